@@ -1,0 +1,168 @@
+//! Findings: everything an operator must know that is not a policy. One closed list of codes with a
+//! severity, a meaning and a remedy each; checks in every room push them, only `cli` prints them.
+
+use serde::Serialize;
+use std::fmt;
+
+/// How bad it is. *Error* findings make `generate` exit with 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        })
+    }
+}
+
+macro_rules! codes {
+    ($( $variant:ident $name:literal $severity:ident $meaning:literal $remedy:literal; )*) => {
+        /// The closed list of finding codes. The kebab-case name is stable: scripts may match on it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Code { $( #[doc = $meaning] $variant, )* }
+
+        impl Code {
+            pub const ALL: &'static [Code] = &[ $( Code::$variant, )* ];
+            pub fn name(self) -> &'static str { match self { $( Code::$variant => $name, )* } }
+            pub fn severity(self) -> Severity { match self { $( Code::$variant => Severity::$severity, )* } }
+            /// What the code means, one sentence.
+            pub fn meaning(self) -> &'static str { match self { $( Code::$variant => $meaning, )* } }
+            /// What an operator can do about it, one sentence.
+            pub fn remedy(self) -> &'static str { match self { $( Code::$variant => $remedy, )* } }
+        }
+    };
+}
+
+codes! {
+    PortScan "port-scan" Error
+        "One client tried many addresses or ports and got next to no answers; nothing of it was learned."
+        "Find out what runs in that workload; if it is a wanted scanner, keep it out of the segmented namespaces.";
+    UnknownPod "unknown-pod" Error
+        "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
+        "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+    IndistinguishableWorkloads "indistinguishable-workloads" Error
+        "No labels tell these workloads apart, so a policy for one also selects the other."
+        "Give one of them a label of its own in its pod template.";
+    UnselectableWorkload "unselectable-workload" Error
+        "The pods have no stable labels, so no policy can select them without selecting the whole namespace."
+        "Add a label to the pod template.";
+    MetadataService "metadata-service" Warning
+        "A workload called the cloud metadata address."
+        "Unless the workload needs cloud credentials, leave it blocked and find out who calls.";
+    HostNetworkWorkload "host-network-workload" Warning
+        "The workload uses its node's network: NetworkPolicy cannot select it."
+        "Protect the node itself, or move the workload off hostNetwork.";
+    ExistingPolicyTooWide "existing-policy-too-wide" Warning
+        "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
+        "Review that policy and narrow or delete it once the generated ones are applied.";
+    ExcessConnections "excess-connections" Warning
+        "The generated policies allow connections that were not observed, because labels or the NetworkPolicy language cannot say it exactly."
+        "See the list in the report; more labels or a lower summarising threshold make it exact.";
+    InternetEgress "internet-egress" Warning
+        "A workload talks to an address outside the cluster and outside private ranges."
+        "Check that the destination is wanted before approving.";
+    OneWayUdp "one-way-udp" Warning
+        "UDP was sent without any answer, and it neither repeats nor goes to a declared port: it was not learned."
+        "If it is wanted, declare the port in the pod spec or capture for longer.";
+    ServiceWithoutEndpoints "service-without-endpoints" Warning
+        "Traffic went to a Service that has no ready endpoints in the snapshot, so no pod could be named."
+        "Take the snapshot while the pods behind the Service are ready.";
+    InferredDirection "inferred-direction" Note
+        "No packet shows who opened the connection; the server was inferred from its port."
+        "Capture for long enough to see a new connection, or check the edge by hand.";
+    RefusedConnections "refused-connections" Note
+        "Connections were refused (RST or ICMP unreachable); they were not learned."
+        "Check whether the client is misconfigured or the server was down.";
+    UnansweredConnections "unanswered-connections" Note
+        "Connections were opened and got no answer; they were not learned."
+        "Check whether the client is misconfigured, or a policy or firewall dropped it.";
+    DroppedConnections "dropped-connections" Note
+        "A flow log says that a policy dropped these connections; they were not learned."
+        "If they are wanted, allow them by hand.";
+    NothingObserved "nothing-observed" Warning
+        "Nothing was seen of this workload; it was left out, since an empty policy cuts it off."
+        "Capture for longer, or pass --include-unobserved to write a deny-all policy for it.";
+    NodePortFromNodes "node-port-from-nodes" Note
+        "Outside traffic reaches the workload through a NodePort or load balancer, from the address of some node, so the addresses of all nodes are allowed."
+        "Set externalTrafficPolicy: Local to see and allow real client addresses instead.";
+    CidrSummarised "cidr-summarised" Note
+        "Outside addresses were summarised to CIDRs, which adds addresses that were not seen."
+        "Raise --max-addresses to list every address.";
+    NotExpressible "not-expressible" Note
+        "Traffic was seen that a NetworkPolicy cannot express (ICMP, multicast, broadcast, other protocols)."
+        "Most network plugins let ICMP pass or block it as a whole; check yours.";
+    CrossNamespace "cross-namespace" Note
+        "A connection crosses a namespace border."
+        "Check that it is wanted before approving.";
+    MissingEndpointSlices "missing-endpoint-slices" Warning
+        "The snapshot has no EndpointSlices, so the pods behind a Service were taken from its selector."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    MissingOwners "missing-owners" Warning
+        "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
+        "Add deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs to the kubectl get that made the snapshot.";
+    MissingNodes "missing-nodes" Warning
+        "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be told from outside traffic."
+        "Add nodes to the kubectl get that made the snapshot.";
+    MissingNamespaces "missing-namespaces" Note
+        "A namespace of a pod is not in the snapshot; its labels are taken to be only kubernetes.io/metadata.name."
+        "Add namespaces to the kubectl get that made the snapshot.";
+    TruncatedCapture "truncated-capture" Warning
+        "A capture file ends in the middle of a packet; everything before the cut was read."
+        "Nothing, if the capture was stopped on purpose; otherwise capture again.";
+    DamagedCapture "damaged-capture" Warning
+        "A part of a capture file could not be read; the rest was."
+        "Capture again, or check the disk.";
+    TableOverflow "table-overflow" Warning
+        "More connections were open at once than the table holds; the longest idle ones were closed early."
+        "Raise --max-connections.";
+    AddressConflict "address-conflict" Warning
+        "Two pods claim the same address at the same time; the one that started later was taken."
+        "Add a snapshot that shows when the first pod ended.";
+}
+
+/// One thing an operator must know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    pub code: Code,
+    /// What it is about: a workload, a peer, a file.
+    pub subject: String,
+    /// What happened, one sentence, starting after the subject.
+    pub message: String,
+    /// At most a few examples, for the report.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
+}
+
+impl Finding {
+    pub fn new(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Finding {
+            severity: code.severity(),
+            code,
+            subject: subject.into(),
+            message: message.into(),
+            samples: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_samples(mut self, samples: impl IntoIterator<Item = String>) -> Self {
+        self.samples = samples.into_iter().collect();
+        self
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

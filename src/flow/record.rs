@@ -1,0 +1,111 @@
+//! The flow record: what every source of observation emits and what the graph is built from.
+
+use super::Windows;
+use crate::net::{Protocol, Timestamp};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// How a connection went (DESIGN §3). Only [`Verdict::Established`] teaches without conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Both sides took part.
+    Established,
+    /// UDP or SCTP data without an answer.
+    OneWay,
+    /// Opened, no reply.
+    Unanswered,
+    /// Answered with RST, ABORT or ICMP unreachable.
+    Refused,
+    /// A flow log says that a policy dropped it.
+    Dropped,
+}
+
+/// What decided who the client is (DESIGN §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Opening {
+    /// A TCP SYN, a TCP SYN-ACK, an SCTP INIT or INIT-ACK was seen.
+    Handshake,
+    /// UDP: the first packet's sender is the client.
+    FirstPacket,
+    /// A known listener stands at the server's address and port.
+    Listener,
+    /// Nothing decided yet: `client` and `server` are in address order, and the graph infers the
+    /// direction from how many peers use each port.
+    Undecided { client_port: u16 },
+}
+
+/// Many connections between the same client address, server address, server port and protocol.
+///
+/// Connections that were translated on the way (Service DNAT, masquerading) are one record: `server`
+/// is where they arrived, `via` what the client had called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowRecord {
+    /// The client's own address, before any SNAT.
+    pub client: IpAddr,
+    /// The server's address, after any DNAT that was seen.
+    pub server: IpAddr,
+    /// The server's port, after any DNAT that was seen.
+    pub port: u16,
+    pub protocol: Protocol,
+    /// The address and port that the client called, where they were translated on the way.
+    pub via: Option<SocketAddr>,
+    /// The client's address as the server saw it, where it was translated on the way (SNAT).
+    pub seen_as: Option<IpAddr>,
+    pub verdict: Verdict,
+    pub opening: Opening,
+    /// Connections (5-tuples), each counted once however often its packets were captured.
+    pub connections: u64,
+    /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.
+    pub datagrams: u64,
+    /// Payload bytes from client to server, copies and retransmissions counted once.
+    pub bytes_to_server: u64,
+    /// Payload bytes from server to client, copies and retransmissions counted once.
+    pub bytes_to_client: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// The time windows in which it was active, for the learning estimate.
+    pub windows: Windows,
+}
+
+/// What the flow room may ask about listeners: "does something known listen there?"
+pub trait Listeners {
+    fn listens(&self, address: IpAddr, protocol: Protocol, port: u16, at: Timestamp) -> bool;
+}
+
+/// Knows no listener at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoListeners;
+
+impl Listeners for NoListeners {
+    fn listens(&self, _: IpAddr, _: Protocol, _: u16, _: Timestamp) -> bool {
+        false
+    }
+}
+
+/// The times at which an address changed hands. Flow records never span such a time, so that each
+/// can be attributed to the owner of its own time (DESIGN §4.4).
+#[derive(Debug, Clone, Default)]
+pub struct AddressEpochs {
+    changes: FxHashMap<IpAddr, Vec<Timestamp>>,
+}
+
+impl AddressEpochs {
+    /// Adds a time at which `address` got or lost an owner.
+    pub fn add(&mut self, address: IpAddr, at: Timestamp) {
+        let times = self.changes.entry(address).or_default();
+        if let Err(place) = times.binary_search(&at) {
+            times.insert(place, at);
+        }
+    }
+
+    /// The number of the epoch of `address` that `at` falls into, counted from 0.
+    pub fn epoch(&self, address: IpAddr, at: Timestamp) -> u32 {
+        match self.changes.get(&address) {
+            None => 0,
+            Some(times) => times.partition_point(|t| *t <= at) as u32,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeMap;
+
+/// Everything that one or several snapshots held, in reading order (later snapshots later).
+#[derive(Debug, Clone, Default)]
+pub struct Objects {
+    pub namespaces: Vec<Namespace>,
+    pub pods: Vec<Pod>,
+    pub services: Vec<Service>,
+    pub endpoint_slices: Vec<EndpointSlice>,
+    pub nodes: Vec<Node>,
+    pub deployments: Vec<Deployment>,
+    pub replica_sets: Vec<ReplicaSet>,
+    pub replication_controllers: Vec<ReplicationController>,
+    pub stateful_sets: Vec<StatefulSet>,
+    pub daemon_sets: Vec<DaemonSet>,
+    pub jobs: Vec<Job>,
+    pub cron_jobs: Vec<CronJob>,
+    pub network_policies: Vec<NetworkPolicy>,
+    /// How many snapshots (documents that are a list, or folders of manifests) were read.
+    pub snapshots: usize,
+    /// Objects of kinds that nanoseg has no use for, counted by kind.
+    pub skipped: BTreeMap<String, usize>,
+}

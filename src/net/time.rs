@@ -1,0 +1,70 @@
+//! A point in time as captures and Kubernetes objects give it. There is no clock here: time is
+//! always an argument.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// Nanoseconds since the Unix epoch, UTC. Times outside 1677–2262 are clamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const MIN: Timestamp = Timestamp(i64::MIN);
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Timestamp(nanos)
+    }
+
+    pub const fn from_secs(secs: i64) -> Self {
+        Timestamp(secs.saturating_mul(1_000_000_000))
+    }
+
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// This time moved by `nanos`, clamped at the ends.
+    pub const fn plus_nanos(self, nanos: i64) -> Self {
+        Timestamp(self.0.saturating_add(nanos))
+    }
+
+    /// This time moved by `secs`, clamped at the ends.
+    pub const fn plus_secs(self, secs: i64) -> Self {
+        self.plus_nanos(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Nanoseconds from `earlier` to here (negative if it is later), clamped.
+    pub const fn since(self, earlier: Timestamp) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(t: jiff::Timestamp) -> Self {
+        let nanos = t.as_nanosecond();
+        Timestamp(nanos.clamp(i64::MIN as i128, i64::MAX as i128) as i64)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC, with as many fraction digits as needed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_nanosecond(self.0 as i128) {
+            Ok(t) => write!(f, "{t}"),
+            Err(_) => write!(f, "{} ns", self.0),
+        }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        jiff::Timestamp::deserialize(deserializer).map(Timestamp::from)
+    }
+}
