@@ -64,6 +64,12 @@ pub struct Edge {
     pub windows: Windows,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
+    /// The Service ports of those, for plugins that enforce before translation (DESIGN §4.5).
+    #[serde(skip)]
+    pub service_ports: BTreeSet<u16>,
+    /// Node ports that a pod called: not translated yet when it leaves for another node.
+    #[serde(skip)]
+    pub node_ports: BTreeSet<u16>,
     /// The addresses from which a network plugin sees the client, where these are not the client's
     /// own: all nodes' for traffic through a NodePort (DESIGN §4.7).
     pub enforced_from: BTreeSet<IpAddr>,

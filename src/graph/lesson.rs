@@ -1,0 +1,59 @@
+//! What an edge teaches: only real conversations do (DESIGN §4.2).
+
+use super::edge::{Edge, Lesson};
+use super::peer::Peer;
+use crate::flow::{FlowRecord, Verdict};
+
+/// What the decision needs beyond the edge itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// One-way datagrams to a declared port, and to others.
+    pub declared_datagrams: u64,
+    pub undeclared_datagrams: u64,
+    /// The server was called as a DNS server.
+    pub dns: bool,
+}
+
+impl Tally {
+    pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
+        self.dns |= dns;
+        if record.verdict == Verdict::OneWay {
+            // A record without a datagram count (a flow log) still stands for one per connection.
+            let datagrams = record.datagrams.max(record.connections);
+            if declared || record.via.is_some() {
+                self.declared_datagrams += datagrams;
+            } else {
+                self.undeclared_datagrams += datagrams;
+            }
+        }
+    }
+}
+
+/// Decides. The rules in order: an unknown pod never teaches, an established connection always does,
+/// one-way UDP does where it repeats to a declared port, everything else does not.
+pub(super) fn decide(server: &Peer, edge: &Edge, tally: &Tally) -> Lesson {
+    if matches!(server, Peer::UnknownPod(_)) {
+        return Lesson::Ignored("nobody is known to have had the server's address".into());
+    }
+    if edge.verdicts.contains_key(&Verdict::Established) {
+        return Lesson::Learned;
+    }
+    if edge.verdicts.contains_key(&Verdict::OneWay) {
+        return match (tally.declared_datagrams, tally.undeclared_datagrams) {
+            (2.., _) => Lesson::Learned,
+            (1, _) => Lesson::Review("one-way UDP, seen only once".into()),
+            _ => Lesson::Review("one-way UDP to a port that nothing declares".into()),
+        };
+    }
+    let words: Vec<&str> = edge
+        .verdicts
+        .keys()
+        .map(|verdict| match verdict {
+            Verdict::Unanswered => "unanswered",
+            Verdict::Refused => "refused",
+            Verdict::Dropped => "dropped by a policy",
+            Verdict::Established | Verdict::OneWay => "",
+        })
+        .collect();
+    Lesson::Ignored(words.join(", "))
+}
