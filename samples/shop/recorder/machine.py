@@ -26,9 +26,9 @@ def run(*command, **options):
     return subprocess.run(command, check=True, text=True, **options)
 
 
-def sysctl(namespace, **values):
+def sysctl(namespace, values):
     for name, value in values.items():
-        path = "/proc/sys/net/" + name.replace("__", "/").replace("bridge_nf_call_iptables", "bridge-nf-call-iptables")
+        path = f"/proc/sys/net/{name}"
         run("ip", "netns", "exec", PREFIX + namespace, "sh", "-c", f"test ! -e {path} || echo {value} > {path}")
 
 
@@ -80,8 +80,17 @@ class Machine:
         return self
 
     def __exit__(self, *_):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)            # once is enough
         for process in self.processes:
-            self.kill(process, signal.SIGKILL)
+            self.kill(process, signal.SIGTERM)
+        deadline = time.time() + 5
+        for process in self.processes:
+            try:
+                process.wait(max(0.0, deadline - time.time()))
+            except subprocess.TimeoutExpired:
+                self.kill(process, signal.SIGKILL)
+                process.wait()
         for name in list(self.namespaces):
             self.delete_namespace(name)
 
@@ -104,7 +113,7 @@ class Machine:
         (folder / "resolv.conf").write_text(
             f"search {search}svc.cluster.local cluster.local\nnameserver {s.DNS_SERVICE}\noptions ndots:5\n")
         (folder / "hosts").write_text("127.0.0.1 localhost\n")
-        sysctl(name, ipv6__conf__all__disable_ipv6=1, ipv6__conf__default__disable_ipv6=1)
+        sysctl(name, {"ipv6/conf/all/disable_ipv6": 1, "ipv6/conf/default/disable_ipv6": 1})
         self.ip(name, "link set lo up")
 
     def delete_namespace(self, name):
@@ -131,8 +140,10 @@ class Machine:
                 *(f"addr add {a}/32 dev lo" for a in (s.PAYMENTS, s.OUTSIDE_DNS, s.CUSTOMER)),
                 f"route add {s.POD_CIDR} via {s.NODE_ADDRESS}")
         self.ip(s.NODE, f"route add default via {s.UPLINK}")
-        sysctl(s.NODE, ipv4__ip_forward=1, ipv4__conf__all__send_redirects=0, ipv4__conf__cni0__send_redirects=0,
-               ipv4__conf__all__rp_filter=0, ipv4__conf__cni0__rp_filter=0, bridge__bridge_nf_call_iptables=0)
+        # Without bridge-nf-call-iptables the translation happens where the node routes, after the bridge was passed.
+        sysctl(s.NODE, {"ipv4/ip_forward": 1, "bridge/bridge-nf-call-iptables": 0, "ipv4/conf/all/rp_filter": 0,
+                        "ipv4/conf/cni0/rp_filter": 0, "ipv4/conf/all/send_redirects": 0,
+                        "ipv4/conf/cni0/send_redirects": 0})
 
     # -- processes -------------------------------------------------------------------------------------------------
 
@@ -191,11 +202,8 @@ class Machine:
         """Ends a pod and gives its address back."""
         self.stop(pod.process)
         pod.finished = pod.finished or time.time()
-        self.unplug(pod)
-        pod.gone = time.time()
-
-    def unplug(self, pod):
         self.delete_namespace(pod.name)
+        pod.gone = time.time()
 
     def wait_for(self, pod, port, seconds=40):
         """Waits until a pod's TCP port answers the node."""

@@ -70,8 +70,8 @@ worker_processes 1;
 daemon off;
 error_log stderr;
 pid {dir}/nginx.pid;
-events {{ }}
-http {{
+events { }
+http {
     access_log off;
     client_body_temp_path {dir}/body;
     proxy_temp_path {dir}/proxy;
@@ -79,13 +79,13 @@ http {{
     uwsgi_temp_path {dir}/uwsgi;
     scgi_temp_path {dir}/scgi;
     resolver 10.96.0.10 valid=10s;
-    server {{
+    server {
         listen 8080;
         set $app app.shop.svc.cluster.local;
-        location = /healthz {{ return 200 "ok\\n"; }}
-        location / {{ proxy_pass http://$app; }}
-    }}
-}}
+        location = /healthz { return 200 "ok\\n"; }
+        location / { proxy_pass http://$app; }
+    }
+}
 """
 
 MOSQUITTO = """

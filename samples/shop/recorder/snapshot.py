@@ -1,7 +1,6 @@
 """The cluster as `kubectl get namespaces,pods,... -A -o yaml` would print it. There is no API server: the objects are
 written from the scenario and from the times at which the recorder really started and ended things.
 """
-import calendar
 import hashlib
 import json
 import re
@@ -26,13 +25,10 @@ def stamp(seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def unstamp(text):
-    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
-
-
 # -- YAML as kubectl prints it: keys in order, lists not indented, quotes only where needed ------------------------
 
-PLAIN = re.compile(r"[A-Za-z/][\w ./@%$=+;,'\"()?&!~<>-]*(:[\w/.@-]+)*[\w./)%-]$|[A-Za-z/]$|\d+(\.\d+){3}(/\d+)?$|<none>$")
+PLAIN = re.compile(r"[A-Za-z/][\w ./@%$=+;,'\"()?&!~<>-]*(:[\w/.@-]+)*[\w./)%-]$|[A-Za-z/]$"
+                   r"|\d+(\.\d+){3}(/\d+)?$|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|--[a-z][\w./=-]*$|\d+(%|Ki)$")
 WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -135,7 +131,8 @@ class Cluster:
     # -- pods
 
     def container(self, w, arguments=()):
-        words = [re.sub(r"\{\w+\}/?", "", word) if "{" in word else word for word in [*w.command, *arguments]]
+        words = [re.sub(r"\{[\w:/]+\}/?", "", word) for word in [*w.command, *arguments]]
+        words = [word for word in words if word]
         container = {"name": w.name, "image": w.image, "imagePullPolicy": "IfNotPresent", "command": words,
                      "resources": {}, "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
         if w.ports:
