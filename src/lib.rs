@@ -16,3 +16,4 @@ pub mod net;
 pub mod observe;
 pub mod policy;
 pub mod report;
+pub mod store;

@@ -1,0 +1,3 @@
+//! All integration tests, in one binary so that linking is paid once.
+
+mod architecture;
