@@ -2,6 +2,7 @@
 
 use super::intervals::Intervals;
 use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -137,6 +138,19 @@ impl AddressSet {
         self.difference(other).is_empty()
     }
 
+    /// The union of many sets at once, in one sort.
+    pub fn union_all<'a>(sets: impl IntoIterator<Item = &'a AddressSet>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for set in sets {
+            v4.extend_from_slice(set.v4.as_slice());
+            v6.extend_from_slice(set.v6.as_slice());
+        }
+        AddressSet {
+            v4: Intervals::of(v4),
+            v6: Intervals::of(v6),
+        }
+    }
+
     /// How many addresses, clamped to `u128::MAX`.
     pub fn count(&self) -> u128 {
         self.ranges()
@@ -246,6 +260,13 @@ impl From<AddressRange> for AddressSet {
             },
             _ => AddressSet::default(),
         }
+    }
+}
+
+impl Serialize for AddressSet {
+    /// A list of ranges, each as text.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.ranges().map(|range| range.to_string()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Exact sets of connections: a port set for each protocol that a NetworkPolicy can name.
 
 use super::{PortSet, Protocol};
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// A set of (protocol, server port). ICMP and other protocols are outside of it: NetworkPolicy does
@@ -97,6 +98,13 @@ impl ConnectionSet {
             Protocol::Udp => udp,
             Protocol::Sctp => sctp,
         }
+    }
+}
+
+impl Serialize for ConnectionSet {
+    /// As text, the way people read it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
