@@ -24,7 +24,7 @@
 mod address_map;
 mod evaluation;
 mod pool;
-//mod proof;
+mod proof;
 mod rules;
 mod selector;
 mod tables;
@@ -32,7 +32,7 @@ mod world;
 
 pub use address_map::AddressMap;
 pub use evaluation::{Evaluation, PeerRef};
-//pub use proof::{Blocked, BlockedBy, Excess, ExcessList, Proof, Span, prove};
+pub use proof::{Blocked, BlockedBy, Excess, ExcessList, Proof, Span, prove};
 pub use rules::EvaluateError;
 pub use world::{Class, ClassId, HostNetwork};
 
