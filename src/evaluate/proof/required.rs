@@ -55,7 +55,10 @@ impl<'a> Required<'a> {
             }
         }
         for ((workload, direction, protocol, port), addresses) in by_port {
-            let map = required.addresses.entry((workload, direction)).or_default();
+            let map = match direction {
+                Direction::Ingress => required.clients.entry(workload).or_default(),
+                Direction::Egress => required.servers.entry(workload).or_default(),
+            };
             map.add(
                 &addresses.into_iter().collect(),
                 &ConnectionSet::one(protocol, port),
