@@ -1,11 +1,11 @@
 //! Flow records → graph: attribute each record, gather edges, decide what each teaches.
 
 use super::attribute::{Attributed, Target, Through, attribute};
-use super::edge::{Edge, Evidence, Lesson};
+use super::edge::{Edge, Evidence};
 use super::lesson::{Tally, decide};
 use super::{Graph, Peer, implied, notice, scan};
 use crate::finding::Finding;
-use crate::flow::{FlowRecord, Opening, Verdict, decide_all};
+use crate::flow::{FlowRecord, Opening, decide_all};
 use crate::inventory::Inventory;
 use crate::net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,7 +133,7 @@ fn add(
         target.port,
     );
     let draft = drafts.entry(key).or_insert_with(|| Draft {
-        edge: empty_edge(record.protocol, target.port),
+        edge: Edge::new(record.protocol, target.port),
         tally: Tally::default(),
     });
     let edge = &mut draft.edge;
@@ -220,27 +220,6 @@ fn is_dns(record: &FlowRecord, through: Option<&Through<'_>>) -> bool {
     let service_port = through.map(|through| through.port.port);
     let called = record.via.map(|via| via.port());
     [Some(record.port), service_port, called].contains(&Some(53))
-}
-
-fn empty_edge(protocol: Protocol, port: u16) -> Edge {
-    Edge {
-        protocol,
-        port,
-        lesson: Lesson::Ignored(String::new()),
-        inferred: false,
-        verdicts: BTreeMap::<Verdict, u64>::new(),
-        bytes_to_server: 0,
-        bytes_to_client: 0,
-        first: None,
-        last: None,
-        windows: Default::default(),
-        services: BTreeSet::new(),
-        service_ports: BTreeSet::new(),
-        node_ports: BTreeSet::new(),
-        enforced_from: BTreeSet::new(),
-        evidence: Vec::new(),
-        evidence_total: 0,
-    }
 }
 
 fn evidence(record: &FlowRecord) -> Evidence {

@@ -83,6 +83,28 @@ impl Edge {
     /// How many flow records are kept as samples behind an edge.
     pub const MAX_EVIDENCE: usize = 8;
 
+    /// An edge that nothing has been seen of yet.
+    pub fn new(protocol: Protocol, port: u16) -> Self {
+        Edge {
+            protocol,
+            port,
+            lesson: Lesson::Ignored(String::new()),
+            inferred: false,
+            verdicts: BTreeMap::new(),
+            bytes_to_server: 0,
+            bytes_to_client: 0,
+            first: None,
+            last: None,
+            windows: Windows::default(),
+            services: BTreeSet::new(),
+            service_ports: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            enforced_from: BTreeSet::new(),
+            evidence: Vec::new(),
+            evidence_total: 0,
+        }
+    }
+
     /// All connections, whatever their verdict.
     pub fn connections(&self) -> u64 {
         self.verdicts.values().sum()

@@ -30,20 +30,13 @@ pub fn minute(minutes: i64) -> Timestamp {
 /// A learned edge of three connections.
 pub fn edge(protocol: Protocol, port: u16) -> Edge {
     Edge {
-        protocol,
-        port,
         lesson: Lesson::Learned,
-        inferred: false,
         verdicts: BTreeMap::from([(Verdict::Established, 3)]),
         bytes_to_server: 300,
         bytes_to_client: 3000,
         first: Some(minute(0)),
         last: Some(minute(5)),
-        windows: Windows::default(),
-        services: BTreeSet::new(),
-        enforced_from: BTreeSet::new(),
-        evidence: Vec::new(),
-        evidence_total: 0,
+        ..Edge::new(protocol, port)
     }
 }
 
