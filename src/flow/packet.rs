@@ -14,6 +14,12 @@ pub struct Packet {
     /// VLAN ids and tunnel ids folded into one number, 0 for none: the same 5-tuple in two VLANs is
     /// two connections. Overlay ids (VNI) are left out: the same packet is seen inside and outside.
     pub vlan: u16,
+    /// The IPv4 time to live or IPv6 hop limit. Address translation happens where packets are
+    /// routed, which lowers it: so it tells the legs of one connection from a scanner's probes that
+    /// look alike, and which leg came first.
+    pub ttl: u8,
+    /// Sent to all or many: an IP multicast or broadcast address, or a link-layer broadcast.
+    pub group: bool,
     pub transport: Transport,
 }
 
@@ -46,7 +52,11 @@ pub enum Transport {
         chunk: SctpChunk,
         payload: u32,
         verification_tag: u32,
+        /// Hash of the first chunk's start (initiate tag, TSN): the same packet has the same one.
+        fingerprint: u32,
     },
+    /// Any other IP protocol, by its IANA number (ICMP is 1): no NetworkPolicy can express it.
+    Other(u8),
     Unreachable(IcmpUnreachable),
 }
 

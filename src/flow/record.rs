@@ -108,4 +108,15 @@ impl AddressEpochs {
             Some(times) => times.partition_point(|t| *t <= at) as u32,
         }
     }
+
+    /// When the epoch that `at` falls into ends; [`Timestamp::MAX`] if it never does.
+    pub fn end(&self, address: IpAddr, at: Timestamp) -> Timestamp {
+        let Some(times) = self.changes.get(&address) else {
+            return Timestamp::MAX;
+        };
+        times
+            .get(times.partition_point(|t| *t <= at))
+            .copied()
+            .unwrap_or(Timestamp::MAX)
+    }
 }

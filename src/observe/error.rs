@@ -1,0 +1,18 @@
+//! Why captures cannot be read at all. Damage inside a capture is no error but a finding.
+
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    #[error("failed to open capture {path}")]
+    Open { path: PathBuf, source: io::Error },
+    #[error("failed to list folder {path}")]
+    List { path: PathBuf, source: io::Error },
+    #[error("failed to read capture {path}: {reason}")]
+    NotACapture { path: PathBuf, reason: String },
+    #[error("failed to find captures: no capture file in {paths}")]
+    NoCaptures { paths: String },
+    #[error("failed to read standard input twice: `-` was given more than once")]
+    StdinTwice,
+}
