@@ -12,6 +12,10 @@ mod owners;
 mod pods;
 mod ranges;
 mod services;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use addresses::{AddressBook, Owner};

@@ -14,6 +14,7 @@ mod summary;
 pub mod table;
 mod words;
 
+pub use graph::GraphDocument;
 pub use markdown::markdown;
 pub use run::{
     CaptureInput, Connection, Direction, Estimate, Inputs, Learning, PolicyReport, Proof,
