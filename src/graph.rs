@@ -13,6 +13,8 @@ mod notice;
 mod peer;
 mod requirement;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use build::{Built, GraphOptions, Observation, build};
 pub use edge::{Edge, Evidence, Lesson};

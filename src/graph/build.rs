@@ -73,8 +73,8 @@ pub fn build(seen: Observation<'_>, inventory: &Inventory, options: GraphOptions
             }
         }
     }
-    for ((_, server, _, _), draft) in &mut drafts {
-        draft.edge.lesson = decide(server, &draft.edge, &draft.tally);
+    for ((client, server, _, _), draft) in &mut drafts {
+        draft.edge.lesson = decide(client, server, &draft.edge, &draft.tally);
         draft.edge.evidence.sort_by_key(|e| (e.first, e.clone()));
         draft.edge.evidence.truncate(Edge::MAX_EVIDENCE);
     }

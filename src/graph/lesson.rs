@@ -31,9 +31,11 @@ impl Tally {
 
 /// Decides. The rules in order: an unknown pod never teaches, an established connection always does,
 /// one-way UDP does where it repeats to a declared port, everything else does not.
-pub(super) fn decide(server: &Peer, edge: &Edge, tally: &Tally) -> Lesson {
-    if matches!(server, Peer::UnknownPod(_)) {
-        return Lesson::Ignored("nobody is known to have had the server's address".into());
+pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge, tally: &Tally) -> Lesson {
+    for (peer, side) in [(client, "client"), (server, "server")] {
+        if matches!(peer, Peer::UnknownPod(_)) {
+            return Lesson::Ignored(format!("nobody is known to have had the {side}'s address"));
+        }
     }
     if edge.verdicts.contains_key(&Verdict::Established) {
         return Lesson::Learned;
