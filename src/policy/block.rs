@@ -31,6 +31,11 @@ impl Block {
             added: 0,
         }
     }
+
+    /// Whether traffic of `address` gets through.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.net.contains(&address) && !self.except.iter().any(|net| net.contains(&address))
+    }
 }
 
 /// At most `max` blocks for `addresses` (more only where private, public, IPv4 and IPv6 addresses,

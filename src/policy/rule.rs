@@ -2,12 +2,14 @@
 //! rule, each peer stands in one rule only, so a rule allows exactly peers × ports and nothing is
 //! said twice (DESIGN §5.6, 5.7).
 
-use super::block::{Block, ClosedRanges, summarise};
+mod address;
+
+use super::block::{Block, ClosedRanges};
 use super::ports::build_ports;
 use super::selector::Selector;
 use crate::inventory::WorkloadId;
 use crate::net::Protocol;
-use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +17,6 @@ use std::net::IpAddr;
 
 /// The label that every namespace has had since Kubernetes 1.22 (KEP-2161).
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
-
-/// How many names stand beside one ipBlock.
-const NAMES_PER_BLOCK: usize = 3;
 
 /// Which of the two lists of a policy a rule is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -83,8 +82,18 @@ pub(super) struct Rule {
     pub peers: Vec<NetworkPolicyPeer>,
     pub ports: Vec<NetworkPolicyPort>,
     pub origins: Vec<PeerOrigin>,
-    /// Outside addresses that were summarised, blocks they became, addresses that this added.
-    pub summarised: Option<(usize, usize, u128)>,
+    pub summarised: Option<Summary>,
+}
+
+/// What summarising did to a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// How many observed addresses were joined.
+    pub addresses: usize,
+    /// The CIDRs that they became.
+    pub cidrs: Vec<String>,
+    /// How many addresses that were not seen this allows; `u128::MAX` for more.
+    pub added: u128,
 }
 
 /// What building rules depends on beside the needs.
@@ -96,123 +105,65 @@ pub(super) struct RuleContext<'a> {
     pub display: &'a dyn Fn(&WorkloadId) -> String,
 }
 
+/// Needs with the same ports: what becomes one rule.
+#[derive(Default)]
+struct Group<'a> {
+    pods: Vec<(&'a str, &'a Selector, Need<'a>)>,
+    addresses: BTreeMap<IpAddr, Need<'a>>,
+    /// What the addresses are written as; made by [`address::plan`].
+    blocks: Vec<Block>,
+}
+
+/// Ports in order: what needs are grouped by.
+type Ports = Vec<(u16, Protocol)>;
+
 /// The rules for what a direction of a workload in `namespace` needs, ordered by port, with peers
 /// ordered by namespace and name, then address.
 pub(super) fn build_rules(needs: Needs, namespace: &str, context: &RuleContext) -> Vec<Rule> {
-    let mut groups: BTreeMap<Vec<(u16, Protocol)>, Vec<(EndKey, Need)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Ports, Group> = BTreeMap::new();
     for (end, need) in needs {
-        let ports = need.ports.iter().copied().collect();
-        groups.entry(ports).or_default().push((end, need));
+        let group = groups
+            .entry(need.ports.iter().copied().collect())
+            .or_default();
+        match end {
+            EndKey::Pods(home, selector) => group.pods.push((home, selector, need)),
+            EndKey::Address(address) => {
+                group.addresses.insert(address, need);
+            }
+        }
     }
+    address::plan(&mut groups, context);
     groups
         .into_iter()
+        .filter(|(_, group)| !group.pods.is_empty() || !group.blocks.is_empty())
         .map(|(ports, group)| build_rule(&ports, group, namespace, context))
         .collect()
 }
 
-fn build_rule(
-    ports: &[(u16, Protocol)],
-    group: Vec<(EndKey, Need)>,
-    namespace: &str,
-    context: &RuleContext,
-) -> Rule {
+fn build_rule(ports: &Ports, mut group: Group, namespace: &str, context: &RuleContext) -> Rule {
     let mut rule = Rule {
         peers: Vec::new(),
         ports: build_ports(ports, context.port_gap),
         origins: Vec::new(),
-        summarised: None,
+        summarised: address::summary(&group.blocks),
     };
-    let mut pods = Vec::new();
-    let mut addresses = BTreeMap::new();
-    for (end, need) in group {
-        match end {
-            EndKey::Pods(home, selector) => pods.push((home, selector, need)),
-            EndKey::Address(address) => {
-                addresses.insert(address, need);
-            }
-        }
-    }
-    pods.sort_by(|a, b| (a.0, &a.2.workloads, a.1).cmp(&(b.0, &b.2.workloads, b.1)));
-    for (home, selector, need) in pods {
+    group
+        .pods
+        .sort_by(|a, b| (a.0, &a.2.workloads, a.1).cmp(&(b.0, &b.2.workloads, b.1)));
+    for (home, selector, need) in group.pods {
         rule.peers.push(pod_peer(home, selector, namespace));
+        let names = need.workloads.iter().map(|id| (context.display)(id));
         rule.origins.push(PeerOrigin {
-            names: need
-                .workloads
-                .iter()
-                .map(|id| (context.display)(id))
-                .collect(),
+            names: names.collect(),
             comment: None,
             edges: need.edges,
         });
     }
-    for block in blocks(&addresses, context, &mut rule) {
-        rule.origins.push(block_origin(&block, &addresses));
-        rule.peers.push(block_peer(&block));
+    for block in &group.blocks {
+        rule.peers.push(address::peer(block));
+        rule.origins.push(address::origin(block, &group.addresses));
     }
     rule
-}
-
-/// One block per address; outside ones summarised where they are too many.
-fn blocks(
-    addresses: &BTreeMap<IpAddr, Need>,
-    context: &RuleContext,
-    rule: &mut Rule,
-) -> Vec<Block> {
-    let (named, outside): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) = addresses
-        .keys()
-        .partition(|address| context.closed.is_named(**address));
-    let mut blocks = summarise(&outside, context.max_addresses, context.closed);
-    if blocks.len() < outside.len() {
-        let added = blocks
-            .iter()
-            .fold(0u128, |sum, block| sum.saturating_add(block.added));
-        rule.summarised = Some((outside.len(), blocks.len(), added));
-    }
-    blocks.extend(named.into_iter().map(Block::single));
-    blocks.sort_by_key(|block| block.net);
-    blocks
-}
-
-fn block_origin(block: &Block, addresses: &BTreeMap<IpAddr, Need>) -> PeerOrigin {
-    let mut labels: BTreeSet<&str> = BTreeSet::new();
-    let mut edges = BTreeSet::new();
-    let mut unnamed = false;
-    for need in block.members.iter().filter_map(|a| addresses.get(a)) {
-        labels.extend(&need.labels);
-        edges.extend(&need.edges);
-        unnamed |= need.labels.is_empty();
-    }
-    let mut names: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
-    let comment = (!names.is_empty()).then(|| {
-        let mut shown = names.clone();
-        if names.len() > NAMES_PER_BLOCK {
-            shown.truncate(NAMES_PER_BLOCK);
-            shown.push("…".to_string());
-        }
-        shown.join(", ")
-    });
-    if unnamed {
-        names.push(match block.members.as_slice() {
-            [address] if block.added == 0 => address.to_string(),
-            _ => block.net.to_string(),
-        });
-    }
-    PeerOrigin {
-        names,
-        comment,
-        edges,
-    }
-}
-
-fn block_peer(block: &Block) -> NetworkPolicyPeer {
-    let except: Vec<String> = block.except.iter().map(ToString::to_string).collect();
-    NetworkPolicyPeer {
-        ip_block: Some(IPBlock {
-            cidr: block.net.to_string(),
-            except: (!except.is_empty()).then_some(except),
-        }),
-        ..NetworkPolicyPeer::default()
-    }
 }
 
 /// Pods of the policy's own namespace need no namespaceSelector.

@@ -4,7 +4,8 @@ mod selections;
 
 use super::block::ClosedRanges;
 use super::name::Names;
-use super::rule::{Direction, EndKey, Needs, Rule, RuleContext, RuleOrigin, build_rules};
+use super::ports::port_text;
+use super::rule::{Direction, EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
 use crate::finding::{Code, Finding};
 use crate::graph::{End, Requirement};
 use crate::inventory::{Inventory, WorkloadId};
@@ -15,6 +16,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rustc_hash::FxHashMap;
 use selections::Selections;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many examples a finding shows.
+const MAX_SAMPLES: usize = 8;
 
 /// Choices that an operator has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,21 +278,24 @@ fn egress_rule(rule: Rule) -> NetworkPolicyEgressRule {
 }
 
 fn summarised(id: &WorkloadId, direction: Direction, rule: &Rule) -> Option<Finding> {
-    let (addresses, blocks, added) = rule.summarised?;
-    let ports: Vec<String> = rule.ports.iter().map(super::ports::port_text).collect();
-    let (way, ports) = match direction {
-        Direction::Ingress => ("ingress to", ports.join(", ")),
-        Direction::Egress => ("egress to", ports.join(", ")),
+    let Summary {
+        addresses,
+        cidrs,
+        added,
+    } = rule.summarised.as_ref()?;
+    let ports: Vec<String> = rule.ports.iter().map(port_text).collect();
+    let way = match direction {
+        Direction::Ingress => "ingress to",
+        Direction::Egress => "egress to",
     };
     let message = format!(
-        "{way} {ports}: {addresses} outside addresses were summarised to {blocks} CIDRs, \
-         which adds {added} addresses that were not seen"
+        "{way} {}: {addresses} outside addresses were summarised to {} CIDRs, \
+         which adds {added} addresses that were not seen",
+        ports.join(", "),
+        cidrs.len(),
     );
-    let cidrs = rule.peers.iter().filter_map(|peer| peer.ip_block.as_ref());
-    let samples = cidrs
-        .filter(|block| !block.cidr.ends_with("/32") && !block.cidr.ends_with("/128"))
-        .map(|block| block.cidr.clone());
-    Some(Finding::new(Code::CidrSummarised, id.to_string(), message).with_samples(samples.take(8)))
+    let samples = cidrs.iter().take(MAX_SAMPLES).cloned();
+    Some(Finding::new(Code::CidrSummarised, id.to_string(), message).with_samples(samples))
 }
 
 #[cfg(test)]

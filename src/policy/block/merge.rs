@@ -38,13 +38,15 @@ pub(super) fn cover(addresses: &[IpAddr], max: usize) -> Vec<IpNet> {
         .collect()
 }
 
+/// Added addresses, left, right, and both's `grown` at that time.
+type Join = (u128, usize, usize, (u32, u32));
+
 /// Ranges in order, their neighbours, and what joining two neighbours would add.
 struct Row {
     ranges: Vec<Range>,
     next: Vec<usize>,
     previous: Vec<usize>,
-    /// Added addresses, left, right, and both's `grown` at that time.
-    joins: BinaryHeap<Reverse<(u128, usize, usize, (u32, u32))>>,
+    joins: BinaryHeap<Reverse<Join>>,
 }
 
 impl Row {

@@ -65,7 +65,10 @@ impl<'a> Selections<'a> {
         let mut groups: BTreeMap<BTreeSet<&WorkloadId>, Vec<&WorkloadId>> = BTreeMap::new();
         for (id, selection) in &self.known {
             if selection.unselectable {
-                findings.push(self.unselectable(id, selection, managed.contains(id)));
+                // A peer that is told exactly by what it lacks is no trouble.
+                if managed.contains(id) || !selection.also.is_empty() {
+                    findings.push(self.unselectable(id, selection, managed.contains(id)));
+                }
             } else if !selection.also.is_empty() {
                 let mut group: BTreeSet<&WorkloadId> = selection.also.iter().collect();
                 group.insert(id);
@@ -122,7 +125,9 @@ impl<'a> Selections<'a> {
     }
 
     fn samples<'i>(&self, ids: impl Iterator<Item = &'i WorkloadId>) -> Vec<String> {
-        ids.take(8).map(|id| self.display(id)).collect()
+        ids.take(super::MAX_SAMPLES)
+            .map(|id| self.display(id))
+            .collect()
     }
 }
 

@@ -343,6 +343,32 @@ fn many_outside_addresses_are_summarised_and_the_added_ones_counted() {
 }
 
 #[test]
+fn an_address_that_a_summary_lets_in_anyway_gets_no_rule_of_its_own() {
+    let cluster = inventory(&["shop/web"]);
+    let mut traffic = String::new();
+    for last in 0..4 {
+        traffic.push_str(&format!("shop/web > 203.0.113.{} 443/TCP\n", last * 3));
+        traffic.push_str(&format!("shop/web > 203.0.113.{} 80/TCP\n", last * 3));
+    }
+    traffic.push_str("shop/web > 203.0.113.5 80/TCP # inside\n");
+    traffic.push_str("shop/web > 203.0.113.200 80/TCP # elsewhere\n");
+    let options = SynthesisOptions {
+        max_addresses: 1,
+        ..SynthesisOptions::default()
+    };
+    let synthesis = with(&cluster, &traffic, &["shop/web"], options);
+    let text = yaml(&synthesis, "shop/web");
+    assert!(
+        text.contains(
+            "# out  elsewhere → 80/TCP\n# out  inside, 203.0.113.0/28 → 80/TCP, 443/TCP\n"
+        ),
+        "{text}"
+    );
+    let edges = synthesis.policies[0].rules[1].edges();
+    assert_eq!(edges, (0..9).collect());
+}
+
+#[test]
 fn a_workload_that_talks_to_itself_needs_both_directions() {
     let cluster = inventory(&["shop/db"]);
     let synthesis = policies(&cluster, "shop/db > shop/db 5432/TCP", &["shop/db"]);
@@ -359,4 +385,45 @@ fn an_unmanaged_workload_is_a_peer_and_never_a_subject() {
     let synthesis = policies(&cluster, "shop/web > other/db 1/SCTP", &["shop/web"]);
     assert_eq!(synthesis.policies.len(), 1);
     assert!(yaml(&synthesis, "shop/web").contains("protocol: SCTP"));
+}
+
+/// Run with `cargo test --release -- --ignored --nocapture synthesis_of_a_large_cluster`.
+#[test]
+#[ignore = "a measurement"]
+fn synthesis_of_a_large_cluster() {
+    for namespaces in [1usize, 40] {
+        let mut cluster = Inventory::default();
+        let name = |w: usize| format!("ns{}/w{w}", w % namespaces);
+        for w in 0..2000 {
+            let own = format!(
+                "app.kubernetes.io/name=chart{},app.kubernetes.io/instance=r{},app.kubernetes.io/component=c{},app.kubernetes.io/part-of=shop,team=t{},helm.sh/chart=x",
+                w % 50,
+                w % 40,
+                w % 10,
+                w % 7
+            );
+            let pods: Vec<String> = (0..10)
+                .map(|p| format!("{own},pod-template-hash=h{},w={}", p % 3, w / 200))
+                .collect();
+            let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
+            add(&mut cluster, &name(w), &own, &pods);
+        }
+        let mut traffic = String::new();
+        for e in 0..20_000usize {
+            let (a, b) = (e % 2000, (e * 7919 + e / 2000) % 2000);
+            traffic.push_str(&format!("{} > {} {}/TCP\n", name(a), name(b), 80 + e % 5));
+        }
+        let wanted = requirements(&traffic);
+        let managed: Vec<_> = cluster.workloads.keys().cloned().collect();
+        let start = std::time::Instant::now();
+        let synthesis = synthesise(&cluster, &wanted, &managed, &SynthesisOptions::default());
+        let made = start.elapsed();
+        let bytes: usize = synthesis.policies.iter().map(|p| render(p).len()).sum();
+        let all = start.elapsed();
+        eprintln!(
+            "{namespaces} namespaces: {made:?}, with text {all:?}; {} policies, {bytes} bytes, {} findings",
+            synthesis.policies.len(),
+            synthesis.findings.len()
+        );
+    }
 }
