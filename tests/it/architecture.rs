@@ -30,7 +30,11 @@ struct Row {
 fn table() -> BTreeMap<String, Row> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let names = |cell: &str| -> BTreeSet<String> {
-        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
     };
     let start = text.find("| floor | room |").expect("the table of rooms");
     text[start..]
@@ -39,9 +43,18 @@ fn table() -> BTreeMap<String, Row> {
         .take_while(|line| line.starts_with('|'))
         .map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let floor = cells[1].trim_end_matches(char::is_alphabetic).parse().expect("a floor");
+            let floor = cells[1]
+                .trim_end_matches(char::is_alphabetic)
+                .parse()
+                .expect("a floor");
             let room = names(cells[2]).pop_first().expect("a room");
-            (room, Row { floor, may_use: names(cells[3]) })
+            (
+                room,
+                Row {
+                    floor,
+                    may_use: names(cells[3]),
+                },
+            )
         })
         .collect()
 }
@@ -77,7 +90,10 @@ fn sources() -> Vec<(String, PathBuf, String)> {
 fn rooms_named(code: &str, rooms: &BTreeMap<String, Row>) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
-        let list = rest.strip_prefix('{').and_then(|inner| inner.split_once("};")).map(|(l, _)| l);
+        let list = rest
+            .strip_prefix('{')
+            .and_then(|inner| inner.split_once("};"))
+            .map(|(l, _)| l);
         let heads: Vec<&str> = match list {
             Some(list) => list.split(',').collect(),
             None => vec![rest],
@@ -97,7 +113,10 @@ fn rooms_named(code: &str, rooms: &BTreeMap<String, Row>) -> BTreeSet<String> {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -160,7 +179,9 @@ fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
 fn only_cli_prints() {
     for (room, path, text) in sources() {
         let code = without_comments(text.split("#[cfg(test)]").next().unwrap_or_default());
-        let prints = ["println!", "print!(", "eprint"].iter().any(|token| code.contains(token));
+        let prints = ["println!", "print!(", "eprint"]
+            .iter()
+            .any(|token| code.contains(token));
         assert!(room == "cli" || !prints, "{} prints", path.display());
     }
 }
