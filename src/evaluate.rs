@@ -22,6 +22,7 @@
 //! classes that the same policies select share one table.
 
 mod address_map;
+mod connectivity;
 mod evaluation;
 mod pool;
 mod proof;
@@ -31,6 +32,7 @@ mod tables;
 mod world;
 
 pub use address_map::AddressMap;
+pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
 pub use evaluation::{Evaluation, PeerRef};
 pub use proof::{Blocked, BlockedBy, Excess, ExcessList, Proof, Span, prove};
 pub use rules::EvaluateError;

@@ -141,15 +141,13 @@ impl Evaluation {
         all
     }
 
-    /// Every ipBlock of every policy, in the order of the policies.
-    pub fn ip_blocks(&self) -> impl Iterator<Item = &AddressSet> {
-        let directions = [Direction::Ingress, Direction::Egress];
-        let rules = self.policies.iter().flat_map(move |policy| {
-            directions
-                .into_iter()
-                .flat_map(|direction| policy.rules(direction).unwrap_or_default())
-        });
-        rules.flat_map(|rule| &rule.addresses)
+    /// Every ipBlock of the rules of one direction, in the order of the policies.
+    pub fn ip_blocks(&self, direction: Direction) -> impl Iterator<Item = &AddressSet> {
+        let rules = self
+            .policies
+            .iter()
+            .flat_map(move |policy| policy.rules(direction));
+        rules.flatten().flat_map(|rule| &rule.addresses)
     }
 
     /// Calls `visit` for every pair of classes that may talk, by client and then server. Costs what

@@ -139,7 +139,9 @@ impl<'a> OwnerIndex<'a> {
             let Some(reference) = controller.filter(|reference| reference.kind != "Node") else {
                 break;
             };
-            current = id(&namespace, &reference.kind, &reference.name);
+            // A reference without a kind, as some hand-written manifests have, still groups pods.
+            let kind = Some(reference.kind.as_str()).filter(|kind| !kind.is_empty());
+            current = id(&namespace, kind.unwrap_or("Pod"), &reference.name);
             if TOP_KINDS.contains(&current.kind.as_str()) {
                 if self.get(&current).is_none() {
                     missing = Some(format!("{} {current}", current.kind));
