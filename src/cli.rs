@@ -1,16 +1,29 @@
-//! The command line.
+//! Room 6: the command line. One file per subcommand; the only room that prints.
+//!
+//! stdout is for results, stderr for progress, findings and logs. Exit codes: 0 fine, 1 findings that
+//! need a decision (or excess beyond the limit), 2 an error.
 
 pub mod connectivity;
+mod exit;
+mod terminal;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Observed traffic in, proven minimal NetworkPolicies out
+/// Network nano-segmentation for Kubernetes: observed traffic in, proven minimal NetworkPolicies out.
 #[derive(Debug, Parser)]
-#[command(name = "nanoseg", version)]
+#[command(
+    name = "nanoseg",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Say more on stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -20,11 +33,14 @@ enum Command {
 
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version go to stdout with 0, usage errors to stderr with 2: clap's own way.
+        Err(error) => error.exit(),
+    };
+    terminal::start_logging(cli.verbose);
+    let result = match cli.command {
         Command::Connectivity(args) => connectivity::run(&args),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
-    })
+    exit::code(result)
 }

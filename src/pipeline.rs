@@ -70,7 +70,11 @@ pub fn generate(
     inventory: &Inventory,
     options: &Options,
 ) -> Result<Generated, EvaluateError> {
-    let Built { graph, mut findings, skipped } = build(seen, inventory, options.graph);
+    let Built {
+        graph,
+        mut findings,
+        skipped,
+    } = build(seen, inventory, options.graph);
     let requirements = requirements(&graph, inventory, options.enforcement);
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
@@ -79,14 +83,30 @@ pub fn generate(
         .cloned()
         .collect();
     let synthesis = synthesise(inventory, &requirements, &in_scope, &options.synthesis);
-    let policies: Vec<_> = synthesis.policies.iter().map(|p| p.policy.clone()).collect();
-    let managed: BTreeSet<WorkloadId> =
-        synthesis.policies.iter().map(|p| p.workload.clone()).collect();
+    let policies: Vec<_> = synthesis
+        .policies
+        .iter()
+        .map(|p| p.policy.clone())
+        .collect();
+    let managed: BTreeSet<WorkloadId> = synthesis
+        .policies
+        .iter()
+        .map(|p| p.workload.clone())
+        .collect();
     let proof = prove(inventory, &policies, &requirements, &managed)?;
     findings.extend(synthesis.findings.iter().cloned());
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();
     let learning = estimate(&graph, begin, end);
-    Ok(Generated { graph, requirements, synthesis, proof, learning, end, findings, skipped })
+    Ok(Generated {
+        graph,
+        requirements,
+        synthesis,
+        proof,
+        learning,
+        end,
+        findings,
+        skipped,
+    })
 }

@@ -112,10 +112,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(
             read.inventory.namespaces.contains_key(namespace),
             "no namespace {namespace:?} in the snapshot; it has: {}",
-            read.inventory.namespaces.keys().cloned().collect::<Vec<_>>().join(", "),
+            read.inventory
+                .namespaces
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
         );
     }
-    let seen = Observation { records: &read.records, names: &read.names };
+    let seen = Observation {
+        records: &read.records,
+        names: &read.names,
+    };
     let generated = pipeline::generate(seen, read.span, &read.inventory, &options)
         .context("failed to judge the policies")?;
     let run = pipeline::build_report(
@@ -146,9 +154,13 @@ fn finish(args: &Args, generated: &Generated, run: &RunReport) -> anyhow::Result
     }
     let text = match args.output {
         Output::Json => run.json().context("failed to write the report")?,
-        Output::Text => {
-            report::summary(run, Summary { colour: terminal::colour(), ..Summary::default() })
-        }
+        Output::Text => report::summary(
+            run,
+            Summary {
+                colour: terminal::colour(),
+                ..Summary::default()
+            },
+        ),
     };
     terminal::print(&text)?;
     anyhow::ensure!(
@@ -157,5 +169,9 @@ fn finish(args: &Args, generated: &Generated, run: &RunReport) -> anyhow::Result
          please report it with the lines under \"proof\""
     );
     let wanted = run.findings_of(Severity::Error) > 0 || run.proof.excess_total > args.max_excess;
-    Ok(if wanted { ExitCode::from(exit::FINDINGS) } else { ExitCode::SUCCESS })
+    Ok(if wanted {
+        ExitCode::from(exit::FINDINGS)
+    } else {
+        ExitCode::SUCCESS
+    })
 }

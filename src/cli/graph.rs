@@ -51,7 +51,10 @@ Examples:
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let read = input::read(&args.captures)?;
-    let seen = Observation { records: &read.records, names: &read.names };
+    let seen = Observation {
+        records: &read.records,
+        names: &read.names,
+    };
     let built = build(seen, &read.inventory, args.graph.options());
     let format = match args.output {
         Output::Table => Format::Table,
@@ -62,8 +65,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Output::Csv => Format::Csv,
         Output::Svg => Format::Svg,
     };
-    let options = formats::Options { only_learned: args.only_learned };
-    let text = formats::render(&built.graph, format, options).context("failed to write the graph")?;
+    let options = formats::Options {
+        only_learned: args.only_learned,
+    };
+    let text =
+        formats::render(&built.graph, format, options).context("failed to write the graph")?;
     terminal::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,15 +15,21 @@ pub struct ReadingBar(Option<ProgressBar>);
 impl ReadingBar {
     pub fn new() -> Self {
         let shown = std::io::stderr().is_terminal();
-        ReadingBar(shown.then(|| {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(RATE))
-        }))
+        ReadingBar(
+            shown.then(|| {
+                ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(RATE))
+            }),
+        )
     }
 
     pub fn update(&self, progress: Progress) {
         let Some(bar) = &self.0 else { return };
         if bar.position() == 0 {
-            let template = if progress.total.is_some() { BAR } else { STREAM };
+            let template = if progress.total.is_some() {
+                BAR
+            } else {
+                STREAM
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }

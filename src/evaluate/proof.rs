@@ -64,18 +64,26 @@ pub enum BlockedBy {
     UnknownWorkload(WorkloadId),
 }
 
-impl fmt::Display for Blocked {
+impl fmt::Display for BlockedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} => {} : {} ",
-            self.client, self.server, self.connections
-        )?;
-        match &self.by {
+        match self {
             BlockedBy::Ingress(names) => write!(f, "blocked on ingress by {}", names.join(", ")),
             BlockedBy::Egress(names) => write!(f, "blocked on egress by {}", names.join(", ")),
             BlockedBy::UnknownWorkload(id) => write!(f, "not checked: no pod of {id} is known"),
         }
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Blocked {
+            client,
+            server,
+            connections,
+            by,
+            ..
+        } = self;
+        write!(f, "{client} => {server} : {connections} {by}")
     }
 }
 

@@ -22,7 +22,10 @@ pub fn output_files(
         files.insert(PathBuf::from(&name), render(policy).into_bytes());
         names.push(name);
     }
-    files.insert("kustomization.yaml".into(), render_kustomization(&names).into_bytes());
+    files.insert(
+        "kustomization.yaml".into(),
+        render_kustomization(&names).into_bytes(),
+    );
     files.insert("report.md".into(), report::markdown(run).into_bytes());
     files.insert("report.json".into(), run.json()?.into_bytes());
     let picture = graph::render(

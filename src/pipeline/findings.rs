@@ -11,7 +11,10 @@ const SAMPLES: usize = 5;
 pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !proof.excess.is_empty() {
-        let message = format!("allow {} connections that were not observed", proof.excess.total);
+        let message = format!(
+            "allow {} connections that were not observed",
+            proof.excess.total
+        );
         findings.push(
             Finding::new(Code::ExcessConnections, "generated policies", message)
                 .with_samples(samples(proof.excess.entries.iter())),
@@ -24,7 +27,10 @@ pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
         }
     }
     findings.extend(by_policy.into_iter().map(|(policy, entries)| {
-        let message = format!("allows {} connections that were not observed", entries.len());
+        let message = format!(
+            "allows {} connections that were not observed",
+            entries.len()
+        );
         Finding::new(Code::ExistingPolicyTooWide, policy, message)
             .with_samples(samples(entries.into_iter()))
     }));
@@ -32,5 +38,8 @@ pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
 }
 
 fn samples<'a>(entries: impl Iterator<Item = &'a Excess>) -> Vec<String> {
-    entries.take(SAMPLES).map(|entry| entry.to_string()).collect()
+    entries
+        .take(SAMPLES)
+        .map(|entry| entry.to_string())
+        .collect()
 }

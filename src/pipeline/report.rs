@@ -91,18 +91,31 @@ fn policy_report(
         workload: policy.workload.clone(),
         name: policy.policy.metadata.name.clone().unwrap_or_default(),
         file: file_name(policy),
-        rules: policy.rules.iter().map(|rule| rule_report(rule, taught, indices)).collect(),
+        rules: policy
+            .rules
+            .iter()
+            .map(|rule| rule_report(rule, taught, indices))
+            .collect(),
     }
 }
 
 fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) -> RuleReport {
-    let edges: Vec<TaughtEdge<'_>> =
-        rule.edges().iter().filter_map(|index| taught.get(*index).copied()).collect();
-    let names: BTreeSet<&str> =
-        rule.peers.iter().flat_map(|peer| &peer.names).map(String::as_str).collect();
+    let edges: Vec<TaughtEdge<'_>> = rule
+        .edges()
+        .iter()
+        .filter_map(|index| taught.get(*index).copied())
+        .collect();
+    let names: BTreeSet<&str> = rule
+        .peers
+        .iter()
+        .flat_map(|peer| &peer.names)
+        .map(String::as_str)
+        .collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let ports: BTreeSet<String> =
-        edges.iter().map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol)).collect();
+    let ports: BTreeSet<String> = edges
+        .iter()
+        .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
+        .collect();
     let ports: Vec<String> = ports.into_iter().collect();
     let (direction, text) = match rule.direction {
         Direction::Ingress => {
@@ -118,7 +131,11 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         direction,
         text,
         decided_by: deciding_rules(&edges),
-        edges: rule.edges().iter().filter_map(|index| indices.get(*index).copied()).collect(),
+        edges: rule
+            .edges()
+            .iter()
+            .filter_map(|index| indices.get(*index).copied())
+            .collect(),
     }
 }
 
@@ -153,11 +170,20 @@ fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<String> {
 
 fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
     let proof = &generated.proof;
-    let is_implied =
-        |index: usize| taught.get(index).is_some_and(|(_, _, e)| matches!(e.lesson, Lesson::Implied(_)));
-    let blocked_edges: BTreeSet<usize> =
-        proof.blocked.iter().map(|blocked| blocked.edge).filter(|edge| !is_implied(*edge)).collect();
-    let observed = (0..taught.len()).filter(|index| !is_implied(*index)).count() as u64;
+    let is_implied = |index: usize| {
+        taught
+            .get(index)
+            .is_some_and(|(_, _, e)| matches!(e.lesson, Lesson::Implied(_)))
+    };
+    let blocked_edges: BTreeSet<usize> = proof
+        .blocked
+        .iter()
+        .map(|blocked| blocked.edge)
+        .filter(|edge| !is_implied(*edge))
+        .collect();
+    let observed = (0..taught.len())
+        .filter(|index| !is_implied(*index))
+        .count() as u64;
     report::Proof {
         observed,
         observed_allowed: observed - blocked_edges.len() as u64,
@@ -166,7 +192,12 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
         excess: proof.excess.entries.iter().map(excess_line).collect(),
         implied: taught.iter().filter_map(implied_line).collect(),
         existing_excess_total: proof.excess_by_existing.total,
-        existing_excess: proof.excess_by_existing.entries.iter().map(excess_line).collect(),
+        existing_excess: proof
+            .excess_by_existing
+            .entries
+            .iter()
+            .map(excess_line)
+            .collect(),
     }
 }
 
@@ -192,7 +223,9 @@ fn excess_line(excess: &Excess) -> Connection {
 }
 
 fn implied_line((client, server, edge): &TaughtEdge<'_>) -> Option<Connection> {
-    let Lesson::Implied(reason) = &edge.lesson else { return None };
+    let Lesson::Implied(reason) = &edge.lesson else {
+        return None;
+    };
     Some(Connection {
         client: client.to_string(),
         server: server.to_string(),
@@ -220,10 +253,13 @@ fn ports(connections: &ConnectionSet) -> String {
         return "all ports".into();
     }
     let words = connections.iter().flat_map(|(protocol, ports)| {
-        ports.ranges().iter().map(move |(first, last)| match first == last {
-            true => format!("{first}/{protocol}"),
-            false => format!("{first}-{last}/{protocol}"),
-        })
+        ports
+            .ranges()
+            .iter()
+            .map(move |(first, last)| match first == last {
+                true => format!("{first}/{protocol}"),
+                false => format!("{first}-{last}/{protocol}"),
+            })
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
 //! Small graphs for the tests of this room.
 
-use crate::flow::{Opening, Verdict, Windows};
+use crate::flow::{Opening, Verdict};
 use crate::graph::{Edge, Evidence, Graph, Lesson, Peer};
 use crate::inventory::WorkloadId;
 use crate::net::{Protocol, Timestamp};
