@@ -28,6 +28,8 @@ pub struct Requirement {
     /// What a person reads beside the rule: the server's or client's name where the end is a set of
     /// addresses (a DNS name, `API server`, `node n1`, `any node (NodePort)`).
     pub label: Option<String>,
+    /// The addresses are outside ones: they may be summarised to CIDRs (DESIGN §5.5).
+    pub outside: bool,
     /// Index of the edge in [`super::Graph::taught`].
     pub edge: usize,
 }
@@ -52,6 +54,7 @@ pub fn requirements(
     for (index, (client, server, edge)) in graph.taught().into_iter().enumerate() {
         let one = |client: Side, server: Side, port: u16| Requirement {
             label: server.label.or(client.label),
+            outside: client.outside || server.outside,
             client: client.end,
             server: server.end,
             protocol: edge.protocol,
@@ -83,6 +86,7 @@ pub fn requirements(
 struct Side {
     end: End,
     label: Option<String>,
+    outside: bool,
 }
 
 /// The client as the plugin sees it: itself, any node where it is masqueraded, or both where a pod
@@ -109,18 +113,21 @@ fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> Side {
     Side {
         end: End::Addresses(addresses),
         label: Some(label),
+        outside: false,
     }
 }
 
 fn side(peer: &Peer, graph: &Graph, inventory: &Inventory) -> Side {
-    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>| Side {
+    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>, outside: bool| Side {
         end: End::Addresses(set),
         label,
+        outside,
     };
     match peer {
         Peer::Workload(id) => Side {
             end: End::Workload(id.clone()),
             label: None,
+            outside: false,
         },
         Peer::ApiServer => {
             let set = inventory
@@ -128,17 +135,17 @@ fn side(peer: &Peer, graph: &Graph, inventory: &Inventory) -> Side {
                 .iter()
                 .map(|endpoint| endpoint.ip())
                 .collect();
-            addresses(set, Some("API server".into()))
+            addresses(set, Some("API server".into()), false)
         }
         Peer::Node(name) => {
             let node = inventory.nodes.iter().find(|node| node.name == *name);
             let set = node.map(|node| node.addresses.clone()).unwrap_or_default();
-            addresses(set, Some(format!("node {name}")))
+            addresses(set, Some(format!("node {name}")), false)
         }
         Peer::Outside(address) | Peer::UnknownPod(address) => {
             let names = graph.names.get(address);
             let label = names.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", "));
-            addresses(BTreeSet::from([*address]), label)
+            addresses(BTreeSet::from([*address]), label, true)
         }
     }
 }
