@@ -69,6 +69,9 @@ pub(super) enum EndKey<'a> {
 pub(super) struct Need<'a> {
     pub workloads: BTreeSet<&'a WorkloadId>,
     pub labels: BTreeSet<&'a str>,
+    /// Some of it is about an address of the cluster itself (a node, the API server): those are
+    /// few and known, so they are written one by one.
+    pub of_cluster: bool,
     pub ports: BTreeSet<(u16, Protocol)>,
     pub edges: BTreeSet<usize>,
 }

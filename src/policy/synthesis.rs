@@ -237,6 +237,7 @@ impl Writer<'_> {
                 need.workloads.extend(workload);
                 if workload.is_none() {
                     need.labels.extend(requirement.label.as_deref());
+                    need.of_cluster |= !requirement.outside;
                 }
                 need.ports.insert((requirement.port, requirement.protocol));
                 need.edges.insert(requirement.edge);

@@ -88,6 +88,11 @@ pub(super) fn end(text: &str) -> End {
     }
 }
 
+/// Whether a label says that its addresses are the cluster's own.
+fn of_cluster(label: &str) -> bool {
+    label == "API server" || label.contains("node")
+}
+
 /// One requirement per line: `client > server PORT/PROTOCOL # label`; its edge is the line's number.
 pub(super) fn requirements(text: &str) -> Vec<Requirement> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -106,6 +111,7 @@ pub(super) fn requirements(text: &str) -> Vec<Requirement> {
                 server: end(server),
                 protocol: Protocol::parse(protocol).unwrap(),
                 port: port.parse().unwrap(),
+                outside: label.as_deref().is_none_or(|label| !of_cluster(label)),
                 label,
                 edge,
             }

@@ -3,7 +3,6 @@
 
 use crate::inventory::Inventory;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Special-purpose IPv4 ranges (RFC 6890 and its registry; RFC 1918; RFC 6598; RFC 1112).
@@ -51,25 +50,17 @@ pub(in crate::policy) struct ClosedRanges {
     cluster: Vec<IpNet>,
     /// `cluster` and the special ranges, disjoint, in order.
     all: Vec<IpNet>,
-    /// Addresses of nodes, of pods on their network, and of the API server.
-    named: BTreeSet<IpAddr>,
 }
 
 impl ClosedRanges {
     pub fn build(inventory: &Inventory) -> Self {
-        let mut named = inventory.node_addresses();
-        named.extend(inventory.api_server.iter().map(|socket| socket.ip()));
         let mut ranges: Vec<IpNet> = inventory.pod_ranges.clone();
         ranges.extend(&inventory.service_ranges);
         ranges.extend(inventory.nodes.iter().flat_map(|n| &n.pod_cidrs));
-        for pod in &inventory.pods {
-            if pod.host_network {
-                named.extend(&pod.addresses);
-            } else {
-                ranges.extend(pod.addresses.iter().map(|a| IpNet::from(*a)));
-            }
-        }
-        ranges.extend(named.iter().map(|a| IpNet::from(*a)));
+        let pods = inventory.pods.iter().flat_map(|pod| &pod.addresses);
+        let api_server = inventory.api_server.iter().map(|socket| socket.ip());
+        let single = inventory.node_addresses().into_iter().chain(api_server);
+        ranges.extend(single.chain(pods.copied()).map(IpNet::from));
         let ranges: Vec<IpNet> = ranges.iter().map(IpNet::trunc).collect();
         let cluster = IpNet::aggregate(&ranges);
         let mut all = cluster.clone();
@@ -78,19 +69,12 @@ impl ClosedRanges {
         ClosedRanges {
             all: IpNet::aggregate(&all),
             cluster,
-            named,
         }
     }
 
     /// Whether the cluster itself uses the address: it is never part of a summary.
     pub fn contains(&self, address: IpAddr) -> bool {
         within(&self.cluster, address)
-    }
-
-    /// Whether it is an address of a node or of the API server: those are few and known, so they
-    /// are always written one by one.
-    pub fn is_named(&self, address: IpAddr) -> bool {
-        self.named.contains(&address)
     }
 
     /// What must be cut out of `net`. A block inside a special range (an on-premises network) has

@@ -1,9 +1,9 @@
 use super::*;
 use crate::inventory::WorkloadId;
+use crate::policy::Selector;
 use crate::policy::rule::RuleOrigin;
 use crate::policy::synthesis::{SynthesisOptions, synthesise};
 use crate::policy::testing::{id, inventory, requirements};
-use crate::policy::{Selector, file_name};
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
@@ -233,44 +233,4 @@ proptest! {
         let text = render(&policy);
         prop_assert_eq!(read(&text), policy.policy, "{}", text);
     }
-}
-
-#[test]
-fn kubectl_builds_the_kustomization() {
-    let cluster = inventory(&["shop/web", "shop/db", "other/true", "other/1"]);
-    let wanted = requirements(
-        "shop/web > shop/db 5432/TCP
-         other/true > shop/web 80/TCP
-         other/1 > 2001:db8::1 53/UDP # dns.example
-         192.0.2.1 > other/1 80/TCP",
-    );
-    let managed: Vec<WorkloadId> = cluster.workloads.keys().cloned().collect();
-    let synthesis = synthesise(&cluster, &wanted, &managed, &SynthesisOptions::default());
-    let folder = tempfile::tempdir().unwrap();
-    let mut files = Vec::new();
-    for policy in &synthesis.policies {
-        let name = file_name(policy);
-        let path = folder.path().join(&name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, render(policy)).unwrap();
-        files.push(name);
-    }
-    let index = folder.path().join("kustomization.yaml");
-    std::fs::write(index, render_kustomization(&files)).unwrap();
-    let output = std::process::Command::new("kubectl")
-        .arg("kustomize")
-        .arg(folder.path())
-        .output();
-    let Ok(output) = output else {
-        eprintln!("skipped: kubectl is not on the PATH");
-        return;
-    };
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut built: Vec<NetworkPolicy> = text.split("\n---\n").map(read).collect();
-    built.sort_by_key(|p| (p.metadata.namespace.clone(), p.metadata.name.clone()));
-    let mut expected: Vec<_> = synthesis.policies.into_iter().map(|p| p.policy).collect();
-    expected.sort_by_key(|p| (p.metadata.namespace.clone(), p.metadata.name.clone()));
-    assert_eq!(built, expected);
 }

@@ -46,11 +46,11 @@ fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
     for (address, need) in addresses {
         let mut blocks = wider.blocks.iter_mut();
         match blocks.find(|block| block.members.len() > 1 && block.allows(address)) {
-            Some(block) => {
+            Some(block) if !need.of_cluster => {
                 block.members.push(address);
                 wider.addresses.insert(address, need);
             }
-            None => {
+            _ => {
                 group.addresses.insert(address, need);
             }
         }
@@ -59,11 +59,11 @@ fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
 
 /// One block per address; outside ones summarised where they are too many.
 fn blocks(addresses: &BTreeMap<IpAddr, Need>, context: &RuleContext) -> Vec<Block> {
-    let (named, outside): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) = addresses
-        .keys()
-        .partition(|address| context.closed.is_named(**address));
+    let outside = addresses.iter().filter(|(_, need)| !need.of_cluster);
+    let outside: BTreeSet<IpAddr> = outside.map(|(address, _)| *address).collect();
+    let of_cluster = addresses.iter().filter(|(_, need)| need.of_cluster);
     let mut blocks = summarise(&outside, context.max_addresses, context.closed);
-    blocks.extend(named.into_iter().map(Block::single));
+    blocks.extend(of_cluster.map(|(address, _)| Block::single(*address)));
     blocks.sort_by_key(|block| block.net);
     blocks
 }

@@ -3,6 +3,9 @@
 use super::*;
 use crate::policy::render;
 use crate::policy::testing::{add, add_node, id, inventory, requirements};
+use k8s_openapi::api::networking::v1::NetworkPolicyPort;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use proptest::prelude::*;
 
 fn policies(inventory: &Inventory, traffic: &str, managed: &[&str]) -> Synthesis {
     with(inventory, traffic, managed, SynthesisOptions::default())
@@ -387,43 +390,60 @@ fn an_unmanaged_workload_is_a_peer_and_never_a_subject() {
     assert!(yaml(&synthesis, "shop/web").contains("protocol: SCTP"));
 }
 
-/// Run with `cargo test --release -- --ignored --nocapture synthesis_of_a_large_cluster`.
-#[test]
-#[ignore = "a measurement"]
-fn synthesis_of_a_large_cluster() {
-    for namespaces in [1usize, 40] {
-        let mut cluster = Inventory::default();
-        let name = |w: usize| format!("ns{}/w{w}", w % namespaces);
-        for w in 0..2000 {
-            let own = format!(
-                "app.kubernetes.io/name=chart{},app.kubernetes.io/instance=r{},app.kubernetes.io/component=c{},app.kubernetes.io/part-of=shop,team=t{},helm.sh/chart=x",
-                w % 50,
-                w % 40,
-                w % 10,
-                w % 7
-            );
-            let pods: Vec<String> = (0..10)
-                .map(|p| format!("{own},pod-template-hash=h{},w={}", p % 3, w / 200))
-                .collect();
-            let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
-            add(&mut cluster, &name(w), &own, &pods);
+proptest! {
+    /// Which pods a selector selects is tested with the selectors; here, that rules say exactly
+    /// what was required, no more and no less, each peer once per direction.
+    #[test]
+    fn the_rules_are_exactly_the_requirements(
+        lines in prop::collection::btree_set((0..5usize, 0..5usize, 78..84u16, any::<bool>()), 1..40),
+    ) {
+        let ends = ["s/a", "s/b", "t/c", "192.0.2.1", "192.0.2.2"];
+        let cluster = inventory(&["s/a", "s/b", "t/c"]);
+        let traffic: Vec<String> = lines
+            .iter()
+            .map(|(client, server, port, udp)| {
+                let protocol = if *udp { "UDP" } else { "TCP" };
+                format!("{} > {} {port}/{protocol}", ends[*client], ends[*server])
+            })
+            .collect();
+        let synthesis = policies(&cluster, &traffic.join("\n"), &["s/a", "s/b", "t/c"]);
+        let mut said = Vec::new();
+        for policy in &synthesis.policies {
+            let spec = policy.policy.spec.clone().unwrap();
+            let ingress = spec.ingress.unwrap().into_iter().map(|r| r.ports);
+            let egress = spec.egress.unwrap().into_iter().map(|r| r.ports);
+            for (rule, ports) in policy.rules.iter().zip(ingress.chain(egress)) {
+                for name in rule.peers.iter().flat_map(|p| &p.names) {
+                    for port in ports.iter().flatten().flat_map(single_ports) {
+                        let own = policy.workload.to_string();
+                        said.push(match rule.direction {
+                            Direction::Ingress => (rule.direction, format!("{name} > {own} {port}")),
+                            Direction::Egress => (rule.direction, format!("{own} > {name} {port}")),
+                        });
+                    }
+                }
+            }
         }
-        let mut traffic = String::new();
-        for e in 0..20_000usize {
-            let (a, b) = (e % 2000, (e * 7919 + e / 2000) % 2000);
-            traffic.push_str(&format!("{} > {} {}/TCP\n", name(a), name(b), 80 + e % 5));
+        said.sort();
+        let mut required = Vec::new();
+        for (line, (client, server, ..)) in traffic.iter().zip(&lines) {
+            if *server < 3 {
+                required.push((Direction::Ingress, line.clone()));
+            }
+            if *client < 3 {
+                required.push((Direction::Egress, line.clone()));
+            }
         }
-        let wanted = requirements(&traffic);
-        let managed: Vec<_> = cluster.workloads.keys().cloned().collect();
-        let start = std::time::Instant::now();
-        let synthesis = synthesise(&cluster, &wanted, &managed, &SynthesisOptions::default());
-        let made = start.elapsed();
-        let bytes: usize = synthesis.policies.iter().map(|p| render(p).len()).sum();
-        let all = start.elapsed();
-        eprintln!(
-            "{namespaces} namespaces: {made:?}, with text {all:?}; {} policies, {bytes} bytes, {} findings",
-            synthesis.policies.len(),
-            synthesis.findings.len()
-        );
+        required.sort();
+        prop_assert_eq!(said, required);
     }
+}
+
+fn single_ports(port: &NetworkPolicyPort) -> Vec<String> {
+    let Some(IntOrString::Int(first)) = port.port else {
+        panic!("{port:?}")
+    };
+    let protocol = port.protocol.as_deref().unwrap();
+    let last = port.end_port.unwrap_or(first);
+    (first..=last).map(|p| format!("{p}/{protocol}")).collect()
 }
