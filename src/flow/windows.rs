@@ -18,7 +18,11 @@ pub struct Windows {
 impl Windows {
     /// The set of the one window that `at` falls into.
     pub fn at(at: Timestamp) -> Self {
-        Windows { scale: 0, base: at.nanos().div_euclid(1_000_000_000), bits: 1 }
+        Windows {
+            scale: 0,
+            base: at.nanos().div_euclid(1_000_000_000),
+            bits: 1,
+        }
     }
 
     /// Adds the window of `at`.
@@ -63,7 +67,10 @@ impl Windows {
     /// How many windows of 2^`scale` seconds were active. `scale` must not be finer than
     /// [`Windows::scale`].
     pub fn count_at(&self, scale: u8) -> u32 {
-        self.normal().coarsened_to(scale.max(self.scale)).bits.count_ones()
+        self.normal()
+            .coarsened_to(scale.max(self.scale))
+            .bits
+            .count_ones()
     }
 
     pub fn scale(&self) -> u8 {
@@ -88,7 +95,11 @@ impl Windows {
             return *self;
         }
         let shift = self.bits.trailing_zeros();
-        Windows { scale: self.scale, base: self.base + shift as i64, bits: self.bits >> shift }
+        Windows {
+            scale: self.scale,
+            base: self.base + shift as i64,
+            bits: self.bits >> shift,
+        }
     }
 
     fn coarsened_to(mut self, scale: u8) -> Windows {
@@ -101,7 +112,11 @@ impl Windows {
                 rest &= rest - 1;
                 bits |= 1 << (((self.base + bit) >> 1) - base);
             }
-            self = Windows { scale: self.scale + 1, base, bits };
+            self = Windows {
+                scale: self.scale + 1,
+                base,
+                bits,
+            };
         }
         self
     }

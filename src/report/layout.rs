@@ -173,9 +173,18 @@ pub fn layered(input: &Input) -> Layout {
     let known = |link: &Link| {
         link.from != link.to && link.from < input.nodes.len() && link.to < input.nodes.len()
     };
-    let links: Vec<(usize, Link)> =
-        input.links.iter().copied().enumerate().filter(|(_, link)| known(link)).collect();
-    let nodes: Vec<Node> = input.nodes.iter().map(|node| sane(node, input.groups)).collect();
+    let links: Vec<(usize, Link)> = input
+        .links
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, link)| known(link))
+        .collect();
+    let nodes: Vec<Node> = input
+        .nodes
+        .iter()
+        .map(|node| sane(node, input.groups))
+        .collect();
     let columns = rank::columns(&nodes, input.groups + 1, &links);
     let rows = rows::rows(&nodes, input.groups, &links, &columns);
     let mut mesh = mesh::Mesh::build(&nodes, &links, &columns, &rows);
@@ -190,9 +199,28 @@ pub fn layered(input: &Input) -> Layout {
 /// without a group. The others without a group form one of their own, without a border, behind the
 /// last: so they keep out of the borders of others.
 fn sane(node: &Node, groups: usize) -> Node {
-    let size = |value: f64| if value.is_finite() { value.clamp(1.0, 4_000.0) } else { 1.0 };
+    let size = |value: f64| {
+        if value.is_finite() {
+            value.clamp(1.0, 4_000.0)
+        } else {
+            1.0
+        }
+    };
     let group = node.group.filter(|group| *group < groups);
-    let side = if group.is_some() { Side::Any } else { node.side };
-    let group = if side == Side::Any { Some(group.unwrap_or(groups)) } else { None };
-    Node { width: size(node.width), height: size(node.height), group, side }
+    let side = if group.is_some() {
+        Side::Any
+    } else {
+        node.side
+    };
+    let group = if side == Side::Any {
+        Some(group.unwrap_or(groups))
+    } else {
+        None
+    };
+    Node {
+        width: size(node.width),
+        height: size(node.height),
+        group,
+        side,
+    }
 }

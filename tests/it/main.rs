@@ -2,4 +2,5 @@
 
 mod architecture;
 mod connectivity;
+mod docs;
 mod policy;

@@ -33,7 +33,12 @@ fn input(scene: &Scene) -> Input {
             .iter()
             .map(|node| {
                 let (width, height) = draw::node_size(node);
-                Node { width, height, group: node.group, side: node.side }
+                Node {
+                    width,
+                    height,
+                    group: node.group,
+                    side: node.side,
+                }
             })
             .collect(),
         groups: scene.groups.len(),
@@ -77,7 +82,14 @@ mod tests {
     #[test]
     fn the_picture_needs_nothing_from_elsewhere() {
         let text = svg(&fixture::shop(false), Options::default());
-        for part in ["href", "url(", "@import", "<script", "<image", "<foreignObject"] {
+        for part in [
+            "href",
+            "url(",
+            "@import",
+            "<script",
+            "<image",
+            "<foreignObject",
+        ] {
             assert!(!text.contains(part), "{part}");
         }
         assert_eq!(text.matches("http").count(), 1, "only the namespace");

@@ -28,7 +28,11 @@ pub fn stream_order(nodes: usize, links: &[(usize, Link)]) -> Vec<usize> {
         let source = left.iter().position(|node| open_in[*node] == 0);
         let place = sink.or(source).unwrap_or_else(|| most(&left, &balance));
         let node = left.remove(place);
-        if sink.is_some() { back.push(node) } else { front.push(node) }
+        if sink.is_some() {
+            back.push(node)
+        } else {
+            front.push(node)
+        }
         for (other, weight) in &outs[node] {
             open_in[*other] = open_in[*other].saturating_sub(1);
             balance[*other] += weight;
@@ -60,14 +64,26 @@ mod tests {
     use super::*;
 
     fn link(from: usize, to: usize) -> (usize, Link) {
-        (0, Link { from, to, pin: 0, label: 0.0, light: false })
+        (
+            0,
+            Link {
+                from,
+                to,
+                pin: 0,
+                label: 0.0,
+                light: false,
+            },
+        )
     }
 
     #[test]
     fn a_cycle_is_broken_at_one_link() {
         let links = [link(0, 1), link(1, 2), link(2, 0), link(1, 3)];
         let place = stream_order(4, &links);
-        let back = links.iter().filter(|(_, l)| place[l.from] > place[l.to]).count();
+        let back = links
+            .iter()
+            .filter(|(_, l)| place[l.from] > place[l.to])
+            .count();
         assert_eq!(back, 1);
     }
 

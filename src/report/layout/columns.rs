@@ -33,7 +33,11 @@ impl Columns {
         }
         for slot in mesh.slots.iter().filter(|slot| slot.pin.is_some()) {
             let labels = &mut columns[mesh.items[slot.item].column].labels;
-            let room = if slot.at_right { &mut labels.1 } else { &mut labels.0 };
+            let room = if slot.at_right {
+                &mut labels.1
+            } else {
+                &mut labels.0
+            };
             *room = room.max(slot.label + gap::ARROW);
         }
         let mut steepest = vec![0.0_f64; columns.len()];
@@ -51,6 +55,9 @@ impl Columns {
             x += bend + gap::GROUP;
         }
         let width = columns.last().map_or(0.0, |last| last.bend.0);
-        Columns { columns, width: width + gap::MARGIN }
+        Columns {
+            columns,
+            width: width + gap::MARGIN,
+        }
     }
 }

@@ -71,17 +71,24 @@ struct Builder {
 
 impl Mesh {
     pub fn build(nodes: &[Node], links: &[(usize, Link)], columns: &[usize], rows: &Rows) -> Mesh {
-        let items = nodes.iter().zip(columns).enumerate().map(|(index, (node, column))| Item {
-            column: *column,
-            lane: 2 * rows.of_node[index] + 1,
-            node: Some(index),
-            height: node.height,
-            y: 0.0,
-            left: Vec::new(),
-            right: Vec::new(),
-        });
+        let items = nodes
+            .iter()
+            .zip(columns)
+            .enumerate()
+            .map(|(index, (node, column))| Item {
+                column: *column,
+                lane: 2 * rows.of_node[index] + 1,
+                node: Some(index),
+                height: node.height,
+                y: 0.0,
+                left: Vec::new(),
+                right: Vec::new(),
+            });
         let mut builder = Builder {
-            mesh: Mesh { items: items.collect(), ..Mesh::default() },
+            mesh: Mesh {
+                items: items.collect(),
+                ..Mesh::default()
+            },
             bends: BTreeMap::new(),
             pins: BTreeMap::new(),
             trunk_segments: BTreeMap::new(),
@@ -97,7 +104,12 @@ impl Mesh {
     }
 
     fn fill_columns(&mut self) {
-        let count = self.items.iter().map(|item| item.column + 1).max().unwrap_or(0);
+        let count = self
+            .items
+            .iter()
+            .map(|item| item.column + 1)
+            .max()
+            .unwrap_or(0);
         self.columns = vec![Vec::new(); count];
         for (index, item) in self.items.iter().enumerate() {
             self.columns[item.column].push(index);
@@ -141,20 +153,34 @@ impl Mesh {
         for (index, slot) in self.slots.iter().enumerate() {
             let far = |segment: &usize| {
                 let segment = &self.segments[*segment];
-                places[if slot.at_right { segment.right } else { segment.left }] as f64
+                places[if slot.at_right {
+                    segment.right
+                } else {
+                    segment.left
+                }] as f64
             };
-            let mean = slot.segments.iter().map(far).sum::<f64>() / slot.segments.len().max(1) as f64;
-            sides.entry((slot.item, slot.at_right)).or_default().push((mean, index));
+            let mean =
+                slot.segments.iter().map(far).sum::<f64>() / slot.segments.len().max(1) as f64;
+            sides
+                .entry((slot.item, slot.at_right))
+                .or_default()
+                .push((mean, index));
         }
         for ((item, _), mut slots) in sides {
             slots.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            self.spread(item, &slots.iter().map(|(_, slot)| *slot).collect::<Vec<_>>());
+            self.spread(
+                item,
+                &slots.iter().map(|(_, slot)| *slot).collect::<Vec<_>>(),
+            );
         }
     }
 
     /// Sets the offsets of one side's slots, from top to bottom, around the node's middle.
     fn spread(&mut self, item: usize, slots: &[usize]) {
-        let plain = slots.iter().filter(|slot| self.slots[**slot].pin.is_none()).count();
+        let plain = slots
+            .iter()
+            .filter(|slot| self.slots[**slot].pin.is_none())
+            .count();
         let labelled = slots.len() - plain;
         let room = self.items[item].height - 2.0 * gap::CORNER - labelled as f64 * gap::PINS;
         let exit = (room.max(0.0) / plain.max(1) as f64).min(gap::EXITS);
@@ -162,7 +188,11 @@ impl Mesh {
         let mut offsets = Vec::with_capacity(slots.len());
         for (index, slot) in slots.iter().enumerate() {
             if index > 0 {
-                at += if self.slots[*slot].pin.is_some() { gap::PINS } else { exit };
+                at += if self.slots[*slot].pin.is_some() {
+                    gap::PINS
+                } else {
+                    exit
+                };
             }
             offsets.push(at);
         }
@@ -173,7 +203,11 @@ impl Mesh {
 
     /// The y at which a segment ends at its left (or right) item.
     pub fn end_offset(&self, segment: &Segment, left: bool) -> f64 {
-        let slot = if left { segment.left_slot } else { segment.right_slot };
+        let slot = if left {
+            segment.left_slot
+        } else {
+            segment.right_slot
+        };
         slot.map_or(0.0, |slot| self.slots[slot].offset)
     }
 }
@@ -215,19 +249,26 @@ impl Builder {
     }
 
     fn pin(&mut self, link: &Link, from_right: bool) -> usize {
-        let label = if link.label.is_finite() { link.label.clamp(0.0, 600.0) } else { 0.0 };
+        let label = if link.label.is_finite() {
+            link.label.clamp(0.0, 600.0)
+        } else {
+            0.0
+        };
         let slots = &mut self.mesh.slots;
-        let slot = *self.pins.entry((link.to, link.pin, from_right)).or_insert_with(|| {
-            slots.push(Slot {
-                item: link.to,
-                at_right: from_right,
-                pin: Some(link.pin),
-                label: 0.0,
-                offset: 0.0,
-                segments: Vec::new(),
+        let slot = *self
+            .pins
+            .entry((link.to, link.pin, from_right))
+            .or_insert_with(|| {
+                slots.push(Slot {
+                    item: link.to,
+                    at_right: from_right,
+                    pin: Some(link.pin),
+                    label: 0.0,
+                    offset: 0.0,
+                    segments: Vec::new(),
+                });
+                slots.len() - 1
             });
-            slots.len() - 1
-        });
         self.mesh.slots[slot].label = self.mesh.slots[slot].label.max(label);
         slot
     }
@@ -270,8 +311,20 @@ impl Builder {
             _ => 2.0,
         };
         self.mesh.segments.push(match from_right {
-            false => Segment { left: near, right: far, left_slot: near_slot, right_slot: far_slot, weight },
-            true => Segment { left: far, right: near, left_slot: far_slot, right_slot: near_slot, weight },
+            false => Segment {
+                left: near,
+                right: far,
+                left_slot: near_slot,
+                right_slot: far_slot,
+                weight,
+            },
+            true => Segment {
+                left: far,
+                right: near,
+                left_slot: far_slot,
+                right_slot: near_slot,
+                weight,
+            },
         });
         for slot in [near_slot, far_slot].into_iter().flatten() {
             self.mesh.slots[slot].segments.push(index);

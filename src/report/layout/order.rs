@@ -45,8 +45,15 @@ fn sort_column(mesh: &mut Mesh, column: usize, rightwards: bool, reverse_ties: b
         .map(|index| {
             let item = &mesh.items[*index];
             let segments = if rightwards { &item.left } else { &item.right };
-            let mut far: Vec<f64> = segments.iter().map(|s| far_place(mesh, &places, *s, rightwards)).collect();
-            let key = if far.is_empty() { places[*index] as f64 } else { median(&mut far) };
+            let mut far: Vec<f64> = segments
+                .iter()
+                .map(|s| far_place(mesh, &places, *s, rightwards))
+                .collect();
+            let key = if far.is_empty() {
+                places[*index] as f64
+            } else {
+                median(&mut far)
+            };
             (item.lane, key, *index)
         })
         .collect();
@@ -130,8 +137,10 @@ fn gain(mesh: &Mesh, places: &[usize], a: usize, b: usize) -> i64 {
         let ends = |item: usize| -> Vec<usize> {
             let item = &mesh.items[item];
             let segments = if left { &item.left } else { &item.right };
-            let mut ends: Vec<usize> =
-                segments.iter().map(|s| far_place(mesh, places, *s, left) as usize).collect();
+            let mut ends: Vec<usize> = segments
+                .iter()
+                .map(|s| far_place(mesh, places, *s, left) as usize)
+                .collect();
             ends.sort_unstable();
             ends
         };
@@ -143,7 +152,10 @@ fn gain(mesh: &Mesh, places: &[usize], a: usize, b: usize) -> i64 {
 
 /// Pairs with an upper end below a lower one: how often lines cross if `upper` stands above `lower`.
 fn inversions(upper: &[usize], lower: &[usize]) -> i64 {
-    upper.iter().map(|u| lower.partition_point(|l| l < u) as i64).sum()
+    upper
+        .iter()
+        .map(|u| lower.partition_point(|l| l < u) as i64)
+        .sum()
 }
 
 #[cfg(test)]
@@ -170,7 +182,13 @@ mod tests {
             let (left, right) = (*left, 3 + *right);
             mesh.items[left].right.push(number);
             mesh.items[right].left.push(number);
-            mesh.segments.push(Segment { left, right, left_slot: None, right_slot: None, weight: 1.0 });
+            mesh.segments.push(Segment {
+                left,
+                right,
+                left_slot: None,
+                right_slot: None,
+                weight: 1.0,
+            });
         }
         mesh
     }

@@ -32,8 +32,10 @@ pub fn place(mesh: &mut Mesh, rows: &Rows) -> Vec<Lane> {
         };
         for index in order {
             let (_, lane, items) = &cells[index];
-            let wanted: Vec<(f64, f64)> =
-                items.iter().map(|item| wanted(mesh, *item, medians)).collect();
+            let wanted: Vec<(f64, f64)> = items
+                .iter()
+                .map(|item| wanted(mesh, *item, medians))
+                .collect();
             settle(mesh, items, &wanted, lanes[*lane]);
         }
     }
@@ -73,8 +75,10 @@ fn distance(a: &Item, b: &Item) -> f64 {
 /// How high a cell's items stand on each other.
 fn total(mesh: &Mesh, items: &[usize]) -> f64 {
     let half = |item: Option<&usize>| item.map_or(0.0, |item| mesh.items[*item].height / 2.0);
-    let between: f64 =
-        items.windows(2).map(|pair| distance(&mesh.items[pair[0]], &mesh.items[pair[1]])).sum();
+    let between: f64 = items
+        .windows(2)
+        .map(|pair| distance(&mesh.items[pair[0]], &mesh.items[pair[1]]))
+        .sum();
     half(items.first()) + between + half(items.last())
 }
 
@@ -93,7 +97,10 @@ fn stack(mesh: &Mesh, cells: &[Cell], rows: &Rows) -> Vec<Lane> {
         if grouped {
             y += gap::TITLE;
         }
-        lanes[index] = Lane { top: y, bottom: y + height.unwrap_or(0.0) };
+        lanes[index] = Lane {
+            top: y,
+            bottom: y + height.unwrap_or(0.0),
+        };
         y = lanes[index].bottom;
         if grouped {
             y += gap::GROUP;
@@ -133,8 +140,8 @@ fn wanted(mesh: &Mesh, index: usize, median: bool) -> (f64, f64) {
         for segment in segments {
             let segment = &mesh.segments[*segment];
             let far = if left { segment.left } else { segment.right };
-            let straight =
-                mesh.items[far].y + mesh.end_offset(segment, left) - mesh.end_offset(segment, !left);
+            let straight = mesh.items[far].y + mesh.end_offset(segment, left)
+                - mesh.end_offset(segment, !left);
             pulls.push((straight, segment.weight));
         }
     }
@@ -145,7 +152,10 @@ fn wanted(mesh: &Mesh, index: usize, median: bool) -> (f64, f64) {
     if median {
         return (weighted_median(&mut pulls, weight), weight);
     }
-    (pulls.iter().map(|(y, weight)| y * weight).sum::<f64>() / weight, weight)
+    (
+        pulls.iter().map(|(y, weight)| y * weight).sum::<f64>() / weight,
+        weight,
+    )
 }
 
 fn weighted_median(pulls: &mut [(f64, f64)], weight: f64) -> f64 {
@@ -180,7 +190,11 @@ fn settle(mesh: &mut Mesh, items: &[usize], wanted: &[(f64, f64)], lane: Lane) {
         let mut pool = (y - offset, *weight, 1);
         while let Some(before) = pools.last().copied().filter(|before| before.0 > pool.0) {
             let weight = before.1 + pool.1;
-            pool = ((before.0 * before.1 + pool.0 * pool.1) / weight, weight, before.2 + pool.2);
+            pool = (
+                (before.0 * before.1 + pool.0 * pool.1) / weight,
+                weight,
+                before.2 + pool.2,
+            );
             pools.pop();
         }
         pools.push(pool);
@@ -188,8 +202,13 @@ fn settle(mesh: &mut Mesh, items: &[usize], wanted: &[(f64, f64)], lane: Lane) {
     let half = |item: Option<&usize>| item.map_or(0.0, |item| mesh.items[*item].height / 2.0);
     let low = lane.top + half(items.first());
     let high = (lane.bottom - half(items.last()) - offset).max(low);
-    let levels = pools.iter().flat_map(|(y, _, count)| std::iter::repeat_n(*y, *count));
-    let ys: Vec<f64> = levels.zip(&offsets).map(|(y, o)| y.clamp(low, high) + o).collect();
+    let levels = pools
+        .iter()
+        .flat_map(|(y, _, count)| std::iter::repeat_n(*y, *count));
+    let ys: Vec<f64> = levels
+        .zip(&offsets)
+        .map(|(y, o)| y.clamp(low, high) + o)
+        .collect();
     for (item, y) in items.iter().zip(ys) {
         mesh.items[*item].y = y;
     }

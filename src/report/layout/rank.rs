@@ -84,11 +84,19 @@ fn loose(nodes: &[Node], groups: usize, links: &[(usize, Link)], ranks: &mut [i6
         linked[link.to] = true;
     }
     let inner = |node: usize| nodes[node].side == Side::Any;
-    let rightmost = (0..nodes.len()).filter(|n| linked[*n] && inner(*n)).map(|n| ranks[n]).max();
+    let rightmost = (0..nodes.len())
+        .filter(|n| linked[*n] && inner(*n))
+        .map(|n| ranks[n])
+        .max();
     for group in (0..groups).map(Some).chain([None]) {
-        let members: Vec<usize> =
-            (0..nodes.len()).filter(|n| nodes[*n].group == group && inner(*n)).collect();
-        let fixed: Vec<i64> = members.iter().filter(|n| linked[**n]).map(|n| ranks[*n]).collect();
+        let members: Vec<usize> = (0..nodes.len())
+            .filter(|n| nodes[*n].group == group && inner(*n))
+            .collect();
+        let fixed: Vec<i64> = members
+            .iter()
+            .filter(|n| linked[**n])
+            .map(|n| ranks[*n])
+            .collect();
         let free: Vec<usize> = members.into_iter().filter(|n| !linked[*n]).collect();
         let range = match (fixed.iter().min(), fixed.iter().max()) {
             (Some(low), Some(high)) => (*low, *high),
@@ -102,7 +110,10 @@ fn loose(nodes: &[Node], groups: usize, links: &[(usize, Link)], ranks: &mut [i6
         let mut filled = fixed;
         for node in free {
             let used = |rank: &i64| filled.iter().filter(|other| *other == rank).count();
-            let rank = (range.0..=range.1).rev().min_by_key(|rank| used(rank)).unwrap_or(range.0);
+            let rank = (range.0..=range.1)
+                .rev()
+                .min_by_key(|rank| used(rank))
+                .unwrap_or(range.0);
             filled.push(rank);
             ranks[node] = rank;
         }
@@ -145,11 +156,25 @@ mod tests {
     use super::*;
 
     fn node(side: Side) -> Node {
-        Node { width: 10.0, height: 10.0, group: None, side }
+        Node {
+            width: 10.0,
+            height: 10.0,
+            group: None,
+            side,
+        }
     }
 
     fn link(from: usize, to: usize) -> (usize, Link) {
-        (0, Link { from, to, pin: 0, label: 0.0, light: false })
+        (
+            0,
+            Link {
+                from,
+                to,
+                pin: 0,
+                label: 0.0,
+                light: false,
+            },
+        )
     }
 
     #[test]
@@ -162,7 +187,13 @@ mod tests {
 
     #[test]
     fn outsiders_stand_at_the_sides_whatever_they_call() {
-        let nodes = [node(Side::First), node(Side::Any), node(Side::Any), node(Side::Last), node(Side::Last)];
+        let nodes = [
+            node(Side::First),
+            node(Side::Any),
+            node(Side::Any),
+            node(Side::Last),
+            node(Side::Last),
+        ];
         let links = [link(0, 2), link(1, 2), link(1, 3), link(4, 3), link(3, 1)];
         let columns = columns(&nodes, 0, &links);
         assert_eq!(columns[..3], [0, 1, 2]);
@@ -174,6 +205,9 @@ mod tests {
         let nodes = vec![node(Side::First), node(Side::First), node(Side::Any)];
         let links = [link(0, 1), link(1, 0), link(2, 1)];
         let columns = columns(&nodes, 0, &links);
-        assert!(links.iter().all(|(_, l)| columns[l.from] != columns[l.to]), "{columns:?}");
+        assert!(
+            links.iter().all(|(_, l)| columns[l.from] != columns[l.to]),
+            "{columns:?}"
+        );
     }
 }

@@ -7,8 +7,16 @@ use super::rows::Rows;
 use super::{Input, Layout, Pin, Point, Rect, Route, Step, gap};
 
 /// Puts everything together.
-pub fn layout(input: &Input, mesh: &Mesh, columns: &Columns, lanes: &[Lane], rows: &Rows) -> Layout {
-    let nodes: Vec<Rect> = (0..input.nodes.len()).map(|node| node_rect(mesh, columns, node)).collect();
+pub fn layout(
+    input: &Input,
+    mesh: &Mesh,
+    columns: &Columns,
+    lanes: &[Lane],
+    rows: &Rows,
+) -> Layout {
+    let nodes: Vec<Rect> = (0..input.nodes.len())
+        .map(|node| node_rect(mesh, columns, node))
+        .collect();
     let mut links = vec![Route::default(); input.links.len()];
     for (index, path) in &mesh.paths {
         links[*index] = route(mesh, columns, path);
@@ -19,11 +27,21 @@ pub fn layout(input: &Input, mesh: &Mesh, columns: &Columns, lanes: &[Lane], row
         .filter_map(|slot| {
             let rect = nodes[slot.item];
             let x = if slot.at_right { rect.right() } else { rect.x };
-            let at = Point { x, y: mesh.items[slot.item].y + slot.offset };
-            Some(Pin { node: slot.item, pin: slot.pin?, at, from_right: slot.at_right })
+            let at = Point {
+                x,
+                y: mesh.items[slot.item].y + slot.offset,
+            };
+            Some(Pin {
+                node: slot.item,
+                pin: slot.pin?,
+                at,
+                from_right: slot.at_right,
+            })
         })
         .collect();
-    let groups = (0..input.groups).map(|group| group_rect(input, mesh, columns, group)).collect();
+    let groups = (0..input.groups)
+        .map(|group| group_rect(input, mesh, columns, group))
+        .collect();
     let last = lanes.last().map_or(0.0, |lane| lane.bottom);
     Layout {
         width: columns.width.max(2.0 * gap::MARGIN),
@@ -36,8 +54,15 @@ pub fn layout(input: &Input, mesh: &Mesh, columns: &Columns, lanes: &[Lane], row
 }
 
 fn height(nodes: &[Rect], lanes: f64, rows: &Rows) -> f64 {
-    let border = if rows.grouped.last().copied().unwrap_or(false) { gap::GROUP } else { 0.0 };
-    let lowest = nodes.iter().map(|rect| rect.bottom() + border).fold(lanes, f64::max);
+    let border = if rows.grouped.last().copied().unwrap_or(false) {
+        gap::GROUP
+    } else {
+        0.0
+    };
+    let lowest = nodes
+        .iter()
+        .map(|rect| rect.bottom() + border)
+        .fold(lanes, f64::max);
     lowest + gap::MARGIN
 }
 
@@ -45,13 +70,19 @@ fn node_rect(mesh: &Mesh, columns: &Columns, node: usize) -> Rect {
     let item = &mesh.items[node];
     let column = &columns.columns[item.column];
     let y = item.y - (item.height / 2.0).round();
-    Rect { x: column.x, y, width: column.width, height: item.height }
+    Rect {
+        x: column.x,
+        y,
+        width: column.width,
+        height: item.height,
+    }
 }
 
 /// Around the group's nodes, the labels at its left, and the lines that pass between its nodes.
 fn group_rect(input: &Input, mesh: &Mesh, columns: &Columns, group: usize) -> Rect {
-    let members: Vec<usize> =
-        (0..input.nodes.len()).filter(|node| input.nodes[*node].group == Some(group)).collect();
+    let members: Vec<usize> = (0..input.nodes.len())
+        .filter(|node| input.nodes[*node].group == Some(group))
+        .collect();
     let Some(first) = members.first() else {
         return Rect::default();
     };
@@ -68,10 +99,18 @@ fn group_rect(input: &Input, mesh: &Mesh, columns: &Columns, group: usize) -> Re
     let (left, right) = (&columns.columns[low], &columns.columns[high]);
     let labels = |at_right: bool, column: usize| {
         let own = |slot: &&super::mesh::Slot| {
-            slot.at_right == at_right && members.contains(&slot.item) && mesh.items[slot.item].column == column
+            slot.at_right == at_right
+                && members.contains(&slot.item)
+                && mesh.items[slot.item].column == column
         };
-        let widest = mesh.slots.iter().filter(own).filter(|slot| slot.pin.is_some());
-        widest.map(|slot| slot.label + gap::ARROW).fold(0.0, f64::max)
+        let widest = mesh
+            .slots
+            .iter()
+            .filter(own)
+            .filter(|slot| slot.pin.is_some());
+        widest
+            .map(|slot| slot.label + gap::ARROW)
+            .fold(0.0, f64::max)
     };
     let x = left.x - labels(false, low) - gap::GROUP;
     let end = right.x + right.width + labels(true, high) + gap::GROUP;
@@ -90,13 +129,25 @@ fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
         let segment = &mesh.segments[*segment];
         let (left, right) = (&mesh.items[segment.left], &mesh.items[segment.right]);
         let zone = columns.columns[left.column].bend;
-        let a = Point { x: zone.0, y: left.y + mesh.end_offset(segment, true) };
-        let b = Point { x: zone.1, y: right.y + mesh.end_offset(segment, false) };
+        let a = Point {
+            x: zone.0,
+            y: left.y + mesh.end_offset(segment, true),
+        };
+        let b = Point {
+            x: zone.1,
+            y: right.y + mesh.end_offset(segment, false),
+        };
         let left_side = {
             let column = &columns.columns[left.column];
-            Point { x: column.x + column.width, y: a.y }
+            Point {
+                x: column.x + column.width,
+                y: a.y,
+            }
         };
-        let right_side = Point { x: columns.columns[right.column].x, y: b.y };
+        let right_side = Point {
+            x: columns.columns[right.column].x,
+            y: b.y,
+        };
         // The server stands at the left of a way back: then the route begins at the left end.
         let backwards = mesh.paths_backwards(path);
         let (start, near, far, end) = match backwards {
@@ -111,7 +162,16 @@ fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
             route.steps.push(Step::Line(far));
         } else {
             let middle = (near.x + far.x) / 2.0;
-            let (c1, c2) = (Point { x: middle, y: near.y }, Point { x: middle, y: far.y });
+            let (c1, c2) = (
+                Point {
+                    x: middle,
+                    y: near.y,
+                },
+                Point {
+                    x: middle,
+                    y: far.y,
+                },
+            );
             route.steps.push(Step::Curve(c1, c2, far));
         }
         if number + 1 == path.len() {
@@ -127,7 +187,8 @@ impl Mesh {
         let Some(last) = path.last().map(|segment| &self.segments[*segment]) else {
             return false;
         };
-        last.left_slot.is_some_and(|slot| self.slots[slot].pin.is_some())
+        last.left_slot
+            .is_some_and(|slot| self.slots[slot].pin.is_some())
     }
 }
 
@@ -140,12 +201,23 @@ mod tests {
         Input {
             nodes: nodes
                 .iter()
-                .map(|group| Node { width: 120.0, height: 44.0, group: *group, side: Side::Any })
+                .map(|group| Node {
+                    width: 120.0,
+                    height: 44.0,
+                    group: *group,
+                    side: Side::Any,
+                })
                 .collect(),
             groups,
             links: links
                 .iter()
-                .map(|(from, to)| Link { from: *from, to: *to, pin: *from % 2, label: 50.0, light: false })
+                .map(|(from, to)| Link {
+                    from: *from,
+                    to: *to,
+                    pin: *from % 2,
+                    label: 50.0,
+                    light: false,
+                })
                 .collect(),
         }
     }

@@ -21,9 +21,14 @@ pub fn rows(nodes: &[Node], groups: usize, links: &[(usize, Link)], columns: &[u
     let (of_group, count) = pack(nodes, groups + 1, columns);
     let weights = weights(nodes, links, &of_group, count);
     let place = inverse(&best_order(&weights));
-    let of_group: Vec<usize> = of_group.iter().map(|row| place.get(*row).copied().unwrap_or(0)).collect();
-    let mut of_node: Vec<Option<usize>> =
-        nodes.iter().map(|node| node.group.map(|group| of_group[group])).collect();
+    let of_group: Vec<usize> = of_group
+        .iter()
+        .map(|row| place.get(*row).copied().unwrap_or(0))
+        .collect();
+    let mut of_node: Vec<Option<usize>> = nodes
+        .iter()
+        .map(|node| node.group.map(|group| of_group[group]))
+        .collect();
     settle(&mut of_node, links, count.max(1));
     let mut grouped = vec![false; count.max(1)];
     for node in nodes {
@@ -42,8 +47,10 @@ pub fn rows(nodes: &[Node], groups: usize, links: &[(usize, Link)], columns: &[u
 fn pack(nodes: &[Node], groups: usize, columns: &[usize]) -> (Vec<usize>, usize) {
     let mut spans: Vec<(usize, usize, usize, usize)> = Vec::new();
     for group in 0..groups {
-        let members: Vec<usize> =
-            (0..nodes.len()).filter(|n| nodes[*n].group == Some(group)).map(|n| columns[n]).collect();
+        let members: Vec<usize> = (0..nodes.len())
+            .filter(|n| nodes[*n].group == Some(group))
+            .map(|n| columns[n])
+            .collect();
         if let (Some(low), Some(high)) = (members.iter().min(), members.iter().max()) {
             spans.push((group, *low, *high, members.len()));
         }
@@ -64,7 +71,12 @@ fn pack(nodes: &[Node], groups: usize, columns: &[usize]) -> (Vec<usize>, usize)
 }
 
 /// How many links run between each two rows.
-fn weights(nodes: &[Node], links: &[(usize, Link)], of_group: &[usize], rows: usize) -> Vec<Vec<f64>> {
+fn weights(
+    nodes: &[Node],
+    links: &[(usize, Link)],
+    of_group: &[usize],
+    rows: usize,
+) -> Vec<Vec<f64>> {
     let mut weights = vec![vec![0.0; rows]; rows];
     for (_, link) in links {
         if let (Some(a), Some(b)) = (nodes[link.from].group, nodes[link.to].group) {
@@ -155,7 +167,9 @@ fn settle(of_node: &mut [Option<usize>], links: &[(usize, Link)], rows: usize) {
             }
         }
         for (node, votes) in votes.iter().enumerate() {
-            let most = (0..rows).rev().max_by_key(|row| votes.iter().filter(|v| *v == row).count());
+            let most = (0..rows)
+                .rev()
+                .max_by_key(|row| votes.iter().filter(|v| *v == row).count());
             if !votes.is_empty() {
                 of_node[node] = most;
             }
@@ -182,7 +196,12 @@ mod tests {
 
     #[test]
     fn groups_share_a_row_only_without_a_common_column() {
-        let node = |group| Node { width: 1.0, height: 1.0, group: Some(group), side: Side::Any };
+        let node = |group| Node {
+            width: 1.0,
+            height: 1.0,
+            group: Some(group),
+            side: Side::Any,
+        };
         let nodes = [node(0), node(0), node(1), node(2)];
         let rows = rows(&nodes, 3, &[], &[1, 2, 0, 2]);
         assert_eq!(rows.of_node[0], rows.of_node[2]);

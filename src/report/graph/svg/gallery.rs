@@ -58,13 +58,23 @@ fn shop_graph() -> Graph {
     graph.add_edge(&shop("pay"), &outside("203.0.113.9"), tcp(443));
     graph.add_edge(&shop("pay"), &outside("198.51.100.7"), tcp(8443));
     graph.add_edge(&outside("192.0.2.44"), &shop("web"), tcp(8080));
-    graph.add_edge(&shop("log-agent"), &Peer::Node("worker-1".into()), tcp(10250));
-    for name in ["web", "app", "consumer", "batch", "feed", "pay", "loadgen", "search", "migrate"] {
+    graph.add_edge(
+        &shop("log-agent"),
+        &Peer::Node("worker-1".into()),
+        tcp(10250),
+    );
+    for name in [
+        "web", "app", "consumer", "batch", "feed", "pay", "loadgen", "search", "migrate",
+    ] {
         graph.add_edge(&shop(name), &coredns, edge(Protocol::Udp, 53));
         graph.add_edge(&shop(name), &coredns, implied(53));
     }
     for last in 1..40 {
-        graph.add_edge(&shop("batch"), &outside(&format!("198.51.100.{}", 100 + last)), refused(22));
+        graph.add_edge(
+            &shop("batch"),
+            &outside(&format!("198.51.100.{}", 100 + last)),
+            refused(22),
+        );
     }
     graph.add_edge(&shop("pay"), &outside("169.254.169.254"), refused(80));
     let names = BTreeSet::from(["api.payments.example".to_owned()]);
@@ -77,7 +87,10 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % bound.max(1)
     }
 }
@@ -87,8 +100,16 @@ fn cluster(workloads: usize, namespaces: usize, calls: usize) -> Graph {
     let mut numbers = Numbers(7);
     let peers: Vec<Peer> = (0..workloads)
         .map(|i| {
-            let kind = if numbers.below(5) == 0 { "StatefulSet" } else { "Deployment" };
-            workload(&format!("team-{}", i * namespaces / workloads), &format!("service-{i}"), kind)
+            let kind = if numbers.below(5) == 0 {
+                "StatefulSet"
+            } else {
+                "Deployment"
+            };
+            workload(
+                &format!("team-{}", i * namespaces / workloads),
+                &format!("service-{i}"),
+                kind,
+            )
         })
         .collect();
     let mut graph = Graph::default();
@@ -103,15 +124,27 @@ fn cluster(workloads: usize, namespaces: usize, calls: usize) -> Graph {
         let (client, server) = (client.min(server), client.max(server));
         let port = 8000 + (server % 7) as u16;
         if seen.insert((client, server)) {
-            let drawn: Edge = if numbers.below(30) == 0 { refused(port) } else { tcp(port) };
+            let drawn: Edge = if numbers.below(30) == 0 {
+                refused(port)
+            } else {
+                tcp(port)
+            };
             graph.add_edge(&peers[client], &peers[server], drawn);
         }
     }
     for peer in &peers {
-        graph.add_edge(peer, &workload("kube-system", "coredns", "Deployment"), edge(Protocol::Udp, 53));
+        graph.add_edge(
+            peer,
+            &workload("kube-system", "coredns", "Deployment"),
+            edge(Protocol::Udp, 53),
+        );
     }
     for index in 0..workloads / 10 {
-        graph.add_edge(&peers[index * 7 % workloads], &outside(&format!("203.0.113.{}", index % 200)), tcp(443));
+        graph.add_edge(
+            &peers[index * 7 % workloads],
+            &outside(&format!("203.0.113.{}", index % 200)),
+            tcp(443),
+        );
     }
     graph
 }
@@ -120,9 +153,16 @@ fn cluster(workloads: usize, namespaces: usize, calls: usize) -> Graph {
 fn the_shop_is_drawn() {
     let text = svg(&shop_graph(), Options::default());
     show("shop", &text);
-    show("shop-learned", &svg(&shop_graph(), Options { only_learned: true }));
+    show(
+        "shop-learned",
+        &svg(&shop_graph(), Options { only_learned: true }),
+    );
     assert!(text.contains(">! 39</text>") && text.contains(">DNS</text>"));
-    assert_eq!(text.matches(">5432/TCP</text>").count(), 1, "four clients share one pin");
+    assert_eq!(
+        text.matches(">5432/TCP</text>").count(),
+        1,
+        "four clients share one pin"
+    );
 }
 
 #[test]
@@ -131,20 +171,38 @@ fn five_peers_are_drawn() {
     graph.add_edge(&shop("web"), &shop("app"), tcp(8080));
     graph.add_edge(&shop("app"), &shop("postgres"), tcp(5432));
     graph.add_edge(&shop("app"), &outside("203.0.113.9"), tcp(443));
-    graph.add_edge(&shop("app"), &workload("kube-system", "coredns", "Deployment"), edge(Protocol::Udp, 53));
-    graph.add_edge(&shop("app"), &workload("kube-system", "coredns", "Deployment"), implied(53));
+    graph.add_edge(
+        &shop("app"),
+        &workload("kube-system", "coredns", "Deployment"),
+        edge(Protocol::Udp, 53),
+    );
+    graph.add_edge(
+        &shop("app"),
+        &workload("kube-system", "coredns", "Deployment"),
+        implied(53),
+    );
     show("five", &svg(&graph, Options::default()));
 }
 
 #[test]
 fn cycles_and_loops_are_drawn() {
     let mut graph = Graph::default();
-    for (client, server, port) in
-        [("a", "b", 1), ("b", "c", 2), ("c", "a", 3), ("c", "c", 4), ("d", "b", 5), ("b", "d", 6), ("c", "e", 7)]
-    {
+    for (client, server, port) in [
+        ("a", "b", 1),
+        ("b", "c", 2),
+        ("c", "a", 3),
+        ("c", "c", 4),
+        ("d", "b", 5),
+        ("b", "d", 6),
+        ("c", "e", 7),
+    ] {
         graph.add_edge(&shop(client), &shop(server), tcp(port * 1000));
     }
-    graph.add_edge(&workload("z", "lonely", "Pod"), &workload("z", "lonely", "Pod"), tcp(7946));
+    graph.add_edge(
+        &workload("z", "lonely", "Pod"),
+        &workload("z", "lonely", "Pod"),
+        tcp(7946),
+    );
     show("cycle", &svg(&graph, Options::default()));
 }
 

@@ -108,11 +108,18 @@ impl Scene {
         let edges = names::shown(graph, options);
         let peers = names::shown_peers(graph, &edges, options);
         let all = links(&edges);
-        let groups: BTreeSet<&str> =
-            peers.iter().filter_map(|peer| peer.workload()).map(|w| w.namespace.as_str()).collect();
+        let groups: BTreeSet<&str> = peers
+            .iter()
+            .filter_map(|peer| peer.workload())
+            .map(|w| w.namespace.as_str())
+            .collect();
         let groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
         let folded = fold::fold(graph, &peers, &all);
-        let mut scene = Scene { groups, summary: summary(graph, options), ..Scene::default() };
+        let mut scene = Scene {
+            groups,
+            summary: summary(graph, options),
+            ..Scene::default()
+        };
         let ids = scene.add_nodes(graph, &peers, &folded);
         scene.add_badges(&folded, &ids);
         scene.add_links(graph, &all, &folded, &ids);
@@ -128,7 +135,11 @@ impl Scene {
         folded: &fold::Folded<'g>,
     ) -> BTreeMap<&'g Peer, usize> {
         let mut ids = BTreeMap::new();
-        for peer in peers.iter().copied().filter(|peer| !folded.hidden.contains(peer)) {
+        for peer in peers
+            .iter()
+            .copied()
+            .filter(|peer| !folded.hidden.contains(peer))
+        {
             let first = folded.stands_for.get(peer).copied().unwrap_or(peer);
             if let Some(id) = ids.get(first).copied() {
                 ids.insert(peer, id);
@@ -172,7 +183,10 @@ impl Scene {
 
     fn add_badges(&mut self, folded: &fold::Folded, ids: &BTreeMap<&Peer, usize>) {
         for (peer, badge) in &folded.badges {
-            let hue = badge.hub.and_then(|hub| ids.get(hub)).and_then(|id| self.nodes.get(*id)?.group);
+            let hue = badge
+                .hub
+                .and_then(|hub| ids.get(hub))
+                .and_then(|id| self.nodes.get(*id)?.group);
             if let Some(node) = ids.get(peer).and_then(|id| self.nodes.get_mut(*id)) {
                 let (text, tooltip) = (badge.text.clone(), badge.tooltip.clone());
                 let badge = Badge { text, tooltip, hue };
@@ -198,7 +212,11 @@ impl Scene {
     ) {
         let mut pins: BTreeMap<(usize, Style, String), usize> = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for (index, link) in all.iter().enumerate().filter(|(index, _)| !folded.taken.contains(index)) {
+        for (index, link) in all
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !folded.taken.contains(index))
+        {
             let (Some(from), Some(to)) = (ids.get(link.client), ids.get(link.server)) else {
                 continue;
             };
@@ -212,7 +230,15 @@ impl Scene {
             let group = |node: usize| self.nodes.get(node).and_then(|node| node.group);
             let hue = group(*from).filter(|_| group(*from) != group(*to) && style.teaches());
             let tooltip = link_tooltip(graph, &all[index]);
-            self.links.push(SceneLink { from: *from, to: *to, style, pin, label, tooltip, hue });
+            self.links.push(SceneLink {
+                from: *from,
+                to: *to,
+                style,
+                pin,
+                label,
+                tooltip,
+                hue,
+            });
         }
     }
 
@@ -220,7 +246,12 @@ impl Scene {
     fn set_sides(&mut self) {
         let called: BTreeSet<usize> = self.links.iter().map(|link| link.to).collect();
         let calls: BTreeSet<usize> = self.links.iter().map(|link| link.from).collect();
-        for (index, node) in self.nodes.iter_mut().enumerate().filter(|(_, n)| n.group.is_none()) {
+        for (index, node) in self
+            .nodes
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, n)| n.group.is_none())
+        {
             let only_calls = calls.contains(&index) && !called.contains(&index);
             node.side = if only_calls { Side::First } else { Side::Last };
         }
@@ -244,7 +275,9 @@ fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
 fn name_bundle(node: &mut SceneNode, first: &Peer, graph: &Graph, number: u64) {
     let named = !names::dns_names(graph, first).is_empty();
     match node.shape {
-        Shape::Outside if named => node.sublabel = format!("outside · {}", count(number, "address")),
+        Shape::Outside if named => {
+            node.sublabel = format!("outside · {}", count(number, "address"))
+        }
         Shape::Outside => node.label = count(number, "address"),
         Shape::Node => node.label = count(number, "node"),
         Shape::UnknownPod => node.label = count(number, "unknown pod"),
@@ -271,8 +304,12 @@ pub fn link_tooltip(graph: &Graph, link: &Link) -> String {
         None => peer.to_string(),
     };
     let connections: u64 = link.edges.iter().map(|edge| edge.connections()).sum();
-    let mut text =
-        format!("{} → {}: {}", name(link.client), name(link.server), link.ports_in_full());
+    let mut text = format!(
+        "{} → {}: {}",
+        name(link.client),
+        name(link.server),
+        link.ports_in_full()
+    );
     if connections > 0 {
         text.push_str(&format!(", {}", count(connections, "connection")));
     }
@@ -283,9 +320,17 @@ pub fn link_tooltip(graph: &Graph, link: &Link) -> String {
 }
 
 fn summary(graph: &Graph, options: Options) -> String {
-    let peers = |wanted: &str| graph.peers().filter(|peer| names::kind(peer) == wanted).count() as u64;
+    let peers = |wanted: &str| {
+        graph
+            .peers()
+            .filter(|peer| names::kind(peer) == wanted)
+            .count() as u64
+    };
     let edges = graph.edges();
-    let taught = edges.iter().filter(|(_, _, edge)| edge.lesson.teaches()).count() as u64;
+    let taught = edges
+        .iter()
+        .filter(|(_, _, edge)| edge.lesson.teaches())
+        .count() as u64;
     let unlearned = edges.len() as u64 - taught;
     let mut text = count(peers("workload"), "workload");
     if peers("outside") > 0 {

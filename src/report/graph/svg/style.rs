@@ -77,7 +77,10 @@ pub fn style() -> String {
     variables(&mut out, true);
     out.push_str("}}\n");
     for (selector, property, name) in RULES {
-        let light = COLOURS.iter().find(|(colour, _, _)| *colour == name).map_or("", |c| c.1);
+        let light = COLOURS
+            .iter()
+            .find(|(colour, _, _)| *colour == name)
+            .map_or("", |c| c.1);
         rule(&mut out, selector, property, light, name);
     }
     for (index, (light, _)) in HUE_COLOURS.iter().enumerate() {
@@ -91,7 +94,10 @@ pub fn style() -> String {
 }
 
 fn rule(out: &mut String, selector: &str, property: &str, light: &str, name: &str) {
-    let _ = writeln!(out, ".nanoseg {selector}{{{property}:{light};{property}:var(--{name})}}");
+    let _ = writeln!(
+        out,
+        ".nanoseg {selector}{{{property}:{light};{property}:var(--{name})}}"
+    );
 }
 
 fn variables(out: &mut String, dark: bool) {
@@ -99,6 +105,10 @@ fn variables(out: &mut String, dark: bool) {
         let _ = write!(out, "--{name}:{};", if dark { dark_colour } else { light });
     }
     for (index, (light, dark_colour)) in HUE_COLOURS.iter().enumerate() {
-        let _ = write!(out, "--h{index}:{};", if dark { dark_colour } else { light });
+        let _ = write!(
+            out,
+            "--h{index}:{};",
+            if dark { dark_colour } else { light }
+        );
     }
 }
