@@ -5,17 +5,31 @@
 
 mod bytes;
 mod decode;
+mod direction;
+mod dns;
+mod ended;
 mod link;
+mod names;
+mod other;
 mod packet;
 mod popularity;
 mod record;
+mod records;
 mod skip;
+mod table;
 mod windows;
 
 pub use decode::{Decoded, decode};
+pub use direction::{infer_server, server_by_listener};
+pub use dns::{NotDns, learn_answers};
+pub use ended::{ConnectionSink, EndedConnection};
 pub use link::LinkType;
+pub use names::{NameEntry, NameTable};
+pub use other::{OtherKind, OtherTraffic};
 pub use packet::{IcmpUnreachable, Packet, SctpChunk, TcpFlags, Transport};
 pub use popularity::decide_all;
 pub use record::{AddressEpochs, FlowRecord, Listeners, NoListeners, Opening, Verdict};
+pub use records::{Records, ScanSummary};
 pub use skip::{Skip, SkipCounters};
+pub use table::{FlowCounters, FlowLimits, FlowResult, FlowTable};
 pub use windows::Windows;

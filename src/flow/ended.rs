@@ -1,0 +1,41 @@
+//! A connection that has ended (or left the table), with everything that could be found out.
+
+use super::{AddressEpochs, Opening, Verdict, Windows};
+use crate::net::{Protocol, Timestamp};
+use std::net::{IpAddr, SocketAddr};
+
+/// One connection, each of its packets counted once, translations on the way joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedConnection {
+    /// The client's own address, before any SNAT.
+    pub client: SocketAddr,
+    /// Where it arrived, after any DNAT.
+    pub server: SocketAddr,
+    pub protocol: Protocol,
+    pub vlan: u16,
+    /// What the client had called, if that was translated.
+    pub via: Option<SocketAddr>,
+    /// The client's address as the server saw it, if that was translated.
+    pub seen_as: Option<IpAddr>,
+    pub verdict: Verdict,
+    pub opening: Opening,
+    /// TCP or SCTP without a handshake: it began before the capture or was silent for long.
+    pub mid_stream: bool,
+    pub datagrams: u64,
+    pub bytes_to_server: u64,
+    pub bytes_to_client: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub windows: Windows,
+}
+
+/// Where a [`super::FlowTable`] hands connections when they end.
+pub trait ConnectionSink {
+    fn ended(&mut self, connection: &EndedConnection, epochs: &AddressEpochs);
+}
+
+impl ConnectionSink for Vec<EndedConnection> {
+    fn ended(&mut self, connection: &EndedConnection, _: &AddressEpochs) {
+        self.push(connection.clone());
+    }
+}

@@ -1,0 +1,324 @@
+//! From ended connections to flow records: many connections between the same ends are one record.
+//!
+//! What never answered is bounded per client: a scanner must not fill the memory (DESIGN §4.11, what
+//! is not recorded one by one is summed up).
+
+use super::{
+    AddressEpochs, ConnectionSink, EndedConnection, FlowRecord, Opening, Verdict, Windows,
+};
+use crate::net::{Protocol, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
+
+/// Clients with failed connections that are told apart; more than that are spoofed.
+const MAX_FAILED_CLIENTS: usize = 1 << 16;
+/// Distinct addresses counted in one summary.
+const MAX_ADDRESSES: usize = 1 << 16;
+/// Targets named in one summary.
+const SAMPLES: usize = 16;
+
+/// Failed connections of one client beyond those that have records of their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ScanSummary {
+    /// `None`: of more clients than are told apart.
+    pub client: Option<IpAddr>,
+    pub connections: u64,
+    /// Different addresses tried, counted up to 65536.
+    pub addresses: usize,
+    /// Different ports tried.
+    pub ports: usize,
+    /// The first few targets.
+    pub samples: Vec<(SocketAddr, Protocol)>,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// What connections must share to be one record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct RecordKey {
+    client: IpAddr,
+    server: IpAddr,
+    port: u16,
+    /// Of a connection without a handshake: it may leave the table and come back, and is one still.
+    client_port: Option<u16>,
+    protocol: Protocol,
+    via: Option<SocketAddr>,
+    seen_as: Option<IpAddr>,
+    verdict: Verdict,
+    opening: Opening,
+    epochs: (u32, u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    connections: u64,
+    datagrams: u64,
+    bytes_to_server: u64,
+    bytes_to_client: u64,
+    first: Timestamp,
+    last: Timestamp,
+    windows: Windows,
+}
+
+#[derive(Debug)]
+struct Scan {
+    connections: u64,
+    addresses: FxHashSet<IpAddr>,
+    /// One bit per port.
+    ports: Vec<u64>,
+    samples: Vec<(SocketAddr, Protocol)>,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// Collects flow records.
+#[derive(Debug)]
+pub struct Records {
+    records: FxHashMap<RecordKey, Counts>,
+    failed_targets: FxHashMap<IpAddr, u32>,
+    scans: FxHashMap<Option<IpAddr>, Scan>,
+    max_failed_targets: usize,
+}
+
+impl Records {
+    /// Keeps records of up to `max_failed_targets` failed targets per client.
+    pub fn new(max_failed_targets: usize) -> Self {
+        Records {
+            records: FxHashMap::default(),
+            failed_targets: FxHashMap::default(),
+            scans: FxHashMap::default(),
+            max_failed_targets,
+        }
+    }
+
+    /// All records and summaries, in order.
+    pub fn finish(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+        self.settle_mid_stream();
+        let mut records: Vec<_> = self
+            .records
+            .into_iter()
+            .map(|(key, counts)| build_record(&key, &counts))
+            .collect();
+        records.sort_by_cached_key(|r| {
+            let ends = (r.client, r.server, r.port, r.protocol, r.via, r.seen_as);
+            (ends, r.verdict, r.opening, r.first, r.last)
+        });
+        let mut scans: Vec<_> = self
+            .scans
+            .into_iter()
+            .map(|(client, scan)| build_summary(client, &scan))
+            .collect();
+        scans.sort();
+        (records, scans)
+    }
+
+    /// Connections without a handshake: where one end is known as a server from other connections,
+    /// that decides; and where a record of those ends is there already, they are part of it and no
+    /// new connection (one that was silent for long and spoke again).
+    fn settle_mid_stream(&mut self) {
+        let servers: FxHashSet<(IpAddr, u16, Protocol)> = self
+            .records
+            .keys()
+            .filter(|key| key.client_port.is_none() && key.verdict == Verdict::Established)
+            .map(|key| (key.server, key.port, key.protocol))
+            .collect();
+        let mut open: Vec<_> = self
+            .records
+            .extract_if(|key, _| key.client_port.is_some())
+            .collect();
+        open.sort_by_cached_key(|(key, counts)| {
+            (
+                key.client,
+                key.client_port,
+                key.server,
+                key.port,
+                counts.first,
+                counts.last,
+            )
+        });
+        for (mut key, mut counts) in open {
+            let client_port = key.client_port.take().unwrap_or(0);
+            if matches!(key.opening, Opening::Undecided { .. }) {
+                let is_server = |address, port| servers.contains(&(address, port, key.protocol));
+                match (
+                    is_server(key.client, client_port),
+                    is_server(key.server, key.port),
+                ) {
+                    (false, true) => key.opening = Opening::Listener,
+                    (true, false) => (key, counts) = turned(key, client_port, counts),
+                    _ => {}
+                }
+            }
+            let handshake = RecordKey {
+                opening: Opening::Handshake,
+                ..key.clone()
+            };
+            if let Some(known) = self.records.get_mut(&handshake) {
+                known.add(&Counts {
+                    connections: 0,
+                    ..counts
+                });
+            } else {
+                self.records
+                    .entry(key)
+                    .and_modify(|known| known.add(&counts))
+                    .or_insert(counts);
+            }
+        }
+    }
+
+    fn fail(&mut self, client: Option<IpAddr>, connection: &EndedConnection) {
+        let scan = self.scans.entry(client).or_insert_with(|| Scan {
+            connections: 0,
+            addresses: FxHashSet::default(),
+            ports: vec![0; 1024],
+            samples: Vec::new(),
+            first: connection.first,
+            last: connection.last,
+        });
+        scan.connections += 1;
+        let server = connection.server;
+        if scan.addresses.len() < MAX_ADDRESSES {
+            scan.addresses.insert(server.ip());
+        }
+        if let Some(word) = scan.ports.get_mut(usize::from(server.port()) / 64) {
+            *word |= 1 << (server.port() % 64);
+        }
+        if scan.samples.len() < SAMPLES {
+            scan.samples.push((server, connection.protocol));
+        }
+        scan.first = scan.first.min(connection.first);
+        scan.last = scan.last.max(connection.last);
+    }
+
+    /// The client to sum a failed connection up under, if its targets are too many to record.
+    fn is_too_much(&mut self, client: IpAddr) -> Option<Option<IpAddr>> {
+        if !self.failed_targets.contains_key(&client)
+            && self.failed_targets.len() >= MAX_FAILED_CLIENTS
+        {
+            return Some(None);
+        }
+        let targets = self.failed_targets.entry(client).or_insert(0);
+        if (*targets as usize) < self.max_failed_targets {
+            *targets += 1;
+            None
+        } else {
+            Some(Some(client))
+        }
+    }
+}
+
+/// The same with client and server exchanged.
+fn turned(key: RecordKey, client_port: u16, counts: Counts) -> (RecordKey, Counts) {
+    let key = RecordKey {
+        client: key.server,
+        server: key.client,
+        port: client_port,
+        epochs: (key.epochs.1, key.epochs.0),
+        opening: Opening::Listener,
+        ..key
+    };
+    let counts = Counts {
+        bytes_to_server: counts.bytes_to_client,
+        bytes_to_client: counts.bytes_to_server,
+        ..counts
+    };
+    (key, counts)
+}
+
+impl ConnectionSink for Records {
+    fn ended(&mut self, connection: &EndedConnection, epochs: &AddressEpochs) {
+        let (client, server) = (connection.client.ip(), connection.server.ip());
+        let key = RecordKey {
+            client,
+            server,
+            port: connection.server.port(),
+            client_port: connection.mid_stream.then_some(connection.client.port()),
+            protocol: connection.protocol,
+            via: connection.via,
+            seen_as: connection.seen_as,
+            verdict: connection.verdict,
+            opening: connection.opening,
+            epochs: (
+                epochs.epoch(client, connection.first),
+                epochs.epoch(server, connection.first),
+            ),
+        };
+        let counts = Counts {
+            connections: 1,
+            datagrams: connection.datagrams,
+            bytes_to_server: connection.bytes_to_server,
+            bytes_to_client: connection.bytes_to_client,
+            first: connection.first,
+            last: connection.last,
+            windows: connection.windows,
+        };
+        if let Some(known) = self.records.get_mut(&key) {
+            // Without a handshake the client's port is part of the key: the same one again.
+            let again = key.client_port.is_some();
+            known.add(&Counts {
+                connections: u64::from(!again),
+                ..counts
+            });
+            return;
+        }
+        if matches!(
+            key.verdict,
+            Verdict::Unanswered | Verdict::Refused | Verdict::OneWay
+        ) && let Some(under) = self.is_too_much(client)
+        {
+            self.fail(under, connection);
+            return;
+        }
+        self.records.insert(key, counts);
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.connections += other.connections;
+        self.datagrams += other.datagrams;
+        self.bytes_to_server += other.bytes_to_server;
+        self.bytes_to_client += other.bytes_to_client;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.windows.merge(&other.windows);
+    }
+}
+
+fn build_record(key: &RecordKey, counts: &Counts) -> FlowRecord {
+    FlowRecord {
+        client: key.client,
+        server: key.server,
+        port: key.port,
+        protocol: key.protocol,
+        via: key.via,
+        seen_as: key.seen_as,
+        verdict: key.verdict,
+        opening: key.opening,
+        connections: counts.connections,
+        datagrams: counts.datagrams,
+        bytes_to_server: counts.bytes_to_server,
+        bytes_to_client: counts.bytes_to_client,
+        first: counts.first,
+        last: counts.last,
+        windows: counts.windows,
+    }
+}
+
+fn build_summary(client: Option<IpAddr>, scan: &Scan) -> ScanSummary {
+    ScanSummary {
+        client,
+        connections: scan.connections,
+        addresses: scan.addresses.len(),
+        ports: scan
+            .ports
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum(),
+        samples: scan.samples.clone(),
+        first: scan.first,
+        last: scan.last,
+    }
+}

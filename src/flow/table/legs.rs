@@ -1,0 +1,228 @@
+//! One connection before and after address translation (DESIGN §4.3): a client calls a Service's
+//! address and the packet goes on to a pod's (DNAT), perhaps from a node's address (SNAT). Each such
+//! leg has other addresses or ports, but the packet in it is the same one.
+//!
+//! What translation leaves as it is: sequence numbers and TCP timestamps, the IPv4 identification,
+//! the payload. What it changes besides addresses: the time to live, since translation happens where
+//! packets are routed. That last one is what tells a leg from a scanner's probes, which may all have
+//! the same sequence number and source port but come from the same place; and it tells which leg is
+//! nearer to the client, whatever the captures' clocks say. A proxy is no leg: it opens a connection
+//! of its own, with a sequence number of its own.
+
+use super::connection::Connection;
+use super::key::{Key, Side};
+use super::wheel::Ticket;
+use crate::flow::{Packet, Transport};
+use crate::net::Protocol;
+use std::net::SocketAddr;
+
+/// How far apart in time two legs may show the same packet, in nanoseconds.
+const TCP_WINDOW: i64 = 2_000_000_000;
+const UDP_WINDOW: i64 = 1_000_000_000;
+
+/// Sets of a hash-addressed memory, and entries in each: the last 32768 openings.
+const SETS: usize = 1 << 13;
+const WAYS: usize = 4;
+
+/// The ends of a translated connection, each as seen in the leg nearest to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Legs {
+    /// For each side of the first leg: both addresses in the leg that is nearest to that side.
+    pub nearest: [[SocketAddr; 2]; 2],
+    /// How many hops each of these is from the first leg, counted away from side 0.
+    hops: [i16; 2],
+}
+
+impl Legs {
+    pub fn new(own: &Key) -> Self {
+        let ends = [own.endpoint(0), own.endpoint(1)];
+        Legs {
+            nearest: [ends, ends],
+            hops: [0, 0],
+        }
+    }
+
+    /// Adds a leg `hops` away from the first.
+    pub fn add(&mut self, ends: [SocketAddr; 2], hops: i16) {
+        if hops < self.hops[0] {
+            (self.nearest[0], self.hops[0]) = (ends, hops);
+        }
+        if hops > self.hops[1] {
+            (self.nearest[1], self.hops[1]) = (ends, hops);
+        }
+    }
+}
+
+/// A packet that may be seen again in another leg.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sighting {
+    signature: u64,
+    time: i64,
+    pub ticket: Ticket,
+    ip_id: u16,
+    ttl: u8,
+    /// Which side of its connection sent it.
+    pub sender: u8,
+    kind: Kind,
+}
+
+/// How strongly the signature tells packets apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Empty,
+    /// A SYN's sequence number and timestamp; a segment's sequence and acknowledgment numbers.
+    Strong,
+    /// A SYN's sequence number alone, a datagram's fingerprint.
+    Weak,
+}
+
+impl Sighting {
+    const NONE: Sighting = Sighting {
+        signature: 0,
+        time: i64::MIN,
+        ticket: (0, 0),
+        ip_id: 0,
+        ttl: 0,
+        sender: 0,
+        kind: Kind::Empty,
+    };
+
+    /// What of a packet translation does not change; `None` if that tells nothing.
+    pub fn new(packet: &Packet, ticket: Ticket, sender: Side) -> Option<Sighting> {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let (signature, kind) = match packet.transport {
+            Transport::Tcp {
+                flags,
+                sequence,
+                acknowledgment,
+                timestamp,
+                ..
+            } => match (flags.syn() && !flags.ack(), timestamp) {
+                (true, 0 | u32::MAX) if sequence == 0 => return None,
+                (true, 0 | u32::MAX) => (pair(sequence, 0), Kind::Weak),
+                (true, _) => (pair(sequence, timestamp), Kind::Strong),
+                (false, _) => (pair(sequence, acknowledgment), Kind::Strong),
+            },
+            Transport::Udp {
+                fingerprint,
+                payload,
+                ..
+            } if payload > 0 => (pair(fingerprint, payload), Kind::Weak),
+            Transport::Sctp {
+                fingerprint,
+                payload,
+                ..
+            } => (pair(fingerprint, payload), Kind::Weak),
+            _ => return None,
+        };
+        let (time, ip_id, ttl) = (packet.time.nanos(), packet.ip_id, packet.ttl);
+        Some(Sighting {
+            signature,
+            time,
+            ticket,
+            ip_id,
+            ttl,
+            sender: sender as u8,
+            kind,
+        })
+    }
+
+    /// How many hops this is further from side 0 of the first leg than `other`, the same packet in
+    /// another leg, which side `sender` of the first leg sent. In the same place, the later one is
+    /// taken to be further on its way.
+    pub fn hops_from(&self, other: &Sighting, sender: Side) -> i16 {
+        let on_the_way = match i16::from(other.ttl) - i16::from(self.ttl) {
+            0 => 1,
+            hops => hops,
+        };
+        if sender == 0 { on_the_way } else { -on_the_way }
+    }
+}
+
+/// Whether two sightings in different connections are the same packet.
+fn is_same_packet(new: &Sighting, old: &Sighting, new_key: &Key, old_key: &Key) -> bool {
+    let protocol = new_key.protocol();
+    let window = if protocol == Protocol::Udp {
+        UDP_WINDOW
+    } else {
+        TCP_WINDOW
+    };
+    if protocol != old_key.protocol() || (new.time - old.time).abs() > window {
+        return false;
+    }
+    let ends = |key: &Key, sender: u8| {
+        (
+            key.endpoint(sender.into()),
+            key.endpoint(1 - usize::from(sender)),
+        )
+    };
+    let (new_ends, old_ends) = (ends(new_key, new.sender), ends(old_key, old.sender));
+    if new_key.vlan() != old_key.vlan() && new_key.vlan() != 0 && old_key.vlan() != 0 {
+        return false;
+    }
+    // Translation keeps the identification; IPv6 has none.
+    if new.ip_id != old.ip_id {
+        return false;
+    }
+    // Tagged on one interface, untagged on another.
+    if new_ends == old_ends {
+        return true;
+    }
+    let routed = new.ttl != old.ttl;
+    match new.kind {
+        Kind::Strong => routed || new.ip_id != 0,
+        Kind::Weak => {
+            let shared = new_ends.0 == old_ends.0 || new_ends.1 == old_ends.1;
+            routed && (shared || new.ip_id != 0 && protocol != Protocol::Tcp)
+        }
+        Kind::Empty => false,
+    }
+}
+
+/// The openings of the last moments.
+pub(super) struct Sightings {
+    sets: Vec<[Sighting; WAYS]>,
+}
+
+impl Sightings {
+    pub fn new() -> Self {
+        Sightings {
+            sets: vec![[Sighting::NONE; WAYS]; SETS],
+        }
+    }
+
+    fn set(signature: u64) -> usize {
+        (signature.wrapping_mul(0xf135_7aea_2e62_a9c5) >> 32) as usize % SETS
+    }
+
+    /// The same packet in another connection, if it was seen: one that has no other leg yet rather
+    /// than one that has, and then the earliest.
+    pub fn find(&self, new: &Sighting, slab: &[Connection]) -> Option<Sighting> {
+        let own = slab.get(new.ticket.0 as usize)?;
+        let candidates = self.sets[Self::set(new.signature)].iter().filter(|old| {
+            old.kind == new.kind && old.signature == new.signature && old.ticket != new.ticket
+        });
+        candidates
+            .filter_map(|old| {
+                let theirs = slab.get(old.ticket.0 as usize)?;
+                let is_there = theirs.live && theirs.generation == old.ticket.1;
+                if !is_there || !is_same_packet(new, old, &own.key, &theirs.key) {
+                    return None;
+                }
+                let taken = theirs
+                    .extra
+                    .as_ref()
+                    .is_some_and(|extra| extra.legs.is_some());
+                Some((taken || theirs.parent.is_some(), old.time, old))
+            })
+            .min_by_key(|(taken, time, old)| (*taken, *time, old.ticket))
+            .map(|(_, _, old)| *old)
+    }
+
+    pub fn insert(&mut self, new: Sighting) {
+        let set = &mut self.sets[Self::set(new.signature)];
+        if let Some(oldest) = set.iter_mut().min_by_key(|entry| entry.time) {
+            *oldest = new;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a connection that leaves the table is handed on as.
+
+use super::key::Side;
+use super::{ConnectionSink, FlowTable, Listeners};
+use crate::flow::direction::server_by_listener;
+use crate::flow::{EndedConnection, Opening, Verdict};
+use crate::net::{Protocol, Timestamp};
+use std::net::{IpAddr, SocketAddr};
+
+/// UDP servers remembered, beyond which a server that speaks first may be taken for a client.
+const MAX_UDP_SERVERS: usize = 1 << 16;
+
+/// A connection's ends, seen with one side as the client.
+struct Ends {
+    client: SocketAddr,
+    server: SocketAddr,
+    via: Option<SocketAddr>,
+    seen_as: Option<IpAddr>,
+}
+
+impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
+    pub(super) fn emit(&mut self, slot: u32) {
+        let connection = &self.slab[slot as usize];
+        let outcome = connection.outcome();
+        let Some(verdict) = outcome.verdict else {
+            self.counters.stray_segments += 1;
+            return;
+        };
+        let protocol = connection.key.protocol();
+        let first = Timestamp::from_nanos(connection.first);
+        let mid_stream = protocol != Protocol::Udp && outcome.client.is_none();
+        let (client, opening) = match outcome.client {
+            Some(client) if protocol != Protocol::Udp => (client, Opening::Handshake),
+            first_sender => match (self.listening_side(slot, first), first_sender) {
+                (Some(server), Some(client)) if server != client => (client, Opening::FirstPacket),
+                (Some(server), _) => (1 - server, Opening::Listener),
+                (None, Some(client)) => (client, Opening::FirstPacket),
+                (None, None) => (
+                    0,
+                    Opening::Undecided {
+                        client_port: self.ends(slot, 0).client.port(),
+                    },
+                ),
+            },
+        };
+        let ends = self.ends(slot, client);
+        let connection = &self.slab[slot as usize];
+        let ended = EndedConnection {
+            client: ends.client,
+            server: ends.server,
+            protocol,
+            vlan: connection.key.vlan(),
+            via: ends.via,
+            seen_as: ends.seen_as,
+            verdict,
+            opening,
+            mid_stream,
+            datagrams: if protocol == Protocol::Tcp {
+                0
+            } else {
+                connection.datagrams[client].into()
+            },
+            bytes_to_server: connection.bytes[client],
+            bytes_to_client: connection.bytes[1 - client],
+            first,
+            last: Timestamp::from_nanos(connection.last),
+            windows: connection.windows(),
+        };
+        if protocol == Protocol::Udp
+            && verdict == Verdict::Established
+            && self.udp_servers.len() < MAX_UDP_SERVERS
+        {
+            self.udp_servers.insert(ends.server);
+            self.udp_servers.extend(ends.via);
+        }
+        self.counters.connections += 1;
+        self.sink.ended(&ended, &self.epochs);
+    }
+
+    /// Both ends with `client` as the client's side. Each end's own address is the one in the leg
+    /// that is nearest to it; the other end saw it under the address in the leg nearest to that.
+    fn ends(&self, slot: u32, client: Side) -> Ends {
+        let connection = &self.slab[slot as usize];
+        let server = 1 - client;
+        let Some(legs) = connection.extra.as_ref().and_then(|extra| extra.legs) else {
+            let (client, server) = (
+                connection.key.endpoint(client),
+                connection.key.endpoint(server),
+            );
+            return Ends {
+                client,
+                server,
+                via: None,
+                seen_as: None,
+            };
+        };
+        let own = legs.nearest[client][client];
+        let arrived = legs.nearest[server][server];
+        let called = legs.nearest[client][server];
+        let shown = legs.nearest[server][client];
+        Ends {
+            client: own,
+            server: arrived,
+            via: (called != arrived).then_some(called),
+            seen_as: (shown.ip() != own.ip()).then_some(shown.ip()),
+        }
+    }
+
+    /// The only side on which something is known to listen, before or after translation.
+    fn listening_side(&self, slot: u32, at: Timestamp) -> Option<Side> {
+        let protocol = self.slab[slot as usize].key.protocol();
+        let ends = self.ends(slot, 0);
+        let after = server_by_listener(&self.listeners, protocol, [ends.client, ends.server], at);
+        let called = ends.via.unwrap_or(ends.server);
+        after.or_else(|| server_by_listener(&self.listeners, protocol, [ends.client, called], at))
+    }
+}
