@@ -1,6 +1,6 @@
 //! The elements of the picture, from back to front: namespaces, lines, pins, nodes, legend.
 
-use super::scene::{Badge, Scene, SceneLink, SceneNode, Shape, Style};
+use super::scene::{Badge, Scene, SceneLink, SceneNode, Shape, Style, Tone};
 use super::style::{HUES, style};
 use super::{icons, legend, text};
 use crate::report::escape;
@@ -15,9 +15,9 @@ const PILL_FONT: f64 = 10.0;
 /// Bold text is wider.
 const BOLD: f64 = 1.08;
 /// The widest that a name may be.
-const MOST_TEXT: f64 = 210.0;
+const MOST_TEXT: f64 = 180.0;
 /// Where text begins in a node: after the icon.
-const TEXT_X: f64 = 38.0;
+const TEXT_X: f64 = 36.0;
 const PADDING: f64 = 12.0;
 const PILL_HEIGHT: f64 = 16.0;
 const LINE: f64 = 16.0;
@@ -29,7 +29,7 @@ pub fn node_size(node: &SceneNode) -> (f64, f64) {
     let second = if node.badges.is_empty() { sub } else { sub + 8.0 + pills_width(&node.badges) };
     let notes = node.notes.iter().map(|note| text::width(note, SUB_FONT)).fold(0.0, f64::max);
     let width = TEXT_X + name.max(second).max(notes) + PADDING;
-    (width.max(112.0).ceil(), 48.0 + LINE * node.notes.len() as f64)
+    (width.max(104.0).ceil(), 48.0 + LINE * node.notes.len() as f64)
 }
 
 fn name(node: &SceneNode) -> String {
@@ -228,15 +228,16 @@ fn outline(shape: Shape, rect: &Rect, stroke: &str) -> String {
 
 /// A badge with its upper left corner at `at`.
 pub fn pill(out: &mut String, badge: &Badge, at: Point) {
-    let (back, front) = match badge.hue {
-        Some(hue) => (format!("f{}", hue % HUES), format!("f{}", hue % HUES)),
-        None => ("warntext".to_owned(), "warntext".to_owned()),
+    let colour = match badge.tone {
+        Tone::Hue(hue) => format!("f{}", hue % HUES),
+        Tone::Plain => "sub".to_owned(),
+        Tone::Warning => "warntext".to_owned(),
     };
     let width = pill_width(badge);
     let _ = writeln!(
         out,
-        "<g><title>{}</title><rect class=\"back {back}\" x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{PILL_HEIGHT}\" \
-         rx=\"8\"/><text class=\"pill {front}\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text></g>",
+        "<g><title>{}</title><rect class=\"back {colour}\" x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{PILL_HEIGHT}\" \
+         rx=\"8\"/><text class=\"pill {colour}\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text></g>",
         escape::xml(&badge.tooltip),
         at.x,
         at.y,

@@ -65,10 +65,15 @@ fn loops<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
         folded.taken.insert(index);
         let hub = Style::of(link.lesson).teaches().then_some(link.client);
         let badge =
-            FoldBadge { text: format!("↻ {}", link.ports_in_short()), tooltip: link_tooltip(graph, link), hub };
+            FoldBadge { text: format!("↻ {}", loop_ports(link)), tooltip: link_tooltip(graph, link), hub };
         folded.badges.push((link.client, badge));
         folded.legend.insert("↻".into(), "among its own pods".into());
     }
+}
+
+/// `7000`, or `7000/UDP`: TCP goes without saying on a badge.
+fn loop_ports(link: &Link) -> String {
+    link.ports_in_short().replace("/TCP", "")
 }
 
 /// Indices of drawn, taught links by one of their ends.
@@ -108,7 +113,8 @@ fn servers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
         };
         let what = ports_of(links, &indices);
         let callers = clients(&indices).len() as u64;
-        folded.notes.push((server, format!("from {} · {what}", count(callers, "client"))));
+        folded.notes.push((server, format!("from {}", count(callers, "client"))));
+        folded.notes.push((server, what.clone()));
         let meaning = format!("calls {} · {what}", names::label(graph, server));
         folded.legend.entry(text.clone()).or_insert(meaning);
         take(graph, links, &indices, folded, |link| (link.client, text.clone(), server));
@@ -123,8 +129,8 @@ fn clients<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
             continue;
         }
         let text = format!("← {}", names::label(graph, client));
-        let note = format!("to {} · {}", count(servers.len() as u64, "server"), ports_of(links, &indices));
-        folded.notes.push((client, note));
+        folded.notes.push((client, format!("to {}", count(servers.len() as u64, "server"))));
+        folded.notes.push((client, ports_of(links, &indices)));
         folded.legend.insert(text.clone(), format!("called by {}", names::label(graph, client)));
         take(graph, links, &indices, folded, |link| (link.server, text.clone(), client));
     }
@@ -152,13 +158,22 @@ fn take<'g>(
 }
 
 fn ports_of(links: &[Link], indices: &[usize]) -> String {
-    let mut all: BTreeMap<Protocol, BTreeSet<u16>> = BTreeMap::new();
+    let mut learned: BTreeMap<Protocol, BTreeSet<u16>> = BTreeMap::new();
+    let mut implied = learned.clone();
     for index in indices {
+        let all = match Style::of(links[*index].lesson) {
+            Style::Implied => &mut implied,
+            _ => &mut learned,
+        };
         for (protocol, numbers) in &links[*index].ports {
             all.entry(*protocol).or_default().extend(numbers);
         }
     }
-    ports(&all, 3)
+    match (learned.is_empty(), implied.is_empty()) {
+        (_, true) => ports(&learned, 3),
+        (true, false) => format!("implied {}", ports(&implied, 3)),
+        (false, false) => format!("{}, implied {}", ports(&learned, 3), ports(&implied, 3)),
+    }
 }
 
 /// Clients with many lines that taught nothing: a scan.
@@ -179,7 +194,7 @@ fn unlearned<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
         folded.taken.extend(indices);
         let text = format!("! {edges}");
         folded.badges.push((client, FoldBadge { text, tooltip: lines.join("\n"), hub: None }));
-        folded.legend.insert("! n".into(), "n more tried, not learned".into());
+        folded.legend.insert("! n".into(), "n targets tried, not learned".into());
     }
 }
 
@@ -248,7 +263,7 @@ mod tests {
         assert!(scene.links.is_empty());
         assert_eq!(scene.nodes.iter().filter(|n| n.badges.iter().any(|b| b.text == "DNS")).count(), 3);
         let coredns = scene.nodes.iter().find(|node| node.label == "coredns").unwrap();
-        assert_eq!(coredns.notes, ["from 3 clients · 53/UDP"]);
+        assert_eq!(coredns.notes, ["from 3 clients", "53/UDP"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The legend: only what the picture shows.
 
 use super::draw::pill;
-use super::scene::{Badge, Scene, Style};
+use super::scene::{Badge, Scene, Style, Tone};
 use super::text;
 use crate::report::escape;
 use crate::report::layout::Point;
@@ -75,9 +75,10 @@ fn entries(scene: &Scene) -> Vec<Entry> {
     }
     for (badge_text, meaning) in scene.badges.iter().take(4) {
         let used = scene.nodes.iter().flat_map(|node| &node.badges);
-        let hue = used.filter(|badge| badge.text == *badge_text).find_map(|badge| badge.hue);
-        let hue = if badge_text.starts_with('!') { None } else { Some(hue.unwrap_or(0)) };
-        let badge = Badge { text: badge_text.clone(), tooltip: meaning.clone(), hue };
+        let tone = used.filter(|badge| badge.text == *badge_text).map(|badge| badge.tone).next();
+        let other = if badge_text.starts_with('!') { Tone::Warning } else { Tone::Plain };
+        let tone = tone.unwrap_or(other);
+        let badge = Badge { text: badge_text.clone(), tooltip: meaning.clone(), tone };
         let wide = super::draw::pill_width(&badge);
         entries.push(Entry::Pill(badge, wide, meaning.clone()));
     }

@@ -15,7 +15,7 @@ pub struct Scene {
     /// Namespaces, in order.
     pub groups: Vec<String>,
     pub links: Vec<SceneLink>,
-    /// `14 workloads, 2 outside peers, 31 edges`.
+    /// `14 workloads, 2 outside peers, 31 edges`; outside peers count if something was learned of them.
     pub summary: String,
     /// Badges that want a word in the legend: text and meaning.
     pub badges: BTreeMap<String, String>,
@@ -52,8 +52,16 @@ pub struct SceneNode {
 pub struct Badge {
     pub text: String,
     pub tooltip: String,
-    /// The colour: a namespace's, or none for a warning.
-    pub hue: Option<usize>,
+    pub tone: Tone,
+}
+
+/// The colour of a badge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// A namespace's.
+    Hue(usize),
+    Plain,
+    Warning,
 }
 
 /// How a line is drawn.
@@ -172,10 +180,14 @@ impl Scene {
 
     fn add_badges(&mut self, folded: &fold::Folded, ids: &BTreeMap<&Peer, usize>) {
         for (peer, badge) in &folded.badges {
-            let hue = badge.hub.and_then(|hub| ids.get(hub)).and_then(|id| self.nodes.get(*id)?.group);
+            let group = |hub| ids.get(hub).and_then(|id| self.nodes.get(*id)?.group);
+            let tone = match badge.hub {
+                None => Tone::Warning,
+                Some(hub) => group(hub).map_or(Tone::Plain, Tone::Hue),
+            };
             if let Some(node) = ids.get(peer).and_then(|id| self.nodes.get_mut(*id)) {
                 let (text, tooltip) = (badge.text.clone(), badge.tooltip.clone());
-                let badge = Badge { text, tooltip, hue };
+                let badge = Badge { text, tooltip, tone };
                 if !node.badges.contains(&badge) {
                     node.badges.push(badge);
                 }
@@ -283,17 +295,25 @@ pub fn link_tooltip(graph: &Graph, link: &Link) -> String {
 }
 
 fn summary(graph: &Graph, options: Options) -> String {
-    let peers = |wanted: &str| graph.peers().filter(|peer| names::kind(peer) == wanted).count() as u64;
     let edges = graph.edges();
-    let taught = edges.iter().filter(|(_, _, edge)| edge.lesson.teaches()).count() as u64;
-    let unlearned = edges.len() as u64 - taught;
-    let mut text = count(peers("workload"), "workload");
-    if peers("outside") > 0 {
-        text.push_str(&format!(", {}", count(peers("outside"), "outside peer")));
+    let of = |wanted: Style| edges.iter().filter(|e| Style::of(&e.2.lesson) == wanted).count() as u64;
+    let workloads = graph.peers().filter(|peer| peer.workload().is_some()).count() as u64;
+    let taught = edges.iter().filter(|(_, _, edge)| edge.lesson.teaches());
+    let outside: BTreeSet<&Peer> = taught
+        .flat_map(|(client, server, _)| [*client, *server])
+        .filter(|peer| matches!(peer, Peer::Outside(_)))
+        .collect();
+    let mut text = count(workloads, "workload");
+    if !outside.is_empty() {
+        text.push_str(&format!(", {}", count(outside.len() as u64, "outside peer")));
     }
-    text.push_str(&format!(", {}", count(taught, "edge")));
+    text.push_str(&format!(", {}", count(of(Style::Learned), "edge")));
+    if of(Style::Implied) > 0 {
+        text.push_str(&format!(", {} implied", of(Style::Implied)));
+    }
+    let unlearned = of(Style::Review) + of(Style::Ignored);
     if unlearned > 0 && !options.only_learned {
-        text.push_str(&format!("; {unlearned} seen but not learned"));
+        text.push_str(&format!(" · {unlearned} seen but not learned"));
     }
     text
 }
