@@ -164,8 +164,10 @@ mod gap {
     pub const CORNER: f64 = 10.0;
     /// Between a node and the beginning of a pin's label, the arrow.
     pub const ARROW: f64 = 12.0;
+    /// How far a line runs level before it may bend, where no border is.
+    pub const STUB: f64 = 6.0;
     /// The least and the greatest width of the zone between columns in which lines bend.
-    pub const BEND: (f64, f64) = (40.0, 110.0);
+    pub const BEND: (f64, f64) = (30.0, 76.0);
 }
 
 /// Lays out the graph.
@@ -191,7 +193,7 @@ pub fn layered(input: &Input) -> Layout {
     order::reduce_crossings(&mut mesh);
     mesh.sort_slots();
     let lanes = place::place(&mut mesh, &rows);
-    let columns = columns::Columns::build(&nodes, &mesh);
+    let columns = columns::Columns::build(&nodes, input.groups, &mesh);
     route::layout(input, &mesh, &columns, &lanes, &rows)
 }
 

@@ -125,7 +125,7 @@ fn read(run: &RunReport) -> String {
 
 fn graph(run: &RunReport) -> String {
     let mut parts = vec![count(run.graph.peers_of("workload"), "workload")];
-    let outside = run.graph.peers_of("outside");
+    let outside = run.graph.outside_peers();
     if outside > 0 {
         parts.push(count(outside, "outside peer"));
     }

@@ -8,7 +8,7 @@ use crate::flow::{Opening, Verdict};
 use crate::graph::{Edge, Evidence, Graph, Peer};
 use crate::net::{Protocol, Timestamp};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// The whole graph.
@@ -124,6 +124,15 @@ impl GraphDocument {
         self.peers.iter().filter(|peer| peer.kind == kind).count() as u64
     }
 
+    /// How many outside peers something was learned of; a scan's targets do not count.
+    pub fn outside_peers(&self) -> u64 {
+        let taught = self.edges.iter().filter(|edge| edge.lesson.teaches());
+        let ends = taught.flat_map(|edge| [edge.client.as_str(), edge.server.as_str()]);
+        let ends: BTreeSet<&str> = ends.collect();
+        let outside = self.peers.iter().filter(|peer| peer.kind == "outside");
+        outside.filter(|peer| ends.contains(peer.id.as_str())).count() as u64
+    }
+
     /// How many edges teach that lesson.
     pub fn edges_of(&self, lesson: &str) -> u64 {
         self.edges
@@ -134,10 +143,15 @@ impl GraphDocument {
 
     /// For each edge of [`Graph::taught`], its index in [`GraphDocument::edges`].
     pub fn taught_indices(&self) -> Vec<usize> {
-        let taught = |edge: &EdgeDocument| matches!(edge.lesson.kind, "learned" | "implied");
-        (0..self.edges.len())
-            .filter(|i| self.edges.get(*i).is_some_and(taught))
-            .collect()
+        let edges = self.edges.iter().enumerate();
+        edges.filter(|(_, edge)| edge.lesson.teaches()).map(|(index, _)| index).collect()
+    }
+}
+
+impl LessonDocument {
+    /// Whether the edge belongs to `O`.
+    pub fn teaches(&self) -> bool {
+        matches!(self.kind, "learned" | "implied")
     }
 }
 

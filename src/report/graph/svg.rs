@@ -66,7 +66,7 @@ mod tests {
         let text = svg(&fixture::shop(false), Options::default());
         for part in [
             "role=\"img\"",
-            "aria-label=\"Communication graph: 4 workloads, 1 outside peer, 7 edges; 1 seen but not learned\"",
+            "aria-label=\"Communication graph: 4 workloads, 1 outside peer, 6 edges, 1 implied · 1 seen but not learned\"",
             ">8080/TCP</text>",
             ">6379, 6380/TCP</text>",
             "<title>shop/web → shop/app: 8080/TCP, 3 connections</title>",

@@ -22,8 +22,26 @@ pub struct Columns {
     pub width: f64,
 }
 
+/// For each column whether a group's border is left of it and right of it.
+fn borders(nodes: &[Node], groups: usize, mesh: &Mesh) -> Vec<(bool, bool)> {
+    let mut spans = vec![None; groups];
+    for item in &mesh.items {
+        let group = item.node.and_then(|node| nodes[node].group).filter(|group| *group < groups);
+        if let Some(group) = group {
+            let span = spans[group].get_or_insert((item.column, item.column));
+            *span = (span.0.min(item.column), span.1.max(item.column));
+        }
+    }
+    let mut borders = vec![(false, false); mesh.columns.len()];
+    for (low, high) in spans.into_iter().flatten() {
+        borders[low].0 = true;
+        borders[high].1 = true;
+    }
+    borders
+}
+
 impl Columns {
-    pub fn build(nodes: &[Node], mesh: &Mesh) -> Columns {
+    pub fn build(nodes: &[Node], groups: usize, mesh: &Mesh) -> Columns {
         let mut columns = vec![Column::default(); mesh.columns.len()];
         for item in &mesh.items {
             if let Some(node) = item.node {
@@ -45,14 +63,15 @@ impl Columns {
             let (left, right) = (&mesh.items[segment.left], &mesh.items[segment.right]);
             steepest[left.column] = steepest[left.column].max((left.y - right.y).abs());
         }
-        let mut x = gap::MARGIN + gap::GROUP;
-        for (column, steepest) in columns.iter_mut().zip(steepest) {
-            x += column.labels.0;
+        let borders = borders(nodes, groups, mesh);
+        let mut x = gap::MARGIN;
+        for ((column, steepest), (begins, ends)) in columns.iter_mut().zip(steepest).zip(borders) {
+            x += column.labels.0 + if begins { gap::GROUP } else { 0.0 };
             column.x = x;
-            x += column.width + column.labels.1 + gap::GROUP;
-            let bend = (gap::BEND.0 + steepest * 0.1).min(gap::BEND.1).round();
+            x += column.width + column.labels.1 + if ends { gap::GROUP } else { gap::STUB };
+            let bend = (gap::BEND.0 + steepest * 0.08).min(gap::BEND.1).round();
             column.bend = (x, x + bend);
-            x += bend + gap::GROUP;
+            x += bend;
         }
         let width = columns.last().map_or(0.0, |last| last.bend.0);
         Columns {

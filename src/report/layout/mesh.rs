@@ -94,7 +94,7 @@ impl Mesh {
             trunk_segments: BTreeMap::new(),
         };
         for (index, link) in links {
-            let path = builder.path(link, columns, lane(nodes, rows, link));
+            let path = builder.path(link, columns, lane(nodes, columns, rows, link));
             builder.mesh.paths.push((*index, path));
         }
         let mut mesh = builder.mesh;

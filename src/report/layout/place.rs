@@ -42,7 +42,42 @@ pub fn place(mesh: &mut Mesh, rows: &Rows) -> Vec<Lane> {
     for item in &mut mesh.items {
         item.y = item.y.round();
     }
+    flatten(mesh, &cells, &lanes);
     lanes
+}
+
+/// Levels what is left of waves: each bend goes to the y of the bend before it, where its neighbours
+/// let it; all else stays.
+fn flatten(mesh: &mut Mesh, cells: &[Cell], lanes: &[Lane]) {
+    for rightwards in [true, false] {
+        let order: Vec<&Cell> =
+            if rightwards { cells.iter().collect() } else { cells.iter().rev().collect() };
+        for (_, lane, items) in order {
+            let wanted: Vec<(f64, f64)> = items
+                .iter()
+                .map(|index| match before(mesh, *index, rightwards) {
+                    Some(y) => (y, 1.0),
+                    None => (mesh.items[*index].y, 1e6),
+                })
+                .collect();
+            settle(mesh, items, &wanted, lanes[*lane]);
+            for item in items {
+                mesh.items[*item].y = mesh.items[*item].y.round();
+            }
+        }
+    }
+}
+
+/// The y of the bend from which a sweep comes to this bend, if it is one and not far off.
+fn before(mesh: &Mesh, index: usize, rightwards: bool) -> Option<f64> {
+    let item = &mesh.items[index];
+    let segments = if rightwards { &item.left } else { &item.right };
+    let ends = segments.iter().map(|segment| &mesh.segments[*segment]);
+    let mut bends = ends
+        .map(|segment| &mesh.items[if rightwards { segment.left } else { segment.right }])
+        .filter(|other| other.node.is_none());
+    let only = bends.next().filter(|_| item.node.is_none() && bends.next().is_none())?;
+    Some(only.y)
 }
 
 /// Column, lane and items from top to bottom.

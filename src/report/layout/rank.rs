@@ -25,7 +25,7 @@ pub fn columns(nodes: &[Node], groups: usize, links: &[(usize, Link)]) -> Vec<us
         })
         .collect();
     let mut ranks = longest_paths(nodes.len(), &place, &among);
-    tighten(&mut ranks, &among);
+    tighten(&mut ranks, &among, &outward(nodes, links));
     loose(nodes, groups, links, &mut ranks);
     sides(nodes, links, &place, &mut ranks);
     let least = ranks.iter().copied().min().unwrap_or(0);
@@ -43,8 +43,24 @@ fn longest_paths(nodes: usize, place: &[usize], links: &[(usize, usize, f64)]) -
     ranks
 }
 
+/// For each node the weight of its links to outsiders: at the left, at the right.
+fn outward(nodes: &[Node], links: &[(usize, Link)]) -> Vec<(f64, f64)> {
+    let mut pulls = vec![(0.0, 0.0); nodes.len()];
+    for (_, link) in links {
+        for (node, other) in [(link.from, link.to), (link.to, link.from)] {
+            match nodes[other].side {
+                Side::Any => {}
+                Side::First => pulls[node].0 += if link.light { 0.05 } else { 1.0 },
+                Side::Last => pulls[node].1 += if link.light { 0.05 } else { 1.0 },
+            }
+        }
+    }
+    pulls
+}
+
 /// Moves each node within the room that its neighbours leave, to where its links are shortest in all.
-fn tighten(ranks: &mut [i64], links: &[(usize, usize, f64)]) {
+fn tighten(ranks: &mut [i64], links: &[(usize, usize, f64)], outward: &[(f64, f64)]) {
+    let rightmost = ranks.iter().copied().max().unwrap_or(0);
     let mut ins = vec![Vec::new(); ranks.len()];
     let mut outs = vec![Vec::new(); ranks.len()];
     for (from, to, weight) in links {
@@ -59,7 +75,10 @@ fn tighten(ranks: &mut [i64], links: &[(usize, usize, f64)]) {
             let low = ins[node].iter().map(|(other, _)| ranks[*other] + 1).max();
             let high = outs[node].iter().map(|(other, _)| ranks[*other] - 1).min();
             let pull = |list: &[(usize, f64)]| list.iter().map(|(_, weight)| weight).sum::<f64>();
-            let (left, right) = (pull(&ins[node]), pull(&outs[node]));
+            let left = pull(&ins[node]) + outward[node].0;
+            let right = pull(&outs[node]) + outward[node].1;
+            let low = low.or((outward[node].0 > 0.0).then_some(0));
+            let high = high.or((outward[node].1 > 0.0).then_some(rightmost));
             let wanted = match (low, high) {
                 (None, Some(high)) => high,
                 (Some(low), Some(high)) if right > left => high.max(low),
@@ -76,7 +95,7 @@ fn tighten(ranks: &mut [i64], links: &[(usize, usize, f64)]) {
 }
 
 /// Nodes without links go to the emptiest column of their group, the rightmost of equals; groups
-/// without any link spread over a few columns at the right.
+/// without any link spread over a few columns at the right, row by row.
 fn loose(nodes: &[Node], groups: usize, links: &[(usize, Link)], ranks: &mut [i64]) {
     let mut linked = vec![false; nodes.len()];
     for (_, link) in links {
@@ -107,13 +126,23 @@ fn loose(nodes: &[Node], groups: usize, links: &[(usize, Link)], ranks: &mut [i6
                 ((high - wide + 1).min(high), high)
             }
         };
+        let filled_by_links = !fixed.is_empty();
         let mut filled = fixed;
         for node in free {
             let used = |rank: &i64| filled.iter().filter(|other| *other == rank).count();
+<<<<<<< HEAD
             let rank = (range.0..=range.1)
                 .rev()
                 .min_by_key(|rank| used(rank))
                 .unwrap_or(range.0);
+=======
+            let mut ranks_of_group = range.0..=range.1;
+            let emptiest = match filled_by_links {
+                true => ranks_of_group.rev().min_by_key(used),
+                false => ranks_of_group.by_ref().min_by_key(used),
+            };
+            let rank = emptiest.unwrap_or(range.0);
+>>>>>>> report
             filled.push(rank);
             ranks[node] = rank;
         }

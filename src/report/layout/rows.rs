@@ -178,11 +178,17 @@ fn settle(of_node: &mut [Option<usize>], links: &[(usize, Link)], rows: usize) {
 }
 
 /// The lane in which a link's line runs past other columns: within its row, or in the channel beside
-/// its server's row on the client's side.
-pub fn lane(nodes: &[Node], rows: &Rows, link: &Link) -> usize {
+/// its server's row on the client's side. A line to an outsider stays in its row unless others' groups
+/// stand in the way.
+pub fn lane(nodes: &[Node], columns: &[usize], rows: &Rows, link: &Link) -> usize {
     let (from, to) = (rows.of_node[link.from], rows.of_node[link.to]);
     let (a, b) = (&nodes[link.from], &nodes[link.to]);
-    let loose = a.side != Side::Any || b.side != Side::Any;
+    let (low, high) = (columns[link.from].min(columns[link.to]), columns[link.from].max(columns[link.to]));
+    let stranger = |node: usize| {
+        let group = nodes[node].group;
+        rows.of_node[node] == to && (low + 1..high).contains(&columns[node]) && group != a.group && group != b.group
+    };
+    let loose = (a.side != Side::Any || b.side != Side::Any) && !(0..nodes.len()).any(stranger);
     match from.cmp(&to) {
         std::cmp::Ordering::Equal if a.group == b.group || loose => 2 * to + 1,
         std::cmp::Ordering::Equal | std::cmp::Ordering::Less => 2 * to,

@@ -44,7 +44,7 @@ pub fn verdict(out: &mut String, run: &RunReport) {
             format!(
                 "{}, {}, {}",
                 count(run.graph.peers_of("workload"), "workload"),
-                count(run.graph.peers_of("outside"), "outside peer"),
+                count(run.graph.outside_peers(), "outside peer"),
                 count(run.graph.edges_of("learned"), "learned edge")
             ),
         ],

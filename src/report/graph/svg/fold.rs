@@ -61,23 +61,19 @@ pub fn fold<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>]) -> Folded
 
 /// A workload that talks to itself.
 fn loops<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
-    for (index, link) in links
-        .iter()
-        .enumerate()
-        .filter(|(_, link)| link.client == link.server)
-    {
+    for (index, link) in links.iter().enumerate().filter(|(_, link)| link.client == link.server) {
         folded.taken.insert(index);
         let hub = Style::of(link.lesson).teaches().then_some(link.client);
-        let badge = FoldBadge {
-            text: format!("↻ {}", link.ports_in_short()),
-            tooltip: link_tooltip(graph, link),
-            hub,
-        };
+        let badge =
+            FoldBadge { text: format!("↻ {}", loop_ports(link)), tooltip: link_tooltip(graph, link), hub };
         folded.badges.push((link.client, badge));
-        folded
-            .legend
-            .insert("↻".into(), "among its own pods".into());
+        folded.legend.insert("↻".into(), "among its own pods".into());
     }
+}
+
+/// `7000`, or `7000/UDP`: TCP goes without saying on a badge.
+fn loop_ports(link: &Link) -> String {
+    link.ports_in_short().replace("/TCP", "")
 }
 
 /// Indices of drawn, taught links by one of their ends.
@@ -85,9 +81,7 @@ fn by_end<'g>(links: &[Link<'g>], folded: &Folded, server: bool) -> BTreeMap<&'g
     let mut map: BTreeMap<&Peer, Vec<usize>> = BTreeMap::new();
     for (index, link) in links.iter().enumerate() {
         if !folded.taken.contains(&index) && Style::of(link.lesson).teaches() {
-            map.entry(if server { link.server } else { link.client })
-                .or_default()
-                .push(index);
+            map.entry(if server { link.server } else { link.client }).or_default().push(index);
         }
     }
     map
@@ -101,26 +95,15 @@ fn is_dns(link: &Link) -> bool {
 
 /// Whether so many are nearly everyone.
 fn nearly_all(number: usize, peers: &[&Peer]) -> bool {
-    let workloads = peers
-        .iter()
-        .filter(|peer| peer.workload().is_some())
-        .count();
+    let workloads = peers.iter().filter(|peer| peer.workload().is_some()).count();
     number >= HUB && 2 * number >= workloads
 }
 
 /// Servers that nearly everyone calls.
 fn servers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     for (server, indices) in by_end(links, folded, true) {
-        let dns: Vec<usize> = indices
-            .iter()
-            .copied()
-            .filter(|i| is_dns(&links[*i]))
-            .collect();
-        let clients = |list: &[usize]| {
-            list.iter()
-                .map(|i| links[*i].client)
-                .collect::<BTreeSet<_>>()
-        };
+        let dns: Vec<usize> = indices.iter().copied().filter(|i| is_dns(&links[*i])).collect();
+        let clients = |list: &[usize]| list.iter().map(|i| links[*i].client).collect::<BTreeSet<_>>();
         let (indices, text) = if clients(&dns).len() >= DNS_CLIENTS {
             (dns, "DNS".to_owned())
         } else if nearly_all(clients(&indices).len(), peers) {
@@ -130,15 +113,11 @@ fn servers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
         };
         let what = ports_of(links, &indices);
         let callers = clients(&indices).len() as u64;
-        folded.notes.push((
-            server,
-            format!("from {} · {what}", count(callers, "client")),
-        ));
+        folded.notes.push((server, format!("from {}", count(callers, "client"))));
+        folded.notes.push((server, what.clone()));
         let meaning = format!("calls {} · {what}", names::label(graph, server));
         folded.legend.entry(text.clone()).or_insert(meaning);
-        take(graph, links, &indices, folded, |link| {
-            (link.client, text.clone(), server)
-        });
+        take(graph, links, &indices, folded, |link| (link.client, text.clone(), server));
     }
 }
 
@@ -150,19 +129,10 @@ fn clients<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
             continue;
         }
         let text = format!("← {}", names::label(graph, client));
-        let note = format!(
-            "to {} · {}",
-            count(servers.len() as u64, "server"),
-            ports_of(links, &indices)
-        );
-        folded.notes.push((client, note));
-        folded.legend.insert(
-            text.clone(),
-            format!("called by {}", names::label(graph, client)),
-        );
-        take(graph, links, &indices, folded, |link| {
-            (link.server, text.clone(), client)
-        });
+        folded.notes.push((client, format!("to {}", count(servers.len() as u64, "server"))));
+        folded.notes.push((client, ports_of(links, &indices)));
+        folded.legend.insert(text.clone(), format!("called by {}", names::label(graph, client)));
+        take(graph, links, &indices, folded, |link| (link.server, text.clone(), client));
     }
 }
 
@@ -182,23 +152,28 @@ fn take<'g>(
         joined
             .entry(peer)
             .and_modify(|badge| badge.tooltip.push_str(&format!("\n{line}")))
-            .or_insert(FoldBadge {
-                text,
-                tooltip: line,
-                hub: Some(hub),
-            });
+            .or_insert(FoldBadge { text, tooltip: line, hub: Some(hub) });
     }
     folded.badges.extend(joined);
 }
 
 fn ports_of(links: &[Link], indices: &[usize]) -> String {
-    let mut all: BTreeMap<Protocol, BTreeSet<u16>> = BTreeMap::new();
+    let mut learned: BTreeMap<Protocol, BTreeSet<u16>> = BTreeMap::new();
+    let mut implied = learned.clone();
     for index in indices {
+        let all = match Style::of(links[*index].lesson) {
+            Style::Implied => &mut implied,
+            _ => &mut learned,
+        };
         for (protocol, numbers) in &links[*index].ports {
             all.entry(*protocol).or_default().extend(numbers);
         }
     }
-    ports(&all, 3)
+    match (learned.is_empty(), implied.is_empty()) {
+        (_, true) => ports(&learned, 3),
+        (true, false) => format!("implied {}", ports(&implied, 3)),
+        (false, false) => format!("{}, implied {}", ports(&learned, 3), ports(&implied, 3)),
+    }
 }
 
 /// Clients with many lines that taught nothing: a scan.
@@ -209,58 +184,31 @@ fn unlearned<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
             by_client.entry(link.client).or_default().push(index);
         }
     }
-    for (client, indices) in by_client
-        .into_iter()
-        .filter(|(_, list)| list.len() > UNLEARNED)
-    {
+    for (client, indices) in by_client.into_iter().filter(|(_, list)| list.len() > UNLEARNED) {
         let edges: usize = indices.iter().map(|index| links[*index].edges.len()).sum();
-        let mut lines: Vec<String> = indices
-            .iter()
-            .take(20)
-            .map(|index| link_tooltip(graph, &links[*index]))
-            .collect();
+        let mut lines: Vec<String> =
+            indices.iter().take(20).map(|index| link_tooltip(graph, &links[*index])).collect();
         if indices.len() > lines.len() {
             lines.push(format!("… and {} more", indices.len() - lines.len()));
         }
         folded.taken.extend(indices);
         let text = format!("! {edges}");
-        folded.badges.push((
-            client,
-            FoldBadge {
-                text,
-                tooltip: lines.join("\n"),
-                hub: None,
-            },
-        ));
-        folded
-            .legend
-            .insert("! n".into(), "n more tried, not learned".into());
+        folded.badges.push((client, FoldBadge { text, tooltip: lines.join("\n"), hub: None }));
+        folded.legend.insert("! n".into(), "n targets tried, not learned".into());
     }
 }
 
 /// Outsiders that only such lines led to.
 fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     let ends = |taken: bool| -> BTreeSet<&Peer> {
-        let wanted = links
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| folded.taken.contains(i) == taken);
-        wanted
-            .flat_map(|(_, link)| [link.client, link.server])
-            .collect()
+        let wanted = links.iter().enumerate().filter(|(i, _)| folded.taken.contains(i) == taken);
+        wanted.flat_map(|(_, link)| [link.client, link.server]).collect()
     };
     let (gone, drawn) = (ends(true), ends(false));
-    let kept: BTreeSet<&Peer> = folded
-        .badges
-        .iter()
-        .map(|(peer, _)| *peer)
-        .chain(folded.notes.iter().map(|(p, _)| *p))
-        .collect();
+    let kept: BTreeSet<&Peer> =
+        folded.badges.iter().map(|(peer, _)| *peer).chain(folded.notes.iter().map(|(p, _)| *p)).collect();
     let hidden = peers.iter().copied().filter(|peer| {
-        peer.workload().is_none()
-            && gone.contains(peer)
-            && !drawn.contains(peer)
-            && !kept.contains(peer)
+        peer.workload().is_none() && gone.contains(peer) && !drawn.contains(peer) && !kept.contains(peer)
     });
     folded.hidden = hidden.collect();
 }
@@ -269,23 +217,13 @@ fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
 fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     type Line<'a> = (bool, &'a Peer, Style, String);
     let mut lines: BTreeMap<&Peer, Vec<Line>> = BTreeMap::new();
-    for (index, link) in links
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| !folded.taken.contains(i))
-    {
+    for (index, link) in links.iter().enumerate().filter(|(i, _)| !folded.taken.contains(i)) {
         let _ = index;
         let line = |other| (Style::of(link.lesson), link.ports_in_full(), other);
-        for (peer, other, calls) in [
-            (link.client, link.server, true),
-            (link.server, link.client, false),
-        ] {
+        for (peer, other, calls) in [(link.client, link.server, true), (link.server, link.client, false)] {
             if peer.workload().is_none() {
                 let (style, ports, other) = line(other);
-                lines
-                    .entry(peer)
-                    .or_default()
-                    .push((calls, other, style, ports));
+                lines.entry(peer).or_default().push((calls, other, style, ports));
             }
         }
     }
@@ -295,20 +233,14 @@ fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded:
             continue;
         }
         let name = names::dns_names(graph, peer).first().copied();
-        let key = (
-            names::kind(peer),
-            name,
-            lines.remove(peer).unwrap_or_default(),
-        );
+        let key = (names::kind(peer), name, lines.remove(peer).unwrap_or_default());
         bundles.entry(key).or_default().push(peer);
     }
     for ((_, name, _), members) in bundles {
         let most = if name.is_some() { 1 } else { LIKE_PEERS };
         if let Some(first) = members.first().copied().filter(|_| members.len() > most) {
             folded.sizes.insert(first, members.len());
-            folded
-                .stands_for
-                .extend(members.into_iter().map(|peer| (peer, first)));
+            folded.stands_for.extend(members.into_iter().map(|peer| (peer, first)));
         }
     }
 }
@@ -325,28 +257,13 @@ mod tests {
         let mut graph = Graph::default();
         let dns = workload("kube-system", "coredns", "Deployment");
         for name in ["a", "b", "c"] {
-            graph.add_edge(
-                &workload("shop", name, "Deployment"),
-                &dns,
-                edge(Protocol::Udp, 53),
-            );
+            graph.add_edge(&workload("shop", name, "Deployment"), &dns, edge(Protocol::Udp, 53));
         }
         let scene = Scene::build(&graph, Options::default());
         assert!(scene.links.is_empty());
-        assert_eq!(
-            scene
-                .nodes
-                .iter()
-                .filter(|n| n.badges.iter().any(|b| b.text == "DNS"))
-                .count(),
-            3
-        );
-        let coredns = scene
-            .nodes
-            .iter()
-            .find(|node| node.label == "coredns")
-            .unwrap();
-        assert_eq!(coredns.notes, ["from 3 clients · 53/UDP"]);
+        assert_eq!(scene.nodes.iter().filter(|n| n.badges.iter().any(|b| b.text == "DNS")).count(), 3);
+        let coredns = scene.nodes.iter().find(|node| node.label == "coredns").unwrap();
+        assert_eq!(coredns.notes, ["from 3 clients", "53/UDP"]);
     }
 
     #[test]
@@ -379,11 +296,7 @@ mod tests {
         let mut graph = Graph::default();
         let scraper = workload("monitoring", "prometheus", "Deployment");
         for index in 0..9 {
-            graph.add_edge(
-                &scraper,
-                &workload("shop", &format!("w{index}"), "Deployment"),
-                tcp(9090),
-            );
+            graph.add_edge(&scraper, &workload("shop", &format!("w{index}"), "Deployment"), tcp(9090));
         }
         let scene = Scene::build(&graph, Options::default());
         assert!(scene.links.is_empty());

@@ -1,7 +1,7 @@
 //! The legend: only what the picture shows.
 
 use super::draw::pill;
-use super::scene::{Badge, Scene, Style};
+use super::scene::{Badge, Scene, Style, Tone};
 use super::text;
 use crate::report::escape;
 use crate::report::layout::Point;
@@ -47,10 +47,7 @@ pub fn build(scene: &Scene, width: f64) -> Legend {
     for entry in entries(scene) {
         let wide = entry.width();
         if at.x > 0.0 && at.x + wide > width {
-            at = Point {
-                x: 0.0,
-                y: at.y + LINE,
-            };
+            at = Point { x: 0.0, y: at.y + LINE };
         }
         legend.width = legend.width.max(at.x + wide);
         legend.entries.push((at, entry));
@@ -78,19 +75,10 @@ fn entries(scene: &Scene) -> Vec<Entry> {
     }
     for (badge_text, meaning) in scene.badges.iter().take(4) {
         let used = scene.nodes.iter().flat_map(|node| &node.badges);
-        let hue = used
-            .filter(|badge| badge.text == *badge_text)
-            .find_map(|badge| badge.hue);
-        let hue = if badge_text.starts_with('!') {
-            None
-        } else {
-            Some(hue.unwrap_or(0))
-        };
-        let badge = Badge {
-            text: badge_text.clone(),
-            tooltip: meaning.clone(),
-            hue,
-        };
+        let tone = used.filter(|badge| badge.text == *badge_text).map(|badge| badge.tone).next();
+        let other = if badge_text.starts_with('!') { Tone::Warning } else { Tone::Plain };
+        let tone = tone.unwrap_or(other);
+        let badge = Badge { text: badge_text.clone(), tooltip: meaning.clone(), tone };
         let wide = super::draw::pill_width(&badge);
         entries.push(Entry::Pill(badge, wide, meaning.clone()));
     }
@@ -107,11 +95,7 @@ impl Legend {
             let (start, meaning) = match entry {
                 Entry::Line(class, meaning) => {
                     let end = x + SAMPLE;
-                    let _ = writeln!(
-                        out,
-                        "<path class=\"e {class}\" d=\"M{x} {}H{end}\"/>",
-                        y + 10.0
-                    );
+                    let _ = writeln!(out, "<path class=\"e {class}\" d=\"M{x} {}H{end}\"/>", y + 10.0);
                     (end + 6.0, meaning)
                 }
                 Entry::Pill(badge, wide, meaning) => {
@@ -121,11 +105,7 @@ impl Legend {
                 Entry::Text(meaning) => (x, meaning),
             };
             let meaning = escape::xml(meaning);
-            let _ = writeln!(
-                out,
-                "<text class=\"sub\" x=\"{start}\" y=\"{}\">{meaning}</text>",
-                y + 14.0
-            );
+            let _ = writeln!(out, "<text class=\"sub\" x=\"{start}\" y=\"{}\">{meaning}</text>", y + 14.0);
         }
         out.push_str("</g>\n");
     }
