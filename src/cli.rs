@@ -5,6 +5,10 @@
 
 pub mod connectivity;
 mod exit;
+mod generate;
+mod graph;
+mod input;
+mod progress;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +32,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Generate(generate::Args),
+    Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
 }
 
@@ -40,6 +46,8 @@ pub fn run() -> ExitCode {
     };
     terminal::start_logging(cli.verbose);
     let result = match cli.command {
+        Command::Generate(args) => generate::run(args),
+        Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
     };
     exit::code(result)

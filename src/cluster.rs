@@ -14,6 +14,7 @@ mod source;
 mod tree;
 
 pub use error::ClusterError;
+pub use kinds::append;
 pub use parse::parse_objects;
 pub use source::{SkippedFile, read_cluster};
 

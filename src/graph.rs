@@ -16,7 +16,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Built, GraphOptions, Observation, build};
+pub use build::{Built, GraphOptions, build};
 pub use edge::{Edge, Evidence, Lesson};
 pub use learning::{Estimate, Learning, estimate};
 pub use listeners::{InventoryListeners, address_epochs};

@@ -17,4 +17,4 @@ mod summary;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use error::ObserveError;
-pub use summary::{CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};
+pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};

@@ -11,9 +11,10 @@ pub use report::{ReportInputs, build_report};
 
 use crate::evaluate::{EvaluateError, Proof, prove};
 use crate::finding::Finding;
+use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Observation, Requirement, ServiceEnforcement, build,
-    estimate, requirements,
+    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, build, estimate,
+    requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
@@ -65,7 +66,7 @@ pub struct Generated {
 /// # Errors
 /// If a policy that is already in the inventory is one that no API server accepts.
 pub fn generate(
-    seen: Observation<'_>,
+    seen: &FlowResult,
     (begin, end): (Timestamp, Timestamp),
     inventory: &Inventory,
     options: &Options,

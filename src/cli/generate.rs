@@ -3,7 +3,7 @@
 use super::input::{self, CaptureArgs, GraphArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
-use crate::graph::{Observation, ServiceEnforcement};
+use crate::graph::ServiceEnforcement;
 use crate::pipeline::{self, Generated, Options, ReportInputs, Scope};
 use crate::policy::SynthesisOptions;
 use crate::report::{self, RunReport, Summary};
@@ -120,11 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 .join(", "),
         );
     }
-    let seen = Observation {
-        records: &read.records,
-        names: &read.names,
-    };
-    let generated = pipeline::generate(seen, read.span, &read.inventory, &options)
+    let generated = pipeline::generate(&read.seen, read.span, &read.inventory, &options)
         .context("failed to judge the policies")?;
     let run = pipeline::build_report(
         &generated,

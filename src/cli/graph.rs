@@ -2,7 +2,7 @@
 
 use super::input::{self, CaptureArgs, GraphArgs};
 use super::terminal;
-use crate::graph::{Observation, build};
+use crate::graph::build;
 use crate::report::graph::{self as formats, Format};
 use anyhow::Context;
 use clap::ValueEnum;
@@ -51,11 +51,7 @@ Examples:
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let read = input::read(&args.captures)?;
-    let seen = Observation {
-        records: &read.records,
-        names: &read.names,
-    };
-    let built = build(seen, &read.inventory, args.graph.options());
+    let built = build(&read.seen, &read.inventory, args.graph.options());
     let format = match args.output {
         Output::Table => Format::Table,
         Output::Json => Format::Json,

@@ -1,10 +1,10 @@
 //! The last resort of the direction rule (DESIGN §4.1): where no packet and no known listener tells
 //! who opened a connection, the port that more peers talk to is the server's, else the lower port.
 
-use super::{FlowRecord, Opening};
+use super::{FlowRecord, Opening, infer_server};
 use crate::net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 type Endpoint = (IpAddr, Protocol, u16);
 
@@ -42,8 +42,9 @@ pub fn decide_all(records: &[FlowRecord]) -> Vec<FlowRecord> {
             Opening::Undecided { client_port } => {
                 let client = (record.client, record.protocol, client_port);
                 let server = (record.server, record.protocol, record.port);
-                let swap = (count(&client), std::cmp::Reverse(client_port))
-                    > (count(&server), std::cmp::Reverse(record.port));
+                let ends = [(record.client, client_port), (record.server, record.port)];
+                let peers = [count(&client), count(&server)];
+                let swap = infer_server(ends.map(SocketAddr::from), peers) == 0;
                 if swap {
                     turned(record, client_port)
                 } else {

@@ -126,7 +126,7 @@ fn service_at(
     }
 }
 
-fn client_peer(address: IpAddr, at: Timestamp, inventory: &Inventory) -> Peer {
+pub(super) fn client_peer(address: IpAddr, at: Timestamp, inventory: &Inventory) -> Peer {
     match inventory.resolve(address, at) {
         Owner::Pod(index) => pod_peer(index, inventory),
         Owner::Node(index) => Peer::Node(inventory.nodes[index].name.clone()),

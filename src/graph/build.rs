@@ -5,8 +5,8 @@ use super::edge::{Edge, Evidence};
 use super::lesson::{Tally, decide};
 use super::{Graph, Peer, implied, notice, scan};
 use crate::finding::Finding;
-use crate::flow::{FlowRecord, Opening, decide_all};
-use crate::inventory::Inventory;
+use crate::flow::{FlowRecord, FlowResult, decide_all};
+use crate::inventory::{Inventory, Owner};
 use crate::net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,14 +22,6 @@ impl Default for GraphOptions {
     fn default() -> Self {
         GraphOptions { implied_dns: true }
     }
-}
-
-/// What the sources of observation saw.
-#[derive(Debug, Clone, Copy)]
-pub struct Observation<'a> {
-    pub records: &'a [FlowRecord],
-    /// DNS names under which addresses were looked up.
-    pub names: &'a BTreeMap<IpAddr, BTreeSet<String>>,
 }
 
 /// The graph with what was noticed while building it.
@@ -53,12 +45,13 @@ pub(super) type EdgeKey = (Peer, Peer, Protocol, u16);
 pub(super) type Drafts = BTreeMap<EdgeKey, Draft>;
 
 /// Builds the graph. The order of the records does not matter.
-pub fn build(seen: Observation<'_>, inventory: &Inventory, options: GraphOptions) -> Built {
+pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) -> Built {
     let mut skipped = BTreeMap::new();
     let mut drafts = Drafts::new();
     let mut orphans = notice::Orphans::default();
-    let decided = decide_all(seen.records);
+    let decided = decide_all(&seen.records);
     let mut scans = scan::Scans::default();
+    scans.note_summaries(&seen.scans, inventory);
     for record in &decided {
         let attributed = attribute(record, inventory);
         scans.note(&attributed.client, record);
@@ -75,6 +68,7 @@ pub fn build(seen: Observation<'_>, inventory: &Inventory, options: GraphOptions
     }
     for ((client, server, _, _), draft) in &mut drafts {
         draft.edge.lesson = decide(client, server, &draft.edge, &draft.tally);
+        draft.edge.inferred = !draft.tally.opening_seen;
         draft.edge.evidence.sort_by_key(|e| (e.first, e.clone()));
         draft.edge.evidence.truncate(Edge::MAX_EVIDENCE);
     }
@@ -84,27 +78,40 @@ pub fn build(seen: Observation<'_>, inventory: &Inventory, options: GraphOptions
         implied::add_dns_over_tcp(&mut drafts);
     }
     let mut graph = Graph::default();
+    graph.names = names(&decided, seen, inventory);
     for ((client, server, _, _), draft) in drafts {
         graph.add_edge(&client, &server, draft.edge);
     }
-    for address in graph
-        .peers()
-        .filter_map(|peer| match peer {
-            Peer::Outside(address) => Some(*address),
-            _ => None,
-        })
-        .collect::<Vec<_>>()
-    {
-        if let Some(names) = seen.names.get(&address) {
-            graph.names.insert(address, names.clone());
-        }
-    }
     findings.extend(notice::findings(&graph, inventory));
+    findings.extend(notice::not_expressible(&seen.other, inventory));
     Built {
         graph,
         findings,
         skipped,
     }
+}
+
+/// The names under which clients had looked up the outside addresses that they called (DESIGN §4.9).
+fn names(
+    records: &[FlowRecord],
+    seen: &FlowResult,
+    inventory: &Inventory,
+) -> BTreeMap<IpAddr, BTreeSet<String>> {
+    let mut names: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for record in records {
+        if inventory.resolve(record.server, record.first) == Owner::Outside {
+            let found = seen
+                .names
+                .resolve(record.server, record.client, record.first);
+            if !found.is_empty() {
+                names
+                    .entry(record.server)
+                    .or_default()
+                    .extend(found.into_iter().map(str::to_owned));
+            }
+        }
+    }
+    names
 }
 
 /// Traffic that no NetworkPolicy speaks of.
@@ -137,7 +144,6 @@ fn add(
         tally: Tally::default(),
     });
     let edge = &mut draft.edge;
-    edge.inferred |= matches!(record.opening, Opening::Undecided { .. });
     *edge.verdicts.entry(record.verdict).or_default() += record.connections;
     edge.bytes_to_server += record.bytes_to_server;
     edge.bytes_to_client += record.bytes_to_client;

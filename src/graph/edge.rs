@@ -51,7 +51,7 @@ pub struct Edge {
     /// The server's own port (a pod port for a workload).
     pub port: u16,
     pub lesson: Lesson,
-    /// Nobody saw who opened it: the direction was inferred (DESIGN §4.1).
+    /// No packet shows who opened it: the server was inferred from known or popular ports (§4.1).
     pub inferred: bool,
     /// Connections by verdict; each counted once.
     pub verdicts: BTreeMap<Verdict, u64>,

@@ -2,7 +2,8 @@
 
 use super::edge::{Edge, Lesson};
 use super::peer::Peer;
-use crate::flow::{FlowRecord, Verdict};
+use crate::flow::{FlowRecord, Opening, Verdict};
+use crate::net::Protocol;
 
 /// What the decision needs beyond the edge itself.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,11 +13,19 @@ pub(super) struct Tally {
     pub undeclared_datagrams: u64,
     /// The server was called as a DNS server.
     pub dns: bool,
+    /// A packet showed who opened it. For UDP a known listener shows it as well; for TCP and SCTP
+    /// it is an inference (DESIGN §4.1).
+    pub opening_seen: bool,
 }
 
 impl Tally {
     pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
         self.dns |= dns;
+        self.opening_seen |= match record.opening {
+            Opening::Handshake | Opening::FirstPacket => true,
+            Opening::Listener => record.protocol == Protocol::Udp,
+            Opening::Undecided { .. } => false,
+        };
         if record.verdict == Verdict::OneWay {
             // A record without a datagram count (a flow log) still stands for one per connection.
             let datagrams = record.datagrams.max(record.connections);

@@ -1,11 +1,12 @@
 //! What an operator must know of the graph: findings about edges and peers.
 
-use super::attribute::Attributed;
+use super::attribute::{Attributed, client_peer};
 use super::edge::{Edge, Lesson};
 use super::{Graph, Peer};
 use crate::finding::{Code, Finding};
-use crate::flow::{FlowRecord, Verdict};
+use crate::flow::{FlowRecord, OtherKind, OtherTraffic, Verdict};
 use crate::inventory::Inventory;
+use crate::net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -80,7 +81,7 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
         ));
     }
     if edge.inferred && edge.lesson.teaches() {
-        let message = "was open before the capture began; the server was inferred from its port";
+        let message = "no packet shows who opened it; the server was inferred from its port";
         findings.push(Finding::new(Code::InferredDirection, what.clone(), message));
     }
     if let Lesson::Review(reason) = &edge.lesson {
@@ -121,6 +122,42 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
             let message = "lies in the cluster's ranges, but nobody is known to have had it at that time; not allowed";
             Finding::new(Code::UnknownPod, address.to_string(), message)
                 .with_samples(edges.into_iter().take(SAMPLES))
+        })
+        .collect()
+}
+
+/// Traffic of pods that no policy can speak of, one finding for each sender (DESIGN §4.10).
+pub(super) fn not_expressible(other: &[OtherTraffic], inventory: &Inventory) -> Vec<Finding> {
+    // Such traffic is counted without times, so the latest owner of an address stands for it.
+    let at = Timestamp::MAX.plus_nanos(-1);
+    let mut by_sender: BTreeMap<Peer, BTreeSet<String>> = BTreeMap::new();
+    for traffic in other {
+        let from = client_peer(traffic.source, at, inventory);
+        let to = match traffic.kind {
+            OtherKind::Group(_) => Peer::Outside(traffic.destination),
+            _ => client_peer(traffic.destination, at, inventory),
+        };
+        if from.workload().is_none() && to.workload().is_none() {
+            continue;
+        }
+        let what = match traffic.kind {
+            OtherKind::Group(protocol) => {
+                format!("{protocol} to the group address {}", traffic.destination)
+            }
+            OtherKind::Icmp => format!("ICMP to {to}"),
+            OtherKind::Protocol(number) => format!("IP protocol {number} to {to}"),
+        };
+        by_sender.entry(from).or_default().insert(what);
+    }
+    by_sender
+        .into_iter()
+        .map(|(from, what)| {
+            Finding::new(
+                Code::NotExpressible,
+                from.to_string(),
+                format!("sent {}", list(&what)),
+            )
+            .with_samples(what.into_iter().take(SAMPLES))
         })
         .collect()
 }

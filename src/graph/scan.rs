@@ -1,10 +1,12 @@
 //! Port scans: one client that tries many targets and gets next to no answers (DESIGN §4.2).
 
+use super::attribute::client_peer;
 use super::build::Drafts;
 use super::edge::Lesson;
 use super::peer::Peer;
 use crate::finding::{Code, Finding};
-use crate::flow::{FlowRecord, Verdict};
+use crate::flow::{FlowRecord, ScanSummary, Verdict};
+use crate::inventory::Inventory;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -20,12 +22,16 @@ const MAX_TARGETS: usize = 100_000;
 struct Attempts {
     failed: BTreeSet<(IpAddr, u16)>,
     answered: BTreeSet<(IpAddr, u16)>,
+    /// Attempts that the flow room only counted.
+    uncounted: u64,
 }
 
 /// What every client tried, and how it went.
 #[derive(Default)]
 pub(super) struct Scans {
     by_client: BTreeMap<Peer, Attempts>,
+    /// Failed attempts of clients that were too many to tell apart.
+    of_others: u64,
 }
 
 impl Scans {
@@ -47,6 +53,19 @@ impl Scans {
         }
     }
 
+    /// Takes in the attempts of clients that failed too often to keep each.
+    pub fn note_summaries(&mut self, summaries: &[ScanSummary], inventory: &Inventory) {
+        for summary in summaries {
+            match summary.client {
+                Some(client) => {
+                    let client = client_peer(client, summary.first, inventory);
+                    self.by_client.entry(client).or_default().uncounted += summary.connections;
+                }
+                None => self.of_others += summary.connections,
+            }
+        }
+    }
+
     /// Reports the scanners, and takes the edges that only their scan made out of the drafts: a
     /// scan of a thousand addresses is one finding, not a thousand edges.
     pub fn take(mut self, drafts: &mut Drafts) -> Vec<Finding> {
@@ -55,10 +74,19 @@ impl Scans {
             !(self.by_client.contains_key(client)
                 && matches!(draft.edge.lesson, Lesson::Ignored(_)))
         });
-        self.by_client
+        let findings = self
+            .by_client
             .iter()
-            .map(|(client, attempts)| finding(client, attempts))
-            .collect()
+            .map(|(client, attempts)| finding(client, attempts));
+        let mut findings: Vec<Finding> = findings.collect();
+        if self.of_others > 0 {
+            let message = format!(
+                "made {} failed attempts that were only counted",
+                self.of_others
+            );
+            findings.push(Finding::new(Code::PortScan, "many clients", message));
+        }
+        findings
     }
 }
 
@@ -77,8 +105,12 @@ fn finding(client: &Peer, attempts: &Attempts) -> Finding {
     let ports: BTreeSet<u16> = attempts.failed.iter().map(|(_, port)| *port).collect();
     let plural =
         |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let more = match attempts.uncounted {
+        0 => String::new(),
+        more => format!(", and made {more} more attempts"),
+    };
     let message = format!(
-        "tried {} on {} without an answer; nothing of it was learned",
+        "tried {} on {} without an answer{more}; nothing of it was learned",
         plural(addresses.len(), "address", "addresses"),
         plural(ports.len(), "port", "ports"),
     );

@@ -1,13 +1,10 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
-use super::{
-    Built, End, GraphOptions, Lesson, Observation, Peer, ServiceEnforcement, build, requirements,
-};
+use super::{Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, build, requirements};
 use crate::finding::Code;
-use crate::flow::{FlowRecord, Opening, Verdict, Windows};
+use crate::flow::{FlowRecord, FlowResult, Opening, Verdict, Windows};
 use crate::inventory::{Inventory, testing};
 use crate::net::{Protocol, Timestamp};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// Two nodes; web on n1 (10.244.1.5), two more pods behind Service `api` (10.244.2.6 and .7, 8080 and
@@ -85,11 +82,11 @@ fn udp(client: &str, server: &str, verdict: Verdict, datagrams: u64) -> FlowReco
 }
 
 fn graph_of(records: &[FlowRecord]) -> Built {
-    let seen = Observation {
-        records,
-        names: &BTreeMap::new(),
+    let seen = FlowResult {
+        records: records.to_vec(),
+        ..FlowResult::default()
     };
-    build(seen, &cluster(), GraphOptions::default())
+    build(&seen, &cluster(), GraphOptions::default())
 }
 
 /// The edges as text, those of `O` first word `+`.
@@ -266,11 +263,11 @@ fn dns_over_udp_implies_dns_over_tcp_on_the_servers_own_port() {
         ]
     );
     let seen = [udp("10.244.1.5", "10.96.0.10:53", Verdict::Established, 2)];
-    let seen = Observation {
-        records: &seen,
-        names: &BTreeMap::new(),
+    let seen = FlowResult {
+        records: seen.to_vec(),
+        ..FlowResult::default()
     };
-    let without = build(seen, &cluster(), GraphOptions { implied_dns: false });
+    let without = build(&seen, &cluster(), GraphOptions { implied_dns: false });
     assert_eq!(edges(&without), ["+ shop/web → kube-system/dns 5353/UDP"]);
 }
 

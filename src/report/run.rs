@@ -86,6 +86,8 @@ pub struct CaptureInput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnapshotInput {
     pub name: String,
+    /// How many snapshots it holds: several in one file are several documents.
+    pub snapshots: u64,
     /// Objects of kinds that nanoseg reads.
     pub objects: u64,
 }
@@ -274,6 +276,7 @@ pub(crate) mod fixture {
                 }],
                 snapshots: vec![SnapshotInput {
                     name: "cluster.yaml".into(),
+                    snapshots: 1,
                     objects: 61,
                 }],
             },

@@ -95,11 +95,12 @@ fn read(run: &RunReport) -> String {
         .iter()
         .map(|capture| capture.packets)
         .sum();
+    let snapshots: u64 = run.inputs.snapshots.iter().map(|s| s.snapshots).sum();
     let mut text = format!(
         "{}, {}, {}",
         count(packets, "packet"),
         count(run.inputs.captures.len() as u64, "capture"),
-        count(run.inputs.snapshots.len() as u64, "snapshot")
+        count(snapshots, "snapshot")
     );
     let skipped: u64 = run.skipped.values().sum();
     if skipped > 0 {

@@ -1,6 +1,8 @@
 //! All integration tests, in one binary so that linking is paid once.
 
 mod architecture;
+mod binary;
 mod connectivity;
 mod docs;
 mod policy;
+mod shop;

@@ -130,7 +130,9 @@ impl GraphDocument {
         let ends = taught.flat_map(|edge| [edge.client.as_str(), edge.server.as_str()]);
         let ends: BTreeSet<&str> = ends.collect();
         let outside = self.peers.iter().filter(|peer| peer.kind == "outside");
-        outside.filter(|peer| ends.contains(peer.id.as_str())).count() as u64
+        outside
+            .filter(|peer| ends.contains(peer.id.as_str()))
+            .count() as u64
     }
 
     /// How many edges teach that lesson.
@@ -144,7 +146,10 @@ impl GraphDocument {
     /// For each edge of [`Graph::taught`], its index in [`GraphDocument::edges`].
     pub fn taught_indices(&self) -> Vec<usize> {
         let edges = self.edges.iter().enumerate();
-        edges.filter(|(_, edge)| edge.lesson.teaches()).map(|(index, _)| index).collect()
+        edges
+            .filter(|(_, edge)| edge.lesson.teaches())
+            .map(|(index, _)| index)
+            .collect()
     }
 }
 

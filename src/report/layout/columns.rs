@@ -26,7 +26,10 @@ pub struct Columns {
 fn borders(nodes: &[Node], groups: usize, mesh: &Mesh) -> Vec<(bool, bool)> {
     let mut spans = vec![None; groups];
     for item in &mesh.items {
-        let group = item.node.and_then(|node| nodes[node].group).filter(|group| *group < groups);
+        let group = item
+            .node
+            .and_then(|node| nodes[node].group)
+            .filter(|group| *group < groups);
         if let Some(group) = group {
             let span = spans[group].get_or_insert((item.column, item.column));
             *span = (span.0.min(item.column), span.1.max(item.column));

@@ -50,8 +50,11 @@ pub fn place(mesh: &mut Mesh, rows: &Rows) -> Vec<Lane> {
 /// let it; all else stays.
 fn flatten(mesh: &mut Mesh, cells: &[Cell], lanes: &[Lane]) {
     for rightwards in [true, false] {
-        let order: Vec<&Cell> =
-            if rightwards { cells.iter().collect() } else { cells.iter().rev().collect() };
+        let order: Vec<&Cell> = if rightwards {
+            cells.iter().collect()
+        } else {
+            cells.iter().rev().collect()
+        };
         for (_, lane, items) in order {
             let wanted: Vec<(f64, f64)> = items
                 .iter()
@@ -74,9 +77,17 @@ fn before(mesh: &Mesh, index: usize, rightwards: bool) -> Option<f64> {
     let segments = if rightwards { &item.left } else { &item.right };
     let ends = segments.iter().map(|segment| &mesh.segments[*segment]);
     let mut bends = ends
-        .map(|segment| &mesh.items[if rightwards { segment.left } else { segment.right }])
+        .map(|segment| {
+            &mesh.items[if rightwards {
+                segment.left
+            } else {
+                segment.right
+            }]
+        })
         .filter(|other| other.node.is_none());
-    let only = bends.next().filter(|_| item.node.is_none() && bends.next().is_none())?;
+    let only = bends
+        .next()
+        .filter(|_| item.node.is_none() && bends.next().is_none())?;
     Some(only.y)
 }
 

@@ -130,19 +130,12 @@ fn loose(nodes: &[Node], groups: usize, links: &[(usize, Link)], ranks: &mut [i6
         let mut filled = fixed;
         for node in free {
             let used = |rank: &i64| filled.iter().filter(|other| *other == rank).count();
-<<<<<<< HEAD
-            let rank = (range.0..=range.1)
-                .rev()
-                .min_by_key(|rank| used(rank))
-                .unwrap_or(range.0);
-=======
             let mut ranks_of_group = range.0..=range.1;
             let emptiest = match filled_by_links {
                 true => ranks_of_group.rev().min_by_key(used),
                 false => ranks_of_group.by_ref().min_by_key(used),
             };
             let rank = emptiest.unwrap_or(range.0);
->>>>>>> report
             filled.push(rank);
             ranks[node] = rank;
         }

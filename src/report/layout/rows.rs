@@ -183,10 +183,16 @@ fn settle(of_node: &mut [Option<usize>], links: &[(usize, Link)], rows: usize) {
 pub fn lane(nodes: &[Node], columns: &[usize], rows: &Rows, link: &Link) -> usize {
     let (from, to) = (rows.of_node[link.from], rows.of_node[link.to]);
     let (a, b) = (&nodes[link.from], &nodes[link.to]);
-    let (low, high) = (columns[link.from].min(columns[link.to]), columns[link.from].max(columns[link.to]));
+    let (low, high) = (
+        columns[link.from].min(columns[link.to]),
+        columns[link.from].max(columns[link.to]),
+    );
     let stranger = |node: usize| {
         let group = nodes[node].group;
-        rows.of_node[node] == to && (low + 1..high).contains(&columns[node]) && group != a.group && group != b.group
+        rows.of_node[node] == to
+            && (low + 1..high).contains(&columns[node])
+            && group != a.group
+            && group != b.group
     };
     let loose = (a.side != Side::Any || b.side != Side::Any) && !(0..nodes.len()).any(stranger);
     match from.cmp(&to) {

@@ -26,10 +26,21 @@ const LINE: f64 = 16.0;
 pub fn node_size(node: &SceneNode) -> (f64, f64) {
     let name = text::width(&name(node), NAME_FONT * BOLD);
     let sub = text::width(&sub(node), SUB_FONT);
-    let second = if node.badges.is_empty() { sub } else { sub + 8.0 + pills_width(&node.badges) };
-    let notes = node.notes.iter().map(|note| text::width(note, SUB_FONT)).fold(0.0, f64::max);
+    let second = if node.badges.is_empty() {
+        sub
+    } else {
+        sub + 8.0 + pills_width(&node.badges)
+    };
+    let notes = node
+        .notes
+        .iter()
+        .map(|note| text::width(note, SUB_FONT))
+        .fold(0.0, f64::max);
     let width = TEXT_X + name.max(second).max(notes) + PADDING;
-    (width.max(104.0).ceil(), 48.0 + LINE * node.notes.len() as f64)
+    (
+        width.max(104.0).ceil(),
+        48.0 + LINE * node.notes.len() as f64,
+    )
 }
 
 fn name(node: &SceneNode) -> String {
@@ -49,7 +60,11 @@ pub fn pill_width(badge: &Badge) -> f64 {
 }
 
 fn pills_width(badges: &[Badge]) -> f64 {
-    badges.iter().map(|badge| pill_width(badge) + 4.0).sum::<f64>() - 4.0
+    badges
+        .iter()
+        .map(|badge| pill_width(badge) + 4.0)
+        .sum::<f64>()
+        - 4.0
 }
 
 /// The document.
@@ -63,11 +78,19 @@ pub fn draw(scene: &Scene, layout: &Layout) -> String {
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n<title>{label}</title>\n"
     );
     out.push_str(&style());
-    let _ = writeln!(out, "<rect class=\"bg\" width=\"{width}\" height=\"{height}\" rx=\"12\"/>");
+    let _ = writeln!(
+        out,
+        "<rect class=\"bg\" width=\"{width}\" height=\"{height}\" rx=\"12\"/>"
+    );
     for (index, (name, rect)) in scene.groups.iter().zip(&layout.groups).enumerate() {
         group(&mut out, name, rect, index);
     }
-    for style in [Style::Ignored, Style::Review, Style::Implied, Style::Learned] {
+    for style in [
+        Style::Ignored,
+        Style::Review,
+        Style::Implied,
+        Style::Learned,
+    ] {
         for (link, route) in scene.links.iter().zip(&layout.links) {
             if link.style == style {
                 line(&mut out, link, route);
@@ -85,7 +108,12 @@ pub fn draw(scene: &Scene, layout: &Layout) -> String {
 
 fn group(out: &mut String, name: &str, rect: &Rect, index: usize) {
     let hue = index % HUES;
-    let Rect { x, y, width, height } = *rect;
+    let Rect {
+        x,
+        y,
+        width,
+        height,
+    } = *rect;
     let full = escape::xml(name);
     let shown = escape::xml(&text::fit(name, 13.0 * BOLD * 1.03, width - 28.0));
     let _ = writeln!(
@@ -102,7 +130,10 @@ fn line(out: &mut String, link: &SceneLink, route: &Route) {
         return;
     }
     // An invisible wide line below would ease hovering; the style widens the line itself instead.
-    let hue = link.hue.map(|hue| format!(" s{}", hue % HUES)).unwrap_or_default();
+    let hue = link
+        .hue
+        .map(|hue| format!(" s{}", hue % HUES))
+        .unwrap_or_default();
     let _ = writeln!(
         out,
         "<path class=\"e {}{hue}\" d=\"{}\"><title>{}</title></path>",
@@ -141,9 +172,12 @@ fn number(value: f64) -> f64 {
 
 /// The arrow and label where lines end.
 fn pins(out: &mut String, scene: &Scene, pins: &[Pin]) {
-    let links: BTreeMap<usize, &SceneLink> = scene.links.iter().map(|link| (link.pin, link)).collect();
+    let links: BTreeMap<usize, &SceneLink> =
+        scene.links.iter().map(|link| (link.pin, link)).collect();
     for pin in pins {
-        let Some(link) = links.get(&pin.pin) else { continue };
+        let Some(link) = links.get(&pin.pin) else {
+            continue;
+        };
         let side = if pin.from_right { 1.0 } else { -1.0 };
         let (x, y) = (pin.at.x, pin.at.y);
         let tail = number(x + side * 8.0);
@@ -151,7 +185,12 @@ fn pins(out: &mut String, scene: &Scene, pins: &[Pin]) {
             Style::Review | Style::Ignored => format!(" {}f", link.style.class()),
             Style::Learned | Style::Implied => String::new(),
         };
-        let _ = writeln!(out, "<path class=\"a{colour}\" d=\"M{x} {y}L{tail} {}V{}Z\"/>", y - 4.0, y + 4.0);
+        let _ = writeln!(
+            out,
+            "<path class=\"a{colour}\" d=\"M{x} {y}L{tail} {}V{}Z\"/>",
+            y - 4.0,
+            y + 4.0
+        );
         let anchor = if pin.from_right { "start" } else { "end" };
         let _ = writeln!(
             out,
@@ -184,33 +223,64 @@ fn node(out: &mut String, node: &SceneNode, rect: &Rect) {
     );
     let x = rect.x + TEXT_X;
     let mut y = top + 21.0;
-    let _ = writeln!(out, "<text class=\"name\" x=\"{x}\" y=\"{y}\">{}</text>", escape::xml(&name(node)));
+    let _ = writeln!(
+        out,
+        "<text class=\"name\" x=\"{x}\" y=\"{y}\">{}</text>",
+        escape::xml(&name(node))
+    );
     y += LINE;
     let sub = sub(node);
-    let _ = writeln!(out, "<text class=\"sub\" x=\"{x}\" y=\"{y}\">{}</text>", escape::xml(&sub));
+    let _ = writeln!(
+        out,
+        "<text class=\"sub\" x=\"{x}\" y=\"{y}\">{}</text>",
+        escape::xml(&sub)
+    );
     let mut right = rect.right() - 8.0;
     for badge in node.badges.iter().rev() {
         let width = pill_width(badge);
-        pill(out, badge, Point { x: right - width, y: y - 12.0 });
+        pill(
+            out,
+            badge,
+            Point {
+                x: right - width,
+                y: y - 12.0,
+            },
+        );
         right -= width + 4.0;
     }
     for note in &node.notes {
         y += LINE;
-        let _ = writeln!(out, "<text class=\"sub\" x=\"{x}\" y=\"{y}\">{}</text>", escape::xml(note));
+        let _ = writeln!(
+            out,
+            "<text class=\"sub\" x=\"{x}\" y=\"{y}\">{}</text>",
+            escape::xml(note)
+        );
     }
     out.push_str("</g>\n");
 }
 
 /// The outline says what kind of peer it is.
 fn outline(shape: Shape, rect: &Rect, stroke: &str) -> String {
-    let Rect { x, y, width, height } = *rect;
+    let Rect {
+        x,
+        y,
+        width,
+        height,
+    } = *rect;
     let (right, bottom) = (rect.right(), rect.bottom());
     match shape {
         Shape::ApiServer => {
             let c = 12.0;
             format!(
                 "<path class=\"card {stroke}\" d=\"M{} {y}H{}L{right} {}V{}L{} {bottom}H{}L{x} {}V{}Z\"/>\n",
-                x + c, right - c, y + c, bottom - c, right - c, x + c, bottom - c, y + c,
+                x + c,
+                right - c,
+                y + c,
+                bottom - c,
+                right - c,
+                x + c,
+                bottom - c,
+                y + c,
             )
         }
         _ => {

@@ -61,13 +61,22 @@ pub fn fold<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>]) -> Folded
 
 /// A workload that talks to itself.
 fn loops<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
-    for (index, link) in links.iter().enumerate().filter(|(_, link)| link.client == link.server) {
+    for (index, link) in links
+        .iter()
+        .enumerate()
+        .filter(|(_, link)| link.client == link.server)
+    {
         folded.taken.insert(index);
         let hub = Style::of(link.lesson).teaches().then_some(link.client);
-        let badge =
-            FoldBadge { text: format!("↻ {}", loop_ports(link)), tooltip: link_tooltip(graph, link), hub };
+        let badge = FoldBadge {
+            text: format!("↻ {}", loop_ports(link)),
+            tooltip: link_tooltip(graph, link),
+            hub,
+        };
         folded.badges.push((link.client, badge));
-        folded.legend.insert("↻".into(), "among its own pods".into());
+        folded
+            .legend
+            .insert("↻".into(), "among its own pods".into());
     }
 }
 
@@ -81,7 +90,9 @@ fn by_end<'g>(links: &[Link<'g>], folded: &Folded, server: bool) -> BTreeMap<&'g
     let mut map: BTreeMap<&Peer, Vec<usize>> = BTreeMap::new();
     for (index, link) in links.iter().enumerate() {
         if !folded.taken.contains(&index) && Style::of(link.lesson).teaches() {
-            map.entry(if server { link.server } else { link.client }).or_default().push(index);
+            map.entry(if server { link.server } else { link.client })
+                .or_default()
+                .push(index);
         }
     }
     map
@@ -95,15 +106,26 @@ fn is_dns(link: &Link) -> bool {
 
 /// Whether so many are nearly everyone.
 fn nearly_all(number: usize, peers: &[&Peer]) -> bool {
-    let workloads = peers.iter().filter(|peer| peer.workload().is_some()).count();
+    let workloads = peers
+        .iter()
+        .filter(|peer| peer.workload().is_some())
+        .count();
     number >= HUB && 2 * number >= workloads
 }
 
 /// Servers that nearly everyone calls.
 fn servers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     for (server, indices) in by_end(links, folded, true) {
-        let dns: Vec<usize> = indices.iter().copied().filter(|i| is_dns(&links[*i])).collect();
-        let clients = |list: &[usize]| list.iter().map(|i| links[*i].client).collect::<BTreeSet<_>>();
+        let dns: Vec<usize> = indices
+            .iter()
+            .copied()
+            .filter(|i| is_dns(&links[*i]))
+            .collect();
+        let clients = |list: &[usize]| {
+            list.iter()
+                .map(|i| links[*i].client)
+                .collect::<BTreeSet<_>>()
+        };
         let (indices, text) = if clients(&dns).len() >= DNS_CLIENTS {
             (dns, "DNS".to_owned())
         } else if nearly_all(clients(&indices).len(), peers) {
@@ -113,11 +135,15 @@ fn servers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
         };
         let what = ports_of(links, &indices);
         let callers = clients(&indices).len() as u64;
-        folded.notes.push((server, format!("from {}", count(callers, "client"))));
+        folded
+            .notes
+            .push((server, format!("from {}", count(callers, "client"))));
         folded.notes.push((server, what.clone()));
         let meaning = format!("calls {} · {what}", names::label(graph, server));
         folded.legend.entry(text.clone()).or_insert(meaning);
-        take(graph, links, &indices, folded, |link| (link.client, text.clone(), server));
+        take(graph, links, &indices, folded, |link| {
+            (link.client, text.clone(), server)
+        });
     }
 }
 
@@ -129,10 +155,18 @@ fn clients<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
             continue;
         }
         let text = format!("← {}", names::label(graph, client));
-        folded.notes.push((client, format!("to {}", count(servers.len() as u64, "server"))));
+        folded.notes.push((
+            client,
+            format!("to {}", count(servers.len() as u64, "server")),
+        ));
         folded.notes.push((client, ports_of(links, &indices)));
-        folded.legend.insert(text.clone(), format!("called by {}", names::label(graph, client)));
-        take(graph, links, &indices, folded, |link| (link.server, text.clone(), client));
+        folded.legend.insert(
+            text.clone(),
+            format!("called by {}", names::label(graph, client)),
+        );
+        take(graph, links, &indices, folded, |link| {
+            (link.server, text.clone(), client)
+        });
     }
 }
 
@@ -152,7 +186,11 @@ fn take<'g>(
         joined
             .entry(peer)
             .and_modify(|badge| badge.tooltip.push_str(&format!("\n{line}")))
-            .or_insert(FoldBadge { text, tooltip: line, hub: Some(hub) });
+            .or_insert(FoldBadge {
+                text,
+                tooltip: line,
+                hub: Some(hub),
+            });
     }
     folded.badges.extend(joined);
 }
@@ -184,31 +222,58 @@ fn unlearned<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
             by_client.entry(link.client).or_default().push(index);
         }
     }
-    for (client, indices) in by_client.into_iter().filter(|(_, list)| list.len() > UNLEARNED) {
+    for (client, indices) in by_client
+        .into_iter()
+        .filter(|(_, list)| list.len() > UNLEARNED)
+    {
         let edges: usize = indices.iter().map(|index| links[*index].edges.len()).sum();
-        let mut lines: Vec<String> =
-            indices.iter().take(20).map(|index| link_tooltip(graph, &links[*index])).collect();
+        let mut lines: Vec<String> = indices
+            .iter()
+            .take(20)
+            .map(|index| link_tooltip(graph, &links[*index]))
+            .collect();
         if indices.len() > lines.len() {
             lines.push(format!("… and {} more", indices.len() - lines.len()));
         }
         folded.taken.extend(indices);
         let text = format!("! {edges}");
-        folded.badges.push((client, FoldBadge { text, tooltip: lines.join("\n"), hub: None }));
-        folded.legend.insert("! n".into(), "n targets tried, not learned".into());
+        folded.badges.push((
+            client,
+            FoldBadge {
+                text,
+                tooltip: lines.join("\n"),
+                hub: None,
+            },
+        ));
+        folded
+            .legend
+            .insert("! n".into(), "n targets tried, not learned".into());
     }
 }
 
 /// Outsiders that only such lines led to.
 fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     let ends = |taken: bool| -> BTreeSet<&Peer> {
-        let wanted = links.iter().enumerate().filter(|(i, _)| folded.taken.contains(i) == taken);
-        wanted.flat_map(|(_, link)| [link.client, link.server]).collect()
+        let wanted = links
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| folded.taken.contains(i) == taken);
+        wanted
+            .flat_map(|(_, link)| [link.client, link.server])
+            .collect()
     };
     let (gone, drawn) = (ends(true), ends(false));
-    let kept: BTreeSet<&Peer> =
-        folded.badges.iter().map(|(peer, _)| *peer).chain(folded.notes.iter().map(|(p, _)| *p)).collect();
+    let kept: BTreeSet<&Peer> = folded
+        .badges
+        .iter()
+        .map(|(peer, _)| *peer)
+        .chain(folded.notes.iter().map(|(p, _)| *p))
+        .collect();
     let hidden = peers.iter().copied().filter(|peer| {
-        peer.workload().is_none() && gone.contains(peer) && !drawn.contains(peer) && !kept.contains(peer)
+        peer.workload().is_none()
+            && gone.contains(peer)
+            && !drawn.contains(peer)
+            && !kept.contains(peer)
     });
     folded.hidden = hidden.collect();
 }
@@ -217,13 +282,23 @@ fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
 fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     type Line<'a> = (bool, &'a Peer, Style, String);
     let mut lines: BTreeMap<&Peer, Vec<Line>> = BTreeMap::new();
-    for (index, link) in links.iter().enumerate().filter(|(i, _)| !folded.taken.contains(i)) {
+    for (index, link) in links
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !folded.taken.contains(i))
+    {
         let _ = index;
         let line = |other| (Style::of(link.lesson), link.ports_in_full(), other);
-        for (peer, other, calls) in [(link.client, link.server, true), (link.server, link.client, false)] {
+        for (peer, other, calls) in [
+            (link.client, link.server, true),
+            (link.server, link.client, false),
+        ] {
             if peer.workload().is_none() {
                 let (style, ports, other) = line(other);
-                lines.entry(peer).or_default().push((calls, other, style, ports));
+                lines
+                    .entry(peer)
+                    .or_default()
+                    .push((calls, other, style, ports));
             }
         }
     }
@@ -233,14 +308,20 @@ fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded:
             continue;
         }
         let name = names::dns_names(graph, peer).first().copied();
-        let key = (names::kind(peer), name, lines.remove(peer).unwrap_or_default());
+        let key = (
+            names::kind(peer),
+            name,
+            lines.remove(peer).unwrap_or_default(),
+        );
         bundles.entry(key).or_default().push(peer);
     }
     for ((_, name, _), members) in bundles {
         let most = if name.is_some() { 1 } else { LIKE_PEERS };
         if let Some(first) = members.first().copied().filter(|_| members.len() > most) {
             folded.sizes.insert(first, members.len());
-            folded.stands_for.extend(members.into_iter().map(|peer| (peer, first)));
+            folded
+                .stands_for
+                .extend(members.into_iter().map(|peer| (peer, first)));
         }
     }
 }
@@ -257,12 +338,27 @@ mod tests {
         let mut graph = Graph::default();
         let dns = workload("kube-system", "coredns", "Deployment");
         for name in ["a", "b", "c"] {
-            graph.add_edge(&workload("shop", name, "Deployment"), &dns, edge(Protocol::Udp, 53));
+            graph.add_edge(
+                &workload("shop", name, "Deployment"),
+                &dns,
+                edge(Protocol::Udp, 53),
+            );
         }
         let scene = Scene::build(&graph, Options::default());
         assert!(scene.links.is_empty());
-        assert_eq!(scene.nodes.iter().filter(|n| n.badges.iter().any(|b| b.text == "DNS")).count(), 3);
-        let coredns = scene.nodes.iter().find(|node| node.label == "coredns").unwrap();
+        assert_eq!(
+            scene
+                .nodes
+                .iter()
+                .filter(|n| n.badges.iter().any(|b| b.text == "DNS"))
+                .count(),
+            3
+        );
+        let coredns = scene
+            .nodes
+            .iter()
+            .find(|node| node.label == "coredns")
+            .unwrap();
         assert_eq!(coredns.notes, ["from 3 clients", "53/UDP"]);
     }
 
@@ -296,7 +392,11 @@ mod tests {
         let mut graph = Graph::default();
         let scraper = workload("monitoring", "prometheus", "Deployment");
         for index in 0..9 {
-            graph.add_edge(&scraper, &workload("shop", &format!("w{index}"), "Deployment"), tcp(9090));
+            graph.add_edge(
+                &scraper,
+                &workload("shop", &format!("w{index}"), "Deployment"),
+                tcp(9090),
+            );
         }
         let scene = Scene::build(&graph, Options::default());
         assert!(scene.links.is_empty());

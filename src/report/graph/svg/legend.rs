@@ -47,7 +47,10 @@ pub fn build(scene: &Scene, width: f64) -> Legend {
     for entry in entries(scene) {
         let wide = entry.width();
         if at.x > 0.0 && at.x + wide > width {
-            at = Point { x: 0.0, y: at.y + LINE };
+            at = Point {
+                x: 0.0,
+                y: at.y + LINE,
+            };
         }
         legend.width = legend.width.max(at.x + wide);
         legend.entries.push((at, entry));
@@ -75,10 +78,21 @@ fn entries(scene: &Scene) -> Vec<Entry> {
     }
     for (badge_text, meaning) in scene.badges.iter().take(4) {
         let used = scene.nodes.iter().flat_map(|node| &node.badges);
-        let tone = used.filter(|badge| badge.text == *badge_text).map(|badge| badge.tone).next();
-        let other = if badge_text.starts_with('!') { Tone::Warning } else { Tone::Plain };
+        let tone = used
+            .filter(|badge| badge.text == *badge_text)
+            .map(|badge| badge.tone)
+            .next();
+        let other = if badge_text.starts_with('!') {
+            Tone::Warning
+        } else {
+            Tone::Plain
+        };
         let tone = tone.unwrap_or(other);
-        let badge = Badge { text: badge_text.clone(), tooltip: meaning.clone(), tone };
+        let badge = Badge {
+            text: badge_text.clone(),
+            tooltip: meaning.clone(),
+            tone,
+        };
         let wide = super::draw::pill_width(&badge);
         entries.push(Entry::Pill(badge, wide, meaning.clone()));
     }
@@ -95,7 +109,11 @@ impl Legend {
             let (start, meaning) = match entry {
                 Entry::Line(class, meaning) => {
                     let end = x + SAMPLE;
-                    let _ = writeln!(out, "<path class=\"e {class}\" d=\"M{x} {}H{end}\"/>", y + 10.0);
+                    let _ = writeln!(
+                        out,
+                        "<path class=\"e {class}\" d=\"M{x} {}H{end}\"/>",
+                        y + 10.0
+                    );
                     (end + 6.0, meaning)
                 }
                 Entry::Pill(badge, wide, meaning) => {
@@ -105,7 +123,11 @@ impl Legend {
                 Entry::Text(meaning) => (x, meaning),
             };
             let meaning = escape::xml(meaning);
-            let _ = writeln!(out, "<text class=\"sub\" x=\"{start}\" y=\"{}\">{meaning}</text>", y + 14.0);
+            let _ = writeln!(
+                out,
+                "<text class=\"sub\" x=\"{start}\" y=\"{}\">{meaning}</text>",
+                y + 14.0
+            );
         }
         out.push_str("</g>\n");
     }

@@ -116,11 +116,18 @@ impl Scene {
         let edges = names::shown(graph, options);
         let peers = names::shown_peers(graph, &edges, options);
         let all = links(&edges);
-        let groups: BTreeSet<&str> =
-            peers.iter().filter_map(|peer| peer.workload()).map(|w| w.namespace.as_str()).collect();
+        let groups: BTreeSet<&str> = peers
+            .iter()
+            .filter_map(|peer| peer.workload())
+            .map(|w| w.namespace.as_str())
+            .collect();
         let groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
         let folded = fold::fold(graph, &peers, &all);
-        let mut scene = Scene { groups, summary: summary(graph, options), ..Scene::default() };
+        let mut scene = Scene {
+            groups,
+            summary: summary(graph, options),
+            ..Scene::default()
+        };
         let ids = scene.add_nodes(graph, &peers, &folded);
         scene.add_badges(&folded, &ids);
         scene.add_links(graph, &all, &folded, &ids);
@@ -136,7 +143,11 @@ impl Scene {
         folded: &fold::Folded<'g>,
     ) -> BTreeMap<&'g Peer, usize> {
         let mut ids = BTreeMap::new();
-        for peer in peers.iter().copied().filter(|peer| !folded.hidden.contains(peer)) {
+        for peer in peers
+            .iter()
+            .copied()
+            .filter(|peer| !folded.hidden.contains(peer))
+        {
             let first = folded.stands_for.get(peer).copied().unwrap_or(peer);
             if let Some(id) = ids.get(first).copied() {
                 ids.insert(peer, id);
@@ -187,7 +198,11 @@ impl Scene {
             };
             if let Some(node) = ids.get(peer).and_then(|id| self.nodes.get_mut(*id)) {
                 let (text, tooltip) = (badge.text.clone(), badge.tooltip.clone());
-                let badge = Badge { text, tooltip, tone };
+                let badge = Badge {
+                    text,
+                    tooltip,
+                    tone,
+                };
                 if !node.badges.contains(&badge) {
                     node.badges.push(badge);
                 }
@@ -210,7 +225,11 @@ impl Scene {
     ) {
         let mut pins: BTreeMap<(usize, Style, String), usize> = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for (index, link) in all.iter().enumerate().filter(|(index, _)| !folded.taken.contains(index)) {
+        for (index, link) in all
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !folded.taken.contains(index))
+        {
             let (Some(from), Some(to)) = (ids.get(link.client), ids.get(link.server)) else {
                 continue;
             };
@@ -224,7 +243,15 @@ impl Scene {
             let group = |node: usize| self.nodes.get(node).and_then(|node| node.group);
             let hue = group(*from).filter(|_| group(*from) != group(*to) && style.teaches());
             let tooltip = link_tooltip(graph, &all[index]);
-            self.links.push(SceneLink { from: *from, to: *to, style, pin, label, tooltip, hue });
+            self.links.push(SceneLink {
+                from: *from,
+                to: *to,
+                style,
+                pin,
+                label,
+                tooltip,
+                hue,
+            });
         }
     }
 
@@ -232,7 +259,12 @@ impl Scene {
     fn set_sides(&mut self) {
         let called: BTreeSet<usize> = self.links.iter().map(|link| link.to).collect();
         let calls: BTreeSet<usize> = self.links.iter().map(|link| link.from).collect();
-        for (index, node) in self.nodes.iter_mut().enumerate().filter(|(_, n)| n.group.is_none()) {
+        for (index, node) in self
+            .nodes
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, n)| n.group.is_none())
+        {
             let only_calls = calls.contains(&index) && !called.contains(&index);
             node.side = if only_calls { Side::First } else { Side::Last };
         }
@@ -256,7 +288,9 @@ fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
 fn name_bundle(node: &mut SceneNode, first: &Peer, graph: &Graph, number: u64) {
     let named = !names::dns_names(graph, first).is_empty();
     match node.shape {
-        Shape::Outside if named => node.sublabel = format!("outside · {}", count(number, "address")),
+        Shape::Outside if named => {
+            node.sublabel = format!("outside · {}", count(number, "address"))
+        }
         Shape::Outside => node.label = count(number, "address"),
         Shape::Node => node.label = count(number, "node"),
         Shape::UnknownPod => node.label = count(number, "unknown pod"),
@@ -283,8 +317,12 @@ pub fn link_tooltip(graph: &Graph, link: &Link) -> String {
         None => peer.to_string(),
     };
     let connections: u64 = link.edges.iter().map(|edge| edge.connections()).sum();
-    let mut text =
-        format!("{} → {}: {}", name(link.client), name(link.server), link.ports_in_full());
+    let mut text = format!(
+        "{} → {}: {}",
+        name(link.client),
+        name(link.server),
+        link.ports_in_full()
+    );
     if connections > 0 {
         text.push_str(&format!(", {}", count(connections, "connection")));
     }
@@ -296,8 +334,16 @@ pub fn link_tooltip(graph: &Graph, link: &Link) -> String {
 
 fn summary(graph: &Graph, options: Options) -> String {
     let edges = graph.edges();
-    let of = |wanted: Style| edges.iter().filter(|e| Style::of(&e.2.lesson) == wanted).count() as u64;
-    let workloads = graph.peers().filter(|peer| peer.workload().is_some()).count() as u64;
+    let of = |wanted: Style| {
+        edges
+            .iter()
+            .filter(|e| Style::of(&e.2.lesson) == wanted)
+            .count() as u64
+    };
+    let workloads = graph
+        .peers()
+        .filter(|peer| peer.workload().is_some())
+        .count() as u64;
     let taught = edges.iter().filter(|(_, _, edge)| edge.lesson.teaches());
     let outside: BTreeSet<&Peer> = taught
         .flat_map(|(client, server, _)| [*client, *server])
@@ -305,7 +351,10 @@ fn summary(graph: &Graph, options: Options) -> String {
         .collect();
     let mut text = count(workloads, "workload");
     if !outside.is_empty() {
-        text.push_str(&format!(", {}", count(outside.len() as u64, "outside peer")));
+        text.push_str(&format!(
+            ", {}",
+            count(outside.len() as u64, "outside peer")
+        ));
     }
     text.push_str(&format!(", {}", count(of(Style::Learned), "edge")));
     if of(Style::Implied) > 0 {
