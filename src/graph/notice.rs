@@ -200,7 +200,8 @@ fn failed(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
 /// Learned egress to public addresses, one finding for each workload.
 fn egress(graph: &Graph, edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut by_client: BTreeMap<&Peer, BTreeSet<String>> = BTreeMap::new();
-    for (client, server, edge) in edges.iter().filter(|(_, _, edge)| edge.lesson.teaches()) {
+    let learned = |edge: &Edge| edge.lesson == Lesson::Learned;
+    for (client, server, edge) in edges.iter().filter(|(_, _, edge)| learned(edge)) {
         if let Peer::Outside(address) = server
             && !is_metadata(server)
             && !is_private(*address)

@@ -33,7 +33,8 @@ pub fn render(policy: &WorkloadPolicy) -> String {
 pub fn render_kustomization<S: AsRef<str>>(files: &[S]) -> String {
     let files: BTreeSet<&str> = files.iter().map(AsRef::as_ref).collect();
     let resources = files.into_iter().map(Yaml::text).collect();
-    let mut out = String::new();
+    // By this line the next run knows that the folder's files are its own.
+    let mut out = String::from("# Written by nanoseg generate\n");
     Yaml::map([
         (
             "apiVersion",

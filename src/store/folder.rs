@@ -1,7 +1,7 @@
 //! The output folder: replaces what nanoseg wrote before, and nothing else.
 //!
-//! What nanoseg wrote is known exactly: `kustomization.yaml` begins with [`MARK`] and lists the
-//! policy files; of those only files that still carry the managed-by label count. Everything is
+//! What nanoseg wrote is known exactly: `kustomization.yaml` begins with a comment that names it, and
+//! lists the policy files; of those only files that still carry the managed-by label count. Everything is
 //! written beside its place first and then renamed, so a failure leaves the folder as it was.
 
 use crate::inventory::MANAGED_BY;
@@ -10,10 +10,10 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// The first line of the `kustomization.yaml` and the reports that nanoseg writes.
-pub const MARK: &str = "Written by nanoseg";
+/// What every file at the top of a folder that nanoseg wrote has near its start.
+const MARK: &str = "nanoseg";
 const KUSTOMIZATION: &str = "kustomization.yaml";
-/// Files at the top of the folder, with the place of the mark in each.
+/// The files at the top of the folder.
 const TOP_FILES: [&str; 4] = [KUSTOMIZATION, "report.md", "report.json", "graph.svg"];
 /// The mark stands within this many bytes from the start.
 const MARK_WITHIN: usize = 512;
@@ -186,7 +186,7 @@ mod tests {
             })
             .collect();
         let list: String = names.iter().map(|name| format!("  - {name}\n")).collect();
-        let text = format!("# {MARK} generate\nresources:\n{list}");
+        let text = format!("# Written by {MARK}\nresources:\n{list}");
         files.insert(KUSTOMIZATION.into(), text.into_bytes());
         files
     }

@@ -61,7 +61,7 @@ fn a_hostile_name_does_not_leave_its_comment() {
 fn a_kustomization_lists_each_file_once_in_order() {
     assert_eq!(
         render_kustomization(&["b/x.yaml", "a/y.yaml", "b/x.yaml", "0/1.yaml"]),
-        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  \
+        "# Written by nanoseg generate\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  \
          - \"0/1.yaml\"\n  - a/y.yaml\n  - b/x.yaml\n"
     );
 }
