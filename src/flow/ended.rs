@@ -2,7 +2,7 @@
 
 use super::{AddressEpochs, Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// One connection, each of its packets counted once, translations on the way joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct EndedConnection {
     pub vlan: u16,
     /// What the client had called, if that was translated.
     pub via: Option<SocketAddr>,
-    /// The client's address as the server saw it, if that was translated.
-    pub seen_as: Option<IpAddr>,
+    /// The client's address and port as the server saw them, if the address was translated.
+    pub seen_as: Option<SocketAddr>,
     pub verdict: Verdict,
     pub opening: Opening,
     /// TCP or SCTP without a handshake: it began before the capture or was silent for long.

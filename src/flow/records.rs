@@ -34,22 +34,58 @@ pub struct ScanSummary {
     pub last: Timestamp,
 }
 
-/// What connections must share to be one record.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What connections must share to be one record. Addresses are numbers of [`Interner`]s: keys are
+/// looked up once per connection, and small ones stay in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RecordKey {
-    client: IpAddr,
-    server: IpAddr,
+    client: u32,
+    server: u32,
+    /// What the client had called; `NONE` if that is the server.
+    via: u32,
+    /// What the server saw; `NONE` if that is the client.
+    seen_as: u32,
+    epochs: (u32, u32),
     port: u16,
     /// Of a connection without a handshake: it may leave the table and come back, and is one still.
     client_port: Option<u16>,
     protocol: Protocol,
-    via: Option<SocketAddr>,
-    seen_as: Option<IpAddr>,
     verdict: Verdict,
     opening: Opening,
-    epochs: (u32, u32),
 }
 
+/// No socket address.
+const NONE: u32 = u32::MAX;
+
+/// Numbers for values that come again and again.
+#[derive(Debug)]
+struct Interner<T> {
+    numbers: FxHashMap<T, u32>,
+    values: Vec<T>,
+}
+
+impl<T> Default for Interner<T> {
+    fn default() -> Self {
+        Interner {
+            numbers: FxHashMap::default(),
+            values: Vec::new(),
+        }
+    }
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Interner<T> {
+    fn number(&mut self, value: T) -> u32 {
+        *self.numbers.entry(value).or_insert_with(|| {
+            self.values.push(value);
+            (self.values.len() - 1) as u32
+        })
+    }
+
+    fn value(&self, number: u32) -> Option<T> {
+        self.values.get(number as usize).copied()
+    }
+}
+
+/// A flow record while it grows, kept apart from its key.
 #[derive(Debug, Clone, Copy)]
 struct Counts {
     connections: u64,
@@ -75,6 +111,8 @@ struct Scan {
 /// Collects flow records.
 #[derive(Debug)]
 pub struct Records {
+    addresses: Interner<IpAddr>,
+    sockets: Interner<SocketAddr>,
     records: FxHashMap<RecordKey, Counts>,
     failed_targets: FxHashMap<IpAddr, u32>,
     scans: FxHashMap<Option<IpAddr>, Scan>,
@@ -85,6 +123,8 @@ impl Records {
     /// Keeps records of up to `max_failed_targets` failed targets per client.
     pub fn new(max_failed_targets: usize) -> Self {
         Records {
+            addresses: Interner::default(),
+            sockets: Interner::default(),
             records: FxHashMap::default(),
             failed_targets: FxHashMap::default(),
             scans: FxHashMap::default(),
@@ -95,10 +135,10 @@ impl Records {
     /// All records and summaries, in order.
     pub fn finish(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
         self.settle_mid_stream();
-        let mut records: Vec<_> = self
-            .records
+        let records = std::mem::take(&mut self.records);
+        let mut records: Vec<_> = records
             .into_iter()
-            .map(|(key, counts)| build_record(&key, &counts))
+            .filter_map(|(key, counts)| self.build_record(&key, &counts))
             .collect();
         records.sort_by_cached_key(|r| {
             let ends = (r.client, r.server, r.port, r.protocol, r.via, r.seen_as);
@@ -117,7 +157,7 @@ impl Records {
     /// that decides; and where a record of those ends is there already, they are part of it and no
     /// new connection (one that was silent for long and spoke again).
     fn settle_mid_stream(&mut self) {
-        let servers: FxHashSet<(IpAddr, u16, Protocol)> = self
+        let servers: FxHashSet<(u32, u16, Protocol)> = self
             .records
             .keys()
             .filter(|key| key.client_port.is_none() && key.verdict == Verdict::Established)
@@ -146,9 +186,12 @@ impl Records {
                     is_server(key.server, key.port),
                 ) {
                     (false, true) => key.opening = Opening::Listener,
-                    (true, false) => (key, counts) = turned(key, client_port, counts),
+                    (true, false) => (key, counts) = self.turned(key, client_port, counts),
                     _ => {}
                 }
+            }
+            if let Some(seen) = self.sockets.value(key.seen_as) {
+                key.seen_as = self.sockets.number(SocketAddr::new(seen.ip(), 0));
             }
             let handshake = RecordKey {
                 opening: Opening::Handshake,
@@ -166,6 +209,51 @@ impl Records {
                     .or_insert(counts);
             }
         }
+    }
+
+    /// The same with client and server exchanged: what the server was called becomes what the client
+    /// was seen as, and the other way round.
+    fn turned(&mut self, key: RecordKey, client_port: u16, counts: Counts) -> (RecordKey, Counts) {
+        let seen_as = self.sockets.value(key.via);
+        let was_seen = seen_as.filter(|seen| Some(seen.ip()) != self.addresses.value(key.server));
+        let turned = RecordKey {
+            client: key.server,
+            server: key.client,
+            port: client_port,
+            epochs: (key.epochs.1, key.epochs.0),
+            opening: Opening::Listener,
+            via: key.seen_as,
+            seen_as: was_seen.map_or(NONE, |seen| {
+                self.sockets.number(SocketAddr::new(seen.ip(), 0))
+            }),
+            ..key
+        };
+        let counts = Counts {
+            bytes_to_server: counts.bytes_to_client,
+            bytes_to_client: counts.bytes_to_server,
+            ..counts
+        };
+        (turned, counts)
+    }
+
+    fn build_record(&self, key: &RecordKey, counts: &Counts) -> Option<FlowRecord> {
+        Some(FlowRecord {
+            client: self.addresses.value(key.client)?,
+            server: self.addresses.value(key.server)?,
+            port: key.port,
+            protocol: key.protocol,
+            via: self.sockets.value(key.via),
+            seen_as: self.sockets.value(key.seen_as).map(|seen| seen.ip()),
+            verdict: key.verdict,
+            opening: key.opening,
+            connections: counts.connections,
+            datagrams: counts.datagrams,
+            bytes_to_server: counts.bytes_to_server,
+            bytes_to_client: counts.bytes_to_client,
+            first: counts.first,
+            last: counts.last,
+            windows: counts.windows,
+        })
     }
 
     fn fail(&mut self, client: Option<IpAddr>, connection: &EndedConnection) {
@@ -209,35 +297,26 @@ impl Records {
     }
 }
 
-/// The same with client and server exchanged.
-fn turned(key: RecordKey, client_port: u16, counts: Counts) -> (RecordKey, Counts) {
-    let key = RecordKey {
-        client: key.server,
-        server: key.client,
-        port: client_port,
-        epochs: (key.epochs.1, key.epochs.0),
-        opening: Opening::Listener,
-        ..key
-    };
-    let counts = Counts {
-        bytes_to_server: counts.bytes_to_client,
-        bytes_to_client: counts.bytes_to_server,
-        ..counts
-    };
-    (key, counts)
-}
-
 impl ConnectionSink for Records {
     fn ended(&mut self, connection: &EndedConnection, epochs: &AddressEpochs) {
         let (client, server) = (connection.client.ip(), connection.server.ip());
+        let mid_stream = connection.mid_stream;
+        // The port that the server saw matters only while the direction may still be turned.
+        let seen_as = connection.seen_as.map(|seen| {
+            if mid_stream {
+                seen
+            } else {
+                SocketAddr::new(seen.ip(), 0)
+            }
+        });
         let key = RecordKey {
-            client,
-            server,
+            client: self.addresses.number(client),
+            server: self.addresses.number(server),
             port: connection.server.port(),
-            client_port: connection.mid_stream.then_some(connection.client.port()),
+            client_port: mid_stream.then_some(connection.client.port()),
             protocol: connection.protocol,
-            via: connection.via,
-            seen_as: connection.seen_as,
+            via: connection.via.map_or(NONE, |via| self.sockets.number(via)),
+            seen_as: seen_as.map_or(NONE, |seen| self.sockets.number(seen)),
             verdict: connection.verdict,
             opening: connection.opening,
             epochs: (
@@ -284,26 +363,6 @@ impl Counts {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
-    }
-}
-
-fn build_record(key: &RecordKey, counts: &Counts) -> FlowRecord {
-    FlowRecord {
-        client: key.client,
-        server: key.server,
-        port: key.port,
-        protocol: key.protocol,
-        via: key.via,
-        seen_as: key.seen_as,
-        verdict: key.verdict,
-        opening: key.opening,
-        connections: counts.connections,
-        datagrams: counts.datagrams,
-        bytes_to_server: counts.bytes_to_server,
-        bytes_to_client: counts.bytes_to_client,
-        first: counts.first,
-        last: counts.last,
-        windows: counts.windows,
     }
 }
 

@@ -241,7 +241,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         let closed = connection.segment(side, flags, sequence, acknowledgment, payload);
         let more = connection.probes != 0 || connection.parent.is_some();
         if closed {
-            self.watch(slot);
+            self.closed(slot);
         }
         if more {
             self.join_legs(slot, side, packet);
@@ -309,7 +309,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         let closed = connection.chunk(side, chunk);
         let more = connection.probes != 0 || connection.parent.is_some();
         if closed {
-            self.watch(slot);
+            self.closed(slot);
         }
         if more {
             self.join_legs(slot, side, packet);
@@ -341,7 +341,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             let was_closed = root.closed;
             root.learn_from_leg(&view);
             if root.closed && !was_closed {
-                self.watch(parent);
+                self.closed(parent);
             }
         }
     }

@@ -75,6 +75,8 @@ pub(super) struct Connection {
     pub bytes: [u64; 2],
     pub datagrams: [u32; 2],
     pub seen: [u16; 2],
+    /// What other legs saw, by this connection's sides.
+    pub leg_seen: [u16; 2],
     pub state: State,
     pub extra: Option<Box<Extra>>,
     /// The connection of which this is only another leg.
@@ -93,6 +95,8 @@ pub(super) struct Connection {
     pub probes: u8,
     pub closed: bool,
     pub refused: bool,
+    /// The wheel has looked at it once, so it may not do so again soon.
+    pub settled: bool,
 }
 
 /// What a leg hands on to its parent.
@@ -130,6 +134,7 @@ impl Connection {
             bytes: [0; 2],
             datagrams: [0; 2],
             seen: [0; 2],
+            leg_seen: [0; 2],
             state,
             extra: None,
             parent: None,
@@ -142,6 +147,7 @@ impl Connection {
             probes: 0,
             closed: false,
             refused: false,
+            settled: false,
         }
     }
 
@@ -179,8 +185,8 @@ impl Connection {
         let seconds = match self.state {
             _ if self.closed => 5,
             State::Datagrams(_) if self.key.protocol() == Protocol::Udp => 60,
-            _ if self.seen[0] & seen::LIVE != 0 && self.seen[1] & seen::LIVE != 0 => 600,
-            _ if (self.seen[0] | self.seen[1]) & seen::MOVED != 0 => 600,
+            _ if self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0 => 600,
+            _ if (self.sent(0) | self.sent(1)) & seen::MOVED != 0 => 600,
             _ => 40,
         };
         seconds * SECOND
@@ -228,10 +234,13 @@ impl Connection {
             if payload > 0 {
                 *seen |= seen::DATA;
             }
-            if *seen & seen::SEQUENCE == 0 {
+            if flags.syn() || *seen & seen::SEQUENCE == 0 {
+                // A repeated SYN (of TCP Fast Open: with data) comes before everything else.
+                if *seen & seen::SEQUENCE == 0 {
+                    self.bytes[side] += u64::from(payload);
+                    streams.next[side] = end;
+                }
                 *seen |= seen::SEQUENCE;
-                streams.next[side] = end;
-                self.bytes[side] += u64::from(payload);
             } else {
                 // Only what goes beyond the highest byte counts: copies and retransmissions do not.
                 let beyond = end.wrapping_sub(streams.next[side]) as i32;
@@ -345,9 +354,10 @@ impl Connection {
     /// since the packets of a leg are copies.
     pub fn learn_from_leg(&mut self, leg: &LegView) {
         for side in 0..2 {
-            self.seen[side] |= leg.seen[side];
-            self.bytes[side] = self.bytes[side].max(leg.bytes[side]);
-            self.datagrams[side] = self.datagrams[side].max(leg.datagrams[side]);
+            self.leg_seen[side] |= leg.seen[side];
+        }
+        if let Some(legs) = self.extra.as_mut().and_then(|extra| extra.legs.as_mut()) {
+            legs.count(leg.bytes, leg.datagrams);
         }
         self.refused |= leg.refused;
         self.closed |= leg.closed;
@@ -355,11 +365,23 @@ impl Connection {
         self.touch(leg.last);
     }
 
+    /// Payload bytes and datagrams by sending side, of the leg that saw the most.
+    pub fn volume(&self) -> ([u64; 2], [u32; 2]) {
+        match self.extra.as_ref().and_then(|extra| extra.legs.as_ref()) {
+            None => (self.bytes, self.datagrams),
+            Some(legs) => {
+                let mut most = *legs;
+                most.count(self.bytes, self.datagrams);
+                (most.bytes, most.datagrams)
+            }
+        }
+    }
+
     /// Who opened it, and how it went.
     pub fn outcome(&self) -> Outcome {
         match self.key.protocol() {
             Protocol::Udp => {
-                let both = self.seen[0] & seen::DATA != 0 && self.seen[1] & seen::DATA != 0;
+                let both = self.sent(0) & self.sent(1) & seen::DATA != 0;
                 let verdict = match (both, self.refused) {
                     (true, _) => Verdict::Established,
                     (false, true) => Verdict::Refused,
@@ -383,8 +405,14 @@ impl Connection {
         }
     }
 
+    /// What a side has sent, on whichever leg it was seen.
+    #[inline(always)]
+    fn sent(&self, side: Side) -> u16 {
+        self.seen[side] | self.leg_seen[side]
+    }
+
     fn opening_side(&self) -> Option<Side> {
-        let sent = |what: u16| [self.seen[0] & what != 0, self.seen[1] & what != 0];
+        let sent = |what: u16| [self.sent(0) & what != 0, self.sent(1) & what != 0];
         match sent(seen::SYN) {
             // Both (simultaneous open, RFC 9293 §3.5): the first one.
             [true, true] => return Some(self.opener.into()),
@@ -400,7 +428,7 @@ impl Connection {
     }
 
     fn opened_verdict(&self, client: Side) -> Verdict {
-        let (ours, theirs) = (self.seen[client], self.seen[1 - client]);
+        let (ours, theirs) = (self.sent(client), self.sent(1 - client));
         let moved = (ours | theirs) & seen::MOVED != 0;
         // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
         if theirs & seen::LIVE != 0 && (ours & seen::LIVE != 0 || moved) || moved {
@@ -415,8 +443,8 @@ impl Connection {
     /// Without a handshake: data and an answer, or acknowledgments both ways that are not just the
     /// end of a connection.
     fn mid_stream_verdict(&self) -> Option<Verdict> {
-        let any = self.seen[0] | self.seen[1];
-        let both = self.seen[0] & seen::LIVE != 0 && self.seen[1] & seen::LIVE != 0;
+        let any = self.sent(0) | self.sent(1);
+        let both = self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0;
         let data = any & seen::DATA != 0;
         if both && (data || any & seen::FIN == 0) || data && any & seen::MOVED != 0 {
             Some(Verdict::Established)

@@ -9,6 +9,10 @@ use crate::net::{Protocol, Timestamp};
 /// each newcomer a constant.
 const EVICTED_PART: usize = 16;
 
+/// When the wheel first looks at a connection, in nanoseconds after its first packet: when a short
+/// one is closed and has waited for late packets.
+const FIRST_LOOK: i64 = 6_000_000_000;
+
 impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
     /// The live connection under `key`. One that was silent for too long ends here, so that nothing
     /// depends on when the wheel comes round.
@@ -57,7 +61,10 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             }
         };
         self.index.insert(hash, slot);
-        self.watch(slot);
+        // Most connections are closed and gone at the first look.
+        let generation = self.slab[slot as usize].generation;
+        self.wheel
+            .schedule(now.saturating_add(FIRST_LOOK), (slot, generation));
         slot
     }
 
@@ -72,9 +79,18 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         }
     }
 
+    /// A connection closed: if the wheel is not to look at it soon anyway, it is told to.
+    #[inline(always)]
+    pub(super) fn closed(&mut self, slot: u32) {
+        if self.slab[slot as usize].settled {
+            self.watch(slot);
+        }
+    }
+
     /// Has the wheel look at the connection when its patience may have ended.
-    pub(super) fn watch(&mut self, slot: u32) {
-        let connection = &self.slab[slot as usize];
+    fn watch(&mut self, slot: u32) {
+        let connection = &mut self.slab[slot as usize];
+        connection.settled = true;
         let at = connection.last.saturating_add(connection.patience() + 1);
         self.wheel.schedule(at, (slot, connection.generation));
         if self.wheel.tickets() > 4 * self.limits.max_connections + (1 << 16) {

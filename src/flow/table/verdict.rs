@@ -5,7 +5,7 @@ use super::{ConnectionSink, FlowTable, Listeners};
 use crate::flow::direction::server_by_listener;
 use crate::flow::{EndedConnection, Opening, Verdict};
 use crate::net::{Protocol, Timestamp};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// UDP servers remembered, beyond which a server that speaks first may be taken for a client.
 const MAX_UDP_SERVERS: usize = 1 << 16;
@@ -15,7 +15,7 @@ struct Ends {
     client: SocketAddr,
     server: SocketAddr,
     via: Option<SocketAddr>,
-    seen_as: Option<IpAddr>,
+    seen_as: Option<SocketAddr>,
 }
 
 impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
@@ -45,6 +45,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         };
         let ends = self.ends(slot, client);
         let connection = &self.slab[slot as usize];
+        let (bytes, datagrams) = connection.volume();
         let ended = EndedConnection {
             client: ends.client,
             server: ends.server,
@@ -58,10 +59,10 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             datagrams: if protocol == Protocol::Tcp {
                 0
             } else {
-                connection.datagrams[client].into()
+                datagrams[client].into()
             },
-            bytes_to_server: connection.bytes[client],
-            bytes_to_client: connection.bytes[1 - client],
+            bytes_to_server: bytes[client],
+            bytes_to_client: bytes[1 - client],
             first,
             last: Timestamp::from_nanos(connection.last),
             windows: connection.windows(),
@@ -75,6 +76,21 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         }
         self.counters.connections += 1;
         self.sink.ended(&ended, &self.epochs);
+    }
+
+    /// In the order of addresses. Translation cannot be told again from the other end's view, so a
+    /// translated one is put with the lower port as the server, which is what inference would say.
+    fn undecided(&self, slot: u32) -> (Side, Opening) {
+        let ends = self.ends(slot, 0);
+        let (low, high) = (ends.client, ends.server);
+        let translated = ends.via.is_some() || ends.seen_as.is_some();
+        let client = if translated {
+            usize::from(low.port() < high.port())
+        } else {
+            0
+        };
+        let client_port = self.ends(slot, client).client.port();
+        (client, Opening::Undecided { client_port })
     }
 
     /// Both ends with `client` as the client's side. Each end's own address is the one in the leg
@@ -102,7 +118,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             client: own,
             server: arrived,
             via: (called != arrived).then_some(called),
-            seen_as: (shown.ip() != own.ip()).then_some(shown.ip()),
+            seen_as: (shown.ip() != own.ip()).then_some(shown),
         }
     }
 
