@@ -2,7 +2,7 @@
 //! trying a combination of labels is a handful of `and`s.
 
 /// A set of numbers below the size it was made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Bits(Vec<u64>);
 
 impl Bits {

@@ -204,7 +204,7 @@ mod tests {
                 workload,
                 policy: api,
                 rules: Vec::new(),
-                also_selects: Vec::new(),
+                reach: None,
             };
             let file = file_name(&policy);
             let (folder, name) = file.split_once('/').unwrap();

@@ -50,13 +50,16 @@ pub fn render_kustomization<S: AsRef<str>>(files: &[S]) -> String {
 fn write_head(out: &mut String, policy: &WorkloadPolicy) {
     let id = &policy.workload;
     write_comment(out, &comment(&format!("{id} ({})", id.kind)));
-    if !policy.also_selects.is_empty() {
-        let also: Vec<String> = policy
-            .also_selects
-            .iter()
-            .map(|id| comment(&id.to_string()))
+    if let Some(reach) = &policy.reach {
+        let others = reach.iter().filter(|other| *other != id);
+        let mut also: Vec<String> = others
+            .take(NAMES_PER_RULE)
+            .map(|other| comment(&other.to_string()))
             .collect();
-        write_comment(out, "no labels leave out:");
+        if reach.len() > NAMES_PER_RULE + 1 {
+            also.push("and more".to_string());
+        }
+        write_comment(out, "also selects, since no labels tell them apart:");
         write_wrapped(out, &also);
     }
     let spec = policy.policy.spec.as_ref();

@@ -15,16 +15,20 @@ use super::selector::Selector;
 use crate::inventory::{Inventory, WorkloadId};
 use exclude::Exclusion;
 use index::{NamespaceIndex, Own};
+use rustc_hash::FxHashMap;
 use search::{Candidate, smallest};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How well a workload can be selected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Selection {
     /// Selects every pod of the workload, and beside it only those of `also`.
     pub selector: Selector,
-    /// Other workloads of which some pod is selected as well: empty where the selector is exact.
-    pub also: BTreeSet<WorkloadId>,
+    /// Where the selector is not exact: all workloads of which it selects some pod, itself among
+    /// them. Those that are alike share one list.
+    pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
     /// The pods share no stable label: fit to name a peer at best, never to carry a policy.
     pub unselectable: bool,
 }
@@ -33,6 +37,7 @@ pub(super) struct Selection {
 pub(super) struct Selectors<'a> {
     inventory: &'a Inventory,
     namespaces: BTreeMap<&'a str, NamespaceIndex<'a>>,
+    reaches: FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
 }
 
 impl<'a> Selectors<'a> {
@@ -40,26 +45,29 @@ impl<'a> Selectors<'a> {
         Selectors {
             inventory,
             namespaces: NamespaceIndex::build_all(&inventory.pods),
+            reaches: FxHashMap::default(),
         }
     }
 
     /// The best selector for `workload`. Cannot fail, but may be inexact or, for a workload without
     /// stable labels, as wide as the namespace: see [`Selection`].
-    pub fn select(&self, workload: &WorkloadId) -> Selection {
+    pub fn select(&mut self, workload: &'a WorkloadId) -> Selection {
         let nobody = Selection {
             unselectable: true,
             ..Selection::default()
         };
-        let Some(index) = self.namespaces.get(workload.namespace.as_str()) else {
+        let namespace = workload.namespace.as_str();
+        let Some(index) = self.namespaces.get(namespace) else {
             return nobody;
         };
         let Some(own) = index.own.get(workload) else {
+            let reach = reach(&mut self.reaches, namespace, index, index.all());
             return Selection {
-                also: index.own.keys().map(|id| (*id).clone()).collect(),
+                reach: (!reach.is_empty()).then_some(reach),
                 ..nobody
             };
         };
-        let mut candidates = self.candidates(workload, index, own);
+        let mut candidates = candidates(self.inventory, workload, index, own);
         let mut others = index.others(own);
         for candidate in &candidates {
             others.keep(&candidate.confused);
@@ -78,35 +86,54 @@ impl<'a> Selectors<'a> {
         Selection {
             unselectable: candidates.is_empty(),
             selector: selector(&candidates, exclusions),
-            also: index.workloads(&others),
+            reach: (!others.is_empty()).then(|| {
+                others.add(&index.bits(&own.classes));
+                reach(&mut self.reaches, namespace, index, others)
+            }),
         }
     }
+}
 
-    /// The labels that all pods of the workload carry and always carried, best first.
-    fn candidates(
-        &self,
-        workload: &WorkloadId,
-        index: &NamespaceIndex<'a>,
-        own: &Own<'a>,
-    ) -> Vec<Candidate<'a>> {
-        let owner = self.inventory.workloads.get(workload);
-        let mut candidates: Vec<Candidate<'a>> = own
-            .common
-            .iter()
-            .filter(|(key, value)| {
-                label::may_select(workload, key, value) && !own.fleeting.contains(*key)
-            })
-            .map(|(key, value)| Candidate {
-                key,
-                value,
-                owner: owner.is_some_and(|o| o.match_labels.get(*key).is_some_and(|v| v == value)),
-                weak: label::is_weak(key),
-                confused: index.carriers(key, value, own),
-            })
-            .collect();
-        candidates.sort_by_key(|c| (c.weak, label::rank(c.key), c.key));
-        candidates
+/// The workloads of `classes`, made once for each set of classes.
+fn reach<'a>(
+    known: &mut FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
+    namespace: &'a str,
+    index: &NamespaceIndex,
+    classes: Bits,
+) -> Arc<BTreeSet<WorkloadId>> {
+    match known.entry((namespace, classes)) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(new) => {
+            let workloads = Arc::new(index.workloads(&new.key().1));
+            new.insert(workloads).clone()
+        }
     }
+}
+
+/// The labels that all pods of the workload carry and always carried, best first.
+fn candidates<'a>(
+    inventory: &'a Inventory,
+    workload: &WorkloadId,
+    index: &NamespaceIndex<'a>,
+    own: &Own<'a>,
+) -> Vec<Candidate<'a>> {
+    let owner = inventory.workloads.get(workload);
+    let mut candidates: Vec<Candidate<'a>> = own
+        .common
+        .iter()
+        .filter(|(key, value)| {
+            label::may_select(workload, key, value) && !own.fleeting.contains(*key)
+        })
+        .map(|(key, value)| Candidate {
+            key,
+            value,
+            owner: owner.is_some_and(|o| o.match_labels.get(*key).is_some_and(|v| v == value)),
+            weak: label::is_weak(key),
+            confused: index.carriers(key, value, own),
+        })
+        .collect();
+    candidates.sort_by_key(|c| (c.weak, label::rank(c.key), c.key));
+    candidates
 }
 
 /// The smallest exact set: of the owner's labels if they suffice, else of all stable ones, else of

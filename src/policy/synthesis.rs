@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rustc_hash::FxHashMap;
 use selections::Selections;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How many examples a finding shows.
 const MAX_SAMPLES: usize = 8;
@@ -56,8 +57,9 @@ pub struct WorkloadPolicy {
     pub policy: NetworkPolicy,
     /// One for each rule: ingress first, each list in order.
     pub rules: Vec<RuleOrigin>,
-    /// Other workloads that the policy also selects, because no labels tell them apart.
-    pub also_selects: Vec<WorkloadId>,
+    /// Where no labels select the workload alone: all workloads of which the policy selects some
+    /// pod, itself among them.
+    pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
 }
 
 /// Requirements by the workload that a policy for them belongs to.
@@ -122,6 +124,7 @@ pub fn synthesise(
         }
         subjects.insert(id);
     }
+    let adopted = adopt(&subjects, &selections, &demand);
     let closed = ClosedRanges::build(inventory);
     let names = Names::build(inventory.workloads.keys().chain(subjects.iter().copied()));
     let display = |id: &WorkloadId| selections.display(id);
@@ -134,7 +137,7 @@ pub fn synthesise(
     let writer = Writer {
         demand: &demand,
         selections: &selections,
-        subjects: &subjects,
+        adopted: &adopted,
         names: &names,
         context: &context,
     };
@@ -144,6 +147,34 @@ pub fn synthesise(
         .collect();
     findings.sort();
     Synthesis { policies, findings }
+}
+
+/// A policy that selects more than its workload also blocks the others' traffic. Those with a
+/// policy of their own have their rules there, and policies add up; the rest is adopted by the first
+/// policy that selects them.
+fn adopt<'a>(
+    subjects: &BTreeSet<&'a WorkloadId>,
+    selections: &'a Selections,
+    demand: &Demand,
+) -> BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>> {
+    let mut adopted: BTreeMap<&WorkloadId, Vec<&WorkloadId>> = BTreeMap::new();
+    let mut settled: BTreeSet<&WorkloadId> = BTreeSet::new();
+    let mut seen: Vec<&Arc<BTreeSet<WorkloadId>>> = Vec::new();
+    for id in subjects {
+        let Some(reach) = &selections.of(id).reach else {
+            continue;
+        };
+        if seen.iter().any(|known| Arc::ptr_eq(known, reach)) {
+            continue;
+        }
+        seen.push(reach);
+        for other in reach.iter() {
+            if !subjects.contains(other) && !demand.is_empty(other) && settled.insert(other) {
+                adopted.entry(id).or_default().push(other);
+            }
+        }
+    }
+    adopted
 }
 
 fn nothing_observed(id: &WorkloadId, included: bool) -> Finding {
@@ -159,8 +190,8 @@ fn nothing_observed(id: &WorkloadId, included: bool) -> Finding {
 struct Writer<'a> {
     demand: &'a Demand<'a>,
     selections: &'a Selections<'a>,
-    /// The workloads that get a policy.
-    subjects: &'a BTreeSet<&'a WorkloadId>,
+    /// Workloads without a policy of their own, by the one whose policy lets their traffic through.
+    adopted: &'a BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
     names: &'a Names,
     context: &'a RuleContext<'a>,
 }
@@ -184,7 +215,7 @@ impl Writer<'_> {
                 }),
             },
             rules,
-            also_selects: selection.also.iter().cloned().collect(),
+            reach: selection.reach.clone(),
         }
     }
 
@@ -208,14 +239,8 @@ impl Writer<'_> {
     ) -> Vec<Rule> {
         let mut needs = Needs::new();
         self.add_needs(id, direction, &mut needs);
-        for other in &self.selections.of(id).also {
-            // The policy rules the other one's pods as well. Where that works both ways both
-            // policies say the same; where the other has no policy of its own, only this one can
-            // let its traffic through.
-            let mutual = self.selections.of(other).also.contains(id);
-            if mutual || !self.subjects.contains(other) {
-                self.add_needs(other, direction, &mut needs);
-            }
+        for other in self.adopted.get(id).into_iter().flatten() {
+            self.add_needs(other, direction, &mut needs);
         }
         let rules = build_rules(needs, &id.namespace, self.context);
         findings.extend(

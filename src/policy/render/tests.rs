@@ -206,7 +206,7 @@ prop_compose! {
         });
         let workload = WorkloadId { namespace: namespace.clone(), name: name.clone(), kind };
         WorkloadPolicy {
-            also_selects: vec![workload.clone()],
+            reach: Some(std::sync::Arc::new([workload.clone(), id("s/x")].into())),
             workload,
             rules,
             policy: NetworkPolicy {

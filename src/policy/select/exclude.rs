@@ -73,7 +73,7 @@ fn widen(chosen: &mut [Exclusion], index: &NamespaceIndex, own: &Own) {
 
 fn options<'a>(index: &NamespaceIndex<'a>, own: &Own<'a>, confused: &Bits) -> Vec<Exclusion<'a>> {
     let mut options: BTreeMap<&'a str, Exclusion<'a>> = BTreeMap::new();
-    for class in confused.iter() {
+    for class in confused.iter().filter(|class| !index.is_twin(*class, own)) {
         for (key, value) in index.labels(class) {
             let values = own.values.get(key);
             if !label::may_exclude(key)

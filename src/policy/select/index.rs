@@ -17,18 +17,23 @@ pub(super) struct NamespaceIndex<'a> {
     /// Classes that carry the label.
     carriers: FxHashMap<(&'a str, &'a str), Vec<usize>>,
     pub own: FxHashMap<&'a WorkloadId, Own<'a>>,
+    shapes: FxHashMap<Labels<'a>, usize>,
 }
 
 /// Pods of one workload with the same labels (those keys left out that no selector may use).
 struct Class<'a> {
     workload: &'a WorkloadId,
     labels: Labels<'a>,
+    /// The same number for the same labels.
+    shape: usize,
 }
 
 /// What the pods of one workload have.
 #[derive(Default)]
 pub(super) struct Own<'a> {
     pub classes: Vec<usize>,
+    /// The distinct label sets of its classes.
+    pub shapes: FxHashSet<usize>,
     /// Labels that all of them carry.
     pub common: BTreeMap<&'a str, &'a str>,
     /// Every value that a key has among them.
@@ -69,7 +74,10 @@ impl<'a> NamespaceIndex<'a> {
 
     fn add(&mut self, workload: &'a WorkloadId, labels: Labels<'a>) {
         let class = self.classes.len();
+        let next = self.shapes.len();
+        let shape = *self.shapes.entry(labels.clone()).or_insert(next);
         let own = self.own.entry(workload).or_default();
+        own.shapes.insert(shape);
         if own.classes.is_empty() {
             own.common = labels.iter().copied().collect();
         } else {
@@ -81,13 +89,16 @@ impl<'a> NamespaceIndex<'a> {
             own.values.entry(key).or_default().insert(value);
             self.carriers.entry((key, value)).or_default().push(class);
         }
-        self.classes.push(Class { workload, labels });
+        self.classes.push(Class {
+            workload,
+            labels,
+            shape,
+        });
     }
 
     /// All classes but the workload's own.
     pub fn others(&self, own: &Own) -> Bits {
-        let mut others = Bits::empty(self.classes.len());
-        (0..self.classes.len()).for_each(|class| others.insert(class));
+        let mut others = self.all();
         others.remove(&self.bits(&own.classes));
         others
     }
@@ -105,7 +116,14 @@ impl<'a> NamespaceIndex<'a> {
         carriers
     }
 
-    fn bits(&self, classes: &[usize]) -> Bits {
+    /// All classes of the namespace.
+    pub fn all(&self) -> Bits {
+        let mut all = Bits::empty(self.classes.len());
+        (0..self.classes.len()).for_each(|class| all.insert(class));
+        all
+    }
+
+    pub fn bits(&self, classes: &[usize]) -> Bits {
         let mut bits = Bits::empty(self.classes.len());
         classes.iter().for_each(|class| bits.insert(*class));
         bits
@@ -118,6 +136,12 @@ impl<'a> NamespaceIndex<'a> {
     /// The labels of a class.
     pub fn labels(&self, class: usize) -> &[(&'a str, &'a str)] {
         self.classes.get(class).map_or(&[], |c| &c.labels)
+    }
+
+    /// Whether a class has the very labels of some own pod: nothing can tell it then.
+    pub fn is_twin(&self, class: usize, own: &Own) -> bool {
+        let class = self.classes.get(class);
+        class.is_some_and(|class| own.shapes.contains(&class.shape))
     }
 
     /// The workloads that the classes belong to.

@@ -16,12 +16,31 @@ fn text(selector: &Selector) -> String {
     parts.join(",")
 }
 
-fn select(inventory: &Inventory, workload: &str) -> Selection {
-    Selectors::build(inventory).select(&id(workload))
+/// A selection, with the other workloads that are selected too.
+#[derive(Debug, PartialEq)]
+struct Found {
+    selector: Selector,
+    also: BTreeSet<WorkloadId>,
+    unselectable: bool,
+}
+
+fn select(inventory: &Inventory, workload: &str) -> Found {
+    found(inventory, &id(workload))
+}
+
+fn found(inventory: &Inventory, id: &WorkloadId) -> Found {
+    let selection = Selectors::build(inventory).select(id);
+    let mut also = selection.reach.as_deref().cloned().unwrap_or_default();
+    also.remove(id);
+    Found {
+        selector: selection.selector,
+        also,
+        unselectable: selection.unselectable,
+    }
 }
 
 /// Workloads as (name, matchLabels, pods); the selector of the first.
-fn first(workloads: &[(&str, &str, &[&str])]) -> Selection {
+fn first(workloads: &[(&str, &str, &[&str])]) -> Found {
     let mut inventory = Inventory::default();
     for (name, match_labels, pods) in workloads {
         add(&mut inventory, name, match_labels, pods);
@@ -268,9 +287,8 @@ proptest! {
             inventory.pods[from..].iter_mut().for_each(|p| p.host_network = *host);
             ids.push(id(&name));
         }
-        let selectors = Selectors::build(&inventory);
         for id in &ids {
-            let selection = selectors.select(id);
+            let selection = found(&inventory, id);
             let mut also = BTreeSet::new();
             for pod in inventory.pods.iter().filter(|p| !p.host_network) {
                 let selected = selects(&selection.selector, &pod.labels);

@@ -6,6 +6,7 @@ use crate::inventory::{Inventory, WorkloadId};
 use crate::policy::select::{Selection, Selectors};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Computed once per workload.
 pub(super) struct Selections<'a> {
@@ -31,7 +32,7 @@ impl<'a> Selections<'a> {
             })
             .collect();
         wanted.extend(workloads);
-        let selectors = Selectors::build(inventory);
+        let mut selectors = Selectors::build(inventory);
         let known = wanted
             .iter()
             .map(|id| (*id, selectors.select(id)))
@@ -62,24 +63,23 @@ impl<'a> Selections<'a> {
     /// Workloads without stable labels, and those that no labels tell apart; each group once.
     pub fn findings(&self, managed: &BTreeSet<&WorkloadId>) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut groups: BTreeMap<BTreeSet<&WorkloadId>, Vec<&WorkloadId>> = BTreeMap::new();
+        let mut groups: FxHashMap<*const BTreeSet<WorkloadId>, Vec<&WorkloadId>> =
+            FxHashMap::default();
         for (id, selection) in &self.known {
             if selection.unselectable {
                 // A peer that is told exactly by what it lacks is no trouble.
-                if managed.contains(id) || !selection.also.is_empty() {
+                if managed.contains(id) || selection.reach.is_some() {
                     findings.push(self.unselectable(id, selection, managed.contains(id)));
                 }
-            } else if !selection.also.is_empty() {
-                let mut group: BTreeSet<&WorkloadId> = selection.also.iter().collect();
-                group.insert(id);
-                groups.entry(group).or_default().push(id);
+            } else if let Some(reach) = &selection.reach {
+                groups.entry(Arc::as_ptr(reach)).or_default().push(id);
             }
         }
-        findings.extend(
-            groups
-                .iter()
-                .map(|(all, alike)| self.indistinguishable(all, alike)),
-        );
+        // Any order: findings are sorted in the end.
+        findings.extend(groups.values().filter_map(|alike| {
+            let reach = self.of(alike.first()?).reach.as_ref()?;
+            Some(self.indistinguishable(reach, alike))
+        }));
         findings
     }
 
@@ -89,7 +89,9 @@ impl<'a> Selections<'a> {
         } else {
             "its pods share no stable label"
         };
-        let as_peer = if selection.also.is_empty() {
+        let others = selection.reach.iter().flat_map(|reach| reach.iter());
+        let others = self.samples(others.filter(|other| *other != id));
+        let as_peer = if others.is_empty() {
             "as a peer it is named by the labels that it lacks"
         } else {
             "as a peer it cannot be named without other pods of its namespace"
@@ -99,16 +101,20 @@ impl<'a> Selections<'a> {
             self.display(id),
             format!("{no_policy}; {as_peer}"),
         )
-        .with_samples(self.samples(selection.also.iter()))
+        .with_samples(others)
     }
 
-    fn indistinguishable(&self, all: &BTreeSet<&WorkloadId>, alike: &[&WorkloadId]) -> Finding {
-        let subject: Vec<String> = alike.iter().map(|id| self.display(id)).collect();
-        let others = all.iter().copied().filter(|id| !alike.contains(id));
+    /// `alike` have the same `reach`, in order.
+    fn indistinguishable(&self, reach: &BTreeSet<WorkloadId>, alike: &[&WorkloadId]) -> Finding {
+        let mut subject = self.samples(alike.iter().copied());
+        if alike.len() > subject.len() {
+            subject.push(format!("and {} more", alike.len() - subject.len()));
+        }
+        let others = reach.iter().filter(|id| alike.binary_search(id).is_err());
         let others = self.samples(others);
         let message = if others.is_empty() {
             "no labels tell them apart: the policy of each selects the pods of all, and policies \
-             add up, so each has the rules of all"
+             add up, so the rules of each are the rules of all"
                 .to_string()
         } else {
             format!(

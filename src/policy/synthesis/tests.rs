@@ -217,7 +217,7 @@ fn a_workload_on_the_node_network_gets_no_policy_and_no_second_finding() {
 }
 
 #[test]
-fn workloads_with_the_same_labels_are_reported_and_share_their_rules() {
+fn workloads_with_the_same_labels_are_reported_and_each_keeps_its_own_rules() {
     let mut cluster = inventory(&["shop/client", "shop/db"]);
     add(&mut cluster, "shop/blue", "app=web", &["app=web"]);
     add(&mut cluster, "shop/green", "app=web", &["app=web"]);
@@ -233,8 +233,18 @@ fn workloads_with_the_same_labels_are_reported_and_share_their_rules() {
     let [blue, _, green] = &synthesis.policies[..] else {
         panic!("{:?}", synthesis.policies)
     };
-    assert_eq!(blue.policy.spec, green.policy.spec);
-    assert_eq!(green.also_selects, [id("shop/blue")]);
+    let selector = |p: &WorkloadPolicy| p.policy.spec.as_ref().unwrap().pod_selector.clone();
+    assert_eq!(selector(blue), selector(green));
+    let text = render(blue);
+    assert!(
+        text.contains("no labels tell them apart:\n#        shop/green\n"),
+        "{text}"
+    );
+    // Policies add up, so green's rule to the database is said once, in green's policy.
+    assert!(
+        !text.contains("5432") && render(green).contains("5432"),
+        "{text}"
+    );
     let client = yaml(&synthesis, "shop/client");
     assert_eq!(client.matches("app: web").count(), 1, "{client}");
     assert!(
