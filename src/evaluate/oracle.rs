@@ -3,14 +3,15 @@
 //! and addresses, and every port at which something could change.
 
 use super::fixture;
-use super::{Direction, Evaluation, HostNetwork, PeerRef};
-use crate::inventory::{ContainerPort, Inventory, Pod};
+use super::{Direction, Evaluation, ExcessList, HostNetwork, PeerRef, Span, prove};
+use crate::graph::{End, Requirement};
+use crate::inventory::{ContainerPort, Inventory, Pod, WorkloadId};
 use crate::net::Protocol;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One connection: where to, which protocol and port.
@@ -402,6 +403,113 @@ proptest! {
                         prop_assert_eq!(&one, &set);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// What a proof says of one connection between two different workloads.
+fn is_listed(list: &ExcessList, client: &WorkloadId, server: &WorkloadId, probe: Probe) -> bool {
+    let end = |id: &WorkloadId| Span::Workload(id.clone());
+    list.entries.iter().any(|entry| {
+        entry.client == end(client)
+            && entry.server == end(server)
+            && entry.connections.contains(probe.protocol, probe.port)
+    })
+}
+
+fn is_open(list: &ExcessList, client: &WorkloadId, server: &WorkloadId) -> bool {
+    let end = |id: &WorkloadId| Span::Workload(id.clone());
+    list.entries.iter().any(|entry| {
+        (entry.client == end(client) && entry.server == Span::Anything)
+            || (entry.client == Span::Anything && entry.server == end(server))
+    })
+}
+
+fn a_requirement() -> impl Strategy<Value = (usize, usize, Protocol, u16)> {
+    let protocol = prop::sample::select(&Protocol::ALL[..]);
+    (
+        0..6usize,
+        0..6usize,
+        protocol,
+        prop::sample::select(&PORTS[..]),
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_proof_says_what_probing_says(
+        mut inventory in a_cluster(),
+        policies in prop::collection::vec(a_policy(), 0..5),
+        existing in 0..3usize,
+        needs in prop::collection::vec(a_requirement(), 0..6),
+        managed in prop::collection::vec(any::<bool>(), 6),
+    ) {
+        for pod in &mut inventory.pods {
+            pod.host_network = false;
+        }
+        let ids: Vec<WorkloadId> = inventory.workloads.keys().cloned().collect();
+        let (generated, old) = policies.split_at(policies.len().saturating_sub(existing));
+        inventory.policies = old.to_vec();
+        let needs: Vec<Requirement> = needs
+            .iter()
+            .filter(|(client, server, ..)| client % ids.len() != server % ids.len())
+            .map(|(client, server, protocol, port)| Requirement {
+                client: End::Workload(ids[client % ids.len()].clone()),
+                server: End::Workload(ids[server % ids.len()].clone()),
+                protocol: *protocol,
+                port: *port,
+                label: None,
+                outside: false,
+                edge: 0,
+            })
+            .collect();
+        let managed: BTreeSet<WorkloadId> =
+            ids.iter().zip(&managed).filter(|(_, chosen)| **chosen).map(|(id, _)| id.clone()).collect();
+        let proof = prove(&inventory, generated, &needs, &managed).unwrap();
+        let all = Naive { inventory: &inventory, policies: &policies };
+        let alone = Naive { inventory: &inventory, policies: generated };
+        let pairs = |client: &WorkloadId, server: &WorkloadId| -> Vec<(PeerRef, PeerRef)> {
+            let (from, to) = (&inventory.workloads[client].pods, &inventory.workloads[server].pods);
+            from.iter().flat_map(|a| to.iter().map(|b| (PeerRef::Pod(*a), PeerRef::Pod(*b)))).collect()
+        };
+        for (index, need) in needs.iter().enumerate() {
+            let (End::Workload(client), End::Workload(server)) = (&need.client, &need.server) else {
+                unreachable!()
+            };
+            let probe = Probe { protocol: need.protocol, port: need.port };
+            let sound = pairs(client, server).into_iter().all(|(a, b)| all.allowed(a, b, probe));
+            prop_assert_eq!(sound, proof.blocked.iter().all(|blocked| blocked.requirement != index));
+        }
+        for (client, server) in ids.iter().flat_map(|a| ids.iter().map(move |b| (a, b))) {
+            let counted = managed.contains(client) || managed.contains(server);
+            if client == server || is_open(&proof.excess, client, server) {
+                continue;
+            }
+            for probe in Protocol::ALL.iter().flat_map(|protocol| {
+                PORTS.iter().map(|port| Probe { protocol: *protocol, port: *port })
+            }) {
+                let needed = needs.iter().any(|need| {
+                    need.client == End::Workload(client.clone())
+                        && need.server == End::Workload(server.clone())
+                        && (need.protocol, need.port) == (probe.protocol, probe.port)
+                });
+                let mut by_generated = false;
+                let mut by_existing = false;
+                for (a, b) in pairs(client, server) {
+                    if counted && !needed && all.allowed(a, b, probe) {
+                        match alone.allowed(a, b, probe) {
+                            true => by_generated = true,
+                            false => by_existing = true,
+                        }
+                    }
+                }
+                prop_assert_eq!(is_listed(&proof.excess, client, server, probe), by_generated);
+                prop_assert_eq!(
+                    is_listed(&proof.excess_by_existing, client, server, probe), by_existing
+                );
             }
         }
     }

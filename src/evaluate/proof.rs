@@ -3,6 +3,8 @@
 
 mod required;
 mod sound;
+#[cfg(test)]
+mod tests;
 mod tight;
 
 use super::rules::Names;

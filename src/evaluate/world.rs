@@ -97,6 +97,11 @@ impl World {
         let mut world = World::default();
         world.add_namespaces(inventory, symbols);
         world.add_classes(inventory, keys, host_network, symbols);
+        for (number, classes) in world.workloads.values().enumerate() {
+            for class in classes {
+                world.classes[class.index()].workload_number = number as u32;
+            }
+        }
         for node in &inventory.nodes {
             world
                 .node_addresses
