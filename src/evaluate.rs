@@ -31,6 +31,13 @@ mod selector;
 mod tables;
 mod world;
 
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
+
 pub use address_map::AddressMap;
 pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
 pub use evaluation::{Evaluation, PeerRef};

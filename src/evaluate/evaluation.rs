@@ -112,7 +112,12 @@ impl Evaluation {
             self.class(server).host_network,
         );
         if hosts == (false, false) {
-            return pair(&self.names, &self.tables, client, server);
+            let pool = &self.names.pool;
+            return match pair(&self.tables, client, server) {
+                (SetId::NONE, _) | (_, SetId::NONE) => ConnectionSet::default(),
+                (SetId::ALL, one) | (one, SetId::ALL) => pool.get(one).clone(),
+                (egress, ingress) => pool.get(egress).intersection(pool.get(ingress)),
+            };
         }
         let egress = self.class_side(client, Direction::Egress, server);
         egress.intersection(&self.class_side(server, Direction::Ingress, client))
@@ -131,14 +136,7 @@ impl Evaluation {
 
     /// Every address of the families that pods and nodes use.
     pub fn everywhere(&self) -> AddressSet {
-        let mut all = AddressSet::default();
-        if self.world.families.v4 {
-            all = all.union(&AddressSet::all_v4());
-        }
-        if self.world.families.v6 {
-            all = all.union(&AddressSet::all_v6());
-        }
-        all
+        self.world.everywhere()
     }
 
     /// Every ipBlock of the rules of one direction, in the order of the policies.
@@ -253,24 +251,17 @@ impl Evaluation {
     }
 }
 
-/// What a pod of `client` may open to another pod of `server`, neither of them hostNetwork.
-pub(super) fn pair(
-    names: &Names,
-    tables: &Tables,
-    client: ClassId,
-    server: ClassId,
-) -> ConnectionSet {
+/// What the client's and what the server's policies say of a pair of classes, neither hostNetwork:
+/// allowed is what both allow.
+pub(super) fn pair(tables: &Tables, client: ClassId, server: ClassId) -> (SetId, SetId) {
     let side = |class, direction, peer| match tables.of(class, direction) {
         Some(table) => table.pod(peer),
         None => SetId::ALL,
     };
-    let egress = side(client, Direction::Egress, server);
-    if egress == SetId::NONE {
-        return ConnectionSet::default();
-    }
-    names
-        .pool
-        .intersection(egress, side(server, Direction::Ingress, client))
+    (
+        side(client, Direction::Egress, server),
+        side(server, Direction::Ingress, client),
+    )
 }
 
 /// What a table allows with addresses; everything without a table.

@@ -19,6 +19,8 @@ pub struct Pool {
     sets: Vec<ConnectionSet>,
     ids: FxHashMap<ConnectionSet, SetId>,
     unions: FxHashMap<(SetId, SetId), SetId>,
+    intersections: FxHashMap<(SetId, SetId), SetId>,
+    differences: FxHashMap<(SetId, SetId), SetId>,
 }
 
 impl Default for Pool {
@@ -27,6 +29,8 @@ impl Default for Pool {
             sets: Vec::new(),
             ids: FxHashMap::default(),
             unions: FxHashMap::default(),
+            intersections: FxHashMap::default(),
+            differences: FxHashMap::default(),
         };
         pool.intern(ConnectionSet::default());
         pool.intern(ConnectionSet::all());
@@ -65,13 +69,36 @@ impl Pool {
         id
     }
 
-    pub fn intersection(&self, a: SetId, b: SetId) -> ConnectionSet {
-        match (a, b) {
-            (SetId::NONE, _) | (_, SetId::NONE) => ConnectionSet::default(),
-            (SetId::ALL, other) | (other, SetId::ALL) => self.get(other).clone(),
-            (a, b) if a == b => self.get(a).clone(),
-            (a, b) => self.get(a).intersection(self.get(b)),
+    pub fn intersection(&mut self, a: SetId, b: SetId) -> SetId {
+        if a == b || a == SetId::NONE || b == SetId::ALL {
+            return a;
         }
+        if b == SetId::NONE || a == SetId::ALL {
+            return b;
+        }
+        let key = (a.min(b), a.max(b));
+        if let Some(id) = self.intersections.get(&key) {
+            return *id;
+        }
+        let id = self.intern(self.get(a).intersection(self.get(b)));
+        self.intersections.insert(key, id);
+        id
+    }
+
+    /// What is in `a` and not in `b`.
+    pub fn difference(&mut self, a: SetId, b: SetId) -> SetId {
+        if a == b || a == SetId::NONE || b == SetId::ALL {
+            return SetId::NONE;
+        }
+        if b == SetId::NONE {
+            return a;
+        }
+        if let Some(id) = self.differences.get(&(a, b)) {
+            return *id;
+        }
+        let id = self.intern(self.get(a).difference(self.get(b)));
+        self.differences.insert((a, b), id);
+        id
     }
 }
 
@@ -88,7 +115,27 @@ mod tests {
         let one = pool.intern(ConnectionSet::one(Protocol::Tcp, 80));
         assert_eq!(pool.union(one, SetId::ALL), SetId::ALL);
         assert_eq!(pool.union(SetId::NONE, one), one);
-        assert!(pool.intersection(one, SetId::NONE).is_empty());
-        assert_eq!(&pool.intersection(one, SetId::ALL), pool.get(one));
+        assert_eq!(pool.intersection(one, SetId::NONE), SetId::NONE);
+        assert_eq!(pool.intersection(SetId::ALL, one), one);
+        assert_eq!(pool.difference(one, SetId::ALL), SetId::NONE);
+        assert_eq!(pool.difference(one, SetId::NONE), one);
+    }
+
+    #[test]
+    fn remembered_answers_are_those_of_the_sets() {
+        let mut pool = Pool::default();
+        let web =
+            ConnectionSet::one(Protocol::Tcp, 80).union(&ConnectionSet::one(Protocol::Udp, 9));
+        let dns =
+            ConnectionSet::one(Protocol::Udp, 53).union(&ConnectionSet::one(Protocol::Udp, 9));
+        let (a, b) = (pool.intern(web.clone()), pool.intern(dns.clone()));
+        for _ in 0..2 {
+            let (both, either) = (pool.intersection(b, a), pool.union(b, a));
+            assert_eq!(pool.get(both), &web.intersection(&dns));
+            assert_eq!(pool.get(either), &web.union(&dns));
+            let (left, right) = (pool.difference(a, b), pool.difference(b, a));
+            assert_eq!(pool.get(left), &web.difference(&dns));
+            assert_eq!(pool.get(right), &dns.difference(&web));
+        }
     }
 }

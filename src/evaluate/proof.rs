@@ -3,16 +3,19 @@
 
 mod required;
 mod sound;
+#[cfg(test)]
+mod tests;
 mod tight;
 
 use super::rules::Names;
 use super::tables::Tables;
-use super::{EvaluateError, Evaluation, HostNetwork};
+use super::{ClassId, EvaluateError, Evaluation, HostNetwork};
 use crate::graph::Requirement;
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{AddressSet, ConnectionSet};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use required::Required;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -123,10 +126,10 @@ impl ExcessList {
         self.total == 0
     }
 
-    fn push(&mut self, excess: Excess) {
+    fn push_with(&mut self, excess: impl FnOnce() -> Excess) {
         self.total += 1;
         if self.entries.len() < Proof::MAX_LISTED {
-            self.entries.push(excess);
+            self.entries.push(excess());
         }
     }
 }
@@ -190,22 +193,37 @@ pub fn prove(
         proof.allowed += usize::from(blocked.is_empty());
         proof.blocked.extend(blocked);
     }
-    let required = Required::build(requirements);
-    let alone = (!inventory.policies.is_empty()).then(|| {
-        let (world, policies) = (&evaluation.world, &evaluation.policies);
-        let chosen = |index| index < generated.len();
-        Tables::build(world, policies, &mut evaluation.names, chosen)
-    });
+    let Evaluation {
+        world,
+        policies,
+        names,
+        tables,
+    } = &mut evaluation;
+    let required = Required::build(requirements, world, &mut names.pool);
+    let alone = (!inventory.policies.is_empty())
+        .then(|| Tables::build(world, policies, names, |index| index < generated.len()));
+    let mut existing_at: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
+    for (index, policy) in policies.iter().enumerate().skip(generated.len()) {
+        for class in &policy.selected {
+            existing_at.entry(*class).or_default().push(index);
+        }
+    }
+    let numbers = world.workload_numbers();
     let judge = tight::Judge {
-        everywhere: evaluation.everywhere().union(&required.families()),
-        world: &evaluation.world,
-        names: &mut evaluation.names,
-        policies: &evaluation.policies,
-        existing_from: generated.len(),
-        all: &evaluation.tables,
+        everywhere: world.everywhere().union(&required.families()),
+        world,
+        names,
+        policies,
+        existing_at,
+        all: tables,
         alone: alone.as_ref(),
         required: &required,
         managed,
+        is_managed: managed
+            .iter()
+            .filter_map(|id| numbers.get(id).copied())
+            .collect(),
+        ids: world.workloads.keys().collect(),
     };
     (proof.excess, proof.excess_by_existing) = judge.judge();
     Ok(proof)

@@ -117,17 +117,19 @@ impl Names {
 
     /// What a ports clause means towards pods of `server`.
     pub fn resolve(&mut self, ports: PortsId, server: ClassId, world: &World) -> SetId {
-        let ports = &self.ports[ports.0 as usize];
-        if ports.named.is_empty() {
-            return ports.fixed;
+        let fixed = self.ports(ports).fixed;
+        if self.ports(ports).named.is_empty() {
+            return fixed;
         }
-        let named = ports
-            .named
-            .iter()
-            .map(|(protocol, name)| world.named_port(server, *protocol, name));
-        let named = named.fold(ConnectionSet::default(), |all, one| all.union(&one));
-        let (fixed, named) = (ports.fixed, self.pool.intern(named));
+        let named = self.pool.intern(self.named(ports, server, world));
         self.pool.union(fixed, named)
+    }
+
+    /// What the named ports of a ports clause mean in pods of `server`.
+    pub fn named(&self, ports: PortsId, server: ClassId, world: &World) -> ConnectionSet {
+        let named = self.ports(ports).named.iter();
+        let each = named.map(|(protocol, name)| world.named_port(server, *protocol, name));
+        each.fold(ConnectionSet::default(), |all, one| all.union(&one))
     }
 }
 

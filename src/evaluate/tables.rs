@@ -6,7 +6,7 @@ use super::address_map::AddressMap;
 use super::pool::SetId;
 use super::rules::{Names, PodsId, Policy, PortsId, Rule};
 use super::world::{ClassId, World};
-use crate::net::{AddressSet, ConnectionSet};
+use crate::net::AddressSet;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
@@ -255,7 +255,7 @@ pub(super) fn allowed_by_one(
     peer: ClassId,
     world: &World,
     names: &mut Names,
-) -> ConnectionSet {
+) -> SetId {
     let server = if direction == Direction::Ingress {
         class
     } else {
@@ -269,7 +269,7 @@ pub(super) fn allowed_by_one(
             sum = names.pool.union(sum, set);
         }
     }
-    names.pool.get(sum).clone()
+    sum
 }
 
 /// What one policy by itself allows `class` in `direction` with addresses.
@@ -279,20 +279,20 @@ pub(super) fn addresses_of_one(
     class: ClassId,
     everywhere: &AddressSet,
     world: &World,
-    names: &mut Names,
+    names: &Names,
 ) -> AddressMap {
     let mut map = AddressMap::default();
     for rule in policy.rules(direction).unwrap_or_default() {
-        let set = match direction {
-            Direction::Ingress => names.resolve(rule.ports, class, world),
-            Direction::Egress => names.ports(rule.ports).fixed,
-        };
+        let mut set = names.pool.get(names.ports(rule.ports).fixed).clone();
+        if direction == Direction::Ingress {
+            set = set.union(&names.named(rule.ports, class, world));
+        }
         let addresses = if rule.everyone {
             everywhere.clone()
         } else {
             AddressSet::union_all(&rule.addresses)
         };
-        map.add(&addresses, names.pool.get(set));
+        map.add(&addresses, &set);
     }
     map
 }

@@ -3,7 +3,7 @@
 
 use super::selector::{Labels, Requirement, Selector, Symbol, Symbols};
 use crate::inventory::{ContainerPort, Inventory, Pod, WorkloadId};
-use crate::net::{ConnectionSet, Protocol};
+use crate::net::{AddressSet, ConnectionSet, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -37,7 +37,8 @@ pub struct Class {
     pub host_network: bool,
     /// Indices into [`Inventory::pods`], ascending, at least one.
     pub pods: Vec<usize>,
-    pub(super) namespace: NamespaceId,
+    /// The number of its workload, in order of the [`WorkloadId`]s.
+    pub(super) workload_number: u32,
     pub(super) labels: Labels,
     /// The number of [`World::port_lists`] that holds its named ports.
     pub(super) ports: u32,
@@ -96,6 +97,11 @@ impl World {
         let mut world = World::default();
         world.add_namespaces(inventory, symbols);
         world.add_classes(inventory, keys, host_network, symbols);
+        for (number, classes) in world.workloads.values().enumerate() {
+            for class in classes {
+                world.classes[class.index()].workload_number = number as u32;
+            }
+        }
         for node in &inventory.nodes {
             world
                 .node_addresses
@@ -207,7 +213,7 @@ impl World {
             workload,
             host_network,
             pods: Vec::new(),
-            namespace,
+            workload_number: 0,
             labels,
             ports,
         });
@@ -259,6 +265,20 @@ impl World {
     pub(super) fn selectable_classes(&self) -> impl Iterator<Item = ClassId> + '_ {
         let ids = (0..self.classes.len()).map(|index| ClassId(index as u32));
         ids.filter(|id| !self.classes[id.index()].host_network)
+    }
+
+    /// Every address of the families in use.
+    pub(super) fn everywhere(&self) -> AddressSet {
+        match (self.families.v4, self.families.v6) {
+            (true, true) => AddressSet::all(),
+            (_, false) => AddressSet::all_v4(),
+            (false, true) => AddressSet::all_v6(),
+        }
+    }
+
+    /// The number of a workload that has pods, in order of the [`WorkloadId`]s.
+    pub(super) fn workload_numbers(&self) -> FxHashMap<&WorkloadId, u32> {
+        self.workloads.keys().zip(0..).collect()
     }
 
     /// The ports that `name` means for `protocol` in the pods of `class`.

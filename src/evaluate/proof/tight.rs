@@ -9,7 +9,8 @@ use crate::evaluate::world::World;
 use crate::evaluate::{AddressMap, ClassId, Direction};
 use crate::inventory::WorkloadId;
 use crate::net::{AddressSet, ConnectionSet};
-use std::collections::{BTreeMap, BTreeSet};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
 
 /// Everything that the judgement needs. Whatever both tables allow is the generated policies' doing;
 /// what only `all` allows is that of the existing ones.
@@ -17,23 +18,26 @@ pub struct Judge<'a> {
     pub world: &'a World,
     pub names: &'a mut Names,
     pub policies: &'a [Policy],
-    /// Index of the first policy that was there before.
-    pub existing_from: usize,
+    /// Of each class the policies that select it and were there before, by index.
+    pub existing_at: FxHashMap<ClassId, Vec<usize>>,
     /// Generated and existing policies.
     pub all: &'a Tables,
     /// Generated policies only; `None` if there are no others.
     pub alone: Option<&'a Tables>,
-    pub required: &'a Required<'a>,
+    pub required: &'a Required,
     pub managed: &'a BTreeSet<WorkloadId>,
+    /// The numbers of the managed workloads.
+    pub is_managed: FxHashSet<u32>,
+    /// The workloads by number.
+    pub ids: Vec<&'a WorkloadId>,
     /// Every address of the families in use.
     pub everywhere: AddressSet,
 }
 
 /// Excess of one workload with another.
-#[derive(Default)]
 struct Pair {
-    generated: ConnectionSet,
-    existing: ConnectionSet,
+    generated: SetId,
+    existing: SetId,
     policies: BTreeSet<usize>,
 }
 
@@ -70,7 +74,7 @@ impl<'a> Judge<'a> {
         let Some(classes) = world.workloads.get(workload) else {
             return;
         };
-        let mut pairs: BTreeMap<&WorkloadId, Pair> = BTreeMap::new();
+        let mut pairs: FxHashMap<u32, Pair> = FxHashMap::default();
         let mut outside = Outside::default();
         let mut open = false;
         for class in classes
@@ -84,49 +88,65 @@ impl<'a> Judge<'a> {
             self.pairs(*class, direction, &mut pairs);
             self.addresses(*class, direction, &mut outside);
         }
+        let own = || Span::Workload(workload.clone());
         if open {
-            let (own, any) = (Span::Workload(workload.clone()), Span::Anything);
-            generated.push(excess(direction, own, any, ConnectionSet::all()));
+            let all = ConnectionSet::all();
+            generated.push_with(|| excess(direction, own(), Span::Anything, all));
         }
+        let mut pairs: Vec<(u32, Pair)> = pairs.into_iter().collect();
+        pairs.sort_unstable_by_key(|(peer, _)| *peer);
         for (peer, pair) in pairs {
-            let (own, peer) = (
-                Span::Workload(workload.clone()),
-                Span::Workload(peer.clone()),
-            );
-            if !pair.generated.is_empty() {
-                generated.push(excess(direction, own.clone(), peer.clone(), pair.generated));
-            }
-            if !pair.existing.is_empty() {
-                let mut entry = excess(direction, own, peer, pair.existing);
+            self.push_pair(direction, workload, peer, &pair, generated, existing);
+        }
+        let far = |addresses: &AddressSet| Span::Addresses(addresses.clone());
+        for (addresses, connections) in outside.generated.iter() {
+            generated.push_with(|| excess(direction, own(), far(addresses), connections.clone()));
+        }
+        for (addresses, connections) in outside.existing.iter() {
+            existing.push_with(|| {
+                let mut entry = excess(direction, own(), far(addresses), connections.clone());
+                entry.policies = self.address_policies(classes, direction, addresses, connections);
+                entry
+            });
+        }
+    }
+
+    fn push_pair(
+        &self,
+        direction: Direction,
+        workload: &WorkloadId,
+        peer: u32,
+        pair: &Pair,
+        generated: &mut ExcessList,
+        existing: &mut ExcessList,
+    ) {
+        let entry = |set: SetId| {
+            let peer = self.ids.get(peer as usize).map(|id| (*id).clone());
+            let far = peer.map_or(Span::Anything, Span::Workload);
+            let near = Span::Workload(workload.clone());
+            excess(direction, near, far, self.names.pool.get(set).clone())
+        };
+        if pair.generated != SetId::NONE {
+            generated.push_with(|| entry(pair.generated));
+        }
+        if pair.existing != SetId::NONE {
+            existing.push_with(|| {
                 let names = pair
                     .policies
                     .iter()
                     .filter_map(|index| self.policies.get(*index));
-                entry.policies = names.map(|policy| policy.name.clone()).collect();
-                existing.push(entry);
-            }
-        }
-        let own = Span::Workload(workload.clone());
-        for (addresses, connections) in outside.generated.iter() {
-            let far = Span::Addresses(addresses.clone());
-            generated.push(excess(direction, own.clone(), far, connections.clone()));
-        }
-        for (addresses, connections) in outside.existing.iter() {
-            let far = Span::Addresses(addresses.clone());
-            let mut entry = excess(direction, own.clone(), far, connections.clone());
-            entry.policies = self.address_policies(classes, direction, addresses, connections);
-            existing.push(entry);
+                let policies = names.map(|policy| policy.name.clone()).collect();
+                Excess {
+                    policies,
+                    ..entry(pair.existing)
+                }
+            });
         }
     }
 
     /// Adds the excess of `class` with the pods of other classes. A pair of two managed workloads
     /// is counted at the server.
-    fn pairs(
-        &mut self,
-        class: ClassId,
-        direction: Direction,
-        pairs: &mut BTreeMap<&'a WorkloadId, Pair>,
-    ) {
+    fn pairs(&mut self, class: ClassId, direction: Direction, pairs: &mut FxHashMap<u32, Pair>) {
         let (world, all) = (self.world, self.all);
         let Some(table) = all.of(class, direction) else {
             return;
@@ -147,35 +167,43 @@ impl<'a> Judge<'a> {
         class: ClassId,
         direction: Direction,
         peer: ClassId,
-        pairs: &mut BTreeMap<&'a WorkloadId, Pair>,
+        pairs: &mut FxHashMap<u32, Pair>,
     ) {
-        let world = self.world;
-        let far = &world.classes[peer.index()].workload;
-        if direction == Direction::Egress && self.managed.contains(far) {
+        let number = |class: ClassId| self.world.classes[class.index()].workload_number;
+        let far = number(peer);
+        if direction == Direction::Egress && self.is_managed.contains(&far) {
             return;
         }
-        let near = &world.classes[class.index()].workload;
         let (client, server) = ordered(direction, class, peer);
-        let (client_id, server_id) = ordered(direction, near, far);
-        let mut rest = pair(self.names, self.all, client, server);
-        if let Some(required) = self.required.pair(client_id, server_id) {
-            rest = rest.difference(required);
-        }
-        if rest.is_empty() {
+        let required = self.required.pair(number(client), number(server));
+        let pool = &mut self.names.pool;
+        let (egress, ingress) = pair(self.all, client, server);
+        let allowed = pool.intersection(egress, ingress);
+        let rest = pool.difference(allowed, required);
+        if rest == SetId::NONE {
             return;
         }
         let generated = match self.alone {
-            Some(alone) => rest.intersection(&pair(self.names, alone, client, server)),
-            None => rest.clone(),
+            Some(alone) => {
+                let (egress, ingress) = pair(alone, client, server);
+                let alone = pool.intersection(egress, ingress);
+                pool.intersection(rest, alone)
+            }
+            None => rest,
         };
-        let existing = rest.difference(&generated);
-        let entry = pairs.entry(far).or_default();
-        entry.generated = entry.generated.union(&generated);
-        if !existing.is_empty() {
-            entry.existing = entry.existing.union(&existing);
-            entry
-                .policies
-                .extend(self.pair_policies(client, server, &existing));
+        let existing = pool.difference(rest, generated);
+        let entry = pairs.entry(far).or_insert_with(|| Pair {
+            generated: SetId::NONE,
+            existing: SetId::NONE,
+            policies: BTreeSet::new(),
+        });
+        entry.generated = pool.union(entry.generated, generated);
+        entry.existing = pool.union(entry.existing, existing);
+        if existing != SetId::NONE {
+            let policies = self.pair_policies(client, server, existing);
+            pairs
+                .entry(far)
+                .and_modify(|entry| entry.policies.extend(policies));
         }
     }
 
@@ -184,21 +212,19 @@ impl<'a> Judge<'a> {
         &mut self,
         client: ClassId,
         server: ClassId,
-        connections: &ConnectionSet,
+        connections: SetId,
     ) -> Vec<usize> {
         let ends = [
             (Direction::Egress, client, server),
             (Direction::Ingress, server, client),
         ];
         let mut found = Vec::new();
-        for (index, policy) in self.policies.iter().enumerate().skip(self.existing_from) {
-            for (direction, own, peer) in ends {
-                if policy.selected.binary_search(&own).is_err() {
-                    continue;
-                }
+        for (direction, own, peer) in ends {
+            for index in self.existing_at.get(&own).into_iter().flatten() {
+                let policy = &self.policies[*index];
                 let allowed = allowed_by_one(policy, direction, own, peer, self.world, self.names);
-                if !allowed.intersection(connections).is_empty() {
-                    found.push(index);
+                if self.names.pool.intersection(allowed, connections) != SetId::NONE {
+                    found.push(*index);
                 }
             }
         }
@@ -207,7 +233,7 @@ impl<'a> Judge<'a> {
 
     /// Adds the excess of `class` with addresses.
     fn addresses(&mut self, class: ClassId, direction: Direction, outside: &mut Outside) {
-        let workload = &self.world.classes[class.index()].workload;
+        let workload = self.world.classes[class.index()].workload_number;
         let required = self.required.addresses(workload, direction);
         let everywhere = &self.everywhere;
         let all = address_map(self.names, self.all.of(class, direction), everywhere);
@@ -232,7 +258,7 @@ impl<'a> Judge<'a> {
     }
 
     fn address_policies(
-        &mut self,
+        &self,
         classes: &[ClassId],
         direction: Direction,
         addresses: &AddressSet,
@@ -240,21 +266,23 @@ impl<'a> Judge<'a> {
     ) -> Vec<String> {
         let mut asked = AddressMap::default();
         asked.add(addresses, connections);
-        let mut found = Vec::new();
-        for policy in self.policies.iter().skip(self.existing_from) {
-            let selects = |class: &&ClassId| policy.selected.binary_search(class).is_ok();
-            let allows = classes.iter().filter(selects).any(|class| {
+        let mut found = BTreeSet::new();
+        for class in classes {
+            for index in self.existing_at.get(class).into_iter().flatten() {
+                let policy = &self.policies[*index];
                 let everywhere = &self.everywhere;
                 let allowed = addresses_of_one(
                     policy, direction, *class, everywhere, self.world, self.names,
                 );
-                !allowed.intersection(&asked).is_empty()
-            });
-            if allows {
-                found.push(policy.name.clone());
+                if !allowed.intersection(&asked).is_empty() {
+                    found.insert(*index);
+                }
             }
         }
         found
+            .into_iter()
+            .map(|index| self.policies[index].name.clone())
+            .collect()
     }
 }
 
