@@ -120,7 +120,8 @@ impl Connection {
                 }
             }
             step => match step - self.data {
-                3 => plain(true, ACK),
+                // Who got the last data acknowledges it.
+                3 => plain(self.data.is_multiple_of(2), ACK),
                 4 => plain(true, FIN | ACK),
                 5 => plain(false, FIN | ACK),
                 _ => plain(true, ACK),
