@@ -6,3 +6,5 @@ mod connectivity;
 mod docs;
 mod policy;
 mod shop;
+mod scenarios;
+mod support;
