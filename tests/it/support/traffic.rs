@@ -122,14 +122,19 @@ impl Script {
         parse::script(text)
     }
 
-
-    /// File names and contents.
-    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+    /// All frames in order of time, with the number of the tap that saw them.
+    pub fn frames(&self) -> Vec<(usize, Captured)> {
         let mut frames: Vec<(usize, Captured)> = Vec::new();
         for (number, event) in self.events.iter().enumerate() {
             frames.extend(play::frames(self, number, event));
         }
         frames.sort_by_key(|(_, frame)| frame.nanos);
+        frames
+    }
+
+    /// File names and contents.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let frames = self.frames();
         let mut files = Vec::new();
         if self.format == Format::PcapNg {
             let interfaces: Vec<_> = self.taps.iter().map(|t| (t.name.clone(), t.link)).collect();
