@@ -49,7 +49,7 @@ fn observe(plan: &Plan, inventory: &Inventory, delivery: Delivery) -> FlowResult
     let script = Script::parse(&plan.traffic()).expect("traffic that can be read");
     let listeners = InventoryListeners(inventory);
     let mut table = FlowTable::new(listeners, address_epochs(inventory), FlowLimits::default());
-    let link = LinkType(Link::Ethernet.number());
+    let link = LinkType(Link::Ethernet.number() as u16);
     for (_, frame) in script.frames() {
         for copy in 0..if delivery == Delivery::Twice { 2 } else { 1 } {
             let time = Timestamp::from_nanos(frame.nanos + copy * 20_000);
