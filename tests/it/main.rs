@@ -6,3 +6,6 @@ mod connectivity;
 mod docs;
 mod policy;
 mod shop;
+mod properties;
+mod scenarios;
+mod support;
