@@ -5,7 +5,7 @@ mod binary;
 mod connectivity;
 mod docs;
 mod policy;
-mod shop;
 mod properties;
 mod scenarios;
+mod shop;
 mod support;
