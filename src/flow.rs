@@ -17,6 +17,8 @@ mod record;
 mod records;
 mod skip;
 mod table;
+#[cfg(test)]
+mod testing;
 mod windows;
 
 pub use decode::{Decoded, decode};

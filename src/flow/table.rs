@@ -8,6 +8,8 @@ mod index;
 mod key;
 mod legs;
 mod lifetime;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod wheel;
 

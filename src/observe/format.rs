@@ -111,7 +111,7 @@ fn other_format(magic: [u8; 4]) -> Option<&'static str> {
         b"BZh9" | b"BZh8" | b"BZh1" => "compressed with bzip2; only gzip and zstd are read",
         [0xfd, b'7', b'z', b'X'] => "compressed with xz; only gzip and zstd are read",
         [0x04, 0x22, 0x4d, 0x18] => "compressed with lz4; only gzip and zstd are read",
-        [0x34, 0xcd, 0xb2, 0xa1] => {
+        [0xa1, 0xb2, 0xcd, 0x34] => {
             "a modified pcap in big-endian order, which pcap-parser does not read"
         }
         _ => return None,

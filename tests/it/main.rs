@@ -2,8 +2,10 @@
 
 mod architecture;
 mod binary;
+mod captures;
 mod connectivity;
 mod docs;
+mod places;
 mod policy;
 mod properties;
 mod scenarios;

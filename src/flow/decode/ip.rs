@@ -54,7 +54,9 @@ impl<'a> Layer<'a> {
             ip_id: self.ip_id,
             vlan: context.vlan,
             ttl: self.ttl,
-            group: self.group || context.broadcast,
+            // A broadcast frame carries a packet to a network's broadcast address, which its netmask
+            // would tell. TCP cannot be sent to all.
+            group: self.group || context.broadcast && !matches!(transport, Transport::Tcp { .. }),
             transport,
         };
         super::Decoded { packet, payload }

@@ -109,7 +109,7 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_like_a_map_whatever_collides(
-            steps in prop::collection::vec((any::<bool>(), 0u32..8, 0u32..200), 0..3000)
+            steps in prop::collection::vec((any::<bool>(), 0u32..8, 0u32..40), 0..400)
         ) {
             let (mut index, mut model) = (Index::new(), BTreeMap::new());
             for (insert, hash, slot) in steps {

@@ -35,12 +35,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
                 (Some(server), Some(client)) if server != client => (client, Opening::FirstPacket),
                 (Some(server), _) => (1 - server, Opening::Listener),
                 (None, Some(client)) => (client, Opening::FirstPacket),
-                (None, None) => (
-                    0,
-                    Opening::Undecided {
-                        client_port: self.ends(slot, 0).client.port(),
-                    },
-                ),
+                (None, None) => self.undecided(slot),
             },
         };
         let ends = self.ends(slot, client);

@@ -99,7 +99,7 @@ mod tests {
         };
         assert_eq!(at(2), [0, 1]);
         assert_eq!(at(5), [2]);
-        assert_eq!(at(999), [0u32; 0]);
+        assert!(at(999).is_empty());
         assert_eq!(at(100_000), [3, 4]);
         assert_eq!(wheel.tickets(), 0);
     }
