@@ -286,6 +286,7 @@ fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
 /// Peers without a namespace that have the same lines, or the same DNS name and the same lines.
 fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     type Line<'a> = (bool, &'a Peer, Style, String);
+    type Key<'a> = (&'a str, Option<&'a str>, Vec<Line<'a>>);
     let mut lines: BTreeMap<&Peer, Vec<Line>> = BTreeMap::new();
     let drawn = (0..)
         .zip(links)
@@ -301,7 +302,7 @@ fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded:
             }
         }
     }
-    let mut bundles: BTreeMap<(&str, Option<&str>, Vec<Line>), Vec<&'g Peer>> = BTreeMap::new();
+    let mut bundles: BTreeMap<Key, Vec<&'g Peer>> = BTreeMap::new();
     for peer in peers.iter().copied() {
         if peer.workload().is_some() || *peer == Peer::ApiServer || folded.hidden.contains(peer) {
             continue;
