@@ -79,6 +79,17 @@ mod tests {
         }
     }
 
+    /// With `NANOSEG_GALLERY=src/report/graph/svg` the golden file is made again.
+    #[test]
+    fn the_small_shop_is_drawn_as_it_always_was() {
+        let text = svg(&fixture::shop(false), Options::default());
+        gallery::show("golden", &text);
+        assert!(
+            text == include_str!("svg/golden.svg"),
+            "the picture changed: look at it anew"
+        );
+    }
+
     #[test]
     fn the_picture_needs_nothing_from_elsewhere() {
         let text = svg(&fixture::shop(false), Options::default());

@@ -194,7 +194,7 @@ impl Mesh {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::layout::{Input, Link, Node, Rect, Side, Step, layered};
+    use crate::report::layout::{Input, Layout, Link, Node, Pin, Rect, Route, Side, Step, layered};
     use proptest::prelude::*;
 
     fn input(nodes: &[Option<usize>], links: &[(usize, usize)], groups: usize) -> Input {
@@ -232,6 +232,75 @@ mod tests {
     fn self_links_and_unknown_nodes_get_empty_routes() {
         let layout = layered(&input(&[None], &[(0, 0), (0, 7)], 0));
         assert!(layout.links.iter().all(|route| route.steps.is_empty()));
+    }
+
+    /// Where the label of each pin stands, as `svg::draw` writes it.
+    fn labels(input: &Input, layout: &Layout) -> Vec<Rect> {
+        let place = |pin: &Pin| {
+            let link = input
+                .links
+                .iter()
+                .find(|l| (l.to, l.pin) == (pin.node, pin.pin));
+            let width = link.map_or(0.0, |link| link.label);
+            let x = if pin.from_right {
+                pin.at.x + 10.0
+            } else {
+                pin.at.x - 10.0 - width
+            };
+            Rect {
+                x,
+                y: pin.at.y - 15.0,
+                width,
+                height: 12.0,
+            }
+        };
+        layout.pins.iter().map(place).collect()
+    }
+
+    /// The level pieces of a route: from x, to x, y.
+    fn level_pieces(route: &Route) -> Vec<(f64, f64, f64)> {
+        let mut at = route.start;
+        let mut pieces = Vec::new();
+        for step in &route.steps {
+            let to = match step {
+                Step::Line(to) => {
+                    pieces.push((at.x.min(to.x), at.x.max(to.x), to.y));
+                    *to
+                }
+                Step::Curve(_, _, to) => *to,
+            };
+            at = to;
+        }
+        pieces
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn no_label_or_node_is_crossed_by_a_line_or_touched_by_a_label(
+            groups in prop::collection::vec(prop::option::of(0usize..3), 1..20),
+            pairs in prop::collection::vec((0usize..20, 0usize..20), 0..60),
+        ) {
+            let links: Vec<(usize, usize)> =
+                pairs.iter().map(|(a, b)| (a % groups.len(), b % groups.len())).collect();
+            let input = input(&groups, &links, 3);
+            let layout = layered(&input);
+            let labels = labels(&input, &layout);
+            let mut solid = layout.nodes.clone();
+            solid.extend(&labels);
+            for (number, label) in labels.iter().enumerate() {
+                let others = solid.iter().enumerate().filter(|(i, _)| *i != layout.nodes.len() + number);
+                for (_, other) in others {
+                    prop_assert!(!label.overlaps(other), "{:?} {:?}", label, other);
+                }
+            }
+            for (from, to, y) in layout.links.iter().flat_map(level_pieces) {
+                let line = Rect { x: from, y, width: to - from, height: 0.1 };
+                for rect in &solid {
+                    prop_assert!(!line.overlaps(rect), "{:?} {:?}", line, rect);
+                }
+            }
+        }
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 const NAME_FONT: f64 = 14.0;
 const SUB_FONT: f64 = 11.0;
-pub const PORT_FONT: f64 = 11.0;
+pub const PORT_FONT: f64 = 12.0;
 const PILL_FONT: f64 = 10.0;
 /// Bold text is wider.
 const BOLD: f64 = 1.08;

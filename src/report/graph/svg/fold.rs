@@ -207,6 +207,11 @@ fn ports_of(links: &[Link], indices: &[usize]) -> String {
             all.entry(*protocol).or_default().extend(numbers);
         }
     }
+    // What some have learned and others get unseen is told in the tooltips.
+    for (protocol, numbers) in &mut implied {
+        numbers.retain(|port| !learned.get(protocol).is_some_and(|all| all.contains(port)));
+    }
+    implied.retain(|_, numbers| !numbers.is_empty());
     match (learned.is_empty(), implied.is_empty()) {
         (_, true) => ports(&learned, 3),
         (true, false) => format!("implied {}", ports(&implied, 3)),
@@ -281,28 +286,23 @@ fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
 /// Peers without a namespace that have the same lines, or the same DNS name and the same lines.
 fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     type Line<'a> = (bool, &'a Peer, Style, String);
+    type Key<'a> = (&'a str, Option<&'a str>, Vec<Line<'a>>);
     let mut lines: BTreeMap<&Peer, Vec<Line>> = BTreeMap::new();
-    for (index, link) in links
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| !folded.taken.contains(i))
-    {
-        let _ = index;
-        let line = |other| (Style::of(link.lesson), link.ports_in_full(), other);
+    let drawn = (0..)
+        .zip(links)
+        .filter(|(index, _)| !folded.taken.contains(index));
+    for (_, link) in drawn {
         for (peer, other, calls) in [
             (link.client, link.server, true),
             (link.server, link.client, false),
         ] {
             if peer.workload().is_none() {
-                let (style, ports, other) = line(other);
-                lines
-                    .entry(peer)
-                    .or_default()
-                    .push((calls, other, style, ports));
+                let line = (calls, other, Style::of(link.lesson), link.ports_in_full());
+                lines.entry(peer).or_default().push(line);
             }
         }
     }
-    let mut bundles: BTreeMap<(&str, Option<&str>, Vec<Line>), Vec<&'g Peer>> = BTreeMap::new();
+    let mut bundles: BTreeMap<Key, Vec<&'g Peer>> = BTreeMap::new();
     for peer in peers.iter().copied() {
         if peer.workload().is_some() || *peer == Peer::ApiServer || folded.hidden.contains(peer) {
             continue;

@@ -8,7 +8,7 @@ use crate::report::graph::Options;
 use crate::report::graph::fixture::{edge, implied, outside, refused, tcp, workload};
 use std::collections::BTreeSet;
 
-fn show(name: &str, text: &str) {
+pub fn show(name: &str, text: &str) {
     if let Some(folder) = std::env::var_os("NANOSEG_GALLERY") {
         let path = std::path::Path::new(&folder).join(format!("{name}.svg"));
         std::fs::write(path, text).unwrap();

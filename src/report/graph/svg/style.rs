@@ -55,7 +55,7 @@ const FIXED: &str = ".nanoseg text{font-family:system-ui,-apple-system,\"Segoe U
 .nanoseg .name{font-size:14px;font-weight:600}
 .nanoseg .sub{font-size:11px}
 .nanoseg .ns{font-size:13px;font-weight:600;letter-spacing:.02em}
-.nanoseg .port{font-size:11px}
+.nanoseg .port{font-size:12px}
 .nanoseg .pill{font-size:10px;font-weight:600}
 .nanoseg .e{fill:none;stroke-width:1.6}
 .nanoseg .implied{stroke-dasharray:6 4}
