@@ -2,16 +2,20 @@
 //! input; plain, gzip or zstd; YAML or JSON. What the objects mean is `inventory`'s.
 //!
 //! Refused: hostile YAML. Input is cut off at [`MAX_BYTES`], nesting at 128 levels (`serde_yaml` and
-//! `serde_json` both), and aliases may not blow a document up: a document without aliases cannot
+//! `serde_json` both; deep brackets already before libyaml, see `nesting`), and aliases may not blow a document up: a file without aliases cannot
 //! have more values than bytes, so [`EXTRA_VALUES`] more than that is an error. `serde_yaml` itself
 //! only counts how often an alias is followed, which bounds nested aliases ("billion laughs") but not
 //! many aliases of one long list.
 
 mod error;
 mod kinds;
+mod nesting;
 mod parse;
 mod source;
 mod tree;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::ClusterError;
 pub use kinds::append;
@@ -22,5 +26,5 @@ pub use source::{SkippedFile, read_cluster};
 /// prints them.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// How many values the aliases of one document may add.
+/// How many values the aliases of one file may add.
 pub const EXTRA_VALUES: usize = 1_000_000;
