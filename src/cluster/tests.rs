@@ -228,7 +228,7 @@ fn many_aliases_of_one_long_list_are_refused() {
     let many = vec!["*a"; 20_000].join(",");
     let error = refuse(&format!("kind: Pod\na: &a [{long}]\nb: [{many}]\n"));
     assert!(matches!(error, ClusterError::Hostile { .. }), "{error}");
-    assert!(20_000 * 20_000 > EXTRA_VALUES * 100);
+    const { assert!(20_000 * 20_000 > EXTRA_VALUES * 100) };
 }
 
 #[test]
