@@ -2,6 +2,7 @@
 
 use super::error::ClusterError;
 use super::kinds::{Typed, append, parse_object};
+use super::nesting::{MAX_FLOW_DEPTH, is_nested_too_deep};
 use super::tree::{Budget, OVER_BUDGET, Tree, key_text};
 use super::{EXTRA_VALUES, MAX_BYTES};
 use crate::inventory::Objects;
@@ -84,9 +85,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn yaml(&mut self, bytes: &[u8]) -> Result<(), ClusterError> {
+        if is_nested_too_deep(bytes) {
+            return Err(ClusterError::Hostile {
+                file: self.name.to_owned(),
+                document: 1,
+                problem: format!("brackets nest deeper than {MAX_FLOW_DEPTH}"),
+            });
+        }
+        let budget = Budget::new(bytes.len().saturating_add(EXTRA_VALUES));
         for document in serde_yaml::Deserializer::from_slice(bytes) {
             self.document += 1;
-            let budget = Budget::new(bytes.len().saturating_add(EXTRA_VALUES));
             let mut sink = Sink::default();
             let seed = Document {
                 budget: &budget,
@@ -99,10 +107,10 @@ impl Reader<'_> {
     }
 
     fn json(&mut self, bytes: &[u8]) -> Result<(), ClusterError> {
+        let budget = Budget::new(bytes.len().saturating_add(EXTRA_VALUES));
         let mut json = serde_json::Deserializer::from_slice(bytes);
         loop {
             self.document += 1;
-            let budget = Budget::new(bytes.len().saturating_add(EXTRA_VALUES));
             let mut sink = Sink::default();
             let seed = Document {
                 budget: &budget,
@@ -323,6 +331,10 @@ impl<'de> Visitor<'de> for Document<'_> {
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         self.sink.started = true;
         Ok(())
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.visit_unit()
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {

@@ -78,6 +78,9 @@ impl Tables {
     }
 }
 
+/// Classes and what is allowed with each.
+type Expansion = Rc<[(ClassId, SetId)]>;
+
 struct Builder<'a> {
     world: &'a World,
     policies: &'a [Policy],
@@ -87,7 +90,7 @@ struct Builder<'a> {
     /// The classes whose scratch entry is in use, each once.
     touched: Vec<ClassId>,
     /// What an egress rule with named ports means, for each class it names; `None`: for all.
-    expansions: FxHashMap<(Option<PodsId>, PortsId), Rc<[(ClassId, SetId)]>>,
+    expansions: FxHashMap<(Option<PodsId>, PortsId), Expansion>,
     tables: Vec<Table>,
 }
 
@@ -206,7 +209,7 @@ impl Builder<'_> {
         }
     }
 
-    fn expansion(&mut self, pods: Option<PodsId>, ports: PortsId) -> Rc<[(ClassId, SetId)]> {
+    fn expansion(&mut self, pods: Option<PodsId>, ports: PortsId) -> Expansion {
         if let Some(known) = self.expansions.get(&(pods, ports)) {
             return known.clone();
         }
@@ -219,7 +222,7 @@ impl Builder<'_> {
             let set = self.names.resolve(ports, peer, self.world);
             (set != fixed && set != SetId::NONE).then_some((peer, set))
         });
-        let resolved: Rc<[(ClassId, SetId)]> = resolved.collect();
+        let resolved: Expansion = resolved.collect();
         self.expansions.insert((pods, ports), resolved.clone());
         resolved
     }

@@ -496,3 +496,15 @@ fn an_invalid_policy_is_named_with_its_field() {
         );
     }
 }
+
+#[test]
+fn a_value_that_is_listed_twice_counts_once() {
+    let mut inventory = Inventory::default();
+    pod(&mut inventory, "shop/a", "app=a");
+    pod(&mut inventory, "shop/b", "app=b");
+    let twice = "{podSelector: {}, ingress: [{from: [
+        {podSelector: {matchExpressions: [{key: app, operator: In, values: [a, a]}]}}]}]}";
+    let evaluation = evaluate(&inventory, &[policy(twice)]);
+    assert_eq!(allowed(&evaluation, 0, 1), ALL);
+    assert_eq!(allowed(&evaluation, 1, 0), NONE);
+}
