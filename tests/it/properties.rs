@@ -276,3 +276,13 @@ proptest! {
         prop_assert_eq!(!proof.expect("policies that can be judged").is_tight(), is_new);
     }
 }
+
+#[test]
+fn zz() {
+    let plan = Plan { workloads: vec![world::Workload { namespace: 0, pods: 2, labels: BTreeMap::from([("app".into(), "w".into())]), service: Some(80) }],
+      calls: vec![world::Call { client: world::End::Pod(0, 1), server: world::Called::Service(0, 0), protocol: nanoseg::net::Protocol::Udp, port: 1, how: world::How::Unanswered, at: 406 }]};
+    let inventory = plan.inventory(false);
+    let seen = observe(&plan, &inventory, Delivery::Once);
+    println!("{}\n{:#?}", plan.traffic(), seen.records);
+    println!("{:#?}", edges(&generate(&plan)));
+}
