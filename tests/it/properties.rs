@@ -9,8 +9,8 @@ use crate::support::traffic::Script;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::evaluate::prove;
 use nanoseg::finding::Code;
-use nanoseg::flow::{FlowLimits, FlowResult, FlowTable, LinkType, decode};
-use nanoseg::graph::{GraphOptions, InventoryListeners, address_epochs};
+use nanoseg::flow::{FlowLimits, FlowResult, FlowTable, LinkType, Verdict, decode};
+use nanoseg::graph::{GraphOptions, InventoryListeners, Peer, address_epochs};
 use nanoseg::inventory::Inventory;
 use nanoseg::net::Timestamp;
 use nanoseg::pipeline::{self, Generated, Options};
@@ -19,7 +19,7 @@ use prober::Prober;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use std::collections::BTreeMap;
-use world::{Plan, any_labels, call, told_apart};
+use world::{Plan, Required, Who, any_labels, call, told_apart};
 
 /// How frames are handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +101,24 @@ fn edges(generated: &Generated) -> Vec<String> {
             edge.port, edge.protocol, edge.lesson, edge.verdicts
         )
     };
-    let edges: Vec<(&nanoseg::graph::Peer, &nanoseg::graph::Peer, _)> = generated.graph.edges();
+    let edges: Vec<(&Peer, &Peer, _)> = generated.graph.edges();
     edges.into_iter().map(edge).collect()
+}
+
+/// How many connections the graph counts for each learned edge.
+fn counted(generated: &Generated) -> BTreeMap<Required, u64> {
+    let who = |peer: &Peer| match peer {
+        // Workloads are called w0, w1, …
+        Peer::Workload(id) => Who::Workload(id.name[1..].parse().expect("a number")),
+        Peer::Outside(address) => Who::Address(*address),
+        other => panic!("{other} is in no plan"),
+    };
+    let edges = generated.graph.edges();
+    let learned = edges.iter().filter_map(|(client, server, edge)| {
+        let count = *edge.verdicts.get(&Verdict::Established)?;
+        Some(((who(client), who(server), edge.protocol, edge.port), count))
+    });
+    learned.collect()
 }
 
 /// Every policy set that lacks one rule, one peer of a rule, or one port of a rule, with its name.
@@ -182,6 +198,15 @@ proptest! {
         let (lost, extra): (Vec<_>, Vec<_>) =
             (wanted.difference(&allowed).collect(), allowed.difference(&wanted).collect());
         prop_assert!(lost.is_empty() && extra.is_empty(), "lost {lost:?}, extra {extra:?} of\n{}", plan.traffic());
+    }
+
+    #[test]
+    fn every_connection_is_counted_once(plan in told_apart()) {
+        let mut expected: BTreeMap<Required, u64> = BTreeMap::new();
+        for required in plan.calls.iter().flat_map(|call| plan.required_by(call)) {
+            *expected.entry(required).or_default() += 1;
+        }
+        prop_assert_eq!(expected, counted(&generate(&plan)), "of\n{}", plan.traffic());
     }
 
     #[test]

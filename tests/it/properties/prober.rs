@@ -25,7 +25,6 @@ struct Pod<'a> {
 }
 
 pub struct Prober<'a> {
-    plan: &'a Plan,
     pods: Vec<Pod<'a>>,
 }
 
@@ -37,7 +36,6 @@ impl<'a> Prober<'a> {
             labels: &plan.workloads[workload].labels,
         };
         Prober {
-            plan,
             pods: plan.pods().into_iter().map(pod).collect(),
         }
     }
@@ -78,10 +76,6 @@ impl<'a> Prober<'a> {
             required.contains(&(self.who(*client), self.who(*server), *protocol, *port))
         });
         probes.into_iter().collect()
-    }
-
-    pub fn plan(&self) -> &Plan {
-        self.plan
     }
 
     fn who(&self, end: At) -> Who {

@@ -227,8 +227,9 @@ impl Plan {
         let protocol = call.protocol.as_str().to_lowercase();
         let how = match (call.how, call.protocol) {
             (How::Answered, _) => "connect",
+            // Datagrams without any answer teach where they repeat: the scenarios see to those.
+            (How::Refused | How::Unanswered, Protocol::Udp) => "unreachable",
             (How::Unanswered, _) => "unanswered",
-            (How::Refused, Protocol::Udp) => "unreachable",
             (How::Refused, _) => "refused",
         };
         Some(format!(

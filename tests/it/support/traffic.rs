@@ -92,6 +92,8 @@ pub enum Verb {
     Refused,
     /// ICMP unreachable, by the server or by the router named.
     Unreachable(Option<IpAddr>),
+    /// One packet with these flags from the server, of a connection nobody saw.
+    Stray(u8),
     /// ICMP echo and its reply.
     Ping,
     Dns(DnsExchange),

@@ -203,6 +203,8 @@ fn word_of_event(
         "refused" => event.verb = Verb::Refused,
         "unreachable" => event.verb = Verb::Unreachable(None),
         "by" => event.verb = Verb::Unreachable(Some(words.need("address")?)),
+        "stray-fin" => event.verb = Verb::Stray(FIN),
+        "stray-rst" => event.verb = Verb::Stray(RST),
         "ping" => event.verb = Verb::Ping,
         "who-has" => event.verb = Verb::Arp,
         "dns" => event.verb = Verb::Dns(dns(words)?),

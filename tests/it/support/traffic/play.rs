@@ -382,6 +382,10 @@ fn tcp(serial: u32, event: &Event) -> Vec<Step> {
                 .push(step(MILLI, false, What::Unreachable(*router)));
             return talk.steps;
         }
+        Verb::Stray(flags) => {
+            talk.say(false, flags | ACK, Vec::new());
+            return talk.steps;
+        }
         Verb::HalfOpen => {
             talk.say(true, SYN, Vec::new());
             talk.say(false, SYN | ACK, Vec::new());
