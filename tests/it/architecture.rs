@@ -63,7 +63,21 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file with its room; `tests.rs` files, which only tests compile, are left out.
+/// Modules that a file declares for tests only.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let folder = path.with_extension("");
+    let after = text.split("#[cfg(test)]").skip(1);
+    after
+        .filter_map(|rest| {
+            let line = rest.trim_start().lines().next()?;
+            let name = line.strip_suffix(';')?.split(' ').next_back()?;
+            line.contains("mod ")
+                .then(|| folder.join(format!("{name}.rs")))
+        })
+        .collect()
+}
+
+/// Every source file with its room; those that only tests compile are left out.
 fn sources() -> Vec<(String, PathBuf, String)> {
     let mut files = Vec::new();
     let mut folders = vec![root().join("src")];
@@ -81,9 +95,11 @@ fn sources() -> Vec<(String, PathBuf, String)> {
             }
         }
     }
-    files.retain(|(room, path, _)| {
-        room != "lib" && room != "main" && path.file_name().is_none_or(|name| name != "tests.rs")
-    });
+    let for_tests: Vec<PathBuf> = files
+        .iter()
+        .flat_map(|(_, path, text)| test_modules(path, text))
+        .collect();
+    files.retain(|(room, path, _)| room != "lib" && room != "main" && !for_tests.contains(path));
     files.sort();
     files
 }
