@@ -3,6 +3,7 @@
 
 mod parse;
 mod play;
+mod steps;
 
 use super::capture::{self, Captured, Format};
 use super::frames::Link;
