@@ -29,7 +29,7 @@ pub use link::LinkType;
 pub use names::{NameEntry, NameTable};
 pub use other::{OtherKind, OtherTraffic};
 pub use packet::{IcmpUnreachable, Packet, SctpChunk, TcpFlags, Transport};
-pub use popularity::decide_all;
+pub use popularity::Popularity;
 pub use record::{AddressEpochs, FlowRecord, Listeners, NoListeners, Opening, Verdict};
 pub use records::{Records, ScanSummary};
 pub use skip::{Skip, SkipCounters};

@@ -4,56 +4,64 @@
 use super::{FlowRecord, Opening, infer_server};
 use crate::net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 type Endpoint = (IpAddr, Protocol, u16);
 
-/// Gives every record a client and a server. Records that were decided stay as they are; the others
-/// keep [`Opening::Undecided`] as the mark that they were inferred. The order does not matter.
-pub fn decide_all(records: &[FlowRecord]) -> Vec<FlowRecord> {
-    let mut peers: FxHashMap<Endpoint, FxHashSet<IpAddr>> = FxHashMap::default();
-    for record in records {
-        if let Opening::Undecided { client_port } = record.opening {
-            peers
-                .entry((record.client, record.protocol, client_port))
-                .or_default();
-            peers
-                .entry((record.server, record.protocol, record.port))
-                .or_default();
-        }
-    }
-    if peers.is_empty() {
-        return records.to_vec();
-    }
-    for record in records {
-        if let Some(seen) = peers.get_mut(&(record.server, record.protocol, record.port)) {
-            seen.insert(record.client);
-        }
-        if let Opening::Undecided { client_port } = record.opening
-            && let Some(seen) = peers.get_mut(&(record.client, record.protocol, client_port))
-        {
-            seen.insert(record.server);
-        }
-    }
-    let count = |endpoint: &Endpoint| peers.get(endpoint).map_or(0, FxHashSet::len);
-    records
-        .iter()
-        .map(|record| match record.opening {
-            Opening::Undecided { client_port } => {
-                let client = (record.client, record.protocol, client_port);
-                let server = (record.server, record.protocol, record.port);
-                let ends = [(record.client, client_port), (record.server, record.port)];
-                let peers = [count(&client), count(&server)];
-                let swap = infer_server(ends.map(SocketAddr::from), peers) == 0;
-                if swap {
-                    turned(record, client_port)
-                } else {
-                    record.clone()
-                }
+/// How many peers talk to each endpoint of an undecided record.
+#[derive(Debug, Clone, Default)]
+pub struct Popularity {
+    peers: FxHashMap<Endpoint, FxHashSet<IpAddr>>,
+}
+
+impl Popularity {
+    /// Counts over all records, in whatever order they are.
+    pub fn of(records: &[FlowRecord]) -> Self {
+        let mut peers: FxHashMap<Endpoint, FxHashSet<IpAddr>> = FxHashMap::default();
+        for record in records {
+            if let Opening::Undecided { client_port } = record.opening {
+                peers
+                    .entry((record.client, record.protocol, client_port))
+                    .or_default();
+                peers
+                    .entry((record.server, record.protocol, record.port))
+                    .or_default();
             }
-            _ => record.clone(),
-        })
-        .collect()
+        }
+        if peers.is_empty() {
+            return Popularity::default();
+        }
+        for record in records {
+            if let Some(seen) = peers.get_mut(&(record.server, record.protocol, record.port)) {
+                seen.insert(record.client);
+            }
+            if let Opening::Undecided { client_port } = record.opening
+                && let Some(seen) = peers.get_mut(&(record.client, record.protocol, client_port))
+            {
+                seen.insert(record.server);
+            }
+        }
+        Popularity { peers }
+    }
+
+    /// The record with a client and a server. One that was decided stays as it is; another keeps
+    /// [`Opening::Undecided`] as the mark that it was inferred.
+    pub fn decide<'r>(&self, record: &'r FlowRecord) -> Cow<'r, FlowRecord> {
+        let Opening::Undecided { client_port } = record.opening else {
+            return Cow::Borrowed(record);
+        };
+        let ends = [(record.client, client_port), (record.server, record.port)];
+        let count = |(address, port)| {
+            self.peers
+                .get(&(address, record.protocol, port))
+                .map_or(0, FxHashSet::len)
+        };
+        match infer_server(ends.map(SocketAddr::from), ends.map(count)) {
+            0 => Cow::Owned(turned(record, client_port)),
+            _ => Cow::Borrowed(record),
+        }
+    }
 }
 
 /// The same record seen from the other side.

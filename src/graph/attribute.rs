@@ -2,23 +2,36 @@
 
 use super::Peer;
 use crate::flow::FlowRecord;
-use crate::inventory::{Inventory, Owner, Service, ServiceEndpoint, ServicePort};
+use crate::inventory::{Inventory, Owner, Service, ServiceEndpoint, ServicePort, WorkloadId};
 use crate::net::{Protocol, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+/// A peer as a small value, for the many records; [`Attribution::peer`] gives its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum PeerKey {
+    /// The place of the workload in the inventory's order.
+    Workload(u32),
+    ApiServer,
+    /// Index into [`Inventory::nodes`].
+    Node(u32),
+    Outside(IpAddr),
+    UnknownPod(IpAddr),
+}
+
 /// One server that a record speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
-    pub peer: Peer,
-    /// The node it runs on, where it is a pod.
-    pub node: Option<String>,
+    pub peer: PeerKey,
     /// The server's own port.
     pub port: u16,
+    /// The node it runs on, where it is a pod: an index into [`Inventory::nodes`].
+    pub node: Option<u32>,
 }
 
 /// The Service through which a record's client called.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Through<'a> {
     pub service: &'a Service,
     pub port: &'a ServicePort,
@@ -40,142 +53,214 @@ impl Through<'_> {
 /// A record's two ends.
 #[derive(Debug)]
 pub(super) struct Attributed<'a> {
-    pub client: Peer,
-    /// All servers: one, or everything behind a Service port, since any may be picked next time.
-    pub targets: BTreeSet<Target>,
+    pub client: PeerKey,
+    /// All servers, in order: one, or everything behind a Service port, since any may be picked next.
+    pub targets: Vec<Target>,
     pub through: Option<Through<'a>>,
 }
 
-/// Names the peers of a record whose client and server are decided.
-pub(super) fn attribute<'a>(record: &FlowRecord, inventory: &'a Inventory) -> Attributed<'a> {
-    let at = record.first;
-    let client = client_peer(record.client, at, inventory);
-    let called = record.via.map(|via| (via.ip(), via.port()));
-    let arrived = (record.server, record.port);
-    // Two legs of one connection may come in either order where two nodes' clocks differ.
-    let through = called
-        .and_then(|(address, port)| service_at(address, port, record.protocol, at, inventory))
-        .or_else(|| service_at(arrived.0, arrived.1, record.protocol, at, inventory));
-    let mut targets = BTreeSet::new();
-    if let Some(through) = &through {
-        targets.extend(
-            through
-                .port
-                .endpoints
-                .iter()
-                .map(|e| endpoint_target(e, at, inventory)),
-        );
-    }
-    for (address, port) in called.into_iter().chain([arrived]) {
-        if through.is_some() && service_at(address, port, record.protocol, at, inventory).is_some()
-        {
-            continue;
-        }
-        let is_last = (address, port) == arrived || through.is_some();
-        if is_last && !is_service_address(address, at, inventory) {
-            targets.insert(server_target(address, port, at, inventory));
-        }
-    }
-    Attributed {
-        client,
-        targets,
-        through,
-    }
+/// The inventory with what attribution looks up often.
+pub(super) struct Attribution<'a> {
+    pub inventory: &'a Inventory,
+    /// Every address of every node.
+    pub node_addresses: BTreeSet<IpAddr>,
+    workloads: Vec<&'a WorkloadId>,
+    /// The workload and the node of each pod.
+    pods: Vec<(u32, Option<u32>)>,
+    /// Services and their ports by node port.
+    node_ports: FxHashMap<(Protocol, u16), (usize, usize)>,
+    /// Workloads' ports that a masquerading Service exposes on nodes.
+    exposed: FxHashSet<(u32, Protocol, u16)>,
 }
 
-fn is_service_address(address: IpAddr, at: Timestamp, inventory: &Inventory) -> bool {
-    matches!(inventory.resolve(address, at), Owner::Service(_))
-}
-
-/// The Service port that stands at an address, by cluster IP, external IP or node port (§4.5).
-fn service_at(
-    address: IpAddr,
-    port: u16,
-    protocol: Protocol,
-    at: Timestamp,
-    inventory: &Inventory,
-) -> Option<Through<'_>> {
-    match inventory.resolve(address, at) {
-        Owner::Service(index) => {
-            let service = &inventory.services[index];
-            let found = service
-                .ports
-                .iter()
-                .find(|p| p.port == port && p.protocol == protocol)?;
-            let from_outside = !service.cluster_ips.contains(&address);
-            Some(Through {
-                service,
-                port: found,
-                by_node_port: false,
-                from_outside,
+impl<'a> Attribution<'a> {
+    pub fn build(inventory: &'a Inventory) -> Self {
+        let workloads: Vec<&WorkloadId> = inventory.workloads.keys().collect();
+        let places: FxHashMap<&WorkloadId, u32> = workloads.iter().copied().zip(0u32..).collect();
+        let nodes: FxHashMap<&str, u32> = inventory
+            .nodes
+            .iter()
+            .map(|node| node.name.as_str())
+            .zip(0u32..)
+            .collect();
+        let pods: Vec<(u32, Option<u32>)> = inventory
+            .pods
+            .iter()
+            .map(|pod| {
+                let node = pod
+                    .node
+                    .as_deref()
+                    .and_then(|name| nodes.get(name).copied());
+                (places.get(&pod.workload).copied().unwrap_or(u32::MAX), node)
             })
+            .collect();
+        let mut node_ports = FxHashMap::default();
+        let mut exposed = FxHashSet::default();
+        for (place, service) in inventory.services.iter().enumerate() {
+            for (index, port) in service.ports.iter().enumerate() {
+                let Some(node_port) = port.node_port else {
+                    continue;
+                };
+                node_ports
+                    .entry((port.protocol, node_port))
+                    .or_insert((place, index));
+                if !service.external_local {
+                    let behind = port.endpoints.iter().filter_map(|e| Some((e.pod?, e.port)));
+                    exposed
+                        .extend(behind.map(|(pod, number)| (pods[pod].0, port.protocol, number)));
+                }
+            }
         }
-        Owner::Node(_) => inventory.services.iter().find_map(|service| {
-            let found = service
-                .ports
-                .iter()
-                .find(|p| p.node_port == Some(port) && p.protocol == protocol)?;
-            Some(Through {
-                service,
-                port: found,
-                by_node_port: true,
-                from_outside: true,
-            })
-        }),
-        _ => None,
+        let node_addresses = inventory.node_addresses();
+        Attribution {
+            inventory,
+            node_addresses,
+            workloads,
+            pods,
+            node_ports,
+            exposed,
+        }
     }
-}
 
-pub(super) fn client_peer(address: IpAddr, at: Timestamp, inventory: &Inventory) -> Peer {
-    match inventory.resolve(address, at) {
-        Owner::Pod(index) => pod_peer(index, inventory),
-        Owner::Node(index) => Peer::Node(inventory.nodes[index].name.clone()),
-        Owner::Service(_) | Owner::Unknown => Peer::UnknownPod(address),
-        Owner::Outside if is_api_server(address, inventory) => Peer::ApiServer,
-        Owner::Outside => Peer::Outside(address),
+    /// Names the peers of a record whose client and server are decided.
+    pub fn attribute(&self, record: &FlowRecord) -> Attributed<'a> {
+        let at = record.first;
+        let client = self.client(record.client, at);
+        let called = record.via.map(|via| (via.ip(), via.port()));
+        let arrived = (record.server, record.port);
+        // Two legs of one connection may come in either order where two nodes' clocks differ.
+        let service_at = |(address, port)| self.service_at(address, port, record.protocol, at);
+        let through = called.and_then(service_at).or_else(|| service_at(arrived));
+        let mut targets = Vec::new();
+        if let Some(through) = &through {
+            let endpoints = through.port.endpoints.iter();
+            targets.extend(endpoints.map(|endpoint| self.endpoint(endpoint, at)));
+        }
+        for (address, port) in called.into_iter().chain([arrived]) {
+            if through.is_some() && service_at((address, port)).is_some() {
+                continue;
+            }
+            let is_last = (address, port) == arrived || through.is_some();
+            let is_service = || matches!(self.inventory.resolve(address, at), Owner::Service(_));
+            if is_last && !is_service() {
+                targets.push(self.server(address, port, at));
+            }
+        }
+        targets.sort_unstable();
+        targets.dedup();
+        Attributed {
+            client,
+            targets,
+            through,
+        }
     }
-}
 
-fn server_target(address: IpAddr, port: u16, at: Timestamp, inventory: &Inventory) -> Target {
-    let node_of = |index: usize| inventory.pods[index].node.clone();
-    let (peer, node) = match inventory.resolve(address, at) {
-        _ if inventory
+    /// The peer that a client's address stands for.
+    pub fn client(&self, address: IpAddr, at: Timestamp) -> PeerKey {
+        match self.inventory.resolve(address, at) {
+            Owner::Pod(index) => self.pod(index),
+            Owner::Node(index) => PeerKey::Node(index as u32),
+            Owner::Service(_) | Owner::Unknown => PeerKey::UnknownPod(address),
+            Owner::Outside if self.is_api_server(address) => PeerKey::ApiServer,
+            Owner::Outside => PeerKey::Outside(address),
+        }
+    }
+
+    /// Whether a masquerading Service exposes that port of the workload on nodes.
+    pub fn is_exposed(&self, peer: PeerKey, protocol: Protocol, port: u16) -> bool {
+        matches!(peer, PeerKey::Workload(place) if self.exposed.contains(&(place, protocol, port)))
+    }
+
+    /// The peer by name.
+    pub fn peer(&self, key: PeerKey) -> Peer {
+        match key {
+            PeerKey::Workload(place) => Peer::Workload(self.workloads[place as usize].clone()),
+            PeerKey::ApiServer => Peer::ApiServer,
+            PeerKey::Node(index) => Peer::Node(self.inventory.nodes[index as usize].name.clone()),
+            PeerKey::Outside(address) => Peer::Outside(address),
+            PeerKey::UnknownPod(address) => Peer::UnknownPod(address),
+        }
+    }
+
+    /// The Service port that stands at an address, by cluster IP, external IP or node port (§4.5).
+    fn service_at(
+        &self,
+        address: IpAddr,
+        port: u16,
+        protocol: Protocol,
+        at: Timestamp,
+    ) -> Option<Through<'a>> {
+        match self.inventory.resolve(address, at) {
+            Owner::Service(index) => {
+                let service = &self.inventory.services[index];
+                let found = service
+                    .ports
+                    .iter()
+                    .find(|p| p.port == port && p.protocol == protocol)?;
+                let from_outside = !service.cluster_ips.contains(&address);
+                Some(Through {
+                    service,
+                    port: found,
+                    by_node_port: false,
+                    from_outside,
+                })
+            }
+            Owner::Node(_) => {
+                let (service, index) = *self.node_ports.get(&(protocol, port))?;
+                let service = &self.inventory.services[service];
+                let port = &service.ports[index];
+                Some(Through {
+                    service,
+                    port,
+                    by_node_port: true,
+                    from_outside: true,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn server(&self, address: IpAddr, port: u16, at: Timestamp) -> Target {
+        let (peer, node) = match self.inventory.resolve(address, at) {
+            _ if self
+                .inventory
+                .api_server
+                .contains(&SocketAddr::new(address, port)) =>
+            {
+                (PeerKey::ApiServer, None)
+            }
+            Owner::Pod(index) => (self.pod(index), self.pods[index].1),
+            Owner::Node(index) => (PeerKey::Node(index as u32), None),
+            Owner::Service(_) | Owner::Unknown => (PeerKey::UnknownPod(address), None),
+            Owner::Outside => (PeerKey::Outside(address), None),
+        };
+        Target { peer, port, node }
+    }
+
+    fn endpoint(&self, endpoint: &ServiceEndpoint, at: Timestamp) -> Target {
+        match endpoint.pod {
+            Some(index) if !self.inventory.pods[index].host_network => Target {
+                peer: self.pod(index),
+                port: endpoint.port,
+                node: self.pods[index].1,
+            },
+            _ => self.server(endpoint.address, endpoint.port, at),
+        }
+    }
+
+    /// A pod's peer is its workload; a hostNetwork pod's is its node (§4.7).
+    fn pod(&self, index: usize) -> PeerKey {
+        let (workload, node) = self.pods[index];
+        match node {
+            Some(node) if self.inventory.pods[index].host_network => PeerKey::Node(node),
+            _ => PeerKey::Workload(workload),
+        }
+    }
+
+    fn is_api_server(&self, address: IpAddr) -> bool {
+        self.inventory
             .api_server
-            .contains(&SocketAddr::new(address, port)) =>
-        {
-            (Peer::ApiServer, None)
-        }
-        Owner::Pod(index) => (pod_peer(index, inventory), node_of(index)),
-        Owner::Node(index) => (Peer::Node(inventory.nodes[index].name.clone()), None),
-        Owner::Service(_) | Owner::Unknown => (Peer::UnknownPod(address), None),
-        Owner::Outside => (Peer::Outside(address), None),
-    };
-    Target { peer, node, port }
-}
-
-fn endpoint_target(endpoint: &ServiceEndpoint, at: Timestamp, inventory: &Inventory) -> Target {
-    match endpoint.pod {
-        Some(index) if !inventory.pods[index].host_network => Target {
-            peer: pod_peer(index, inventory),
-            node: inventory.pods[index].node.clone(),
-            port: endpoint.port,
-        },
-        _ => server_target(endpoint.address, endpoint.port, at, inventory),
+            .iter()
+            .any(|endpoint| endpoint.ip() == address)
     }
-}
-
-/// A pod's peer is its workload; a hostNetwork pod's is its node (§4.7).
-fn pod_peer(index: usize, inventory: &Inventory) -> Peer {
-    let pod = &inventory.pods[index];
-    match (&pod.node, pod.host_network) {
-        (Some(node), true) => Peer::Node(node.clone()),
-        _ => Peer::Workload(pod.workload.clone()),
-    }
-}
-
-fn is_api_server(address: IpAddr, inventory: &Inventory) -> bool {
-    inventory
-        .api_server
-        .iter()
-        .any(|endpoint| endpoint.ip() == address)
 }

@@ -1,13 +1,14 @@
 //! Flow records → graph: attribute each record, gather edges, decide what each teaches.
 
-use super::attribute::{Attributed, Target, Through, attribute};
+use super::attribute::{Attributed, Attribution, PeerKey, Target, Through};
 use super::edge::{Edge, Evidence};
 use super::lesson::{Tally, decide};
 use super::{Graph, Peer, implied, notice, scan};
 use crate::finding::Finding;
-use crate::flow::{FlowRecord, FlowResult, decide_all};
-use crate::inventory::{Inventory, Owner};
+use crate::flow::{FlowRecord, FlowResult, Popularity};
+use crate::inventory::Inventory;
 use crate::net::Protocol;
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -43,47 +44,48 @@ pub(super) struct Draft {
 /// Client, server, protocol, port.
 pub(super) type EdgeKey = (Peer, Peer, Protocol, u16);
 pub(super) type Drafts = BTreeMap<EdgeKey, Draft>;
+/// The same while records are still coming.
+type Sketches = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Draft>;
 
 /// Builds the graph. The order of the records does not matter.
 pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) -> Built {
+    let attribution = Attribution::build(inventory);
     let mut skipped = BTreeMap::new();
-    let mut drafts = Drafts::new();
+    let mut sketches = Sketches::default();
+    let mut names = BTreeMap::new();
     let mut orphans = notice::Orphans::default();
-    let decided = decide_all(&seen.records);
     let mut scans = scan::Scans::default();
-    scans.note_summaries(&seen.scans, inventory);
-    for record in &decided {
-        let attributed = attribute(record, inventory);
-        scans.note(&attributed.client, record);
+    scans.note_summaries(&seen.scans, &attribution);
+    let popularity = Popularity::of(&seen.records);
+    for record in seen.records.iter().map(|record| popularity.decide(record)) {
+        // A pod always reaches itself (API documentation of `spec.ingress`).
+        if record.client == record.server && record.via.is_none() {
+            *skipped.entry("pod-to-itself").or_default() += record.connections;
+            continue;
+        }
+        let attributed = attribution.attribute(&record);
+        scans.note(attributed.client, &record);
+        note_names(&mut names, &record, &attributed, seen);
         if attributed.targets.is_empty() {
-            orphans.note(&attributed, record);
+            orphans.note(&attributed, &record, &attribution);
             *skipped.entry("service-without-endpoints").or_default() += record.connections;
-        }
-        for target in &attributed.targets {
-            match skip_reason(&attributed.client, target) {
-                Some(reason) => *skipped.entry(reason).or_default() += record.connections,
-                None => add(&mut drafts, record, &attributed, target, inventory),
-            }
+        } else if let Some(reason) = sketch(&mut sketches, &record, &attributed, &attribution) {
+            *skipped.entry(reason).or_default() += record.connections;
         }
     }
-    for ((client, server, _, _), draft) in &mut drafts {
-        draft.edge.lesson = decide(client, server, &draft.edge, &draft.tally);
-        draft.edge.inferred = !draft.tally.opening_seen;
-        draft.edge.evidence.sort_by_key(|e| (e.first, e.clone()));
-        draft.edge.evidence.truncate(Edge::MAX_EVIDENCE);
-    }
+    let mut drafts = decide_all(sketches, &attribution);
     let mut findings = orphans.into_findings();
-    findings.extend(scans.take(&mut drafts));
+    findings.extend(scans.take(&mut drafts, &attribution));
     if options.implied_dns {
         implied::add_dns_over_tcp(&mut drafts);
     }
     let mut graph = Graph::default();
-    graph.names = names(&decided, seen, inventory);
+    graph.names = names;
     for ((client, server, _, _), draft) in drafts {
         graph.add_edge(&client, &server, draft.edge);
     }
     findings.extend(notice::findings(&graph, inventory));
-    findings.extend(notice::not_expressible(&seen.other, inventory));
+    findings.extend(notice::not_expressible(&seen.other, &attribution));
     Built {
         graph,
         findings,
@@ -91,55 +93,90 @@ pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) ->
     }
 }
 
-/// The names under which clients had looked up the outside addresses that they called (DESIGN §4.9).
-fn names(
-    records: &[FlowRecord],
-    seen: &FlowResult,
-    inventory: &Inventory,
-) -> BTreeMap<IpAddr, BTreeSet<String>> {
-    let mut names: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
-    for record in records {
-        if inventory.resolve(record.server, record.first) == Owner::Outside {
-            let found = seen
-                .names
-                .resolve(record.server, record.client, record.first);
-            if !found.is_empty() {
-                names
-                    .entry(record.server)
-                    .or_default()
-                    .extend(found.into_iter().map(str::to_owned));
+/// Adds a record to the edges it belongs to: one for each peer and port behind a Service, however
+/// many pods and nodes these are. Tells why, where it belongs to none.
+fn sketch(
+    sketches: &mut Sketches,
+    record: &FlowRecord,
+    attributed: &Attributed<'_>,
+    attribution: &Attribution<'_>,
+) -> Option<&'static str> {
+    let mut reason = None;
+    let mut last = None;
+    for target in &attributed.targets {
+        match skip_reason(attributed.client, target) {
+            Some(why) => reason = Some(why),
+            // Targets are in order of peer and port, so what is equal comes together.
+            None if last == Some((target.peer, target.port)) => {}
+            None => {
+                last = Some((target.peer, target.port));
+                add(sketches, record, attributed, target, attribution);
             }
         }
     }
-    names
+    reason.filter(|_| last.is_none())
+}
+
+/// Names the peers and decides what each edge teaches.
+fn decide_all(sketches: Sketches, attribution: &Attribution<'_>) -> Drafts {
+    let named = sketches
+        .into_iter()
+        .map(|((client, server, protocol, port), mut draft)| {
+            let (client, server) = (attribution.peer(client), attribution.peer(server));
+            draft.edge.lesson = decide(&client, &server, &draft.edge, &draft.tally);
+            draft.edge.inferred = !draft.tally.opening_seen;
+            draft
+                .edge
+                .evidence
+                .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
+            ((client, server, protocol, port), draft)
+        });
+    named.collect()
+}
+
+/// The names under which clients had looked up the outside addresses that they called (DESIGN §4.9).
+fn note_names(
+    names: &mut BTreeMap<IpAddr, BTreeSet<String>>,
+    record: &FlowRecord,
+    attributed: &Attributed<'_>,
+    seen: &FlowResult,
+) {
+    let outside = |target: &Target| target.peer == PeerKey::Outside(record.server);
+    if !attributed.targets.iter().any(outside) {
+        return;
+    }
+    let found = seen
+        .names
+        .resolve(record.server, record.client, record.first);
+    if !found.is_empty() {
+        names
+            .entry(record.server)
+            .or_default()
+            .extend(found.into_iter().map(str::to_owned));
+    }
 }
 
 /// Traffic that no NetworkPolicy speaks of.
-fn skip_reason(client: &Peer, target: &Target) -> Option<&'static str> {
+fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
     // Probes and other traffic of a node to its own pods is always allowed (DESIGN §4.7).
-    if let Peer::Node(node) = client
-        && target.node.as_ref() == Some(node)
+    if let PeerKey::Node(node) = client
+        && target.node == Some(node)
     {
         return Some("node-to-own-pod");
     }
-    let in_pods = |peer: &Peer| matches!(peer, Peer::Workload(_) | Peer::UnknownPod(_));
-    (!in_pods(client) && !in_pods(&target.peer)).then_some("no-pod-involved")
+    let in_pods = |peer| matches!(peer, PeerKey::Workload(_) | PeerKey::UnknownPod(_));
+    (!in_pods(client) && !in_pods(target.peer)).then_some("no-pod-involved")
 }
 
 fn add(
-    drafts: &mut Drafts,
+    sketches: &mut Sketches,
     record: &FlowRecord,
     attributed: &Attributed<'_>,
     target: &Target,
-    inventory: &Inventory,
+    attribution: &Attribution<'_>,
 ) {
-    let key = (
-        attributed.client.clone(),
-        target.peer.clone(),
-        record.protocol,
-        target.port,
-    );
-    let draft = drafts.entry(key).or_insert_with(|| Draft {
+    let key = (attributed.client, target.peer, record.protocol, target.port);
+    let draft = sketches.entry(key).or_insert_with(|| Draft {
         edge: Edge::new(record.protocol, target.port),
         tally: Tally::default(),
     });
@@ -150,22 +187,23 @@ fn add(
     edge.first = Some(edge.first.map_or(record.first, |t| t.min(record.first)));
     edge.last = Some(edge.last.map_or(record.last, |t| t.max(record.last)));
     edge.windows.merge(&record.windows);
-    edge.evidence.push(evidence(record));
+    keep_earliest(&mut edge.evidence, evidence(record));
     edge.evidence_total += 1;
-    if edge.evidence.len() > 8 * Edge::MAX_EVIDENCE {
-        edge.evidence.sort_by_key(|e| (e.first, e.clone()));
-        edge.evidence.truncate(Edge::MAX_EVIDENCE);
-    }
     if let Some(through) = &attributed.through {
-        edge.services.insert(through.name());
+        let name = through.name();
+        if !edge.services.contains(&name) {
+            edge.services.insert(name);
+        }
         edge.service_ports.insert(through.port.port);
     }
-    edge.enforced_from
-        .extend(enforced_from(attributed, target, inventory));
+    if is_masqueraded(attributed, target, record.protocol, attribution)
+        && edge.enforced_from.is_empty()
+    {
+        edge.enforced_from.clone_from(&attribution.node_addresses);
+    }
     edge.node_ports.extend(node_port(attributed));
-    let declared = inventory
-        .addresses
-        .listens(record.server, record.protocol, record.port);
+    let listeners = &attribution.inventory.addresses;
+    let declared = listeners.listens(record.server, record.protocol, record.port);
     draft.tally.add(
         record,
         declared,
@@ -173,44 +211,38 @@ fn add(
     );
 }
 
-/// The addresses from which a plugin will see the client of traffic through a node port or load
-/// balancer: any node's, unless the Service keeps client addresses (DESIGN §4.7).
-fn enforced_from(
-    attributed: &Attributed<'_>,
-    target: &Target,
-    inventory: &Inventory,
-) -> BTreeSet<IpAddr> {
-    let masqueraded = match &attributed.through {
-        Some(through) => through.from_outside && !through.service.external_local,
-        // The other side of such a connection: from a node, to a pod behind a node port.
-        None => matches!(attributed.client, Peer::Node(_)) && behind_node_port(target, inventory),
-    };
-    if masqueraded {
-        inventory.node_addresses()
-    } else {
-        BTreeSet::new()
+/// Keeps the [`Edge::MAX_EVIDENCE`] earliest samples, whatever the order in which they come.
+fn keep_earliest(kept: &mut Vec<Evidence>, new: Evidence) {
+    if kept.len() < Edge::MAX_EVIDENCE {
+        kept.push(new);
+        return;
+    }
+    let latest = kept
+        .iter_mut()
+        .max_by(|a, b| (a.first, &**a).cmp(&(b.first, &**b)));
+    if let Some(latest) = latest
+        && (new.first, &new) < (latest.first, &*latest)
+    {
+        *latest = new;
     }
 }
 
-fn behind_node_port(target: &Target, inventory: &Inventory) -> bool {
-    let Some(id) = target.peer.workload() else {
-        return false;
-    };
-    let masquerading = inventory
-        .services
-        .iter()
-        .filter(|service| !service.external_local);
-    masquerading
-        .flat_map(|service| &service.ports)
-        .filter(|port| port.node_port.is_some())
-        .any(|port| {
-            port.endpoints.iter().any(|endpoint| {
-                endpoint.port == target.port
-                    && endpoint
-                        .pod
-                        .is_some_and(|pod| inventory.pods[pod].workload == *id)
-            })
-        })
+/// Whether a plugin will see some node's address instead of the client's: on the way through a node
+/// port or load balancer, unless the Service keeps client addresses (DESIGN §4.7).
+fn is_masqueraded(
+    attributed: &Attributed<'_>,
+    target: &Target,
+    protocol: Protocol,
+    attribution: &Attribution<'_>,
+) -> bool {
+    match &attributed.through {
+        Some(through) => through.from_outside && !through.service.external_local,
+        // The other side of such a connection: from a node, to a pod behind a node port.
+        None => {
+            matches!(attributed.client, PeerKey::Node(_))
+                && attribution.is_exposed(target.peer, protocol, target.port)
+        }
+    }
 }
 
 /// The node port that a pod called: on the way to another node it is not translated yet.
@@ -219,7 +251,7 @@ fn node_port(attributed: &Attributed<'_>) -> Option<u16> {
         .through
         .as_ref()
         .filter(|through| through.by_node_port)?;
-    attributed.client.workload().and(through.port.node_port)
+    matches!(attributed.client, PeerKey::Workload(_)).then_some(through.port.node_port)?
 }
 
 fn is_dns(record: &FlowRecord, through: Option<&Through<'_>>) -> bool {

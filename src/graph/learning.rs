@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 const MAX_WINDOWS: i64 = 64;
 /// With fewer windows the estimate says little.
 const FEW_WINDOWS: u32 = 8;
+/// Where so much of the traffic is of edges seen once, the number of unseen ones cannot be told.
+const MUCH_MISSING: f64 = 0.5;
 /// The 97.5 % quantile of the normal distribution.
 const Z95: f64 = 1.96;
 
@@ -39,6 +41,13 @@ pub struct Estimate {
     pub secs_since_new_edge: Option<i64>,
     /// How far the figures can be trusted, in words.
     pub confidence: String,
+}
+
+impl Estimate {
+    /// Whether there was enough traffic for the figures to mean anything.
+    pub fn is_telling(&self) -> bool {
+        self.windows >= FEW_WINDOWS && self.missing_mass.is_some_and(|m| m < MUCH_MISSING)
+    }
 }
 
 /// The estimate overall and for each workload (edges with the workload at either end).
@@ -151,16 +160,19 @@ impl Grid {
             window_secs: 1 << self.scale,
             last_new_edge,
             secs_since_new_edge: last_new_edge.map(|at| end.since(at) / 1_000_000_000),
-            confidence: confidence(seen, self.windows),
+            confidence: confidence(seen, self.windows, once as f64 / connections.max(1) as f64),
         }
     }
 }
 
-fn confidence(seen: usize, windows: u32) -> String {
+fn confidence(seen: usize, windows: u32, missing: f64) -> String {
     match (seen, windows) {
         (0, _) => "none: no edge was learned".into(),
         (_, w) if w < FEW_WINDOWS => {
             format!("low: only {w} time windows; observe for longer")
+        }
+        _ if missing >= MUCH_MISSING => {
+            "low: most connections were the only one of their edge; observe for longer".into()
         }
         _ => "95 % interval; rarer work (nightly jobs, fail-overs) counts only once it is seen"
             .into(),

@@ -52,7 +52,7 @@ pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge, tally: &Tally) -
     if edge.verdicts.contains_key(&Verdict::OneWay) {
         return match (tally.declared_datagrams, tally.undeclared_datagrams) {
             (2.., _) => Lesson::Learned,
-            (1, _) => Lesson::Review("one-way UDP, seen only once".into()),
+            (1, _) => Lesson::Review("one-way UDP, seen only once on a declared port".into()),
             _ => Lesson::Review("one-way UDP to a port that nothing declares".into()),
         };
     }

@@ -1,6 +1,6 @@
 //! What an operator must know of the graph: findings about edges and peers.
 
-use super::attribute::{Attributed, client_peer};
+use super::attribute::{Attributed, Attribution};
 use super::edge::{Edge, Lesson};
 use super::{Graph, Peer};
 use crate::finding::{Code, Finding};
@@ -22,7 +22,12 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    pub fn note(&mut self, attributed: &Attributed<'_>, record: &FlowRecord) {
+    pub fn note(
+        &mut self,
+        attributed: &Attributed<'_>,
+        record: &FlowRecord,
+        attribution: &Attribution<'_>,
+    ) {
         let service = match &attributed.through {
             Some(through) => through.name(),
             None => std::net::SocketAddr::new(record.server, record.port).to_string(),
@@ -30,7 +35,7 @@ impl Orphans {
         self.by_service
             .entry(service)
             .or_default()
-            .insert(attributed.client.to_string());
+            .insert(attribution.peer(attributed.client).to_string());
     }
 
     pub fn into_findings(self) -> Vec<Finding> {
@@ -127,25 +132,39 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
 }
 
 /// Traffic of pods that no policy can speak of, one finding for each sender (DESIGN §4.10).
-pub(super) fn not_expressible(other: &[OtherTraffic], inventory: &Inventory) -> Vec<Finding> {
+pub(super) fn not_expressible(
+    other: &[OtherTraffic],
+    attribution: &Attribution<'_>,
+) -> Vec<Finding> {
     // Such traffic is counted without times, so the latest owner of an address stands for it.
     let at = Timestamp::MAX.plus_nanos(-1);
+    let pairs: BTreeSet<(IpAddr, IpAddr)> = other
+        .iter()
+        .map(|traffic| (traffic.source, traffic.destination))
+        .collect();
     let mut by_sender: BTreeMap<Peer, BTreeSet<String>> = BTreeMap::new();
     for traffic in other {
-        let from = client_peer(traffic.source, at, inventory);
+        // Where both sides sent, one is the answer; it is no traffic of its own (DESIGN §4.6).
+        let answered = pairs.contains(&(traffic.destination, traffic.source));
+        if answered && traffic.destination < traffic.source {
+            continue;
+        }
+        let peer = |address| attribution.peer(attribution.client(address, at));
+        let from = peer(traffic.source);
         let to = match traffic.kind {
             OtherKind::Group(_) => Peer::Outside(traffic.destination),
-            _ => client_peer(traffic.destination, at, inventory),
+            _ => peer(traffic.destination),
         };
         if from.workload().is_none() && to.workload().is_none() {
             continue;
         }
+        let way = if answered { "to and from" } else { "to" };
         let what = match traffic.kind {
             OtherKind::Group(protocol) => {
                 format!("{protocol} to the group address {}", traffic.destination)
             }
-            OtherKind::Icmp => format!("ICMP to {to}"),
-            OtherKind::Protocol(number) => format!("IP protocol {number} to {to}"),
+            OtherKind::Icmp => format!("ICMP {way} {to}"),
+            OtherKind::Protocol(number) => format!("IP protocol {number} {way} {to}"),
         };
         by_sender.entry(from).or_default().insert(what);
     }
@@ -155,7 +174,7 @@ pub(super) fn not_expressible(other: &[OtherTraffic], inventory: &Inventory) -> 
             Finding::new(
                 Code::NotExpressible,
                 from.to_string(),
-                format!("sent {}", list(&what)),
+                format!("has {}", list(&what)),
             )
             .with_samples(what.into_iter().take(SAMPLES))
         })
@@ -166,9 +185,14 @@ pub(super) fn not_expressible(other: &[OtherTraffic], inventory: &Inventory) -> 
 fn failed(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut by_client: BTreeMap<(Code, &Peer), BTreeSet<String>> = BTreeMap::new();
     for (client, server, edge) in edges {
-        if !matches!(edge.lesson, Lesson::Ignored(_)) || is_metadata(server) {
+        if is_metadata(server) {
             continue;
         }
+        let at_times = if edge.verdicts.contains_key(&Verdict::Established) {
+            " at times"
+        } else {
+            ""
+        };
         for verdict in edge.verdicts.keys() {
             let code = match verdict {
                 Verdict::Refused => Code::RefusedConnections,
@@ -176,7 +200,7 @@ fn failed(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
                 Verdict::Dropped => Code::DroppedConnections,
                 Verdict::Established | Verdict::OneWay => continue,
             };
-            let target = format!("{server} {}/{}", edge.port, edge.protocol);
+            let target = format!("{server} {}/{}{at_times}", edge.port, edge.protocol);
             by_client.entry((code, client)).or_default().insert(target);
         }
     }

@@ -1,12 +1,12 @@
 //! Port scans: one client that tries many targets and gets next to no answers (DESIGN §4.2).
 
-use super::attribute::client_peer;
+use super::attribute::{Attribution, PeerKey};
 use super::build::Drafts;
 use super::edge::Lesson;
 use super::peer::Peer;
 use crate::finding::{Code, Finding};
 use crate::flow::{FlowRecord, ScanSummary, Verdict};
-use crate::inventory::Inventory;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -20,8 +20,8 @@ const MAX_TARGETS: usize = 100_000;
 
 #[derive(Default)]
 struct Attempts {
-    failed: BTreeSet<(IpAddr, u16)>,
-    answered: BTreeSet<(IpAddr, u16)>,
+    failed: FxHashSet<(IpAddr, u16)>,
+    answered: FxHashSet<(IpAddr, u16)>,
     /// Attempts that the flow room only counted.
     uncounted: u64,
 }
@@ -29,19 +29,14 @@ struct Attempts {
 /// What every client tried, and how it went.
 #[derive(Default)]
 pub(super) struct Scans {
-    by_client: BTreeMap<Peer, Attempts>,
+    by_client: FxHashMap<PeerKey, Attempts>,
     /// Failed attempts of clients that were too many to tell apart.
     of_others: u64,
 }
 
 impl Scans {
-    pub fn note(&mut self, client: &Peer, record: &FlowRecord) {
-        if !self.by_client.contains_key(client) {
-            self.by_client.insert(client.clone(), Attempts::default());
-        }
-        let Some(attempts) = self.by_client.get_mut(client) else {
-            return;
-        };
+    pub fn note(&mut self, client: PeerKey, record: &FlowRecord) {
+        let attempts = self.by_client.entry(client).or_default();
         let targets = match record.verdict {
             Verdict::Established | Verdict::OneWay => &mut attempts.answered,
             Verdict::Unanswered | Verdict::Refused | Verdict::Dropped => &mut attempts.failed,
@@ -54,11 +49,11 @@ impl Scans {
     }
 
     /// Takes in the attempts of clients that failed too often to keep each.
-    pub fn note_summaries(&mut self, summaries: &[ScanSummary], inventory: &Inventory) {
+    pub fn note_summaries(&mut self, summaries: &[ScanSummary], attribution: &Attribution<'_>) {
         for summary in summaries {
             match summary.client {
                 Some(client) => {
-                    let client = client_peer(client, summary.first, inventory);
+                    let client = attribution.client(client, summary.first);
                     self.by_client.entry(client).or_default().uncounted += summary.connections;
                 }
                 None => self.of_others += summary.connections,
@@ -68,17 +63,21 @@ impl Scans {
 
     /// Reports the scanners, and takes the edges that only their scan made out of the drafts: a
     /// scan of a thousand addresses is one finding, not a thousand edges.
-    pub fn take(mut self, drafts: &mut Drafts) -> Vec<Finding> {
-        self.by_client.retain(|_, attempts| is_scan(attempts));
-        drafts.retain(|(client, _, _, _), draft| {
-            !(self.by_client.contains_key(client)
-                && matches!(draft.edge.lesson, Lesson::Ignored(_)))
-        });
-        let findings = self
+    pub fn take(self, drafts: &mut Drafts, attribution: &Attribution<'_>) -> Vec<Finding> {
+        let scans = self
             .by_client
+            .into_iter()
+            .filter(|(_, attempts)| is_scan(attempts));
+        let scanners: BTreeMap<Peer, Attempts> = scans
+            .map(|(client, attempts)| (attribution.peer(client), attempts))
+            .collect();
+        drafts.retain(|(client, _, _, _), draft| {
+            !(scanners.contains_key(client) && matches!(draft.edge.lesson, Lesson::Ignored(_)))
+        });
+        let mut findings: Vec<Finding> = scanners
             .iter()
-            .map(|(client, attempts)| finding(client, attempts));
-        let mut findings: Vec<Finding> = findings.collect();
+            .map(|(client, attempts)| finding(client, attempts))
+            .collect();
         if self.of_others > 0 {
             let message = format!(
                 "made {} failed attempts that were only counted",
@@ -114,9 +113,9 @@ fn finding(client: &Peer, attempts: &Attempts) -> Finding {
         plural(addresses.len(), "address", "addresses"),
         plural(ports.len(), "port", "ports"),
     );
-    let samples = attempts
-        .failed
-        .iter()
+    let failed: BTreeSet<&(IpAddr, u16)> = attempts.failed.iter().collect();
+    let samples = failed
+        .into_iter()
         .take(5)
         .map(|(a, p)| std::net::SocketAddr::new(*a, *p).to_string());
     Finding::new(Code::PortScan, client.to_string(), message).with_samples(samples)

@@ -73,7 +73,8 @@ fn learning(generated: &Generated) -> report::Learning {
 fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::Estimate {
     report::Estimate {
         edges: estimate.edges_seen as u64,
-        coverage: estimate.missing_mass.map(|missing| 1.0 - missing),
+        coverage: estimate.is_telling().then_some(estimate.coverage),
+        missing_mass: estimate.missing_mass,
         unseen_low: estimate.unseen_low.floor() as u64,
         unseen_high: estimate.unseen_high.ceil() as u64,
         last_new_edge: estimate.last_new_edge,

@@ -16,7 +16,7 @@ use crate::inventory::{Inventory, WorkloadId};
 use exclude::Exclusion;
 use index::{NamespaceIndex, Own};
 use rustc_hash::FxHashMap;
-use search::{Candidate, smallest};
+use search::{Candidate, extended, smallest};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -136,15 +136,15 @@ fn candidates<'a>(
     candidates
 }
 
-/// The smallest exact set: of the owner's labels if they suffice, else of all stable ones, else of
-/// all.
+/// The smallest exact set of the owner's labels if they suffice; else the best of them with the
+/// fewest of the other stable labels, else with the fewest of all.
 fn selector(candidates: &[Candidate], exclusions: Vec<Exclusion>) -> Selector {
     let owner: Vec<&Candidate> = candidates.iter().filter(|c| c.owner).collect();
     let stable: Vec<&Candidate> = candidates.iter().filter(|c| c.owner || !c.weak).collect();
     let all: Vec<&Candidate> = candidates.iter().collect();
-    let chosen = [owner, stable, all]
-        .iter()
-        .find_map(|round| smallest(round))
+    let chosen = smallest(&owner)
+        .or_else(|| extended(owner.first().copied(), &stable))
+        .or_else(|| extended(owner.first().copied(), &all))
         .unwrap_or_default();
     let mut selector = Selector {
         labels: chosen

@@ -113,9 +113,11 @@ pub struct WorkloadEstimate {
 pub struct Estimate {
     /// Learned edges that it rests on.
     pub edges: u64,
-    /// Estimated share of edges seen (1 − Good–Turing missing mass), 0–1; `None` if there is too
-    /// little traffic to tell.
+    /// Estimated share of edges seen (Chao2), 0–1; `None` if there is too little traffic to tell.
     pub coverage: Option<f64>,
+    /// Estimated share of future connections that would use an edge not seen yet (Good–Turing
+    /// missing mass), 0–1; `None` if nothing was learned.
+    pub missing_mass: Option<f64>,
     /// Estimated number of edges not yet seen (Chao2), as an interval.
     pub unseen_low: u64,
     pub unseen_high: u64,
@@ -258,6 +260,7 @@ pub(crate) mod fixture {
         let estimate = Estimate {
             edges: 6,
             coverage: Some(0.984),
+            missing_mass: Some(0.002),
             unseen_low: 0,
             unseen_high: 2,
             last_new_edge: Some(minute(2)),

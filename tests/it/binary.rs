@@ -6,7 +6,6 @@ use std::process::Command;
 /// One run of the binary.
 pub struct Run {
     pub code: Option<i32>,
-    pub stdout: String,
     pub stderr: String,
     /// stdout as JSON, null if it is none.
     pub json: serde_json::Value,
@@ -25,7 +24,6 @@ pub fn nanoseg(args: impl IntoIterator<Item = OsString>) -> Run {
     Run {
         code: output.status.code(),
         json: serde_json::from_str(&stdout).unwrap_or_default(),
-        stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }

@@ -35,6 +35,39 @@ pub(super) fn smallest<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<Vec<&
         .or_else(|| Some(greedy(candidates)))
 }
 
+/// The smallest subset that `anchor` is in: a label that other workloads may carry tomorrow, such as
+/// a component, is not left to stand alone where the owner names one of its own.
+pub(super) fn extended<'c, 'a>(
+    anchor: Option<&'c Candidate<'a>>,
+    candidates: &[&'c Candidate<'a>],
+) -> Option<Vec<&'c Candidate<'a>>> {
+    let Some(anchor) = anchor else {
+        return smallest(candidates);
+    };
+    let others: Vec<&'c Candidate<'a>> = candidates
+        .iter()
+        .copied()
+        .filter(|c| c.key != anchor.key)
+        .collect();
+    let left: Vec<Candidate<'a>> = others
+        .iter()
+        .map(|other| {
+            let mut confused = other.confused.clone();
+            confused.keep(&anchor.confused);
+            Candidate {
+                confused,
+                weak: false,
+                ..**other
+            }
+        })
+        .collect();
+    let added = smallest(&left.iter().collect::<Vec<_>>())?;
+    let added = added
+        .iter()
+        .filter_map(|a| others.iter().find(|o| o.key == a.key));
+    Some(std::iter::once(anchor).chain(added.copied()).collect())
+}
+
 type Allowed<'f> = dyn Fn(&[&Candidate]) -> bool + 'f;
 
 fn singles<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&'c Candidate<'a>>> {

@@ -176,7 +176,7 @@ fn a_pod_of_the_past_and_one_expected_count_like_any_other() {
     add(&mut inventory, "s/a", "app=a", &["app=a,x=1"]);
     add(&mut inventory, "s/gone", "", &["app=a,x=2"]);
     inventory.pods[1].template = true;
-    assert_eq!(text(&select(&inventory, "s/a").selector), "x=1");
+    assert_eq!(text(&select(&inventory, "s/a").selector), "app=a,x=1");
 }
 
 #[test]

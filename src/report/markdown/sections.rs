@@ -174,6 +174,16 @@ pub fn learning(out: &mut String, run: &RunReport) {
     heading(out, 2, "Learning");
     let overall = &run.learning.overall;
     let _ = writeln!(out, "Overall {}.", text(&learning_line(overall)));
+    if let Some(missing) = overall.missing_mass {
+        let share = match missing {
+            share if share < 0.01 => "Fewer than 1 %".to_owned(),
+            share => format!("About {}", percent(share)),
+        };
+        let _ = writeln!(
+            out,
+            "{share} of future connections would use an edge that is still unseen."
+        );
+    }
     if !overall.confidence.is_empty() {
         let _ = writeln!(
             out,
