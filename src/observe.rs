@@ -13,6 +13,7 @@ mod input;
 mod merge;
 mod pcap;
 mod pcapng;
+mod pipeline;
 mod summary;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
