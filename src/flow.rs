@@ -18,7 +18,7 @@ mod records;
 mod skip;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod windows;
 
 pub use batch::PacketBatch;

@@ -15,6 +15,8 @@ mod pcap;
 mod pcapng;
 mod pipeline;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use error::ObserveError;

@@ -203,7 +203,7 @@ impl Records {
             }
             let handshake = RecordKey {
                 opening: Opening::Handshake,
-                ..key.clone()
+                ..key
             };
             if let Some(known) = self.records.get_mut(&handshake) {
                 known.add(&Counts {
