@@ -1,6 +1,54 @@
-//! The command line.
+//! Room 6: the command line. One file per subcommand; the only room that prints.
+//!
+//! stdout is for results, stderr for progress, findings and logs. Exit codes: 0 fine, 1 findings that
+//! need a decision (or excess beyond the limit), 2 an error.
+
+pub mod connectivity;
+mod exit;
+mod generate;
+mod graph;
+mod input;
+mod progress;
+mod terminal;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Network nano-segmentation for Kubernetes: observed traffic in, proven minimal NetworkPolicies out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nanoseg",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(generate::Args),
+    Graph(graph::Args),
+    Connectivity(connectivity::ConnectivityArgs),
+}
 
 /// Runs the command line and returns the exit code.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version go to stdout with 0, usage errors to stderr with 2: clap's own way.
+        Err(error) => error.exit(),
+    };
+    terminal::start_logging(cli.verbose);
+    let result = match cli.command {
+        Command::Generate(args) => generate::run(args),
+        Command::Graph(args) => graph::run(args),
+        Command::Connectivity(args) => connectivity::run(&args),
+    };
+    exit::code(result)
 }

@@ -1,12 +1,25 @@
 //! Room 1b: the communication graph. Joins flow records with the inventory: peers, edges, what each
 //! edge teaches and why, and what of it a policy must allow.
 
+mod attribute;
+mod build;
 mod edge;
+mod implied;
+mod learning;
+mod lesson;
+mod listeners;
 mod model;
+mod notice;
 mod peer;
 mod requirement;
+mod scan;
+#[cfg(test)]
+mod tests;
 
+pub use build::{Built, GraphOptions, build};
 pub use edge::{Edge, Evidence, Lesson};
+pub use learning::{Estimate, Learning, estimate};
+pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
 pub use peer::Peer;
-pub use requirement::{End, Requirement};
+pub use requirement::{End, Requirement, ServiceEnforcement, requirements};

@@ -3,12 +3,26 @@
 //! Built once from [`Objects`]; resolving an address takes the time as an argument. Reading files
 //! is `cluster`'s, joining with traffic is `graph`'s.
 
+mod addresses;
+mod build;
 mod model;
+mod nodes;
 mod objects;
+mod owners;
+mod pods;
+mod ranges;
+mod services;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod types;
 
+pub use addresses::{AddressBook, Owner};
+pub use build::MANAGED_BY;
 pub use model::Inventory;
 pub use objects::Objects;
+pub use owners::OwnerRule;
 pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,

@@ -14,5 +14,7 @@ pub mod graph;
 pub mod inventory;
 pub mod net;
 pub mod observe;
+pub mod pipeline;
 pub mod policy;
 pub mod report;
+pub mod store;

@@ -20,4 +20,4 @@ mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use error::ObserveError;
-pub use summary::{CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};
+pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};

@@ -1,1 +1,25 @@
-//! Room (in work).
+//! Room 2a: from requirements to NetworkPolicies, and their YAML text (DESIGN §5).
+//!
+//! Owns which labels select a workload, how rules are grouped, how addresses and ports are written.
+//! It never judges its own work: what the policies allow is computed by `evaluate`, which shares no
+//! code with this room.
+
+mod bits;
+mod block;
+mod label;
+mod name;
+mod ports;
+mod render;
+mod rule;
+mod select;
+mod selector;
+mod synthesis;
+#[cfg(test)]
+mod testing;
+mod yaml;
+
+pub use name::file_name;
+pub use render::{render, render_kustomization};
+pub use rule::{Direction, PeerOrigin, RuleOrigin};
+pub use selector::Selector;
+pub use synthesis::{Synthesis, SynthesisOptions, WorkloadPolicy, synthesise};

@@ -1,1 +1,37 @@
-//! Room (in work).
+//! Room 3: what people and other programs get to see. The communication graph in every export format,
+//! the report of a run as Markdown and JSON, and the terminal summary.
+//!
+//! Everything here is a pure function from plain values to text: no files, no clock, no printing.
+//! Names in captures are an attacker's to choose (DNS answers), so every format escapes every name;
+//! the rules are in [`escape`].
+
+pub mod escape;
+pub mod graph;
+pub mod layout;
+mod markdown;
+mod run;
+mod summary;
+pub mod table;
+mod words;
+
+pub use graph::GraphDocument;
+pub use markdown::markdown;
+pub use run::{
+    CaptureInput, Connection, Direction, Estimate, Inputs, Learning, PolicyReport, Proof,
+    RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
+};
+pub use summary::{Summary, summary};
+
+/// Why something could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to write JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Pretty JSON with a newline at its end.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(text)
+}

@@ -51,7 +51,7 @@ pub struct Edge {
     /// The server's own port (a pod port for a workload).
     pub port: u16,
     pub lesson: Lesson,
-    /// Nobody saw who opened it: the direction was inferred (DESIGN §4.1).
+    /// No packet shows who opened it: the server was inferred from known or popular ports (§4.1).
     pub inferred: bool,
     /// Connections by verdict; each counted once.
     pub verdicts: BTreeMap<Verdict, u64>,
@@ -64,6 +64,12 @@ pub struct Edge {
     pub windows: Windows,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
+    /// The Service ports of those, for plugins that enforce before translation (DESIGN §4.5).
+    #[serde(skip)]
+    pub service_ports: BTreeSet<u16>,
+    /// Node ports that a pod called: not translated yet when it leaves for another node.
+    #[serde(skip)]
+    pub node_ports: BTreeSet<u16>,
     /// The addresses from which a network plugin sees the client, where these are not the client's
     /// own: all nodes' for traffic through a NodePort (DESIGN §4.7).
     pub enforced_from: BTreeSet<IpAddr>,
@@ -76,6 +82,28 @@ pub struct Edge {
 impl Edge {
     /// How many flow records are kept as samples behind an edge.
     pub const MAX_EVIDENCE: usize = 8;
+
+    /// An edge that nothing has been seen of yet.
+    pub fn new(protocol: Protocol, port: u16) -> Self {
+        Edge {
+            protocol,
+            port,
+            lesson: Lesson::Ignored(String::new()),
+            inferred: false,
+            verdicts: BTreeMap::new(),
+            bytes_to_server: 0,
+            bytes_to_client: 0,
+            first: None,
+            last: None,
+            windows: Windows::default(),
+            services: BTreeSet::new(),
+            service_ports: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            enforced_from: BTreeSet::new(),
+            evidence: Vec::new(),
+            evidence_total: 0,
+        }
+    }
 
     /// All connections, whatever their verdict.
     pub fn connections(&self) -> u64 {

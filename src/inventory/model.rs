@@ -1,10 +1,11 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
-use super::{Namespace, Node, Pod, Service, Workload, WorkloadId};
+use super::{AddressBook, Namespace, Node, Pod, Service, Workload, WorkloadId};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
-/// Everything known about the cluster, over time.
+/// Everything known about the cluster, over time. Built by [`Inventory::build`].
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Current and past pods, and one template pod for each workload without pods.
@@ -15,8 +16,30 @@ pub struct Inventory {
     pub namespaces: BTreeMap<String, Namespace>,
     /// The policies that are already there, of others (those that nanoseg manages are left out).
     pub policies: Vec<NetworkPolicy>,
+    /// The endpoints of `default/kubernetes` (DESIGN §4.8).
+    pub api_server: BTreeSet<SocketAddr>,
     /// Ranges that pods get their addresses from: the nodes' podCIDRs, else what covers the pods seen.
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get their addresses from, as far as the Services seen show them.
     pub service_ranges: Vec<ipnet::IpNet>,
+    /// Who owns an address at a time.
+    pub addresses: AddressBook,
+}
+
+impl Inventory {
+    /// Every address of every node, as a plugin may see traffic from "some node" (DESIGN §4.7).
+    pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
+        self.nodes
+            .iter()
+            .flat_map(|node| node.addresses.iter().copied())
+            .collect()
+    }
+
+    /// Whether `address` lies in a range that pods or Services get their addresses from.
+    pub fn in_cluster_range(&self, address: IpAddr) -> bool {
+        self.pod_ranges
+            .iter()
+            .chain(&self.service_ranges)
+            .any(|range| range.contains(&address))
+    }
 }

@@ -28,3 +28,22 @@ pub struct Objects {
     /// Objects of kinds that nanoseg has no use for, counted by kind.
     pub skipped: BTreeMap<String, usize>,
 }
+
+impl Objects {
+    /// How many objects there are, versions of one counted each.
+    pub fn count(&self) -> usize {
+        self.namespaces.len()
+            + self.pods.len()
+            + self.services.len()
+            + self.endpoint_slices.len()
+            + self.nodes.len()
+            + self.deployments.len()
+            + self.replica_sets.len()
+            + self.replication_controllers.len()
+            + self.stateful_sets.len()
+            + self.daemon_sets.len()
+            + self.jobs.len()
+            + self.cron_jobs.len()
+            + self.network_policies.len()
+    }
+}

@@ -63,6 +63,9 @@ pub struct Pod {
     pub addresses: Vec<IpAddr>,
     pub ports: Vec<ContainerPort>,
     pub owned: Owned,
+    /// When its network is known to be up: the PodReadyToStartContainers condition, else the first
+    /// container's start. Bounds from above when it took over an address.
+    pub network_up: Option<Timestamp>,
     /// Not a real pod: stands for the pods that a workload without any would make.
     pub template: bool,
 }
@@ -112,4 +115,7 @@ pub struct ServicePort {
 pub struct ServiceEndpoint {
     pub address: IpAddr,
     pub port: u16,
+    /// The pod behind it, an index into [`super::Inventory::pods`]; `None` for an address that no
+    /// pod has (an outside database behind a selectorless Service, the API server).
+    pub pod: Option<usize>,
 }

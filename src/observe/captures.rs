@@ -3,7 +3,7 @@
 use super::files::{self, Input};
 use super::input::{self, Source};
 use super::merge;
-use super::summary::{CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};
+use super::summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};
 use super::{
     ObserveError,
     buffer::{Filled, ReadBuffer},
@@ -178,6 +178,7 @@ impl CaptureSet {
         }
         tell();
         summary.troubles.sort();
+        summary.read.sort();
         Ok(summary)
     }
 }
@@ -343,6 +344,11 @@ impl Reader {
     /// Adds what this capture came to.
     pub fn tell(&mut self, summary: &mut CaptureSummary) {
         summary.packets += self.packets;
+        summary.read.push(CaptureRead {
+            name: self.name.clone(),
+            packets: self.packets,
+            span: self.span,
+        });
         summary.other_blocks += self.format.other_blocks();
         if let Some((first, last)) = self.span {
             let (earliest, latest) = summary.span.unwrap_or((first, last));

@@ -38,10 +38,22 @@ pub struct SkippedFile {
     pub reason: String,
 }
 
+/// What one capture came to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaptureRead {
+    /// The capture's name as it was given.
+    pub name: String,
+    pub packets: u64,
+    /// The earliest and latest packet time.
+    pub span: Option<(Timestamp, Timestamp)>,
+}
+
 /// What a whole run of reading came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CaptureSummary {
     pub captures: usize,
+    /// Each capture, in order of name.
+    pub read: Vec<CaptureRead>,
     pub packets: u64,
     /// Blocks of pcapng files that carry no packet (statistics, names, comments, unknown ones).
     pub other_blocks: u64,

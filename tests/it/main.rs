@@ -1,4 +1,13 @@
-//! All integration tests in one binary: linking is most of what they cost.
+//! All integration tests, in one binary so that linking is paid once.
 
+mod architecture;
+mod binary;
 mod captures;
+mod connectivity;
+mod docs;
 mod places;
+mod policy;
+mod properties;
+mod scenarios;
+mod shop;
+mod support;

@@ -1,0 +1,23 @@
+//! Time and memory, without a framework: medians of whole runs, each in a process of its own.
+
+use std::time::Duration;
+
+/// The middle one; of an even number the later of the two.
+pub fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Milliseconds, for tables.
+pub fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// The most memory that this process ever had, in MiB (`VmHWM`, proc_pid_status(5)). Linux only.
+#[allow(dead_code, reason = "each benchmark uses its part")]
+pub fn peak_mebibytes() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes / 1024.0)
+}

@@ -1,0 +1,264 @@
+//! Capture → graph, timed: `cargo bench --bench pipeline -- --help`.
+//!
+//! Every run is a process of its own, so that its peak memory is its own too. A run whose graph has
+//! other edges than the generator made fails: a fast wrong answer is no result.
+
+mod measure;
+mod synthetic;
+
+use clap::Parser;
+use measure::{median, millis, peak_mebibytes};
+use nanoseg::cluster::read_cluster;
+use nanoseg::flow::{FlowLimits, FlowTable, decode};
+use nanoseg::graph::{
+    GraphOptions, InventoryListeners, Observation, address_epochs, build as build_graph,
+};
+use nanoseg::inventory::{Inventory, OwnerRule};
+use nanoseg::observe::CaptureSet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+use synthetic::cluster::ClusterSize;
+use synthetic::folder::{Folder, Recipe};
+use synthetic::traffic::TrafficSize;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Peak memory that the issue allows, in MiB.
+const MEMORY: f64 = 150.0;
+/// How much dearer a packet may get from the smallest capture to the largest before growth is not
+/// called linear: caches and a busy machine give some tens of percent.
+const GROWTH: f64 = 1.5;
+
+/// Times read → decode → connections → attribution → graph.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Packets of each capture.
+    #[arg(long, num_args = 1.., default_values_t = [1_000_000, 5_000_000, 10_000_000])]
+    packets: Vec<u64>,
+    /// Instead: 20 million packets over a day, where half of the connections are never closed.
+    #[arg(long)]
+    idle: bool,
+    /// Show connections through Services before and after translation.
+    #[arg(long)]
+    both_legs: bool,
+    /// Measured runs of each capture, after one that is not.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Where captures are made and kept.
+    #[arg(long, default_value = "target/bench")]
+    folder: PathBuf,
+    /// Runs once on this folder and prints figures for the parent process.
+    #[arg(long, hide = true)]
+    measure: Option<PathBuf>,
+    /// Given by `cargo bench`; changes nothing.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// One run's figures.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Run {
+    /// Snapshot → inventory.
+    snapshot: Duration,
+    /// Read, decode, connections.
+    packets: Duration,
+    /// Attribution, graph.
+    graph: Duration,
+    peak: f64,
+    seen: u64,
+    connections: u64,
+    records: usize,
+    edges: u64,
+}
+
+impl Run {
+    fn total(&self) -> Duration {
+        self.snapshot + self.packets + self.graph
+    }
+}
+
+fn recipe(packets: u64, idle: bool, both_legs: bool) -> Recipe {
+    Recipe {
+        cluster: ClusterSize {
+            pods: 2000,
+            workloads: 500,
+            namespaces: 20,
+            calls: 10,
+        },
+        traffic: TrafficSize {
+            packets,
+            connections: packets * 111 / 1000,
+            seconds: if idle {
+                86_400
+            } else {
+                (packets * 120).div_ceil(1_000_000)
+            },
+            through_services: 20,
+            both_legs,
+            idle: if idle { 50 } else { 0 },
+        },
+        seed: 1,
+    }
+}
+
+/// The whole way, once.
+fn measure(folder: &Folder) -> Result<Run, Failure> {
+    let begin = Instant::now();
+    let inventory = {
+        let (objects, _) = read_cluster(std::slice::from_ref(&folder.cluster))?;
+        Inventory::build(&objects, OwnerRule::Infer).0
+    };
+    let snapshot = begin.elapsed();
+
+    let begin = Instant::now();
+    let mut table = FlowTable::new(
+        InventoryListeners(&inventory),
+        address_epochs(&inventory),
+        FlowLimits::default(),
+    );
+    let captures = CaptureSet::open(std::slice::from_ref(&folder.capture))?;
+    let mut refused = 0_u64;
+    let summary = captures.for_each(
+        |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
+            Ok(decoded) => table.ingest(&decoded),
+            Err(_) => refused += 1,
+        },
+        |_| {},
+    )?;
+    let flows = table.finish();
+    let packets = begin.elapsed();
+    if refused > 0 {
+        return Err(format!("{refused} frames were not decoded").into());
+    }
+
+    let begin = Instant::now();
+    let seen = Observation {
+        records: &flows.records,
+        names: &BTreeMap::new(),
+    };
+    let built = build_graph(seen, &inventory, GraphOptions::default());
+    let graph = begin.elapsed();
+    Ok(Run {
+        snapshot,
+        packets,
+        graph,
+        peak: peak_mebibytes().unwrap_or(f64::NAN),
+        seen: summary.packets,
+        connections: flows.counters.connections,
+        records: flows.records.len(),
+        edges: built.graph.taught().len() as u64,
+    })
+}
+
+/// Runs this program on `folder` in a process of its own.
+fn measure_apart(path: &Path) -> Result<Run, Failure> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg("--measure")
+        .arg(path)
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What is wrong with a run's result, if anything is.
+fn difference(run: &Run, folder: &Folder) -> Result<Option<String>, Failure> {
+    let expected: serde_json::Value = serde_json::from_slice(&std::fs::read(&folder.expected)?)?;
+    for (what, got) in [
+        ("packets", run.seen),
+        ("connections", run.connections),
+        ("edges", run.edges),
+    ] {
+        if expected[what] != got {
+            return Ok(Some(format!("{got} {what}, made were {}", expected[what])));
+        }
+    }
+    Ok(None)
+}
+
+/// Measures one capture, prints its line, and gives nanoseconds per packet and whether all is well.
+fn bench(options: &Options, packets: u64) -> Result<(f64, bool), Failure> {
+    let legs = if options.both_legs { "-both-legs" } else { "" };
+    let idle = if options.idle { "-idle" } else { "" };
+    let path = options
+        .folder
+        .join(format!("{}m{idle}{legs}", packets / 1_000_000));
+    let folder = recipe(packets, options.idle, options.both_legs).make(&path)?;
+    let first = measure_apart(&path)?;
+    let wrong = difference(&first, &folder)?;
+    let mut runs = Vec::new();
+    for _ in 0..options.runs.max(1) {
+        runs.push(measure_apart(&path)?);
+    }
+    let middle = |part: fn(&Run) -> Duration| median(runs.iter().map(part).collect());
+    let per_packet = middle(|run| run.packets).as_nanos() as f64 / first.seen as f64;
+    let peak = runs.iter().map(|run| run.peak).fold(0.0, f64::max);
+    println!(
+        "{:>10}  {:>9}  {:>7}  {:>6}  {:>8.0}  {:>7.0}  {:>6.0}  {:>6.0}  {:>7.0}  {:>6.2}  {:>5.0}",
+        first.seen,
+        first.connections,
+        first.records,
+        first.edges,
+        millis(middle(|run| run.snapshot)),
+        millis(middle(|run| run.packets)),
+        millis(middle(|run| run.graph)),
+        millis(middle(Run::total)),
+        per_packet,
+        1_000.0 / per_packet,
+        peak,
+    );
+    if let Some(wrong) = &wrong {
+        println!("WRONG     the result has {wrong}");
+    }
+    if peak > MEMORY {
+        println!("MISS      {peak:.0} MiB at the peak, allowed are {MEMORY:.0}");
+    }
+    Ok((per_packet, wrong.is_none() && peak <= MEMORY))
+}
+
+fn run(options: &Options) -> Result<bool, Failure> {
+    if let Some(path) = &options.measure {
+        println!("{}", serde_json::to_string(&measure(&Folder::at(path))?)?);
+        return Ok(true);
+    }
+    println!(
+        "   packets      conns  records   edges  snapshot  packets   graph   total  ns/pkt  Mpkt/s   peak\n\
+         {:>47}  {:>7}  {:>6}  {:>6}  {:>21}",
+        "ms", "ms", "ms", "ms", "MiB"
+    );
+    let sizes = if options.idle {
+        vec![20_000_000]
+    } else {
+        options.packets.clone()
+    };
+    let (mut good, mut costs) = (true, Vec::new());
+    for packets in sizes {
+        let (cost, fine) = bench(options, packets)?;
+        good &= fine;
+        costs.push(cost);
+    }
+    if let [smallest, .., largest] = costs.as_slice() {
+        let growth = largest / smallest;
+        let word = if growth <= GROWTH { "PASS" } else { "MISS" };
+        println!(
+            "{word}      a packet of the largest capture costs {growth:.2} times one of the smallest"
+        );
+        good &= growth <= GROWTH;
+    }
+    Ok(good)
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Synthesis and proof, timed: `cargo bench --bench policies -- --help`.
+//!
+//! The graph is built by nanoseg itself from one flow record for each edge of a made-up cluster. A
+//! result that is not sound and tight fails.
+
+mod measure;
+mod synthetic;
+
+use clap::Parser;
+use measure::{median, millis};
+use nanoseg::cluster::parse_objects;
+use nanoseg::flow::{FlowRecord, Opening, Verdict, Windows};
+use nanoseg::graph::{
+    GraphOptions, Observation, Requirement, ServiceEnforcement, build as build_graph, requirements,
+};
+use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
+use nanoseg::net::{Protocol, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use synthetic::cluster::{Cluster, ClusterSize};
+use synthetic::{snapshot, traffic};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// The issue's: synthesis and proof of 2000 workloads with 20 000 edges.
+const TARGET: (usize, Duration) = (2000, Duration::from_secs(1));
+/// See `pipeline.rs`.
+const GROWTH: f64 = 1.5;
+
+/// Times synthesis and proof.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Workloads of each cluster.
+    #[arg(long, num_args = 1.., default_values_t = [500, 1000, 2000, 4000])]
+    workloads: Vec<usize>,
+    /// How many others each one calls.
+    #[arg(long, default_value_t = 10)]
+    calls: usize,
+    #[arg(long, default_value_t = 2)]
+    pods_per_workload: usize,
+    /// Measured runs, after one that is not.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Given by `cargo bench`; changes nothing.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What synthesis starts from.
+struct Ground {
+    inventory: Inventory,
+    requirements: Vec<Requirement>,
+    workloads: Vec<WorkloadId>,
+}
+
+impl Ground {
+    fn build(size: ClusterSize) -> Result<Ground, Failure> {
+        let cluster = Cluster::plan(size, &mut fastrand::Rng::with_seed(1));
+        let mut objects = Objects::default();
+        parse_objects(&snapshot::snapshot(&cluster), "snapshot", &mut objects)?;
+        let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+        let records: Vec<FlowRecord> = (0..cluster.edges.len())
+            .map(|edge| record(&cluster, edge))
+            .collect();
+        let seen = Observation {
+            records: &records,
+            names: &BTreeMap::new(),
+        };
+        let built = build_graph(seen, &inventory, GraphOptions::default());
+        let requirements = requirements(
+            &built.graph,
+            &inventory,
+            ServiceEnforcement::AfterTranslation,
+        );
+        if requirements.len() != cluster.edges.len() {
+            return Err(format!(
+                "{} requirements for {} edges",
+                requirements.len(),
+                cluster.edges.len()
+            )
+            .into());
+        }
+        let workloads = inventory.workloads.keys().cloned().collect();
+        Ok(Ground {
+            inventory,
+            requirements,
+            workloads,
+        })
+    }
+}
+
+/// One connection between the first pods of an edge's workloads.
+fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
+    let (client, server) = cluster.edges[edge];
+    let address = |workload: usize| {
+        let first = cluster.workloads[workload].pods.start;
+        IpAddr::V4(cluster.pods[first].address)
+    };
+    let time = Timestamp::from_nanos((traffic::START as i64 + edge as i64) * 1_000);
+    FlowRecord {
+        client: address(client),
+        server: address(server),
+        port: cluster.workloads[server].port,
+        protocol: Protocol::Tcp,
+        via: None,
+        seen_as: None,
+        verdict: Verdict::Established,
+        opening: Opening::Handshake,
+        connections: 1,
+        datagrams: 0,
+        bytes_to_server: 40,
+        bytes_to_client: 80,
+        first: time,
+        last: time,
+        windows: Windows::at(time),
+    }
+}
+
+/// Synthesis, proof, and what is wrong with the result.
+fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure> {
+    let begin = Instant::now();
+    let synthesis = nanoseg::policy::synthesise(
+        &ground.inventory,
+        &ground.requirements,
+        &ground.workloads,
+        &Default::default(),
+    );
+    let synthesised = begin.elapsed();
+    let managed: BTreeSet<WorkloadId> = synthesis
+        .policies
+        .iter()
+        .map(|p| p.workload.clone())
+        .collect();
+    let policies: Vec<_> = synthesis
+        .policies
+        .iter()
+        .map(|p| p.policy.clone())
+        .collect();
+    let begin = Instant::now();
+    let proof =
+        nanoseg::evaluate::prove(&ground.inventory, &policies, &ground.requirements, &managed)?;
+    let proven = begin.elapsed();
+    let wrong = (!proof.is_sound() || !proof.is_tight()).then(|| {
+        format!(
+            "{} blocked, {} in excess",
+            proof.blocked.len(),
+            proof.excess.total
+        )
+    });
+    Ok((synthesised, proven, wrong))
+}
+
+/// Measures one size, prints its line, and gives nanoseconds per edge and whether all is well.
+fn bench(options: &Options, workloads: usize) -> Result<(f64, bool), Failure> {
+    let ground = Ground::build(ClusterSize {
+        pods: workloads * options.pods_per_workload,
+        workloads,
+        namespaces: (workloads / 25).max(1),
+        calls: options.calls,
+    })?;
+    let (_, _, wrong) = once(&ground)?;
+    let (mut synthesis, mut proof, mut both) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..options.runs.max(1) {
+        let (synthesised, proven, _) = once(&ground)?;
+        synthesis.push(synthesised);
+        proof.push(proven);
+        both.push(synthesised + proven);
+    }
+    let (both, edges) = (median(both), ground.requirements.len());
+    let per_edge = both.as_nanos() as f64 / edges as f64;
+    println!(
+        "{workloads:>9}  {edges:>6}  {:>9.1}  {:>6.1}  {:>6.1}  {:>7.2}",
+        millis(median(synthesis)),
+        millis(median(proof)),
+        millis(both),
+        per_edge / 1_000.0,
+    );
+    if let Some(wrong) = &wrong {
+        println!("WRONG     {wrong}");
+    }
+    let mut good = wrong.is_none();
+    if workloads == TARGET.0 {
+        let word = if both < TARGET.1 { "PASS" } else { "MISS" };
+        println!("{word}      allowed are {:.0} ms", millis(TARGET.1));
+        good &= both < TARGET.1;
+    }
+    Ok((per_edge, good))
+}
+
+fn run(options: &Options) -> Result<bool, Failure> {
+    println!(
+        "workloads   edges  synthesis   proof    both  µs/edge\n{:>28}  {:>6}  {:>6}",
+        "ms", "ms", "ms"
+    );
+    let (mut good, mut costs) = (true, Vec::new());
+    for workloads in &options.workloads {
+        if *workloads <= options.calls || options.pods_per_workload == 0 {
+            return Err("wants more workloads than calls, and a pod for each".into());
+        }
+        let (cost, fine) = bench(options, *workloads)?;
+        good &= fine;
+        costs.push(cost);
+    }
+    if let [smallest, .., largest] = costs.as_slice() {
+        let growth = largest / smallest;
+        let word = if growth <= GROWTH { "PASS" } else { "MISS" };
+        println!("{word}      an edge of the largest costs {growth:.2} times one of the smallest");
+        good &= growth <= GROWTH;
+    }
+    Ok(good)
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `nanoseg generate`: the main job.
+
+use super::input::{self, CaptureArgs, GraphArgs};
+use super::{exit, terminal};
+use crate::finding::Severity;
+use crate::graph::ServiceEnforcement;
+use crate::pipeline::{self, Generated, Options, ReportInputs, Scope};
+use crate::policy::SynthesisOptions;
+use crate::report::{self, RunReport, Summary};
+use crate::store::OutputFolder;
+use anyhow::Context;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write the minimal NetworkPolicies for observed traffic, and prove them.
+///
+/// Reads packet captures and a snapshot of the cluster, builds the communication graph, writes one
+/// NetworkPolicy per workload, and proves the result: nothing observed is blocked, nothing unobserved is
+/// allowed. Review the folder, then `kubectl apply -k` it.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    captures: CaptureArgs,
+    #[command(flatten)]
+    graph: GraphArgs,
+    /// Write policies only for this namespace (repeatable; default: all).
+    #[arg(long, short, value_name = "NS")]
+    namespace: Vec<String>,
+    /// Write no policies for this namespace (repeatable).
+    #[arg(long, value_name = "NS")]
+    exclude_namespace: Vec<String>,
+    /// The folder to write. Files that nanoseg did not write are left alone.
+    #[arg(long, short, value_name = "DIR", default_value = "policies-out")]
+    out: PathBuf,
+    /// Write a deny-all policy for workloads that nothing was seen of.
+    #[arg(long)]
+    include_unobserved: bool,
+    /// Outside addresses in one rule before they are summarised to CIDRs.
+    #[arg(long, value_name = "N", default_value_t = SynthesisOptions::default().max_addresses)]
+    max_addresses: usize,
+    /// Unobserved ports that a port range may include between observed ones.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    range_threshold: u16,
+    /// Connections that may be allowed though unobserved, before the exit code is 1.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_excess: u64,
+    /// Where the network plugin checks traffic to a Service.
+    #[arg(long, value_enum, default_value_t = Enforcement::AfterTranslation)]
+    service_enforcement: Enforcement,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Enforcement {
+    /// On the pod's port: Calico, Cilium, kube-router and most others.
+    AfterTranslation,
+    /// On the Service's port as well.
+    BeforeTranslation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The summary.
+    Text,
+    /// What report.json holds.
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  The bundled sample:
+    nanoseg generate --capture samples/shop --cluster samples/shop/cluster.yaml
+
+  A capture of your own:
+    kubectl get namespaces,pods,services,endpointslices,nodes,deployments,replicasets,statefulsets,\\
+daemonsets,jobs,cronjobs,networkpolicies -A -o yaml > cluster.yaml
+    nanoseg generate --capture node1.pcap --capture node2.pcap.zst --cluster cluster.yaml -n shop
+
+  Straight from tcpdump, ended with Ctrl-C on tcpdump:
+    ssh node1 tcpdump -i any -U -s 256 -w - | nanoseg generate --capture - --cluster cluster.yaml
+
+  Figures for a script:
+    nanoseg generate --capture caps/ --cluster cluster.yaml --output json | jq .proof
+
+Exit codes: 0 proven sound; 1 sound, but with findings of severity error or excess beyond --max-excess;
+2 an error, or not sound (nothing is written then).";
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        graph: args.graph.options(),
+        synthesis: SynthesisOptions {
+            max_addresses: args.max_addresses,
+            range_threshold: args.range_threshold,
+            include_unobserved: args.include_unobserved,
+        },
+        enforcement: match args.service_enforcement {
+            Enforcement::AfterTranslation => ServiceEnforcement::AfterTranslation,
+            Enforcement::BeforeTranslation => ServiceEnforcement::BeforeTranslation,
+        },
+        scope: Scope {
+            namespaces: args.namespace.iter().cloned().collect(),
+            excluded: args.exclude_namespace.iter().cloned().collect(),
+        },
+    };
+    let read = input::read(&args.captures)?;
+    for namespace in args.namespace.iter().chain(&args.exclude_namespace) {
+        anyhow::ensure!(
+            read.inventory.namespaces.contains_key(namespace),
+            "no namespace {namespace:?} in the snapshot; it has: {}",
+            read.inventory
+                .namespaces
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
+    }
+    let generated = pipeline::generate(&read.seen, read.span, &read.inventory, &options)
+        .context("failed to judge the policies")?;
+    let run = pipeline::build_report(
+        &generated,
+        ReportInputs {
+            inputs: read.inputs,
+            skipped: read.skipped,
+            findings: read.findings,
+            output: Some(args.out.display().to_string()),
+        },
+    );
+    finish(&args, &generated, &run)
+}
+
+/// Writes the folder (unless the proof failed), prints, and decides the exit code.
+fn finish(args: &Args, generated: &Generated, run: &RunReport) -> anyhow::Result<ExitCode> {
+    let sound = generated.proof.is_sound();
+    if sound {
+        let files = pipeline::output_files(generated, run).context("failed to write the report")?;
+        let summary = OutputFolder::new(&args.out).replace(&files)?;
+        tracing::info!(
+            written = summary.written,
+            unchanged = summary.unchanged,
+            removed = summary.removed.len(),
+            "wrote {}",
+            args.out.display()
+        );
+    }
+    let text = match args.output {
+        Output::Json => run.json().context("failed to write the report")?,
+        Output::Text => report::summary(
+            run,
+            Summary {
+                colour: terminal::colour(),
+                ..Summary::default()
+            },
+        ),
+    };
+    terminal::print(&text)?;
+    anyhow::ensure!(
+        sound,
+        "the policies would block observed traffic, so nothing was written; this is a bug of nanoseg: \
+         please report it with the lines under \"proof\""
+    );
+    let wanted = run.findings_of(Severity::Error) > 0 || run.proof.excess_total > args.max_excess;
+    Ok(if wanted {
+        ExitCode::from(exit::FINDINGS)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

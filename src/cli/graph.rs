@@ -1,0 +1,71 @@
+//! `nanoseg graph`: the communication graph in many formats.
+
+use super::input::{self, CaptureArgs, GraphArgs};
+use super::terminal;
+use crate::graph::build;
+use crate::report::graph::{self as formats, Format};
+use anyhow::Context;
+use clap::ValueEnum;
+use std::process::ExitCode;
+
+/// Print who talks to whom: the communication graph.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    captures: CaptureArgs,
+    #[command(flatten)]
+    graph: GraphArgs,
+    /// The format.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Leave out of pictures what was seen but not learned (scans, refused and unanswered calls).
+    #[arg(long)]
+    only_learned: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// A table for people.
+    Table,
+    /// Peers and edges with all evidence (schema nanoseg.dev/graph/v1).
+    Json,
+    /// Graphviz.
+    Dot,
+    /// A Mermaid flowchart, for Markdown.
+    Mermaid,
+    /// GraphML, for Gephi, yEd, networkx.
+    Graphml,
+    /// One line per edge, for spreadsheets.
+    Csv,
+    /// A picture that stands for itself.
+    Svg,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml
+  nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml --output svg > graph.svg
+  nanoseg graph --capture node1.pcap --cluster cluster.yaml --output json | jq '.edges[] | select(.inferred)'";
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let read = input::read(&args.captures)?;
+    let built = build(&read.seen, &read.inventory, args.graph.options());
+    let format = match args.output {
+        Output::Table => Format::Table,
+        Output::Json => Format::Json,
+        Output::Dot => Format::Dot,
+        Output::Mermaid => Format::Mermaid,
+        Output::Graphml => Format::Graphml,
+        Output::Csv => Format::Csv,
+        Output::Svg => Format::Svg,
+    };
+    let options = formats::Options {
+        only_learned: args.only_learned,
+    };
+    let text =
+        formats::render(&built.graph, format, options).context("failed to write the graph")?;
+    terminal::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

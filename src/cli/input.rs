@@ -1,0 +1,195 @@
+//! What `generate` and `graph` read: captures and a snapshot, up to flow records and an inventory.
+
+use super::progress::ReadingBar;
+use crate::cluster::{append, read_cluster};
+use crate::finding::{Code, Finding};
+use crate::flow::{FlowLimits, FlowResult, FlowTable, SkipCounters, decode};
+use crate::graph::{GraphOptions, InventoryListeners, address_epochs};
+use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::net::Timestamp;
+use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
+use crate::report::{CaptureInput, Inputs, SnapshotInput};
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::slice;
+
+/// Where observations come from.
+#[derive(Debug, clap::Args)]
+pub struct CaptureArgs {
+    /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
+    #[arg(long, short, required = true, value_name = "FILE|DIR|-", num_args = 1..)]
+    capture: Vec<PathBuf>,
+    /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
+    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
+    cluster: Vec<PathBuf>,
+    /// A range that pods get addresses from, where the nodes' podCIDRs do not say it (repeatable).
+    #[arg(long, value_name = "CIDR")]
+    pod_cidr: Vec<ipnet::IpNet>,
+    /// The range that Services get addresses from, where the Services seen do not show it (repeatable).
+    #[arg(long, value_name = "CIDR")]
+    service_cidr: Vec<ipnet::IpNet>,
+    /// Connections held in memory at once, about 170 bytes each.
+    #[arg(long, value_name = "N", default_value_t = FlowLimits::default().max_connections)]
+    max_connections: usize,
+}
+
+/// What may be switched about the graph.
+#[derive(Debug, clap::Args)]
+pub struct GraphArgs {
+    /// Do not allow DNS over TCP where only DNS over UDP was seen.
+    #[arg(long)]
+    no_implied_dns: bool,
+}
+
+impl GraphArgs {
+    pub fn options(&self) -> GraphOptions {
+        GraphOptions {
+            implied_dns: !self.no_implied_dns,
+        }
+    }
+}
+
+/// Everything that was read.
+pub struct Read {
+    pub inventory: Inventory,
+    pub seen: FlowResult,
+    /// The first and last packet's time.
+    pub span: (Timestamp, Timestamp),
+    pub inputs: Inputs,
+    /// Frames, files and objects that were skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    pub findings: Vec<Finding>,
+}
+
+/// Reads the snapshot, then the captures.
+///
+/// # Errors
+/// Files that cannot be read, or are not what they should be.
+pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
+    let (objects, snapshots, files) = read_snapshots(args)?;
+    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    if !args.pod_cidr.is_empty() {
+        inventory.pod_ranges.clone_from(&args.pod_cidr);
+    }
+    if !args.service_cidr.is_empty() {
+        inventory.service_ranges.clone_from(&args.service_cidr);
+    }
+    anyhow::ensure!(
+        !inventory.pods.is_empty(),
+        "no pods in {}: make the snapshot with kubectl get pods,… -A -o yaml",
+        args.cluster
+            .iter()
+            .map(|p| p.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    let (seen, frames, summary) = read_captures(args, &inventory)?;
+    findings.extend(summary.findings());
+    findings.extend(overflow(&seen, args.max_connections));
+    Ok(Read {
+        span: summary.span.unwrap_or_default(),
+        inputs: Inputs {
+            captures: capture_inputs(&summary),
+            snapshots,
+        },
+        skipped: skipped(&objects, files, &frames, &summary, &seen),
+        inventory,
+        seen,
+        findings,
+    })
+}
+
+/// The objects of all snapshots, what each came to, and how many files of folders were no manifests.
+fn read_snapshots(args: &CaptureArgs) -> anyhow::Result<(Objects, Vec<SnapshotInput>, usize)> {
+    let (mut all, mut inputs, mut files) = (Objects::default(), Vec::new(), 0);
+    for path in &args.cluster {
+        let (objects, skipped) = read_cluster(slice::from_ref(path))?;
+        inputs.push(SnapshotInput {
+            name: path.display().to_string(),
+            snapshots: objects.snapshots as u64,
+            objects: objects.count() as u64,
+        });
+        files += skipped.len();
+        append(&mut all, objects);
+    }
+    Ok((all, inputs, files))
+}
+
+fn read_captures(
+    args: &CaptureArgs,
+    inventory: &Inventory,
+) -> anyhow::Result<(FlowResult, SkipCounters, CaptureSummary)> {
+    let captures = CaptureSet::open(&args.capture)?;
+    let limits = FlowLimits {
+        max_connections: args.max_connections,
+        ..FlowLimits::default()
+    };
+    let listeners = InventoryListeners(inventory);
+    let mut table = FlowTable::new(listeners, address_epochs(inventory), limits);
+    let mut frames = SkipCounters::default();
+    let bar = ReadingBar::new();
+    let summary = captures
+        .for_each(
+            |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
+                Ok(decoded) => table.ingest(&decoded),
+                Err(reason) => frames.add(reason),
+            },
+            |progress| bar.update(progress),
+        )
+        .context("failed to read captures")?;
+    bar.finish();
+    Ok((table.finish(), frames, summary))
+}
+
+fn overflow(seen: &FlowResult, limit: usize) -> Option<Finding> {
+    let evicted = seen.counters.evicted;
+    let message =
+        format!("{evicted} connections were closed early, since more than {limit} were open");
+    (evicted > 0).then(|| Finding::new(Code::TableOverflow, "captures", message))
+}
+
+fn capture_inputs(summary: &CaptureSummary) -> Vec<CaptureInput> {
+    let input = |read: &CaptureRead| CaptureInput {
+        bytes: std::fs::metadata(&read.name).map_or(0, |file| file.len()),
+        name: read.name.clone(),
+        packets: read.packets,
+        first: read.span.map(|span| span.0),
+        last: read.span.map(|span| span.1),
+    };
+    summary.read.iter().map(input).collect()
+}
+
+/// What was skipped, by reason: nothing is lost silently (DESIGN §4.11).
+fn skipped(
+    objects: &Objects,
+    files: usize,
+    frames: &SkipCounters,
+    summary: &CaptureSummary,
+    seen: &FlowResult,
+) -> BTreeMap<String, u64> {
+    let mut skipped: BTreeMap<String, u64> = frames
+        .listing()
+        .into_iter()
+        .map(|(reason, count)| (reason.to_string(), count))
+        .collect();
+    let counters = &seen.counters;
+    for (reason, count) in [
+        ("stray-segment", counters.stray_segments),
+        ("stray-unreachable", counters.stray_unreachables),
+        ("not-expressible", counters.not_expressible),
+        ("malformed-dns", counters.dns_malformed),
+        ("unnamed-address", seen.names.overflow()),
+        ("file-without-capture", summary.skipped_files.len() as u64),
+        ("file-without-objects", files as u64),
+        ("pcapng-block-without-packet", summary.other_blocks),
+    ] {
+        if count > 0 {
+            *skipped.entry(reason.into()).or_default() += count;
+        }
+    }
+    for (kind, count) in &objects.skipped {
+        *skipped.entry(format!("object {kind}")).or_default() += *count as u64;
+    }
+    skipped
+}

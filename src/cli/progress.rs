@@ -1,0 +1,49 @@
+//! A progress bar on stderr, when that is a terminal and the work is long enough to wonder.
+
+use crate::observe::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+const BAR: &str = "{bar:32} {bytes:>10} of {total_bytes} · {bytes_per_sec} · {eta} left";
+const STREAM: &str = "{spinner} {bytes:>10} read · {bytes_per_sec} · {elapsed}";
+/// Redraws per second.
+const RATE: u8 = 10;
+
+/// Shows how far reading captures has come.
+pub struct ReadingBar(Option<ProgressBar>);
+
+impl ReadingBar {
+    pub fn new() -> Self {
+        let shown = std::io::stderr().is_terminal();
+        ReadingBar(
+            shown.then(|| {
+                ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(RATE))
+            }),
+        )
+    }
+
+    pub fn update(&self, progress: Progress) {
+        let Some(bar) = &self.0 else { return };
+        if bar.position() == 0 {
+            let template = if progress.total.is_some() {
+                BAR
+            } else {
+                STREAM
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+        }
+        if let Some(total) = progress.total {
+            bar.set_length(total);
+        }
+        bar.set_position(progress.bytes);
+    }
+
+    /// Takes the bar away: what is left on the terminal is the result.
+    pub fn finish(self) {
+        if let Some(bar) = self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

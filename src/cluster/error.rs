@@ -1,0 +1,58 @@
+//! What can go wrong when a snapshot is read.
+
+use std::io;
+
+/// A snapshot or manifest that cannot be read. Every message names the file and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error("failed to read {file}: {problem}; check the path and its permissions")]
+    Io {
+        file: String,
+        #[source]
+        problem: io::Error,
+    },
+    #[error("failed to unpack {file}: {problem}; pack it again, or pass it unpacked")]
+    Unpack { file: String, problem: String },
+    #[error(
+        "failed to read {file}: more than {} MiB; split it, for example by namespace",
+        super::MAX_BYTES >> 20
+    )]
+    TooLarge { file: String },
+    #[error(
+        "failed to read document {document} of {file}: {problem}; is it a whole file as kubectl printed it?"
+    )]
+    Syntax {
+        file: String,
+        document: usize,
+        problem: String,
+    },
+    #[error(
+        "failed to read document {document} of {file}: its aliases or nesting blow it up ({problem}); write the values out"
+    )]
+    Hostile {
+        file: String,
+        document: usize,
+        problem: String,
+    },
+    #[error(
+        "failed to read document {document} of {file}: it is not a Kubernetes object (no kind); pass only what kubectl prints, or a folder, where such files are left out"
+    )]
+    NoKind { file: String, document: usize },
+    #[error(
+        "failed to read {object} in document {document} of {file}: {problem}; check it with kubectl apply --dry-run=server"
+    )]
+    Object {
+        file: String,
+        document: usize,
+        object: String,
+        problem: String,
+    },
+    #[error(
+        "failed to read {file}: there is nothing in it; was the kubectl that wrote it interrupted?"
+    )]
+    Empty { file: String },
+    #[error(
+        "failed to read {folder}: no *.yaml, *.yml or *.json file (plain, .gz or .zst) with Kubernetes objects in it"
+    )]
+    EmptyFolder { folder: String },
+}

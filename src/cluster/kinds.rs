@@ -1,0 +1,76 @@
+//! Which kinds are read, and how a tree becomes a typed object.
+
+use crate::inventory::Objects;
+use k8s_openapi::Metadata;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// What became of a tree.
+pub enum Typed {
+    Read,
+    /// Nothing that the inventory has a use for.
+    Skipped,
+}
+
+macro_rules! kinds {
+    ($( $kind:literal $group:literal $field:ident; )*) => {
+        /// Adds one object to `objects`. Its `apiVersion` counts by its group: fields that matter here
+        /// did not change between the versions of a group.
+        ///
+        /// # Errors
+        /// A field has the wrong type.
+        pub fn parse_object(
+            kind: &str,
+            group: &str,
+            tree: Value,
+            objects: &mut Objects,
+        ) -> Result<Typed, serde_json::Error> {
+            match (kind, group) {
+                $( ($kind, $group) => objects.$field.push(typed(tree)?), )*
+                ("Namespace", "") => objects.namespaces.push(serde_json::from_value(tree)?),
+                ("Node", "") => objects.nodes.push(serde_json::from_value(tree)?),
+                _ => return Ok(Typed::Skipped),
+            }
+            Ok(Typed::Read)
+        }
+
+        /// Appends all objects of `more`.
+        pub fn append(objects: &mut Objects, mut more: Objects) {
+            $( objects.$field.append(&mut more.$field); )*
+            objects.namespaces.append(&mut more.namespaces);
+            objects.nodes.append(&mut more.nodes);
+            objects.snapshots += more.snapshots;
+            for (kind, count) in more.skipped {
+                *objects.skipped.entry(kind).or_default() += count;
+            }
+        }
+    };
+}
+
+kinds! {
+    "Pod" "" pods;
+    "Service" "" services;
+    "ReplicationController" "" replication_controllers;
+    "EndpointSlice" "discovery.k8s.io" endpoint_slices;
+    "Deployment" "apps" deployments;
+    "ReplicaSet" "apps" replica_sets;
+    "StatefulSet" "apps" stateful_sets;
+    "DaemonSet" "apps" daemon_sets;
+    "Job" "batch" jobs;
+    "CronJob" "batch" cron_jobs;
+    "NetworkPolicy" "networking.k8s.io" network_policies;
+}
+
+/// A namespaced object; without a namespace it is in `default`, as kubectl would put it.
+fn typed<K>(tree: Value) -> Result<K, serde_json::Error>
+where
+    K: DeserializeOwned + Metadata<Ty = ObjectMeta>,
+{
+    let mut object: K = serde_json::from_value(tree)?;
+    let namespace = &mut object.metadata_mut().namespace;
+    if namespace.as_deref().is_none_or(str::is_empty) {
+        *namespace = Some("default".to_owned());
+    }
+    Ok(object)
+}

@@ -1,0 +1,423 @@
+//! Bytes → objects: one or more documents of YAML or JSON, each a single object or a list.
+
+use super::error::ClusterError;
+use super::kinds::{Typed, append, parse_object};
+use super::nesting::{MAX_FLOW_DEPTH, is_nested_too_deep};
+use super::tree::{Budget, OVER_BUDGET, Tree, key_text};
+use super::{EXTRA_VALUES, MAX_BYTES};
+use crate::inventory::Objects;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// How many objects came from lists and how many stood by themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub lists: usize,
+    pub singles: usize,
+    /// Documents that are no Kubernetes objects.
+    pub without_kind: usize,
+}
+
+/// Reads all documents of `bytes` (YAML, or JSON also several in a row) into `objects`. Kinds without
+/// a use are counted in [`Objects::skipped`], lists in [`Objects::snapshots`].
+///
+/// # Errors
+/// Syntax, a document without a kind, an object of a known kind with a field of the wrong type,
+/// YAML whose aliases blow it up. `name` names the file in the error. On an error `objects` holds
+/// what came before it.
+pub fn parse_objects(
+    bytes: &[u8],
+    name: &str,
+    objects: &mut Objects,
+) -> Result<Counts, ClusterError> {
+    let file = || name.to_owned();
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(ClusterError::TooLarge { file: file() });
+    }
+    let counts = parse_documents(bytes, name, true, objects)?;
+    if counts == Counts::default() {
+        return Err(ClusterError::Empty { file: file() });
+    }
+    Ok(counts)
+}
+
+/// [`parse_objects`] that counts documents without a kind, if not `strict`, instead of refusing
+/// them; nothing at all is not an error either.
+pub(super) fn parse_documents(
+    bytes: &[u8],
+    name: &str,
+    strict: bool,
+    objects: &mut Objects,
+) -> Result<Counts, ClusterError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = Reader {
+        name,
+        strict,
+        objects,
+        counts: Counts::default(),
+        document: 0,
+    };
+    let looks_like_json = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+    if looks_like_json && serde_json_accepts(bytes) {
+        reader.json(bytes)?;
+    } else {
+        reader.yaml(bytes)?;
+    }
+    Ok(reader.counts)
+}
+
+/// Whether the first document is JSON: YAML's flow style may begin with a brace as well.
+fn serde_json_accepts(bytes: &[u8]) -> bool {
+    let mut documents =
+        serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
+    matches!(documents.next(), Some(Ok(_)))
+}
+
+struct Reader<'a> {
+    name: &'a str,
+    strict: bool,
+    objects: &'a mut Objects,
+    counts: Counts,
+    /// The number of the document in work, from 1.
+    document: usize,
+}
+
+impl Reader<'_> {
+    fn yaml(&mut self, bytes: &[u8]) -> Result<(), ClusterError> {
+        if is_nested_too_deep(bytes) {
+            return Err(ClusterError::Hostile {
+                file: self.name.to_owned(),
+                document: 1,
+                problem: format!("brackets nest deeper than {MAX_FLOW_DEPTH}"),
+            });
+        }
+        let budget = Budget::new(bytes.len().saturating_add(EXTRA_VALUES));
+        for document in serde_yaml::Deserializer::from_slice(bytes) {
+            self.document += 1;
+            let mut sink = Sink::default();
+            let seed = Document {
+                budget: &budget,
+                sink: &mut sink,
+            };
+            let read = seed.deserialize(document);
+            self.finish(read.map_err(|error| error.to_string()), sink)?;
+        }
+        Ok(())
+    }
+
+    fn json(&mut self, bytes: &[u8]) -> Result<(), ClusterError> {
+        let budget = Budget::new(bytes.len().saturating_add(EXTRA_VALUES));
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        loop {
+            self.document += 1;
+            let mut sink = Sink::default();
+            let seed = Document {
+                budget: &budget,
+                sink: &mut sink,
+            };
+            let read = seed.deserialize(&mut json);
+            if let Err(error) = &read
+                && error.is_eof()
+                && !sink.started
+            {
+                return Ok(());
+            }
+            self.finish(read.map_err(|error| error.to_string()), sink)?;
+        }
+    }
+
+    fn finish(&mut self, read: Result<(), String>, sink: Sink) -> Result<(), ClusterError> {
+        let (file, document) = (self.name.to_owned(), self.document);
+        if let Some((object, problem)) = sink.broken {
+            return Err(ClusterError::Object {
+                file,
+                document,
+                object,
+                problem,
+            });
+        }
+        if let Err(problem) = read {
+            let limits = [
+                OVER_BUDGET,
+                "recursion limit exceeded",
+                "repetition limit exceeded",
+            ];
+            return Err(match limits.iter().any(|limit| problem.contains(limit)) {
+                true => ClusterError::Hostile {
+                    file,
+                    document,
+                    problem,
+                },
+                false => ClusterError::Syntax {
+                    file,
+                    document,
+                    problem,
+                },
+            });
+        }
+        match sink.tree {
+            Value::Null => Ok(()),
+            Value::Object(map) if map.get("kind").is_some_and(Value::is_string) => {
+                self.object(map, sink.items)
+            }
+            _ if self.strict => Err(ClusterError::NoKind { file, document }),
+            _ => {
+                self.counts.without_kind += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// A document: a list with its items, or one object.
+    fn object(
+        &mut self,
+        mut map: Map<String, Value>,
+        items: Option<Items>,
+    ) -> Result<(), ClusterError> {
+        let kind = map
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let broken = |(object, problem)| ClusterError::Object {
+            file: self.name.to_owned(),
+            document: self.document,
+            object,
+            problem,
+        };
+        let Some(items) = items.filter(|_| kind.ends_with("List")) else {
+            self.counts.singles += 1;
+            return add(Value::Object(map), "", "", self.objects).map_err(broken);
+        };
+        self.counts.lists += 1;
+        self.objects.snapshots += 1;
+        append(self.objects, items.read);
+        // Items of a typed list carry no kind of their own.
+        let version = map.remove("apiVersion").unwrap_or_default();
+        let version = version.as_str().unwrap_or_default();
+        let item_kind = kind.strip_suffix("List").unwrap_or_default();
+        for item in items.without_kind {
+            add(item, item_kind, version, self.objects).map_err(broken)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds one object, or counts it as skipped. The kind and version are those of the object, else the
+/// given ones.
+fn add(
+    tree: Value,
+    kind: &str,
+    version: &str,
+    objects: &mut Objects,
+) -> Result<(), (String, String)> {
+    let Value::Object(mut map) = tree else {
+        return Err(("an item of a list".into(), "it is not an object".into()));
+    };
+    let text = |value: Option<Value>, other: &str| match value {
+        Some(Value::String(text)) if !text.is_empty() => text,
+        _ => other.to_owned(),
+    };
+    // k8s-openapi wants exactly its own version there, or none.
+    let kind = text(map.remove("kind"), kind);
+    let version = text(map.remove("apiVersion"), version);
+    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    if kind == "List" {
+        let Some(Value::Array(items)) = map.remove("items") else {
+            return Ok(());
+        };
+        return items
+            .into_iter()
+            .try_for_each(|item| add(item, "", "", objects));
+    }
+    let name = object_name(&kind, &map);
+    match parse_object(&kind, group, Value::Object(map), objects) {
+        Ok(Typed::Read) => Ok(()),
+        Ok(Typed::Skipped) => {
+            let kind = match (kind.as_str(), group) {
+                ("", _) => "(no kind)".to_owned(),
+                (_, "") => kind,
+                (_, group) => format!("{kind}.{group}"),
+            };
+            *objects.skipped.entry(kind).or_default() += 1;
+            Ok(())
+        }
+        Err(problem) => Err((name, problem.to_string())),
+    }
+}
+
+/// `Pod default/web`.
+fn object_name(kind: &str, map: &Map<String, Value>) -> String {
+    let field = |field: &str| {
+        let value = map.get("metadata").and_then(|meta| meta.get(field));
+        value
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let name = field("name").unwrap_or("(no name)");
+    match field("namespace") {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}
+
+/// What a document was read into.
+#[derive(Default)]
+struct Sink {
+    /// The document without `items`.
+    tree: Value,
+    items: Option<Items>,
+    /// Something of the document was read.
+    started: bool,
+    /// The object, and what is wrong with it.
+    broken: Option<(String, String)>,
+}
+
+/// The items of a list. Those with a kind are typed at once, so that a long list never stands in
+/// memory as a tree.
+#[derive(Default)]
+struct Items {
+    read: Objects,
+    without_kind: Vec<Value>,
+}
+
+/// Reads one document.
+struct Document<'a> {
+    budget: &'a Budget,
+    sink: &'a mut Sink,
+}
+
+impl<'de> DeserializeSeed<'de> for Document<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Kubernetes object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        self.sink.started = true;
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key_seed(Tree(self.budget))? {
+            let key = key_text(key);
+            if key == "items" {
+                let items = ItemList {
+                    budget: self.budget,
+                    sink: self.sink,
+                };
+                entries.next_value_seed(items)?;
+            } else {
+                map.insert(key, entries.next_value_seed(Tree(self.budget))?);
+            }
+        }
+        self.sink.tree = Value::Object(map);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.sink.started = true;
+        self.sink.tree = Tree(self.budget).visit_seq(items)?;
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.sink.started = true;
+        Ok(())
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.scalar(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.scalar(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.scalar(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.scalar(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.scalar(value.into())
+    }
+}
+
+impl Document<'_> {
+    fn scalar<E>(self, value: Value) -> Result<(), E> {
+        self.sink.started = true;
+        self.sink.tree = if value.is_null() {
+            Value::Bool(false)
+        } else {
+            value
+        };
+        Ok(())
+    }
+}
+
+/// Reads the `items` of a list.
+struct ItemList<'a> {
+    budget: &'a Budget,
+    sink: &'a mut Sink,
+}
+
+impl<'de> DeserializeSeed<'de> for ItemList<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ItemList<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of Kubernetes objects")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.sink.items.get_or_insert_default();
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let items = self.sink.items.get_or_insert_default();
+        while let Some(item) = list.next_element_seed(Tree(self.budget))? {
+            if item.get("kind").is_none_or(Value::is_null) {
+                items.without_kind.push(item);
+                continue;
+            }
+            if let Err(broken) = add(item, "", "", &mut items.read) {
+                let error = A::Error::custom(&broken.1);
+                self.sink.broken = Some(broken);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        // Some other kind's field of that name.
+        Tree(self.budget).visit_map(entries).map(drop)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}

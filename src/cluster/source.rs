@@ -1,0 +1,201 @@
+//! Files, folders and standard input.
+
+use super::MAX_BYTES;
+use super::error::ClusterError;
+use super::parse::{parse_documents, parse_objects};
+use crate::inventory::Objects;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// A file of a folder that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SkippedFile {
+    pub file: PathBuf,
+    pub reason: String,
+}
+
+/// The key in [`Objects::skipped`] for files of a folder that hold no Kubernetes objects.
+const NOT_KUBERNETES: &str = "(files without Kubernetes objects)";
+
+/// Reads snapshots and manifests: files, folders (recursively and in order of their names; `*.yaml`,
+/// `*.yml`, `*.json`, each also with `.gz` or `.zst`), `-` for standard input.
+///
+/// A folder's files that are not Kubernetes objects are left out and listed; a file that is named
+/// must be.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), ClusterError> {
+    let (mut objects, mut skipped) = (Objects::default(), Vec::new());
+    for path in paths {
+        let singles = if path.as_os_str() == "-" {
+            let bytes = read_limited(io::stdin().lock(), "standard input")?;
+            let bytes = unpack(bytes, "standard input")?;
+            parse_objects(&bytes, "standard input", &mut objects)?.singles
+        } else if is_folder(path)? {
+            read_folder(path, &mut objects, &mut skipped)?
+        } else {
+            parse_objects(&read_file(path)?, &text(path), &mut objects)?.singles
+        };
+        objects.snapshots += usize::from(singles > 0);
+    }
+    Ok((objects, skipped))
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> ClusterError {
+    move |problem| ClusterError::Io {
+        file: text(path),
+        problem,
+    }
+}
+
+fn is_folder(path: &Path) -> Result<bool, ClusterError> {
+    Ok(fs::metadata(path).map_err(io_error(path))?.is_dir())
+}
+
+/// Reads the files of a folder; returns how many objects stood by themselves.
+fn read_folder(
+    folder: &Path,
+    objects: &mut Objects,
+    skipped: &mut Vec<SkippedFile>,
+) -> Result<usize, ClusterError> {
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
+    list(folder, &mut files, &mut seen)?;
+    let (mut singles, mut read) = (0, 0);
+    for file in files {
+        let bytes = read_file(&file)?;
+        let reason = match parse_documents(&bytes, &text(&file), false, objects) {
+            Ok(counts) if counts.lists + counts.singles > 0 => {
+                singles += counts.singles;
+                read += 1;
+                continue;
+            }
+            Ok(_) => "not a Kubernetes object (no kind)",
+            Err(ClusterError::Syntax { .. }) if is_template(&bytes) => {
+                "a template; render it first (helm template)"
+            }
+            Err(error) => return Err(error),
+        };
+        *objects
+            .skipped
+            .entry(NOT_KUBERNETES.to_owned())
+            .or_default() += 1;
+        skipped.push(SkippedFile {
+            file,
+            reason: reason.to_owned(),
+        });
+    }
+    if read == 0 {
+        return Err(ClusterError::EmptyFolder {
+            folder: text(folder),
+        });
+    }
+    Ok(singles)
+}
+
+fn is_template(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"{{")
+}
+
+/// The files to read of a folder and the folders in it, in order; hidden ones are left out, and so
+/// is a folder that symbolic links lead to again.
+fn list(
+    folder: &Path,
+    files: &mut Vec<PathBuf>,
+    seen: &mut BTreeSet<PathBuf>,
+) -> Result<(), ClusterError> {
+    if !seen.insert(fs::canonicalize(folder).map_err(io_error(folder))?) {
+        return Ok(());
+    }
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        paths.push(entry.map_err(io_error(folder))?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        if is_folder(&path)? {
+            list(&path, files, seen)?;
+        } else {
+            let plain = [".gz", ".zst"]
+                .iter()
+                .find_map(|packed| name.strip_suffix(packed));
+            let plain = plain.unwrap_or(&name);
+            if [".yaml", ".yml", ".json"]
+                .iter()
+                .any(|ending| plain.ends_with(ending))
+            {
+                files.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, ClusterError> {
+    let file = fs::File::open(path).map_err(io_error(path))?;
+    unpack(read_limited(file, &text(path))?, &text(path))
+}
+
+/// Reads at most [`MAX_BYTES`].
+fn read_limited(source: impl Read, name: &str) -> Result<Vec<u8>, ClusterError> {
+    let mut bytes = Vec::new();
+    let limited = source.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    limited.map_err(|problem| ClusterError::Io {
+        file: name.to_owned(),
+        problem,
+    })?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(ClusterError::TooLarge {
+            file: name.to_owned(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Unpacks gzip and zstd, told by their first bytes, not by the name.
+fn unpack(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>, ClusterError> {
+    let problem = |error: ClusterError| match error {
+        ClusterError::Io { file, problem } => ClusterError::Unpack {
+            file,
+            problem: problem.to_string(),
+        },
+        other => other,
+    };
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let gzip = flate2::read::MultiGzDecoder::new(bytes.as_slice());
+        return read_limited(gzip, name).map_err(problem);
+    }
+    if !bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Ok(bytes);
+    }
+    let mut packed = bytes.as_slice();
+    let mut plain = Vec::new();
+    while !packed.is_empty() {
+        let frame = ruzstd::decoding::StreamingDecoder::new(&mut packed).map_err(|error| {
+            ClusterError::Unpack {
+                file: name.to_owned(),
+                problem: error.to_string(),
+            }
+        })?;
+        plain.append(&mut read_limited(frame, name).map_err(problem)?);
+        if plain.len() as u64 > MAX_BYTES {
+            return Err(ClusterError::TooLarge {
+                file: name.to_owned(),
+            });
+        }
+    }
+    Ok(plain)
+}

@@ -1,0 +1,70 @@
+//! What an edge teaches: only real conversations do (DESIGN §4.2).
+
+use super::edge::{Edge, Lesson};
+use super::peer::Peer;
+use crate::flow::{FlowRecord, Opening, Verdict};
+use crate::net::Protocol;
+
+/// What the decision needs beyond the edge itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// One-way datagrams to a declared port, and to others.
+    pub declared_datagrams: u64,
+    pub undeclared_datagrams: u64,
+    /// The server was called as a DNS server.
+    pub dns: bool,
+    /// A packet showed who opened it. For UDP a known listener shows it as well; for TCP and SCTP
+    /// it is an inference (DESIGN §4.1).
+    pub opening_seen: bool,
+}
+
+impl Tally {
+    pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
+        self.dns |= dns;
+        self.opening_seen |= match record.opening {
+            Opening::Handshake | Opening::FirstPacket => true,
+            Opening::Listener => record.protocol == Protocol::Udp,
+            Opening::Undecided { .. } => false,
+        };
+        if record.verdict == Verdict::OneWay {
+            // A record without a datagram count (a flow log) still stands for one per connection.
+            let datagrams = record.datagrams.max(record.connections);
+            if declared || record.via.is_some() {
+                self.declared_datagrams += datagrams;
+            } else {
+                self.undeclared_datagrams += datagrams;
+            }
+        }
+    }
+}
+
+/// Decides. The rules in order: an unknown pod never teaches, an established connection always does,
+/// one-way UDP does where it repeats to a declared port, everything else does not.
+pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge, tally: &Tally) -> Lesson {
+    for (peer, side) in [(client, "client"), (server, "server")] {
+        if matches!(peer, Peer::UnknownPod(_)) {
+            return Lesson::Ignored(format!("nobody is known to have had the {side}'s address"));
+        }
+    }
+    if edge.verdicts.contains_key(&Verdict::Established) {
+        return Lesson::Learned;
+    }
+    if edge.verdicts.contains_key(&Verdict::OneWay) {
+        return match (tally.declared_datagrams, tally.undeclared_datagrams) {
+            (2.., _) => Lesson::Learned,
+            (1, _) => Lesson::Review("one-way UDP, seen only once".into()),
+            _ => Lesson::Review("one-way UDP to a port that nothing declares".into()),
+        };
+    }
+    let words: Vec<&str> = edge
+        .verdicts
+        .keys()
+        .map(|verdict| match verdict {
+            Verdict::Unanswered => "unanswered",
+            Verdict::Refused => "refused",
+            Verdict::Dropped => "dropped by a policy",
+            Verdict::Established | Verdict::OneWay => "",
+        })
+        .collect();
+    Lesson::Ignored(words.join(", "))
+}

@@ -1,0 +1,265 @@
+//! A run's results as the report's plain data. Figures are taken over, never computed anew.
+
+use super::Generated;
+use crate::evaluate::{Blocked, Excess, Span};
+use crate::finding::Finding;
+use crate::graph::{Edge, Estimate, Lesson, Peer};
+use crate::net::{ConnectionSet, Timestamp};
+use crate::policy::{Direction, RuleOrigin, WorkloadPolicy, file_name};
+use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the report says of a run beyond what the run itself found.
+#[derive(Debug, Clone, Default)]
+pub struct ReportInputs {
+    pub inputs: Inputs,
+    /// Frames and objects that were skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Findings of reading: damaged captures, missing objects.
+    pub findings: Vec<Finding>,
+    /// The output folder as the operator named it.
+    pub output: Option<String>,
+}
+
+type TaughtEdge<'a> = (&'a Peer, &'a Peer, &'a Edge);
+
+/// Puts the report together.
+pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
+    let document = GraphDocument::build(&generated.graph);
+    let taught = generated.graph.taught();
+    let indices = document.taught_indices();
+    let mut skipped = given.skipped;
+    for (reason, count) in &generated.skipped {
+        *skipped.entry((*reason).into()).or_default() += count;
+    }
+    let mut findings = given.findings;
+    findings.extend(generated.findings.iter().cloned());
+    findings.sort();
+    findings.dedup();
+    RunReport {
+        schema: RunReport::SCHEMA,
+        inputs: given.inputs,
+        skipped,
+        learning: learning(generated),
+        output: given.output,
+        policies: generated
+            .synthesis
+            .policies
+            .iter()
+            .map(|policy| policy_report(policy, &taught, &indices))
+            .collect(),
+        proof: proof(generated, &taught),
+        findings,
+        graph: document,
+    }
+}
+
+fn learning(generated: &Generated) -> report::Learning {
+    let convert = |estimate: &Estimate| estimate_report(estimate, generated.end);
+    report::Learning {
+        overall: convert(&generated.learning.overall),
+        workloads: generated
+            .learning
+            .workloads
+            .iter()
+            .map(|(id, estimate)| report::WorkloadEstimate {
+                workload: id.clone(),
+                estimate: convert(estimate),
+            })
+            .collect(),
+    }
+}
+
+fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::Estimate {
+    report::Estimate {
+        edges: estimate.edges_seen as u64,
+        coverage: estimate.missing_mass.map(|missing| 1.0 - missing),
+        unseen_low: estimate.unseen_low.floor() as u64,
+        unseen_high: estimate.unseen_high.ceil() as u64,
+        last_new_edge: estimate.last_new_edge,
+        end: estimate.last_new_edge.map(|_| end),
+        confidence: estimate.confidence.clone(),
+    }
+}
+
+fn policy_report(
+    policy: &WorkloadPolicy,
+    taught: &[TaughtEdge<'_>],
+    indices: &[usize],
+) -> PolicyReport {
+    PolicyReport {
+        workload: policy.workload.clone(),
+        name: policy.policy.metadata.name.clone().unwrap_or_default(),
+        file: file_name(policy),
+        rules: policy
+            .rules
+            .iter()
+            .map(|rule| rule_report(rule, taught, indices))
+            .collect(),
+    }
+}
+
+fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) -> RuleReport {
+    let edges: Vec<TaughtEdge<'_>> = rule
+        .edges()
+        .iter()
+        .filter_map(|index| taught.get(*index).copied())
+        .collect();
+    let names: BTreeSet<&str> = rule
+        .peers
+        .iter()
+        .flat_map(|peer| &peer.names)
+        .map(String::as_str)
+        .collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let ports: BTreeSet<String> = edges
+        .iter()
+        .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
+        .collect();
+    let ports: Vec<String> = ports.into_iter().collect();
+    let (direction, text) = match rule.direction {
+        Direction::Ingress => {
+            let text = format!("in from {} → {}", names.join(", "), ports.join(", "));
+            (report::Direction::Ingress, text)
+        }
+        Direction::Egress => {
+            let text = format!("out to {} → {}", names.join(", "), ports.join(", "));
+            (report::Direction::Egress, text)
+        }
+    };
+    RuleReport {
+        direction,
+        text,
+        decided_by: deciding_rules(&edges),
+        edges: rule
+            .edges()
+            .iter()
+            .filter_map(|index| indices.get(*index).copied())
+            .collect(),
+    }
+}
+
+/// The rules of the design that made these edges what they are.
+fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<String> {
+    let mut rules = BTreeSet::new();
+    for (client, server, edge) in edges {
+        rules.insert(match &edge.lesson {
+            Lesson::Implied(_) => "§4.9",
+            _ => "§4.2",
+        });
+        if edge.inferred {
+            rules.insert("§4.1");
+        }
+        if !edge.services.is_empty() {
+            rules.insert("§4.5");
+        }
+        if !edge.enforced_from.is_empty() {
+            rules.insert("§4.7");
+        }
+        for peer in [client, server] {
+            match peer {
+                Peer::Node(_) => rules.insert("§4.7"),
+                Peer::ApiServer => rules.insert("§4.8"),
+                Peer::Outside(_) => rules.insert("§5.5"),
+                Peer::Workload(_) | Peer::UnknownPod(_) => false,
+            };
+        }
+    }
+    rules.into_iter().map(str::to_owned).collect()
+}
+
+fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
+    let proof = &generated.proof;
+    let is_implied = |index: usize| {
+        taught
+            .get(index)
+            .is_some_and(|(_, _, e)| matches!(e.lesson, Lesson::Implied(_)))
+    };
+    let blocked_edges: BTreeSet<usize> = proof
+        .blocked
+        .iter()
+        .map(|blocked| blocked.edge)
+        .filter(|edge| !is_implied(*edge))
+        .collect();
+    let observed = (0..taught.len())
+        .filter(|index| !is_implied(*index))
+        .count() as u64;
+    report::Proof {
+        observed,
+        observed_allowed: observed - blocked_edges.len() as u64,
+        blocked: proof.blocked.iter().map(blocked_line).collect(),
+        excess_total: proof.excess.total,
+        excess: proof.excess.entries.iter().map(excess_line).collect(),
+        implied: taught.iter().filter_map(implied_line).collect(),
+        existing_excess_total: proof.excess_by_existing.total,
+        existing_excess: proof
+            .excess_by_existing
+            .entries
+            .iter()
+            .map(excess_line)
+            .collect(),
+    }
+}
+
+fn blocked_line(blocked: &Blocked) -> Connection {
+    Connection {
+        client: span(&blocked.client),
+        server: span(&blocked.server),
+        ports: ports(&blocked.connections),
+        reason: Some(blocked.by.to_string()),
+        count: 1,
+    }
+}
+
+fn excess_line(excess: &Excess) -> Connection {
+    let reason = (!excess.policies.is_empty()).then(|| excess.policies.join(", "));
+    Connection {
+        client: span(&excess.client),
+        server: span(&excess.server),
+        ports: ports(&excess.connections),
+        reason,
+        count: 1,
+    }
+}
+
+fn implied_line((client, server, edge): &TaughtEdge<'_>) -> Option<Connection> {
+    let Lesson::Implied(reason) = &edge.lesson else {
+        return None;
+    };
+    Some(Connection {
+        client: client.to_string(),
+        server: server.to_string(),
+        ports: format!("{}/{}", edge.port, edge.protocol),
+        reason: Some(reason.clone()),
+        count: 1,
+    })
+}
+
+/// A span in words; a long list of ranges is cut, with the number of addresses.
+fn span(span: &Span) -> String {
+    const SHOWN: usize = 4;
+    match span {
+        Span::Addresses(set) if set.ranges().count() > SHOWN => {
+            let shown: Vec<String> = set.ranges().take(SHOWN).map(|r| r.to_string()).collect();
+            format!("{}, … ({} addresses)", shown.join(", "), set.count())
+        }
+        other => other.to_string(),
+    }
+}
+
+/// `8080/TCP, 8000-8100/TCP`, or `all ports`.
+fn ports(connections: &ConnectionSet) -> String {
+    if connections.is_all() {
+        return "all ports".into();
+    }
+    let words = connections.iter().flat_map(|(protocol, ports)| {
+        ports
+            .ranges()
+            .iter()
+            .map(move |(first, last)| match first == last {
+                true => format!("{first}/{protocol}"),
+                false => format!("{first}-{last}/{protocol}"),
+            })
+    });
+    words.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,97 @@
+//! Telling a workload by what it lacks: where another workload carries all of its labels and more,
+//! no equal labels can leave that one out, but "has no such key" can.
+
+use super::index::{NamespaceIndex, Own};
+use super::{Bits, label};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A requirement that all own pods meet and some others do not.
+pub(super) struct Exclusion<'a> {
+    pub key: &'a str,
+    /// The values that must not occur; empty: the key itself must not.
+    pub values: BTreeSet<&'a str>,
+    /// The classes that it leaves out.
+    pub removes: Bits,
+}
+
+/// The fewest requirements (found greedily; at most one per key) that leave out as many of
+/// `confused` as can be.
+pub(super) fn choose<'a>(
+    index: &NamespaceIndex<'a>,
+    own: &Own<'a>,
+    confused: &Bits,
+) -> Vec<Exclusion<'a>> {
+    let mut left = confused.clone();
+    let mut options = options(index, own, confused);
+    options.sort_by_key(|o| {
+        (
+            label::is_weak(o.key),
+            !o.values.is_empty(),
+            label::rank(o.key),
+            o.key,
+        )
+    });
+    let mut chosen = Vec::new();
+    while !left.is_empty() {
+        let gain = |option: &Exclusion| {
+            let mut removed = left.clone();
+            removed.keep(&option.removes);
+            removed.count()
+        };
+        let mut best: Option<(u32, usize)> = None;
+        for (place, option) in options.iter().enumerate() {
+            let gain = gain(option);
+            if gain > best.map_or(0, |(most, _)| most) {
+                best = Some((gain, place));
+            }
+        }
+        let Some((_, place)) = best else { break };
+        let option = options.remove(place);
+        left.remove(&option.removes);
+        chosen.push(option);
+    }
+    widen(&mut chosen, index, own);
+    chosen
+}
+
+/// Notes what the chosen requirements leave out beside what they were chosen for: fewer labels are
+/// needed then.
+fn widen(chosen: &mut [Exclusion], index: &NamespaceIndex, own: &Own) {
+    if chosen.is_empty() {
+        return;
+    }
+    for class in index.others(own).iter() {
+        for (key, value) in index.labels(class) {
+            for exclusion in chosen.iter_mut().filter(|e| e.key == *key) {
+                if exclusion.values.is_empty() || exclusion.values.contains(value) {
+                    exclusion.removes.insert(class);
+                }
+            }
+        }
+    }
+}
+
+fn options<'a>(index: &NamespaceIndex<'a>, own: &Own<'a>, confused: &Bits) -> Vec<Exclusion<'a>> {
+    let mut options: BTreeMap<&'a str, Exclusion<'a>> = BTreeMap::new();
+    for class in confused.iter().filter(|class| !index.is_twin(*class, own)) {
+        for (key, value) in index.labels(class) {
+            let values = own.values.get(key);
+            if !label::may_exclude(key)
+                || own.fleeting.contains(key)
+                || values.is_some_and(|own| own.contains(value))
+            {
+                continue;
+            }
+            let option = options.entry(key).or_insert_with(|| Exclusion {
+                key,
+                values: BTreeSet::new(),
+                removes: Bits::empty(index.size()),
+            });
+            option.removes.insert(class);
+            if values.is_some() {
+                option.values.insert(value);
+            }
+        }
+    }
+    options.into_values().collect()
+}

@@ -1,0 +1,114 @@
+//! The smallest set of labels that confuses a workload with no other.
+
+use super::Bits;
+
+/// Up to this many candidates, all sets of three are tried; beyond it only pairs, then greedily.
+const TRIPLES_UP_TO: usize = 32;
+
+/// A label that all pods of the workload carry.
+pub(super) struct Candidate<'a> {
+    pub key: &'a str,
+    pub value: &'a str,
+    /// One of the owner's own `matchLabels`.
+    pub owner: bool,
+    /// A version or the like: never to stand alone where there is anything better.
+    pub weak: bool,
+    /// The classes of other workloads that carry it too.
+    pub confused: Bits,
+}
+
+/// The smallest subset that no other class carries as a whole; among equals the first in the order
+/// of `candidates`. `None` where even all together confuse.
+pub(super) fn smallest<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<Vec<&'c Candidate<'a>>> {
+    let mut rest = candidates.first()?.confused.clone();
+    for candidate in candidates {
+        rest.keep(&candidate.confused);
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    let anchored = candidates.iter().any(|c| !c.weak);
+    let allowed = |set: &[&Candidate]| !anchored || set.iter().any(|c| !c.weak);
+    singles(candidates, &allowed)
+        .or_else(|| pairs(candidates, &allowed))
+        .or_else(|| triples(candidates, &allowed))
+        .or_else(|| Some(greedy(candidates)))
+}
+
+type Allowed<'f> = dyn Fn(&[&Candidate]) -> bool + 'f;
+
+fn singles<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&'c Candidate<'a>>> {
+    all.iter()
+        .find(|c| c.confused.is_empty() && allowed(&[c]))
+        .map(|c| vec![*c])
+}
+
+fn pairs<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&'c Candidate<'a>>> {
+    all.iter().enumerate().find_map(|(i, a)| {
+        all.iter()
+            .skip(i + 1)
+            .find(|b| !a.confused.meets(&b.confused) && allowed(&[a, b]))
+            .map(|b| vec![*a, *b])
+    })
+}
+
+fn triples<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&'c Candidate<'a>>> {
+    if all.len() > TRIPLES_UP_TO {
+        return None;
+    }
+    all.iter().enumerate().find_map(|(i, a)| {
+        all.iter().enumerate().skip(i + 1).find_map(|(j, b)| {
+            let mut both = a.confused.clone();
+            both.keep(&b.confused);
+            all.iter()
+                .skip(j + 1)
+                .find(|c| !both.meets(&c.confused) && allowed(&[a, b, c]))
+                .map(|c| vec![*a, *b, *c])
+        })
+    })
+}
+
+/// Takes the label that leaves the fewest others until none is left, then drops what turned out
+/// not to be needed. Exact whenever all labels together are.
+fn greedy<'c, 'a>(all: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
+    let mut chosen: Vec<&'c Candidate<'a>> = Vec::new();
+    let mut left: Option<Bits> = None;
+    while left.as_ref().is_none_or(|bits| !bits.is_empty()) {
+        let remaining = |candidate: &Candidate| match &left {
+            None => candidate.confused.count(),
+            Some(bits) => {
+                let mut bits = bits.clone();
+                bits.keep(&candidate.confused);
+                bits.count()
+            }
+        };
+        let next = all
+            .iter()
+            .filter(|c| !chosen.iter().any(|d| d.key == c.key))
+            .min_by_key(|c| (chosen.is_empty() && c.weak, remaining(c)));
+        let Some(next) = next else { break };
+        match &mut left {
+            None => left = Some(next.confused.clone()),
+            Some(bits) => bits.keep(&next.confused),
+        }
+        chosen.push(next);
+    }
+    drop_needless(&mut chosen);
+    chosen
+}
+
+fn drop_needless(chosen: &mut Vec<&Candidate>) {
+    let mut place = chosen.len();
+    while place > 1 {
+        place -= 1;
+        let mut without = chosen.iter().enumerate().filter(|(i, _)| *i != place);
+        let Some((_, first)) = without.next() else {
+            return;
+        };
+        let mut left = first.confused.clone();
+        without.for_each(|(_, c)| left.keep(&c.confused));
+        if left.is_empty() {
+            chosen.remove(place);
+        }
+    }
+}

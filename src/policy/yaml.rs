@@ -1,0 +1,294 @@
+//! YAML text in the style of DESIGN §5: block style, two spaces, dashes indented, comments.
+//!
+//! Written by hand because no library writes comments. Whatever a scalar or a comment holds, it
+//! stays one: anything that is not plainly a word is quoted, and comments are one line each.
+
+use std::borrow::Cow;
+
+/// Longer comments are cut.
+const MAX_COMMENT: usize = 160;
+
+/// A value to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Yaml {
+    Text(String),
+    /// A text with a comment beside it.
+    Noted(String, String),
+    Number(i32),
+    Map(Vec<(String, Yaml)>),
+    List(Vec<Yaml>),
+}
+
+impl Yaml {
+    /// A map, from keys and values in the order in which they are to be written.
+    pub fn map<const N: usize>(entries: [(&str, Option<Yaml>); N]) -> Yaml {
+        let present = entries
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_string(), value?)));
+        Yaml::Map(present.collect())
+    }
+
+    pub fn text(text: impl Into<String>) -> Yaml {
+        Yaml::Text(text.into())
+    }
+
+    /// The text of a document, without `---`.
+    pub fn write(&self, out: &mut String) {
+        match self {
+            Yaml::Map(entries) if !entries.is_empty() => write_map(out, entries, 0, None),
+            other => write_value(out, other, 0),
+        }
+    }
+}
+
+/// Writes `lead` (a dash, where the map is a list's item) or the indentation before the first key.
+fn write_map(out: &mut String, entries: &[(String, Yaml)], indent: usize, mut lead: Option<&str>) {
+    for (key, value) in entries {
+        match lead.take() {
+            Some(lead) => out.push_str(lead),
+            None => out.extend(std::iter::repeat_n(' ', indent)),
+        }
+        out.push_str(&scalar(key));
+        out.push(':');
+        write_value(out, value, indent);
+    }
+}
+
+/// Writes what stands after a key, or a whole document that is no map.
+fn write_value(out: &mut String, value: &Yaml, indent: usize) {
+    match value {
+        Yaml::Map(entries) if !entries.is_empty() => {
+            out.push('\n');
+            write_map(out, entries, indent + 2, None);
+        }
+        Yaml::List(items) if !items.is_empty() => {
+            out.push('\n');
+            for item in items {
+                write_item(out, item, indent + 2);
+            }
+        }
+        short => {
+            out.push(' ');
+            write_short(out, short);
+        }
+    }
+}
+
+fn write_item(out: &mut String, item: &Yaml, indent: usize) {
+    let lead = format!("{}- ", " ".repeat(indent));
+    match item {
+        Yaml::Map(entries) if !entries.is_empty() => {
+            write_map(out, entries, indent + 2, Some(&lead));
+        }
+        Yaml::List(items) if !items.is_empty() => {
+            out.push_str(lead.trim_end());
+            write_value(out, item, indent);
+        }
+        short => {
+            out.push_str(&lead);
+            write_short(out, short);
+        }
+    }
+}
+
+/// What fits on the line, and the line's end.
+fn write_short(out: &mut String, value: &Yaml) {
+    match value {
+        Yaml::Text(text) => out.push_str(&scalar(text)),
+        Yaml::Noted(text, note) => {
+            out.push_str(&scalar(text));
+            out.push_str("  # ");
+            out.push_str(&comment(note));
+        }
+        Yaml::Number(number) => out.push_str(&number.to_string()),
+        Yaml::Map(_) => out.push_str("{}"),
+        Yaml::List(_) => out.push_str("[]"),
+    }
+    out.push('\n');
+}
+
+/// A scalar that every YAML reader, 1.1 or 1.2, takes for exactly this text: plain where it looks
+/// like nothing else, double-quoted otherwise.
+pub(super) fn scalar(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            ' '..='~' => quoted.push(c),
+            _ => match u32::from(c) {
+                code @ ..=0xff => quoted.push_str(&format!("\\x{code:02X}")),
+                code @ ..=0xffff => quoted.push_str(&format!("\\u{code:04X}")),
+                code => quoted.push_str(&format!("\\U{code:08X}")),
+            },
+        }
+    }
+    quoted.push('"');
+    Cow::Owned(quoted)
+}
+
+/// Words and IPv4 CIDRs. Nothing else that begins with a digit: dates, sexagesimal numbers,
+/// octals, floats.
+fn is_plain(text: &str) -> bool {
+    const RESERVED: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"];
+    if RESERVED.iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        return false;
+    }
+    let word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-'));
+    word || text.parse::<ipnet::Ipv4Net>().is_ok()
+}
+
+/// `text` as it may stand in a comment: one line, no control or invisible characters, not too long.
+pub(super) fn comment(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .take(MAX_COMMENT)
+        .map(|c| if is_visible(c) { c } else { '?' })
+        .collect();
+    if text.chars().nth(MAX_COMMENT).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// Whether a character is neither a control character, nor a line break of Unicode, nor one of
+/// those that change the order in which text is shown (CVE-2021-42574).
+fn is_visible(c: char) -> bool {
+    !c.is_control()
+        && !matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}'
+            | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_looks_like_something_else_is_quoted() {
+        for text in [
+            "true",
+            "Yes",
+            "NO",
+            "n",
+            "null",
+            "~",
+            "",
+            "1",
+            "0x1F",
+            "1e3",
+            "0o7",
+            "1_000",
+            ".5",
+            "12:30:45",
+            "2001-01-01",
+            ":",
+            "a:",
+            "a: b",
+            "- a",
+            "-",
+            "#",
+            "a #b",
+            "*a",
+            "&a",
+            "!a",
+            "|",
+            ">",
+            "@a",
+            "`",
+            "{}",
+            "[]",
+            "'",
+            "\"",
+            "a\nb",
+            "=",
+            "<<",
+            "é",
+            " a",
+            "a ",
+            "1.2.3.4",
+            "2001:db8::/32",
+            "_",
+            "a\u{2028}b",
+        ] {
+            let written = scalar(text);
+            assert!(written.starts_with('"'), "{written}");
+            let read: String = serde_yaml::from_str(&written).unwrap();
+            assert_eq!(read, text);
+        }
+    }
+
+    #[test]
+    fn plain_words_stay_plain() {
+        for text in [
+            "cartservice",
+            "app.kubernetes.io/name",
+            "v1.2",
+            "A",
+            "10.0.0.0/8",
+            "a_b-c",
+        ] {
+            assert_eq!(scalar(text), text);
+        }
+    }
+
+    #[test]
+    fn a_comment_stays_on_its_line() {
+        let hostile = "a\nb: c\r\u{85}\u{2028}\u{202e}\u{0}#é→";
+        assert_eq!(comment(hostile), "a?b: c?????#é→");
+        assert_eq!(comment(&"x".repeat(500)).chars().count(), MAX_COMMENT + 1);
+    }
+
+    #[test]
+    fn lists_are_indented_and_empty_ones_written_out() {
+        let doc = Yaml::map([
+            ("empty", Some(Yaml::List(vec![]))),
+            ("none", None),
+            ("all", Some(Yaml::Map(vec![]))),
+            (
+                "list",
+                Some(Yaml::List(vec![
+                    Yaml::map([
+                        ("a", Some(Yaml::Number(1))),
+                        ("b", Some(Yaml::List(vec![Yaml::text("x")]))),
+                    ]),
+                    Yaml::Noted("c".into(), "why".into()),
+                ])),
+            ),
+        ]);
+        let mut out = String::new();
+        doc.write(&mut out);
+        assert_eq!(
+            out,
+            "empty: []\nall: {}\nlist:\n  - a: 1\n    b:\n      - x\n  - c  # why\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_back_as_it_was(
+            key in "\\PC{0,40}|[ -~]{0,20}",
+            value in any::<String>(),
+            note in any::<String>(),
+        ) {
+            let doc = Yaml::map([(&key, Some(Yaml::Noted(value.clone(), note)))]);
+            let mut out = String::new();
+            doc.write(&mut out);
+            let read: BTreeMap<String, String> = serde_yaml::from_str(&out).unwrap();
+            prop_assert_eq!(read, BTreeMap::from([(key, value)]));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The sections of the report other than the policies.
+
+use super::{heading, table};
+use crate::finding::{Finding, Severity};
+use crate::report::escape::{code, markdown as text};
+use crate::report::run::{Connection, Estimate, RunReport, codes};
+use crate::report::summary::learning as learning_line;
+use crate::report::words::{bytes, count, percent, thousands, time};
+use std::fmt::Write as _;
+
+/// How many connections of a list are printed; `report.json` has all.
+const MOST_CONNECTIONS: usize = 200;
+
+/// The headline: can this be applied?
+pub fn verdict(out: &mut String, run: &RunReport) {
+    let proof = &run.proof;
+    let sound = proof.blocked.is_empty() && proof.observed_allowed >= proof.observed;
+    let sentence = match (sound, proof.excess_total) {
+        (false, _) => "**Not sound: do not apply.** The policies would block observed traffic.",
+        (true, 0) => "**Sound and tight.** Everything observed is allowed, and nothing else.",
+        (true, _) => "**Sound, not tight.** Everything observed is allowed, and a little more.",
+    };
+    let _ = writeln!(out, "{sentence}\n");
+    let mut rows = vec![
+        vec![
+            "Observed edges allowed".to_owned(),
+            format!(
+                "{} of {}",
+                thousands(proof.observed_allowed),
+                thousands(proof.observed)
+            ),
+        ],
+        vec![
+            "Allowed but unobserved".to_owned(),
+            thousands(proof.excess_total),
+        ],
+        vec![
+            "Implied (allowed unseen, with a reason)".to_owned(),
+            thousands(proof.implied.len() as u64),
+        ],
+        vec!["Policies".to_owned(), thousands(run.policies.len() as u64)],
+        vec![
+            "Graph".to_owned(),
+            format!(
+                "{}, {}, {}",
+                count(run.graph.peers_of("workload"), "workload"),
+                count(run.graph.outside_peers(), "outside peer"),
+                count(run.graph.edges_of("learned"), "learned edge")
+            ),
+        ],
+        vec!["Learning".to_owned(), learning_line(&run.learning.overall)],
+        vec!["Findings".to_owned(), finding_counts(run)],
+    ];
+    if let Some(folder) = &run.output {
+        rows.push(vec![
+            "Apply with".to_owned(),
+            code(&format!("kubectl apply -k {folder}")),
+        ]);
+    }
+    table(out, &["", ""], &rows);
+}
+
+fn finding_counts(run: &RunReport) -> String {
+    let counts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
+        .into_iter()
+        .map(|severity| (run.findings_of(severity), severity))
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, severity)| count(number, &severity.to_string()))
+        .collect();
+    if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join(", ")
+    }
+}
+
+/// Findings by code, each code with its meaning and remedy once.
+pub fn findings(out: &mut String, run: &RunReport) {
+    heading(out, 2, "Findings");
+    let findings = run.sorted_findings();
+    if findings.is_empty() {
+        out.push_str("None.\n");
+        return;
+    }
+    for (number, code) in codes(&findings).into_iter().enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "### {}: {code}\n", code.severity());
+        let _ = writeln!(
+            out,
+            "{} **Remedy:** {}\n",
+            text(code.meaning()),
+            text(code.remedy())
+        );
+        for finding in findings.iter().filter(|finding| finding.code == code) {
+            item(out, finding);
+        }
+    }
+}
+
+fn item(out: &mut String, finding: &Finding) {
+    let _ = writeln!(
+        out,
+        "- {} {}",
+        code(&finding.subject),
+        text(&finding.message)
+    );
+    for sample in &finding.samples {
+        let _ = writeln!(out, "  - {}", code(sample));
+    }
+}
+
+/// The evaluator's figures with every list that is not empty.
+pub fn proof(out: &mut String, run: &RunReport) {
+    let proof = &run.proof;
+    heading(out, 2, "Proof");
+    let _ = writeln!(
+        out,
+        "By an evaluator that shares no code with the generator: {} of {} allowed, {} allowed but unobserved.",
+        thousands(proof.observed_allowed),
+        count(proof.observed, "observed edge"),
+        count(proof.excess_total, "connection"),
+    );
+    let blocked = proof.blocked.len() as u64;
+    connections(out, "Observed but blocked", &proof.blocked, blocked);
+    connections(
+        out,
+        "Allowed but unobserved",
+        &proof.excess,
+        proof.excess_total,
+    );
+    connections(out, "Implied", &proof.implied, proof.implied.len() as u64);
+    let existing = proof.existing_excess_total;
+    connections(
+        out,
+        "Left open by policies that were already there",
+        &proof.existing_excess,
+        existing,
+    );
+}
+
+fn connections(out: &mut String, title: &str, list: &[Connection], total: u64) {
+    if list.is_empty() && total == 0 {
+        return;
+    }
+    heading(out, 3, &format!("{title} ({})", thousands(total)));
+    let rows: Vec<Vec<String>> = list
+        .iter()
+        .take(MOST_CONNECTIONS)
+        .map(|connection| {
+            vec![
+                code(&connection.client),
+                code(&connection.server),
+                text(&connection.ports),
+                thousands(connection.count),
+                connection.reason.as_deref().map(text).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(
+        out,
+        &["Client", "Server", "Ports", ">Count", "Reason"],
+        &rows,
+    );
+    if list.len() > MOST_CONNECTIONS {
+        let more = count((list.len() - MOST_CONNECTIONS) as u64, "more line");
+        let _ = writeln!(out, "\n… and {more} in `report.json`.");
+    }
+}
+
+/// The learning estimate, overall and per workload.
+pub fn learning(out: &mut String, run: &RunReport) {
+    heading(out, 2, "Learning");
+    let overall = &run.learning.overall;
+    let _ = writeln!(out, "Overall {}.", text(&learning_line(overall)));
+    if !overall.confidence.is_empty() {
+        let _ = writeln!(
+            out,
+            "Confidence: {}.",
+            text(overall.confidence.trim_end_matches('.'))
+        );
+    }
+    if run.learning.workloads.is_empty() {
+        return;
+    }
+    out.push('\n');
+    let rows: Vec<Vec<String>> = run
+        .learning
+        .workloads
+        .iter()
+        .map(|line| {
+            let mut row = vec![code(&line.workload.to_string())];
+            row.extend(estimate(&line.estimate));
+            row
+        })
+        .collect();
+    let header = [
+        "Workload",
+        ">Edges",
+        ">Seen",
+        ">Still unseen",
+        "Last new edge (UTC)",
+        "Confidence",
+    ];
+    table(out, &header, &rows);
+}
+
+fn estimate(estimate: &Estimate) -> Vec<String> {
+    let (low, high) = (
+        estimate.unseen_low,
+        estimate.unseen_high.max(estimate.unseen_low),
+    );
+    let range = if low == high {
+        low.to_string()
+    } else {
+        format!("{low}–{high}")
+    };
+    vec![
+        thousands(estimate.edges),
+        estimate.coverage.map_or_else(|| "?".to_owned(), percent),
+        if estimate.coverage.is_some() {
+            range
+        } else {
+            "?".to_owned()
+        },
+        estimate.last_new_edge.map(time).unwrap_or_default(),
+        text(&estimate.confidence),
+    ]
+}
+
+/// What was seen but taught nothing.
+pub fn unlearned(out: &mut String, run: &RunReport) {
+    let rows: Vec<Vec<String>> = run
+        .graph
+        .edges
+        .iter()
+        .filter(|edge| matches!(edge.lesson.kind, "review" | "ignored"))
+        .map(|edge| {
+            vec![
+                code(&edge.client),
+                code(&edge.server),
+                format!("{}/{}", edge.port, edge.protocol),
+                edge.lesson.kind.to_owned(),
+                thousands(edge.connections),
+                edge.lesson.reason.as_deref().map(text).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    heading(
+        out,
+        2,
+        &format!("Seen but not learned ({})", thousands(rows.len() as u64)),
+    );
+    let shown = rows.get(..MOST_CONNECTIONS).unwrap_or(&rows);
+    table(
+        out,
+        &[
+            "Client",
+            "Server",
+            "Port",
+            "Lesson",
+            ">Connections",
+            "Reason",
+        ],
+        shown,
+    );
+    if rows.len() > shown.len() {
+        let more = count((rows.len() - shown.len()) as u64, "more line");
+        let _ = writeln!(out, "\n… and {more} in `report.json`.");
+    }
+}
+
+/// What was not read, by reason.
+pub fn skipped(out: &mut String, run: &RunReport) {
+    heading(out, 2, "Skipped");
+    if run.skipped.values().all(|number| *number == 0) {
+        out.push_str("Nothing.\n");
+        return;
+    }
+    let rows: Vec<Vec<String>> = run
+        .skipped
+        .iter()
+        .map(|(reason, number)| vec![text(reason), thousands(*number)])
+        .collect();
+    table(out, &["Reason", ">Count"], &rows);
+}
+
+/// What was read.
+pub fn inputs(out: &mut String, run: &RunReport) {
+    heading(out, 2, "Inputs");
+    let captures: Vec<Vec<String>> = run
+        .inputs
+        .captures
+        .iter()
+        .map(|capture| {
+            vec![
+                code(&capture.name),
+                thousands(capture.packets),
+                bytes(capture.bytes),
+                capture.first.map(time).unwrap_or_default(),
+                capture.last.map(time).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(
+        out,
+        &["Capture", ">Packets", ">Size", "First (UTC)", "Last (UTC)"],
+        &captures,
+    );
+    out.push('\n');
+    let snapshots: Vec<Vec<String>> = run
+        .inputs
+        .snapshots
+        .iter()
+        .map(|snapshot| vec![code(&snapshot.name), thousands(snapshot.objects)])
+        .collect();
+    table(out, &["Snapshot", ">Objects"], &snapshots);
+}

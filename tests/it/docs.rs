@@ -1,0 +1,44 @@
+//! Documents that say what the code says, checked against the code.
+
+use nanoseg::finding::{Code, Severity};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// `docs/findings.md` as the list of codes makes it.
+fn findings() -> String {
+    let mut text = String::from(
+        "# Findings\n\nEverything an operator must know that is not a policy. The code is stable: scripts may match on \
+         it. Findings of severity *error* make `nanoseg generate` exit with 1.\n",
+    );
+    for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+        let _ = writeln!(
+            text,
+            "\n## {severity}\n\n| code | meaning | what to do |\n|---|---|---|"
+        );
+        let mut codes: Vec<Code> = Code::ALL
+            .iter()
+            .copied()
+            .filter(|code| code.severity() == severity)
+            .collect();
+        codes.sort_by_key(|code| code.name());
+        for code in codes {
+            let _ = writeln!(
+                text,
+                "| `{code}` | {} | {} |",
+                code.meaning(),
+                code.remedy()
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn every_finding_is_documented_as_the_code_has_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/findings.md");
+    if std::env::var_os("NANOSEG_UPDATE").is_some() {
+        std::fs::write(&path, findings()).expect("docs/findings.md is written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(written, findings(), "run: NANOSEG_UPDATE=1 cargo test docs");
+}

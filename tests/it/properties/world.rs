@@ -1,0 +1,381 @@
+//! Small random clusters with random traffic, and what of it must be allowed, worked out from the
+//! plan itself and not by nanoseg.
+
+use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, discovery::v1::EndpointSlice};
+use nanoseg::inventory::{Inventory, Objects, OwnerRule};
+use nanoseg::net::Protocol;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+const NAMESPACES: [&str; 2] = ["shop", "lab"];
+pub const PORTS: [u16; 4] = [80, 8080, 5432, 40001];
+/// Outside addresses: the last two are never called and never call.
+pub const OUTSIDE: [&str; 5] = [
+    "192.0.2.1",
+    "192.0.2.2",
+    "203.0.113.7",
+    "192.0.2.3",
+    "8.8.8.8",
+];
+const CALLED_OUTSIDE: usize = 3;
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub workloads: Vec<Workload>,
+    pub calls: Vec<Call>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Workload {
+    pub namespace: usize,
+    pub pods: usize,
+    pub labels: BTreeMap<String, String>,
+    /// The target port of its Service on port 80.
+    pub service: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    pub client: End,
+    pub server: Called,
+    pub protocol: Protocol,
+    pub port: u16,
+    pub how: How,
+    /// Seconds after the start.
+    pub at: u32,
+}
+
+/// A pod (workload, replica) or an outside address; numbers wrap round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Pod(usize, usize),
+    Outside(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Called {
+    End(End),
+    /// The Service of a workload, translated to this replica.
+    Service(usize, usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Answered,
+    Unanswered,
+    Refused,
+}
+
+/// Who a connection is with: a workload by number, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    Workload(usize),
+    Address(IpAddr),
+}
+
+/// A connection that must be allowed.
+pub type Required = (Who, Who, Protocol, u16);
+
+/// Plans in which every workload has a label of its own, so that exact policies exist.
+pub fn told_apart() -> impl Strategy<Value = Plan> {
+    plan(true)
+}
+
+/// Plans in which labels may be the same, or lacking.
+pub fn any_labels() -> impl Strategy<Value = Plan> {
+    plan(false)
+}
+
+pub fn call() -> impl Strategy<Value = Call> {
+    let pod = || (any::<usize>(), any::<usize>()).prop_map(|(w, p)| End::Pod(w, p));
+    let outside = || (0..CALLED_OUTSIDE).prop_map(End::Outside);
+    let client = prop_oneof![4 => pod(), 1 => outside()];
+    let server = prop_oneof![
+        4 => pod().prop_map(Called::End),
+        1 => outside().prop_map(Called::End),
+        2 => (any::<usize>(), any::<usize>()).prop_map(|(w, p)| Called::Service(w, p)),
+    ];
+    let protocol =
+        prop_oneof![4 => Just(Protocol::Tcp), 2 => Just(Protocol::Udp), 1 => Just(Protocol::Sctp)];
+    let how =
+        prop_oneof![5 => Just(How::Answered), 1 => Just(How::Unanswered), 1 => Just(How::Refused)];
+    (
+        client,
+        server,
+        protocol,
+        prop::sample::select(&PORTS[..]),
+        how,
+        0u32..600,
+    )
+        .prop_map(|(client, server, protocol, port, how, at)| Call {
+            client,
+            server,
+            protocol,
+            port,
+            how,
+            at,
+        })
+}
+
+fn plan(own_label: bool) -> impl Strategy<Value = Plan> {
+    let extra = prop::collection::btree_map(
+        prop::sample::select(&["tier", "app.kubernetes.io/name", "team"][..]),
+        prop::sample::select(&["a", "b"][..]),
+        0..=3,
+    );
+    let service = prop::option::of(prop::sample::select(&PORTS[..]));
+    let workload = (0..NAMESPACES.len(), 1usize..=2, extra, service);
+    (
+        prop::collection::vec(workload, 1..=5),
+        prop::collection::vec(call(), 0..=14),
+    )
+        .prop_map(move |(workloads, calls)| {
+            let build = |(number, (namespace, pods, extra, service)): (usize, _)| {
+                let extra: BTreeMap<&str, &str> = extra;
+                let mut labels: BTreeMap<String, String> = extra
+                    .into_iter()
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .collect();
+                if own_label {
+                    labels.insert("app".into(), format!("w{number}"));
+                }
+                Workload {
+                    namespace,
+                    pods,
+                    labels,
+                    service,
+                }
+            };
+            Plan {
+                workloads: workloads.into_iter().enumerate().map(build).collect(),
+                calls,
+            }
+        })
+}
+
+impl Plan {
+    pub fn namespace(&self, workload: usize) -> &'static str {
+        NAMESPACES[self.workloads[workload].namespace]
+    }
+
+    /// Workload, its namespace and its labels, of every pod.
+    pub fn pods(&self) -> Vec<(usize, IpAddr)> {
+        let replicas = |(w, plan): (usize, &Workload)| {
+            (0..plan.pods)
+                .map(move |p| (w, pod_address(w, p)))
+                .collect::<Vec<_>>()
+        };
+        self.workloads
+            .iter()
+            .enumerate()
+            .flat_map(replicas)
+            .collect()
+    }
+
+    /// What the calls teach, by the rules of DESIGN §4.2 and §4.5.
+    pub fn required(&self) -> BTreeSet<Required> {
+        self.calls
+            .iter()
+            .flat_map(|call| self.required_by(call))
+            .collect()
+    }
+
+    pub fn required_by(&self, call: &Call) -> Vec<Required> {
+        let Some((client, _, _)) = self.resolve(call) else {
+            return Vec::new();
+        };
+        if call.how != How::Answered {
+            return Vec::new();
+        }
+        let client_is = self.who(call.client);
+        match call.server {
+            Called::End(server) => {
+                vec![(client_is, self.who(server), call.protocol, call.port)]
+            }
+            // The address tells the client's own pod apart, any other endpoint may be picked.
+            Called::Service(workload, _) => {
+                let workload = workload % self.workloads.len();
+                let target = self.workloads[workload].service.unwrap_or(0);
+                let others = (0..self.workloads[workload].pods)
+                    .any(|p| pod_address(workload, p) != client.ip());
+                let required = (client_is, Who::Workload(workload), call.protocol, target);
+                if others { vec![required] } else { Vec::new() }
+            }
+        }
+    }
+
+    /// `traffic.txt` of the calls, in their order.
+    pub fn traffic(&self) -> String {
+        let lines = self
+            .calls
+            .iter()
+            .enumerate()
+            .filter_map(|(number, call)| self.line(number, call));
+        lines.collect()
+    }
+
+    fn line(&self, number: usize, call: &Call) -> Option<String> {
+        let (mut client, called, arrived) = self.resolve(call)?;
+        client.set_port(20_000 + number as u16);
+        let dnat = if called == arrived {
+            String::new()
+        } else {
+            format!("dnat {arrived} ")
+        };
+        let protocol = call.protocol.as_str().to_lowercase();
+        let how = match (call.how, call.protocol) {
+            (How::Answered, _) => "connect",
+            // Datagrams without any answer teach where they repeat: the scenarios see to those.
+            (How::Refused | How::Unanswered, Protocol::Udp) => "unreachable",
+            (How::Unanswered, _) => "unanswered",
+            (How::Refused, _) => "refused",
+        };
+        Some(format!(
+            "{} {protocol} {client} > {called} {dnat}{how}\n",
+            call.at
+        ))
+    }
+
+    /// Client, what it calls and where that arrives; `None` for calls that no network carries.
+    fn resolve(&self, call: &Call) -> Option<(SocketAddr, SocketAddr, SocketAddr)> {
+        let client = SocketAddr::new(self.address(call.client), 0);
+        let (called, arrived) = match call.server {
+            Called::End(end) => {
+                let server = SocketAddr::new(self.address(end), call.port);
+                (server, server)
+            }
+            Called::Service(workload, pod) => {
+                let workload = workload % self.workloads.len();
+                let plan = &self.workloads[workload];
+                let address = pod_address(workload, pod % plan.pods);
+                (
+                    SocketAddr::new(service_address(workload), 80),
+                    SocketAddr::new(address, plan.service?),
+                )
+            }
+        };
+        let outside = |address: IpAddr| !address.to_string().starts_with("10.");
+        let possible = client.ip() != arrived.ip()
+            && !(outside(client.ip()) && (outside(arrived.ip()) || called != arrived));
+        possible.then_some((client, called, arrived))
+    }
+
+    fn address(&self, end: End) -> IpAddr {
+        match end {
+            End::Pod(workload, pod) => {
+                let workload = workload % self.workloads.len();
+                pod_address(workload, pod % self.workloads[workload].pods)
+            }
+            End::Outside(number) => OUTSIDE[number].parse().expect("an address"),
+        }
+    }
+
+    fn who(&self, end: End) -> Who {
+        match end {
+            End::Pod(workload, _) => Who::Workload(workload % self.workloads.len()),
+            End::Outside(_) => Who::Address(self.address(end)),
+        }
+    }
+
+    pub fn inventory(&self, reversed: bool) -> Inventory {
+        let mut objects = self.objects();
+        if reversed {
+            objects.pods.reverse();
+            objects.deployments.reverse();
+            objects.replica_sets.reverse();
+            objects.services.reverse();
+            objects.endpoint_slices.reverse();
+            objects.nodes.reverse();
+            objects.namespaces.reverse();
+        }
+        Inventory::build(&objects, OwnerRule::Infer).0
+    }
+
+    fn objects(&self) -> Objects {
+        let mut objects = Objects {
+            snapshots: 1,
+            ..Objects::default()
+        };
+        for name in NAMESPACES {
+            objects
+                .namespaces
+                .push(typed(json!({"metadata": {"name": name}})));
+        }
+        for node in [1, 2] {
+            let cidr = format!("10.244.{node}.0/24");
+            objects.nodes.push(typed(json!({
+                "metadata": {"name": format!("n{node}")},
+                "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
+                "status": {"addresses": [{"type": "InternalIP", "address": format!("172.18.0.{node}")}]},
+            })));
+        }
+        for number in 0..self.workloads.len() {
+            self.add_workload(number, &mut objects);
+        }
+        objects
+    }
+
+    fn add_workload(&self, number: usize, objects: &mut Objects) {
+        let (plan, namespace) = (&self.workloads[number], self.namespace(number));
+        let (name, set) = (format!("w{number}"), format!("w{number}-5d8f"));
+        let meta = |name: &str| json!({"name": name, "namespace": namespace});
+        let spec = json!({"selector": {"matchLabels": plan.labels}, "template": {"metadata": {"labels": plan.labels}, "spec": {"containers": [{"name": "c"}]}}});
+        objects.deployments.push(typed::<apps::Deployment>(
+            json!({"metadata": meta(&name), "spec": spec}),
+        ));
+        let owned = |kind: &str, owner: &str, own: &str| {
+            json!({"name": own, "namespace": namespace, "labels": plan.labels,
+                   "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": owner, "controller": true}]})
+        };
+        objects.replica_sets.push(typed::<apps::ReplicaSet>(
+            json!({"metadata": owned("Deployment", &name, &set), "spec": spec}),
+        ));
+        let mut endpoints = Vec::new();
+        for pod in 0..plan.pods {
+            let address = pod_address(number, pod);
+            let pod_name = format!("{set}-{pod}");
+            endpoints.push(json!({"addresses": [address], "conditions": {"ready": true},
+                                  "targetRef": {"kind": "Pod", "name": pod_name, "namespace": namespace}}));
+            objects.pods.push(typed::<core::Pod>(json!({
+                "metadata": owned("ReplicaSet", &set, &pod_name),
+                "spec": {"nodeName": format!("n{}", 1 + pod % 2), "containers": [{"name": "c"}]},
+                "status": {"phase": "Running", "podIP": address, "startTime": "2026-03-02T09:00:00Z"},
+            })));
+        }
+        let Some(target) = plan.service else { return };
+        let (mut ports, mut slice_ports) = (Vec::new(), Vec::new());
+        for protocol in Protocol::ALL {
+            let port_name = protocol.as_str().to_lowercase();
+            ports.push(json!({"name": port_name, "protocol": protocol.as_str(), "port": 80, "targetPort": target}));
+            slice_ports
+                .push(json!({"name": port_name, "protocol": protocol.as_str(), "port": target}));
+        }
+        let address = service_address(number);
+        objects.services.push(typed::<core::Service>(
+            json!({"metadata": meta(&name), "spec": {"clusterIP": address, "clusterIPs": [address], "ports": ports}}),
+        ));
+        objects.endpoint_slices.push(typed::<EndpointSlice>(json!({
+            "metadata": {"name": format!("{name}-x"), "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4", "endpoints": endpoints, "ports": slice_ports,
+        })));
+    }
+}
+
+fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("a Kubernetes object")
+}
+
+fn pod_address(workload: usize, pod: usize) -> IpAddr {
+    IpAddr::from([
+        10,
+        244,
+        1 + (pod % 2) as u8,
+        10 + (workload * 4 + pod) as u8,
+    ])
+}
+
+fn service_address(workload: usize) -> IpAddr {
+    IpAddr::from([10, 96, 0, 20 + workload as u8])
+}

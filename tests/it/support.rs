@@ -1,0 +1,6 @@
+//! What several topics share: frames and captures made from words, and reading snapshots.
+
+pub mod capture;
+pub mod diff;
+pub mod frames;
+pub mod traffic;
