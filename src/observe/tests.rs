@@ -85,7 +85,9 @@ fn in_a_folder_what_is_no_capture_is_skipped_with_its_reason_and_named_it_is_an_
     let (frames, summary) = read(&[folder.path().to_path_buf()]);
     assert_eq!((frames.len(), summary.skipped_files.len()), (1, 1));
     assert!(summary.skipped_files[0].reason.contains("magic"));
-    let error = CaptureSet::open(&[notes.clone()]).err().unwrap();
+    let error = CaptureSet::open(std::slice::from_ref(&notes))
+        .err()
+        .unwrap();
     assert!(matches!(error, ObserveError::NotACapture { path, .. } if path == notes));
 }
 
@@ -146,7 +148,7 @@ fn two_threads_give_what_one_gives() {
     let path = write(folder.path(), "c.pcap", &pcap(timed));
     let table = || FlowTable::new(NoListeners, AddressEpochs::default(), FlowLimits::default());
     let (mut one, mut two) = (table(), table());
-    CaptureSet::open(&[path.clone()])
+    CaptureSet::open(std::slice::from_ref(&path))
         .unwrap()
         .for_each(
             |frame| {
