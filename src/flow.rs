@@ -3,6 +3,7 @@
 //! This room knows nothing of Kubernetes: what it needs of the inventory comes in as plain data
 //! ([`Listeners`], [`AddressEpochs`]), so that the same code runs on a capture file and on a node.
 
+mod batch;
 mod bytes;
 mod decode;
 mod direction;
@@ -18,9 +19,10 @@ mod records;
 mod skip;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod windows;
 
+pub use batch::PacketBatch;
 pub use decode::{Decoded, decode};
 pub use direction::{infer_server, server_by_listener};
 pub use dns::{NotDns, learn_answers};

@@ -13,7 +13,10 @@ mod input;
 mod merge;
 mod pcap;
 mod pcapng;
+mod pipeline;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use error::ObserveError;

@@ -1,7 +1,7 @@
 //! One frame, decoded as far as ports and TCP flags. Plain values, no borrow, no allocation.
 
 use crate::net::{Protocol, Timestamp};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// A decoded packet: the innermost IP packet of a frame, tunnels unwrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,6 @@ pub enum SctpChunk {
 pub struct IcmpUnreachable {
     pub protocol: Protocol,
     /// The original packet's sender: the client, if it was the first packet.
-    pub original_source: SocketAddr,
-    pub original_destination: SocketAddr,
+    pub original_source: (IpAddr, u16),
+    pub original_destination: (IpAddr, u16),
 }

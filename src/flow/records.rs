@@ -53,6 +53,9 @@ struct RecordKey {
     opening: Opening,
 }
 
+/// How many connections are looked up together.
+const PENDING: usize = 32;
+
 /// No socket address.
 const NONE: u32 = u32::MAX;
 
@@ -114,6 +117,9 @@ pub struct Records {
     addresses: Interner<IpAddr>,
     sockets: Interner<SocketAddr>,
     records: FxHashMap<RecordKey, Counts>,
+    /// Connections whose records are looked up together, so that the memory behind them is fetched
+    /// at the same time.
+    pending: Vec<(RecordKey, Counts)>,
     failed_targets: FxHashMap<IpAddr, u32>,
     scans: FxHashMap<Option<IpAddr>, Scan>,
     max_failed_targets: usize,
@@ -126,6 +132,7 @@ impl Records {
             addresses: Interner::default(),
             sockets: Interner::default(),
             records: FxHashMap::default(),
+            pending: Vec::with_capacity(PENDING),
             failed_targets: FxHashMap::default(),
             scans: FxHashMap::default(),
             max_failed_targets,
@@ -134,6 +141,7 @@ impl Records {
 
     /// All records and summaries, in order.
     pub fn finish(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+        self.flush();
         self.settle_mid_stream();
         let records = std::mem::take(&mut self.records);
         let mut records: Vec<_> = records
@@ -195,7 +203,7 @@ impl Records {
             }
             let handshake = RecordKey {
                 opening: Opening::Handshake,
-                ..key.clone()
+                ..key
             };
             if let Some(known) = self.records.get_mut(&handshake) {
                 known.add(&Counts {
@@ -256,17 +264,51 @@ impl Records {
         })
     }
 
-    fn fail(&mut self, client: Option<IpAddr>, connection: &EndedConnection) {
+    fn flush(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let warm = pending.iter().filter_map(|(key, _)| self.records.get(key));
+        std::hint::black_box(warm.fold(0, |sum, counts| sum ^ counts.connections));
+        for (key, counts) in pending.drain(..) {
+            self.record(key, counts);
+        }
+        self.pending = pending;
+    }
+
+    fn record(&mut self, key: RecordKey, counts: Counts) {
+        if let Some(known) = self.records.get_mut(&key) {
+            // Without a handshake the client's port is part of the key: the same one again.
+            let again = key.client_port.is_some();
+            known.add(&Counts {
+                connections: u64::from(!again),
+                ..counts
+            });
+            return;
+        }
+        if matches!(
+            key.verdict,
+            Verdict::Unanswered | Verdict::Refused | Verdict::OneWay
+        ) && let Some(client) = self.addresses.value(key.client)
+            && let Some(server) = self.addresses.value(key.server)
+            && let Some(under) = self.is_too_much(client)
+        {
+            let target = (SocketAddr::new(server, key.port), key.protocol);
+            self.fail(under, target, &counts);
+            return;
+        }
+        self.records.insert(key, counts);
+    }
+
+    fn fail(&mut self, client: Option<IpAddr>, target: (SocketAddr, Protocol), counts: &Counts) {
         let scan = self.scans.entry(client).or_insert_with(|| Scan {
             connections: 0,
             addresses: FxHashSet::default(),
             ports: vec![0; 1024],
             samples: Vec::new(),
-            first: connection.first,
-            last: connection.last,
+            first: counts.first,
+            last: counts.last,
         });
         scan.connections += 1;
-        let server = connection.server;
+        let server = target.0;
         if scan.addresses.len() < MAX_ADDRESSES {
             scan.addresses.insert(server.ip());
         }
@@ -274,10 +316,10 @@ impl Records {
             *word |= 1 << (server.port() % 64);
         }
         if scan.samples.len() < SAMPLES {
-            scan.samples.push((server, connection.protocol));
+            scan.samples.push(target);
         }
-        scan.first = scan.first.min(connection.first);
-        scan.last = scan.last.max(connection.last);
+        scan.first = scan.first.min(counts.first);
+        scan.last = scan.last.max(counts.last);
     }
 
     /// The client to sum a failed connection up under, if its targets are too many to record.
@@ -333,24 +375,10 @@ impl ConnectionSink for Records {
             last: connection.last,
             windows: connection.windows,
         };
-        if let Some(known) = self.records.get_mut(&key) {
-            // Without a handshake the client's port is part of the key: the same one again.
-            let again = key.client_port.is_some();
-            known.add(&Counts {
-                connections: u64::from(!again),
-                ..counts
-            });
-            return;
+        self.pending.push((key, counts));
+        if self.pending.len() >= PENDING {
+            self.flush();
         }
-        if matches!(
-            key.verdict,
-            Verdict::Unanswered | Verdict::Refused | Verdict::OneWay
-        ) && let Some(under) = self.is_too_much(client)
-        {
-            self.fail(under, connection);
-            return;
-        }
-        self.records.insert(key, counts);
     }
 }
 

@@ -18,7 +18,7 @@ use super::other::{OtherKind, OtherTally, OtherTraffic};
 use super::records::{Records, ScanSummary};
 use super::{
     AddressEpochs, ConnectionSink, Decoded, FlowRecord, IcmpUnreachable, Listeners, NameTable,
-    Packet, Transport,
+    Packet, PacketBatch, Transport,
 };
 use crate::net::Protocol;
 use connection::Connection;
@@ -111,6 +111,9 @@ pub struct FlowTable<L, S = Records> {
 /// handshake does.
 const PROBES: u8 = 8;
 
+/// How many packets' places are fetched ahead: about what a processor keeps in flight.
+const AHEAD: usize = 16;
+
 impl<L: Listeners> FlowTable<L, Records> {
     /// A table that makes flow records, none of which spans a time in `epochs`.
     pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowLimits) -> Self {
@@ -162,54 +165,82 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         (self.sink, self.counters)
     }
 
+    /// The ports whose answers are read as DNS.
+    pub fn dns_ports(&self) -> &[u16] {
+        &self.limits.dns_ports
+    }
+
     /// Takes in one packet. Packets should come in the order of time; small disorder, as between
     /// captures, is no harm.
-    #[inline]
     pub fn ingest(&mut self, decoded: &Decoded<'_>) {
         let packet = &decoded.packet;
+        if let Some((key, side)) = tuple(packet) {
+            self.take(packet, key, self.hasher.hash(&key), side);
+        } else {
+            self.take_other(packet);
+        }
+        if !decoded.payload.is_empty() {
+            self.dns(packet, decoded.payload);
+        }
+    }
+
+    /// Takes in many packets, as [`FlowTable::ingest`] does one by one.
+    pub fn ingest_batch(&mut self, batch: &PacketBatch) {
+        for packets in batch.packets.chunks(AHEAD) {
+            let mut places = [(0u32, None); AHEAD];
+            // First every packet's place is looked at, so that the memory behind them is fetched
+            // at the same time and not one after another.
+            let mut warm = 0u32;
+            for (packet, (hash, place)) in packets.iter().zip(&mut places) {
+                *place = tuple(packet);
+                if let Some((key, _)) = place {
+                    *hash = self.hasher.hash(key);
+                    if let Some(slot) = self.index.first(*hash)
+                        && let Some(connection) = self.slab.get(slot as usize)
+                    {
+                        warm = warm.wrapping_add(connection.generation ^ connection.seen[0] as u32);
+                    }
+                }
+            }
+            std::hint::black_box(warm);
+            for (packet, (hash, place)) in packets.iter().zip(&places) {
+                match place {
+                    Some((key, side)) => self.take(packet, *key, *hash, *side),
+                    None => self.take_other(packet),
+                }
+            }
+        }
+        for (number, payload) in batch.payloads() {
+            if let Some(packet) = batch.packets.get(number) {
+                self.dns(packet, payload);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, packet: &Packet, key: Key, hash: u32, side: Side) {
         self.counters.packets += 1;
         if self.wheel.is_due(packet.time.nanos()) {
             self.expire(packet.time.nanos());
         }
         match packet.transport {
-            Transport::Tcp {
-                source_port,
-                destination_port,
-                ..
-            } if !packet.group => {
-                let (key, side) = tuple(Protocol::Tcp, packet, source_port, destination_port);
-                self.segment(key, side, packet);
-                if source_port == 53 {
-                    // The message stands behind its length (RFC 1035 §4.2.2).
-                    self.dns(packet, decoded.payload.get(2..).unwrap_or(&[]));
-                }
-            }
-            Transport::Udp {
-                source_port,
-                destination_port,
-                ..
-            } if !packet.group => {
-                let (key, side) = tuple(Protocol::Udp, packet, source_port, destination_port);
-                self.datagram(key, side, packet);
-                if self.limits.dns_ports.contains(&source_port) {
-                    self.dns(packet, decoded.payload);
-                }
-            }
-            Transport::Sctp {
-                source_port,
-                destination_port,
-                ..
-            } if !packet.group => {
-                let (key, side) = tuple(Protocol::Sctp, packet, source_port, destination_port);
-                self.association(key, side, packet);
-            }
+            Transport::Tcp { .. } => self.segment(key, hash, side, packet),
+            Transport::Udp { .. } => self.datagram(key, hash, side, packet),
+            _ => self.association(key, hash, side, packet),
+        }
+    }
+
+    #[cold]
+    fn take_other(&mut self, packet: &Packet) {
+        self.counters.packets += 1;
+        match packet.transport {
             Transport::Unreachable(unreachable) => self.unreachable(packet, &unreachable),
             _ => self.not_expressible(packet),
         }
     }
 
     #[inline(always)]
-    fn segment(&mut self, key: Key, side: Side, packet: &Packet) {
+    fn segment(&mut self, key: Key, hash: u32, side: Side, packet: &Packet) {
         let Transport::Tcp {
             flags,
             sequence,
@@ -220,7 +251,6 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         else {
             return;
         };
-        let hash = self.hasher.hash(&key);
         let now = packet.time.nanos();
         let mut known = self.lookup(&key, hash, now);
         if flags.syn()
@@ -250,7 +280,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         }
     }
 
-    fn datagram(&mut self, key: Key, side: Side, packet: &Packet) {
+    fn datagram(&mut self, key: Key, hash: u32, side: Side, packet: &Packet) {
         let Transport::Udp {
             payload,
             fingerprint,
@@ -259,7 +289,6 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         else {
             return;
         };
-        let hash = self.hasher.hash(&key);
         let now = packet.time.nanos();
         let slot = match self.lookup(&key, hash, now) {
             Some(slot) => slot,
@@ -273,7 +302,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         }
     }
 
-    fn association(&mut self, key: Key, side: Side, packet: &Packet) {
+    fn association(&mut self, key: Key, hash: u32, side: Side, packet: &Packet) {
         let Transport::Sctp {
             chunk,
             payload,
@@ -283,7 +312,6 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         else {
             return;
         };
-        let hash = self.hasher.hash(&key);
         let now = packet.time.nanos();
         let opens = chunk == super::SctpChunk::Init;
         let mut known = self.lookup(&key, hash, now);
@@ -388,12 +416,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
     /// answered.
     fn unreachable(&mut self, packet: &Packet, about: &IcmpUnreachable) {
         let (source, destination) = (about.original_source, about.original_destination);
-        let (key, side) = Key::new(
-            about.protocol,
-            packet.vlan,
-            (source.ip(), source.port()),
-            (destination.ip(), destination.port()),
-        );
+        let (key, side) = Key::new(about.protocol, packet.vlan, source, destination);
         let hash = self.hasher.hash(&key);
         let Some(slot) = self.lookup(&key, hash, packet.time.nanos()) else {
             self.counters.stray_unreachables += 1;
@@ -421,8 +444,19 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         self.other.add(packet.source, packet.destination, kind);
     }
 
-    fn dns(&mut self, packet: &Packet, message: &[u8]) {
-        if message.is_empty() {
+    /// Learns from a payload, if it came from a DNS server.
+    fn dns(&mut self, packet: &Packet, payload: &[u8]) {
+        let message = match packet.transport {
+            Transport::Udp { source_port, .. } if self.limits.dns_ports.contains(&source_port) => {
+                payload
+            }
+            // Over TCP the message stands behind its length (RFC 1035 §4.2.2).
+            Transport::Tcp {
+                source_port: 53, ..
+            } => payload.get(2..).unwrap_or(&[]),
+            _ => return,
+        };
+        if message.is_empty() || packet.group {
             return;
         }
         match learn_answers(message, packet.destination, packet.time, &mut self.names) {
@@ -433,12 +467,27 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
     }
 }
 
+/// The key of a packet that can be part of a connection, and the side that sent it.
 #[inline(always)]
-fn tuple(protocol: Protocol, packet: &Packet, source: u16, destination: u16) -> (Key, Side) {
-    Key::new(
-        protocol,
-        packet.vlan,
-        (packet.source, source),
-        (packet.destination, destination),
-    )
+fn tuple(packet: &Packet) -> Option<(Key, Side)> {
+    let (protocol, source, destination) = match packet.transport {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            ..
+        } => (Protocol::Tcp, source_port, destination_port),
+        Transport::Udp {
+            source_port,
+            destination_port,
+            ..
+        } => (Protocol::Udp, source_port, destination_port),
+        Transport::Sctp {
+            source_port,
+            destination_port,
+            ..
+        } => (Protocol::Sctp, source_port, destination_port),
+        _ => return None,
+    };
+    let ends = ((packet.source, source), (packet.destination, destination));
+    (!packet.group).then(|| Key::new(protocol, packet.vlan, ends.0, ends.1))
 }

@@ -274,7 +274,6 @@ impl Reader {
     /// Reads on; false at the end of the capture, however it comes.
     #[cold]
     fn more(&mut self, wanted: usize) -> bool {
-        let left = self.buffer.data().len();
         let trouble = match self.buffer.fill(wanted) {
             _ if self.done => None,
             Ok(Filled::Enough) => return true,
@@ -295,7 +294,6 @@ impl Reader {
                 Some((TroubleKind::Damaged, message))
             }
         };
-        debug_assert!(left <= self.buffer.data().len());
         self.end(trouble);
         false
     }

@@ -107,7 +107,7 @@ impl PcapNg {
             }
         }
         let length = self.word([start[4], start[5], start[6], start[7]]) as usize;
-        if length < 12 || length > MAX_RECORD {
+        if !(12..=MAX_RECORD).contains(&length) {
             return Step::Damaged(format!("a block claims {length} bytes"));
         }
         // Lengths are multiples of 4; some writers forgot the padding in the length field.
@@ -250,10 +250,6 @@ impl PcapNg {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the fields of a block, in its order"
-    )]
     fn packet(
         &mut self,
         interface: u32,

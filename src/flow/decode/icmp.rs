@@ -5,7 +5,7 @@ use super::{Context, Outcome};
 use crate::flow::bytes::{array, be16, byte, rest};
 use crate::flow::{IcmpUnreachable, Skip, Transport};
 use crate::net::Protocol;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) fn v4<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
     let (kind, code) = (byte(layer.data, 0)?, byte(layer.data, 1)?);
@@ -73,7 +73,7 @@ fn original(
     };
     Ok(IcmpUnreachable {
         protocol,
-        original_source: SocketAddr::new(source, be16(data, 0)?),
-        original_destination: SocketAddr::new(destination, be16(data, 2)?),
+        original_source: (source, be16(data, 0)?),
+        original_destination: (destination, be16(data, 2)?),
     })
 }

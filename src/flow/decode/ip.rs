@@ -93,7 +93,9 @@ pub(super) fn v4(data: &[u8], context: Context) -> Outcome<'_> {
         destination: IpAddr::V4(destination),
         ip_id: u16::from_be_bytes([header[4], header[5]]),
         ttl: header[8],
-        group: header[16] >= 224 && (destination.is_multicast() || destination.is_broadcast()),
+        // Nothing can answer a multicast source either (RFC 1122 §3.2.1.3).
+        group: header[16] >= 224 && (destination.is_multicast() || destination.is_broadcast())
+            || header[12] & 0xf0 == 0xe0,
         data: data.get(header_length..end).ok_or(Skip::TooShort)?,
         length: wire - header_length as u32,
     };

@@ -431,7 +431,7 @@ impl Connection {
         let (ours, theirs) = (self.sent(client), self.sent(1 - client));
         let moved = (ours | theirs) & seen::MOVED != 0;
         // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
-        if theirs & seen::LIVE != 0 && (ours & seen::LIVE != 0 || moved) || moved {
+        if moved || theirs & seen::LIVE != 0 && ours & seen::LIVE != 0 {
             Verdict::Established
         } else if theirs & seen::RST != 0 || self.refused {
             Verdict::Refused

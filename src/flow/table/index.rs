@@ -44,6 +44,12 @@ impl Index {
         }
     }
 
+    /// The slot that stands first under `hash`, right or wrong: to fetch it ahead of time.
+    #[inline(always)]
+    pub fn first(&self, hash: u32) -> Option<u32> {
+        (self.entries[self.home(hash)] as u32).checked_sub(1)
+    }
+
     /// Adds a slot that is not there yet.
     pub fn insert(&mut self, hash: u32, slot: u32) {
         if (self.used + 1) * 2 > self.entries.len() {

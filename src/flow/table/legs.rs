@@ -20,10 +20,10 @@ use std::net::SocketAddr;
 const TCP_WINDOW: i64 = 2_000_000_000;
 const UDP_WINDOW: i64 = 1_000_000_000;
 
-/// How many openings are remembered, and how many chains they hang in by their signature. At ten
-/// thousand new connections a second these are the last 1.6 s; legs mostly come within 1 ms.
+/// How many openings are remembered, and over how many buckets they are spread. At ten thousand new
+/// connections a second these are the last 1.6 s; legs mostly come within 1 ms.
 const REMEMBERED: usize = 1 << 14;
-const CHAINS: usize = 1 << 15;
+const BUCKETS: usize = 1 << 14;
 /// How far a chain is followed.
 const LONGEST_CHAIN: usize = 32;
 
@@ -186,48 +186,65 @@ fn is_same_packet(new: &Sighting, old: &Sighting, new_key: &Key, old_key: &Key) 
     }
 }
 
-/// The openings of the last moments: a ring in the order in which they came, chained by signature.
+/// The openings of the last moments: a ring in the order in which they came, found by signature.
 pub(super) struct Sightings {
+    /// With each the link to an earlier one of the same signature.
     ring: Vec<(Sighting, u32)>,
-    /// For each chain the number of its latest entry, plus one; 0 if there is none.
-    chains: Vec<u32>,
-    /// The number of the next entry; entry n is at n modulo the ring's length.
+    /// For each part of the signatures the latest two, told by another part, so that the ring is
+    /// touched only where one is found.
+    buckets: Vec<[Found; 2]>,
+    /// The number of the next entry, from 1 up; entry n is at n modulo the ring's length.
     next: u32,
+}
+
+/// Where a sighting is in the ring. Number 0: nowhere.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    tag: u32,
+    number: u32,
 }
 
 impl Sightings {
     pub fn new() -> Self {
         Sightings {
             ring: Vec::new(),
-            chains: vec![0; CHAINS],
-            next: 0,
+            buckets: vec![[Found::default(); 2]; BUCKETS],
+            next: 1,
         }
     }
 
-    fn chain(signature: u64) -> usize {
-        (signature.wrapping_mul(0xf135_7aea_2e62_a9c5) >> 40) as usize % CHAINS
+    fn place(signature: u64) -> (usize, u32) {
+        let hash = signature.wrapping_mul(0xf135_7aea_2e62_a9c5);
+        let hash = hash ^ hash >> 32;
+        (
+            (hash >> 8) as usize % BUCKETS,
+            (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32,
+        )
     }
 
-    /// The entry that a link means, if it has not been overwritten.
-    fn entry(&self, link: u32) -> Option<&(Sighting, u32)> {
-        let number = link.checked_sub(1)?;
+    /// The entry of this number, if it has not been overwritten.
+    fn entry(&self, number: u32) -> Option<&(Sighting, u32)> {
         let age = self.next.wrapping_sub(number) as usize;
-        let is_there = (1..=self.ring.len()).contains(&age);
-        is_there
-            .then(|| self.ring.get(number as usize % REMEMBERED))
-            .flatten()
+        if number == 0 || age > self.ring.len() {
+            return None;
+        }
+        self.ring.get((number as usize - 1) % REMEMBERED)
     }
 
     /// The same packet in another connection, if it was seen: one that has no other leg yet rather
     /// than one that has, and then the earliest.
     pub fn find(&self, new: &Sighting, slab: &[Connection]) -> Option<Sighting> {
-        let mut link = self.chains[Self::chain(new.signature)];
+        let (bucket, tag) = Self::place(new.signature);
+        let found = self.buckets[bucket]
+            .iter()
+            .find(|f| f.tag == tag && f.number != 0)?;
+        let mut number = found.number;
         let mut best: Option<(bool, i64, Sighting)> = None;
         for _ in 0..LONGEST_CHAIN {
-            let Some((old, previous)) = self.entry(link) else {
+            let Some((old, earlier)) = self.entry(number) else {
                 break;
             };
-            link = *previous;
+            number = *earlier;
             if old.signature != new.signature || old.kind != new.kind || old.ticket == new.ticket {
                 continue;
             }
@@ -254,21 +271,33 @@ impl Sightings {
     }
 
     pub fn insert(&mut self, new: Sighting) {
-        let chain = &mut self.chains[Self::chain(new.signature)];
-        let entry = (new, *chain);
         if self.next == u32::MAX {
             // Once in four billion openings the memory starts afresh.
-            self.chains.fill(0);
-            self.ring.clear();
-            self.next = 0;
-            return;
+            *self = Sightings::new();
         }
-        *chain = self.next + 1;
-        let place = self.next as usize % REMEMBERED;
-        if place < self.ring.len() {
-            self.ring[place] = entry;
+        let (bucket, tag) = Self::place(new.signature);
+        let [first, second] = self.buckets[bucket];
+        let own = Found {
+            tag,
+            number: self.next,
+        };
+        let earlier = if first.tag == tag {
+            first.number
+        } else if second.tag == tag {
+            second.number
         } else {
-            self.ring.push(entry);
+            0
+        };
+        self.buckets[bucket] = if first.tag == tag {
+            [own, second]
+        } else {
+            [own, first]
+        };
+        let place = (self.next as usize - 1) % REMEMBERED;
+        if place < self.ring.len() {
+            self.ring[place] = (new, earlier);
+        } else {
+            self.ring.push((new, earlier));
         }
         self.next += 1;
     }
