@@ -3,7 +3,7 @@
 use super::progress::ReadingBar;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
-use crate::flow::{FlowLimits, FlowResult, FlowTable, SkipCounters, decode};
+use crate::flow::{FlowLimits, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{GraphOptions, InventoryListeners, address_epochs};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
@@ -127,16 +127,9 @@ fn read_captures(
     };
     let listeners = InventoryListeners(inventory);
     let mut table = FlowTable::new(listeners, address_epochs(inventory), limits);
-    let mut frames = SkipCounters::default();
     let bar = ReadingBar::new();
-    let summary = captures
-        .for_each(
-            |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
-                Ok(decoded) => table.ingest(&decoded),
-                Err(reason) => frames.add(reason),
-            },
-            |progress| bar.update(progress),
-        )
+    let (summary, frames) = captures
+        .feed(&mut table, |progress| bar.update(progress))
         .context("failed to read captures")?;
     bar.finish();
     Ok((table.finish(), frames, summary))
