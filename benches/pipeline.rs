@@ -9,14 +9,11 @@ mod synthetic;
 use clap::Parser;
 use measure::{median, millis, peak_mebibytes};
 use nanoseg::cluster::read_cluster;
-use nanoseg::flow::{FlowLimits, FlowTable, decode};
-use nanoseg::graph::{
-    GraphOptions, InventoryListeners, Observation, address_epochs, build as build_graph,
-};
+use nanoseg::flow::{FlowLimits, FlowTable};
+use nanoseg::graph::{GraphOptions, InventoryListeners, address_epochs, build as build_graph};
 use nanoseg::inventory::{Inventory, OwnerRule};
 use nanoseg::observe::CaptureSet;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -120,26 +117,15 @@ fn measure(folder: &Folder) -> Result<Run, Failure> {
         FlowLimits::default(),
     );
     let captures = CaptureSet::open(std::slice::from_ref(&folder.capture))?;
-    let mut refused = 0_u64;
-    let summary = captures.for_each(
-        |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
-            Ok(decoded) => table.ingest(&decoded),
-            Err(_) => refused += 1,
-        },
-        |_| {},
-    )?;
+    let (summary, skipped) = captures.feed(&mut table, |_| {})?;
     let flows = table.finish();
     let packets = begin.elapsed();
-    if refused > 0 {
-        return Err(format!("{refused} frames were not decoded").into());
+    if skipped.total() > 0 {
+        return Err(format!("{} frames were not decoded", skipped.total()).into());
     }
 
     let begin = Instant::now();
-    let seen = Observation {
-        records: &flows.records,
-        names: &BTreeMap::new(),
-    };
-    let built = build_graph(seen, &inventory, GraphOptions::default());
+    let built = build_graph(&flows, &inventory, GraphOptions::default());
     let graph = begin.elapsed();
     Ok(Run {
         snapshot,

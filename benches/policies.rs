@@ -9,13 +9,13 @@ mod synthetic;
 use clap::Parser;
 use measure::{median, millis};
 use nanoseg::cluster::parse_objects;
-use nanoseg::flow::{FlowRecord, Opening, Verdict, Windows};
+use nanoseg::flow::{FlowRecord, FlowResult, Opening, Verdict, Windows};
 use nanoseg::graph::{
-    GraphOptions, Observation, Requirement, ServiceEnforcement, build as build_graph, requirements,
+    GraphOptions, Requirement, ServiceEnforcement, build as build_graph, requirements,
 };
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -61,14 +61,14 @@ impl Ground {
         let mut objects = Objects::default();
         parse_objects(&snapshot::snapshot(&cluster), "snapshot", &mut objects)?;
         let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
-        let records: Vec<FlowRecord> = (0..cluster.edges.len())
+        let records = (0..cluster.edges.len())
             .map(|edge| record(&cluster, edge))
             .collect();
-        let seen = Observation {
-            records: &records,
-            names: &BTreeMap::new(),
+        let seen = FlowResult {
+            records,
+            ..FlowResult::default()
         };
-        let built = build_graph(seen, &inventory, GraphOptions::default());
+        let built = build_graph(&seen, &inventory, GraphOptions::default());
         let requirements = requirements(
             &built.graph,
             &inventory,
