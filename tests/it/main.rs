@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod boutique;
 mod captures;
 mod connectivity;
 mod docs;
