@@ -14,7 +14,7 @@ pub struct PacketBatch {
 
 impl PacketBatch {
     /// How many packets go into a batch: they stay in the second-level cache on their way.
-    pub const SIZE: usize = 1024;
+    pub const SIZE: usize = 2048;
 
     /// Adds a packet. The payload is kept if its source port is one of `dns_ports`.
     #[inline]

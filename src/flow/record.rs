@@ -101,8 +101,19 @@ impl AddressEpochs {
         }
     }
 
+    /// Forgets the changes before `at`: where all traffic comes later they tell nothing apart.
+    pub fn forget_before(&mut self, at: Timestamp) {
+        self.changes.retain(|_, times| {
+            times.drain(..times.partition_point(|t| *t < at));
+            !times.is_empty()
+        });
+    }
+
     /// The number of the epoch of `address` that `at` falls into, counted from 0.
     pub fn epoch(&self, address: IpAddr, at: Timestamp) -> u32 {
+        if self.changes.is_empty() {
+            return 0;
+        }
         match self.changes.get(&address) {
             None => 0,
             Some(times) => times.partition_point(|t| *t <= at) as u32,

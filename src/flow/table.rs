@@ -107,6 +107,9 @@ pub struct FlowTable<L, S = Records> {
     counters: FlowCounters,
 }
 
+/// How much earlier than the first packet another one may be, in seconds.
+const DISORDER: i64 = 3600;
+
 /// How many of a connection's first packets may show that it is another one's leg, where no
 /// handshake does.
 const PROBES: u8 = 8;
@@ -219,6 +222,10 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
 
     #[inline(always)]
     fn take(&mut self, packet: &Packet, key: Key, hash: u32, side: Side) {
+        if self.counters.packets == 0 {
+            // Packets come in the order of time, with little disorder.
+            self.epochs.forget_before(packet.time.plus_secs(-DISORDER));
+        }
         self.counters.packets += 1;
         if self.wheel.is_due(packet.time.nanos()) {
             self.expire(packet.time.nanos());

@@ -45,6 +45,15 @@ impl Windows {
             *self = *other;
             return;
         }
+        if other.bits.is_power_of_two() && other.scale <= self.scale {
+            // One more window, as each new connection is.
+            let window = other.base + i64::from(other.bits.trailing_zeros());
+            let offset = (window >> (self.scale - other.scale)).wrapping_sub(self.base);
+            if (0..128).contains(&offset) {
+                self.bits |= 1 << offset;
+                return;
+            }
+        }
         let (mut a, mut b) = (self.normal(), other.normal());
         let scale = a.scale.max(b.scale);
         a = a.coarsened_to(scale);

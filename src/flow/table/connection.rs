@@ -8,6 +8,11 @@ use crate::net::{Protocol, Timestamp};
 
 const SECOND: i64 = 1_000_000_000;
 
+/// How long a closed connection is remembered for late segments, in seconds: several retransmission
+/// time-outs (RFC 6298 §2.4 has one second as the least). It is the shortest patience there is; the
+/// fewer closed connections are kept, the more of the live ones stay in the cache.
+pub(super) const CLOSED_PATIENCE: i64 = 2;
+
 /// What a side has sent, as bits. SCTP's INIT, INIT ACK, SHUTDOWN and ABORT count as SYN, SYN-ACK,
 /// FIN and RST.
 pub(super) mod seen {
@@ -183,7 +188,7 @@ impl Connection {
     #[inline(always)]
     pub fn patience(&self) -> i64 {
         let seconds = match self.state {
-            _ if self.closed => 5,
+            _ if self.closed => CLOSED_PATIENCE,
             State::Datagrams(_) if self.key.protocol() == Protocol::Udp => 60,
             _ if self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0 => 600,
             _ if (self.sent(0) | self.sent(1)) & seen::MOVED != 0 => 600,

@@ -1,6 +1,6 @@
 //! Connections come into the table and leave it.
 
-use super::connection::Connection;
+use super::connection::{CLOSED_PATIENCE, Connection};
 use super::key::{Key, Side};
 use super::{ConnectionSink, FlowTable, Listeners};
 use crate::net::{Protocol, Timestamp};
@@ -11,7 +11,7 @@ const EVICTED_PART: usize = 16;
 
 /// When the wheel first looks at a connection, in nanoseconds after its first packet: when a short
 /// one is closed and has waited for late packets.
-const FIRST_LOOK: i64 = 6_000_000_000;
+const FIRST_LOOK: i64 = (CLOSED_PATIENCE + 1) * 1_000_000_000;
 
 impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
     /// The live connection under `key`. One that was silent for too long ends here, so that nothing
@@ -24,8 +24,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             .find(hash, |slot| slab[slot as usize].key == *key)?;
         let connection = &self.slab[slot as usize];
         let silence = now.saturating_sub(connection.last);
-        // Five seconds is the shortest patience there is.
-        if silence > 5_000_000_000 && silence > connection.patience() || now >= connection.epoch_end
+        if silence > CLOSED_PATIENCE * 1_000_000_000 && silence > connection.patience() || now >= connection.epoch_end
         {
             self.end(slot);
             return None;
