@@ -117,12 +117,7 @@ fn measure(folder: &Folder) -> Result<Run, Failure> {
         FlowLimits::default(),
     );
     let captures = CaptureSet::open(std::slice::from_ref(&folder.capture))?;
-    let (summary, skipped) = if std::env::var_os("ONE").is_some() {
-        let mut skips = nanoseg::flow::SkipCounters::default();
-        let s = captures.for_each(|frame| match nanoseg::flow::decode(frame.link, frame.data, frame.original_length, frame.time) {
-            Ok(d) => table.ingest(&d), Err(r) => skips.add(r) }, |_| {})?;
-        (s, skips)
-    } else { captures.feed(&mut table, |_| {})? };
+    let (summary, skipped) = captures.feed(&mut table, |_| {})?;
     let flows = table.finish();
     let packets = begin.elapsed();
     if skipped.total() > 0 {

@@ -5,6 +5,7 @@
 
 mod batch;
 mod bytes;
+mod collect;
 mod decode;
 mod direction;
 mod dns;
@@ -23,6 +24,7 @@ pub(crate) mod testing;
 mod windows;
 
 pub use batch::PacketBatch;
+pub use collect::{FlowResult, FlowTable};
 pub use decode::{Decoded, decode};
 pub use direction::{infer_server, server_by_listener};
 pub use dns::{NotDns, learn_answers};
@@ -35,5 +37,5 @@ pub use popularity::Popularity;
 pub use record::{AddressEpochs, FlowRecord, Listeners, NoListeners, Opening, Verdict};
 pub use records::{Records, ScanSummary};
 pub use skip::{Skip, SkipCounters};
-pub use table::{FlowCounters, FlowLimits, FlowResult, FlowTable};
+pub use table::{FlowCounters, FlowLimits, LiveTable};
 pub use windows::Windows;

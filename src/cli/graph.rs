@@ -2,6 +2,7 @@
 
 use super::input::{self, CaptureArgs, GraphArgs};
 use super::terminal;
+use crate::finding::Severity;
 use crate::graph::build;
 use crate::report::graph::{self as formats, Format};
 use anyhow::Context;
@@ -52,6 +53,13 @@ Examples:
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let read = input::read(&args.captures)?;
     let built = build(&read.seen, &read.inventory, args.graph.options());
+    // The graph goes to stdout, so what makes it less exact goes to stderr.
+    for finding in read.findings.iter().filter(|f| f.severity < Severity::Note) {
+        eprintln!(
+            "{}: {} {}",
+            finding.severity, finding.subject, finding.message
+        );
+    }
     let format = match args.output {
         Output::Table => Format::Table,
         Output::Json => Format::Json,

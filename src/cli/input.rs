@@ -67,6 +67,11 @@ pub struct Read {
 /// # Errors
 /// Files that cannot be read, or are not what they should be.
 pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
+    let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+    anyhow::ensure!(
+        !(args.capture.iter().any(is_stdin) && args.cluster.iter().any(is_stdin)),
+        "--capture and --cluster cannot both be standard input: give one of them a file"
+    );
     let (objects, snapshots, files) = read_snapshots(args)?;
     let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     if !args.pod_cidr.is_empty() {

@@ -1,6 +1,6 @@
 //! A connection that has ended (or left the table), with everything that could be found out.
 
-use super::{AddressEpochs, Opening, Verdict, Windows};
+use super::{Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
 use std::net::SocketAddr;
 
@@ -27,15 +27,17 @@ pub struct EndedConnection {
     pub first: Timestamp,
     pub last: Timestamp,
     pub windows: Windows,
+    /// The epochs of the client's and the server's address at the first packet (DESIGN §4.4).
+    pub epochs: [u32; 2],
 }
 
 /// Where a [`super::FlowTable`] hands connections when they end.
 pub trait ConnectionSink {
-    fn ended(&mut self, connection: &EndedConnection, epochs: &AddressEpochs);
+    fn ended(&mut self, connection: &EndedConnection);
 }
 
 impl ConnectionSink for Vec<EndedConnection> {
-    fn ended(&mut self, connection: &EndedConnection, _: &AddressEpochs) {
+    fn ended(&mut self, connection: &EndedConnection) {
         self.push(connection.clone());
     }
 }

@@ -3,9 +3,7 @@
 //! What never answered is bounded per client: a scanner must not fill the memory (DESIGN §4.11, what
 //! is not recorded one by one is summed up).
 
-use super::{
-    AddressEpochs, ConnectionSink, EndedConnection, FlowRecord, Opening, Verdict, Windows,
-};
+use super::{ConnectionSink, EndedConnection, FlowRecord, Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
@@ -44,7 +42,7 @@ struct RecordKey {
     via: u32,
     /// What the server saw; `NONE` if that is the client.
     seen_as: u32,
-    epochs: (u32, u32),
+    epochs: [u32; 2],
     port: u16,
     /// Of a connection without a handshake: it may leave the table and come back, and is one still.
     client_port: Option<u16>,
@@ -228,7 +226,7 @@ impl Records {
             client: key.server,
             server: key.client,
             port: client_port,
-            epochs: (key.epochs.1, key.epochs.0),
+            epochs: [key.epochs[1], key.epochs[0]],
             opening: Opening::Listener,
             via: key.seen_as,
             seen_as: was_seen.map_or(NONE, |seen| {
@@ -340,7 +338,7 @@ impl Records {
 }
 
 impl ConnectionSink for Records {
-    fn ended(&mut self, connection: &EndedConnection, epochs: &AddressEpochs) {
+    fn ended(&mut self, connection: &EndedConnection) {
         let (client, server) = (connection.client.ip(), connection.server.ip());
         let mid_stream = connection.mid_stream;
         // The port that the server saw matters only while the direction may still be turned.
@@ -361,10 +359,7 @@ impl ConnectionSink for Records {
             seen_as: seen_as.map_or(NONE, |seen| self.sockets.number(seen)),
             verdict: connection.verdict,
             opening: connection.opening,
-            epochs: (
-                epochs.epoch(client, connection.first),
-                epochs.epoch(server, connection.first),
-            ),
+            epochs: connection.epochs,
         };
         let counts = Counts {
             connections: 1,

@@ -15,10 +15,9 @@ mod wheel;
 
 use super::dns::learn_answers;
 use super::other::{OtherKind, OtherTally, OtherTraffic};
-use super::records::{Records, ScanSummary};
 use super::{
-    AddressEpochs, ConnectionSink, Decoded, FlowRecord, IcmpUnreachable, Listeners, NameTable,
-    Packet, PacketBatch, Transport,
+    AddressEpochs, Decoded, EndedConnection, IcmpUnreachable, Listeners, NameTable, Packet,
+    PacketBatch, Transport,
 };
 use crate::net::Protocol;
 use connection::Connection;
@@ -72,27 +71,13 @@ pub struct FlowCounters {
     pub dns_malformed: u64,
 }
 
-/// What all packets of a run came to.
-#[derive(Debug, Clone, Default)]
-pub struct FlowResult {
-    /// In order of client, server, port, protocol and the rest.
-    pub records: Vec<FlowRecord>,
-    /// Clients with more failed targets than are recorded one by one, in order.
-    pub scans: Vec<ScanSummary>,
-    pub counters: FlowCounters,
-    pub names: NameTable,
-    /// Traffic that no NetworkPolicy can express, in order.
-    pub other: Vec<OtherTraffic>,
-    /// Packets of such traffic beyond the pairs in `other`.
-    pub other_overflow: u64,
-}
-
-/// Connections in progress. `L` knows listeners, `S` takes what has ended.
-pub struct FlowTable<L, S = Records> {
+/// Connections in progress. `L` knows listeners.
+pub struct LiveTable<L> {
     listeners: L,
     epochs: AddressEpochs,
     limits: FlowLimits,
-    sink: S,
+    /// What has left the table and is not taken away yet.
+    ended: Vec<EndedConnection>,
     slab: Vec<Connection>,
     free: Vec<u32>,
     index: Index,
@@ -117,37 +102,14 @@ const PROBES: u8 = 8;
 /// How many packets' places are fetched ahead: about what a processor keeps in flight.
 const AHEAD: usize = 16;
 
-impl<L: Listeners> FlowTable<L, Records> {
-    /// A table that makes flow records, none of which spans a time in `epochs`.
+impl<L: Listeners> LiveTable<L> {
+    /// An empty table; no record of what it ends spans a time in `epochs`.
     pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowLimits) -> Self {
-        let records = Records::new(limits.max_failed_targets);
-        FlowTable::with_sink(listeners, epochs, limits, records)
-    }
-
-    /// Ends all connections.
-    pub fn finish(mut self) -> FlowResult {
-        self.end_all();
-        let (other, other_overflow) = self.other.finish();
-        let (records, scans) = self.sink.finish();
-        FlowResult {
-            records,
-            scans,
-            counters: self.counters,
-            names: self.names,
-            other,
-            other_overflow,
-        }
-    }
-}
-
-impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
-    /// A table that hands each connection to `sink` when it ends.
-    pub fn with_sink(listeners: L, epochs: AddressEpochs, limits: FlowLimits, sink: S) -> Self {
-        FlowTable {
+        LiveTable {
             listeners,
             epochs,
             limits,
-            sink,
+            ended: Vec::new(),
             slab: Vec::new(),
             free: Vec::new(),
             index: Index::new(),
@@ -162,15 +124,20 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         }
     }
 
-    /// Ends all connections and gives the sink back.
-    pub fn into_sink(mut self) -> (S, FlowCounters) {
-        self.end_all();
-        (self.sink, self.counters)
-    }
-
-    /// The ports whose answers are read as DNS.
+    /// The source ports of which [`PacketBatch`] is to keep payloads.
     pub fn dns_ports(&self) -> &[u16] {
         &self.limits.dns_ports
+    }
+
+    /// The connections that ended since this was last asked, to be drained.
+    pub fn ended(&mut self) -> &mut Vec<EndedConnection> {
+        &mut self.ended
+    }
+
+    /// Everything but the connections: counters, DNS names, and what no policy can express.
+    pub fn into_rest(self) -> (FlowCounters, NameTable, Vec<OtherTraffic>, u64) {
+        let (other, overflow) = self.other.finish();
+        (self.counters, self.names, other, overflow)
     }
 
     /// Takes in one packet. Packets should come in the order of time; small disorder, as between

@@ -2,7 +2,7 @@
 
 use super::connection::{CLOSED_PATIENCE, Connection};
 use super::key::{Key, Side};
-use super::{ConnectionSink, FlowTable, Listeners};
+use super::{Listeners, LiveTable};
 use crate::net::{Protocol, Timestamp};
 
 /// When the table is full, this part of it leaves at once: looking for the longest idle then costs
@@ -13,7 +13,7 @@ const EVICTED_PART: usize = 16;
 /// one is closed and has waited for late packets.
 const FIRST_LOOK: i64 = (CLOSED_PATIENCE + 1) * 1_000_000_000;
 
-impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
+impl<L: Listeners> LiveTable<L> {
     /// The live connection under `key`. One that was silent for too long ends here, so that nothing
     /// depends on when the wheel comes round.
     #[inline(always)]
@@ -24,7 +24,8 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             .find(hash, |slot| slab[slot as usize].key == *key)?;
         let connection = &self.slab[slot as usize];
         let silence = now.saturating_sub(connection.last);
-        if silence > CLOSED_PATIENCE * 1_000_000_000 && silence > connection.patience() || now >= connection.epoch_end
+        if silence > CLOSED_PATIENCE * 1_000_000_000 && silence > connection.patience()
+            || now >= connection.epoch_end
         {
             self.end(slot);
             return None;
@@ -157,7 +158,8 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         self.slab[slot as usize].extra = None;
     }
 
-    pub(super) fn end_all(&mut self) {
+    /// Ends all connections.
+    pub fn end_all(&mut self) {
         // In the order in which they began: a sink that keeps them shows a capture's order.
         let mut live: Vec<(i64, u32)> = (0u32..)
             .zip(&self.slab)

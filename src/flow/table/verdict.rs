@@ -1,7 +1,7 @@
 //! What a connection that leaves the table is handed on as.
 
 use super::key::Side;
-use super::{ConnectionSink, FlowTable, Listeners};
+use super::{Listeners, LiveTable};
 use crate::flow::direction::server_by_listener;
 use crate::flow::{EndedConnection, Opening, Verdict};
 use crate::net::{Protocol, Timestamp};
@@ -18,7 +18,7 @@ struct Ends {
     seen_as: Option<SocketAddr>,
 }
 
-impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
+impl<L: Listeners> LiveTable<L> {
     pub(super) fn emit(&mut self, slot: u32) {
         let connection = &self.slab[slot as usize];
         let outcome = connection.outcome();
@@ -61,6 +61,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             first,
             last: Timestamp::from_nanos(connection.last),
             windows: connection.windows(),
+            epochs: [ends.client, ends.server].map(|end| self.epochs.epoch(end.ip(), first)),
         };
         if protocol == Protocol::Udp
             && verdict == Verdict::Established
@@ -70,7 +71,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
             self.udp_servers.extend(ends.via);
         }
         self.counters.connections += 1;
-        self.sink.ended(&ended, &self.epochs);
+        self.ended.push(ended);
     }
 
     /// In the order of addresses. Translation cannot be told again from the other end's view, so a
