@@ -30,7 +30,8 @@ pub struct Estimate {
     pub unseen: f64,
     pub unseen_low: f64,
     pub unseen_high: f64,
-    /// Seen edges as a share of all (seen and estimated unseen), 0–1; 0 if nothing was seen.
+    /// The estimated share of edges seen, 0–1, the more careful of two: seen edges among seen and
+    /// estimated unseen ones (Chao2), and connections of edges seen more than once (Good–Turing).
     pub coverage: f64,
     /// How many time windows were compared, and how long each is.
     pub windows: u32,
@@ -143,24 +144,21 @@ impl Grid {
             }
             last_new_edge = last_new_edge.max(edge.first);
         }
+        let missing = once as f64 / connections.max(1) as f64;
         let (unseen, low, high) = chao2(in_one as f64, in_two as f64, f64::from(self.windows));
         Estimate {
             edges_seen: seen,
             connections,
-            missing_mass: (connections > 0).then(|| once as f64 / connections as f64),
+            missing_mass: (connections > 0).then_some(missing),
             unseen,
             unseen_low: low,
             unseen_high: high,
-            coverage: if seen == 0 {
-                0.0
-            } else {
-                seen as f64 / (seen as f64 + unseen)
-            },
+            coverage: (seen as f64 / (seen as f64 + unseen).max(1.0)).min(1.0 - missing),
             windows: self.windows,
             window_secs: 1 << self.scale,
             last_new_edge,
             secs_since_new_edge: last_new_edge.map(|at| end.since(at) / 1_000_000_000),
-            confidence: confidence(seen, self.windows, once as f64 / connections.max(1) as f64),
+            confidence: confidence(seen, self.windows, missing),
         }
     }
 }
@@ -213,6 +211,7 @@ mod tests {
     #[test]
     fn chao2_matches_the_worked_formula() {
         // Q1 = 10, Q2 = 4, m = 20: (19/20) · 10·9 / (2·5) = 8.55
+        let missing = once as f64 / connections.max(1) as f64;
         let (unseen, low, high) = chao2(10.0, 4.0, 20.0);
         assert!((unseen - 8.55).abs() < 1e-9);
         assert!(low > 0.0 && low < unseen && unseen < high);
