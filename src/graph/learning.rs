@@ -211,7 +211,6 @@ mod tests {
     #[test]
     fn chao2_matches_the_worked_formula() {
         // Q1 = 10, Q2 = 4, m = 20: (19/20) · 10·9 / (2·5) = 8.55
-        let missing = once as f64 / connections.max(1) as f64;
         let (unseen, low, high) = chao2(10.0, 4.0, 20.0);
         assert!((unseen - 8.55).abs() < 1e-9);
         assert!(low > 0.0 && low < unseen && unseen < high);
