@@ -5,7 +5,7 @@ use std::io;
 /// A snapshot or manifest that cannot be read. Every message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    #[error("failed to read {file}: {problem}; check the path and its permissions")]
+    #[error("failed to read {file}; check the path and its permissions")]
     Io {
         file: String,
         #[source]
