@@ -54,6 +54,13 @@ impl Windows {
                 return;
             }
         }
+        let offset = other.base.wrapping_sub(self.base);
+        if other.scale == self.scale
+            && (0..=i64::from(other.bits.leading_zeros())).contains(&offset)
+        {
+            self.bits |= other.bits << offset;
+            return;
+        }
         let (mut a, mut b) = (self.normal(), other.normal());
         let scale = a.scale.max(b.scale);
         a = a.coarsened_to(scale);

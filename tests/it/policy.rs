@@ -1,5 +1,4 @@
-//! What needs files or other programs: does kubectl take the output folder; how long does a large
-//! cluster take.
+//! What needs files or other programs: does kubectl take the output folder?
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::graph::{End, Requirement};
@@ -7,7 +6,6 @@ use nanoseg::inventory::{Inventory, Owned, Pod, Workload, WorkloadId};
 use nanoseg::net::Protocol;
 use nanoseg::policy::{SynthesisOptions, file_name, render, render_kustomization, synthesise};
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 fn id(namespace: &str, name: &str) -> WorkloadId {
     WorkloadId {
@@ -116,43 +114,4 @@ fn kubectl_builds_the_kustomization_to_the_same_policies() {
     let mut expected: Vec<_> = synthesis.policies.into_iter().map(|p| p.policy).collect();
     expected.sort_by_key(key);
     assert_eq!(built, expected);
-}
-
-/// Run with `cargo test --release --test it -- --ignored --nocapture policies_for_a_large_cluster`.
-#[test]
-#[ignore = "a measurement"]
-fn policies_for_a_large_cluster() {
-    for namespaces in [1usize, 40] {
-        let mut inventory = Inventory::default();
-        let name = |w: usize| id(&format!("ns{}", w % namespaces), &format!("w{w}"));
-        for w in 0..2000 {
-            let labels = [
-                ("app.kubernetes.io/name", format!("chart{}", w % 50)),
-                ("app.kubernetes.io/instance", format!("r{}", w % 40)),
-                ("app.kubernetes.io/component", format!("c{}", w % 10)),
-                ("app.kubernetes.io/part-of", "shop".to_string()),
-                ("team", format!("t{}", w % 7)),
-                ("block", format!("{}", w / 200)),
-            ];
-            add(&mut inventory, &name(w), &labels, 10);
-        }
-        let wanted: Vec<Requirement> = (0..20_000usize)
-            .map(|e| {
-                let client = End::Workload(name(e % 2000));
-                let server = End::Workload(name((e * 7919 + e / 2000) % 2000));
-                requirement(client, server, 80 + (e % 5) as u16, e)
-            })
-            .collect();
-        let managed: Vec<_> = inventory.workloads.keys().cloned().collect();
-        let start = Instant::now();
-        let synthesis = synthesise(&inventory, &wanted, &managed, &SynthesisOptions::default());
-        let made = start.elapsed();
-        let bytes: usize = synthesis.policies.iter().map(|p| render(p).len()).sum();
-        eprintln!(
-            "{namespaces} namespaces: {made:?}, with text {:?}; {} policies, {bytes} bytes, {} findings",
-            start.elapsed(),
-            synthesis.policies.len(),
-            synthesis.findings.len()
-        );
-    }
 }
