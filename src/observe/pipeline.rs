@@ -111,14 +111,14 @@ impl<S: ConnectionSink> Reader<'_, S> {
     fn send(&mut self, mut batch: PacketBatch) {
         loop {
             while let Ok(ended) = self.left.try_recv() {
-                self.collect(&ended);
+                collect(self.sink, &ended);
             }
             match self.full.try_send(batch) {
                 Ok(()) | Err(TrySendError::Disconnected(_)) => return,
                 Err(TrySendError::Full(back)) => batch = back,
             }
             if let Ok(ended) = self.left.recv_timeout(NAP) {
-                self.collect(&ended);
+                collect(self.sink, &ended);
             }
         }
     }
@@ -131,15 +131,13 @@ impl<S: ConnectionSink> Reader<'_, S> {
         } = self;
         drop(full);
         for ended in left {
-            for connection in &ended {
-                sink.ended(connection);
-            }
+            collect(sink, &ended);
         }
     }
+}
 
-    fn collect(&mut self, ended: &[EndedConnection]) {
-        for connection in ended {
-            self.sink.ended(connection);
-        }
+fn collect(sink: &mut impl ConnectionSink, ended: &[EndedConnection]) {
+    for connection in ended {
+        sink.ended(connection);
     }
 }
