@@ -106,6 +106,8 @@ fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
         protocol: Protocol::Tcp,
         via: None,
         seen_as: None,
+        client_port: None,
+        claims: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
         connections: 1,

@@ -92,7 +92,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
     #[inline]
     fn hand_over(&mut self) {
         for connection in self.live.ended().drain(..) {
-            self.sink.ended(&connection);
+            self.sink.report(&connection);
         }
     }
 }

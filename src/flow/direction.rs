@@ -34,7 +34,7 @@ pub fn infer_server(ends: [SocketAddr; 2], peers: [usize; 2]) -> usize {
 impl Opening {
     /// True if the traffic itself or a known listener says who the server is.
     pub fn is_certain(self) -> bool {
-        !matches!(self, Opening::Undecided { .. })
+        !matches!(self, Opening::Undecided)
     }
 }
 

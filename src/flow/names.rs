@@ -52,6 +52,24 @@ impl NameTable {
         }
     }
 
+    /// Adds an entry of another table.
+    pub fn add(&mut self, address: IpAddr, entry: NameEntry) {
+        let seconds = entry.until.since(entry.from).div_euclid(1_000_000_000);
+        let ttl = u32::try_from(seconds).unwrap_or(0);
+        self.learn(address, &entry.name, entry.client, entry.from, ttl);
+    }
+
+    /// Takes all entries out, in order.
+    pub fn drain(&mut self) -> Vec<(IpAddr, NameEntry)> {
+        let mut list: Vec<_> = std::mem::take(&mut self.entries)
+            .into_iter()
+            .flat_map(|(address, entries)| entries.into_iter().map(move |entry| (address, entry)))
+            .collect();
+        list.sort();
+        self.names = 0;
+        list
+    }
+
     /// Names that `client` had for `address` at `at`. Programs keep answers beyond their TTL, so an
     /// older answer to that client counts if no current one is known; and what other clients were
     /// told counts if that client's own question was not seen.

@@ -20,7 +20,7 @@ impl Popularity {
     pub fn of(records: &[FlowRecord]) -> Self {
         let mut peers: FxHashMap<Endpoint, FxHashSet<IpAddr>> = FxHashMap::default();
         for record in records {
-            if let Opening::Undecided { client_port } = record.opening {
+            if let Some(client_port) = undecided_port(record) {
                 peers
                     .entry((record.client, record.protocol, client_port))
                     .or_default();
@@ -36,7 +36,7 @@ impl Popularity {
             if let Some(seen) = peers.get_mut(&(record.server, record.protocol, record.port)) {
                 seen.insert(record.client);
             }
-            if let Opening::Undecided { client_port } = record.opening
+            if let Some(client_port) = undecided_port(record)
                 && let Some(seen) = peers.get_mut(&(record.client, record.protocol, client_port))
             {
                 seen.insert(record.server);
@@ -48,7 +48,7 @@ impl Popularity {
     /// The record with a client and a server. One that was decided stays as it is; another keeps
     /// [`Opening::Undecided`] as the mark that it was inferred.
     pub fn decide<'r>(&self, record: &'r FlowRecord) -> Cow<'r, FlowRecord> {
-        let Opening::Undecided { client_port } = record.opening else {
+        let Some(client_port) = undecided_port(record) else {
             return Cow::Borrowed(record);
         };
         let ends = [(record.client, client_port), (record.server, record.port)];
@@ -64,15 +64,20 @@ impl Popularity {
     }
 }
 
+/// The port at the end that is put as the client's, of an undecided record.
+fn undecided_port(record: &FlowRecord) -> Option<u16> {
+    record
+        .client_port
+        .filter(|_| record.opening == Opening::Undecided)
+}
+
 /// The same record seen from the other side.
 fn turned(record: &FlowRecord, client_port: u16) -> FlowRecord {
     FlowRecord {
         client: record.server,
         server: record.client,
         port: client_port,
-        opening: Opening::Undecided {
-            client_port: record.port,
-        },
+        client_port: Some(record.port),
         bytes_to_server: record.bytes_to_client,
         bytes_to_client: record.bytes_to_server,
         via: None,

@@ -1,10 +1,11 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
-use super::Windows;
+use super::{Claims, Windows};
 use crate::net::{Protocol, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// How a connection went (DESIGN §3). Only [`Verdict::Established`] teaches without conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,15 +34,15 @@ pub enum Opening {
     /// A known listener stands at the server's address and port.
     Listener,
     /// Nothing decided yet: `client` and `server` are in address order, and the graph infers the
-    /// direction from how many peers use each port.
-    Undecided { client_port: u16 },
+    /// direction from how many peers use each port. The record keeps its `client_port`.
+    Undecided,
 }
 
 /// Many connections between the same client address, server address, server port and protocol.
 ///
 /// Connections that were translated on the way (Service DNAT, masquerading) are one record: `server`
 /// is where they arrived, `via` what the client had called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowRecord {
     /// The client's own address, before any SNAT.
     pub client: IpAddr,
@@ -54,8 +55,13 @@ pub struct FlowRecord {
     pub via: Option<SocketAddr>,
     /// The client's address as the server saw it, where it was translated on the way (SNAT).
     pub seen_as: Option<IpAddr>,
+    /// The client's port, kept only where there was no handshake: it tells the same connection when it
+    /// is seen again, and what the server's port is if client and server turn out to be exchanged.
+    pub client_port: Option<u16>,
     pub verdict: Verdict,
     pub opening: Opening,
+    /// What the source itself says stands at the ends, where it knows more than addresses.
+    pub claims: Option<Arc<Claims>>,
     /// Connections (5-tuples), each counted once however often its packets were captured.
     pub connections: u64,
     /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.

@@ -3,11 +3,12 @@
 //! What never answered is bounded per client: a scanner must not fill the memory (DESIGN §4.11, what
 //! is not recorded one by one is summed up).
 
-use super::{ConnectionSink, EndedConnection, FlowRecord, Opening, Verdict, Windows};
+use super::{Claims, ConnectionReport, ConnectionSink, FlowRecord, Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Clients with failed connections that are told apart; more than that are spoofed.
 const MAX_FAILED_CLIENTS: usize = 1 << 16;
@@ -42,6 +43,8 @@ struct RecordKey {
     via: u32,
     /// What the server saw; `NONE` if that is the client.
     seen_as: u32,
+    /// What the source says of the ends; `NONE` if nothing.
+    claims: u32,
     epochs: [u32; 2],
     port: u16,
     /// Of a connection without a handshake: it may leave the table and come back, and is one still.
@@ -73,16 +76,19 @@ impl<T> Default for Interner<T> {
     }
 }
 
-impl<T: Copy + Eq + std::hash::Hash> Interner<T> {
+impl<T: Clone + Eq + std::hash::Hash> Interner<T> {
     fn number(&mut self, value: T) -> u32 {
-        *self.numbers.entry(value).or_insert_with(|| {
-            self.values.push(value);
-            (self.values.len() - 1) as u32
-        })
+        if let Some(number) = self.numbers.get(&value) {
+            return *number;
+        }
+        let number = self.values.len() as u32;
+        self.values.push(value.clone());
+        self.numbers.insert(value, number);
+        number
     }
 
     fn value(&self, number: u32) -> Option<T> {
-        self.values.get(number as usize).copied()
+        self.values.get(number as usize).cloned()
     }
 }
 
@@ -114,6 +120,7 @@ struct Scan {
 pub struct Records {
     addresses: Interner<IpAddr>,
     sockets: Interner<SocketAddr>,
+    claims: Interner<Arc<Claims>>,
     records: FxHashMap<RecordKey, Counts>,
     /// Connections whose records are looked up together, so that the memory behind them is fetched
     /// at the same time.
@@ -129,6 +136,7 @@ impl Records {
         Records {
             addresses: Interner::default(),
             sockets: Interner::default(),
+            claims: Interner::default(),
             records: FxHashMap::default(),
             pending: Vec::with_capacity(PENDING),
             failed_targets: FxHashMap::default(),
@@ -141,6 +149,69 @@ impl Records {
     pub fn finish(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
         self.flush();
         self.settle_mid_stream();
+        self.drain()
+    }
+
+    /// Takes what has been collected so far, in order, and starts anew. Connections without a handshake
+    /// keep their client's port: whoever puts the parts together again settles them.
+    pub fn drain(&mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+        self.flush();
+        let mut next = Records::new(self.max_failed_targets);
+        // A scanner stays one, whenever the records are taken.
+        next.failed_targets = std::mem::take(&mut self.failed_targets);
+        std::mem::replace(self, next).listing()
+    }
+
+    /// Counts every client's failed targets anew.
+    pub fn forget_failures(&mut self) {
+        self.failed_targets.clear();
+    }
+
+    /// How many records there are by now.
+    pub fn len(&self) -> usize {
+        self.records.len() + self.pending.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.scans.is_empty()
+    }
+
+    /// Adds a record that was collected elsewhere; `epochs` are those of the client's and the server's
+    /// address at its start.
+    pub fn add(&mut self, record: &FlowRecord, epochs: [u32; 2]) {
+        let key = RecordKey {
+            client: self.addresses.number(record.client),
+            server: self.addresses.number(record.server),
+            port: record.port,
+            client_port: record.client_port,
+            protocol: record.protocol,
+            via: record.via.map_or(NONE, |via| self.sockets.number(via)),
+            seen_as: record
+                .seen_as
+                .map_or(NONE, |seen| self.sockets.number(SocketAddr::new(seen, 0))),
+            claims: record
+                .claims
+                .as_ref()
+                .map_or(NONE, |claims| self.claims.number(Arc::clone(claims))),
+            verdict: record.verdict,
+            opening: record.opening,
+            epochs,
+        };
+        self.record(
+            key,
+            Counts {
+                connections: record.connections,
+                datagrams: record.datagrams,
+                bytes_to_server: record.bytes_to_server,
+                bytes_to_client: record.bytes_to_client,
+                first: record.first,
+                last: record.last,
+                windows: record.windows,
+            },
+        );
+    }
+
+    fn listing(mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
         let records = std::mem::take(&mut self.records);
         let mut records: Vec<_> = records
             .into_iter()
@@ -148,7 +219,15 @@ impl Records {
             .collect();
         records.sort_by_cached_key(|r| {
             let ends = (r.client, r.server, r.port, r.protocol, r.via, r.seen_as);
-            (ends, r.verdict, r.opening, r.first, r.last)
+            (
+                ends,
+                r.verdict,
+                r.opening,
+                r.client_port,
+                r.first,
+                r.last,
+                r.claims.clone(),
+            )
         });
         let mut scans: Vec<_> = self
             .scans
@@ -184,8 +263,8 @@ impl Records {
             )
         });
         for (mut key, mut counts) in open {
-            let client_port = key.client_port.take().unwrap_or(0);
-            if matches!(key.opening, Opening::Undecided { .. }) {
+            let client_port = key.client_port.unwrap_or(0);
+            if key.opening == Opening::Undecided {
                 let is_server = |address, port| servers.contains(&(address, port, key.protocol));
                 match (
                     is_server(key.client, client_port),
@@ -199,7 +278,11 @@ impl Records {
             if let Some(seen) = self.sockets.value(key.seen_as) {
                 key.seen_as = self.sockets.number(SocketAddr::new(seen.ip(), 0));
             }
+            if key.opening != Opening::Undecided {
+                key.client_port = None;
+            }
             let handshake = RecordKey {
+                client_port: None,
                 opening: Opening::Handshake,
                 ..key
             };
@@ -226,9 +309,11 @@ impl Records {
             client: key.server,
             server: key.client,
             port: client_port,
+            client_port: Some(key.port),
             epochs: [key.epochs[1], key.epochs[0]],
             opening: Opening::Listener,
-            via: key.seen_as,
+            via: self.full_socket(key.seen_as),
+            claims: self.turned_claims(key.claims),
             seen_as: was_seen.map_or(NONE, |seen| {
                 self.sockets.number(SocketAddr::new(seen.ip(), 0))
             }),
@@ -242,6 +327,25 @@ impl Records {
         (turned, counts)
     }
 
+    /// The socket address of that number, unless its port is not known.
+    fn full_socket(&self, number: u32) -> u32 {
+        match self.sockets.value(number) {
+            Some(socket) if socket.port() != 0 => number,
+            _ => NONE,
+        }
+    }
+
+    fn turned_claims(&mut self, number: u32) -> u32 {
+        let Some(claims) = self.claims.value(number) else {
+            return NONE;
+        };
+        self.claims.number(Arc::new(Claims {
+            client: claims.server.clone(),
+            server: claims.client.clone(),
+            service: None,
+        }))
+    }
+
     fn build_record(&self, key: &RecordKey, counts: &Counts) -> Option<FlowRecord> {
         Some(FlowRecord {
             client: self.addresses.value(key.client)?,
@@ -250,8 +354,10 @@ impl Records {
             protocol: key.protocol,
             via: self.sockets.value(key.via),
             seen_as: self.sockets.value(key.seen_as).map(|seen| seen.ip()),
+            client_port: key.client_port,
             verdict: key.verdict,
             opening: key.opening,
+            claims: self.claims.value(key.claims),
             connections: counts.connections,
             datagrams: counts.datagrams,
             bytes_to_server: counts.bytes_to_server,
@@ -277,7 +383,7 @@ impl Records {
             // Without a handshake the client's port is part of the key: the same one again.
             let again = key.client_port.is_some();
             known.add(&Counts {
-                connections: u64::from(!again),
+                connections: if again { 0 } else { counts.connections },
                 ..counts
             });
             return;
@@ -305,7 +411,7 @@ impl Records {
             first: counts.first,
             last: counts.last,
         });
-        scan.connections += 1;
+        scan.connections += counts.connections;
         let server = target.0;
         if scan.addresses.len() < MAX_ADDRESSES {
             scan.addresses.insert(server.ip());
@@ -338,7 +444,7 @@ impl Records {
 }
 
 impl ConnectionSink for Records {
-    fn ended(&mut self, connection: &EndedConnection) {
+    fn report(&mut self, connection: &ConnectionReport) {
         let (client, server) = (connection.client.ip(), connection.server.ip());
         let mid_stream = connection.mid_stream;
         // The port that the server saw matters only while the direction may still be turned.
@@ -357,12 +463,16 @@ impl ConnectionSink for Records {
             protocol: connection.protocol,
             via: connection.via.map_or(NONE, |via| self.sockets.number(via)),
             seen_as: seen_as.map_or(NONE, |seen| self.sockets.number(seen)),
+            claims: connection
+                .claims
+                .as_ref()
+                .map_or(NONE, |claims| self.claims.number(Arc::clone(claims))),
             verdict: connection.verdict,
             opening: connection.opening,
             epochs: connection.epochs,
         };
         let counts = Counts {
-            connections: 1,
+            connections: u64::from(!connection.counted),
             datagrams: connection.datagrams,
             bytes_to_server: connection.bytes_to_server,
             bytes_to_client: connection.bytes_to_client,

@@ -16,7 +16,7 @@ mod wheel;
 use super::dns::learn_answers;
 use super::other::{OtherKind, OtherTally, OtherTraffic};
 use super::{
-    AddressEpochs, Decoded, EndedConnection, IcmpUnreachable, Listeners, NameTable, Packet,
+    AddressEpochs, ConnectionReport, Decoded, IcmpUnreachable, Listeners, NameTable, Packet,
     PacketBatch, Transport,
 };
 use crate::net::Protocol;
@@ -77,7 +77,7 @@ pub struct LiveTable<L> {
     epochs: AddressEpochs,
     limits: FlowLimits,
     /// What has left the table and is not taken away yet.
-    ended: Vec<EndedConnection>,
+    ended: Vec<ConnectionReport>,
     slab: Vec<Connection>,
     free: Vec<u32>,
     index: Index,
@@ -130,7 +130,7 @@ impl<L: Listeners> LiveTable<L> {
     }
 
     /// The connections that ended since this was last asked, to be drained.
-    pub fn ended(&mut self) -> &mut Vec<EndedConnection> {
+    pub fn ended(&mut self) -> &mut Vec<ConnectionReport> {
         &mut self.ended
     }
 

@@ -24,7 +24,7 @@ impl Tally {
         self.opening_seen |= match record.opening {
             Opening::Handshake | Opening::FirstPacket => true,
             Opening::Listener => record.protocol == Protocol::Udp,
-            Opening::Undecided { .. } => false,
+            Opening::Undecided => false,
         };
         if record.verdict == Verdict::OneWay {
             // A record without a datagram count (a flow log) still stands for one per connection.

@@ -60,6 +60,8 @@ fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
         protocol: Protocol::Tcp,
         via: None,
         seen_as: None,
+        client_port: None,
+        claims: None,
         verdict,
         opening: Opening::Handshake,
         connections: 1,
@@ -323,7 +325,8 @@ fn a_call_to_the_metadata_service_is_a_finding() {
 #[test]
 fn an_undecided_connection_is_turned_to_the_port_that_more_peers_use_and_marked() {
     let undecided = |client: &str, client_port: u16, server: &str| FlowRecord {
-        opening: Opening::Undecided { client_port },
+        opening: Opening::Undecided,
+        client_port: Some(client_port),
         ..record(client, server, Verdict::Established)
     };
     // Two pods talk to port 40001 of api-a; their own ports are lower.

@@ -4,7 +4,7 @@
 
 use super::{CaptureSet, CaptureSummary, ObserveError, Progress};
 use crate::flow::{
-    ConnectionSink, EndedConnection, FlowTable, Listeners, LiveTable, PacketBatch, SkipCounters,
+    ConnectionReport, ConnectionSink, FlowTable, Listeners, LiveTable, PacketBatch, SkipCounters,
     decode,
 };
 use std::mem;
@@ -34,7 +34,7 @@ impl CaptureSet {
         let dns_ports = live.dns_ports().to_vec();
         let (full, to_table) = sync_channel::<PacketBatch>(BATCHES);
         let (done, empty) = sync_channel::<PacketBatch>(BATCHES);
-        let (leave, left) = sync_channel::<Vec<EndedConnection>>(BATCHES);
+        let (leave, left) = sync_channel::<Vec<ConnectionReport>>(BATCHES);
         thread::scope(|scope| {
             scope.spawn(move || keep_table(live, &to_table, &done, &leave));
             let mut reader = Reader {
@@ -82,7 +82,7 @@ fn keep_table<L: Listeners>(
     live: &mut LiveTable<L>,
     batches: &Receiver<PacketBatch>,
     done: &SyncSender<PacketBatch>,
-    leave: &SyncSender<Vec<EndedConnection>>,
+    leave: &SyncSender<Vec<ConnectionReport>>,
 ) {
     for mut batch in batches {
         live.ingest_batch(&batch);
@@ -101,7 +101,7 @@ fn keep_table<L: Listeners>(
 struct Reader<'s, S> {
     full: SyncSender<PacketBatch>,
     empty: Receiver<PacketBatch>,
-    left: Receiver<Vec<EndedConnection>>,
+    left: Receiver<Vec<ConnectionReport>>,
     sink: &'s mut S,
 }
 
@@ -136,8 +136,8 @@ impl<S: ConnectionSink> Reader<'_, S> {
     }
 }
 
-fn collect(sink: &mut impl ConnectionSink, ended: &[EndedConnection]) {
+fn collect(sink: &mut impl ConnectionSink, ended: &[ConnectionReport]) {
     for connection in ended {
-        sink.ended(connection);
+        sink.report(connection);
     }
 }

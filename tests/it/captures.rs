@@ -5,7 +5,7 @@
 
 use crate::places::{captures_of, shared};
 use nanoseg::flow::{
-    AddressEpochs, EndedConnection, FlowLimits, FlowTable, NoListeners, Opening, SkipCounters,
+    AddressEpochs, ConnectionReport, FlowLimits, FlowTable, NoListeners, Opening, SkipCounters,
     Verdict, decode, infer_server,
 };
 use nanoseg::observe::{CaptureSet, CaptureSummary, ObserveError};
@@ -18,7 +18,7 @@ struct Read {
     summary: CaptureSummary,
     skips: SkipCounters,
     decoded: u64,
-    connections: Vec<EndedConnection>,
+    connections: Vec<ConnectionReport>,
 }
 
 fn read(path: &Path) -> Result<Read, ObserveError> {
@@ -156,12 +156,12 @@ fn line(protocol: &str, client: &str, server: &str, answered: bool) -> String {
     format!("{protocol} {client} > {server} {verdict}")
 }
 
-fn ours(connections: &[EndedConnection]) -> Vec<String> {
+fn ours(connections: &[ConnectionReport]) -> Vec<String> {
     let mut lines: Vec<_> = connections
         .iter()
         .map(|c| {
             let (mut client, mut server) = (c.client, c.server);
-            if matches!(c.opening, Opening::Undecided { .. })
+            if matches!(c.opening, Opening::Undecided)
                 && infer_server([client, server], [0, 0]) == 0
             {
                 (client, server) = (server, client);

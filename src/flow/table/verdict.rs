@@ -3,7 +3,7 @@
 use super::key::Side;
 use super::{Listeners, LiveTable};
 use crate::flow::direction::server_by_listener;
-use crate::flow::{EndedConnection, Opening, Verdict};
+use crate::flow::{ConnectionReport, Opening, Verdict};
 use crate::net::{Protocol, Timestamp};
 use std::net::SocketAddr;
 
@@ -41,7 +41,7 @@ impl<L: Listeners> LiveTable<L> {
         let ends = self.ends(slot, client);
         let connection = &self.slab[slot as usize];
         let (bytes, datagrams) = connection.volume();
-        let ended = EndedConnection {
+        let ended = ConnectionReport {
             client: ends.client,
             server: ends.server,
             protocol,
@@ -51,6 +51,8 @@ impl<L: Listeners> LiveTable<L> {
             verdict,
             opening,
             mid_stream,
+            counted: false,
+            claims: None,
             datagrams: if protocol == Protocol::Tcp {
                 0
             } else {
@@ -85,8 +87,7 @@ impl<L: Listeners> LiveTable<L> {
         } else {
             0
         };
-        let client_port = self.ends(slot, client).client.port();
-        (client, Opening::Undecided { client_port })
+        (client, Opening::Undecided)
     }
 
     /// Both ends with `client` as the client's side. Each end's own address is the one in the leg

@@ -224,7 +224,7 @@ impl EvidenceDocument {
                 Opening::Handshake => "handshake",
                 Opening::FirstPacket => "first-packet",
                 Opening::Listener => "listener",
-                Opening::Undecided { .. } => "undecided",
+                Opening::Undecided => "undecided",
             },
             connections: evidence.connections,
             first: evidence.first,

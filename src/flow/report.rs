@@ -1,12 +1,15 @@
-//! A connection that has ended (or left the table), with everything that could be found out.
+//! What is reported of a connection: when it ends (or leaves the table), and, where traffic is live, what is
+//! new of it until then.
 
-use super::{Opening, Verdict, Windows};
+use super::{Claims, Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-/// One connection, each of its packets counted once, translations on the way joined.
+/// One connection, each of its packets counted once, translations on the way joined. A connection that
+/// goes on may be reported several times: then each report holds what came since the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedConnection {
+pub struct ConnectionReport {
     /// The client's own address, before any SNAT.
     pub client: SocketAddr,
     /// Where it arrived, after any DNAT.
@@ -19,6 +22,10 @@ pub struct EndedConnection {
     pub seen_as: Option<SocketAddr>,
     pub verdict: Verdict,
     pub opening: Opening,
+    /// An earlier report with the same verdict has counted it.
+    pub counted: bool,
+    /// What the source itself says stands at the ends.
+    pub claims: Option<Arc<Claims>>,
     /// TCP or SCTP without a handshake: it began before the capture or was silent for long.
     pub mid_stream: bool,
     pub datagrams: u64,
@@ -31,13 +38,13 @@ pub struct EndedConnection {
     pub epochs: [u32; 2],
 }
 
-/// Where a [`super::FlowTable`] hands connections when they end.
+/// Where a [`super::FlowTable`], or a live source, hands what it reports of connections.
 pub trait ConnectionSink {
-    fn ended(&mut self, connection: &EndedConnection);
+    fn report(&mut self, connection: &ConnectionReport);
 }
 
-impl ConnectionSink for Vec<EndedConnection> {
-    fn ended(&mut self, connection: &EndedConnection) {
+impl ConnectionSink for Vec<ConnectionReport> {
+    fn report(&mut self, connection: &ConnectionReport) {
         self.push(connection.clone());
     }
 }

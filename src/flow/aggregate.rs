@@ -1,0 +1,201 @@
+//! What all observers saw, put together: batches in any order and any number of times give the same.
+
+use super::agree::agree;
+use super::{
+    AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
+    NameTable, Observed, Observer, OtherKind, OtherTraffic, RecordIdentity, Records, ScanSummary,
+    Slice,
+};
+use crate::net::Timestamp;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Targets named in one summary.
+const SAMPLES: usize = 16;
+
+/// A set of sequence numbers, kept as intervals: small, since numbers come without gaps in the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SequenceSet {
+    /// First → last, apart from each other.
+    intervals: BTreeMap<u64, u64>,
+}
+
+impl SequenceSet {
+    /// Adds first..=last. False, and nothing changes, if one of them is there already.
+    pub fn insert(&mut self, first: u64, last: u64) -> bool {
+        let before = self.intervals.range(..=last).next_back();
+        if first > last || before.is_some_and(|(_, end)| *end >= first) {
+            return false;
+        }
+        let (mut first, mut last) = (first, last);
+        if let Some((start, end)) = self.intervals.range(..first).next_back()
+            && end.checked_add(1) == Some(first)
+        {
+            first = *start;
+        }
+        if let Some(next) = last.checked_add(1)
+            && let Some(end) = self.intervals.remove(&next)
+        {
+            last = end;
+        }
+        self.intervals.insert(first, last);
+        true
+    }
+
+    /// The intervals, in order.
+    pub fn intervals(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.intervals.iter().map(|(first, last)| (*first, *last))
+    }
+}
+
+/// Whether a batch told anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    New,
+    /// It had been applied before.
+    Duplicate,
+}
+
+/// Flow records of all observers, with everything else that they tell.
+#[derive(Debug, Clone, Default)]
+pub struct Aggregate {
+    applied: BTreeMap<Instance, SequenceSet>,
+    records: BTreeMap<(Observer, RecordIdentity), FlowRecord>,
+    scans: BTreeMap<Option<IpAddr>, ScanSummary>,
+    names: NameTable,
+    other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
+    losses: BTreeMap<Loss, u64>,
+}
+
+impl Aggregate {
+    /// Applies a batch, once.
+    pub fn apply(&mut self, batch: FlowBatch) -> Applied {
+        let (first, last) = batch.sequence;
+        let applied = self.applied.entry(batch.instance).or_default();
+        if !applied.insert(first, last) {
+            return Applied::Duplicate;
+        }
+        self.add(&batch.node, batch.seen);
+        Applied::New
+    }
+
+    /// Adds what was seen on `node` without asking whether it has been added before.
+    pub fn add(&mut self, node: &std::sync::Arc<str>, seen: Slice) {
+        for (source, record) in seen.records {
+            let node = node.clone();
+            self.add_record(Observed {
+                observer: Observer { node, source },
+                record,
+            });
+        }
+        for scan in seen.scans {
+            self.add_scan(scan);
+        }
+        for (address, entry) in seen.names {
+            self.names.add(address, entry);
+        }
+        for traffic in seen.other {
+            let key = (traffic.source, traffic.destination, traffic.kind);
+            *self.other.entry(key).or_default() += traffic.packets;
+        }
+        for (loss, count) in seen.losses {
+            *self.losses.entry(loss).or_default() += count;
+        }
+    }
+
+    /// Adds one observer's record.
+    pub fn add_record(&mut self, observed: Observed) {
+        let key = (observed.observer, observed.record.identity());
+        match self.records.get_mut(&key) {
+            Some(known) => known.absorb(&observed.record),
+            None => {
+                self.records.insert(key, observed.record);
+            }
+        }
+    }
+
+    /// Adds a summary of failed connections. Addresses and ports of several summaries cannot be told
+    /// apart any more, so the largest number stands.
+    fn add_scan(&mut self, scan: ScanSummary) {
+        let Some(known) = self.scans.get_mut(&scan.client) else {
+            self.scans.insert(scan.client, scan);
+            return;
+        };
+        known.connections += scan.connections;
+        known.addresses = known.addresses.max(scan.addresses);
+        known.ports = known.ports.max(scan.ports);
+        known.samples.extend(scan.samples);
+        known.samples.sort();
+        known.samples.dedup();
+        known.samples.truncate(SAMPLES);
+        known.first = known.first.min(scan.first);
+        known.last = known.last.max(scan.last);
+    }
+
+    /// The first and the last time of any record.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.records.values().map(|record| record.first).min()?;
+        let last = self.records.values().map(|record| record.last).max()?;
+        Some((first, last))
+    }
+
+    /// What was lost on the way, by reason.
+    pub fn losses(&self) -> &BTreeMap<Loss, u64> {
+        &self.losses
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.scans.is_empty()
+    }
+
+    /// All records, in order of observer and identity.
+    pub fn records(&self) -> impl Iterator<Item = (&Observer, &FlowRecord)> {
+        self.records.iter().map(|((observer, _), r)| (observer, r))
+    }
+
+    /// Everything that can be told now that listeners and owners of addresses are known: the form in
+    /// which captures come too.
+    pub fn into_result(
+        self,
+        listeners: &impl Listeners,
+        epochs: &AddressEpochs,
+        max_failed_targets: usize,
+    ) -> FlowResult {
+        let observed = self
+            .records
+            .into_iter()
+            .map(|((observer, _), record)| Observed { observer, record });
+        let mut records = Records::new(max_failed_targets);
+        for record in agree(observed.collect(), listeners) {
+            let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
+            records.add(&record, at);
+        }
+        let (records, scans) = records.finish();
+        let mut all = Aggregate {
+            scans: self.scans,
+            ..Aggregate::default()
+        };
+        for scan in scans {
+            all.add_scan(scan);
+        }
+        let other = self.other.into_iter();
+        FlowResult {
+            counters: FlowCounters {
+                connections: records.iter().map(|record| record.connections).sum(),
+                ..FlowCounters::default()
+            },
+            records,
+            scans: all.scans.into_values().collect(),
+            names: self.names,
+            other: other
+                .map(|((source, destination, kind), packets)| OtherTraffic {
+                    source,
+                    destination,
+                    kind,
+                    packets,
+                })
+                .collect(),
+            other_overflow: self.losses.get(&Loss::OtherDropped).copied().unwrap_or(0),
+        }
+    }
+}

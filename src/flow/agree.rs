@@ -1,0 +1,205 @@
+//! One connection counts once, however many observers saw it (DESIGN §4.3): conntrack and capture of
+//! one node, and the nodes of both ends.
+//!
+//! Observers count independently, so they agree on edges but each has its own count. Per hour the one
+//! that tells most is taken at its word; of the others only what goes beyond it counts.
+
+use super::direction::server_by_listener;
+use super::{FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
+use crate::net::Protocol;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Counts are compared hour by hour: small differences between the nodes' clocks do not matter then.
+const HOUR: i64 = 3600 * 1_000_000_000;
+
+/// How far apart two observers may see the same, in units of [`super::BEGAN_SECONDS`].
+const APART: i64 = 1;
+
+/// Where records of several observers may be of the same connections.
+type Meeting = (IpAddr, IpAddr, Protocol, u16, Verdict, i64);
+
+/// Which server was called.
+type Called = (IpAddr, Protocol, u16);
+
+/// The records with each connection counted once, in no particular order of observers.
+pub(super) fn agree(observed: Vec<Observed>, listeners: &impl Listeners) -> Vec<FlowRecord> {
+    let mut observed: Vec<Observed> = observed
+        .into_iter()
+        .map(|seen| Observed {
+            record: decided(seen.record, listeners),
+            ..seen
+        })
+        .collect();
+    remove_echoes(&mut observed);
+    let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
+    for Observed { observer, record } in observed {
+        let meeting = (
+            record.client,
+            record.server,
+            record.protocol,
+            record.port,
+            record.verdict,
+            record.first.nanos().div_euclid(HOUR),
+        );
+        meetings
+            .entry(meeting)
+            .or_default()
+            .entry(observer)
+            .or_default()
+            .push(record);
+    }
+    meetings.into_values().flat_map(count_once).collect()
+}
+
+/// The record with its server decided by what is known to listen, where no handshake showed it. On a
+/// node nobody knows listeners; here they are known (DESIGN §4.1).
+fn decided(record: FlowRecord, listeners: &impl Listeners) -> FlowRecord {
+    let open = record.opening == Opening::Undecided
+        || record.opening == Opening::FirstPacket && record.protocol == Protocol::Udp;
+    let Some(client_port) = record.client_port.filter(|_| open) else {
+        return record;
+    };
+    let client = SocketAddr::new(record.client, client_port);
+    let server = SocketAddr::new(record.server, record.port);
+    let by_listener = |ends| server_by_listener(listeners, record.protocol, ends, record.first);
+    let called = record.via.unwrap_or(server);
+    let decision = by_listener([client, server]).or_else(|| by_listener([client, called]));
+    match (decision, record.opening) {
+        (Some(0), _) => match record.turned() {
+            Some(turned) => FlowRecord {
+                opening: Opening::Listener,
+                ..turned
+            },
+            None => record,
+        },
+        (Some(_), Opening::Undecided) => FlowRecord {
+            opening: Opening::Listener,
+            ..record
+        },
+        _ => record,
+    }
+}
+
+/// Leaves out what only is the other side of a translated connection: one node saw the client's own
+/// address and that it was shown under the node's; the server's node saw the connection come from that
+/// node. It is no echo if the first node itself saw connections that begin with its own address.
+fn remove_echoes(observed: &mut Vec<Observed>) {
+    let mut translated: FxHashMap<(IpAddr, Called), FxHashSet<Arc<str>>> = FxHashMap::default();
+    for Observed { observer, record } in &*observed {
+        if let Some(seen_as) = record.seen_as {
+            translated
+                .entry((seen_as, called(record)))
+                .or_default()
+                .insert(observer.node.clone());
+        }
+    }
+    if translated.is_empty() {
+        return;
+    }
+    let own: FxHashSet<(Arc<str>, IpAddr, Called)> = observed
+        .iter()
+        .filter(|seen| translated.contains_key(&(seen.record.client, called(&seen.record))))
+        .map(|seen| {
+            (
+                seen.observer.node.clone(),
+                seen.record.client,
+                called(&seen.record),
+            )
+        })
+        .collect();
+    observed.retain(|Observed { observer, record }| {
+        let Some(nodes) = translated.get(&(record.client, called(record))) else {
+            return true;
+        };
+        let explains = |node: &Arc<str>| {
+            *node != observer.node && !own.contains(&(node.clone(), record.client, called(record)))
+        };
+        !nodes.iter().any(explains)
+    });
+}
+
+fn called(record: &FlowRecord) -> Called {
+    (record.server, record.protocol, record.port)
+}
+
+/// Of the observers of the same connections: the records of the one that tells most as they are, and of
+/// the others what they saw beyond.
+fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowRecord> {
+    if by_observer.len() == 1 {
+        return by_observer.into_values().flatten().collect();
+    }
+    // What the client had called is known on its own node only, and it opens all that stands behind it.
+    let worth = |records: &[FlowRecord]| {
+        let informed = records
+            .iter()
+            .any(|r| r.via.is_some() || r.claims.is_some());
+        let bytes: u64 = records
+            .iter()
+            .map(|r| r.bytes_to_server + r.bytes_to_client)
+            .sum();
+        (informed, connections(records), bytes)
+    };
+    let mut best: Option<(&Observer, _)> = None;
+    for (observer, records) in &by_observer {
+        let worth = worth(records);
+        if best.as_ref().is_none_or(|(_, most)| worth > *most) {
+            best = Some((observer, worth));
+        }
+    }
+    let Some(mut kept) = best
+        .map(|(observer, _)| observer.clone())
+        .and_then(|observer| by_observer.remove(&observer))
+    else {
+        return Vec::new();
+    };
+    let mut counted = connections(&kept);
+    for records in by_observer.into_values() {
+        let beyond = connections(&records).saturating_sub(counted);
+        counted += beyond;
+        kept.extend(what_is_new(records, &kept, beyond));
+    }
+    kept
+}
+
+fn connections(records: &[FlowRecord]) -> u64 {
+    records.iter().map(|record| record.connections).sum()
+}
+
+/// Those of `records` that tell of another time or another way than `kept`, with `beyond` as their
+/// connections in all.
+fn what_is_new(records: Vec<FlowRecord>, kept: &[FlowRecord], mut beyond: u64) -> Vec<FlowRecord> {
+    let near = |a: &FlowRecord, b: &FlowRecord| {
+        a.began() <= b.began() + APART && b.began() <= a.began() + APART
+    };
+    let tells_the_same = |a: &FlowRecord, b: &FlowRecord| {
+        near(a, b)
+            && (a.via.is_none() || a.via == b.via)
+            && (a.seen_as.is_none() || a.seen_as == b.seen_as)
+    };
+    let mut new = Vec::new();
+    for record in records.into_iter().rev() {
+        let count = record.connections.min(beyond);
+        if count > 0 || !kept.iter().any(|known| tells_the_same(&record, known)) {
+            beyond -= count;
+            let part = if count == 0 {
+                FlowRecord {
+                    connections: 0,
+                    datagrams: 0,
+                    bytes_to_server: 0,
+                    bytes_to_client: 0,
+                    ..record
+                }
+            } else {
+                FlowRecord {
+                    connections: count,
+                    ..record
+                }
+            };
+            new.push(part);
+        }
+    }
+    new
+}
