@@ -5,8 +5,10 @@
 //! → [`evaluate`] (proof) → [`report`]. ARCHITECTURE.md has the table of which room may use which;
 //! a test reads it.
 
+pub mod agent;
 pub mod cli;
 pub mod cluster;
+pub mod controller;
 pub mod evaluate;
 pub mod finding;
 pub mod flow;
@@ -18,3 +20,4 @@ pub mod pipeline;
 pub mod policy;
 pub mod report;
 pub mod store;
+pub mod wire;

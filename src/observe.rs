@@ -1,15 +1,18 @@
-//! Room 4: reading captures. Bytes of files, folders and streams become frames in the order of
-//! their time; what they mean is decided in [`crate::flow`].
+//! Room 4: sources of observation. Capture files become frames in the order of their time; live sources
+//! (the kernel's connection tracking, packet sockets, Hubble) and flow logs become flow records. What
+//! packets mean is decided in [`crate::flow`].
 //!
 //! A capture never decides anything by its name: formats and compressions are told by their magic
 //! numbers. Damage never ends a run: what comes before it is used, and a finding says so.
 
 mod buffer;
 mod captures;
+mod clock;
 mod error;
 mod files;
 mod format;
 mod input;
+mod live;
 mod merge;
 mod pcap;
 mod pcapng;
@@ -19,5 +22,7 @@ mod summary;
 mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
+pub use clock::Clock;
 pub use error::ObserveError;
+pub use live::{LiveError, LiveSource, Pace, Stop, Urgency, run};
 pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};
