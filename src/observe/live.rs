@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// Why a live source cannot go on, or not even start.
 #[derive(Debug, Error)]
-#[error("failed to {action}{}", remedy(.remedy))]
+#[error("failed to {action}{}", hint(.remedy))]
 pub struct LiveError {
     /// "read conntrack events", "open a packet socket on eth0".
     pub action: String,
@@ -20,7 +20,7 @@ pub struct LiveError {
     pub source: std::io::Error,
 }
 
-fn remedy(remedy: &Option<String>) -> String {
+fn hint(remedy: &Option<String>) -> String {
     remedy
         .as_ref()
         .map_or(String::new(), |what| format!(" ({what})"))
