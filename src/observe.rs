@@ -8,6 +8,7 @@
 mod buffer;
 mod captures;
 mod clock;
+mod cuts;
 mod error;
 mod files;
 mod format;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use clock::Clock;
+pub use cuts::Cuts;
 pub use error::ObserveError;
 pub use live::{LiveError, LiveSource, Pace, Stop, Urgency, run};
 pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};
