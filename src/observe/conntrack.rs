@@ -239,6 +239,7 @@ impl Conntrack {
             dumped: tally.dumped,
             strays: tally.strays,
             held: self.ledger.held() as u64,
+            filtered: self.events.filtered,
             ..self.counts
         });
     }

@@ -23,6 +23,8 @@ pub struct ConntrackCounts {
     pub strays: u64,
     /// Connections remembered now.
     pub held: u64,
+    /// Whether the kernel leaves out updates that tell nothing.
+    pub filtered: bool,
 }
 
 /// Shared with the running source, which brings it up to date each time it has read.

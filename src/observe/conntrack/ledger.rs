@@ -243,12 +243,7 @@ impl<H: BuildHasher> Ledger<H> {
             Beginning::Seen => 0,
             Beginning::PickedUp => mark::PICKED_UP,
         };
-        Slot {
-            began,
-            marks,
-            generation: self.generation,
-            ..Slot::default()
-        }
+        Slot::new(began, marks, self.generation)
     }
 
     fn update(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {

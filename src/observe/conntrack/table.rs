@@ -17,6 +17,17 @@ pub(super) struct Slot {
     pub generation: u8,
 }
 
+impl Slot {
+    pub fn new(began: u32, marks: u8, generation: u8) -> Self {
+        Slot {
+            key: 0,
+            began,
+            marks,
+            generation,
+        }
+    }
+}
+
 /// There is no room.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
@@ -172,10 +183,7 @@ mod tests {
     use std::collections::HashMap;
 
     fn slot(began: u32) -> Slot {
-        Slot {
-            began,
-            ..Slot::default()
-        }
+        Slot::new(began, 0, 0)
     }
 
     #[test]
