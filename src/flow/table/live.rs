@@ -119,7 +119,10 @@ pub(super) fn subtract(
         bytes.reverse();
         datagrams.reverse();
     }
-    let (told, counted) = (reported.clone(), reported.verdicts & bit(report.verdict) != 0);
+    let (told, counted) = (
+        reported.clone(),
+        reported.verdicts & bit(report.verdict) != 0,
+    );
     reported.verdicts |= bit(report.verdict);
     reported.bytes = bytes;
     if report.protocol != Protocol::Tcp {

@@ -97,7 +97,10 @@ impl Assembler {
 
     /// A = what the kernel knows of the packet (`SKF_AD_…`).
     pub fn load_ancillary(&mut self, what: i32) {
-        self.push(LD | ABSOLUTE | size(Width::Word), (libc::SKF_AD_OFF + what) as u32);
+        self.push(
+            LD | ABSOLUTE | size(Width::Word),
+            (libc::SKF_AD_OFF + what) as u32,
+        );
     }
 
     /// X = `value`.

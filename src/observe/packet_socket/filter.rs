@@ -187,7 +187,11 @@ fn ipv6(a: &mut Assembler, base: u32, settings: &FilterSettings) {
     let whole = a.label();
     a.jump_unless(Test::Equal(FRAGMENT), whole);
     a.load(Width::Half, base + 42);
-    a.branch(Test::AnyBit(0xfff8), To::Label(exits.drop), To::Label(exits.accept));
+    a.branch(
+        Test::AnyBit(0xfff8),
+        To::Label(exits.drop),
+        To::Label(exits.accept),
+    );
     a.place(whole);
     let sample = |a: &mut Assembler, exits| sample_at_random(a, TCP_SAMPLE, exits);
     transport(a, base, settings, ICMPV6, exits, sample);
@@ -273,14 +277,22 @@ fn sample_by_id(a: &mut Assembler, id: u32, exits: Exits) {
     a.load(Width::Half, id);
     a.jump_if(Test::Equal(0), random);
     a.and(TCP_SAMPLE);
-    a.branch(Test::Equal(SAMPLED_ID), To::Label(exits.accept), To::Label(exits.drop));
+    a.branch(
+        Test::Equal(SAMPLED_ID),
+        To::Label(exits.accept),
+        To::Label(exits.drop),
+    );
     a.place(random);
     sample_at_random(a, TCP_SAMPLE, exits);
 }
 
 fn sample_at_random(a: &mut Assembler, mask: u32, exits: Exits) {
     a.load_ancillary(libc::SKF_AD_RANDOM);
-    a.branch(Test::AnyBit(mask), To::Label(exits.drop), To::Label(exits.accept));
+    a.branch(
+        Test::AnyBit(mask),
+        To::Label(exits.drop),
+        To::Label(exits.accept),
+    );
 }
 
 #[cfg(test)]

@@ -54,14 +54,7 @@ fn shown(reports: &[ConnectionReport]) -> Vec<(Verdict, bool, u64, u64)> {
 
 /// SYN, SYN-ACK, ACK, request, answer: still open.
 fn opened() -> Vec<Vec<u8>> {
-    tcp_exchange(
-        at(CLIENT),
-        at(SERVER),
-        1,
-        b"request",
-        b"a longer response",
-    )[..5]
-        .to_vec()
+    tcp_exchange(at(CLIENT), at(SERVER), 1, b"request", b"a longer response")[..5].to_vec()
 }
 
 fn tcp_of(from: &str, to: &str, flags: u8, sequence: u32, ack: u32) -> Vec<u8> {
@@ -84,7 +77,10 @@ fn a_connection_that_goes_on_is_counted_once_and_only_what_is_new_is_told_again(
         shown(&live.told(22 * SECOND)),
         [(Verdict::Established, true, 1000, 0)]
     );
-    live.see(23 * SECOND, &tcp_of(CLIENT, SERVER, FIN | ACK, 2 + 1009, 19));
+    live.see(
+        23 * SECOND,
+        &tcp_of(CLIENT, SERVER, FIN | ACK, 2 + 1009, 19),
+    );
     let rest = live.rest();
     assert_eq!(shown(&rest), [(Verdict::Established, true, 2, 0)]);
     assert_eq!(rest[0].first, first[0].first);
@@ -190,7 +186,10 @@ fn names_and_other_traffic_are_taken_window_by_window() {
     assert_eq!(live.0.take_names().0.len(), 1);
     live.see(SECOND, &frame);
     assert!(live.0.take_names().0.is_empty(), "known and still valid");
-    live.see(2 * SECOND, &udp_frame(ip(at(CLIENT), at("224.0.0.9:5000")), b"x"));
+    live.see(
+        2 * SECOND,
+        &udp_frame(ip(at(CLIENT), at("224.0.0.9:5000")), b"x"),
+    );
     let (other, lost) = live.0.take_other();
     assert_eq!((other.len(), lost), (1, 0));
     assert!(matches!(other[0].kind, OtherKind::Group(_)));
