@@ -10,6 +10,7 @@ mod captures;
 mod clock;
 mod error;
 mod files;
+pub mod flow_log;
 mod format;
 mod input;
 mod live;

@@ -101,6 +101,19 @@ impl Windows {
         })
     }
 
+    /// The set as numbers, for files and messages: see [`Windows::from_parts`].
+    pub fn parts(&self) -> (u8, i64, u128) {
+        (self.scale, self.base, self.bits)
+    }
+
+    /// The set that [`Windows::parts`] told: windows of 2^`scale` seconds, `bits` counted from the
+    /// window `base` since the Unix epoch. `None` for what no set of times can be.
+    pub fn from_parts(scale: u8, base: i64, bits: u128) -> Option<Windows> {
+        // Times are nanoseconds in 64 bits, so seconds take 35 and no scale beyond that is needed.
+        let second = base.checked_mul(1 << scale.min(36))?;
+        (scale <= 35 && second.unsigned_abs() <= 1 << 35).then_some(Windows { scale, base, bits })
+    }
+
     fn last(&self) -> i64 {
         self.base + (127 - self.bits.leading_zeros() as i64)
     }
