@@ -5,6 +5,7 @@ mod binary;
 mod boutique;
 mod captures;
 mod connectivity;
+mod conntrack;
 mod docs;
 mod places;
 mod policy;
