@@ -417,10 +417,9 @@ impl<H: BuildHasher> Ledger<H> {
         }
         let closed = event.state.is_some_and(|state| state != tcp::ESTABLISHED);
         let silence = judge::silence_before_end(event, protocol);
-        (protocol == Protocol::Tcp && closed).then(|| Slot {
-            began: self.units(at.now.plus_secs(-silence)),
-            marks: slot.marks & !mark::DORMANT,
-            ..slot
+        (protocol == Protocol::Tcp && closed).then(|| {
+            let began = self.units(at.now.plus_secs(-silence));
+            Slot::new(began, slot.marks & !mark::DORMANT, slot.generation)
         })
     }
 

@@ -6,6 +6,7 @@ use super::ledger::{DumpReason, Ledger, Moment};
 use super::message::Messages;
 use super::parse::parse_event;
 use super::replay_conntrack;
+use super::silence::Timeouts;
 use crate::flow::{
     Collector, CollectorLimits, FlowRecord, Loss, Opening, OtherKind, Slice, Verdict,
 };
@@ -88,7 +89,7 @@ impl Bench {
         let collector = Collector::new(CollectorLimits::default());
         let start = Timestamp::from_secs(1000);
         Bench {
-            ledger: Ledger::new(max, collector, start),
+            ledger: Ledger::new(max, collector, start, Timeouts::default()),
             seconds: 1000,
         }
     }
@@ -604,4 +605,57 @@ fn the_node_s_own_traffic_is_left_out_and_groups_are_no_connections() {
         kinds,
         [(OtherKind::Protocol(47), 1), (group, 1), (group, 1)]
     );
+}
+
+/// As a dump lists it, with so many seconds left.
+fn left(event: Event, seconds: u32) -> Event {
+    Event {
+        timeout: Some(seconds),
+        ..event
+    }
+}
+
+#[test]
+fn what_was_there_before_the_agent_is_told_at_the_time_of_its_last_use() {
+    let mut bench = Bench::new();
+    let entry = tcp(40000).established();
+    bench.dump(DumpReason::Start, &[left(entry, 432_000 - 90)]);
+    let records = bench.records();
+    assert_eq!(records.len(), 1);
+    let used = Timestamp::from_secs(1000 + 3600 - 90);
+    assert_eq!((records[0].first, records[0].last), (used, used));
+    assert_eq!(records[0].client_port, Some(40000));
+}
+
+#[test]
+fn an_old_entry_that_nobody_uses_is_not_told_until_somebody_does() {
+    let mut bench = Bench::new();
+    let entry = tcp(40000).established();
+    bench.dump(DumpReason::Start, &[left(entry, 432_000 - 86_400)]);
+    bench.wait(60);
+    bench.dump(DumpReason::Refresh, &[left(entry, 432_000 - 86_460)]);
+    assert_eq!(bench.records(), []);
+    bench.wait(60);
+    bench.dump(DumpReason::Refresh, &[left(entry, 432_000 - 10)]);
+    let records = bench.records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].first, Timestamp::from_secs(1110 + 3600));
+    assert_eq!(records[0].connections, 1);
+}
+
+#[test]
+fn an_old_entry_that_ends_by_its_timeout_tells_nothing_and_one_that_is_closed_does() {
+    for (state, expected) in [(3, 0), (8, 1)] {
+        let mut bench = Bench::new();
+        let entry = tcp(40000).established();
+        bench.dump(DumpReason::Start, &[left(entry, 432_000 - 86_400)]);
+        bench.wait(30);
+        bench.see(Event {
+            kind: Kind::Destroy,
+            state: Some(state),
+            timeout: None,
+            ..entry
+        });
+        assert_eq!(bench.records().len(), expected, "state {state}");
+    }
 }
