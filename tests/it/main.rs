@@ -6,6 +6,7 @@ mod boutique;
 mod capture;
 mod captures;
 mod connectivity;
+mod conntrack;
 mod docs;
 mod places;
 mod policy;
