@@ -3,6 +3,7 @@
 mod architecture;
 mod binary;
 mod boutique;
+mod capture;
 mod captures;
 mod connectivity;
 mod conntrack;
