@@ -9,6 +9,7 @@ mod generate;
 mod graph;
 mod input;
 mod progress;
+mod receive;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,7 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    Receive(receive::Args),
 }
 
 /// Runs the command line and returns the exit code.
@@ -49,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        Command::Receive(args) => receive::run(args),
     };
     exit::code(result)
 }
