@@ -9,6 +9,7 @@ mod generate;
 mod graph;
 mod input;
 mod progress;
+mod receive;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,7 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    Receive(receive::Args),
 }
 
 impl Command {
@@ -59,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        Command::Receive(args) => receive::run(args),
     };
     exit::code(result)
 }
