@@ -76,11 +76,12 @@ impl BatchCodec for TestCodec {
             .iter()
             .map(|(loss, count)| (loss.name().to_owned(), *count))
             .collect();
-        serde_json::to_vec(&(batch.instance.0[0], batch.sequence, lines, losses)).expect("JSON")
+        let instance = batch.instance.to_string();
+        serde_json::to_vec(&(instance, batch.sequence, lines, losses)).expect("JSON")
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<FlowBatch, String> {
-        type Parts = (u8, (u64, u64), Vec<Line>, Vec<(String, u64)>);
+        type Parts = (String, (u64, u64), Vec<Line>, Vec<(String, u64)>);
         let (instance, sequence, lines, losses): Parts =
             serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let records = lines
@@ -92,7 +93,9 @@ impl BatchCodec for TestCodec {
                 ..record(client, port, at)
             })
             .collect();
-        let mut batch = batch_of(instance, sequence.0, records);
+        let instance = u128::from_str_radix(&instance, 16).map_err(|error| error.to_string())?;
+        let mut batch = batch_of(0, sequence.0, records);
+        batch.instance = Instance(instance.to_be_bytes());
         batch.sequence = sequence;
         for (name, count) in losses {
             let loss = Loss::ALL.iter().find(|loss| loss.name() == name);

@@ -6,8 +6,8 @@ use std::fs;
 fn small(disk_bytes: u64) -> SpoolLimits {
     SpoolLimits {
         disk_bytes,
-        memory_bytes: 64 << 10,
-        merge_bytes: 32 << 10,
+        memory_bytes: 48 << 10,
+        merge_bytes: 16 << 10,
         ..SpoolLimits::default()
     }
 }
@@ -181,7 +181,7 @@ fn a_full_spool_merges_what_was_never_out_and_loses_no_count() {
 fn ten_times_the_bound_of_distinct_records_stays_within_it_and_all_that_is_lost_is_counted() {
     for on_disk in [true, false] {
         let dir = tempfile::tempdir().expect("a folder");
-        let limits = small(256 << 10);
+        let limits = small(96 << 10);
         let mut spool = match on_disk {
             true => open(dir.path(), limits),
             false => Spool::in_memory(TestCodec, limits),
