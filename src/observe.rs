@@ -8,6 +8,8 @@
 mod buffer;
 mod captures;
 mod clock;
+mod conntrack;
+mod cuts;
 mod error;
 mod files;
 mod format;
@@ -23,6 +25,10 @@ mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use clock::Clock;
+pub use conntrack::{
+    Conntrack, ConntrackCounters, ConntrackCounts, ConntrackOptions, replay_conntrack,
+};
+pub use cuts::Cuts;
 pub use error::ObserveError;
 pub use live::{LiveError, LiveSource, Pace, Stop, Urgency, run};
 pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};

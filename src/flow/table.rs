@@ -415,7 +415,7 @@ impl<L: Listeners> LiveTable<L> {
             Transport::Other(1 | 58) | Transport::Unreachable(_) => OtherKind::Icmp,
             Transport::Other(number) => OtherKind::Protocol(number),
         };
-        self.other.add(packet.source, packet.destination, kind);
+        self.other.add(packet.source, packet.destination, kind, 1);
     }
 
     /// Learns from a payload, if it came from a DNS server.
