@@ -16,6 +16,7 @@ mod format;
 mod input;
 mod live;
 mod merge;
+mod packet_socket;
 mod pcap;
 mod pcapng;
 mod pipeline;
@@ -31,4 +32,5 @@ pub use conntrack::{
 pub use cuts::Cuts;
 pub use error::ObserveError;
 pub use live::{LiveError, LiveSource, Pace, Stop, Urgency, run};
+pub use packet_socket::{CaptureCounters, CaptureSettings, Interfaces, PacketSocket};
 pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};

@@ -121,6 +121,11 @@ impl NameTable {
         self.names == 0
     }
 
+    /// Answers that found no room since this was last asked.
+    pub(super) fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
+    }
+
     /// Answers that found no room.
     pub fn overflow(&self) -> u64 {
         self.overflow
