@@ -12,6 +12,7 @@ mod conntrack;
 mod cuts;
 mod error;
 mod files;
+pub mod flow_log;
 mod format;
 mod input;
 mod live;

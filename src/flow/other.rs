@@ -2,11 +2,11 @@
 
 use crate::net::Protocol;
 use rustc_hash::FxHashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// What kind of traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OtherKind {
     /// TCP, UDP or SCTP to a multicast or broadcast address.
@@ -18,7 +18,8 @@ pub enum OtherKind {
 }
 
 /// Packets of one kind between two addresses.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OtherTraffic {
     pub source: IpAddr,
     pub destination: IpAddr,
