@@ -10,9 +10,11 @@
 //! be lost where, is in docs/observe.md.
 
 mod batcher;
+mod codec;
 mod health;
 mod keeper;
 mod link;
+mod memory;
 mod metrics;
 mod node;
 mod run;
@@ -21,7 +23,9 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub use codec::WireCodec;
 pub use link::{Answer, Link, LinkError};
+pub use memory::keep_small;
 pub use metrics::Metrics;
 pub use node::{NodeName, NotANode};
 pub use run::{Settings, limits, run};

@@ -55,8 +55,6 @@ pub struct Metrics {
     disk_works: AtomicBool,
     /// Why each source does not run; empty while it does.
     sources: Mutex<BTreeMap<Source, String>>,
-    /// Why the receiver is not reached.
-    trouble: Mutex<Option<String>>,
 }
 
 impl Metrics {
@@ -82,7 +80,6 @@ impl Metrics {
             turned: AtomicU64::new(0),
             disk_works: AtomicBool::new(true),
             sources: Mutex::new(BTreeMap::new()),
-            trouble: Mutex::new(None),
         };
         metrics.register(window);
         // What never happened is zero, not absent.
@@ -223,17 +220,10 @@ impl Metrics {
 
     pub(super) fn connected(&self) {
         self.connected.set(1);
-        *lock(&self.trouble) = None;
     }
 
-    pub(super) fn disconnected(&self, why: &str) {
+    pub(super) fn disconnected(&self) {
         self.connected.set(0);
-        *lock(&self.trouble) = Some(why.to_owned());
-    }
-
-    /// Why the receiver is not reached, if it is not.
-    pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
     }
 }
 

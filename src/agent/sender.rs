@@ -22,8 +22,8 @@ pub struct Patience {
     /// so that not all agents come back at the same moment.
     pub first: Duration,
     pub longest: Duration,
-    /// Where somebody has to do something first.
-    pub operator: Duration,
+    /// After being told that the receiver is too old: somebody has to upgrade it first.
+    pub too_old: Duration,
     /// Without any answer for so long the connection is taken for dead.
     pub answer: Duration,
 }
@@ -33,7 +33,7 @@ impl Default for Patience {
         Patience {
             first: Duration::from_millis(500),
             longest: Duration::from_secs(30),
-            operator: Duration::from_secs(60),
+            too_old: Duration::from_secs(60),
             answer: Duration::from_secs(30),
         }
     }
@@ -64,89 +64,83 @@ impl<L: Link> Sender<L> {
     /// Runs until no more batches come and all are answered. Answers go to `told`.
     pub async fn run(mut self, mut batches: Receiver<Outgoing>, told: impl Fn(Answer)) {
         let mut open = true;
-        loop {
-            if self.out.is_empty() {
-                // Nothing to send: no reason to connect, but for the first time, to say early if it fails.
-                if !open {
-                    return;
-                }
+        while let Err(error) = self.converse(&mut batches, &mut open, &told).await {
+            if let LinkError::Malformed(which, why) = error {
+                tracing::error!(
+                    "the receiver refused a batch for good ({why}); the spool keeps it as *.refused: \
+                     please report it as a bug of nanoseg"
+                );
+                self.settle(which);
+                told(Answer::Malformed(which, why));
+                continue;
             }
-            let Err(error) = self.converse(&mut batches, &mut open, &told).await else {
-                return;
-            };
-            self.metrics.disconnected(&error.to_string());
+            self.metrics.disconnected();
             let wait = self.wait_after(&error);
             match &error {
-                LinkError::NeedsOperator(_) => tracing::error!("{error}; trying again in {wait:?}"),
-                LinkError::Away(_) if self.failures == 1 => {
-                    tracing::warn!("{error}; batches are kept and sent later");
+                LinkError::Denied(_) | LinkError::TooOld(_) => {
+                    tracing::error!("{error}; batches are kept, next attempt in {wait:?}");
                 }
-                LinkError::Away(_) => tracing::info!("{error}; trying again in {wait:?}"),
+                _ if self.failures == 1 => tracing::warn!("{error}; batches are kept and sent later"),
+                _ => tracing::info!("{error}; next attempt in {wait:?}"),
             }
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Connects, sends again what is not answered, and goes on until something fails. `Ok` when no more
-    /// batches come and all are answered.
+    /// Sends again what is not answered, and goes on until something fails. `Ok` when no more batches
+    /// come and all are answered.
     async fn converse(
         &mut self,
         batches: &mut Receiver<Outgoing>,
         open: &mut bool,
         told: &impl Fn(Answer),
     ) -> Result<(), LinkError> {
-        self.link.connect().await?;
-        self.metrics.connected();
         for batch in &self.out {
             self.link.send(batch.which, &batch.content).await?;
+            self.metrics.connected();
             self.metrics.resent();
         }
         while *open || !self.out.is_empty() {
             let overdue = tokio::time::sleep(self.patience.answer);
             tokio::select! {
-                answer = self.link.answer() => {
-                    let answer = answer?;
-                    self.failures = 0;
-                    self.settle(&answer);
-                    told(answer);
+                which = self.link.acknowledged() => {
+                    let which = which?;
+                    self.settle(which);
+                    told(Answer::Acknowledged(which));
                 }
                 batch = batches.recv(), if *open => match batch {
                     Some(batch) => {
                         self.out.push_back(batch);
                         if let Some(batch) = self.out.back() {
                             self.link.send(batch.which, &batch.content).await?;
+                            self.metrics.connected();
                         }
                     }
                     None => *open = false,
                 },
                 () = overdue, if !self.out.is_empty() => {
                     let seconds = self.patience.answer.as_secs();
-                    return Err(LinkError::Away(format!("no answer for {seconds} s")));
+                    let text = format!("the receiver took batches and did not answer for {seconds} s");
+                    return Err(LinkError::Away(text));
                 }
             }
         }
         Ok(())
     }
 
-    fn settle(&mut self, answer: &Answer) {
-        let (Answer::Acknowledged(which) | Answer::Malformed(which, _)) = answer;
-        self.out.retain(|batch| batch.which != *which);
-        if let Answer::Malformed(_, why) = answer {
-            tracing::error!(
-                "the receiver refused a batch for good: {why}; it is kept in the spool as *.refused, \
-                 please report it as a bug of nanoseg"
-            );
-        }
+    fn settle(&mut self, which: BatchKey) {
+        self.failures = 0;
+        self.out.retain(|batch| batch.which != which);
     }
 
     fn wait_after(&mut self, error: &LinkError) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        if let LinkError::NeedsOperator(_) = error {
-            return self.patience.operator;
+        if let LinkError::TooOld(_) = error {
+            return self.patience.too_old;
         }
         let doubled = 2u32.saturating_pow(self.failures.min(16) - 1);
-        let most = self.patience.first.saturating_mul(doubled).min(self.patience.longest);
-        let half = most / 2;
+        let most = self.patience.first.saturating_mul(doubled);
+        let half = most.min(self.patience.longest) / 2;
         half + half.mul_f64(random_share())
     }
 }
