@@ -10,6 +10,8 @@ mod generate;
 mod graph;
 mod input;
 mod progress;
+mod observe;
+mod receive;
 mod sources;
 mod terminal;
 mod units;
@@ -38,16 +40,19 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    Observe(observe::Args),
     Agent(agent::Args),
+    Receive(receive::Args),
 }
 
 impl Command {
     fn log(&self) -> terminal::Log {
         match self {
-            Command::Generate(_) | Command::Graph(_) | Command::Connectivity(_) => {
-                terminal::Log::Command
-            }
-            Command::Agent(_) => terminal::Log::Service,
+            Command::Generate(_)
+            | Command::Graph(_)
+            | Command::Connectivity(_)
+            | Command::Observe(_) => terminal::Log::Command,
+            Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
     }
 }
@@ -64,7 +69,9 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        Command::Observe(args) => observe::run(args),
         Command::Agent(args) => agent::run(args),
+        Command::Receive(args) => receive::run(args),
     };
     exit::code(result)
 }

@@ -123,7 +123,10 @@ const HASTE: Patience = Patience {
 };
 
 /// Hands on each slice at once, then waits.
-struct Scripted(VecDeque<Slice>);
+struct Scripted(Script);
+
+/// What is left to be seen.
+type Script = Arc<Mutex<VecDeque<Slice>>>;
 
 impl LiveSource for Scripted {
     fn source(&self) -> Source {
@@ -134,13 +137,13 @@ impl LiveSource for Scripted {
         Ok(true)
     }
     fn urgency(&self) -> Urgency {
-        match self.0.is_empty() {
+        match self.0.lock().expect("a lock").is_empty() {
             true => Urgency::None,
             false => Urgency::Full,
         }
     }
     fn take(&mut self) -> Slice {
-        self.0.pop_front().unwrap_or_default()
+        self.0.lock().expect("a lock").pop_front().unwrap_or_default()
     }
 }
 
@@ -207,11 +210,11 @@ fn settings(spool: Option<&std::path::Path>) -> Settings {
     }
 }
 
-fn scripted(slices: VecDeque<Slice>) -> Vec<Wanted> {
-    let mut slices = Some(slices);
+fn scripted(script: &Script) -> Vec<Wanted> {
+    let script = Arc::clone(script);
     vec![Wanted {
         source: Source::Conntrack,
-        open: Box::new(move || Ok(Box::new(Scripted(slices.take().unwrap_or_default())))),
+        open: Box::new(move || Ok(Box::new(Scripted(Arc::clone(&script))))),
     }]
 }
 
@@ -235,7 +238,7 @@ fn whatever_the_receiver_does_everything_arrives_in_order_and_counts_once() {
             async move { until(|| told(&arrived.lock().expect("a lock").all) == expected).await }
         };
         let settings = settings(with_disk.then_some(dir.path()));
-        block_on(run(settings, scripted(slices), link, TestCodec, all_there)).expect("it runs");
+        block_on(run(settings, scripted(&Arc::new(Mutex::new(slices))), link, TestCodec, all_there)).expect("it runs");
         let arrived = arrived.lock().expect("a lock");
         assert_eq!(told(&arrived.all), expected);
         assert!(arrived.order.is_sorted(), "{:?}", arrived.order);
@@ -256,17 +259,16 @@ fn what_was_not_sent_at_the_end_is_sent_by_the_next_run() {
         ..Weather::default()
     };
     let (link, arrived) = FlakyLink::new(away, 1);
-    // Stops once everything is in the spool; then it tries for five seconds to send it.
     let begun = Instant::now();
-    block_on(run(settings(Some(dir.path())), scripted(slices), link, TestCodec, async {
-        until(|| dir.path().read_dir().expect("the folder").count() > 1).await;
-    }))
+    let script = Arc::new(Mutex::new(slices));
+    let seen = until(|| script.lock().expect("a lock").is_empty());
+    block_on(run(settings(Some(dir.path())), scripted(&script), link, TestCodec, seen))
     .expect("it ends without an error");
     assert!(begun.elapsed() < Duration::from_secs(20), "it gives up after five seconds");
     assert!(arrived.lock().expect("a lock").order.is_empty());
     let (link, arrived) = FlakyLink::new(Weather::default(), 1);
     let all_there = until(|| told(&arrived.lock().expect("a lock").all) == expected);
-    block_on(run(settings(Some(dir.path())), scripted(VecDeque::new()), link, TestCodec, all_there))
+    block_on(run(settings(Some(dir.path())), scripted(&Arc::default()), link, TestCodec, all_there))
         .expect("it runs");
 }
 
