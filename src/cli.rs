@@ -3,14 +3,18 @@
 //! stdout is for results, stderr for progress, findings and logs. Exit codes: 0 fine, 1 findings that
 //! need a decision (or excess beyond the limit), 2 an error.
 
+mod agent;
 pub mod connectivity;
 mod exit;
 mod generate;
 mod graph;
 mod input;
 mod progress;
+mod observe;
 mod receive;
+mod sources;
 mod terminal;
+mod units;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -36,15 +40,19 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    Observe(observe::Args),
+    Agent(agent::Args),
     Receive(receive::Args),
 }
 
 impl Command {
     fn log(&self) -> terminal::Log {
         match self {
-            Command::Generate(_) | Command::Graph(_) | Command::Connectivity(_) => {
-                terminal::Log::Command
-            }
+            Command::Generate(_)
+            | Command::Graph(_)
+            | Command::Connectivity(_)
+            | Command::Observe(_) => terminal::Log::Command,
+            Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
     }
 }
@@ -61,6 +69,8 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        Command::Observe(args) => observe::run(args),
+        Command::Agent(args) => agent::run(args),
         Command::Receive(args) => receive::run(args),
     };
     exit::code(result)

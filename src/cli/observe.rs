@@ -1,0 +1,349 @@
+//! `nanoseg observe`: live sources in the foreground of one machine.
+
+mod board;
+mod names;
+mod screen;
+mod view;
+
+use super::agent::parse_window;
+use super::sources::{InterfaceArg, LiveKind, open};
+use super::terminal;
+use super::units::parse_duration;
+use crate::agent::chain;
+use crate::cluster::read_cluster;
+use crate::flow::Slice;
+use crate::inventory::{Inventory, OwnerRule};
+use crate::net::Timestamp;
+use crate::observe::{Clock, Cuts, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source};
+use anyhow::Context;
+use board::{Board, Order};
+use clap::ValueEnum;
+use names::Names;
+use screen::{Screen, Wish};
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Watch live traffic on this machine: a table of who talks to whom.
+///
+/// On a terminal the table is live: n, r and a sort by name, rate and age, q quits. Otherwise each new edge
+/// is one line, and the table comes at the end. What is written to --out can be read by generate --flows.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// What to watch (default: conntrack and capture, whichever can start).
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE")]
+    source: Vec<LiveKind>,
+    #[command(flatten)]
+    interface: InterfaceArg,
+    /// End after this time, for example 10m.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    time: Option<Duration>,
+    /// Snapshots of the cluster, for names instead of addresses.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    cluster: Vec<PathBuf>,
+    /// Append flow records to this file (JSON lines), every window.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The order of the table.
+    #[arg(long, value_enum, default_value_t = Order::Rate)]
+    sort: Order,
+    /// How often records are taken from sources; new edges are shown after a second.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_window)]
+    window: Duration,
+    /// The name of this node in flow records (default: the host's name).
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node: Option<String>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The live table, or a line per new edge.
+    Text,
+    /// One document at the end (schema nanoseg.dev/observe/v1).
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Everything that this machine does, live (q quits):
+    sudo nanoseg observe
+
+  Ten minutes of pod traffic for a later generate:
+    sudo nanoseg observe --for 10m --interface 'veth*' --out flows.jsonl
+    nanoseg generate --flows flows.jsonl --cluster cluster.yaml
+
+  With names, most active first:
+    sudo nanoseg observe --cluster cluster.yaml --sort rate
+
+  Without sudo:
+    sudo setcap cap_net_admin,cap_net_raw+ep $(command -v nanoseg)
+
+Exit codes: 0 ended by q, Ctrl-C, SIGTERM or --for; 2 an error.";
+
+/// The longest time without looking for signals and keys.
+const TURN: Duration = Duration::from_millis(100);
+/// The table is drawn anew so often.
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let names = Names(read_inventory(&args.cluster)?);
+    let out = args.out.as_ref().map(open_out).transpose()?;
+    let stop = Stop::default();
+    end_on_signals(&stop)?;
+    let (slices, taken) = sync_channel(4);
+    let sources = start(&args, &stop, &slices)?;
+    drop(slices);
+    let live = args.output == Output::Text && std::io::stdout().is_terminal();
+    let mut watch = Watch {
+        node: node(&args).into(),
+        out,
+        board: Board::default(),
+        names,
+        order: args.sort,
+        lines: args.output == Output::Text && !live,
+        clock: Clock::start(),
+    };
+    let until = args.time.and_then(|time| Instant::now().checked_add(time));
+    let screen = live.then(Screen::start).transpose();
+    let mut screen = screen.context("failed to use the terminal; try | cat")?;
+    let watched = watch.run(&taken, &stop, until, screen.as_mut());
+    // Sources end, and what they hold is taken.
+    stop.stop();
+    let rest = watched.and_then(|()| taken.iter().try_for_each(|slice| watch.take(&slice)));
+    if let Some(screen) = screen {
+        screen.finish();
+    }
+    drop(taken);
+    let failures: Vec<String> = sources.into_iter().filter_map(ended).collect();
+    rest?;
+    watch.finish(args.output)?;
+    for failure in &failures {
+        eprintln!("warning: {failure}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Watch {
+    node: Arc<str>,
+    out: Option<(PathBuf, File)>,
+    board: Board,
+    names: Names,
+    order: Order,
+    /// Whether each new edge is a line on stdout.
+    lines: bool,
+    clock: Clock,
+}
+
+impl Watch {
+    /// Takes slices until the end: a signal, a key, the time, or no source runs any more.
+    fn run(
+        &mut self,
+        slices: &Receiver<Slice>,
+        stop: &Stop,
+        until: Option<Instant>,
+        mut screen: Option<&mut Screen>,
+    ) -> anyhow::Result<()> {
+        let mut drawn: Option<Instant> = None;
+        while !stop.is_stopped() && until.is_none_or(|until| Instant::now() < until) {
+            match slices.recv_timeout(TURN) {
+                Ok(slice) => self.take(&slice)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            let Some(screen) = screen.as_deref_mut() else {
+                continue;
+            };
+            match screen.wish(Duration::ZERO)? {
+                Some(Wish::Quit) => return Ok(()),
+                Some(Wish::Sort(order)) => (self.order, drawn) = (order, None),
+                Some(Wish::Redraw) => drawn = None,
+                None => {}
+            }
+            if drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
+                drawn = Some(Instant::now());
+                let footer = format!(
+                    "{}   sort: [n]ame [r]ate [a]ge   [q]uit",
+                    view::total(&self.board)
+                );
+                screen.draw(&self.table(), &footer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slice: &Slice) -> anyhow::Result<()> {
+        if let Some((path, file)) = &mut self.out {
+            // One write per slice, not buffered: a line is there whole or not at all.
+            file.write_all(flow_log::write_slice(&self.node, slice).as_bytes())
+                .with_context(|| format!("failed to write {}", path.display()))?;
+        }
+        let new = self.board.add(slice, Instant::now());
+        if !self.lines || new.is_empty() {
+            return Ok(());
+        }
+        let lines: String = new
+            .iter()
+            .filter_map(|way| Some((way, self.board.get(way)?)))
+            .map(|(way, seen)| view::line(way, seen, &self.names))
+            .collect();
+        terminal::print(&lines)?;
+        Ok(())
+    }
+
+    fn now(&mut self) -> Timestamp {
+        self.clock.look();
+        self.clock.to_wall(self.clock.now())
+    }
+
+    fn table(&mut self) -> String {
+        let at = self.now();
+        view::table(&self.board, &self.names, self.order, Instant::now(), at)
+    }
+
+    fn finish(&mut self, output: Output) -> anyhow::Result<()> {
+        if let Some((path, file)) = &self.out {
+            file.sync_all()
+                .with_context(|| format!("failed to write {}", path.display()))?;
+        }
+        let text = match output {
+            Output::Json => {
+                let document =
+                    view::document(&self.board, &self.names, self.order, Instant::now());
+                format!("{document:#}\n")
+            }
+            Output::Text => {
+                let gap = if self.lines { "\n" } else { "" };
+                format!("{gap}{}{}\n", self.table(), view::total(&self.board))
+            }
+        };
+        terminal::print(&text)?;
+        Ok(())
+    }
+}
+
+/// A source on its thread.
+struct Running {
+    kind: LiveKind,
+    thread: JoinHandle<Result<(), LiveError>>,
+}
+
+/// Starts the sources: all that were asked for, or by default those that can.
+fn start(args: &Args, stop: &Stop, out: &SyncSender<Slice>) -> anyhow::Result<Vec<Running>> {
+    let by_default = args.source.is_empty();
+    let mut kinds = match by_default {
+        true => vec![LiveKind::Conntrack, LiveKind::Capture],
+        false => args.source.clone(),
+    };
+    kinds.sort();
+    kinds.dedup();
+    let pace = Pace {
+        window: args.window,
+        ..Pace::default()
+    };
+    let cuts = Cuts::default();
+    let (mut opened, mut failed) = (Vec::new(), Vec::new());
+    for kind in kinds {
+        match (open(kind, args.interface.interfaces(), cuts.clone()).open)() {
+            Ok(source) => opened.push((kind, source)),
+            Err(error) if by_default => failed.push((kind, error)),
+            Err(error) => return Err(error).context(format!("{kind} cannot be watched")),
+        }
+    }
+    if opened.is_empty() {
+        let reasons: Vec<_> = failed
+            .iter()
+            .map(|(kind, error)| format!("{kind}: {}", chain(error)))
+            .collect();
+        anyhow::bail!("nothing can be watched: {}", reasons.join("; "));
+    }
+    for (kind, error) in &failed {
+        eprintln!("warning: without {kind}: {}", chain(error));
+    }
+    opened
+        .into_iter()
+        .map(|(kind, source)| spawn(kind, source, pace, stop.clone(), out.clone()))
+        .collect()
+}
+
+fn spawn(
+    kind: LiveKind,
+    mut source: Box<dyn LiveSource>,
+    pace: Pace,
+    stop: Stop,
+    out: SyncSender<Slice>,
+) -> anyhow::Result<Running> {
+    let builder = thread::Builder::new().name(kind.to_string());
+    let thread = builder
+        .spawn(move || run_source(&mut *source, pace, &stop, &out))
+        .context("failed to start a thread")?;
+    Ok(Running { kind, thread })
+}
+
+/// Waits for a source; why it ended, if that was no good reason.
+fn ended(running: Running) -> Option<String> {
+    let kind = running.kind;
+    match running.thread.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{kind} ended: {}", chain(&error))),
+        Err(_) => Some(format!("{kind} panicked; please report this as a bug of nanoseg")),
+    }
+}
+
+fn read_inventory(paths: &[PathBuf]) -> anyhow::Result<Option<Inventory>> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let (objects, _) = read_cluster(paths)?;
+    Ok(Some(Inventory::build(&objects, OwnerRule::Infer).0))
+}
+
+fn open_out(path: &PathBuf) -> anyhow::Result<(PathBuf, File)> {
+    let file = File::options().create(true).append(true).open(path);
+    let file = file.with_context(|| format!("failed to open {} to append to it", path.display()))?;
+    Ok((path.clone(), file))
+}
+
+fn node(args: &Args) -> String {
+    args.node.clone().unwrap_or_else(|| {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        name.trim().to_owned()
+    })
+}
+
+/// Ctrl-C and SIGTERM end the sources, and so everything in order.
+fn end_on_signals(stop: &Stop) -> anyhow::Result<()> {
+    let stop = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to wait for signals")?;
+    let entered = runtime.enter();
+    let interrupt = signal(SignalKind::interrupt());
+    let mut interrupt = interrupt.context("failed to wait for SIGINT")?;
+    let terminate = signal(SignalKind::terminate());
+    let mut terminate = terminate.context("failed to wait for SIGTERM")?;
+    drop(entered);
+    let wait = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        stop.stop();
+    };
+    let builder = thread::Builder::new().name("signals".into());
+    builder.spawn(wait).context("failed to start a thread")?;
+    Ok(())
+}
