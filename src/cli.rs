@@ -37,6 +37,16 @@ enum Command {
     Connectivity(connectivity::ConnectivityArgs),
 }
 
+impl Command {
+    fn log(&self) -> terminal::Log {
+        match self {
+            Command::Generate(_) | Command::Graph(_) | Command::Connectivity(_) => {
+                terminal::Log::Command
+            }
+        }
+    }
+}
+
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -44,7 +54,7 @@ pub fn run() -> ExitCode {
         // Help and version go to stdout with 0, usage errors to stderr with 2: clap's own way.
         Err(error) => error.exit(),
     };
-    terminal::start_logging(cli.verbose);
+    terminal::start_logging(cli.verbose, cli.command.log());
     let result = match cli.command {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),

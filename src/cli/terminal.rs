@@ -1,7 +1,8 @@
 //! What stdout and stderr can show.
 
 use std::io::{self, IsTerminal, Write};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// Whether results may be coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub fn colour() -> bool {
@@ -19,20 +20,40 @@ pub fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Sends logs to stderr.
-pub fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
+/// What a command's log is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// Beside a result on the terminal: warnings.
+    Command,
+    /// The only thing that a service says: with times, and what it does.
+    Service,
+}
+
+/// Sends logs to stderr. NANOSEG_LOG takes a filter such as `info` or `nanoseg::wire=debug,warn`.
+pub fn start_logging(verbose: u8, log: Log) {
+    let level = match (verbose, log) {
+        (0, Log::Command) => LevelFilter::WARN,
+        (0, Log::Service) | (1, Log::Command) => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     };
-    let filter = EnvFilter::try_from_env("NANOSEG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let wanted = std::env::var("NANOSEG_LOG").ok();
+    let filter = wanted
+        .and_then(|text| text.parse::<Targets>().ok())
+        .unwrap_or_else(|| {
+            Targets::new()
+                .with_default(LevelFilter::WARN)
+                .with_target("nanoseg", level)
+        });
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && !refused)
-        .without_time()
-        .with_target(false)
-        .init();
+        .with_target(false);
+    let registry = tracing_subscriber::registry();
+    match log {
+        Log::Command => registry
+            .with(layer.without_time().with_filter(filter))
+            .init(),
+        Log::Service => registry.with(layer.with_filter(filter)).init(),
+    }
 }
