@@ -41,7 +41,7 @@ pub use identity::{BEGAN_SECONDS, RecordIdentity};
 pub use link::LinkType;
 pub use names::{NameEntry, NameTable};
 pub use observed::{FlowBatch, Instance, Loss, Observed, Observer, Slice, Source};
-pub use other::{OtherKind, OtherTraffic};
+pub use other::{OtherKind, OtherTally, OtherTraffic};
 pub use packet::{IcmpUnreachable, Packet, SctpChunk, TcpFlags, Transport};
 pub use popularity::Popularity;
 pub use record::{AddressEpochs, FlowRecord, Listeners, NoListeners, Opening, Verdict};

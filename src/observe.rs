@@ -8,12 +8,16 @@
 mod buffer;
 mod captures;
 mod clock;
+mod conntrack;
+mod cuts;
 mod error;
 mod files;
+pub mod flow_log;
 mod format;
 mod input;
 mod live;
 mod merge;
+mod packet_socket;
 mod pcap;
 mod pcapng;
 mod pipeline;
@@ -23,6 +27,11 @@ mod tests;
 
 pub use captures::{CaptureSet, Frame, read_capture_bytes};
 pub use clock::Clock;
+pub use conntrack::{
+    Conntrack, ConntrackCounters, ConntrackCounts, ConntrackOptions, replay_conntrack,
+};
+pub use cuts::Cuts;
 pub use error::ObserveError;
 pub use live::{LiveError, LiveSource, Pace, Stop, Urgency, run};
+pub use packet_socket::{CaptureCounters, CaptureSettings, Interfaces, PacketSocket};
 pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};

@@ -103,6 +103,32 @@ impl Aggregate {
         }
     }
 
+    /// Adds all of another one: of other observers, or read from elsewhere. Batches that both have
+    /// applied count twice.
+    pub fn merge(&mut self, other: Aggregate) {
+        for (instance, sequences) in other.applied {
+            let applied = self.applied.entry(instance).or_default();
+            for (first, last) in sequences.intervals() {
+                applied.insert(first, last);
+            }
+        }
+        for ((observer, _), record) in other.records {
+            self.add_record(Observed { observer, record });
+        }
+        for scan in other.scans.into_values() {
+            self.add_scan(scan);
+        }
+        for (address, entry) in other.names.listing() {
+            self.names.add(address, entry.clone());
+        }
+        for (key, packets) in other.other {
+            *self.other.entry(key).or_default() += packets;
+        }
+        for (loss, count) in other.losses {
+            *self.losses.entry(loss).or_default() += count;
+        }
+    }
+
     /// Adds one observer's record.
     pub fn add_record(&mut self, observed: Observed) {
         let key = (observed.observer, observed.record.identity());

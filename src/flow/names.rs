@@ -32,6 +32,17 @@ impl NameTable {
     /// Notes that `client` was told at `at` that `name` has `address`, for `ttl` seconds.
     pub fn learn(&mut self, address: IpAddr, name: &str, client: IpAddr, at: Timestamp, ttl: u32) {
         let until = at.plus_secs(ttl.into());
+        self.learn_until(address, name, client, at, until);
+    }
+
+    fn learn_until(
+        &mut self,
+        address: IpAddr,
+        name: &str,
+        client: IpAddr,
+        at: Timestamp,
+        until: Timestamp,
+    ) {
         let entries = self.entries.entry(address).or_default();
         if let Some(known) = entries
             .iter_mut()
@@ -54,9 +65,8 @@ impl NameTable {
 
     /// Adds an entry of another table.
     pub fn add(&mut self, address: IpAddr, entry: NameEntry) {
-        let seconds = entry.until.since(entry.from).div_euclid(1_000_000_000);
-        let ttl = u32::try_from(seconds).unwrap_or(0);
-        self.learn(address, &entry.name, entry.client, entry.from, ttl);
+        let until = entry.until.max(entry.from);
+        self.learn_until(address, &entry.name, entry.client, entry.from, until);
     }
 
     /// Takes all entries out, in order.
@@ -119,6 +129,11 @@ impl NameTable {
 
     pub fn is_empty(&self) -> bool {
         self.names == 0
+    }
+
+    /// Answers that found no room since this was last asked.
+    pub(super) fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
     }
 
     /// Answers that found no room.

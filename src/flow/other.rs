@@ -2,11 +2,11 @@
 
 use crate::net::Protocol;
 use rustc_hash::FxHashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// What kind of traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OtherKind {
     /// TCP, UDP or SCTP to a multicast or broadcast address.
@@ -18,7 +18,8 @@ pub enum OtherKind {
 }
 
 /// Packets of one kind between two addresses.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OtherTraffic {
     pub source: IpAddr,
     pub destination: IpAddr,
@@ -31,21 +32,22 @@ const MAX_PAIRS: usize = 1 << 14;
 
 /// Collects [`OtherTraffic`] in bounded space.
 #[derive(Debug, Default)]
-pub(super) struct OtherTally {
+pub struct OtherTally {
     pairs: FxHashMap<(IpAddr, IpAddr, OtherKind), u64>,
     /// Packets of pairs that found no room.
     overflow: u64,
 }
 
 impl OtherTally {
-    pub fn add(&mut self, source: IpAddr, destination: IpAddr, kind: OtherKind) {
+    /// Counts `packets` more.
+    pub fn add(&mut self, source: IpAddr, destination: IpAddr, kind: OtherKind, packets: u64) {
         let key = (source, destination, kind);
-        if let Some(packets) = self.pairs.get_mut(&key) {
-            *packets += 1;
+        if let Some(known) = self.pairs.get_mut(&key) {
+            *known = known.saturating_add(packets);
         } else if self.pairs.len() < MAX_PAIRS {
-            self.pairs.insert(key, 1);
+            self.pairs.insert(key, packets);
         } else {
-            self.overflow += 1;
+            self.overflow = self.overflow.saturating_add(packets);
         }
     }
 

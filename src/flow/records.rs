@@ -6,7 +6,7 @@
 use super::{Claims, ConnectionReport, ConnectionSink, FlowRecord, Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ const MAX_ADDRESSES: usize = 1 << 16;
 const SAMPLES: usize = 16;
 
 /// Failed connections of one client beyond those that have records of their own.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ScanSummary {
     /// `None`: of more clients than are told apart.
     pub client: Option<IpAddr>,

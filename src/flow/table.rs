@@ -4,10 +4,12 @@
 //! are handed to a [`ConnectionSink`]. Nothing here allocates per packet.
 
 mod connection;
+mod handed;
 mod index;
 mod key;
 mod legs;
 mod lifetime;
+mod live;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::net::Protocol;
 use connection::Connection;
+use handed::HandedNames;
 use index::Index;
 use key::{Key, KeyHasher, Side};
 use legs::{Legs, Sighting, Sightings};
@@ -37,6 +40,10 @@ pub struct FlowLimits {
     pub max_failed_targets: usize,
     /// UDP and TCP ports whose answers are read as DNS.
     pub dns_ports: Vec<u16>,
+    /// The packets are a running node's, and of the segments that neither open nor close a connection
+    /// only a sample: open connections are kept longer, what has not been seen proves nothing, and
+    /// nobody knows listeners.
+    pub live: bool,
 }
 
 impl Default for FlowLimits {
@@ -45,6 +52,7 @@ impl Default for FlowLimits {
             max_connections: 400_000,
             max_failed_targets: 1024,
             dns_ports: vec![53, 5353],
+            live: false,
         }
     }
 }
@@ -88,6 +96,7 @@ pub struct LiveTable<L> {
     /// Where UDP was answered: after a silence the server may speak first.
     udp_servers: FxHashSet<SocketAddr>,
     names: NameTable,
+    handed: HandedNames,
     other: OtherTally,
     counters: FlowCounters,
 }
@@ -119,6 +128,7 @@ impl<L: Listeners> LiveTable<L> {
             sightings: Sightings::new(),
             udp_servers: FxHashSet::default(),
             names: NameTable::default(),
+            handed: HandedNames::default(),
             other: OtherTally::default(),
             counters: FlowCounters::default(),
         }
@@ -147,7 +157,7 @@ impl<L: Listeners> LiveTable<L> {
         if let Some((key, side)) = tuple(packet) {
             self.take(packet, key, self.hasher.hash(&key), side);
         } else {
-            self.take_other(packet);
+            self.take_aside(packet);
         }
         if !decoded.payload.is_empty() {
             self.dns(packet, decoded.payload);
@@ -176,7 +186,7 @@ impl<L: Listeners> LiveTable<L> {
             for (packet, (hash, place)) in packets.iter().zip(&places) {
                 match place {
                     Some((key, side)) => self.take(packet, *key, *hash, *side),
-                    None => self.take_other(packet),
+                    None => self.take_aside(packet),
                 }
             }
         }
@@ -205,7 +215,7 @@ impl<L: Listeners> LiveTable<L> {
     }
 
     #[cold]
-    fn take_other(&mut self, packet: &Packet) {
+    fn take_aside(&mut self, packet: &Packet) {
         self.counters.packets += 1;
         match packet.transport {
             Transport::Unreachable(unreachable) => self.unreachable(packet, &unreachable),
@@ -244,6 +254,9 @@ impl<L: Listeners> LiveTable<L> {
         };
         let connection = &mut self.slab[slot as usize];
         connection.touch(now);
+        if connection.sampled {
+            connection.fill_gap(side, flags, sequence);
+        }
         let closed = connection.segment(side, flags, sequence, acknowledgment, payload);
         let more = connection.probes != 0 || connection.parent.is_some();
         if closed {
@@ -415,7 +428,7 @@ impl<L: Listeners> LiveTable<L> {
             Transport::Other(1 | 58) | Transport::Unreachable(_) => OtherKind::Icmp,
             Transport::Other(number) => OtherKind::Protocol(number),
         };
-        self.other.add(packet.source, packet.destination, kind);
+        self.other.add(packet.source, packet.destination, kind, 1);
     }
 
     /// Learns from a payload, if it came from a DNS server.

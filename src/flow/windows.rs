@@ -15,6 +15,9 @@ pub struct Windows {
     bits: u128,
 }
 
+/// No window is longer than 2^30 seconds.
+const MAX_SCALE: u8 = 30;
+
 impl Windows {
     /// The set of the one window that `at` falls into.
     pub fn at(at: Timestamp) -> Self {
@@ -99,6 +102,31 @@ impl Windows {
             let n = self.normal();
             (n.base << n.scale, (n.last() + 1) << n.scale)
         })
+    }
+
+    /// Its parts, to be kept or sent: scale, number of the first window (0 if there is none), and the
+    /// windows as bits.
+    pub fn parts(&self) -> (u8, i64, u128) {
+        (self.scale, self.base, self.bits)
+    }
+
+    /// The set with these parts. `None` if they are outside of the time that a [`Timestamp`] can tell.
+    pub fn from_parts(scale: u8, base: i64, bits: u128) -> Option<Windows> {
+        if bits == 0 {
+            return (scale == 0 && base == 0).then(Windows::default);
+        }
+        // All time there is has 2^36 seconds, so a window of 2^30 is the longest that 128 need.
+        if scale > MAX_SCALE {
+            return None;
+        }
+        let reach = (i64::MAX / 1_000_000_000) >> scale;
+        let windows = Windows { scale, base, bits }.checked_normal()?;
+        (windows.base >= -reach - 1 && windows.last() <= reach).then_some(windows)
+    }
+
+    fn checked_normal(&self) -> Option<Windows> {
+        self.base.checked_add(127)?;
+        Some(self.normal())
     }
 
     fn last(&self) -> i64 {

@@ -42,6 +42,10 @@ pub trait LiveSource: Send {
 
     /// Takes what was seen since this was last asked, in times of the node's clock.
     fn take(&mut self) -> Slice;
+
+    /// Nothing more will be polled: what was held back, to tell it better later, comes into the next
+    /// slice.
+    fn finish(&mut self) {}
 }
 
 /// How soon what a source holds should be taken.
@@ -120,6 +124,7 @@ pub fn run(
             outcome = source.poll(left.min(LONGEST_POLL));
         }
     }
+    source.finish();
     let _ = hand_on(source, out);
     outcome.map(|_| ())
 }

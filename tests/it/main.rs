@@ -9,6 +9,7 @@ mod docs;
 mod places;
 mod policy;
 mod properties;
+mod protocol;
 mod scenarios;
 mod shop;
 mod support;

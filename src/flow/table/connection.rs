@@ -66,6 +66,22 @@ pub(super) struct Extra {
     /// Activity between the first and the last packet's windows.
     pub windows: Windows,
     pub legs: Option<Legs>,
+    /// What has been reported of it while it goes on.
+    pub reported: Option<Box<Reported>>,
+}
+
+/// What earlier reports of a connection that goes on have told.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Reported {
+    /// When the latest was made, in nanoseconds since the epoch.
+    pub at: i64,
+    /// The connection's last packet then.
+    pub last: i64,
+    /// The verdicts under which it has been counted, as bits.
+    pub verdicts: u8,
+    /// Payload bytes and datagrams told, by sending side.
+    pub bytes: [u64; 2],
+    pub datagrams: [u32; 2],
 }
 
 #[derive(Debug)]
@@ -102,6 +118,8 @@ pub(super) struct Connection {
     pub refused: bool,
     /// The wheel has looked at it once, so it may not do so again soon.
     pub settled: bool,
+    /// Only a sample of its packets is seen, besides those that open and close it.
+    pub sampled: bool,
 }
 
 /// What a leg hands on to its parent.
@@ -153,6 +171,7 @@ impl Connection {
             closed: false,
             refused: false,
             settled: false,
+            sampled: false,
         }
     }
 
@@ -184,17 +203,55 @@ impl Connection {
     ///
     /// A closed connection stays for late packets only. An open one of TCP stays as long as common
     /// firewalls keep it at least; a SYN is repeated after at most 32 s (Linux tcp_syn_retries); UDP
-    /// as conntrack's nf_conntrack_udp_timeout_stream has it, halved.
+    /// as conntrack's nf_conntrack_udp_timeout_stream has it, halved. Of a sampled one few packets are
+    /// seen until its FIN or RST, which always is: it may be silent for hours.
     #[inline(always)]
     pub fn patience(&self) -> i64 {
         let seconds = match self.state {
             _ if self.closed => CLOSED_PATIENCE,
             State::Datagrams(_) if self.key.protocol() == Protocol::Udp => 60,
-            _ if self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0 => 600,
-            _ if (self.sent(0) | self.sent(1)) & seen::MOVED != 0 => 600,
+            _ if self.sampled => self.sampled_patience(),
+            _ if self.takes_part_on_both_sides() => 600,
             _ => 40,
         };
         seconds * SECOND
+    }
+
+    #[inline(always)]
+    fn takes_part_on_both_sides(&self) -> bool {
+        self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0
+            || (self.sent(0) | self.sent(1)) & seen::MOVED != 0
+    }
+
+    /// In seconds; a single segment of a connection without a handshake waits for a second one.
+    #[cold]
+    fn sampled_patience(&self) -> i64 {
+        let any = self.sent(0) | self.sent(1);
+        if self.takes_part_on_both_sides() {
+            4 * 3600
+        } else if any & (seen::SYN | seen::SYN_ACK) != 0 {
+            40
+        } else {
+            600
+        }
+    }
+
+    /// Counts the bytes of segments that were left out of the sample: the next one's sequence number
+    /// tells how many there were.
+    pub fn fill_gap(&mut self, side: Side, flags: TcpFlags, sequence: u32) {
+        let seen = &mut self.seen[side];
+        if let State::Streams(streams) = &mut self.state
+            && *seen & (seen::SEQUENCE | seen::FIN) == seen::SEQUENCE
+            && !flags.syn()
+            && !flags.rst()
+        {
+            let beyond = sequence.wrapping_sub(streams.next[side]) as i32;
+            if beyond > 0 {
+                self.bytes[side] += u64::from(beyond.unsigned_abs());
+                streams.next[side] = sequence;
+                *seen |= seen::DATA;
+            }
+        }
     }
 
     /// Takes in a TCP segment. True if this closed the connection.
@@ -453,6 +510,9 @@ impl Connection {
         let data = any & seen::DATA != 0;
         if both && (data || any & seen::FIN == 0) || data && any & seen::MOVED != 0 {
             Some(Verdict::Established)
+        } else if self.sampled {
+            // That no answer was among the few packets seen says nothing.
+            None
         } else if self.key.protocol() == Protocol::Sctp && data {
             let refused = self.refused || any & seen::RST != 0;
             Some(if refused {

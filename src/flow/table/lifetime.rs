@@ -39,6 +39,7 @@ impl<L: Listeners> LiveTable<L> {
         }
         let mut connection = Connection::new(key, hash, 0, side, now);
         connection.probes = probes;
+        connection.sampled = self.limits.live;
         // A TCP connection belongs to those that opened it; datagrams to whoever has the address.
         if key.protocol() == Protocol::Udp {
             let ends = [0, 1].map(|side| {

@@ -1,6 +1,7 @@
 //! What a connection that leaves the table is handed on as.
 
 use super::key::Side;
+use super::live::subtract;
 use super::{Listeners, LiveTable};
 use crate::flow::direction::server_by_listener;
 use crate::flow::{ConnectionReport, Opening, Verdict};
@@ -9,6 +10,9 @@ use std::net::SocketAddr;
 
 /// UDP servers remembered, beyond which a server that speaks first may be taken for a client.
 const MAX_UDP_SERVERS: usize = 1 << 16;
+
+/// The lowest port that Linux gives clients.
+const EPHEMERAL: u16 = 32768;
 
 /// A connection's ends, seen with one side as the client.
 struct Ends {
@@ -19,29 +23,49 @@ struct Ends {
 }
 
 impl<L: Listeners> LiveTable<L> {
+    /// Reports a connection that leaves the table: all of it, or what is left to tell.
     pub(super) fn emit(&mut self, slot: u32) {
-        let connection = &self.slab[slot as usize];
-        let outcome = connection.outcome();
-        let Some(verdict) = outcome.verdict else {
+        let Some((mut report, client)) = self.describe(slot) else {
             self.counters.stray_segments += 1;
             return;
         };
+        let extra = self.slab[slot as usize].extra.as_mut();
+        let reported = extra.and_then(|extra| extra.reported.as_deref_mut());
+        if let Some(reported) = reported {
+            if subtract(reported, &mut report, client) {
+                self.ended.push(report);
+            }
+            return;
+        }
+        self.learn_udp_server(&report);
+        self.counters.connections += 1;
+        self.ended.push(report);
+    }
+
+    /// The connection as it has gone so far, and its client's side. `None`: stray packets only.
+    #[inline(always)]
+    pub(super) fn describe(&self, slot: u32) -> Option<(ConnectionReport, Side)> {
+        let connection = &self.slab[slot as usize];
+        let outcome = connection.outcome();
+        let verdict = outcome.verdict?;
         let protocol = connection.key.protocol();
         let first = Timestamp::from_nanos(connection.first);
-        let mid_stream = protocol != Protocol::Udp && outcome.client.is_none();
+        let mut mid_stream = protocol != Protocol::Udp && outcome.client.is_none();
         let (client, opening) = match outcome.client {
             Some(client) if protocol != Protocol::Udp => (client, Opening::Handshake),
             first_sender => match (self.listening_side(slot, first), first_sender) {
                 (Some(server), Some(client)) if server != client => (client, Opening::FirstPacket),
                 (Some(server), _) => (1 - server, Opening::Listener),
-                (None, Some(client)) => (client, Opening::FirstPacket),
+                (None, Some(client)) => {
+                    mid_stream |= self.limits.live && self.may_be_an_answer(slot, client);
+                    (client, Opening::FirstPacket)
+                }
                 (None, None) => self.undecided(slot),
             },
         };
         let ends = self.ends(slot, client);
-        let connection = &self.slab[slot as usize];
         let (bytes, datagrams) = connection.volume();
-        let ended = ConnectionReport {
+        let report = ConnectionReport {
             client: ends.client,
             server: ends.server,
             protocol,
@@ -65,15 +89,24 @@ impl<L: Listeners> LiveTable<L> {
             windows: connection.windows(),
             epochs: [ends.client, ends.server].map(|end| self.epochs.epoch(end.ip(), first)),
         };
-        if protocol == Protocol::Udp
-            && verdict == Verdict::Established
+        Some((report, client))
+    }
+
+    pub(super) fn learn_udp_server(&mut self, report: &ConnectionReport) {
+        if report.protocol == Protocol::Udp
+            && report.verdict == Verdict::Established
             && self.udp_servers.len() < MAX_UDP_SERVERS
         {
-            self.udp_servers.insert(ends.server);
-            self.udp_servers.extend(ends.via);
+            self.udp_servers.insert(report.server);
+            self.udp_servers.extend(report.via);
         }
-        self.counters.connections += 1;
-        self.ended.push(ended);
+    }
+
+    /// Whether the first UDP packet seen looks like an answer: from a port as services have them to
+    /// one as clients are given (Linux net.ipv4.ip_local_port_range). Whoever knows listeners decides.
+    fn may_be_an_answer(&self, slot: u32, sender: Side) -> bool {
+        let key = &self.slab[slot as usize].key;
+        key.endpoint(sender).port() < EPHEMERAL && key.endpoint(1 - sender).port() >= EPHEMERAL
     }
 
     /// In the order of addresses. Translation cannot be told again from the other end's view, so a

@@ -1,0 +1,17 @@
+//! The direct way: one bidirectional stream per agent, over TLS, with the agent's ServiceAccount token at
+//! its start. Batches cross as the bytes that [`super::encode`] made; [`super::decode`] looks at them here,
+//! so that what is wrong with one is told exactly.
+
+mod client;
+mod codec;
+mod server;
+mod stream;
+
+pub use client::{GrpcDelivery, GrpcSettings};
+pub use server::{Server, ServerError, ServerSettings, ServerTls};
+pub use stream::{Gate, Incoming, Peer, Refusal};
+
+/// The service's name in proto/nanoseg/flows/v1/flows.proto.
+const SERVICE: &str = "nanoseg.flows.v1.FlowReceiver";
+/// The path of its only method.
+const SEND: &str = "/nanoseg.flows.v1.FlowReceiver/Send";

@@ -1,0 +1,61 @@
+//! The generated code of message schemas is committed, so that nobody needs a protobuf compiler to build;
+//! here it is compared with what proto/ gives. `NANOSEG_UPDATE=1 cargo test protocol` writes it anew.
+
+use std::fs;
+use std::path::Path;
+
+/// A schema and where its Rust code stands.
+struct Schema {
+    /// Relative to proto/.
+    proto: &'static str,
+    /// The file that prost names after the package.
+    package: &'static str,
+    generated: &'static str,
+    /// Whether tonic's client of the services in it is wanted.
+    client: bool,
+}
+
+const SCHEMAS: &[Schema] = &[Schema {
+    proto: "nanoseg/flows/v1/flows.proto",
+    package: "nanoseg.flows.v1.rs",
+    generated: "src/wire/generated.rs",
+    // src/wire/grpc has its own: batches are sent as the bytes that the spool holds.
+    client: false,
+}];
+
+fn generate(schema: &Schema) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = tempfile::tempdir().expect("a folder");
+    let files = protox::compile([schema.proto], [root.join("proto")]).expect("a valid schema");
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .build_client(schema.client)
+        .build_server(false)
+        .out_dir(out.path())
+        .compile_fds(files)
+        .expect("generated code");
+    let code = fs::read_to_string(out.path().join(schema.package)).expect("the package's code");
+    format!(
+        "// Made from proto/{} by `NANOSEG_UPDATE=1 cargo test protocol`. Do not edit.\n{code}",
+        schema.proto
+    )
+}
+
+#[test]
+fn generated_code_is_what_the_schemas_give() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for schema in SCHEMAS {
+        let expected = generate(schema);
+        let path = root.join(schema.generated);
+        if std::env::var_os("NANOSEG_UPDATE").is_some() {
+            fs::write(&path, &expected).expect("generated code");
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == expected,
+            "{} is not what proto/{} gives; run `NANOSEG_UPDATE=1 cargo test protocol`",
+            schema.generated,
+            schema.proto
+        );
+    }
+}
