@@ -1,2 +1,60 @@
 //! Room 5: one per node. Runs the sources, makes batches of what they see, and sees to it that these
 //! arrive: in order, once, and after any interruption.
+//!
+//! ```text
+//! sources (a thread each) ─ slices ─▶ keeper (a thread): batcher ─▶ spool ─ batches ─▶ sender ─▶ link
+//!                                                                     ▲───── answers ─────┘
+//! ```
+//!
+//! Every queue is bounded: 4 slices, 8 batches out, the spool's own bounds. What is counted, and what may
+//! be lost where, is in docs/observe.md.
+
+mod batcher;
+mod codec;
+mod health;
+mod keeper;
+mod link;
+mod memory;
+mod metrics;
+mod node;
+mod run;
+mod sender;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+pub use codec::WireCodec;
+pub use link::{Answer, Link, LinkError};
+pub use memory::keep_small;
+pub use metrics::Metrics;
+pub use node::{NodeName, NotANode};
+pub use run::{Settings, limits, run};
+pub use sender::Patience;
+pub use sources::{Opener, Wanted, chain};
+
+use crate::observe::LiveError;
+use crate::store::SpoolError;
+use std::io;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// Why an agent cannot run.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("failed to listen at {address} for metrics; choose another --metrics-listen")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    /// No source may do what it has to.
+    #[error(transparent)]
+    NoPermission(LiveError),
+    #[error("failed to start a thread; raise the limit of processes")]
+    Thread(#[source] io::Error),
+    #[error("failed to get random numbers from the kernel: {0}")]
+    Random(String),
+    #[error("failed to go on: the main loop has ended; please report this as a bug of nanoseg")]
+    KeeperEnded,
+}

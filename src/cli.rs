@@ -3,13 +3,16 @@
 //! stdout is for results, stderr for progress, findings and logs. Exit codes: 0 fine, 1 findings that
 //! need a decision (or excess beyond the limit), 2 an error.
 
+mod agent;
 pub mod connectivity;
 mod exit;
 mod generate;
 mod graph;
 mod input;
 mod progress;
+mod sources;
 mod terminal;
+mod units;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    Agent(agent::Args),
 }
 
 impl Command {
@@ -43,6 +47,7 @@ impl Command {
             Command::Generate(_) | Command::Graph(_) | Command::Connectivity(_) => {
                 terminal::Log::Command
             }
+            Command::Agent(_) => terminal::Log::Service,
         }
     }
 }
@@ -59,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        Command::Agent(args) => agent::run(args),
     };
     exit::code(result)
 }

@@ -99,11 +99,11 @@ const LONGEST_POLL: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// As [`LiveSource::poll`].
-pub fn run(
+pub fn run<T: From<Slice>>(
     source: &mut dyn LiveSource,
     pace: Pace,
     stop: &Stop,
-    out: &SyncSender<Slice>,
+    out: &SyncSender<T>,
 ) -> Result<(), LiveError> {
     let mut taken = Instant::now();
     let mut outcome = Ok(true);
@@ -129,10 +129,10 @@ pub fn run(
     outcome.map(|_| ())
 }
 
-fn hand_on(source: &mut dyn LiveSource, out: &SyncSender<Slice>) -> Result<(), ()> {
+fn hand_on<T: From<Slice>>(source: &mut dyn LiveSource, out: &SyncSender<T>) -> Result<(), ()> {
     let slice = source.take();
     if slice.is_empty() {
         return Ok(());
     }
-    out.send(slice).map_err(|_| ())
+    out.send(slice.into()).map_err(|_| ())
 }

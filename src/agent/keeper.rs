@@ -1,0 +1,141 @@
+//! The agent's main loop: slices in, batches into the spool, batches out to the sender, answers back.
+//!
+//! It has a thread of its own, since bringing a batch to the disk may take its time.
+
+use super::batcher::Batcher;
+use super::link::Answer;
+use super::metrics::Metrics;
+use super::sender::Outgoing;
+use crate::flow::Slice;
+use crate::observe::Clock;
+use crate::store::{BatchCodec, Spool};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender as Offers;
+
+/// What wakes the main loop.
+#[derive(Debug)]
+pub enum Event {
+    /// A source has seen something.
+    Seen(Slice),
+    /// There are answers.
+    Answered,
+    /// No source runs any more: what waits is to be brought to the spool.
+    SourcesEnded,
+    /// Whatever is not answered stays in the spool.
+    GiveUp,
+}
+
+impl From<Slice> for Event {
+    fn from(slice: Slice) -> Self {
+        Event::Seen(slice)
+    }
+}
+
+/// How long a slice waits for those of other sources: their windows end together.
+const GATHER: Duration = Duration::from_millis(250);
+/// The longest time without a turn; a failing disk is tried again as often.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The state of the main loop.
+pub struct Keeper<C> {
+    pub batcher: Batcher,
+    pub spool: Spool<C>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    /// Where batches go; has room for as many as the spool hands out.
+    pub offers: Offers<Outgoing>,
+    pub answers: Receiver<Answer>,
+}
+
+impl<C: BatchCodec> Keeper<C> {
+    /// Runs until sources have ended and everything is answered, or it is told to give up.
+    pub fn run(mut self, events: &Receiver<Event>) {
+        let mut due: Option<Instant> = None;
+        let mut retry = Instant::now() + LONGEST;
+        let mut ending = false;
+        self.offer();
+        while !(ending && self.spool.is_empty()) {
+            self.metrics.turned();
+            let until = due.map_or(retry, |due| due.min(retry));
+            match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Event::Seen(slice)) => {
+                    self.metrics.seen(&slice);
+                    self.batcher.add(slice);
+                    due = due.or_else(|| Some(Instant::now() + GATHER));
+                }
+                Ok(Event::Answered) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Event::SourcesEnded) => {
+                    ending = true;
+                    self.flush(true);
+                }
+                Ok(Event::GiveUp) | Err(RecvTimeoutError::Disconnected) => {
+                    self.flush(true);
+                    break;
+                }
+            }
+            if self.batcher.is_full() || due.is_some_and(|due| due <= Instant::now()) {
+                due = None;
+                self.flush(false);
+            }
+            if retry <= Instant::now() {
+                retry = Instant::now() + LONGEST;
+                self.spool.retry();
+            }
+            self.take_answers();
+            self.offer();
+            self.tell();
+        }
+        self.take_answers();
+        self.tell();
+    }
+
+    /// Brings what waits to the spool.
+    fn flush(&mut self, last_words: bool) {
+        for (loss, count) in self.spool.take_losses() {
+            self.metrics.lost(loss, count);
+            self.batcher.lose(loss, count);
+        }
+        // The node's clock may have been set.
+        self.clock.look();
+        let now = self.clock.to_wall(self.clock.now());
+        for batch in self.batcher.take(now, last_words) {
+            self.metrics.batch_made();
+            self.spool.push(&batch);
+        }
+    }
+
+    fn take_answers(&mut self) {
+        while let Ok(answer) = self.answers.try_recv() {
+            match answer {
+                Answer::Acknowledged(which) => {
+                    if self.spool.acknowledged(which) {
+                        self.metrics.batch_acknowledged();
+                    }
+                }
+                Answer::Malformed(which, _) => {
+                    if self.spool.refused(which) {
+                        self.metrics.batch_refused();
+                    }
+                }
+            }
+        }
+    }
+
+    fn offer(&mut self) {
+        while let Some((which, content)) = self.spool.hand_out() {
+            // There is room: the spool hands out no more. If the sender is gone, the process ends.
+            if self.offers.try_send(Outgoing { which, content }).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        for (loss, count) in self.spool.take_told_losses() {
+            self.metrics.lost(loss, count);
+        }
+        self.metrics.spool(&self.spool.state());
+    }
+}

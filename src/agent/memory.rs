@@ -1,0 +1,14 @@
+//! Keeps the process small.
+
+/// Lets all threads allocate from one heap. glibc gives each thread its own, of which the parts that are
+/// free are of no use to the others; here threads hand memory to each other all the time.
+pub fn keep_small() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: mallopt sets a number of the allocator under its own lock.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The agent's figures, for Prometheus and for its health.
+
+use crate::flow::{Loss, Slice, Source};
+use crate::store::SpoolState;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LossLabel {
+    reason: &'static str,
+}
+
+/// The main loop is alive if it has turned within this time.
+const ALIVE_WITHIN: Duration = Duration::from_secs(30);
+
+/// All figures. Every counter has one writer.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    records: Family<SourceLabel, Counter>,
+    connections: Family<SourceLabel, Counter>,
+    running: Family<SourceLabel, Gauge>,
+    failures: Family<SourceLabel, Counter>,
+    made: Counter,
+    acknowledged: Counter,
+    refused: Counter,
+    resent: Counter,
+    waiting: Family<StateLabel, Gauge>,
+    disk_bytes: Gauge,
+    memory_bytes: Gauge,
+    spool_failing: Gauge,
+    losses: Family<LossLabel, Counter>,
+    connected: Gauge,
+    last_acknowledged: Gauge,
+    start: Instant,
+    /// Milliseconds after the start at which the main loop last turned.
+    turned: AtomicU64,
+    disk_works: AtomicBool,
+    /// Why each source does not run; empty while it does.
+    sources: Mutex<BTreeMap<Source, String>>,
+}
+
+impl Metrics {
+    pub fn new(window: Duration, sources: &[Source]) -> Self {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("nanoseg_agent"),
+            records: Family::default(),
+            connections: Family::default(),
+            running: Family::default(),
+            failures: Family::default(),
+            made: Counter::default(),
+            acknowledged: Counter::default(),
+            refused: Counter::default(),
+            resent: Counter::default(),
+            waiting: Family::default(),
+            disk_bytes: Gauge::default(),
+            memory_bytes: Gauge::default(),
+            spool_failing: Gauge::default(),
+            losses: Family::default(),
+            connected: Gauge::default(),
+            last_acknowledged: Gauge::default(),
+            start: Instant::now(),
+            turned: AtomicU64::new(0),
+            disk_works: AtomicBool::new(true),
+            sources: Mutex::new(BTreeMap::new()),
+        };
+        metrics.register(window);
+        // What never happened is zero, not absent.
+        for loss in Loss::ALL {
+            metrics.lost(*loss, 0);
+        }
+        for source in sources {
+            let label = SourceLabel { source: source.name() };
+            drop(metrics.records.get_or_create(&label));
+            drop(metrics.connections.get_or_create(&label));
+            drop(metrics.failures.get_or_create(&label));
+            metrics.source_stopped(*source, "it has not started yet");
+        }
+        metrics.spool(&SpoolState::default());
+        metrics
+    }
+
+    fn register(&mut self, window: Duration) {
+        let seconds: Gauge<f64, AtomicU64> = Gauge::default();
+        seconds.set(window.as_secs_f64());
+        let r = &mut self.registry;
+        r.register("records", "Flow records that sources handed on", self.records.clone());
+        r.register("connections", "New connections that sources handed on", self.connections.clone());
+        r.register("source_running", "Whether the source runs", self.running.clone());
+        r.register("source_failures", "How often the source could not start or ended", self.failures.clone());
+        r.register("batches", "Batches made", self.made.clone());
+        r.register("batches_acknowledged", "Batches that arrived for good", self.acknowledged.clone());
+        r.register("batches_refused", "Batches that no receiver takes, kept aside", self.refused.clone());
+        r.register("batches_resent", "Batches sent again after a connection broke", self.resent.clone());
+        r.register("batches_held", "Batches held now: waiting, or sent and not acknowledged", self.waiting.clone());
+        r.register("spool_bytes", "Space of the spool on the disk", self.disk_bytes.clone());
+        r.register("memory_bytes", "Batches held in memory because they are not on the disk", self.memory_bytes.clone());
+        r.register("spool_failing", "Whether the disk refuses the spool", self.spool_failing.clone());
+        r.register("losses", "What was lost or made less exact, by reason (docs/observe.md)", self.losses.clone());
+        r.register("receiver_connected", "Whether there is a connection to the receiver", self.connected.clone());
+        r.register("last_acknowledged_timestamp_seconds", "When a batch was last acknowledged, Unix time; 0: never", self.last_acknowledged.clone());
+        r.register("window_seconds", "The length of a window", seconds);
+    }
+
+    /// The text of `/metrics` (OpenMetrics).
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Whether the main loop turned lately.
+    pub fn is_alive(&self) -> bool {
+        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN
+    }
+
+    /// Whether a source runs and the spool works; if not, why.
+    ///
+    /// # Errors
+    /// The reasons, one per line.
+    pub fn is_ready(&self) -> Result<(), String> {
+        let mut reasons = String::new();
+        let sources = lock(&self.sources);
+        if !sources.values().any(String::is_empty) {
+            for (source, why) in &*sources {
+                reasons.push_str(&format!("{source} does not run: {why}\n"));
+            }
+            if sources.is_empty() {
+                reasons.push_str("no source runs\n");
+            }
+        }
+        if !self.disk_works.load(Ordering::Relaxed) {
+            reasons.push_str("the spool cannot be written\n");
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    pub(super) fn turned(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turned.store(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn seen(&self, slice: &Slice) {
+        for (source, record) in &slice.records {
+            let label = SourceLabel { source: source.name() };
+            self.records.get_or_create(&label).inc();
+            self.connections.get_or_create(&label).inc_by(record.connections);
+        }
+        for (loss, count) in &slice.losses {
+            self.lost(*loss, *count);
+        }
+    }
+
+    pub(super) fn lost(&self, loss: Loss, count: u64) {
+        let label = LossLabel { reason: loss.name() };
+        self.losses.get_or_create(&label).inc_by(count);
+    }
+
+    pub(super) fn source_runs(&self, source: Source) {
+        self.running.get_or_create(&SourceLabel { source: source.name() }).set(1);
+        lock(&self.sources).insert(source, String::new());
+    }
+
+    pub(super) fn source_stopped(&self, source: Source, why: &str) {
+        self.running.get_or_create(&SourceLabel { source: source.name() }).set(0);
+        lock(&self.sources).insert(source, why.to_owned());
+    }
+
+    pub(super) fn source_failed(&self, source: Source, why: &str) {
+        self.failures.get_or_create(&SourceLabel { source: source.name() }).inc();
+        self.source_stopped(source, why);
+    }
+
+    pub(super) fn batch_made(&self) {
+        self.made.inc();
+    }
+
+    pub(super) fn batch_acknowledged(&self) {
+        self.acknowledged.inc();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_acknowledged.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn batch_refused(&self) {
+        self.refused.inc();
+    }
+
+    pub(super) fn resent(&self) {
+        self.resent.inc();
+    }
+
+    pub(super) fn spool(&self, state: &SpoolState) {
+        let gauge = |state| self.waiting.get_or_create_owned(&StateLabel { state });
+        gauge("waiting").set(state.waiting as i64);
+        gauge("sent").set(state.out as i64);
+        self.disk_bytes.set(state.disk_bytes as i64);
+        self.memory_bytes.set(state.memory_bytes as i64);
+        self.spool_failing.set(i64::from(state.failing.is_some()));
+        self.disk_works.store(state.failing.is_none(), Ordering::Relaxed);
+    }
+
+    pub(super) fn connected(&self) {
+        self.connected.set(1);
+    }
+
+    pub(super) fn disconnected(&self) {
+        self.connected.set(0);
+    }
+}
+
+/// What a panic elsewhere left in a lock is whole: values are set at once.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loss_is_among_the_metrics_from_the_start() {
+        let metrics = Metrics::new(Duration::from_secs(10), &[Source::Conntrack]);
+        let text = metrics.text();
+        for loss in Loss::ALL {
+            let line = format!("nanoseg_agent_losses_total{{reason=\"{loss}\"}} 0");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        for line in [
+            "nanoseg_agent_window_seconds 10.0",
+            "nanoseg_agent_source_running{source=\"conntrack\"} 0",
+            "nanoseg_agent_batches_held{state=\"waiting\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_ready_while_a_source_runs_and_the_spool_works() {
+        let metrics = Metrics::new(
+            Duration::from_secs(10),
+            &[Source::Conntrack, Source::Capture],
+        );
+        assert!(metrics.is_ready().is_err());
+        metrics.source_runs(Source::Capture);
+        assert_eq!(metrics.is_ready(), Ok(()));
+        metrics.spool(&SpoolState {
+            failing: Some("full".into()),
+            ..SpoolState::default()
+        });
+        assert!(metrics.is_ready().is_err());
+        metrics.spool(&SpoolState::default());
+        metrics.source_failed(Source::Capture, "no permission");
+        let why = metrics.is_ready().expect_err("not ready");
+        assert!(why.contains("capture does not run: no permission"), "{why}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The whole agent: starts everything, waits for the signal to end, and ends in order.
+
+use super::batcher::Batcher;
+use super::keeper::{Event, Keeper};
+use super::link::{Answer, Link};
+use super::metrics::Metrics;
+use super::node::NodeName;
+use super::sender::{Patience, Sender};
+use super::sources::{Sources, Wanted};
+use super::{AgentError, health};
+use crate::flow::{Instance, SliceLimits};
+use crate::observe::{Clock, Pace, Stop};
+use crate::store::{BatchCodec, Spool, SpoolLimits};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// What the operator decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub node: NodeName,
+    pub pace: Pace,
+    /// Where batches wait on the disk; only in memory without it.
+    pub spool: Option<PathBuf>,
+    pub limits: SpoolLimits,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub listen: Option<SocketAddr>,
+    pub patience: Patience,
+}
+
+/// Slices that wait for the main loop; if it is busy for longer, sources wait, and the kernel counts what
+/// it drops.
+const EVENTS: usize = 4;
+/// How long what is left may take to arrive after the signal to end. The rest stays in the spool.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+const STACK: usize = 1024 * 1024;
+
+/// Runs the agent until `end` comes.
+///
+/// # Errors
+/// Where starting fails for good: the spool, the port for metrics, or no source has the permission.
+pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
+    settings: Settings,
+    wanted: Vec<Wanted>,
+    link: L,
+    codec: C,
+    end: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let kinds: Vec<_> = wanted.iter().map(|wanted| wanted.source).collect();
+    let metrics = Arc::new(Metrics::new(settings.pace.window, &kinds));
+    let spool = match &settings.spool {
+        Some(path) => Spool::open(path, codec, settings.limits)?,
+        None => Spool::in_memory(codec, settings.limits),
+    };
+    let server = match settings.listen {
+        Some(address) => Some(health::serve(address, Arc::clone(&metrics)).await?),
+        None => None,
+    };
+    let (events, happened) = sync_channel(EVENTS);
+    let (offers, batches) = mpsc::channel(settings.limits.out_batches.max(1));
+    let (tell, answers) = std::sync::mpsc::channel();
+    let clock = Clock::start();
+    let keeper = Keeper {
+        batcher: Batcher::new(
+            settings.node.as_arc(),
+            random_instance()?,
+            settings.limits.batch,
+            clock.to_wall(clock.now()),
+        ),
+        spool,
+        metrics: Arc::clone(&metrics),
+        clock,
+        offers,
+        answers,
+    };
+    let (ended, keeper_ended) = oneshot::channel();
+    let keeper = thread::Builder::new()
+        .name("keeper".into())
+        .stack_size(STACK)
+        .spawn(move || {
+            keeper.run(&happened);
+            let _ = ended.send(());
+        })
+        .map_err(AgentError::Thread)?;
+    let stop = Stop::default();
+    let sources = Sources::start(wanted, settings.pace, &stop, &events, &metrics)
+        .map_err(AgentError::Thread)?;
+    let told = answered(tell, events.clone());
+    let sender = Sender::new(link, settings.patience, Arc::clone(&metrics));
+    let work = serve_until(sources, stop, events, end, keeper_ended);
+    let sending = sender.run(batches, told);
+    let outcome = until_kept(work, sending).await;
+    // It has been told to end, and looks for that at least every few seconds.
+    let _ = tokio::task::spawn_blocking(move || keeper.join()).await;
+    drop(server);
+    outcome
+}
+
+/// Sends until the work is done.
+async fn until_kept(
+    work: impl Future<Output = Result<(), AgentError>>,
+    sending: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    tokio::pin!(work, sending);
+    tokio::select! {
+        outcome = &mut work => outcome,
+        // Nothing more comes from the main loop: it has ended.
+        () = &mut sending => work.await,
+    }
+}
+
+/// Waits for the end, then sees to it that what sources hold gets into the spool and, for a while, out.
+async fn serve_until(
+    sources: Sources,
+    stop: Stop,
+    events: SyncSender<Event>,
+    end: impl Future<Output = ()>,
+    mut keeper_ended: oneshot::Receiver<()>,
+) -> Result<(), AgentError> {
+    let (sources, first) = blocking(move || {
+        let first = sources.wait_for_first();
+        (sources, first)
+    })
+    .await?;
+    if first.is_ok() {
+        tokio::select! {
+            () = end => tracing::info!("ending: bringing what was seen to the receiver"),
+            _ = &mut keeper_ended => return Err(AgentError::KeeperEnded),
+        }
+    }
+    stop.stop();
+    let tell = events.clone();
+    blocking(move || {
+        sources.join();
+        // The main loop takes it as soon as it has done what came before.
+        let _ = tell.send(Event::SourcesEnded);
+    })
+    .await?;
+    let wait = if first.is_ok() { LAST_WORDS } else { Duration::ZERO };
+    if tokio::time::timeout(wait, &mut keeper_ended).await.is_err() {
+        blocking(move || {
+            let _ = events.send(Event::GiveUp);
+        })
+        .await?;
+        let _ = keeper_ended.await;
+    }
+    first.map_err(AgentError::NoPermission)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AgentError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| AgentError::Thread(std::io::Error::other(error)))
+}
+
+/// Hands answers to the main loop and wakes it. If its queue is full it is awake, and looks for answers
+/// after each event.
+fn answered(
+    tell: std::sync::mpsc::Sender<Answer>,
+    events: SyncSender<Event>,
+) -> impl Fn(Answer) {
+    move |answer| {
+        let _ = tell.send(answer);
+        let _ = events.try_send(Event::Answered);
+    }
+}
+
+fn random_instance() -> Result<Instance, AgentError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| AgentError::Random(error.to_string()))?;
+    Ok(Instance(bytes))
+}
+
+/// The limits for batches and spool, within a spool of `disk_bytes`.
+pub fn limits(disk_bytes: u64) -> SpoolLimits {
+    SpoolLimits {
+        disk_bytes,
+        batch: SliceLimits::default(),
+        ..SpoolLimits::default()
+    }
+}

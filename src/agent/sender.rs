@@ -1,0 +1,151 @@
+//! Brings batches to the receiver, in order, again and again until each is answered.
+
+use super::link::{Answer, Link, LinkError};
+use super::metrics::Metrics;
+use crate::store::BatchKey;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+
+/// A batch on its way.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub which: BatchKey,
+    pub content: Vec<u8>,
+}
+
+/// How long to wait before trying again.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// After the first failure; doubled with each further one, and between half and all of it by chance,
+    /// so that not all agents come back at the same moment.
+    pub first: Duration,
+    pub longest: Duration,
+    /// After being told that the receiver is too old: somebody has to upgrade it first.
+    pub too_old: Duration,
+    /// Without any answer for so long the connection is taken for dead.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            first: Duration::from_millis(500),
+            longest: Duration::from_secs(30),
+            too_old: Duration::from_secs(60),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Sends what comes from the spool.
+pub struct Sender<L> {
+    link: L,
+    patience: Patience,
+    metrics: Arc<Metrics>,
+    /// Sent or about to be sent, in order. The spool hands out only so many at a time.
+    out: VecDeque<Outgoing>,
+    /// Failures since the last answer.
+    failures: u32,
+}
+
+impl<L: Link> Sender<L> {
+    pub fn new(link: L, patience: Patience, metrics: Arc<Metrics>) -> Self {
+        Sender {
+            link,
+            patience,
+            metrics,
+            out: VecDeque::new(),
+            failures: 0,
+        }
+    }
+
+    /// Runs until no more batches come and all are answered. Answers go to `told`.
+    pub async fn run(mut self, mut batches: Receiver<Outgoing>, told: impl Fn(Answer)) {
+        let mut open = true;
+        while let Err(error) = self.converse(&mut batches, &mut open, &told).await {
+            if let LinkError::Malformed(which, why) = error {
+                tracing::error!(
+                    "the receiver refused a batch for good ({why}); the spool keeps it as *.refused: \
+                     please report it as a bug of nanoseg"
+                );
+                self.settle(which);
+                told(Answer::Malformed(which, why));
+                continue;
+            }
+            self.metrics.disconnected();
+            let wait = self.wait_after(&error);
+            match &error {
+                LinkError::Denied(_) | LinkError::TooOld(_) => {
+                    tracing::error!("{error}; batches are kept, next attempt in {wait:?}");
+                }
+                _ if self.failures == 1 => tracing::warn!("{error}; batches are kept and sent later"),
+                _ => tracing::info!("{error}; next attempt in {wait:?}"),
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends again what is not answered, and goes on until something fails. `Ok` when no more batches
+    /// come and all are answered.
+    async fn converse(
+        &mut self,
+        batches: &mut Receiver<Outgoing>,
+        open: &mut bool,
+        told: &impl Fn(Answer),
+    ) -> Result<(), LinkError> {
+        for batch in &self.out {
+            self.link.send(batch.which, &batch.content).await?;
+            self.metrics.connected();
+            self.metrics.resent();
+        }
+        while *open || !self.out.is_empty() {
+            let overdue = tokio::time::sleep(self.patience.answer);
+            tokio::select! {
+                which = self.link.acknowledged() => {
+                    let which = which?;
+                    self.settle(which);
+                    told(Answer::Acknowledged(which));
+                }
+                batch = batches.recv(), if *open => match batch {
+                    Some(batch) => {
+                        self.out.push_back(batch);
+                        if let Some(batch) = self.out.back() {
+                            self.link.send(batch.which, &batch.content).await?;
+                            self.metrics.connected();
+                        }
+                    }
+                    None => *open = false,
+                },
+                () = overdue, if !self.out.is_empty() => {
+                    let seconds = self.patience.answer.as_secs();
+                    let text = format!("the receiver took batches and did not answer for {seconds} s");
+                    return Err(LinkError::Away(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, which: BatchKey) {
+        self.failures = 0;
+        self.out.retain(|batch| batch.which != which);
+    }
+
+    fn wait_after(&mut self, error: &LinkError) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        if let LinkError::TooOld(_) = error {
+            return self.patience.too_old;
+        }
+        let doubled = 2u32.saturating_pow(self.failures.min(16) - 1);
+        let most = self.patience.first.saturating_mul(doubled);
+        let half = most.min(self.patience.longest) / 2;
+        half + half.mul_f64(random_share())
+    }
+}
+
+/// Between 0 and 1.
+fn random_share() -> f64 {
+    getrandom::u32().map_or(1.0, |bits| f64::from(bits) / f64::from(u32::MAX))
+}

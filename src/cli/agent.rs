@@ -1,0 +1,161 @@
+//! `nanoseg agent`: one per node.
+
+use super::sources::{InterfaceArg, LiveKind, open};
+use super::units::{parse_duration, parse_size};
+use crate::agent::{self, NodeName, Patience, Settings, WireCodec};
+use crate::observe::{Cuts, Pace};
+use crate::wire::{Delivery, GrpcSettings};
+use anyhow::Context;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Watch this node's traffic and send flow records to the receiver.
+///
+/// Runs on every node (a DaemonSet, see deploy/agent). Reads the kernel's connection tracking and the
+/// packets of the node's pods, sends what is new every window, and keeps it while the receiver is away.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// The node's name, as kubectl get nodes shows it.
+    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    node: NodeName,
+    /// What to watch.
+    #[arg(long, env = "NANOSEG_SOURCE", value_enum, value_delimiter = ',', value_name = "SOURCE",
+          default_values_t = [LiveKind::Conntrack, LiveKind::Capture])]
+    source: Vec<LiveKind>,
+    #[command(flatten)]
+    interface: InterfaceArg,
+    /// The receiver: https://HOST:PORT.
+    #[arg(long, env = "NANOSEG_RECEIVER", value_name = "URL")]
+    receiver: String,
+    /// The authorities that may have signed the receiver's certificate (PEM).
+    #[arg(long, env = "NANOSEG_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The name in the receiver's certificate, if it is not the host of --receiver.
+    #[arg(long, env = "NANOSEG_SERVER_NAME", value_name = "NAME")]
+    server_name: Option<String>,
+    /// The ServiceAccount token that shows the receiver who we are; read again when it changes.
+    #[arg(long, env = "NANOSEG_TOKEN", value_name = "FILE")]
+    token: Option<PathBuf>,
+    /// Allow http:// and no token: everything can be read and altered on the way. For tests.
+    #[arg(long, env = "NANOSEG_INSECURE")]
+    insecure: bool,
+    /// The folder in which batches wait until they have arrived. Without it they wait in memory (8 MiB),
+    /// and a restart loses them.
+    #[arg(long, env = "NANOSEG_SPOOL", value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// The most space that the spool takes; then the oldest counts are merged.
+    #[arg(long, env = "NANOSEG_SPOOL_MAX", value_name = "SIZE", default_value = "256MiB",
+          value_parser = parse_spool_max)]
+    spool_max: u64,
+    /// How often flow records are sent; new edges are sent after a second.
+    #[arg(long, env = "NANOSEG_WINDOW", value_name = "TIME", default_value = "10s",
+          value_parser = parse_window)]
+    window: Duration,
+    /// Where /metrics, /healthz and /readyz are served; "none" for nowhere.
+    #[arg(long, env = "NANOSEG_METRICS_LISTEN", value_name = "ADDRESS:PORT",
+          default_value = "0.0.0.0:9465", value_parser = parse_listen)]
+    metrics_listen: Listen,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  As the DaemonSet runs it:
+    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:9464 \\
+      --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
+
+  Only connection tracking:
+    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:9464 --ca ca.crt --token token
+
+Every option can be given as an environment variable too. SIGTERM ends it in order: what was seen by then is
+in the spool, and sent if the receiver takes it within 5 s.
+
+Exit codes: 0 ended by a signal; 2 an error at start.";
+
+/// An address, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listen(Option<SocketAddr>);
+
+fn parse_listen(text: &str) -> Result<Listen, String> {
+    if text == "none" {
+        return Ok(Listen(None));
+    }
+    let address = text.parse();
+    let address = address.map_err(|_| "write an address and a port, for example 0.0.0.0:9465")?;
+    Ok(Listen(Some(address)))
+}
+
+/// Less than what may be out at a time would be no bound.
+const LEAST_SPOOL: u64 = 32 << 20;
+
+fn parse_spool_max(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        size if size < LEAST_SPOOL => Err("at least 32MiB are needed".to_owned()),
+        size => Ok(size),
+    }
+}
+
+pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        window if window < Duration::from_secs(1) => Err("a window has at least 1s".to_owned()),
+        window if window > Duration::from_secs(600) => Err("a window has at most 10m".to_owned()),
+        window => Ok(window),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    agent::keep_small();
+    let delivery = Delivery::grpc(GrpcSettings {
+        endpoint: args.receiver.clone(),
+        insecure: args.insecure,
+        ca: args.ca.clone(),
+        server_name: args.server_name.clone(),
+        token: args.token.clone(),
+    })?;
+    anyhow::ensure!(
+        args.token.is_some() || args.insecure,
+        "no --token: the receiver lets nobody in without; give the file of a ServiceAccount token"
+    );
+    let cuts = Cuts::default();
+    let mut kinds = args.source.clone();
+    kinds.sort();
+    kinds.dedup();
+    let interfaces = args.interface.interfaces();
+    let wanted = kinds
+        .into_iter()
+        .map(|kind| open(kind, interfaces.clone(), cuts.clone()))
+        .collect();
+    let settings = Settings {
+        node: args.node.clone(),
+        pace: Pace {
+            window: args.window,
+            ..Pace::default()
+        },
+        spool: args.spool.clone(),
+        limits: agent::limits(args.spool_max),
+        listen: args.metrics_listen.0,
+        patience: Patience::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_stack_size(512 * 1024)
+        .build()
+        .context("failed to start; raise the limits of open files and processes")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
+        let end = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        agent::run(settings, wanted, delivery, WireCodec, end).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}

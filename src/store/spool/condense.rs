@@ -1,0 +1,211 @@
+//! How batches that were never sent give up space: the cheapest loss first, each counted (DESIGN §4.11).
+
+use crate::flow::{FlowBatch, FlowRecord, Loss, MergedSlice, ScanSummary, Slice, Source, Verdict};
+use std::collections::BTreeMap;
+
+/// What has been given up in a batch. Each step includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Nothing.
+    Whole,
+    /// That records of the same identity came in several batches: nothing that a receiver would know.
+    Merged,
+    /// The client's ports of connections without a handshake: one that is seen again counts again.
+    PortsLost,
+    /// When connections began, but for the first: they are attributed to who had the addresses then.
+    TimesLost,
+    /// Connections that failed.
+    FailuresLost,
+    /// Everything but the count of what was lost.
+    Emptied,
+}
+
+impl Step {
+    pub const ALL: [Step; 5] = [
+        Step::Merged,
+        Step::PortsLost,
+        Step::TimesLost,
+        Step::FailuresLost,
+        Step::Emptied,
+    ];
+}
+
+/// One batch for several that follow each other, of one instance and in order, with what was lost by it,
+/// which the batch tells too. `None` if there are none.
+pub fn condense(batches: Vec<FlowBatch>, step: Step) -> Option<(FlowBatch, BTreeMap<Loss, u64>)> {
+    let (first, last) = (batches.first()?, batches.last()?);
+    let mut one = FlowBatch {
+        node: first.node.clone(),
+        instance: first.instance,
+        sequence: (first.sequence.0, last.sequence.1),
+        span: (
+            batches.iter().map(|batch| batch.span.0).min()?,
+            batches.iter().map(|batch| batch.span.1).max()?,
+        ),
+        seen: Slice::default(),
+    };
+    let mut lost = Slice::default();
+    let mut merged = MergedSlice::default();
+    for batch in batches {
+        lost.lose(Loss::CountersMerged, merged.add(batch.seen));
+    }
+    let mut seen = merged.into_slice();
+    if step >= Step::PortsLost {
+        lose_ports(&mut seen, &mut lost);
+    }
+    if step >= Step::TimesLost {
+        lose_times(&mut seen, &mut lost);
+        seen.scans = add_up(seen.scans);
+    }
+    if step >= Step::FailuresLost {
+        let before = seen.records.len();
+        seen.records.retain(|(_, record)| !has_failed(record));
+        lost.lose(Loss::RecordDropped, (before - seen.records.len()) as u64);
+    }
+    if step >= Step::Emptied {
+        empty(&mut seen, &mut lost);
+    }
+    for (loss, count) in &lost.losses {
+        seen.lose(*loss, *count);
+    }
+    one.seen = seen;
+    Some((one, lost.losses))
+}
+
+fn has_failed(record: &FlowRecord) -> bool {
+    matches!(
+        record.verdict,
+        Verdict::Unanswered | Verdict::Refused | Verdict::Dropped
+    )
+}
+
+/// Connections without a handshake become part of the record of their ends.
+fn lose_ports(seen: &mut Slice, lost: &mut Slice) {
+    let mut merged = MergedSlice::default();
+    for (source, mut record) in std::mem::take(&mut seen.records) {
+        let had_port = record.client_port.take().is_some();
+        lost.lose(Loss::ClientPortMerged, u64::from(had_port));
+        merged.add_record(source, record);
+    }
+    seen.records = merged.into_slice().records;
+}
+
+/// Records that differ in time only become one, which began when the first did.
+fn lose_times(seen: &mut Slice, lost: &mut Slice) {
+    let mut kept: BTreeMap<_, (Source, FlowRecord)> = BTreeMap::new();
+    for (source, record) in std::mem::take(&mut seen.records) {
+        let mut key = (source, record.identity());
+        key.1.began = 0;
+        match kept.get_mut(&key) {
+            Some((_, known)) => {
+                known.absorb(&record);
+                lost.lose(Loss::CountersMerged, 1);
+            }
+            None => {
+                kept.insert(key, (source, record));
+            }
+        }
+    }
+    seen.records = kept.into_values().collect();
+}
+
+/// One summary per client, as the receiver would add them up.
+fn add_up(scans: Vec<ScanSummary>) -> Vec<ScanSummary> {
+    let mut sums: BTreeMap<_, ScanSummary> = BTreeMap::new();
+    for scan in scans {
+        let Some(sum) = sums.get_mut(&scan.client) else {
+            sums.insert(scan.client, scan);
+            continue;
+        };
+        sum.connections = sum.connections.saturating_add(scan.connections);
+        sum.addresses = sum.addresses.max(scan.addresses);
+        sum.ports = sum.ports.max(scan.ports);
+        sum.samples.extend(scan.samples);
+        sum.samples.sort();
+        sum.samples.dedup();
+        sum.samples.truncate(16);
+        sum.first = sum.first.min(scan.first);
+        sum.last = sum.last.max(scan.last);
+    }
+    sums.into_values().collect()
+}
+
+fn empty(seen: &mut Slice, lost: &mut Slice) {
+    let gone = std::mem::take(seen);
+    let records = gone.records.len() + gone.scans.len();
+    lost.lose(Loss::RecordDropped, records as u64);
+    lost.lose(Loss::NameDropped, gone.names.len() as u64);
+    let packets = gone.other.iter().map(|traffic| traffic.packets);
+    lost.lose(Loss::OtherDropped, packets.fold(0, u64::saturating_add));
+    seen.losses = gone.losses;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Aggregate;
+    use crate::store::spool::testing::{batch, record};
+
+    fn apply(batches: impl IntoIterator<Item = FlowBatch>) -> Aggregate {
+        let mut all = Aggregate::default();
+        for batch in batches {
+            all.apply(batch);
+        }
+        all
+    }
+
+    fn told(all: &Aggregate) -> Vec<FlowRecord> {
+        all.records().map(|(_, record)| record.clone()).collect()
+    }
+
+    fn samples() -> Vec<FlowBatch> {
+        let with_port = |at, port| FlowRecord {
+            client_port: Some(port),
+            ..record(1, 80, at)
+        };
+        let failed = FlowRecord {
+            verdict: Verdict::Refused,
+            ..record(3, 81, 0)
+        };
+        vec![
+            batch(1, vec![record(1, 80, 0), with_port(0, 4001), failed]),
+            batch(2, vec![record(1, 80, 3), with_port(0, 4001)]),
+            batch(3, vec![record(1, 80, 60), with_port(0, 4002)]),
+        ]
+    }
+
+    #[test]
+    fn merging_by_identity_tells_a_receiver_the_same() {
+        let (one, lost) = condense(samples(), Step::Merged).expect("a batch");
+        assert_eq!(one.sequence, (1, 3));
+        assert_eq!(lost[&Loss::CountersMerged], 2);
+        assert_eq!(told(&apply([one])), told(&apply(samples())));
+    }
+
+    #[test]
+    fn each_step_costs_what_it_says_and_counts_it() {
+        let records = |step| {
+            let (one, lost) = condense(samples(), step).expect("a batch");
+            assert_eq!(one.seen.losses, lost, "the batch tells it");
+            (one.seen.records.len(), lost)
+        };
+        assert_eq!(records(Step::Merged).0, 5);
+        let (left, lost) = records(Step::PortsLost);
+        assert_eq!((left, lost[&Loss::ClientPortMerged]), (3, 2));
+        let (left, lost) = records(Step::TimesLost);
+        assert_eq!((left, lost[&Loss::CountersMerged]), (2, 3));
+        let (left, lost) = records(Step::FailuresLost);
+        assert_eq!((left, lost[&Loss::RecordDropped]), (1, 1));
+        let (left, lost) = records(Step::Emptied);
+        assert_eq!((left, lost[&Loss::RecordDropped]), (0, 2));
+    }
+
+    #[test]
+    fn connections_are_kept_until_records_are_dropped() {
+        for step in [Step::Merged, Step::PortsLost, Step::TimesLost] {
+            let (one, _) = condense(samples(), step).expect("a batch");
+            let connections: u64 = one.seen.records.iter().map(|(_, r)| r.connections).sum();
+            assert_eq!(connections, 6, "{step:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Keeping within the bounds: which batches give up space, and in which order.
+
+use super::condense::{Step, condense};
+use super::{BatchCodec, ENTRY, Entry, Place, Spool, key};
+use crate::flow::FlowBatch;
+use std::ops::Range;
+
+impl<C: BatchCodec> Spool<C> {
+    /// Lets batches give up space until the rest is within the bounds. What is out keeps all; the bounds
+    /// are larger than what may be out.
+    pub(super) fn make_room(&mut self) {
+        // The first step costs nothing that a receiver would know, so it begins early, a piece at a time.
+        if self.bytes(true) > self.limits.disk_bytes / 4 * 3 {
+            self.take_step(true, Step::Merged);
+        }
+        for disk in [true, false] {
+            while self.is_too_much(disk) && Step::ALL.iter().any(|step| self.take_step(disk, *step)) {
+            }
+        }
+    }
+
+    fn is_too_much(&self, disk: bool) -> bool {
+        let bound = if disk {
+            self.limits.disk_bytes
+        } else {
+            self.limits.memory_bytes
+        };
+        self.bytes(disk) > bound || self.entries.len() > self.limits.batches
+    }
+
+    /// Makes the oldest batches that have not taken `step` take it. False if there are none, or the disk
+    /// refuses.
+    fn take_step(&mut self, disk: bool, step: Step) -> bool {
+        let Some(range) = self.oldest_run(disk, step) else {
+            return false;
+        };
+        if range.len() == 1 && step == Step::Merged {
+            if let Some(entry) = self.entries.get_mut(range.start) {
+                entry.step = step;
+            }
+            return true;
+        }
+        self.rewrite(range, step)
+    }
+
+    /// The oldest batches that have not taken `step` and can be merged: of one run, one after the other.
+    fn oldest_run(&self, disk: bool, step: Step) -> Option<Range<usize>> {
+        let fits = |entry: &Entry| {
+            !entry.may_have_arrived && matches!(entry.place, Place::Disk) == disk
+        };
+        let from = self
+            .entries
+            .iter()
+            .position(|entry| fits(entry) && entry.step < step)?;
+        let first = self.entries.get(from)?;
+        let with_first =
+            |entry: &Entry| fits(entry) && entry.name.instance == first.name.instance;
+        let mut bytes = first.bytes;
+        let mut until = from + 1;
+        while let Some(entry) = self.entries.get(until)
+            && with_first(entry)
+            && bytes + entry.bytes <= self.limits.merge_bytes
+        {
+            bytes += entry.bytes;
+            until += 1;
+        }
+        // What has taken the step before is small now and takes the others in.
+        let before = from.checked_sub(1).and_then(|index| self.entries.get(index));
+        let joins = before
+            .is_some_and(|e| with_first(e) && bytes + e.bytes <= self.limits.merge_bytes);
+        Some(from - usize::from(joins)..until)
+    }
+
+    /// Puts one batch in the place of several. True if there is anything new to go on with.
+    fn rewrite(&mut self, range: Range<usize>, step: Step) -> bool {
+        let mut batches: Vec<FlowBatch> = Vec::new();
+        for index in range.clone() {
+            let Some(content) = self.content(index) else {
+                return false;
+            };
+            let decoded = match content {
+                Some(content) => self.codec.decode(&content),
+                // It has been put aside: the others are looked at anew.
+                None => return true,
+            };
+            match decoded {
+                Ok(batch) => batches.push(batch),
+                Err(why) => {
+                    self.damaged(index, &why);
+                    return true;
+                }
+            }
+        }
+        let Some((one, lost)) = condense(batches, step) else {
+            return false;
+        };
+        if !self.replace(range, &one, step) {
+            return false;
+        }
+        for (loss, count) in lost {
+            *self.told_losses.entry(loss).or_default() += count;
+        }
+        true
+    }
+
+    fn replace(&mut self, range: Range<usize>, one: &FlowBatch, step: Step) -> bool {
+        let content = self.codec.encode(one);
+        let Some(first) = self.entries.get(range.start) else {
+            return false;
+        };
+        let mut name = first.name;
+        name.sequence = one.sequence;
+        let entry = if matches!(first.place, Place::Disk) {
+            let Some(bytes) = self.write(&name, &content) else {
+                return false;
+            };
+            Entry {
+                name,
+                place: Place::Disk,
+                bytes,
+                step,
+                out: false,
+                may_have_arrived: false,
+            }
+        } else {
+            Entry {
+                name,
+                bytes: content.len() as u64 + ENTRY,
+                place: Place::Memory(content),
+                step,
+                out: false,
+                may_have_arrived: false,
+            }
+        };
+        let on_disk = matches!(entry.place, Place::Disk);
+        let old: Vec<Entry> = self.entries.drain(range.clone()).collect();
+        self.entries.insert(range.start, entry);
+        if on_disk && let Some(folder) = &mut self.folder {
+            // They may not come back when the merged one is gone, so the folder is brought to the disk.
+            let removed = old
+                .iter()
+                .filter(|entry| key(&entry.name) != key(&name))
+                .try_for_each(|entry| folder.remove(&entry.name))
+                .and_then(|()| folder.sync());
+            self.note(removed, "remove a merged batch");
+        }
+        true
+    }
+}
