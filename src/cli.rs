@@ -10,6 +10,7 @@ mod generate;
 mod graph;
 mod input;
 mod progress;
+mod receive;
 mod sources;
 mod terminal;
 mod units;
@@ -39,6 +40,7 @@ enum Command {
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
     Agent(agent::Args),
+    Receive(receive::Args),
 }
 
 impl Command {
@@ -47,7 +49,7 @@ impl Command {
             Command::Generate(_) | Command::Graph(_) | Command::Connectivity(_) => {
                 terminal::Log::Command
             }
-            Command::Agent(_) => terminal::Log::Service,
+            Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
     }
 }
@@ -65,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
         Command::Agent(args) => agent::run(args),
+        Command::Receive(args) => receive::run(args),
     };
     exit::code(result)
 }

@@ -1,1 +1,8 @@
 //! Room 5: one per cluster. So far the receiver of what agents send.
+
+mod gate;
+mod metrics;
+mod receiver;
+mod writer;
+
+pub use receiver::{Receiver, ReceiverError, ReceiverSettings};

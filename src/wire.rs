@@ -7,6 +7,8 @@ mod delivery;
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 mod generated;
 mod grpc;
+mod health;
+mod token;
 
 use generated as proto;
 
@@ -16,3 +18,5 @@ pub use grpc::{
     Gate, GrpcDelivery, GrpcSettings, Incoming, Peer, Refusal, Server, ServerError, ServerSettings,
     ServerTls,
 };
+pub use health::{HealthError, HealthServer, Readiness};
+pub use token::{TokenCheck, TokenSettings};

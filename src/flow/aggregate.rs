@@ -10,9 +10,6 @@ use crate::net::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Targets named in one summary.
-const SAMPLES: usize = 16;
-
 /// A set of sequence numbers, kept as intervals: small, since numbers come without gaps in the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SequenceSet {
@@ -57,7 +54,7 @@ pub enum Applied {
 }
 
 /// Flow records of all observers, with everything else that they tell.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aggregate {
     applied: BTreeMap<Instance, SequenceSet>,
     records: BTreeMap<(Observer, RecordIdentity), FlowRecord>,
@@ -70,9 +67,7 @@ pub struct Aggregate {
 impl Aggregate {
     /// Applies a batch, once.
     pub fn apply(&mut self, batch: FlowBatch) -> Applied {
-        let (first, last) = batch.sequence;
-        let applied = self.applied.entry(batch.instance).or_default();
-        if !applied.insert(first, last) {
+        if !self.mark_applied(batch.instance, batch.sequence) {
             return Applied::Duplicate;
         }
         self.add(&batch.node, batch.seen);
@@ -96,10 +91,12 @@ impl Aggregate {
         }
         for traffic in seen.other {
             let key = (traffic.source, traffic.destination, traffic.kind);
-            *self.other.entry(key).or_default() += traffic.packets;
+            let packets = self.other.entry(key).or_default();
+            *packets = packets.saturating_add(traffic.packets);
         }
         for (loss, count) in seen.losses {
-            *self.losses.entry(loss).or_default() += count;
+            let known = self.losses.entry(loss).or_default();
+            *known = known.saturating_add(count);
         }
     }
 
@@ -140,22 +137,27 @@ impl Aggregate {
         }
     }
 
-    /// Adds a summary of failed connections. Addresses and ports of several summaries cannot be told
-    /// apart any more, so the largest number stands.
     fn add_scan(&mut self, scan: ScanSummary) {
-        let Some(known) = self.scans.get_mut(&scan.client) else {
-            self.scans.insert(scan.client, scan);
-            return;
-        };
-        known.connections += scan.connections;
-        known.addresses = known.addresses.max(scan.addresses);
-        known.ports = known.ports.max(scan.ports);
-        known.samples.extend(scan.samples);
-        known.samples.sort();
-        known.samples.dedup();
-        known.samples.truncate(SAMPLES);
-        known.first = known.first.min(scan.first);
-        known.last = known.last.max(scan.last);
+        match self.scans.get_mut(&scan.client) {
+            Some(known) => known.absorb(scan),
+            None => {
+                self.scans.insert(scan.client, scan.in_order());
+            }
+        }
+    }
+
+    /// Notes that these numbers of an agent have been applied, as a store does that has their content
+    /// already. False if one of them was known.
+    pub fn mark_applied(&mut self, instance: Instance, (first, last): (u64, u64)) -> bool {
+        self.applied
+            .entry(instance)
+            .or_default()
+            .insert(first, last)
+    }
+
+    /// Which numbers of which agents have been applied.
+    pub fn applied(&self) -> &BTreeMap<Instance, SequenceSet> {
+        &self.applied
     }
 
     /// The first and the last time of any record.

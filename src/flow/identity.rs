@@ -1,7 +1,7 @@
 //! Which flow records are one and the same, and how their counts come together. The counts of one
 //! identity add up in any order.
 
-use super::{Claims, FlowRecord, Opening, Verdict};
+use super::{Claims, FlowRecord, Opening, ScanSummary, Verdict};
 use crate::net::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -85,5 +85,32 @@ impl FlowRecord {
             bytes_to_client: self.bytes_to_server,
             ..self.clone()
         })
+    }
+}
+
+/// Targets named in one summary.
+const SAMPLES: usize = 16;
+
+impl ScanSummary {
+    /// The same summary with its targets in order and none twice, as [`ScanSummary::absorb`] leaves them.
+    pub fn in_order(mut self) -> ScanSummary {
+        self.samples.sort();
+        self.samples.dedup();
+        self.samples.truncate(SAMPLES);
+        self
+    }
+
+    /// Adds another summary of the same client. Addresses and ports of several summaries cannot be told
+    /// apart any more, so the largest number stands.
+    pub fn absorb(&mut self, other: ScanSummary) {
+        self.connections = self.connections.saturating_add(other.connections);
+        self.addresses = self.addresses.max(other.addresses);
+        self.ports = self.ports.max(other.ports);
+        self.samples.extend(other.samples);
+        self.samples.sort();
+        self.samples.dedup();
+        self.samples.truncate(SAMPLES);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
     }
 }

@@ -21,7 +21,7 @@ pub struct NameEntry {
 }
 
 /// DNS answers seen in the traffic, by address.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NameTable {
     entries: FxHashMap<IpAddr, Vec<NameEntry>>,
     names: usize,
@@ -31,42 +31,46 @@ pub struct NameTable {
 impl NameTable {
     /// Notes that `client` was told at `at` that `name` has `address`, for `ttl` seconds.
     pub fn learn(&mut self, address: IpAddr, name: &str, client: IpAddr, at: Timestamp, ttl: u32) {
-        let until = at.plus_secs(ttl.into());
-        self.learn_until(address, name, client, at, until);
-    }
-
-    fn learn_until(
-        &mut self,
-        address: IpAddr,
-        name: &str,
-        client: IpAddr,
-        at: Timestamp,
-        until: Timestamp,
-    ) {
-        let entries = self.entries.entry(address).or_default();
-        if let Some(known) = entries
-            .iter_mut()
-            .find(|entry| entry.client == client && *entry.name == *name)
-        {
-            known.from = known.from.min(at);
-            known.until = known.until.max(until);
-        } else if self.names < MAX_NAMES && entries.len() < MAX_NAMES_PER_ADDRESS {
-            self.names += 1;
-            entries.push(NameEntry {
-                name: name.into(),
-                client,
-                from: at,
-                until,
-            });
-        } else {
-            self.overflow += 1;
-        }
+        self.note(address, name, client, (at, at.plus_secs(ttl.into())));
     }
 
     /// Adds an entry of another table.
     pub fn add(&mut self, address: IpAddr, entry: NameEntry) {
-        let until = entry.until.max(entry.from);
-        self.learn_until(address, &entry.name, entry.client, entry.from, until);
+        let held = (entry.from, entry.until);
+        self.note(address, &entry.name, entry.client, held);
+    }
+
+    fn note(
+        &mut self,
+        address: IpAddr,
+        name: &str,
+        client: IpAddr,
+        (from, until): (Timestamp, Timestamp),
+    ) {
+        let entries = self.entries.entry(address).or_default();
+        let place =
+            entries.binary_search_by(|entry| (&*entry.name, entry.client).cmp(&(name, client)));
+        match place {
+            Ok(place) => {
+                if let Some(known) = entries.get_mut(place) {
+                    known.from = known.from.min(from);
+                    known.until = known.until.max(until);
+                }
+            }
+            Err(place) if self.names < MAX_NAMES && entries.len() < MAX_NAMES_PER_ADDRESS => {
+                self.names += 1;
+                entries.insert(
+                    place,
+                    NameEntry {
+                        name: name.into(),
+                        client,
+                        from,
+                        until,
+                    },
+                );
+            }
+            Err(_) => self.overflow += 1,
+        }
     }
 
     /// Takes all entries out, in order.

@@ -1,0 +1,153 @@
+//! `nanoseg receive`: takes flow records from agents into a store.
+
+use crate::controller::{Receiver, ReceiverSettings};
+use crate::wire::{ServerTls, TokenSettings};
+use anyhow::{Context, bail};
+use clap::Args as ClapArgs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Take flow records from agents into a store
+#[derive(Debug, ClapArgs)]
+#[command(
+    long_about = "\
+Take flow records from agents into a store.
+
+Agents connect by gRPC over TLS and show the ServiceAccount token of their pod, which is checked with \
+the API server's public keys. Each batch is acknowledged when it is on the disk, and applied once \
+however often it comes. The store is one SQLite file that `nanoseg generate --flows` and \
+`nanoseg graph --flows` read, also while this runs.",
+    after_long_help = "\
+Examples:
+  In a cluster, or beside one:
+    kubectl get --raw /openid/v1/jwks > jwks.json
+    nanoseg receive --listen 0.0.0.0:4240 --tls-cert tls.crt --tls-key tls.key \\
+      --token-jwks jwks.json --store flows.db
+
+  What came so far:
+    nanoseg graph --flows flows.db --cluster cluster.yaml
+
+  To try it on one machine:
+    nanoseg receive --listen 127.0.0.1:4240 --insecure-no-tls --insecure-no-auth --store flows.db"
+)]
+pub struct Args {
+    /// Where agents connect
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4240")]
+    listen: SocketAddr,
+
+    /// The receiver's certificate, with those that lead to its authority (PEM; read at the start)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate (PEM; read at the start)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// The API server's keys, as `kubectl get --raw /openid/v1/jwks` prints them; read again when the
+    /// file changes
+    #[arg(long, value_name = "FILE")]
+    token_jwks: Option<PathBuf>,
+
+    /// The issuer that tokens must have; without this, any that signs with these keys
+    #[arg(long, value_name = "URL")]
+    token_issuer: Option<String>,
+
+    /// The audience that tokens must be for
+    #[arg(long, value_name = "NAME", default_value = "nanoseg")]
+    token_audience: String,
+
+    /// Who may send; may be repeated
+    #[arg(
+        long,
+        value_name = "SUBJECT",
+        default_value = "system:serviceaccount:nanoseg:nanoseg-agent"
+    )]
+    allow_subject: Vec<String>,
+
+    /// The SQLite file; made if there is none
+    #[arg(long, value_name = "FILE")]
+    store: PathBuf,
+
+    /// Where /metrics, /healthz and /readyz are
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464")]
+    metrics_listen: SocketAddr,
+
+    /// Do without TLS; on a loopback address only
+    #[arg(long, conflicts_with = "tls_cert")]
+    insecure_no_tls: bool,
+
+    /// Let anybody send; on a loopback address only
+    #[arg(long, conflicts_with = "token_jwks")]
+    insecure_no_auth: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let settings = settings(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(receive(settings))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {
+    if (args.insecure_no_tls || args.insecure_no_auth) && !args.listen.ip().is_loopback() {
+        bail!(
+            "failed to listen on {} without TLS or tokens: that is for loopback addresses only; give \
+             --listen 127.0.0.1:4240, or --tls-cert, --tls-key and --token-jwks",
+            args.listen
+        );
+    }
+    let tls = match (args.tls_cert, args.tls_key) {
+        (Some(certificate), Some(key)) => Some(ServerTls { certificate, key }),
+        _ if args.insecure_no_tls => None,
+        _ => bail!("failed to listen without a certificate; give --tls-cert and --tls-key"),
+    };
+    let tokens = match args.token_jwks {
+        Some(jwks) => Some(TokenSettings {
+            jwks,
+            issuer: args.token_issuer,
+            audience: args.token_audience,
+            subjects: args.allow_subject.into_iter().collect(),
+        }),
+        None if args.insecure_no_auth => None,
+        None => bail!(
+            "failed to know agents without the API server's keys; give --token-jwks with what \
+             `kubectl get --raw /openid/v1/jwks` prints"
+        ),
+    };
+    Ok(ReceiverSettings {
+        listen: args.listen,
+        tls,
+        tokens,
+        metrics_listen: args.metrics_listen,
+        store: args.store,
+    })
+}
+
+async fn receive(settings: ReceiverSettings) -> anyhow::Result<()> {
+    let store = settings.store.display().to_string();
+    let mut terminate = signal(SignalKind::terminate()).context("failed to await signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to await signals")?;
+    let receiver = Receiver::start(settings).await?;
+    eprintln!(
+        "receiving on {} into {store} · metrics on http://{}/metrics",
+        receiver.local_addr(),
+        receiver.metrics_addr()
+    );
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        eprintln!("stopping: storing what has come");
+        let _ = stop.send(true);
+    });
+    receiver.run(stopped).await?;
+    Ok(())
+}

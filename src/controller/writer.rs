@@ -1,0 +1,77 @@
+//! The one place that writes to the store: takes batches from all ways in, writes many at a time, and says
+//! of each that it is stored, only after it is.
+
+use super::metrics::Metrics;
+use crate::store::FlowStore;
+use crate::wire::Incoming;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// Batches that wait to be written. With [`crate::wire::MAX_BATCH_BYTES`] each it is 64 MiB encoded, and
+/// mostly a few hundred KiB.
+pub const QUEUE: usize = 8;
+/// Records that are written together, if so many wait: a commit takes as long as writing a few hundred.
+const GROUP: usize = 20_000;
+
+/// Whether the last write went well; if not, why.
+#[derive(Debug, Clone, Default)]
+pub struct StoreHealth(Arc<Mutex<Option<String>>>);
+
+impl StoreHealth {
+    fn set(&self, problem: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// # Errors
+    /// Why the store could not be written when it was last tried.
+    pub fn check(&self) -> Result<(), String> {
+        let problem = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Writes until the queue is closed and empty. Blocks: for a thread of its own.
+pub fn run(
+    mut store: FlowStore,
+    mut queue: mpsc::Receiver<Incoming>,
+    metrics: &Metrics,
+    health: &StoreHealth,
+) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut records = first.batch.seen.records.len();
+        let mut group = vec![first];
+        while records < GROUP
+            && let Ok(next) = queue.try_recv()
+        {
+            records += next.batch.seen.records.len();
+            group.push(next);
+        }
+        write(&mut store, group, metrics, health);
+    }
+}
+
+fn write(store: &mut FlowStore, group: Vec<Incoming>, metrics: &Metrics, health: &StoreHealth) {
+    let (batches, done): (Vec<_>, Vec<_>) = group
+        .into_iter()
+        .map(|incoming| (incoming.batch, incoming.done))
+        .unzip();
+    match store.apply_all(&batches) {
+        Ok(applied) => {
+            health.set(None);
+            for ((batch, applied), done) in batches.iter().zip(applied).zip(done) {
+                metrics.applied(batch, applied);
+                // Whoever sent it may be gone: it will send it again, and hear then.
+                let _ = done.send(Ok(()));
+            }
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            tracing::error!(batches = batches.len(), "{reason}; the batches come again");
+            metrics.store_failed();
+            health.set(Some(reason.clone()));
+            for done in done {
+                let _ = done.send(Err(reason.clone()));
+            }
+        }
+    }
+}

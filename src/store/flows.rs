@@ -1,0 +1,122 @@
+//! The receiver's flow records in one SQLite file. Applying batches means exactly what
+//! [`crate::flow::Aggregate::apply`] means, and is either on the disk for good or has not happened.
+//!
+//! Auditors may read the file with any SQLite: addresses and names are text, the view `flows` has the times
+//! in RFC 3339; the tables keep them in nanoseconds since the Unix epoch.
+
+mod error;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod words;
+mod write;
+
+pub use error::FlowStoreError;
+
+use crate::flow::{Aggregate, Applied, FlowBatch};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long to wait for another process that is writing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Prepared statements that are kept.
+const STATEMENTS: usize = 32;
+
+/// Flow records on disk.
+#[derive(Debug)]
+pub struct FlowStore {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl FlowStore {
+    /// Opens the store, and makes it if there is none.
+    ///
+    /// # Errors
+    /// If the file is no flow store, one of a newer nanoseg, or cannot be written.
+    pub fn open(path: &Path) -> Result<FlowStore, FlowStoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut store = FlowStore::connect(path, flags)?;
+        let outcome = schema::prepare(&mut store.connection);
+        outcome.map_err(|e| store.failed("open", e))??;
+        Ok(store)
+    }
+
+    /// Opens an existing store for reading. A receiver may go on writing to it.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is no flow store, or one of a newer nanoseg.
+    pub fn open_read_only(path: &Path) -> Result<FlowStore, FlowStoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let store = FlowStore::connect(path, flags)?;
+        let outcome = schema::check(&store.connection);
+        outcome.map_err(|e| store.failed("open", e))??;
+        Ok(store)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<FlowStore, FlowStoreError> {
+        let path = path.to_owned();
+        let connection = Connection::open_with_flags(&path, flags)
+            .map_err(|e| FlowStoreError::of("open", &path, e))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let store = FlowStore { connection, path };
+        let outcome = store.connection.busy_timeout(PATIENCE);
+        outcome.map_err(|e| store.failed("open", e))?;
+        Ok(store)
+    }
+
+    /// Applies a batch, once. When this returns it is on the disk.
+    ///
+    /// # Errors
+    /// If it could not be written; then the store is as it was.
+    pub fn apply(&mut self, batch: &FlowBatch) -> Result<Applied, FlowStoreError> {
+        let applied = self.apply_all(std::slice::from_ref(batch))?;
+        Ok(applied.first().copied().unwrap_or(Applied::Duplicate))
+    }
+
+    /// Applies several batches at once: either all of them or none is written. What each was is told in
+    /// their order.
+    ///
+    /// # Errors
+    /// As [`FlowStore::apply`].
+    pub fn apply_all(&mut self, batches: &[FlowBatch]) -> Result<Vec<Applied>, FlowStoreError> {
+        let outcome = self.try_apply(batches);
+        outcome.map_err(|e| self.failed("write to", e))
+    }
+
+    fn try_apply(&mut self, batches: &[FlowBatch]) -> rusqlite::Result<Vec<Applied>> {
+        // Dropped without a commit it is rolled back.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let applied = batches
+            .iter()
+            .map(|batch| write::apply(&transaction, batch))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        transaction.commit()?;
+        Ok(applied)
+    }
+
+    /// Everything in the store.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn load(&self) -> Result<Aggregate, FlowStoreError> {
+        read::load(&self.connection).map_err(|e| match e {
+            read::ReadError::Sqlite(e) => self.failed("read", e),
+            read::ReadError::Content(what) => FlowStoreError::Content {
+                path: self.path.clone(),
+                what,
+            },
+        })
+    }
+
+    fn failed(&self, action: &'static str, error: rusqlite::Error) -> FlowStoreError {
+        FlowStoreError::of(action, &self.path, error)
+    }
+}
