@@ -86,6 +86,8 @@ pub(super) struct Ledger<H = RandomState> {
     start: Timestamp,
     generation: u8,
     dumping: Option<Dumping>,
+    /// Events were lost, or connections forgotten: what is not known may be the agent's own.
+    has_gaps: bool,
 }
 
 impl Ledger {
@@ -110,6 +112,7 @@ impl<H: BuildHasher> Ledger<H> {
             start,
             generation: 0,
             dumping: None,
+            has_gaps: false,
         }
     }
 
@@ -121,6 +124,7 @@ impl<H: BuildHasher> Ledger<H> {
     /// From now on dumped entries may come.
     pub fn begin_dump(&mut self, reason: DumpReason) {
         self.generation = self.generation.wrapping_add(1);
+        self.has_gaps |= reason == DumpReason::Overrun;
         self.dumping = Some(Dumping {
             reason,
             ended: FxHashSet::default(),
@@ -233,6 +237,7 @@ impl<H: BuildHasher> Ledger<H> {
     fn remember(&mut self, key: u64, slot: Slot) -> bool {
         let found_room = self.table.insert(key, slot).is_ok();
         if !found_room {
+            self.has_gaps = true;
             self.collector.lose(Loss::ConntrackForgotten, 1);
         }
         found_room
@@ -246,12 +251,22 @@ impl<H: BuildHasher> Ledger<H> {
         Slot::new(began, marks, self.generation)
     }
 
+    /// One whose beginning was not seen. If no event was ever lost, it is older than the agent, even if
+    /// the first dump did not list it: the kernel leaves out what has expired, but ends it much later.
+    fn unknown(&self, event: &Event, protocol: Protocol, at: Moment) -> Slot {
+        let mut slot = self.slot(event, protocol, self.began(event, at));
+        if !self.has_gaps {
+            slot.marks |= mark::OLDER;
+        }
+        slot
+    }
+
     fn update(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
         if self.table.get(key).is_some() {
             self.progress(key, event, protocol, at);
             return;
         }
-        let slot = self.slot(event, protocol, self.began(event, at));
+        let slot = self.unknown(event, protocol, at);
         if self.remember(key, slot) {
             self.progress(key, event, protocol, at);
         } else {
@@ -302,10 +317,7 @@ impl<H: BuildHasher> Ledger<H> {
             // Without room, each dump would find it anew: its end tells it.
             None if full && reason == DumpReason::Refresh => return,
             None => {
-                let mut slot = self.slot(event, protocol, self.began(event, at));
-                if reason == DumpReason::Start {
-                    slot.marks |= mark::OLDER;
-                }
+                let slot = self.unknown(event, protocol, at);
                 if !self.remember(key, slot) {
                     return self.tell_established(&slot, event, protocol, at);
                 }
@@ -342,7 +354,7 @@ impl<H: BuildHasher> Ledger<H> {
         }
         let slot = match self.table.remove(key) {
             Some(slot) => slot,
-            None => self.slot(event, protocol, self.began(event, at)),
+            None => self.unknown(event, protocol, at),
         };
         let age = at.now.since(self.time(slot.began));
         let beginning = beginning_of(slot.marks);

@@ -518,16 +518,29 @@ fn an_end_without_a_beginning_counts_by_what_it_says() {
     bench.wait(100);
     // By the node's clock it began 40 s ago.
     let started = (1000 + 3600 + 100 - 40) * 1_000_000_000;
-    bench.see(Event {
+    let end = |port| Event {
         started: Some(started),
-        ..tcp(1).now(Kind::Destroy, Some(8), ASSURED)
-    });
+        ..tcp(port).now(Kind::Destroy, Some(8), ASSURED)
+    };
+    bench.see(end(1));
     let records = bench.records();
     assert_eq!(
         (records[0].verdict, records[0].connections),
         (Verdict::Established, 1)
     );
     assert_eq!(records[0].first, Timestamp::from_secs(4660));
+    assert_eq!(
+        records[0].client_port,
+        Some(1),
+        "nothing was lost: it is older"
+    );
+    bench.dump(DumpReason::Overrun, &[]);
+    bench.see(end(2));
+    assert_eq!(
+        bench.records()[0].client_port,
+        None,
+        "its beginning may have been lost"
+    );
 }
 
 #[test]
