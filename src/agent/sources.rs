@@ -266,7 +266,10 @@ mod tests {
         sources.join();
         let text = metrics.text();
         let failures = "nanoseg_agent_source_failures_total{source=\"capture\"}";
-        let line = text.lines().find(|l| l.starts_with(failures)).expect("the line");
+        let line = text
+            .lines()
+            .find(|l| l.starts_with(failures))
+            .expect("the line");
         let count: u32 = line[failures.len() + 1..].parse().expect("a number");
         assert!(count >= 2, "{text}");
     }

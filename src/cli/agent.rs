@@ -147,7 +147,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("failed to start; raise the limits of open files and processes")?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
+        let mut terminate =
+            signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
         let end = async move {
             tokio::select! {
