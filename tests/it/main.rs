@@ -13,3 +13,4 @@ mod protocol;
 mod scenarios;
 mod shop;
 mod support;
+mod wire;
