@@ -36,7 +36,7 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
-    Receive(receive::Args),
+    Receive(Box<receive::Args>),
 }
 
 /// Runs the command line and returns the exit code.
@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
-        Command::Receive(args) => receive::run(args),
+        Command::Receive(args) => receive::run(*args),
     };
     exit::code(result)
 }
