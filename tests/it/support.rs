@@ -3,5 +3,6 @@
 pub mod capture;
 pub mod diff;
 pub mod frames;
+#[path = "../support/tokens.rs"]
 pub mod tokens;
 pub mod traffic;
