@@ -209,7 +209,10 @@ impl Aggregate {
         let other = self.other.into_iter();
         FlowResult {
             counters: FlowCounters {
-                connections: records.iter().map(|record| record.connections).sum(),
+                connections: records
+                    .iter()
+                    .map(|record| record.connections)
+                    .fold(0, u64::saturating_add),
                 ..FlowCounters::default()
             },
             records,
@@ -227,3 +230,6 @@ impl Aggregate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
