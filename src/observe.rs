@@ -12,6 +12,7 @@ mod error;
 mod files;
 pub mod flow_log;
 mod format;
+pub mod hubble;
 mod input;
 mod live;
 mod merge;

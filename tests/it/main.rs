@@ -6,6 +6,7 @@ mod boutique;
 mod captures;
 mod connectivity;
 mod docs;
+mod flows;
 mod places;
 mod policy;
 mod properties;
