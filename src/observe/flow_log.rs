@@ -13,6 +13,8 @@ mod intake;
 mod jsonl;
 mod lines;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use error::FlowLogError;
