@@ -167,6 +167,11 @@ impl Aggregate {
         Some((first, last))
     }
 
+    /// Names under which addresses were looked up.
+    pub fn names(&self) -> &NameTable {
+        &self.names
+    }
+
     /// What was lost on the way, by reason.
     pub fn losses(&self) -> &BTreeMap<Loss, u64> {
         &self.losses
