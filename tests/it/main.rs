@@ -5,6 +5,7 @@ mod binary;
 mod boutique;
 mod captures;
 mod connectivity;
+mod deploy;
 mod docs;
 mod places;
 mod policy;
