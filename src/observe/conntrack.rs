@@ -15,6 +15,7 @@ mod ledger;
 mod message;
 mod node;
 mod parse;
+mod silence;
 mod socket;
 mod table;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::net::Timestamp;
 use ledger::{DumpReason, Ledger, Moment};
 use message::{Messages, NLMSG_DONE, NLMSG_ERROR, native_u32};
 use parse::parse_event;
+use silence::Timeouts;
 use socket::{DumpSocket, EventSocket, Received};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -105,6 +107,7 @@ impl Conntrack {
                 options.max_connections,
                 Collector::new(options.collector),
                 start,
+                Timeouts::read(),
             ),
             clock,
             cuts_seen: cuts.count(),
@@ -353,7 +356,7 @@ pub fn replay_conntrack(data: &[u8]) -> Slice {
         wall: Timestamp::from_secs(seconds),
     };
     let collector = Collector::new(CollectorLimits::default());
-    let mut ledger = Ledger::new(64, collector, at(0).now);
+    let mut ledger = Ledger::new(64, collector, at(0).now, Timeouts::default());
     let malformed = take_events(&mut ledger, Some(data), at(1));
     ledger.begin_dump(DumpReason::Refresh);
     let part = take_dump(&mut ledger, data, at(2));

@@ -4,6 +4,8 @@
 mod build;
 mod parse;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use super::proto;
 use crate::flow::FlowBatch;

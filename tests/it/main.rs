@@ -3,9 +3,11 @@
 mod architecture;
 mod binary;
 mod boutique;
+mod capture;
 mod captures;
 mod connectivity;
 mod deploy;
+mod conntrack;
 mod docs;
 mod places;
 mod policy;

@@ -3,4 +3,5 @@
 pub mod capture;
 pub mod diff;
 pub mod frames;
+pub mod namespaces;
 pub mod traffic;

@@ -7,7 +7,7 @@ as_postgres() { runuser -u postgres -- "$@"; }
 cd "$dir"
 chown postgres "$dir"
 as_postgres "$bin/initdb" --auth=trust --pgdata="$dir/data" --no-sync
-echo "host all all 10.244.1.0/24 trust" >> "$dir/data/pg_hba.conf"
+echo "host all all 10.244.0.0/16 trust" >> "$dir/data/pg_hba.conf"
 as_postgres "$bin/pg_ctl" -D "$dir/data" -o "-k $dir -c listen_addresses=''" -w start
 as_postgres psql -q -h "$dir" postgres <<'SQL'
 CREATE ROLE shop LOGIN;

@@ -3,11 +3,26 @@
 `truth.yaml` is written from EDGES, NOT_LEARNED and ADDRESS_REUSE below. They say what the programs in `programs/` do;
 they are not taken from the capture. `verify.py` then checks that the capture holds them, and holds nothing else.
 """
+import ipaddress
 from dataclasses import dataclass, field
+
+
+@dataclass
+class Node:
+    name: str
+    address: str
+    pod_cidr: str
+
+    @property
+    def gateway(self):
+        """The address of the node's bridge, by which pods know it."""
+        return str(ipaddress.ip_network(self.pod_cidr)[1])
+
 
 POD_CIDR, GATEWAY = "10.244.1.0/24", "10.244.1.1"
 SERVICE_CIDR = "10.96.0.0/16"
 NODE, NODE_ADDRESS, UPLINK = "node1", "172.18.0.2", "172.18.0.1"
+NODES = [Node(NODE, NODE_ADDRESS, POD_CIDR)]
 DNS_SERVICE = "10.96.0.10"
 PAYMENTS, OUTSIDE_DNS, CUSTOMER = "203.0.113.10", "203.0.113.53", "198.51.100.7"
 METADATA = "169.254.169.254"
@@ -32,6 +47,7 @@ class Service:
     address: str                        # the ClusterIP, or "None" for a headless Service
     ports: list
     node_port: int = 0
+    external_policy: str = "Local"      # of a NodePort: whether only the called node's own pods answer
 
 
 @dataclass

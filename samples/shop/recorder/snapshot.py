@@ -83,7 +83,8 @@ def condition(kind, since, status="True", **more):
 class Cluster:
     """What was applied when. `document` prints it as it is now."""
 
-    def __init__(self, applied):
+    def __init__(self, applied, workloads=s.WORKLOADS, nodes=s.NODES):
+        self.workloads, self.nodes = workloads, nodes
         self.applied = applied                       # when the workloads were created
         self.installed = applied - 8 * 60            # when the node was
         self.pods = []
@@ -159,7 +160,7 @@ class Cluster:
         if pod.deleted:
             meta |= {"deletionTimestamp": stamp(pod.deleted + 30), "deletionGracePeriodSeconds": 30, "generation": 2}
         token = f"kube-api-access-{generated(pod.name, 5)}"
-        spec = {**self.pod_spec(w, pod.arguments), "nodeName": s.NODE, "enableServiceLinks": True,
+        spec = {**self.pod_spec(w, pod.arguments), "nodeName": pod.node.name, "enableServiceLinks": True,
                 "preemptionPolicy": "PreemptLowerPriority", "priority": 0,
                 "serviceAccount": "default", "serviceAccountName": "default",
                 "tolerations": [{"key": f"node.kubernetes.io/{k}", "operator": "Exists", "effect": "NoExecute",
@@ -190,7 +191,7 @@ class Cluster:
             one["lastProbeTime"] = None
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {
             "phase": "Succeeded" if now_done else "Running", "qosClass": "BestEffort", "startTime": stamp(pod.created),
-            "hostIP": s.NODE_ADDRESS, "hostIPs": [{"ip": s.NODE_ADDRESS}], "podIP": pod.address,
+            "hostIP": pod.node.address, "hostIPs": [{"ip": pod.node.address}], "podIP": pod.address,
             "podIPs": [{"ip": pod.address}], "conditions": conditions, "containerStatuses": [{
                 "name": w.name, "image": w.image, "imageID": f"sha256:{digest}", "containerID": ident, "lastState": {},
                 "ready": not now_done, "restartCount": 0, "started": not now_done, "state": state}]}}
@@ -198,7 +199,7 @@ class Cluster:
     # -- controllers
 
     def controllers(self, kind):
-        for w in (w for w in s.WORKLOADS if w.kind == kind):
+        for w in (w for w in self.workloads if w.kind == kind):
             yield {"apiVersion": "batch/v1" if kind == "CronJob" else "apps/v1", "kind": kind,
                    "metadata": metadata(kind, w.namespace, w.name, self.applied, labels=w.labels, generation=1,
                                         annotations={"deployment.kubernetes.io/revision": "1"} if kind == "Deployment" else None),
@@ -219,7 +220,7 @@ class Cluster:
                               message="Deployment has minimum availability.")]}}
 
     def replicasets(self):
-        for w in (w for w in s.WORKLOADS if w.kind == "Deployment"):
+        for w in (w for w in self.workloads if w.kind == "Deployment"):
             extra, name = {"pod-template-hash": self.pod_hash(w)}, f"{w.name}-{self.pod_hash(w)}"
             owners = owner("Deployment", "apps/v1", w.name, uid("Deployment", w.namespace, w.name, stamp(self.applied)))
             yield {"apiVersion": "apps/v1", "kind": "ReplicaSet",
@@ -262,7 +263,7 @@ class Cluster:
                          "jobTemplate": {"metadata": {}, "spec": {"template": self.template(w)}}}, "status": status}
 
     def job_list(self):
-        for w in (w for w in s.WORKLOADS if w.kind == "CronJob"):
+        for w in (w for w in self.workloads if w.kind == "CronJob"):
             for name, due in self.jobs.items():
                 job, pod = self.job_uid(w, name), next(p for p in self.pods if p.owner == name)
                 labels = {**w.labels, "batch.kubernetes.io/controller-uid": job, "batch.kubernetes.io/job-name": name,
@@ -285,7 +286,7 @@ class Cluster:
     # -- services, node, namespaces
 
     def services(self):
-        for w in s.WORKLOADS:
+        for w in self.workloads:
             for service in w.services:
                 spec = {"clusterIP": service.address, "clusterIPs": [service.address], "internalTrafficPolicy": "Cluster",
                         "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "selector": w.labels,
@@ -294,7 +295,7 @@ class Cluster:
                                    **({"nodePort": service.node_port} if service.node_port else {})}
                                   for name, port, target, protocol in service.ports]}
                 if service.node_port:
-                    spec["externalTrafficPolicy"] = "Local"
+                    spec["externalTrafficPolicy"] = service.external_policy
                 yield {"apiVersion": "v1", "kind": "Service", "spec": spec, "status": {"loadBalancer": {}},
                        "metadata": metadata("Service", w.namespace, service.name, self.applied, labels=w.labels)}
         yield {"apiVersion": "v1", "kind": "Service", "status": {"loadBalancer": {}},
@@ -305,7 +306,7 @@ class Cluster:
                         "ports": [{"name": "https", "port": 443, "targetPort": 6443, "protocol": "TCP"}]}}
 
     def slices(self):
-        for w in s.WORKLOADS:
+        for w in self.workloads:
             for service in w.services:
                 backends = [p for p in self.pods if p.workload is w and not p.gone]
                 owners = owner("Service", "v1", service.name, uid("Service", w.namespace, service.name, stamp(self.applied)))
@@ -317,7 +318,7 @@ class Cluster:
                        "metadata": metadata("EndpointSlice", w.namespace, f"{service.name}-{generated(service.name, 5)}",
                                             self.applied, generateName=f"{service.name}-", ownerReferences=owners,
                                             generation=1 + len(backends), labels=labels),
-                       "endpoints": [{"addresses": [p.address], "nodeName": s.NODE,
+                       "endpoints": [{"addresses": [p.address], "nodeName": p.node.name,
                                       "conditions": {"ready": not p.deleted, "serving": True, "terminating": bool(p.deleted)},
                                       "targetRef": {"kind": "Pod", "name": p.name, "namespace": w.namespace,
                                                     "uid": uid("Pod", w.namespace, p.name, stamp(p.created))}}
@@ -327,18 +328,22 @@ class Cluster:
         yield {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
                "metadata": metadata("EndpointSlice", "default", "kubernetes", self.installed, generation=1,
                                     labels={"kubernetes.io/service-name": "kubernetes"}),
-               "endpoints": [{"addresses": [s.NODE_ADDRESS], "conditions": {"ready": True}}],
+               "endpoints": [{"addresses": [self.nodes[0].address], "conditions": {"ready": True}}],
                "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}]}
 
-    def node(self, now):
+    def other(self, node):
+        """What tells a node's identifiers from those of the first."""
+        return [] if node is self.nodes[0] else [node.name]
+
+    def node(self, node, now):
         resources = {"cpu": "2", "memory": "8039172Ki", "pods": "110", "ephemeral-storage": "61255492Ki"}
         beat = {"lastHeartbeatTime": stamp(now - 20)}
         return {"apiVersion": "v1", "kind": "Node", "metadata": metadata(
-                    "Node", "", s.NODE, self.installed, annotations={"node.alpha.kubernetes.io/ttl": "0"},
+                    "Node", "", node.name, self.installed, annotations={"node.alpha.kubernetes.io/ttl": "0"},
                     labels={"beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
-                            "kubernetes.io/hostname": s.NODE, "kubernetes.io/os": "linux"}),
-                "spec": {"podCIDR": s.POD_CIDR, "podCIDRs": [s.POD_CIDR]},
-                "status": {"addresses": [{"type": "InternalIP", "address": s.NODE_ADDRESS}, {"type": "Hostname", "address": s.NODE}],
+                            "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"}),
+                "spec": {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]},
+                "status": {"addresses": [{"type": "InternalIP", "address": node.address}, {"type": "Hostname", "address": node.name}],
                            "allocatable": resources, "capacity": resources,
                            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
                            "conditions": [
@@ -353,12 +358,13 @@ class Cluster:
                            "nodeInfo": {"architecture": "amd64", "operatingSystem": "linux", "kubeletVersion": "v1.33.4",
                                         "kubeProxyVersion": "", "osImage": "Debian GNU/Linux 12 (bookworm)",
                                         "containerRuntimeVersion": "containerd://1.6.20", "kernelVersion": "6.1.0-37-amd64",
-                                        "bootID": uid("boot"), "machineID": uid("machine").replace("-", ""),
-                                        "systemUUID": uid("system")}}}
+                                        "bootID": uid("boot", *self.other(node)), "machineID": uid("machine", *self.other(node)).replace("-", ""),
+                                        "systemUUID": uid("system", *self.other(node))}}}
 
     def namespaces(self):
-        for name in ["default", "kube-node-lease", "kube-public", "kube-system", "monitoring", "shop"]:
-            created = self.applied if name in ("monitoring", "shop") else self.installed
+        system = {"default", "kube-node-lease", "kube-public", "kube-system"}
+        for name in sorted(system | {w.namespace for w in self.workloads}):
+            created = self.installed if name in system else self.applied
             yield {"apiVersion": "v1", "kind": "Namespace", "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
                    "metadata": metadata("Namespace", "", name, created, labels={"kubernetes.io/metadata.name": name})}
 
@@ -367,7 +373,7 @@ class Cluster:
         def by_name(items):
             return sorted(items, key=lambda o: (o["metadata"].get("namespace", ""), o["metadata"]["name"]))
         pods = [self.pod(p) for p in self.pods if p.workload.kind == "CronJob" or not p.gone]
-        items = [*self.namespaces(), *by_name(pods), *by_name(self.services()), *by_name(self.slices()), self.node(now),
+        items = [*self.namespaces(), *by_name(pods), *by_name(self.services()), *by_name(self.slices()), *(self.node(n, now) for n in self.nodes),
                  *by_name(self.controllers("Deployment")), *by_name(self.replicasets()),
                  *by_name(self.controllers("StatefulSet")), *by_name(self.controllers("DaemonSet")),
                  *by_name(self.job_list()), *by_name(self.controllers("CronJob"))]

@@ -1,8 +1,9 @@
 //! From events to connection reports. The ledger knows of each live connection when it began and what
 //! was told of it, no more ([`Table`]); time is an argument.
 
-use super::event::{Counter, Event, Kind};
+use super::event::{Counter, Event, Kind, tcp};
 use super::judge::{self, Beginning, Subject};
+use super::silence::Timeouts;
 use super::table::{Slot, Table};
 use super::waiting::{Waiting, WaitingLine};
 use crate::flow::{
@@ -19,6 +20,9 @@ const UNIT: i64 = 1_000_000_000 / UNITS;
 /// An entry that so many dumps in a row did not list has ended unseen. One dump alone may miss an entry,
 /// when the kernel resizes its table meanwhile.
 const DUMPS_MISSED: u8 = 2;
+/// Entries older than the agent are told if they were in use so long ago at most, in seconds: so what came
+/// and went while an agent was being replaced is not lost.
+const RECENT: i64 = 600;
 /// Connections whose counters were told before their end, about 50 bytes each; those of others are told
 /// at the end.
 const MAX_TOLD_COUNTERS: usize = 1 << 16;
@@ -33,6 +37,8 @@ mod mark {
     pub const OLDER: u8 = 4;
     /// [`super::Beginning::PickedUp`].
     pub const PICKED_UP: u8 = 8;
+    /// Older than the agent and not in use since: nothing may be told of it ([`super::Timeouts`]).
+    pub const DORMANT: u8 = 16;
 }
 
 /// Why the table is dumped.
@@ -84,21 +90,34 @@ pub(super) struct Ledger<H = RandomState> {
     pub collector: Collector,
     pub tally: Tally,
     start: Timestamp,
+    timeouts: Timeouts,
     generation: u8,
     dumping: Option<Dumping>,
 }
 
 impl Ledger {
     /// A ledger that begins at `start`, for up to `max_connections` live ones.
-    pub fn new(max_connections: usize, collector: Collector, start: Timestamp) -> Self {
-        Ledger::with_hasher(max_connections, collector, start, RandomState::new())
+    pub fn new(
+        max_connections: usize,
+        collector: Collector,
+        start: Timestamp,
+        timeouts: Timeouts,
+    ) -> Self {
+        let hasher = RandomState::new();
+        Ledger::with_hasher(max_connections, collector, start, timeouts, hasher)
     }
 }
 
 impl<H: BuildHasher> Ledger<H> {
     /// As [`Ledger::new`]. The hash decides nothing but places; it has a secret so that nobody can make
     /// places collide.
-    pub fn with_hasher(max: usize, collector: Collector, start: Timestamp, hasher: H) -> Self {
+    pub fn with_hasher(
+        max: usize,
+        collector: Collector,
+        start: Timestamp,
+        timeouts: Timeouts,
+        hasher: H,
+    ) -> Self {
         Ledger {
             table: Table::new(max),
             hasher,
@@ -108,6 +127,7 @@ impl<H: BuildHasher> Ledger<H> {
             collector,
             tally: Tally::default(),
             start,
+            timeouts,
             generation: 0,
             dumping: None,
         }
@@ -267,6 +287,14 @@ impl<H: BuildHasher> Ledger<H> {
         if slot.marks & mark::ESTABLISHED != 0 {
             return;
         }
+        if slot.marks & mark::DORMANT != 0 {
+            let used = last_use(&self.timeouts, event, protocol, at);
+            if event.kind == Kind::Dumped && used <= self.start {
+                return;
+            }
+            slot.marks &= !mark::DORMANT;
+            slot.began = units(self.start, used);
+        }
         if judge::is_established(event, protocol, beginning_of(slot.marks)) {
             slot.marks |= mark::ESTABLISHED;
             let slot = *slot;
@@ -285,7 +313,9 @@ impl<H: BuildHasher> Ledger<H> {
     fn tell_established(&mut self, slot: &Slot, event: &Event, protocol: Protocol, at: Moment) {
         if judge::is_established(event, protocol, beginning_of(slot.marks)) {
             let verdict = Verdict::Established;
-            self.report(event, protocol, slot, verdict, false, [0; 3], at.wall, at);
+            let used = last_use(&self.timeouts, event, protocol, at);
+            let last = at.wall.plus_nanos(used.since(at.now));
+            self.report(event, protocol, slot, verdict, false, [0; 3], last, at);
         }
     }
 
@@ -302,9 +332,15 @@ impl<H: BuildHasher> Ledger<H> {
             // Without room, each dump would find it anew: its end tells it.
             None if full && reason == DumpReason::Refresh => return,
             None => {
-                let mut slot = self.slot(event, protocol, self.began(event, at));
+                let used = last_use(&self.timeouts, event, protocol, at);
+                let mut slot = self.slot(event, protocol, self.units(used));
                 if reason == DumpReason::Start {
                     slot.marks |= mark::OLDER;
+                    if used < self.start.plus_secs(-RECENT) {
+                        slot.marks |= mark::DORMANT;
+                    }
+                } else {
+                    slot.began = slot.began.min(self.began(event, at));
                 }
                 if !self.remember(key, slot) {
                     return self.tell_established(&slot, event, protocol, at);
@@ -344,6 +380,10 @@ impl<H: BuildHasher> Ledger<H> {
             Some(slot) => slot,
             None => self.slot(event, protocol, self.began(event, at)),
         };
+        let slot = match self.woken(slot, event, protocol, at) {
+            Some(slot) => slot,
+            None => return,
+        };
         let age = at.now.since(self.time(slot.began));
         let beginning = beginning_of(slot.marks);
         let told = slot.marks & mark::ESTABLISHED != 0;
@@ -367,6 +407,20 @@ impl<H: BuildHasher> Ledger<H> {
         let silence = judge::silence_before_end(event, protocol) * 1_000_000_000;
         let last = at.wall.plus_nanos(-silence.min(age.max(0)));
         self.report(event, protocol, &slot, verdict, counted, volume, last, at);
+    }
+
+    /// A connection that was dormant until its end, if it was in use before: then it did not end by its
+    /// timeout.
+    fn woken(&self, slot: Slot, event: &Event, protocol: Protocol, at: Moment) -> Option<Slot> {
+        if slot.marks & mark::DORMANT == 0 {
+            return Some(slot);
+        }
+        let closed = event.state.is_some_and(|state| state != tcp::ESTABLISHED);
+        let silence = judge::silence_before_end(event, protocol);
+        (protocol == Protocol::Tcp && closed).then(|| {
+            let began = self.units(at.now.plus_secs(-silence));
+            Slot::new(began, slot.marks & !mark::DORMANT, slot.generation)
+        })
     }
 
     /// Datagrams to the server, payload bytes to the server and to the client, as far as not told.
@@ -468,16 +522,31 @@ impl<H: BuildHasher> Ledger<H> {
             .started
             .and_then(|start| i64::try_from(start).ok())
             .map_or(0, |start| at.wall.since(Timestamp::from_nanos(start)));
-        self.units(at.now.plus_nanos(-ago.max(0)))
+        self.units(at.now.plus_nanos(-ago.max(0)).max(self.start))
     }
 
     fn units(&self, at: Timestamp) -> u32 {
-        let units = at.since(self.start).max(0) / UNIT;
-        u32::try_from(units).unwrap_or(u32::MAX)
+        units(self.start, at)
     }
 
     fn time(&self, units: u32) -> Timestamp {
-        self.start.plus_nanos(i64::from(units) * UNIT)
+        self.start
+            .plus_secs(-RECENT)
+            .plus_nanos(i64::from(units) * UNIT)
+    }
+}
+
+/// A time in the table's units, which count from [`RECENT`] before the start.
+fn units(start: Timestamp, at: Timestamp) -> u32 {
+    let units = at.since(start.plus_secs(-RECENT)).max(0) / UNIT;
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+/// When a listed entry had its last packet.
+fn last_use(timeouts: &Timeouts, event: &Event, protocol: Protocol, at: Moment) -> Timestamp {
+    match event.kind {
+        Kind::Dumped => at.now.plus_secs(-timeouts.silence(event, protocol)),
+        _ => at.now,
     }
 }
 

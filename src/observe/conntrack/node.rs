@@ -47,7 +47,7 @@ pub(super) fn warn_of_nothing_tracked() {
     );
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub(super) fn setting(name: &str) -> Option<u64> {
     let path = format!("/proc/sys/net/netfilter/{name}");
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

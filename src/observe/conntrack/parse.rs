@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const NEW_FLAGS: u16 = 0x400 | 0x200;
 /// IP_CT_TCP_FLAG_BE_LIBERAL.
 const BE_LIBERAL: u8 = 0x08;
+/// Nothing has carried 64 PiB; sums of such numbers would overflow.
+const MAX_COUNT: u64 = 1 << 56;
 
 /// Attributes of an entry (`enum ctattr_type`).
 mod cta {
@@ -214,6 +216,9 @@ fn parse_counter(nest: &[u8]) -> Result<Counter, Malformed> {
             (cta::COUNTERS_BYTES, value) => counter.bytes = u64::from_be_bytes(fixed(value)?),
             _ => {}
         }
+    }
+    if counter.packets.max(counter.bytes) > MAX_COUNT {
+        return Err(Malformed);
     }
     Ok(counter)
 }

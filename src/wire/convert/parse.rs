@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
 const MAX_NODE: usize = 253;
 
+/// No agent counts that far, and a store's integers end there.
+const MAX_SEQUENCE: u64 = i64::MAX as u64;
+
 /// What is wrong with a field; where it stands is added on the way up.
 struct Bad {
     place: String,
@@ -57,7 +60,7 @@ fn parse(batch: proto::FlowBatch) -> Parsed<FlowBatch> {
         );
     }
     let sequence = (batch.first_sequence, batch.last_sequence);
-    if sequence.0 == 0 || sequence.0 > sequence.1 {
+    if sequence.0 == 0 || sequence.0 > sequence.1 || sequence.1 >= MAX_SEQUENCE {
         return bad(
             "first_sequence",
             format!("{} to {} is no sequence", sequence.0, sequence.1),

@@ -7,6 +7,7 @@ use crate::flow::{
     OtherKind, Verdict, decode,
 };
 use crate::net::Timestamp;
+use proptest::prelude::*;
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000_000_000;
@@ -199,4 +200,55 @@ fn names_and_other_traffic_are_taken_window_by_window() {
 #[test]
 fn a_connection_is_no_bigger_for_being_reported_live() {
     assert!(size_of::<Connection>() <= 168);
+}
+
+/// What reports come to in all: connections that were counted, bytes each way, datagrams.
+fn sums(reports: &[ConnectionReport]) -> (usize, u64, u64, u64) {
+    let sum = |what: fn(&ConnectionReport) -> u64| reports.iter().map(what).sum();
+    (
+        reports.iter().filter(|report| !report.counted).count(),
+        sum(|report| report.bytes_to_server),
+        sum(|report| report.bytes_to_client),
+        sum(|report| report.datagrams),
+    )
+}
+
+proptest! {
+    #[test]
+    fn however_often_reports_are_made_they_come_to_the_same(
+        steps in prop::collection::vec((0usize..5, 0u16..4, 0i64..8), 1..60),
+        told in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let (mut often, mut once) = (Live::new(), Live::new());
+        let mut reports = Vec::new();
+        let mut now = 0;
+        for ((step, client, seconds), tell) in steps.into_iter().zip(told) {
+            now += seconds * SECOND;
+            let client = format!("10.0.0.9:{}", 40_000 + client);
+            let frame = match step {
+                // UDP whose answer is there at once: it has one verdict only.
+                0 => vec![
+                    udp_frame(ip(at(&client), at(SERVER)).id(now as u16), b"ask"),
+                    udp_frame(ip(at(SERVER), at(&client)).id(now as u16), b"answer"),
+                ],
+                more => {
+                    let frames = tcp_exchange(at(&client), at(SERVER), 1, b"request", b"answer");
+                    frames[..2 + 2 * more - 2].to_vec()
+                }
+            };
+            for frame in frame {
+                often.see(now, &frame);
+                once.see(now, &frame);
+                now += MS;
+            }
+            if tell {
+                reports.extend(often.told(now + SECOND));
+                now += SECOND;
+            }
+        }
+        reports.extend(often.rest());
+        let whole = once.rest();
+        prop_assert_eq!(sums(&reports), sums(&whole));
+        prop_assert!(whole.iter().all(|report| !report.counted));
+    }
 }

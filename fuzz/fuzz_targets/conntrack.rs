@@ -1,0 +1,9 @@
+//! Any bytes as conntrack messages, as events and as a dump, through to flow records.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nanoseg::observe::replay_conntrack;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = replay_conntrack(data);
+});
