@@ -114,7 +114,7 @@ mod tests {
             let batch = FlowBatch {
                 node: "n".repeat(253).into(),
                 instance: Instance([255; 16]),
-                sequence: (u64::MAX - 1, u64::MAX),
+                sequence: (i64::MAX as u64 - 1, i64::MAX as u64),
                 span: (time, time),
                 seen,
             };
