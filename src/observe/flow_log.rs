@@ -4,6 +4,7 @@
 //! A line that cannot be read is counted and named, and the rest of the file is used; a file whose first
 //! line is no flow is refused, for it is the wrong file.
 
+mod calico;
 mod csv;
 mod detect;
 mod document;
@@ -12,6 +13,8 @@ mod intake;
 mod jsonl;
 mod lines;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use error::FlowLogError;
@@ -65,7 +68,7 @@ impl LineError {
 /// A named file that cannot be opened or is no flow log, a folder that cannot be listed, or nothing
 /// that is a flow log at all.
 pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), FlowLogError> {
-    let mut intake = Intake::default();
+    let mut intake = Intake::new();
     for input in files::list(paths)? {
         let (path, named) = match input {
             Input::File { path, named } => (path, named),

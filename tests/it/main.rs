@@ -9,6 +9,7 @@ mod connectivity;
 mod conntrack;
 mod deploy;
 mod docs;
+mod flows;
 mod live;
 mod places;
 mod policy;
