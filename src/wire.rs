@@ -8,6 +8,7 @@ mod delivery;
 mod generated;
 mod grpc;
 mod health;
+mod nats;
 mod token;
 
 use generated as proto;
@@ -19,4 +20,5 @@ pub use grpc::{
     ServerTls,
 };
 pub use health::{HealthError, HealthServer, Readiness};
+pub use nats::{NatsAuth, NatsDelivery, NatsError, NatsIntake, NatsSettings, StreamSettings};
 pub use token::{TokenCheck, TokenSettings};

@@ -1,7 +1,7 @@
 //! `nanoseg receive`: takes flow records from agents into a store.
 
 use crate::controller::{Receiver, ReceiverSettings};
-use crate::wire::{ServerTls, TokenSettings};
+use crate::wire::{NatsAuth, NatsSettings, ServerTls, StreamSettings, TokenSettings};
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
@@ -26,6 +26,10 @@ Examples:
     kubectl get --raw /openid/v1/jwks > jwks.json
     nanoseg receive --listen 0.0.0.0:4240 --tls-cert tls.crt --tls-key tls.key \\
       --token-jwks jwks.json --store flows.db
+
+  From NATS JetStream too:
+    nanoseg receive --nats nats://nats.nats:4222 --nats-credentials nanoseg.creds \\
+      --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
 
   What came so far:
     nanoseg graph --flows flows.db --cluster cluster.yaml
@@ -67,6 +71,9 @@ pub struct Args {
     )]
     allow_subject: Vec<String>,
 
+    #[command(flatten)]
+    nats: NatsArgs,
+
     /// The SQLite file; made if there is none
     #[arg(long, value_name = "FILE")]
     store: PathBuf,
@@ -82,6 +89,88 @@ pub struct Args {
     /// Let anybody send; on a loopback address only
     #[arg(long, conflicts_with = "token_jwks")]
     insecure_no_auth: bool,
+}
+
+/// NATS JetStream, for agents and receivers alike.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "NATS JetStream")]
+pub struct NatsArgs {
+    /// Use NATS JetStream at these servers, with commas between (nats://host:4222 or tls://…)
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+
+    /// NATS credentials (.creds)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nats_user", "nats_token"])]
+    nats_credentials: Option<PathBuf>,
+
+    /// NATS user
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "nats_password",
+        conflicts_with = "nats_token"
+    )]
+    nats_user: Option<String>,
+
+    /// The file of the NATS user's password
+    #[arg(long, value_name = "FILE", requires = "nats_user")]
+    nats_password: Option<PathBuf>,
+
+    /// The file of a NATS token
+    #[arg(long, value_name = "FILE")]
+    nats_token: Option<PathBuf>,
+
+    /// The authority of the NATS server's certificate (PEM); TLS is required then
+    #[arg(long, value_name = "FILE")]
+    nats_ca: Option<PathBuf>,
+
+    /// Our certificate for NATS (PEM)
+    #[arg(long, value_name = "FILE", requires = "nats_key")]
+    nats_cert: Option<PathBuf>,
+
+    /// The key of our certificate for NATS (PEM)
+    #[arg(long, value_name = "FILE", requires = "nats_cert")]
+    nats_key: Option<PathBuf>,
+
+    /// Do not make the stream NANOSEG_FLOWS if it is missing
+    #[arg(long)]
+    nats_no_create: bool,
+
+    /// Bytes that the stream may take on disk, if it is made; then agents wait
+    #[arg(long, value_name = "BYTES", default_value_t = StreamSettings::default().max_bytes)]
+    nats_max_bytes: i64,
+
+    /// Replicas of the stream, if it is made
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    nats_replicas: usize,
+}
+
+impl NatsArgs {
+    /// `None` without --nats.
+    pub fn settings(self) -> Option<NatsSettings> {
+        let auth = match (
+            self.nats_credentials,
+            self.nats_user,
+            self.nats_password,
+            self.nats_token,
+        ) {
+            (Some(path), ..) => NatsAuth::Credentials(path),
+            (_, Some(user), Some(password), _) => NatsAuth::Password { user, password },
+            (.., Some(path)) => NatsAuth::Token(path),
+            _ => NatsAuth::None,
+        };
+        Some(NatsSettings {
+            servers: self.nats?,
+            auth,
+            ca: self.nats_ca,
+            identity: self.nats_cert.zip(self.nats_key),
+            stream: (!self.nats_no_create).then_some(StreamSettings {
+                max_bytes: self.nats_max_bytes,
+                replicas: self.nats_replicas,
+                ..StreamSettings::default()
+            }),
+        })
+    }
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -124,6 +213,7 @@ fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {
         listen: args.listen,
         tls,
         tokens,
+        nats: args.nats.settings(),
         metrics_listen: args.metrics_listen,
         store: args.store,
     })

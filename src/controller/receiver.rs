@@ -5,8 +5,8 @@ use super::metrics::Metrics;
 use super::writer::{self, StoreHealth};
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    HealthError, HealthServer, Incoming, Server, ServerError, ServerSettings, ServerTls,
-    TokenCheck, TokenSettings,
+    Gate, HealthError, HealthServer, Incoming, NatsError, NatsIntake, NatsSettings, Server,
+    ServerError, ServerSettings, ServerTls, TokenCheck, TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -24,6 +24,8 @@ pub struct ReceiverSettings {
     pub tls: Option<ServerTls>,
     /// `None`: anybody may send.
     pub tokens: Option<TokenSettings>,
+    /// Takes batches from NATS JetStream too.
+    pub nats: Option<NatsSettings>,
     pub metrics_listen: SocketAddr,
     /// The SQLite file.
     pub store: PathBuf,
@@ -38,6 +40,8 @@ pub enum ReceiverError {
     Server(#[from] ServerError),
     #[error(transparent)]
     Health(#[from] HealthError),
+    #[error(transparent)]
+    Nats(#[from] NatsError),
     #[error("{0}")]
     Tokens(String),
     #[error("failed to start the thread that writes to the store: {0}")]
@@ -47,6 +51,7 @@ pub enum ReceiverError {
 /// A receiver that listens and does not take anything yet.
 pub struct Receiver {
     server: Server,
+    intake: Option<NatsIntake>,
     health_server: HealthServer,
     store: FlowStore,
     queue: mpsc::Receiver<Incoming>,
@@ -63,15 +68,19 @@ impl Receiver {
         let store = FlowStore::open(&settings.store)?;
         let check = settings.tokens.map(TokenCheck::new).transpose();
         let metrics = Arc::new(Metrics::default());
-        let gate = TokenGate {
+        let gate: Arc<dyn Gate> = Arc::new(TokenGate {
             check: check.map_err(ReceiverError::Tokens)?,
             metrics: metrics.clone(),
-        };
+        });
         let (out, queue) = mpsc::channel(writer::QUEUE);
+        let intake = match settings.nats {
+            Some(nats) => Some(NatsIntake::start(nats, gate.clone(), out.clone()).await?),
+            None => None,
+        };
         let server = Server::bind(ServerSettings {
             listen: settings.listen,
             tls: settings.tls,
-            gate: Arc::new(gate),
+            gate,
             out,
         })?;
         let mut registry = Registry::default();
@@ -82,6 +91,7 @@ impl Receiver {
         let health_server = HealthServer::bind(settings.metrics_listen, registry, ready).await?;
         Ok(Receiver {
             server,
+            intake,
             health_server,
             store,
             queue,
@@ -116,9 +126,17 @@ impl Receiver {
                 drop(written);
             })
             .map_err(ReceiverError::Thread)?;
-        let (served, watched) =
-            tokio::join!(self.server.run(stop.clone()), self.health_server.run(stop));
-        // The server is gone and with it the last sender into the queue: the writer ends by itself.
+        let taken = async {
+            if let Some(intake) = self.intake {
+                intake.run(stop.clone()).await;
+            }
+        };
+        let (served, (), watched) = tokio::join!(
+            self.server.run(stop.clone()),
+            taken,
+            self.health_server.run(stop.clone())
+        );
+        // Server and intake are gone, and with them the last sender into the queue: the writer ends.
         let _ = all_written.await;
         served?;
         watched?;

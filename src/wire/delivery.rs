@@ -1,6 +1,7 @@
 //! Batches on their way from an agent to the receiver: one face for both ways.
 
 use super::grpc::{GrpcDelivery, GrpcSettings};
+use super::nats::{NatsDelivery, NatsSettings};
 use crate::flow::{FlowBatch, Instance};
 use std::fmt;
 use thiserror::Error;
@@ -70,7 +71,8 @@ pub enum DeliveryError {
 /// The way to the receiver.
 #[derive(Debug)]
 pub enum Delivery {
-    Grpc(GrpcDelivery),
+    Grpc(Box<GrpcDelivery>),
+    Nats(Box<NatsDelivery>),
 }
 
 impl Delivery {
@@ -79,7 +81,12 @@ impl Delivery {
     /// # Errors
     /// If the settings contradict each other or their files cannot be read.
     pub fn grpc(settings: GrpcSettings) -> Result<Delivery, DeliveryError> {
-        GrpcDelivery::new(settings).map(Delivery::Grpc)
+        GrpcDelivery::new(settings).map(|grpc| Delivery::Grpc(Box::new(grpc)))
+    }
+
+    /// By way of NATS JetStream, as `node`. Connects when there is something to send.
+    pub fn nats(settings: NatsSettings, node: &str) -> Delivery {
+        Delivery::Nats(Box::new(NatsDelivery::new(settings, node)))
     }
 
     /// Sends a batch ([`super::encode`]d) and does not wait until it is stored. Connects if there is no
@@ -91,6 +98,7 @@ impl Delivery {
     pub async fn send(&mut self, id: BatchId, encoded: Vec<u8>) -> Result<(), DeliveryError> {
         match self {
             Delivery::Grpc(grpc) => grpc.send(id, encoded).await,
+            Delivery::Nats(nats) => nats.send(id, encoded).await,
         }
     }
 
@@ -102,6 +110,7 @@ impl Delivery {
     pub async fn acknowledged(&mut self) -> Result<BatchId, DeliveryError> {
         match self {
             Delivery::Grpc(grpc) => grpc.acknowledged().await,
+            Delivery::Nats(nats) => nats.acknowledged().await,
         }
     }
 }

@@ -15,3 +15,4 @@ mod protocol;
 mod scenarios;
 mod shop;
 mod support;
+mod wire;

@@ -4,4 +4,5 @@ pub mod capture;
 pub mod diff;
 pub mod frames;
 pub mod namespaces;
+pub mod tokens;
 pub mod traffic;

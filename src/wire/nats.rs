@@ -1,0 +1,54 @@
+//! The way over NATS JetStream: a stream that keeps batches until a receiver has stored them.
+//!
+//! Agents publish to `nanoseg.flows.v1.NODE`, and take the stream's acknowledgement for the receiver's: the
+//! batch is on JetStream's disk then. Receivers share one durable consumer, and a message leaves the stream
+//! when one of them has it on its own disk. The stream refuses what it has no room for, so that it waits in
+//! the agents' spools; it never throws a batch away.
+
+mod connect;
+mod intake;
+mod publish;
+
+pub use connect::{NatsAuth, NatsError, NatsSettings, StreamSettings};
+pub use intake::NatsIntake;
+pub use publish::NatsDelivery;
+
+/// The stream's name.
+const STREAM: &str = "NANOSEG_FLOWS";
+/// The consumer that all receivers share.
+const CONSUMER: &str = "nanoseg-controller";
+/// What stands before the node's name in a subject.
+const PREFIX: &str = "nanoseg.flows.v1.";
+
+/// The subject of a node. Names of nodes have dots, which part a subject: they become `_`, which no name of
+/// a node has (RFC 1123). Anything else that is no letter, digit or hyphen is written as `=` and its hex.
+fn subject_of(node: &str) -> String {
+    let mut subject = PREFIX.to_owned();
+    for byte in node.bytes() {
+        match byte {
+            b'.' => subject.push('_'),
+            b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => subject.push(char::from(byte)),
+            other => subject.push_str(&format!("={other:02x}")),
+        }
+    }
+    subject
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subjects_of_two_nodes_are_never_the_same_and_have_one_part_for_the_name() {
+        let nodes = [
+            "a", "a.b", "a-b", "a_b", "a=b", "a b", "a*", "a>", "A", "ä", "a.b.c",
+        ];
+        let subjects: std::collections::BTreeSet<String> =
+            nodes.iter().map(|n| subject_of(n)).collect();
+        assert_eq!(subjects.len(), nodes.len(), "{subjects:?}");
+        for subject in subjects {
+            let name = subject.strip_prefix(PREFIX).expect("the prefix");
+            assert!(!name.contains(['.', '*', '>', ' ']), "{subject}");
+        }
+    }
+}

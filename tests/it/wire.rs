@@ -1,0 +1,6 @@
+//! From an agent to the receiver's store, with the real binary, TLS, tokens, NATS, and SIGKILL.
+
+mod batches;
+mod direct;
+mod jetstream;
+mod process;

@@ -1,0 +1,106 @@
+//! Batches, and their way to a receiver as an agent sends them.
+
+use nanoseg::flow::{
+    Aggregate, FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows,
+};
+use nanoseg::net::{Protocol, Timestamp};
+use nanoseg::wire::{BatchId, Delivery, DeliveryError, encode};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The `number`th batch of an agent on `node`: a few edges that many batches share, and one of its own.
+pub fn batch(node: &str, number: u64) -> FlowBatch {
+    let at = Timestamp::from_secs(1_700_000_000 + number as i64);
+    let record = |port: u16| FlowRecord {
+        client: "10.0.0.1".parse().expect("an address"),
+        server: "10.0.0.2".parse().expect("an address"),
+        port,
+        protocol: Protocol::Tcp,
+        via: None,
+        seen_as: None,
+        client_port: None,
+        verdict: Verdict::Established,
+        opening: Opening::Handshake,
+        claims: None,
+        connections: 1,
+        datagrams: 0,
+        bytes_to_server: number,
+        bytes_to_client: 1,
+        first: at,
+        last: at,
+        windows: Windows::at(at),
+    };
+    let ports = [80, 443, 1000 + number as u16];
+    FlowBatch {
+        node: node.into(),
+        instance: Instance([9; 16]),
+        sequence: (number, number),
+        span: (at, at.plus_secs(1)),
+        seen: Slice {
+            records: ports.map(|port| (Source::Conntrack, record(port))).to_vec(),
+            ..Slice::default()
+        },
+    }
+}
+
+pub fn model(batches: &[FlowBatch]) -> Aggregate {
+    let mut model = Aggregate::default();
+    for batch in batches {
+        model.apply(batch.clone());
+    }
+    model
+}
+
+/// Delivers all batches, sending again what is not acknowledged after each error. `after` is called with
+/// the number of acknowledgements whenever one came.
+pub async fn deliver(delivery: &mut Delivery, batches: &[FlowBatch], mut after: impl FnMut(usize)) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut left: Vec<&FlowBatch> = batches.iter().collect();
+    while !left.is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "{} batches never arrived",
+            left.len()
+        );
+        let mut acknowledged = batches.len() - left.len();
+        if let Err(error) = pass(delivery, &mut left, &mut |left| {
+            acknowledged = batches.len() - left;
+            after(acknowledged);
+        })
+        .await
+        {
+            assert!(!matches!(error, DeliveryError::Refused(..)), "{error}");
+            // Back-off, as agents have it: nothing waits for this.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Sends everything once, a few at a time.
+async fn pass(
+    delivery: &mut Delivery,
+    left: &mut Vec<&FlowBatch>,
+    after: &mut impl FnMut(usize),
+) -> Result<(), DeliveryError> {
+    let mut unsent = left.clone().into_iter();
+    let mut under_way = 0;
+    while !left.is_empty() {
+        if under_way < 8
+            && let Some(batch) = unsent.next()
+        {
+            let id = BatchId::of(batch);
+            let sent = tokio::time::timeout(PATIENCE, delivery.send(id, encode(batch))).await;
+            sent.expect("sending ends")?;
+            under_way += 1;
+            continue;
+        }
+        let id = tokio::time::timeout(PATIENCE, delivery.acknowledged()).await;
+        let id = id.expect("an answer")?;
+        under_way -= 1;
+        left.retain(|batch| BatchId::of(batch) != id);
+        after(left.len());
+    }
+    Ok(())
+}

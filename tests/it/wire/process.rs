@@ -1,0 +1,155 @@
+//! Programs that a test starts, kills, and starts again.
+
+use super::batches::PATIENCE;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Instant;
+
+/// `nanoseg receive`, killed when dropped.
+pub struct ReceiverProcess {
+    child: Child,
+    pub address: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+impl ReceiverProcess {
+    /// Starts and waits until it listens.
+    pub fn start(listen: &str, store: &Path, args: &[&str]) -> ReceiverProcess {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+            .args([
+                "receive",
+                "--metrics-listen",
+                "127.0.0.1:0",
+                "--listen",
+                listen,
+                "--store",
+            ])
+            .arg(store)
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nanoseg starts");
+        let stderr = child.stderr.take().expect("stderr");
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                eprintln!("receiver: {line}");
+                let _ = tell.send(line);
+            }
+        });
+        let line = told
+            .recv_timeout(PATIENCE)
+            .expect("the receiver tells where it listens");
+        let parse = |text: &str| {
+            text.parse()
+                .unwrap_or_else(|_| panic!("an address in {line}"))
+        };
+        let mut words = line.split(' ');
+        assert_eq!(words.next(), Some("receiving"), "{line}");
+        let address = parse(words.nth(1).expect("an address"));
+        let metrics = line.rsplit("http://").next().expect("an address");
+        ReceiverProcess {
+            child,
+            address,
+            metrics: parse(metrics.trim_end_matches("/metrics")),
+        }
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("an end");
+    }
+
+    /// SIGTERM; the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM");
+        wait_for("the receiver to end", || {
+            self.child.try_wait().expect("its state")
+        })
+        .code()
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.metrics).expect("metrics");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+}
+
+impl Drop for ReceiverProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `nats-server` with JetStream, killed when dropped.
+pub struct NatsProcess {
+    child: Child,
+    pub port: u16,
+}
+
+impl NatsProcess {
+    /// Starts and waits until it listens.
+    pub fn start(port: u16, store: &Path) -> NatsProcess {
+        let child = Command::new("nats-server")
+            .args([
+                "--jetstream",
+                "--addr",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+                "--store_dir",
+            ])
+            .arg(store)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server starts");
+        wait_for("nats-server", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        NatsProcess { child, port }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("an end");
+    }
+}
+
+impl Drop for NatsProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited for {what} in vain");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
