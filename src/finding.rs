@@ -124,6 +124,9 @@ codes! {
     TableOverflow "table-overflow" Warning
         "More connections were open at once than the table holds; the longest idle ones were closed early."
         "Raise --max-connections.";
+    ObservationLoss "observation-loss" Warning
+        "A source of observation lost something, or could not read it: what was seen may be less than what there was."
+        "Look up the kind of loss in docs/flows.md; what it speaks of may be missing from the graph.";
     AddressConflict "address-conflict" Warning
         "Two pods claim the same address at the same time; the one that started later was taken."
         "Add a snapshot that shows when the first pod ended.";

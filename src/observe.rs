@@ -14,6 +14,7 @@ mod error;
 mod files;
 pub mod flow_log;
 mod format;
+pub mod hubble;
 mod input;
 mod live;
 mod merge;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// Write the minimal NetworkPolicies for observed traffic, and prove them.
 ///
-/// Reads packet captures and a snapshot of the cluster, builds the communication graph, writes one
+/// Reads packet captures or flow logs and a snapshot of the cluster, builds the communication graph, writes one
 /// NetworkPolicy per workload, and proves the result: nothing observed is blocked, nothing unobserved is
 /// allowed. Review the folder, then `kubectl apply -k` it.
 #[derive(Debug, clap::Args)]
@@ -82,6 +82,10 @@ daemonsets,jobs,cronjobs,networkpolicies -A -o yaml > cluster.yaml
 
   Straight from tcpdump, ended with Ctrl-C on tcpdump:
     ssh node1 tcpdump -i any -U -s 256 -w - | nanoseg generate --capture - --cluster cluster.yaml
+
+  Flow logs beside or instead of captures (forms: docs/flows.md):
+    hubble observe --since 24h -o jsonpb > flows.json
+    nanoseg generate --flows flows.json --cluster cluster.yaml
 
   Figures for a script:
     nanoseg generate --capture caps/ --cluster cluster.yaml --output json | jq .proof

@@ -47,6 +47,7 @@ const EXAMPLES: &str = "\
 Examples:
   nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml
   nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml --output svg > graph.svg
+  nanoseg graph --flows flows.jsonl.zst --cluster cluster.yaml
   nanoseg graph --capture node1.pcap --cluster cluster.yaml --output json | jq '.edges[] | select(.inferred)'";
 
 /// Runs the command.

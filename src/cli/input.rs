@@ -1,4 +1,6 @@
-//! What `generate` and `graph` read: captures and a snapshot, up to flow records and an inventory.
+//! What `generate` and `graph` read: captures, flow logs and a snapshot, up to flow records and an inventory.
+
+mod flows;
 
 use super::progress::ReadingBar;
 use crate::cluster::{append, read_cluster};
@@ -18,8 +20,12 @@ use std::slice;
 #[derive(Debug, clap::Args)]
 pub struct CaptureArgs {
     /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
-    #[arg(long, short, required = true, value_name = "FILE|DIR|-", num_args = 1..)]
+    #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-", num_args = 1..)]
     capture: Vec<PathBuf>,
+    /// Flow logs, beside captures or instead: nanoseg's own (JSON lines, CSV), Hubble's jsonpb lines,
+    /// Calico's or Goldmane's JSON, the receiver's store. Plain, gzip or zstd; folders; - for a stream.
+    #[arg(long, value_name = "FILE|DIR|-", num_args = 1..)]
+    flows: Vec<PathBuf>,
     /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
     #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
     cluster: Vec<PathBuf>,
@@ -54,7 +60,7 @@ impl GraphArgs {
 pub struct Read {
     pub inventory: Inventory,
     pub seen: FlowResult,
-    /// The first and last packet's time.
+    /// The first and last time of any packet or flow.
     pub span: (Timestamp, Timestamp),
     pub inputs: Inputs,
     /// Frames, files and objects that were skipped, by reason.
@@ -62,15 +68,16 @@ pub struct Read {
     pub findings: Vec<Finding>,
 }
 
-/// Reads the snapshot, then the captures.
+/// Reads the snapshot, then captures and flow logs.
 ///
 /// # Errors
 /// Files that cannot be read, or are not what they should be.
 pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
-    let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+    let inputs = [&args.capture, &args.flows, &args.cluster];
+    let is_stdin = |paths: &&&Vec<PathBuf>| paths.iter().any(|path| path.as_os_str() == "-");
     anyhow::ensure!(
-        !(args.capture.iter().any(is_stdin) && args.cluster.iter().any(is_stdin)),
-        "--capture and --cluster cannot both be standard input: give one of them a file"
+        inputs.iter().filter(is_stdin).count() < 2,
+        "only one of --capture, --flows and --cluster can be standard input: give the others files"
     );
     let (objects, snapshots, files) = read_snapshots(args)?;
     let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
@@ -89,20 +96,49 @@ pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
             .collect::<Vec<_>>()
             .join(", ")
     );
-    let (seen, frames, summary) = read_captures(args, &inventory)?;
+    let flows = match args.flows.as_slice() {
+        [] => None,
+        paths => Some(flows::read(paths)?),
+    };
+    let (seen, frames, summary) = match args.capture.as_slice() {
+        [] => Default::default(),
+        _ => read_captures(args, &inventory)?,
+    };
     findings.extend(summary.findings());
     findings.extend(overflow(&seen, args.max_connections));
-    Ok(Read {
+    let mut skipped = skipped(&objects, files, &frames, &summary, &seen);
+    let mut read = Read {
         span: summary.span.unwrap_or_default(),
         inputs: Inputs {
             captures: capture_inputs(&summary),
+            flows: Vec::new(),
             snapshots,
         },
-        skipped: skipped(&objects, files, &frames, &summary, &seen),
+        skipped: BTreeMap::new(),
         inventory,
         seen,
         findings,
-    })
+    };
+    if let Some(flows) = flows {
+        skipped.extend(flows.skipped());
+        read.add(flows, summary.span);
+    }
+    read.skipped = skipped;
+    Ok(read)
+}
+
+impl Read {
+    /// Adds flow logs to what captures showed in the time `span`.
+    fn add(&mut self, flows: flows::Flows, span: Option<(Timestamp, Timestamp)>) {
+        self.span = match (span, flows.span()) {
+            (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
+            (one, other) => one.or(other).unwrap_or_default(),
+        };
+        self.inputs.flows = flows.inputs();
+        self.findings.extend(flows.findings());
+        let captures = span.map(|_| std::mem::take(&mut self.seen));
+        self.seen = flows.join(captures, &self.inventory);
+    }
 }
 
 /// The objects of all snapshots, what each came to, and how many files of folders were no manifests.

@@ -1,5 +1,7 @@
 //! From the addresses of a flow record to peers, at the time of the record (DESIGN §4.4–4.8).
 
+mod claim;
+
 use super::Peer;
 use crate::flow::FlowRecord;
 use crate::inventory::{Inventory, Owner, Service, ServiceEndpoint, ServicePort, WorkloadId};
@@ -71,6 +73,7 @@ pub(super) struct Attribution<'a> {
     node_ports: FxHashMap<(Protocol, u16), (usize, usize)>,
     /// Workloads' ports that a masquerading Service exposes on nodes.
     exposed: FxHashSet<(u32, Protocol, u16)>,
+    claimed: claim::Claimed,
 }
 
 impl<'a> Attribution<'a> {
@@ -119,18 +122,25 @@ impl<'a> Attribution<'a> {
             pods,
             node_ports,
             exposed,
+            claimed: claim::Claimed::build(inventory),
         }
     }
 
     /// Names the peers of a record whose client and server are decided.
     pub fn attribute(&self, record: &FlowRecord) -> Attributed<'a> {
         let at = record.first;
-        let client = self.client(record.client, at);
+        let claims = record.claims.as_deref();
+        let client = claims
+            .and_then(|claims| self.claimed(claims.client.as_ref()?, record.client))
+            .map_or_else(|| self.client(record.client, at), |(peer, _)| peer);
         let called = record.via.map(|via| (via.ip(), via.port()));
         let arrived = (record.server, record.port);
         // Two legs of one connection may come in either order where two nodes' clocks differ.
         let service_at = |(address, port)| self.service_at(address, port, record.protocol, at);
-        let through = called.and_then(service_at).or_else(|| service_at(arrived));
+        let through = called
+            .and_then(service_at)
+            .or_else(|| service_at(arrived))
+            .or_else(|| self.claimed_service(record));
         let mut targets = Vec::new();
         if let Some(through) = &through {
             let endpoints = through.port.endpoints.iter();
@@ -142,8 +152,14 @@ impl<'a> Attribution<'a> {
             }
             let is_last = (address, port) == arrived || through.is_some();
             let is_service = || matches!(self.inventory.resolve(address, at), Owner::Service(_));
-            if is_last && !is_service() {
-                targets.push(self.server(address, port, at));
+            // A claim speaks of where the connection arrived.
+            let claimed = claims
+                .filter(|_| (address, port) == arrived)
+                .and_then(|claims| self.claimed(claims.server.as_ref()?, address));
+            match claimed {
+                Some((peer, node)) if is_last => targets.push(Target { peer, port, node }),
+                None if is_last && !is_service() => targets.push(self.server(address, port, at)),
+                _ => {}
             }
         }
         targets.sort_unstable();

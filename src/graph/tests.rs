@@ -1,5 +1,7 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
+mod claims;
+
 use super::{Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, build, requirements};
 use crate::finding::Code;
 use crate::flow::{FlowRecord, FlowResult, Opening, Verdict, Windows};

@@ -65,7 +65,7 @@ impl LineError {
 /// A named file that cannot be opened or is no flow log, a folder that cannot be listed, or nothing
 /// that is a flow log at all.
 pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), FlowLogError> {
-    let mut intake = Intake::default();
+    let mut intake = Intake::new();
     for input in files::list(paths)? {
         let (path, named) = match input {
             Input::File { path, named } => (path, named),

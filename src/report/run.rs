@@ -66,6 +66,8 @@ impl RunReport {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Inputs {
     pub captures: Vec<CaptureInput>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<FlowInput>,
     pub snapshots: Vec<SnapshotInput>,
 }
 
@@ -78,6 +80,26 @@ pub struct CaptureInput {
     /// Bytes of the file, compressed ones as they lie on disk.
     pub bytes: u64,
     /// Time of the first and last packet, `None` without any.
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+}
+
+/// One flow log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FlowInput {
+    /// The file as the operator named it, `-` for a stream.
+    pub name: String,
+    /// `jsonl`, `csv`, `hubble`, `calico` or `store`.
+    pub format: &'static str,
+    /// Flow records or events of flows.
+    pub flows: u64,
+    /// DNS names.
+    pub names: u64,
+    /// Lines that could not be read.
+    pub malformed: u64,
+    /// Bytes of the file, compressed ones as they lie on disk.
+    pub bytes: u64,
+    /// Time of the first and last flow, `None` without any.
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
 }
@@ -277,6 +299,7 @@ pub(crate) mod fixture {
                     first: Some(minute(0)),
                     last: Some(minute(5)),
                 }],
+                flows: Vec::new(),
                 snapshots: vec![SnapshotInput {
                     name: "cluster.yaml".into(),
                     snapshots: 1,

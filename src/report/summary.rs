@@ -89,19 +89,23 @@ impl Printer {
 }
 
 fn read(run: &RunReport) -> String {
-    let packets = run
-        .inputs
-        .captures
-        .iter()
-        .map(|capture| capture.packets)
-        .sum();
-    let snapshots: u64 = run.inputs.snapshots.iter().map(|s| s.snapshots).sum();
-    let mut text = format!(
-        "{}, {}, {}",
-        count(packets, "packet"),
-        count(run.inputs.captures.len() as u64, "capture"),
-        count(snapshots, "snapshot")
-    );
+    let inputs = &run.inputs;
+    let mut parts = Vec::new();
+    if !inputs.captures.is_empty() || inputs.flows.is_empty() {
+        let packets = inputs.captures.iter().map(|capture| capture.packets).sum();
+        parts.push(count(packets, "packet"));
+        parts.push(count(inputs.captures.len() as u64, "capture"));
+    }
+    if !inputs.flows.is_empty() {
+        parts.push(count(
+            inputs.flows.iter().map(|log| log.flows).sum(),
+            "flow",
+        ));
+        parts.push(count(inputs.flows.len() as u64, "flow log"));
+    }
+    let snapshots: u64 = inputs.snapshots.iter().map(|s| s.snapshots).sum();
+    parts.push(count(snapshots, "snapshot"));
+    let mut text = parts.join(", ");
     let skipped: u64 = run.skipped.values().sum();
     if skipped > 0 {
         let mut reasons: Vec<(&String, &u64)> = run

@@ -8,6 +8,7 @@ mod captures;
 mod connectivity;
 mod conntrack;
 mod docs;
+mod flows;
 mod places;
 mod policy;
 mod properties;

@@ -6,8 +6,9 @@ use super::lines::{Lines, MAX_LINE};
 use super::{
     FlowLogError, FlowLogFormat, FlowLogRead, FlowLogSummary, Line, LineError, document, jsonl,
 };
-use crate::flow::{Aggregate, Loss, Slice};
+use crate::flow::{Aggregate, Collector, CollectorLimits, Loss, Slice, Source};
 use crate::net::Timestamp;
+use crate::observe::hubble::{self, HubbleLimits, HubbleLine, HubbleLineError, HubbleTable};
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
@@ -18,9 +19,13 @@ const SHOWN: usize = 5;
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
 /// Everything that was read so far.
-#[derive(Default)]
 pub(super) struct Intake {
     aggregate: Aggregate,
+    /// Hubble's events of all files: both ends' nodes tell of one connection.
+    table: HubbleTable,
+    collector: Collector,
+    /// The latest time in them.
+    now: Timestamp,
     pub summary: FlowLogSummary,
 }
 
@@ -29,13 +34,23 @@ pub(super) struct Intake {
 /// # Errors
 /// As [`super::read_flows`] of one file.
 pub fn parse_bytes(bytes: &[u8], name: &str) -> Result<(Aggregate, FlowLogSummary), FlowLogError> {
-    let mut intake = Intake::default();
+    let mut intake = Intake::new();
     let length = Cell::new(bytes.len() as u64);
     intake.read(Path::new(name), bytes, &length)?;
     Ok(intake.finish())
 }
 
 impl Intake {
+    pub fn new() -> Self {
+        Intake {
+            aggregate: Aggregate::default(),
+            table: HubbleTable::new(HubbleLimits::default()),
+            collector: Collector::new(CollectorLimits::default()),
+            now: Timestamp::MIN,
+            summary: FlowLogSummary::default(),
+        }
+    }
+
     /// Reads one flow log. `length` tells how many bytes of it were read from the disk.
     pub fn read(
         &mut self,
@@ -79,15 +94,37 @@ impl Intake {
         Ok(())
     }
 
-    pub fn finish(self) -> (Aggregate, FlowLogSummary) {
+    pub fn finish(mut self) -> (Aggregate, FlowLogSummary) {
+        self.table.end_all(&mut self.collector);
+        self.collect();
+        let resets = self.table.lone_resets();
+        if resets > 0 {
+            *self.summary.skipped.entry("lone-reset").or_default() += resets;
+        }
         (self.aggregate, self.summary)
     }
 
-    fn lose(&mut self, loss: Loss) {
-        self.add(Slice {
-            losses: [(loss, 1)].into(),
+    fn lose(&mut self, loss: Loss, count: u64) {
+        let mut slice = Slice::default();
+        slice.lose(loss, count);
+        self.add(slice);
+    }
+
+    /// Moves what Hubble's events came to so far to the other records.
+    fn collect(&mut self) {
+        let (records, scans, losses) = self.collector.take();
+        let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
+        let (names, names_lost) = self.table.take_names();
+        let mut slice = Slice {
+            records,
+            scans,
+            names,
+            losses,
             ..Slice::default()
-        });
+        };
+        slice.lose(Loss::NameDropped, names_lost);
+        slice.lose(Loss::ConnectionEvicted, self.table.take_evicted());
+        self.add(slice);
     }
 
     fn add(&mut self, slice: Slice) {
@@ -192,7 +229,7 @@ impl<'i> FileIntake<'i> {
             return Err(LineError(format!("line {place}: {error}")));
         }
         self.read.malformed += 1;
-        self.intake.lose(Loss::LineMalformed);
+        self.intake.lose(Loss::LineMalformed, 1);
         let shown = &mut self.intake.summary.malformed;
         if shown.len() < SHOWN {
             shown.push(format!("{}:{place}: {error}", self.read.name));
@@ -206,12 +243,46 @@ impl<'i> FileIntake<'i> {
                 let line = jsonl::parse_line(text)?;
                 self.take_own(line);
             }
-            FlowLogFormat::Hubble => {
-                return Err(LineError(format!("Hubble is not read yet ({place})")));
-            }
+            FlowLogFormat::Hubble => self.take_hubble(text, place)?,
             FlowLogFormat::Calico => return Err(LineError("Calico is not read yet".into())),
         }
         Ok(())
+    }
+
+    fn take_hubble(&mut self, text: &str, place: &str) -> Result<(), LineError> {
+        match hubble::parse_line(text) {
+            Ok(HubbleLine::Flow(flow)) => {
+                self.read.flows += 1;
+                self.note_span(flow.time, flow.time);
+                let intake = &mut *self.intake;
+                // Files may come in any order: the time goes forward all the same.
+                intake.now = intake.now.max(flow.time);
+                intake
+                    .table
+                    .ingest(&flow, intake.now, &mut intake.collector);
+                if intake.collector.is_full() {
+                    intake.collect();
+                }
+            }
+            Ok(HubbleLine::Lost(count)) => self.intake.lose(Loss::LogLost, count),
+            Ok(HubbleLine::Skipped(reason)) => self.skip(reason),
+            Err(HubbleLineError::Incomplete(what)) => self.incomplete(place, what),
+            Err(error) => return Err(LineError(error.to_string())),
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, reason: &'static str) {
+        *self.intake.summary.skipped.entry(reason).or_default() += 1;
+    }
+
+    /// Counts a flow that says too little.
+    fn incomplete(&mut self, place: &str, what: &str) {
+        self.intake.lose(Loss::FlowIncomplete, 1);
+        let shown = &mut self.intake.summary.incomplete;
+        if shown.len() < SHOWN {
+            shown.push(format!("{}:{place}: no {what}", self.read.name));
+        }
     }
 
     fn take_own(&mut self, line: Line) {

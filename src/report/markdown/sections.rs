@@ -302,6 +302,50 @@ pub fn skipped(out: &mut String, run: &RunReport) {
 /// What was read.
 pub fn inputs(out: &mut String, run: &RunReport) {
     heading(out, 2, "Inputs");
+    if !run.inputs.captures.is_empty() || run.inputs.flows.is_empty() {
+        captures(out, run);
+    }
+    if !run.inputs.flows.is_empty() {
+        flows(out, run);
+    }
+    let snapshots: Vec<Vec<String>> = run
+        .inputs
+        .snapshots
+        .iter()
+        .map(|snapshot| vec![code(&snapshot.name), thousands(snapshot.objects)])
+        .collect();
+    table(out, &["Snapshot", ">Objects"], &snapshots);
+}
+
+fn flows(out: &mut String, run: &RunReport) {
+    let logs = run.inputs.flows.iter();
+    let rows: Vec<Vec<String>> = logs
+        .map(|log| {
+            vec![
+                code(&log.name),
+                log.format.to_owned(),
+                thousands(log.flows),
+                thousands(log.names),
+                bytes(log.bytes),
+                log.first.map(time).unwrap_or_default(),
+                log.last.map(time).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let titles = [
+        "Flow log",
+        "Form",
+        ">Flows",
+        ">Names",
+        ">Size",
+        "First (UTC)",
+        "Last (UTC)",
+    ];
+    table(out, &titles, &rows);
+    out.push('\n');
+}
+
+fn captures(out: &mut String, run: &RunReport) {
     let captures: Vec<Vec<String>> = run
         .inputs
         .captures
@@ -322,11 +366,4 @@ pub fn inputs(out: &mut String, run: &RunReport) {
         &captures,
     );
     out.push('\n');
-    let snapshots: Vec<Vec<String>> = run
-        .inputs
-        .snapshots
-        .iter()
-        .map(|snapshot| vec![code(&snapshot.name), thousands(snapshot.objects)])
-        .collect();
-    table(out, &["Snapshot", ">Objects"], &snapshots);
 }
