@@ -57,6 +57,17 @@ impl Command {
     }
 }
 
+/// Whether `arguments` (without the program's name) are a command line that nanoseg takes.
+///
+/// # Errors
+/// What clap says against it.
+pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    let all = std::iter::once("nanoseg").chain(arguments);
+    Cli::try_parse_from(all)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -64,11 +64,11 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   As the DaemonSet runs it:
-    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:9464 \\
+    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:4240 \\
       --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
-    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:9464 --ca ca.crt --token token
+    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
 
 Every option can be given as an environment variable too. SIGTERM ends it in order: what was seen by then is
 in the spool, and sent if the receiver takes it within 5 s.

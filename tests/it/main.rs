@@ -6,6 +6,7 @@ mod boutique;
 mod capture;
 mod captures;
 mod connectivity;
+mod deploy;
 mod conntrack;
 mod docs;
 mod flows;
