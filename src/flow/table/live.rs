@@ -6,7 +6,7 @@ mod tests;
 
 use super::connection::{Connection, Reported};
 use super::key::Side;
-use super::{FlowCounters, Listeners, LiveTable, OtherTally};
+use super::{FlowCounters, Listeners, LiveTable};
 use crate::flow::{ConnectionReport, NameEntry, OtherTraffic, Verdict};
 use crate::net::{Protocol, Timestamp};
 use std::net::IpAddr;
@@ -81,7 +81,7 @@ impl<L: Listeners> LiveTable<L> {
     /// What no policy can express since this was last asked, in order, and how many packets of such
     /// found no room.
     pub fn take_other(&mut self) -> (Vec<OtherTraffic>, u64) {
-        std::mem::replace(&mut self.other, OtherTally::default()).finish()
+        std::mem::take(&mut self.other).finish()
     }
 }
 
