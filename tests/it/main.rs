@@ -10,6 +10,7 @@ mod deploy;
 mod conntrack;
 mod docs;
 mod flows;
+mod live;
 mod places;
 mod policy;
 mod properties;
