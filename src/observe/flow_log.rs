@@ -4,6 +4,7 @@
 //! A line that cannot be read is counted and named, and the rest of the file is used; a file whose first
 //! line is no flow is refused, for it is the wrong file.
 
+mod calico;
 mod csv;
 mod detect;
 mod document;
@@ -12,6 +13,8 @@ mod intake;
 mod jsonl;
 mod lines;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use error::FlowLogError;

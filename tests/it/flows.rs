@@ -1,23 +1,85 @@
 //! `--flows`: flow logs beside captures or instead of them, by the command line.
 
-use crate::binary::nanoseg;
+use crate::binary::{Run, nanoseg};
+use nanoseg::flow::{AddressEpochs, FlowLimits, FlowTable, NoListeners, Slice, Source};
+use nanoseg::observe::{CaptureSet, flow_log};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 fn sample(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> String {
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("the flow log is written");
-    path.display().to_string()
+    path
 }
 
-fn graph(arguments: &[&str]) -> crate::binary::Run {
-    let cluster = sample("samples/shop/cluster.yaml").display().to_string();
-    let mut all = vec!["graph", "--output", "csv", "--cluster", &cluster];
-    all.extend(arguments);
-    nanoseg(&all)
+fn generate(inputs: &[(&str, &Path)]) -> Run {
+    let cluster = sample("samples/shop/cluster.yaml");
+    let mut all: Vec<OsString> = ["generate", "--output", "json", "--cluster"]
+        .map(Into::into)
+        .into();
+    all.push(cluster.into());
+    for (option, path) in inputs {
+        all.extend([OsString::from(option), path.as_os_str().to_owned()]);
+    }
+    nanoseg(all)
+}
+
+/// The edges with what they teach.
+fn edges(run: &Run) -> BTreeSet<String> {
+    let edges = run.json["graph"]["edges"].as_array().expect("edges");
+    let field = |edge: &serde_json::Value, name: &str| edge[name].to_string();
+    let names = ["client", "server", "protocol", "port", "lesson"];
+    let text = |edge| names.map(|name| field(edge, name)).join(" ");
+    edges.iter().map(text).collect()
+}
+
+/// The bundled sample's capture as a flow log of our own, as a node without an inventory writes it.
+fn converted() -> String {
+    let captures = CaptureSet::open(&[sample("samples/shop")]).expect("captures");
+    let limits = FlowLimits::default();
+    let mut table = FlowTable::new(NoListeners, AddressEpochs::default(), limits);
+    captures
+        .feed(&mut table, |_| {})
+        .expect("the captures are read");
+    let mut seen = table.finish();
+    let slice = Slice {
+        records: seen
+            .records
+            .drain(..)
+            .map(|r| (Source::Capture, r))
+            .collect(),
+        scans: seen.scans,
+        names: seen.names.drain(),
+        other: seen.other,
+        losses: Default::default(),
+    };
+    flow_log::write_slice(&"".into(), &slice)
+}
+
+#[test]
+fn a_capture_written_down_as_a_flow_log_gives_the_same_edges_alone_and_beside_the_capture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = write(folder.path(), "flows", &converted());
+    let shop = sample("samples/shop");
+    let by_capture = generate(&[("--capture", &shop)]);
+    assert!(!edges(&by_capture).is_empty(), "{}", by_capture.stderr);
+    for inputs in [
+        vec![("--flows", log.as_path())],
+        vec![("--capture", shop.as_path()), ("--flows", log.as_path())],
+    ] {
+        let run = generate(&inputs);
+        assert_eq!(edges(&run), edges(&by_capture), "{inputs:?} {}", run.stderr);
+        assert_eq!(
+            run.json["proof"]["blocked"].as_array().map(Vec::len),
+            Some(0)
+        );
+        assert_eq!(run.json["inputs"]["flows"][0]["format"], "jsonl");
+    }
 }
 
 #[test]
@@ -34,14 +96,63 @@ fn a_file_whose_first_line_is_no_flow_is_refused_with_its_name_and_the_reason() 
             "{\"a\":1}\n",
             "no flow of nanoseg, Hubble, Calico or Goldmane",
         ),
+        ("SQLite format 3\0", "a database"),
     ] {
         let path = write(folder.path(), "flows", text);
-        let run = graph(&["--flows", &path]);
-        assert_eq!(run.code, 2, "{text}");
-        assert!(
-            run.stderr.contains(reason) && run.stderr.contains(&path),
-            "{}",
-            run.stderr
-        );
+        let run = generate(&[("--flows", &path)]);
+        assert_eq!(run.code, Some(2), "{text}");
+        assert!(run.stderr.contains(reason), "{}", run.stderr);
+        assert!(run.stderr.contains("flows"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn bad_lines_behind_a_good_one_are_counted_and_shown_and_the_rest_is_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good =
+        r#"{"client":"10.0.0.1","server":"10.0.0.2","port":80,"protocol":"TCP","time":1767225600}"#;
+    let cut = &good[..30];
+    let text = format!(
+        "{good}\n{{\"client\":1}}\n{}\n{cut}",
+        good.replace("10.0.0.1", "10.0.0.3")
+    );
+    let path = write(folder.path(), "flows", &text);
+    let run = generate(&[("--flows", &path)]);
+    let input = &run.json["inputs"]["flows"][0];
+    assert_eq!(
+        (&input["flows"], &input["malformed"]),
+        (&2.into(), &2.into()),
+        "{}",
+        run.stderr
+    );
+    let findings = run.json["findings"].as_array().expect("findings");
+    let loss = findings
+        .iter()
+        .find(|f| f["code"] == "observation-loss")
+        .expect("a finding");
+    assert_eq!(loss["subject"], "line-malformed");
+    let samples = loss["samples"].to_string();
+    assert!(
+        samples.contains("flows:2: ") && samples.contains("flows:4: "),
+        "{samples}"
+    );
+}
+
+#[test]
+fn csv_and_compressed_logs_are_told_by_their_content() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().expect("a folder");
+    let csv = "client,server,port,protocol,time,verdict\n10.0.0.1,10.0.0.2,80,tcp,1767225600,\n10.0.0.1,10.0.0.2,81,tcp,1767225600,refused\n";
+    let file = std::fs::File::create(folder.path().join("flows.txt")).expect("a file");
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    gzip.write_all(csv.as_bytes()).expect("written");
+    gzip.finish().expect("written");
+    let run = generate(&[("--flows", folder.path())]);
+    let input = &run.json["inputs"]["flows"][0];
+    assert_eq!(
+        (&input["format"], &input["flows"]),
+        (&"csv".into(), &2.into()),
+        "{}",
+        run.stderr
+    );
 }

@@ -1,5 +1,6 @@
 //! Takes in flow logs one by one, whatever their form, and keeps count of what could not be.
 
+use super::calico::{self, CalicoLine};
 use super::csv::CsvLines;
 use super::detect::{Beginning, beginning, form_of};
 use super::lines::{Lines, MAX_LINE};
@@ -244,7 +245,11 @@ impl<'i> FileIntake<'i> {
                 self.take_own(line);
             }
             FlowLogFormat::Hubble => self.take_hubble(text, place)?,
-            FlowLogFormat::Calico => return Err(LineError("Calico is not read yet".into())),
+            FlowLogFormat::Calico => match calico::parse_line(text)? {
+                CalicoLine::Flow(line) => self.take_own(line),
+                CalicoLine::Skipped(reason) => self.skip(reason),
+                CalicoLine::Incomplete(what) => self.incomplete(place, what),
+            },
         }
         Ok(())
     }

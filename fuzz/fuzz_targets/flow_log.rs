@@ -1,0 +1,12 @@
+//! Any bytes as a flow log of any form: ours, CSV, Hubble's events, Calico's.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nanoseg::flow::{AddressEpochs, NoListeners};
+use nanoseg::observe::flow_log::parse_bytes;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok((aggregate, _)) = parse_bytes(data, "fuzz") {
+        let _ = aggregate.into_result(&NoListeners, &AddressEpochs::default(), 16);
+    }
+});
