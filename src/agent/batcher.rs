@@ -119,7 +119,12 @@ mod tests {
         assert_eq!(numbers, [(1, 1), (2, 2), (3, 3), (4, 4)]);
         let spans: Vec<_> = all
             .iter()
-            .map(|b| (b.span.0.nanos() / 1_000_000_000, b.span.1.nanos() / 1_000_000_000))
+            .map(|b| {
+                (
+                    b.span.0.nanos() / 1_000_000_000,
+                    b.span.1.nanos() / 1_000_000_000,
+                )
+            })
             .collect();
         assert_eq!(spans, [(0, 10), (0, 10), (10, 20), (10, 20)]);
         assert_eq!(all[0].seen.records[0].1.connections, 2, "one identity");

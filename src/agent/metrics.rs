@@ -18,6 +18,12 @@ struct SourceLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FigureLabel {
+    source: &'static str,
+    figure: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
 }
@@ -38,6 +44,7 @@ pub struct Metrics {
     connections: Family<SourceLabel, Counter>,
     running: Family<SourceLabel, Gauge>,
     failures: Family<SourceLabel, Counter>,
+    figures: Family<FigureLabel, Gauge>,
     made: Counter,
     acknowledged: Counter,
     refused: Counter,
@@ -65,6 +72,7 @@ impl Metrics {
             connections: Family::default(),
             running: Family::default(),
             failures: Family::default(),
+            figures: Family::default(),
             made: Counter::default(),
             acknowledged: Counter::default(),
             refused: Counter::default(),
@@ -87,7 +95,9 @@ impl Metrics {
             metrics.lost(*loss, 0);
         }
         for source in sources {
-            let label = SourceLabel { source: source.name() };
+            let label = SourceLabel {
+                source: source.name(),
+            };
             drop(metrics.records.get_or_create(&label));
             drop(metrics.connections.get_or_create(&label));
             drop(metrics.failures.get_or_create(&label));
@@ -101,21 +111,82 @@ impl Metrics {
         let seconds: Gauge<f64, AtomicU64> = Gauge::default();
         seconds.set(window.as_secs_f64());
         let r = &mut self.registry;
-        r.register("records", "Flow records that sources handed on", self.records.clone());
-        r.register("connections", "New connections that sources handed on", self.connections.clone());
-        r.register("source_running", "Whether the source runs", self.running.clone());
-        r.register("source_failures", "How often the source could not start or ended", self.failures.clone());
+        r.register(
+            "records",
+            "Flow records that sources handed on",
+            self.records.clone(),
+        );
+        r.register(
+            "connections",
+            "New connections that sources handed on",
+            self.connections.clone(),
+        );
+        r.register(
+            "source_running",
+            "Whether the source runs",
+            self.running.clone(),
+        );
+        r.register(
+            "source_failures",
+            "How often the source could not start or ended",
+            self.failures.clone(),
+        );
+        r.register(
+            "source_figure",
+            "What the source counts itself since it last started, by name",
+            self.figures.clone(),
+        );
         r.register("batches", "Batches made", self.made.clone());
-        r.register("batches_acknowledged", "Batches that arrived for good", self.acknowledged.clone());
-        r.register("batches_refused", "Batches that no receiver takes, kept aside", self.refused.clone());
-        r.register("batches_resent", "Batches sent again after a connection broke", self.resent.clone());
-        r.register("batches_held", "Batches held now: waiting, or sent and not acknowledged", self.waiting.clone());
-        r.register("spool_bytes", "Space of the spool on the disk", self.disk_bytes.clone());
-        r.register("memory_bytes", "Batches held in memory because they are not on the disk", self.memory_bytes.clone());
-        r.register("spool_failing", "Whether the disk refuses the spool", self.spool_failing.clone());
-        r.register("losses", "What was lost or made less exact, by reason (docs/observe.md)", self.losses.clone());
-        r.register("receiver_connected", "Whether there is a connection to the receiver", self.connected.clone());
-        r.register("last_acknowledged_timestamp_seconds", "When a batch was last acknowledged, Unix time; 0: never", self.last_acknowledged.clone());
+        r.register(
+            "batches_acknowledged",
+            "Batches that arrived for good",
+            self.acknowledged.clone(),
+        );
+        r.register(
+            "batches_refused",
+            "Batches that no receiver takes, kept aside",
+            self.refused.clone(),
+        );
+        r.register(
+            "batches_resent",
+            "Batches sent again after a connection broke",
+            self.resent.clone(),
+        );
+        r.register(
+            "batches_held",
+            "Batches held now: waiting, or sent and not acknowledged",
+            self.waiting.clone(),
+        );
+        r.register(
+            "spool_bytes",
+            "Space of the spool on the disk",
+            self.disk_bytes.clone(),
+        );
+        r.register(
+            "memory_bytes",
+            "Batches held in memory because they are not on the disk",
+            self.memory_bytes.clone(),
+        );
+        r.register(
+            "spool_failing",
+            "Whether the disk refuses the spool",
+            self.spool_failing.clone(),
+        );
+        r.register(
+            "losses",
+            "What was lost or made less exact, by reason (docs/observe.md)",
+            self.losses.clone(),
+        );
+        r.register(
+            "receiver_connected",
+            "Whether there is a connection to the receiver",
+            self.connected.clone(),
+        );
+        r.register(
+            "last_acknowledged_timestamp_seconds",
+            "When a batch was last acknowledged, Unix time; 0: never",
+            self.last_acknowledged.clone(),
+        );
         r.register("window_seconds", "The length of a window", seconds);
     }
 
@@ -151,7 +222,11 @@ impl Metrics {
         if !self.disk_works.load(Ordering::Relaxed) {
             reasons.push_str("the spool cannot be written\n");
         }
-        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+        if reasons.is_empty() {
+            Ok(())
+        } else {
+            Err(reasons)
+        }
     }
 
     pub(super) fn turned(&self) {
@@ -161,9 +236,13 @@ impl Metrics {
 
     pub(super) fn seen(&self, slice: &Slice) {
         for (source, record) in &slice.records {
-            let label = SourceLabel { source: source.name() };
+            let label = SourceLabel {
+                source: source.name(),
+            };
             self.records.get_or_create(&label).inc();
-            self.connections.get_or_create(&label).inc_by(record.connections);
+            self.connections
+                .get_or_create(&label)
+                .inc_by(record.connections);
         }
         for (loss, count) in &slice.losses {
             self.lost(*loss, *count);
@@ -171,23 +250,46 @@ impl Metrics {
     }
 
     pub(super) fn lost(&self, loss: Loss, count: u64) {
-        let label = LossLabel { reason: loss.name() };
+        let label = LossLabel {
+            reason: loss.name(),
+        };
         self.losses.get_or_create(&label).inc_by(count);
     }
 
     pub(super) fn source_runs(&self, source: Source) {
-        self.running.get_or_create(&SourceLabel { source: source.name() }).set(1);
+        self.running
+            .get_or_create(&SourceLabel {
+                source: source.name(),
+            })
+            .set(1);
         lock(&self.sources).insert(source, String::new());
     }
 
     pub(super) fn source_stopped(&self, source: Source, why: &str) {
-        self.running.get_or_create(&SourceLabel { source: source.name() }).set(0);
+        self.running
+            .get_or_create(&SourceLabel {
+                source: source.name(),
+            })
+            .set(0);
         lock(&self.sources).insert(source, why.to_owned());
     }
 
     pub(super) fn source_failed(&self, source: Source, why: &str) {
-        self.failures.get_or_create(&SourceLabel { source: source.name() }).inc();
+        self.failures
+            .get_or_create(&SourceLabel {
+                source: source.name(),
+            })
+            .inc();
         self.source_stopped(source, why);
+    }
+
+    pub(super) fn figure(&self, source: Source, figure: &'static str, value: u64) {
+        let label = FigureLabel {
+            source: source.name(),
+            figure,
+        };
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        self.figures.get_or_create(&label).set(value);
     }
 
     pub(super) fn batch_made(&self) {
@@ -196,8 +298,11 @@ impl Metrics {
 
     pub(super) fn batch_acknowledged(&self) {
         self.acknowledged.inc();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_acknowledged.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.last_acknowledged
+            .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     }
 
     pub(super) fn batch_refused(&self) {
@@ -215,7 +320,8 @@ impl Metrics {
         self.disk_bytes.set(state.disk_bytes as i64);
         self.memory_bytes.set(state.memory_bytes as i64);
         self.spool_failing.set(i64::from(state.failing.is_some()));
-        self.disk_works.store(state.failing.is_none(), Ordering::Relaxed);
+        self.disk_works
+            .store(state.failing.is_none(), Ordering::Relaxed);
     }
 
     pub(super) fn connected(&self) {
@@ -229,7 +335,9 @@ impl Metrics {
 
 /// What a panic elsewhere left in a lock is whole: values are set at once.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -57,7 +57,9 @@ mod tests {
         for name in ["node-1", "ip-10-0-0-1.eu-west-1.compute.internal", "n"] {
             assert_eq!(name.parse::<NodeName>().expect(name).to_string(), name);
         }
-        for name in ["", "Node", "a..b", "-a", "a-", "a b", "a.*", ">", "../x", &long] {
+        for name in [
+            "", "Node", "a..b", "-a", "a-", "a b", "a.*", ">", "../x", &long,
+        ] {
             assert!(name.parse::<NodeName>().is_err(), "{name}");
         }
     }

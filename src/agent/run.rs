@@ -53,6 +53,10 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
 ) -> Result<(), AgentError> {
     let kinds: Vec<_> = wanted.iter().map(|wanted| wanted.source).collect();
     let metrics = Arc::new(Metrics::new(settings.pace.window, &kinds));
+    let figures = wanted
+        .iter()
+        .map(|wanted| (wanted.source, Arc::clone(&wanted.figures)))
+        .collect();
     let spool = match &settings.spool {
         Some(path) => Spool::open(path, codec, settings.limits)?,
         None => Spool::in_memory(codec, settings.limits),
@@ -75,6 +79,7 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         spool,
         metrics: Arc::clone(&metrics),
         clock,
+        figures,
         offers,
         answers,
     };
@@ -141,7 +146,11 @@ async fn serve_until(
         let _ = tell.send(Event::SourcesEnded);
     })
     .await?;
-    let wait = if first.is_ok() { LAST_WORDS } else { Duration::ZERO };
+    let wait = if first.is_ok() {
+        LAST_WORDS
+    } else {
+        Duration::ZERO
+    };
     if tokio::time::timeout(wait, &mut keeper_ended).await.is_err() {
         blocking(move || {
             let _ = events.send(Event::GiveUp);
@@ -162,10 +171,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Hands answers to the main loop and wakes it. If its queue is full it is awake, and looks for answers
 /// after each event.
-fn answered(
-    tell: std::sync::mpsc::Sender<Answer>,
-    events: SyncSender<Event>,
-) -> impl Fn(Answer) {
+fn answered(tell: std::sync::mpsc::Sender<Answer>, events: SyncSender<Event>) -> impl Fn(Answer) {
     move |answer| {
         let _ = tell.send(answer);
         let _ = events.try_send(Event::Answered);

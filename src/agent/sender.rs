@@ -80,7 +80,9 @@ impl<L: Link> Sender<L> {
                 LinkError::Denied(_) | LinkError::TooOld(_) => {
                     tracing::error!("{error}; batches are kept, next attempt in {wait:?}");
                 }
-                _ if self.failures == 1 => tracing::warn!("{error}; batches are kept and sent later"),
+                _ if self.failures == 1 => {
+                    tracing::warn!("{error}; batches are kept and sent later")
+                }
                 _ => tracing::info!("{error}; next attempt in {wait:?}"),
             }
             tokio::time::sleep(wait).await;

@@ -143,7 +143,11 @@ impl LiveSource for Scripted {
         }
     }
     fn take(&mut self) -> Slice {
-        self.0.lock().expect("a lock").pop_front().unwrap_or_default()
+        self.0
+            .lock()
+            .expect("a lock")
+            .pop_front()
+            .unwrap_or_default()
     }
 }
 
@@ -215,6 +219,7 @@ fn scripted(script: &Script) -> Vec<Wanted> {
     vec![Wanted {
         source: Source::Conntrack,
         open: Box::new(move || Ok(Box::new(Scripted(Arc::clone(&script))))),
+        figures: Arc::new(Vec::new),
     }]
 }
 
@@ -238,11 +243,21 @@ fn whatever_the_receiver_does_everything_arrives_in_order_and_counts_once() {
             async move { until(|| told(&arrived.lock().expect("a lock").all) == expected).await }
         };
         let settings = settings(with_disk.then_some(dir.path()));
-        block_on(run(settings, scripted(&Arc::new(Mutex::new(slices))), link, TestCodec, all_there)).expect("it runs");
+        block_on(run(
+            settings,
+            scripted(&Arc::new(Mutex::new(slices))),
+            link,
+            TestCodec,
+            all_there,
+        ))
+        .expect("it runs");
         let arrived = arrived.lock().expect("a lock");
         assert_eq!(told(&arrived.all), expected);
         assert!(arrived.order.is_sorted(), "{:?}", arrived.order);
-        assert!(arrived.batches > arrived.order.len() as u64, "some came twice");
+        assert!(
+            arrived.batches > arrived.order.len() as u64,
+            "some came twice"
+        );
         let left = std::fs::read_dir(dir.path()).expect("the folder");
         let batches = left.filter(|e| e.as_ref().is_ok_and(|e| e.path().extension().is_some()));
         assert_eq!(batches.count(), 0, "nothing is left");
@@ -262,14 +277,29 @@ fn what_was_not_sent_at_the_end_is_sent_by_the_next_run() {
     let begun = Instant::now();
     let script = Arc::new(Mutex::new(slices));
     let seen = until(|| script.lock().expect("a lock").is_empty());
-    block_on(run(settings(Some(dir.path())), scripted(&script), link, TestCodec, seen))
+    block_on(run(
+        settings(Some(dir.path())),
+        scripted(&script),
+        link,
+        TestCodec,
+        seen,
+    ))
     .expect("it ends without an error");
-    assert!(begun.elapsed() < Duration::from_secs(20), "it gives up after five seconds");
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "it gives up after five seconds"
+    );
     assert!(arrived.lock().expect("a lock").order.is_empty());
     let (link, arrived) = FlakyLink::new(Weather::default(), 1);
     let all_there = until(|| told(&arrived.lock().expect("a lock").all) == expected);
-    block_on(run(settings(Some(dir.path())), scripted(&Arc::default()), link, TestCodec, all_there))
-        .expect("it runs");
+    block_on(run(
+        settings(Some(dir.path())),
+        scripted(&Arc::default()),
+        link,
+        TestCodec,
+        all_there,
+    ))
+    .expect("it runs");
 }
 
 #[test]
@@ -294,7 +324,10 @@ fn what_the_receiver_refuses_for_good_is_put_aside_and_counted_and_the_rest_goes
         let keeping = async move {
             while !spool.is_empty() {
                 while let Some((which, content)) = spool.hand_out() {
-                    offers.send(Outgoing { which, content }).await.expect("taken");
+                    offers
+                        .send(Outgoing { which, content })
+                        .await
+                        .expect("taken");
                 }
                 while let Ok(answer) = answers.try_recv() {
                     assert!(match answer {

@@ -218,8 +218,7 @@ impl Watch {
         }
         let text = match output {
             Output::Json => {
-                let document =
-                    view::document(&self.board, &self.names, self.order, Instant::now());
+                let document = view::document(&self.board, &self.names, self.order, Instant::now());
                 format!("{document:#}\n")
             }
             Output::Text => {
@@ -296,7 +295,9 @@ fn ended(running: Running) -> Option<String> {
     match running.thread.join() {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("{kind} ended: {}", chain(&error))),
-        Err(_) => Some(format!("{kind} panicked; please report this as a bug of nanoseg")),
+        Err(_) => Some(format!(
+            "{kind} panicked; please report this as a bug of nanoseg"
+        )),
     }
 }
 
@@ -310,7 +311,8 @@ fn read_inventory(paths: &[PathBuf]) -> anyhow::Result<Option<Inventory>> {
 
 fn open_out(path: &PathBuf) -> anyhow::Result<(PathBuf, File)> {
     let file = File::options().create(true).append(true).open(path);
-    let file = file.with_context(|| format!("failed to open {} to append to it", path.display()))?;
+    let file =
+        file.with_context(|| format!("failed to open {} to append to it", path.display()))?;
     Ok((path.clone(), file))
 }
 

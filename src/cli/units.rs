@@ -18,7 +18,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     let number: u64 = number
         .parse()
         .map_err(|_| "write a number and a unit, for example 256MiB".to_owned())?;
-    number.checked_mul(factor).ok_or_else(|| "it is too large".to_owned())
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| "it is too large".to_owned())
 }
 
 /// `500ms`, `10s`, `10m`, `2h`; a plain number is seconds.
@@ -32,18 +34,26 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(format!("unknown unit {unit:?}; write for example 10s, 5m or 2h")),
+        _ => {
+            return Err(format!(
+                "unknown unit {unit:?}; write for example 10s, 5m or 2h"
+            ));
+        }
     };
     let number: u64 = number
         .parse()
         .map_err(|_| "write a number and a unit, for example 10s".to_owned())?;
-    let millis = number.checked_mul(millis).ok_or_else(|| "it is too long".to_owned())?;
+    let millis = number
+        .checked_mul(millis)
+        .ok_or_else(|| "it is too long".to_owned())?;
     Ok(Duration::from_millis(millis))
 }
 
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     (number, unit.trim())
 }

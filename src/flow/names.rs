@@ -36,7 +36,7 @@ impl NameTable {
 
     /// Adds an entry of another table.
     pub fn add(&mut self, address: IpAddr, entry: NameEntry) {
-        let held = (entry.from, entry.until.max(entry.from));
+        let held = (entry.from, entry.until);
         self.note(address, &entry.name, entry.client, held);
     }
 

@@ -30,7 +30,9 @@ use thiserror::Error;
 /// Why a spool cannot be used at all.
 #[derive(Debug, Error)]
 pub enum SpoolError {
-    #[error("failed to open the spool {path}; give --spool a folder that nanoseg may write: {source}")]
+    #[error(
+        "failed to open the spool {path}; give --spool a folder that nanoseg may write: {source}"
+    )]
     Open { path: PathBuf, source: io::Error },
     #[error("failed to lock the spool {path}; another agent uses it, so give each its own --spool")]
     Locked { path: PathBuf },
@@ -359,7 +361,9 @@ impl<C: BatchCodec> Spool<C> {
             return;
         };
         let file = entry.name.file_name();
-        tracing::error!("batch {file} of the spool is damaged ({why}); it is kept as {file}.damaged");
+        tracing::error!(
+            "batch {file} of the spool is damaged ({why}); it is kept as {file}.damaged"
+        );
         self.lose(Loss::SpoolDamaged, 1);
         if let (Place::Disk, Some(folder)) = (&entry.place, &mut self.folder) {
             let aside = folder.put_aside(&entry.name, "damaged");
@@ -425,7 +429,13 @@ fn without_covered(found: Vec<(BatchName, u64)>) -> (Vec<(BatchName, u64)>, Vec<
     }
     let mut covered = Vec::new();
     for names in by_instance.values_mut() {
-        names.sort_by_key(|name| (name.sequence.0, std::cmp::Reverse(name.sequence.1), name.order));
+        names.sort_by_key(|name| {
+            (
+                name.sequence.0,
+                std::cmp::Reverse(name.sequence.1),
+                name.order,
+            )
+        });
         let mut widest: Option<BatchName> = None;
         for name in names.iter() {
             match widest {

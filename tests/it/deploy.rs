@@ -12,15 +12,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy")
+        .join(name)
 }
 
 /// A manifest as its type, which has to know every field of it.
 fn read<T: DeserializeOwned + Serialize>(path: &str) -> T {
     let text = std::fs::read_to_string(folder(path)).expect(path);
     let written: Value = serde_yaml::from_str(&text).expect(path);
-    let typed: T = serde_json::from_value(written.clone())
-        .unwrap_or_else(|error| panic!("{path}: {error}"));
+    let typed: T =
+        serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
     let known = serde_json::to_value(&typed).expect(path);
     assert_known(path, &written, &known);
     typed
@@ -31,7 +33,9 @@ fn assert_known(place: &str, written: &Value, known: &Value) {
         (Value::Object(written), Value::Object(known)) => {
             for (key, value) in written {
                 let place = format!("{place}.{key}");
-                let known = known.get(key).unwrap_or_else(|| panic!("{place} is no field"));
+                let known = known
+                    .get(key)
+                    .unwrap_or_else(|| panic!("{place} is no field"));
                 assert_known(&place, value, known);
             }
         }
@@ -47,12 +51,12 @@ fn assert_known(place: &str, written: &Value, known: &Value) {
 
 fn agent() -> PodSpec {
     let set: DaemonSet = read("agent/daemon-set.yaml");
-    set.spec.expect("a spec").template.spec.expect("a pod")
+    set.spec.template.spec.expect("a pod")
 }
 
 fn receiver() -> PodSpec {
     let deployment: Deployment = read("receiver/deployment.yaml");
-    let spec = deployment.spec.expect("a spec");
+    let spec = deployment.spec;
     assert_eq!(spec.replicas, Some(1), "one writer");
     spec.template.spec.expect("a pod")
 }
@@ -74,7 +78,13 @@ fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
             .collect();
         let there: BTreeSet<String> = std::fs::read_dir(folder(part))
             .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .filter(|name| name != "kustomization.yaml")
             .collect();
         assert_eq!(listed, there);
@@ -102,7 +112,10 @@ fn both_pods_ask_for_no_more_than_they_need() {
         let seccomp = whole.seccomp_profile.as_ref().expect("a seccomp profile");
         assert_eq!(seccomp.type_, "RuntimeDefault");
         let container = only(&pod);
-        let own = container.security_context.as_ref().expect("a security context");
+        let own = container
+            .security_context
+            .as_ref()
+            .expect("a security context");
         assert_eq!(own.allow_privilege_escalation, Some(false));
         assert_eq!(own.read_only_root_filesystem, Some(true));
         assert_eq!(own.privileged, Some(false));
@@ -126,7 +139,11 @@ fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_receiver_only(
     let pod = agent();
     assert_eq!(pod.dns_policy.as_deref(), Some("ClusterFirstWithHostNet"));
     let tolerations = pod.tolerations.clone().unwrap_or_default();
-    assert!(tolerations.iter().any(|t| t.key.is_none() && t.operator.as_deref() == Some("Exists")));
+    assert!(
+        tolerations
+            .iter()
+            .any(|t| t.key.is_none() && t.operator.as_deref() == Some("Exists"))
+    );
     let volumes = pod.volumes.clone().unwrap_or_default();
     let tokens: Vec<_> = volumes
         .iter()
@@ -146,12 +163,21 @@ fn arguments_name_only_what_is_mounted() {
         let container = only(&pod);
         let mounts = container.volume_mounts.clone().unwrap_or_default();
         for mount in &mounts {
-            assert!(volumes.iter().any(|volume| volume.name == mount.name), "{}", mount.name);
+            assert!(
+                volumes.iter().any(|volume| volume.name == mount.name),
+                "{}",
+                mount.name
+            );
         }
         for argument in container.args.iter().flatten() {
-            let Some((_, path)) = argument.split_once("=/") else { continue };
+            let Some((_, path)) = argument.split_once("=/") else {
+                continue;
+            };
             let path = format!("/{path}");
-            assert!(mounts.iter().any(|m| path.starts_with(&m.mount_path)), "{path}");
+            assert!(
+                mounts.iter().any(|m| path.starts_with(&m.mount_path)),
+                "{path}"
+            );
         }
     }
 }
@@ -160,7 +186,10 @@ fn arguments_name_only_what_is_mounted() {
 fn arguments_are_options_that_nanoseg_has() {
     for (pod, from_environment) in [(agent(), &["--node", "node-1"][..]), (receiver(), &[])] {
         let arguments = only(&pod).args.clone().unwrap_or_default();
-        let all = arguments.iter().map(String::as_str).chain(from_environment.iter().copied());
+        let all = arguments
+            .iter()
+            .map(String::as_str)
+            .chain(from_environment.iter().copied());
         if let Err(why) = nanoseg::cli::check(all) {
             panic!("{arguments:?}: {why}");
         }
@@ -171,10 +200,23 @@ fn arguments_are_options_that_nanoseg_has() {
 #[test]
 fn agents_find_the_receiver_where_its_service_is() {
     let service: Service = read("receiver/service.yaml");
-    let port = &service.spec.as_ref().expect("a spec").ports.as_ref().expect("ports")[0];
+    let port = &service
+        .spec
+        .as_ref()
+        .expect("a spec")
+        .ports
+        .as_ref()
+        .expect("ports")[0];
     let name = service.metadata.name.as_deref().expect("a name");
     let namespace = service.metadata.namespace.as_deref().expect("a namespace");
     let wanted = format!("--receiver=https://{name}.{namespace}.svc:{}", port.port);
     let pod = agent();
-    assert!(only(&pod).args.as_ref().expect("arguments").contains(&wanted), "{wanted}");
+    assert!(
+        only(&pod)
+            .args
+            .as_ref()
+            .expect("arguments")
+            .contains(&wanted),
+        "{wanted}"
+    );
 }

@@ -1,131 +1,186 @@
-//! Live: three nodes with real programs (tests/cluster), an agent on each node, a receiver. What comes out
-//! must equal the truth of the scenario, edge by edge, whatever is killed on the way.
+//! The commands `observe` and `agent` as processes, on real traffic in network namespaces.
 
-mod programs;
-mod testbed;
-mod truth;
-
-use crate::binary::nanoseg;
-use programs::{Secrets, Set};
-use serde_json::{Value, json};
+use super::support::namespaces::{Namespace, Routed};
+use nanoseg::flow::Verdict;
+use nanoseg::observe::flow_log::read_flows;
+use serde_json::Value;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use testbed::Testbed;
-use truth::Truth;
 
-/// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A running nanoseg that does not outlive its test.
+struct Running(Option<Child>);
 
-/// Asks until it gives no more reasons to wait.
-fn wait_until(what: &str, mut lacking: impl FnMut() -> Vec<String>) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let reasons = lacking();
-        if reasons.is_empty() {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{what}: waited in vain\n  {}",
-            reasons.join("\n  ")
-        );
-        std::thread::sleep(Duration::from_millis(500));
+impl Running {
+    fn start(place: &Namespace, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
+        command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // A process is in the namespace of the thread that starts it.
+        Running(Some(
+            place.inside(|| command.spawn()).expect("nanoseg starts"),
+        ))
+    }
+
+    fn signal(&self, signal: i32) {
+        let id = self.0.as_ref().map_or(0, Child::id);
+        // SAFETY: sends a signal to a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(id as i32, signal) }, 0);
+    }
+
+    fn output(mut self) -> Output {
+        let child = self.0.take().expect("a child");
+        child.wait_with_output().expect("it ends")
     }
 }
 
-fn wait_for_agents(testbed: &Testbed, sets: &[Set]) {
-    for set in sets {
-        for (node, program) in &set.agents {
-            wait_until(&format!("{} on {node} to be ready", set.name), || {
-                match set.ask(testbed, node, "/readyz") {
-                    Some(answer) if answer.starts_with("HTTP/1.1 200") => Vec::new(),
-                    answer => vec![answer.unwrap_or_default(), program.log()],
-                }
-            });
-        }
-    }
-}
-
-/// What `nanoseg generate` makes of what a set's receiver has.
-fn generate(testbed: &Testbed, secrets: &Secrets, set: &Set) -> Value {
-    let (store, cluster) = (set.store(secrets), testbed.folder().join("cluster.yaml"));
-    let run = nanoseg([
-        "generate".into(),
-        "--output".into(),
-        "json".into(),
-        "--flows".into(),
-        store.into_os_string(),
-        "--cluster".into(),
-        cluster.into_os_string(),
-    ]);
-    if run.json.is_null() {
-        eprintln!("{}: {}", set.name, run.stderr);
-    }
-    run.json
-}
-
-fn start(testbed: &Testbed, secrets: &Secrets) -> Vec<Set> {
-    let mut sets = vec![
-        Set::new(1, "conntrack", &["conntrack"]),
-        Set::new(2, "capture", &["capture"]),
-        Set::new(3, "both", &["conntrack", "capture"]),
-    ];
-    for set in &mut sets {
-        set.start_receiver(testbed, secrets);
-        for (node, _) in testbed.nodes() {
-            set.start_agent(testbed, secrets, &node);
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
-    sets
 }
 
-/// Receivers are away while shop/counter counts: agents keep what they saw.
-fn count_without_receivers(testbed: &mut Testbed, secrets: &Secrets, sets: &mut [Set]) {
-    sets.iter_mut().for_each(Set::kill_receiver);
-    testbed.run("count");
-    for set in sets {
-        set.start_receiver(testbed, secrets);
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: it never came true");
+        std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// One connection from the client to the server, with a word said.
+fn talk(network: &Routed, listener: &TcpListener) {
+    let stream = network
+        .client
+        .inside(|| TcpStream::connect("10.77.2.2:8080"));
+    let stream = stream.expect("it connects");
+    let (mut other, _) = listener.accept().expect("a client");
+    drop(stream);
+    let mut rest = Vec::new();
+    other.read_to_end(&mut rest).expect("it ends");
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 #[test]
-fn the_graph_of_a_live_cluster_equals_the_truth_though_receivers_and_agents_are_killed() {
-    let Some(mut testbed) = Testbed::start() else {
+fn observe_writes_what_it_sees_while_it_runs_and_ends_in_order() {
+    let Some(network) = Routed::build() else {
         return;
     };
-    let folder = tempfile::tempdir().expect("a folder");
-    let secrets = Secrets::make(folder.path(), &testbed);
-    secrets.write_wrong_token("token-node3-conntrack", "node3");
-    let mut sets = start(&testbed, &secrets);
-    wait_for_agents(&testbed, &sets);
-    testbed.run("start");
-    count_without_receivers(&mut testbed, &secrets, &mut sets);
-    testbed.run("scan");
-    testbed.tell(json!({"do": "replace-pod", "old": "shop/feed", "new": "shop/batch"}));
-    testbed.tell(json!({"do": "replace-pod", "old": "shop/batch", "new": "shop/feed"}));
-    wait_until("the log to tell of the wrong token", || {
-        let log = sets[0].agent("node3").log();
-        let told = log.contains("failed to prove who we are");
-        if told { Vec::new() } else { vec![log] }
+    let listener = network
+        .server
+        .inside(|| TcpListener::bind("10.77.2.2:8080"));
+    let listener = listener.expect("a listener");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("flows.jsonl");
+    let out = file.to_str().expect("a path");
+    let arguments = [
+        "observe", "--source", "capture", "--output", "json", "--out", out, "--node", "node-1",
+    ];
+    let running = Running::start(&network.router, &arguments);
+    until("records in the file", || {
+        talk(&network, &listener);
+        text(&file).contains("\"port\":8080")
     });
-    secrets.write_token("token-node3-conntrack", "node3");
-    for set in &mut sets {
-        set.agent("node2").kill();
-        set.start_agent(&testbed, &secrets, "node2");
-    }
-    testbed.run("half-open");
-    testbed.tell(json!({"do": "drop-interface", "workload": "shop/redis"}));
-    compare(&mut testbed, &secrets, &sets);
+    running.signal(libc::SIGINT);
+    let output = running.output();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    let document: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let edges = document["edges"].as_array().expect("edges");
+    let edge = edges
+        .iter()
+        .find(|edge| edge["port"] == 8080)
+        .expect("the edge");
+    assert_eq!(edge["client"], "10.77.1.2");
+    assert_eq!(edge["server"], "10.77.2.2");
+    assert_eq!(edge["verdict"], "established");
+    let (read, summary) = read_flows(&[file]).expect("it can be read again");
+    assert_eq!(summary.read.len(), 1);
+    let connections: u64 = read
+        .records()
+        .filter(|(_, record)| record.port == 8080 && record.verdict == Verdict::Established)
+        .map(|(observer, record)| {
+            assert_eq!(&*observer.node, "node-1");
+            record.connections
+        })
+        .sum();
+    assert_eq!(Some(connections), edge["connections"].as_u64());
 }
 
-fn compare(testbed: &mut Testbed, secrets: &Secrets, sets: &[Set]) {
-    testbed.run("snapshot");
-    let truth = Truth::read(&testbed.folder().join("truth.json"));
-    for set in sets {
-        wait_until(&format!("{} to equal the truth", set.name), || {
-            let run = generate(testbed, secrets, set);
-            let mut wrong = truth.differences(&run, set.sources);
-            wrong.extend(truth.learned_wrongly(&run));
-            wrong
-        });
+#[test]
+fn observe_without_a_terminal_prints_a_line_per_new_edge_and_a_table_at_the_end() {
+    let Some(network) = Routed::build() else {
+        return;
+    };
+    let listener = network
+        .server
+        .inside(|| TcpListener::bind("10.77.2.2:8080"));
+    let listener = listener.expect("a listener");
+    let running = Running::start(&network.router, &["observe", "--for", "4s"]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        talk(&network, &listener);
+        std::thread::sleep(Duration::from_millis(100));
     }
+    let output = running.output();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let line = "10.77.1.2 -> 10.77.2.2 8080/TCP established";
+    assert_eq!(shown.matches(line).count(), 1, "{shown}");
+    assert!(
+        shown.contains("client") && shown.contains("rate/s"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_agent_that_cannot_reach_its_receiver_keeps_what_it_saw_and_ends_without_an_error() {
+    let Some(network) = Routed::build() else {
+        return;
+    };
+    let listener = network
+        .server
+        .inside(|| TcpListener::bind("10.77.2.2:8080"));
+    let listener = listener.expect("a listener");
+    let dir = tempfile::tempdir().expect("a folder");
+    let spool = dir.path().join("spool");
+    let running = Running::start(
+        &network.router,
+        &[
+            "agent",
+            "--node=node-1",
+            "--receiver=http://127.0.0.1:1",
+            "--insecure",
+            "--window=1s",
+            "--metrics-listen=none",
+            "--spool",
+            spool.to_str().expect("a path"),
+        ],
+    );
+    let batches = || {
+        let files = std::fs::read_dir(&spool).into_iter().flatten().flatten();
+        files
+            .filter(|file| file.path().extension().is_some_and(|e| e == "batch"))
+            .count()
+    };
+    until("a batch in the spool", || {
+        talk(&network, &listener);
+        batches() > 0
+    });
+    running.signal(libc::SIGTERM);
+    let output = running.output();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(batches() > 0, "{log}");
+    assert!(log.contains("batches are kept and sent later"), "{log}");
 }

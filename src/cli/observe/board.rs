@@ -150,7 +150,11 @@ impl Board {
         let mut all: Vec<_> = self.edges.iter().collect();
         match order {
             Order::Name => all.sort_by_cached_key(|(way, seen)| {
-                (name(way.client, seen.first), name(way.server, seen.first), way.port)
+                (
+                    name(way.client, seen.first),
+                    name(way.server, seen.first),
+                    way.port,
+                )
             }),
             // Sorting is stable, so equal ones keep the order of addresses.
             Order::Rate => all.sort_by_cached_key(|(_, seen)| {
@@ -166,7 +170,9 @@ impl Board {
 /// last resort; the graph knows better ones).
 fn is_turned(record: &FlowRecord) -> bool {
     record.opening == Opening::Undecided
-        && record.client_port.is_some_and(|client_port| client_port < record.port)
+        && record
+            .client_port
+            .is_some_and(|client_port| client_port < record.port)
 }
 
 #[cfg(test)]
@@ -185,9 +191,16 @@ mod tests {
     fn an_edge_is_new_once_and_sources_are_not_added_up() {
         let (mut board, now) = (Board::default(), Instant::now());
         let one = record(1, 80, 5);
-        let seen = vec![(Source::Conntrack, one.clone()), (Source::Conntrack, one.clone())];
+        let seen = vec![
+            (Source::Conntrack, one.clone()),
+            (Source::Conntrack, one.clone()),
+        ];
         assert_eq!(board.add(&slice(seen), now).len(), 1);
-        assert!(board.add(&slice(vec![(Source::Capture, one)]), now).is_empty());
+        assert!(
+            board
+                .add(&slice(vec![(Source::Capture, one)]), now)
+                .is_empty()
+        );
         let (way, seen) = board.sorted(Order::Name, now, |a, _| a.to_string())[0];
         assert_eq!((way.port, seen.connections()), (80, 2));
         assert_eq!(seen.rate(now), 2.0 / 30.0);

@@ -84,7 +84,10 @@ pub fn document(board: &Board, names: &Names, order: Order, now: Instant) -> ser
 pub fn total(board: &Board) -> String {
     let mut text = format!("{} edges, {} flow records", board.len(), board.records);
     if board.overflow > 0 {
-        text.push_str(&format!(", {} records of edges beyond the table's room", board.overflow));
+        text.push_str(&format!(
+            ", {} records of edges beyond the table's room",
+            board.overflow
+        ));
     }
     if board.losses > 0 {
         text.push_str(&format!(", {} losses (see docs/observe.md)", board.losses));

@@ -14,7 +14,8 @@ impl<C: BatchCodec> Spool<C> {
             self.take_step(true, Step::Merged);
         }
         for disk in [true, false] {
-            while self.is_too_much(disk) && Step::ALL.iter().any(|step| self.take_step(disk, *step)) {
+            while self.is_too_much(disk) && Step::ALL.iter().any(|step| self.take_step(disk, *step))
+            {
             }
         }
     }
@@ -45,16 +46,14 @@ impl<C: BatchCodec> Spool<C> {
 
     /// The oldest batches that have not taken `step` and can be merged: of one run, one after the other.
     fn oldest_run(&self, disk: bool, step: Step) -> Option<Range<usize>> {
-        let fits = |entry: &Entry| {
-            !entry.may_have_arrived && matches!(entry.place, Place::Disk) == disk
-        };
+        let fits =
+            |entry: &Entry| !entry.may_have_arrived && matches!(entry.place, Place::Disk) == disk;
         let from = self
             .entries
             .iter()
             .position(|entry| fits(entry) && entry.step < step)?;
         let first = self.entries.get(from)?;
-        let with_first =
-            |entry: &Entry| fits(entry) && entry.name.instance == first.name.instance;
+        let with_first = |entry: &Entry| fits(entry) && entry.name.instance == first.name.instance;
         let mut bytes = first.bytes;
         let mut until = from + 1;
         while let Some(entry) = self.entries.get(until)
@@ -65,9 +64,11 @@ impl<C: BatchCodec> Spool<C> {
             until += 1;
         }
         // What has taken the step before is small now and takes the others in.
-        let before = from.checked_sub(1).and_then(|index| self.entries.get(index));
-        let joins = before
-            .is_some_and(|e| with_first(e) && bytes + e.bytes <= self.limits.merge_bytes);
+        let before = from
+            .checked_sub(1)
+            .and_then(|index| self.entries.get(index));
+        let joins =
+            before.is_some_and(|e| with_first(e) && bytes + e.bytes <= self.limits.merge_bytes);
         Some(from - usize::from(joins)..until)
     }
 

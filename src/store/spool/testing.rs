@@ -1,7 +1,9 @@
 //! Batches for tests, and a way to write them down that needs no other room.
 
 use super::BatchCodec;
-use crate::flow::{FlowBatch, FlowRecord, Instance, Loss, Opening, Slice, Source, Verdict, Windows};
+use crate::flow::{
+    FlowBatch, FlowRecord, Instance, Loss, Opening, Slice, Source, Verdict, Windows,
+};
 use crate::net::{Protocol, Timestamp};
 use std::net::IpAddr;
 
@@ -67,7 +69,15 @@ impl BatchCodec for TestCodec {
                 };
                 let client = u32::from(client) - 0x0a00_0000;
                 let at = r.first.nanos() / 1_000_000_000;
-                (0, client, r.port, at, r.client_port, r.verdict, r.connections)
+                (
+                    0,
+                    client,
+                    r.port,
+                    at,
+                    r.client_port,
+                    r.verdict,
+                    r.connections,
+                )
             })
             .collect();
         let losses: Vec<(String, u64)> = batch
@@ -86,12 +96,14 @@ impl BatchCodec for TestCodec {
             serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let records = lines
             .into_iter()
-            .map(|(_, client, port, at, client_port, verdict, connections)| FlowRecord {
-                client_port,
-                verdict,
-                connections,
-                ..record(client, port, at)
-            })
+            .map(
+                |(_, client, port, at, client_port, verdict, connections)| FlowRecord {
+                    client_port,
+                    verdict,
+                    connections,
+                    ..record(client, port, at)
+                },
+            )
             .collect();
         let instance = u128::from_str_radix(&instance, 16).map_err(|error| error.to_string())?;
         let mut batch = batch_of(0, sequence.0, records);

@@ -147,7 +147,10 @@ fn a_full_spool_merges_what_was_never_out_and_loses_no_count() {
     let mut spool = open(dir.path(), limits);
     let mut truth = Aggregate::default();
     for sequence in 1..=200 {
-        let one = batch(sequence, vec![record(1, 80, 0), record(2, 80, sequence as i64)]);
+        let one = batch(
+            sequence,
+            vec![record(1, 80, 0), record(2, 80, sequence as i64)],
+        );
         spool.push(&one);
         truth.apply(one);
         assert!(spool.state().disk_bytes <= limits.disk_bytes);
@@ -186,14 +189,22 @@ fn ten_times_the_bound_of_distinct_records_stays_within_it_and_all_that_is_lost_
             true => open(dir.path(), limits),
             false => Spool::in_memory(TestCodec, limits),
         };
-        let bound = if on_disk { limits.disk_bytes } else { limits.memory_bytes };
+        let bound = if on_disk {
+            limits.disk_bytes
+        } else {
+            limits.memory_bytes
+        };
         let (mut pushed, mut bytes) = (0, 0);
         let mut sequence = 0;
         while bytes < 10 * bound {
             sequence += 1;
             let one: Vec<_> = (0..100)
                 .map(|n| FlowRecord {
-                    verdict: if n % 2 == 0 { Verdict::Refused } else { Verdict::Established },
+                    verdict: if n % 2 == 0 {
+                        Verdict::Refused
+                    } else {
+                        Verdict::Established
+                    },
                     ..record(sequence as u32 * 100 + n, 80, 0)
                 })
                 .collect();
@@ -249,7 +260,14 @@ fn a_crash_between_merging_and_removing_leaves_each_batch_once() {
         instance: Instance([1; 16]),
         sequence: (first, last),
     };
-    for (order, first, last) in [(0, 1, 1), (1, 2, 4), (1, 2, 2), (2, 3, 3), (3, 4, 4), (4, 5, 5)] {
+    for (order, first, last) in [
+        (0, 1, 1),
+        (1, 2, 4),
+        (1, 2, 2),
+        (2, 3, 3),
+        (3, 4, 4),
+        (4, 5, 5),
+    ] {
         let mut content = batch(first, vec![]);
         content.sequence = (first, last);
         folder
@@ -258,7 +276,10 @@ fn a_crash_between_merging_and_removing_leaves_each_batch_once() {
     }
     drop(folder);
     let mut spool = open(dir.path(), SpoolLimits::default());
-    assert_eq!(sequences(&drain(&mut spool)), [(1, 1, 1), (1, 2, 4), (1, 5, 5)]);
+    assert_eq!(
+        sequences(&drain(&mut spool)),
+        [(1, 1, 1), (1, 2, 4), (1, 5, 5)]
+    );
 }
 
 /// A file system of its own that is gone with this value; `None` where that is not allowed.
@@ -285,13 +306,18 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).output();
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0.path())
+            .output();
     }
 }
 
 #[test]
 fn a_full_disk_keeps_batches_in_memory_and_they_are_written_when_it_has_room_again() {
-    let Some(disk) = SmallDisk::mount(64 << 10) else { return };
+    let Some(disk) = SmallDisk::mount(64 << 10) else {
+        return;
+    };
     let path = disk.0.path().join("spool");
     let mut spool = open(&path, SpoolLimits::default());
     let ballast = disk.0.path().join("ballast");
@@ -323,12 +349,16 @@ fn a_full_disk_keeps_batches_in_memory_and_they_are_written_when_it_has_room_aga
 
 #[test]
 fn a_disk_that_stays_full_keeps_memory_within_its_bound() {
-    let Some(disk) = SmallDisk::mount(64 << 10) else { return };
+    let Some(disk) = SmallDisk::mount(64 << 10) else {
+        return;
+    };
     let limits = small(1 << 20);
     let mut spool = open(&disk.0.path().join("spool"), limits);
     let (mut pushed, mut told) = (0, Aggregate::default());
     for sequence in 1..=100 {
-        let records: Vec<_> = (0..100).map(|n| record(sequence * 100 + n, 80, 0)).collect();
+        let records: Vec<_> = (0..100)
+            .map(|n| record(sequence * 100 + n, 80, 0))
+            .collect();
         pushed += records.len() as u64;
         spool.push(&batch(sequence.into(), records));
         assert!(spool.state().memory_bytes <= limits.memory_bytes);
