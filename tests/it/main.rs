@@ -5,6 +5,7 @@ mod binary;
 mod boutique;
 mod capture;
 mod captures;
+mod cluster;
 mod connectivity;
 mod conntrack;
 mod deploy;
