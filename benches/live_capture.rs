@@ -4,6 +4,7 @@
 //! `cargo bench --bench live_capture [-- RATE…]`; needs root, `ip` and `nft`.
 
 #[path = "../tests/it/capture/network.rs"]
+#[allow(dead_code)] // The tests use more of it.
 mod network;
 
 use nanoseg::observe::{CaptureSettings, Cuts, Pace, PacketSocket, Stop, run};

@@ -5,7 +5,7 @@
 //! that tells most is taken at its word; of the others only what goes beyond it counts.
 
 use super::direction::server_by_listener;
-use super::{FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
+use super::{AddressEpochs, FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
 use crate::net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -15,17 +15,22 @@ use std::sync::Arc;
 /// Counts are compared hour by hour: small differences between the nodes' clocks do not matter then.
 const HOUR: i64 = 3600 * 1_000_000_000;
 
-/// How far apart two observers may see the same, in units of [`super::BEGAN_SECONDS`].
-const APART: i64 = 1;
+/// How far apart two observers may see the same, in seconds.
+const APART: i64 = 10;
 
-/// Where records of several observers may be of the same connections.
-type Meeting = (IpAddr, IpAddr, Protocol, u16, Verdict, i64);
+/// Where records of several observers may be of the same connections: the ends, and who owned their
+/// addresses then (DESIGN §4.4), the verdict, the hour.
+type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
 /// Which server was called.
 type Called = (IpAddr, Protocol, u16);
 
 /// The records with each connection counted once, in no particular order of observers.
-pub(super) fn agree(observed: Vec<Observed>, listeners: &impl Listeners) -> Vec<FlowRecord> {
+pub(super) fn agree(
+    observed: Vec<Observed>,
+    listeners: &impl Listeners,
+    epochs: &AddressEpochs,
+) -> Vec<FlowRecord> {
     let mut observed: Vec<Observed> = observed
         .into_iter()
         .map(|seen| Observed {
@@ -36,9 +41,9 @@ pub(super) fn agree(observed: Vec<Observed>, listeners: &impl Listeners) -> Vec<
     remove_echoes(&mut observed);
     let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
     for Observed { observer, record } in observed {
+        let owned = |address| (address, epochs.epoch(address, record.first));
         let meeting = (
-            record.client,
-            record.server,
+            [owned(record.client), owned(record.server)],
             record.protocol,
             record.port,
             record.verdict,
@@ -128,6 +133,9 @@ fn called(record: &FlowRecord) -> Called {
 /// Of the observers of the same connections: the records of the one that tells most as they are, and of
 /// the others what they saw beyond.
 fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowRecord> {
+    by_observer
+        .values_mut()
+        .for_each(|records| count_again(records));
     if by_observer.len() == 1 {
         return by_observer.into_values().flatten().collect();
     }
@@ -162,6 +170,21 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
         kept.extend(what_is_new(records, &kept, beyond));
     }
     kept
+}
+
+/// Connections without a handshake are told by their client's port, so one that an agent found again
+/// counts once. Beside connections that were seen to begin they count nothing: an agent that was started
+/// again finds in the kernel's table what it had counted before.
+fn count_again(records: &mut [FlowRecord]) {
+    let seen_to_begin = records.iter().any(|record| record.client_port.is_none());
+    let mut known = FxHashSet::default();
+    for record in records {
+        if let Some(port) = record.client_port
+            && (seen_to_begin || record.connections > 0 && !known.insert(port))
+        {
+            record.connections = 0;
+        }
+    }
 }
 
 fn connections(records: &[FlowRecord]) -> u64 {

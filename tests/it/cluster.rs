@@ -35,11 +35,11 @@ fn wait_until(what: &str, mut lacking: impl FnMut() -> Vec<String>) {
 fn wait_for_agents(testbed: &Testbed, sets: &[Set]) {
     for set in sets {
         for (node, program) in &set.agents {
-            wait_until(&format!("{} on {node} to be ready", set.name), || {
-                match set.ask(testbed, node, "/readyz") {
-                    Some(answer) if answer.starts_with("HTTP/1.1 200") => Vec::new(),
-                    answer => vec![answer.unwrap_or_default(), program.log()],
-                }
+            wait_until(&format!("{} on {node} to be ready", set.name), || match set
+                .ask(testbed, node, "/readyz")
+            {
+                Some(answer) if answer.starts_with("HTTP/1.1 200") => Vec::new(),
+                answer => vec![answer.unwrap_or_default(), program.log()],
             });
         }
     }

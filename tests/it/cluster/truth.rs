@@ -102,7 +102,9 @@ impl Truth {
         let mut wrong = Vec::new();
         for edge in &self.edges {
             let name = edge.text();
-            let unseen = sources.iter().all(|source| edge.unseen.contains_key(*source));
+            let unseen = sources
+                .iter()
+                .all(|source| edge.unseen.contains_key(*source));
             match (learned.get(&name), edge.connections) {
                 (None, _) if !unseen => wrong.push(format!("missing: {name}")),
                 (Some(found), Some(wanted)) if *found != wanted => {
@@ -129,7 +131,10 @@ impl Truth {
         let own = sources.iter().filter_map(|one| self.findings_of.get(*one));
         let wanted = self.findings.iter().chain(own.flatten());
         let missing = wanted.filter(|code| !found.contains(code.as_str()));
-        let wrong = self.not_findings.iter().filter(|code| found.contains(code.as_str()));
+        let wrong = self
+            .not_findings
+            .iter()
+            .filter(|code| found.contains(code.as_str()));
         missing
             .map(|code| format!("no finding {code}"))
             .chain(wrong.map(|code| format!("wrong finding {code}")))
