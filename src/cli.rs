@@ -42,7 +42,7 @@ enum Command {
     Connectivity(connectivity::ConnectivityArgs),
     Observe(observe::Args),
     Agent(agent::Args),
-    Receive(receive::Args),
+    Receive(Box<receive::Args>),
 }
 
 impl Command {
@@ -82,7 +82,7 @@ pub fn run() -> ExitCode {
         Command::Connectivity(args) => connectivity::run(&args),
         Command::Observe(args) => observe::run(args),
         Command::Agent(args) => agent::run(args),
-        Command::Receive(args) => receive::run(args),
+        Command::Receive(args) => receive::run(*args),
     };
     exit::code(result)
 }

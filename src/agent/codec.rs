@@ -114,7 +114,7 @@ mod tests {
             let batch = FlowBatch {
                 node: "n".repeat(253).into(),
                 instance: Instance([255; 16]),
-                sequence: (i64::MAX as u64 - 1, i64::MAX as u64),
+                sequence: (1 << 40, (1 << 40) + 1),
                 span: (time, time),
                 seen,
             };

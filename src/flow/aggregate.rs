@@ -167,6 +167,11 @@ impl Aggregate {
         Some((first, last))
     }
 
+    /// Names under which addresses were looked up.
+    pub fn names(&self) -> &NameTable {
+        &self.names
+    }
+
     /// What was lost on the way, by reason.
     pub fn losses(&self) -> &BTreeMap<Loss, u64> {
         &self.losses
@@ -209,7 +214,10 @@ impl Aggregate {
         let other = self.other.into_iter();
         FlowResult {
             counters: FlowCounters {
-                connections: records.iter().map(|record| record.connections).sum(),
+                connections: records
+                    .iter()
+                    .map(|record| record.connections)
+                    .fold(0, u64::saturating_add),
                 ..FlowCounters::default()
             },
             records,
@@ -227,3 +235,6 @@ impl Aggregate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,10 +136,10 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
         let informed = records
             .iter()
             .any(|r| r.via.is_some() || r.claims.is_some());
-        let bytes: u64 = records
+        let bytes = records
             .iter()
-            .map(|r| r.bytes_to_server + r.bytes_to_client)
-            .sum();
+            .flat_map(|r| [r.bytes_to_server, r.bytes_to_client])
+            .fold(0, u64::saturating_add);
         (informed, connections(records), bytes)
     };
     let mut best: Option<(&Observer, _)> = None;
@@ -158,14 +158,15 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
     let mut counted = connections(&kept);
     for records in by_observer.into_values() {
         let beyond = connections(&records).saturating_sub(counted);
-        counted += beyond;
+        counted = counted.saturating_add(beyond);
         kept.extend(what_is_new(records, &kept, beyond));
     }
     kept
 }
 
 fn connections(records: &[FlowRecord]) -> u64 {
-    records.iter().map(|record| record.connections).sum()
+    let counts = records.iter().map(|record| record.connections);
+    counts.fold(0, u64::saturating_add)
 }
 
 /// Those of `records` that tell of another time or another way than `kept`, with `beyond` as their
@@ -203,3 +204,6 @@ fn what_is_new(records: Vec<FlowRecord>, kept: &[FlowRecord], mut beyond: u64) -
     }
     new
 }
+
+#[cfg(test)]
+mod tests;

@@ -412,7 +412,7 @@ impl Records {
             first: counts.first,
             last: counts.last,
         });
-        scan.connections += counts.connections;
+        scan.connections = scan.connections.saturating_add(counts.connections);
         let server = target.0;
         if scan.addresses.len() < MAX_ADDRESSES {
             scan.addresses.insert(server.ip());
@@ -490,10 +490,11 @@ impl ConnectionSink for Records {
 
 impl Counts {
     fn add(&mut self, other: &Counts) {
-        self.connections += other.connections;
-        self.datagrams += other.datagrams;
-        self.bytes_to_server += other.bytes_to_server;
-        self.bytes_to_client += other.bytes_to_client;
+        // Batches may claim anything.
+        self.connections = self.connections.saturating_add(other.connections);
+        self.datagrams = self.datagrams.saturating_add(other.datagrams);
+        self.bytes_to_server = self.bytes_to_server.saturating_add(other.bytes_to_server);
+        self.bytes_to_client = self.bytes_to_client.saturating_add(other.bytes_to_client);
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);

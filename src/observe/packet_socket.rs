@@ -218,7 +218,20 @@ impl LiveSource for PacketSocket {
     }
 
     fn finish(&mut self) {
-        self.read_blocks();
+        // What came until now may stand in a block that the kernel hands over when its time is up.
+        let until = Instant::now() + 2 * sys::BLOCK_TIMEOUT;
+        loop {
+            self.read_blocks();
+            let left = until.saturating_duration_since(Instant::now());
+            // Only the ring: interfaces no longer matter.
+            let fds = [self.ring.as_raw_fd(), -1];
+            if left.is_zero() || sys::wait(fds, left + Duration::from_millis(1)).is_err() {
+                break;
+            }
+        }
+        if let Ok(counts) = self.ring.counts() {
+            self.intake.kernel_dropped(counts.drops);
+        }
         self.intake.finish();
     }
 }

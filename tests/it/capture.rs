@@ -429,3 +429,19 @@ fn udp_beyond_the_budget_is_sampled_and_the_rest_is_counted_as_lost() {
     let edge = watch.record("edge", |r| goes_to(r, "10.92.0.2:7777"));
     assert_eq!(edge.connections, 1, "none is counted more than once");
 }
+
+#[test]
+fn what_came_just_before_the_end_is_told() {
+    if !network::is_possible() {
+        return;
+    }
+    let network = Network::new();
+    echo(&network, 8080);
+    let watch = Watch::start(&network, on("auto"));
+    for _ in 0..5 {
+        exchange(&connect(&network, SERVICE).expect("connected"), 10);
+    }
+    let (seen, outcome) = watch.end();
+    outcome.expect("a clean end");
+    assert_eq!(connections(&seen, |r| goes_to(r, POD)), 5);
+}

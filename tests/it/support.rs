@@ -4,5 +4,6 @@ pub mod capture;
 pub mod diff;
 pub mod frames;
 pub mod namespaces;
+#[path = "../support/tokens.rs"]
 pub mod tokens;
 pub mod traffic;

@@ -9,6 +9,7 @@ use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
+use crate::store::FlowStore;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub struct Flows {
     aggregate: Aggregate,
     pub summary: FlowLogSummary,
+    stores: Vec<FlowInput>,
 }
 
 /// Reads all flow logs, and the stores among them.
@@ -24,18 +26,35 @@ pub struct Flows {
 /// # Errors
 /// As [`read_flows`], or a store that cannot be opened.
 pub fn read(paths: &[PathBuf]) -> anyhow::Result<Flows> {
-    let (aggregate, summary) = read_flows(paths)?;
+    let (mut aggregate, summary) = read_flows(paths)?;
+    let mut stores = Vec::new();
     for path in &summary.stores {
-        read_store(path)?;
+        let (store, input) = read_store(path)?;
+        aggregate.merge(store);
+        stores.push(input);
     }
-    Ok(Flows { aggregate, summary })
+    Ok(Flows {
+        aggregate,
+        summary,
+        stores,
+    })
 }
 
-fn read_store(path: &Path) -> anyhow::Result<Aggregate> {
-    anyhow::bail!(
-        "failed to read flow log {}: it is a database; give the flow log that it was made of",
-        path.display()
-    )
+/// What a receiver has stored.
+fn read_store(path: &Path) -> anyhow::Result<(Aggregate, FlowInput)> {
+    let store = FlowStore::open_read_only(path)?.load()?;
+    let span = store.span();
+    let input = FlowInput {
+        name: path.display().to_string(),
+        format: "store",
+        flows: store.records().count() as u64,
+        names: store.names().listing().len() as u64,
+        malformed: 0,
+        bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
+        first: span.map(|span| span.0),
+        last: span.map(|span| span.1),
+    };
+    Ok((store, input))
 }
 
 impl Flows {
@@ -56,7 +75,8 @@ impl Flows {
             first: read.span.map(|span| span.0),
             last: read.span.map(|span| span.1),
         };
-        self.summary.read.iter().map(input).collect()
+        let logs = self.summary.read.iter().map(input);
+        logs.chain(self.stores.iter().cloned()).collect()
     }
 
     /// One finding for each way in which something was lost.

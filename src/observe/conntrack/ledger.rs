@@ -93,6 +93,8 @@ pub(super) struct Ledger<H = RandomState> {
     timeouts: Timeouts,
     generation: u8,
     dumping: Option<Dumping>,
+    /// Events were lost, or connections forgotten: what is not known may be the agent's own.
+    has_gaps: bool,
 }
 
 impl Ledger {
@@ -130,6 +132,7 @@ impl<H: BuildHasher> Ledger<H> {
             timeouts,
             generation: 0,
             dumping: None,
+            has_gaps: false,
         }
     }
 
@@ -141,6 +144,7 @@ impl<H: BuildHasher> Ledger<H> {
     /// From now on dumped entries may come.
     pub fn begin_dump(&mut self, reason: DumpReason) {
         self.generation = self.generation.wrapping_add(1);
+        self.has_gaps |= reason == DumpReason::Overrun;
         self.dumping = Some(Dumping {
             reason,
             ended: FxHashSet::default(),
@@ -253,6 +257,7 @@ impl<H: BuildHasher> Ledger<H> {
     fn remember(&mut self, key: u64, slot: Slot) -> bool {
         let found_room = self.table.insert(key, slot).is_ok();
         if !found_room {
+            self.has_gaps = true;
             self.collector.lose(Loss::ConntrackForgotten, 1);
         }
         found_room
@@ -266,12 +271,39 @@ impl<H: BuildHasher> Ledger<H> {
         Slot::new(began, marks, self.generation)
     }
 
+    /// One whose beginning was not seen. If no event was ever lost, it is older than the agent, even if
+    /// the first dump did not list it: the kernel leaves out what has expired, but ends it much later.
+    fn unknown(&self, event: &Event, protocol: Protocol, at: Moment) -> Slot {
+        let used = self.last_use(event, protocol, at);
+        let began = self.units(used).min(self.began(event, at));
+        let mut slot = self.slot(event, protocol, began);
+        if self.has_gaps {
+            return slot;
+        }
+        slot.marks |= mark::OLDER;
+        let expired = event.kind == Kind::Destroy;
+        if expired || used < self.start.plus_secs(-RECENT) {
+            slot.marks |= mark::DORMANT;
+        }
+        slot
+    }
+
+    /// When an entry had its last packet.
+    fn last_use(&self, event: &Event, protocol: Protocol, at: Moment) -> Timestamp {
+        let silence = match event.kind {
+            Kind::New | Kind::Update => 0,
+            Kind::Dumped => self.timeouts.silence(event, protocol),
+            Kind::Destroy => judge::silence_before_end(event, protocol),
+        };
+        at.now.plus_secs(-silence)
+    }
+
     fn update(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
         if self.table.get(key).is_some() {
             self.progress(key, event, protocol, at);
             return;
         }
-        let slot = self.slot(event, protocol, self.began(event, at));
+        let slot = self.unknown(event, protocol, at);
         if self.remember(key, slot) {
             self.progress(key, event, protocol, at);
         } else {
@@ -281,6 +313,7 @@ impl<H: BuildHasher> Ledger<H> {
 
     /// Tells what is known of it by now, or lets it wait for an answer.
     fn progress(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
+        let used = self.last_use(event, protocol, at);
         let Some(slot) = self.table.get_mut(key) else {
             return;
         };
@@ -288,7 +321,6 @@ impl<H: BuildHasher> Ledger<H> {
             return;
         }
         if slot.marks & mark::DORMANT != 0 {
-            let used = last_use(&self.timeouts, event, protocol, at);
             if event.kind == Kind::Dumped && used <= self.start {
                 return;
             }
@@ -313,7 +345,7 @@ impl<H: BuildHasher> Ledger<H> {
     fn tell_established(&mut self, slot: &Slot, event: &Event, protocol: Protocol, at: Moment) {
         if judge::is_established(event, protocol, beginning_of(slot.marks)) {
             let verdict = Verdict::Established;
-            let used = last_use(&self.timeouts, event, protocol, at);
+            let used = self.last_use(event, protocol, at);
             let last = at.wall.plus_nanos(used.since(at.now));
             self.report(event, protocol, slot, verdict, false, [0; 3], last, at);
         }
@@ -332,16 +364,7 @@ impl<H: BuildHasher> Ledger<H> {
             // Without room, each dump would find it anew: its end tells it.
             None if full && reason == DumpReason::Refresh => return,
             None => {
-                let used = last_use(&self.timeouts, event, protocol, at);
-                let mut slot = self.slot(event, protocol, self.units(used));
-                if reason == DumpReason::Start {
-                    slot.marks |= mark::OLDER;
-                    if used < self.start.plus_secs(-RECENT) {
-                        slot.marks |= mark::DORMANT;
-                    }
-                } else {
-                    slot.began = slot.began.min(self.began(event, at));
-                }
+                let slot = self.unknown(event, protocol, at);
                 if !self.remember(key, slot) {
                     return self.tell_established(&slot, event, protocol, at);
                 }
@@ -378,7 +401,7 @@ impl<H: BuildHasher> Ledger<H> {
         }
         let slot = match self.table.remove(key) {
             Some(slot) => slot,
-            None => self.slot(event, protocol, self.began(event, at)),
+            None => self.unknown(event, protocol, at),
         };
         let slot = match self.woken(slot, event, protocol, at) {
             Some(slot) => slot,
@@ -409,18 +432,22 @@ impl<H: BuildHasher> Ledger<H> {
         self.report(event, protocol, &slot, verdict, counted, volume, last, at);
     }
 
-    /// A connection that was dormant until its end, if it was in use before: then it did not end by its
-    /// timeout.
+    /// A connection that was dormant until its end, if it was in use shortly before: if it did not end by
+    /// the long timeout of an established one.
     fn woken(&self, slot: Slot, event: &Event, protocol: Protocol, at: Moment) -> Option<Slot> {
         if slot.marks & mark::DORMANT == 0 {
             return Some(slot);
         }
-        let closed = event.state.is_some_and(|state| state != tcp::ESTABLISHED);
-        let silence = judge::silence_before_end(event, protocol);
-        (protocol == Protocol::Tcp && closed).then(|| {
-            let began = self.units(at.now.plus_secs(-silence));
-            Slot::new(began, slot.marks & !mark::DORMANT, slot.generation)
-        })
+        if protocol == Protocol::Tcp && event.state.is_none_or(|state| state == tcp::ESTABLISHED) {
+            return None;
+        }
+        // Its beginning is known unless it was in use last before the table's times begin.
+        let began = match slot.began {
+            0 => self.units(self.last_use(event, protocol, at)),
+            began => began,
+        };
+        let marks = slot.marks & !mark::DORMANT;
+        Some(Slot::new(began, marks, slot.generation))
     }
 
     /// Datagrams to the server, payload bytes to the server and to the client, as far as not told.
@@ -540,14 +567,6 @@ impl<H: BuildHasher> Ledger<H> {
 fn units(start: Timestamp, at: Timestamp) -> u32 {
     let units = at.since(start.plus_secs(-RECENT)).max(0) / UNIT;
     u32::try_from(units).unwrap_or(u32::MAX)
-}
-
-/// When a listed entry had its last packet.
-fn last_use(timeouts: &Timeouts, event: &Event, protocol: Protocol, at: Moment) -> Timestamp {
-    match event.kind {
-        Kind::Dumped => at.now.plus_secs(-timeouts.silence(event, protocol)),
-        _ => at.now,
-    }
 }
 
 fn beginning_of(marks: u8) -> Beginning {

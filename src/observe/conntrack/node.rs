@@ -51,3 +51,23 @@ pub(super) fn setting(name: &str) -> Option<u64> {
     let path = format!("/proc/sys/net/netfilter/{name}");
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_remedy_where_it_is_known() {
+        let text = |code| {
+            let source = io::Error::from_raw_os_error(code);
+            live_error("subscribe to conntrack events", source).to_string()
+        };
+        assert_eq!(
+            text(libc::EPERM),
+            "failed to subscribe to conntrack events (needs CAP_NET_ADMIN in the host network namespace)"
+        );
+        let module = "modprobe nf_conntrack_netlink";
+        assert!(text(libc::EPROTONOSUPPORT).contains(module));
+        assert_eq!(text(libc::EIO), "failed to subscribe to conntrack events");
+    }
+}

@@ -1,19 +1,14 @@
-//! Parsing of messages that a kernel sent (Linux 6.18, x86-64, `tests/data/conntrack`), and the rules of
-//! the ledger, one by one.
+//! The rules of the ledger, one by one.
+
+mod kernel;
 
 use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind, Status, Tuple};
 use super::ledger::{DumpReason, Ledger, Moment};
-use super::message::Messages;
-use super::parse::parse_event;
-use super::replay_conntrack;
 use super::silence::Timeouts;
 use crate::flow::{
     Collector, CollectorLimits, FlowRecord, Loss, Opening, OtherKind, Slice, Verdict,
 };
 use crate::net::{Protocol, Timestamp};
-
-const EVENTS: &[u8] = include_bytes!("../../../tests/data/conntrack/events.bin");
-const DUMP: &[u8] = include_bytes!("../../../tests/data/conntrack/dump.bin");
 
 const UNREPLIED: u32 = 0x8;
 const REPLIED: u32 = 0xa;
@@ -144,97 +139,6 @@ impl Bench {
         let bytes = [record.bytes_to_server, record.bytes_to_client];
         (record.verdict, record.connections, bytes)
     }
-}
-
-fn parsed(data: &[u8], dumped: bool) -> Vec<Event> {
-    let events = Messages::of(data).map(|message| parse_event(&message.unwrap(), dumped).unwrap());
-    events.flatten().collect()
-}
-
-#[test]
-fn messages_of_a_real_kernel_are_read() {
-    let events = parsed(EVENTS, false);
-    let kinds: Vec<_> = events
-        .iter()
-        .map(|e| (e.kind, e.protocol, e.state))
-        .collect();
-    let new_and_updates = [1, 2, 3, 4, 6, 7].map(|state| {
-        let kind = if state == 1 { Kind::New } else { Kind::Update };
-        (kind, 6, Some(state))
-    });
-    assert_eq!(kinds[..6], new_and_updates, "{kinds:?}");
-    let call = events[2];
-    assert_eq!(call.original, tuple("10.77.1.2:45678", "10.96.0.10:80"));
-    assert_eq!(call.reply, tuple("10.77.2.2:8080", "10.77.2.1:45678"));
-    assert!(call.status.seen_reply() && call.status.assured() && !call.liberal);
-
-    let refused = events[7];
-    assert_eq!((refused.kind, refused.state), (Kind::Destroy, Some(8)));
-    assert!(!refused.status.seen_reply());
-    assert_eq!(refused.counters.map(|[_, reply]| reply.packets), Some(1));
-    assert!(
-        refused
-            .started
-            .is_some_and(|at| at > 1_700_000_000_000_000_000)
-    );
-    let v6 = events[9];
-    assert_eq!(v6.original, tuple("[fd77:1::2]:45679", "[fd77:2::2]:7"));
-    assert!(events.iter().any(|e| e.protocol == 1), "ICMP");
-
-    let dumped = parsed(DUMP, true);
-    assert_eq!(dumped.len(), 1);
-    assert_eq!(dumped[0].kind, Kind::Dumped);
-    assert_eq!((dumped[0].id, dumped[0].state), (call.id, Some(3)));
-    assert!(dumped[0].counters.is_some());
-}
-
-#[test]
-fn messages_of_a_real_kernel_become_records() {
-    let mut bench = Bench::new();
-    for event in parsed(EVENTS, false) {
-        bench.see(event);
-    }
-    let slice = bench.take();
-    let records: Vec<_> = slice
-        .records
-        .iter()
-        .map(|(_, r)| {
-            let bytes = [r.bytes_to_server, r.bytes_to_client];
-            let server = std::net::SocketAddr::new(r.server, r.port).to_string();
-            (server, r.verdict, r.connections, r.datagrams, bytes)
-        })
-        .collect();
-    let expected =
-        |server: &str, verdict, datagrams, bytes| (server.to_owned(), verdict, 1, datagrams, bytes);
-    assert_eq!(
-        records,
-        [
-            expected("10.77.2.2:7", Verdict::Refused, 0, [0, 0]),
-            expected("10.77.2.2:8080", Verdict::Established, 0, [100, 50]),
-            expected("[fd77:2::2]:7", Verdict::Refused, 0, [0, 0]),
-            expected("[fd77:2::2]:53", Verdict::Established, 1, [8, 7]),
-        ]
-    );
-    assert_eq!(slice.other.len(), 1);
-    assert_eq!(slice.other[0].kind, OtherKind::Icmp);
-}
-
-#[test]
-fn any_cut_or_flip_of_real_messages_is_survived_and_what_cannot_be_read_is_counted() {
-    for data in [EVENTS, DUMP] {
-        for end in 0..data.len() {
-            replay_conntrack(&data[..end]);
-        }
-        for at in 0..data.len() {
-            for flip in [0x01, 0xff] {
-                let mut damaged = data.to_vec();
-                damaged[at] ^= flip;
-                replay_conntrack(&damaged);
-            }
-        }
-    }
-    let cut = replay_conntrack(&DUMP[..100]);
-    assert_eq!(cut.losses.get(&Loss::ConntrackMalformed), Some(&2));
 }
 
 #[test]
@@ -519,16 +423,29 @@ fn an_end_without_a_beginning_counts_by_what_it_says() {
     bench.wait(100);
     // By the node's clock it began 40 s ago.
     let started = (1000 + 3600 + 100 - 40) * 1_000_000_000;
-    bench.see(Event {
+    let end = |port| Event {
         started: Some(started),
-        ..tcp(1).now(Kind::Destroy, Some(8), ASSURED)
-    });
+        ..tcp(port).now(Kind::Destroy, Some(8), ASSURED)
+    };
+    bench.see(end(1));
     let records = bench.records();
     assert_eq!(
         (records[0].verdict, records[0].connections),
         (Verdict::Established, 1)
     );
     assert_eq!(records[0].first, Timestamp::from_secs(4660));
+    assert_eq!(
+        records[0].client_port,
+        Some(1),
+        "nothing was lost: it is older"
+    );
+    bench.dump(DumpReason::Overrun, &[]);
+    bench.see(end(2));
+    assert_eq!(
+        bench.records()[0].client_port,
+        None,
+        "its beginning may have been lost"
+    );
 }
 
 #[test]
@@ -656,6 +573,10 @@ fn an_old_entry_that_ends_by_its_timeout_tells_nothing_and_one_that_is_closed_do
             timeout: None,
             ..entry
         });
-        assert_eq!(bench.records().len(), expected, "state {state}");
+        let records = bench.records();
+        assert_eq!(records.len(), expected, "state {state}");
+        // CLOSE lasts 10 s: it was in use 20 s after the start.
+        let used = Timestamp::from_secs(1020 + 3600);
+        assert!(records.iter().all(|record| record.first == used));
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// What a line says.
 pub(super) enum CalicoLine {
-    Flow(Line),
+    Flow(Box<Line>),
     /// Nothing of a connection; the reason.
     Skipped(&'static str),
     /// Without what makes a connection.
@@ -187,14 +187,14 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
     let node = fields
         .text(&["host", "node", "nodename"])
         .unwrap_or_default();
-    Ok(CalicoLine::Flow(Line::Flow(Observed {
+    Ok(CalicoLine::Flow(Box::new(Line::Flow(Observed {
         observer: Observer {
             // Each end of a connection tells of it, on one node both.
             node: format!("{node}/{reporter}").into(),
             source: Source::FlowLog,
         },
         record,
-    })))
+    }))))
 }
 
 /// Allowed is not answered: what a scan tries is allowed, too. Where packets are counted and none came

@@ -246,7 +246,7 @@ impl<'i> FileIntake<'i> {
             }
             FlowLogFormat::Hubble => self.take_hubble(text, place)?,
             FlowLogFormat::Calico => match calico::parse_line(text)? {
-                CalicoLine::Flow(line) => self.take_own(line),
+                CalicoLine::Flow(line) => self.take_own(*line),
                 CalicoLine::Skipped(reason) => self.skip(reason),
                 CalicoLine::Incomplete(what) => self.incomplete(place, what),
             },

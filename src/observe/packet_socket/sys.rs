@@ -14,8 +14,8 @@ use std::time::Duration;
 /// Bytes of a block: what the kernel hands over at a time.
 const BLOCK: usize = 128 << 10;
 
-/// After this many milliseconds the kernel hands over a block that is not full.
-const BLOCK_TIMEOUT: u32 = 100;
+/// After this time the kernel hands over a block that is not full.
+pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A packet socket with a receive ring, of which the kernel fills one block after the other.
 pub(super) struct PacketRing {
@@ -58,7 +58,7 @@ impl PacketRing {
             // Frames are as long as the filter says; these two only have to fit each other.
             tp_frame_size: 2048,
             tp_frame_nr: (blocks * (BLOCK / 2048)) as u32,
-            tp_retire_blk_tov: BLOCK_TIMEOUT,
+            tp_retire_blk_tov: BLOCK_TIMEOUT.as_millis() as u32,
             tp_sizeof_priv: 0,
             tp_feature_req_word: 0,
         };

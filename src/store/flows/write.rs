@@ -109,7 +109,7 @@ fn add_record(
     }
     let mut select = transaction.prepare_cached(SELECT_RECORD)?;
     let identity = row.iter().take(IDENTITY);
-    let mut known = select.query_row(params_from_iter(identity), |row| record_of(row))?;
+    let mut known = select.query_row(params_from_iter(identity), record_of)?;
     known.1.absorb(record);
     let mut replace = transaction.prepare_cached(REPLACE_RECORD)?;
     replace.execute(params_from_iter(&row_of(node, source, &known.1)?))?;
@@ -161,7 +161,7 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
 fn add_scan(transaction: &Transaction<'_>, scan: &ScanSummary) -> rusqlite::Result<()> {
     let client = scan.client.map(|c| c.to_string()).unwrap_or_default();
     let mut select = transaction.prepare_cached("SELECT * FROM scans WHERE client = ?1")?;
-    let known = select.query_row([&client], |row| scan_of(row)).optional()?;
+    let known = select.query_row([&client], scan_of).optional()?;
     let merged = match known {
         Some(mut known) => {
             known.absorb(scan.clone());

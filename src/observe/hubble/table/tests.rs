@@ -209,7 +209,7 @@ fn each_way_a_connection_can_go_has_its_verdict() {
     let forwarded = "\"FORWARDED\"";
     let cases: Vec<(Vec<HubbleFlow>, Option<Verdict>)> = vec![
         (
-            vec![to("SYN", forwarded), from("SYN+ACK".into())],
+            vec![to("SYN", forwarded), from("SYN+ACK")],
             Some(Verdict::Established),
         ),
         (vec![to("SYN", forwarded)], Some(Verdict::Unanswered)),

@@ -1,0 +1,11 @@
+//! Any bytes as a flow batch; what is one comes back the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nanoseg::wire::{decode, encode};
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(batch) = decode(data) {
+        assert_eq!(decode(&encode(&batch)), Ok(batch));
+    }
+});
