@@ -117,15 +117,22 @@ fn the_graph_of_a_live_cluster_equals_the_truth_though_receivers_and_agents_are_
     compare(&mut testbed, &secrets, &sets);
 }
 
+/// All sets at once, so that one failure tells of all of them.
 fn compare(testbed: &mut Testbed, secrets: &Secrets, sets: &[Set]) {
     testbed.run("snapshot");
     let truth = Truth::read(&testbed.folder().join("truth.json"));
-    for set in sets {
-        wait_until(&format!("{} to equal the truth", set.name), || {
+    wait_until("graphs to equal the truth", || {
+        let mut wrong = Vec::new();
+        for set in sets {
             let run = generate(testbed, secrets, set);
-            let mut wrong = truth.differences(&run, set.sources);
-            wrong.extend(truth.learned_wrongly(&run));
-            wrong
-        });
-    }
+            let mut own = truth.differences(&run, set.sources);
+            own.extend(truth.learned_wrongly(&run));
+            wrong.extend(own.into_iter().map(|what| format!("{}: {what}", set.name)));
+            if let Ok(folder) = std::env::var("NANOSEG_KEEP") {
+                let path = std::path::Path::new(&folder).join(format!("{}.json", set.name));
+                let _ = std::fs::write(path, run.to_string());
+            }
+        }
+        wrong
+    });
 }
