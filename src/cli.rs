@@ -40,8 +40,8 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
-    Observe(observe::Args),
-    Agent(agent::Args),
+    Observe(Box<observe::Args>),
+    Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
 }
 
@@ -80,8 +80,8 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
-        Command::Observe(args) => observe::run(args),
-        Command::Agent(args) => agent::run(args),
+        Command::Observe(args) => observe::run(*args),
+        Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
     };
     exit::code(result)
