@@ -38,6 +38,7 @@ pub(super) fn agree(
             ..seen
         })
         .collect();
+    remove_untranslated(&mut observed);
     remove_echoes(&mut observed);
     let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
     for Observed { observer, record } in observed {
@@ -86,6 +87,26 @@ fn decided(record: FlowRecord, listeners: &impl Listeners) -> FlowRecord {
         },
         _ => record,
     }
+}
+
+/// Leaves out what was seen on its way to where it was translated: a node port of another node, called by a
+/// pod. That node saw the same client call the same address and port, and where it went on to.
+fn remove_untranslated(observed: &mut Vec<Observed>) {
+    let way = |record: &FlowRecord, called| (record.client, record.protocol, called);
+    let translated: FxHashMap<_, FxHashSet<Arc<str>>> = observed
+        .iter()
+        .filter_map(|seen| Some((way(&seen.record, seen.record.via?), &seen.observer.node)))
+        .fold(FxHashMap::default(), |mut all, (way, node)| {
+            all.entry(way)
+                .or_insert_with(FxHashSet::default)
+                .insert(node.clone());
+            all
+        });
+    observed.retain(|Observed { observer, record }| {
+        let called = SocketAddr::new(record.server, record.port);
+        let nodes = translated.get(&way(record, called));
+        record.via.is_some() || nodes.is_none_or(|all| all.iter().all(|n| *n == observer.node))
+    });
 }
 
 /// Leaves out what only is the other side of a translated connection: one node saw the client's own

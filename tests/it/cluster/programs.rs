@@ -95,7 +95,12 @@ pub struct Set {
     number: u16,
     pub name: &'static str,
     pub sources: &'static [&'static str],
-    pub receiver: Option<Program>,
+    /// How often an agent of it was killed.
+    pub restarts: u64,
+    /// Whether batches go by NATS JetStream.
+    by_nats: bool,
+    nats: Option<Program>,
+    receiver: Option<Program>,
     pub agents: Vec<(String, Program)>,
 }
 
@@ -105,9 +110,38 @@ impl Set {
             number,
             name,
             sources,
+            restarts: 0,
+            by_nats: false,
+            nats: None,
             receiver: None,
             agents: Vec::new(),
         }
+    }
+
+    /// Its batches go by NATS JetStream.
+    pub fn by_nats(self) -> Set {
+        Set {
+            by_nats: true,
+            ..self
+        }
+    }
+
+    /// The NATS server, with what it has stored, if this set has one.
+    pub fn start_nats(&mut self, testbed: &Testbed, secrets: &Secrets) {
+        if !self.by_nats {
+            return;
+        }
+        let mut command = testbed.command("control", "nats-server");
+        command.args(["--jetstream", "--addr", testbed.control(), "--port", "4222"]);
+        command
+            .arg("--store_dir")
+            .arg(secrets.path(&format!("{}-nats", self.name)));
+        let log = secrets.path(&format!("{}-nats.log", self.name));
+        self.nats = Some(Program::start(command, log));
+    }
+
+    fn nats_url(&self, testbed: &Testbed) -> String {
+        format!("nats://{}:4222", testbed.control())
     }
 
     pub fn store(&self, secrets: &Secrets) -> PathBuf {
@@ -131,12 +165,17 @@ impl Set {
             command.arg(option).arg(secrets.path(file));
         }
         command.arg("--store").arg(self.store(secrets));
+        if self.by_nats {
+            command.args(["--nats", &self.nats_url(testbed)]);
+        }
         let log = secrets.path(&format!("{}-receiver.log", self.name));
         self.receiver = Some(Program::start(command, log));
     }
 
+    /// SIGKILL for the receiver, and the NATS server too.
     pub fn kill_receiver(&mut self) {
         self.receiver = None;
+        self.nats = None;
     }
 
     /// Starts the agent of a node, also again.
@@ -158,10 +197,14 @@ impl Set {
         command.args(["agent", "--node", node, "--window", "2s"]);
         command.args(["--source", &self.sources.join(",")]);
         command.args(["--metrics-listen", &metrics]);
-        command.arg("--receiver");
-        command.arg(format!("https://{}", self.address(testbed)));
-        command.arg("--ca").arg(secrets.path("ca.pem"));
-        command.arg("--token").arg(self.token(secrets, node));
+        if self.by_nats {
+            command.args(["--nats", &self.nats_url(testbed)]);
+        } else {
+            command.arg("--receiver");
+            command.arg(format!("https://{}", self.address(testbed)));
+            command.arg("--ca").arg(secrets.path("ca.pem"));
+            command.arg("--token").arg(self.token(secrets, node));
+        }
         command.arg("--spool").arg(self.spool(secrets, node));
         let log = secrets.path(&format!("{}-{node}.log", self.name));
         self.agents
