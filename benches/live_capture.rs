@@ -4,6 +4,7 @@
 //! `cargo bench --bench live_capture [-- RATE…]`; needs root, `ip` and `nft`.
 
 #[path = "../tests/it/capture/network.rs"]
+#[allow(dead_code)] // The tests use more of it.
 mod network;
 
 use nanoseg::observe::{CaptureSettings, Cuts, Pace, PacketSocket, Stop, run};
@@ -53,6 +54,7 @@ fn measure(rate: u64, capture: bool) {
     std::thread::sleep(Duration::from_millis(300));
     let stop = Stop::default();
     let (stopped, (sender, slices)) = (stop.clone(), sync_channel(1024));
+    let (ready, started) = sync_channel(1);
     let thread = network.within("n", move || {
         if !capture {
             return None;
@@ -60,6 +62,7 @@ fn measure(rate: u64, capture: bool) {
         let mut source = PacketSocket::open(CaptureSettings::default(), Cuts::default());
         let source = source.as_mut().expect("a packet socket");
         let counters = source.counters();
+        ready.send(()).expect("somebody waits");
         run(source, Pace::default(), &stopped, &sender).expect("runs");
         let (packets, drops) = (
             counters.packets.load(Relaxed),
@@ -67,6 +70,8 @@ fn measure(rate: u64, capture: bool) {
         );
         Some((thread_seconds(), packets, drops))
     });
+    // An error where nothing is captured.
+    let _ = started.recv();
     let (busy, began) = (machine_seconds(), Instant::now());
     let rate_text = rate.to_string();
     let calls = within(&network, "c", &["call", &rate_text])
@@ -118,19 +123,21 @@ fn serve() {
 
 fn call(rate: u64) {
     let began = Instant::now();
-    let mut made = 0u64;
+    let (mut made, mut failed) = (0u64, 0u64);
     while began.elapsed() < Duration::from_secs(SECONDS) {
         let wanted = began.elapsed().as_micros() as u64 * rate / 1_000_000;
         while made < wanted {
             let port = 9000 + (made % u64::from(PORTS)) as u16;
-            if let Ok(mut stream) = TcpStream::connect(SocketAddr::from(([10, 92, 0, 2], port))) {
-                let _ = stream.read(&mut [0; 1]);
+            match TcpStream::connect(SocketAddr::from(([10, 92, 0, 2], port))) {
+                Ok(mut stream) => drop(stream.read(&mut [0; 1])),
+                // The client's ports are used up.
+                Err(_) => failed += 1,
             }
             made += 1;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    println!("{made}");
+    println!("{}", made - failed);
 }
 
 /// Processor time of this thread.

@@ -30,7 +30,7 @@ pub use metrics::Metrics;
 pub use node::{NodeName, NotANode};
 pub use run::{Settings, limits, run};
 pub use sender::Patience;
-pub use sources::{Opener, Wanted, chain};
+pub use sources::{Figures, Opener, Wanted, chain};
 
 use crate::observe::LiveError;
 use crate::store::SpoolError;

@@ -40,8 +40,8 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
-    Observe(observe::Args),
-    Agent(agent::Args),
+    Observe(Box<observe::Args>),
+    Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
 }
 
@@ -57,6 +57,17 @@ impl Command {
     }
 }
 
+/// Whether `arguments` (without the program's name) are a command line that nanoseg takes.
+///
+/// # Errors
+/// What clap says against it.
+pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    let all = std::iter::once("nanoseg").chain(arguments);
+    Cli::try_parse_from(all)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -69,8 +80,8 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
-        Command::Observe(args) => observe::run(args),
-        Command::Agent(args) => agent::run(args),
+        Command::Observe(args) => observe::run(*args),
+        Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
     };
     exit::code(result)

@@ -38,7 +38,7 @@ pub use collector::{Collector, CollectorLimits};
 pub use decode::{Decoded, decode};
 pub use direction::{infer_server, server_by_listener};
 pub use dns::{NotDns, learn_answers};
-pub use identity::{BEGAN_SECONDS, RecordIdentity};
+pub use identity::RecordIdentity;
 pub use link::LinkType;
 pub use merged::{MergedSlice, SliceLimits};
 pub use names::{NameEntry, NameTable};

@@ -16,6 +16,7 @@ pub mod flow_log;
 mod format;
 pub mod hubble;
 mod input;
+mod links;
 mod live;
 mod merge;
 mod packet_socket;

@@ -6,7 +6,8 @@ use super::batcher::Batcher;
 use super::link::Answer;
 use super::metrics::Metrics;
 use super::sender::Outgoing;
-use crate::flow::Slice;
+use super::sources::Figures;
+use crate::flow::{Slice, Source};
 use crate::observe::Clock;
 use crate::store::{BatchCodec, Spool};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct Keeper<C> {
     pub spool: Spool<C>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    /// What sources count themselves.
+    pub figures: Vec<(Source, Figures)>,
     /// Where batches go; has room for as many as the spool hands out.
     pub offers: Offers<Outgoing>,
     pub answers: Receiver<Answer>,
@@ -137,5 +140,10 @@ impl<C: BatchCodec> Keeper<C> {
             self.metrics.lost(loss, count);
         }
         self.metrics.spool(&self.spool.state());
+        for (source, figures) in &self.figures {
+            for (name, value) in figures() {
+                self.metrics.figure(*source, name, value);
+            }
+        }
     }
 }

@@ -18,6 +18,12 @@ struct SourceLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FigureLabel {
+    source: &'static str,
+    figure: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
 }
@@ -38,6 +44,7 @@ pub struct Metrics {
     connections: Family<SourceLabel, Counter>,
     running: Family<SourceLabel, Gauge>,
     failures: Family<SourceLabel, Counter>,
+    figures: Family<FigureLabel, Gauge>,
     made: Counter,
     acknowledged: Counter,
     refused: Counter,
@@ -65,6 +72,7 @@ impl Metrics {
             connections: Family::default(),
             running: Family::default(),
             failures: Family::default(),
+            figures: Family::default(),
             made: Counter::default(),
             acknowledged: Counter::default(),
             refused: Counter::default(),
@@ -122,6 +130,11 @@ impl Metrics {
             "source_failures",
             "How often the source could not start or ended",
             self.failures.clone(),
+        );
+        r.register(
+            "source_figure",
+            "What the source counts itself since it last started, by name",
+            self.figures.clone(),
         );
         r.register("batches", "Batches made", self.made.clone());
         r.register(
@@ -268,6 +281,15 @@ impl Metrics {
             })
             .inc();
         self.source_stopped(source, why);
+    }
+
+    pub(super) fn figure(&self, source: Source, figure: &'static str, value: u64) {
+        let label = FigureLabel {
+            source: source.name(),
+            figure,
+        };
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        self.figures.get_or_create(&label).set(value);
     }
 
     pub(super) fn batch_made(&self) {

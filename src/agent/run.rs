@@ -53,6 +53,10 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
 ) -> Result<(), AgentError> {
     let kinds: Vec<_> = wanted.iter().map(|wanted| wanted.source).collect();
     let metrics = Arc::new(Metrics::new(settings.pace.window, &kinds));
+    let figures = wanted
+        .iter()
+        .map(|wanted| (wanted.source, Arc::clone(&wanted.figures)))
+        .collect();
     let spool = match &settings.spool {
         Some(path) => Spool::open(path, codec, settings.limits)?,
         None => Spool::in_memory(codec, settings.limits),
@@ -75,6 +79,7 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         spool,
         metrics: Arc::clone(&metrics),
         clock,
+        figures,
         offers,
         answers,
     };

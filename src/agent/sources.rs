@@ -16,10 +16,14 @@ use std::time::{Duration, Instant};
 /// How a source is started.
 pub type Opener = Box<dyn FnMut() -> Result<Box<dyn LiveSource>, LiveError> + Send>;
 
+/// What a source counts itself, by name; empty while it does not run.
+pub type Figures = Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
+
 /// A source that the agent is to run.
 pub struct Wanted {
     pub source: Source,
     pub open: Opener,
+    pub figures: Figures,
 }
 
 /// Running sources.
@@ -246,6 +250,7 @@ mod tests {
             Wanted {
                 source: Source::Conntrack,
                 open: Box::new(|| Err(refusal(io::ErrorKind::PermissionDenied))),
+                figures: Arc::new(Vec::new),
             },
             Wanted {
                 source: Source::Capture,
@@ -253,6 +258,7 @@ mod tests {
                     calls += 1;
                     Ok(Box::new(Short(calls == 1)))
                 }),
+                figures: Arc::new(Vec::new),
             },
         ];
         let (sources, seen, stop, metrics) = start(wanted);
@@ -279,6 +285,7 @@ mod tests {
         let refused = |source| Wanted {
             source,
             open: Box::new(|| Err(refusal(io::ErrorKind::PermissionDenied))),
+            figures: Arc::new(Vec::new),
         };
         let (sources, _seen, stop, _) =
             start(vec![refused(Source::Conntrack), refused(Source::Capture)]);
@@ -289,6 +296,7 @@ mod tests {
         let absent = Wanted {
             source: Source::Capture,
             open: Box::new(|| Err(refusal(io::ErrorKind::NotFound))),
+            figures: Arc::new(Vec::new),
         };
         let (sources, _seen, stop, _) = start(vec![refused(Source::Conntrack), absent]);
         assert!(sources.wait_for_first().is_ok(), "an interface may come");

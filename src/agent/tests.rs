@@ -219,6 +219,7 @@ fn scripted(script: &Script) -> Vec<Wanted> {
     vec![Wanted {
         source: Source::Conntrack,
         open: Box::new(move || Ok(Box::new(Scripted(Arc::clone(&script))))),
+        figures: Arc::new(Vec::new),
     }]
 }
 

@@ -1,5 +1,6 @@
 //! `nanoseg agent`: one per node.
 
+use super::receive::NatsArgs;
 use super::sources::{InterfaceArg, LiveKind, open};
 use super::units::{parse_duration, parse_size};
 use crate::agent::{self, NodeName, Patience, Settings, WireCodec};
@@ -29,8 +30,14 @@ pub struct Args {
     #[command(flatten)]
     interface: InterfaceArg,
     /// The receiver: https://HOST:PORT.
-    #[arg(long, env = "NANOSEG_RECEIVER", value_name = "URL")]
-    receiver: String,
+    #[arg(
+        long,
+        env = "NANOSEG_RECEIVER",
+        value_name = "URL",
+        required_unless_present = "nats",
+        conflicts_with = "nats"
+    )]
+    receiver: Option<String>,
     /// The authorities that may have signed the receiver's certificate (PEM).
     #[arg(long, env = "NANOSEG_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -43,6 +50,8 @@ pub struct Args {
     /// Allow http:// and no token: everything can be read and altered on the way. For tests.
     #[arg(long, env = "NANOSEG_INSECURE")]
     insecure: bool,
+    #[command(flatten)]
+    nats: NatsArgs,
     /// The folder in which batches wait until they have arrived. Without it they wait in memory (8 MiB),
     /// and a restart loses them.
     #[arg(long, env = "NANOSEG_SPOOL", value_name = "DIR")]
@@ -64,11 +73,15 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   As the DaemonSet runs it:
-    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:9464 \\
+    nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:4240 \\
       --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
+  By way of NATS JetStream:
+    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-credentials agent.creds \
+      --nats-ca ca.crt --spool /var/lib/nanoseg/spool
+
   Only connection tracking:
-    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:9464 --ca ca.crt --token token
+    nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
 
 Every option can be given as an environment variable too. SIGTERM ends it in order: what was seen by then is
 in the spool, and sent if the receiver takes it within 5 s.
@@ -109,17 +122,7 @@ pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     agent::keep_small();
-    let delivery = Delivery::grpc(GrpcSettings {
-        endpoint: args.receiver.clone(),
-        insecure: args.insecure,
-        ca: args.ca.clone(),
-        server_name: args.server_name.clone(),
-        token: args.token.clone(),
-    })?;
-    anyhow::ensure!(
-        args.token.is_some() || args.insecure,
-        "no --token: the receiver lets nobody in without; give the file of a ServiceAccount token"
-    );
+    let delivery = delivery(&args)?;
     let cuts = Cuts::default();
     let mut kinds = args.source.clone();
     kinds.sort();
@@ -159,4 +162,22 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         agent::run(settings, wanted, delivery, WireCodec, end).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The way to the receiver, with its files looked at.
+fn delivery(args: &Args) -> anyhow::Result<Delivery> {
+    if let Some(settings) = args.nats.clone().settings() {
+        return Ok(Delivery::nats(settings, &args.node.to_string()));
+    }
+    anyhow::ensure!(
+        args.token.is_some() || args.insecure,
+        "no --token: the receiver lets nobody in without; give the file of a ServiceAccount token"
+    );
+    Ok(Delivery::grpc(GrpcSettings {
+        endpoint: args.receiver.clone().unwrap_or_default(),
+        insecure: args.insecure,
+        ca: args.ca.clone(),
+        server_name: args.server_name.clone(),
+        token: args.token.clone(),
+    })?)
 }

@@ -92,20 +92,21 @@ pub struct Args {
 }
 
 /// NATS JetStream, for agents and receivers alike.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "NATS JetStream")]
 pub struct NatsArgs {
     /// Use NATS JetStream at these servers, with commas between (nats://host:4222 or tls://…)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "NANOSEG_NATS", value_name = "URL")]
     nats: Option<String>,
 
     /// NATS credentials (.creds)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["nats_user", "nats_token"])]
+    #[arg(long, env = "NANOSEG_NATS_CREDENTIALS", value_name = "FILE", conflicts_with_all = ["nats_user", "nats_token"])]
     nats_credentials: Option<PathBuf>,
 
     /// NATS user
     #[arg(
         long,
+        env = "NANOSEG_NATS_USER",
         value_name = "NAME",
         requires = "nats_password",
         conflicts_with = "nats_token"
@@ -113,23 +114,38 @@ pub struct NatsArgs {
     nats_user: Option<String>,
 
     /// The file of the NATS user's password
-    #[arg(long, value_name = "FILE", requires = "nats_user")]
+    #[arg(
+        long,
+        env = "NANOSEG_NATS_PASSWORD",
+        value_name = "FILE",
+        requires = "nats_user"
+    )]
     nats_password: Option<PathBuf>,
 
     /// The file of a NATS token
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "NANOSEG_NATS_TOKEN", value_name = "FILE")]
     nats_token: Option<PathBuf>,
 
     /// The authority of the NATS server's certificate (PEM); TLS is required then
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "NANOSEG_NATS_CA", value_name = "FILE")]
     nats_ca: Option<PathBuf>,
 
     /// Our certificate for NATS (PEM)
-    #[arg(long, value_name = "FILE", requires = "nats_key")]
+    #[arg(
+        long,
+        env = "NANOSEG_NATS_CERT",
+        value_name = "FILE",
+        requires = "nats_key"
+    )]
     nats_cert: Option<PathBuf>,
 
     /// The key of our certificate for NATS (PEM)
-    #[arg(long, value_name = "FILE", requires = "nats_cert")]
+    #[arg(
+        long,
+        env = "NANOSEG_NATS_KEY",
+        value_name = "FILE",
+        requires = "nats_cert"
+    )]
     nats_key: Option<PathBuf>,
 
     /// Do not make the stream NANOSEG_FLOWS if it is missing

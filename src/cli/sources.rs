@@ -1,11 +1,14 @@
 //! Live sources on the command line: their names, and how each is started.
 
-use crate::agent::Wanted;
+use crate::agent::{Figures, Wanted};
 use crate::flow::Source;
 use crate::observe::{
-    CaptureSettings, Conntrack, ConntrackOptions, Cuts, Interfaces, LiveSource, PacketSocket,
+    CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters, ConntrackOptions, Cuts,
+    Interfaces, LiveError, LiveSource, PacketSocket,
 };
 use clap::ValueEnum;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sources that need nothing but the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -52,21 +55,84 @@ impl InterfaceArg {
 /// A source that can be started, and started again. `cuts` tells the sources of one node of each other's
 /// findings.
 pub fn open(kind: LiveKind, interfaces: Interfaces, cuts: Cuts) -> Wanted {
-    let open = move || -> Result<Box<dyn LiveSource>, _> {
-        let cuts = cuts.clone();
-        Ok(match kind {
-            LiveKind::Conntrack => Box::new(Conntrack::open(ConntrackOptions::default(), cuts)?),
-            LiveKind::Capture => {
-                let settings = CaptureSettings {
-                    interfaces: interfaces.clone(),
-                    ..CaptureSettings::default()
-                };
-                Box::new(PacketSocket::open(settings, cuts)?)
-            }
-        })
+    match kind {
+        LiveKind::Conntrack => conntrack(cuts),
+        LiveKind::Capture => capture(interfaces, cuts),
+    }
+}
+
+/// The counters of the source that runs now.
+type Now<T> = Arc<Mutex<Option<T>>>;
+
+fn set<T>(now: &Now<T>, counters: T) {
+    *now.lock().unwrap_or_else(PoisonError::into_inner) = Some(counters);
+}
+
+fn figures<T: Send + 'static>(
+    now: Now<T>,
+    read: impl Fn(&T) -> Vec<(&'static str, u64)> + Send + Sync + 'static,
+) -> Figures {
+    Arc::new(move || {
+        let now = now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.as_ref().map_or_else(Vec::new, &read)
+    })
+}
+
+fn conntrack(cuts: Cuts) -> Wanted {
+    let now: Now<ConntrackCounters> = Now::default();
+    let opened = Arc::clone(&now);
+    let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
+        let source = Conntrack::open(ConntrackOptions::default(), cuts.clone())?;
+        set(&opened, source.counters());
+        Ok(Box::new(source))
+    };
+    let read = |counters: &ConntrackCounters| {
+        let counts = counters.read();
+        vec![
+            ("new", counts.new),
+            ("updates", counts.updates),
+            ("destroyed", counts.destroyed),
+            ("dumped", counts.dumped),
+            ("dumps", counts.dumps),
+            ("overruns", counts.overruns),
+            ("malformed", counts.malformed),
+            ("strays", counts.strays),
+            ("held", counts.held),
+        ]
     };
     Wanted {
-        source: kind.source(),
+        source: Source::Conntrack,
         open: Box::new(open),
+        figures: figures(now, read),
+    }
+}
+
+fn capture(interfaces: Interfaces, cuts: Cuts) -> Wanted {
+    let now: Now<Arc<CaptureCounters>> = Now::default();
+    let opened = Arc::clone(&now);
+    let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
+        let settings = CaptureSettings {
+            interfaces: interfaces.clone(),
+            ..CaptureSettings::default()
+        };
+        let source = PacketSocket::open(settings, cuts.clone())?;
+        set(&opened, source.counters());
+        Ok(Box::new(source))
+    };
+    let read = |counters: &Arc<CaptureCounters>| {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            ("packets", value(&counters.packets)),
+            ("kernel-drops", value(&counters.kernel_drops)),
+            ("undecoded", value(&counters.undecoded)),
+            ("sampled-away", value(&counters.sampled_away)),
+            ("udp-divisor", value(&counters.udp_divisor)),
+            ("connections", value(&counters.connections)),
+        ]
+    };
+    Wanted {
+        source: Source::Capture,
+        open: Box::new(open),
+        figures: figures(now, read),
     }
 }

@@ -199,7 +199,7 @@ impl Aggregate {
             .into_iter()
             .map(|((observer, _), record)| Observed { observer, record });
         let mut records = Records::new(max_failed_targets);
-        for record in agree(observed.collect(), listeners) {
+        for record in agree(observed.collect(), listeners, epochs) {
             let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
             records.add(&record, at);
         }

@@ -5,7 +5,7 @@
 //! that tells most is taken at its word; of the others only what goes beyond it counts.
 
 use super::direction::server_by_listener;
-use super::{FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
+use super::{AddressEpochs, FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
 use crate::net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -15,17 +15,22 @@ use std::sync::Arc;
 /// Counts are compared hour by hour: small differences between the nodes' clocks do not matter then.
 const HOUR: i64 = 3600 * 1_000_000_000;
 
-/// How far apart two observers may see the same, in units of [`super::BEGAN_SECONDS`].
-const APART: i64 = 1;
+/// How far apart two observers may see the same, in seconds.
+const APART: i64 = 10;
 
-/// Where records of several observers may be of the same connections.
-type Meeting = (IpAddr, IpAddr, Protocol, u16, Verdict, i64);
+/// Where records of several observers may be of the same connections: the ends, and who owned their
+/// addresses then (DESIGN §4.4), the verdict, the hour.
+type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
 /// Which server was called.
 type Called = (IpAddr, Protocol, u16);
 
 /// The records with each connection counted once, in no particular order of observers.
-pub(super) fn agree(observed: Vec<Observed>, listeners: &impl Listeners) -> Vec<FlowRecord> {
+pub(super) fn agree(
+    observed: Vec<Observed>,
+    listeners: &impl Listeners,
+    epochs: &AddressEpochs,
+) -> Vec<FlowRecord> {
     let mut observed: Vec<Observed> = observed
         .into_iter()
         .map(|seen| Observed {
@@ -33,12 +38,13 @@ pub(super) fn agree(observed: Vec<Observed>, listeners: &impl Listeners) -> Vec<
             ..seen
         })
         .collect();
+    remove_untranslated(&mut observed);
     remove_echoes(&mut observed);
     let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
     for Observed { observer, record } in observed {
+        let owned = |address| (address, epochs.epoch(address, record.first));
         let meeting = (
-            record.client,
-            record.server,
+            [owned(record.client), owned(record.server)],
             record.protocol,
             record.port,
             record.verdict,
@@ -81,6 +87,26 @@ fn decided(record: FlowRecord, listeners: &impl Listeners) -> FlowRecord {
         },
         _ => record,
     }
+}
+
+/// Leaves out what was seen on its way to where it was translated: a node port of another node, called by a
+/// pod. That node saw the same client call the same address and port, and where it went on to.
+fn remove_untranslated(observed: &mut Vec<Observed>) {
+    let way = |record: &FlowRecord, called| (record.client, record.protocol, called);
+    let translated: FxHashMap<_, FxHashSet<Arc<str>>> = observed
+        .iter()
+        .filter_map(|seen| Some((way(&seen.record, seen.record.via?), &seen.observer.node)))
+        .fold(FxHashMap::default(), |mut all, (way, node)| {
+            all.entry(way)
+                .or_insert_with(FxHashSet::default)
+                .insert(node.clone());
+            all
+        });
+    observed.retain(|Observed { observer, record }| {
+        let called = SocketAddr::new(record.server, record.port);
+        let nodes = translated.get(&way(record, called));
+        record.via.is_some() || nodes.is_none_or(|all| all.iter().all(|n| *n == observer.node))
+    });
 }
 
 /// Leaves out what only is the other side of a translated connection: one node saw the client's own
@@ -128,6 +154,9 @@ fn called(record: &FlowRecord) -> Called {
 /// Of the observers of the same connections: the records of the one that tells most as they are, and of
 /// the others what they saw beyond.
 fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowRecord> {
+    by_observer
+        .values_mut()
+        .for_each(|records| count_again(records));
     if by_observer.len() == 1 {
         return by_observer.into_values().flatten().collect();
     }
@@ -162,6 +191,21 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
         kept.extend(what_is_new(records, &kept, beyond));
     }
     kept
+}
+
+/// Connections without a handshake are told by their client's port, so one that an agent found again
+/// counts once. Beside connections that were seen to begin they count nothing: an agent that was started
+/// again finds in the kernel's table what it had counted before.
+fn count_again(records: &mut [FlowRecord]) {
+    let seen_to_begin = records.iter().any(|record| record.client_port.is_none());
+    let mut known = FxHashSet::default();
+    for record in records {
+        if let Some(port) = record.client_port
+            && (seen_to_begin || record.connections > 0 && !known.insert(port))
+        {
+            record.connections = 0;
+        }
+    }
 }
 
 fn connections(records: &[FlowRecord]) -> u64 {

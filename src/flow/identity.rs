@@ -6,9 +6,9 @@ use crate::net::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Connections are told apart by when they began, to this many seconds: an address may belong to
-/// someone else afterwards (DESIGN §4.4), and a record is attributed at its start.
-pub const BEGAN_SECONDS: i64 = 10;
+/// Records are told apart by when the first of their connections began, to this many seconds: an address
+/// may belong to someone else afterwards (DESIGN §4.4), and a record is attributed at its start.
+pub(super) const BEGAN_SECONDS: i64 = 1;
 
 /// What two records must share to be merged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -246,15 +246,22 @@ impl Records {
         let servers: FxHashSet<(u32, u16, Protocol)> = self
             .records
             .keys()
-            .filter(|key| key.client_port.is_none() && key.verdict == Verdict::Established)
+            .filter(|key| key.client_port.is_none() || key.opening == Opening::Handshake)
+            .filter(|key| key.verdict == Verdict::Established)
             .map(|key| (key.server, key.port, key.protocol))
             .collect();
         let mut open: Vec<_> = self
             .records
             .extract_if(|key, _| key.client_port.is_some())
             .collect();
+        if open.is_empty() {
+            return;
+        }
+        let begun: FxHashSet<RecordKey> = self.records.keys().copied().collect();
+        // Those whose client is known come first: the others may turn out to be the same ones.
         open.sort_by_cached_key(|(key, counts)| {
             (
+                key.opening,
                 key.client,
                 key.client_port,
                 key.server,
@@ -287,7 +294,16 @@ impl Records {
                 opening: Opening::Handshake,
                 ..key
             };
-            if let Some(known) = self.records.get_mut(&handshake) {
+            let again = match key.opening {
+                Opening::Handshake | Opening::FirstPacket => begun.contains(&key),
+                Opening::Listener | Opening::Undecided => self.records.contains_key(&handshake),
+            };
+            let whole = if again && key.opening != Opening::FirstPacket {
+                handshake
+            } else {
+                key
+            };
+            if again && let Some(known) = self.records.get_mut(&whole) {
                 known.add(&Counts {
                     connections: 0,
                     ..counts

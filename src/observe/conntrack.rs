@@ -24,6 +24,7 @@ mod waiting;
 
 pub use counters::{ConntrackCounters, ConntrackCounts};
 
+use super::links::Links;
 use super::{Clock, Cuts, LiveError, LiveSource, Urgency};
 use crate::flow::{Collector, CollectorLimits, Loss, Slice, Source};
 use crate::net::Timestamp;
@@ -71,6 +72,8 @@ const BATCHES: usize = 256;
 pub struct Conntrack {
     events: EventSocket,
     dumps: DumpSocket,
+    /// An address changes hands only with an interface.
+    links: Links,
     ledger: Ledger,
     clock: Clock,
     cuts: Cuts,
@@ -97,12 +100,14 @@ impl Conntrack {
             .map_err(|error| node::live_error("subscribe to conntrack events", error))?;
         let dumps = DumpSocket::open()
             .map_err(|error| node::live_error("open a socket for conntrack dumps", error))?;
+        let links = Links::open()?;
         node::warn_of_settings();
         let clock = Clock::start();
         let start = clock.now();
         let mut source = Conntrack {
             events,
             dumps,
+            links,
             ledger: Ledger::new(
                 options.max_connections,
                 Collector::new(options.collector),
@@ -260,10 +265,17 @@ impl LiveSource for Conntrack {
         if ready && self.dumping.is_none() {
             std::thread::sleep(GATHER.min(patience));
         }
+        let changes = self
+            .links
+            .read()
+            .map_err(|error| node::live_error("follow network interfaces", error))?;
+        if changes.came_or_went {
+            self.cuts.cut();
+        }
         let cuts = self.cuts.count();
         if cuts != self.cuts_seen {
             self.cuts_seen = cuts;
-            self.ledger.collector.cut();
+            self.ledger.collector.cut(self.clock.now());
         }
         self.read_events()?;
         self.start_dump()?;

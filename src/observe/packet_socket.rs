@@ -9,20 +9,19 @@ mod filter;
 mod frames;
 mod intake;
 mod interfaces;
-mod links;
 mod sampling;
 mod sys;
 
 pub use intake::CaptureCounters;
 pub use interfaces::Interfaces;
 
+use super::links::Links;
 use super::live::{LiveError, LiveSource, Urgency};
 use super::{Clock, Cuts};
 use crate::flow::{CollectorLimits, FlowLimits, Loss, Slice, Source};
 use filter::{FilterSettings, build_filter};
 use frames::Frames;
 use intake::Intake;
-use links::Links;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Documents that say what the code says, checked against the code.
 
 use nanoseg::finding::{Code, Severity};
+use nanoseg::flow::Loss;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -41,4 +42,21 @@ fn every_finding_is_documented_as_the_code_has_it() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(written, findings(), "run: NANOSEG_UPDATE=1 cargo test docs");
+}
+
+#[test]
+fn every_loss_is_documented_as_the_code_has_it() {
+    const MARK: &str = "<!-- losses: made by NANOSEG_UPDATE=1 cargo test docs -->\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/observe.md");
+    let written = std::fs::read_to_string(&path).expect("docs/observe.md");
+    let (text, _) = written.split_once(MARK).expect("the place of the table");
+    let mut wanted = format!("{text}{MARK}\n| reason | what |\n|---|---|\n");
+    for loss in Loss::ALL {
+        let _ = writeln!(wanted, "| `{loss}` | {} |", loss.meaning());
+    }
+    if std::env::var_os("NANOSEG_UPDATE").is_some() {
+        std::fs::write(&path, &wanted).expect("docs/observe.md is written");
+    }
+    let written = std::fs::read_to_string(&path).expect("docs/observe.md");
+    assert_eq!(written, wanted, "run: NANOSEG_UPDATE=1 cargo test docs");
 }

@@ -44,7 +44,11 @@ fn what_two_observers_saw_counts_once() {
     let one = seen("a", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
     for (node, source) in [("b", Source::Conntrack), ("a", Source::Capture)] {
         let other = seen(node, source, "10.0.0.1", "10.0.0.2:80", 3);
-        let agreed = agree(vec![one.clone(), other], &NoListeners);
+        let agreed = agree(
+            vec![one.clone(), other],
+            &NoListeners,
+            &AddressEpochs::default(),
+        );
         assert_eq!(agreed.as_slice(), std::slice::from_ref(&one.record));
     }
 }
@@ -53,7 +57,11 @@ fn what_two_observers_saw_counts_once() {
 fn what_one_observer_saw_beyond_another_counts_too() {
     let few = seen("a", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
     let many = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 5);
-    let agreed = agree(vec![few.clone(), many], &NoListeners);
+    let agreed = agree(
+        vec![few.clone(), many],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
     assert_eq!(
         counts(&agreed),
         (5, 50),
@@ -62,7 +70,11 @@ fn what_one_observer_saw_beyond_another_counts_too() {
     let mut informed = few;
     informed.record.via = Some("10.96.0.1:80".parse().unwrap());
     let many = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 5);
-    let agreed = agree(vec![informed, many], &NoListeners);
+    let agreed = agree(
+        vec![informed, many],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
     assert_eq!(
         connections(&agreed),
         5,
@@ -74,7 +86,7 @@ fn what_one_observer_saw_beyond_another_counts_too() {
 fn observers_with_different_edges_do_not_take_from_each_other() {
     let one = seen("a", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
     let two = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:81", 3);
-    let agreed = agree(vec![one, two], &NoListeners);
+    let agreed = agree(vec![one, two], &NoListeners, &AddressEpochs::default());
     assert_eq!(connections(&agreed), 6);
 }
 
@@ -85,7 +97,7 @@ fn the_service_that_only_the_client_s_node_knows_is_kept() {
     knows.record.via = Some(via);
     let server = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 2);
     for order in [[knows.clone(), server.clone()], [server, knows]] {
-        let agreed = agree(order.to_vec(), &NoListeners);
+        let agreed = agree(order.to_vec(), &NoListeners, &AddressEpochs::default());
         assert_eq!(connections(&agreed), 2);
         assert!(
             agreed.iter().all(|record| record.via == Some(via)),
@@ -99,13 +111,37 @@ fn the_echo_of_a_masqueraded_connection_is_dropped() {
     let mut client = seen("a", Source::Conntrack, "10.0.0.1", "10.1.0.2:80", 2);
     client.record.seen_as = Some("192.168.0.1".parse().unwrap());
     let echo = seen("b", Source::Conntrack, "192.168.0.1", "10.1.0.2:80", 2);
-    let agreed = agree(vec![client.clone(), echo.clone()], &NoListeners);
+    let agreed = agree(
+        vec![client.clone(), echo.clone()],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
     assert_eq!(agreed.as_slice(), std::slice::from_ref(&client.record));
     // The node itself calls the same server: its own agent has seen that.
     let own = seen("a", Source::Conntrack, "192.168.0.1", "10.1.0.2:80", 1);
-    let agreed = agree(vec![client, echo, own], &NoListeners);
+    let agreed = agree(
+        vec![client, echo, own],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
     let from_node = |record: &&FlowRecord| record.client.to_string() == "192.168.0.1";
     assert!(agreed.iter().filter(from_node).count() > 0, "{agreed:?}");
+}
+
+#[test]
+fn a_call_of_another_node_s_node_port_counts_where_it_was_translated() {
+    let before = seen("a", Source::Conntrack, "10.0.0.1", "192.168.0.2:30080", 12);
+    let mut after = seen("b", Source::Conntrack, "10.0.0.1", "10.1.0.2:8080", 12);
+    after.record.via = Some("192.168.0.2:30080".parse().unwrap());
+    let agreed = agree(vec![before.clone(), after.clone()], &NoListeners);
+    assert_eq!(agreed.as_slice(), std::slice::from_ref(&after.record));
+    // Somebody else's call is not explained by it.
+    let other = seen("a", Source::Conntrack, "10.0.0.9", "192.168.0.2:30080", 1);
+    let agreed = agree(vec![before, after, other.clone()], &NoListeners);
+    assert!(
+        agreed.contains(&other.record) && agreed.len() == 2,
+        "{agreed:?}"
+    );
 }
 
 struct Listens(SocketAddr);
@@ -122,7 +158,11 @@ fn an_undecided_connection_is_turned_to_its_listener() {
     open.record.opening = Opening::Undecided;
     open.record.client_port = Some(8080);
     let decide = |listener: &str| {
-        let agreed = agree(vec![open.clone()], &Listens(listener.parse().unwrap()));
+        let agreed = agree(
+            vec![open.clone()],
+            &Listens(listener.parse().unwrap()),
+            &AddressEpochs::default(),
+        );
         agreed.into_iter().next().unwrap()
     };
     let turned = decide("10.0.0.1:8080");
@@ -144,6 +184,7 @@ fn an_undecided_connection_is_turned_to_its_listener() {
     let agreed = agree(
         vec![handshake.clone()],
         &Listens("10.0.0.1:8080".parse().unwrap()),
+        &AddressEpochs::default(),
     );
     assert_eq!(agreed, [handshake.record], "a handshake decides");
 }
@@ -158,7 +199,11 @@ fn counts_that_no_traffic_has_are_no_reason_to_stop() {
     let mut other = huge.clone();
     other.observer.node = "b".into();
     assert_eq!(
-        connections(&agree(vec![huge, also, other], &NoListeners)),
+        connections(&agree(
+            vec![huge, also, other],
+            &NoListeners,
+            &AddressEpochs::default()
+        )),
         u64::MAX
     );
 }

@@ -80,6 +80,8 @@ impl Timeouts {
             (Protocol::Udp, _) => self.udp,
             _ => left,
         };
-        (whole - left).max(0)
+        // The kernel tells whole seconds, rounded down. The latest time that is possible: an earlier one might
+        // be before the pod had its address.
+        (whole - left - 1).max(0)
     }
 }

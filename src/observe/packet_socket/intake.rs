@@ -141,7 +141,7 @@ impl Intake {
         self.hand_over();
         if cuts != self.cuts {
             self.cuts = cuts;
-            self.collector.cut();
+            self.collector.cut(self.clock.now());
         }
         self.count();
         self.sampling.turn(length)

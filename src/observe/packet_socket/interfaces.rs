@@ -1,7 +1,7 @@
 //! Which interfaces are watched: by choice of the operator, or all on which a pod's packet is seen.
 
 use super::filter::InterfaceFilter;
-use super::links::Link;
+use crate::observe::links::Link;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! The interfaces there are, and word of those that come and go (rtnetlink(7), RTNLGRP_LINK).
 
-use super::super::live::LiveError;
+use super::live::LiveError;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::collections::BTreeMap;
 use std::io;

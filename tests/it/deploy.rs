@@ -1,0 +1,222 @@
+//! The manifests under deploy/: they are what Kubernetes takes, ask for no more than is needed, and give
+//! nanoseg only options that it has.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::{
+    Container, Namespace, PersistentVolumeClaim, PodSpec, Service, ServiceAccount,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy")
+        .join(name)
+}
+
+/// A manifest as its type, which has to know every field of it.
+fn read<T: DeserializeOwned + Serialize>(path: &str) -> T {
+    let text = std::fs::read_to_string(folder(path)).expect(path);
+    let written: Value = serde_yaml::from_str(&text).expect(path);
+    let typed: T =
+        serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let known = serde_json::to_value(&typed).expect(path);
+    assert_known(path, &written, &known);
+    typed
+}
+
+fn assert_known(place: &str, written: &Value, known: &Value) {
+    match (written, known) {
+        (Value::Object(written), Value::Object(known)) => {
+            for (key, value) in written {
+                let place = format!("{place}.{key}");
+                let known = known
+                    .get(key)
+                    .unwrap_or_else(|| panic!("{place} is no field"));
+                assert_known(&place, value, known);
+            }
+        }
+        (Value::Array(written), Value::Array(known)) => {
+            assert_eq!(written.len(), known.len(), "{place}");
+            for (one, other) in written.iter().zip(known) {
+                assert_known(place, one, other);
+            }
+        }
+        _ => assert_eq!(written, known, "{place}"),
+    }
+}
+
+fn agent() -> PodSpec {
+    let set: DaemonSet = read("agent/daemon-set.yaml");
+    set.spec.template.spec.expect("a pod")
+}
+
+fn receiver() -> PodSpec {
+    let deployment: Deployment = read("receiver/deployment.yaml");
+    let spec = deployment.spec;
+    assert_eq!(spec.replicas, Some(1), "one writer");
+    spec.template.spec.expect("a pod")
+}
+
+fn only(pod: &PodSpec) -> &Container {
+    assert_eq!(pod.containers.len(), 1);
+    &pod.containers[0]
+}
+
+#[test]
+fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
+    for part in ["agent", "receiver"] {
+        let list: Value = read(&format!("{part}/kustomization.yaml"));
+        let listed: BTreeSet<String> = list["resources"]
+            .as_array()
+            .expect("resources")
+            .iter()
+            .map(|name| name.as_str().expect("a name").to_owned())
+            .collect();
+        let there: BTreeSet<String> = std::fs::read_dir(folder(part))
+            .expect("a folder")
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .filter(|name| name != "kustomization.yaml")
+            .collect();
+        assert_eq!(listed, there);
+    }
+    let namespace: Namespace = read("agent/namespace.yaml");
+    assert_eq!(namespace.metadata.name.as_deref(), Some("nanoseg"));
+    let claim: PersistentVolumeClaim = read("receiver/volume-claim.yaml");
+    assert!(claim.spec.is_some());
+    for part in ["agent", "receiver"] {
+        let account: ServiceAccount = read(&format!("{part}/service-account.yaml"));
+        assert_eq!(account.automount_service_account_token, Some(false));
+    }
+}
+
+#[test]
+fn both_pods_ask_for_no_more_than_they_need() {
+    for (pod, added, root) in [
+        (agent(), vec!["NET_ADMIN", "NET_RAW"], true),
+        (receiver(), vec![], false),
+    ] {
+        assert_eq!(pod.automount_service_account_token, Some(false));
+        assert!(!pod.host_pid.unwrap_or(false) && !pod.host_ipc.unwrap_or(false));
+        assert_eq!(pod.host_network.unwrap_or(false), root);
+        let whole = pod.security_context.as_ref().expect("a security context");
+        let seccomp = whole.seccomp_profile.as_ref().expect("a seccomp profile");
+        assert_eq!(seccomp.type_, "RuntimeDefault");
+        let container = only(&pod);
+        let own = container
+            .security_context
+            .as_ref()
+            .expect("a security context");
+        assert_eq!(own.allow_privilege_escalation, Some(false));
+        assert_eq!(own.read_only_root_filesystem, Some(true));
+        assert_eq!(own.privileged, Some(false));
+        let capabilities = own.capabilities.as_ref().expect("capabilities");
+        assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+        assert_eq!(capabilities.add.clone().unwrap_or_default(), added);
+        let user = own.run_as_user.or(whole.run_as_user);
+        assert_eq!(user == Some(0), root, "{user:?}");
+        if !root {
+            assert_eq!(whole.run_as_non_root, Some(true));
+        }
+        let resources = container.resources.as_ref().expect("resources");
+        let limits = resources.limits.as_ref().expect("limits");
+        assert!(limits.contains_key("memory"));
+        assert!(container.liveness_probe.is_some() && container.readiness_probe.is_some());
+    }
+}
+
+#[test]
+fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_receiver_only() {
+    let pod = agent();
+    assert_eq!(pod.dns_policy.as_deref(), Some("ClusterFirstWithHostNet"));
+    let tolerations = pod.tolerations.clone().unwrap_or_default();
+    assert!(
+        tolerations
+            .iter()
+            .any(|t| t.key.is_none() && t.operator.as_deref() == Some("Exists"))
+    );
+    let volumes = pod.volumes.clone().unwrap_or_default();
+    let tokens: Vec<_> = volumes
+        .iter()
+        .filter_map(|volume| volume.projected.as_ref()?.sources.as_ref())
+        .flatten()
+        .filter_map(|source| source.service_account_token.as_ref())
+        .collect();
+    assert_eq!(tokens.len(), 1);
+    assert_eq!(tokens[0].audience.as_deref(), Some("nanoseg"));
+}
+
+/// Every volume that is mounted is there, and every file named in an argument is in a mounted volume.
+#[test]
+fn arguments_name_only_what_is_mounted() {
+    for pod in [agent(), receiver()] {
+        let volumes = pod.volumes.clone().unwrap_or_default();
+        let container = only(&pod);
+        let mounts = container.volume_mounts.clone().unwrap_or_default();
+        for mount in &mounts {
+            assert!(
+                volumes.iter().any(|volume| volume.name == mount.name),
+                "{}",
+                mount.name
+            );
+        }
+        for argument in container.args.iter().flatten() {
+            let Some((_, path)) = argument.split_once("=/") else {
+                continue;
+            };
+            let path = format!("/{path}");
+            assert!(
+                mounts.iter().any(|m| path.starts_with(&m.mount_path)),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn arguments_are_options_that_nanoseg_has() {
+    for (pod, from_environment) in [(agent(), &["--node", "node-1"][..]), (receiver(), &[])] {
+        let arguments = only(&pod).args.clone().unwrap_or_default();
+        let all = arguments
+            .iter()
+            .map(String::as_str)
+            .chain(from_environment.iter().copied());
+        if let Err(why) = nanoseg::cli::check(all) {
+            panic!("{arguments:?}: {why}");
+        }
+    }
+    assert!(nanoseg::cli::check(["agent", "--node=n", "--no-such-option"]).is_err());
+}
+
+#[test]
+fn agents_find_the_receiver_where_its_service_is() {
+    let service: Service = read("receiver/service.yaml");
+    let port = &service
+        .spec
+        .as_ref()
+        .expect("a spec")
+        .ports
+        .as_ref()
+        .expect("ports")[0];
+    let name = service.metadata.name.as_deref().expect("a name");
+    let namespace = service.metadata.namespace.as_deref().expect("a namespace");
+    let wanted = format!("--receiver=https://{name}.{namespace}.svc:{}", port.port);
+    let pod = agent();
+    assert!(
+        only(&pod)
+            .args
+            .as_ref()
+            .expect("arguments")
+            .contains(&wanted),
+        "{wanted}"
+    );
+}
