@@ -52,7 +52,8 @@ const SCHEMAS: &[Schema] = &[
 fn generate(schema: &Schema) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a folder");
-    let files = protox::compile([schema.proto], [root.join(schema.folder)]).expect("a valid schema");
+    let files =
+        protox::compile([schema.proto], [root.join(schema.folder)]).expect("a valid schema");
     tonic_prost_build::configure()
         .btree_map(".")
         .build_client(schema.client)
