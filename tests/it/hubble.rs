@@ -1,12 +1,13 @@
 //! Hubble live: what Cilium's own generated code serves gives what the same events give as lines.
 
 use nanoseg::flow::{Loss, Slice};
-use nanoseg::observe::LiveSource;
 use nanoseg::observe::hubble::{
     HubbleCounters, HubbleLines, HubbleRelay, HubbleRelaySettings, HubbleTls,
 };
+use nanoseg::observe::{LiveSource, flow_log};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use server::Server;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -243,25 +244,40 @@ fn standard_input_is_followed_while_it_is_open_and_bad_lines_are_counted() {
     assert!(told.contains("no flow of Hubble"), "{told}");
 }
 
-#[test]
-fn what_observe_writes_of_a_relay_can_be_generated_from() {
-    let Some(server) = Server::start(&[], &[&sample(SAMPLES[2].0)]) else {
-        return;
-    };
+/// What `observe` shows and writes: edges, and the flow log.
+fn observe(args: &[&str]) -> (BTreeSet<String>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("flows.jsonl");
     let run = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
-        .args(["observe", "--for", "3s", "--output", "json"])
-        .args(["--hubble-relay", &server.address])
-        .arg("--out")
+        .args(["observe", "--output", "json", "--out"])
         .arg(&out)
+        .args(args)
         .output()
         .expect("nanoseg runs");
     assert!(run.status.success(), "{run:?}");
-    let (aggregate, summary) =
-        nanoseg::observe::flow_log::read_flows(std::slice::from_ref(&out)).expect("a flow log");
+    let document: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let names = ["client", "server", "protocol", "port", "verdict", "sources"];
+    let edges = document["edges"].as_array().expect("edges").iter();
+    let edges = edges.map(|edge| names.map(|name| edge[name].to_string()).join(" "));
+    let (_, summary) = flow_log::read_flows(std::slice::from_ref(&out)).expect("a flow log");
     assert_eq!(summary.read[0].malformed, 0);
     let written = std::fs::read_to_string(&out).expect("the flow log");
-    assert!(written.contains("\"source\":\"hubble\""), "{written}");
-    drop(aggregate);
+    (edges.collect(), written)
+}
+
+#[test]
+fn observe_shows_and_writes_the_same_by_relay_as_by_file() {
+    let path = sample(SAMPLES[0].0);
+    let Some(server) = Server::start(&[], &[&path]) else {
+        return;
+    };
+    let (by_file, _) = observe(&["--hubble", path.to_str().expect("a path")]);
+    let (by_relay, written) = observe(&["--hubble-relay", &server.address, "--for", "2s"]);
+    assert!(!by_file.is_empty());
+    assert_eq!(by_relay, by_file);
+    // A pod is named although there is no snapshot.
+    assert!(
+        written.contains("\"source\":\"hubble\"") && written.contains("\"pod\""),
+        "{written}"
+    );
 }

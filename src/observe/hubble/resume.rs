@@ -53,3 +53,47 @@ impl Resume {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::{HubbleLine, parse_line};
+    use super::*;
+
+    fn flow(second: i64, port: u16) -> HubbleFlow {
+        let line = format!(
+            r#"{{"flow":{{"time":"2026-01-01T00:00:{second:02}Z","IP":{{"source":"10.0.0.1","destination":"10.0.0.2"}},"l4":{{"UDP":{{"source_port":{port},"destination_port":53}}}}}}}}"#
+        );
+        match parse_line(&line).unwrap() {
+            HubbleLine::Flow(flow) => *flow,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_came_late_is_new_and_what_came_twice_is_not() {
+        let mut resume = Resume::default();
+        assert_eq!(resume.since(), None);
+        let (early, late) = (flow(10, 1), flow(12, 2));
+        assert!(resume.is_new(&late) && resume.is_new(&early));
+        assert_eq!(
+            resume.since(),
+            Some(flow(11, 1).time),
+            "not from the early one"
+        );
+        assert!(!resume.is_new(&late));
+        assert!(resume.is_new(&flow(12, 3)), "another at the same time");
+        assert!(resume.is_new(&flow(13, 2)));
+    }
+
+    #[test]
+    fn without_a_break_nothing_is_taken_for_a_repeat() {
+        let mut resume = Resume::default();
+        assert!(resume.is_new(&flow(1, 1)) && resume.is_new(&flow(1, 1)));
+    }
+
+    #[test]
+    fn a_time_to_start_from_is_asked_for_as_it_is() {
+        let start = flow(5, 1).time;
+        assert_eq!(Resume::from(start).since(), Some(start));
+    }
+}
