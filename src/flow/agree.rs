@@ -22,8 +22,8 @@ const APART: i64 = 10;
 /// addresses then (DESIGN §4.4), the verdict, the hour.
 type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
-/// Which server was called.
-type Called = (IpAddr, Protocol, u16);
+/// Which server was called, and whose address that was then.
+type Called = (IpAddr, u32, Protocol, u16);
 
 /// The records with each connection counted once, in no particular order of observers.
 pub(super) fn agree(
@@ -38,8 +38,8 @@ pub(super) fn agree(
             ..seen
         })
         .collect();
-    remove_untranslated(&mut observed);
-    remove_echoes(&mut observed);
+    remove_untranslated(&mut observed, epochs);
+    remove_echoes(&mut observed, epochs);
     let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
     for Observed { observer, record } in observed {
         let owned = |address| (address, epochs.epoch(address, record.first));
@@ -91,8 +91,17 @@ fn decided(record: FlowRecord, listeners: &impl Listeners) -> FlowRecord {
 
 /// Leaves out what was seen on its way to where it was translated: a node port of another node, called by a
 /// pod. That node saw the same client call the same address and port, and where it went on to.
-fn remove_untranslated(observed: &mut Vec<Observed>) {
-    let way = |record: &FlowRecord, called| (record.client, record.protocol, called);
+fn remove_untranslated(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
+    let way = |record: &FlowRecord, called| {
+        let owner = epochs.epoch(record.client, record.first);
+        (
+            record.client,
+            owner,
+            record.protocol,
+            called,
+            record.verdict,
+        )
+    };
     let translated: FxHashMap<_, FxHashSet<Arc<str>>> = observed
         .iter()
         .filter_map(|seen| Some((way(&seen.record, seen.record.via?), &seen.observer.node)))
@@ -112,7 +121,8 @@ fn remove_untranslated(observed: &mut Vec<Observed>) {
 /// Leaves out what only is the other side of a translated connection: one node saw the client's own
 /// address and that it was shown under the node's; the server's node saw the connection come from that
 /// node. It is no echo if the first node itself saw connections that begin with its own address.
-fn remove_echoes(observed: &mut Vec<Observed>) {
+fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
+    let called = |record: &FlowRecord| called(record, epochs);
     let mut translated: FxHashMap<(IpAddr, Called), FxHashSet<Arc<str>>> = FxHashMap::default();
     for Observed { observer, record } in &*observed {
         if let Some(seen_as) = record.seen_as {
@@ -147,8 +157,9 @@ fn remove_echoes(observed: &mut Vec<Observed>) {
     });
 }
 
-fn called(record: &FlowRecord) -> Called {
-    (record.server, record.protocol, record.port)
+fn called(record: &FlowRecord, epochs: &AddressEpochs) -> Called {
+    let owner = epochs.epoch(record.server, record.first);
+    (record.server, owner, record.protocol, record.port)
 }
 
 /// Of the observers of the same connections: the records of the one that tells most as they are, and of

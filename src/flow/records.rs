@@ -258,6 +258,7 @@ impl Records {
             return;
         }
         let begun: FxHashSet<RecordKey> = self.records.keys().copied().collect();
+        let mut counted = FxHashSet::default();
         // Those whose client is known come first: the others may turn out to be the same ones.
         open.sort_by_cached_key(|(key, counts)| {
             (
@@ -294,26 +295,19 @@ impl Records {
                 opening: Opening::Handshake,
                 ..key
             };
-            let again = match key.opening {
-                Opening::Handshake | Opening::FirstPacket => begun.contains(&key),
-                Opening::Listener | Opening::Undecided => self.records.contains_key(&handshake),
-            };
-            let whole = if again && key.opening != Opening::FirstPacket {
+            let whole = if self.records.contains_key(&handshake) {
                 handshake
             } else {
                 key
             };
-            if again && let Some(known) = self.records.get_mut(&whole) {
-                known.add(&Counts {
-                    connections: 0,
-                    ..counts
-                });
-            } else {
-                self.records
-                    .entry(key)
-                    .and_modify(|known| known.add(&counts))
-                    .or_insert(counts);
+            let is_new = counts.connections > 0 && counted.insert((whole, client_port));
+            if begun.contains(&whole) || !is_new {
+                counts.connections = 0;
             }
+            self.records
+                .entry(whole)
+                .and_modify(|known| known.add(&counts))
+                .or_insert(counts);
         }
     }
 

@@ -133,11 +133,19 @@ fn a_call_of_another_node_s_node_port_counts_where_it_was_translated() {
     let before = seen("a", Source::Conntrack, "10.0.0.1", "192.168.0.2:30080", 12);
     let mut after = seen("b", Source::Conntrack, "10.0.0.1", "10.1.0.2:8080", 12);
     after.record.via = Some("192.168.0.2:30080".parse().unwrap());
-    let agreed = agree(vec![before.clone(), after.clone()], &NoListeners);
+    let agreed = agree(
+        vec![before.clone(), after.clone()],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
     assert_eq!(agreed.as_slice(), std::slice::from_ref(&after.record));
     // Somebody else's call is not explained by it.
     let other = seen("a", Source::Conntrack, "10.0.0.9", "192.168.0.2:30080", 1);
-    let agreed = agree(vec![before, after, other.clone()], &NoListeners);
+    let agreed = agree(
+        vec![before, after, other.clone()],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
     assert!(
         agreed.contains(&other.record) && agreed.len() == 2,
         "{agreed:?}"

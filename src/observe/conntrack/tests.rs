@@ -539,7 +539,7 @@ fn what_was_there_before_the_agent_is_told_at_the_time_of_its_last_use() {
     bench.dump(DumpReason::Start, &[left(entry, 432_000 - 90)]);
     let records = bench.records();
     assert_eq!(records.len(), 1);
-    let used = Timestamp::from_secs(1000 + 3600 - 90);
+    let used = Timestamp::from_secs(1000 + 3600 - 89);
     assert_eq!((records[0].first, records[0].last), (used, used));
     assert_eq!(records[0].client_port, Some(40000));
 }
@@ -556,7 +556,7 @@ fn an_old_entry_that_nobody_uses_is_not_told_until_somebody_does() {
     bench.dump(DumpReason::Refresh, &[left(entry, 432_000 - 10)]);
     let records = bench.records();
     assert_eq!(records.len(), 1);
-    assert_eq!(records[0].first, Timestamp::from_secs(1110 + 3600));
+    assert_eq!(records[0].first, Timestamp::from_secs(1111 + 3600));
     assert_eq!(records[0].connections, 1);
 }
 

@@ -74,7 +74,9 @@ class TestMachine(Machine):
         self.attach("control", t.CONTROL)
         for node in t.NODES:
             self.attach(node.name, node.address)
-            self.batch(node.name, "link add cni0 type bridge", f"addr add {node.gateway}/24 dev cni0", "link set cni0 up",
+            # With a fixed address, as the bridge plugin of CNI gives it: else it changes as ports come and go, and pods
+            # do not reach their gateway until their ARP entry is stale.
+            self.batch(node.name, f"link add cni0 address 0a:58:0a:f4:{t.NODES.index(node) + 1:02x}:01 type bridge", f"addr add {node.gateway}/24 dev cni0", "link set cni0 up",
                        *(f"route add {n.pod_cidr} via {n.address}" for n in t.NODES if n is not node))
             sysctl(self.prefix + node.name, {
                 "ipv4/ip_forward": 1, "bridge/bridge-nf-call-iptables": 0, "ipv4/conf/all/rp_filter": 0,

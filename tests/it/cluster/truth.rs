@@ -148,7 +148,7 @@ impl Truth {
             .filter(|code| found.contains(code.as_str()));
         missing
             .map(|code| format!("no finding {code}"))
-            .chain(wrong.map(|code| format!("wrong finding {code}")))
+            .chain(wrong.map(|code| format!("wrong finding {code}: {}", said(run, code))))
             .collect()
     }
 
@@ -175,4 +175,11 @@ impl NotLearned {
         let name = |port: &u16| text(&self.client, &self.server, &self.protocol, (*port).into());
         self.ports.iter().map(name).collect()
     }
+}
+
+/// What the findings of that code say, and their samples.
+fn said(run: &Value, code: &str) -> String {
+    let findings = run["findings"].as_array().into_iter().flatten();
+    let those = findings.filter(|one| one["code"] == code);
+    those.map(|one| format!("{one} ")).collect()
 }
