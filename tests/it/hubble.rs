@@ -229,7 +229,7 @@ fn standard_input_is_followed_while_it_is_open_and_bad_lines_are_counted() {
     let mut input = run.stdin.take().expect("stdin");
     let mut output = BufReader::new(run.stdout.take().expect("stdout"));
     let lines = std::fs::read_to_string(sample(SAMPLES[0].0)).expect("the sample");
-    write!(input, "{lines}no event\n").expect("it reads");
+    writeln!(input, "{lines}no event").expect("it reads");
     let mut line = String::new();
     // Comes although the input is still open.
     output.read_line(&mut line).expect("an edge");
