@@ -1,9 +1,10 @@
 //! The edges seen so far, for people: addresses, counts, rates. What is written to files is not this.
 
-use crate::flow::{FlowRecord, Opening, Slice, Source, Verdict};
+use crate::flow::{Claims, FlowRecord, Opening, Slice, Source, Verdict};
 use crate::net::{Protocol, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Edges held, about 400 bytes each; more are only counted.
@@ -31,6 +32,8 @@ pub struct Seen {
     pub last: Timestamp,
     /// Nothing showed who opened it.
     pub undecided: bool,
+    /// What the source said of the ends, last.
+    pub claims: Option<Arc<Claims>>,
     recent: VecDeque<(Instant, Source, u64)>,
 }
 
@@ -111,8 +114,12 @@ impl Board {
             first: record.first,
             last: record.last,
             undecided: record.opening == Opening::Undecided,
+            claims: None,
             recent: VecDeque::new(),
         });
+        if record.claims.is_some() {
+            seen.claims.clone_from(&record.claims);
+        }
         *seen.by_source.entry(source).or_default() += record.connections;
         seen.bytes = seen
             .bytes
@@ -140,22 +147,16 @@ impl Board {
         self.edges.get(way)
     }
 
-    /// All edges in that order; `name` is what an address is shown as.
+    /// All edges in that order; `names` is what client and server are shown as.
     pub fn sorted(
         &self,
         order: Order,
         now: Instant,
-        name: impl Fn(IpAddr, Timestamp) -> String,
+        names: impl Fn(&Way, &Seen) -> [String; 2],
     ) -> Vec<(&Way, &Seen)> {
         let mut all: Vec<_> = self.edges.iter().collect();
         match order {
-            Order::Name => all.sort_by_cached_key(|(way, seen)| {
-                (
-                    name(way.client, seen.first),
-                    name(way.server, seen.first),
-                    way.port,
-                )
-            }),
+            Order::Name => all.sort_by_cached_key(|(way, seen)| (names(way, seen), way.port)),
             // Sorting is stable, so equal ones keep the order of addresses.
             Order::Rate => all.sort_by_cached_key(|(_, seen)| {
                 std::cmp::Reverse((seen.rate(now) * 1000.0) as u64)
@@ -187,6 +188,10 @@ mod tests {
         }
     }
 
+    fn addresses(way: &Way, _: &Seen) -> [String; 2] {
+        [way.client.to_string(), way.server.to_string()]
+    }
+
     #[test]
     fn an_edge_is_new_once_and_sources_are_not_added_up() {
         let (mut board, now) = (Board::default(), Instant::now());
@@ -201,7 +206,7 @@ mod tests {
                 .add(&slice(vec![(Source::Capture, one)]), now)
                 .is_empty()
         );
-        let (way, seen) = board.sorted(Order::Name, now, |a, _| a.to_string())[0];
+        let (way, seen) = board.sorted(Order::Name, now, addresses)[0];
         assert_eq!((way.port, seen.connections()), (80, 2));
         assert_eq!(seen.rate(now), 2.0 / 30.0);
         assert_eq!(seen.rate(now + Duration::from_secs(31)), 0.0);
@@ -219,7 +224,7 @@ mod tests {
             board.add(&slice(vec![(Source::Conntrack, one)]), now);
         }
         let order = |order| -> Vec<u8> {
-            let sorted = board.sorted(order, now, |a, _| a.to_string());
+            let sorted = board.sorted(order, now, addresses);
             sorted
                 .iter()
                 .map(|(way, _)| match way.client {

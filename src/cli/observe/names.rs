@@ -1,5 +1,7 @@
-//! What an address is shown as: the workload, node or Service that had it, where a snapshot tells.
+//! What an end is shown as: the workload, node or Service that had the address, where a snapshot tells;
+//! otherwise what the source says stands there.
 
+use crate::flow::Claim;
 use crate::inventory::{Inventory, Owner};
 use crate::net::Timestamp;
 use std::net::IpAddr;
@@ -8,11 +10,24 @@ use std::net::IpAddr;
 pub struct Names(pub Option<Inventory>);
 
 impl Names {
-    pub fn of(&self, address: IpAddr, at: Timestamp) -> String {
+    pub fn of(&self, address: IpAddr, at: Timestamp, claim: Option<&Claim>) -> String {
         self.0
             .as_ref()
             .and_then(|inventory| resolve(inventory, address, at))
+            .or_else(|| claimed(claim?))
             .unwrap_or_else(|| address.to_string())
+    }
+}
+
+/// Nothing for what the address tells better.
+fn claimed(claim: &Claim) -> Option<String> {
+    match claim {
+        Claim::Pod { namespace, name }
+        | Claim::Workload {
+            namespace, name, ..
+        } => Some(format!("{namespace}/{name}")),
+        Claim::ApiServer => Some("kube-apiserver".to_owned()),
+        Claim::Host | Claim::RemoteNode | Claim::World => None,
     }
 }
 

@@ -8,12 +8,28 @@ use crate::report::table::{Align, Table};
 use serde_json::json;
 use std::time::Instant;
 
+/// What client and server are shown as.
+fn ends(way: &Way, seen: &Seen, names: &Names) -> [String; 2] {
+    let claims = seen.claims.as_deref();
+    [
+        names.of(
+            way.client,
+            seen.first,
+            claims.and_then(|c| c.client.as_ref()),
+        ),
+        names.of(
+            way.server,
+            seen.first,
+            claims.and_then(|c| c.server.as_ref()),
+        ),
+    ]
+}
+
 /// One line for a new edge.
 pub fn line(way: &Way, seen: &Seen, names: &Names) -> String {
+    let [client, server] = ends(way, seen, names);
     format!(
-        "{} -> {} {}/{} {} ({})\n",
-        names.of(way.client, seen.first),
-        names.of(way.server, seen.first),
+        "{client} -> {server} {}/{} {} ({})\n",
         way.port,
         way.protocol,
         verdict(way.verdict),
@@ -33,11 +49,12 @@ pub fn table(board: &Board, names: &Names, order: Order, now: Instant, at: Times
         ("age", Align::Right),
         ("source", Align::Left),
     ]);
-    for (way, seen) in board.sorted(order, now, |address, at| names.of(address, at)) {
+    for (way, seen) in board.sorted(order, now, |way, seen| ends(way, seen, names)) {
+        let [client, server] = ends(way, seen, names);
         let unsure = if seen.undecided { "?" } else { "" };
         table.row([
-            names.of(way.client, seen.first),
-            names.of(way.server, seen.first),
+            client,
+            server,
             format!("{}/{}{unsure}", way.port, way.protocol),
             verdict(way.verdict).to_owned(),
             seen.connections().to_string(),
@@ -52,14 +69,15 @@ pub fn table(board: &Board, names: &Names, order: Order, now: Instant, at: Times
 /// All edges for programs (schema nanoseg.dev/observe/v1).
 pub fn document(board: &Board, names: &Names, order: Order, now: Instant) -> serde_json::Value {
     let edges: Vec<_> = board
-        .sorted(order, now, |address, at| names.of(address, at))
+        .sorted(order, now, |way, seen| ends(way, seen, names))
         .into_iter()
         .map(|(way, seen)| {
+            let [client, server] = ends(way, seen, names);
             json!({
                 "client": way.client,
-                "clientName": names.of(way.client, seen.first),
+                "clientName": client,
                 "server": way.server,
-                "serverName": names.of(way.server, seen.first),
+                "serverName": server,
                 "port": way.port,
                 "protocol": way.protocol,
                 "verdict": way.verdict,

@@ -212,11 +212,13 @@ fn timestamp(at: Timestamp) -> ProtoTimestamp {
 /// An error with what it comes from; tonic's own text is "transport error".
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let told = cause.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        next = cause.source();
     }
     text
 }
