@@ -1,6 +1,7 @@
 //! `nanoseg observe`: live sources in the foreground of one machine.
 
 mod board;
+mod hubble;
 mod names;
 mod screen;
 mod view;
@@ -11,13 +12,14 @@ use super::terminal;
 use super::units::parse_duration;
 use crate::agent::chain;
 use crate::cluster::read_cluster;
-use crate::flow::Slice;
+use crate::flow::{Slice, Source};
 use crate::inventory::{Inventory, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{Clock, Cuts, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source};
 use anyhow::Context;
 use board::{Board, Order};
 use clap::ValueEnum;
+use hubble::HubbleArgs;
 use names::Names;
 use screen::{Screen, Wish};
 use std::fs::File;
@@ -37,11 +39,14 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// What to watch (default: conntrack and capture, whichever can start).
+    /// What to watch of this machine (default: conntrack and capture, whichever can start; nothing with
+    /// Hubble).
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE")]
     source: Vec<LiveKind>,
     #[command(flatten)]
     interface: InterfaceArg,
+    #[command(flatten)]
+    hubble: HubbleArgs,
     /// End after this time, for example 10m.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     time: Option<Duration>,
@@ -84,6 +89,11 @@ Examples:
 
   With names, most active first:
     sudo nanoseg observe --cluster cluster.yaml --sort rate
+
+  A Cilium cluster by its Relay, or by the hubble tool:
+    kubectl -n kube-system port-forward service/hubble-relay 4245:80 &
+    nanoseg observe --hubble-relay localhost:4245 --out flows.jsonl
+    hubble observe --follow -o jsonpb | nanoseg observe --hubble -
 
   Without sudo:
     sudo setcap cap_net_admin,cap_net_raw+ep $(command -v nanoseg)
@@ -233,13 +243,13 @@ impl Watch {
 
 /// A source on its thread.
 struct Running {
-    kind: LiveKind,
+    source: Source,
     thread: JoinHandle<Result<(), LiveError>>,
 }
 
 /// Starts the sources: all that were asked for, or by default those that can.
 fn start(args: &Args, stop: &Stop, out: &SyncSender<Slice>) -> anyhow::Result<Vec<Running>> {
-    let by_default = args.source.is_empty();
+    let by_default = args.source.is_empty() && !args.hubble.is_wanted();
     let mut kinds = match by_default {
         true => vec![LiveKind::Conntrack, LiveKind::Capture],
         false => args.source.clone(),
@@ -251,10 +261,11 @@ fn start(args: &Args, stop: &Stop, out: &SyncSender<Slice>) -> anyhow::Result<Ve
         ..Pace::default()
     };
     let cuts = Cuts::default();
-    let (mut opened, mut failed) = (Vec::new(), Vec::new());
+    let mut opened = Vec::from_iter(args.hubble.open()?);
+    let mut failed = Vec::new();
     for kind in kinds {
         match (open(kind, args.interface.interfaces(), cuts.clone()).open)() {
-            Ok(source) => opened.push((kind, source)),
+            Ok(source) => opened.push(source),
             Err(error) if by_default => failed.push((kind, error)),
             Err(error) => return Err(error).context(format!("{kind} cannot be watched")),
         }
@@ -271,32 +282,35 @@ fn start(args: &Args, stop: &Stop, out: &SyncSender<Slice>) -> anyhow::Result<Ve
     }
     opened
         .into_iter()
-        .map(|(kind, source)| spawn(kind, source, pace, stop.clone(), out.clone()))
+        .map(|source| spawn(source, pace, stop.clone(), out.clone()))
         .collect()
 }
 
 fn spawn(
-    kind: LiveKind,
     mut source: Box<dyn LiveSource>,
     pace: Pace,
     stop: Stop,
     out: SyncSender<Slice>,
 ) -> anyhow::Result<Running> {
-    let builder = thread::Builder::new().name(kind.to_string());
+    let name = source.source();
+    let builder = thread::Builder::new().name(name.to_string());
     let thread = builder
         .spawn(move || run_source(&mut *source, pace, &stop, &out))
         .context("failed to start a thread")?;
-    Ok(Running { kind, thread })
+    Ok(Running {
+        source: name,
+        thread,
+    })
 }
 
 /// Waits for a source; why it ended, if that was no good reason.
 fn ended(running: Running) -> Option<String> {
-    let kind = running.kind;
+    let source = running.source;
     match running.thread.join() {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("{kind} ended: {}", chain(&error))),
+        Ok(Err(error)) => Some(format!("{source} ended: {}", chain(&error))),
         Err(_) => Some(format!(
-            "{kind} panicked; please report this as a bug of nanoseg"
+            "{source} panicked; please report this as a bug of nanoseg"
         )),
     }
 }

@@ -11,7 +11,7 @@ mod document;
 mod error;
 mod intake;
 mod jsonl;
-mod lines;
+pub(in crate::observe) mod lines;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,20 @@
 
 mod claims;
 mod flow;
+#[rustfmt::skip]
+#[allow(missing_docs, dead_code, clippy::all, clippy::pedantic, rustdoc::all)]
+mod generated;
+mod intake;
 mod json;
+mod lines;
+mod message;
+mod relay;
+mod resume;
 mod table;
 
 pub use flow::{Direction, HubbleFlow, Layer4};
+pub use intake::HubbleCounters;
 pub use json::{HubbleLine, HubbleLineError, parse_line};
+pub use lines::HubbleLines;
+pub use relay::{HubbleRelay, HubbleRelaySettings, HubbleTls};
 pub use table::{HubbleLimits, HubbleTable};

@@ -11,6 +11,7 @@ mod conntrack;
 mod deploy;
 mod docs;
 mod flows;
+mod hubble;
 mod live;
 mod places;
 mod policy;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 /// A schema and where its Rust code stands.
 struct Schema {
-    /// Relative to proto/.
+    /// What imports are relative to.
+    folder: &'static str,
+    /// Relative to the folder.
     proto: &'static str,
     /// The file that prost names after the package.
     package: &'static str,
@@ -15,18 +17,43 @@ struct Schema {
     client: bool,
 }
 
-const SCHEMAS: &[Schema] = &[Schema {
-    proto: "nanoseg/flows/v1/flows.proto",
-    package: "nanoseg.flows.v1.rs",
-    generated: "src/wire/generated.rs",
-    // src/wire/grpc has its own: batches are sent as the bytes that the spool holds.
-    client: false,
-}];
+const SCHEMAS: &[Schema] = &[
+    Schema {
+        folder: "proto",
+        proto: "nanoseg/flows/v1/flows.proto",
+        package: "nanoseg.flows.v1.rs",
+        generated: "src/wire/generated.rs",
+        // src/wire/grpc has its own: batches are sent as the bytes that the spool holds.
+        client: false,
+    },
+    Schema {
+        folder: "proto/hubble",
+        proto: "flow/flow.proto",
+        package: "flow.rs",
+        generated: "src/observe/hubble/generated/flow.rs",
+        client: false,
+    },
+    Schema {
+        folder: "proto/hubble",
+        proto: "relay/relay.proto",
+        package: "relay.rs",
+        generated: "src/observe/hubble/generated/relay.rs",
+        client: false,
+    },
+    Schema {
+        folder: "proto/hubble",
+        proto: "observer/observer.proto",
+        package: "observer.rs",
+        generated: "src/observe/hubble/generated/observer.rs",
+        client: true,
+    },
+];
 
 fn generate(schema: &Schema) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a folder");
-    let files = protox::compile([schema.proto], [root.join("proto")]).expect("a valid schema");
+    let files =
+        protox::compile([schema.proto], [root.join(schema.folder)]).expect("a valid schema");
     tonic_prost_build::configure()
         .btree_map(".")
         .build_client(schema.client)
@@ -36,8 +63,8 @@ fn generate(schema: &Schema) -> String {
         .expect("generated code");
     let code = fs::read_to_string(out.path().join(schema.package)).expect("the package's code");
     format!(
-        "// Made from proto/{} by `NANOSEG_UPDATE=1 cargo test protocol`. Do not edit.\n{code}",
-        schema.proto
+        "// Made from {}/{} by `NANOSEG_UPDATE=1 cargo test protocol`. Do not edit.\n{code}",
+        schema.folder, schema.proto
     )
 }
 
@@ -53,8 +80,9 @@ fn generated_code_is_what_the_schemas_give() {
         let committed = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == expected,
-            "{} is not what proto/{} gives; run `NANOSEG_UPDATE=1 cargo test protocol`",
+            "{} is not what {}/{} gives; run `NANOSEG_UPDATE=1 cargo test protocol`",
             schema.generated,
+            schema.folder,
             schema.proto
         );
     }

@@ -3,11 +3,11 @@
 use std::io::{BufRead, ErrorKind};
 
 /// A longer line is none of a flow log; it is skipped without being kept.
-pub(super) const MAX_LINE: usize = 1 << 20;
+pub(in crate::observe) const MAX_LINE: usize = 1 << 20;
 
 /// Why a line cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum BadLine {
+pub(in crate::observe) enum BadLine {
     TooLong,
     NoText,
     /// Reading failed; nothing more will come.
@@ -25,7 +25,7 @@ impl std::fmt::Display for BadLine {
 }
 
 /// Reads lines one after another.
-pub(super) struct Lines<R> {
+pub(in crate::observe) struct Lines<R> {
     input: R,
     line: Vec<u8>,
     number: u64,

@@ -1,0 +1,92 @@
+//! tests/go/hubble as a running process.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Serves until it is dropped.
+pub struct Server {
+    process: Child,
+    /// `host:port`.
+    pub address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Starts a server of these files; `None`, with a message, where it cannot be built.
+    pub fn start(args: &[&str], files: &[&Path]) -> Option<Server> {
+        let program = built()?;
+        let mut process = Command::new(program)
+            .args(args)
+            .args(files)
+            // It ends when this does.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout"));
+        let mut first = String::new();
+        lines.read_line(&mut first).expect("a line");
+        let address = first.trim().strip_prefix("listening ");
+        let address = address.expect("its address").to_owned();
+        let requests = Arc::default();
+        let collected = Arc::clone(&requests);
+        std::thread::spawn(move || collect(lines, &collected));
+        Some(Server {
+            process,
+            address,
+            requests,
+        })
+    }
+
+    /// The requests that came, as JSON.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().expect("requests").clone()
+    }
+}
+
+fn collect(lines: BufReader<ChildStdout>, into: &Mutex<Vec<String>>) {
+    for line in lines.lines().map_while(Result::ok) {
+        // Go's JSON has a blank here and there, on purpose at random.
+        let line = line.replace(' ', "");
+        into.lock().expect("requests").push(line);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program, built once. Go's own cache makes that quick.
+fn built() -> Option<&'static Path> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match BUILT.get_or_init(build) {
+        Ok(program) => Some(program),
+        Err(reason) => {
+            let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
+            assert!(!required, "tests/go/hubble: {reason}");
+            eprintln!("skipped: needs go and the modules of tests/go/hubble: {reason}");
+            None
+        }
+    }
+}
+
+fn build() -> Result<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = root.join("target/go/hubble");
+    let build = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(root.join("tests/go/hubble"))
+        .output()
+        .map_err(|error| error.to_string())?;
+    match build.status.success() {
+        true => Ok(program),
+        false => Err(String::from_utf8_lossy(&build.stderr).into_owned()),
+    }
+}
