@@ -109,7 +109,7 @@ mod tests {
         for end in [10, 20] {
             for client in 0..3 {
                 batcher.add(slice(Source::Conntrack, client, 0));
-                batcher.add(slice(Source::Conntrack, client, 1));
+                batcher.add(slice(Source::Conntrack, client, 0));
             }
             assert!(batcher.is_full());
             all.extend(batcher.take(Timestamp::from_secs(end), false));

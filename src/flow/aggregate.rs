@@ -94,7 +94,8 @@ impl Aggregate {
             let packets = self.other.entry(key).or_default();
             *packets = packets.saturating_add(traffic.packets);
         }
-        for (loss, count) in seen.losses {
+        let lost = seen.losses.into_iter().filter(|(_, count)| *count > 0);
+        for (loss, count) in lost {
             let known = self.losses.entry(loss).or_default();
             *known = known.saturating_add(count);
         }

@@ -8,6 +8,7 @@ mod truth;
 use crate::binary::nanoseg;
 use programs::{Secrets, Set};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use testbed::Testbed;
 use truth::Truth;
@@ -119,9 +120,24 @@ fn the_graph_of_a_live_cluster_equals_the_truth_though_receivers_and_agents_are_
     compare(&mut testbed, &secrets, &sets);
 }
 
+/// With NANOSEG_KEEP=FOLDER: stores, logs and the snapshot stay there, to look into a failure.
+fn keep(testbed: &Testbed, folder: &Path) {
+    let Ok(kept) = std::env::var("NANOSEG_KEEP") else {
+        return;
+    };
+    for folder in [testbed.folder(), folder] {
+        for entry in folder.read_dir().expect("a folder").flatten() {
+            if entry.path().is_file() {
+                let _ = std::fs::copy(entry.path(), Path::new(&kept).join(entry.file_name()));
+            }
+        }
+    }
+}
+
 /// All sets at once, so that one failure tells of all of them.
 fn compare(testbed: &mut Testbed, secrets: &Secrets, sets: &[Set]) {
     testbed.run("snapshot");
+    let folder = secrets.path("");
     let truth = Truth::read(&testbed.folder().join("truth.json"));
     wait_until("graphs to equal the truth", || {
         let mut wrong = Vec::new();
@@ -129,11 +145,8 @@ fn compare(testbed: &mut Testbed, secrets: &Secrets, sets: &[Set]) {
             let run = generate(testbed, secrets, set);
             let own = truth.differences(&run, set.sources, set.restarts);
             wrong.extend(own.into_iter().map(|what| format!("{}: {what}", set.name)));
-            if let Ok(folder) = std::env::var("NANOSEG_KEEP") {
-                let path = std::path::Path::new(&folder).join(format!("{}.json", set.name));
-                let _ = std::fs::write(path, run.to_string());
-            }
         }
+        keep(testbed, &folder);
         wrong
     });
 }

@@ -169,7 +169,7 @@ mod tests {
         };
         vec![
             batch(1, vec![record(1, 80, 0), with_port(0, 4001), failed]),
-            batch(2, vec![record(1, 80, 3), with_port(0, 4001)]),
+            batch(2, vec![record(1, 80, 0), with_port(0, 4001)]),
             batch(3, vec![record(1, 80, 60), with_port(0, 4002)]),
         ]
     }
