@@ -40,16 +40,23 @@ impl ReceiverProcess {
                 let _ = tell.send(line);
             }
         });
-        let line = told
-            .recv_timeout(PATIENCE)
-            .expect("the receiver tells where it listens");
+        // Log lines may come before.
+        let line = loop {
+            match told.recv_timeout(PATIENCE) {
+                Ok(line) if line.starts_with("receiving ") => break line,
+                Ok(_) => {}
+                Err(_) => {
+                    let _ = child.kill();
+                    panic!("the receiver does not tell where it listens");
+                }
+            }
+        };
         let parse = |text: &str| {
             text.parse()
                 .unwrap_or_else(|_| panic!("an address in {line}"))
         };
         let mut words = line.split(' ');
-        assert_eq!(words.next(), Some("receiving"), "{line}");
-        let address = parse(words.nth(1).expect("an address"));
+        let address = parse(words.nth(2).expect("an address"));
         let metrics = line.rsplit("http://").next().expect("an address");
         ReceiverProcess {
             child,
