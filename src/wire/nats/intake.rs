@@ -23,6 +23,8 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 const STORE_RETRY: Duration = Duration::from_secs(5);
 /// When a message of an unknown schema comes again: to an upgraded receiver perhaps.
 const SCHEMA_RETRY: Duration = Duration::from_secs(60);
+/// How long the end waits for what has come to be stored, and for NATS to hear of it.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How long to wait after the consumer failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -87,8 +89,12 @@ impl NatsIntake {
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
-        while pending.next().await.is_some() {}
-        if self.context.client().flush().await.is_err() {
+        let farewell = async {
+            while pending.next().await.is_some() {}
+            self.context.client().flush().await.is_ok()
+        };
+        // Without a connection NATS's client waits for one, however long that takes.
+        if tokio::time::timeout(FAREWELL, farewell).await != Ok(true) {
             tracing::warn!("failed to tell NATS what is stored; it will come again, and be known");
         }
     }

@@ -142,3 +142,15 @@ async fn messages_that_are_no_batches_are_counted_and_do_not_stop_the_others() {
         assert!(metrics.contains(&line), "{metrics}");
     }
 }
+
+#[test]
+fn a_receiver_ends_when_it_is_asked_to_though_nats_is_away() {
+    if !has_nats() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nats = NatsProcess::start(free_port(), &folder.path().join("nats"));
+    let taker = receiver(&nats, &folder.path().join("flows.db"));
+    nats.kill();
+    assert_eq!(taker.stop(), Some(0));
+}
