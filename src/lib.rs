@@ -19,5 +19,6 @@ pub mod observe;
 pub mod pipeline;
 pub mod policy;
 pub mod report;
+pub mod review;
 pub mod store;
 pub mod wire;

@@ -1,0 +1,6 @@
+//! Room 2b: from what should be to what is decided. Owns the custom resources, what a proposal shows who
+//! decides, the state of each workload's review, drift, violations and the hash-chained record.
+//!
+//! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
+
+pub mod resources;

@@ -1,0 +1,27 @@
+//! The custom resources of `nanoseg.dev/v1alpha1`: what operators write and read with kubectl. Their
+//! schemas are generated from these types (`nanoseg crd`), so the docs here are what `kubectl explain` says.
+
+mod decision;
+mod proposal;
+mod segmentation;
+
+pub use decision::{
+    DecisionOutcome, ProposalDecision, ProposalDecisionSpec, ProposalDecisionStatus, Verb,
+};
+pub use proposal::{
+    Change, EvidenceLine, FindingLine, Material, Phase, PolicyProposal, PolicyProposalSpec,
+    PolicyProposalStatus, WorkloadRef, WouldBlock,
+};
+pub use segmentation::{
+    Approval, ApprovalMode, AutomaticRules, LearningCriteria, Mode, OnDelete, Segmentation,
+    SegmentationCounts, SegmentationSpec, SegmentationStatus,
+};
+
+/// The group of all of them.
+pub const GROUP: &str = "nanoseg.dev";
+/// On a namespace: takes our policies away and pauses enforcement, for the reason that is its value.
+pub const BREAK_GLASS: &str = "nanoseg.dev/break-glass";
+/// On a policy of ours: the revision (digest of its spec) that it was written from.
+pub const REVISION: &str = "nanoseg.dev/revision";
+/// The server-side-apply field manager of every write.
+pub const FIELD_MANAGER: &str = "nanoseg";

@@ -1,0 +1,75 @@
+//! `ProposalDecision`: creating one is deciding, so RBAC says who may.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A decision about a proposal. Creating it is deciding; it cannot be changed afterwards.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, CustomResource, JsonSchema,
+)]
+#[kube(
+    group = "nanoseg.dev",
+    version = "v1alpha1",
+    kind = "ProposalDecision",
+    plural = "proposaldecisions",
+    shortname = "decision",
+    category = "nanoseg",
+    namespaced,
+    status = "ProposalDecisionStatus",
+    derive = "PartialEq",
+    validation = Rule::new("self.spec == oldSelf.spec").message("a decision cannot be changed; create another"),
+    printcolumn = r#"{"name":"Proposal","type":"string","jsonPath":".spec.proposal"}"#,
+    printcolumn = r#"{"name":"Decision","type":"string","jsonPath":".spec.decision"}"#,
+    printcolumn = r#"{"name":"By","type":"string","jsonPath":".spec.decidedBy"}"#,
+    printcolumn = r#"{"name":"Outcome","type":"string","jsonPath":".status.outcome"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalDecisionSpec {
+    /// The proposal's name, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub proposal: String,
+    #[schemars(length(min = 1, max = 64))]
+    pub proposal_uid: String,
+    /// `spec.review.revision` of the proposal as it was read. Another one is refused.
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub revision: String,
+    pub decision: Verb,
+    #[serde(default)]
+    #[schemars(length(max = 2000))]
+    pub reason: String,
+    /// The user name as the API server knows it; the admission policy sees to it that it is true.
+    #[schemars(length(min = 1, max = 1000))]
+    pub decided_by: String,
+}
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Verb {
+    #[default]
+    Approve,
+    Reject,
+    /// Of an applied proposal: go back to the policy that was in force before it.
+    Rollback,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalDecisionStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<DecisionOutcome>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum DecisionOutcome {
+    Accepted,
+    Refused,
+}

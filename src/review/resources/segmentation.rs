@@ -1,0 +1,185 @@
+//! `Segmentation`: what an operator wants of one namespace.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How one namespace is segmented. There is one per namespace, named `default`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, CustomResource, JsonSchema)]
+#[kube(
+    group = "nanoseg.dev",
+    version = "v1alpha1",
+    kind = "Segmentation",
+    plural = "segmentations",
+    shortname = "seg",
+    category = "nanoseg",
+    namespaced,
+    status = "SegmentationStatus",
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name == 'default'").message("there is one Segmentation per namespace; name it default"),
+    printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode"}"#,
+    printcolumn = r#"{"name":"Workloads","type":"integer","jsonPath":".status.counts.workloads"}"#,
+    printcolumn = r#"{"name":"Enforced","type":"integer","jsonPath":".status.counts.enforced"}"#,
+    printcolumn = r#"{"name":"Open","type":"integer","jsonPath":".status.counts.openProposals"}"#,
+    printcolumn = r#"{"name":"Coverage","type":"string","jsonPath":".status.coverage"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentationSpec {
+    /// Observe only watches; Propose makes proposals, which may be decided and are not written;
+    /// Enforce writes what was approved and keeps it so.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Pods that any of these selectors matches get no policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<LabelSelector>,
+    #[serde(default)]
+    pub learning: LearningCriteria,
+    #[serde(default)]
+    pub approval: Approval,
+    /// Outside addresses per rule before they are summarised to CIDRs.
+    #[serde(default = "default_max_addresses")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_outside_addresses: u32,
+    /// What happens to the policies when this object, or a workload, goes.
+    #[serde(default)]
+    pub on_delete: OnDelete,
+}
+
+fn default_max_addresses() -> u32 {
+    16
+}
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Mode {
+    #[default]
+    Observe,
+    Propose,
+    Enforce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnDelete {
+    /// Policies stay as they are; nobody keeps them any more.
+    #[default]
+    Retain,
+    /// Policies that nanoseg wrote are deleted.
+    Remove,
+}
+
+/// When a workload has been watched for long enough to be proposed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LearningCriteria {
+    /// How long a namespace is watched at least, as `90s`, `15m`, `24h` or `7d`.
+    #[serde(default = "default_duration")]
+    #[schemars(regex(pattern = r"^[0-9]+(s|m|h|d)$"))]
+    pub minimum_duration: String,
+    /// The estimated share of edges seen that a workload needs, in percent (Good–Turing, Chao2).
+    #[serde(default = "default_coverage")]
+    #[schemars(range(min = 0, max = 100))]
+    pub minimum_coverage: u8,
+}
+
+fn default_duration() -> String {
+    "24h".into()
+}
+
+fn default_coverage() -> u8 {
+    95
+}
+
+impl Default for LearningCriteria {
+    fn default() -> Self {
+        LearningCriteria {
+            minimum_duration: default_duration(),
+            minimum_coverage: default_coverage(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    #[serde(default)]
+    pub mode: ApprovalMode,
+    /// What automatic approval may approve. Everything else waits for a person.
+    #[serde(default)]
+    pub automatic: AutomaticRules,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ApprovalMode {
+    #[default]
+    Manual,
+    Automatic,
+}
+
+/// The rules that bound automatic approval. A proposal with a finding of severity error, or one that was
+/// asked for by blocked traffic, is never approved automatically.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AutomaticRules {
+    /// May open connections to addresses outside the cluster.
+    #[serde(default)]
+    pub allow_internet_egress: bool,
+    /// May open connections with other namespaces.
+    #[serde(default)]
+    pub allow_cross_namespace: bool,
+    /// May close connections that recorded flows used.
+    #[serde(default)]
+    pub allow_would_block: bool,
+    /// How many connections a proposal may open at most.
+    #[serde(default = "default_max_gained")]
+    pub max_gained: u32,
+}
+
+fn default_max_gained() -> u32 {
+    100
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentationStatus {
+    /// Of types Ready, Learning, Enforcing, Drifted and Degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Since when the namespace is watched for this Segmentation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observing_since: Option<Time>,
+    #[serde(default)]
+    pub counts: SegmentationCounts,
+    /// The estimated share of edges seen in the namespace, as `97 %`; empty while it says nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub coverage: String,
+    /// When an edge, a proposal or a policy last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<Time>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentationCounts {
+    /// Workloads that policies can be made for.
+    #[serde(default)]
+    pub workloads: u32,
+    /// Workloads with an approved policy that is in the cluster.
+    #[serde(default)]
+    pub enforced: u32,
+    /// Proposals that wait for a decision.
+    #[serde(default)]
+    pub open_proposals: u32,
+    /// Learned edges with a workload of the namespace at either end.
+    #[serde(default)]
+    pub edges: u32,
+    /// Connections that the approved policies do not allow and that were tried nevertheless.
+    #[serde(default)]
+    pub violations: u32,
+}
