@@ -180,6 +180,18 @@ impl WorkloadState {
         }
     }
 
+    /// Our policy was taken away on purpose (break-glass): what is wanted comes back as a change of its own.
+    pub fn taken_away(&mut self) {
+        self.applied = None;
+    }
+
+    /// Something to say on the open proposal.
+    pub fn note(&mut self, message: String) {
+        if let Some(open) = self.open_mut() {
+            open.message = Some(message);
+        }
+    }
+
     /// Forgets the oldest proposals that are over.
     fn prune(&mut self) -> Vec<String> {
         let over = |p: &Proposal| matches!(p.phase, Phase::Rejected | Phase::Superseded | Phase::RolledBack);
@@ -218,6 +230,11 @@ impl Proposal {
     /// Whether a person changed what nanoseg proposed.
     pub fn is_edited(&self) -> bool {
         Digest::of_policy(&self.policy) != self.generated
+    }
+
+    /// Whether this is another policy than the one that waits.
+    pub fn is_other(&self, policy: &NetworkPolicySpec) -> bool {
+        Digest::of_policy(&self.policy) != Digest::of_policy(policy)
     }
 
     fn turn(&mut self, phase: Phase, at: Timestamp) {

@@ -113,8 +113,8 @@ impl WorkloadState {
     }
 
     /// The record's line for a decision that does not count.
-    pub fn refuse(namespace: &str, decision: &Decision, refusal: &Refusal, record: &mut Vec<Draft>) {
-        record.push(Draft {
+    pub fn refused(namespace: &str, decision: &Decision, refusal: &Refusal) -> Draft {
+        Draft {
             action: Action::DecisionRefused,
             actor: decision.decided_by.clone(),
             namespace: namespace.to_owned(),
@@ -122,7 +122,7 @@ impl WorkloadState {
             before: None,
             after: None,
             reason: refusal.to_string(),
-        });
+        }
     }
 }
 
