@@ -23,7 +23,9 @@
 
 mod address_map;
 mod connectivity;
+mod difference;
 mod evaluation;
+mod explain;
 mod pool;
 mod proof;
 mod rules;
@@ -40,7 +42,9 @@ mod tests;
 
 pub use address_map::AddressMap;
 pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
+pub use difference::{Change, Difference, difference};
 pub use evaluation::{Evaluation, PeerRef};
+pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
 pub use proof::{Blocked, BlockedBy, Excess, ExcessList, Proof, Span, prove};
 pub use rules::EvaluateError;
 pub use world::{Class, ClassId, HostNetwork};

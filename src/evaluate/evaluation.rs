@@ -86,9 +86,7 @@ impl Evaluation {
 
     /// The policies that isolate the pods of `class` in `direction`, as `namespace/name`.
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
-        let policies = self.policies.iter().filter(|policy| {
-            policy.rules(direction).is_some() && policy.selected.binary_search(&class).is_ok()
-        });
+        let policies = self.isolating(class, direction);
         policies.map(|policy| policy.name.as_str()).collect()
     }
 
@@ -107,20 +105,30 @@ impl Evaluation {
     /// What a pod of class `client` may open to *another* pod of class `server`. The promise that a
     /// node reaches its own pods is not in it: a class may spread over nodes.
     pub fn between(&self, client: ClassId, server: ClassId) -> ConnectionSet {
+        self.between_in(&self.tables, client, server)
+    }
+
+    /// As [`Evaluation::between`], for another choice of the policies.
+    pub(super) fn between_in(
+        &self,
+        tables: &Tables,
+        client: ClassId,
+        server: ClassId,
+    ) -> ConnectionSet {
         let hosts = (
             self.class(client).host_network,
             self.class(server).host_network,
         );
         if hosts == (false, false) {
             let pool = &self.names.pool;
-            return match pair(&self.tables, client, server) {
+            return match pair(tables, client, server) {
                 (SetId::NONE, _) | (_, SetId::NONE) => ConnectionSet::default(),
                 (SetId::ALL, one) | (one, SetId::ALL) => pool.get(one).clone(),
                 (egress, ingress) => pool.get(egress).intersection(pool.get(ingress)),
             };
         }
-        let egress = self.class_side(client, Direction::Egress, server);
-        egress.intersection(&self.class_side(server, Direction::Ingress, client))
+        let egress = self.class_side(tables, client, Direction::Egress, server);
+        egress.intersection(&self.class_side(tables, server, Direction::Ingress, client))
     }
 
     /// What the pods of `class` may have with addresses, of the address families in use: in
@@ -206,8 +214,14 @@ impl Evaluation {
     }
 
     /// What the policies of `class` allow it with the pods of `peer`.
-    fn class_side(&self, class: ClassId, direction: Direction, peer: ClassId) -> ConnectionSet {
-        let Some(table) = self.tables.of(class, direction) else {
+    fn class_side(
+        &self,
+        tables: &Tables,
+        class: ClassId,
+        direction: Direction,
+        peer: ClassId,
+    ) -> ConnectionSet {
+        let Some(table) = tables.of(class, direction) else {
             return ConnectionSet::all();
         };
         if !self.class(peer).host_network {
@@ -229,7 +243,7 @@ impl Evaluation {
     }
 
     /// Whether `client` is the node that `server` runs on, or a hostNetwork pod there.
-    fn is_own_node(&self, client: PeerRef, server: PeerRef) -> bool {
+    pub(super) fn is_own_node(&self, client: PeerRef, server: PeerRef) -> bool {
         let PeerRef::Pod(server) = server else {
             return false;
         };

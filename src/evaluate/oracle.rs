@@ -3,7 +3,7 @@
 //! and addresses, and every port at which something could change.
 
 use super::fixture;
-use super::{Direction, Evaluation, ExcessList, HostNetwork, PeerRef, Span, prove};
+use super::{Direction, Evaluation, ExcessList, HostNetwork, PeerRef, Span, difference, prove};
 use crate::graph::{End, Requirement};
 use crate::inventory::{ContainerPort, Inventory, Pod, WorkloadId};
 use crate::net::Protocol;
@@ -371,6 +371,8 @@ proptest! {
                             set.contains(protocol, port), expected,
                             "{:?} to {:?} {} {}: {}", client, server, protocol, port, set
                         );
+                        let why = evaluation.explain(*client, *server, protocol, port);
+                        prop_assert_eq!(why.allowed, expected, "{:?}", why);
                     }
                 }
             }
@@ -402,6 +404,48 @@ proptest! {
                         let one = evaluation.allowed(PeerRef::Pod(a), PeerRef::Pod(b));
                         prop_assert_eq!(&one, &set);
                     }
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+    /// A change is listed just where some pod of the client may or may not any longer reach one of the server.
+    #[test]
+    fn a_difference_says_what_probing_before_and_after_says(
+        inventory in a_cluster(),
+        before in prop::collection::vec(a_policy(), 0..4),
+        after in prop::collection::vec(a_policy(), 0..4),
+    ) {
+        let found = difference(&inventory, &before, &after, HostNetwork::Exact).unwrap();
+        let hosts = |id: &WorkloadId| inventory.pods.iter().any(|pod| &pod.workload == id && pod.host_network);
+        let was = Naive { inventory: &inventory, policies: &before };
+        let is = Naive { inventory: &inventory, policies: &after };
+        for (list, first, second) in [(&found.opened, &was, &is), (&found.closed, &is, &was)] {
+            for (client, server) in inventory.workloads.keys().flat_map(|a| inventory.workloads.keys().map(move |b| (a, b))) {
+                // Of hostNetwork ends a probe of single pods says something else: a node reaches its own pods.
+                if client == server || hosts(client) || hosts(server) {
+                    continue;
+                }
+                let pods = |id: &WorkloadId| -> Vec<PeerRef> {
+                    let all = inventory.pods.iter().enumerate();
+                    all.filter(|(_, pod)| &pod.workload == id).map(|(index, _)| PeerRef::Pod(index)).collect()
+                };
+                let (from, to) = (pods(client), pods(server));
+                for (protocol, port) in Protocol::ALL.iter().flat_map(|p| PORTS.iter().map(move |port| (*p, *port))) {
+                    let probe = Probe { protocol, port };
+                    let expected = from.iter().any(|a| to.iter().any(|b| {
+                        !first.allowed(*a, *b, probe) && second.allowed(*a, *b, probe)
+                    }));
+                    let listed = list.iter().any(|change| {
+                        change.client == Span::Workload(client.clone())
+                            && change.server == Span::Workload(server.clone())
+                            && change.connections.contains(protocol, port)
+                    });
+                    prop_assert_eq!(listed, expected, "{} to {} {} {}", client, server, protocol, port);
                 }
             }
         }
