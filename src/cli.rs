@@ -5,6 +5,7 @@
 
 mod agent;
 pub mod connectivity;
+pub mod crd;
 mod exit;
 mod generate;
 mod graph;
@@ -43,6 +44,7 @@ enum Command {
     Observe(Box<observe::Args>),
     Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
+    Crd(crd::Args),
 }
 
 impl Command {
@@ -51,7 +53,8 @@ impl Command {
             Command::Generate(_)
             | Command::Graph(_)
             | Command::Connectivity(_)
-            | Command::Observe(_) => terminal::Log::Command,
+            | Command::Observe(_)
+            | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
     }
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Observe(args) => observe::run(*args),
         Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
+        Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)
 }

@@ -71,12 +71,29 @@ pub fn generate(
     inventory: &Inventory,
     options: &Options,
 ) -> Result<Generated, EvaluateError> {
+    let built = build(seen, inventory, options.graph);
+    generate_from(built, Vec::new(), (begin, end), inventory, options)
+}
+
+/// The same from a graph that is there already. `wanted` are requirements beyond what the graph teaches:
+/// connections that an operator is to be asked about.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_from(
+    built: Built,
+    wanted: Vec<Requirement>,
+    (begin, end): (Timestamp, Timestamp),
+    inventory: &Inventory,
+    options: &Options,
+) -> Result<Generated, EvaluateError> {
     let Built {
         graph,
         mut findings,
         skipped,
-    } = build(seen, inventory, options.graph);
-    let requirements = requirements(&graph, inventory, options.enforcement);
+    } = built;
+    let mut requirements = requirements(&graph, inventory, options.enforcement);
+    requirements.extend(wanted);
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
         .keys()

@@ -1,10 +1,12 @@
 //! The manifests under deploy/: they are what Kubernetes takes, ask for no more than is needed, and give
 //! nanoseg only options that it has.
 
+use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{
     Container, Namespace, PersistentVolumeClaim, PodSpec, Service, ServiceAccount,
 };
+use nanoseg::cli::crd::Resource;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -219,4 +221,45 @@ fn agents_find_the_receiver_where_its_service_is() {
             .contains(&wanted),
         "{wanted}"
     );
+}
+
+/// A cluster gets the definitions from deploy/, so they have to be those of the program.
+#[test]
+fn the_custom_resource_definitions_are_those_that_nanoseg_prints() {
+    let mut wanted = BTreeSet::from(["kustomization.yaml".to_owned()]);
+    for resource in Resource::value_variants() {
+        let file = format!("{}.yaml", resource.plural());
+        let path = folder("crds").join(&file);
+        let made = resource.yaml().expect("a definition");
+        if std::env::var_os("NANOSEG_UPDATE").is_some() {
+            std::fs::create_dir_all(folder("crds")).expect("deploy/crds");
+            std::fs::write(&path, &made).expect("the file is written");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            written, made,
+            "deploy/crds/{file} is not what nanoseg prints; run: NANOSEG_UPDATE=1 cargo test deploy"
+        );
+        wanted.insert(file);
+    }
+    let there: BTreeSet<String> = std::fs::read_dir(folder("crds"))
+        .expect("deploy/crds")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    assert_eq!(there, wanted);
+    let list: Value = read("crds/kustomization.yaml");
+    let listed: BTreeSet<&str> = list["resources"]
+        .as_array()
+        .expect("resources")
+        .iter()
+        .map(|name| name.as_str().expect("a name"))
+        .collect();
+    wanted.remove("kustomization.yaml");
+    assert_eq!(listed, wanted.iter().map(String::as_str).collect());
 }

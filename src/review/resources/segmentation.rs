@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How one namespace is segmented. There is one per namespace, named `default`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, CustomResource, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
     group = "nanoseg.dev",
     version = "v1alpha1",
@@ -50,6 +50,19 @@ pub struct SegmentationSpec {
 
 fn default_max_addresses() -> u32 {
     16
+}
+
+impl Default for SegmentationSpec {
+    fn default() -> Self {
+        SegmentationSpec {
+            mode: Mode::default(),
+            exclude: Vec::new(),
+            learning: LearningCriteria::default(),
+            approval: Approval::default(),
+            max_outside_addresses: default_max_addresses(),
+            on_delete: OnDelete::default(),
+        }
+    }
 }
 
 #[derive(
@@ -121,7 +134,7 @@ pub enum ApprovalMode {
 
 /// The rules that bound automatic approval. A proposal with a finding of severity error, or one that was
 /// asked for by blocked traffic, is never approved automatically.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomaticRules {
     /// May open connections to addresses outside the cluster.
@@ -140,6 +153,18 @@ pub struct AutomaticRules {
 
 fn default_max_gained() -> u32 {
     100
+}
+
+// Not derived: what is left out must mean the same, whichever level it is left out at.
+impl Default for AutomaticRules {
+    fn default() -> Self {
+        AutomaticRules {
+            allow_internet_egress: false,
+            allow_cross_namespace: false,
+            allow_would_block: false,
+            max_gained: default_max_gained(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
