@@ -114,6 +114,8 @@ impl KeptFolder {
         let path = made.expect("a folder").keep();
         // Twice, as those who write into it may die a moment later.
         let script = r#"read -r _; rm -rf "$0"; sleep 1; rm -rf "$0""#;
+        // It ends after this process, so nobody can wait for it.
+        #[allow(clippy::zombie_processes)]
         let mut guard = Command::new("sh")
             .args(["-c", script])
             .arg(&path)
