@@ -243,7 +243,8 @@ impl Writer {
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
         let body = body::status(live, status);
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let sent = api.patch_status(&name, &params, &Patch::Apply(&body));
+        let patch = Patch::Apply(&body);
+        let sent = api.patch_status(&name, &params, &patch);
         let written = self.send(kind, &what, sent).await?;
         Ok(self.compared(kind, Some(live), written))
     }
