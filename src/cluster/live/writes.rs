@@ -62,7 +62,9 @@ pub enum WriteError {
     Unnamed { what: &'static str },
     #[error("failed to write {what}: no answer in {} s; it is tried again", LIMIT.as_secs())]
     TimedOut { what: String },
-    #[error("failed to write {what}: {reason}; see that the ServiceAccount has the rights of deploy/")]
+    #[error(
+        "failed to write {what}: {reason}; see that the ServiceAccount has the rights of deploy/"
+    )]
     Api { what: String, reason: String },
 }
 

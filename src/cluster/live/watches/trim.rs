@@ -67,7 +67,11 @@ fn trim_pod_spec(spec: &mut PodSpec) {
     *spec = PodSpec {
         node_name: old.node_name,
         host_network: old.host_network,
-        containers: old.containers.into_iter().filter_map(trim_container).collect(),
+        containers: old
+            .containers
+            .into_iter()
+            .filter_map(trim_container)
+            .collect(),
         init_containers: Some(sidecars).filter(|sidecars| !sidecars.is_empty()),
         ..PodSpec::default()
     };
@@ -231,11 +235,18 @@ impl Trim for Node {
         drop_last_applied(&mut self.metadata);
         if let Some(spec) = &mut self.spec {
             let old = std::mem::take(spec);
-            *spec = NodeSpec { pod_cidr: old.pod_cidr, pod_cidrs: old.pod_cidrs, ..NodeSpec::default() };
+            *spec = NodeSpec {
+                pod_cidr: old.pod_cidr,
+                pod_cidrs: old.pod_cidrs,
+                ..NodeSpec::default()
+            };
         }
         if let Some(status) = &mut self.status {
             let old = std::mem::take(status);
-            *status = NodeStatus { addresses: old.addresses, ..NodeStatus::default() };
+            *status = NodeStatus {
+                addresses: old.addresses,
+                ..NodeStatus::default()
+            };
         }
     }
 }
