@@ -4,9 +4,11 @@
 
 mod files;
 mod findings;
+mod live_graph;
 mod report;
 
 pub use files::output_files;
+pub use live_graph::LiveGraph;
 pub use report::{ReportInputs, build_report};
 
 use crate::evaluate::{EvaluateError, Proof, prove};
@@ -125,7 +127,9 @@ pub fn synthesise_and_prove(
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
     }
-    synthesis.policies.sort_by(|a, b| a.workload.cmp(&b.workload));
+    synthesis
+        .policies
+        .sort_by(|a, b| a.workload.cmp(&b.workload));
     let policies: Vec<_> = synthesis
         .policies
         .iter()
