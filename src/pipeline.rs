@@ -83,7 +83,49 @@ pub fn generate(
         .filter(|id| options.scope.contains(&id.namespace))
         .cloned()
         .collect();
-    let synthesis = synthesise(inventory, &requirements, &in_scope, &options.synthesis);
+    let groups = [(in_scope, options.synthesis)];
+    let proven = synthesise_and_prove(&requirements, &groups, inventory)?;
+    findings.extend(proven.findings);
+    findings.sort();
+    findings.dedup();
+    let learning = estimate(&graph, begin, end);
+    Ok(Generated {
+        graph,
+        requirements,
+        synthesis: proven.synthesis,
+        proof: proven.proof,
+        learning,
+        end,
+        findings,
+        skipped,
+    })
+}
+
+/// Policies with their proof.
+#[derive(Debug, Clone, Default)]
+pub struct Proven {
+    pub synthesis: Synthesis,
+    pub proof: Proof,
+    /// Of both; sorted.
+    pub findings: Vec<Finding>,
+}
+
+/// Writes policies for groups of workloads, each with its own choices, and proves them all together.
+///
+/// # Errors
+/// As [`generate`].
+pub fn synthesise_and_prove(
+    requirements: &[Requirement],
+    groups: &[(Vec<WorkloadId>, SynthesisOptions)],
+    inventory: &Inventory,
+) -> Result<Proven, EvaluateError> {
+    let mut synthesis = Synthesis::default();
+    for (workloads, options) in groups {
+        let part = synthesise(inventory, requirements, workloads, options);
+        synthesis.policies.extend(part.policies);
+        synthesis.findings.extend(part.findings);
+    }
+    synthesis.policies.sort_by(|a, b| a.workload.cmp(&b.workload));
     let policies: Vec<_> = synthesis
         .policies
         .iter()
@@ -94,20 +136,14 @@ pub fn generate(
         .iter()
         .map(|p| p.workload.clone())
         .collect();
-    let proof = prove(inventory, &policies, &requirements, &managed)?;
-    findings.extend(synthesis.findings.iter().cloned());
+    let proof = prove(inventory, &policies, requirements, &managed)?;
+    let mut findings = synthesis.findings.clone();
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();
-    let learning = estimate(&graph, begin, end);
-    Ok(Generated {
-        graph,
-        requirements,
+    Ok(Proven {
         synthesis,
         proof,
-        learning,
-        end,
         findings,
-        skipped,
     })
 }

@@ -3,4 +3,11 @@
 //!
 //! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
 
+mod digest;
+pub mod record;
 pub mod resources;
+mod segment;
+mod selector;
+
+pub use digest::{Digest, NotADigest};
+pub use segment::{Segment, SegmentError};

@@ -1,10 +1,16 @@
 //! Room 4: what nanoseg keeps on disk: the output folder of `generate`, the agents' spool, and the
-//! receiver's flow records.
+//! one SQLite file of flow records, edges, reviews and the record.
 
 mod flows;
 mod folder;
+mod reviews;
 pub mod spool;
+mod state_lock;
 
 pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};
+pub use reviews::{
+    Commit, DepartedPod, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
+};
 pub use spool::{BatchCodec, BatchKey, Spool, SpoolError, SpoolLimits, SpoolState};
+pub use state_lock::{StateLock, StateLockError};

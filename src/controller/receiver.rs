@@ -2,18 +2,18 @@
 
 use super::gate::TokenGate;
 use super::metrics::Metrics;
-use super::writer::{self, StoreHealth};
+use super::intake::{Intake, IntakeError, IntakeSettings};
+use super::writer::StoreHealth;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Gate, HealthError, HealthServer, Incoming, NatsError, NatsIntake, NatsSettings, Server,
-    ServerError, ServerSettings, ServerTls, TokenCheck, TokenSettings,
+    Gate, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck, TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// What a receiver is told.
 #[derive(Debug, Clone)]
@@ -37,24 +37,18 @@ pub enum ReceiverError {
     #[error(transparent)]
     Store(#[from] FlowStoreError),
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Intake(#[from] IntakeError),
     #[error(transparent)]
     Health(#[from] HealthError),
-    #[error(transparent)]
-    Nats(#[from] NatsError),
     #[error("{0}")]
     Tokens(String),
-    #[error("failed to start the thread that writes to the store: {0}")]
-    Thread(std::io::Error),
 }
 
 /// A receiver that listens and does not take anything yet.
 pub struct Receiver {
-    server: Server,
-    intake: Option<NatsIntake>,
+    intake: Intake,
     health_server: HealthServer,
     store: FlowStore,
-    queue: mpsc::Receiver<Incoming>,
     metrics: Arc<Metrics>,
     store_health: StoreHealth,
 }
@@ -72,17 +66,14 @@ impl Receiver {
             check: check.map_err(ReceiverError::Tokens)?,
             metrics: metrics.clone(),
         });
-        let (out, queue) = mpsc::channel(writer::QUEUE);
-        let intake = match settings.nats {
-            Some(nats) => Some(NatsIntake::start(nats, gate.clone(), out.clone()).await?),
-            None => None,
-        };
-        let server = Server::bind(ServerSettings {
+        let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls,
             gate,
-            out,
-        })?;
+            nats: settings.nats,
+            heard: None,
+        })
+        .await?;
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let store_health = StoreHealth::default();
@@ -90,11 +81,9 @@ impl Receiver {
         let ready = Arc::new(move || asked.check());
         let health_server = HealthServer::bind(settings.metrics_listen, registry, ready).await?;
         Ok(Receiver {
-            server,
             intake,
             health_server,
             store,
-            queue,
             metrics,
             store_health,
         })
@@ -102,7 +91,7 @@ impl Receiver {
 
     /// Where agents connect: tells the port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.server.local_addr()
+        self.intake.local_addr()
     }
 
     /// Where the metrics are.
@@ -116,29 +105,9 @@ impl Receiver {
     /// # Errors
     /// If a listener fails.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
-        let (store, queue, metrics, health) =
-            (self.store, self.queue, self.metrics, self.store_health);
-        let (written, all_written) = tokio::sync::oneshot::channel::<()>();
-        std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || {
-                writer::run(store, queue, &metrics, &health);
-                drop(written);
-            })
-            .map_err(ReceiverError::Thread)?;
-        let taken = async {
-            if let Some(intake) = self.intake {
-                intake.run(stop.clone()).await;
-            }
-        };
-        let (served, (), watched) = tokio::join!(
-            self.server.run(stop.clone()),
-            taken,
-            self.health_server.run(stop.clone())
-        );
-        // Server and intake are gone, and with them the last sender into the queue: the writer ends.
-        let _ = all_written.await;
-        served?;
+        let taken = self.intake.run(self.store, self.metrics, self.store_health, stop.clone());
+        let (taken, watched) = tokio::join!(taken, self.health_server.run(stop.clone()));
+        taken?;
         watched?;
         Ok(())
     }

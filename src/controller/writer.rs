@@ -2,6 +2,7 @@
 //! of each that it is stored, only after it is.
 
 use super::metrics::Metrics;
+use crate::flow::{Applied, FlowBatch};
 use crate::store::FlowStore;
 use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,9 @@ use tokio::sync::mpsc;
 pub const QUEUE: usize = 8;
 /// Records that are written together, if so many wait: a commit takes as long as writing a few hundred.
 const GROUP: usize = 20_000;
+
+/// Where batches go that were new, after they are stored.
+pub type Heard = mpsc::Sender<FlowBatch>;
 
 /// Whether the last write went well; if not, why.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +40,7 @@ pub fn run(
     mut queue: mpsc::Receiver<Incoming>,
     metrics: &Metrics,
     health: &StoreHealth,
+    heard: Option<&Heard>,
 ) {
     while let Some(first) = queue.blocking_recv() {
         let mut records = first.batch.seen.records.len();
@@ -46,11 +51,17 @@ pub fn run(
             records += next.batch.seen.records.len();
             group.push(next);
         }
-        write(&mut store, group, metrics, health);
+        write(&mut store, group, metrics, health, heard);
     }
 }
 
-fn write(store: &mut FlowStore, group: Vec<Incoming>, metrics: &Metrics, health: &StoreHealth) {
+fn write(
+    store: &mut FlowStore,
+    group: Vec<Incoming>,
+    metrics: &Metrics,
+    health: &StoreHealth,
+    heard: Option<&Heard>,
+) {
     let (batches, done): (Vec<_>, Vec<_>) = group
         .into_iter()
         .map(|incoming| (incoming.batch, incoming.done))
@@ -58,10 +69,14 @@ fn write(store: &mut FlowStore, group: Vec<Incoming>, metrics: &Metrics, health:
     match store.apply_all(&batches) {
         Ok(applied) => {
             health.set(None);
-            for ((batch, applied), done) in batches.iter().zip(applied).zip(done) {
-                metrics.applied(batch, applied);
+            for ((batch, applied), done) in batches.into_iter().zip(applied).zip(done) {
+                metrics.applied(&batch, applied);
                 // Whoever sent it may be gone: it will send it again, and hear then.
                 let _ = done.send(Ok(()));
+                if let (Some(heard), Applied::New) = (heard, applied) {
+                    // Who listens may have ended: then the store has it for the next one.
+                    let _ = heard.blocking_send(batch);
+                }
             }
         }
         Err(error) => {

@@ -25,6 +25,34 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 32;
 
+/// A connection that may write, with the tables as this program knows them.
+pub(super) fn open(path: &Path) -> Result<Connection, FlowStoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = connect(path, flags)?;
+    let outcome = schema::prepare(&mut connection);
+    outcome.map_err(|e| FlowStoreError::of("open", path, e))??;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, FlowStoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, flags)?;
+    let outcome = schema::check(&connection);
+    outcome.map_err(|e| FlowStoreError::of("open", path, e))??;
+    Ok(connection)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, FlowStoreError> {
+    let failed = |e| FlowStoreError::of("open", path, e);
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    Ok(connection)
+}
+
 /// Flow records on disk.
 #[derive(Debug)]
 pub struct FlowStore {
@@ -38,13 +66,9 @@ impl FlowStore {
     /// # Errors
     /// If the file is no flow store, one of a newer nanoseg, or cannot be written.
     pub fn open(path: &Path) -> Result<FlowStore, FlowStoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut store = FlowStore::connect(path, flags)?;
-        let outcome = schema::prepare(&mut store.connection);
-        outcome.map_err(|e| store.failed("open", e))??;
-        Ok(store)
+        let connection = open(path)?;
+        let path = path.to_owned();
+        Ok(FlowStore { connection, path })
     }
 
     /// Opens an existing store for reading. A receiver may go on writing to it.
@@ -52,22 +76,9 @@ impl FlowStore {
     /// # Errors
     /// If there is no such file, or it is no flow store, or one of a newer nanoseg.
     pub fn open_read_only(path: &Path) -> Result<FlowStore, FlowStoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let store = FlowStore::connect(path, flags)?;
-        let outcome = schema::check(&store.connection);
-        outcome.map_err(|e| store.failed("open", e))??;
-        Ok(store)
-    }
-
-    fn connect(path: &Path, flags: OpenFlags) -> Result<FlowStore, FlowStoreError> {
+        let connection = open_read_only(path)?;
         let path = path.to_owned();
-        let connection = Connection::open_with_flags(&path, flags)
-            .map_err(|e| FlowStoreError::of("open", &path, e))?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let store = FlowStore { connection, path };
-        let outcome = store.connection.busy_timeout(PATIENCE);
-        outcome.map_err(|e| store.failed("open", e))?;
-        Ok(store)
+        Ok(FlowStore { connection, path })
     }
 
     /// Applies a batch, once. When this returns it is on the disk.

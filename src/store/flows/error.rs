@@ -28,7 +28,7 @@ pub enum FlowStoreError {
 }
 
 impl FlowStoreError {
-    pub(super) fn of(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+    pub(in crate::store) fn of(action: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         FlowStoreError::Sqlite {
             action,
             path: path.to_owned(),

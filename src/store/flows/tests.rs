@@ -84,7 +84,7 @@ fn auditors_read_addresses_and_times_as_text() {
     assert_eq!((&*row.0, &*row.1, &*row.2, row.3), expected);
     let edges: i64 = store
         .connection
-        .query_row("SELECT count(*) FROM edges", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM flow_edges", [], |row| row.get(0))
         .unwrap();
     assert_eq!(edges, 1);
 }
@@ -189,7 +189,7 @@ fn a_store_of_a_newer_nanoseg_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("version 99, this program knows 1"),
+            .contains("version 99, this program knows 2"),
         "{error}"
     );
 }

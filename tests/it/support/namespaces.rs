@@ -1,35 +1,66 @@
 //! Network namespaces for tests: a client and a server with a router between them.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A network namespace that goes away with the value.
+/// A network namespace without a name: the kernel takes it away when this value and the processes in it are gone,
+/// however they ended.
 pub struct Namespace {
-    name: String,
+    file: File,
 }
 
 impl Namespace {
-    fn new(name: String) -> Self {
-        run("ip", &["netns", "add", &name]);
-        let namespace = Namespace { name };
+    pub fn new() -> Self {
+        let made = std::thread::spawn(|| {
+            // SAFETY: only this thread's namespace changes.
+            let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+            File::open("/proc/thread-self/ns/net").expect("a namespace")
+        });
+        let file = made.join().expect("a namespace");
+        let namespace = Namespace { file };
         namespace.ip("link set lo up");
         namespace
     }
 
+    /// A file that is this namespace, for `ip link add … netns PATH` and `nsenter --net=PATH`, as long as this process
+    /// lives.
+    pub fn path(&self) -> String {
+        let (process, descriptor) = (std::process::id(), self.file.as_raw_fd());
+        format!("/proc/{process}/fd/{descriptor}")
+    }
+
+    /// A command that runs in it.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let file = self.file.try_clone().expect("a descriptor");
+        let mut command = Command::new(program);
+        // SAFETY: between fork and exec this makes one system call, on a descriptor that is open.
+        unsafe {
+            command.pre_exec(
+                move || match libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                },
+            );
+        }
+        command
+    }
+
     /// Runs `ip` in it.
     pub fn ip(&self, words: &str) {
-        let mut arguments = vec!["-n", &self.name];
-        arguments.extend(words.split(' '));
-        run("ip", &arguments);
+        let status = self.command("ip").args(words.split(' ')).status();
+        assert!(status.expect("ip starts").success(), "ip {words}");
     }
 
     /// Loads nftables rules into it.
     pub fn nft(&self, rules: &str) {
-        let mut child = Command::new("ip")
-            .args(["netns", "exec", &self.name, "nft", "-f", "-"])
+        let mut child = self
+            .command("nft")
+            .args(["-f", "-"])
             .stdin(Stdio::piped())
             .spawn()
             .expect("nft starts");
@@ -47,11 +78,10 @@ impl Namespace {
 
     /// Runs something on a thread that is in it. Sockets stay in the namespace that they were made in.
     pub fn inside<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/run/netns/{}", self.name)).expect("a namespace");
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 // SAFETY: the descriptor is open; only this thread's namespace changes.
-                let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+                let result = unsafe { libc::setns(self.file.as_raw_fd(), libc::CLONE_NEWNET) };
                 assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
                 what()
             });
@@ -59,14 +89,6 @@ impl Namespace {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
     }
 }
 
@@ -91,17 +113,13 @@ impl Routed {
             assert!(!required, "needs {lack}");
             return None;
         }
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name =
-            |what: &str| Namespace::new(format!("ctt-{}-{number}-{what}", std::process::id()));
-        let (client, router, server) = (name("client"), name("router"), name("server"));
+        let (client, router, server) = (Namespace::new(), Namespace::new(), Namespace::new());
         router.sysctl("net/ipv4/ip_forward", "1");
         router.sysctl("net/ipv6/conf/all/forwarding", "1");
         for (side, host) in [(1, &client), (2, &server)] {
             router.ip(&format!(
                 "link add side{side} type veth peer name eth0 netns {}",
-                host.name
+                host.path()
             ));
             for (place, device, end) in [
                 (&router, format!("side{side}"), 1),
@@ -125,7 +143,7 @@ impl Routed {
 }
 
 /// What is missing for namespaces with rules.
-fn lack() -> Option<&'static str> {
+pub fn lack() -> Option<&'static str> {
     // SAFETY: has no preconditions.
     if unsafe { libc::geteuid() } != 0 {
         return Some("root");
@@ -142,10 +160,4 @@ fn lack() -> Option<&'static str> {
         return Some("ip of iproute2");
     }
     (!there("nft")).then_some("nft of nftables")
-}
-
-fn run(tool: &str, arguments: &[&str]) {
-    let status = Command::new(tool).args(arguments).status();
-    let status = status.unwrap_or_else(|error| panic!("{tool}: {error}"));
-    assert!(status.success(), "{tool} {}", arguments.join(" "));
 }

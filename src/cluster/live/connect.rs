@@ -1,0 +1,272 @@
+//! From kubeconfig or pod to a client, in kubectl's order: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`,
+//! the ServiceAccount of the pod. No request is made here.
+
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long a new connection may take, TLS included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection may be silent while an answer is awaited. Watches hear something far more often
+/// (`watches`), and an exec plug-in has nothing to do with it.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Which cluster, and as whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectSettings {
+    /// `--kubeconfig`: this file and no other.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`: `None` is the file's current one.
+    pub context: Option<String>,
+}
+
+/// A client, and the namespace that its context names.
+#[derive(Clone)]
+pub struct Connection {
+    pub client: Client,
+    /// The namespace of the context, or of the pod; else `default`.
+    pub namespace: String,
+}
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    #[error("failed to read kubeconfig {path}: {reason}; give the right file with --kubeconfig")]
+    File { path: PathBuf, reason: String },
+    #[error(
+        "failed to read any file of KUBECONFIG={paths}: none exists; set it to a kubeconfig, or give --kubeconfig"
+    )]
+    NoFile { paths: String },
+    #[error(
+        "failed to find context {context} in {source_name}: it has {known}; choose one with --context"
+    )]
+    Context {
+        context: String,
+        source_name: String,
+        known: String,
+    },
+    #[error("failed to use {source_name}: {reason}; check its context with `kubectl config view`")]
+    Unusable { source_name: String, reason: String },
+    #[error(
+        "failed to use the ServiceAccount of this pod: {0}; see that automountServiceAccountToken is not false"
+    )]
+    Pod(String),
+    #[error(
+        "failed to find a cluster: there is no KUBECONFIG and no {home}, and this is no pod; give --kubeconfig"
+    )]
+    Nothing { home: String },
+}
+
+/// Makes a client. Nothing is asked of the cluster yet.
+///
+/// # Errors
+/// Says which file is missing or wrong, and what helps.
+pub async fn connect(settings: &ConnectSettings) -> Result<Connection, ConnectError> {
+    let (mut config, source_name) = match kubeconfig(settings)? {
+        Some((file, name)) => (from_file(file, &name, settings).await?, name),
+        None => (from_pod(settings)?, "the pod's ServiceAccount".to_owned()),
+    };
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    config.write_timeout = Some(SILENCE);
+    // Else the time that a pooled connection was idle counts as silence of the next answer.
+    config.reset_reader_on_write = true;
+    // A write may only leave right after its fence was asked, so nothing may repeat it later on its own.
+    config.default_retry = false;
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).map_err(|e| ConnectError::Unusable {
+        source_name,
+        reason: describe(&e),
+    })?;
+    Ok(Connection { client, namespace })
+}
+
+/// The kubeconfig that counts, with a name for people; `None`: there is none, so this should be a pod.
+fn kubeconfig(settings: &ConnectSettings) -> Result<Option<(Kubeconfig, String)>, ConnectError> {
+    if let Some(path) = &settings.kubeconfig {
+        return Ok(Some((read(path)?, path.display().to_string())));
+    }
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let paths: Vec<PathBuf> = std::env::split_paths(&listed)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    if !paths.is_empty() {
+        return merged(&paths).map(Some);
+    }
+    match home().filter(|path| path.exists()) {
+        Some(path) => Ok(Some((read(&path)?, path.display().to_string()))),
+        None => Ok(None),
+    }
+}
+
+fn home() -> Option<PathBuf> {
+    Some(std::env::home_dir()?.join(".kube").join("config"))
+}
+
+/// Files of the list that do not exist are passed over, as kubectl does.
+fn merged(paths: &[PathBuf]) -> Result<(Kubeconfig, String), ConnectError> {
+    let name = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(":");
+    let mut all: Option<Kubeconfig> = None;
+    for path in paths.iter().filter(|path| path.exists()) {
+        let next = read(path)?;
+        let merged = match all {
+            Some(before) => before
+                .merge(next)
+                .map_err(|e| unreadable(path, &describe(&e)))?,
+            None => next,
+        };
+        all = Some(merged);
+    }
+    match all {
+        Some(config) => Ok((config, name)),
+        None => Err(ConnectError::NoFile { paths: name }),
+    }
+}
+
+fn read(path: &Path) -> Result<Kubeconfig, ConnectError> {
+    Kubeconfig::read_from(path).map_err(|error| match error {
+        KubeconfigError::ReadConfig(source, _) => unreadable(path, &source.to_string()),
+        other => unreadable(path, &describe(&other)),
+    })
+}
+
+fn unreadable(path: &Path, reason: &str) -> ConnectError {
+    ConnectError::File {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+async fn from_file(
+    file: Kubeconfig,
+    name: &str,
+    settings: &ConnectSettings,
+) -> Result<Config, ConnectError> {
+    let known: Vec<String> = file.contexts.iter().map(|c| c.name.clone()).collect();
+    let wanted = settings.context.clone().or(file.current_context.clone());
+    let wanted = wanted.unwrap_or_default();
+    if !known.contains(&wanted) {
+        return Err(ConnectError::Context {
+            context: if wanted.is_empty() {
+                "(none is current)".into()
+            } else {
+                wanted
+            },
+            source_name: name.to_owned(),
+            known: match known.is_empty() {
+                true => "none".to_owned(),
+                false => known.join(", "),
+            },
+        });
+    }
+    let options = KubeConfigOptions {
+        context: Some(wanted),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(file, &options).await;
+    config.map_err(|e| ConnectError::Unusable {
+        source_name: name.to_owned(),
+        reason: describe(&e),
+    })
+}
+
+fn from_pod(settings: &ConnectSettings) -> Result<Config, ConnectError> {
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+        let home = home().map_or("~/.kube/config".to_owned(), |p| p.display().to_string());
+        return Err(ConnectError::Nothing { home });
+    }
+    if let Some(context) = &settings.context {
+        return Err(ConnectError::Context {
+            context: context.clone(),
+            source_name: "the pod's ServiceAccount".into(),
+            known: "none".into(),
+        });
+    }
+    Config::incluster().map_err(|e| ConnectError::Pod(describe(&e)))
+}
+
+/// An error with what is behind it, each said once.
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn config_of(context: &str, namespace: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: {context}\n\
+             clusters: [{{name: here, cluster: {{server: 'http://127.0.0.1:1'}}}}]\n\
+             users: [{{name: me, user: {{token: t}}}}]\n\
+             contexts: [{{name: {context}, context: {{cluster: here, user: me, namespace: {namespace}}}}}]\n"
+        )
+    }
+
+    fn at(path: &Path, context: Option<&str>) -> ConnectSettings {
+        ConnectSettings {
+            kubeconfig: Some(path.to_owned()),
+            context: context.map(str::to_owned),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_contexts_namespace_is_the_default_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "config", &config_of("prod", "shop"));
+        let connection = connect(&at(&path, None)).await.unwrap();
+        assert_eq!(connection.namespace, "shop");
+    }
+
+    #[tokio::test]
+    async fn errors_name_the_file_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("nowhere");
+        let error = connect(&at(&missing, None)).await.err().unwrap().to_string();
+        assert!(error.contains("nowhere") && error.contains("--kubeconfig"), "{error}");
+
+        let broken = write(folder.path(), "broken", "clusters: {");
+        let error = connect(&at(&broken, None)).await.err().unwrap().to_string();
+        assert!(error.contains("broken") && error.contains("--kubeconfig"), "{error}");
+
+        let path = write(folder.path(), "config", &config_of("prod", "shop"));
+        let error = connect(&at(&path, Some("test"))).await.err().unwrap().to_string();
+        assert!(error.contains("context test"), "{error}");
+        assert!(error.contains("it has prod") && error.contains("--context"), "{error}");
+    }
+
+    #[test]
+    fn files_of_the_list_that_do_not_exist_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = write(folder.path(), "first", &config_of("prod", "shop"));
+        let second = write(folder.path(), "second", &config_of("test", "lab"));
+        let missing = folder.path().join("nowhere");
+        let (config, _) = merged(&[missing.clone(), first, second]).unwrap();
+        assert_eq!(config.current_context.as_deref(), Some("prod"));
+        assert_eq!(config.contexts.len(), 2);
+        let error = merged(&[missing]).err().unwrap().to_string();
+        assert!(error.contains("nowhere") && error.contains("none exists"), "{error}");
+    }
+}

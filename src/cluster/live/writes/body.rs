@@ -1,0 +1,103 @@
+//! What is sent: only the fields that are ours, so that we own no others.
+
+use crate::inventory::MANAGED_BY;
+use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::core::object::HasStatus;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The kind's name as it stands in the API, for one of the kinds that are written.
+pub fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
+    let name = K::kind(&());
+    ["NetworkPolicy", "PolicyProposal", "ProposalDecision", "Segmentation"]
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("object")
+}
+
+/// The body of an apply: name, labels, annotations and spec, and the version of `live` that it replaces.
+pub fn policy(wanted: &NetworkPolicy, live: Option<&NetworkPolicy>) -> Value {
+    let mut labels = wanted.labels().clone();
+    labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+    let mut body = head(wanted, &labels);
+    put(&mut body, "/metadata", "resourceVersion", live.and_then(|l| l.resource_version()));
+    put(&mut body, "", "spec", wanted.spec.as_ref());
+    body
+}
+
+/// As [`policy`], for a proposal: with its owners.
+pub fn proposal(wanted: &PolicyProposal, live: Option<&PolicyProposal>) -> Value {
+    let mut body = head(wanted, wanted.labels());
+    let owners = wanted.metadata.owner_references.as_ref();
+    put(&mut body, "/metadata", "ownerReferences", owners);
+    put(&mut body, "/metadata", "resourceVersion", live.and_then(|l| l.resource_version()));
+    put(&mut body, "", "spec", Some(&wanted.spec));
+    body
+}
+
+/// The body of an apply to the status subresource. The uid sees to it that it is still the same object.
+pub fn status<K>(live: &K, status: &K::Status) -> Value
+where
+    K: Resource<DynamicType = ()> + HasStatus,
+    K::Status: Serialize,
+{
+    let mut body = head(live, &BTreeMap::new());
+    if let Some(metadata) = body.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        metadata.remove("annotations");
+    }
+    put(&mut body, "/metadata", "uid", live.uid());
+    put(&mut body, "", "status", Some(status));
+    body
+}
+
+fn head<K: Resource<DynamicType = ()>>(object: &K, labels: &BTreeMap<String, String>) -> Value {
+    let mut body = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": object.name_any(), "namespace": object.namespace()},
+    });
+    let annotations = object.annotations();
+    put(&mut body, "/metadata", "labels", Some(labels).filter(|l| !l.is_empty()));
+    put(&mut body, "/metadata", "annotations", Some(annotations).filter(|a| !a.is_empty()));
+    body
+}
+
+fn put(body: &mut Value, place: &str, key: &str, value: Option<impl Serialize>) {
+    let value = value.and_then(|value| serde_json::to_value(value).ok());
+    let object = body.pointer_mut(place).and_then(Value::as_object_mut);
+    if let (Some(value), Some(object)) = (value, object) {
+        object.insert(key.to_owned(), value);
+    }
+}
+
+/// Whether an apply of `wanted` would change nothing: everything is there already, and is ours.
+pub fn holds_policy(live: &NetworkPolicy, wanted: &NetworkPolicy) -> bool {
+    live.spec == wanted.spec && holds_metadata(live, wanted) && applied_by_us(live)
+}
+
+/// As [`holds_policy`].
+pub fn holds_proposal(live: &PolicyProposal, wanted: &PolicyProposal) -> bool {
+    live.spec == wanted.spec && holds_metadata(live, wanted)
+}
+
+fn holds_metadata<K: ResourceExt>(live: &K, wanted: &K) -> bool {
+    let has = |there: &BTreeMap<String, String>, here: &BTreeMap<String, String>| {
+        here.iter().all(|(key, value)| there.get(key) == Some(value))
+    };
+    has(live.labels(), wanted.labels())
+        && has(live.annotations(), wanted.annotations())
+        && wanted
+            .owner_references()
+            .iter()
+            .all(|owner| live.owner_references().contains(owner))
+}
+
+fn applied_by_us<K: ResourceExt>(live: &K) -> bool {
+    live.managed_fields().iter().any(|entry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.operation.as_deref() == Some("Apply")
+    })
+}

@@ -1,0 +1,98 @@
+//! Keeps the policies of the cluster as they were approved. It decides nothing: the engine gives the plan.
+//! It is apart from the engine so that a pane is broken within a second while the engine computes.
+
+mod look;
+#[cfg(test)]
+mod tests;
+
+pub use look::{Look, Memory, Step, look};
+
+use super::plan::{Plan, Report};
+use crate::cluster::live::{Kind, Watches, Writer};
+use crate::net::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// How long to wait before what failed, or was put off, is looked at again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What it works with.
+pub struct Enforcer {
+    pub watches: Arc<Watches>,
+    pub writer: Arc<Writer>,
+    pub plan: watch::Receiver<Option<Arc<Plan>>>,
+    pub reports: mpsc::UnboundedSender<Report>,
+    pub now: fn() -> Timestamp,
+}
+
+impl Enforcer {
+    /// Works until `stop` turns true.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut memory = Memory::default();
+        let mut changed = self.watches.changed();
+        while !*stop.borrow() {
+            let unfinished = self.round(&mut memory).await;
+            let again = async {
+                match unfinished {
+                    true => tokio::time::sleep(AGAIN).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => {}
+                changed = self.plan.changed() => if changed.is_err() { return },
+                changed = changed.changed() => if changed.is_err() { return },
+                () = again => {}
+            }
+        }
+    }
+
+    /// One look at everything, and what it asks for. Tells whether something is left to do.
+    async fn round(&mut self, memory: &mut Memory) -> bool {
+        let Some(plan) = self.plan.borrow_and_update().clone() else {
+            return false;
+        };
+        // What is not known to be true is not acted upon (DESIGN §6).
+        if self.watches.check().is_err() {
+            return true;
+        }
+        let _ = Kind::NetworkPolicy;
+        let now = (self.now)();
+        let (namespaces, policies) = (self.watches.namespaces(), self.watches.policies());
+        let Look { steps, reports, later } = look(&plan, &namespaces, &policies, memory, now);
+        for report in reports {
+            let _ = self.reports.send(report);
+        }
+        let mut failed = false;
+        for step in steps {
+            failed |= !self.take(step, memory).await;
+        }
+        failed || later
+    }
+
+    /// Carries one step out and reports it. Tells whether it worked.
+    async fn take(&self, step: Step, memory: &mut Memory) -> bool {
+        let result = match &step {
+            Step::Apply { policy, .. } => self.writer.apply_policy(policy).await.map(|applied| applied.version()),
+            Step::Delete { namespace, name, uid, .. } => {
+                self.writer.delete_policy(namespace, name, uid).await.map(|_| None)
+            }
+        };
+        let now = (self.now)();
+        match result {
+            Ok(version) => {
+                memory.done(&step, version);
+                if let Some(report) = step.report(now) {
+                    let _ = self.reports.send(report);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(step = %step, "{error}");
+                let _ = self.reports.send(step.failed(error.to_string(), now));
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! One look at the cluster: what is not as it shall be, and what is to be done about it. Pure.
+
+use super::super::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
+use crate::inventory::{MANAGED_BY, WorkloadId};
+use crate::net::Timestamp;
+use crate::review::resources::{BREAK_GLASS, REVISION};
+use crate::review::{Backoff, Digest};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Apply {
+        wanted: Wanted,
+        policy: Box<NetworkPolicy>,
+        /// What was there of it, if it had been as it shall be.
+        drift: Option<(String, Option<Digest>)>,
+    },
+    Delete {
+        /// `None`: to break the glass.
+        wanted: Option<Wanted>,
+        namespace: String,
+        name: String,
+        uid: String,
+        drift: bool,
+    },
+}
+
+/// What a look comes to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Look {
+    pub steps: Vec<Step>,
+    pub reports: Vec<Report>,
+    /// Something was put off.
+    pub later: bool,
+}
+
+/// What is remembered between looks.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Why the glass of a namespace is broken.
+    broken: BTreeMap<String, String>,
+    /// What we wrote and the watch has not shown yet.
+    ahead: BTreeMap<(String, String), Ahead>,
+    backoffs: BTreeMap<(String, String), Backoff>,
+    /// Drift that was reported and not put right.
+    told: BTreeMap<(String, String), String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Ahead {
+    Written(u64),
+    Deleted(String),
+}
+
+impl Memory {
+    /// A step was carried out; an applied policy has this version now.
+    pub fn done(&mut self, step: &Step, version: Option<u64>) {
+        match step {
+            Step::Apply { policy, .. } => {
+                if let Some(version) = version {
+                    self.ahead.insert(key_of(&policy.metadata), Ahead::Written(version));
+                }
+            }
+            Step::Delete { namespace, name, uid, .. } => {
+                let key = (namespace.clone(), name.clone());
+                self.ahead.insert(key, Ahead::Deleted(uid.clone()));
+            }
+        }
+    }
+
+    /// Whether the watch has not shown yet what we did last.
+    fn is_behind(&mut self, key: &(String, String), live: Option<&NetworkPolicy>) -> bool {
+        let behind = match self.ahead.get(key) {
+            None => false,
+            // resourceVersion is a growing number in every API server (KEP-5504).
+            Some(Ahead::Written(version)) => match live.and_then(version_of) {
+                Some(seen) => seen < *version,
+                None => true,
+            },
+            Some(Ahead::Deleted(uid)) => live.is_some_and(|l| l.metadata.uid.as_ref() == Some(uid)),
+        };
+        if !behind {
+            self.ahead.remove(key);
+        }
+        behind
+    }
+}
+
+/// Compares plan and cluster.
+pub fn look(
+    plan: &Plan,
+    namespaces: &[Arc<Namespace>],
+    policies: &[Arc<NetworkPolicy>],
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Look {
+    let mut look = Look::default();
+    let live: BTreeMap<(String, String), &NetworkPolicy> =
+        policies.iter().map(|p| (key_of(&p.metadata), p.as_ref())).collect();
+    for namespace in namespaces {
+        let name = namespace.metadata.name.clone().unwrap_or_default();
+        let annotations = namespace.metadata.annotations.as_ref();
+        match annotations.and_then(|a| a.get(BREAK_GLASS)) {
+            Some(reason) => break_glass(&name, reason, &live, plan, memory, now, &mut look),
+            None => {
+                if memory.broken.remove(&name).is_some() {
+                    look.reports.push(mended(&name, now));
+                }
+                // A namespace that is on its way out takes no writes.
+                let ends = namespace.metadata.deletion_timestamp.is_some();
+                if let Some(plan) = plan.namespaces.get(&name).filter(|_| !ends) {
+                    compare(&name, plan, &live, memory, now, &mut look);
+                }
+            }
+        }
+    }
+    look
+}
+
+fn mended(namespace: &str, at: Timestamp) -> Report {
+    Report::BreakGlass { namespace: namespace.to_owned(), reason: None, deleted: 0, at }
+}
+
+/// Takes every policy of ours away, whether or not it is in the plan.
+fn break_glass(
+    namespace: &str,
+    reason: &str,
+    live: &BTreeMap<(String, String), &NetworkPolicy>,
+    plan: &Plan,
+    memory: &mut Memory,
+    now: Timestamp,
+    look: &mut Look,
+) {
+    let planned = plan.namespaces.get(namespace);
+    let first = (namespace.to_owned(), String::new());
+    let here = live.range(first..).take_while(|((ns, _), _)| ns == namespace);
+    let mut deleted = 0;
+    for (key, policy) in here {
+        let known = planned.is_some_and(|p| p.policies.contains_key(&key.1));
+        let ours = is_ours(policy) && (known || annotation(policy, REVISION).is_some());
+        if !ours || memory.is_behind(key, Some(policy)) {
+            continue;
+        }
+        deleted += 1;
+        look.steps.push(Step::Delete {
+            wanted: None,
+            namespace: namespace.to_owned(),
+            name: key.1.clone(),
+            uid: policy.metadata.uid.clone().unwrap_or_default(),
+            drift: false,
+        });
+    }
+    if memory.broken.insert(namespace.to_owned(), reason.to_owned()).as_deref() != Some(reason) {
+        look.reports.push(Report::BreakGlass {
+            namespace: namespace.to_owned(),
+            reason: Some(reason.to_owned()),
+            deleted,
+            at: now,
+        });
+    }
+}
+
+fn compare(
+    namespace: &str,
+    plan: &NamespacePlan,
+    live: &BTreeMap<(String, String), &NetworkPolicy>,
+    memory: &mut Memory,
+    now: Timestamp,
+    look: &mut Look,
+) {
+    for (name, wanted) in &plan.policies {
+        let key = (namespace.to_owned(), name.clone());
+        let found = live.get(&key).copied();
+        if memory.is_behind(&key, found) {
+            look.later = true;
+            continue;
+        }
+        let problem = difference(wanted, found);
+        let Some(what) = problem else {
+            memory.told.remove(&key);
+            if !wanted.was_applied {
+                look.reports.push(in_place(wanted, now, false));
+            }
+            continue;
+        };
+        if let Some(found) = found.filter(|policy| !is_ours(policy)) {
+            foreign(&key, wanted, found, memory, now, look);
+            continue;
+        }
+        if wanted.was_applied && put_off(&key, wanted, &what, memory, now, look) {
+            continue;
+        }
+        memory.told.remove(&key);
+        let drift = wanted.was_applied.then(|| (what, found.and_then(digest_of)));
+        look.steps.extend(step(&key, wanted, found, drift));
+    }
+}
+
+/// What is not as it shall be, in words.
+fn difference(wanted: &Wanted, found: Option<&NetworkPolicy>) -> Option<String> {
+    match (&wanted.shape, found) {
+        (Shape::Absent, None) => None,
+        (Shape::Absent, Some(policy)) => is_ours(policy).then(|| "it is there, and shall not be".into()),
+        (Shape::Present { .. }, None) => Some("it was deleted".into()),
+        (Shape::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
+            Some(found) if found == *digest && is_ours(policy) => None,
+            _ if !is_ours(policy) => Some("its label app.kubernetes.io/managed-by was changed".into()),
+            _ => Some("its spec was changed".into()),
+        },
+    }
+}
+
+/// A policy of that name is not ours: it is never written, and told once.
+fn foreign(
+    key: &(String, String),
+    wanted: &Wanted,
+    found: &NetworkPolicy,
+    memory: &mut Memory,
+    now: Timestamp,
+    look: &mut Look,
+) {
+    let name = found.metadata.name.as_deref().unwrap_or_default();
+    let why = format!(
+        "a policy {name} is there that does not carry {}={}: it is left alone; rename it, or give it back the label",
+        MANAGED_BY.0, MANAGED_BY.1
+    );
+    if memory.told.insert(key.clone(), why.clone()).as_deref() != Some(why.as_str()) {
+        look.reports.push(Report::Failed { workload: wanted.workload.clone(), why, at: now });
+    }
+}
+
+/// Where somebody keeps changing it, the next repair waits. Told once.
+fn put_off(
+    key: &(String, String),
+    wanted: &Wanted,
+    what: &str,
+    memory: &mut Memory,
+    now: Timestamp,
+    look: &mut Look,
+) -> bool {
+    let backoff = memory.backoffs.entry(key.clone()).or_default();
+    let until = match backoff.ask(now) {
+        None => return false,
+        Some(until) => until,
+    };
+    look.later = true;
+    if memory.told.insert(key.clone(), what.to_owned()).as_deref() != Some(what) {
+        look.reports.push(Report::Drifted {
+            workload: wanted.workload.clone(),
+            what: what.to_owned(),
+            until: Some(until),
+            at: now,
+        });
+    }
+    true
+}
+
+fn step(
+    key: &(String, String),
+    wanted: &Wanted,
+    found: Option<&NetworkPolicy>,
+    drift: Option<(String, Option<Digest>)>,
+) -> Option<Step> {
+    match &wanted.shape {
+        Shape::Present { digest, spec, .. } => Some(Step::Apply {
+            wanted: wanted.clone(),
+            policy: Box::new(build_policy(key, digest, spec)),
+            drift,
+        }),
+        Shape::Absent => Some(Step::Delete {
+            wanted: Some(wanted.clone()),
+            namespace: key.0.clone(),
+            name: key.1.clone(),
+            uid: found?.metadata.uid.clone().unwrap_or_default(),
+            drift: drift.is_some(),
+        }),
+    }
+}
+
+/// The object as it is written: nothing but what we own of it.
+pub fn build_policy(
+    (namespace, name): &(String, String),
+    digest: &Digest,
+    spec: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
+) -> NetworkPolicy {
+    let (label, value) = MANAGED_BY;
+    NetworkPolicy {
+        metadata: ObjectMeta {
+            namespace: Some(namespace.clone()),
+            name: Some(name.clone()),
+            labels: Some(BTreeMap::from([(label.to_owned(), value.to_owned())])),
+            annotations: Some(BTreeMap::from([(REVISION.to_owned(), digest.to_string())])),
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec.clone()),
+    }
+}
+
+impl Step {
+    /// What there is to tell when it is done.
+    pub fn report(&self, at: Timestamp) -> Option<Report> {
+        match self {
+            Step::Apply { wanted, drift: Some((what, found)), .. } => Some(Report::Repaired {
+                workload: wanted.workload.clone(),
+                what: what.clone(),
+                found: found.clone(),
+                wanted: wanted.digest(),
+                at,
+            }),
+            Step::Delete { wanted: Some(wanted), drift: true, .. } => Some(Report::Repaired {
+                workload: wanted.workload.clone(),
+                what: "it was there, and shall not be".into(),
+                found: None,
+                wanted: None,
+                at,
+            }),
+            Step::Apply { wanted, .. } | Step::Delete { wanted: Some(wanted), .. } => Some(in_place(wanted, at, true)),
+            Step::Delete { wanted: None, .. } => None,
+        }
+    }
+
+    /// What there is to tell when it could not be done.
+    pub fn failed(&self, why: String, at: Timestamp) -> Report {
+        let workload = match self {
+            Step::Apply { wanted, .. } | Step::Delete { wanted: Some(wanted), .. } => wanted.workload.clone(),
+            Step::Delete { namespace, name, .. } => WorkloadId {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                kind: "NetworkPolicy".into(),
+            },
+        };
+        Report::Failed { workload, why, at }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Apply { policy, .. } => {
+                let (namespace, name) = key_of(&policy.metadata);
+                write!(f, "apply {namespace}/{name}")
+            }
+            Step::Delete { namespace, name, .. } => write!(f, "delete {namespace}/{name}"),
+        }
+    }
+}
+
+impl Wanted {
+    fn digest(&self) -> Option<Digest> {
+        match &self.shape {
+            Shape::Present { digest, .. } => Some(digest.clone()),
+            Shape::Absent => None,
+        }
+    }
+}
+
+fn in_place(wanted: &Wanted, at: Timestamp, wrote: bool) -> Report {
+    Report::InPlace { workload: wanted.workload.clone(), revision: wanted.shape.revision(), at, wrote }
+}
+
+pub fn is_ours(policy: &NetworkPolicy) -> bool {
+    let labels = policy.metadata.labels.as_ref();
+    labels.and_then(|l| l.get(MANAGED_BY.0)).is_some_and(|v| v == MANAGED_BY.1)
+}
+
+fn annotation<'a>(policy: &'a NetworkPolicy, name: &str) -> Option<&'a String> {
+    policy.metadata.annotations.as_ref()?.get(name)
+}
+
+fn digest_of(policy: &NetworkPolicy) -> Option<Digest> {
+    policy.spec.as_ref().map(Digest::of_policy)
+}
+
+fn version_of(policy: &NetworkPolicy) -> Option<u64> {
+    policy.metadata.resource_version.as_deref()?.parse().ok()
+}
+
+fn key_of(meta: &ObjectMeta) -> (String, String) {
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}

@@ -1,0 +1,92 @@
+//! What the enforcer did and found → state and record.
+
+use super::super::plan::Report;
+use super::ledger::Ledger;
+use crate::inventory::WorkloadId;
+use crate::review::record::{Action, Draft};
+use crate::review::{CONTROLLER, Digest};
+use std::collections::BTreeMap;
+
+/// What is wrong in the cluster by now, by workload: for conditions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Troubles {
+    pub drift: BTreeMap<WorkloadId, String>,
+    pub failures: BTreeMap<WorkloadId, String>,
+}
+
+/// Takes a report.
+pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
+    match report {
+        Report::InPlace { workload, revision, at, .. } => {
+            troubles.drift.remove(workload);
+            troubles.failures.remove(workload);
+            // What was wanted when the enforcer looked; by now it may be something else.
+            let is_wanted = ledger.states().get(workload).is_some_and(|s| s.wanted == *revision && !s.is_applied());
+            if is_wanted {
+                ledger.change(workload, |state, record| state.applied(CONTROLLER, *at, record));
+            }
+        }
+        Report::Repaired { workload, what, found, wanted, .. } => {
+            troubles.drift.remove(workload);
+            troubles.failures.remove(workload);
+            note(ledger, Action::DriftRepaired, workload, (found.clone(), wanted.clone()), what);
+        }
+        Report::Drifted { workload, what, until, .. } => {
+            let words = match until {
+                Some(until) => format!("{what}; somebody keeps changing it, so it is put right again at {until}"),
+                None => what.clone(),
+            };
+            troubles.drift.insert(workload.clone(), words.clone());
+            note(ledger, Action::DriftGivenUp, workload, (None, None), &words);
+        }
+        Report::Failed { workload, why, .. } => {
+            troubles.failures.insert(workload.clone(), why.clone());
+        }
+        Report::BreakGlass { namespace, reason, deleted, .. } => break_glass(ledger, namespace, reason.as_ref(), *deleted),
+    }
+}
+
+fn note(
+    ledger: &mut Ledger,
+    action: Action,
+    workload: &WorkloadId,
+    (before, after): (Option<Digest>, Option<Digest>),
+    what: &str,
+) {
+    let object = ledger.states().get(workload).map_or(workload.name.clone(), |s| s.policy_name.clone());
+    ledger.note(Draft {
+        action,
+        actor: CONTROLLER.into(),
+        namespace: workload.namespace.clone(),
+        object,
+        before,
+        after,
+        reason: what.to_owned(),
+    });
+}
+
+fn break_glass(ledger: &mut Ledger, namespace: &str, reason: Option<&String>, deleted: usize) {
+    let Some(segment) = ledger.segments.get_mut(namespace) else { return };
+    if segment.kept.break_glass.as_ref() == reason {
+        return;
+    }
+    segment.kept.break_glass = reason.cloned();
+    let (action, words) = match reason {
+        Some(reason) => (Action::BreakGlassOn, format!("{reason} ({deleted} policies were taken away)")),
+        None => (Action::BreakGlassOff, "policies are enforced again".to_owned()),
+    };
+    // Nothing of the namespace is in the cluster now; what comes back is no repair of drift.
+    let theirs: Vec<WorkloadId> = ledger.states().keys().filter(|id| id.namespace == namespace).cloned().collect();
+    for workload in theirs {
+        ledger.change(&workload, |state, _| state.taken_away());
+    }
+    ledger.note(Draft {
+        action,
+        actor: CONTROLLER.into(),
+        namespace: namespace.to_owned(),
+        object: namespace.to_owned(),
+        before: None,
+        after: None,
+        reason: words,
+    });
+}

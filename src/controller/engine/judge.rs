@@ -1,0 +1,143 @@
+//! What the traffic says of the policies in force: violations, and approved traffic that is blocked.
+
+use super::ledger::Ledger;
+use super::sight::Sight;
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use crate::review::record::{Action, Draft};
+use crate::review::resources::Mode;
+use crate::review::{CONTROLLER, Violation, blocked_after, violations};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// For how long after a change of its policy a workload's traffic may undo it, in seconds.
+pub const WATCHED: i64 = 600;
+
+/// The policies in force, by workload, and all those of others.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    pub ours: BTreeMap<WorkloadId, NetworkPolicy>,
+    pub foreign: Vec<NetworkPolicy>,
+}
+
+impl InForce {
+    /// What is wanted counts as in force where it is kept: it is there in a moment.
+    pub fn build(ledger: &Ledger, sight: &Sight) -> InForce {
+        let ours = ledger.states().iter().filter(|(id, _)| is_enforced(ledger, &id.namespace));
+        let ours = ours.filter_map(|(id, state)| {
+            Some((id.clone(), as_policy(id, &state.policy_name, state.wanted_policy()?)))
+        });
+        InForce { ours: ours.collect(), foreign: sight.inventory.policies.clone() }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<NetworkPolicy> {
+        self.ours.values().chain(&self.foreign).cloned().collect()
+    }
+
+    /// All but that workload's own.
+    pub fn others(&self, workload: &WorkloadId) -> Vec<NetworkPolicy> {
+        let ours = self.ours.iter().filter(|(id, _)| *id != workload).map(|(_, policy)| policy);
+        ours.chain(&self.foreign).cloned().collect()
+    }
+}
+
+/// Whether the namespace's approved policies are kept in the cluster now.
+pub fn is_enforced(ledger: &Ledger, namespace: &str) -> bool {
+    ledger.segments.get(namespace).is_some_and(|segment| {
+        segment.kept.break_glass.is_none() && segment.segment.as_ref().is_some_and(|s| s.mode == Mode::Enforce)
+    })
+}
+
+/// A policy of ours as an object for the evaluator.
+pub fn as_policy(workload: &WorkloadId, name: &str, spec: &NetworkPolicySpec) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: ObjectMeta {
+            namespace: Some(workload.namespace.clone()),
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec.clone()),
+    }
+}
+
+/// Connections that were tried although the policies in force do not allow them.
+pub fn find_violations(ledger: &mut Ledger, sight: &Sight, in_force: &InForce) -> Vec<Violation> {
+    let managed: BTreeSet<WorkloadId> = in_force.ours.keys().cloned().collect();
+    let since: BTreeMap<WorkloadId, Timestamp> = ledger
+        .states()
+        .iter()
+        .filter_map(|(id, state)| Some((id.clone(), state.applied.as_ref()?.at)))
+        .collect();
+    if managed.is_empty() {
+        return Vec::new();
+    }
+    match violations(&sight.built.graph, &sight.inventory, &in_force.all(), &managed, &since) {
+        Ok(found) => {
+            for violation in &found {
+                note(ledger, violation);
+            }
+            found
+        }
+        Err(error) => {
+            tracing::error!("failed to look for violations: {error}");
+            Vec::new()
+        }
+    }
+}
+
+/// A line in the record for the first of its kind.
+fn note(ledger: &mut Ledger, violation: &Violation) {
+    let words = format!(
+        "{} → {} {}/{}",
+        violation.client, violation.server, violation.port, violation.protocol
+    );
+    let ends = [violation.server.workload(), violation.client.workload()];
+    let Some(workload) = ends.into_iter().flatten().find(|id| is_enforced(ledger, &id.namespace)).cloned() else {
+        return;
+    };
+    let Some(segment) = ledger.segments.get_mut(&workload.namespace) else { return };
+    if segment.kept.violations.insert(words.clone()) {
+        ledger.note(Draft {
+            action: Action::Violation,
+            actor: CONTROLLER.into(),
+            namespace: workload.namespace.clone(),
+            object: workload.name.clone(),
+            before: None,
+            after: None,
+            reason: words,
+        });
+    }
+}
+
+/// Undoes changes since which approved traffic is blocked. Tells the workloads.
+pub fn undo_harmful(ledger: &mut Ledger, sight: &Sight, now: Timestamp) -> Vec<WorkloadId> {
+    let watched: Vec<(WorkloadId, Timestamp)> = ledger
+        .states()
+        .iter()
+        .filter(|(id, state)| is_enforced(ledger, &id.namespace) && state.is_applied() && state.wanted.is_some())
+        .filter_map(|(id, state)| Some((id.clone(), state.applied.as_ref()?.at)))
+        .filter(|(_, at)| now.secs_since(*at) <= WATCHED)
+        .collect();
+    let mut undone = Vec::new();
+    for (workload, applied_at) in watched {
+        let Some(state) = ledger.states().get(&workload) else { continue };
+        let in_force = InForce::build(ledger, sight);
+        let after = in_force.all();
+        let mut before = in_force.others(&workload);
+        before.extend(state.policy_before().map(|spec| as_policy(&workload, &state.policy_name, spec)));
+        let recent = sight.recent(applied_at);
+        let found = blocked_after(&sight.built.graph, &recent, &sight.inventory, &before, &after, &workload, applied_at, now);
+        match found {
+            Ok(Some(traffic)) => {
+                let words = traffic.to_string();
+                ledger.change(&workload, |state, record| state.roll_back_blocked(&words, now, record));
+                undone.push(workload);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%workload, "failed to judge what was blocked: {error}"),
+        }
+    }
+    undone
+}

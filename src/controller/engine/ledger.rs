@@ -1,0 +1,211 @@
+//! The engine's memory of reviews: what the store has, what is new since, and the chain of the record.
+//! Nothing of it reaches the cluster before [`Ledger::commit`] has put it on the disk.
+
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
+use crate::review::{Segment, WorkloadState};
+use crate::store::{Commit, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use thiserror::Error;
+
+/// Why the ledger cannot be read.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    #[error("failed to read the review of {workload}: {source}; the store was written by another nanoseg, or damaged")]
+    Review {
+        workload: WorkloadId,
+        source: serde_json::Error,
+    },
+    #[error("failed to read the segment of {namespace}: {source}; the store was written by another nanoseg, or damaged")]
+    Segment {
+        namespace: String,
+        source: serde_json::Error,
+    },
+    #[error("failed to read the last line of the record: {0}; the store was damaged")]
+    Record(String),
+    #[error(transparent)]
+    Store(#[from] ReviewStoreError),
+}
+
+/// What is remembered of a segmented namespace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentState {
+    pub observing_since: Timestamp,
+    pub kept: KeptSegment,
+    /// As it is in the cluster now; `None` while it cannot be understood, or after it went.
+    pub segment: Option<Segment>,
+}
+
+/// What outlives the Segmentation object and the process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KeptSegment {
+    /// The mode, as a word; for telling that it changed.
+    pub mode: String,
+    /// Policies go with the Segmentation.
+    pub remove_on_delete: bool,
+    /// The Segmentation went, and its policies are to go too.
+    pub leaving: bool,
+    /// Why the glass is broken.
+    pub break_glass: Option<String>,
+    /// Violations that the record has a line of: client, server, port.
+    #[serde(default)]
+    pub violations: BTreeSet<String>,
+}
+
+/// Everything that is decided.
+pub struct Ledger {
+    states: BTreeMap<WorkloadId, WorkloadState>,
+    pub segments: BTreeMap<String, SegmentState>,
+    /// Decisions that were carried out or refused, by uid.
+    pub decided: BTreeSet<String>,
+    chain: Chain,
+    drafts: Vec<Draft>,
+    decisions: Vec<StoredDecision>,
+    /// Workloads whose state may differ from what the store has.
+    touched: BTreeSet<WorkloadId>,
+    stored_segments: BTreeMap<String, (Timestamp, String)>,
+}
+
+impl Ledger {
+    /// # Errors
+    /// If the store holds what this program does not understand.
+    pub fn load(loaded: Loaded) -> Result<Ledger, LedgerError> {
+        let mut states = BTreeMap::new();
+        for (workload, body) in loaded.reviews {
+            let state: WorkloadState = serde_json::from_str(&body).map_err(|source| LedgerError::Review {
+                workload: workload.clone(),
+                source,
+            })?;
+            states.insert(workload, state);
+        }
+        let mut segments = BTreeMap::new();
+        let mut stored_segments = BTreeMap::new();
+        for StoredSegment { namespace, observing_since, body } in loaded.segments {
+            let kept = serde_json::from_str(&body).map_err(|source| LedgerError::Segment {
+                namespace: namespace.clone(),
+                source,
+            })?;
+            stored_segments.insert(namespace.clone(), (observing_since, body));
+            segments.insert(namespace, SegmentState { observing_since, kept, segment: None });
+        }
+        let chain = match loaded.record_head {
+            None => Chain::default(),
+            Some((_, line)) => {
+                let entry = parse_line(&line).map_err(|e| LedgerError::Record(e.to_string()))?;
+                Chain::after(Head { sequence: entry.sequence, digest: entry.digest })
+            }
+        };
+        Ok(Ledger {
+            states,
+            segments,
+            decided: loaded.decisions,
+            chain,
+            drafts: Vec::new(),
+            decisions: Vec::new(),
+            touched: BTreeSet::new(),
+            stored_segments,
+        })
+    }
+
+    /// Notes a line for the record.
+    pub fn note(&mut self, draft: Draft) {
+        self.drafts.push(draft);
+    }
+
+    /// Changes a workload's state, if there is one; what it says for the record is kept.
+    pub fn change<T>(
+        &mut self,
+        workload: &WorkloadId,
+        change: impl FnOnce(&mut WorkloadState, &mut Vec<Draft>) -> T,
+    ) -> Option<T> {
+        let state = self.states.get_mut(workload)?;
+        self.touched.insert(workload.clone());
+        Some(change(state, &mut self.drafts))
+    }
+
+    /// All workloads that were ever proposed for.
+    pub fn states(&self) -> &BTreeMap<WorkloadId, WorkloadState> {
+        &self.states
+    }
+
+    /// Begins a workload's review.
+    pub fn begin(&mut self, state: WorkloadState) {
+        self.touched.insert(state.workload.clone());
+        self.states.insert(state.workload.clone(), state);
+    }
+
+    /// Ends a workload's review: nothing of it is kept but the record.
+    pub fn end(&mut self, workload: &WorkloadId) {
+        self.touched.insert(workload.clone());
+        self.states.remove(workload);
+    }
+
+    /// A decision was carried out, or refused.
+    pub fn decided(&mut self, decision: StoredDecision) {
+        self.decided.insert(decision.uid.clone());
+        self.decisions.push(decision);
+    }
+
+    /// What was noted since the last commit.
+    pub fn news(&self) -> &[Draft] {
+        &self.drafts
+    }
+
+    /// Puts everything that is new on the disk, all of it or nothing. Tells the new lines of the record.
+    ///
+    /// # Errors
+    /// If the disk refuses: then it is tried again with the next commit.
+    pub fn commit(&mut self, store: &mut ReviewStore, now: Timestamp) -> Result<Vec<Entry>, ReviewStoreError> {
+        let mut chain = self.chain.clone();
+        let entries: Vec<Entry> = self.drafts.iter().cloned().map(|draft| chain.append(draft, now)).collect();
+        let segments = self.changed_segments();
+        let removed_segments: Vec<String> =
+            self.stored_segments.keys().filter(|ns| !self.segments.contains_key(*ns)).cloned().collect();
+        let commit = Commit {
+            reviews: self.touched_reviews(),
+            removed_reviews: self.touched.iter().filter(|id| !self.states.contains_key(*id)).cloned().collect(),
+            segments: segments.clone(),
+            removed_segments: removed_segments.clone(),
+            decisions: self.decisions.clone(),
+            record_lines: entries.iter().map(|entry| (entry.sequence, to_line(entry))).collect(),
+            ..Commit::default()
+        };
+        if commit.is_empty() {
+            return Ok(entries);
+        }
+        store.commit(&commit)?;
+        self.chain = chain;
+        self.drafts.clear();
+        self.decisions.clear();
+        self.touched.clear();
+        for namespace in removed_segments {
+            self.stored_segments.remove(&namespace);
+        }
+        let kept = segments.into_iter().map(|s| (s.namespace, (s.observing_since, s.body)));
+        self.stored_segments.extend(kept);
+        Ok(entries)
+    }
+
+    fn touched_reviews(&self) -> Vec<(WorkloadId, String)> {
+        let states = self.touched.iter().filter_map(|id| Some((id, self.states.get(id)?)));
+        states.filter_map(|(id, state)| Some((id.clone(), serde_json::to_string(state).ok()?))).collect()
+    }
+
+    fn changed_segments(&self) -> Vec<StoredSegment> {
+        let bodies = self.segments.iter().filter_map(|(namespace, segment)| {
+            Some(StoredSegment {
+                namespace: namespace.clone(),
+                observing_since: segment.observing_since,
+                body: serde_json::to_string(&segment.kept).ok()?,
+            })
+        });
+        bodies
+            .filter(|new| {
+                let stored = self.stored_segments.get(&new.namespace);
+                stored.is_none_or(|(since, body)| (*since, body) != (new.observing_since, &new.body))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! Segmentations → segments: what operators want of namespaces, and since when.
+
+use super::ledger::{KeptSegment, Ledger, SegmentState};
+use crate::net::Timestamp;
+use crate::review::record::{Action, Draft};
+use crate::review::resources::{OnDelete, Segmentation};
+use crate::review::{CONTROLLER, Segment};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Takes all Segmentations as they are now. What cannot be understood is told by namespace; what it wanted
+/// before it could not be understood is kept, so that nothing changes.
+pub fn take_segments(
+    ledger: &mut Ledger,
+    segmentations: &[Arc<Segmentation>],
+    now: Timestamp,
+) -> BTreeMap<String, String> {
+    let mut errors = BTreeMap::new();
+    let mut present = Vec::new();
+    for segmentation in segmentations {
+        let namespace = segmentation.metadata.namespace.clone().unwrap_or_default();
+        if segmentation.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        present.push(namespace.clone());
+        match Segment::parse(segmentation) {
+            Ok(segment) => take(ledger, segment, now),
+            Err(error) => {
+                errors.insert(namespace, error.to_string());
+            }
+        }
+    }
+    let gone: Vec<String> = ledger.segments.keys().filter(|ns| !present.contains(ns)).cloned().collect();
+    for namespace in gone {
+        leave(ledger, &namespace);
+    }
+    errors
+}
+
+fn take(ledger: &mut Ledger, segment: Segment, now: Timestamp) {
+    let namespace = segment.namespace.clone();
+    let mode = format!("{:?}", segment.mode);
+    let draft = |action, reason: String| Draft {
+        action,
+        actor: CONTROLLER.into(),
+        namespace: namespace.clone(),
+        object: "default".into(),
+        before: None,
+        after: None,
+        reason,
+    };
+    let known = ledger.segments.get(&namespace).filter(|known| !known.kept.leaving);
+    let news = match known {
+        None => Some(draft(Action::SegmentationAdded, format!("mode {mode}"))),
+        Some(known) if known.kept.mode != mode => {
+            Some(draft(Action::ModeChanged, format!("from {} to {mode}", known.kept.mode)))
+        }
+        Some(_) => None,
+    };
+    if let Some(news) = news {
+        ledger.note(news);
+    }
+    let state = ledger.segments.entry(namespace).or_insert_with(|| SegmentState {
+        observing_since: now,
+        kept: KeptSegment::default(),
+        segment: None,
+    });
+    state.kept.mode = mode;
+    state.kept.remove_on_delete = segment.on_delete == OnDelete::Remove;
+    state.kept.leaving = false;
+    state.segment = Some(segment);
+}
+
+/// A Segmentation went, while we looked or while nobody did.
+fn leave(ledger: &mut Ledger, namespace: &str) {
+    let Some(state) = ledger.segments.get_mut(namespace) else {
+        return;
+    };
+    state.segment = None;
+    if state.kept.leaving {
+        return;
+    }
+    state.kept.leaving = true;
+    let what = match state.kept.remove_on_delete {
+        true => "its policies are removed",
+        false => "its policies stay, and nobody keeps them",
+    };
+    ledger.note(Draft {
+        action: Action::SegmentationRemoved,
+        actor: CONTROLLER.into(),
+        namespace: namespace.to_owned(),
+        object: "default".into(),
+        before: None,
+        after: None,
+        reason: what.into(),
+    });
+}
+
+/// Forgets namespaces that left, once nothing of theirs is to be taken away any more.
+pub fn forget_left(ledger: &mut Ledger) {
+    let leaving: Vec<(String, bool)> = ledger
+        .segments
+        .iter()
+        .filter(|(_, segment)| segment.kept.leaving)
+        .map(|(namespace, segment)| (namespace.clone(), segment.kept.remove_on_delete))
+        .collect();
+    for (namespace, remove) in leaving {
+        let theirs = |ledger: &Ledger| -> Vec<_> {
+            let states = ledger.states().iter().filter(|(id, _)| id.namespace == namespace);
+            states.map(|(id, state)| (id.clone(), state.applied.as_ref().and_then(|a| a.revision).is_some())).collect()
+        };
+        let all = theirs(ledger);
+        if !remove || all.iter().all(|(_, present)| !present) {
+            for (id, _) in all {
+                ledger.end(&id);
+            }
+            ledger.segments.remove(&namespace);
+        }
+    }
+}

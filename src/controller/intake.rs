@@ -1,0 +1,102 @@
+//! Batches on their way into the store: gRPC and NATS, one writer, and whoever wants to see what was stored.
+
+use super::metrics::Metrics;
+use super::writer::{self, Heard, StoreHealth};
+use crate::store::FlowStore;
+use crate::wire::{
+    Gate, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError, ServerSettings, ServerTls,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+/// Where batches come from.
+pub struct IntakeSettings {
+    /// Where agents connect.
+    pub listen: SocketAddr,
+    /// `None`: without TLS.
+    pub tls: Option<ServerTls>,
+    pub gate: Arc<dyn Gate>,
+    /// Takes batches from NATS JetStream too.
+    pub nats: Option<NatsSettings>,
+    /// Told of each batch that was new, after it is stored.
+    pub heard: Option<Heard>,
+}
+
+/// Why batches cannot be taken.
+#[derive(Debug, Error)]
+pub enum IntakeError {
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    #[error("failed to start the thread that writes to the store: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Listens, and does not take anything yet.
+pub struct Intake {
+    server: Server,
+    nats: Option<NatsIntake>,
+    queue: mpsc::Receiver<Incoming>,
+    heard: Option<Heard>,
+}
+
+impl Intake {
+    /// # Errors
+    /// If something of it is not possible.
+    pub async fn bind(settings: IntakeSettings) -> Result<Intake, IntakeError> {
+        let (out, queue) = mpsc::channel(writer::QUEUE);
+        let gate = settings.gate;
+        let nats = match settings.nats {
+            Some(nats) => Some(NatsIntake::start(nats, gate.clone(), out.clone()).await?),
+            None => None,
+        };
+        let server = Server::bind(ServerSettings {
+            listen: settings.listen,
+            tls: settings.tls,
+            gate,
+            out,
+        })?;
+        Ok(Intake { server, nats, queue, heard: settings.heard })
+    }
+
+    /// Where agents connect: tells the port if port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Takes batches until `stop` turns true; then lets none in any more, and returns when all that came
+    /// is stored and acknowledged.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn run(
+        self,
+        store: FlowStore,
+        metrics: Arc<Metrics>,
+        health: StoreHealth,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), IntakeError> {
+        let (queue, heard) = (self.queue, self.heard);
+        let (written, all_written) = tokio::sync::oneshot::channel::<()>();
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || {
+                writer::run(store, queue, &metrics, &health, heard.as_ref());
+                drop(written);
+            })
+            .map_err(IntakeError::Thread)?;
+        let taken = async {
+            if let Some(nats) = self.nats {
+                nats.run(stop.clone()).await;
+            }
+        };
+        let (served, ()) = tokio::join!(self.server.run(stop.clone()), taken);
+        // Server and intake are gone, and with them the last sender into the queue: the writer ends.
+        let _ = all_written.await;
+        served?;
+        Ok(())
+    }
+}

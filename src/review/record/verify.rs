@@ -1,0 +1,152 @@
+//! Finds what somebody did to a record, one entry after the other, in constant space for one that is
+//! intact.
+
+use super::{Entry, Head, line};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is wrong at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The entry is not what it was when it was written, or another stands in its place.
+    Changed,
+    /// The entry is missing at its place.
+    Removed,
+    /// The entry stands at another place.
+    Reordered,
+    /// There is an entry with that number already, or there should be none.
+    Inserted,
+    /// The record ends before this entry.
+    Truncated,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Fault::Changed => "was changed",
+            Fault::Removed => "is missing at its place",
+            Fault::Reordered => "stands at another place",
+            Fault::Inserted => "was inserted",
+            Fault::Truncated => "is missing at the end",
+        })
+    }
+}
+
+/// Where a record is broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to verify record: entry {sequence} {fault}; compare with a copy kept elsewhere")]
+pub struct Break {
+    /// The number of the entry that is concerned; of several missing ones the first.
+    pub sequence: u64,
+    pub fault: Fault,
+}
+
+/// Checks entries in the order in which they stand. It goes on after a break, so that all of them
+/// can be told: an entry that is found missing and comes later is reported as reordered then.
+#[derive(Debug, Clone, Default)]
+pub struct Verifier {
+    head: Head,
+    /// Missing so far: from the first to the last, by the first.
+    gaps: BTreeMap<u64, u64>,
+    /// What is known from elsewhere, by sequence.
+    anchors: BTreeMap<u64, super::Digest>,
+}
+
+impl Verifier {
+    /// For a part of a record that follows `head`.
+    pub fn after(head: Head) -> Verifier {
+        Verifier {
+            head,
+            ..Verifier::default()
+        }
+    }
+
+    /// An entry's digest that was kept elsewhere: a chain that was made anew has another.
+    #[must_use]
+    pub fn with_anchor(mut self, anchor: Head) -> Verifier {
+        self.anchors.insert(anchor.sequence, anchor.digest);
+        self
+    }
+
+    /// Checks the next entry.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with what should stand before it.
+    pub fn check(&mut self, entry: &Entry) -> Result<(), Break> {
+        let broken = |sequence, fault| Err(Break { sequence, fault });
+        let sequence = entry.sequence;
+        if sequence <= self.head.sequence {
+            let fault = if self.fill(sequence) {
+                Fault::Reordered
+            } else {
+                Fault::Inserted
+            };
+            return broken(sequence, fault);
+        }
+        let before = std::mem::replace(
+            &mut self.head,
+            Head {
+                sequence,
+                digest: entry.digest.clone(),
+            },
+        );
+        let missing = before.sequence.saturating_add(1);
+        if sequence > missing {
+            self.gaps.insert(missing, sequence - 1);
+        }
+        let known = self.anchors.get(&sequence);
+        if line::digest(entry) != entry.digest || known.is_some_and(|d| *d != entry.digest) {
+            return broken(sequence, Fault::Changed);
+        }
+        if sequence > missing {
+            return broken(missing, Fault::Removed);
+        }
+        if entry.previous != before.digest {
+            // This one is as it was written; what it was written after is another.
+            return broken(before.sequence.max(1), Fault::Changed);
+        }
+        Ok(())
+    }
+
+    /// The end of the record. `expected` is the last entry's number and digest, where they are known
+    /// from elsewhere.
+    ///
+    /// # Errors
+    /// Entries are missing at the end, the last is another one, or there are more than there should be.
+    pub fn finish(self, expected: Option<(u64, super::Digest)>) -> Result<(), Break> {
+        let Some((sequence, digest)) = expected else {
+            return Ok(());
+        };
+        let last = self.head.sequence;
+        let broken = |sequence, fault| Err(Break { sequence, fault });
+        if last < sequence {
+            return broken(last.saturating_add(1), Fault::Truncated);
+        }
+        if last > sequence {
+            return broken(sequence.saturating_add(1), Fault::Inserted);
+        }
+        if self.head.digest != digest {
+            return broken(sequence, Fault::Changed);
+        }
+        Ok(())
+    }
+
+    /// Takes `sequence` out of the gaps. `false` if it was not missing.
+    fn fill(&mut self, sequence: u64) -> bool {
+        let gap = self.gaps.range(..=sequence).next_back();
+        let Some((first, last)) = gap.map(|(first, last)| (*first, *last)) else {
+            return false;
+        };
+        if sequence > last {
+            return false;
+        }
+        self.gaps.remove(&first);
+        if first < sequence {
+            self.gaps.insert(first, sequence - 1);
+        }
+        if sequence < last {
+            self.gaps.insert(sequence + 1, last);
+        }
+        true
+    }
+}

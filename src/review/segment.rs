@@ -1,0 +1,231 @@
+//! A [`Segmentation`] parsed once into what everyone may rely on: the controller, the CLI and checks
+//! before anything is written.
+
+use super::resources::{Approval, Mode, OnDelete, Segmentation};
+use super::selector::Selector;
+use crate::policy::SynthesisOptions;
+use std::collections::BTreeMap;
+
+/// How one namespace is segmented, with every field known to be right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    pub namespace: String,
+    pub mode: Mode,
+    /// How long the namespace is watched at least, in seconds.
+    pub minimum_duration: i64,
+    /// The estimated share of edges seen that a workload needs, 0–1.
+    pub minimum_coverage: f64,
+    pub approval: Approval,
+    pub synthesis: SynthesisOptions,
+    pub on_delete: OnDelete,
+    exclude: Vec<Selector>,
+}
+
+/// A Segmentation that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to read Segmentation {object}: {field}: {problem}; {remedy}")]
+pub struct SegmentError {
+    /// `namespace/name`.
+    pub object: String,
+    /// Where, such as `spec.exclude[0].matchExpressions[1].operator`.
+    pub field: String,
+    pub problem: String,
+    /// What the operator can do.
+    pub remedy: String,
+}
+
+impl Segment {
+    /// Reads a Segmentation. The schema of the resource refuses most of what is refused here; this is
+    /// for objects that came in before it, or past it.
+    ///
+    /// # Errors
+    /// The first field that is wrong, with what to do about it.
+    pub fn parse(segmentation: &Segmentation) -> Result<Segment, SegmentError> {
+        let metadata = &segmentation.metadata;
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        let name = metadata.name.clone().unwrap_or_default();
+        let bad = |field: String, problem: String, remedy: &str| SegmentError {
+            object: format!("{namespace}/{name}"),
+            field,
+            problem,
+            remedy: remedy.into(),
+        };
+        if namespace.is_empty() {
+            let field = "metadata.namespace".into();
+            return Err(bad(field, "is missing".into(), "create it in a namespace"));
+        }
+        let spec = &segmentation.spec;
+        let mut exclude = Vec::with_capacity(spec.exclude.len());
+        for (index, selector) in spec.exclude.iter().enumerate() {
+            let selector = Selector::parse(selector).map_err(|wrong| {
+                let field = format!("spec.exclude[{index}].{}", wrong.field);
+                bad(
+                    field,
+                    wrong.problem,
+                    "see kubectl explain segmentation.spec.exclude",
+                )
+            })?;
+            exclude.push(selector);
+        }
+        let text = &spec.learning.minimum_duration;
+        let minimum_duration = parse_duration(text).ok_or_else(|| {
+            let field = "spec.learning.minimumDuration".into();
+            let problem = format!("{text:?} is not a duration");
+            bad(field, problem, "write it as 90s, 15m, 24h or 7d")
+        })?;
+        let percent = spec.learning.minimum_coverage;
+        if percent > 100 {
+            let field = "spec.learning.minimumCoverage".into();
+            return Err(bad(
+                field,
+                format!("{percent} is more than 100"),
+                "write a percentage",
+            ));
+        }
+        let max_addresses = spec.max_outside_addresses;
+        if max_addresses == 0 {
+            let field = "spec.maxOutsideAddresses".into();
+            return Err(bad(field, "is 0".into(), "write at least 1"));
+        }
+        Ok(Segment {
+            mode: spec.mode,
+            minimum_duration,
+            minimum_coverage: share(percent),
+            approval: spec.approval.clone(),
+            synthesis: SynthesisOptions {
+                max_addresses: max_addresses as usize,
+                ..SynthesisOptions::default()
+            },
+            on_delete: spec.on_delete,
+            exclude,
+            namespace,
+        })
+    }
+
+    /// Whether pods with these labels get no policy.
+    pub fn excludes(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.exclude.iter().any(|selector| selector.matches(labels))
+    }
+}
+
+/// 0–1 of a percentage.
+pub(super) fn share(percent: u8) -> f64 {
+    f64::from(percent) / 100.0
+}
+
+/// Seconds of `90s`, `15m`, `24h` or `7d`.
+fn parse_duration(text: &str) -> Option<i64> {
+    let unit = match text.chars().next_back()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number = text.get(..text.len() - 1)?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<i64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::WorkloadId;
+
+    fn parse(spec: &str) -> Result<Segment, SegmentError> {
+        let text = format!("metadata: {{name: default, namespace: shop}}\nspec: {spec}");
+        Segment::parse(&serde_yaml::from_str(&text).expect("a Segmentation"))
+    }
+
+    fn labels(text: &str) -> BTreeMap<String, String> {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_written_is_as_the_schema_says() {
+        let segment = parse("{}").unwrap();
+        assert_eq!(segment.mode, Mode::Observe);
+        assert_eq!(segment.minimum_duration, 24 * 3600);
+        assert_eq!(segment.minimum_coverage, 0.95);
+        assert_eq!(segment.synthesis, SynthesisOptions::default());
+        assert!(!segment.excludes(&labels("{app: a}")));
+    }
+
+    #[test]
+    fn pods_that_any_selector_matches_are_excluded() {
+        let segment = parse(
+            "{exclude: [{matchLabels: {app: a}}, {matchExpressions: [{key: job, operator: Exists}]}]}",
+        )
+        .unwrap();
+        assert!(segment.excludes(&labels("{app: a}")));
+        assert!(segment.excludes(&labels("{app: b, job: x}")));
+        assert!(!segment.excludes(&labels("{app: b}")));
+    }
+
+    #[test]
+    fn durations_are_read_in_every_unit_and_never_overflow() {
+        for (text, secs) in [("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Some(secs));
+        }
+        for text in [
+            "",
+            "h",
+            "1.5h",
+            "-1h",
+            "+1h",
+            "1w",
+            "10",
+            "99999999999999999d",
+            "1ü",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_field_and_a_remedy() {
+        let cases = [
+            (
+                "{exclude: [{}, {matchExpressions: [{key: a, operator: Near}]}]}",
+                "spec.exclude[1].matchExpressions[0].operator",
+            ),
+            (
+                "{learning: {minimumDuration: 1w}}",
+                "spec.learning.minimumDuration",
+            ),
+            (
+                "{learning: {minimumCoverage: 101}}",
+                "spec.learning.minimumCoverage",
+            ),
+            ("{maxOutsideAddresses: 0}", "spec.maxOutsideAddresses"),
+        ];
+        for (spec, field) in cases {
+            let error = parse(spec).unwrap_err();
+            assert_eq!(error.field, field);
+            assert!(!error.remedy.is_empty());
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("failed to read Segmentation shop/default")
+            );
+        }
+    }
+
+    #[test]
+    fn a_segment_speaks_of_the_namespace_that_it_lies_in() {
+        let id = WorkloadId {
+            namespace: "shop".into(),
+            name: "web".into(),
+            kind: "Deployment".into(),
+        };
+        assert_eq!(parse("{}").unwrap().namespace, id.namespace);
+        let bare: Segmentation =
+            serde_yaml::from_str("metadata: {name: default}\nspec: {}").unwrap();
+        assert_eq!(
+            Segment::parse(&bare).unwrap_err().field,
+            "metadata.namespace"
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! The state of one workload's review: its proposals, what was approved, and what shall be in the cluster.
+//!
+//! Pure: every step takes the time as an argument, changes the state, and says for the record what it did.
+//! The controller stores state and record lines together, before anything is written to the cluster, so that
+//! after a crash it goes on with what was decided.
+
+mod decide;
+mod propose;
+mod rollback;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Decision, Refusal};
+pub use propose::{Need, Wish};
+
+use super::digest::Digest;
+use super::record::{Action, Draft};
+use super::resources::{Material, Phase};
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use serde::{Deserialize, Serialize};
+
+/// Who acts where no person does.
+pub const CONTROLLER: &str = "nanoseg";
+
+/// How many proposals that are over are kept per workload; rollback needs the applied ones.
+const KEPT: usize = 20;
+
+/// One workload's review.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadState {
+    pub workload: WorkloadId,
+    pub policy_name: String,
+    /// Oldest first.
+    pub proposals: Vec<Proposal>,
+    /// The number of the next proposal, from 1.
+    pub next_proposal: u32,
+    /// What was approved, oldest first, numbered from 1.
+    pub revisions: Vec<Revision>,
+    /// The revision that shall be in the cluster; none if there was no approval, or all were rolled back.
+    pub wanted: Option<u32>,
+    /// What was last known to be in the cluster because of us.
+    pub applied: Option<Applied>,
+    /// Set when traffic that was approved was blocked and the workload was rolled back; a decision ends it.
+    pub degraded: Option<Degraded>,
+}
+
+/// A change that was proposed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The object's name.
+    pub name: String,
+    pub created: Timestamp,
+    pub policy: NetworkPolicySpec,
+    /// The revision that it would change, with its policy.
+    pub base_revision: Option<u32>,
+    pub base: Option<NetworkPolicySpec>,
+    pub material: Material,
+    /// What nanoseg itself last proposed: another one than `policy` says that a person edited it.
+    pub generated: Digest,
+    /// What of the graph it was worked out from; if that changes, the material is made anew.
+    pub basis: Digest,
+    /// Blocked traffic asked for it: it is never approved automatically.
+    pub asked_by_blocked: bool,
+    pub phase: Phase,
+    /// When the phase last changed.
+    pub since: Timestamp,
+    pub decided_by: Option<String>,
+    /// The name of the decision.
+    pub decision: Option<String>,
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    pub revision: Option<u32>,
+}
+
+/// A policy that was approved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    pub number: u32,
+    pub policy: NetworkPolicySpec,
+    pub digest: Digest,
+    /// The name of the proposal that it came from.
+    pub proposal: String,
+    pub decided_by: String,
+    pub at: Timestamp,
+}
+
+/// What is in the cluster because of us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// `None`: no policy, after one was there.
+    pub revision: Option<u32>,
+    pub at: Timestamp,
+    /// The revision that it took the place of.
+    pub before: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    pub at: Timestamp,
+    pub why: String,
+}
+
+impl WorkloadState {
+    pub fn new(workload: WorkloadId, policy_name: String) -> Self {
+        WorkloadState {
+            workload,
+            policy_name,
+            proposals: Vec::new(),
+            next_proposal: 1,
+            revisions: Vec::new(),
+            wanted: None,
+            applied: None,
+            degraded: None,
+        }
+    }
+
+    /// The proposal that waits for a decision.
+    pub fn open(&self) -> Option<&Proposal> {
+        self.proposals.iter().rev().find(|p| p.phase == Phase::Pending)
+    }
+
+    fn open_mut(&mut self) -> Option<&mut Proposal> {
+        self.proposals.iter_mut().rev().find(|p| p.phase == Phase::Pending)
+    }
+
+    pub fn proposal(&self, name: &str) -> Option<&Proposal> {
+        self.proposals.iter().find(|p| p.name == name)
+    }
+
+    pub fn revision(&self, number: u32) -> Option<&Revision> {
+        self.revisions.iter().find(|r| r.number == number)
+    }
+
+    /// The policy that shall be in the cluster.
+    pub fn wanted_policy(&self) -> Option<&NetworkPolicySpec> {
+        self.wanted.and_then(|n| self.revision(n)).map(|r| &r.policy)
+    }
+
+    /// The policy of the revision that is applied, as far as we know.
+    pub fn applied_policy(&self) -> Option<&NetworkPolicySpec> {
+        let applied = self.applied.as_ref()?.revision?;
+        self.revision(applied).map(|r| &r.policy)
+    }
+
+    /// The policy that was in force before the applied one.
+    pub fn policy_before(&self) -> Option<&NetworkPolicySpec> {
+        let before = self.applied.as_ref()?.before?;
+        self.revision(before).map(|r| &r.policy)
+    }
+
+    /// What shall be in the cluster is there: `at` is when it was written, or found there.
+    pub fn applied(&mut self, actor: &str, at: Timestamp, record: &mut Vec<Draft>) {
+        let before = self.applied.as_ref().and_then(|a| a.revision);
+        if self.is_applied() {
+            return;
+        }
+        let digest = |number: Option<u32>| number.and_then(|n| self.revision(n)).map(|r| r.digest.clone());
+        let action = if self.wanted.is_some() { Action::Applied } else { Action::Deleted };
+        let (was, is) = (digest(before), digest(self.wanted));
+        record.push(self.draft(action, actor, was, is, String::new()));
+        self.applied = Some(Applied { revision: self.wanted, at, before });
+        let wanted = self.wanted;
+        for proposal in &mut self.proposals {
+            let phase = match proposal.phase {
+                Phase::Approved | Phase::Superseded if proposal.revision == wanted && wanted.is_some() => Phase::Applied,
+                Phase::Approved | Phase::Applied if proposal.revision != wanted => Phase::Superseded,
+                other => other,
+            };
+            proposal.turn(phase, at);
+        }
+    }
+
+    /// Whether the cluster has, as far as we know, what it shall have.
+    pub fn is_applied(&self) -> bool {
+        match &self.applied {
+            Some(applied) => applied.revision == self.wanted,
+            None => self.wanted.is_none(),
+        }
+    }
+
+    /// Our policy was taken away on purpose (break-glass): what is wanted comes back as a change of its own.
+    pub fn taken_away(&mut self) {
+        self.applied = None;
+    }
+
+    /// Something to say on the open proposal.
+    pub fn note(&mut self, message: String) {
+        if let Some(open) = self.open_mut() {
+            open.message = Some(message);
+        }
+    }
+
+    /// Forgets the oldest proposals that are over.
+    fn prune(&mut self) -> Vec<String> {
+        let over = |p: &Proposal| matches!(p.phase, Phase::Rejected | Phase::Superseded | Phase::RolledBack);
+        let mut excess = self.proposals.iter().filter(|p| over(p)).count().saturating_sub(KEPT);
+        let mut gone = Vec::new();
+        self.proposals.retain(|p| {
+            let forget = excess > 0 && over(p);
+            if forget {
+                excess -= 1;
+                gone.push(p.name.clone());
+            }
+            !forget
+        });
+        gone
+    }
+
+    fn draft(&self, action: Action, actor: &str, before: Option<Digest>, after: Option<Digest>, reason: String) -> Draft {
+        Draft {
+            action,
+            actor: actor.to_owned(),
+            namespace: self.workload.namespace.clone(),
+            object: self.policy_name.clone(),
+            before,
+            after,
+            reason,
+        }
+    }
+}
+
+impl Proposal {
+    /// The revision that a decision must name.
+    pub fn digest(&self) -> &str {
+        &self.material.revision
+    }
+
+    /// Whether a person changed what nanoseg proposed.
+    pub fn is_edited(&self) -> bool {
+        Digest::of_policy(&self.policy) != self.generated
+    }
+
+    /// Whether this is another policy than the one that waits.
+    pub fn is_other(&self, policy: &NetworkPolicySpec) -> bool {
+        Digest::of_policy(&self.policy) != Digest::of_policy(policy)
+    }
+
+    fn turn(&mut self, phase: Phase, at: Timestamp) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = at;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! From rows back to values.
+
+use super::{DepartedPod, Loaded, StoredSegment};
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
+    // All tables as they were at one time.
+    let transaction = connection.unchecked_transaction()?;
+    let reviews = all(
+        &transaction,
+        "SELECT namespace, kind, name, body FROM reviews ORDER BY namespace, name, kind",
+        |row| {
+            let id = WorkloadId {
+                namespace: row.get(0)?,
+                kind: row.get(1)?,
+                name: row.get(2)?,
+            };
+            Ok((id, row.get(3)?))
+        },
+    )?;
+    let segments = all(
+        &transaction,
+        "SELECT namespace, observing_since, body FROM segments ORDER BY namespace",
+        |row| {
+            Ok(StoredSegment {
+                namespace: row.get(0)?,
+                observing_since: time(row, 1)?,
+                body: row.get(2)?,
+            })
+        },
+    )?;
+    let decisions = all(&transaction, "SELECT uid FROM decisions", |row| row.get(0))?;
+    let departed = all(
+        &transaction,
+        "SELECT uid, gone_at, body FROM departed_pods ORDER BY uid",
+        |row| {
+            Ok(DepartedPod {
+                uid: row.get(0)?,
+                gone_at: time(row, 1)?,
+                body: row.get(2)?,
+            })
+        },
+    )?;
+    let record_head = transaction
+        .query_row("SELECT sequence, line FROM record_head", [], |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+        })
+        .optional()?;
+    Ok(Loaded {
+        reviews,
+        segments,
+        decisions: decisions.into_iter().collect(),
+        record_head,
+        departed,
+    })
+}
+
+pub fn record_lines(
+    connection: &Connection,
+    from: u64,
+    mut each: impl FnMut(u64, &str) -> bool,
+) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare("SELECT sequence, line FROM record WHERE sequence >= ?1 ORDER BY sequence")?;
+    let mut rows = statement.query([i64::try_from(from).unwrap_or(i64::MAX)])?;
+    while let Some(row) = rows.next()? {
+        let sequence: i64 = row.get(0)?;
+        if !each(sequence.unsigned_abs(), row.get_ref(1)?.as_str()?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn all<T>(
+    connection: &Connection,
+    query: &str,
+    one: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare(query)?;
+    statement.query_map([], one)?.collect()
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_nanos)
+}

@@ -1,0 +1,244 @@
+//! A real Kubernetes for tests: `let Some(cluster) = Cluster::get() else { return };` then `cluster.namespace("mine")`,
+//! `cluster.client()` (inside `cluster.run(async { … })` or any tokio runtime), `cluster.kubectl(&["get", "pods"])`.
+//!
+//! One control plane per test run, started by who first asks; each test makes namespaces of its own.
+
+mod certificates;
+mod control;
+mod forward;
+mod kubeconfig;
+mod process;
+mod wait;
+
+pub use control::{CONTROL, ISSUER, SERVICES};
+pub use kubeconfig::inside;
+pub use process::Program;
+pub use wait::until;
+
+use control::{Control, components};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use kubeconfig::User;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long anything may take that a cluster does on its own.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The running cluster.
+pub struct Cluster {
+    control: Control,
+    runtime: tokio::runtime::Runtime,
+    /// Makes names.
+    count: AtomicU32,
+}
+
+impl Cluster {
+    /// The cluster of this test run, ready for use. `None` where there cannot be one: says what is missing, and fails
+    /// where nothing may be (NANOSEG_REQUIRE_ALL=1).
+    pub fn get() -> Option<&'static Cluster> {
+        static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
+        match CLUSTER.get_or_init(start) {
+            Ok(cluster) => Some(cluster),
+            Err(lack) => {
+                let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
+                assert!(!required, "needs {lack}");
+                eprintln!("skipped: needs {lack}");
+                None
+            }
+        }
+    }
+
+    /// Waits for a future, on the cluster's own runtime.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// The administrator's kubeconfig, for programs of this machine; `inside` names the one for programs in the
+    /// cluster's network.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.control.kubeconfig
+    }
+
+    /// A kubeconfig of a user in groups, one at most, by a certificate.
+    pub fn kubeconfig_as(&self, user: &str, groups: &[&str]) -> PathBuf {
+        let pair = self.control.authority.client(user, groups);
+        let folder = self.control.folder.path();
+        let name = self.name("user");
+        self.control
+            .server
+            .write(folder, &name, &User::Certificate(&pair))
+    }
+
+    /// A kubeconfig of a ServiceAccount, by a token that is good for an hour.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> PathBuf {
+        let token = self.run(self.token(namespace, name, &[ISSUER]));
+        let folder = self.control.folder.path();
+        let file = self.name(&format!("{namespace}-{name}"));
+        self.control
+            .server
+            .write(folder, &file, &User::Token(&token))
+    }
+
+    /// A token of a ServiceAccount, good for an hour, by the API server's TokenRequest.
+    pub async fn token(&self, namespace: &str, name: &str, audiences: &[&str]) -> String {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: Some(audiences.iter().map(ToString::to_string).collect()),
+                expiration_seconds: Some(3600),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        let params = PostParams::default();
+        let answer = accounts.create_token_request(name, &params, &request);
+        let status = answer.await.expect("a token").status;
+        status.and_then(|status| status.token).expect("a token")
+    }
+
+    /// The keys that check its tokens, as `kubectl get --raw /openid/v1/jwks` prints them.
+    pub fn jwks(&self) -> String {
+        let output = self.kubectl(&["get", "--raw", "/openid/v1/jwks"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// A client with the administrator's rights. It lives in the runtime that it is made in, or the cluster's.
+    pub fn client(&self) -> Client {
+        self.client_of(self.kubeconfig())
+    }
+
+    /// A client as a user in groups, one at most.
+    pub fn client_as(&self, user: &str, groups: &[&str]) -> Client {
+        self.client_of(&self.kubeconfig_as(user, groups))
+    }
+
+    /// A client by a kubeconfig file.
+    pub fn client_of(&self, kubeconfig: &Path) -> Client {
+        let read = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
+        let options = KubeConfigOptions::default();
+        // Resolves without waiting for anything.
+        let config =
+            futures_util::FutureExt::now_or_never(Config::from_custom_kubeconfig(read, &options));
+        let config = config.expect("no waiting").expect("a kubeconfig");
+        let _runtime = match tokio::runtime::Handle::try_current() {
+            Ok(_) => None,
+            Err(_) => Some(self.runtime.enter()),
+        };
+        Client::try_from(config).expect("a client")
+    }
+
+    /// A new Kubernetes namespace, with its default ServiceAccount: pods can be created at once.
+    pub fn namespace(&self, prefix: &str) -> String {
+        let name = self.name(prefix);
+        self.run(self.make_namespace(&name));
+        name
+    }
+
+    async fn make_namespace(&self, name: &str) {
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let client = self.client();
+        let namespaces = Api::all(client.clone());
+        let made = namespaces.create(&PostParams::default(), &namespace).await;
+        made.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, name);
+        until(PATIENCE, "the default ServiceAccount", async || {
+            accounts.get("default").await.map_err(|e| e.to_string())
+        })
+        .await;
+    }
+
+    /// A name that nobody has yet.
+    pub fn name(&self, prefix: &str) -> String {
+        format!("{prefix}-{}", self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// kubectl as the administrator, with a discovery cache of this run.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_of(self.kubeconfig(), arguments)
+    }
+
+    /// kubectl by a kubeconfig file.
+    pub fn kubectl_of(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
+        Command::new(self.control.program("kubectl"))
+            .env("KUBECONFIG", kubeconfig)
+            .env("KUBECACHEDIR", self.control.path("kubectl-cache"))
+            .args(arguments)
+            .output()
+            .expect("kubectl starts")
+    }
+
+    /// A command in the control plane's network, where nodes and pods reach what it serves at `CONTROL`. Start it with
+    /// `Program::start`, so that it ends with the test run.
+    pub fn command(&self, program: &str) -> Command {
+        self.control.command(program)
+    }
+
+    /// Runs something on a thread that is in the control plane's network; its sockets stay there.
+    pub fn in_control<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        self.control.namespace.inside(what)
+    }
+
+    /// A file or folder of the cluster's, which goes away after the test run.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.control.path(name)
+    }
+}
+
+/// What is missing for a cluster, or the cluster.
+fn start() -> Result<Cluster, String> {
+    if let Some(lack) = super::namespaces::lack() {
+        return Err(lack.to_owned());
+    }
+    let control = Control::start(components()?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let cluster = Cluster {
+        control,
+        runtime: runtime.expect("a runtime"),
+        count: AtomicU32::new(0),
+    };
+    cluster.run(cluster.wait_until_ready());
+    Ok(cluster)
+}
+
+impl Cluster {
+    /// `/readyz` alone can be ok some seconds before the API can be discovered.
+    async fn wait_until_ready(&self) {
+        let client = self.client();
+        let what = "the API server";
+        until(PATIENCE, what, async || {
+            for path in ["/readyz", "/openapi/v3", "/openapi/v2"] {
+                let request = http_get(path);
+                let answer = client.request_text(request).await;
+                answer
+                    .map_err(|error| format!("{path}: {error}\n{}", self.control.last_words()))?;
+            }
+            Ok(())
+        })
+        .await;
+        self.make_namespace(&self.name("first")).await;
+    }
+}
+
+fn http_get(path: &str) -> axum::http::Request<Vec<u8>> {
+    axum::http::Request::get(path)
+        .body(Vec::new())
+        .expect("a request")
+}

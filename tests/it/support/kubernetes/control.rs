@@ -1,0 +1,207 @@
+//! The control plane: etcd, API server and controller manager in a network namespace of their own. That namespace is
+//! also the wire between nodes, and the world outside of the cluster.
+//!
+//! ```text
+//! test, kubectl -- 127.0.0.1:PORT -- (forward) -- [control: br0 172.18.0.1, API server :6443] -- nodes 172.18.0.11 ...
+//! ```
+
+use super::certificates::{Authority, Pair, token_key};
+use super::forward::forward;
+use super::kubeconfig::{Server, User, inside};
+use super::process::{KeptFolder, Program};
+use crate::support::namespaces::Namespace;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The API server's address in the cluster's network; it is also the nodes' way out.
+pub const CONTROL: &str = "172.18.0.1";
+/// The addresses of Services; the API server has the first.
+pub const SERVICES: &str = "10.96.0.0/16";
+/// The issuer of ServiceAccount tokens, and the audience they have if none is asked for.
+pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+pub struct Control {
+    pub namespace: Arc<Namespace>,
+    pub folder: KeptFolder,
+    pub authority: Authority,
+    pub server: Server,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    programs: Vec<Program>,
+    /// Where kubectl and the others are.
+    pub bin: PathBuf,
+}
+
+impl Control {
+    /// Starts everything, and does not wait for it.
+    pub fn start(bin: PathBuf) -> Control {
+        let namespace = Arc::new(Namespace::new());
+        namespace.ip("link add br0 type bridge");
+        namespace.ip(&format!("addr add {CONTROL}/16 dev br0"));
+        namespace.ip("link set br0 up");
+        let folder = KeptFolder::make();
+        let authority = Authority::new();
+        let address = format!("{CONTROL}:6443").parse().expect("an address");
+        let port = forward(Arc::clone(&namespace), address);
+        let server = Server {
+            from_outside: format!("https://127.0.0.1:{port}"),
+            from_inside: format!("https://{CONTROL}:6443"),
+            authority: authority.pem(),
+        };
+        let admin = authority.client("admin", &["system:masters"]);
+        let kubeconfig = server.write(folder.path(), "admin", &User::Certificate(&admin));
+        let mut control = Control {
+            namespace,
+            folder,
+            authority,
+            server,
+            kubeconfig,
+            programs: Vec::new(),
+            bin,
+        };
+        control.write_secrets();
+        control.start_etcd();
+        control.start_api_server();
+        control.start_controller_manager();
+        control
+    }
+
+    fn write_secrets(&self) {
+        let serving = self.authority.server(&[
+            "127.0.0.1",
+            CONTROL,
+            "10.96.0.1",
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ]);
+        let write_pair = |name: &str, pair: &Pair| {
+            self.write(&format!("{name}.crt"), &pair.certificate);
+            self.write(&format!("{name}.key"), &pair.key);
+        };
+        write_pair("serving", &serving);
+        write_pair("tokens", &token_key());
+        self.write("ca.crt", &self.authority.pem());
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("a file");
+    }
+
+    /// A file of the cluster's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of the cluster's programs, or by its path, in the control plane's network.
+    pub fn command(&self, program: &str) -> Command {
+        self.namespace.command(self.program(program))
+    }
+
+    /// Where a program of the cluster is.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    fn start_program(&mut self, command: Command, name: &str) {
+        let log = self.path(&format!("{name}.log"));
+        self.programs.push(Program::start(command, &log));
+    }
+
+    fn start_etcd(&mut self) {
+        let mut command = self.command("etcd");
+        command.arg("--unsafe-no-fsync").arg("--data-dir");
+        command.arg(self.path("etcd"));
+        command.args([
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            // Big benches write more than the 2 GiB that it has otherwise.
+            "--quota-backend-bytes=6442450944",
+            "--log-level=warn",
+        ]);
+        self.start_program(command, "etcd");
+    }
+
+    fn start_api_server(&mut self) {
+        let mut command = self.command("kube-apiserver");
+        command.args([
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--bind-address=0.0.0.0",
+            "--authorization-mode=Node,RBAC",
+            "--allow-privileged=true",
+            "--profiling=false",
+        ]);
+        command.arg(format!("--advertise-address={CONTROL}"));
+        command.arg(format!("--service-cluster-ip-range={SERVICES}"));
+        command.arg(format!("--service-account-issuer={ISSUER}"));
+        for (option, file) in [
+            ("--client-ca-file", "ca.crt"),
+            ("--tls-cert-file", "serving.crt"),
+            ("--tls-private-key-file", "serving.key"),
+            ("--service-account-key-file", "tokens.crt"),
+            ("--service-account-signing-key-file", "tokens.key"),
+        ] {
+            command.arg(option).arg(self.path(file));
+        }
+        self.start_program(command, "kube-apiserver");
+    }
+
+    fn start_controller_manager(&mut self) {
+        let mut command = self.command("kube-controller-manager");
+        command.arg("--kubeconfig").arg(inside(&self.kubeconfig));
+        for (option, file) in [
+            ("--service-account-private-key-file", "tokens.key"),
+            ("--root-ca-file", "ca.crt"),
+        ] {
+            command.arg(option).arg(self.path(file));
+        }
+        command.args([
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            // No kubelet says every ten seconds that its node is alive.
+            "--node-monitor-grace-period=24h",
+            "--kube-api-qps=300",
+            "--kube-api-burst=400",
+        ]);
+        self.start_program(command, "kube-controller-manager");
+    }
+
+    /// The last of what a program of the control plane said.
+    pub fn last_words(&self) -> String {
+        let mut text = String::new();
+        for program in &self.programs {
+            let log = program.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(8);
+            text += &format!("-- {}\n{}\n", program.name(), lines[last..].join("\n"));
+        }
+        text
+    }
+}
+
+/// The folder that has the cluster's programs, or what this machine lacks.
+pub fn components() -> Result<PathBuf, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/components");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&script).args(arguments).output();
+        let output = output.map_err(|error| format!("{}: {error}", script.display()))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stderr)),
+        }
+    };
+    let missing = run(&["--missing"])?;
+    match missing.is_empty() {
+        true => run(&[]).map(PathBuf::from),
+        false => Err(format!(
+            "{} (tests/cluster/components builds them)",
+            missing.replace('\n', ", ")
+        )),
+    }
+}

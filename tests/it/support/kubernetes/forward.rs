@@ -1,0 +1,45 @@
+//! A port of this machine that leads into a network namespace, so that tests and programs outside of it reach the API
+//! server, and nothing of the machine's own network is touched.
+
+use crate::support::namespaces::Namespace;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+/// Forwards connections at a free port of 127.0.0.1 to `target` in the namespace, as long as this process lives.
+/// Returns the port.
+pub fn forward(namespace: Arc<Namespace>, target: SocketAddr) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        // Made by one thread that stays inside; a thread for each would have to enter first.
+        namespace.inside(move || {
+            for client in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    if let Ok(server) = TcpStream::connect(target) {
+                        join(client, server);
+                    }
+                });
+            }
+        });
+    });
+    port
+}
+
+/// Both directions, until both have ended.
+fn join(client: TcpStream, server: TcpStream) {
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let back = match (server.try_clone(), client.try_clone()) {
+        (Ok(from), Ok(to)) => thread::spawn(move || copy(from, to)),
+        _ => return,
+    };
+    copy(client, server);
+    let _ = back.join();
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let _ = std::io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = from.shutdown(Shutdown::Read);
+}
