@@ -1,5 +1,7 @@
 //! The real Kubernetes that other tests stand on.
 
+mod agents;
+
 use crate::support::kubernetes::{Cluster, Deployment, Outcome};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
