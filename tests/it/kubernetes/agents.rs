@@ -43,7 +43,7 @@ impl Watch {
             window: "10s",
         });
         Watch {
-            agents: agents,
+            agents,
             receiver,
             store,
             _folder: folder,
@@ -64,7 +64,12 @@ impl Watch {
     }
 
     /// Waits for records that are wanted, and says each new one with the time since the beginning.
-    fn wait(&self, client: &Pod, patience: Duration, wanted: impl Fn(&FlowRecord) -> bool) -> Duration {
+    fn wait(
+        &self,
+        client: &Pod,
+        patience: Duration,
+        wanted: impl Fn(&FlowRecord) -> bool,
+    ) -> Duration {
         let begun = Instant::now();
         loop {
             let records = self.records(client);
@@ -167,7 +172,13 @@ fn the_first_blocked_attempt_is_told_as_refused_within_five_seconds_wherever_the
             });
             eprintln!("{direction}, server on {node}: {target}:{port} told after {took:?}");
             for (observer, record) in watch.records(caller) {
-                let FlowRecord { verdict, server, port, via, .. } = record;
+                let FlowRecord {
+                    verdict,
+                    server,
+                    port,
+                    via,
+                    ..
+                } = record;
                 eprintln!("  {observer}: {verdict:?} {server}:{port} via {via:?}");
             }
         }

@@ -58,7 +58,9 @@ impl Cluster {
 
     /// A port that no one else of this test run listens on, for use in the cluster's namespaces.
     pub fn port(&self) -> u16 {
-        let number = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self
+            .count
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         u16::try_from(20_000 + number % 10_000).expect("a port")
     }
 
@@ -87,7 +89,9 @@ impl Cluster {
         command.args(["--receiver", &settings.receiver]);
         command.arg("--ca").arg(self.authority_file());
         command.arg("--token").arg(token_file);
-        command.arg("--spool").arg(self.path(&format!("{name}-spool")));
+        command
+            .arg("--spool")
+            .arg(self.path(&format!("{name}-spool")));
         Program::start(command, &self.path(&format!("{name}.log")))
     }
 }
