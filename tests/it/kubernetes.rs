@@ -1,8 +1,11 @@
 //! The real Kubernetes that other tests stand on.
 
+mod agents;
+
 use crate::support::kubernetes::{Cluster, Deployment, Outcome};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,12 +49,15 @@ fn who_calls_is_who_the_api_server_sees() {
     assert_eq!(account["username"], wanted);
 }
 
-/// Selects every pod labelled `app: NAME` and allows nothing in.
-fn deny(name: &str) -> String {
-    format!(
-        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: deny-{name}}}\n\
-         spec: {{podSelector: {{matchLabels: {{app: {name}}}}}, policyTypes: [Ingress]}}\n"
-    )
+/// Selects every pod labelled `app: NAME` and allows nothing in this direction.
+fn deny(name: &str, direction: &str) -> String {
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": format!("deny-{name}")},
+        "spec": {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": [direction]},
+    });
+    policy.to_string()
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn a_policy_blocks_real_connections_also_by_cluster_ip_and_no_others_and_they_wo
     for (target, port) in protected.iter().chain(&open) {
         client.connects_until(target, *port, Outcome::Connected);
     }
-    cluster.apply(&namespace, &deny("near"));
+    cluster.apply(&namespace, &deny("near", "Ingress"));
     for (target, port) in protected {
         let took = client.connects_until(target, port, Outcome::Refused);
         eprintln!("{target}:{port} is refused after {took:?}");

@@ -5,6 +5,7 @@
 //!
 //! One control plane per test run, started by who first asks; each test makes namespaces of its own.
 
+mod agents;
 mod certificates;
 mod control;
 mod forward;
@@ -17,6 +18,7 @@ mod sandbox;
 mod wait;
 mod workloads;
 
+pub use agents::{AUDIENCE, AgentSettings, Agents};
 pub use control::{CONTROL, ISSUER, SERVICES};
 pub use kubeconfig::inside;
 pub use nodes::{Node, PODS};
@@ -26,7 +28,7 @@ pub use wait::until;
 pub use workloads::Deployment;
 
 use control::{Control, components};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
@@ -34,6 +36,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubeconfig::User;
 use kubelet::Kubelet;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -122,15 +125,25 @@ impl Cluster {
 
     /// A token of a ServiceAccount, good for an hour, by the API server's TokenRequest.
     pub async fn token(&self, namespace: &str, name: &str, audiences: &[&str]) -> String {
+        self.token_on(namespace, name, audiences, None).await
+    }
+
+    /// The same for a node, whose name is in the token then, as in that of a pod there.
+    pub async fn token_on(
+        &self,
+        namespace: &str,
+        name: &str,
+        audiences: &[&str],
+        node: Option<&str>,
+    ) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
-        let request = TokenRequest {
-            spec: Some(TokenRequestSpec {
-                audiences: Some(audiences.iter().map(ToString::to_string).collect()),
-                expiration_seconds: Some(3600),
-                ..TokenRequestSpec::default()
-            }),
-            ..TokenRequest::default()
-        };
+        let bound = node.map(|node| json!({"apiVersion": "v1", "kind": "Node", "name": node}));
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": audiences, "expirationSeconds": 3600, "boundObjectRef": bound},
+        });
+        let request: TokenRequest = serde_json::from_value(request).expect("a request");
         let params = PostParams::default();
         let answer = accounts.create_token_request(name, &params, &request);
         let status = answer.await.expect("a token").status;

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -137,8 +137,8 @@ pub fn bind_files(command: &mut Command, files: &[(PathBuf, PathBuf)]) {
 /// A folder that somebody else removes after the end of this process, as values in statics are never dropped.
 pub struct KeptFolder {
     path: PathBuf,
-    /// Its end is what the guard waits for.
-    _life: Option<ChildStdin>,
+    /// It waits for the end of its stdin, which is this process's other end of the pipe.
+    guard: Child,
 }
 
 impl KeptFolder {
@@ -148,9 +148,7 @@ impl KeptFolder {
         let path = made.expect("a folder").keep();
         // Twice, as those who write into it may die a moment later.
         let script = r#"read -r _; rm -rf "$0"; sleep 1; rm -rf "$0""#;
-        // It ends after this process, so nobody can wait for it.
-        #[allow(clippy::zombie_processes)]
-        let mut guard = Command::new("sh")
+        let guard = Command::new("sh")
             .args(["-c", script])
             .arg(&path)
             .stdin(Stdio::piped())
@@ -160,13 +158,18 @@ impl KeptFolder {
             .process_group(0)
             .spawn()
             .expect("sh starts");
-        KeptFolder {
-            path,
-            _life: guard.stdin.take(),
-        }
+        KeptFolder { path, guard }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Where the cluster did not come up.
+impl Drop for KeptFolder {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
     }
 }
