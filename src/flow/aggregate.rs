@@ -262,12 +262,12 @@ impl Aggregate {
         }
     }
 
-    /// Takes the records out that began before `before`, by the hour in which they began (in hours since
-    /// the Unix epoch), each with a copy of all names.
-    pub fn take_hours(&mut self, before: Timestamp) -> BTreeMap<i64, Aggregate> {
+    /// Takes the records out that began in hours before the hour `end`, by these hours (counted since the
+    /// Unix epoch), each with a copy of all names.
+    pub fn take_hours(&mut self, end: i64) -> BTreeMap<i64, Aggregate> {
         let mut hours: BTreeMap<i64, Aggregate> = BTreeMap::new();
         for (key, record) in std::mem::take(&mut self.records) {
-            if record.first < before {
+            if record.hour() < end {
                 let hour = hours.entry(record.hour()).or_insert_with(|| Aggregate {
                     names: self.names.clone(),
                     ..Aggregate::default()

@@ -7,6 +7,8 @@ use crate::graph::{
 use crate::inventory::Inventory;
 use crate::net::Timestamp;
 
+const NANOS_PER_HOUR: i64 = 3600 * 1_000_000_000;
+
 /// Flow records and the history before them.
 #[derive(Debug, Clone, Default)]
 pub struct LiveGraph {
@@ -53,11 +55,11 @@ impl LiveGraph {
         spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// Folds the records that began before `before` into the history, hour by hour, as the store does it
-    /// with those on the disk. `before` should be the start of an hour: counts of several observers agree
-    /// by the hour.
+    /// Folds the records of whole hours before `before` into the history, hour by hour, as the store does it
+    /// with those on the disk (counts of several observers agree by the hour).
     pub fn fold(&mut self, before: Timestamp, inventory: &Inventory) {
-        for records in self.hot.take_hours(before).into_values() {
+        let hour = before.nanos().div_euclid(NANOS_PER_HOUR);
+        for records in self.hot.take_hours(hour).into_values() {
             self.history.merge(&History::fold(&records, inventory));
         }
     }

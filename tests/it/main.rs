@@ -10,6 +10,7 @@ mod connectivity;
 mod conntrack;
 mod deploy;
 mod docs;
+mod durability;
 mod flows;
 mod hubble;
 mod kube_api;
