@@ -3,17 +3,21 @@
 //! stdout is for results, stderr for progress, findings and logs. Exit codes: 0 fine, 1 findings that
 //! need a decision (or excess beyond the limit), 2 an error.
 
+mod access;
 mod agent;
 pub mod connectivity;
 pub mod crd;
 mod exit;
+mod explain;
 mod generate;
 mod graph;
 mod input;
 mod observe;
+mod policies;
 mod progress;
 mod receive;
 mod sources;
+mod style;
 mod terminal;
 mod units;
 
@@ -44,6 +48,7 @@ enum Command {
     Observe(Box<observe::Args>),
     Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
+    Explain(Box<explain::Args>),
     Crd(crd::Args),
 }
 
@@ -54,6 +59,7 @@ impl Command {
             | Command::Graph(_)
             | Command::Connectivity(_)
             | Command::Observe(_)
+            | Command::Explain(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
@@ -86,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Observe(args) => observe::run(*args),
         Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
+        Command::Explain(args) => explain::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)

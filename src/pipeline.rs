@@ -125,7 +125,9 @@ pub fn synthesise_and_prove(
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
     }
-    synthesis.policies.sort_by(|a, b| a.workload.cmp(&b.workload));
+    synthesis
+        .policies
+        .sort_by(|a, b| a.workload.cmp(&b.workload));
     let policies: Vec<_> = synthesis
         .policies
         .iter()

@@ -4,7 +4,8 @@ use super::metrics::Metrics;
 use super::writer::{self, Heard, StoreHealth};
 use crate::store::FlowStore;
 use crate::wire::{
-    Gate, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError, ServerSettings, ServerTls,
+    Gate, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError, ServerSettings,
+    ServerTls,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,7 +60,12 @@ impl Intake {
             gate,
             out,
         })?;
-        Ok(Intake { server, nats, queue, heard: settings.heard })
+        Ok(Intake {
+            server,
+            nats,
+            queue,
+            heard: settings.heard,
+        })
     }
 
     /// Where agents connect: tells the port if port 0 was asked for.

@@ -1,8 +1,8 @@
 //! Takes what agents send, by gRPC and from NATS, into one store.
 
 use super::gate::TokenGate;
-use super::metrics::Metrics;
 use super::intake::{Intake, IntakeError, IntakeSettings};
+use super::metrics::Metrics;
 use super::writer::StoreHealth;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
@@ -105,7 +105,9 @@ impl Receiver {
     /// # Errors
     /// If a listener fails.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
-        let taken = self.intake.run(self.store, self.metrics, self.store_health, stop.clone());
+        let taken = self
+            .intake
+            .run(self.store, self.metrics, self.store_health, stop.clone());
         let (taken, watched) = tokio::join!(taken, self.health_server.run(stop.clone()));
         taken?;
         watched?;
