@@ -7,6 +7,7 @@ mod access;
 mod agent;
 pub mod connectivity;
 pub mod crd;
+mod diff;
 mod exit;
 mod explain;
 mod generate;
@@ -49,6 +50,7 @@ enum Command {
     Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
     Explain(Box<explain::Args>),
+    Diff(Box<diff::Args>),
     Crd(crd::Args),
 }
 
@@ -60,6 +62,7 @@ impl Command {
             | Command::Connectivity(_)
             | Command::Observe(_)
             | Command::Explain(_)
+            | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
@@ -93,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
         Command::Explain(args) => explain::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)
