@@ -14,10 +14,13 @@ mod generate;
 mod graph;
 mod input;
 mod observe;
+mod pager;
 mod policies;
 mod progress;
+mod proposals;
 mod receive;
 mod sources;
+mod status;
 mod style;
 mod terminal;
 mod units;
@@ -49,6 +52,8 @@ enum Command {
     Observe(Box<observe::Args>),
     Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
+    Status(Box<status::Args>),
+    Proposals(Box<proposals::Args>),
     Explain(Box<explain::Args>),
     Diff(Box<diff::Args>),
     Crd(crd::Args),
@@ -61,6 +66,8 @@ impl Command {
             | Command::Graph(_)
             | Command::Connectivity(_)
             | Command::Observe(_)
+            | Command::Status(_)
+            | Command::Proposals(_)
             | Command::Explain(_)
             | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
@@ -95,6 +102,8 @@ pub fn run() -> ExitCode {
         Command::Observe(args) => observe::run(*args),
         Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
+        Command::Status(args) => status::run(&args),
+        Command::Proposals(args) => proposals::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Crd(args) => crd::run(&args),
