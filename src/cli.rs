@@ -3,17 +3,25 @@
 //! stdout is for results, stderr for progress, findings and logs. Exit codes: 0 fine, 1 findings that
 //! need a decision (or excess beyond the limit), 2 an error.
 
+mod access;
 mod agent;
 pub mod connectivity;
 pub mod crd;
+mod diff;
 mod exit;
+mod explain;
 mod generate;
 mod graph;
 mod input;
 mod observe;
+mod pager;
+mod policies;
 mod progress;
+mod proposals;
 mod receive;
 mod sources;
+mod status;
+mod style;
 mod terminal;
 mod units;
 
@@ -44,6 +52,10 @@ enum Command {
     Observe(Box<observe::Args>),
     Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
+    Status(Box<status::Args>),
+    Proposals(Box<proposals::Args>),
+    Explain(Box<explain::Args>),
+    Diff(Box<diff::Args>),
     Crd(crd::Args),
 }
 
@@ -54,6 +66,10 @@ impl Command {
             | Command::Graph(_)
             | Command::Connectivity(_)
             | Command::Observe(_)
+            | Command::Status(_)
+            | Command::Proposals(_)
+            | Command::Explain(_)
+            | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
         }
@@ -86,6 +102,10 @@ pub fn run() -> ExitCode {
         Command::Observe(args) => observe::run(*args),
         Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
+        Command::Status(args) => status::run(&args),
+        Command::Proposals(args) => proposals::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)

@@ -1,0 +1,70 @@
+//! The cluster as it is now: one list of each kind, for commands that judge policies over pods.
+
+use super::{Access, explain};
+use crate::inventory::Objects;
+use k8s_openapi::Metadata;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+
+/// Objects per answer: an API server holds a whole answer in memory.
+const PAGE: u32 = 500;
+
+/// Lists everything that an inventory is built from, in all namespaces. Pods, namespaces and
+/// NetworkPolicies are needed; what else may not be read is left out, with a note on stderr.
+///
+/// # Errors
+/// No answer, or no right to list what is needed.
+pub fn list_objects(access: &Access) -> anyhow::Result<Objects> {
+    access.wait(read(&access.client))
+}
+
+async fn read(client: &Client) -> anyhow::Result<Objects> {
+    Ok(Objects {
+        namespaces: list(client, true).await?,
+        pods: list(client, true).await?,
+        network_policies: list(client, true).await?,
+        services: list(client, false).await?,
+        endpoint_slices: list(client, false).await?,
+        nodes: list(client, false).await?,
+        deployments: list(client, false).await?,
+        replica_sets: list(client, false).await?,
+        replication_controllers: list(client, false).await?,
+        stateful_sets: list(client, false).await?,
+        daemon_sets: list(client, false).await?,
+        jobs: list(client, false).await?,
+        cron_jobs: list(client, false).await?,
+        snapshots: 1,
+        ..Objects::default()
+    })
+}
+
+async fn list<K>(client: &Client, needed: bool) -> anyhow::Result<Vec<K>>
+where
+    K: Resource<DynamicType = ()> + Metadata<Ty = ObjectMeta> + Clone + DeserializeOwned + Debug,
+{
+    let what = format!("list {}", <K as Resource>::plural(&()));
+    let api: Api<K> = Api::all(client.clone());
+    let mut items = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = match api.list(&params).await {
+            Err(kube::Error::Api(status)) if status.code == 403 && !needed => {
+                eprintln!(
+                    "note: left out {}: {}",
+                    <K as Resource>::plural(&()),
+                    status.message
+                );
+                return Ok(Vec::new());
+            }
+            other => other.map_err(|error| explain(error, &what))?,
+        };
+        items.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(items),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `nanoseg explain`: which rule of which policy allows a connection, or what is missing.
+
+mod ends;
+mod text;
+
+use super::access::NamespaceArg;
+use super::policies::{Judged, PolicyArgs};
+use super::{exit, terminal};
+use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
+use crate::inventory::{Inventory, OwnerRule};
+use crate::net::Protocol;
+use clap::ValueEnum;
+use ends::{End, Target, resolve_end, targets};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// Say which rule of which NetworkPolicy allows a connection, or what is missing for it
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "\
+Say which rule of which NetworkPolicy allows a connection, or what is missing for it and on which side.
+
+SRC and DST are a workload, a pod, or (DST only) a Service, as name, namespace/name or \
+namespace/kind/name, or an address. Pods of a workload that differ in what they may do are told \
+apart. A Service stands for the pods behind it, on their own ports: network plugins check after \
+translation.",
+    after_long_help = EXAMPLES
+)]
+pub struct Args {
+    /// Who opens the connection
+    #[arg(value_name = "SRC")]
+    client: String,
+    /// To whom
+    #[arg(value_name = "DST")]
+    server: String,
+    /// The port, and TCP, UDP or SCTP (default TCP)
+    #[arg(value_name = "PORT[/PROTOCOL]", value_parser = parse_port)]
+    port: Port,
+    #[command(flatten)]
+    place: NamespaceArg,
+    #[command(flatten)]
+    sources: PolicyArgs,
+    /// How to print it
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Both sides, with the rules
+    Text,
+    /// The same as an object
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  May the shop's frontend use its cart, in the cluster as it is now?
+    nanoseg explain shop/frontend shop/cart 8080
+
+  DNS, by the Service's name:
+    nanoseg explain -n shop frontend kube-system/kube-dns 53/UDP
+
+  Offline, as it would be with policies that are not applied yet:
+    nanoseg explain shop/frontend shop/cart 8080 --cluster cluster.yaml --policies policies-out
+
+  From an address outside:
+    nanoseg explain 203.0.113.7 shop/frontend 443
+
+Exit codes: 0 allowed; 1 not allowed, or not from every pod; 2 an error.";
+
+#[derive(Debug, Clone, Copy)]
+struct Port {
+    number: u16,
+    protocol: Protocol,
+}
+
+fn parse_port(text: &str) -> Result<Port, String> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
+    let wrong = || format!("{text:?} is no port: write 8080, 53/UDP or 132/SCTP");
+    let number = number.parse::<u16>().ok().filter(|number| *number > 0);
+    Ok(Port {
+        number: number.ok_or_else(wrong)?,
+        protocol: Protocol::parse(&protocol.to_ascii_uppercase()).ok_or_else(wrong)?,
+    })
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    client: String,
+    server: String,
+    protocol: Protocol,
+    port: u16,
+    allowed: bool,
+    /// One, or one for each kind of pods that policies tell apart.
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Serialize)]
+struct Case {
+    /// Who stands behind it: pods and addresses as people name them.
+    client: Vec<String>,
+    server: Vec<String>,
+    /// The port that is checked: that of the pod, not that of a Service.
+    port: u16,
+    #[serde(flatten)]
+    why: Explanation,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Judged {
+        objects,
+        policies,
+        namespace,
+    } = args.sources.read()?;
+    let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let namespace = args.place.namespace.clone().unwrap_or(namespace);
+    let client = resolve_end(&args.client, &namespace, &inventory)?;
+    let server = resolve_end(&args.server, &namespace, &inventory)?;
+    let from = targets(&client, args.port, &inventory)?;
+    let to = targets(&server, args.port, &inventory)?;
+    let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)?;
+    let cases = cases(
+        &evaluation,
+        &inventory,
+        (&client, &from),
+        (&server, &to),
+        args.port.protocol,
+    );
+    let answer = Answer {
+        client: client.name(&inventory),
+        server: server.name(&inventory),
+        protocol: args.port.protocol,
+        port: args.port.number,
+        allowed: cases.iter().all(|case| case.why.allowed),
+        cases,
+    };
+    match args.output {
+        Output::Json => terminal::print(&crate::report::json(&answer)?)?,
+        Output::Text => terminal::print(&text::render(&answer, terminal::colour()))?,
+    }
+    Ok(match answer.allowed {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(exit::FINDINGS),
+    })
+}
+
+/// Every kind of client with every kind of server, those with the same answer together.
+fn cases(
+    evaluation: &Evaluation,
+    inventory: &Inventory,
+    (client, from): (&End, &[Target]),
+    (server, to): (&End, &[Target]),
+    protocol: Protocol,
+) -> Vec<Case> {
+    let alike = ends::Alike::of(evaluation);
+    let mut found: BTreeMap<(u16, Explanation), (Vec<String>, Vec<String>)> = BTreeMap::new();
+    for a in alike.representatives(from) {
+        for b in alike.representatives(to) {
+            let why = explain_pair(
+                evaluation,
+                (client, a.end),
+                (server, b.end),
+                (protocol, b.port),
+            );
+            let ends = found.entry((b.port, why)).or_default();
+            for (list, target) in [(&mut ends.0, a), (&mut ends.1, b)] {
+                let name = ends::name(target.end, inventory);
+                if !list.contains(&name) {
+                    list.push(name);
+                }
+            }
+        }
+    }
+    let case = |((port, why), (client, server))| Case {
+        client,
+        server,
+        port,
+        why,
+    };
+    found.into_iter().map(case).collect()
+}
+
+/// Of workloads the question is about any of their pods, wherever they run: that a pod reaches itself and a
+/// node its own pods does not answer it.
+fn explain_pair(
+    evaluation: &Evaluation,
+    (client, a): (&End, PeerRef),
+    (server, b): (&End, PeerRef),
+    (protocol, port): (Protocol, u16),
+) -> Explanation {
+    let mut why = evaluation.explain(a, b, protocol, port);
+    if client.is_several() || server.is_several() {
+        why.always = None;
+        why.allowed = why.egress.allows() && why.ingress.allows();
+    }
+    why
+}

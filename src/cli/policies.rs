@@ -1,0 +1,109 @@
+//! Where the commands that judge policies get pods and policies from: files, or the cluster as it is now.
+
+use super::access::{Access, AccessArgs, list_objects};
+use crate::cluster::{SkippedFile, read_cluster};
+use crate::inventory::{MANAGED_BY, Objects};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Pods and policies: of a snapshot, else of the cluster.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct PolicyArgs {
+    /// Snapshots of the cluster as kubectl get … -o yaml prints them, or folders of manifests, instead of
+    /// the cluster itself.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    pub cluster: Vec<PathBuf>,
+    /// NetworkPolicies to judge instead of those that nanoseg manages; those of others stay in force.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    pub policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+/// Pods, and the policies that are in force over them.
+pub struct Judged {
+    pub objects: Objects,
+    pub policies: Vec<NetworkPolicy>,
+    /// The namespace of the context; `default` for a snapshot.
+    pub namespace: String,
+}
+
+impl PolicyArgs {
+    /// Reads both.
+    pub fn read(&self) -> anyhow::Result<Judged> {
+        let (objects, namespace) = read_objects(&self.cluster, &self.access)?;
+        let policies = match self.policies.as_slice() {
+            [] => current(&objects),
+            paths => over(&objects, read_policies(paths)?),
+        };
+        Ok(Judged {
+            objects,
+            policies,
+            namespace,
+        })
+    }
+}
+
+/// The objects of snapshots, or of the cluster if none is named, and the default namespace.
+pub fn read_objects(cluster: &[PathBuf], access: &AccessArgs) -> anyhow::Result<(Objects, String)> {
+    if cluster.is_empty() {
+        let access = Access::open(access)?;
+        let objects = list_objects(&access)?;
+        return Ok((objects, access.default_namespace));
+    }
+    let (objects, skipped) = read_cluster(cluster)?;
+    note_skipped(&skipped);
+    Ok((objects, "default".into()))
+}
+
+/// The NetworkPolicies of files and folders.
+pub fn read_policies(paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
+    let (objects, skipped) = read_cluster(paths)?;
+    note_skipped(&skipped);
+    Ok(current(&objects))
+}
+
+fn note_skipped(skipped: &[SkippedFile]) {
+    for file in skipped {
+        eprintln!("note: left out {}: {}", file.file.display(), file.reason);
+    }
+}
+
+/// All policies, also those that nanoseg wrote; of several versions of one the last read.
+pub fn current(objects: &Objects) -> Vec<NetworkPolicy> {
+    by_name(objects.network_policies.iter())
+        .into_values()
+        .collect()
+}
+
+/// What is in force once `policies` are applied: policies of others stay, those that nanoseg manages and
+/// that are not among `policies` go.
+pub fn over(objects: &Objects, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
+    let mut all = by_name(objects.network_policies.iter());
+    all.retain(|_, policy| !is_ours(policy));
+    all.extend(by_name(policies.iter()));
+    all.into_values().collect()
+}
+
+fn is_ours(policy: &NetworkPolicy) -> bool {
+    let labels = policy.metadata.labels.as_ref();
+    labels
+        .and_then(|labels| labels.get(MANAGED_BY.0))
+        .map(String::as_str)
+        == Some(MANAGED_BY.1)
+}
+
+fn by_name<'a>(
+    policies: impl Iterator<Item = &'a NetworkPolicy>,
+) -> BTreeMap<(Option<String>, Option<String>), NetworkPolicy> {
+    let key = |policy: &NetworkPolicy| {
+        (
+            policy.metadata.namespace.clone(),
+            policy.metadata.name.clone(),
+        )
+    };
+    policies
+        .map(|policy| (key(policy), policy.clone()))
+        .collect()
+}

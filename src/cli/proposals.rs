@@ -1,0 +1,259 @@
+//! `nanoseg proposals`: what waits for a decision.
+
+use super::access::{Access, AccessArgs, NamespaceArgs};
+use super::style::Style;
+use super::terminal;
+use crate::report::table::{Align, Table};
+use crate::review::resources::{Phase, PolicyProposal};
+use clap::ValueEnum;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// List proposals, the riskiest first
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "\
+List proposals, the riskiest first and of those the oldest. Without --phase those that are open: \
+Pending ones wait for a decision, Approved ones to be written.",
+    after_long_help = "\
+Examples:
+  What waits for a decision in the namespace of the context:
+    nanoseg proposals
+
+  Everywhere, whatever became of it:
+    nanoseg proposals -A --phase all
+
+  The names of what may be approved without much thought:
+    nanoseg proposals -n shop --phase pending -o json | jq -r '.[] | select(.risk == \"low\").name'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    place: NamespaceArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// Only proposals in this phase (repeatable; default: pending and approved).
+    #[arg(long, value_enum, value_name = "PHASE", ignore_case = true)]
+    phase: Vec<PhaseArg>,
+    /// How to print it
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PhaseArg {
+    Pending,
+    Approved,
+    Rejected,
+    Applied,
+    Superseded,
+    #[value(name = "rolledback")]
+    RolledBack,
+    All,
+}
+
+impl PhaseArg {
+    fn is(self, phase: Phase) -> bool {
+        match self {
+            PhaseArg::Pending => phase == Phase::Pending,
+            PhaseArg::Approved => phase == Phase::Approved,
+            PhaseArg::Rejected => phase == Phase::Rejected,
+            PhaseArg::Applied => phase == Phase::Applied,
+            PhaseArg::Superseded => phase == Phase::Superseded,
+            PhaseArg::RolledBack => phase == Phase::RolledBack,
+            PhaseArg::All => true,
+        }
+    }
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table
+    Text,
+    /// A list of objects
+    Json,
+}
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    namespace: String,
+    name: String,
+    workload: String,
+    kind: String,
+    phase: Phase,
+    risk: String,
+    opens: u32,
+    closes: u32,
+    would_block: u32,
+    coverage: Option<u8>,
+    revision: String,
+    created: Option<Timestamp>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let access = Access::open(&args.access)?;
+    let mut found: Vec<PolicyProposal> = access.list(&args.place)?;
+    let all = found.len();
+    let default = [PhaseArg::Pending, PhaseArg::Approved];
+    let wanted = match args.phase.as_slice() {
+        [] => &default[..],
+        some => some,
+    };
+    found.retain(|one| wanted.iter().any(|wanted| wanted.is(phase(one))));
+    found.sort_by_key(|one| (risk_rank(&one.spec.review.risk), created(one)));
+    let rows: Vec<Row> = found.iter().map(row).collect();
+    match args.output {
+        Output::Json => terminal::print(&crate::report::json(&rows)?)?,
+        Output::Text if rows.is_empty() => {
+            eprintln!("{}", nothing(all, &args.place.place(&access)));
+        }
+        Output::Text => {
+            let style = Style::new(terminal::colour());
+            let text = table(&rows, args.place.is_all(), Timestamp::now());
+            terminal::print(&paint(&text, style))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn nothing(others: usize, place: &str) -> String {
+    match others {
+        0 => format!("no proposals in {place}"),
+        some => format!("no such proposals in {place}; {some} in other phases: --phase all"),
+    }
+}
+
+/// The phase; a proposal that the controller has not answered yet is pending.
+pub fn phase(proposal: &PolicyProposal) -> Phase {
+    proposal
+        .status
+        .as_ref()
+        .map_or(Phase::Pending, |status| status.phase)
+}
+
+/// When it was made.
+pub fn created(proposal: &PolicyProposal) -> Option<Timestamp> {
+    let time = proposal.metadata.creation_timestamp.as_ref();
+    time.map(|time| time.0)
+}
+
+/// High first; what is none of the three is taken for the worst.
+pub fn risk_rank(risk: &str) -> u8 {
+    match risk {
+        "low" => 2,
+        "medium" => 1,
+        _ => 0,
+    }
+}
+
+fn row(proposal: &PolicyProposal) -> Row {
+    let (spec, review) = (&proposal.spec, &proposal.spec.review);
+    Row {
+        namespace: proposal.namespace().unwrap_or_default(),
+        name: proposal.name_any(),
+        workload: spec.workload.name.clone(),
+        kind: spec.workload.kind.clone(),
+        phase: phase(proposal),
+        risk: review.risk.clone(),
+        opens: review.gained_total,
+        closes: review.lost_total,
+        would_block: review.would_block_total,
+        coverage: review.coverage,
+        revision: review.revision.clone(),
+        created: created(proposal),
+    }
+}
+
+fn table(rows: &[Row], namespaces: bool, now: Timestamp) -> String {
+    let (left, right) = (Align::Left, Align::Right);
+    let mut header = vec![
+        ("NAME", left),
+        ("WORKLOAD", left),
+        ("PHASE", left),
+        ("RISK", left),
+        ("OPENS", right),
+        ("CLOSES", right),
+        ("WOULD-BLOCK", right),
+        ("COVERAGE", right),
+        ("AGE", right),
+    ];
+    if namespaces {
+        header.insert(0, ("NAMESPACE", left));
+    }
+    let mut table = Table::new(header);
+    for row in rows {
+        let mut cells = vec![
+            row.name.clone(),
+            format!("{}/{}", row.kind.to_lowercase(), row.workload),
+            format!("{:?}", row.phase),
+            row.risk.clone(),
+            row.opens.to_string(),
+            row.closes.to_string(),
+            row.would_block.to_string(),
+            row.coverage
+                .map_or("-".into(), |share| format!("{share} %")),
+            row.created.map_or("-".into(), |created| age(created, now)),
+        ];
+        if namespaces {
+            cells.insert(0, row.namespace.clone());
+        }
+        table.row(cells);
+    }
+    table.render()
+}
+
+/// High risks stand out.
+fn paint(table: &str, style: Style) -> String {
+    let line = |line: &str| {
+        let is = |risk: &str| line.split_whitespace().any(|cell| cell == risk);
+        match () {
+            () if is("high") => style.red(line),
+            () if is("medium") => style.yellow(line),
+            () => line.to_owned(),
+        }
+    };
+    table.lines().map(|one| line(one) + "\n").collect()
+}
+
+/// As kubectl prints it: `45s`, `12m`, `5h`, `3d`.
+pub fn age(since: Timestamp, now: Timestamp) -> String {
+    let secs = now.as_second().saturating_sub(since.as_second()).max(0);
+    match secs {
+        0..120 => format!("{secs}s"),
+        120..7_200 => format!("{}m", secs / 60),
+        7_200..172_800 => format!("{}h", secs / 3_600),
+        _ => format!("{}d", secs / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_in_kubectls_words() {
+        let at = |secs| Timestamp::from_second(secs).unwrap();
+        for (secs, text) in [
+            (0, "0s"),
+            (119, "119s"),
+            (180, "3m"),
+            (7_200, "2h"),
+            (172_800, "2d"),
+        ] {
+            assert_eq!(age(at(0), at(secs)), text);
+        }
+        assert_eq!(age(at(10), at(0)), "0s", "clocks differ");
+    }
+
+    #[test]
+    fn an_unknown_risk_is_shown_before_all_others() {
+        let mut risks = ["low", "high", "", "medium"];
+        risks.sort_by_key(|risk| risk_rank(risk));
+        assert_eq!(risks, ["high", "", "medium", "low"]);
+    }
+}

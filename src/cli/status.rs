@@ -1,0 +1,205 @@
+//! `nanoseg status`: how the segmented namespaces are.
+
+use super::access::{Access, AccessArgs, NamespaceArgs};
+use super::proposals::Output;
+use super::style::Style;
+use super::terminal;
+use crate::report::escape;
+use crate::report::table::{Align, Table};
+use crate::review::resources::{BREAK_GLASS, Mode, Segmentation};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Api, ResourceExt};
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// Show how the segmented namespaces are: mode, coverage, what is enforced, what needs attention
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "\
+Show how the segmented namespaces are: mode, learning coverage, how many workloads there are and are \
+enforced, how many proposals are open, how many connections were tried that the policies do not \
+allow; and below, what needs attention: conditions that are not as they should be, and break-glass.",
+    after_long_help = "\
+Examples:
+  All namespaces:
+    nanoseg status -A
+
+  For a script: namespaces that are not well
+    nanoseg status -A -o json | jq -r '.[] | select(.attention != []).namespace'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    place: NamespaceArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// How to print it
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// One namespace.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    namespace: String,
+    mode: Mode,
+    coverage: String,
+    workloads: u32,
+    enforced: u32,
+    open_proposals: u32,
+    violations: u32,
+    /// One line each.
+    attention: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let access = Access::open(&args.access)?;
+    let found: Vec<Segmentation> = access.list(&args.place)?;
+    let rows: Vec<Row> = found.iter().map(|one| row(one, &access)).collect();
+    match args.output {
+        Output::Json => terminal::print(&crate::report::json(&rows)?)?,
+        Output::Text if rows.is_empty() => eprintln!(
+            "nothing is segmented in {}; start with a Segmentation, see docs/operate.md",
+            args.place.place(&access)
+        ),
+        Output::Text => {
+            let style = Style::new(terminal::colour());
+            terminal::print(&render(&rows, style))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(segmentation: &Segmentation, access: &Access) -> Row {
+    let namespace = segmentation.namespace().unwrap_or_default();
+    let status = segmentation.status.clone().unwrap_or_default();
+    let mut attention = Vec::new();
+    if let Some(reason) = break_glass(&namespace, access) {
+        attention.push(format!("break-glass: {reason}"));
+    }
+    if segmentation.status.is_none() {
+        attention.push("no controller has looked at it yet".into());
+    } else if status.observed_generation != segmentation.metadata.generation {
+        attention.push("the controller has not seen its last change yet".into());
+    }
+    attention.extend(status.conditions.iter().filter_map(needs_attention));
+    Row {
+        namespace,
+        mode: segmentation.spec.mode,
+        coverage: status.coverage,
+        workloads: status.counts.workloads,
+        enforced: status.counts.enforced,
+        open_proposals: status.counts.open_proposals,
+        violations: status.counts.violations,
+        attention,
+    }
+}
+
+/// The reason, if the namespace's policies are taken away. Who may not read namespaces sees it in the
+/// conditions only.
+fn break_glass(namespace: &str, access: &Access) -> Option<String> {
+    let api: Api<Namespace> = Api::all(access.client.clone());
+    let found = access.wait(api.get_opt(namespace)).ok()??;
+    found.annotations().get(BREAK_GLASS).cloned()
+}
+
+/// Ready should be true, Drifted and Degraded should not; Learning and Enforcing may be either.
+fn needs_attention(condition: &Condition) -> Option<String> {
+    let is_well = match condition.type_.as_str() {
+        "Ready" => condition.status == "True",
+        "Drifted" | "Degraded" => condition.status == "False",
+        _ => condition.status != "Unknown",
+    };
+    let text = match condition.message.as_str() {
+        "" => format!(
+            "{}={}: {}",
+            condition.type_, condition.status, condition.reason
+        ),
+        message => format!("{}={}: {message}", condition.type_, condition.status),
+    };
+    (!is_well).then_some(text)
+}
+
+fn render(rows: &[Row], style: Style) -> String {
+    let (left, right) = (Align::Left, Align::Right);
+    let mut table = Table::new([
+        ("NAMESPACE", left),
+        ("MODE", left),
+        ("COVERAGE", right),
+        ("WORKLOADS", right),
+        ("ENFORCED", right),
+        ("OPEN", right),
+        ("VIOLATIONS", right),
+        ("ATTENTION", right),
+    ]);
+    for row in rows {
+        let coverage = match row.coverage.as_str() {
+            "" => "-",
+            some => some,
+        };
+        table.row([
+            row.namespace.clone(),
+            format!("{:?}", row.mode),
+            coverage.to_owned(),
+            row.workloads.to_string(),
+            row.enforced.to_string(),
+            row.open_proposals.to_string(),
+            row.violations.to_string(),
+            row.attention.len().to_string(),
+        ]);
+    }
+    let mut text = table.render();
+    for row in rows.iter().filter(|row| !row.attention.is_empty()) {
+        text.push_str(&format!("\n{}\n", style.bold(&row.namespace)));
+        for line in &row.attention {
+            let line = escape::terminal(line);
+            text.push_str(&format!("  {}\n", style.yellow(&line)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(type_: &str, status: &str) -> Condition {
+        Condition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: "Why".into(),
+            message: String::new(),
+            last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                jiff::Timestamp::UNIX_EPOCH,
+            ),
+            observed_generation: None,
+        }
+    }
+
+    #[test]
+    fn only_conditions_that_are_not_as_they_should_be_need_attention() {
+        for (type_, status) in [
+            ("Ready", "True"),
+            ("Drifted", "False"),
+            ("Degraded", "False"),
+            ("Learning", "True"),
+            ("Learning", "False"),
+            ("Enforcing", "False"),
+        ] {
+            assert_eq!(needs_attention(&condition(type_, status)), None, "{type_}");
+        }
+        for (type_, status) in [
+            ("Ready", "False"),
+            ("Ready", "Unknown"),
+            ("Drifted", "True"),
+            ("Degraded", "True"),
+            ("Degraded", "Unknown"),
+            ("Learning", "Unknown"),
+        ] {
+            let line = needs_attention(&condition(type_, status));
+            assert_eq!(line, Some(format!("{type_}={status}: Why")));
+        }
+    }
+}
