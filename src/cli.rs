@@ -5,8 +5,10 @@
 
 mod access;
 mod agent;
+mod approve;
 pub mod connectivity;
 pub mod crd;
+mod decide;
 mod diff;
 mod exit;
 mod explain;
@@ -19,13 +21,16 @@ mod policies;
 mod progress;
 mod proposals;
 mod receive;
+mod review;
+mod rollback;
 mod sources;
 mod status;
 mod style;
 mod terminal;
 mod units;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Network nano-segmentation for Kubernetes: observed traffic in, proven minimal NetworkPolicies out.
@@ -54,6 +59,10 @@ enum Command {
     Receive(Box<receive::Args>),
     Status(Box<status::Args>),
     Proposals(Box<proposals::Args>),
+    Review(Box<review::Args>),
+    Approve(Box<approve::ApproveArgs>),
+    Reject(Box<approve::RejectArgs>),
+    Rollback(Box<rollback::Args>),
     Explain(Box<explain::Args>),
     Diff(Box<diff::Args>),
     Crd(crd::Args),
@@ -68,6 +77,10 @@ impl Command {
             | Command::Observe(_)
             | Command::Status(_)
             | Command::Proposals(_)
+            | Command::Review(_)
+            | Command::Approve(_)
+            | Command::Reject(_)
+            | Command::Rollback(_)
             | Command::Explain(_)
             | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
@@ -87,9 +100,24 @@ pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), Str
         .map_err(|error| error.to_string())
 }
 
+/// As what the program was called: `nanoseg`, or `kubectl nanoseg` where it is kubectl's plug-in, the same
+/// binary under the name `kubectl-nanoseg`.
+fn program() -> &'static str {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let name = called.as_deref().and_then(Path::file_stem);
+    match name.is_some_and(|name| name == "kubectl-nanoseg") {
+        true => "kubectl nanoseg",
+        false => "nanoseg",
+    }
+}
+
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = Cli::command()
+        .bin_name(program())
+        .try_get_matches()
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         // Help and version go to stdout with 0, usage errors to stderr with 2: clap's own way.
         Err(error) => error.exit(),
@@ -104,6 +132,10 @@ pub fn run() -> ExitCode {
         Command::Receive(args) => receive::run(*args),
         Command::Status(args) => status::run(&args),
         Command::Proposals(args) => proposals::run(&args),
+        Command::Review(args) => review::run(&args),
+        Command::Approve(args) => approve::approve(&args),
+        Command::Reject(args) => approve::reject(&args),
+        Command::Rollback(args) => rollback::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Crd(args) => crd::run(&args),

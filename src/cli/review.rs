@@ -1,0 +1,78 @@
+//! `nanoseg review`: one proposal, for who decides.
+
+mod lines;
+mod text;
+
+use super::access::{Access, AccessArgs, NamespaceArg, explain};
+use super::style::Style;
+use super::{pager, terminal};
+use crate::review::resources::PolicyProposal;
+use anyhow::Context;
+use clap::ValueEnum;
+use kube::Api;
+use std::process::ExitCode;
+
+/// Show a proposal: what it opens and closes, why, what it would block, and the policy
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "\
+Show a proposal as one decides about it: why it was made, what connections it opens and closes, its \
+risk and findings, which recorded flows it would have blocked, the evidence of what it allows, and \
+the policy against the one that it changes.",
+    after_long_help = "\
+Examples:
+  nanoseg proposals -n shop
+  nanoseg review web-3 -n shop
+  nanoseg review web-3 -n shop -o json | jq .spec.review.gained
+
+It is paged through $PAGER (less) where it does not fit the terminal."
+)]
+pub struct Args {
+    /// The proposal
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    place: NamespaceArg,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// How to print it
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Print at once, however long it is.
+    #[arg(long)]
+    no_pager: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    /// The whole object
+    Json,
+    /// The whole object
+    Yaml,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let access = Access::open(&args.access)?;
+    let namespace = access.namespace(&args.place);
+    let api: Api<PolicyProposal> = Api::namespaced(access.client.clone(), &namespace);
+    let what = format!("read proposal {} in namespace {namespace}", args.name);
+    let mut proposal = access
+        .wait(api.get(&args.name))
+        .map_err(|error| explain(error, &what))?;
+    // Who wrote which field says nothing to who decides.
+    proposal.metadata.managed_fields = None;
+    match args.output {
+        Output::Json => terminal::print(&crate::report::json(&proposal)?)?,
+        Output::Yaml => {
+            let text = serde_yaml::to_string(&proposal);
+            terminal::print(&text.context("failed to print the proposal; please report it")?)?;
+        }
+        Output::Text => {
+            let text = text::render(&proposal, Style::new(terminal::colour()))?;
+            pager::print(&text, !args.no_pager)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,111 @@
+//! A unified diff of two short texts: the policy before and after.
+
+/// One line of a diff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    Same(&'a str),
+    Removed(&'a str),
+    Added(&'a str),
+    /// Lines that are the same and are left out.
+    Skipped(usize),
+}
+
+/// Lines shown around a change.
+const CONTEXT: usize = 3;
+/// The product of both lengths beyond which no common lines are looked for: 16 MB of table.
+const MOST: usize = 4_000_000;
+
+/// The lines of both, the common ones once; long runs of the same are cut.
+pub fn diff<'a>(before: &'a str, after: &'a str) -> Vec<Line<'a>> {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    if old.len().saturating_mul(new.len()) > MOST {
+        let removed = old.into_iter().map(Line::Removed);
+        return removed.chain(new.into_iter().map(Line::Added)).collect();
+    }
+    cut(whole(&old, &new))
+}
+
+/// By the longest common subsequence.
+fn whole<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
+    let wide = new.len() + 1;
+    // common[i * wide + j]: how many lines old[i..] and new[j..] have in common.
+    let mut common = vec![0u32; (old.len() + 1) * wide];
+    let at = |i: usize, j: usize| i * wide + j;
+    for (i, a) in old.iter().enumerate().rev() {
+        for (j, b) in new.iter().enumerate().rev() {
+            common[at(i, j)] = if a == b {
+                common[at(i + 1, j + 1)] + 1
+            } else {
+                common[at(i + 1, j)].max(common[at(i, j + 1)])
+            };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while let (Some(a), Some(b)) = (old.get(i), new.get(j)) {
+        if a == b {
+            lines.push(Line::Same(a));
+            (i, j) = (i + 1, j + 1);
+        } else if common[at(i + 1, j)] >= common[at(i, j + 1)] {
+            lines.push(Line::Removed(a));
+            i += 1;
+        } else {
+            lines.push(Line::Added(b));
+            j += 1;
+        }
+    }
+    lines.extend(old.iter().skip(i).map(|line| Line::Removed(line)));
+    lines.extend(new.iter().skip(j).map(|line| Line::Added(line)));
+    lines
+}
+
+/// Leaves out what is far from any change.
+fn cut(lines: Vec<Line>) -> Vec<Line> {
+    let is_change = |line: &Line| !matches!(line, Line::Same(_));
+    let near = |index: usize| {
+        let first = index.saturating_sub(CONTEXT);
+        let around = lines.iter().skip(first).take(index - first + CONTEXT + 1);
+        around.into_iter().any(is_change)
+    };
+    let mut out = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        match (near(index), out.last_mut()) {
+            (true, _) => out.push(*line),
+            (false, Some(Line::Skipped(count))) => *count += 1,
+            (false, _) => out.push(Line::Skipped(1)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(before: &str, after: &str) -> String {
+        let line = |line: Line| match line {
+            Line::Same(text) => format!(" {text}"),
+            Line::Removed(text) => format!("-{text}"),
+            Line::Added(text) => format!("+{text}"),
+            Line::Skipped(count) => format!("@{count}"),
+        };
+        let lines: Vec<String> = diff(before, after).into_iter().map(line).collect();
+        lines.join("|")
+    }
+
+    #[test]
+    fn a_change_stands_between_what_is_the_same() {
+        assert_eq!(text("a\nb\nc", "a\nx\nc"), " a|-b|+x| c");
+        assert_eq!(text("a\nb", "a\nb\nc"), " a| b|+c");
+        assert_eq!(text("", "a\nb"), "+a|+b");
+        assert_eq!(text("a\nb", ""), "-a|-b");
+    }
+
+    #[test]
+    fn what_is_far_from_a_change_is_counted_only() {
+        assert_eq!(
+            text("1\n2\n3\n4\n5\n6", "1\n2\n3\n4\n5\nx"),
+            "@2| 3| 4| 5|-6|+x"
+        );
+        assert_eq!(text("1\n2", "1\n2"), "@2");
+    }
+}

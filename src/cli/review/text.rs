@@ -1,0 +1,240 @@
+//! A proposal as a person reads it.
+
+use super::lines::{Line, diff};
+use crate::cli::proposals::phase;
+use crate::cli::style::Style;
+use crate::report::escape;
+use crate::report::table::{Align, Table};
+use crate::review::resources::{Change, EvidenceLine, PolicyProposal, Verb, WouldBlock};
+use anyhow::Context;
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use kube::ResourceExt;
+
+/// Everything about `proposal`, several lines.
+pub fn render(proposal: &PolicyProposal, style: Style) -> anyhow::Result<String> {
+    let mut out = Printer {
+        text: String::new(),
+        style,
+    };
+    let review = &proposal.spec.review;
+    out.header(proposal);
+    out.changes("opens", &review.gained, review.gained_total, "+");
+    out.changes("closes", &review.lost, review.lost_total, "-");
+    out.findings(proposal);
+    out.would_block(&review.would_block, review.would_block_total);
+    out.evidence(&review.evidence);
+    out.policy(proposal.spec.base.as_ref(), &proposal.spec.policy)?;
+    out.decide(proposal);
+    Ok(out.text)
+}
+
+struct Printer {
+    text: String,
+    style: Style,
+}
+
+/// Text of others, fit for a terminal.
+fn clean(text: &str) -> String {
+    escape::terminal(text).into_owned()
+}
+
+impl Printer {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            let name = self.style.bold(&format!("{name:<10}"));
+            self.line(&format!("{name} {value}"));
+        }
+    }
+
+    fn heading(&mut self, text: &str) {
+        let text = self.style.bold(text);
+        self.line(&format!("\n{text}"));
+    }
+
+    fn header(&mut self, proposal: &PolicyProposal) {
+        let (spec, review) = (&proposal.spec, &proposal.spec.review);
+        let namespace = proposal.namespace().unwrap_or_default();
+        let (kind, name) = (&spec.workload.kind, &spec.workload.name);
+        self.field(
+            "proposal",
+            &clean(&format!("{namespace}/{}", proposal.name_any())),
+        );
+        self.field("workload", &clean(&format!("{namespace}/{name} ({kind})")));
+        self.field("policy", &clean(&spec.policy_name));
+        let status = proposal.status.clone().unwrap_or_default();
+        let by = status
+            .decided_by
+            .map_or(String::new(), |by| format!(", by {by}"));
+        let why = status.reason.filter(|why| !why.is_empty());
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        self.field("phase", &clean(&format!("{:?}{by}{why}", phase(proposal))));
+        self.field("message", &clean(&status.message.unwrap_or_default()));
+        self.field("reason", &clean(&review.reason));
+        let risk = match review.risk.as_str() {
+            "low" => self.style.green("low"),
+            "medium" => self.style.yellow("medium"),
+            other => self.style.red(&clean(other)),
+        };
+        self.field("risk", &risk);
+        let coverage = review
+            .coverage
+            .map(|share| format!("about {share} % of its connections have been seen"));
+        self.field("coverage", &coverage.unwrap_or_default());
+        self.field("revision", &clean(&review.revision));
+    }
+
+    fn changes(&mut self, word: &str, list: &[Change], total: u32, sign: &str) {
+        let text = match (total, list.is_empty()) {
+            (0, _) => format!("{word} nothing"),
+            // Without a policy before, everything that is not allowed is closed: only counted.
+            (total, true) => format!("{word} {total} connections between workloads"),
+            (total, false) => format!("{word} {total} connections"),
+        };
+        self.heading(&text);
+        for change in list {
+            let line = format!(
+                "  {sign} {} → {} on {}",
+                change.client, change.server, change.ports
+            );
+            let line = match sign {
+                "+" => self.style.green(&clean(&line)),
+                _ => self.style.red(&clean(&line)),
+            };
+            self.line(&line);
+        }
+        self.rest(list.len(), total);
+    }
+
+    /// Lists in a proposal are cut.
+    fn rest(&mut self, shown: usize, total: u32) {
+        let hidden = (total as usize).saturating_sub(shown);
+        if hidden > 0 && shown > 0 {
+            let line = self.style.dim(&format!("  … and {hidden} more"));
+            self.line(&line);
+        }
+    }
+
+    fn findings(&mut self, proposal: &PolicyProposal) {
+        let findings = &proposal.spec.review.findings;
+        if findings.is_empty() {
+            return;
+        }
+        self.heading("findings");
+        for finding in findings {
+            let severity = format!("{:<8}", clean(&finding.severity));
+            let severity = match finding.severity.as_str() {
+                "error" => self.style.red(&severity),
+                "warning" => self.style.yellow(&severity),
+                _ => severity,
+            };
+            let rest = format!("{}  {} {}", finding.code, finding.subject, finding.message);
+            self.line(&format!("  {severity} {}", clean(&rest)));
+        }
+    }
+
+    fn would_block(&mut self, list: &[WouldBlock], total: u32) {
+        if total == 0 {
+            self.heading("would block nothing of the recorded flows");
+            return;
+        }
+        let text = self
+            .style
+            .red(&format!("would block {total} recorded flows"));
+        self.heading(&text);
+        let (left, right) = (Align::Left, Align::Right);
+        let mut table = Table::new([
+            ("  CLIENT", left),
+            ("SERVER", left),
+            ("PORT", left),
+            ("CONNECTIONS", right),
+            ("LAST SEEN", left),
+        ]);
+        for one in list {
+            table.row([
+                format!("  {}", one.client),
+                one.server.clone(),
+                one.port.clone(),
+                one.connections.to_string(),
+                one.last_seen.clone(),
+            ]);
+        }
+        self.text.push_str(&table.render());
+        self.rest(list.len(), total);
+    }
+
+    fn evidence(&mut self, list: &[EvidenceLine]) {
+        if list.is_empty() {
+            return;
+        }
+        self.heading("evidence");
+        let (left, right) = (Align::Left, Align::Right);
+        let mut table = Table::new([
+            ("  CLIENT", left),
+            ("SERVER", left),
+            ("PORT", left),
+            ("CONNECTIONS", right),
+            ("FIRST SEEN", left),
+            ("LAST SEEN", left),
+            ("NOTES", left),
+        ]);
+        for one in list {
+            table.row([
+                format!("  {}", one.client),
+                one.server.clone(),
+                one.port.clone(),
+                one.connections.to_string(),
+                one.first_seen.clone(),
+                one.last_seen.clone(),
+                one.notes.join(", "),
+            ]);
+        }
+        self.text.push_str(&table.render());
+    }
+
+    fn policy(
+        &mut self,
+        base: Option<&NetworkPolicySpec>,
+        policy: &NetworkPolicySpec,
+    ) -> anyhow::Result<()> {
+        let yaml = |spec: &NetworkPolicySpec| {
+            serde_yaml::to_string(spec).context("failed to print the policy; please report it")
+        };
+        let before = base.map(yaml).transpose()?.unwrap_or_default();
+        let after = yaml(policy)?;
+        self.heading(match base {
+            Some(_) => "policy, against the one it changes",
+            None => "policy, the first of this workload",
+        });
+        for line in diff(&before, &after) {
+            let line = match line {
+                Line::Same(text) => format!("    {}", clean(text)),
+                Line::Removed(text) => self.style.red(&format!("  - {}", clean(text))),
+                Line::Added(text) => self.style.green(&format!("  + {}", clean(text))),
+                Line::Skipped(count) => self.style.cyan(&format!("  @@ {count} lines the same @@")),
+            };
+            self.line(&line);
+        }
+        Ok(())
+    }
+
+    /// What to do next.
+    fn decide(&mut self, proposal: &PolicyProposal) {
+        if phase(proposal) != crate::review::resources::Phase::Pending {
+            return;
+        }
+        self.heading("decide");
+        let namespace = proposal.namespace().unwrap_or_default();
+        let name = proposal.name_any();
+        let program = crate::cli::program();
+        for verb in [Verb::Approve, Verb::Reject] {
+            let verb = format!("{verb:?}").to_lowercase();
+            let line = format!("  {program} {verb} {name} -n {namespace} --reason …");
+            self.line(&clean(&line));
+        }
+    }
+}
