@@ -1,6 +1,6 @@
 //! Takes what agents send, by gRPC and from NATS, into one store.
 
-use super::gate::TokenGate;
+use super::gate::{Check, TokenGate};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::metrics::Metrics;
 use super::writer::StoreHealth;
@@ -63,7 +63,9 @@ impl Receiver {
         let check = settings.tokens.map(TokenCheck::new).transpose();
         let metrics = Arc::new(Metrics::default());
         let gate: Arc<dyn Gate> = Arc::new(TokenGate {
-            check: check.map_err(ReceiverError::Tokens)?,
+            check: check
+                .map_err(ReceiverError::Tokens)?
+                .map_or(Check::None, Check::Keys),
             metrics: metrics.clone(),
         });
         let intake = Intake::bind(IntakeSettings {

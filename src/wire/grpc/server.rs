@@ -5,6 +5,7 @@ use super::super::proto::Acknowledgement;
 use super::codec::FrameCodec;
 use super::stream::{Gate, Hall, Incoming};
 use super::{SEND, SERVICE, stream};
+use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -181,27 +182,31 @@ type Answers = ReceiverStream<Result<Acknowledgement, Status>>;
 impl StreamingService<Vec<u8>> for Send {
     type Response = Acknowledgement;
     type ResponseStream = Answers;
-    type Future = std::future::Ready<Result<Response<Answers>, Status>>;
+    type Future = BoxFuture<'static, Result<Response<Answers>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Vec<u8>>>) -> Self::Future {
-        std::future::ready(self.start(request))
+        Box::pin(start(self.0.clone(), request))
     }
 }
 
-impl Send {
-    fn start(&self, request: Request<Streaming<Vec<u8>>>) -> Result<Response<Answers>, Status> {
-        let token = request
-            .metadata()
-            .get("authorization")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "));
-        let peer = self.0.gate.admit(token).map_err(|refusal| {
-            self.0.gate.refused(&refusal);
-            Status::unauthenticated(refusal.reason)
-        })?;
-        let (answers, answered) = mpsc::channel(ANSWERS);
-        let hall = self.0.clone();
-        tokio::spawn(stream::run(hall, peer, request.into_inner(), answers));
-        Ok(Response::new(ReceiverStream::new(answered)))
-    }
+async fn start(
+    hall: Hall,
+    request: Request<Streaming<Vec<u8>>>,
+) -> Result<Response<Answers>, Status> {
+    let (metadata, _, batches) = request.into_parts();
+    let token = metadata
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let peer = hall.gate.admit(token).await.map_err(|refusal| {
+        hall.gate.refused(&refusal);
+        match refusal.kind {
+            // Nothing is wrong with the token: it is worth another try.
+            "no-review" => Status::unavailable(refusal.reason),
+            _ => Status::unauthenticated(refusal.reason),
+        }
+    })?;
+    let (answers, answered) = mpsc::channel(ANSWERS);
+    tokio::spawn(stream::run(hall, peer, batches, answers));
+    Ok(Response::new(ReceiverStream::new(answered)))
 }

@@ -7,6 +7,7 @@ use super::super::proto::Acknowledgement;
 use super::super::{BatchId, WireError, decode};
 use crate::flow::FlowBatch;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +37,11 @@ pub struct Refusal {
 
 /// Decides who may send, and hears of what was refused.
 pub trait Gate: Send + Sync + 'static {
-    /// Decides on the bearer token of a new stream.
+    /// Decides on the bearer token of a new stream. May ask somebody about it.
     ///
     /// # Errors
     /// Why it is not let in.
-    fn admit(&self, token: Option<&str>) -> Result<Peer, Refusal>;
+    fn admit<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Peer, Refusal>>;
 
     /// A batch, or a stream, was refused.
     fn refused(&self, refusal: &Refusal);

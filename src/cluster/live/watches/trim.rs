@@ -1,4 +1,4 @@
-//! Keeps of each object what is read of it. It saves memory (a pod of 15 KiB of JSON becomes 4 KiB), and what
+//! Keeps of each object what is read of it. It saves memory (PODSIZE), and what
 //! is not kept cannot look like a change: readiness, restarts and heart-beats make up most updates.
 
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
@@ -154,17 +154,17 @@ fn has_controller(metadata: &ObjectMeta) -> bool {
     owners.iter().any(|owner| owner.controller == Some(true))
 }
 
-/// Kinds that own pods: how they select them, and what these will be like.
+/// Kinds that own pods: how they select them, and what these will be like. They are the top even where an
+/// operator's resource owns them (`inventory/owners`), so their templates always count.
 macro_rules! trim_workload {
     ($($kind:ident $spec:ident;)*) => { $(
         impl Trim for $kind {
             fn trim(&mut self) {
-                let has_owner = has_controller(&self.metadata);
                 trim_metadata(&mut self.metadata);
                 self.status = None;
                 let old = std::mem::take(&mut self.spec);
                 self.spec = $spec { selector: old.selector, template: old.template, ..$spec::default() };
-                trim_owned_template(&mut self.spec.template, has_owner);
+                trim_template(&mut self.spec.template);
             }
         }
     )* };
@@ -176,7 +176,7 @@ trim_workload! {
     DaemonSet DaemonSetSpec;
 }
 
-/// Only the top owner's template says what a workload without pods would be like.
+/// A ReplicaSet's or Job's template counts only where nothing is above it.
 fn trim_owned_template(template: &mut PodTemplateSpec, has_owner: bool) {
     if has_owner {
         *template = PodTemplateSpec::default();

@@ -1,0 +1,353 @@
+//! Who leads: a Lease of coordination.k8s.io, held as client-go's leader election holds it.
+//!
+//! The promise: at no moment do two processes find [`Election::held`] true. A holder counts from *before* its
+//! last good renewal was sent, and only for `renew_deadline`; another takes over only after it saw no renewal
+//! for the whole `duration`. Each goes by its own clocks, so clocks need not agree. Nothing has to run for
+//! the holder's claim to end: it is compared with the clock each time it is asked for.
+
+mod claim;
+
+use super::connect::describe;
+use claim::{Claim, Seen, Step};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Which Lease, and how long things may take. The times are client-go's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElectionSettings {
+    pub namespace: String,
+    pub name: String,
+    /// Names this process and no other, not even the next one in the same pod.
+    pub identity: String,
+    /// How long others wait without a renewal before they take over; whole seconds.
+    pub duration: Duration,
+    /// How long the holder goes on without a renewal; two thirds of `duration` at most. What is left of
+    /// `duration` is for writes that began in time: [`super::Writer`] gives them 4 s.
+    pub renew_deadline: Duration,
+    /// How often the holder renews, and the others look.
+    pub retry_period: Duration,
+}
+
+impl ElectionSettings {
+    /// `replica` is the pod's name; a random end is added, so that a container that starts again in the same
+    /// pod is somebody else.
+    pub fn new(namespace: &str, name: &str, replica: &str) -> ElectionSettings {
+        ElectionSettings {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            identity: format!("{replica}_{:08x}", random()),
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+fn random() -> u32 {
+    // Without randomness from the kernel there is still the clock.
+    getrandom::u32().unwrap_or_else(|_| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.subsec_nanos())
+    })
+}
+
+/// The moment in which the last good renewal was sent, by both clocks: the monotonic one stands still while
+/// a virtual machine is paused, the other may be set.
+#[derive(Debug, Clone, Copy)]
+struct Renewed {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Renewed {
+    fn now() -> Renewed {
+        Renewed {
+            monotonic: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    fn is_good(self, now: Renewed, deadline: Duration) -> bool {
+        let by_wall = now.wall.duration_since(self.wall).unwrap_or_default();
+        let by_monotonic = now.monotonic.saturating_duration_since(self.monotonic);
+        by_wall.max(by_monotonic) < deadline
+    }
+}
+
+/// Takes part in an election until it is dropped or released.
+pub struct Election {
+    settings: ElectionSettings,
+    client: Client,
+    renewed: watch::Receiver<Option<Renewed>>,
+    leading: watch::Receiver<bool>,
+    seen: watch::Receiver<Seen>,
+    tasks: JoinSet<()>,
+}
+
+impl Election {
+    /// Starts to take part. Must be called inside of a tokio runtime.
+    pub fn start(client: Client, mut settings: ElectionSettings) -> Election {
+        settings.duration = settings.duration.max(Duration::from_secs(1));
+        settings.renew_deadline = settings.renew_deadline.min(settings.duration * 2 / 3);
+        let (renewed_in, renewed) = watch::channel(None);
+        let (seen_in, seen) = watch::channel(Seen::default());
+        let (leading_in, leading) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let candidate = Candidate {
+            api: Api::namespaced(client.clone(), &settings.namespace),
+            claim: Claim::new(settings.identity.clone(), settings.duration),
+            settings: settings.clone(),
+            renewed: renewed_in,
+            seen: seen_in,
+        };
+        tasks.spawn(candidate.run());
+        tasks.spawn(announce(
+            renewed.clone(),
+            leading_in,
+            settings.renew_deadline,
+        ));
+        Election {
+            settings,
+            client,
+            renewed,
+            leading,
+            seen,
+            tasks,
+        }
+    }
+
+    /// Whether this process leads, by the clocks of now.
+    pub fn held(&self) -> bool {
+        let renewed = *self.renewed.borrow();
+        renewed.is_some_and(|renewed| renewed.is_good(Renewed::now(), self.settings.renew_deadline))
+    }
+
+    /// The same as a channel, for who waits for it. [`Self::held`] is what counts.
+    pub fn leading(&self) -> watch::Receiver<bool> {
+        self.leading.clone()
+    }
+
+    /// A function that tells [`Self::held`], for a fence.
+    pub fn held_fn(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let renewed = self.renewed.clone();
+        let deadline = self.settings.renew_deadline;
+        Arc::new(move || {
+            let renewed = *renewed.borrow();
+            renewed.is_some_and(|renewed| renewed.is_good(Renewed::now(), deadline))
+        })
+    }
+
+    pub fn identity(&self) -> &str {
+        &self.settings.identity
+    }
+
+    /// Who holds the Lease as last seen; none: nobody, or it was not seen yet.
+    pub fn holder(&self) -> Option<String> {
+        self.seen.borrow().holder.clone()
+    }
+
+    /// How often the Lease went from one holder to another, as last seen.
+    pub fn transitions(&self) -> i32 {
+        self.seen.borrow().transitions
+    }
+
+    /// Stops taking part, and gives the Lease back if it is held, so that another need not wait. Nothing may
+    /// be written afterwards: call it when all writes are done.
+    pub async fn release(mut self) {
+        let held = self.held();
+        self.tasks.shutdown().await;
+        if !held {
+            return;
+        }
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.settings.namespace);
+        let given_back = tokio::time::timeout(self.settings.retry_period, async {
+            let lease = api.get(&self.settings.name).await?;
+            match claim::released(lease, &self.settings.identity, now()) {
+                Some(lease) => {
+                    let params = PostParams::default();
+                    api.replace(&self.settings.name, &params, &lease)
+                        .await
+                        .map(|_| ())
+                }
+                None => Ok(()),
+            }
+        })
+        .await;
+        match given_back {
+            Ok(Ok(())) => tracing::info!("gave the lease back"),
+            Ok(Err(error)) => tracing::warn!("failed to give the lease back: {}", describe(&error)),
+            Err(_) => tracing::warn!("failed to give the lease back: no answer"),
+        }
+    }
+}
+
+/// The task that gets and renews the Lease.
+struct Candidate {
+    api: Api<Lease>,
+    claim: Claim,
+    settings: ElectionSettings,
+    renewed: watch::Sender<Option<Renewed>>,
+    seen: watch::Sender<Seen>,
+}
+
+impl Candidate {
+    async fn run(mut self) {
+        // The Lease as it was after our last renewal: saves reading it before each.
+        let mut ours: Option<Lease> = None;
+        let limit = self.settings.renew_deadline / 2;
+        loop {
+            let asked = Renewed::now();
+            let attempt = tokio::time::timeout(limit, self.attempt(ours.take())).await;
+            match attempt {
+                Ok(Ok(Some(lease))) => {
+                    ours = Some(lease);
+                    self.renewed.send_replace(Some(asked));
+                }
+                // Another holds it.
+                Ok(Ok(None)) => {
+                    self.renewed.send_replace(None);
+                }
+                // Whether a renewal that failed took effect is not known; the claim ends by itself.
+                Ok(Err(error)) => tracing::warn!("failed to renew the lease: {}", describe(&error)),
+                Err(_) => tracing::warn!("failed to renew the lease: no answer"),
+            }
+            tokio::time::sleep(self.pause(ours.is_some())).await;
+        }
+    }
+
+    /// Candidates come at different times, so that not all want it at once (client-go's jitter).
+    fn pause(&self, leads: bool) -> Duration {
+        let period = self.settings.retry_period;
+        match leads {
+            true => period,
+            false => period + period.mul_f64(0.2 * f64::from(random()) / f64::from(u32::MAX)),
+        }
+    }
+
+    /// One try. The Lease if it is ours now, none if it is another's.
+    async fn attempt(&mut self, ours: Option<Lease>) -> Result<Option<Lease>, kube::Error> {
+        let live = match ours {
+            Some(lease) => Some(lease),
+            None => self.api.get_opt(&self.settings.name).await?,
+        };
+        self.note(live.as_ref());
+        let params = PostParams::default();
+        let written = match self.claim.step(live, Instant::now(), now()) {
+            Step::Wait => return Ok(None),
+            Step::Create(mut lease) => {
+                lease.metadata.namespace = Some(self.settings.namespace.clone());
+                lease.metadata.name = Some(self.settings.name.clone());
+                self.api.create(&params, &lease).await
+            }
+            // With the resourceVersion that was read: of two that try at once, one gets a conflict.
+            Step::Write(lease) => self.api.replace(&self.settings.name, &params, &lease).await,
+        };
+        match written {
+            Ok(lease) => {
+                self.note(Some(&lease));
+                Ok(Some(lease))
+            }
+            // Somebody else wrote it. Who holds it is read with the next try, and until then our claim is as
+            // old as it is.
+            Err(error) => Err(error),
+        }
+    }
+
+    fn note(&self, lease: Option<&Lease>) {
+        let seen = lease.map(Seen::of).unwrap_or_default();
+        self.seen.send_if_modified(|known| {
+            let changed = *known != seen;
+            *known = seen;
+            changed
+        });
+    }
+}
+
+fn now() -> MicroTime {
+    MicroTime(jiff::Timestamp::now())
+}
+
+/// Says when the claim begins and ends, though nobody asks. Ends with the candidate.
+async fn announce(
+    mut renewed: watch::Receiver<Option<Renewed>>,
+    leading: watch::Sender<bool>,
+    deadline: Duration,
+) {
+    loop {
+        let last = *renewed.borrow_and_update();
+        let held = last.is_some_and(|last| last.is_good(Renewed::now(), deadline));
+        leading.send_if_modified(|known| {
+            let changed = *known != held;
+            *known = held;
+            changed
+        });
+        let ends = async {
+            match last.filter(|_| held) {
+                Some(last) => tokio::time::sleep_until((last.monotonic + deadline).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = renewed.changed() => if changed.is_err() { break },
+            () = ends => {}
+        }
+    }
+    leading.send_replace(false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_ends_by_either_clock() {
+        let start = Renewed::now();
+        let deadline = Duration::from_secs(10);
+        let after = |monotonic: u64, wall: u64| Renewed {
+            monotonic: start.monotonic + Duration::from_secs(monotonic),
+            wall: start.wall + Duration::from_secs(wall),
+        };
+        assert!(start.is_good(after(9, 9), deadline));
+        assert!(
+            !start.is_good(after(10, 0), deadline),
+            "the wall clock was set back"
+        );
+        assert!(
+            !start.is_good(after(0, 10), deadline),
+            "the machine was paused"
+        );
+        let set_back = Renewed {
+            wall: start.wall - Duration::from_secs(100),
+            ..after(9, 0)
+        };
+        assert!(start.is_good(set_back, deadline));
+    }
+
+    #[tokio::test]
+    async fn the_channel_turns_false_though_the_renewing_task_hangs() {
+        let (renewed_in, renewed) = watch::channel(None);
+        let (leading_in, mut leading) = watch::channel(false);
+        let announcing = tokio::spawn(announce(renewed, leading_in, Duration::from_millis(100)));
+        renewed_in.send_replace(Some(Renewed::now()));
+        leading.wait_for(|leads| *leads).await.unwrap();
+        // Nobody renews, and the sender lives.
+        let lost = leading.wait_for(|leads| !*leads);
+        let lost = tokio::time::timeout(Duration::from_secs(30), lost).await;
+        assert!(lost.is_ok(), "the claim did not end");
+        assert!(!announcing.is_finished());
+        drop(renewed_in);
+        announcing.await.unwrap();
+    }
+
+    #[test]
+    fn two_processes_of_one_pod_are_two() {
+        let of = || ElectionSettings::new("nanoseg", "nanoseg", "nanoseg-0").identity;
+        assert_ne!(of(), of());
+    }
+}

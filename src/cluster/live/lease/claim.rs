@@ -1,0 +1,237 @@
+//! What to do about a Lease that was read. Pure: time is an argument.
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use std::time::{Duration, Instant};
+
+/// What a Lease says to people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub holder: Option<String>,
+    pub transitions: i32,
+}
+
+impl Seen {
+    pub fn of(lease: &Lease) -> Seen {
+        let spec = lease.spec.clone().unwrap_or_default();
+        Seen {
+            holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+            transitions: spec.lease_transitions.unwrap_or(0),
+        }
+    }
+}
+
+/// The next thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// There is no Lease: make this one (its name is to be filled in).
+    Create(Lease),
+    /// It is ours, or it is free: write this, with the resourceVersion that it carries.
+    Write(Lease),
+    /// Another holds it.
+    Wait,
+}
+
+/// One candidate's memory of what it saw.
+#[derive(Debug)]
+pub struct Claim {
+    identity: String,
+    duration: Duration,
+    /// The version of the Lease that was last read, and when it was first read, by our own clock.
+    observed: Option<(String, Instant)>,
+}
+
+impl Claim {
+    pub fn new(identity: String, duration: Duration) -> Claim {
+        Claim {
+            identity,
+            duration,
+            observed: None,
+        }
+    }
+
+    /// What to do about `live`; `time` is what is written into it.
+    pub fn step(&mut self, live: Option<Lease>, now: Instant, time: MicroTime) -> Step {
+        let Some(lease) = live else {
+            let mut lease = Lease::default();
+            lease.spec = Some(self.spec(LeaseSpec::default(), time, 0));
+            return Step::Create(lease);
+        };
+        let seen = Seen::of(&lease);
+        let spec = lease.spec.clone().unwrap_or_default();
+        let ours = seen.holder.as_deref() == Some(&self.identity);
+        if !ours && seen.holder.is_some() && !self.ran_out(&lease, &spec, now) {
+            return Step::Wait;
+        }
+        let transitions = seen.transitions.saturating_add(i32::from(!ours));
+        let spec = self.spec(spec, time, transitions);
+        Step::Write(Lease {
+            spec: Some(spec),
+            ..lease
+        })
+    }
+
+    /// Whether nobody renewed it for its whole duration, which began when we first saw it so.
+    fn ran_out(&mut self, lease: &Lease, spec: &LeaseSpec, now: Instant) -> bool {
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        let since = match &self.observed {
+            Some((known, since)) if *known == version => *since,
+            _ => {
+                self.observed = Some((version, now));
+                now
+            }
+        };
+        let stated = u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
+        let duration = Duration::from_secs(stated).max(self.duration);
+        now.saturating_duration_since(since) >= duration
+    }
+
+    fn spec(&self, old: LeaseSpec, time: MicroTime, transitions: i32) -> LeaseSpec {
+        let ours = old.holder_identity.as_deref() == Some(&self.identity);
+        let acquired = old.acquire_time.clone().filter(|_| ours);
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(seconds(self.duration)),
+            acquire_time: acquired.or(Some(time.clone())),
+            renew_time: Some(time),
+            lease_transitions: Some(transitions),
+            ..old
+        }
+    }
+}
+
+/// Others take a second more for a whole one rather than a second less.
+fn seconds(duration: Duration) -> i32 {
+    let up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(up).unwrap_or(i32::MAX)
+}
+
+/// The Lease given back; none if it is not ours.
+pub fn released(lease: Lease, identity: &str, time: MicroTime) -> Option<Lease> {
+    let spec = lease.spec.clone()?;
+    if spec.holder_identity.as_deref() != Some(identity) {
+        return None;
+    }
+    let spec = LeaseSpec {
+        // As client-go gives it back: an empty name, and a second, which is the least that is valid.
+        holder_identity: Some(String::new()),
+        lease_duration_seconds: Some(1),
+        renew_time: Some(time),
+        ..spec
+    };
+    Some(Lease {
+        spec: Some(spec),
+        ..lease
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATION: Duration = Duration::from_secs(15);
+
+    fn time(second: i64) -> MicroTime {
+        MicroTime(jiff::Timestamp::from_second(second).unwrap())
+    }
+
+    fn claim(identity: &str) -> Claim {
+        Claim::new(identity.to_owned(), DURATION)
+    }
+
+    fn written(step: Step) -> Lease {
+        match step {
+            Step::Create(lease) | Step::Write(lease) => lease,
+            Step::Wait => panic!("it waits"),
+        }
+    }
+
+    fn at_version(mut lease: Lease, version: &str) -> Lease {
+        lease.metadata.resource_version = Some(version.to_owned());
+        lease
+    }
+
+    #[test]
+    fn the_first_makes_it_and_renews_it_as_the_same_holder() {
+        let mut a = claim("a");
+        let now = Instant::now();
+        let made = written(a.step(None, now, time(100)));
+        assert_eq!(
+            Seen::of(&made),
+            Seen {
+                holder: Some("a".into()),
+                transitions: 0
+            }
+        );
+        let renewed = written(a.step(Some(made), now, time(102))).spec.unwrap();
+        assert_eq!(renewed.lease_transitions, Some(0));
+        assert_eq!(
+            (renewed.acquire_time, renewed.renew_time),
+            (Some(time(100)), Some(time(102)))
+        );
+    }
+
+    #[test]
+    fn another_waits_for_the_whole_duration_since_the_last_renewal_it_saw() {
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let made = written(claim("a").step(None, now, time(100)));
+        let mut b = claim("b");
+        let first = at_version(made.clone(), "1");
+        assert_eq!(b.step(Some(first.clone()), later(0), time(0)), Step::Wait);
+        assert_eq!(b.step(Some(first), later(14), time(0)), Step::Wait);
+        let renewed = at_version(made, "2");
+        assert_eq!(
+            b.step(Some(renewed.clone()), later(15), time(0)),
+            Step::Wait
+        );
+        assert_eq!(
+            b.step(Some(renewed.clone()), later(29), time(0)),
+            Step::Wait
+        );
+        let taken = written(b.step(Some(renewed), later(30), time(130)));
+        assert_eq!(
+            Seen::of(&taken),
+            Seen {
+                holder: Some("b".into()),
+                transitions: 1
+            }
+        );
+        assert_eq!(taken.metadata.resource_version.as_deref(), Some("2"));
+        assert_eq!(taken.spec.unwrap().acquire_time, Some(time(130)));
+    }
+
+    #[test]
+    fn a_holder_that_states_a_longer_duration_has_it() {
+        let now = Instant::now();
+        let mut slow = Claim::new("a".into(), Duration::from_millis(59_500));
+        let made = at_version(written(slow.step(None, now, time(0))), "1");
+        let mut b = claim("b");
+        assert_eq!(b.step(Some(made.clone()), now, time(0)), Step::Wait);
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(b.step(Some(made.clone()), later(59), time(0)), Step::Wait);
+        assert_ne!(b.step(Some(made), later(60), time(0)), Step::Wait);
+    }
+
+    #[test]
+    fn what_was_given_back_is_free_at_once() {
+        let now = Instant::now();
+        let made = written(claim("a").step(None, now, time(0)));
+        assert_eq!(released(made.clone(), "b", time(1)), None);
+        let free = released(made, "a", time(1)).unwrap();
+        let taken = written(claim("b").step(Some(free), now, time(2)));
+        assert_eq!(
+            Seen::of(&taken),
+            Seen {
+                holder: Some("b".into()),
+                transitions: 1
+            }
+        );
+    }
+
+    #[test]
+    fn a_lease_without_a_spec_is_free() {
+        let taken = written(claim("b").step(Some(Lease::default()), Instant::now(), time(2)));
+        assert_eq!(Seen::of(&taken).holder.as_deref(), Some("b"));
+    }
+}

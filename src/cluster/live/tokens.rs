@@ -1,0 +1,250 @@
+//! Whose ServiceAccount token it is, by the API server's own word (TokenReview). It also notices what the
+//! signature alone does not tell: that the pod, its node or the account are gone.
+//!
+//! Refused: keeping a token. Answers are kept for a short while under the token's SHA-256.
+
+mod memory;
+
+use super::connect::describe;
+use k8s_openapi::api::authentication::v1::{
+    TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo,
+};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use memory::Memory;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// How long an answer is believed: a token that was taken back is good for so long at most.
+const BELIEVED: Duration = Duration::from_secs(60);
+/// How long a refusal is remembered, so that who is refused cannot make the API server busy.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// How many answers are kept: 5 000 nodes, each with one token, and some to spare. About 1 MiB.
+const ANSWERS: usize = 8192;
+/// No token is longer; a ServiceAccount's has about 1 KiB.
+const MAX_TOKEN: usize = 16 << 10;
+const LIMIT: Duration = Duration::from_secs(5);
+/// Where the API server says which node the token's pod is on (KEP-4193).
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
+/// What tokens must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewSettings {
+    /// One audience that the token must be for.
+    pub audience: String,
+    /// Who may come: `system:serviceaccount:NAMESPACE:NAME`.
+    pub subjects: BTreeSet<String>,
+}
+
+/// Who has a good token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    pub subject: String,
+    /// The node of the token's pod; none if the token is not bound to a pod.
+    pub node: Option<String>,
+    /// After this long it is to be asked for again.
+    pub good_for: Duration,
+}
+
+/// Why a token is no good. Never holds the token.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("failed to accept the token: {reason}")]
+pub struct TokenRefusal {
+    /// A stable word for metrics: those of `wire::TokenCheck`, and `no-review`.
+    pub kind: &'static str,
+    pub reason: String,
+}
+
+/// Asks the API server about tokens. Needs the right to create `tokenreviews`.
+pub struct TokenReviewer {
+    api: Api<TokenReview>,
+    settings: ReviewSettings,
+    memory: Mutex<Memory<Result<Agent, TokenRefusal>>>,
+}
+
+impl TokenReviewer {
+    pub fn new(client: Client, settings: ReviewSettings) -> TokenReviewer {
+        TokenReviewer {
+            api: Api::all(client),
+            settings,
+            memory: Mutex::new(Memory::new(ANSWERS)),
+        }
+    }
+
+    /// Who the token's holder is.
+    ///
+    /// # Errors
+    /// Why the token is no good, or that nobody could be asked.
+    pub async fn check(&self, token: Option<&str>) -> Result<Agent, TokenRefusal> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else {
+            return refuse("no-token", "no bearer token came with the request");
+        };
+        if token.len() > MAX_TOKEN {
+            return refuse("bad-token", "it is too long to be one");
+        }
+        let digest = memory::digest(token);
+        let known = self.memory().get(&digest, Instant::now()).cloned();
+        if let Some(answer) = known {
+            return answer;
+        }
+        let asked = Instant::now();
+        // That nobody could be asked is not remembered.
+        let status = self.ask(token).await?;
+        let answer = self.judge(status);
+        let keep = match &answer {
+            Ok(_) => BELIEVED,
+            Err(_) => REMEMBERED,
+        };
+        self.memory()
+            .put(digest, answer.clone(), asked + keep, asked);
+        answer
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory<Result<Agent, TokenRefusal>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, token: &str) -> Result<TokenReviewStatus, TokenRefusal> {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                audiences: Some(vec![self.settings.audience.clone()]),
+                token: token.to_owned(),
+            },
+            ..TokenReview::default()
+        };
+        let params = PostParams::default();
+        let asked = tokio::time::timeout(LIMIT, self.api.create(&params, &review)).await;
+        let why = match asked {
+            Ok(Ok(review)) => return Ok(review.status.unwrap_or_default()),
+            Ok(Err(error)) => describe(&error),
+            Err(_) => format!("no answer in {} s", LIMIT.as_secs()),
+        };
+        tracing::warn!("failed to have a token reviewed: {why}; agents wait until it can be");
+        // What went wrong between us and the API server is nothing for who sent the token.
+        refuse(
+            "no-review",
+            "the API server cannot be asked about it; try again",
+        )
+    }
+
+    fn judge(&self, status: TokenReviewStatus) -> Result<Agent, TokenRefusal> {
+        let audience = &self.settings.audience;
+        if status.authenticated != Some(true) {
+            return refuse(
+                "bad-token",
+                format!(
+                    "the API server does not know it, it has expired, or it is not for audience {audience}"
+                ),
+            );
+        }
+        // An authenticator that knows nothing of audiences answers without any: it did not check them.
+        if !status.audiences.iter().flatten().any(|a| a == audience) {
+            return refuse(
+                "other-audience",
+                format!("it is not for audience {audience}"),
+            );
+        }
+        let user = status.user.unwrap_or_default();
+        let subject = user.username.clone().unwrap_or_default();
+        if !self.settings.subjects.contains(&subject) {
+            return refuse(
+                "other-subject",
+                format!("{subject:.200} may not send flows"),
+            );
+        }
+        Ok(Agent {
+            subject,
+            node: node(&user),
+            good_for: BELIEVED * 10,
+        })
+    }
+}
+
+/// The name of the node, if exactly one is named.
+fn node(user: &UserInfo) -> Option<String> {
+    match user.extra.as_ref()?.get(NODE_NAME)?.as_slice() {
+        [name] if !name.is_empty() => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn refuse<T>(kind: &'static str, reason: impl Into<String>) -> Result<T, TokenRefusal> {
+    let reason = reason.into();
+    Err(TokenRefusal { kind, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn judge(status: serde_json::Value) -> Result<Agent, &'static str> {
+        let settings = ReviewSettings {
+            audience: "nanoseg".into(),
+            subjects: ["system:serviceaccount:nanoseg:agent".to_owned()].into(),
+        };
+        let uri = "http://127.0.0.1:1".parse().unwrap();
+        let client = Client::try_from(kube::Config::new(uri)).unwrap();
+        let status = serde_json::from_value(status).unwrap();
+        let answer = TokenReviewer::new(client, settings).judge(status);
+        answer.map_err(|refusal| refusal.kind)
+    }
+
+    fn status(user: &str, audiences: &[&str], nodes: &[&str]) -> serde_json::Value {
+        json!({"authenticated": true, "audiences": audiences,
+               "user": {"username": user, "extra": {NODE_NAME: nodes}}})
+    }
+
+    #[tokio::test]
+    async fn who_may_come_is_known_with_its_node() {
+        let agent = "system:serviceaccount:nanoseg:agent";
+        let known = judge(status(agent, &["nanoseg"], &["n1"])).unwrap();
+        assert_eq!(
+            (known.subject.as_str(), known.node.as_deref()),
+            (agent, Some("n1"))
+        );
+        assert_eq!(
+            judge(status(agent, &["nanoseg"], &["n1", "n2"]))
+                .unwrap()
+                .node,
+            None
+        );
+        let other = "system:serviceaccount:shop:default";
+        assert_eq!(
+            judge(status(other, &["nanoseg"], &["n1"])),
+            Err("other-subject")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_name_our_audience_is_no_good() {
+        let agent = "system:serviceaccount:nanoseg:agent";
+        assert_eq!(judge(status(agent, &[], &[])), Err("other-audience"));
+        assert_eq!(judge(status(agent, &["api"], &[])), Err("other-audience"));
+        assert_eq!(judge(json!({"authenticated": false})), Err("bad-token"));
+        assert_eq!(judge(json!({})), Err("bad-token"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_for_what_cannot_be_a_token() {
+        let uri = "http://127.0.0.1:1".parse().unwrap();
+        let client = Client::try_from(kube::Config::new(uri)).unwrap();
+        let settings = ReviewSettings {
+            audience: "nanoseg".into(),
+            subjects: BTreeSet::new(),
+        };
+        let reviewer = TokenReviewer::new(client, settings);
+        assert_eq!(reviewer.check(None).await.unwrap_err().kind, "no-token");
+        assert_eq!(reviewer.check(Some("")).await.unwrap_err().kind, "no-token");
+        let long = "x".repeat(MAX_TOKEN + 1);
+        assert_eq!(
+            reviewer.check(Some(&long)).await.unwrap_err().kind,
+            "bad-token"
+        );
+        let unanswered = reviewer.check(Some("x")).await.unwrap_err();
+        assert_eq!(unanswered.kind, "no-review");
+    }
+}

@@ -1,0 +1,89 @@
+//! Answers by the digest of what was asked about, each for its time, and never more than a number of them.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// A token's SHA-256.
+pub type Digest = [u8; 32];
+
+pub fn digest(token: &str) -> Digest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Memory<T> {
+    most: usize,
+    answers: BTreeMap<Digest, (Instant, T)>,
+}
+
+impl<T> Memory<T> {
+    pub fn new(most: usize) -> Memory<T> {
+        Memory {
+            most,
+            answers: BTreeMap::new(),
+        }
+    }
+
+    pub fn get(&self, digest: &Digest, now: Instant) -> Option<&T> {
+        let (until, answer) = self.answers.get(digest)?;
+        (now < *until).then_some(answer)
+    }
+
+    /// Keeps an answer until then. If there are too many, those whose time is over go, and if that is none,
+    /// the one that would go next.
+    pub fn put(&mut self, digest: Digest, answer: T, until: Instant, now: Instant) {
+        if self.answers.len() >= self.most && !self.answers.contains_key(&digest) {
+            self.answers.retain(|_, (until, _)| now < *until);
+            let next = self.answers.iter().min_by_key(|(_, (until, _))| *until);
+            if let Some((first, _)) = next
+                && self.answers.len() >= self.most
+            {
+                let first = *first;
+                self.answers.remove(&first);
+            }
+        }
+        self.answers.insert(digest, (until, answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn an_answer_is_good_for_its_time_and_no_longer() {
+        let now = Instant::now();
+        let mut memory = Memory::new(2);
+        memory.put(digest("a"), 1, now + Duration::from_secs(60), now);
+        assert_eq!(
+            memory.get(&digest("a"), now + Duration::from_secs(59)),
+            Some(&1)
+        );
+        assert_eq!(
+            memory.get(&digest("a"), now + Duration::from_secs(60)),
+            None
+        );
+        assert_eq!(memory.get(&digest("b"), now), None);
+    }
+
+    #[test]
+    fn of_too_many_the_one_that_ends_first_goes() {
+        let now = Instant::now();
+        let in_seconds = |seconds| now + Duration::from_secs(seconds);
+        let mut memory = Memory::new(2);
+        memory.put(digest("a"), 1, in_seconds(60), now);
+        memory.put(digest("b"), 2, in_seconds(10), now);
+        memory.put(digest("c"), 3, in_seconds(30), now);
+        assert_eq!(memory.get(&digest("b"), now), None);
+        assert_eq!(memory.get(&digest("a"), now), Some(&1));
+        // Over by now: "c". "a" is left, and there is room.
+        memory.put(digest("d"), 4, in_seconds(90), in_seconds(31));
+        assert_eq!(memory.get(&digest("a"), in_seconds(31)), Some(&1));
+        assert_eq!(memory.get(&digest("d"), in_seconds(31)), Some(&4));
+    }
+}
