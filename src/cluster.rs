@@ -9,6 +9,7 @@
 
 mod error;
 mod kinds;
+pub mod live;
 mod nesting;
 mod parse;
 mod source;

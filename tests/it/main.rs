@@ -12,6 +12,7 @@ mod deploy;
 mod docs;
 mod flows;
 mod hubble;
+mod kube_api;
 mod kubernetes;
 mod live;
 mod places;

@@ -244,17 +244,34 @@ mod tests {
     async fn errors_name_the_file_and_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nowhere");
-        let error = connect(&at(&missing, None)).await.err().unwrap().to_string();
-        assert!(error.contains("nowhere") && error.contains("--kubeconfig"), "{error}");
+        let error = connect(&at(&missing, None))
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("nowhere") && error.contains("--kubeconfig"),
+            "{error}"
+        );
 
         let broken = write(folder.path(), "broken", "clusters: {");
         let error = connect(&at(&broken, None)).await.err().unwrap().to_string();
-        assert!(error.contains("broken") && error.contains("--kubeconfig"), "{error}");
+        assert!(
+            error.contains("broken") && error.contains("--kubeconfig"),
+            "{error}"
+        );
 
         let path = write(folder.path(), "config", &config_of("prod", "shop"));
-        let error = connect(&at(&path, Some("test"))).await.err().unwrap().to_string();
+        let error = connect(&at(&path, Some("test")))
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("context test"), "{error}");
-        assert!(error.contains("it has prod") && error.contains("--context"), "{error}");
+        assert!(
+            error.contains("it has prod") && error.contains("--context"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -267,6 +284,9 @@ mod tests {
         assert_eq!(config.current_context.as_deref(), Some("prod"));
         assert_eq!(config.contexts.len(), 2);
         let error = merged(&[missing]).err().unwrap().to_string();
-        assert!(error.contains("nowhere") && error.contains("none exists"), "{error}");
+        assert!(
+            error.contains("nowhere") && error.contains("none exists"),
+            "{error}"
+        );
     }
 }
