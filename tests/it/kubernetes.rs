@@ -1,10 +1,12 @@
 //! The real Kubernetes that other tests stand on.
 
 mod agents;
+mod pods;
 
-use crate::support::kubernetes::{Cluster, Deployment, Outcome};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use crate::support::kubernetes::{Cluster, Deployment, Outcome, PATIENCE, until};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
+use kube::api::ListParams;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +49,34 @@ fn who_calls_is_who_the_api_server_sees() {
     let account = who(&cluster.service_account_kubeconfig(&namespace, "default"));
     let wanted = format!("system:serviceaccount:{namespace}:default");
     assert_eq!(account["username"], wanted);
+}
+
+#[test]
+fn a_user_may_do_what_roles_say_and_nothing_else() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let namespace = cluster.namespace("roles");
+    let list = async || {
+        let vera = cluster.client_as("vera", &["viewers"]);
+        let pods: Api<Pod> = Api::namespaced(vera, &namespace);
+        let listed = pods.list(&ListParams::default()).await;
+        listed.map_err(|error| error.to_string())
+    };
+    let refused = cluster.run(list()).expect_err("no role yet");
+    assert!(refused.contains("forbidden"), "{refused}");
+    let binding = [
+        "create",
+        "rolebinding",
+        "view",
+        "--clusterrole=view",
+        "--group=viewers",
+        "-n",
+    ];
+    let made = cluster.kubectl(&[&binding[..], &[&namespace]].concat());
+    assert!(made.status.success(), "{made:?}");
+    // The authorizer has its own watch of roles.
+    cluster.run(until(PATIENCE, "the role", list));
 }
 
 /// Selects every pod labelled `app: NAME` and allows nothing in this direction.
@@ -92,23 +122,4 @@ fn a_policy_blocks_real_connections_also_by_cluster_ip_and_no_others_and_they_wo
     for (target, port) in protected {
         client.connects_until(target, port, Outcome::Connected);
     }
-}
-
-#[test]
-fn a_pod_that_is_replaced_has_another_address_and_its_service_follows() {
-    let Some(cluster) = Cluster::with_nodes() else {
-        return;
-    };
-    let namespace = cluster.namespace("replace");
-    let client = &cluster.deploy(&namespace, &Deployment::new("client"))[0];
-    let old = cluster
-        .deploy(&namespace, &Deployment::new("web").serves(8080))
-        .remove(0);
-    let service = cluster.expose(&namespace, "web", 80, 8080);
-    client.connects_until(&service, 80, Outcome::Connected);
-    let new = old.replace();
-    assert_ne!(old.address, new.address);
-    client.connects_until(&new.address, 8080, Outcome::Connected);
-    client.connects_until(&service, 80, Outcome::Connected);
-    assert_ne!(client.connect(&old.address, 8080), Outcome::Connected);
 }

@@ -107,6 +107,7 @@ fn a_connection_by_a_cluster_ip_is_an_edge_to_the_pod_behind_it() {
             && record.via == Some(called)
     });
     eprintln!("the edge is there after {took:?}");
+    assert_eq!(watch.agents.terminate(cluster), [0, 0]);
 }
 
 /// Two callers on node1 and a server, with a policy that forbids this at one of the ends.

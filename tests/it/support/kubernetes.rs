@@ -19,9 +19,9 @@ mod wait;
 mod workloads;
 
 pub use agents::{AUDIENCE, AgentSettings, Agents};
-pub use control::{CONTROL, ISSUER, SERVICES};
+pub use control::{CONTROL, ISSUER, OUTSIDE};
 pub use kubeconfig::inside;
-pub use nodes::{Node, PODS};
+pub use nodes::Node;
 pub use pods::{Outcome, Pod};
 pub use process::Program;
 pub use wait::until;
@@ -226,6 +226,11 @@ impl Cluster {
             .args(arguments)
             .output()
             .expect("kubectl starts")
+    }
+
+    /// Where one of the cluster's programs is: kubectl, helm, ...
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.control.program(name)
     }
 
     /// A command in the control plane's network, where nodes and pods reach what it serves at `CONTROL`. Start it with

@@ -109,6 +109,18 @@ impl Agents {
         logs.join("\n")
     }
 
+    /// SIGTERM to all; returns their exit codes.
+    pub fn terminate(mut self, cluster: &Cluster) -> Vec<i32> {
+        for (_, agent) in &self.agents {
+            agent.signal(libc::SIGTERM);
+        }
+        cluster.run(until(PATIENCE, "agents to end", async || {
+            let codes = self.agents.iter_mut().map(|(_, agent)| agent.ended());
+            let codes: Option<Vec<i32>> = codes.collect();
+            codes.ok_or_else(|| self.log())
+        }))
+    }
+
     fn ready(&self) -> Result<(), String> {
         for (node, agent) in &self.agents {
             let ready = self.ask(&node.name, "/readyz").unwrap_or_default();

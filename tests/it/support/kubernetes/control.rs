@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// The API server's address in the cluster's network; it is also the nodes' way out.
 pub const CONTROL: &str = "172.18.0.1";
+/// An address of the world outside of the cluster, in the control plane's network too.
+pub const OUTSIDE: &str = "203.0.113.10";
 /// The addresses of Services; the API server has the first.
 pub const SERVICES: &str = "10.96.0.0/16";
 /// The issuer of ServiceAccount tokens, and the audience they have if none is asked for.
@@ -41,6 +43,7 @@ impl Control {
         namespace.ip("link add br0 type bridge");
         namespace.ip(&format!("addr add {CONTROL}/16 dev br0"));
         namespace.ip("link set br0 up");
+        namespace.ip(&format!("addr add {OUTSIDE}/32 dev lo"));
         let folder = KeptFolder::make();
         let authority = Authority::new();
         let address = format!("{CONTROL}:6443").parse().expect("an address");

@@ -7,6 +7,7 @@ use super::{Cluster, PATIENCE};
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
@@ -77,7 +78,7 @@ impl Pod {
     }
 
     /// A command in the pod's network.
-    pub fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.sandbox.namespace.command(program)
     }
 

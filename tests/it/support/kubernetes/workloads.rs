@@ -44,7 +44,7 @@ impl Deployment {
         self
     }
 
-    /// Serves a UDP port too: sends back what comes.
+    /// Serves a UDP port too, called `u<PORT>`: sends back what comes.
     pub fn serves_udp(mut self, port: u16) -> Deployment {
         self.ports.push(format!("{port}/udp"));
         self
@@ -76,7 +76,8 @@ impl Deployment {
         let port = |text: &String| {
             let (number, protocol) = text.split_once('/').expect("PORT/PROTOCOL");
             let number: u16 = number.parse().expect("a port");
-            json!({"name": format!("p{number}"), "containerPort": number, "protocol": protocol.to_uppercase()})
+            let letter = if protocol == "tcp" { 'p' } else { 'u' };
+            json!({"name": format!("{letter}{number}"), "containerPort": number, "protocol": protocol.to_uppercase()})
         };
         let mut command = self.command.clone();
         if command.is_empty() && !self.ports.is_empty() {
