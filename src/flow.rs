@@ -31,6 +31,7 @@ pub(crate) mod testing;
 mod windows;
 
 pub use aggregate::{Aggregate, Applied, SequenceSet};
+pub use agree::decided;
 pub use batch::PacketBatch;
 pub use claim::{Claim, Claims};
 pub use collect::{FlowResult, FlowTable};

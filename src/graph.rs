@@ -14,7 +14,10 @@ mod notice;
 mod peer;
 mod requirement;
 mod scan;
+mod standing;
 mod stored;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -26,4 +29,5 @@ pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
 pub use peer::Peer;
 pub use requirement::{End, Requirement, ServiceEnforcement, requirements};
+pub use standing::{Change, News, Standing};
 pub use stored::StoredEdge;

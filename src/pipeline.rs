@@ -8,7 +8,7 @@ mod live_graph;
 mod report;
 
 pub use files::output_files;
-pub use live_graph::LiveGraph;
+pub use live_graph::{LiveGraph, Update};
 pub use report::{ReportInputs, build_report};
 
 use crate::evaluate::{EvaluateError, Proof, prove};

@@ -7,7 +7,7 @@ use super::{
     Slice,
 };
 use crate::net::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// A set of sequence numbers, kept as intervals: small, since numbers come without gaps in the end.
@@ -260,6 +260,33 @@ impl Aggregate {
             names: self.names.clone(),
             ..Aggregate::default()
         }
+    }
+
+    /// Only the records from each of these clients to its server, as these observers have them, with the
+    /// names of those servers.
+    pub fn between<'o>(
+        &self,
+        ends: impl IntoIterator<Item = (IpAddr, IpAddr, &'o Observer)>,
+    ) -> Aggregate {
+        let mut some = Aggregate::default();
+        let mut servers = BTreeSet::new();
+        for (client, server, observer) in ends {
+            servers.insert(server);
+            let from = (
+                observer.clone(),
+                RecordIdentity::first_between(client, server),
+            );
+            let records = self
+                .records
+                .range(from..)
+                .take_while(|((seen, identity), _)| {
+                    (seen, identity.client, identity.server) == (observer, client, server)
+                });
+            let records = records.map(|(key, record)| (key.clone(), record.clone()));
+            some.records.extend(records);
+        }
+        some.names = self.names.only(servers);
+        some
     }
 
     /// Takes the records out that began in hours before the hour `end`, by these hours (counted since the

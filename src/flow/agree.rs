@@ -8,6 +8,7 @@ use super::direction::server_by_listener;
 use super::{AddressEpochs, FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
 use crate::net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -33,9 +34,9 @@ pub(super) fn agree(
 ) -> Vec<FlowRecord> {
     let mut observed: Vec<Observed> = observed
         .into_iter()
-        .map(|seen| Observed {
-            record: decided(seen.record, listeners),
-            ..seen
+        .map(|seen| match decided(&seen.record, listeners) {
+            Cow::Borrowed(_) => seen,
+            Cow::Owned(record) => Observed { record, ..seen },
         })
         .collect();
     remove_untranslated(&mut observed, epochs);
@@ -62,30 +63,30 @@ pub(super) fn agree(
 
 /// The record with its server decided by what is known to listen, where no handshake showed it. On a
 /// node nobody knows listeners; here they are known (DESIGN §4.1).
-fn decided(record: FlowRecord, listeners: &impl Listeners) -> FlowRecord {
+pub fn decided<'r>(record: &'r FlowRecord, listeners: &impl Listeners) -> Cow<'r, FlowRecord> {
     let open = record.opening == Opening::Undecided
         || record.opening == Opening::FirstPacket && record.protocol == Protocol::Udp;
     let Some(client_port) = record.client_port.filter(|_| open) else {
-        return record;
+        return Cow::Borrowed(record);
     };
     let client = SocketAddr::new(record.client, client_port);
     let server = SocketAddr::new(record.server, record.port);
     let by_listener = |ends| server_by_listener(listeners, record.protocol, ends, record.first);
     let called = record.via.unwrap_or(server);
     let decision = by_listener([client, server]).or_else(|| by_listener([client, called]));
-    match (decision, record.opening) {
-        (Some(0), _) => match record.turned() {
-            Some(turned) => FlowRecord {
-                opening: Opening::Listener,
-                ..turned
-            },
-            None => record,
-        },
-        (Some(_), Opening::Undecided) => FlowRecord {
+    let by_listener = |record| {
+        Cow::Owned(FlowRecord {
             opening: Opening::Listener,
             ..record
+        })
+    };
+    match (decision, record.opening) {
+        (Some(0), _) => match record.turned() {
+            Some(turned) => by_listener(turned),
+            None => Cow::Borrowed(record),
         },
-        _ => record,
+        (Some(_), Opening::Undecided) => by_listener(record.clone()),
+        _ => Cow::Borrowed(record),
     }
 }
 
@@ -227,18 +228,22 @@ fn connections(records: &[FlowRecord]) -> u64 {
 /// Those of `records` that tell of another time or another way than `kept`, with `beyond` as their
 /// connections in all.
 fn what_is_new(records: Vec<FlowRecord>, kept: &[FlowRecord], mut beyond: u64) -> Vec<FlowRecord> {
-    let near = |a: &FlowRecord, b: &FlowRecord| {
-        a.began() <= b.began() + APART && b.began() <= a.began() + APART
-    };
     let tells_the_same = |a: &FlowRecord, b: &FlowRecord| {
-        near(a, b)
-            && (a.via.is_none() || a.via == b.via)
-            && (a.seen_as.is_none() || a.seen_as == b.seen_as)
+        (a.via.is_none() || a.via == b.via) && (a.seen_as.is_none() || a.seen_as == b.seen_as)
+    };
+    let mut by_time: BTreeMap<i64, Vec<&FlowRecord>> = BTreeMap::new();
+    for known in kept {
+        by_time.entry(known.began()).or_default().push(known);
+    }
+    let is_known = |record: &FlowRecord| {
+        let near = record.began().saturating_sub(APART)..=record.began().saturating_add(APART);
+        let mut near = by_time.range(near).flat_map(|(_, known)| known);
+        near.any(|known| tells_the_same(record, known))
     };
     let mut new = Vec::new();
     for record in records.into_iter().rev() {
         let count = record.connections.min(beyond);
-        if count > 0 || !kept.iter().any(|known| tells_the_same(&record, known)) {
+        if count > 0 || !is_known(&record) {
             beyond -= count;
             let part = if count == 0 {
                 FlowRecord {

@@ -27,6 +27,25 @@ pub struct RecordIdentity {
     pub began: i64,
 }
 
+impl RecordIdentity {
+    /// No identity between these ends comes before this one.
+    pub(super) fn first_between(client: IpAddr, server: IpAddr) -> RecordIdentity {
+        RecordIdentity {
+            client,
+            server,
+            port: 0,
+            protocol: Protocol::Tcp,
+            via: None,
+            seen_as: None,
+            client_port: None,
+            verdict: Verdict::Established,
+            opening: Opening::Handshake,
+            claims: None,
+            began: i64::MIN,
+        }
+    }
+}
+
 impl FlowRecord {
     /// The unit of time in which its connections began.
     pub fn began(&self) -> i64 {

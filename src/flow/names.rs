@@ -110,6 +110,18 @@ impl NameTable {
             .unwrap_or_default()
     }
 
+    /// The entries of these addresses only.
+    pub fn only(&self, addresses: impl IntoIterator<Item = IpAddr>) -> NameTable {
+        let mut some = NameTable::default();
+        for address in addresses {
+            if let Some(entries) = self.entries.get(&address) {
+                some.names += entries.len();
+                some.entries.insert(address, entries.clone());
+            }
+        }
+        some
+    }
+
     /// Every name of `address`, in order.
     pub fn names_of(&self, address: IpAddr) -> BTreeSet<&str> {
         self.entries

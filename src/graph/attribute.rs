@@ -9,6 +9,7 @@ use crate::net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// A peer as a small value, for the many records; [`Attribution::peer`] gives its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,9 +65,14 @@ pub(super) struct Attributed<'a> {
 /// The inventory with what attribution looks up often.
 pub(super) struct Attribution<'a> {
     pub inventory: &'a Inventory,
+    tables: Arc<Tables>,
+}
+
+/// What attribution looks up often: made once for an inventory.
+pub(super) struct Tables {
     /// Every address of every node.
     pub node_addresses: BTreeSet<IpAddr>,
-    workloads: Vec<&'a WorkloadId>,
+    workloads: Vec<WorkloadId>,
     /// The workload and the node of each pod.
     pods: Vec<(u32, Option<u32>)>,
     /// Services and their ports by node port.
@@ -76,10 +82,17 @@ pub(super) struct Attribution<'a> {
     claimed: claim::Claimed,
 }
 
-impl<'a> Attribution<'a> {
-    pub fn build(inventory: &'a Inventory) -> Self {
-        let workloads: Vec<&WorkloadId> = inventory.workloads.keys().collect();
-        let places: FxHashMap<&WorkloadId, u32> = workloads.iter().copied().zip(0u32..).collect();
+impl std::ops::Deref for Attribution<'_> {
+    type Target = Tables;
+
+    fn deref(&self) -> &Tables {
+        &self.tables
+    }
+}
+
+impl Tables {
+    fn build(inventory: &Inventory) -> Self {
+        let places: FxHashMap<&WorkloadId, u32> = inventory.workloads.keys().zip(0u32..).collect();
         let nodes: FxHashMap<&str, u32> = inventory
             .nodes
             .iter()
@@ -114,16 +127,29 @@ impl<'a> Attribution<'a> {
                 }
             }
         }
-        let node_addresses = inventory.node_addresses();
-        Attribution {
-            inventory,
-            node_addresses,
-            workloads,
+        Tables {
+            node_addresses: inventory.node_addresses(),
+            workloads: inventory.workloads.keys().cloned().collect(),
             pods,
             node_ports,
             exposed,
             claimed: claim::Claimed::build(inventory),
         }
+    }
+}
+
+impl<'a> Attribution<'a> {
+    pub fn build(inventory: &'a Inventory) -> Self {
+        Attribution::with(inventory, Arc::new(Tables::build(inventory)))
+    }
+
+    /// With tables that were made for the same inventory.
+    pub fn with(inventory: &'a Inventory, tables: Arc<Tables>) -> Self {
+        Attribution { inventory, tables }
+    }
+
+    pub fn tables(&self) -> Arc<Tables> {
+        self.tables.clone()
     }
 
     /// Names the peers of a record whose client and server are decided.

@@ -38,7 +38,7 @@ pub struct Built {
 pub type EdgeKey = (Peer, Peer, Protocol, u16);
 pub(super) type Edges = BTreeMap<EdgeKey, Edge>;
 /// The same while records are still coming.
-type Sketches = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
+pub(super) type Sketches = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
 
 /// Builds the graph. The order of the records does not matter.
 pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) -> Built {
@@ -52,33 +52,57 @@ pub fn build_after(
     inventory: &Inventory,
     options: GraphOptions,
 ) -> Built {
-    let attribution = Attribution::build(inventory);
-    let mut drawn = Drawn::of(seen, &attribution);
-    let mut findings = drawn.orphans.into_findings();
-    drawn.scans.note_history(history);
-    let mut edges = drawn.edges;
-    history.add_to(&mut edges, &attribution);
-    let scanners = drawn.scans.scanners();
+    assemble(history, seen, &Attribution::build(inventory), options).built
+}
+
+/// A graph with what it takes to add to it.
+pub(super) struct Assembled {
+    pub built: Built,
+    pub edges: Edges,
+    pub scans: scan::Scans,
+}
+
+pub(super) fn assemble(
+    history: &History,
+    seen: &FlowResult,
+    attribution: &Attribution<'_>,
+    options: GraphOptions,
+) -> Assembled {
+    let Drawn {
+        mut edges,
+        names,
+        mut scans,
+        orphans,
+        skipped,
+    } = Drawn::of(seen, attribution);
+    let mut findings = orphans.into_findings();
+    scans.note_history(history);
+    history.add_to(&mut edges, attribution);
+    let scanners = scans.scanners();
     scan::remove_edges(&scanners, &mut edges);
-    findings.extend(drawn.scans.into_findings(&scanners));
+    findings.extend(scans.findings(&scanners));
     if options.implied_dns {
         implied::add_dns_over_tcp(&mut edges);
     }
     let mut graph = Graph::default();
-    graph.names = drawn.names;
+    graph.names = names;
     for (address, names) in history.names() {
         let known = graph.names.entry(*address).or_default();
         known.extend(names.iter().cloned());
     }
-    for ((client, server, _, _), edge) in edges {
-        graph.add_edge(&client, &server, edge);
+    for ((client, server, _, _), edge) in &edges {
+        graph.add_edge(client, server, edge.clone());
     }
-    findings.extend(notice::findings(&graph, inventory));
-    findings.extend(notice::not_expressible(&seen.other, &attribution));
-    Built {
-        graph,
-        findings,
-        skipped: drawn.skipped,
+    findings.extend(notice::findings(&graph, attribution.inventory));
+    findings.extend(notice::not_expressible(&seen.other, attribution));
+    Assembled {
+        built: Built {
+            graph,
+            findings,
+            skipped,
+        },
+        edges,
+        scans,
     }
 }
 
@@ -128,7 +152,7 @@ impl Drawn {
 
 /// Adds a record to the edges it belongs to: one for each peer and port behind a Service, however
 /// many pods and nodes these are. Tells why, where it belongs to none.
-fn sketch(
+pub(super) fn sketch(
     sketches: &mut Sketches,
     record: &FlowRecord,
     attributed: &Attributed<'_>,

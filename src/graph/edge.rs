@@ -153,6 +153,49 @@ impl Edge {
         }
     }
 
+    /// Whether `other`, of the same ends, tells nothing of another kind: only counts and times would change.
+    pub(super) fn covers(&self, other: &Edge) -> bool {
+        let repeats = |(verdict, _): (&Verdict, _)| self.verdicts.contains_key(verdict);
+        // One-way datagrams teach only where they repeat.
+        let may_teach = other.verdicts.contains_key(&Verdict::OneWay);
+        other.verdicts.iter().all(repeats)
+            && (self.lesson == Lesson::Learned || !may_teach)
+            && other.services.is_subset(&self.services)
+            && other.service_ports.is_subset(&self.service_ports)
+            && other.node_ports.is_subset(&self.node_ports)
+            && other.enforced_from.is_subset(&self.enforced_from)
+            && self.tally.dns >= other.tally.dns
+            && self.tally.opening_seen >= other.tally.opening_seen
+    }
+
+    /// Takes in what some of the records behind the edge tell, which may be counted in it already: every
+    /// kind of thing that they tell, and of each count the larger.
+    pub(super) fn widen(&mut self, other: &Edge, client: &Peer, server: &Peer) {
+        let most = |known: &mut u64, other: u64| *known = (*known).max(other);
+        let counted = self.clone();
+        self.merge(other, client, server);
+        for (verdict, count) in &mut self.verdicts {
+            let [a, b] = [&counted, other].map(|edge| edge.verdicts.get(verdict).copied());
+            *count = a.max(b).unwrap_or(0);
+        }
+        self.bytes_to_server = counted.bytes_to_server;
+        self.bytes_to_client = counted.bytes_to_client;
+        most(&mut self.bytes_to_server, other.bytes_to_server);
+        most(&mut self.bytes_to_client, other.bytes_to_client);
+        self.evidence_total = counted.evidence_total;
+        most(&mut self.evidence_total, other.evidence_total);
+        self.tally = counted.tally;
+        self.tally.widen(&other.tally);
+        let lesson = decide(client, server, self);
+        if lesson.teaches() || !matches!(self.lesson, Lesson::Implied(_)) {
+            self.lesson = lesson;
+        }
+        self.evidence = [counted.evidence, other.evidence.clone()].concat();
+        self.evidence.sort();
+        self.evidence.dedup();
+        self.order_evidence();
+    }
+
     /// Decides what it teaches, from all that was seen of it.
     pub(super) fn settle(&mut self, client: &Peer, server: &Peer) {
         self.order_evidence();

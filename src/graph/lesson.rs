@@ -38,6 +38,14 @@ impl Tally {
         }
     }
 
+    /// Takes in what may be counted already: of each count the larger.
+    pub fn widen(&mut self, other: &Tally) {
+        self.declared_datagrams = self.declared_datagrams.max(other.declared_datagrams);
+        self.undeclared_datagrams = self.undeclared_datagrams.max(other.undeclared_datagrams);
+        self.dns |= other.dns;
+        self.opening_seen |= other.opening_seen;
+    }
+
     /// Adds what was seen elsewhere or at another time.
     pub fn merge(&mut self, other: &Tally) {
         self.declared_datagrams = self

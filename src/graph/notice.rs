@@ -54,6 +54,13 @@ impl Orphans {
 
 /// All findings that the finished graph gives.
 pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
+    let mut findings = of_edges(graph);
+    findings.extend(host_network(inventory));
+    findings
+}
+
+/// The findings that edges give.
+pub(super) fn of_edges(graph: &Graph) -> Vec<Finding> {
     let edges = graph.edges();
     let mut findings = Vec::new();
     for (client, server, edge) in &edges {
@@ -63,7 +70,6 @@ pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     findings.extend(failed(&edges));
     findings.extend(egress(graph, &edges));
     findings.extend(crossings(&edges));
-    findings.extend(host_network(inventory));
     findings
 }
 

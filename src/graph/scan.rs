@@ -141,6 +141,21 @@ impl Scans {
         }
     }
 
+    /// Takes in what some clients tried, which may be noted already. Tells which of them are scanners.
+    pub fn widen(&mut self, other: Scans) -> BTreeSet<Peer> {
+        let mut scanners = BTreeSet::new();
+        for (client, tried) in other.by_client {
+            let attempts = self.by_client.entry(client.clone()).or_default();
+            attempts.failed.extend(tried.failed);
+            attempts.answered.extend(tried.answered);
+            attempts.last = attempts.last.max(tried.last);
+            if attempts.is_scan() {
+                scanners.insert(client);
+            }
+        }
+        scanners
+    }
+
     /// The clients that are scanners.
     pub fn scanners(&self) -> BTreeSet<Peer> {
         let scans = self.by_client.iter().filter(|(_, a)| a.is_scan());
@@ -148,7 +163,7 @@ impl Scans {
     }
 
     /// Reports the scanners.
-    pub fn into_findings(self, scanners: &BTreeSet<Peer>) -> Vec<Finding> {
+    pub fn findings(&self, scanners: &BTreeSet<Peer>) -> Vec<Finding> {
         let scans = self.by_client.iter();
         let scans = scans.filter(|(client, _)| scanners.contains(*client));
         let mut findings: Vec<Finding> = scans.map(|(client, a)| finding(client, a)).collect();

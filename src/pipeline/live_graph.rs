@@ -1,40 +1,126 @@
 //! The graph while records keep coming: those of the last hours as they are, and what earlier ones came to.
+//!
+//! [`LiveGraph::build`] makes it anew from everything, which is the truth and takes its time;
+//! [`LiveGraph::update`] brings what was built last up to date with what came since, in a time that does
+//! not depend on how much is known.
 
-use crate::flow::{Aggregate, Applied, FlowBatch, FlowLimits};
+mod ends;
+#[cfg(test)]
+mod tests;
+
+use crate::finding::Finding;
+use crate::flow::{Aggregate, Applied, FlowBatch, FlowLimits, FlowRecord, Observer};
 use crate::graph::{
-    Built, Graph, GraphOptions, History, InventoryListeners, address_epochs, build, build_after,
+    Built, Graph, GraphOptions, History, InventoryListeners, Standing, address_epochs, build,
 };
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
+use ends::EndsIndex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const NANOS_PER_HOUR: i64 = 3600 * 1_000_000_000;
+/// Records that wait for an update; if more do, only a full build takes them in.
+const MAX_PENDING: usize = 50_000;
 
 /// Flow records and the history before them.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct LiveGraph {
     history: History,
     hot: Aggregate,
+    ends: EndsIndex,
+    /// As of the last build, with all updates since.
+    standing: Option<Standing>,
+    pending: Vec<FlowRecord>,
+    /// Something is known that an update cannot take in.
+    incomplete: bool,
+}
+
+/// What an update changed.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// Workloads with an edge that is new or has another lesson, Service or verdict than before.
+    pub touched: BTreeSet<WorkloadId>,
+    /// All edges of these workloads, and no others.
+    pub graph: Graph,
+    /// What an operator must know of these edges.
+    pub findings: Vec<Finding>,
+    /// False: only a build tells all edges (nothing was built yet, too much came, a direction can be told
+    /// by other connections only, or a scan was found out).
+    pub complete: bool,
 }
 
 impl LiveGraph {
     /// From what a store holds: the folded edges, and the records that are not folded yet.
     pub fn new(history: History, hot: Aggregate) -> Self {
-        LiveGraph { history, hot }
+        let mut live = LiveGraph {
+            history,
+            hot,
+            ..LiveGraph::default()
+        };
+        live.index();
+        live
+    }
+
+    fn index(&mut self) {
+        self.ends = EndsIndex::default();
+        for (observer, record) in self.hot.records() {
+            self.ends.note(observer, record);
+        }
     }
 
     /// Applies a batch, once.
     pub fn apply(&mut self, batch: FlowBatch) -> Applied {
-        self.hot.apply(batch)
+        let (node, records) = (batch.node.clone(), batch.seen.records.clone());
+        if self.hot.apply(batch) == Applied::Duplicate {
+            return Applied::Duplicate;
+        }
+        for (source, record) in records {
+            let node = node.clone();
+            self.ends.note(&Observer { node, source }, &record);
+            if self.standing.is_some() && self.pending.len() < MAX_PENDING {
+                self.pending.push(record);
+            } else {
+                self.incomplete = true;
+            }
+        }
+        Applied::New
     }
 
     /// The graph of everything that was seen.
-    pub fn build(&mut self, inventory: &Inventory, options: GraphOptions) -> Built {
-        let seen = self.hot.result(
-            &InventoryListeners(inventory),
-            &address_epochs(inventory),
-            FlowLimits::default().max_failed_targets,
-        );
-        build_after(&self.history, &seen, inventory, options)
+    pub fn build(&mut self, inventory: &Arc<Inventory>, options: GraphOptions) -> Built {
+        let (standing, built) =
+            Standing::build(&self.history, &self.hot, inventory.clone(), options);
+        self.standing = Some(standing);
+        self.pending.clear();
+        self.incomplete = false;
+        built
+    }
+
+    /// Brings the graph that was built last up to date with the batches since, by the same inventory.
+    /// Edges and lessons are known at once, counts with the next build: see [`Standing`].
+    pub fn update(&mut self) -> Update {
+        let pending = std::mem::take(&mut self.pending);
+        let Some(standing) = &mut self.standing else {
+            return Update::default();
+        };
+        let news = standing.news(&pending);
+        self.incomplete |= news.undecided > 0;
+        if news.edges.is_empty() {
+            return Update {
+                complete: !self.incomplete,
+                ..Update::default()
+            };
+        }
+        let ends = self.ends.with_explanations(&news.ends);
+        let change = standing.learn(&news, &self.hot.between(ends));
+        self.incomplete |= change.new_scanner;
+        Update {
+            touched: change.touched,
+            graph: change.graph,
+            findings: change.findings,
+            complete: !self.incomplete,
+        }
     }
 
     /// The graph of only what began at `since` or later, as far as it is not folded: to judge what happened
@@ -62,6 +148,7 @@ impl LiveGraph {
         for records in self.hot.take_hours(hour).into_values() {
             self.history.merge(&History::fold(&records, inventory));
         }
+        self.index();
     }
 
     /// What the folded records came to.

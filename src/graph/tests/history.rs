@@ -1,7 +1,7 @@
 //! Folded parts of the time come to the same as the whole.
 
-use super::{cluster, record, udp};
-use crate::flow::{Aggregate, FlowRecord, NoListeners, Slice, Source, Verdict, Windows};
+use crate::flow::{Aggregate, FlowRecord, NoListeners, Slice, Source, Verdict};
+use crate::graph::testing::{START, cluster, record, seen, udp};
 use crate::graph::{
     Edge, EdgeKey, FoldedScan, Graph, GraphOptions, History, InventoryListeners, Lesson, Peer,
     StoredEdge, address_epochs, build, build_after,
@@ -9,74 +9,7 @@ use crate::graph::{
 use crate::net::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
 use std::collections::BTreeMap;
-
-/// The start of an hour.
-const START: i64 = 1_800_000_000;
-
-/// A record of the cluster of [`cluster`], within three hours: who saw it, and what.
-fn seen() -> impl Strategy<Value = (&'static str, FlowRecord)> {
-    let ends = select(vec![
-        ("10.244.1.5", "10.244.2.6:8080", None),
-        ("10.244.1.5", "10.244.2.6:8080", Some("10.96.0.20:80")),
-        ("10.244.1.5", "10.244.2.7:9090", Some("10.96.0.20:80")),
-        ("10.244.1.5", "10.244.2.7:9999", None),
-        ("10.244.2.6", "10.244.2.7:9090", None),
-        ("10.244.1.5", "192.0.2.7:443", None),
-        ("192.0.2.9", "10.244.2.6:8080", None),
-        ("10.244.1.99", "10.244.2.6:8080", None),
-        ("10.244.2.7", "172.18.0.9:6443", Some("10.96.0.1:443")),
-    ]);
-    let datagrams = select(vec![
-        ("10.244.1.5", "10.244.2.53:5353", None),
-        ("10.244.1.5", "10.244.2.53:5353", Some("10.96.0.10:53")),
-        ("10.244.2.6", "10.244.2.7:7000", None),
-    ]);
-    let verdicts = select(vec![
-        Verdict::Established,
-        Verdict::Established,
-        Verdict::Refused,
-        Verdict::Unanswered,
-        Verdict::Dropped,
-    ]);
-    let tcp = (ends, verdicts).prop_map(|((client, server, via), verdict)| FlowRecord {
-        via: via.map(|via: &str| via.parse().expect("a socket")),
-        ..record(client, server, verdict)
-    });
-    let one_way = (
-        datagrams,
-        select(vec![Verdict::Established, Verdict::OneWay]),
-        0u64..3,
-    )
-        .prop_map(|((client, server, via), verdict, count)| FlowRecord {
-            via: via.map(|via: &str| via.parse().expect("a socket")),
-            ..udp(client, server, verdict, count)
-        });
-    let node = select(vec!["n1", "n2"]);
-    (
-        node,
-        prop_oneof![tcp, one_way],
-        0i64..3 * 3600,
-        0i64..5000,
-        1u64..4,
-    )
-        .prop_map(|(node, record, at, lasts, connections)| {
-            let first = Timestamp::from_secs(START + at);
-            let mut windows = Windows::at(first);
-            windows.mark(first.plus_secs(lasts));
-            let record = FlowRecord {
-                first,
-                last: first.plus_secs(lasts),
-                windows,
-                connections,
-                bytes_to_server: connections * 10,
-                bytes_to_client: connections * 20,
-                ..record
-            };
-            (node, record)
-        })
-}
 
 fn aggregate<'r>(seen: impl IntoIterator<Item = &'r (&'static str, FlowRecord)>) -> Aggregate {
     let mut all = Aggregate::default();

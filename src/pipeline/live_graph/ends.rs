@@ -1,0 +1,65 @@
+//! Which records there are between which addresses, and which may explain them away.
+
+use crate::flow::{FlowRecord, Observer};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+type Ends = (IpAddr, IpAddr);
+
+/// Who saw what between which client and server.
+#[derive(Debug, Clone, Default)]
+pub struct EndsIndex {
+    observers: FxHashMap<Ends, BTreeSet<Observer>>,
+    /// Client and what it called → the servers where it arrived.
+    translated: FxHashMap<Ends, BTreeSet<IpAddr>>,
+    /// What the server saw, and the server → the clients that it was.
+    shown_as: FxHashMap<Ends, BTreeSet<IpAddr>>,
+}
+
+impl EndsIndex {
+    pub fn note(&mut self, observer: &Observer, record: &FlowRecord) {
+        let (client, server) = (record.client, record.server);
+        let observers = self.observers.entry((client, server)).or_default();
+        if !observers.contains(observer) {
+            observers.insert(observer.clone());
+        }
+        if let Some(via) = record.via {
+            let servers = self.translated.entry((client, via.ip())).or_default();
+            servers.insert(server);
+        }
+        if let Some(seen_as) = record.seen_as {
+            let clients = self.shown_as.entry((seen_as, server)).or_default();
+            clients.insert(client);
+        }
+    }
+
+    /// These ends and those of records that may show theirs to be one side only of a translated
+    /// connection, each with whoever saw it.
+    pub fn with_explanations(
+        &self,
+        ends: &BTreeSet<Ends>,
+    ) -> impl Iterator<Item = (IpAddr, IpAddr, &Observer)> {
+        let mut all: BTreeSet<Ends> = BTreeSet::new();
+        for (client, server) in ends {
+            // A record without a handshake may stand the other way round.
+            for (client, server) in [(*client, *server), (*server, *client)] {
+                all.insert((client, server));
+                all.extend(self.arrivals(client, server));
+                for shown in self.shown_as.get(&(client, server)).into_iter().flatten() {
+                    all.insert((*shown, server));
+                    all.extend(self.arrivals(*shown, server));
+                }
+            }
+        }
+        all.into_iter().flat_map(|ends| {
+            let observers = self.observers.get(&ends).into_iter().flatten();
+            observers.map(move |observer| (ends.0, ends.1, observer))
+        })
+    }
+
+    fn arrivals(&self, client: IpAddr, called: IpAddr) -> impl Iterator<Item = Ends> + '_ {
+        let servers = self.translated.get(&(client, called)).into_iter().flatten();
+        servers.map(move |server| (client, *server))
+    }
+}
