@@ -21,6 +21,7 @@ mod policies;
 mod progress;
 mod proposals;
 mod receive;
+mod record;
 mod review;
 mod rollback;
 mod sources;
@@ -65,6 +66,7 @@ enum Command {
     Rollback(Box<rollback::Args>),
     Explain(Box<explain::Args>),
     Diff(Box<diff::Args>),
+    Record(record::Args),
     Crd(crd::Args),
 }
 
@@ -82,6 +84,7 @@ impl Command {
             | Command::Reject(_)
             | Command::Rollback(_)
             | Command::Explain(_)
+            | Command::Record(_)
             | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
@@ -138,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)
