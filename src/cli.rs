@@ -29,6 +29,7 @@ mod status;
 mod style;
 mod terminal;
 mod units;
+mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -65,6 +66,7 @@ enum Command {
     Reject(Box<approve::RejectArgs>),
     Rollback(Box<rollback::Args>),
     Explain(Box<explain::Args>),
+    Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
     Record(record::Args),
     Crd(crd::Args),
@@ -84,6 +86,7 @@ impl Command {
             | Command::Reject(_)
             | Command::Rollback(_)
             | Command::Explain(_)
+            | Command::Verify(_)
             | Command::Record(_)
             | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
@@ -140,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Reject(args) => approve::reject(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Crd(args) => crd::run(&args),
