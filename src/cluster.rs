@@ -9,11 +9,7 @@
 
 mod error;
 mod kinds;
-pub mod live {
-    //! The live half, as far as commands need it: a client.
-    mod connect;
-    pub use connect::{ConnectError, ConnectSettings, Connection, connect};
-}
+pub mod live;
 mod nesting;
 mod parse;
 mod source;

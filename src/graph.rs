@@ -4,6 +4,7 @@
 mod attribute;
 mod build;
 mod edge;
+mod history;
 mod implied;
 mod learning;
 mod lesson;
@@ -13,13 +14,16 @@ mod notice;
 mod peer;
 mod requirement;
 mod scan;
+mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Built, GraphOptions, build};
+pub use build::{Built, EdgeKey, GraphOptions, build, build_after};
 pub use edge::{Edge, Evidence, Lesson};
+pub use history::{FoldedScan, History};
 pub use learning::{Estimate, Learning, estimate};
 pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
 pub use peer::Peer;
 pub use requirement::{End, Requirement, ServiceEnforcement, requirements};
+pub use stored::StoredEdge;

@@ -4,9 +4,11 @@
 
 mod files;
 mod findings;
+mod live_graph;
 mod report;
 
 pub use files::output_files;
+pub use live_graph::LiveGraph;
 pub use report::{ReportInputs, build_report};
 
 use crate::evaluate::{EvaluateError, Proof, prove};

@@ -8,6 +8,10 @@ pub mod record;
 pub mod resources;
 mod segment;
 mod selector;
+mod state;
 
 pub use digest::{Digest, NotADigest};
 pub use segment::{Segment, SegmentError};
+pub use state::{
+    Applied, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
+};

@@ -10,7 +10,8 @@ mod state_lock;
 pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};
 pub use reviews::{
-    Commit, DepartedPod, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
+    Commit, DepartedPod, FoldSummary, Loaded, ReviewStore, ReviewStoreError, StoredDecision,
+    StoredSegment,
 };
 pub use spool::{BatchCodec, BatchKey, Spool, SpoolError, SpoolLimits, SpoolState};
 pub use state_lock::{StateLock, StateLockError};

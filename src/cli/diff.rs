@@ -124,8 +124,8 @@ fn read(args: &Args) -> anyhow::Result<Sets> {
     let (before, after) = (&args.before, &args.after);
     if !is_cluster(before) && !is_cluster(after) {
         let sets = (
-            read_policies(&[before.clone()])?,
-            read_policies(&[after.clone()])?,
+            read_policies(std::slice::from_ref(before))?,
+            read_policies(std::slice::from_ref(after))?,
         );
         let objects = match workloads_of(args)? {
             Some(objects) => objects,
@@ -137,7 +137,7 @@ fn read(args: &Args) -> anyhow::Result<Sets> {
     let set = |path: &PathBuf| -> anyhow::Result<Vec<NetworkPolicy>> {
         Ok(match is_cluster(path) {
             true => current(&objects),
-            false => over(&objects, read_policies(&[path.clone()])?),
+            false => over(&objects, read_policies(std::slice::from_ref(path))?),
         })
     };
     let (before, after) = (set(before)?, set(after)?);

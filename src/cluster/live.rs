@@ -1,5 +1,4 @@
-//! The live half of the room: everything that talks to an API server. Watches, departed pods, writes,
-//! Events, the Lease, and TokenReviews.
+//! The live half of the room: everything that talks to an API server. Watches, departed pods and writes.
 //!
 //! It owns *how* something is read and written, and whether what was read is still true. It refuses to
 //! know *what* ought to be: proposals, decisions and the order of things are the controller's. Every write
@@ -7,16 +6,10 @@
 
 mod connect;
 mod departed;
-mod events;
-mod lease;
-mod tokens;
 mod watches;
 mod writes;
 
 pub use connect::{ConnectError, ConnectSettings, Connection, connect};
 pub use departed::{Departed, Departure};
-pub use events::{Events, Severity};
-pub use lease::{Election, ElectionSettings};
-pub use tokens::{Agent, ReviewSettings, TokenRefusal, TokenReviewer};
 pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches};
 pub use writes::{Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written};

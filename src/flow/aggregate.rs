@@ -195,10 +195,20 @@ impl Aggregate {
         epochs: &AddressEpochs,
         max_failed_targets: usize,
     ) -> FlowResult {
-        let observed = self
-            .records
-            .into_iter()
-            .map(|((observer, _), record)| Observed { observer, record });
+        self.result(listeners, epochs, max_failed_targets)
+    }
+
+    /// The same, and more can be added afterwards.
+    pub fn result(
+        &self,
+        listeners: &impl Listeners,
+        epochs: &AddressEpochs,
+        max_failed_targets: usize,
+    ) -> FlowResult {
+        let observed = self.records.iter().map(|((observer, _), record)| Observed {
+            observer: observer.clone(),
+            record: record.clone(),
+        });
         let mut records = Records::new(max_failed_targets);
         for record in agree(observed.collect(), listeners, epochs) {
             let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
@@ -206,13 +216,12 @@ impl Aggregate {
         }
         let (records, scans) = records.finish();
         let mut all = Aggregate {
-            scans: self.scans,
+            scans: self.scans.clone(),
             ..Aggregate::default()
         };
         for scan in scans {
             all.add_scan(scan);
         }
-        let other = self.other.into_iter();
         FlowResult {
             counters: FlowCounters {
                 connections: records
@@ -223,17 +232,52 @@ impl Aggregate {
             },
             records,
             scans: all.scans.into_values().collect(),
-            names: self.names,
-            other: other
-                .map(|((source, destination, kind), packets)| OtherTraffic {
-                    source,
-                    destination,
-                    kind,
-                    packets,
-                })
-                .collect(),
+            names: self.names.clone(),
+            other: self.other_traffic().collect(),
             other_overflow: self.losses.get(&Loss::OtherDropped).copied().unwrap_or(0),
         }
+    }
+
+    fn other_traffic(&self) -> impl Iterator<Item = OtherTraffic> {
+        self.other
+            .iter()
+            .map(|((source, destination, kind), packets)| OtherTraffic {
+                source: *source,
+                destination: *destination,
+                kind: *kind,
+                packets: *packets,
+            })
+    }
+
+    /// Only the records that began at `since` or later, with all names.
+    pub fn since(&self, since: Timestamp) -> Aggregate {
+        let records = self.records.iter();
+        Aggregate {
+            records: records
+                .filter(|(_, record)| record.first >= since)
+                .map(|(key, record)| (key.clone(), record.clone()))
+                .collect(),
+            names: self.names.clone(),
+            ..Aggregate::default()
+        }
+    }
+
+    /// Takes the records out that began in hours before the hour `end`, by these hours (counted since the
+    /// Unix epoch), each with a copy of all names.
+    pub fn take_hours(&mut self, end: i64) -> BTreeMap<i64, Aggregate> {
+        let mut hours: BTreeMap<i64, Aggregate> = BTreeMap::new();
+        for (key, record) in std::mem::take(&mut self.records) {
+            if record.hour() < end {
+                let hour = hours.entry(record.hour()).or_insert_with(|| Aggregate {
+                    names: self.names.clone(),
+                    ..Aggregate::default()
+                });
+                hour.records.insert(key, record);
+            } else {
+                self.records.insert(key, record);
+            }
+        }
+        hours
     }
 }
 

@@ -33,6 +33,11 @@ impl FlowRecord {
         self.first.nanos().div_euclid(BEGAN_SECONDS * 1_000_000_000)
     }
 
+    /// The hour in which its connections began, in hours since the Unix epoch.
+    pub fn hour(&self) -> i64 {
+        self.began().div_euclid(3600 / BEGAN_SECONDS)
+    }
+
     pub fn identity(&self) -> RecordIdentity {
         RecordIdentity {
             client: self.client,

@@ -2,7 +2,7 @@
 
 use super::attribute::{Attributed, Attribution, PeerKey, Target, Through};
 use super::edge::{Edge, Evidence};
-use super::lesson::{Tally, decide};
+use super::history::History;
 use super::{Graph, Peer, implied, notice, scan};
 use crate::finding::Finding;
 use crate::flow::{FlowRecord, FlowResult, Popularity};
@@ -34,62 +34,95 @@ pub struct Built {
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
-/// An edge while records are still coming.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub edge: Edge,
-    pub tally: Tally,
-}
-
 /// Client, server, protocol, port.
-pub(super) type EdgeKey = (Peer, Peer, Protocol, u16);
-pub(super) type Drafts = BTreeMap<EdgeKey, Draft>;
+pub type EdgeKey = (Peer, Peer, Protocol, u16);
+pub(super) type Edges = BTreeMap<EdgeKey, Edge>;
 /// The same while records are still coming.
-type Sketches = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Draft>;
+type Sketches = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
 
 /// Builds the graph. The order of the records does not matter.
 pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) -> Built {
+    build_after(&History::default(), seen, inventory, options)
+}
+
+/// Builds the graph of `seen` and of what came before it.
+pub fn build_after(
+    history: &History,
+    seen: &FlowResult,
+    inventory: &Inventory,
+    options: GraphOptions,
+) -> Built {
     let attribution = Attribution::build(inventory);
-    let mut skipped = BTreeMap::new();
-    let mut sketches = Sketches::default();
-    let mut names = BTreeMap::new();
-    let mut orphans = notice::Orphans::default();
-    let mut scans = scan::Scans::default();
-    scans.note_summaries(&seen.scans, &attribution);
-    let popularity = Popularity::of(&seen.records);
-    for record in seen.records.iter().map(|record| popularity.decide(record)) {
-        // A pod always reaches itself (API documentation of `spec.ingress`).
-        if record.client == record.server && record.via.is_none() {
-            *skipped.entry("pod-to-itself").or_default() += record.connections;
-            continue;
-        }
-        let attributed = attribution.attribute(&record);
-        scans.note(attributed.client, &record);
-        note_names(&mut names, &record, &attributed, seen);
-        if attributed.targets.is_empty() {
-            orphans.note(&attributed, &record, &attribution);
-            *skipped.entry("service-without-endpoints").or_default() += record.connections;
-        } else if let Some(reason) = sketch(&mut sketches, &record, &attributed, &attribution) {
-            *skipped.entry(reason).or_default() += record.connections;
-        }
-    }
-    let mut drafts = decide_all(sketches, &attribution);
-    let mut findings = orphans.into_findings();
-    findings.extend(scans.take(&mut drafts, &attribution));
+    let mut drawn = Drawn::of(seen, &attribution);
+    let mut findings = drawn.orphans.into_findings();
+    drawn.scans.note_history(history);
+    let mut edges = drawn.edges;
+    history.add_to(&mut edges, &attribution);
+    let scanners = drawn.scans.scanners();
+    scan::remove_edges(&scanners, &mut edges);
+    findings.extend(drawn.scans.into_findings(&scanners));
     if options.implied_dns {
-        implied::add_dns_over_tcp(&mut drafts);
+        implied::add_dns_over_tcp(&mut edges);
     }
     let mut graph = Graph::default();
-    graph.names = names;
-    for ((client, server, _, _), draft) in drafts {
-        graph.add_edge(&client, &server, draft.edge);
+    graph.names = drawn.names;
+    for (address, names) in history.names() {
+        let known = graph.names.entry(*address).or_default();
+        known.extend(names.iter().cloned());
+    }
+    for ((client, server, _, _), edge) in edges {
+        graph.add_edge(&client, &server, edge);
     }
     findings.extend(notice::findings(&graph, inventory));
     findings.extend(notice::not_expressible(&seen.other, &attribution));
     Built {
         graph,
         findings,
-        skipped,
+        skipped: drawn.skipped,
+    }
+}
+
+/// What records came to, before anything is taken out again or added.
+pub(super) struct Drawn {
+    pub edges: Edges,
+    pub names: BTreeMap<IpAddr, BTreeSet<String>>,
+    pub scans: scan::Scans,
+    pub orphans: notice::Orphans,
+    pub skipped: BTreeMap<&'static str, u64>,
+}
+
+impl Drawn {
+    pub fn of(seen: &FlowResult, attribution: &Attribution<'_>) -> Drawn {
+        let mut skipped = BTreeMap::new();
+        let mut sketches = Sketches::default();
+        let mut names = BTreeMap::new();
+        let mut orphans = notice::Orphans::default();
+        let mut attempts = scan::Noted::default();
+        attempts.note_summaries(&seen.scans, attribution);
+        let popularity = Popularity::of(&seen.records);
+        for record in seen.records.iter().map(|record| popularity.decide(record)) {
+            // A pod always reaches itself (API documentation of `spec.ingress`).
+            if record.client == record.server && record.via.is_none() {
+                *skipped.entry("pod-to-itself").or_default() += record.connections;
+                continue;
+            }
+            let attributed = attribution.attribute(&record);
+            attempts.note(attributed.client, &record);
+            note_names(&mut names, &record, &attributed, seen);
+            if attributed.targets.is_empty() {
+                orphans.note(&attributed, &record, attribution);
+                *skipped.entry("service-without-endpoints").or_default() += record.connections;
+            } else if let Some(reason) = sketch(&mut sketches, &record, &attributed, attribution) {
+                *skipped.entry(reason).or_default() += record.connections;
+            }
+        }
+        Drawn {
+            edges: settle_all(sketches, attribution),
+            names,
+            scans: attempts.named(attribution),
+            orphans,
+            skipped,
+        }
     }
 }
 
@@ -118,18 +151,13 @@ fn sketch(
 }
 
 /// Names the peers and decides what each edge teaches.
-fn decide_all(sketches: Sketches, attribution: &Attribution<'_>) -> Drafts {
+fn settle_all(sketches: Sketches, attribution: &Attribution<'_>) -> Edges {
     let named = sketches
         .into_iter()
-        .map(|((client, server, protocol, port), mut draft)| {
+        .map(|((client, server, protocol, port), mut edge)| {
             let (client, server) = (attribution.peer(client), attribution.peer(server));
-            draft.edge.lesson = decide(&client, &server, &draft.edge, &draft.tally);
-            draft.edge.inferred = !draft.tally.opening_seen;
-            draft
-                .edge
-                .evidence
-                .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
-            ((client, server, protocol, port), draft)
+            edge.settle(&client, &server);
+            ((client, server, protocol, port), edge)
         });
     named.collect()
 }
@@ -176,11 +204,9 @@ fn add(
     attribution: &Attribution<'_>,
 ) {
     let key = (attributed.client, target.peer, record.protocol, target.port);
-    let draft = sketches.entry(key).or_insert_with(|| Draft {
-        edge: Edge::new(record.protocol, target.port),
-        tally: Tally::default(),
-    });
-    let edge = &mut draft.edge;
+    let edge = sketches
+        .entry(key)
+        .or_insert_with(|| Edge::new(record.protocol, target.port));
     *edge.verdicts.entry(record.verdict).or_default() += record.connections;
     edge.bytes_to_server += record.bytes_to_server;
     edge.bytes_to_client += record.bytes_to_client;
@@ -204,7 +230,7 @@ fn add(
     edge.node_ports.extend(node_port(attributed));
     let listeners = &attribution.inventory.addresses;
     let declared = listeners.listens(record.server, record.protocol, record.port);
-    draft.tally.add(
+    edge.tally.add(
         record,
         declared,
         is_dns(record, attributed.through.as_ref()),

@@ -1,13 +1,15 @@
 //! An edge with its evidence, and what it teaches.
 
+use super::lesson::{Tally, decide};
+use super::peer::Peer;
 use crate::flow::{Opening, Verdict, Windows};
 use crate::net::{Protocol, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// What an edge teaches (DESIGN §4.2).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "reason")]
 pub enum Lesson {
     /// Observed and learned: belongs to `O`.
@@ -25,17 +27,24 @@ impl Lesson {
     pub fn teaches(&self) -> bool {
         matches!(self, Lesson::Learned | Lesson::Implied(_))
     }
+
+    fn reason(&self) -> &str {
+        match self {
+            Lesson::Learned => "",
+            Lesson::Implied(reason) | Lesson::Review(reason) | Lesson::Ignored(reason) => reason,
+        }
+    }
 }
 
 /// One flow record behind an edge, as shown to people.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evidence {
     pub client: IpAddr,
     pub server: IpAddr,
     pub port: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_as: Option<IpAddr>,
     pub verdict: Verdict,
     pub opening: Opening,
@@ -45,7 +54,7 @@ pub struct Evidence {
 }
 
 /// Client peer → server peer, protocol and port, with its evidence.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
     pub protocol: Protocol,
     /// The server's own port (a pod port for a workload).
@@ -77,6 +86,9 @@ pub struct Edge {
     pub evidence: Vec<Evidence>,
     /// How many flow records stand behind the edge in all.
     pub evidence_total: u64,
+    /// What decides the lesson beyond what is shown.
+    #[serde(skip)]
+    pub(crate) tally: Tally,
 }
 
 impl Edge {
@@ -102,7 +114,57 @@ impl Edge {
             enforced_from: BTreeSet::new(),
             evidence: Vec::new(),
             evidence_total: 0,
+            tally: Tally::default(),
         }
+    }
+
+    /// Adds what was seen of the same edge elsewhere or at another time. In whatever order and groups
+    /// edges are merged, the result is the same; of what each part counted, nothing is counted once only.
+    ///
+    /// The lesson is decided anew from all that was seen, since it may take more than one part to teach. An
+    /// edge that was implied stays so unless it is learned by now.
+    pub fn merge(&mut self, other: &Edge, client: &Peer, server: &Peer) {
+        for (verdict, count) in &other.verdicts {
+            let known = self.verdicts.entry(*verdict).or_default();
+            *known = known.saturating_add(*count);
+        }
+        self.bytes_to_server = self.bytes_to_server.saturating_add(other.bytes_to_server);
+        self.bytes_to_client = self.bytes_to_client.saturating_add(other.bytes_to_client);
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.max(other.last);
+        self.windows.merge(&other.windows);
+        self.services.extend(other.services.iter().cloned());
+        self.service_ports.extend(&other.service_ports);
+        self.node_ports.extend(&other.node_ports);
+        self.enforced_from.extend(&other.enforced_from);
+        self.evidence.extend(other.evidence.iter().cloned());
+        self.evidence_total = self.evidence_total.saturating_add(other.evidence_total);
+        self.tally.merge(&other.tally);
+        self.inferred &= other.inferred;
+        let implied = [&self.lesson, &other.lesson].into_iter();
+        let implied = implied.filter(|lesson| matches!(lesson, Lesson::Implied(_)));
+        let implied = implied.min_by_key(|lesson| lesson.reason()).cloned();
+        self.order_evidence();
+        self.lesson = decide(client, server, self);
+        if let Some(implied) = implied
+            && !self.lesson.teaches()
+        {
+            self.lesson = implied;
+        }
+    }
+
+    /// Decides what it teaches, from all that was seen of it.
+    pub(super) fn settle(&mut self, client: &Peer, server: &Peer) {
+        self.order_evidence();
+        self.inferred = !self.tally.opening_seen;
+        self.lesson = decide(client, server, self);
+    }
+
+    /// The earliest samples, in order.
+    fn order_evidence(&mut self) {
+        self.evidence
+            .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
+        self.evidence.truncate(Edge::MAX_EVIDENCE);
     }
 
     /// All connections, whatever their verdict.

@@ -1,18 +1,19 @@
 //! Edges that are allowed unseen: DNS over TCP beside DNS over UDP, and nothing else (DESIGN §4.9).
 
-use super::build::{Draft, Drafts};
+use super::build::Edges;
 use super::edge::Lesson;
 use crate::net::Protocol;
 
 /// Every client of a DNS server over UDP may fall back to TCP (RFC 7766 §5), on the server's own port.
-pub(super) fn add_dns_over_tcp(drafts: &mut Drafts) {
-    let resolved: Vec<_> = drafts
+pub(super) fn add_dns_over_tcp(edges: &mut Edges) {
+    let resolved: Vec<_> = edges
         .iter()
-        .filter(|((_, _, protocol, _), draft)| {
-            *protocol == Protocol::Udp && draft.tally.dns && draft.edge.lesson == Lesson::Learned
+        .filter(|((_, _, protocol, _), edge)| {
+            *protocol == Protocol::Udp && edge.tally.dns && edge.lesson == Lesson::Learned
         })
-        .map(|((client, server, _, port), draft)| {
-            let mut edge = draft.edge.clone();
+        .map(|((client, server, _, port), udp)| {
+            let mut edge = udp.clone();
+            edge.tally = Default::default();
             edge.protocol = Protocol::Tcp;
             edge.lesson =
                 Lesson::Implied("DNS over UDP was seen, RFC 7766 requires TCP as well".into());
@@ -29,14 +30,10 @@ pub(super) fn add_dns_over_tcp(drafts: &mut Drafts) {
         })
         .collect();
     for (key, edge) in resolved {
-        let tally = Default::default();
-        let draft = drafts.entry(key).or_insert_with(|| Draft {
-            edge: edge.clone(),
-            tally,
-        });
+        let known = edges.entry(key).or_insert_with(|| edge.clone());
         // Tried over TCP without an answer: still implied, with what was seen kept beside it.
-        if !draft.edge.lesson.teaches() {
-            draft.edge.lesson = edge.lesson;
+        if !known.lesson.teaches() {
+            known.lesson = edge.lesson;
         }
     }
 }

@@ -4,10 +4,11 @@ use super::edge::{Edge, Lesson};
 use super::peer::Peer;
 use crate::flow::{FlowRecord, Opening, Verdict};
 use crate::net::Protocol;
+use serde::{Deserialize, Serialize};
 
 /// What the decision needs beyond the edge itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Tally {
     /// One-way datagrams to a declared port, and to others.
     pub declared_datagrams: u64,
     pub undeclared_datagrams: u64,
@@ -30,17 +31,30 @@ impl Tally {
             // A record without a datagram count (a flow log) still stands for one per connection.
             let datagrams = record.datagrams.max(record.connections);
             if declared || record.via.is_some() {
-                self.declared_datagrams += datagrams;
+                self.declared_datagrams = self.declared_datagrams.saturating_add(datagrams);
             } else {
-                self.undeclared_datagrams += datagrams;
+                self.undeclared_datagrams = self.undeclared_datagrams.saturating_add(datagrams);
             }
         }
+    }
+
+    /// Adds what was seen elsewhere or at another time.
+    pub fn merge(&mut self, other: &Tally) {
+        self.declared_datagrams = self
+            .declared_datagrams
+            .saturating_add(other.declared_datagrams);
+        self.undeclared_datagrams = self
+            .undeclared_datagrams
+            .saturating_add(other.undeclared_datagrams);
+        self.dns |= other.dns;
+        self.opening_seen |= other.opening_seen;
     }
 }
 
 /// Decides. The rules in order: an unknown pod never teaches, an established connection always does,
 /// one-way UDP does where it repeats to a declared port, everything else does not.
-pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge, tally: &Tally) -> Lesson {
+pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge) -> Lesson {
+    let tally = &edge.tally;
     for (peer, side) in [(client, "client"), (server, "server")] {
         if matches!(peer, Peer::UnknownPod(_)) {
             return Lesson::Ignored(format!("nobody is known to have had the {side}'s address"));

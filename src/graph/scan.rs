@@ -1,14 +1,16 @@
 //! Port scans: one client that tries many targets and gets next to no answers (DESIGN §4.2).
 
 use super::attribute::{Attribution, PeerKey};
-use super::build::Drafts;
-use super::edge::Lesson;
+use super::build::Edges;
+use super::edge::{Edge, Evidence, Lesson};
+use super::history::{FoldedScan, History};
 use super::peer::Peer;
 use crate::finding::{Code, Finding};
 use crate::flow::{FlowRecord, ScanSummary, Verdict};
+use crate::net::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// From this many failed targets (address and port) on, a client is looked at as a scanner.
 const MIN_FAILED_TARGETS: usize = 15;
@@ -18,34 +20,51 @@ const MIN_FAILED_SHARE: f64 = 0.6;
 /// Targets beyond this many per client no longer matter for the decision, and are not kept.
 const MAX_TARGETS: usize = 100_000;
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Attempts {
     failed: FxHashSet<(IpAddr, u16)>,
     answered: FxHashSet<(IpAddr, u16)>,
     /// Attempts that the flow room only counted.
     uncounted: u64,
+    last: Option<Timestamp>,
+    /// It was a scanner before, and what it tried then is no edge any more.
+    known: bool,
 }
 
-/// What every client tried, and how it went.
+impl Attempts {
+    fn note(&mut self, verdict: Verdict, called: (IpAddr, u16), at: Timestamp) {
+        let targets = match verdict {
+            Verdict::Established | Verdict::OneWay => &mut self.answered,
+            Verdict::Unanswered | Verdict::Refused | Verdict::Dropped => &mut self.failed,
+        };
+        if targets.len() < MAX_TARGETS {
+            targets.insert(called);
+        }
+        self.last = self.last.max(Some(at));
+    }
+
+    fn is_scan(&self) -> bool {
+        let failed = self.failed.difference(&self.answered).count();
+        let all = self.failed.union(&self.answered).count();
+        self.known || failed >= MIN_FAILED_TARGETS && failed as f64 >= MIN_FAILED_SHARE * all as f64
+    }
+}
+
+/// What every client tried, while records are still coming.
 #[derive(Default)]
-pub(super) struct Scans {
+pub(super) struct Noted {
     by_client: FxHashMap<PeerKey, Attempts>,
     /// Failed attempts of clients that were too many to tell apart.
     of_others: u64,
 }
 
-impl Scans {
+impl Noted {
     pub fn note(&mut self, client: PeerKey, record: &FlowRecord) {
+        // What the client called: that is what a scanner walks through.
+        let called = record.via.map(|via| (via.ip(), via.port()));
+        let called = called.unwrap_or((record.server, record.port));
         let attempts = self.by_client.entry(client).or_default();
-        let targets = match record.verdict {
-            Verdict::Established | Verdict::OneWay => &mut attempts.answered,
-            Verdict::Unanswered | Verdict::Refused | Verdict::Dropped => &mut attempts.failed,
-        };
-        if targets.len() < MAX_TARGETS {
-            // What the client called: that is what a scanner walks through.
-            let called = record.via.map(|via| (via.ip(), via.port()));
-            targets.insert(called.unwrap_or((record.server, record.port)));
-        }
+        attempts.note(record.verdict, called, record.last);
     }
 
     /// Takes in the attempts of clients that failed too often to keep each.
@@ -54,30 +73,85 @@ impl Scans {
             match summary.client {
                 Some(client) => {
                     let client = attribution.client(client, summary.first);
-                    self.by_client.entry(client).or_default().uncounted += summary.connections;
+                    let attempts = self.by_client.entry(client).or_default();
+                    attempts.uncounted = attempts.uncounted.saturating_add(summary.connections);
+                    attempts.last = attempts.last.max(Some(summary.last));
                 }
-                None => self.of_others += summary.connections,
+                None => self.of_others = self.of_others.saturating_add(summary.connections),
             }
         }
     }
 
-    /// Reports the scanners, and takes the edges that only their scan made out of the drafts: a
-    /// scan of a thousand addresses is one finding, not a thousand edges.
-    pub fn take(self, drafts: &mut Drafts, attribution: &Attribution<'_>) -> Vec<Finding> {
-        let scans = self
-            .by_client
-            .into_iter()
-            .filter(|(_, attempts)| is_scan(attempts));
-        let scanners: BTreeMap<Peer, Attempts> = scans
-            .map(|(client, attempts)| (attribution.peer(client), attempts))
-            .collect();
-        drafts.retain(|(client, _, _, _), draft| {
-            !(scanners.contains_key(client) && matches!(draft.edge.lesson, Lesson::Ignored(_)))
-        });
-        let mut findings: Vec<Finding> = scanners
-            .iter()
-            .map(|(client, attempts)| finding(client, attempts))
-            .collect();
+    /// The same by the clients' names.
+    pub fn named(self, attribution: &Attribution<'_>) -> Scans {
+        let attempts = self.by_client.into_iter();
+        Scans {
+            by_client: attempts
+                .map(|(client, attempts)| (attribution.peer(client), attempts))
+                .collect(),
+            of_others: self.of_others,
+        }
+    }
+}
+
+/// What every client tried, and how it went.
+#[derive(Default)]
+pub(super) struct Scans {
+    by_client: BTreeMap<Peer, Attempts>,
+    of_others: u64,
+}
+
+impl Scans {
+    /// Takes in what was tried before: scans, and the samples behind edges, since a slow scan takes hours.
+    pub fn note_history(&mut self, history: &History) {
+        for (client, scan) in history.scans() {
+            let attempts = self.by_client.entry(client.clone()).or_default();
+            attempts.known = true;
+            let failed = scan
+                .failed
+                .iter()
+                .map(|called| (called.ip(), called.port()));
+            attempts.failed.extend(failed);
+            attempts.uncounted = attempts.uncounted.saturating_add(scan.more);
+            attempts.last = attempts.last.max(Some(scan.last));
+        }
+        let is_failure = |evidence: &&Evidence| {
+            !matches!(evidence.verdict, Verdict::Established | Verdict::OneWay)
+        };
+        let mut add = |client: &Peer, evidence: &Evidence, only_known: bool| {
+            let called = evidence.via.map(|via| (via.ip(), via.port()));
+            let called = called.unwrap_or((evidence.server, evidence.port));
+            if !only_known {
+                let attempts = self.by_client.entry(client.clone()).or_default();
+                attempts.note(evidence.verdict, called, evidence.last);
+            } else if let Some(attempts) = self.by_client.get_mut(client)
+                && !attempts.failed.is_empty()
+            {
+                attempts.note(evidence.verdict, called, evidence.last);
+            }
+        };
+        for ((client, ..), edge) in history.edges() {
+            let failures = edge.evidence.iter().filter(is_failure);
+            failures.for_each(|evidence| add(client, evidence, false));
+        }
+        // What was answered matters of clients only that something failed of.
+        for ((client, ..), edge) in history.edges() {
+            let answered = edge.evidence.iter().filter(|e| !is_failure(e));
+            answered.for_each(|evidence| add(client, evidence, true));
+        }
+    }
+
+    /// The clients that are scanners.
+    pub fn scanners(&self) -> BTreeSet<Peer> {
+        let scans = self.by_client.iter().filter(|(_, a)| a.is_scan());
+        scans.map(|(client, _)| client.clone()).collect()
+    }
+
+    /// Reports the scanners.
+    pub fn into_findings(self, scanners: &BTreeSet<Peer>) -> Vec<Finding> {
+        let scans = self.by_client.iter();
+        let scans = scans.filter(|(client, _)| scanners.contains(*client));
+        let mut findings: Vec<Finding> = scans.map(|(client, a)| finding(client, a)).collect();
         if self.of_others > 0 {
             let message = format!(
                 "made {} failed attempts that were only counted",
@@ -87,12 +161,32 @@ impl Scans {
         }
         findings
     }
+
+    /// What the scanners tried, to be kept without an edge for each.
+    pub fn fold(self, scanners: &BTreeSet<Peer>) -> BTreeMap<Peer, FoldedScan> {
+        let scans = self.by_client.into_iter();
+        scans
+            .filter(|(client, _)| scanners.contains(client))
+            .map(|(client, attempts)| {
+                let failed = attempts.failed.into_iter().map(SocketAddr::from);
+                let scan = FoldedScan {
+                    failed: failed.collect(),
+                    more: attempts.uncounted,
+                    last: attempts.last.unwrap_or(Timestamp::MIN),
+                };
+                (client, scan.bounded())
+            })
+            .collect()
+    }
 }
 
-fn is_scan(attempts: &Attempts) -> bool {
-    let failed = attempts.failed.difference(&attempts.answered).count();
-    let all = attempts.failed.union(&attempts.answered).count();
-    failed >= MIN_FAILED_TARGETS && failed as f64 >= MIN_FAILED_SHARE * all as f64
+/// Takes the edges out that only a scan made: a scan of a thousand addresses is one finding, not a
+/// thousand edges.
+pub(super) fn remove_edges(scanners: &BTreeSet<Peer>, edges: &mut Edges) {
+    let ignored = |edge: &Edge| matches!(edge.lesson, Lesson::Ignored(_));
+    if !scanners.is_empty() {
+        edges.retain(|(client, ..), edge| !(ignored(edge) && scanners.contains(client)));
+    }
 }
 
 fn finding(client: &Peer, attempts: &Attempts) -> Finding {
@@ -117,6 +211,6 @@ fn finding(client: &Peer, attempts: &Attempts) -> Finding {
     let samples = failed
         .into_iter()
         .take(5)
-        .map(|(a, p)| std::net::SocketAddr::new(*a, *p).to_string());
+        .map(|(a, p)| SocketAddr::new(*a, *p).to_string());
     Finding::new(Code::PortScan, client.to_string(), message).with_samples(samples)
 }

@@ -1,6 +1,7 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
 mod claims;
+mod history;
 
 use super::{Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, build, requirements};
 use crate::finding::Code;

@@ -118,11 +118,17 @@ impl WorkloadState {
 
     /// The proposal that waits for a decision.
     pub fn open(&self) -> Option<&Proposal> {
-        self.proposals.iter().rev().find(|p| p.phase == Phase::Pending)
+        self.proposals
+            .iter()
+            .rev()
+            .find(|p| p.phase == Phase::Pending)
     }
 
     fn open_mut(&mut self) -> Option<&mut Proposal> {
-        self.proposals.iter_mut().rev().find(|p| p.phase == Phase::Pending)
+        self.proposals
+            .iter_mut()
+            .rev()
+            .find(|p| p.phase == Phase::Pending)
     }
 
     pub fn proposal(&self, name: &str) -> Option<&Proposal> {
@@ -135,7 +141,9 @@ impl WorkloadState {
 
     /// The policy that shall be in the cluster.
     pub fn wanted_policy(&self) -> Option<&NetworkPolicySpec> {
-        self.wanted.and_then(|n| self.revision(n)).map(|r| &r.policy)
+        self.wanted
+            .and_then(|n| self.revision(n))
+            .map(|r| &r.policy)
     }
 
     /// The policy of the revision that is applied, as far as we know.
@@ -156,16 +164,34 @@ impl WorkloadState {
         if self.is_applied() {
             return;
         }
-        let digest = |number: Option<u32>| number.and_then(|n| self.revision(n)).map(|r| r.digest.clone());
-        let action = if self.wanted.is_some() { Action::Applied } else { Action::Deleted };
+        let digest = |number: Option<u32>| {
+            number
+                .and_then(|n| self.revision(n))
+                .map(|r| r.digest.clone())
+        };
+        let action = if self.wanted.is_some() {
+            Action::Applied
+        } else {
+            Action::Deleted
+        };
         let (was, is) = (digest(before), digest(self.wanted));
         record.push(self.draft(action, actor, was, is, String::new()));
-        self.applied = Some(Applied { revision: self.wanted, at, before });
+        self.applied = Some(Applied {
+            revision: self.wanted,
+            at,
+            before,
+        });
         let wanted = self.wanted;
         for proposal in &mut self.proposals {
             let phase = match proposal.phase {
-                Phase::Approved | Phase::Superseded if proposal.revision == wanted && wanted.is_some() => Phase::Applied,
-                Phase::Approved | Phase::Applied if proposal.revision != wanted => Phase::Superseded,
+                Phase::Approved | Phase::Superseded
+                    if proposal.revision == wanted && wanted.is_some() =>
+                {
+                    Phase::Applied
+                }
+                Phase::Approved | Phase::Applied if proposal.revision != wanted => {
+                    Phase::Superseded
+                }
                 other => other,
             };
             proposal.turn(phase, at);
@@ -194,8 +220,18 @@ impl WorkloadState {
 
     /// Forgets the oldest proposals that are over.
     fn prune(&mut self) -> Vec<String> {
-        let over = |p: &Proposal| matches!(p.phase, Phase::Rejected | Phase::Superseded | Phase::RolledBack);
-        let mut excess = self.proposals.iter().filter(|p| over(p)).count().saturating_sub(KEPT);
+        let over = |p: &Proposal| {
+            matches!(
+                p.phase,
+                Phase::Rejected | Phase::Superseded | Phase::RolledBack
+            )
+        };
+        let mut excess = self
+            .proposals
+            .iter()
+            .filter(|p| over(p))
+            .count()
+            .saturating_sub(KEPT);
         let mut gone = Vec::new();
         self.proposals.retain(|p| {
             let forget = excess > 0 && over(p);
@@ -208,7 +244,14 @@ impl WorkloadState {
         gone
     }
 
-    fn draft(&self, action: Action, actor: &str, before: Option<Digest>, after: Option<Digest>, reason: String) -> Draft {
+    fn draft(
+        &self,
+        action: Action,
+        actor: &str,
+        before: Option<Digest>,
+        after: Option<Digest>,
+        reason: String,
+    ) -> Draft {
         Draft {
             action,
             actor: actor.to_owned(),

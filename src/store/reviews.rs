@@ -4,12 +4,14 @@
 //!
 //! Bodies are JSON that rooms below write and read; here they are text.
 
+mod edges;
 mod error;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use edges::FoldSummary;
 pub use error::ReviewStoreError;
 
 use super::flows;

@@ -184,6 +184,8 @@ fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
             continue;
         }
         let code = without_comments(text.split("#[cfg(test)]").next().unwrap_or_default());
+        // A derive that writes schemas; it knows no client.
+        let code = code.replace("kube::CustomResource", "");
         for (token, what) in ABOVE_THE_WALL_ONLY {
             if code.contains(token) {
                 wrong.push(format!("{}: {token} ({what})", path.display()));

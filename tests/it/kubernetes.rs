@@ -1,9 +1,13 @@
 //! The real Kubernetes that other tests stand on.
 
-use crate::support::kubernetes::Cluster;
+mod agents;
+
+use crate::support::kubernetes::{Cluster, Deployment, Outcome};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
+use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn a_fresh_control_plane_answers_and_makes_the_default_service_account() {
@@ -43,4 +47,68 @@ fn who_calls_is_who_the_api_server_sees() {
     let account = who(&cluster.service_account_kubeconfig(&namespace, "default"));
     let wanted = format!("system:serviceaccount:{namespace}:default");
     assert_eq!(account["username"], wanted);
+}
+
+/// Selects every pod labelled `app: NAME` and allows nothing in this direction.
+fn deny(name: &str, direction: &str) -> String {
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": format!("deny-{name}")},
+        "spec": {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": [direction]},
+    });
+    policy.to_string()
+}
+
+#[test]
+fn a_policy_blocks_real_connections_also_by_cluster_ip_and_no_others_and_they_work_again_without_it()
+ {
+    let Some(cluster) = Cluster::with_nodes() else {
+        return;
+    };
+    let namespace = cluster.namespace("enforce");
+    let client = &cluster.deploy(&namespace, &Deployment::new("client").on("node1"))[0];
+    let near = Deployment::new("near").serves(8080).on("node1");
+    let near = &cluster.deploy(&namespace, &near)[0];
+    let far = Deployment::new("far").serves(8080).on("node2");
+    let far = &cluster.deploy(&namespace, &far)[0];
+    let services = ["near", "far"].map(|name| cluster.expose(&namespace, name, 80, 8080));
+    let protected = [(&near.address, 8080), (&services[0], 80)];
+    let open = [(&far.address, 8080), (&services[1], 80)];
+    for (target, port) in protected.iter().chain(&open) {
+        client.connects_until(target, *port, Outcome::Connected);
+    }
+    cluster.apply(&namespace, &deny("near", "Ingress"));
+    for (target, port) in protected {
+        let took = client.connects_until(target, port, Outcome::Refused);
+        eprintln!("{target}:{port} is refused after {took:?}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+    for (target, port) in open {
+        assert_eq!(client.connect(target, port), Outcome::Connected, "{target}");
+    }
+    let removed = cluster.kubectl(&["delete", "netpol", "-n", &namespace, "deny-near"]);
+    assert!(removed.status.success(), "{removed:?}");
+    for (target, port) in protected {
+        client.connects_until(target, port, Outcome::Connected);
+    }
+}
+
+#[test]
+fn a_pod_that_is_replaced_has_another_address_and_its_service_follows() {
+    let Some(cluster) = Cluster::with_nodes() else {
+        return;
+    };
+    let namespace = cluster.namespace("replace");
+    let client = &cluster.deploy(&namespace, &Deployment::new("client"))[0];
+    let old = cluster
+        .deploy(&namespace, &Deployment::new("web").serves(8080))
+        .remove(0);
+    let service = cluster.expose(&namespace, "web", 80, 8080);
+    client.connects_until(&service, 80, Outcome::Connected);
+    let new = old.replace();
+    assert_ne!(old.address, new.address);
+    client.connects_until(&new.address, 8080, Outcome::Connected);
+    client.connects_until(&service, 80, Outcome::Connected);
+    assert_ne!(client.connect(&old.address, 8080), Outcome::Connected);
 }

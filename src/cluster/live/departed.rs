@@ -82,7 +82,11 @@ impl Departed {
             }
         }
         self.correct_start(new);
-        close(new, old.filter(|old| old.metadata.uid == new.metadata.uid), now);
+        close(
+            new,
+            old.filter(|old| old.metadata.uid == new.metadata.uid),
+            now,
+        );
     }
 
     /// A pod is gone: `last` is what was last seen of it, `old` what was known before.
@@ -129,9 +133,8 @@ impl Departed {
     pub fn expire(&mut self, now: Timestamp) -> bool {
         let before = self.kept.len();
         let retention = self.retention;
-        self.kept.retain(|_, pod| {
-            end_of(pod).is_none_or(|end| end.plus_nanos(retention) > now)
-        });
+        self.kept
+            .retain(|_, pod| end_of(pod).is_none_or(|end| end.plus_nanos(retention) > now));
         if self.kept.len() == before {
             return false;
         }
@@ -159,7 +162,11 @@ impl Departed {
 
     /// A pod with new addresses has them since it got them, not since it started.
     fn correct_start(&self, pod: &mut Pod) {
-        let since = pod.metadata.uid.as_ref().and_then(|uid| self.readdressed.get(uid));
+        let since = pod
+            .metadata
+            .uid
+            .as_ref()
+            .and_then(|uid| self.readdressed.get(uid));
         if let (Some(since), Some(status)) = (since, &mut pod.status) {
             status.start_time = Some(since.clone());
         }
@@ -264,7 +271,10 @@ fn close(pod: &mut Pod, old: Option<&Pod>, now: Timestamp) {
         return;
     }
     let known = old.and_then(end_of);
-    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|s| s.conditions.iter().flatten());
     let unready = conditions
         .filter(|c| c.status == "False")
         .filter_map(|c| c.last_transition_time.as_ref())

@@ -62,7 +62,9 @@ pub enum WriteError {
     Unnamed { what: &'static str },
     #[error("failed to write {what}: no answer in {} s; it is tried again", LIMIT.as_secs())]
     TimedOut { what: String },
-    #[error("failed to write {what}: {reason}; see that the ServiceAccount has the rights of deploy/")]
+    #[error(
+        "failed to write {what}: {reason}; see that the ServiceAccount has the rights of deploy/"
+    )]
     Api { what: String, reason: String },
 }
 
@@ -243,7 +245,8 @@ impl Writer {
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
         let body = body::status(live, status);
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let sent = api.patch_status(&name, &params, &Patch::Apply(&body));
+        let patch = Patch::Apply(&body);
+        let sent = api.patch_status(&name, &params, &patch);
         let written = self.send(kind, &what, sent).await?;
         Ok(self.compared(kind, Some(live), written))
     }

@@ -7,8 +7,12 @@ fn draft(number: usize) -> Draft {
         actor: format!("user-{number}"),
         namespace: "shop".into(),
         object: format!("NetworkPolicy/nanoseg-{number}"),
-        before: (number % 2 == 0).then(|| Digest::of_bytes(&[number as u8])),
-        after: (number % 3 == 0).then(|| Digest::of_bytes(&[number as u8, 1])),
+        before: number
+            .is_multiple_of(2)
+            .then(|| Digest::of_bytes(&[number as u8])),
+        after: number
+            .is_multiple_of(3)
+            .then(|| Digest::of_bytes(&[number as u8, 1])),
         reason: "because \"it\" is\nnew → ü".into(),
     }
 }

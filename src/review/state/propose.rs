@@ -31,15 +31,26 @@ impl WorkloadState {
     /// What a wish asks for.
     pub fn need(&self, wish: &Wish) -> Need {
         let digest = Digest::of_policy(&wish.policy);
-        let in_force = self.wanted.and_then(|n| self.revision(n)).is_some_and(|r| r.digest == digest);
+        let in_force = self
+            .wanted
+            .and_then(|n| self.revision(n))
+            .is_some_and(|r| r.digest == digest);
         match self.open() {
             // What a person edited is theirs until it is decided.
-            Some(open) if open.is_edited() => match open.basis == wish.basis && open.base_revision == self.wanted {
-                true => Need::Nothing,
-                false => Need::Material,
-            },
+            Some(open) if open.is_edited() => {
+                match open.basis == wish.basis && open.base_revision == self.wanted {
+                    true => Need::Nothing,
+                    false => Need::Material,
+                }
+            }
             Some(_) if in_force => Need::Withdraw,
-            Some(open) if open.generated == digest && open.base_revision == self.wanted && open.basis == wish.basis => Need::Nothing,
+            Some(open)
+                if open.generated == digest
+                    && open.base_revision == self.wanted
+                    && open.basis == wish.basis =>
+            {
+                Need::Nothing
+            }
             Some(_) => Need::Material,
             None if in_force || self.was_refused(&digest) => Need::Nothing,
             None => Need::Material,
@@ -50,20 +61,37 @@ impl WorkloadState {
     /// again until the traffic asks for something else.
     fn was_refused(&self, digest: &Digest) -> bool {
         let refused = |p: &&Proposal| matches!(p.phase, Phase::Rejected | Phase::RolledBack);
-        let mut last = self.proposals.iter().rev().filter(|p| p.phase != Phase::Superseded);
-        last.next().filter(refused).is_some_and(|p| Digest::of_policy(&p.policy) == *digest && p.base_revision == self.wanted)
+        let mut last = self
+            .proposals
+            .iter()
+            .rev()
+            .filter(|p| p.phase != Phase::Superseded);
+        last.next().filter(refused).is_some_and(|p| {
+            Digest::of_policy(&p.policy) == *digest && p.base_revision == self.wanted
+        })
     }
 
     /// The policy that the material is to be made for: an edited one stays as it is.
     pub fn policy_to_judge<'a>(&'a self, wish: &'a Wish) -> &'a NetworkPolicySpec {
-        self.open().filter(|open| open.is_edited()).map_or(&wish.policy, |open| &open.policy)
+        self.open()
+            .filter(|open| open.is_edited())
+            .map_or(&wish.policy, |open| &open.policy)
     }
 
     /// Opens a proposal, or brings the open one up to date.
-    pub fn propose(&mut self, wish: Wish, material: Material, now: Timestamp, record: &mut Vec<Draft>) {
+    pub fn propose(
+        &mut self,
+        wish: Wish,
+        material: Material,
+        now: Timestamp,
+        record: &mut Vec<Draft>,
+    ) {
         let generated = Digest::of_policy(&wish.policy);
         let (base_revision, base) = (self.wanted, self.wanted_policy().cloned());
-        let before = self.wanted.and_then(|n| self.revision(n)).map(|r| r.digest.clone());
+        let before = self
+            .wanted
+            .and_then(|n| self.revision(n))
+            .map(|r| r.digest.clone());
         if let Some(open) = self.open_mut() {
             let is_edited = open.is_edited();
             let changed = open.generated != generated && !is_edited;
@@ -76,15 +104,30 @@ impl WorkloadState {
             open.material = material;
             open.asked_by_blocked |= wish.asked_by_blocked;
             if changed {
-                let reason = format!("{} was brought up to date: {}", open.name, open.material.reason);
-                record.push(self.draft(Action::Proposed, CONTROLLER, before, Some(generated), reason));
+                let reason = format!(
+                    "{} was brought up to date: {}",
+                    open.name, open.material.reason
+                );
+                record.push(self.draft(
+                    Action::Proposed,
+                    CONTROLLER,
+                    before,
+                    Some(generated),
+                    reason,
+                ));
             }
             return;
         }
         let name = format!("{}-{}", self.object_name(), self.next_proposal);
         self.next_proposal += 1;
         let reason = format!("{name}: {}", material.reason);
-        record.push(self.draft(Action::Proposed, CONTROLLER, before, Some(generated.clone()), reason));
+        record.push(self.draft(
+            Action::Proposed,
+            CONTROLLER,
+            before,
+            Some(generated.clone()),
+            reason,
+        ));
         self.proposals.push(Proposal {
             name,
             created: now,
@@ -110,7 +153,10 @@ impl WorkloadState {
     /// then its material is to be made anew.
     pub fn edit(&mut self, name: &str, policy: &NetworkPolicySpec) -> bool {
         match self.open_mut() {
-            Some(open) if open.name == name && Digest::of_policy(&open.policy) != Digest::of_policy(policy) => {
+            Some(open)
+                if open.name == name
+                    && Digest::of_policy(&open.policy) != Digest::of_policy(policy) =>
+            {
                 open.policy = policy.clone();
                 // Nothing has this basis, so the next wish makes the material.
                 open.basis = Digest::of_bytes(b"edited");
@@ -132,6 +178,8 @@ impl WorkloadState {
 
     /// The policy's name without what stands before all of them: what people call the workload.
     fn object_name(&self) -> &str {
-        self.policy_name.strip_prefix("nanoseg-").unwrap_or(&self.policy_name)
+        self.policy_name
+            .strip_prefix("nanoseg-")
+            .unwrap_or(&self.policy_name)
     }
 }

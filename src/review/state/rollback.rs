@@ -7,18 +7,38 @@ use crate::review::resources::Phase;
 
 impl WorkloadState {
     /// Undoes a proposal and everything that was approved after it.
-    pub(super) fn roll_back(&mut self, name: &str, action: Action, actor: &str, why: &str, now: Timestamp, record: &mut Vec<Draft>) {
-        let Some((revision, back_to)) = self.proposal(name).and_then(|p| Some((p.revision?, p.base_revision))) else {
+    pub(super) fn roll_back(
+        &mut self,
+        name: &str,
+        action: Action,
+        actor: &str,
+        why: &str,
+        now: Timestamp,
+        record: &mut Vec<Draft>,
+    ) {
+        let Some((revision, back_to)) = self
+            .proposal(name)
+            .and_then(|p| Some((p.revision?, p.base_revision)))
+        else {
             return;
         };
-        let digest = |number: Option<u32>| number.and_then(|n| self.revision(n)).map(|r| r.digest.clone());
+        let digest = |number: Option<u32>| {
+            number
+                .and_then(|n| self.revision(n))
+                .map(|r| r.digest.clone())
+        };
         let (before, after) = (digest(self.wanted), digest(back_to));
         let to = back_to.map_or("no policy".into(), |n| format!("revision {n}"));
         let reason = format!("{name}: back to {to}: {why}");
         record.push(self.draft(action, actor, before, after, reason));
         for proposal in &mut self.proposals {
             let undone = proposal.revision.is_some_and(|r| r >= revision);
-            if undone && matches!(proposal.phase, Phase::Approved | Phase::Applied | Phase::Superseded) {
+            if undone
+                && matches!(
+                    proposal.phase,
+                    Phase::Approved | Phase::Applied | Phase::Superseded
+                )
+            {
                 proposal.turn(Phase::RolledBack, now);
                 proposal.message = Some(format!("rolled back by {actor}: {why}"));
             }
@@ -33,11 +53,29 @@ impl WorkloadState {
 
     /// Traffic that was approved is blocked since the last change was applied: undoes it.
     /// Tells whether there was something to undo.
-    pub fn roll_back_blocked(&mut self, traffic: &str, now: Timestamp, record: &mut Vec<Draft>) -> bool {
-        let last = self.wanted.and_then(|n| self.revision(n)).map(|r| r.proposal.clone());
+    pub fn roll_back_blocked(
+        &mut self,
+        traffic: &str,
+        now: Timestamp,
+        record: &mut Vec<Draft>,
+    ) -> bool {
+        let last = self
+            .wanted
+            .and_then(|n| self.revision(n))
+            .map(|r| r.proposal.clone());
         let Some(name) = last else { return false };
-        self.roll_back(&name, Action::AutoRolledBack, CONTROLLER, traffic, now, record);
-        self.degraded = Some(Degraded { at: now, why: traffic.to_owned() });
+        self.roll_back(
+            &name,
+            Action::AutoRolledBack,
+            CONTROLLER,
+            traffic,
+            now,
+            record,
+        );
+        self.degraded = Some(Degraded {
+            at: now,
+            why: traffic.to_owned(),
+        });
         true
     }
 }

@@ -10,6 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -49,31 +50,52 @@ pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
             Ok(())
         },
     )?;
+    each_record(connection, None, |observed| all.add_record(observed))?;
+    all.add(&Arc::from(""), rest(connection)?);
+    Ok(all)
+}
+
+/// The records that began in these seconds since the Unix epoch, and all names.
+pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
+    let mut all = Aggregate::default();
+    each_record(connection, Some(began), |observed| all.add_record(observed))?;
+    let mut seen = Slice::default();
+    each_name(connection, |address, entry| {
+        seen.names.push((address, entry))
+    })?;
+    all.add(&Arc::from(""), seen);
+    Ok(all)
+}
+
+fn each_record(
+    connection: &Connection,
+    began: Option<Range<i64>>,
+    mut one: impl FnMut(Observed),
+) -> rusqlite::Result<()> {
+    let began = began.unwrap_or(i64::MIN..i64::MAX);
     let mut nodes: BTreeMap<String, Arc<str>> = BTreeMap::new();
-    each(connection, "SELECT * FROM records", |row| {
+    let mut statement =
+        connection.prepare("SELECT * FROM records WHERE began >= ?1 AND began < ?2")?;
+    let mut rows = statement.query([began.start, began.end])?;
+    while let Some(row) = rows.next()? {
         let (source, record) = record_of(row)?;
         let name: String = row.get("node")?;
         let node = nodes
             .entry(name)
             .or_insert_with_key(|name| name.as_str().into());
         let node = node.clone();
-        all.add_record(Observed {
+        one(Observed {
             observer: Observer { node, source },
             record,
         });
-        Ok(())
-    })?;
-    all.add(&Arc::from(""), rest(connection)?);
-    Ok(all)
+    }
+    Ok(())
 }
 
-/// What has no observer.
-fn rest(connection: &Connection) -> Result<Slice, ReadError> {
-    let mut seen = Slice::default();
-    each(connection, "SELECT * FROM scans", |row| {
-        seen.scans.push(scan_of(row)?);
-        Ok(())
-    })?;
+fn each_name(
+    connection: &Connection,
+    mut one: impl FnMut(IpAddr, NameEntry),
+) -> rusqlite::Result<()> {
     each(
         connection,
         "SELECT address, name, client, first, until FROM names",
@@ -84,10 +106,22 @@ fn rest(connection: &Connection) -> Result<Slice, ReadError> {
                 from: time(row, 3)?,
                 until: time(row, 4)?,
             };
-            seen.names.push((text(row, 0)?, entry));
+            one(text(row, 0)?, entry);
             Ok(())
         },
-    )?;
+    )
+}
+
+/// What has no observer.
+fn rest(connection: &Connection) -> Result<Slice, ReadError> {
+    let mut seen = Slice::default();
+    each(connection, "SELECT * FROM scans", |row| {
+        seen.scans.push(scan_of(row)?);
+        Ok(())
+    })?;
+    each_name(connection, |address, entry| {
+        seen.names.push((address, entry))
+    })?;
     each(
         connection,
         "SELECT source, destination, kind, packets FROM other_traffic",

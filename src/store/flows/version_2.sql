@@ -100,10 +100,13 @@ CREATE VIEW record_lines AS
     SELECT
         sequence,
         json_extract(line, '$.at') AS at,
-        json_extract(line, '$.actor') AS actor,
         json_extract(line, '$.action') AS action,
+        json_extract(line, '$.actor') AS actor,
         json_extract(line, '$.namespace') AS namespace,
         json_extract(line, '$.object') AS object,
+        json_extract(line, '$.before') AS before,
+        json_extract(line, '$.after') AS after,
+        json_extract(line, '$.reason') AS reason,
         line
     FROM record;
 

@@ -1,28 +1,42 @@
 //! A real Kubernetes for tests: `let Some(cluster) = Cluster::get() else { return };` then `cluster.namespace("mine")`,
 //! `cluster.client()` (inside `cluster.run(async { … })` or any tokio runtime), `cluster.kubectl(&["get", "pods"])`.
 //!
+//! With traffic: `Cluster::with_nodes()`, then `cluster.deploy(&namespace, &Deployment::new("web").serves(8080))`.
+//!
 //! One control plane per test run, started by who first asks; each test makes namespaces of its own.
 
+mod agents;
 mod certificates;
 mod control;
 mod forward;
 mod kubeconfig;
+mod kubelet;
+mod nodes;
+mod pods;
 mod process;
+mod sandbox;
 mod wait;
+mod workloads;
 
+pub use agents::{AUDIENCE, AgentSettings, Agents};
 pub use control::{CONTROL, ISSUER, SERVICES};
 pub use kubeconfig::inside;
+pub use nodes::{Node, PODS};
+pub use pods::{Outcome, Pod};
 pub use process::Program;
 pub use wait::until;
+pub use workloads::Deployment;
 
 use control::{Control, components};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubeconfig::User;
+use kubelet::Kubelet;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -32,10 +46,17 @@ use std::time::Duration;
 /// How long anything may take that a cluster does on its own.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The `schedulerName` of pods that are to run.
+pub const SCHEDULER: &str = "nanoseg";
+/// How many nodes there are.
+const NODES: u32 = 2;
+
 /// The running cluster.
 pub struct Cluster {
     control: Control,
     runtime: tokio::runtime::Runtime,
+    nodes: OnceLock<Vec<Node>>,
+    kubelet: Kubelet,
     /// Makes names.
     count: AtomicU32,
 }
@@ -47,13 +68,28 @@ impl Cluster {
         static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
         match CLUSTER.get_or_init(start) {
             Ok(cluster) => Some(cluster),
-            Err(lack) => {
-                let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
-                assert!(!required, "needs {lack}");
-                eprintln!("skipped: needs {lack}");
-                None
-            }
+            Err(lack) => skip(lack),
         }
+    }
+
+    /// The same with nodes that run pods (those with `schedulerName: nanoseg`), translate Services and enforce policies.
+    pub fn with_nodes() -> Option<&'static Cluster> {
+        let cluster = Cluster::get()?;
+        let tools = ["/usr/bin/python3", "iptables", "ipset"];
+        if let Some(lack) = tools.into_iter().find(|tool| !answers(tool)) {
+            return skip(lack);
+        }
+        cluster.nodes.get_or_init(|| {
+            let nodes = nodes::start(cluster, NODES);
+            cluster.runtime.spawn(Kubelet::run(cluster));
+            nodes
+        });
+        Some(cluster)
+    }
+
+    /// The nodes; none unless the cluster was asked for with nodes.
+    pub fn nodes(&'static self) -> &'static [Node] {
+        self.nodes.get().map_or(&[], Vec::as_slice)
     }
 
     /// Waits for a future, on the cluster's own runtime.
@@ -89,15 +125,25 @@ impl Cluster {
 
     /// A token of a ServiceAccount, good for an hour, by the API server's TokenRequest.
     pub async fn token(&self, namespace: &str, name: &str, audiences: &[&str]) -> String {
+        self.token_on(namespace, name, audiences, None).await
+    }
+
+    /// The same for a node, whose name is in the token then, as in that of a pod there.
+    pub async fn token_on(
+        &self,
+        namespace: &str,
+        name: &str,
+        audiences: &[&str],
+        node: Option<&str>,
+    ) -> String {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
-        let request = TokenRequest {
-            spec: Some(TokenRequestSpec {
-                audiences: Some(audiences.iter().map(ToString::to_string).collect()),
-                expiration_seconds: Some(3600),
-                ..TokenRequestSpec::default()
-            }),
-            ..TokenRequest::default()
-        };
+        let bound = node.map(|node| json!({"apiVersion": "v1", "kind": "Node", "name": node}));
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": audiences, "expirationSeconds": 3600, "boundObjectRef": bound},
+        });
+        let request: TokenRequest = serde_json::from_value(request).expect("a request");
         let params = PostParams::default();
         let answer = accounts.create_token_request(name, &params, &request);
         let status = answer.await.expect("a token").status;
@@ -199,6 +245,20 @@ impl Cluster {
     }
 }
 
+/// Says what is missing, and fails where nothing may be.
+fn skip(lack: &str) -> Option<&'static Cluster> {
+    let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
+    assert!(!required, "needs {lack}");
+    eprintln!("skipped: needs {lack}");
+    None
+}
+
+/// Whether a program is there.
+fn answers(tool: &str) -> bool {
+    let output = Command::new(tool).arg("--version").output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// What is missing for a cluster, or the cluster.
 fn start() -> Result<Cluster, String> {
     if let Some(lack) = super::namespaces::lack() {
@@ -212,6 +272,8 @@ fn start() -> Result<Cluster, String> {
     let cluster = Cluster {
         control,
         runtime: runtime.expect("a runtime"),
+        nodes: OnceLock::new(),
+        kubelet: Kubelet::default(),
         count: AtomicU32::new(0),
     };
     cluster.run(cluster.wait_until_ready());

@@ -43,7 +43,10 @@ pub async fn follow<K: Watched>(client: Client, hub: Arc<Hub>) {
                 pause = FIRST_PAUSE;
             }
             Err((next, why)) => {
-                tracing::warn!(kind = K::KIND.as_str(), "failed to watch: {why}; trying again");
+                tracing::warn!(
+                    kind = K::KIND.as_str(),
+                    "failed to watch: {why}; trying again"
+                );
                 hub.failed(K::KIND, why);
                 version = next;
                 tokio::time::sleep(pause).await;
@@ -195,7 +198,10 @@ fn explain<K: Watched>(error: &kube::Error) -> String {
             K::KIND
         ),
         kube::Error::Api(status) if status.code == 403 => {
-            format!("{}; give the ServiceAccount the rights of deploy/", status.message)
+            format!(
+                "{}; give the ServiceAccount the rights of deploy/",
+                status.message
+            )
         }
         other => describe(other),
     }

@@ -167,7 +167,10 @@ mod tests {
         let mut pods = pods();
         pods.listed("7", at(5));
         assert_eq!(pods.check(at(35).instant), Ok(()));
-        assert_eq!(pods.check(at(36).instant).unwrap_err().since, Timestamp::from_secs(5));
+        assert_eq!(
+            pods.check(at(36).instant).unwrap_err().since,
+            Timestamp::from_secs(5)
+        );
     }
 
     #[test]
@@ -176,7 +179,10 @@ mod tests {
         pods.listed("7", at(0));
         pods.probed("20", at(20));
         pods.heard("19");
-        assert!(pods.check(at(31).instant).is_err(), "version 20 was not told yet");
+        assert!(
+            pods.check(at(31).instant).is_err(),
+            "version 20 was not told yet"
+        );
         pods.heard("20");
         assert_eq!(pods.check(at(50).instant), Ok(()));
         assert!(pods.check(at(51).instant).is_err());
@@ -197,7 +203,10 @@ mod tests {
         pods.failed("connection refused".into(), at(3));
         pods.failed("timed out".into(), at(4));
         let stale = pods.check(at(5).instant).unwrap_err();
-        assert_eq!((stale.why.as_str(), stale.since), ("timed out", Timestamp::from_secs(3)));
+        assert_eq!(
+            (stale.why.as_str(), stale.since),
+            ("timed out", Timestamp::from_secs(3))
+        );
         pods.watching();
         assert_eq!(pods.check(at(6).instant), Ok(()));
     }

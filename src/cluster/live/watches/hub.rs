@@ -1,9 +1,9 @@
 //! What the loops write into and everybody reads from.
 
+use super::WatchSettings;
 use super::freshness::{Freshness, Moment, Stale};
 use super::kinds::{AllShelves, INVENTORY, Kind, Watched};
 use super::shelf::{Key, key};
-use super::WatchSettings;
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
 use crate::net::Timestamp;

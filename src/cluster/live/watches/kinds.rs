@@ -18,7 +18,15 @@ use tokio::task::JoinSet;
 
 /// One kind of objects, as the API spells it.
 pub trait Watched:
-    Resource<DynamicType = ()> + Trim + Clone + Debug + PartialEq + DeserializeOwned + Send + Sync
+    Resource<DynamicType = ()>
+    + Trim
+    + Clone
+    + Debug
+    + PartialEq
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     const KIND: Kind;
 

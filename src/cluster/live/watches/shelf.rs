@@ -30,7 +30,10 @@ impl<K> Shelf<K> {
 impl<K: Clone> Shelf<K> {
     /// Copies of all, ordered by namespace and name.
     pub fn copies(&self) -> Vec<K> {
-        self.lock().values().map(|object| K::clone(object)).collect()
+        self.lock()
+            .values()
+            .map(|object| K::clone(object))
+            .collect()
     }
 }
 

@@ -2,12 +2,13 @@
 //! is not kept cannot look like a change: readiness, restarts and heart-beats make up most updates.
 
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{
+    DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, ReplicaSet, StatefulSet, StatefulSetSpec,
+};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStatus,
     Namespace, Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, PodTemplateSpec, Service,
-    ServiceSpec,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -66,7 +67,11 @@ fn trim_pod_spec(spec: &mut PodSpec) {
     *spec = PodSpec {
         node_name: old.node_name,
         host_network: old.host_network,
-        containers: old.containers.into_iter().filter_map(trim_container).collect(),
+        containers: old
+            .containers
+            .into_iter()
+            .filter_map(trim_container)
+            .collect(),
         init_containers: Some(sidecars).filter(|sidecars| !sidecars.is_empty()),
         ..PodSpec::default()
     };
@@ -149,22 +154,120 @@ fn has_controller(metadata: &ObjectMeta) -> bool {
     owners.iter().any(|owner| owner.controller == Some(true))
 }
 
+/// Kinds that own pods: how they select them, and what these will be like.
 macro_rules! trim_workload {
-    ($($kind:ident)*) => { $(
+    ($($kind:ident $spec:ident;)*) => { $(
         impl Trim for $kind {
             fn trim(&mut self) {
+                let has_owner = has_controller(&self.metadata);
                 trim_metadata(&mut self.metadata);
                 self.status = None;
-                if let Some(spec) = &mut self.spec.as_option_mut() {
-                    let old = std::mem::take(&mut **spec);
-                    **spec = Spec::<$kind> {
-                        selector: old.selector,
-                        template: old.template,
-                        ..Default::default()
-                    };
-                    trim_template(&mut spec.template);
-                }
+                let old = std::mem::take(&mut self.spec);
+                self.spec = $spec { selector: old.selector, template: old.template, ..$spec::default() };
+                trim_owned_template(&mut self.spec.template, has_owner);
             }
         }
     )* };
+}
+
+trim_workload! {
+    Deployment DeploymentSpec;
+    StatefulSet StatefulSetSpec;
+    DaemonSet DaemonSetSpec;
+}
+
+/// Only the top owner's template says what a workload without pods would be like.
+fn trim_owned_template(template: &mut PodTemplateSpec, has_owner: bool) {
+    if has_owner {
+        *template = PodTemplateSpec::default();
+    } else {
+        trim_template(template);
+    }
+}
+
+impl Trim for ReplicaSet {
+    fn trim(&mut self) {
+        let has_owner = has_controller(&self.metadata);
+        trim_metadata(&mut self.metadata);
+        self.status = None;
+        let old = std::mem::take(&mut self.spec);
+        self.spec.selector = old.selector;
+        self.spec.template = old.template;
+        if let Some(template) = &mut self.spec.template {
+            trim_owned_template(template, has_owner);
+        }
+    }
+}
+
+impl Trim for Job {
+    fn trim(&mut self) {
+        let has_owner = has_controller(&self.metadata);
+        trim_metadata(&mut self.metadata);
+        self.status = None;
+        if let Some(spec) = &mut self.spec {
+            let old = std::mem::take(spec);
+            spec.selector = old.selector;
+            spec.template = old.template;
+            trim_owned_template(&mut spec.template, has_owner);
+        }
+    }
+}
+
+impl Trim for CronJob {
+    fn trim(&mut self) {
+        trim_metadata(&mut self.metadata);
+        self.status = None;
+        if let Some(job) = &mut self.spec.job_template.spec {
+            let old = std::mem::take(job);
+            job.selector = old.selector;
+            job.template = old.template;
+            trim_template(&mut job.template);
+        }
+    }
+}
+
+/// Nodes report every few seconds how they are; read are addresses, ranges, and what plugins note.
+impl Trim for Node {
+    fn trim(&mut self) {
+        let annotations = self.metadata.annotations.take();
+        trim_metadata(&mut self.metadata);
+        self.metadata.annotations = annotations;
+        drop_last_applied(&mut self.metadata);
+        if let Some(spec) = &mut self.spec {
+            let old = std::mem::take(spec);
+            *spec = NodeSpec {
+                pod_cidr: old.pod_cidr,
+                pod_cidrs: old.pod_cidrs,
+                ..NodeSpec::default()
+            };
+        }
+        if let Some(status) = &mut self.status {
+            let old = std::mem::take(status);
+            *status = NodeStatus {
+                addresses: old.addresses,
+                ..NodeStatus::default()
+            };
+        }
+    }
+}
+
+/// Kinds that are small, or of which nearly everything is read.
+macro_rules! trim_lightly {
+    ($($kind:ident)*) => { $(
+        impl Trim for $kind {
+            fn trim(&mut self) {
+                self.metadata.managed_fields = None;
+                drop_last_applied(&mut self.metadata);
+            }
+        }
+    )* };
+}
+
+trim_lightly! { EndpointSlice Namespace PolicyProposal ProposalDecision Segmentation Service }
+
+/// Their managed fields tell who changed a policy.
+impl Trim for NetworkPolicy {
+    fn trim(&mut self) {
+        drop_last_applied(&mut self.metadata);
+    }
 }

@@ -12,10 +12,15 @@ use std::collections::BTreeMap;
 /// The kind's name as it stands in the API, for one of the kinds that are written.
 pub fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
     let name = K::kind(&());
-    ["NetworkPolicy", "PolicyProposal", "ProposalDecision", "Segmentation"]
-        .into_iter()
-        .find(|known| *known == name)
-        .unwrap_or("object")
+    [
+        "NetworkPolicy",
+        "PolicyProposal",
+        "ProposalDecision",
+        "Segmentation",
+    ]
+    .into_iter()
+    .find(|known| *known == name)
+    .unwrap_or("object")
 }
 
 /// The body of an apply: name, labels, annotations and spec, and the version of `live` that it replaces.
@@ -23,7 +28,12 @@ pub fn policy(wanted: &NetworkPolicy, live: Option<&NetworkPolicy>) -> Value {
     let mut labels = wanted.labels().clone();
     labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
     let mut body = head(wanted, &labels);
-    put(&mut body, "/metadata", "resourceVersion", live.and_then(|l| l.resource_version()));
+    put(
+        &mut body,
+        "/metadata",
+        "resourceVersion",
+        live.and_then(|l| l.resource_version()),
+    );
     put(&mut body, "", "spec", wanted.spec.as_ref());
     body
 }
@@ -33,7 +43,12 @@ pub fn proposal(wanted: &PolicyProposal, live: Option<&PolicyProposal>) -> Value
     let mut body = head(wanted, wanted.labels());
     let owners = wanted.metadata.owner_references.as_ref();
     put(&mut body, "/metadata", "ownerReferences", owners);
-    put(&mut body, "/metadata", "resourceVersion", live.and_then(|l| l.resource_version()));
+    put(
+        &mut body,
+        "/metadata",
+        "resourceVersion",
+        live.and_then(|l| l.resource_version()),
+    );
     put(&mut body, "", "spec", Some(&wanted.spec));
     body
 }
@@ -60,8 +75,18 @@ fn head<K: Resource<DynamicType = ()>>(object: &K, labels: &BTreeMap<String, Str
         "metadata": {"name": object.name_any(), "namespace": object.namespace()},
     });
     let annotations = object.annotations();
-    put(&mut body, "/metadata", "labels", Some(labels).filter(|l| !l.is_empty()));
-    put(&mut body, "/metadata", "annotations", Some(annotations).filter(|a| !a.is_empty()));
+    put(
+        &mut body,
+        "/metadata",
+        "labels",
+        Some(labels).filter(|l| !l.is_empty()),
+    );
+    put(
+        &mut body,
+        "/metadata",
+        "annotations",
+        Some(annotations).filter(|a| !a.is_empty()),
+    );
     body
 }
 
@@ -85,7 +110,8 @@ pub fn holds_proposal(live: &PolicyProposal, wanted: &PolicyProposal) -> bool {
 
 fn holds_metadata<K: ResourceExt>(live: &K, wanted: &K) -> bool {
     let has = |there: &BTreeMap<String, String>, here: &BTreeMap<String, String>| {
-        here.iter().all(|(key, value)| there.get(key) == Some(value))
+        here.iter()
+            .all(|(key, value)| there.get(key) == Some(value))
     };
     has(live.labels(), wanted.labels())
         && has(live.annotations(), wanted.annotations())

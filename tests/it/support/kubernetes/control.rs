@@ -173,14 +173,8 @@ impl Control {
 
     /// The last of what a program of the control plane said.
     pub fn last_words(&self) -> String {
-        let mut text = String::new();
-        for program in &self.programs {
-            let log = program.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let last = lines.len().saturating_sub(8);
-            text += &format!("-- {}\n{}\n", program.name(), lines[last..].join("\n"));
-        }
-        text
+        let words: Vec<String> = self.programs.iter().map(Program::last_words).collect();
+        words.join("\n")
     }
 }
 

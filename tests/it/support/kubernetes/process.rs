@@ -1,9 +1,11 @@
 //! Processes that end with the test run, however it ends, and a folder that goes with them.
 
+use std::ffi::CString;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -57,6 +59,14 @@ impl Program {
         name.to_string_lossy().into_owned()
     }
 
+    /// Its name and the last of what it said.
+    pub fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.len().saturating_sub(8);
+        format!("-- {}\n{}", self.name(), lines[last..].join("\n"))
+    }
+
     /// Everything that it said so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -100,11 +110,35 @@ fn spawn(mut command: Command) -> Child {
     started.unwrap_or_else(|error| panic!("{}: {error}", name.display()))
 }
 
+/// The command will see the first file of each pair where the second is, and nobody else will.
+pub fn bind_files(command: &mut Command, files: &[(PathBuf, PathBuf)]) {
+    let c = |path: &Path| CString::new(path.as_os_str().as_bytes()).expect("a path");
+    let files: Vec<_> = files.iter().map(|(from, to)| (c(from), c(to))).collect();
+    let checked = |result: i32| match result {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    // SAFETY: between fork and exec this makes system calls only, with strings that were made before.
+    unsafe {
+        command.pre_exec(move || {
+            let none = std::ptr::null();
+            checked(libc::unshare(libc::CLONE_NEWNS))?;
+            let alone = libc::MS_REC | libc::MS_PRIVATE;
+            checked(libc::mount(none, c"/".as_ptr(), none, alone, none.cast()))?;
+            for (from, to) in &files {
+                let (from, to) = (from.as_ptr(), to.as_ptr());
+                checked(libc::mount(from, to, none, libc::MS_BIND, none.cast()))?;
+            }
+            Ok(())
+        });
+    }
+}
+
 /// A folder that somebody else removes after the end of this process, as values in statics are never dropped.
 pub struct KeptFolder {
     path: PathBuf,
-    /// Its end is what the guard waits for.
-    _life: Option<ChildStdin>,
+    /// It waits for the end of its stdin, which is this process's other end of the pipe.
+    guard: Child,
 }
 
 impl KeptFolder {
@@ -114,7 +148,7 @@ impl KeptFolder {
         let path = made.expect("a folder").keep();
         // Twice, as those who write into it may die a moment later.
         let script = r#"read -r _; rm -rf "$0"; sleep 1; rm -rf "$0""#;
-        let mut guard = Command::new("sh")
+        let guard = Command::new("sh")
             .args(["-c", script])
             .arg(&path)
             .stdin(Stdio::piped())
@@ -124,13 +158,18 @@ impl KeptFolder {
             .process_group(0)
             .spawn()
             .expect("sh starts");
-        KeptFolder {
-            path,
-            _life: guard.stdin.take(),
-        }
+        KeptFolder { path, guard }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Where the cluster did not come up.
+impl Drop for KeptFolder {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
     }
 }

@@ -1,0 +1,112 @@
+//! Tenures of pods that are gone, as the inventory reads them.
+
+use super::*;
+use crate::inventory::{Inventory, Objects, Owner, OwnerRule};
+use crate::net::Timestamp;
+
+const HOUR: i64 = 3_600_000_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from(jiff::Timestamp::from_second(1_700_000_000 + second).expect("a time"))
+}
+
+fn pod(name: &str, uid: &str, started: i64, address: &str) -> Pod {
+    let start = at(started);
+    let text = format!(
+        "metadata: {{namespace: shop, name: {name}, uid: {uid}, creationTimestamp: '{start}'}}\n\
+         spec: {{nodeName: n1, containers: [{{name: main}}]}}\n\
+         status: {{phase: Running, startTime: '{start}', podIP: {address}, podIPs: [{{ip: {address}}}]}}"
+    );
+    serde_yaml::from_str(&text).expect("a pod")
+}
+
+/// The pod that had 10.0.0.1 then, by the inventory of what is there and what is gone.
+fn owner(departed: &Departed, present: &[Pod], when: Timestamp) -> Option<String> {
+    let gone = departed.pods().map(|pod| pod.as_ref().clone());
+    let objects = Objects {
+        pods: gone.chain(present.iter().cloned()).collect(),
+        ..Objects::default()
+    };
+    let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let address = "10.0.0.1".parse().expect("an address");
+    match inventory.resolve(address, when) {
+        Owner::Pod(index) => Some(inventory.pods[index].name.clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_pod_that_went_had_its_address_until_it_went() {
+    let mut departed = Departed::new(HOUR, 100);
+    let mut first = pod("first", "u1", 0, "10.0.0.1");
+    departed.arrived(None, &mut first, at(0));
+    departed.left(Some(&first), first.clone(), at(100));
+    let second = pod("second", "u2", 110, "10.0.0.1");
+    let present = [second];
+    assert_eq!(owner(&departed, &present, at(50)).as_deref(), Some("first"));
+    assert_eq!(
+        owner(&departed, &present, at(150)).as_deref(),
+        Some("second")
+    );
+}
+
+#[test]
+fn pods_that_are_gone_are_kept_for_the_retention_time_and_no_longer() {
+    let mut departed = Departed::new(HOUR, 100);
+    let gone = pod("gone", "u1", 0, "10.0.0.1");
+    departed.left(Some(&gone), gone.clone(), at(100));
+    assert!(!departed.expire(at(100 + 3500)));
+    assert_eq!(departed.pods().count(), 1);
+    assert!(departed.expire(at(100 + 3700)));
+    assert_eq!(departed.pods().count(), 0);
+}
+
+#[test]
+fn of_too_many_those_that_left_first_are_dropped_and_counted() {
+    let mut departed = Departed::new(HOUR, 2);
+    for number in 0..4 {
+        let gone = pod(&format!("p{number}"), &format!("u{number}"), 0, "10.0.0.1");
+        departed.left(Some(&gone), gone.clone(), at(100 + number));
+    }
+    let names: Vec<_> = departed
+        .pods()
+        .filter_map(|p| p.metadata.name.clone())
+        .collect();
+    assert_eq!(names, ["p2", "p3"]);
+    assert_eq!(departed.forgotten(), 2);
+}
+
+#[test]
+fn what_was_given_out_is_taken_back_with_its_ends() {
+    let mut departed = Departed::new(HOUR, 100);
+    let gone = pod("gone", "u1", 0, "10.0.0.1");
+    departed.left(Some(&gone), gone.clone(), at(100));
+    let there = pod("there", "u2", 0, "10.0.0.2");
+    let mut saved: Vec<Pod> = departed.pods().map(|pod| pod.as_ref().clone()).collect();
+    saved.push(there);
+    let mut again = Departed::new(HOUR, 100);
+    again.restore(saved);
+    again.listed(|_| false, at(200));
+    let names: Vec<_> = again
+        .pods()
+        .filter_map(|p| p.metadata.name.clone())
+        .collect();
+    assert_eq!(
+        names,
+        ["gone", "there"],
+        "one was there when it was saved, and is gone now"
+    );
+    assert_eq!(owner(&again, &[], at(50)).as_deref(), Some("gone"));
+}
+
+#[test]
+fn a_name_that_is_used_again_ends_who_had_it() {
+    let mut departed = Departed::new(HOUR, 100);
+    let first = pod("db-0", "u1", 0, "10.0.0.1");
+    let mut second = pod("db-0", "u2", 100, "10.0.0.1");
+    departed.arrived(Some(&first), &mut second, at(101));
+    assert_eq!(departed.pods().count(), 1);
+    assert_eq!(departed.since(0).len(), 1);
+    let last = departed.since(0)[0].number;
+    assert!(departed.since(last).is_empty());
+}

@@ -1,0 +1,253 @@
+//! A workload's way: proposed, decided, applied, rolled back; each step with its line in the record.
+
+use super::*;
+use crate::review::resources::Verb;
+
+const UID: &str = "u1";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::default().plus_secs(seconds)
+}
+
+fn policy(port: u16) -> NetworkPolicySpec {
+    let text = format!(
+        "podSelector: {{matchLabels: {{app: api}}}}\npolicyTypes: [Ingress, Egress]\ningress: [{{ports: [{{port: {port}, protocol: TCP}}]}}]"
+    );
+    serde_yaml::from_str(&text).expect("a policy")
+}
+
+fn wish(port: u16) -> Wish {
+    Wish {
+        policy: policy(port),
+        basis: Digest::of_bytes(&port.to_be_bytes()),
+        asked_by_blocked: false,
+    }
+}
+
+fn material(policy: &NetworkPolicySpec) -> Material {
+    Material {
+        revision: Digest::of_policy(policy).to_string(),
+        reason: "a test".into(),
+        ..Material::default()
+    }
+}
+
+fn state() -> WorkloadState {
+    let workload = WorkloadId {
+        namespace: "shop".into(),
+        name: "api".into(),
+        kind: "Deployment".into(),
+    };
+    WorkloadState::new(workload, "nanoseg-api".into())
+}
+
+fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Draft>) {
+    let wish = wish(port);
+    assert_eq!(state.need(&wish), Need::Material);
+    let material = material(state.policy_to_judge(&wish));
+    state.propose(wish, material, at(now), record);
+}
+
+fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
+    Decision {
+        name: "d".into(),
+        proposal: name.into(),
+        proposal_uid: UID.into(),
+        revision: state
+            .proposal(name)
+            .map_or(String::new(), |p| p.digest().into()),
+        verb,
+        reason: "looks right".into(),
+        decided_by: "ann".into(),
+    }
+}
+
+fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Draft>) {
+    let name = state.open().expect("an open proposal").name.clone();
+    let decision = decision(state, &name, Verb::Approve);
+    let done = state.decide(&decision, Some(UID), at(now), record);
+    assert_eq!(done, Ok(()));
+}
+
+fn phases(state: &WorkloadState) -> Vec<Phase> {
+    state.proposals.iter().map(|p| p.phase).collect()
+}
+
+fn actions(record: &[Draft]) -> Vec<Action> {
+    record.iter().map(|draft| draft.action).collect()
+}
+
+#[test]
+fn a_proposal_is_approved_and_applied_and_the_next_one_supersedes_it() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    approve(&mut state, 2, &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(80)));
+    assert!(!state.is_applied());
+    state.applied(CONTROLLER, at(3), &mut record);
+    assert!(state.is_applied());
+    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    propose(&mut state, 81, 4, &mut record);
+    assert_eq!(state.open().and_then(|p| p.base.clone()), Some(policy(80)));
+    approve(&mut state, 5, &mut record);
+    state.applied(CONTROLLER, at(6), &mut record);
+    assert_eq!(phases(&state), [Phase::Superseded, Phase::Applied]);
+    assert_eq!(state.policy_before(), Some(&policy(80)));
+    use Action::{Applied, Approved, Proposed};
+    assert_eq!(
+        actions(&record),
+        [Proposed, Approved, Applied, Proposed, Approved, Applied]
+    );
+}
+
+#[test]
+fn what_is_applied_already_is_applied_once() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    state.applied(CONTROLLER, at(3), &mut record);
+    let (before, lines) = (state.clone(), record.len());
+    state.applied(CONTROLLER, at(4), &mut record);
+    assert_eq!((state, record.len()), (before, lines));
+}
+
+#[test]
+fn a_decision_about_what_it_was_before_is_refused() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let old = decision(&state, "api-1", Verb::Approve);
+    propose(&mut state, 81, 2, &mut record);
+    assert_eq!(
+        state.proposals.len(),
+        1,
+        "the open one is brought up to date"
+    );
+    let before = state.clone();
+    let refused = state.decide(&old, Some(UID), at(3), &mut record);
+    assert!(
+        matches!(refused, Err(Refusal::Outdated { .. })),
+        "{refused:?}"
+    );
+    let other = decision(&state, "api-1", Verb::Approve);
+    let refused = state.decide(&other, Some("u2"), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::AnotherObject(_))));
+    let unknown = decision(&state, "api-9", Verb::Approve);
+    let refused = state.decide(&unknown, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::Unknown(_))));
+    assert_eq!(state, before);
+}
+
+#[test]
+fn what_was_decided_cannot_be_decided_again() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let reject = decision(&state, "api-1", Verb::Reject);
+    assert_eq!(state.decide(&reject, Some(UID), at(2), &mut record), Ok(()));
+    let again = decision(&state, "api-1", Verb::Approve);
+    let refused = state.decide(&again, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::NotPending { .. })));
+    let undo = decision(&state, "api-1", Verb::Rollback);
+    let refused = state.decide(&undo, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::NotApproved { .. })));
+}
+
+#[test]
+fn what_was_rejected_is_not_asked_for_again_until_the_traffic_changes() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let reject = decision(&state, "api-1", Verb::Reject);
+    assert_eq!(state.decide(&reject, Some(UID), at(2), &mut record), Ok(()));
+    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    assert_eq!(state.need(&wish(81)), Need::Material);
+}
+
+#[test]
+fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let read = decision(&state, "api-1", Verb::Approve);
+    assert!(state.edit("api-1", &policy(99)));
+    assert!(!state.edit("api-1", &policy(99)), "it is the same by now");
+    let refused = state.decide(&read, Some(UID), at(2), &mut record);
+    assert!(
+        matches!(refused, Err(Refusal::Outdated { .. })),
+        "not judged yet"
+    );
+    assert_eq!(state.need(&wish(80)), Need::Material);
+    assert_eq!(state.policy_to_judge(&wish(80)), &policy(99));
+    state.propose(wish(80), material(&policy(99)), at(3), &mut record);
+    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    approve(&mut state, 4, &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(99)));
+}
+
+#[test]
+fn a_rollback_brings_back_what_was_in_force_before_and_undoes_what_came_after() {
+    let (mut state, mut record) = (state(), Vec::new());
+    for (port, now) in [(80, 10), (81, 20), (82, 30)] {
+        propose(&mut state, port, now, &mut record);
+        approve(&mut state, now + 1, &mut record);
+        state.applied(CONTROLLER, at(now + 2), &mut record);
+    }
+    let undo = decision(&state, "api-2", Verb::Rollback);
+    assert_eq!(state.decide(&undo, Some(UID), at(40), &mut record), Ok(()));
+    assert_eq!(state.wanted_policy(), Some(&policy(80)));
+    assert!(!state.is_applied());
+    state.applied(CONTROLLER, at(41), &mut record);
+    assert_eq!(
+        phases(&state),
+        [Phase::Applied, Phase::RolledBack, Phase::RolledBack]
+    );
+    let undo = decision(&state, "api-1", Verb::Rollback);
+    assert_eq!(state.decide(&undo, Some(UID), at(50), &mut record), Ok(()));
+    assert_eq!(state.wanted_policy(), None);
+    state.applied(CONTROLLER, at(51), &mut record);
+    assert_eq!(record.last().map(|d| d.action), Some(Action::Deleted));
+}
+
+#[test]
+fn blocked_traffic_undoes_the_last_change_and_a_decision_ends_the_trouble() {
+    let (mut state, mut record) = (state(), Vec::new());
+    assert!(!state.roll_back_blocked("x", at(0), &mut record));
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    state.applied(CONTROLLER, at(3), &mut record);
+    assert!(state.roll_back_blocked("web → api 81/TCP", at(4), &mut record));
+    assert!(state.degraded.is_some() && state.wanted.is_none());
+    assert_eq!(
+        state.need(&wish(80)),
+        Need::Nothing,
+        "the same is not asked for again"
+    );
+    propose(&mut state, 81, 5, &mut record);
+    approve(&mut state, 6, &mut record);
+    assert_eq!(state.degraded, None);
+}
+
+#[test]
+fn only_so_many_proposals_that_are_over_are_kept() {
+    let (mut state, mut record) = (state(), Vec::new());
+    for number in 0..60 {
+        propose(&mut state, 1000 + number, i64::from(number), &mut record);
+        state.withdraw("a test", at(i64::from(number)), &mut record);
+    }
+    assert!(
+        state.proposals.len() <= KEPT + 1,
+        "{}",
+        state.proposals.len()
+    );
+    let kept: Vec<_> = state.proposals.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(kept.last(), Some(&"api-60"));
+}
+
+#[test]
+fn a_state_is_the_same_after_it_was_stored() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    propose(&mut state, 81, 3, &mut record);
+    let text = serde_json::to_string(&state).expect("JSON");
+    let back: WorkloadState = serde_json::from_str(&text).expect("a state");
+    assert_eq!(back, state);
+}

@@ -1,0 +1,136 @@
+//! The real agent on every node, with real tokens, and a receiver's certificate that they believe.
+
+use super::nodes::Node;
+use super::process::Program;
+use super::wait::until;
+use super::{CONTROL, Cluster, PATIENCE};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The audience of agents' tokens.
+pub const AUDIENCE: &str = "nanoseg";
+
+/// How agents are to be started.
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    /// `https://172.18.0.1:4240`.
+    pub receiver: String,
+    /// Their ServiceAccount: namespace and name.
+    pub account: (String, String),
+    pub sources: Vec<&'static str>,
+    /// How often they send, as on the command line.
+    pub window: &'static str,
+}
+
+/// An agent on each node; they end with the value.
+pub struct Agents {
+    agents: Vec<(&'static Node, Program)>,
+    /// Where each serves /readyz and /metrics, on its node.
+    metrics: SocketAddr,
+}
+
+/// A certificate and its key, as files.
+pub struct PairFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Cluster {
+    /// A serving certificate for what runs in the control plane's network, by the cluster's authority.
+    pub fn serving_certificate(&self) -> PairFiles {
+        let pair = self.control.authority.server(&[CONTROL, "127.0.0.1"]);
+        let name = self.name("serving");
+        let files = PairFiles {
+            certificate: self.path(&format!("{name}.crt")),
+            key: self.path(&format!("{name}.key")),
+        };
+        std::fs::write(&files.certificate, pair.certificate).expect("a file");
+        std::fs::write(&files.key, pair.key).expect("a file");
+        files
+    }
+
+    /// The certificate of the cluster's authority, PEM.
+    pub fn authority_file(&self) -> PathBuf {
+        self.path("ca.crt")
+    }
+
+    /// A port that no one else of this test run listens on, for use in the cluster's namespaces.
+    pub fn port(&self) -> u16 {
+        let number = self
+            .count
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        u16::try_from(20_000 + number % 10_000).expect("a port")
+    }
+
+    /// Starts an agent on each node, and waits until they watch and have reached the receiver.
+    pub fn agents(&'static self, settings: &AgentSettings) -> Agents {
+        let metrics = SocketAddr::from(([127, 0, 0, 1], self.port()));
+        let start = |node: &'static Node| (node, self.start_agent(node, settings, metrics));
+        let agents = Agents {
+            agents: self.nodes().iter().map(start).collect(),
+            metrics,
+        };
+        self.run(until(PATIENCE, "agents", async || agents.ready()));
+        agents
+    }
+
+    fn start_agent(&self, node: &Node, settings: &AgentSettings, metrics: SocketAddr) -> Program {
+        let name = self.name(&format!("agent-{}", node.name));
+        let (namespace, account) = &settings.account;
+        let token = self.run(self.token_on(namespace, account, &[AUDIENCE], Some(&node.name)));
+        let token_file = self.path(&format!("{name}.token"));
+        std::fs::write(&token_file, token).expect("a file");
+        let mut command = node.command(env!("CARGO_BIN_EXE_nanoseg"));
+        command.args(["agent", "--node", &node.name, "--window", settings.window]);
+        command.args(["--source", &settings.sources.join(",")]);
+        command.args(["--metrics-listen", &metrics.to_string()]);
+        command.args(["--receiver", &settings.receiver]);
+        command.arg("--ca").arg(self.authority_file());
+        command.arg("--token").arg(token_file);
+        command
+            .arg("--spool")
+            .arg(self.path(&format!("{name}-spool")));
+        Program::start(command, &self.path(&format!("{name}.log")))
+    }
+}
+
+impl Agents {
+    /// What an agent's `/metrics` or `/readyz` answers, with the head of the answer; `None` if nobody does.
+    pub fn ask(&self, node: &str, path: &str) -> Option<String> {
+        let (node, _) = self.agents.iter().find(|(known, _)| known.name == node)?;
+        node.namespace.inside(|| get(self.metrics, path))
+    }
+
+    /// What all agents said.
+    pub fn log(&self) -> String {
+        let logs: Vec<String> = self.agents.iter().map(|(_, agent)| agent.log()).collect();
+        logs.join("\n")
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        for (node, agent) in &self.agents {
+            let ready = self.ask(&node.name, "/readyz").unwrap_or_default();
+            let metrics = self.ask(&node.name, "/metrics").unwrap_or_default();
+            let connected = metrics
+                .lines()
+                .any(|line| line == "nanoseg_agent_receiver_connected 1");
+            if !ready.starts_with("HTTP/1.1 200") || !connected {
+                return Err(format!("{}: {ready}\n{}", node.name, agent.last_words()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let patience = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
