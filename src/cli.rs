@@ -21,6 +21,7 @@ mod policies;
 mod progress;
 mod proposals;
 mod receive;
+mod record;
 mod review;
 mod rollback;
 mod sources;
@@ -28,6 +29,7 @@ mod status;
 mod style;
 mod terminal;
 mod units;
+mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -64,7 +66,9 @@ enum Command {
     Reject(Box<approve::RejectArgs>),
     Rollback(Box<rollback::Args>),
     Explain(Box<explain::Args>),
+    Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
+    Record(record::Args),
     Crd(crd::Args),
 }
 
@@ -82,6 +86,8 @@ impl Command {
             | Command::Reject(_)
             | Command::Rollback(_)
             | Command::Explain(_)
+            | Command::Verify(_)
+            | Command::Record(_)
             | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
@@ -137,7 +143,9 @@ pub fn run() -> ExitCode {
         Command::Reject(args) => approve::reject(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)

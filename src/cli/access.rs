@@ -15,13 +15,12 @@ use std::path::PathBuf;
 
 /// Which cluster, and as whom; read as kubectl reads it.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Cluster")]
 pub struct AccessArgs {
     /// The kubeconfig to use (default: KUBECONFIG, ~/.kube/config, the ServiceAccount of the pod).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig to use (default: its current one).
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
     context: Option<String>,
 }
 

@@ -241,7 +241,8 @@ impl Desk {
             if found.is_some() || Instant::now() >= until {
                 return Ok(found);
             }
-            self.access.wait(tokio::time::sleep(LOOK));
+            // Made inside: a timer belongs to the runtime that it is made in.
+            self.access.wait(async { tokio::time::sleep(LOOK).await });
         }
     }
 }

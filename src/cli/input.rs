@@ -18,7 +18,7 @@ use std::slice;
 
 /// Where observations come from.
 #[derive(Debug, clap::Args)]
-pub struct CaptureArgs {
+pub struct TrafficArgs {
     /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
     #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-", num_args = 1..)]
     capture: Vec<PathBuf>,
@@ -26,9 +26,6 @@ pub struct CaptureArgs {
     /// Calico's or Goldmane's JSON, the receiver's store. Plain, gzip or zstd; folders; - for a stream.
     #[arg(long, value_name = "FILE|DIR|-", num_args = 1..)]
     flows: Vec<PathBuf>,
-    /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
-    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
-    cluster: Vec<PathBuf>,
     /// A range that pods get addresses from, where the nodes' podCIDRs do not say it (repeatable).
     #[arg(long, value_name = "CIDR")]
     pod_cidr: Vec<ipnet::IpNet>,
@@ -38,6 +35,16 @@ pub struct CaptureArgs {
     /// Connections held in memory at once, about 170 bytes each.
     #[arg(long, value_name = "N", default_value_t = FlowLimits::default().max_connections)]
     max_connections: usize,
+}
+
+/// Observations, and the snapshots that say whose they are.
+#[derive(Debug, clap::Args)]
+pub struct CaptureArgs {
+    #[command(flatten)]
+    traffic: TrafficArgs,
+    /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
+    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
+    cluster: Vec<PathBuf>,
 }
 
 /// What may be switched about the graph.
@@ -73,14 +80,30 @@ pub struct Read {
 /// # Errors
 /// Files that cannot be read, or are not what they should be.
 pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
-    let inputs = [&args.capture, &args.flows, &args.cluster];
-    let is_stdin = |paths: &&&Vec<PathBuf>| paths.iter().any(|path| path.as_os_str() == "-");
+    check_stdin(&args.traffic, &args.cluster)?;
+    let (objects, snapshots, files) = read_snapshots(&args.cluster)?;
+    read_traffic(&args.traffic, &objects, snapshots, files)
+}
+
+/// Only one input can be standard input.
+pub fn check_stdin(args: &TrafficArgs, cluster: &[PathBuf]) -> anyhow::Result<()> {
+    let inputs = [args.capture.as_slice(), &args.flows, cluster];
+    let is_stdin = |paths: &&&[PathBuf]| paths.iter().any(|path| path.as_os_str() == "-");
     anyhow::ensure!(
         inputs.iter().filter(is_stdin).count() < 2,
         "only one of --capture, --flows and --cluster can be standard input: give the others files"
     );
-    let (objects, snapshots, files) = read_snapshots(args)?;
-    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    Ok(())
+}
+
+/// Reads the observations of a cluster whose objects are known already. `files` of them were no manifests.
+pub fn read_traffic(
+    args: &TrafficArgs,
+    objects: &Objects,
+    snapshots: Vec<SnapshotInput>,
+    files: usize,
+) -> anyhow::Result<Read> {
+    let (mut inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
     if !args.pod_cidr.is_empty() {
         inventory.pod_ranges.clone_from(&args.pod_cidr);
     }
@@ -90,11 +113,14 @@ pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
     anyhow::ensure!(
         !inventory.pods.is_empty(),
         "no pods in {}: make the snapshot with kubectl get pods,… -A -o yaml",
-        args.cluster
-            .iter()
-            .map(|p| p.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
+        match snapshots.as_slice() {
+            [] => "the cluster".to_owned(),
+            some => some
+                .iter()
+                .map(|s| s.name.clone())
+                .collect::<Vec<_>>()
+                .join(", "),
+        }
     );
     let flows = match args.flows.as_slice() {
         [] => None,
@@ -106,7 +132,7 @@ pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
     };
     findings.extend(summary.findings());
     findings.extend(overflow(&seen, args.max_connections));
-    let mut skipped = skipped(&objects, files, &frames, &summary, &seen);
+    let mut skipped = skipped(objects, files, &frames, &summary, &seen);
     let mut read = Read {
         span: summary.span.unwrap_or_default(),
         inputs: Inputs {
@@ -142,9 +168,9 @@ impl Read {
 }
 
 /// The objects of all snapshots, what each came to, and how many files of folders were no manifests.
-fn read_snapshots(args: &CaptureArgs) -> anyhow::Result<(Objects, Vec<SnapshotInput>, usize)> {
+fn read_snapshots(cluster: &[PathBuf]) -> anyhow::Result<(Objects, Vec<SnapshotInput>, usize)> {
     let (mut all, mut inputs, mut files) = (Objects::default(), Vec::new(), 0);
-    for path in &args.cluster {
+    for path in cluster {
         let (objects, skipped) = read_cluster(slice::from_ref(path))?;
         inputs.push(SnapshotInput {
             name: path.display().to_string(),
@@ -158,7 +184,7 @@ fn read_snapshots(args: &CaptureArgs) -> anyhow::Result<(Objects, Vec<SnapshotIn
 }
 
 fn read_captures(
-    args: &CaptureArgs,
+    args: &TrafficArgs,
     inventory: &Inventory,
 ) -> anyhow::Result<(FlowResult, SkipCounters, CaptureSummary)> {
     let captures = CaptureSet::open(&args.capture)?;

@@ -13,6 +13,7 @@ mod docs;
 mod durability;
 mod flows;
 mod hubble;
+mod judge;
 mod kube_api;
 mod kubernetes;
 mod live;

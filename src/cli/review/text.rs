@@ -92,7 +92,9 @@ impl Printer {
         let text = match (total, list.is_empty()) {
             (0, _) => format!("{word} nothing"),
             // Without a policy before, everything that is not allowed is closed: only counted.
-            (total, true) => format!("{word} {total} connections between workloads"),
+            (1, true) => format!("{word} 1 pair of workloads"),
+            (total, true) => format!("{word} {total} pairs of workloads"),
+            (1, false) => format!("{word} 1 connection"),
             (total, false) => format!("{word} {total} connections"),
         };
         self.heading(&text);

@@ -1,0 +1,132 @@
+//! `nanoseg record`: the hash-chained record of decisions and writes, for auditors.
+
+mod show;
+mod verify;
+
+use crate::report::escape;
+use crate::review::record::{Entry, parse_line};
+use crate::store::ReviewStore;
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Read or verify the record of decisions and writes
+#[derive(Debug, clap::Args)]
+#[command(long_about = "\
+Read or verify the record: one line for every decision and every write, each with the digest of the \
+line before. FILE is the controller's state (nanoseg.db; it may be in use), or an export of JSON lines, \
+or - for standard input.")]
+pub struct Args {
+    #[command(subcommand)]
+    command: RecordCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecordCommand {
+    Verify(verify::Args),
+    Show(show::Args),
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        RecordCommand::Verify(args) => verify::run(args),
+        RecordCommand::Show(args) => show::run(args),
+    }
+}
+
+/// A line that cannot be read: it was changed, or is none.
+#[derive(Debug)]
+struct Unreadable {
+    /// Of the export, or its number in the record.
+    line: u64,
+    problem: String,
+}
+
+/// How every file of SQLite begins (<https://sqlite.org/fileformat2.html#the_database_header>).
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
+/// The longest line of an export. A reason has 2 000 characters at most.
+const MAX_LINE: u64 = 1 << 20;
+
+/// Calls `each` with every line of the record, in order; ends early where it says false.
+fn read(path: &Path, each: impl FnMut(Result<Entry, Unreadable>) -> bool) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        return read_lines(io::stdin().lock(), path, each);
+    }
+    let name = path.display();
+    let failed = || format!("failed to read {name}; check the path and its permissions");
+    let mut file = File::open(path).with_context(failed)?;
+    let mut start = Vec::new();
+    (&mut file)
+        .take(SQLITE.len() as u64)
+        .read_to_end(&mut start)
+        .with_context(failed)?;
+    if start == SQLITE {
+        return read_store(path, each);
+    }
+    let rest = BufReader::new(file);
+    read_lines(io::Cursor::new(start).chain(rest), path, each)
+}
+
+fn read_store(
+    path: &Path,
+    mut each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+) -> anyhow::Result<()> {
+    let store = ReviewStore::open_read_only(path)?;
+    store.record_lines(1, |number, line| each(parse(number, line)))?;
+    Ok(())
+}
+
+fn read_lines(
+    mut source: impl BufRead,
+    path: &Path,
+    mut each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+) -> anyhow::Result<()> {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let mut line = Vec::new();
+        let read = (&mut source).take(MAX_LINE).read_until(b'\n', &mut line);
+        let read = read.with_context(|| format!("failed to read {}", path.display()))?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if line.len() as u64 == MAX_LINE {
+            bail!(
+                "failed to read {}: line {number} has no end; is it a record?",
+                path.display()
+            );
+        }
+        let entry = match std::str::from_utf8(&line) {
+            Ok(text) => parse(number, text),
+            Err(_) => Err(Unreadable {
+                line: number,
+                problem: "it is no text".into(),
+            }),
+        };
+        if !each(entry) {
+            return Ok(());
+        }
+    }
+}
+
+fn parse(line: u64, text: &str) -> Result<Entry, Unreadable> {
+    parse_line(text).map_err(|error| Unreadable {
+        line,
+        problem: escape::terminal(&error.to_string()).into_owned(),
+    })
+}
+
+/// Which record.
+#[derive(Debug, clap::Args)]
+struct FileArg {
+    /// The controller's state, an export of JSON lines, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}

@@ -1,0 +1,398 @@
+//! The commands that judge policies without a cluster: explain, diff, verify, record.
+
+use nanoseg::net::Timestamp;
+use nanoseg::review::record::{Action, Chain, Draft, Head, to_line};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const PODS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: db, namespace: shop}
+spec:
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: db}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: other}
+spec:
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: db}]}
+";
+
+const NARROW: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress]
+  ingress:
+    - from: [{podSelector: {matchLabels: {app: web}}}]
+      ports: [{port: 5432}]
+";
+
+/// As NARROW, and from namespace other, on one port more.
+const WIDE: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress]
+  ingress:
+    - from:
+        - podSelector: {matchExpressions: [{key: app, operator: In, values: [web]}]}
+        - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}
+      ports: [{port: 5432, endPort: 5433}]
+";
+
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs nanoseg in a folder with all of the above, without a cluster in reach.
+fn run(folder: &Path, arguments: &[&str]) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("KUBECONFIG", folder.join("no-kubeconfig"))
+        .output()
+        .expect("nanoseg runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Run {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+fn files() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in [
+        ("pods.yaml", PODS),
+        ("narrow.yaml", NARROW),
+        ("wide.yaml", WIDE),
+    ] {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    folder
+}
+
+#[test]
+fn explain_names_the_rule_that_allows() {
+    let files = files();
+    let arguments = [
+        "explain",
+        "shop/web",
+        "shop/db",
+        "5432",
+        "--cluster",
+        "pods.yaml",
+        "--policies",
+        "narrow.yaml",
+    ];
+    let found = run(files.path(), &arguments);
+    assert_eq!(
+        found.stdout,
+        "shop/web → shop/db on 5432/TCP: allowed\n\n  \
+           out of  shop/web\n          open: no policy isolates it for egress\n  \
+           into    shop/db\n          allowed by shop/db, spec.ingress[0]\n"
+    );
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+}
+
+#[test]
+fn explain_says_what_is_missing_and_on_which_side() {
+    let files = files();
+    let arguments = [
+        "explain",
+        "-n",
+        "shop",
+        "web",
+        "db",
+        "80",
+        "--cluster",
+        "pods.yaml",
+        "--policies",
+        "narrow.yaml",
+    ];
+    let found = run(files.path(), &arguments);
+    assert_eq!(
+        found.stdout,
+        "shop/web → shop/db on 80/TCP: not allowed\n\n  \
+           out of  shop/web\n          open: no policy isolates it for egress\n  \
+           into    shop/db\n          closed by shop/db: no rule allows it\n          \
+           shop/db, spec.ingress[0] names shop/web, but on TCP 5432\n          \
+           missing: an ingress rule for shop/web on 80/TCP in a policy that selects shop/db\n"
+    );
+    assert_eq!(found.code, Some(1), "{}", found.stderr);
+}
+
+#[test]
+fn explain_tells_who_there_is_where_a_name_is_unknown() {
+    let files = files();
+    let found = run(
+        files.path(),
+        &[
+            "explain",
+            "shop/wed",
+            "shop/db",
+            "80",
+            "--cluster",
+            "pods.yaml",
+        ],
+    );
+    assert_eq!(found.code, Some(2));
+    assert!(
+        found
+            .stderr
+            .contains("the workloads of namespace shop are db, web"),
+        "{}",
+        found.stderr
+    );
+    let found = run(files.path(), &["explain", "a", "b", "0/TCP"]);
+    assert_eq!(found.code, Some(2));
+    assert!(
+        found.stderr.contains("write 8080, 53/UDP"),
+        "{}",
+        found.stderr
+    );
+}
+
+#[test]
+fn diff_tells_what_is_opened_and_closed_whatever_the_text() {
+    let files = files();
+    let pods = ["--cluster", "pods.yaml"];
+    let opened = run(
+        files.path(),
+        &[&["diff", "narrow.yaml", "wide.yaml"], &pods[..]].concat(),
+    );
+    assert_eq!(
+        opened.stdout,
+        "+ other/db => shop/db : TCP 5432-5433\n+ shop/web => shop/db : TCP 5433\n"
+    );
+    assert_eq!(opened.code, Some(1));
+    let closed = run(
+        files.path(),
+        &[&["diff", "wide.yaml", "narrow.yaml"], &pods[..]].concat(),
+    );
+    assert_eq!(
+        closed.stdout,
+        "- other/db => shop/db : TCP 5432-5433\n- shop/web => shop/db : TCP 5433\n"
+    );
+    assert_eq!(
+        closed.code,
+        Some(0),
+        "by default only what is opened counts"
+    );
+    let any = ["diff", "wide.yaml", "narrow.yaml", "--fail-on", "any"];
+    assert_eq!(run(files.path(), &[&any, &pods[..]].concat()).code, Some(1));
+    let same = run(
+        files.path(),
+        &[
+            "diff",
+            "wide.yaml",
+            "wide.yaml",
+            "--cluster",
+            "pods.yaml",
+            "-o",
+            "json",
+        ],
+    );
+    let json: serde_json::Value = serde_json::from_str(&same.stdout).expect("JSON");
+    assert_eq!(json, serde_json::json!({"opened": [], "closed": []}));
+    assert_eq!(same.code, Some(0));
+}
+
+#[test]
+fn diff_takes_pods_from_both_folders_if_both_have_them_and_says_so_if_it_has_none() {
+    let files = files();
+    for (folder, policy) in [("old", NARROW), ("new", WIDE)] {
+        let folder = files.path().join(folder);
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("all.yaml"), format!("{PODS}---{policy}")).expect("a file");
+    }
+    let found = run(files.path(), &["diff", "old", "new"]);
+    assert_eq!(found.stdout.lines().count(), 2, "{}", found.stdout);
+    let lonely = run(files.path(), &["diff", "narrow.yaml", "wide.yaml"]);
+    assert_eq!(lonely.code, Some(2));
+    assert!(lonely.stderr.contains("no-kubeconfig"), "{}", lonely.stderr);
+}
+
+fn sample(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    path.display().to_string()
+}
+
+#[test]
+fn verify_finds_just_the_traffic_that_a_narrower_policy_would_block() {
+    let files = files();
+    let (captures, cluster) = (
+        sample("samples/shop/captures"),
+        sample("samples/shop/cluster.yaml"),
+    );
+    let policies = sample("policies-out/shop");
+    let input = [
+        "--capture",
+        &captures,
+        "--cluster",
+        &cluster,
+        "-n",
+        "shop",
+        "-o",
+        "json",
+    ];
+    let verify = |policies: &str| {
+        let found = run(
+            files.path(),
+            &[&["verify", "--policies", policies], &input[..]].concat(),
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&found.stdout).unwrap_or_else(|_| panic!("{}", found.stderr));
+        (found.code, json)
+    };
+    let (code, whole) = verify(&policies);
+    assert_eq!(
+        (code, &whole["wouldBlock"]),
+        (Some(0), &serde_json::json!([]))
+    );
+    assert_eq!(whole["observed"], whole["allowed"]);
+    assert_eq!(whole["unusedTotal"], 0);
+
+    let folder = files.path().join("narrower");
+    fs::create_dir(&folder).expect("a folder");
+    for entry in fs::read_dir(&policies).expect("policies-out").flatten() {
+        let text = fs::read_to_string(entry.path()).expect("a policy");
+        let text = match entry.file_name() == "postgres.yaml" {
+            true => text.replace("port: 5432", "port: 5433"),
+            false => text,
+        };
+        fs::write(folder.join(entry.file_name()), text).expect("a policy");
+    }
+    let (code, narrower) = verify("narrower");
+    assert_eq!(code, Some(1));
+    let blocked = narrower["wouldBlock"].as_array().expect("a list");
+    let mut clients: Vec<&str> = blocked
+        .iter()
+        .filter_map(|one| one["client"].as_str())
+        .collect();
+    clients.sort_unstable();
+    assert_eq!(clients, ["shop/app", "shop/batch"]);
+    for one in blocked {
+        assert_eq!(one["ports"], "TCP 5432");
+        assert_eq!(one["by"], "blocked on ingress by shop/nanoseg-postgres");
+        assert!(one["connections"].as_u64() > Some(0) && one["lastSeen"].is_string());
+    }
+}
+
+/// A record of five lines, and its end.
+fn record() -> (Vec<String>, Head) {
+    let mut chain = Chain::default();
+    let lines = (0..5).map(|number| {
+        let draft = Draft {
+            action: Action::Applied,
+            actor: "nanoseg".into(),
+            namespace: if number < 3 { "shop" } else { "other" }.into(),
+            object: format!("NetworkPolicy/nanoseg-{number}"),
+            before: None,
+            after: None,
+            reason: "because".into(),
+        };
+        to_line(&chain.append(draft, Timestamp::from_secs(number)))
+    });
+    (lines.collect(), chain.head().clone())
+}
+
+#[test]
+fn record_verify_finds_a_changed_a_removed_and_a_cut_record() {
+    let files = files();
+    let (lines, end) = record();
+    let write = |lines: &[String]| {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(files.path().join("record.jsonl"), text).expect("a file");
+    };
+    let head = format!("{}:{}", end.sequence, end.digest);
+    let verify = |more: &[&str]| {
+        run(
+            files.path(),
+            &[&["record", "verify", "record.jsonl"], more].concat(),
+        )
+    };
+    write(&lines);
+    let intact = verify(&["--head", &head]);
+    assert_eq!(intact.stdout, format!("intact: 5 entries, head {head}\n"));
+    assert_eq!(intact.code, Some(0));
+
+    let mut changed = lines.clone();
+    changed[1] = changed[1].replace("because", "BECAUSE");
+    write(&changed);
+    let found = verify(&[]);
+    assert_eq!(found.stdout, "entry 2 was changed\n");
+    assert_eq!(found.code, Some(1));
+
+    let mut removed = lines.clone();
+    removed.remove(2);
+    write(&removed);
+    assert_eq!(verify(&[]).stdout, "entry 3 is missing at its place\n");
+
+    write(&lines[..4]);
+    assert_eq!(
+        verify(&[]).code,
+        Some(0),
+        "nothing says that there was more"
+    );
+    let cut = verify(&["--head", &head]);
+    assert_eq!(cut.code, Some(1));
+    assert!(
+        cut.stdout
+            .contains("entry 5 and what was after it is missing"),
+        "{}",
+        cut.stdout
+    );
+
+    fs::write(files.path().join("record.jsonl"), "no record\n").expect("a file");
+    assert_eq!(verify(&[]).code, Some(1));
+}
+
+#[test]
+fn record_show_prints_a_table_and_the_very_lines() {
+    let files = files();
+    let (lines, _) = record();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(files.path().join("record.jsonl"), &text).expect("a file");
+    let show = |more: &[&str]| {
+        let found = run(
+            files.path(),
+            &[&["record", "show", "record.jsonl"], more].concat(),
+        );
+        assert_eq!(found.code, Some(0), "{}", found.stderr);
+        found.stdout
+    };
+    assert_eq!(show(&["-o", "json"]), text);
+    let table = show(&["--namespace", "other", "--since", "1970-01-01T00:00:04Z"]);
+    let table: Vec<&str> = table.lines().collect();
+    assert_eq!(table.len(), 2, "{table:?}");
+    assert!(table[1].contains("applied") && table[1].contains("NetworkPolicy/nanoseg-4"));
+}
