@@ -127,6 +127,18 @@ codes! {
     ObservationLoss "observation-loss" Warning
         "A source of observation lost something, or could not read it: what was seen may be less than what there was."
         "Look up the kind of loss in docs/flows.md; what it speaks of may be missing from the graph.";
+    WouldBlock "would-block" Warning
+        "A proposed policy would block connections that recorded flows used."
+        "Look at each before approving; reject the proposal, or edit it so that it allows what is wanted.";
+    BlockedTraffic "blocked-traffic" Warning
+        "Connections were tried that the approved policy does not allow, and the proposal would open them."
+        "Find out whether the client should talk to that server before approving.";
+    ScanShadow "scan-shadow" Warning
+        "A client that scanned ports also got answers, and a proposed policy would allow those connections."
+        "Find out what runs in that client before approving.";
+    FirstSeenToday "first-seen-today" Note
+        "A connection that a proposed policy would allow was seen for the first time within the last 24 hours."
+        "Check that somebody changed something today that explains it.";
     AddressConflict "address-conflict" Warning
         "Two pods claim the same address at the same time; the one that started later was taken."
         "Add a snapshot that shows when the first pod ended.";

@@ -21,13 +21,14 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Built, EdgeKey, GraphOptions, build, build_after};
+pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
 pub use history::{FoldedScan, History};
 pub use learning::{Estimate, Learning, estimate};
 pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
+pub use notice::METADATA;
 pub use peer::Peer;
-pub use requirement::{End, Requirement, ServiceEnforcement, requirements};
+pub use requirement::{End, Requirement, Requiring, ServiceEnforcement, requirements};
 pub use standing::{Change, News, Standing};
 pub use stored::StoredEdge;

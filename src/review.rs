@@ -3,15 +3,26 @@
 //!
 //! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
 
+mod automatic;
+mod blocked;
 mod digest;
+mod drift;
+mod narrow;
 pub mod record;
 pub mod resources;
 mod segment;
 mod selector;
 mod state;
+#[cfg(test)]
+mod testing;
+mod violation;
 
+pub use automatic::may_approve;
+pub use blocked::{BlockedTraffic, blocked_after};
 pub use digest::{Digest, NotADigest};
+pub use drift::Backoff;
 pub use segment::{Segment, SegmentError};
 pub use state::{
     Applied, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
 };
+pub use violation::{Violation, violations};

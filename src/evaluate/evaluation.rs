@@ -90,6 +90,12 @@ impl Evaluation {
         policies.map(|policy| policy.name.as_str()).collect()
     }
 
+    /// What the policies that select `class` let it have with pods of `peer`, whatever those of `peer`
+    /// say: one half of [`Evaluation::between`].
+    pub fn at_end(&self, class: ClassId, direction: Direction, peer: ClassId) -> ConnectionSet {
+        self.class_side(&self.tables, class, direction, peer)
+    }
+
     /// What `client` may open to `server`. A pod always reaches itself and a node its own pods. An
     /// end that is a hostNetwork pod may do at each of its addresses what policies allow there; the
     /// answer is the union. Between two addresses no policy has a say.

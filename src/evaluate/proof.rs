@@ -163,6 +163,14 @@ impl Proof {
     }
 }
 
+impl Evaluation {
+    /// What of a requirement the policies block, by the policies that block it; empty if it is allowed
+    /// for every pod and address that it names.
+    pub fn blocked(&self, requirement: &Requirement) -> Vec<Blocked> {
+        sound::blocked(self, 0, requirement)
+    }
+}
+
 /// Judges `generated`, together with the policies that `inventory` already holds, by `requirements`.
 ///
 /// *Sound*: every requirement is allowed from every pod of the client workload to every pod of the

@@ -106,6 +106,18 @@ pub(super) fn assemble(
     }
 }
 
+/// Everything that was tried, also by what looks like a scanner: where a policy blocks all that a
+/// workload does, only what was before tells it from one.
+pub fn build_attempts(seen: &FlowResult, inventory: &Inventory) -> Graph {
+    let drawn = Drawn::of(seen, &Attribution::build(inventory));
+    let mut graph = Graph::default();
+    graph.names = drawn.names;
+    for ((client, server, _, _), edge) in drawn.edges {
+        graph.add_edge(&client, &server, edge);
+    }
+    graph
+}
+
 /// What records came to, before anything is taken out again or added.
 pub(super) struct Drawn {
     pub edges: Edges,

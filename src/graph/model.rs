@@ -2,7 +2,10 @@
 //! edge per (client, server, protocol, port).
 
 use super::{Edge, Peer};
+use crate::net::Protocol;
+use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -57,6 +60,42 @@ impl Graph {
             (a.0, a.1, a.2.protocol, a.2.port).cmp(&(b.0, b.1, b.2.protocol, b.2.port))
         });
         edges
+    }
+
+    /// The edges with `peer` at either end, in order; one of `peer` with itself once.
+    pub fn edges_of(&self, peer: &Peer) -> Vec<(&Peer, &Peer, &Edge)> {
+        let Some(node) = self.nodes.get(peer) else {
+            return Vec::new();
+        };
+        let outgoing = self.graph.edges_directed(*node, Direction::Outgoing);
+        let incoming = self.graph.edges_directed(*node, Direction::Incoming);
+        let incoming = incoming.filter(|edge| edge.source() != *node);
+        let mut edges: Vec<_> = outgoing
+            .chain(incoming)
+            .map(|edge| {
+                let (client, server) = (&self.graph[edge.source()], &self.graph[edge.target()]);
+                (client, server, edge.weight())
+            })
+            .collect();
+        edges.sort_by(|a, b| {
+            (a.0, a.1, a.2.protocol, a.2.port).cmp(&(b.0, b.1, b.2.protocol, b.2.port))
+        });
+        edges
+    }
+
+    /// The edge of that client, server, protocol and port.
+    pub fn edge(
+        &self,
+        client: &Peer,
+        server: &Peer,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<&Edge> {
+        let (client, server) = (self.nodes.get(client)?, self.nodes.get(server)?);
+        self.graph
+            .edges_connecting(*client, *server)
+            .map(|edge| edge.weight())
+            .find(|edge| edge.protocol == protocol && edge.port == port)
     }
 
     /// The edges of `O`: learned and implied, in order.

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 /// How many examples a finding carries.
 const SAMPLES: usize = 5;
 /// Cloud metadata services: AWS, GCP, Azure and others share the first; the second is AWS over IPv6.
-const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
+pub const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
 
 /// Traffic to Services without endpoints.
 #[derive(Default)]

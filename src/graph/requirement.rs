@@ -50,8 +50,37 @@ pub fn requirements(
     inventory: &Inventory,
     enforcement: ServiceEnforcement,
 ) -> Vec<Requirement> {
-    let mut all = Vec::new();
-    for (index, (client, server, edge)) in graph.taught().into_iter().enumerate() {
+    let requiring = Requiring {
+        graph,
+        inventory,
+        enforcement,
+    };
+    let taught = graph.taught().into_iter().enumerate();
+    let mut all: Vec<Requirement> = taught
+        .flat_map(|(index, (client, server, edge))| requiring.of(client, server, edge, index))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What the requirements of an edge depend on beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Requiring<'a> {
+    /// For the names of outside addresses.
+    pub graph: &'a Graph,
+    pub inventory: &'a Inventory,
+    pub enforcement: ServiceEnforcement,
+}
+
+impl Requiring<'_> {
+    /// For an edge that is not of `O`: it has no place in [`Graph::taught`].
+    pub const NOT_TAUGHT: usize = usize::MAX;
+
+    /// What would have to be allowed for one edge, whether it teaches or not. `index` becomes
+    /// [`Requirement::edge`].
+    pub fn of(&self, client: &Peer, server: &Peer, edge: &Edge, index: usize) -> Vec<Requirement> {
+        let (graph, inventory) = (self.graph, self.inventory);
         let one = |client: Side, server: Side, port: u16| Requirement {
             label: server.label.or(client.label),
             outside: client.outside || server.outside,
@@ -61,12 +90,13 @@ pub fn requirements(
             port,
             edge: index,
         };
+        let mut all = Vec::new();
         let from = client_sides(client, edge, graph, inventory);
         let to = side(server, graph, inventory);
         for from in &from {
             all.push(one(from.clone(), to.clone(), edge.port));
         }
-        if enforcement == ServiceEnforcement::BeforeTranslation {
+        if self.enforcement == ServiceEnforcement::BeforeTranslation {
             for port in edge.service_ports.iter().filter(|port| **port != edge.port) {
                 all.extend(from.iter().map(|from| one(from.clone(), to.clone(), *port)));
             }
@@ -76,10 +106,8 @@ pub fn requirements(
             let nodes = any_node(inventory.node_addresses(), edge);
             all.push(one(side(client, graph, inventory), nodes, *port));
         }
+        all
     }
-    all.sort();
-    all.dedup();
-    all
 }
 
 #[derive(Clone)]

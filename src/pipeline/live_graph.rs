@@ -11,7 +11,8 @@ mod tests;
 use crate::finding::Finding;
 use crate::flow::{Aggregate, Applied, FlowBatch, FlowLimits, FlowRecord, Observer};
 use crate::graph::{
-    Built, Graph, GraphOptions, History, InventoryListeners, Standing, address_epochs, build,
+    Built, Graph, GraphOptions, History, InventoryListeners, Standing, address_epochs,
+    build_attempts,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
@@ -124,14 +125,14 @@ impl LiveGraph {
     }
 
     /// The graph of only what began at `since` or later, as far as it is not folded: to judge what happened
-    /// after an apply.
+    /// after an apply. What looks like a scan is in it as well.
     pub fn recent(&self, since: Timestamp, inventory: &Inventory) -> Graph {
         let seen = self.hot.since(since).result(
             &InventoryListeners(inventory),
             &address_epochs(inventory),
             FlowLimits::default().max_failed_targets,
         );
-        build(&seen, inventory, GraphOptions::default()).graph
+        build_attempts(&seen, inventory)
     }
 
     /// The first and the last time of anything that was seen.

@@ -1,0 +1,184 @@
+use super::*;
+use crate::review::testing::*;
+
+type Seen<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
+
+const APPLIED: i64 = 1000;
+
+/// What is found of shop/db after `after` came in the place of `before`.
+fn judge(
+    known: &[Seen],
+    new: &[Seen],
+    before: &[NetworkPolicy],
+    after: &[NetworkPolicy],
+) -> Option<BlockedTraffic> {
+    let now = at(APPLIED + 60);
+    let (known, new) = (graph(known), graph(new));
+    blocked_after(
+        &known,
+        &new,
+        &cluster(),
+        before,
+        after,
+        &id("shop/db"),
+        at(APPLIED),
+        now,
+    )
+    .unwrap()
+}
+
+const OK: &[(Verdict, u64)] = &[(Verdict::Established, 50)];
+const FAILED: &[(Verdict, u64)] = &[(Verdict::Refused, 1)];
+const OK_AND_FAILED: &[(Verdict, u64)] = &[(Verdict::Established, 50), (Verdict::Refused, 1)];
+
+fn deny() -> NetworkPolicy {
+    of("shop/db", "ingress: [], egress: []")
+}
+
+fn right() -> NetworkPolicy {
+    of(
+        "shop/db",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}], egress: []",
+    )
+}
+
+#[test]
+fn a_connection_that_worked_and_is_cut_off_by_the_new_policy_is_found() {
+    let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
+    let new = [("shop/web shop/db 5432", FAILED, 1001, 1010)];
+    let found = judge(&known, &new, &[], &[deny()]).expect("it is blocked");
+    assert!(found.denied);
+    assert_eq!(
+        (found.failed, found.worked, found.last_failed),
+        (1, 50, at(1010))
+    );
+    assert!(
+        found
+            .to_string()
+            .starts_with("shop/web → shop/db 5432/TCP: 1 attempts failed")
+    );
+    assert!(judge(&known, &new, &[right()], &[deny()]).is_some());
+}
+
+#[test]
+fn what_never_worked_or_still_works_or_was_not_tried_is_no_reason() {
+    let tried = ("shop/web shop/db 5432", FAILED, 1001, 1010);
+    let works = ("shop/web shop/db 5432", OK_AND_FAILED, 1001, 1010);
+    let known = ("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010);
+    assert_eq!(judge(&[tried], &[tried], &[], &[deny()]), None);
+    assert_eq!(judge(&[known], &[works], &[], &[deny()]), None);
+    assert_eq!(judge(&[known], &[], &[], &[deny()]), None);
+    // It worked only after the apply.
+    let later = ("shop/web shop/db 5432", OK_AND_FAILED, 1001, 1010);
+    assert_eq!(judge(&[later], &[tried], &[], &[deny()]), None);
+}
+
+#[test]
+fn what_the_policies_before_did_not_allow_is_no_reason() {
+    let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
+    let new = [("shop/web shop/db 5432", FAILED, 1001, 1010)];
+    assert_eq!(judge(&known, &new, &[deny()], &[deny()]), None);
+    let foreign = policy(
+        "shop/theirs",
+        "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}",
+    );
+    assert_eq!(
+        judge(&known, &new, &[foreign.clone()], &[foreign, deny()]),
+        None
+    );
+}
+
+#[test]
+fn what_the_other_end_denies_is_not_this_workloads_doing() {
+    let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
+    let new = [("shop/web shop/db 5432", FAILED, 1001, 1010)];
+    let theirs = of("shop/web", "ingress: [], egress: []");
+    assert_eq!(judge(&known, &new, &[], &[right(), theirs]), None);
+}
+
+#[test]
+fn a_server_that_is_down_for_everyone_is_an_outage_and_a_ready_one_is_not() {
+    let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
+    let new = [
+        ("shop/web shop/db 5432", FAILED, 1001, 1010),
+        ("shop/job shop/db 5432", FAILED, 1001, 1010),
+    ];
+    let check = |inventory: &Inventory| {
+        let (known, new) = (graph(&known), graph(&new));
+        let now = at(APPLIED + 60);
+        blocked_after(
+            &known,
+            &new,
+            inventory,
+            &[],
+            &[deny()],
+            &id("shop/db"),
+            at(APPLIED),
+            now,
+        )
+        .unwrap()
+    };
+    let mut inventory = cluster();
+    assert!(check(&inventory).is_some(), "its pods are there");
+    for pod in &mut inventory.pods {
+        if pod.workload == id("shop/db") {
+            pod.owned.until = Some(at(1000));
+        }
+    }
+    assert_eq!(check(&inventory), None, "its pods are gone");
+}
+
+#[test]
+fn an_outside_server_that_nobody_reaches_is_an_outage() {
+    let known = [
+        ("shop/db 93.184.216.34 443", OK_AND_FAILED, 0, 1010),
+        ("shop/web 93.184.216.34 443", OK_AND_FAILED, 0, 1010),
+    ];
+    let new = [
+        ("shop/db 93.184.216.34 443", FAILED, 1001, 1010),
+        ("shop/web 93.184.216.34 443", FAILED, 1001, 1010),
+    ];
+    assert_eq!(judge(&known, &new, &[], &[deny()]), None);
+    assert!(judge(&known, &new[..1], &[], &[deny()]).is_some());
+}
+
+#[test]
+fn what_is_allowed_and_fails_nevertheless_takes_more_evidence() {
+    let many: &[(Verdict, u64)] = &[(Verdict::Unanswered, 3)];
+    let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
+    let works = ("shop/job shop/db 5432", OK, 1001, 1010);
+    let fails = |verdicts| ("shop/web shop/db 5432", verdicts, 1001, 1010);
+    let after = || [right()];
+    let found = judge(&known, &[fails(many), works], &[], &after()).expect("others get through");
+    assert!(!found.denied);
+    assert_eq!(judge(&known, &[fails(FAILED), works], &[], &after()), None);
+    assert_eq!(judge(&known, &[fails(many)], &[], &after()), None);
+    let (known, new) = (graph(&known), graph(&[fails(many), works]));
+    let late = at(APPLIED + UNEXPLAINED_FOR + 1);
+    let found = blocked_after(
+        &known,
+        &new,
+        &cluster(),
+        &[],
+        &after(),
+        &id("shop/db"),
+        at(APPLIED),
+        late,
+    );
+    assert_eq!(found, Ok(None));
+}
+
+#[test]
+fn of_several_the_one_that_failed_most_is_told() {
+    let three: &[(Verdict, u64)] = &[(Verdict::Dropped, 3)];
+    let known = [
+        ("shop/job shop/db 5432", OK_AND_FAILED, 0, 1010),
+        ("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010),
+    ];
+    let new = [
+        ("shop/job shop/db 5432", FAILED, 1001, 1010),
+        ("shop/web shop/db 5432", three, 1001, 1010),
+    ];
+    let found = judge(&known, &new, &[], &[deny()]).unwrap();
+    assert_eq!((found.client, found.failed), (peer("shop/web"), 3));
+}

@@ -1,0 +1,115 @@
+use super::*;
+use crate::review::testing::*;
+
+fn found(graph: &Graph, policies: &[NetworkPolicy], ours: &[(&str, i64)]) -> Vec<(String, bool)> {
+    let managed = ours.iter().map(|(name, _)| id(name)).collect();
+    let since = ours
+        .iter()
+        .map(|(name, secs)| (id(name), at(*secs)))
+        .collect();
+    let found = violations(graph, &cluster(), policies, &managed, &since).expect("policies");
+    found
+        .into_iter()
+        .map(|v| {
+            (
+                format!("{} {} {}", v.client, v.server, v.port),
+                v.may_be_proposed,
+            )
+        })
+        .collect()
+}
+
+const FAILED: &[(Verdict, u64)] = &[(Verdict::Unanswered, 3)];
+const WORKED: &[(Verdict, u64)] = &[(Verdict::Established, 3)];
+
+fn deny(name: &str) -> NetworkPolicy {
+    of(name, "ingress: [], egress: []")
+}
+
+#[test]
+fn what_was_tried_and_is_denied_is_a_violation_and_may_be_proposed_where_something_listens() {
+    let graph = graph(&[
+        ("shop/web shop/db 5432", FAILED, 10, 20),
+        ("shop/web shop/db 9999", FAILED, 10, 20),
+        ("shop/job shop/api 8080", FAILED, 10, 20),
+        ("shop/web shop/job 22", FAILED, 10, 20),
+    ]);
+    let policies = [deny("shop/db"), deny("shop/api")];
+    let seen = found(&graph, &policies, &[("shop/db", 0), ("shop/api", 0)]);
+    let wanted = [
+        ("shop/job shop/api 8080".to_owned(), true),
+        ("shop/web shop/db 5432".to_owned(), true),
+        ("shop/web shop/db 9999".to_owned(), false),
+    ];
+    assert_eq!(seen, wanted);
+}
+
+#[test]
+fn a_server_that_answered_once_listens_there() {
+    let graph = graph(&[
+        ("ops/probe shop/web 7000", WORKED, 0, 1),
+        ("shop/job shop/web 7000", FAILED, 10, 20),
+    ]);
+    let allowed = "ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}], egress: []";
+    let seen = found(&graph, &[of("shop/web", allowed)], &[("shop/web", 5)]);
+    assert_eq!(seen, [("shop/job shop/web 7000".to_owned(), true)]);
+}
+
+#[test]
+fn what_is_older_than_the_policy_or_allowed_or_not_ours_is_none() {
+    let graph = graph(&[
+        ("shop/web shop/db 5432", FAILED, 10, 20),
+        ("shop/web shop/api 8080", FAILED, 10, 20),
+    ]);
+    let policies = [
+        deny("shop/db"),
+        of(
+            "shop/api",
+            "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]",
+        ),
+    ];
+    let ours = [("shop/db", 21), ("shop/api", 0)];
+    assert_eq!(found(&graph, &policies, &ours), []);
+    assert_eq!(found(&graph, &policies, &[("shop/web", 0)]), []);
+    assert_eq!(found(&graph, &policies, &[]), []);
+    assert_eq!(found(&graph, &policies, &[("shop/db", 20)]).len(), 1);
+}
+
+#[test]
+fn traffic_that_gets_through_although_it_is_denied_is_a_violation_as_well() {
+    let graph = graph(&[("shop/web 93.184.216.34 443", WORKED, 10, 20)]);
+    let seen = found(&graph, &[deny("shop/web")], &[("shop/web", 15)]);
+    assert_eq!(
+        seen,
+        [("shop/web outside:93.184.216.34 443".to_owned(), true)]
+    );
+}
+
+#[test]
+fn what_must_be_allowed_is_said_as_for_a_learned_edge() {
+    let built = graph(&[("shop/web 93.184.216.34 443", FAILED, 10, 20)]);
+    let managed = BTreeSet::from([id("shop/web")]);
+    let since = BTreeMap::from([(id("shop/web"), at(0))]);
+    let found = violations(&built, &cluster(), &[deny("shop/web")], &managed, &since).unwrap();
+    let learned = graph(&[("shop/web 93.184.216.34 443", WORKED, 10, 20)]);
+    let after = ServiceEnforcement::AfterTranslation;
+    let mut wanted = crate::graph::requirements(&learned, &cluster(), after);
+    wanted[0].edge = Requiring::NOT_TAUGHT;
+    assert_eq!(found[0].requirement, wanted[0]);
+    assert_eq!((found[0].connections, found[0].last), (3, at(20)));
+}
+
+#[test]
+fn addresses_that_nobody_is_known_to_have_are_not_proposed() {
+    let mut built = Graph::default();
+    let mut edge = Edge::new(Protocol::Tcp, 5432);
+    edge.verdicts.insert(Verdict::Unanswered, 1);
+    (edge.first, edge.last) = (Some(at(1)), Some(at(2)));
+    let stranger = Peer::UnknownPod("10.244.1.77".parse().unwrap());
+    built.add_edge(&stranger, &peer("shop/db"), edge);
+    let seen = found(&built, &[deny("shop/db")], &[("shop/db", 0)]);
+    assert_eq!(
+        seen,
+        [("unknown-pod:10.244.1.77 shop/db 5432".to_owned(), false)]
+    );
+}
