@@ -34,9 +34,21 @@ impl Timestamp {
         self.plus_nanos(secs.saturating_mul(1_000_000_000))
     }
 
+    /// Whole seconds from `earlier` to here (negative if it is later).
+    pub const fn secs_since(self, earlier: Timestamp) -> i64 {
+        self.since(earlier).div_euclid(1_000_000_000)
+    }
+
     /// Nanoseconds from `earlier` to here (negative if it is later), clamped.
     pub const fn since(self, earlier: Timestamp) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl From<Timestamp> for jiff::Timestamp {
+    fn from(t: Timestamp) -> Self {
+        // Every i64 of nanoseconds is within jiff's years −9999 to 9999.
+        jiff::Timestamp::from_nanosecond(i128::from(t.0)).unwrap_or_default()
     }
 }
 
@@ -50,10 +62,7 @@ impl From<jiff::Timestamp> for Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC, with as many fraction digits as needed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_nanosecond(self.0 as i128) {
-            Ok(t) => write!(f, "{t}"),
-            Err(_) => write!(f, "{} ns", self.0),
-        }
+        write!(f, "{}", jiff::Timestamp::from(*self))
     }
 }
 

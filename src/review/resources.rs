@@ -17,6 +17,15 @@ pub use segmentation::{
     SegmentationCounts, SegmentationSpec, SegmentationStatus,
 };
 
+use crate::net::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A time as the API server keeps it: whole seconds, so that what is read back is what was written.
+pub fn to_time(at: Timestamp) -> Time {
+    let seconds = at.nanos().div_euclid(1_000_000_000);
+    Time(Timestamp::from_secs(seconds).into())
+}
+
 /// The group of all of them.
 pub const GROUP: &str = "nanoseg.dev";
 /// On a namespace: takes our policies away and pauses enforcement, for the reason that is its value.
