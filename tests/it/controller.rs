@@ -81,8 +81,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     });
 
     // Back to the policy before.
-    let phase = |name: &str| world.proposal(name).status.unwrap_or_default().phase;
-    assert_eq!(phase(&asked.name_any()), Phase::Applied);
+    world.until_phase(&asked, Phase::Applied);
     world.decide(&asked, Verb::Rollback, DecisionOutcome::Accepted);
     world.until_policy("nanoseg-db", "web may not come", |policy| {
         policy.is_some_and(|policy| !format!("{:?}", policy.spec).contains("web"))
@@ -199,7 +198,7 @@ fn traffic_that_an_approved_policy_cuts_off_takes_it_back() {
     world.until_policy("nanoseg-db", "it is wrong", |policy| {
         policy.is_some_and(|policy| policy.spec != first.spec)
     });
-    world.until_applied("db");
+    world.until_condition("Enforcing", "True", "Enforced");
     agent.see(&world, ("api", "db", 5432), Verdict::Refused, 4);
     world.until_policy("nanoseg-db", "it is as before", |policy| {
         policy.is_some_and(|policy| policy.spec == first.spec)

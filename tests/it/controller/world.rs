@@ -151,8 +151,16 @@ impl World {
         api.get(name).await.map_err(|e| e.to_string())
     }
 
-    pub fn proposal(&self, name: &str) -> PolicyProposal {
-        self.cluster.run(self.fetch(name)).expect("a proposal")
+    /// Waits until a proposal is in a phase.
+    pub fn until_phase(&self, proposal: &PolicyProposal, phase: Phase) {
+        let name = proposal.name_any();
+        let what = format!("{name} to be {phase:?}");
+        self.cluster.run(until(PATIENCE, &what, async || {
+            let now = self.fetch(&name).await?.status.unwrap_or_default().phase;
+            (now == phase)
+                .then_some(())
+                .ok_or_else(|| format!("{now:?}"))
+        }));
     }
 
     /// Decides on the open proposal of a workload, and waits until that is accepted.
@@ -238,12 +246,6 @@ impl World {
                     .ok_or_else(|| format!("{:?}", now.map(|p| p.spec)))
             },
         ));
-    }
-
-    /// Waits until the applied revision of a workload is known to be in the cluster.
-    pub fn until_applied(&self, workload: &str) {
-        self.until_condition("Enforcing", "True", "Enforced");
-        let _ = workload;
     }
 
     /// Waits until a condition of the Segmentation is as it should be.
