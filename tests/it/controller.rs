@@ -204,12 +204,7 @@ fn traffic_that_an_approved_policy_cuts_off_takes_it_back() {
         policy.is_some_and(|policy| policy.spec == first.spec)
     });
     world.until_condition("Degraded", "True", "RolledBack");
-    let phase = world
-        .proposal(&asked.name_any())
-        .status
-        .unwrap_or_default()
-        .phase;
-    assert_eq!(phase, Phase::RolledBack);
+    world.until_phase(&asked, Phase::RolledBack);
 }
 
 #[test]
