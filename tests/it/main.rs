@@ -23,5 +23,6 @@ mod properties;
 mod protocol;
 mod scenarios;
 mod shop;
+mod story;
 mod support;
 mod wire;

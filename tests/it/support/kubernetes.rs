@@ -39,8 +39,8 @@ use kubelet::Kubelet;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long anything may take that a cluster does on its own.
@@ -85,6 +85,13 @@ impl Cluster {
             nodes
         });
         Some(cluster)
+    }
+
+    /// To be held by who runs a controller: it works on the whole cluster, so there is one at a time.
+    pub fn one_controller(&self) -> MutexGuard<'static, ()> {
+        static ONE: Mutex<()> = Mutex::new(());
+        // A test that failed has killed its controller all the same.
+        ONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The nodes; none unless the cluster was asked for with nodes.
@@ -242,6 +249,12 @@ impl Cluster {
     /// Runs something on a thread that is in the control plane's network; its sockets stay there.
     pub fn in_control<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         self.control.namespace.inside(what)
+    }
+
+    /// One more address of the world outside of the cluster, in the control plane's network.
+    pub fn add_outside(&self, address: &str) {
+        let namespace = &self.control.namespace;
+        namespace.ip(&format!("addr replace {address}/32 dev lo"));
     }
 
     /// A file or folder of the cluster's, which goes away after the test run.
