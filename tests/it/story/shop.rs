@@ -9,7 +9,6 @@ use scenario::{Kind, SERVICES, WORKLOADS};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The program of all pods, and of who is outside.
 pub const PROGRAM: &str = include_str!("pod.py");
@@ -68,6 +67,16 @@ impl Shop {
     pub fn namespace(&self, name: &str) -> String {
         let name = if name == "kube-system" { "dns" } else { name };
         format!("{name}{}", self.suffix)
+    }
+
+    /// What its namespaces' names end with.
+    pub fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
+    /// All its namespaces as they are called here.
+    pub fn namespaces(&self) -> [String; 3] {
+        scenario::NAMESPACES.map(|name| self.namespace(name))
     }
 
     /// `shop/web` as `shop-1/web`; peers of other forms stay as they are.
@@ -179,7 +188,7 @@ impl Shop {
     /// Addresses of the world outside, and the metadata address that swallows what is sent there.
     fn prepare_network(&self) {
         for address in [OUTSIDE_DNS, CUSTOMER] {
-            self.cluster.add_outside(address);
+            self.cluster.add_address(&format!("{address}/32"), "lo");
         }
         for node in self.cluster.nodes() {
             node.namespace
@@ -280,6 +289,3 @@ impl Shop {
         ]
     }
 }
-
-/// How long a caller of the shop waits between two rounds, and a little more.
-pub const ROUND: Duration = Duration::from_millis(1000);

@@ -37,6 +37,7 @@ use kube::{Client, Config};
 use kubeconfig::User;
 use kubelet::Kubelet;
 use serde_json::json;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -251,10 +252,16 @@ impl Cluster {
         self.control.namespace.inside(what)
     }
 
-    /// One more address of the world outside of the cluster, in the control plane's network.
-    pub fn add_outside(&self, address: &str) {
+    /// One more address in the control plane's network: of the world outside (`203.0.113.53/32` on `lo`), or of a
+    /// program there that nodes reach (`172.18.0.21/16` on `br0`).
+    pub fn add_address(&self, address: &str, device: &str) {
         let namespace = &self.control.namespace;
-        namespace.ip(&format!("addr replace {address}/32 dev lo"));
+        namespace.ip(&format!("addr replace {address} dev {device}"));
+    }
+
+    /// What somebody in the control plane's network answers to a GET, with the head; `None` if nobody does.
+    pub fn ask(&self, address: SocketAddr, path: &str) -> Option<String> {
+        self.in_control(|| agents::get(address, path))
     }
 
     /// A file or folder of the cluster's, which goes away after the test run.

@@ -149,7 +149,8 @@ impl Agents {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> Option<String> {
+/// What is answered to a GET, with the head.
+pub fn get(address: SocketAddr, path: &str) -> Option<String> {
     let patience = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
