@@ -7,6 +7,7 @@ mod access;
 mod agent;
 mod approve;
 pub mod connectivity;
+mod controller;
 pub mod crd;
 mod decide;
 mod diff;
@@ -34,6 +35,7 @@ mod verify;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use terminal::LogFormat;
 
 /// Network nano-segmentation for Kubernetes: observed traffic in, proven minimal NetworkPolicies out.
 #[derive(Debug, Parser)]
@@ -59,6 +61,7 @@ enum Command {
     Observe(Box<observe::Args>),
     Agent(Box<agent::Args>),
     Receive(Box<receive::Args>),
+    Controller(Box<controller::Args>),
     Status(Box<status::Args>),
     Proposals(Box<proposals::Args>),
     Review(Box<review::Args>),
@@ -90,7 +93,8 @@ impl Command {
             | Command::Record(_)
             | Command::Diff(_)
             | Command::Crd(_) => terminal::Log::Command,
-            Command::Agent(_) | Command::Receive(_) => terminal::Log::Service,
+            Command::Agent(_) | Command::Receive(_) => terminal::Log::Service(LogFormat::Text),
+            Command::Controller(args) => terminal::Log::Service(args.log_format()),
         }
     }
 }
@@ -136,6 +140,7 @@ pub fn run() -> ExitCode {
         Command::Observe(args) => observe::run(*args),
         Command::Agent(args) => agent::run(*args),
         Command::Receive(args) => receive::run(*args),
+        Command::Controller(args) => controller::run(*args),
         Command::Status(args) => status::run(&args),
         Command::Proposals(args) => proposals::run(&args),
         Command::Review(args) => review::run(&args),

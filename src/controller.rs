@@ -1,9 +1,21 @@
-//! Room 5: one per cluster. So far the receiver of what agents send.
+//! Room 5: one per cluster. The receiver takes what agents send; the controller does that too, and carries
+//! DESIGN §6: it proposes, has people decide, enforces and rolls back.
+//!
+//! [`run()`] is the way through it. The engine concludes and never writes a policy; the enforcer writes
+//! policies and never concludes.
 
+mod ahead;
+mod enforcer;
+mod engine;
+mod exporter;
 mod gate;
 mod intake;
 mod metrics;
+mod plan;
 mod receiver;
+mod run;
+mod vitals;
 mod writer;
 
 pub use receiver::{Receiver, ReceiverError, ReceiverSettings};
+pub use run::{ControllerError, ControllerSettings, run};

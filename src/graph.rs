@@ -27,7 +27,7 @@ pub use history::{FoldedScan, History};
 pub use learning::{Estimate, Learning, estimate};
 pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
-pub use notice::METADATA;
+pub use notice::{METADATA, is_private};
 pub use peer::Peer;
 pub use requirement::{End, Requirement, Requiring, ServiceEnforcement, requirements};
 pub use standing::{Change, News, Standing};

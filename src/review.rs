@@ -7,6 +7,7 @@ mod automatic;
 mod blocked;
 mod digest;
 mod drift;
+mod material;
 mod narrow;
 pub mod record;
 pub mod resources;
@@ -21,6 +22,7 @@ pub use automatic::may_approve;
 pub use blocked::{BlockedTraffic, blocked_after};
 pub use digest::{Digest, NotADigest};
 pub use drift::Backoff;
+pub use material::{Question, build_material};
 pub use segment::{Segment, SegmentError};
 pub use state::{
     Applied, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,

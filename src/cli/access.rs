@@ -24,6 +24,15 @@ pub struct AccessArgs {
     context: Option<String>,
 }
 
+impl AccessArgs {
+    pub fn settings(&self) -> ConnectSettings {
+        ConnectSettings {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        }
+    }
+}
+
 /// Which namespaces to look at.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct NamespaceArgs {
@@ -58,11 +67,7 @@ impl Access {
             .enable_all()
             .build()
             .context("failed to start; is the process out of file descriptors?")?;
-        let settings = ConnectSettings {
-            kubeconfig: args.kubeconfig.clone(),
-            context: args.context.clone(),
-        };
-        let connection = runtime.block_on(connect(&settings))?;
+        let connection = runtime.block_on(connect(&args.settings()))?;
         Ok(Access {
             runtime,
             client: connection.client,

@@ -26,14 +26,24 @@ pub enum Log {
     /// Beside a result on the terminal: warnings.
     Command,
     /// The only thing that a service says: with times, and what it does.
-    Service,
+    Service(LogFormat),
+}
+
+/// How a service's log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// A JSON object per line
+    Json,
 }
 
 /// Sends logs to stderr. NANOSEG_LOG takes a filter such as `info` or `nanoseg::wire=debug,warn`.
 pub fn start_logging(verbose: u8, log: Log) {
     let level = match (verbose, log) {
         (0, Log::Command) => LevelFilter::WARN,
-        (0, Log::Service) | (1, Log::Command) => LevelFilter::INFO,
+        (0, Log::Service(_)) | (1, Log::Command) => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
     let wanted = std::env::var("NANOSEG_LOG").ok();
@@ -54,6 +64,9 @@ pub fn start_logging(verbose: u8, log: Log) {
         Log::Command => registry
             .with(layer.without_time().with_filter(filter))
             .init(),
-        Log::Service => registry.with(layer.with_filter(filter)).init(),
+        Log::Service(LogFormat::Text) => registry.with(layer.with_filter(filter)).init(),
+        Log::Service(LogFormat::Json) => registry
+            .with(layer.json().flatten_event(true).with_filter(filter))
+            .init(),
     }
 }

@@ -23,7 +23,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "it is too large".to_owned())
 }
 
-/// `500ms`, `10s`, `10m`, `2h`; a plain number is seconds.
+/// `500ms`, `10s`, `10m`, `2h`, `7d`; a plain number is seconds.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -34,6 +34,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => {
             return Err(format!(
                 "unknown unit {unit:?}; write for example 10s, 5m or 2h"
@@ -73,7 +74,8 @@ mod tests {
         assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        for wrong in ["", "s", "1d", "10 sec", "18446744073709551615h"] {
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
+        for wrong in ["", "s", "1w", "10 sec", "18446744073709551615h"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

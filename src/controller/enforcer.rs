@@ -2,13 +2,10 @@
 //! It is apart from the engine so that a pane is broken within a second while the engine computes.
 
 mod look;
-#[cfg(test)]
-mod tests;
-
-pub use look::{Look, Memory, Step, look};
+pub use look::{Look, Memory, Step, build_policy, is_ours, look};
 
 use super::plan::{Plan, Report};
-use crate::cluster::live::{Kind, Watches, Writer};
+use crate::cluster::live::{Watches, Writer};
 use crate::net::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What it works with.
 pub struct Enforcer {
     pub watches: Arc<Watches>,
-    pub writer: Arc<Writer>,
+    pub writer: Writer,
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
     pub reports: mpsc::UnboundedSender<Report>,
     pub now: fn() -> Timestamp,
@@ -57,10 +54,13 @@ impl Enforcer {
         if self.watches.check().is_err() {
             return true;
         }
-        let _ = Kind::NetworkPolicy;
         let now = (self.now)();
         let (namespaces, policies) = (self.watches.namespaces(), self.watches.policies());
-        let Look { steps, reports, later } = look(&plan, &namespaces, &policies, memory, now);
+        let Look {
+            steps,
+            reports,
+            later,
+        } = look(&plan, &namespaces, &policies, memory, now);
         for report in reports {
             let _ = self.reports.send(report);
         }
@@ -74,15 +74,24 @@ impl Enforcer {
     /// Carries one step out and reports it. Tells whether it worked.
     async fn take(&self, step: Step, memory: &mut Memory) -> bool {
         let result = match &step {
-            Step::Apply { policy, .. } => self.writer.apply_policy(policy).await.map(|applied| applied.version()),
-            Step::Delete { namespace, name, uid, .. } => {
-                self.writer.delete_policy(namespace, name, uid).await.map(|_| None)
+            Step::Apply { policy, .. } => {
+                let written = self.writer.apply_policy(policy).await;
+                written.map(|written| Some(written.object.metadata))
+            }
+            Step::Delete {
+                namespace,
+                name,
+                uid,
+                ..
+            } => {
+                let deleted = self.writer.delete_policy(namespace, name, Some(uid)).await;
+                deleted.map(|_| None)
             }
         };
         let now = (self.now)();
         match result {
-            Ok(version) => {
-                memory.done(&step, version);
+            Ok(written) => {
+                memory.done(&step, written.as_ref());
                 if let Some(report) = step.report(now) {
                     let _ = self.reports.send(report);
                 }

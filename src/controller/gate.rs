@@ -13,7 +13,6 @@ pub enum Check {
     /// Tokens with a signature of the API server's keys.
     Keys(TokenCheck),
     /// Tokens that the API server itself knows.
-    #[allow(dead_code, reason = "the controller's, which is not there yet")]
     Review(TokenReviewer),
 }
 

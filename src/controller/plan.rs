@@ -74,6 +74,12 @@ pub enum Report {
         until: Option<Timestamp>,
         at: Timestamp,
     },
+    /// Its file in the output folder is another than before; `policy`: none if it was taken away.
+    Exported {
+        workload: WorkloadId,
+        policy: Option<Digest>,
+        at: Timestamp,
+    },
     /// It could not be written.
     Failed {
         workload: WorkloadId,

@@ -307,7 +307,7 @@ fn address_of(peer: &Peer) -> String {
 }
 
 /// Private, shared (RFC 6598), link-local, loopback or unique-local.
-fn is_private(address: IpAddr) -> bool {
+pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => {
             let shared = a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64;

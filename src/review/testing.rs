@@ -7,9 +7,10 @@ use crate::net::{Protocol, Timestamp};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use std::collections::BTreeMap;
 
-/// Time 0 of the tests.
+/// Seconds.
 pub const DAY: i64 = 86_400;
 
+/// Seconds after time 0 of the tests.
 pub fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
 }

@@ -18,7 +18,6 @@ use super::flows;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The first version of the file that has these tables.
@@ -38,8 +37,8 @@ pub struct Loaded {
     pub reviews: Vec<(WorkloadId, String)>,
     /// In order of namespace.
     pub segments: Vec<StoredSegment>,
-    /// The UIDs of all decisions that were answered.
-    pub decisions: BTreeSet<String>,
+    /// All decisions that were answered, in order of UID.
+    pub decisions: Vec<StoredDecision>,
     /// The record's last sequence number and line.
     pub record_head: Option<(u64, String)>,
     /// In order of UID.

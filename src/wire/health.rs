@@ -1,4 +1,4 @@
-//! The page for those who watch: `/metrics` (OpenMetrics, which Prometheus reads), `/healthz` (it runs) and
+//! The page for those who watch: `/metrics` (OpenMetrics, which Prometheus reads), `/healthz` and `/livez` (it runs) and
 //! `/readyz` (it does its work). Agent and receiver have the same.
 
 use axum::Router;
@@ -49,6 +49,7 @@ impl HealthServer {
                 get(move || std::future::ready(metrics(&registry))),
             )
             .route("/healthz", get(|| std::future::ready("ok\n")))
+            .route("/livez", get(|| std::future::ready("ok\n")))
             .route("/readyz", get(move || std::future::ready(readyz(&ready))));
         Ok(HealthServer {
             listen: listener.local_addr().unwrap_or(listen),

@@ -8,6 +8,7 @@ mod captures;
 mod cluster;
 mod connectivity;
 mod conntrack;
+mod controller;
 mod deploy;
 mod docs;
 mod durability;

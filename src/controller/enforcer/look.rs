@@ -1,6 +1,7 @@
 //! One look at the cluster: what is not as it shall be, and what is to be done about it. Pure.
 
-use super::super::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
+use crate::controller::ahead::{Ahead, Key, key_of};
+use crate::controller::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
 use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{BREAK_GLASS, REVISION};
@@ -43,52 +44,43 @@ pub struct Look {
 /// What is remembered between looks.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// Somebody else writes the policies (GitOps): drift is told, and not repaired.
+    only_tells: bool,
     /// Why the glass of a namespace is broken.
     broken: BTreeMap<String, String>,
     /// What we wrote and the watch has not shown yet.
-    ahead: BTreeMap<(String, String), Ahead>,
-    backoffs: BTreeMap<(String, String), Backoff>,
+    ahead: Ahead,
+    backoffs: BTreeMap<Key, Backoff>,
     /// Drift that was reported and not put right.
-    told: BTreeMap<(String, String), String>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Ahead {
-    Written(u64),
-    Deleted(String),
+    told: BTreeMap<Key, String>,
 }
 
 impl Memory {
-    /// A step was carried out; an applied policy has this version now.
-    pub fn done(&mut self, step: &Step, version: Option<u64>) {
-        match step {
-            Step::Apply { policy, .. } => {
-                if let Some(version) = version {
-                    self.ahead.insert(key_of(&policy.metadata), Ahead::Written(version));
-                }
-            }
-            Step::Delete { namespace, name, uid, .. } => {
-                let key = (namespace.clone(), name.clone());
-                self.ahead.insert(key, Ahead::Deleted(uid.clone()));
-            }
+    /// For who never writes.
+    pub fn only_telling() -> Memory {
+        Memory {
+            only_tells: true,
+            ..Memory::default()
         }
     }
 
-    /// Whether the watch has not shown yet what we did last.
-    fn is_behind(&mut self, key: &(String, String), live: Option<&NetworkPolicy>) -> bool {
-        let behind = match self.ahead.get(key) {
-            None => false,
-            // resourceVersion is a growing number in every API server (KEP-5504).
-            Some(Ahead::Written(version)) => match live.and_then(version_of) {
-                Some(seen) => seen < *version,
-                None => true,
-            },
-            Some(Ahead::Deleted(uid)) => live.is_some_and(|l| l.metadata.uid.as_ref() == Some(uid)),
-        };
-        if !behind {
-            self.ahead.remove(key);
+    /// A step was carried out; an applied policy looks like this now.
+    pub fn done(&mut self, step: &Step, written: Option<&ObjectMeta>) {
+        match step {
+            Step::Apply { .. } => {
+                if let Some(written) = written {
+                    self.ahead.wrote(written);
+                }
+            }
+            Step::Delete {
+                namespace,
+                name,
+                uid,
+                ..
+            } => self
+                .ahead
+                .deleted((namespace.clone(), name.clone()), uid.clone()),
         }
-        behind
     }
 }
 
@@ -101,8 +93,10 @@ pub fn look(
     now: Timestamp,
 ) -> Look {
     let mut look = Look::default();
-    let live: BTreeMap<(String, String), &NetworkPolicy> =
-        policies.iter().map(|p| (key_of(&p.metadata), p.as_ref())).collect();
+    let live: BTreeMap<Key, &NetworkPolicy> = policies
+        .iter()
+        .map(|p| (key_of(&p.metadata), p.as_ref()))
+        .collect();
     for namespace in namespaces {
         let name = namespace.metadata.name.clone().unwrap_or_default();
         let annotations = namespace.metadata.annotations.as_ref();
@@ -124,14 +118,19 @@ pub fn look(
 }
 
 fn mended(namespace: &str, at: Timestamp) -> Report {
-    Report::BreakGlass { namespace: namespace.to_owned(), reason: None, deleted: 0, at }
+    Report::BreakGlass {
+        namespace: namespace.to_owned(),
+        reason: None,
+        deleted: 0,
+        at,
+    }
 }
 
 /// Takes every policy of ours away, whether or not it is in the plan.
 fn break_glass(
     namespace: &str,
     reason: &str,
-    live: &BTreeMap<(String, String), &NetworkPolicy>,
+    live: &BTreeMap<Key, &NetworkPolicy>,
     plan: &Plan,
     memory: &mut Memory,
     now: Timestamp,
@@ -139,12 +138,14 @@ fn break_glass(
 ) {
     let planned = plan.namespaces.get(namespace);
     let first = (namespace.to_owned(), String::new());
-    let here = live.range(first..).take_while(|((ns, _), _)| ns == namespace);
+    let here = live
+        .range(first..)
+        .take_while(|((ns, _), _)| ns == namespace);
     let mut deleted = 0;
     for (key, policy) in here {
         let known = planned.is_some_and(|p| p.policies.contains_key(&key.1));
         let ours = is_ours(policy) && (known || annotation(policy, REVISION).is_some());
-        if !ours || memory.is_behind(key, Some(policy)) {
+        if !ours || memory.ahead.is_behind(key, Some(&policy.metadata)) {
             continue;
         }
         deleted += 1;
@@ -156,7 +157,12 @@ fn break_glass(
             drift: false,
         });
     }
-    if memory.broken.insert(namespace.to_owned(), reason.to_owned()).as_deref() != Some(reason) {
+    if memory
+        .broken
+        .insert(namespace.to_owned(), reason.to_owned())
+        .as_deref()
+        != Some(reason)
+    {
         look.reports.push(Report::BreakGlass {
             namespace: namespace.to_owned(),
             reason: Some(reason.to_owned()),
@@ -169,7 +175,7 @@ fn break_glass(
 fn compare(
     namespace: &str,
     plan: &NamespacePlan,
-    live: &BTreeMap<(String, String), &NetworkPolicy>,
+    live: &BTreeMap<Key, &NetworkPolicy>,
     memory: &mut Memory,
     now: Timestamp,
     look: &mut Look,
@@ -177,14 +183,14 @@ fn compare(
     for (name, wanted) in &plan.policies {
         let key = (namespace.to_owned(), name.clone());
         let found = live.get(&key).copied();
-        if memory.is_behind(&key, found) {
+        if memory.ahead.is_behind(&key, found.map(|f| &f.metadata)) {
             look.later = true;
             continue;
         }
         let problem = difference(wanted, found);
         let Some(what) = problem else {
-            memory.told.remove(&key);
-            if !wanted.was_applied {
+            let had_trouble = memory.told.remove(&key).is_some();
+            if !wanted.was_applied || had_trouble {
                 look.reports.push(in_place(wanted, now, false));
             }
             continue;
@@ -193,11 +199,17 @@ fn compare(
             foreign(&key, wanted, found, memory, now, look);
             continue;
         }
+        if wanted.was_applied && memory.only_tells {
+            tell_drift(&key, wanted, &what, None, memory, now, look);
+            continue;
+        }
         if wanted.was_applied && put_off(&key, wanted, &what, memory, now, look) {
             continue;
         }
         memory.told.remove(&key);
-        let drift = wanted.was_applied.then(|| (what, found.and_then(digest_of)));
+        let drift = wanted
+            .was_applied
+            .then(|| (what, found.and_then(digest_of)));
         look.steps.extend(step(&key, wanted, found, drift));
     }
 }
@@ -206,11 +218,15 @@ fn compare(
 fn difference(wanted: &Wanted, found: Option<&NetworkPolicy>) -> Option<String> {
     match (&wanted.shape, found) {
         (Shape::Absent, None) => None,
-        (Shape::Absent, Some(policy)) => is_ours(policy).then(|| "it is there, and shall not be".into()),
+        (Shape::Absent, Some(policy)) => {
+            is_ours(policy).then(|| "it is there, and shall not be".into())
+        }
         (Shape::Present { .. }, None) => Some("it was deleted".into()),
         (Shape::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
             Some(found) if found == *digest && is_ours(policy) => None,
-            _ if !is_ours(policy) => Some("its label app.kubernetes.io/managed-by was changed".into()),
+            _ if !is_ours(policy) => {
+                Some("its label app.kubernetes.io/managed-by was changed".into())
+            }
             _ => Some("its spec was changed".into()),
         },
     }
@@ -218,7 +234,7 @@ fn difference(wanted: &Wanted, found: Option<&NetworkPolicy>) -> Option<String> 
 
 /// A policy of that name is not ours: it is never written, and told once.
 fn foreign(
-    key: &(String, String),
+    key: &Key,
     wanted: &Wanted,
     found: &NetworkPolicy,
     memory: &mut Memory,
@@ -231,13 +247,17 @@ fn foreign(
         MANAGED_BY.0, MANAGED_BY.1
     );
     if memory.told.insert(key.clone(), why.clone()).as_deref() != Some(why.as_str()) {
-        look.reports.push(Report::Failed { workload: wanted.workload.clone(), why, at: now });
+        look.reports.push(Report::Failed {
+            workload: wanted.workload.clone(),
+            why,
+            at: now,
+        });
     }
 }
 
 /// Where somebody keeps changing it, the next repair waits. Told once.
 fn put_off(
-    key: &(String, String),
+    key: &Key,
     wanted: &Wanted,
     what: &str,
     memory: &mut Memory,
@@ -250,19 +270,32 @@ fn put_off(
         Some(until) => until,
     };
     look.later = true;
+    tell_drift(key, wanted, what, Some(until), memory, now, look);
+    true
+}
+
+/// Says once that something is not as it shall be and stays so for now.
+fn tell_drift(
+    key: &Key,
+    wanted: &Wanted,
+    what: &str,
+    until: Option<Timestamp>,
+    memory: &mut Memory,
+    now: Timestamp,
+    look: &mut Look,
+) {
     if memory.told.insert(key.clone(), what.to_owned()).as_deref() != Some(what) {
         look.reports.push(Report::Drifted {
             workload: wanted.workload.clone(),
             what: what.to_owned(),
-            until: Some(until),
+            until,
             at: now,
         });
     }
-    true
 }
 
 fn step(
-    key: &(String, String),
+    key: &Key,
     wanted: &Wanted,
     found: Option<&NetworkPolicy>,
     drift: Option<(String, Option<Digest>)>,
@@ -285,7 +318,7 @@ fn step(
 
 /// The object as it is written: nothing but what we own of it.
 pub fn build_policy(
-    (namespace, name): &(String, String),
+    (namespace, name): &Key,
     digest: &Digest,
     spec: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
 ) -> NetworkPolicy {
@@ -306,21 +339,33 @@ impl Step {
     /// What there is to tell when it is done.
     pub fn report(&self, at: Timestamp) -> Option<Report> {
         match self {
-            Step::Apply { wanted, drift: Some((what, found)), .. } => Some(Report::Repaired {
+            Step::Apply {
+                wanted,
+                drift: Some((what, found)),
+                ..
+            } => Some(Report::Repaired {
                 workload: wanted.workload.clone(),
                 what: what.clone(),
                 found: found.clone(),
                 wanted: wanted.digest(),
                 at,
             }),
-            Step::Delete { wanted: Some(wanted), drift: true, .. } => Some(Report::Repaired {
+            Step::Delete {
+                wanted: Some(wanted),
+                drift: true,
+                ..
+            } => Some(Report::Repaired {
                 workload: wanted.workload.clone(),
                 what: "it was there, and shall not be".into(),
                 found: None,
                 wanted: None,
                 at,
             }),
-            Step::Apply { wanted, .. } | Step::Delete { wanted: Some(wanted), .. } => Some(in_place(wanted, at, true)),
+            Step::Apply { wanted, .. }
+            | Step::Delete {
+                wanted: Some(wanted),
+                ..
+            } => Some(in_place(wanted, at, true)),
             Step::Delete { wanted: None, .. } => None,
         }
     }
@@ -328,8 +373,14 @@ impl Step {
     /// What there is to tell when it could not be done.
     pub fn failed(&self, why: String, at: Timestamp) -> Report {
         let workload = match self {
-            Step::Apply { wanted, .. } | Step::Delete { wanted: Some(wanted), .. } => wanted.workload.clone(),
-            Step::Delete { namespace, name, .. } => WorkloadId {
+            Step::Apply { wanted, .. }
+            | Step::Delete {
+                wanted: Some(wanted),
+                ..
+            } => wanted.workload.clone(),
+            Step::Delete {
+                namespace, name, ..
+            } => WorkloadId {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 kind: "NetworkPolicy".into(),
@@ -346,7 +397,9 @@ impl fmt::Display for Step {
                 let (namespace, name) = key_of(&policy.metadata);
                 write!(f, "apply {namespace}/{name}")
             }
-            Step::Delete { namespace, name, .. } => write!(f, "delete {namespace}/{name}"),
+            Step::Delete {
+                namespace, name, ..
+            } => write!(f, "delete {namespace}/{name}"),
         }
     }
 }
@@ -361,12 +414,19 @@ impl Wanted {
 }
 
 fn in_place(wanted: &Wanted, at: Timestamp, wrote: bool) -> Report {
-    Report::InPlace { workload: wanted.workload.clone(), revision: wanted.shape.revision(), at, wrote }
+    Report::InPlace {
+        workload: wanted.workload.clone(),
+        revision: wanted.shape.revision(),
+        at,
+        wrote,
+    }
 }
 
 pub fn is_ours(policy: &NetworkPolicy) -> bool {
     let labels = policy.metadata.labels.as_ref();
-    labels.and_then(|l| l.get(MANAGED_BY.0)).is_some_and(|v| v == MANAGED_BY.1)
+    labels
+        .and_then(|l| l.get(MANAGED_BY.0))
+        .is_some_and(|v| v == MANAGED_BY.1)
 }
 
 fn annotation<'a>(policy: &'a NetworkPolicy, name: &str) -> Option<&'a String> {
@@ -375,12 +435,4 @@ fn annotation<'a>(policy: &'a NetworkPolicy, name: &str) -> Option<&'a String> {
 
 fn digest_of(policy: &NetworkPolicy) -> Option<Digest> {
     policy.spec.as_ref().map(Digest::of_policy)
-}
-
-fn version_of(policy: &NetworkPolicy) -> Option<u64> {
-    policy.metadata.resource_version.as_deref()?.parse().ok()
-}
-
-fn key_of(meta: &ObjectMeta) -> (String, String) {
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }

@@ -1,7 +1,7 @@
 //! What the enforcer did and found → state and record.
 
-use super::super::plan::Report;
 use super::ledger::Ledger;
+use crate::controller::plan::Report;
 use crate::inventory::WorkloadId;
 use crate::review::record::{Action, Draft};
 use crate::review::{CONTROLLER, Digest};
@@ -17,32 +17,77 @@ pub struct Troubles {
 /// Takes a report.
 pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
     match report {
-        Report::InPlace { workload, revision, at, .. } => {
+        Report::InPlace {
+            workload,
+            revision,
+            at,
+            ..
+        } => {
             troubles.drift.remove(workload);
             troubles.failures.remove(workload);
             // What was wanted when the enforcer looked; by now it may be something else.
-            let is_wanted = ledger.states().get(workload).is_some_and(|s| s.wanted == *revision && !s.is_applied());
+            let is_wanted = ledger
+                .states()
+                .get(workload)
+                .is_some_and(|s| s.wanted == *revision && !s.is_applied());
             if is_wanted {
-                ledger.change(workload, |state, record| state.applied(CONTROLLER, *at, record));
+                ledger.change(workload, |state, record| {
+                    state.applied(CONTROLLER, *at, record)
+                });
             }
         }
-        Report::Repaired { workload, what, found, wanted, .. } => {
+        Report::Repaired {
+            workload,
+            what,
+            found,
+            wanted,
+            ..
+        } => {
             troubles.drift.remove(workload);
             troubles.failures.remove(workload);
-            note(ledger, Action::DriftRepaired, workload, (found.clone(), wanted.clone()), what);
+            note(
+                ledger,
+                Action::DriftRepaired,
+                workload,
+                (found.clone(), wanted.clone()),
+                what,
+            );
         }
-        Report::Drifted { workload, what, until, .. } => {
+        Report::Drifted {
+            workload,
+            what,
+            until,
+            ..
+        } => {
             let words = match until {
-                Some(until) => format!("{what}; somebody keeps changing it, so it is put right again at {until}"),
+                Some(until) => format!(
+                    "{what}; somebody keeps changing it, so it is put right again at {until}"
+                ),
                 None => what.clone(),
             };
             troubles.drift.insert(workload.clone(), words.clone());
             note(ledger, Action::DriftGivenUp, workload, (None, None), &words);
         }
+        Report::Exported {
+            workload, policy, ..
+        } => {
+            note(
+                ledger,
+                Action::Exported,
+                workload,
+                (None, policy.clone()),
+                "",
+            );
+        }
         Report::Failed { workload, why, .. } => {
             troubles.failures.insert(workload.clone(), why.clone());
         }
-        Report::BreakGlass { namespace, reason, deleted, .. } => break_glass(ledger, namespace, reason.as_ref(), *deleted),
+        Report::BreakGlass {
+            namespace,
+            reason,
+            deleted,
+            ..
+        } => break_glass(ledger, namespace, reason.as_ref(), *deleted),
     }
 }
 
@@ -53,7 +98,10 @@ fn note(
     (before, after): (Option<Digest>, Option<Digest>),
     what: &str,
 ) {
-    let object = ledger.states().get(workload).map_or(workload.name.clone(), |s| s.policy_name.clone());
+    let object = ledger
+        .states()
+        .get(workload)
+        .map_or(workload.name.clone(), |s| s.policy_name.clone());
     ledger.note(Draft {
         action,
         actor: CONTROLLER.into(),
@@ -66,17 +114,30 @@ fn note(
 }
 
 fn break_glass(ledger: &mut Ledger, namespace: &str, reason: Option<&String>, deleted: usize) {
-    let Some(segment) = ledger.segments.get_mut(namespace) else { return };
+    let Some(segment) = ledger.segments.get_mut(namespace) else {
+        return;
+    };
     if segment.kept.break_glass.as_ref() == reason {
         return;
     }
     segment.kept.break_glass = reason.cloned();
     let (action, words) = match reason {
-        Some(reason) => (Action::BreakGlassOn, format!("{reason} ({deleted} policies were taken away)")),
-        None => (Action::BreakGlassOff, "policies are enforced again".to_owned()),
+        Some(reason) => (
+            Action::BreakGlassOn,
+            format!("{reason} ({deleted} policies were taken away)"),
+        ),
+        None => (
+            Action::BreakGlassOff,
+            "policies are enforced again".to_owned(),
+        ),
     };
     // Nothing of the namespace is in the cluster now; what comes back is no repair of drift.
-    let theirs: Vec<WorkloadId> = ledger.states().keys().filter(|id| id.namespace == namespace).cloned().collect();
+    let theirs: Vec<WorkloadId> = ledger
+        .states()
+        .keys()
+        .filter(|id| id.namespace == namespace)
+        .cloned()
+        .collect();
     for workload in theirs {
         ledger.change(&workload, |state, _| state.taken_away());
     }

@@ -2,6 +2,7 @@
 
 use super::ledger::Ledger;
 use super::sight::Sight;
+use crate::controller::ahead::{Key, key_of};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
@@ -14,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// For how long after a change of its policy a workload's traffic may undo it, in seconds.
 pub const WATCHED: i64 = 600;
 
+/// So many violations of a namespace are told of one by one; more are counted only.
+const MOST_VIOLATIONS: usize = 1000;
+
 /// The policies in force, by workload, and all those of others.
 #[derive(Debug, Clone, Default)]
 pub struct InForce {
@@ -24,11 +28,29 @@ pub struct InForce {
 impl InForce {
     /// What is wanted counts as in force where it is kept: it is there in a moment.
     pub fn build(ledger: &Ledger, sight: &Sight) -> InForce {
-        let ours = ledger.states().iter().filter(|(id, _)| is_enforced(ledger, &id.namespace));
+        let ours = ledger
+            .states()
+            .iter()
+            .filter(|(id, _)| is_enforced(ledger, &id.namespace));
         let ours = ours.filter_map(|(id, state)| {
-            Some((id.clone(), as_policy(id, &state.policy_name, state.wanted_policy()?)))
+            Some((
+                id.clone(),
+                as_policy(id, &state.policy_name, state.wanted_policy()?),
+            ))
         });
-        InForce { ours: ours.collect(), foreign: sight.inventory.policies.clone() }
+        let ours: BTreeMap<WorkloadId, NetworkPolicy> = ours.collect();
+        let names: BTreeSet<Key> = ours.values().map(|p| key_of(&p.metadata)).collect();
+        // Ours by their label, but not by what was approved: written from a folder, or left behind.
+        let strays = sight
+            .labelled_ours()
+            .iter()
+            .filter(|policy| !names.contains(&key_of(&policy.metadata)))
+            .map(|policy| policy.as_ref().clone());
+        let foreign = sight.inventory.policies.iter().cloned().chain(strays);
+        InForce {
+            foreign: foreign.collect(),
+            ours,
+        }
     }
 
     /// All of them.
@@ -38,7 +60,11 @@ impl InForce {
 
     /// All but that workload's own.
     pub fn others(&self, workload: &WorkloadId) -> Vec<NetworkPolicy> {
-        let ours = self.ours.iter().filter(|(id, _)| *id != workload).map(|(_, policy)| policy);
+        let ours = self
+            .ours
+            .iter()
+            .filter(|(id, _)| *id != workload)
+            .map(|(_, policy)| policy);
         ours.chain(&self.foreign).cloned().collect()
     }
 }
@@ -46,7 +72,11 @@ impl InForce {
 /// Whether the namespace's approved policies are kept in the cluster now.
 pub fn is_enforced(ledger: &Ledger, namespace: &str) -> bool {
     ledger.segments.get(namespace).is_some_and(|segment| {
-        segment.kept.break_glass.is_none() && segment.segment.as_ref().is_some_and(|s| s.mode == Mode::Enforce)
+        segment.kept.break_glass.is_none()
+            && segment
+                .segment
+                .as_ref()
+                .is_some_and(|s| s.mode == Mode::Enforce)
     })
 }
 
@@ -73,7 +103,13 @@ pub fn find_violations(ledger: &mut Ledger, sight: &Sight, in_force: &InForce) -
     if managed.is_empty() {
         return Vec::new();
     }
-    match violations(&sight.built.graph, &sight.inventory, &in_force.all(), &managed, &since) {
+    match violations(
+        &sight.built.graph,
+        &sight.inventory,
+        &in_force.all(),
+        &managed,
+        &since,
+    ) {
         Ok(found) => {
             for violation in &found {
                 note(ledger, violation);
@@ -87,18 +123,26 @@ pub fn find_violations(ledger: &mut Ledger, sight: &Sight, in_force: &InForce) -
     }
 }
 
-/// A line in the record for the first of its kind.
+/// A line in the record for the first of its kind, as long as a namespace has not very many.
 fn note(ledger: &mut Ledger, violation: &Violation) {
     let words = format!(
         "{} → {} {}/{}",
         violation.client, violation.server, violation.port, violation.protocol
     );
     let ends = [violation.server.workload(), violation.client.workload()];
-    let Some(workload) = ends.into_iter().flatten().find(|id| is_enforced(ledger, &id.namespace)).cloned() else {
+    let Some(workload) = ends
+        .into_iter()
+        .flatten()
+        .find(|id| is_enforced(ledger, &id.namespace))
+        .cloned()
+    else {
         return;
     };
-    let Some(segment) = ledger.segments.get_mut(&workload.namespace) else { return };
-    if segment.kept.violations.insert(words.clone()) {
+    let Some(segment) = ledger.segments.get_mut(&workload.namespace) else {
+        return;
+    };
+    let kept = &mut segment.kept.violations;
+    if kept.len() < MOST_VIOLATIONS && kept.insert(words.clone()) {
         ledger.note(Draft {
             action: Action::Violation,
             actor: CONTROLLER.into(),
@@ -112,27 +156,50 @@ fn note(ledger: &mut Ledger, violation: &Violation) {
 }
 
 /// Undoes changes since which approved traffic is blocked. Tells the workloads.
-pub fn undo_harmful(ledger: &mut Ledger, sight: &Sight, now: Timestamp) -> Vec<WorkloadId> {
+pub fn undo_harmful(
+    ledger: &mut Ledger,
+    sight: &Sight,
+    in_force: &InForce,
+    now: Timestamp,
+) -> Vec<WorkloadId> {
     let watched: Vec<(WorkloadId, Timestamp)> = ledger
         .states()
         .iter()
-        .filter(|(id, state)| is_enforced(ledger, &id.namespace) && state.is_applied() && state.wanted.is_some())
+        .filter(|(id, state)| {
+            is_enforced(ledger, &id.namespace) && state.is_applied() && state.wanted.is_some()
+        })
         .filter_map(|(id, state)| Some((id.clone(), state.applied.as_ref()?.at)))
         .filter(|(_, at)| now.secs_since(*at) <= WATCHED)
         .collect();
     let mut undone = Vec::new();
     for (workload, applied_at) in watched {
-        let Some(state) = ledger.states().get(&workload) else { continue };
-        let in_force = InForce::build(ledger, sight);
+        let Some(state) = ledger.states().get(&workload) else {
+            continue;
+        };
         let after = in_force.all();
         let mut before = in_force.others(&workload);
-        before.extend(state.policy_before().map(|spec| as_policy(&workload, &state.policy_name, spec)));
+        before.extend(
+            state
+                .policy_before()
+                .map(|spec| as_policy(&workload, &state.policy_name, spec)),
+        );
         let recent = sight.recent(applied_at);
-        let found = blocked_after(&sight.built.graph, &recent, &sight.inventory, &before, &after, &workload, applied_at, now);
+        let found = blocked_after(
+            &sight.built.graph,
+            &recent,
+            &sight.inventory,
+            &before,
+            &after,
+            &workload,
+            applied_at,
+            now,
+        );
         match found {
             Ok(Some(traffic)) => {
                 let words = traffic.to_string();
-                ledger.change(&workload, |state, record| state.roll_back_blocked(&words, now, record));
+                ledger.change(&workload, |state, record| {
+                    state.roll_back_blocked(&words, now, record)
+                });
                 undone.push(workload);
             }
             Ok(None) => {}

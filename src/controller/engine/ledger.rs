@@ -1,9 +1,11 @@
 //! The engine's memory of reviews: what the store has, what is new since, and the chain of the record.
 //! Nothing of it reaches the cluster before [`Ledger::commit`] has put it on the disk.
 
+use crate::controller::ahead::key_of;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
+use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
 use crate::review::{Segment, WorkloadState};
 use crate::store::{Commit, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment};
 use serde::{Deserialize, Serialize};
@@ -13,20 +15,39 @@ use thiserror::Error;
 /// Why the ledger cannot be read.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    #[error("failed to read the review of {workload}: {source}; the store was written by another nanoseg, or damaged")]
+    #[error(
+        "failed to read the review of {workload}: {source}; the store was written by another nanoseg, or damaged"
+    )]
     Review {
         workload: WorkloadId,
         source: serde_json::Error,
     },
-    #[error("failed to read the segment of {namespace}: {source}; the store was written by another nanoseg, or damaged")]
+    #[error(
+        "failed to read the segment of {namespace}: {source}; the store was written by another nanoseg, or damaged"
+    )]
     Segment {
         namespace: String,
+        source: serde_json::Error,
+    },
+    #[error(
+        "failed to read decision {name}: {source}; the store was written by another nanoseg, or damaged"
+    )]
+    Decision {
+        name: String,
         source: serde_json::Error,
     },
     #[error("failed to read the last line of the record: {0}; the store was damaged")]
     Record(String),
     #[error(transparent)]
     Store(#[from] ReviewStoreError),
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub spec: ProposalDecisionSpec,
+    pub outcome: DecisionOutcome,
+    pub message: Option<String>,
 }
 
 /// What is remembered of a segmented namespace.
@@ -58,8 +79,8 @@ pub struct KeptSegment {
 pub struct Ledger {
     states: BTreeMap<WorkloadId, WorkloadState>,
     pub segments: BTreeMap<String, SegmentState>,
-    /// Decisions that were carried out or refused, by uid.
-    pub decided: BTreeSet<String>,
+    /// What became of decisions, by uid.
+    pub decided: BTreeMap<String, Answer>,
     chain: Chain,
     drafts: Vec<Draft>,
     decisions: Vec<StoredDecision>,
@@ -74,33 +95,58 @@ impl Ledger {
     pub fn load(loaded: Loaded) -> Result<Ledger, LedgerError> {
         let mut states = BTreeMap::new();
         for (workload, body) in loaded.reviews {
-            let state: WorkloadState = serde_json::from_str(&body).map_err(|source| LedgerError::Review {
-                workload: workload.clone(),
-                source,
-            })?;
+            let state: WorkloadState =
+                serde_json::from_str(&body).map_err(|source| LedgerError::Review {
+                    workload: workload.clone(),
+                    source,
+                })?;
             states.insert(workload, state);
         }
         let mut segments = BTreeMap::new();
         let mut stored_segments = BTreeMap::new();
-        for StoredSegment { namespace, observing_since, body } in loaded.segments {
+        for StoredSegment {
+            namespace,
+            observing_since,
+            body,
+        } in loaded.segments
+        {
             let kept = serde_json::from_str(&body).map_err(|source| LedgerError::Segment {
                 namespace: namespace.clone(),
                 source,
             })?;
             stored_segments.insert(namespace.clone(), (observing_since, body));
-            segments.insert(namespace, SegmentState { observing_since, kept, segment: None });
+            segments.insert(
+                namespace,
+                SegmentState {
+                    observing_since,
+                    kept,
+                    segment: None,
+                },
+            );
+        }
+        let mut answers = BTreeMap::new();
+        for decision in loaded.decisions {
+            let answer = serde_json::from_str(&decision.body);
+            let answer = answer.map_err(|source| LedgerError::Decision {
+                name: decision.name,
+                source,
+            })?;
+            answers.insert(decision.uid, answer);
         }
         let chain = match loaded.record_head {
             None => Chain::default(),
             Some((_, line)) => {
                 let entry = parse_line(&line).map_err(|e| LedgerError::Record(e.to_string()))?;
-                Chain::after(Head { sequence: entry.sequence, digest: entry.digest })
+                Chain::after(Head {
+                    sequence: entry.sequence,
+                    digest: entry.digest,
+                })
             }
         };
         Ok(Ledger {
             states,
             segments,
-            decided: loaded.decisions,
+            decided: answers,
             chain,
             drafts: Vec::new(),
             decisions: Vec::new(),
@@ -143,33 +189,61 @@ impl Ledger {
     }
 
     /// A decision was carried out, or refused.
-    pub fn decided(&mut self, decision: StoredDecision) {
-        self.decided.insert(decision.uid.clone());
-        self.decisions.push(decision);
-    }
-
-    /// What was noted since the last commit.
-    pub fn news(&self) -> &[Draft] {
-        &self.drafts
+    pub fn decided(&mut self, decision: &ProposalDecision, answer: Answer, at: Timestamp) {
+        let uid = decision.metadata.uid.clone().unwrap_or_default();
+        let (namespace, name) = key_of(&decision.metadata);
+        self.decisions.push(StoredDecision {
+            uid: uid.clone(),
+            namespace,
+            name,
+            at,
+            outcome: match answer.outcome {
+                DecisionOutcome::Accepted => "accepted".into(),
+                DecisionOutcome::Refused => "refused".into(),
+            },
+            body: serde_json::to_string(&answer).unwrap_or_default(),
+        });
+        self.decided.insert(uid, answer);
     }
 
     /// Puts everything that is new on the disk, all of it or nothing. Tells the new lines of the record.
     ///
     /// # Errors
     /// If the disk refuses: then it is tried again with the next commit.
-    pub fn commit(&mut self, store: &mut ReviewStore, now: Timestamp) -> Result<Vec<Entry>, ReviewStoreError> {
+    pub fn commit(
+        &mut self,
+        store: &mut ReviewStore,
+        now: Timestamp,
+    ) -> Result<Vec<Entry>, ReviewStoreError> {
         let mut chain = self.chain.clone();
-        let entries: Vec<Entry> = self.drafts.iter().cloned().map(|draft| chain.append(draft, now)).collect();
+        let entries: Vec<Entry> = self
+            .drafts
+            .iter()
+            .cloned()
+            .map(|draft| chain.append(draft, now))
+            .collect();
         let segments = self.changed_segments();
-        let removed_segments: Vec<String> =
-            self.stored_segments.keys().filter(|ns| !self.segments.contains_key(*ns)).cloned().collect();
+        let removed_segments: Vec<String> = self
+            .stored_segments
+            .keys()
+            .filter(|ns| !self.segments.contains_key(*ns))
+            .cloned()
+            .collect();
         let commit = Commit {
             reviews: self.touched_reviews(),
-            removed_reviews: self.touched.iter().filter(|id| !self.states.contains_key(*id)).cloned().collect(),
+            removed_reviews: self
+                .touched
+                .iter()
+                .filter(|id| !self.states.contains_key(*id))
+                .cloned()
+                .collect(),
             segments: segments.clone(),
             removed_segments: removed_segments.clone(),
             decisions: self.decisions.clone(),
-            record_lines: entries.iter().map(|entry| (entry.sequence, to_line(entry))).collect(),
+            record_lines: entries
+                .iter()
+                .map(|entry| (entry.sequence, to_line(entry)))
+                .collect(),
             ..Commit::default()
         };
         if commit.is_empty() {
@@ -183,14 +257,21 @@ impl Ledger {
         for namespace in removed_segments {
             self.stored_segments.remove(&namespace);
         }
-        let kept = segments.into_iter().map(|s| (s.namespace, (s.observing_since, s.body)));
+        let kept = segments
+            .into_iter()
+            .map(|s| (s.namespace, (s.observing_since, s.body)));
         self.stored_segments.extend(kept);
         Ok(entries)
     }
 
     fn touched_reviews(&self) -> Vec<(WorkloadId, String)> {
-        let states = self.touched.iter().filter_map(|id| Some((id, self.states.get(id)?)));
-        states.filter_map(|(id, state)| Some((id.clone(), serde_json::to_string(state).ok()?))).collect()
+        let states = self
+            .touched
+            .iter()
+            .filter_map(|id| Some((id, self.states.get(id)?)));
+        states
+            .filter_map(|(id, state)| Some((id.clone(), serde_json::to_string(state).ok()?)))
+            .collect()
     }
 
     fn changed_segments(&self) -> Vec<StoredSegment> {
@@ -204,7 +285,8 @@ impl Ledger {
         bodies
             .filter(|new| {
                 let stored = self.stored_segments.get(&new.namespace);
-                stored.is_none_or(|(since, body)| (*since, body) != (new.observing_since, &new.body))
+                stored
+                    .is_none_or(|(since, body)| (*since, body) != (new.observing_since, &new.body))
             })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! What was approved → what the enforcer keeps in the cluster.
 
-use super::super::plan::{NamespacePlan, Plan, Shape, Wanted};
 use super::ledger::{Ledger, SegmentState};
+use crate::controller::plan::{NamespacePlan, Plan, Shape, Wanted};
 use crate::review::WorkloadState;
 use crate::review::resources::Mode;
 use std::sync::Arc;
@@ -10,15 +10,32 @@ use std::sync::Arc;
 pub fn build_plan(ledger: &Ledger) -> Plan {
     let mut plan = Plan::default();
     for (namespace, segment) in &ledger.segments {
-        let Some(going) = purpose(segment) else { continue };
-        let theirs = ledger.states().iter().filter(|(id, _)| id.namespace == *namespace);
+        let Some(going) = purpose(segment) else {
+            continue;
+        };
+        let theirs = ledger
+            .states()
+            .iter()
+            .filter(|(id, _)| id.namespace == *namespace);
         let policies = theirs.filter_map(|(id, state)| {
             let shape = if going { Shape::Absent } else { shape(state)? };
-            let was_applied = state.applied.as_ref().is_some_and(|a| a.revision == shape.revision());
-            let wanted = Wanted { workload: id.clone(), shape, was_applied };
+            let was_applied = state
+                .applied
+                .as_ref()
+                .is_some_and(|a| a.revision == shape.revision());
+            let wanted = Wanted {
+                workload: id.clone(),
+                shape,
+                was_applied,
+            };
             Some((state.policy_name.clone(), wanted))
         });
-        plan.namespaces.insert(namespace.clone(), NamespacePlan { policies: policies.collect() });
+        plan.namespaces.insert(
+            namespace.clone(),
+            NamespacePlan {
+                policies: policies.collect(),
+            },
+        );
     }
     plan
 }

@@ -1,122 +1,110 @@
 //! The state → objects in the cluster: proposals with their status, and answers on decisions. Only what
 //! differs is written.
 
-use super::decide::Answer;
 use super::ledger::Ledger;
 use crate::cluster::live::{WriteError, Writer};
+use crate::controller::ahead::{Ahead, Key, key_of};
+use crate::inventory::MANAGED_BY;
 use crate::review::resources::{
-    PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision, ProposalDecisionStatus, WorkloadRef,
+    PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
+    ProposalDecisionStatus, WorkloadRef, to_time,
 };
 use crate::review::{Proposal, WorkloadState};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use std::collections::BTreeMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-type Key = (String, String);
-
-/// What was written and the watch may not have shown yet.
-#[derive(Debug, Default)]
-pub struct Published {
-    proposals: BTreeMap<Key, (PolicyProposalSpec, PolicyProposalStatus)>,
-}
 
 /// Brings the proposals in the cluster in line. Tells what could not be written.
 pub async fn publish_proposals(
     ledger: &Ledger,
     live: &[Arc<PolicyProposal>],
     writer: &Writer,
-    published: &mut Published,
+    ahead: &mut Ahead,
 ) -> Vec<WriteError> {
-    let there: BTreeMap<Key, &PolicyProposal> = live.iter().map(|p| (key(&p.metadata), p.as_ref())).collect();
+    let there: BTreeMap<Key, &PolicyProposal> = live
+        .iter()
+        .map(|p| (key_of(&p.metadata), p.as_ref()))
+        .collect();
     let mut errors = Vec::new();
-    let mut wanted = BTreeMap::new();
+    let mut wanted = BTreeSet::new();
     for (proposal, object) in objects(ledger) {
-        let key = key(&object.metadata);
-        wanted.insert(key.clone(), ());
-        let status = status_of(proposal);
+        let key = key_of(&object.metadata);
         let found = there.get(&key).copied();
-        if published.is_current(&key, &object.spec, &status, found) {
-            continue;
+        if !ahead.is_behind(&key, found.map(|f| &f.metadata)) {
+            match publish(writer, found, &object, &status_of(proposal)).await {
+                Ok(Some(meta)) => ahead.wrote(&meta),
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
         }
-        if let Err(error) = write(writer, found, &object, &status).await {
-            errors.push(error);
-            continue;
-        }
-        published.proposals.insert(key, (object.spec, status));
+        wanted.insert(key);
     }
     for (key, object) in there {
         // What the state has forgotten goes from the cluster too; what others made is theirs.
-        let ours = published.proposals.contains_key(&key) || is_over(object);
-        if wanted.contains_key(&key) || !ours {
+        if wanted.contains(&key)
+            || !is_ours(object)
+            || ahead.is_behind(&key, Some(&object.metadata))
+        {
             continue;
         }
-        match writer.delete_proposal(&key.0, &key.1).await {
-            Ok(()) => {
-                published.proposals.remove(&key);
-            }
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        match writer.delete_proposal(&key.0, &key.1, Some(&uid)).await {
+            Ok(_) => ahead.deleted(key, uid),
             Err(error) => errors.push(error),
         }
     }
     errors
 }
 
-impl Published {
-    /// Whether the cluster has it, or will show it in a moment.
-    fn is_current(
-        &self,
-        key: &Key,
-        spec: &PolicyProposalSpec,
-        status: &PolicyProposalStatus,
-        found: Option<&PolicyProposal>,
-    ) -> bool {
-        let Some(found) = found else {
-            return false;
-        };
-        let as_written = |was: &PolicyProposalSpec| {
-            was.review == spec.review && was.policy == spec.policy && was.base == spec.base
-        };
-        let live = as_written(&found.spec) && found.status.as_ref() == Some(status);
-        let written = self.proposals.get(key).is_some_and(|(s, t)| s == spec && t == status);
-        live || (written && found.spec.review == spec.review)
-    }
-}
-
-async fn write(
+/// Writes spec and status as far as they differ from what is there. Tells what is there then, if it wrote.
+async fn publish(
     writer: &Writer,
     found: Option<&PolicyProposal>,
     object: &PolicyProposal,
     status: &PolicyProposalStatus,
-) -> Result<(), WriteError> {
-    if found.is_none_or(|found| found.spec != object.spec) {
-        writer.apply_proposal(object).await?;
-    }
-    if found.and_then(|found| found.status.as_ref()) != Some(status) {
-        let (namespace, name) = key(&object.metadata);
-        writer.patch_proposal_status(&namespace, &name, status).await?;
-    }
-    Ok(())
+) -> Result<Option<ObjectMeta>, WriteError> {
+    let mut wrote = false;
+    let live = match found {
+        Some(found) if found.spec == object.spec => found.clone(),
+        _ => {
+            let written = writer.apply_proposal(object).await?;
+            wrote |= written.changed;
+            written.object
+        }
+    };
+    let written = writer.apply_status(&live, status).await?;
+    wrote |= written.changed;
+    Ok(wrote.then_some(written.object.metadata))
 }
 
-fn is_over(object: &PolicyProposal) -> bool {
-    use crate::review::resources::Phase::{Rejected, RolledBack, Superseded};
-    let phase = object.status.as_ref().map(|status| status.phase);
-    matches!(phase, Some(Rejected | RolledBack | Superseded))
+fn is_ours(object: &PolicyProposal) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    labels
+        .and_then(|labels| labels.get(MANAGED_BY.0))
+        .is_some_and(|value| value == MANAGED_BY.1)
 }
 
 fn objects(ledger: &Ledger) -> impl Iterator<Item = (&Proposal, PolicyProposal)> {
-    let states = ledger.states().values();
-    states.flat_map(|state| state.proposals.iter().map(|proposal| (proposal, object(state, proposal))))
+    ledger.states().values().flat_map(|state| {
+        let proposals = state.proposals.iter();
+        proposals.map(|proposal| (proposal, object(state, proposal)))
+    })
 }
 
 fn object(state: &WorkloadState, proposal: &Proposal) -> PolicyProposal {
+    let (label, value) = MANAGED_BY;
     PolicyProposal {
         metadata: ObjectMeta {
             namespace: Some(state.workload.namespace.clone()),
             name: Some(proposal.name.clone()),
+            labels: Some(BTreeMap::from([(label.to_owned(), value.to_owned())])),
             ..ObjectMeta::default()
         },
         spec: PolicyProposalSpec {
-            workload: WorkloadRef { kind: state.workload.kind.clone(), name: state.workload.name.clone() },
+            workload: WorkloadRef {
+                kind: state.workload.kind.clone(),
+                name: state.workload.name.clone(),
+            },
             policy_name: state.policy_name.clone(),
             policy: proposal.policy.clone(),
             base: proposal.base.clone(),
@@ -132,38 +120,38 @@ fn status_of(proposal: &Proposal) -> PolicyProposalStatus {
         decided_by: proposal.decided_by.clone(),
         decision: proposal.decision.clone(),
         reason: proposal.reason.clone(),
-        since: proposal.since.to_jiff().map(Time),
+        since: Some(to_time(proposal.since)),
         applied_revision: proposal.revision,
         message: proposal.message.clone(),
     }
 }
 
-/// Says on each decision what became of it. What could not be said is said again.
-pub async fn publish_answers(answers: &mut Vec<Answer>, writer: &Writer) -> Vec<WriteError> {
+/// Says on each decision what became of it: also what a crash kept an earlier leader from saying.
+pub async fn publish_answers(
+    ledger: &Ledger,
+    decisions: &[Arc<ProposalDecision>],
+    writer: &Writer,
+    ahead: &mut Ahead,
+) -> Vec<WriteError> {
     let mut errors = Vec::new();
-    for answer in std::mem::take(answers) {
-        let status = ProposalDecisionStatus { outcome: Some(answer.outcome), message: answer.message.clone() };
-        match writer.patch_decision_status(&answer.namespace, &answer.name, &status).await {
-            Ok(()) => {}
-            Err(WriteError::NotFound { .. }) => {}
-            Err(error) => {
-                errors.push(error);
-                answers.push(answer);
-            }
+    for decision in decisions {
+        let uid = decision.metadata.uid.as_ref();
+        let Some(answer) = uid.and_then(|uid| ledger.decided.get(uid)) else {
+            continue;
+        };
+        let key = key_of(&decision.metadata);
+        if ahead.is_behind(&key, Some(&decision.metadata)) {
+            continue;
+        }
+        let status = ProposalDecisionStatus {
+            outcome: Some(answer.outcome),
+            message: answer.message.clone(),
+        };
+        match writer.apply_status(decision.as_ref(), &status).await {
+            Ok(written) if written.changed => ahead.wrote(&written.object.metadata),
+            Ok(_) | Err(WriteError::Gone { .. }) => {}
+            Err(error) => errors.push(error),
         }
     }
     errors
-}
-
-/// Decisions that were carried out before a crash, and that nobody was told of.
-pub fn untold(ledger: &Ledger, decisions: &[Arc<ProposalDecision>]) -> usize {
-    let untold = |d: &&Arc<ProposalDecision>| {
-        let known = d.metadata.uid.as_ref().is_some_and(|uid| ledger.decided.contains(uid));
-        known && d.status.as_ref().and_then(|s| s.outcome).is_none()
-    };
-    decisions.iter().filter(untold).count()
-}
-
-fn key(meta: &ObjectMeta) -> Key {
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }

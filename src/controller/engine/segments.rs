@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Takes all Segmentations as they are now. What cannot be understood is told by namespace; what it wanted
-/// before it could not be understood is kept, so that nothing changes.
+/// before it could not be understood is kept, so that nothing changes. Tells too whether anything is another
+/// than before.
 pub fn take_segments(
     ledger: &mut Ledger,
     segmentations: &[Arc<Segmentation>],
     now: Timestamp,
-) -> BTreeMap<String, String> {
+) -> (BTreeMap<String, String>, bool) {
     let mut errors = BTreeMap::new();
+    let mut changed = false;
     let mut present = Vec::new();
     for segmentation in segmentations {
         let namespace = segmentation.metadata.namespace.clone().unwrap_or_default();
@@ -24,20 +26,36 @@ pub fn take_segments(
         }
         present.push(namespace.clone());
         match Segment::parse(segmentation) {
-            Ok(segment) => take(ledger, segment, now),
+            Ok(segment) => changed |= take(ledger, segment, now),
             Err(error) => {
                 errors.insert(namespace, error.to_string());
             }
         }
     }
-    let gone: Vec<String> = ledger.segments.keys().filter(|ns| !present.contains(ns)).cloned().collect();
+    let gone: Vec<String> = ledger
+        .segments
+        .keys()
+        .filter(|ns| !present.contains(ns))
+        .cloned()
+        .collect();
     for namespace in gone {
-        leave(ledger, &namespace);
+        changed |= leave(ledger, &namespace);
     }
-    errors
+    (errors, changed)
 }
 
-fn take(ledger: &mut Ledger, segment: Segment, now: Timestamp) {
+/// When the next namespace will have been watched for long enough.
+pub fn next_due(ledger: &Ledger, now: Timestamp) -> Option<Timestamp> {
+    let segments = ledger.segments.values();
+    let ends = segments.filter_map(|state| {
+        let segment = state.segment.as_ref()?;
+        Some(state.observing_since.plus_secs(segment.minimum_duration))
+    });
+    ends.filter(|end| *end > now).min()
+}
+
+/// Tells whether it is another than before.
+fn take(ledger: &mut Ledger, segment: Segment, now: Timestamp) -> bool {
     let namespace = segment.namespace.clone();
     let mode = format!("{:?}", segment.mode);
     let draft = |action, reason: String| Draft {
@@ -49,36 +67,48 @@ fn take(ledger: &mut Ledger, segment: Segment, now: Timestamp) {
         after: None,
         reason,
     };
-    let known = ledger.segments.get(&namespace).filter(|known| !known.kept.leaving);
+    let known = ledger
+        .segments
+        .get(&namespace)
+        .filter(|known| !known.kept.leaving);
     let news = match known {
         None => Some(draft(Action::SegmentationAdded, format!("mode {mode}"))),
-        Some(known) if known.kept.mode != mode => {
-            Some(draft(Action::ModeChanged, format!("from {} to {mode}", known.kept.mode)))
-        }
+        Some(known) if known.kept.mode != mode => Some(draft(
+            Action::ModeChanged,
+            format!("from {} to {mode}", known.kept.mode),
+        )),
         Some(_) => None,
     };
     if let Some(news) = news {
         ledger.note(news);
     }
-    let state = ledger.segments.entry(namespace).or_insert_with(|| SegmentState {
-        observing_since: now,
-        kept: KeptSegment::default(),
-        segment: None,
-    });
+    let state = ledger
+        .segments
+        .entry(namespace)
+        .or_insert_with(|| SegmentState {
+            observing_since: now,
+            kept: KeptSegment::default(),
+            segment: None,
+        });
+    if state.kept.leaving {
+        state.observing_since = now;
+    }
     state.kept.mode = mode;
     state.kept.remove_on_delete = segment.on_delete == OnDelete::Remove;
     state.kept.leaving = false;
+    let changed = state.segment.as_ref() != Some(&segment);
     state.segment = Some(segment);
+    changed
 }
 
-/// A Segmentation went, while we looked or while nobody did.
-fn leave(ledger: &mut Ledger, namespace: &str) {
+/// A Segmentation went, while we looked or while nobody did. Tells whether that is new.
+fn leave(ledger: &mut Ledger, namespace: &str) -> bool {
     let Some(state) = ledger.segments.get_mut(namespace) else {
-        return;
+        return false;
     };
     state.segment = None;
     if state.kept.leaving {
-        return;
+        return false;
     }
     state.kept.leaving = true;
     let what = match state.kept.remove_on_delete {
@@ -94,6 +124,7 @@ fn leave(ledger: &mut Ledger, namespace: &str) {
         after: None,
         reason: what.into(),
     });
+    true
 }
 
 /// Forgets namespaces that left, once nothing of theirs is to be taken away any more.
@@ -106,8 +137,18 @@ pub fn forget_left(ledger: &mut Ledger) {
         .collect();
     for (namespace, remove) in leaving {
         let theirs = |ledger: &Ledger| -> Vec<_> {
-            let states = ledger.states().iter().filter(|(id, _)| id.namespace == namespace);
-            states.map(|(id, state)| (id.clone(), state.applied.as_ref().and_then(|a| a.revision).is_some())).collect()
+            let states = ledger
+                .states()
+                .iter()
+                .filter(|(id, _)| id.namespace == namespace);
+            states
+                .map(|(id, state)| {
+                    (
+                        id.clone(),
+                        state.applied.as_ref().and_then(|a| a.revision).is_some(),
+                    )
+                })
+                .collect()
         };
         let all = theirs(ledger);
         if !remove || all.iter().all(|(_, present)| !present) {

@@ -5,12 +5,17 @@ use super::judge::is_enforced;
 use super::ledger::{Ledger, SegmentState};
 use super::sight::Sight;
 use super::wish;
+use crate::cluster::live::{WriteError, Writer};
+use crate::controller::ahead::{Ahead, key_of};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::resources::{Mode, Segmentation, SegmentationCounts, SegmentationStatus};
+use crate::review::resources::{
+    Mode, Segmentation, SegmentationCounts, SegmentationStatus, to_time,
+};
 use crate::review::{Segment, WorkloadState};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the engine knows beside the ledger.
 pub struct Circumstances<'a> {
@@ -23,18 +28,52 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
 }
 
+/// Brings the status of all Segmentations in line. Tells what could not be written.
+pub async fn publish(
+    ledger: &Ledger,
+    segmentations: &[Arc<Segmentation>],
+    around: &Circumstances<'_>,
+    writer: &Writer,
+    ahead: &mut Ahead,
+) -> Vec<WriteError> {
+    let mut errors = Vec::new();
+    for live in segmentations {
+        if ahead.is_behind(&key_of(&live.metadata), Some(&live.metadata)) {
+            continue;
+        }
+        let status = build_status(ledger, live, around);
+        match writer.apply_status(live.as_ref(), &status).await {
+            Ok(written) if written.changed => ahead.wrote(&written.object.metadata),
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    errors
+}
+
 /// The status that a Segmentation should have. Equal to the one it has if nothing changed.
-pub fn build_status(ledger: &Ledger, segmentation: &Segmentation, around: &Circumstances<'_>) -> SegmentationStatus {
-    let namespace = segmentation.metadata.namespace.as_deref().unwrap_or_default();
+fn build_status(
+    ledger: &Ledger,
+    segmentation: &Segmentation,
+    around: &Circumstances<'_>,
+) -> SegmentationStatus {
+    let namespace = segmentation
+        .metadata
+        .namespace
+        .as_deref()
+        .unwrap_or_default();
     let was = segmentation.status.clone().unwrap_or_default();
     let mut status = SegmentationStatus {
         observed_generation: segmentation.metadata.generation,
         ..was.clone()
     };
-    let theirs: Vec<&WorkloadState> =
-        ledger.states().values().filter(|s| s.workload.namespace == namespace).collect();
+    let theirs: Vec<&WorkloadState> = ledger
+        .states()
+        .values()
+        .filter(|s| s.workload.namespace == namespace)
+        .collect();
     if let Some(state) = ledger.segments.get(namespace) {
-        status.observing_since = state.observing_since.to_jiff().map(Time);
+        status.observing_since = Some(to_time(state.observing_since));
         if let Some(segment) = &state.segment {
             let workloads = wish::segmented(around.sight, segment);
             status.counts = counts(state, &workloads, &theirs, around.sight);
@@ -42,35 +81,61 @@ pub fn build_status(ledger: &Ledger, segmentation: &Segmentation, around: &Circu
         }
     }
     let facts = facts(ledger, namespace, &theirs, around);
-    status.conditions = facts.into_iter().map(|fact| condition(fact, segmentation, &was.conditions, around.now)).collect();
+    status.conditions = facts
+        .into_iter()
+        .map(|fact| condition(fact, segmentation, &was.conditions, around.now))
+        .collect();
     let changed = status != was;
     if changed {
-        status.last_change = around.now.to_jiff().map(Time);
+        status.last_change = Some(to_time(around.now));
     }
     status
 }
 
-fn counts(state: &SegmentState, workloads: &[WorkloadId], theirs: &[&WorkloadState], sight: &Sight) -> SegmentationCounts {
+fn counts(
+    state: &SegmentState,
+    workloads: &[WorkloadId],
+    theirs: &[&WorkloadState],
+    sight: &Sight,
+) -> SegmentationCounts {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let edges = sight.built.graph.taught();
     let here = |id: Option<&WorkloadId>| id.is_some_and(|id| workloads.contains(id));
     SegmentationCounts {
         workloads: number(workloads.len()),
-        enforced: number(theirs.iter().filter(|s| s.applied.as_ref().is_some_and(|a| a.revision.is_some())).count()),
+        enforced: number(
+            theirs
+                .iter()
+                .filter(|s| s.applied.as_ref().is_some_and(|a| a.revision.is_some()))
+                .count(),
+        ),
         open_proposals: number(theirs.iter().filter(|s| s.open().is_some()).count()),
-        edges: number(edges.iter().filter(|(c, s, _)| here(c.workload()) || here(s.workload())).count()),
+        edges: number(
+            edges
+                .iter()
+                .filter(|(c, s, _)| here(c.workload()) || here(s.workload()))
+                .count(),
+        ),
         violations: number(state.kept.violations.len()),
     }
 }
 
 /// The least of the workloads' estimates, in whole percent; empty while none says anything.
 fn coverage(workloads: &[WorkloadId], sight: &Sight) -> String {
-    let known: Vec<f64> = workloads.iter().filter_map(|id| wish::coverage(sight, id)).collect();
+    let known: Vec<f64> = workloads
+        .iter()
+        .filter_map(|id| wish::coverage(sight, id))
+        .collect();
     if known.is_empty() {
         return String::new();
     }
     let mean = known.iter().sum::<f64>() / known.len() as f64;
-    format!("{} % of {}/{}", (mean * 100.0).floor(), known.len(), workloads.len())
+    format!(
+        "{} % of {}/{}",
+        (mean * 100.0).floor(),
+        known.len(),
+        workloads.len()
+    )
 }
 
 struct Fact {
@@ -80,7 +145,12 @@ struct Fact {
     message: String,
 }
 
-fn facts(ledger: &Ledger, namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'_>) -> Vec<Fact> {
+fn facts(
+    ledger: &Ledger,
+    namespace: &str,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Vec<Fact> {
     let state = ledger.segments.get(namespace);
     let segment = state.and_then(|s| s.segment.as_ref());
     vec![
@@ -94,60 +164,130 @@ fn facts(ledger: &Ledger, namespace: &str, theirs: &[&WorkloadState], around: &C
 
 fn ready(namespace: &str, around: &Circumstances<'_>) -> Fact {
     let error = around.errors.get(namespace).map(|e| ("Invalid", e));
-    let (reason, message) = match error.or_else(|| around.problems.get(namespace).map(|p| ("NotProposed", p))) {
-        Some((reason, message)) => (reason, message.clone()),
-        None => ("AsSpecified", String::new()),
-    };
-    Fact { kind: "Ready", is_true: reason == "AsSpecified", reason, message }
+    let (reason, message) =
+        match error.or_else(|| around.problems.get(namespace).map(|p| ("NotProposed", p))) {
+            Some((reason, message)) => (reason, message.clone()),
+            None => ("AsSpecified", String::new()),
+        };
+    Fact {
+        kind: "Ready",
+        is_true: reason == "AsSpecified",
+        reason,
+        message,
+    }
 }
 
-fn learning(segment: Option<&Segment>, theirs: &[&WorkloadState], around: &Circumstances<'_>) -> Fact {
-    let fact = |is_true, reason, message| Fact { kind: "Learning", is_true, reason, message };
-    let Some(segment) = segment else { return fact(false, "NotWatched", String::new()) };
+fn learning(
+    segment: Option<&Segment>,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Fact {
+    let fact = |is_true, reason, message| Fact {
+        kind: "Learning",
+        is_true,
+        reason,
+        message,
+    };
+    let Some(segment) = segment else {
+        return fact(false, "NotWatched", String::new());
+    };
     let workloads = wish::segmented(around.sight, segment);
     let known = |id: &&WorkloadId| theirs.iter().any(|s| s.workload == **id);
-    let unknown: Vec<String> = workloads.iter().filter(|id| !known(id)).map(|id| id.name.clone()).collect();
+    let unknown: Vec<String> = workloads
+        .iter()
+        .filter(|id| !known(id))
+        .map(|id| id.name.clone())
+        .collect();
     match (unknown.as_slice(), segment.mode) {
-        (_, Mode::Observe) => fact(true, "Observing", "mode Observe: no proposals are made".into()),
+        (_, Mode::Observe) => fact(
+            true,
+            "Observing",
+            "mode Observe: no proposals are made".into(),
+        ),
         ([], _) => fact(false, "Learned", String::new()),
         (names, _) => {
-            let shown = names.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-            let message = format!("{} of {} workloads are not learned yet: {shown}", names.len(), workloads.len());
+            let shown = names
+                .iter()
+                .take(10)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!(
+                "{} of {} workloads are not learned yet: {shown}",
+                names.len(),
+                workloads.len()
+            );
             fact(true, "NotLearned", message)
         }
     }
 }
 
-fn enforcing(ledger: &Ledger, namespace: &str, state: Option<&SegmentState>, theirs: &[&WorkloadState]) -> Fact {
-    let fact = |is_true, reason, message| Fact { kind: "Enforcing", is_true, reason, message };
+fn enforcing(
+    ledger: &Ledger,
+    namespace: &str,
+    state: Option<&SegmentState>,
+    theirs: &[&WorkloadState],
+) -> Fact {
+    let fact = |is_true, reason, message| Fact {
+        kind: "Enforcing",
+        is_true,
+        reason,
+        message,
+    };
     if let Some(why) = state.and_then(|s| s.kept.break_glass.as_ref()) {
         return fact(false, "BreakGlass", why.clone());
     }
     if !is_enforced(ledger, namespace) {
         return fact(false, "NotEnforced", "the mode is not Enforce".into());
     }
-    let waiting: Vec<&str> = theirs.iter().filter(|s| !s.is_applied()).map(|s| s.policy_name.as_str()).collect();
+    let waiting: Vec<&str> = theirs
+        .iter()
+        .filter(|s| !s.is_applied())
+        .map(|s| s.policy_name.as_str())
+        .collect();
     match waiting.as_slice() {
         [] => fact(true, "Enforced", String::new()),
-        names => fact(false, "Waiting", format!("not in the cluster yet: {}", names.join(", "))),
+        names => fact(
+            false,
+            "Waiting",
+            format!("not in the cluster yet: {}", names.join(", ")),
+        ),
     }
 }
 
 fn drifted(namespace: &str, around: &Circumstances<'_>) -> Fact {
     let words = listed(&around.troubles.drift, namespace);
-    let reason = if words.is_empty() { "AsApproved" } else { "ChangedByOthers" };
-    Fact { kind: "Drifted", is_true: !words.is_empty(), reason, message: words }
+    let reason = if words.is_empty() {
+        "AsApproved"
+    } else {
+        "ChangedByOthers"
+    };
+    Fact {
+        kind: "Drifted",
+        is_true: !words.is_empty(),
+        reason,
+        message: words,
+    }
 }
 
 fn degraded(namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'_>) -> Fact {
-    let fact = |is_true, reason, message| Fact { kind: "Degraded", is_true, reason, message };
+    let fact = |is_true, reason, message| Fact {
+        kind: "Degraded",
+        is_true,
+        reason,
+        message,
+    };
     let failures = listed(&around.troubles.failures, namespace);
     if !failures.is_empty() {
         return fact(true, "WriteFailed", failures);
     }
     let undone: Vec<String> = theirs
         .iter()
-        .filter_map(|s| s.degraded.as_ref().map(|d| format!("{}: rolled back: {}", s.workload.name, d.why)))
+        .filter_map(|s| {
+            s.degraded
+                .as_ref()
+                .map(|d| format!("{}: rolled back: {}", s.workload.name, d.why))
+        })
         .collect();
     match undone.is_empty() {
         true => fact(false, "Works", String::new()),
@@ -157,13 +297,23 @@ fn degraded(namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'
 
 fn listed(troubles: &BTreeMap<WorkloadId, String>, namespace: &str) -> String {
     let theirs = troubles.iter().filter(|(id, _)| id.namespace == namespace);
-    theirs.map(|(id, words)| format!("{}: {words}", id.name)).collect::<Vec<_>>().join("; ")
+    theirs
+        .map(|(id, words)| format!("{}: {words}", id.name))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A condition keeps its time while its status stays (API conventions, `lastTransitionTime`).
-fn condition(fact: Fact, segmentation: &Segmentation, was: &[Condition], now: Timestamp) -> Condition {
+fn condition(
+    fact: Fact,
+    segmentation: &Segmentation,
+    was: &[Condition],
+    now: Timestamp,
+) -> Condition {
     let status = if fact.is_true { "True" } else { "False" };
-    let before = was.iter().find(|c| c.type_ == fact.kind && c.status == status);
+    let before = was
+        .iter()
+        .find(|c| c.type_ == fact.kind && c.status == status);
     let since = before.map(|c| c.last_transition_time.clone());
     Condition {
         type_: fact.kind.into(),
@@ -171,6 +321,6 @@ fn condition(fact: Fact, segmentation: &Segmentation, was: &[Condition], now: Ti
         reason: fact.reason.into(),
         message: fact.message,
         observed_generation: segmentation.metadata.generation,
-        last_transition_time: since.unwrap_or_else(|| Time(now.to_jiff().unwrap_or_default())),
+        last_transition_time: since.unwrap_or_else(|| to_time(now)),
     }
 }

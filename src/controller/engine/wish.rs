@@ -10,7 +10,9 @@ use crate::net::Timestamp;
 use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
-use crate::review::{Digest, Need, Question, Segment, Violation, Wish, WorkloadState, build_material, may_approve};
+use crate::review::{
+    Digest, Need, Question, Segment, Violation, Wish, WorkloadState, build_material, may_approve,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Tells
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn propose(
     ledger: &mut Ledger,
     sight: &Sight,
+    in_force: &InForce,
     violations: &[Violation],
     now: Timestamp,
 ) -> BTreeMap<String, String> {
@@ -32,7 +35,11 @@ pub fn propose(
         Ok(proven) => proven,
         Err(error) => {
             for (workloads, _) in &groups {
-                problems.extend(workloads.iter().map(|id| (id.namespace.clone(), error.to_string())));
+                problems.extend(
+                    workloads
+                        .iter()
+                        .map(|id| (id.namespace.clone(), error.to_string())),
+                );
             }
             return problems;
         }
@@ -45,7 +52,13 @@ pub fn propose(
             // A policy that would break what was observed is never proposed (DESIGN §2).
             problems.insert(workload.namespace.clone(), why.clone());
         } else if is_due(ledger, sight, workload, now) {
-            let asks = Asks { sight, violations, findings: &findings, requirements: &requirements };
+            let asks = Asks {
+                sight,
+                in_force,
+                violations,
+                findings: &findings,
+                requirements: &requirements,
+            };
             if let Err(error) = propose_one(ledger, &asks, policy, now) {
                 problems.insert(workload.namespace.clone(), error);
             }
@@ -56,7 +69,9 @@ pub fn propose(
 
 /// The requirement of a violation that an operator is to be asked about.
 fn asked_for(violation: &Violation) -> Option<Requirement> {
-    violation.may_be_proposed.then(|| violation.requirement.clone())
+    violation
+        .may_be_proposed
+        .then(|| violation.requirement.clone())
 }
 
 /// The workloads that policies are made for, by the choices of their namespace.
@@ -67,7 +82,10 @@ fn groups(ledger: &Ledger, sight: &Sight) -> Vec<(Vec<WorkloadId>, SynthesisOpti
             continue;
         }
         let theirs = segmented(sight, segment);
-        match groups.iter_mut().find(|(_, options)| *options == segment.synthesis) {
+        match groups
+            .iter_mut()
+            .find(|(_, options)| *options == segment.synthesis)
+        {
             Some((workloads, _)) => workloads.extend(theirs),
             None => groups.push((theirs, segment.synthesis)),
         }
@@ -79,9 +97,15 @@ fn groups(ledger: &Ledger, sight: &Sight) -> Vec<(Vec<WorkloadId>, SynthesisOpti
 /// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
 pub fn segmented(sight: &Sight, segment: &Segment) -> Vec<WorkloadId> {
     let inventory = &sight.inventory;
-    let workloads = inventory.workloads.values().filter(|w| w.id.namespace == segment.namespace);
+    let workloads = inventory
+        .workloads
+        .values()
+        .filter(|w| w.id.namespace == segment.namespace);
     let kept = workloads.filter(|workload| {
-        let mut pods = workload.pods.iter().filter_map(|index| inventory.pods.get(*index));
+        let mut pods = workload
+            .pods
+            .iter()
+            .filter_map(|index| inventory.pods.get(*index));
         !workload.host_network && !pods.any(|pod| segment.excludes(&pod.labels))
     });
     kept.map(|workload| workload.id.clone()).collect()
@@ -93,7 +117,9 @@ fn unsound(proven: &Proven) -> BTreeMap<WorkloadId, String> {
     for found in &proven.proof.blocked {
         for end in [&found.client, &found.server] {
             if let crate::evaluate::Span::Workload(id) = end {
-                blocked.entry(id.clone()).or_insert_with(|| found.to_string());
+                blocked
+                    .entry(id.clone())
+                    .or_insert_with(|| found.to_string());
             }
         }
     }
@@ -102,11 +128,19 @@ fn unsound(proven: &Proven) -> BTreeMap<WorkloadId, String> {
 
 /// Whether a workload was watched for long enough; one that has an approved policy was.
 fn is_due(ledger: &Ledger, sight: &Sight, workload: &WorkloadId, now: Timestamp) -> bool {
-    if ledger.states().get(workload).is_some_and(|state| !state.revisions.is_empty() || state.open().is_some()) {
+    if ledger
+        .states()
+        .get(workload)
+        .is_some_and(|state| !state.revisions.is_empty() || state.open().is_some())
+    {
         return true;
     }
-    let Some(state) = ledger.segments.get(&workload.namespace) else { return false };
-    let Some(segment) = &state.segment else { return false };
+    let Some(state) = ledger.segments.get(&workload.namespace) else {
+        return false;
+    };
+    let Some(segment) = &state.segment else {
+        return false;
+    };
     let long_enough = now.secs_since(state.observing_since) >= segment.minimum_duration;
     long_enough && coverage(sight, workload).unwrap_or(0.0) >= segment.minimum_coverage
 }
@@ -119,19 +153,30 @@ pub fn coverage(sight: &Sight, workload: &WorkloadId) -> Option<f64> {
 
 struct Asks<'a> {
     sight: &'a Sight,
+    in_force: &'a InForce,
     violations: &'a [Violation],
     findings: &'a [Finding],
     requirements: &'a [Requirement],
 }
 
-fn propose_one(ledger: &mut Ledger, asks: &Asks<'_>, policy: &WorkloadPolicy, now: Timestamp) -> Result<(), String> {
+fn propose_one(
+    ledger: &mut Ledger,
+    asks: &Asks<'_>,
+    policy: &WorkloadPolicy,
+    now: Timestamp,
+) -> Result<(), String> {
     let workload = &policy.workload;
     let name = policy.policy.metadata.name.clone().unwrap_or_default();
-    let Some(spec) = policy.policy.spec.clone() else { return Ok(()) };
+    let Some(spec) = policy.policy.spec.clone() else {
+        return Ok(());
+    };
     let theirs: Vec<Violation> = asks
         .violations
         .iter()
-        .filter(|v| v.may_be_proposed && [v.client.workload(), v.server.workload()].contains(&Some(workload)))
+        .filter(|v| {
+            v.may_be_proposed
+                && [v.client.workload(), v.server.workload()].contains(&Some(workload))
+        })
         .cloned()
         .collect();
     let wish = Wish {
@@ -153,10 +198,11 @@ fn propose_one(ledger: &mut Ledger, asks: &Asks<'_>, policy: &WorkloadPolicy, no
     if known.is_none() {
         ledger.begin(fresh);
     }
-    let in_force = InForce::build(ledger, asks.sight);
-    let Some(state) = ledger.states().get(workload) else { return Ok(()) };
+    let Some(state) = ledger.states().get(workload) else {
+        return Ok(());
+    };
     let judged = state.policy_to_judge(&wish);
-    let others = in_force.others(workload);
+    let others = asks.in_force.others(workload);
     let material = build_material(&Question {
         inventory: &asks.sight.inventory,
         graph: &asks.sight.built.graph,
@@ -173,12 +219,18 @@ fn propose_one(ledger: &mut Ledger, asks: &Asks<'_>, policy: &WorkloadPolicy, no
         now,
     });
     let material = material.map_err(|e| e.to_string())?;
-    ledger.change(workload, |state, record| state.propose(wish, material, now, record));
+    ledger.change(workload, |state, record| {
+        state.propose(wish, material, now, record)
+    });
     approve_within_rules(ledger, workload, now);
     Ok(())
 }
 
-fn reason(state: &WorkloadState, wish: &Wish, judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec) -> String {
+fn reason(
+    state: &WorkloadState,
+    wish: &Wish,
+    judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
+) -> String {
     if *judged != wish.policy {
         return "edited by a person".into();
     }
@@ -195,16 +247,28 @@ fn basis(sight: &Sight, workload: &WorkloadId, violations: &[Violation]) -> Dige
     for (client, server, edge) in sight.built.graph.edges() {
         if client.workload() == Some(workload) || server.workload() == Some(workload) {
             let lesson = edge.lesson.teaches();
-            seen.insert(format!("{client} {server} {} {} {lesson}", edge.port, edge.protocol));
+            seen.insert(format!(
+                "{client} {server} {} {} {lesson}",
+                edge.port, edge.protocol
+            ));
         }
     }
-    seen.extend(violations.iter().map(|v| format!("{} {} {} {}", v.client, v.server, v.port, v.protocol)));
+    seen.extend(
+        violations
+            .iter()
+            .map(|v| format!("{} {} {} {}", v.client, v.server, v.port, v.protocol)),
+    );
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 fn approve_within_rules(ledger: &mut Ledger, workload: &WorkloadId, now: Timestamp) {
-    let segment = ledger.segments.get(&workload.namespace).and_then(|s| s.segment.clone());
-    let Some(segment) = segment.filter(|s| s.approval.mode == ApprovalMode::Automatic) else { return };
+    let segment = ledger
+        .segments
+        .get(&workload.namespace)
+        .and_then(|s| s.segment.clone());
+    let Some(segment) = segment.filter(|s| s.approval.mode == ApprovalMode::Automatic) else {
+        return;
+    };
     ledger.change(workload, |state, record| {
         let Some(open) = state.open() else { return };
         if open.is_edited() {
@@ -216,4 +280,3 @@ fn approve_within_rules(ledger: &mut Ledger, workload: &WorkloadId, now: Timesta
         }
     });
 }
-

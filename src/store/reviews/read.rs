@@ -1,6 +1,6 @@
 //! From rows back to values.
 
-use super::{DepartedPod, Loaded, StoredSegment};
+use super::{DepartedPod, Loaded, StoredDecision, StoredSegment};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -31,7 +31,20 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
             })
         },
     )?;
-    let decisions = all(&transaction, "SELECT uid FROM decisions", |row| row.get(0))?;
+    let decisions = all(
+        &transaction,
+        "SELECT uid, namespace, name, at, outcome, body FROM decisions ORDER BY uid",
+        |row| {
+            Ok(StoredDecision {
+                uid: row.get(0)?,
+                namespace: row.get(1)?,
+                name: row.get(2)?,
+                at: time(row, 3)?,
+                outcome: row.get(4)?,
+                body: row.get(5)?,
+            })
+        },
+    )?;
     let departed = all(
         &transaction,
         "SELECT uid, gone_at, body FROM departed_pods ORDER BY uid",
@@ -51,7 +64,7 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
     Ok(Loaded {
         reviews,
         segments,
-        decisions: decisions.into_iter().collect(),
+        decisions,
         record_head,
         departed,
     })

@@ -69,7 +69,7 @@ fn what_was_committed_is_loaded_after_a_restart() {
     let expected = Loaded {
         reviews: vec![(id("api"), "{}".into()), (id("web"), "{\"a\":1}".into())],
         segments: full().segments,
-        decisions: ["u1".to_owned()].into(),
+        decisions: full().decisions,
         record_head: Some((2, "{}".into())),
         departed: full().departed,
     };

@@ -1,0 +1,256 @@
+//! `nanoseg controller`: proposes, has people decide, enforces and rolls back, in the cluster.
+
+use super::access::AccessArgs;
+use super::receive::NatsArgs;
+use super::terminal::LogFormat;
+use super::units::parse_duration;
+use crate::controller::{ControllerSettings, run as run_controller};
+use crate::wire::ServerTls;
+use anyhow::{Context, bail};
+use clap::Args as ClapArgs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Propose, enforce and roll back policies in the cluster
+#[derive(Debug, ClapArgs)]
+#[command(
+    long_about = "\
+Propose, enforce and roll back policies in the cluster.
+
+Watches the cluster, takes what agents see, and keeps a communication graph in one SQLite file. For each \
+namespace with a Segmentation it proposes the policies that allow what was observed, and nothing else; \
+people decide by ProposalDecisions (`nanoseg approve`); what was approved is written and kept so. \
+Several replicas may run: the one that holds the Lease works, the others wait.
+
+Ends with code 0 when it is told to stop (SIGTERM), and with code 1 when it lost the Lease: it is meant to \
+be started again then.",
+    after_long_help = "\
+Examples:
+  In a cluster, as deploy/ has it:
+    nanoseg controller --store /var/lib/nanoseg/nanoseg.sqlite \\
+      --tls-cert /etc/nanoseg/tls/tls.crt --tls-key /etc/nanoseg/tls/tls.key --log json
+
+  Beside a cluster, with a kubeconfig of the controller's ServiceAccount:
+    nanoseg controller --kubeconfig nanoseg.kubeconfig --store nanoseg.sqlite \\
+      --tls-cert tls.crt --tls-key tls.key --lease-namespace nanoseg
+
+  GitOps: approved policies go to a folder that a GitOps tool commits, and nothing to the cluster:
+    nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key --output-dir policies/"
+)]
+pub struct Args {
+    #[command(flatten)]
+    access: AccessArgs,
+
+    /// The SQLite file of everything that must not be forgotten; made if there is none
+    #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
+    store: PathBuf,
+
+    /// GitOps: write approved policies to this folder, and none to the cluster
+    #[arg(long, env = "NANOSEG_OUTPUT_DIR", value_name = "FOLDER")]
+    output_dir: Option<PathBuf>,
+
+    /// How long pods that are gone stay known, for records that come late: 90s, 15m, 24h, 7d
+    #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    retention: Duration,
+
+    /// Where /metrics, /livez and /readyz are
+    #[arg(
+        long,
+        env = "NANOSEG_METRICS_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:9090"
+    )]
+    metrics_listen: SocketAddr,
+
+    #[command(flatten)]
+    agents: AgentArgs,
+
+    #[command(flatten)]
+    election: ElectionArgs,
+
+    #[command(flatten)]
+    nats: NatsArgs,
+
+    /// How logs are written
+    #[arg(
+        long,
+        env = "NANOSEG_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log: LogFormat,
+}
+
+/// Who may send flow records, and how.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Agents")]
+struct AgentArgs {
+    /// Where agents connect
+    #[arg(
+        long,
+        env = "NANOSEG_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:7443"
+    )]
+    listen: SocketAddr,
+
+    /// The certificate that agents see, with those that lead to its authority (PEM; read at the start)
+    #[arg(
+        long,
+        env = "NANOSEG_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate (PEM; read at the start)
+    #[arg(
+        long,
+        env = "NANOSEG_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// Do without TLS; on a loopback address only
+    #[arg(long, conflicts_with = "tls_cert")]
+    insecure_no_tls: bool,
+
+    /// The ServiceAccount of agents; may be repeated
+    #[arg(
+        long,
+        env = "NANOSEG_AGENT_SERVICE_ACCOUNT",
+        value_name = "NAMESPACE/NAME",
+        value_delimiter = ',',
+        value_parser = parse_account,
+        default_value = "nanoseg-agents/nanoseg-agent"
+    )]
+    agent_service_account: Vec<String>,
+
+    /// The audience that agents' tokens must be for
+    #[arg(
+        long,
+        env = "NANOSEG_TOKEN_AUDIENCE",
+        value_name = "NAME",
+        default_value = "nanoseg"
+    )]
+    token_audience: String,
+}
+
+/// Which replica works.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Leader election")]
+struct ElectionArgs {
+    /// The namespace of the Lease
+    #[arg(
+        long,
+        env = "NANOSEG_LEASE_NAMESPACE",
+        value_name = "NAME",
+        default_value = "nanoseg"
+    )]
+    lease_namespace: String,
+
+    /// The name of the Lease
+    #[arg(
+        long,
+        env = "NANOSEG_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "nanoseg-controller"
+    )]
+    lease_name: String,
+
+    /// The name of this replica, the pod's (default: the host's name)
+    #[arg(long, env = "NANOSEG_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+}
+
+/// `NAMESPACE/NAME` → the user name of that ServiceAccount.
+fn parse_account(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((namespace, name))
+            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+        {
+            Ok(format!("system:serviceaccount:{namespace}:{name}"))
+        }
+        _ => Err("a ServiceAccount is NAMESPACE/NAME".into()),
+    }
+}
+
+impl Args {
+    pub fn log_format(&self) -> LogFormat {
+        self.log
+    }
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let settings = settings(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // The Lease is renewed while the engine computes, also on one core.
+        .worker_threads(
+            std::thread::available_parallelism()
+                .map_or(2, usize::from)
+                .max(2),
+        )
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    match runtime.block_on(control(settings)) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            tracing::error!("{error:#}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
+    let agents = args.agents;
+    let tls = match (agents.tls_cert, agents.tls_key) {
+        (Some(certificate), Some(key)) => Some(ServerTls { certificate, key }),
+        _ if agents.insecure_no_tls && agents.listen.ip().is_loopback() => None,
+        _ if agents.insecure_no_tls => bail!(
+            "failed to listen on {} without TLS: that is for loopback addresses only; give --tls-cert and --tls-key",
+            agents.listen
+        ),
+        _ => bail!("failed to listen without a certificate; give --tls-cert and --tls-key"),
+    };
+    let host = || {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        name.trim().to_owned()
+    };
+    Ok(ControllerSettings {
+        connect: args.access.settings(),
+        store: args.store,
+        listen: agents.listen,
+        tls,
+        agents: agents.agent_service_account.into_iter().collect(),
+        token_audience: agents.token_audience,
+        nats: args.nats.settings(),
+        metrics_listen: args.metrics_listen,
+        lease_namespace: args.election.lease_namespace,
+        lease_name: args.election.lease_name,
+        identity: args.election.identity.unwrap_or_else(host),
+        retention: args.retention,
+        output: args.output_dir,
+    })
+}
+
+async fn control(settings: ControllerSettings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to await signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to await signals")?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stops: the Lease is given back");
+        let _ = stop.send(true);
+    });
+    run_controller(settings, stopped).await?;
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! GitOps: keeps a folder as it was approved, and compares it with the cluster. A GitOps tool commits and
+//! applies what is in the folder; nothing is written to the cluster from here.
+
+use super::enforcer::{Memory, Step, build_policy, look};
+use super::plan::{Plan, Report, Shape, Wanted};
+use crate::cluster::live::Watches;
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use crate::policy::render_kustomization;
+use crate::review::Digest;
+use crate::review::resources::BREAK_GLASS;
+use crate::store::{FolderError, OutputFolder};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// How long to wait before what failed is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What it works with.
+pub struct Exporter {
+    watches: Arc<Watches>,
+    root: PathBuf,
+    plan: watch::Receiver<Option<Arc<Plan>>>,
+    reports: mpsc::UnboundedSender<Report>,
+    now: fn() -> Timestamp,
+    /// Whose files there were, by name: to tell which are gone.
+    exported: BTreeMap<PathBuf, WorkloadId>,
+    failure: Option<String>,
+}
+
+/// The files of a folder, by name, and of which workload each is.
+struct Files {
+    contents: BTreeMap<PathBuf, Vec<u8>>,
+    owners: BTreeMap<PathBuf, (WorkloadId, Digest)>,
+}
+
+impl Exporter {
+    pub fn new(
+        watches: Arc<Watches>,
+        root: &Path,
+        plan: watch::Receiver<Option<Arc<Plan>>>,
+        reports: mpsc::UnboundedSender<Report>,
+        now: fn() -> Timestamp,
+    ) -> Exporter {
+        Exporter {
+            watches,
+            root: root.to_owned(),
+            plan,
+            reports,
+            now,
+            exported: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    /// Works until `stop` turns true.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut memory = Memory::only_telling();
+        let mut changed = self.watches.changed();
+        while !*stop.borrow() {
+            let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));
+            let again = async {
+                match unfinished {
+                    true => tokio::time::sleep(AGAIN).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => {}
+                changed = self.plan.changed() => if changed.is_err() { return },
+                changed = changed.changed() => if changed.is_err() { return },
+                () = again => {}
+            }
+        }
+    }
+
+    /// Writes what differs, and tells what the cluster has of it. Tells whether it worked.
+    fn round(&mut self, memory: &mut Memory) -> bool {
+        let Some(plan) = self.plan.borrow_and_update().clone() else {
+            return true;
+        };
+        if self.watches.check().is_err() {
+            return false;
+        }
+        let now = (self.now)();
+        let (namespaces, policies) = (self.watches.namespaces(), self.watches.policies());
+        let open = namespaces.iter().filter(|namespace| {
+            let annotations = namespace.metadata.annotations.as_ref();
+            annotations.is_some_and(|a| a.contains_key(BREAK_GLASS))
+        });
+        let open = open.filter_map(|n| n.metadata.name.as_deref()).collect();
+        let wrote = self.export(&plan, &open, now);
+        let seen = look(&plan, &namespaces, &policies, memory, now);
+        for report in seen.reports {
+            let _ = self.reports.send(report);
+        }
+        // What the tool has not carried out yet: nothing to do but to wait for the watch.
+        for step in &seen.steps {
+            if let Step::Apply { .. } = step {
+                tracing::debug!(%step, "waits for the GitOps tool");
+            }
+        }
+        wrote
+    }
+
+    fn export(&mut self, plan: &Plan, open: &BTreeSet<&str>, now: Timestamp) -> bool {
+        let files = build_files(plan, open);
+        let differs = |(name, content): &(&PathBuf, &Vec<u8>)| {
+            std::fs::read(self.root.join(name)).ok().as_ref() != Some(*content)
+        };
+        let new: Vec<PathBuf> = files
+            .contents
+            .iter()
+            .filter(differs)
+            .map(|(name, _)| name.clone())
+            .collect();
+        match OutputFolder::new(&self.root).replace(&files.contents) {
+            Ok(_) => {
+                self.failure = None;
+                self.tell(&files, &new, now);
+                true
+            }
+            Err(error) => {
+                self.fail(&error, &files, now);
+                false
+            }
+        }
+    }
+
+    fn tell(&mut self, files: &Files, new: &[PathBuf], now: Timestamp) {
+        for (workload, digest) in new.iter().filter_map(|name| files.owners.get(name)) {
+            self.send(workload, Some(digest.clone()), now);
+        }
+        for (name, workload) in &self.exported {
+            if !files.owners.contains_key(name) {
+                self.send(workload, None, now);
+            }
+        }
+        let owners = files.owners.iter();
+        self.exported = owners
+            .map(|(name, (workload, _))| (name.clone(), workload.clone()))
+            .collect();
+    }
+
+    fn send(&self, workload: &WorkloadId, policy: Option<Digest>, at: Timestamp) {
+        let workload = workload.clone();
+        let _ = self.reports.send(Report::Exported {
+            workload,
+            policy,
+            at,
+        });
+    }
+
+    /// Says once why the folder could not be written, on all that it is about.
+    fn fail(&mut self, error: &FolderError, files: &Files, now: Timestamp) {
+        let why = error.to_string();
+        if self.failure.as_ref() == Some(&why) {
+            return;
+        }
+        tracing::error!("{why}");
+        for (workload, _) in files.owners.values() {
+            let _ = self.reports.send(Report::Failed {
+                workload: workload.clone(),
+                why: why.clone(),
+                at: now,
+            });
+        }
+        self.failure = Some(why);
+    }
+}
+
+/// A policy per file, `NAMESPACE/POLICY.yaml`, and the kustomization that lists them.
+fn build_files(plan: &Plan, open: &BTreeSet<&str>) -> Files {
+    let mut files = Files {
+        contents: BTreeMap::new(),
+        owners: BTreeMap::new(),
+    };
+    let mut names = Vec::new();
+    let closed = plan
+        .namespaces
+        .iter()
+        .filter(|(namespace, _)| !open.contains(namespace.as_str()));
+    for (namespace, wanted) in closed {
+        for (
+            name,
+            Wanted {
+                workload, shape, ..
+            },
+        ) in &wanted.policies
+        {
+            let Shape::Present { digest, spec, .. } = shape else {
+                continue;
+            };
+            let policy = build_policy(&(namespace.clone(), name.clone()), digest, spec);
+            // A policy is plain data: serde cannot fail on it.
+            let Ok(text) = serde_yaml::to_string(&policy) else {
+                continue;
+            };
+            let file = format!("{namespace}/{name}.yaml");
+            files
+                .contents
+                .insert(file.clone().into(), text.into_bytes());
+            let owner = (workload.clone(), digest.clone());
+            files.owners.insert(file.clone().into(), owner);
+            names.push(file);
+        }
+    }
+    let kustomization = render_kustomization(&names).into_bytes();
+    files
+        .contents
+        .insert("kustomization.yaml".into(), kustomization);
+    files
+}

@@ -1,0 +1,340 @@
+//! The controller from start to end: every replica watches and waits for the Lease; the one that gets it
+//! opens the store, lets agents in and works until it is stopped or the Lease is lost. There is no way back
+//! from leading but the end of the process: nothing half-done outlives it.
+
+use super::enforcer::Enforcer;
+use super::engine::{Engine, Ledger, LedgerError, Parts, Sight};
+use super::exporter::Exporter;
+use super::gate::{Check, TokenGate};
+use super::intake::{Intake, IntakeError, IntakeSettings};
+use super::metrics::Metrics;
+use super::vitals::Vitals;
+use super::writer::StoreHealth;
+use crate::cluster::live::{
+    ConnectError, ConnectSettings, Connection, Election, ElectionSettings, Events, Fence, Refused,
+    ReviewSettings, TokenReviewer, WatchSettings, Watches, Writer, connect,
+};
+use crate::graph::ServiceEnforcement;
+use crate::net::Timestamp;
+use crate::pipeline::LiveGraph;
+use crate::store::{
+    FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
+};
+use crate::wire::{HealthError, HealthServer, NatsSettings, ServerTls};
+use prometheus_client::registry::Registry;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+/// Batches that the engine has not seen yet; more wait in the store's thread.
+const HEARD: usize = 64;
+/// How long everything may take to end once it was told to.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long a leader waits for the one before it to let go of the store.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a controller is told.
+#[derive(Debug, Clone)]
+pub struct ControllerSettings {
+    pub connect: ConnectSettings,
+    /// The SQLite file.
+    pub store: PathBuf,
+    /// Where agents connect.
+    pub listen: SocketAddr,
+    /// `None`: without TLS.
+    pub tls: Option<ServerTls>,
+    /// Whose tokens let in: `system:serviceaccount:NAMESPACE:NAME`.
+    pub agents: BTreeSet<String>,
+    pub token_audience: String,
+    /// Takes batches from NATS JetStream too.
+    pub nats: Option<NatsSettings>,
+    pub metrics_listen: SocketAddr,
+    pub lease_namespace: String,
+    pub lease_name: String,
+    /// The name of this replica.
+    pub identity: String,
+    /// How long pods that are gone are kept.
+    pub retention: Duration,
+    /// GitOps: approved policies are written there, and not into the cluster.
+    pub output: Option<PathBuf>,
+}
+
+/// Why a controller cannot start, or go on.
+#[derive(Debug, Error)]
+pub enum ControllerError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    #[error(transparent)]
+    Flows(#[from] FlowStoreError),
+    #[error(transparent)]
+    Reviews(#[from] ReviewStoreError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Lock(#[from] StateLockError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    #[error(
+        "failed to go on leading: the Lease {0} was lost; the process ends, so that another leads alone"
+    )]
+    LeaseLost(String),
+    #[error("failed to go on: the task {0} ended; see the log before this")]
+    Ended(&'static str),
+}
+
+/// Runs until `stop` turns true.
+///
+/// # Errors
+/// Why it cannot start or go on; it is meant to be started again then.
+pub async fn run(
+    settings: ControllerSettings,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ControllerError> {
+    let Connection { client, .. } = connect(&settings.connect).await?;
+    let watch_settings = WatchSettings {
+        retention: settings.retention,
+        ..WatchSettings::default()
+    };
+    let watches = Arc::new(Watches::start(client.clone(), watch_settings));
+    let election = Election::start(
+        client.clone(),
+        ElectionSettings::new(
+            &settings.lease_namespace,
+            &settings.lease_name,
+            &settings.identity,
+        ),
+    );
+    let fence = fence(&election, &watches);
+    let replica = Replica {
+        writer: Writer::new(client.clone(), fence.clone()),
+        events: Events::new(client.clone(), &settings.identity, fence),
+        vitals: Arc::default(),
+        metrics: Arc::default(),
+        store_health: StoreHealth::default(),
+        client,
+        watches,
+        settings,
+    };
+    let health = replica.health_server().await?;
+    // Answers as long as the process lives, also while the last batches are written.
+    let (quiet, silent) = watch::channel(false);
+    let health = tokio::spawn(health.run(silent));
+    let outcome = replica.wait_and_lead(&election, stop).await;
+    // After anything else a task may still be at work: then the Lease runs out by itself.
+    if matches!(outcome, Ok(()) | Err(ControllerError::LeaseLost(_))) {
+        election.release().await;
+    }
+    let _ = quiet.send(true);
+    if let Ok(Err(error)) = health.await {
+        tracing::warn!("{error}");
+    }
+    outcome
+}
+
+/// Every write asks: is the Lease held, and is what is known still true?
+fn fence(election: &Election, watches: &Arc<Watches>) -> Fence {
+    let (held, watches) = (election.held_fn(), watches.clone());
+    Arc::new(move || {
+        if !held() {
+            return Err(Refused::NoLease);
+        }
+        Ok(watches.check()?)
+    })
+}
+
+/// What a replica has whether or not it leads.
+struct Replica {
+    settings: ControllerSettings,
+    client: kube::Client,
+    watches: Arc<Watches>,
+    writer: Writer,
+    events: Events,
+    vitals: Arc<Vitals>,
+    metrics: Arc<Metrics>,
+    store_health: StoreHealth,
+}
+
+impl Replica {
+    async fn health_server(&self) -> Result<HealthServer, HealthError> {
+        let mut registry = Registry::default();
+        self.metrics.register(&mut registry);
+        self.vitals.register(&mut registry, self.writer.clone());
+        let (watches, vitals) = (self.watches.clone(), self.vitals.clone());
+        let store_health = self.store_health.clone();
+        let ready = Arc::new(move || {
+            watches.check().map_err(|stale| stale.to_string())?;
+            store_health.check()?;
+            vitals.check()
+        });
+        HealthServer::bind(self.settings.metrics_listen, registry, ready).await
+    }
+
+    async fn wait_and_lead(
+        &self,
+        election: &Election,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), ControllerError> {
+        let mut leading = election.leading();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            led = leading.wait_for(|leads| *leads) => {
+                if led.is_err() {
+                    return Err(ControllerError::Ended("election"));
+                }
+            }
+        }
+        tracing::info!(identity = election.identity(), "leads");
+        self.vitals.leading(true);
+        let (halt, halted) = watch::channel(false);
+        let work = self.lead(halted);
+        tokio::pin!(work);
+        let lease = format!(
+            "{}/{}",
+            self.settings.lease_namespace, self.settings.lease_name
+        );
+        let lost = tokio::select! {
+            outcome = &mut work => return outcome,
+            _ = stop.wait_for(|stop| *stop) => false,
+            _ = leading.wait_for(|leads| !*leads) => true,
+        };
+        let _ = halt.send(true);
+        let outcome = tokio::time::timeout(GRACE, work).await;
+        let outcome = outcome.unwrap_or(Err(ControllerError::Ended("all, in time")));
+        match lost {
+            true => outcome.and(Err(ControllerError::LeaseLost(lease))),
+            false => outcome,
+        }
+    }
+
+    /// Works until `stop` turns true, and then until everything taken is stored.
+    async fn lead(&self, stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
+        let Some(_lock) = self.lock(stop.clone()).await? else {
+            return Ok(());
+        };
+        let settings = &self.settings;
+        let flows = FlowStore::open(&settings.store)?;
+        let store = ReviewStore::open(&settings.store)?;
+        let loaded = store.load()?;
+        let restored = loaded.departed.iter();
+        let restored = restored.filter_map(|pod| serde_json::from_str(&pod.body).ok());
+        self.watches.restore(restored.collect());
+        let live = LiveGraph::new(store.history()?, flows.load()?);
+        let (heard_in, heard) = mpsc::channel(HEARD);
+        let (report_in, reports) = mpsc::unbounded_channel();
+        let (plan_in, plan) = watch::channel(None);
+        let intake = Intake::bind(IntakeSettings {
+            listen: settings.listen,
+            tls: settings.tls.clone(),
+            gate: Arc::new(self.gate()),
+            nats: settings.nats.clone(),
+            heard: Some(heard_in),
+        })
+        .await?;
+        tracing::info!(listen = %intake.local_addr(), "lets agents in");
+        let engine = Engine::new(Parts {
+            watches: self.watches.clone(),
+            writer: self.writer.clone(),
+            events: self.events.clone(),
+            store,
+            ledger: Ledger::load(loaded)?,
+            sight: Sight::new(live, ServiceEnforcement::AfterTranslation),
+            plan: plan_in,
+            reports,
+            heard,
+            vitals: self.vitals.clone(),
+            retention: settings.retention,
+            now,
+        });
+        let engine = tokio::spawn(engine.run(stop.clone()));
+        let enforcer = match &settings.output {
+            None => tokio::spawn(
+                Enforcer {
+                    watches: self.watches.clone(),
+                    writer: self.writer.clone(),
+                    plan,
+                    reports: report_in,
+                    now,
+                }
+                .run(stop.clone()),
+            ),
+            Some(folder) => tokio::spawn(
+                Exporter::new(self.watches.clone(), folder, plan, report_in, now).run(stop.clone()),
+            ),
+        };
+        let (metrics, health) = (self.metrics.clone(), self.store_health.clone());
+        let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
+        self.supervise(engine, enforcer, intake, stop).await
+    }
+
+    /// Waits for all three; that one of them ends before it was told to is an error.
+    async fn supervise(
+        &self,
+        mut engine: tokio::task::JoinHandle<()>,
+        mut enforcer: tokio::task::JoinHandle<()>,
+        mut intake: tokio::task::JoinHandle<Result<(), IntakeError>>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), ControllerError> {
+        tokio::select! {
+            // In this order: the others end when the engine does.
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            _ = &mut engine => return Err(ControllerError::Ended("engine")),
+            _ = &mut enforcer => return Err(ControllerError::Ended("enforcer")),
+            outcome = &mut intake => {
+                if let Ok(Err(error)) = outcome {
+                    return Err(error.into());
+                }
+                return Err(ControllerError::Ended("intake"));
+            }
+        }
+        let (engine, enforcer, intake) = tokio::join!(engine, enforcer, intake);
+        engine.map_err(|_| ControllerError::Ended("engine"))?;
+        enforcer.map_err(|_| ControllerError::Ended("enforcer"))?;
+        intake.map_err(|_| ControllerError::Ended("intake"))??;
+        Ok(())
+    }
+
+    fn gate(&self) -> TokenGate {
+        let reviewer = TokenReviewer::new(
+            self.client.clone(),
+            ReviewSettings {
+                audience: self.settings.token_audience.clone(),
+                subjects: self.settings.agents.clone(),
+            },
+        );
+        TokenGate {
+            check: Check::Review(reviewer),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Locks the store; the leader before may need a moment to end. `None`: told to stop meanwhile.
+    async fn lock(
+        &self,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<Option<StateLock>, ControllerError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match StateLock::acquire(&self.settings.store) {
+                Ok(lock) => return Ok(Some(lock)),
+                Err(StateLockError::Held { .. }) if tokio::time::Instant::now() < deadline => {}
+                Err(error) => return Err(error.into()),
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Ok(None),
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+    }
+}
+
+/// The clock.
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}

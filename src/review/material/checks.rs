@@ -1,0 +1,129 @@
+//! Findings of a proposal: those of the run that concern its workload, and those of what it newly allows.
+
+use super::{Judged, Question, Seen};
+use crate::finding::{Code, Finding, Severity};
+use crate::graph::{METADATA, Peer, is_private};
+use crate::review::resources::FindingLine;
+use std::collections::BTreeSet;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// All findings, in no order.
+pub fn lines(question: &Question<'_>, edges: &Judged<'_>) -> Vec<FindingLine> {
+    let own = question.workload.to_string();
+    // What these say is said anew, of what the policy newly allows and not of all that was seen.
+    let anew = [
+        Code::InternetEgress,
+        Code::CrossNamespace,
+        Code::MetadataService,
+    ];
+    let concerns = |finding: &&Finding| {
+        let mut words = finding.subject.split([' ', ':']);
+        !anew.contains(&finding.code) && words.any(|word| word == own)
+    };
+    let mut lines: Vec<FindingLine> = question
+        .findings
+        .iter()
+        .filter(concerns)
+        .map(line)
+        .collect();
+    let scanners: BTreeSet<&str> = question
+        .findings
+        .iter()
+        .filter(|finding| finding.code == Code::PortScan)
+        .map(|finding| finding.subject.as_str())
+        .collect();
+    for seen in &edges.allowed {
+        lines.extend(of_allowed(question, seen, &scanners));
+    }
+    for seen in &edges.blocked {
+        let message = "recorded flows used it, and the policy would block it";
+        lines.push(new(Code::WouldBlock, words(seen), message));
+    }
+    lines
+}
+
+fn of_allowed(
+    question: &Question<'_>,
+    seen: &Seen<'_>,
+    scanners: &BTreeSet<&str>,
+) -> Vec<FindingLine> {
+    let mut lines = Vec::new();
+    if !seen.is_new {
+        return lines;
+    }
+    let mut push = |code, message: &str| lines.push(new(code, words(seen), message));
+    if let (Peer::Workload(client), Peer::Workload(server)) = (seen.client, seen.server)
+        && client.namespace != server.namespace
+    {
+        push(Code::CrossNamespace, "it would be open between namespaces");
+    }
+    if let Peer::Outside(address) = seen.server {
+        if METADATA.contains(&address.to_string().as_str()) {
+            push(
+                Code::MetadataService,
+                "it would be open, and hands out credentials",
+            );
+        } else if !is_private(*address) {
+            push(
+                Code::InternetEgress,
+                "it would be open to an address outside of the cluster",
+            );
+        }
+    }
+    if !seen.edge.lesson.teaches() {
+        push(
+            Code::BlockedTraffic,
+            "it was tried, is blocked, and would be opened",
+        );
+    }
+    if scanners.contains(seen.client.to_string().as_str()) {
+        push(Code::ScanShadow, "the client also scanned ports");
+    }
+    let is_young = |first| question.now.secs_since(first) < SECONDS_PER_DAY;
+    if seen.edge.first.is_some_and(is_young) {
+        push(
+            Code::FirstSeenToday,
+            "it was first seen within the last 24 hours",
+        );
+    }
+    lines
+}
+
+/// `client → server port/protocol`.
+fn words(seen: &Seen<'_>) -> String {
+    let (client, server, edge) = (seen.client, seen.server, seen.edge);
+    format!("{client} → {server} {}/{}", edge.port, edge.protocol)
+}
+
+fn new(code: Code, subject: String, message: &str) -> FindingLine {
+    line(&Finding::new(code, subject, message))
+}
+
+fn line(finding: &Finding) -> FindingLine {
+    FindingLine {
+        severity: finding.severity.to_string(),
+        code: finding.code.name().to_owned(),
+        subject: finding.subject.clone(),
+        message: finding.message.clone(),
+    }
+}
+
+/// The worst first.
+pub fn rank(severity: &str) -> u8 {
+    let is = |of: Severity| severity == of.to_string();
+    match () {
+        () if is(Severity::Error) => 0,
+        () if is(Severity::Warning) => 1,
+        () => 2,
+    }
+}
+
+/// One word for the queue: by the worst finding.
+pub fn risk(findings: &[FindingLine]) -> &'static str {
+    match findings.iter().map(|line| rank(&line.severity)).min() {
+        Some(0) => "high",
+        Some(1) => "medium",
+        _ => "low",
+    }
+}

@@ -1,0 +1,252 @@
+//! What a proposal tells of itself.
+
+use super::*;
+use crate::finding::Code;
+use crate::flow::Verdict::{Established, Refused};
+use crate::review::testing::{DAY, at, cluster, graph, id, of, policy};
+use crate::review::violations;
+use std::collections::BTreeMap;
+
+/// A question about `shop/db`, whose policy allows the workloads of `after`, in shop, port 5432.
+struct Case {
+    inventory: Inventory,
+    graph: Graph,
+    base: Option<NetworkPolicySpec>,
+    policy: NetworkPolicySpec,
+    findings: Vec<Finding>,
+    wanted: Vec<Violation>,
+}
+
+fn db(clients: &[&str]) -> NetworkPolicySpec {
+    let rules: Vec<String> = clients
+        .iter()
+        .map(|app| {
+            format!(
+                "{{from: [{{podSelector: {{matchLabels: {{app: {app}}}}}}}], ports: [{{port: 5432, protocol: TCP}}]}}"
+            )
+        })
+        .collect();
+    let rules = format!("ingress: [{}], egress: []", rules.join(", "));
+    of("shop/db", &rules).spec.expect("a spec")
+}
+
+impl Case {
+    fn new(base: Option<&[&str]>, after: &[&str]) -> Case {
+        Case {
+            inventory: cluster(),
+            graph: graph(&[
+                ("shop/api shop/db 5432", &[(Established, 9)], -3 * DAY, -60),
+                ("shop/job shop/db 5432", &[(Established, 2)], -600, -60),
+                ("shop/web shop/api 8080", &[(Established, 7)], -3 * DAY, -60),
+            ]),
+            base: base.map(db),
+            policy: db(after),
+            findings: Vec::new(),
+            wanted: Vec::new(),
+        }
+    }
+
+    fn ask(&self) -> Result<Material, EvaluateError> {
+        build_material(&Question {
+            inventory: &self.inventory,
+            graph: &self.graph,
+            requirements: &[],
+            wanted_blocked: &self.wanted,
+            workload: &id("shop/db"),
+            policy_name: "nanoseg-db",
+            base: self.base.as_ref(),
+            policy: &self.policy,
+            others: &[],
+            findings: &self.findings,
+            coverage: Some(0.979),
+            reason: "a test",
+            now: at(0),
+        })
+    }
+
+    fn material(&self) -> Material {
+        self.ask().expect("material")
+    }
+}
+
+fn codes(material: &Material) -> Vec<&str> {
+    material
+        .findings
+        .iter()
+        .map(|line| line.code.as_str())
+        .collect()
+}
+
+#[test]
+fn a_first_policy_shows_what_it_allows_and_only_counts_what_it_closes() {
+    let material = Case::new(None, &["api", "job"]).material();
+    assert_eq!(
+        material.revision,
+        Digest::of_policy(&db(&["api", "job"])).to_string()
+    );
+    assert_eq!((material.gained_total, material.lost.len()), (0, 0));
+    assert!(material.lost_total > 4, "{}", material.lost_total);
+    let clients: Vec<&str> = material
+        .evidence
+        .iter()
+        .map(|line| line.client.as_str())
+        .collect();
+    assert_eq!(clients, ["shop/api", "shop/job"]);
+    assert_eq!(material.evidence[0].connections, 9);
+    assert_eq!(material.evidence[0].port, "5432/TCP");
+    assert_eq!(material.coverage, Some(97));
+    assert_eq!(
+        (material.would_block_total, material.risk.as_str()),
+        (0, "low")
+    );
+    assert_eq!(
+        codes(&material),
+        ["first-seen-today"],
+        "job came ten minutes ago"
+    );
+}
+
+#[test]
+fn a_change_shows_what_it_opens_and_closes_and_no_connections_of_others() {
+    let material = Case::new(Some(&["api"]), &["job"]).material();
+    let words = |list: &[crate::review::resources::Change]| -> Vec<String> {
+        list.iter()
+            .map(|c| format!("{} → {} {}", c.client, c.server, c.ports))
+            .collect()
+    };
+    assert_eq!(words(&material.gained), ["shop/job → shop/db TCP 5432"]);
+    assert_eq!(words(&material.lost), ["shop/api → shop/db TCP 5432"]);
+}
+
+#[test]
+fn recorded_flows_that_it_would_block_are_counted_and_warned_of() {
+    let material = Case::new(Some(&["api", "job"]), &["job"]).material();
+    assert_eq!(material.would_block_total, 1);
+    assert_eq!(material.would_block[0].client, "shop/api");
+    assert_eq!(material.would_block[0].connections, 9);
+    assert!(codes(&material).contains(&"would-block"));
+    assert_eq!(material.risk, "medium");
+    // What was blocked before is not blocked by this.
+    let material = Case::new(Some(&["job"]), &["job"]).material();
+    assert_eq!(material.would_block_total, 0);
+}
+
+#[test]
+fn what_blocked_traffic_asks_for_is_said_with_the_connection() {
+    let mut case = Case::new(Some(&["api"]), &["api", "web"]);
+    case.graph = graph(&[
+        ("shop/api shop/db 5432", &[(Established, 9)], -3 * DAY, -60),
+        ("shop/web shop/db 5432", &[(Refused, 4)], -60, -30),
+    ]);
+    let enforced = [policy_of(&db(&["api"]))];
+    let managed = BTreeSet::from([id("shop/db")]);
+    let since = BTreeMap::from([(id("shop/db"), at(-DAY))]);
+    case.wanted =
+        violations(&case.graph, &case.inventory, &enforced, &managed, &since).expect("violations");
+    assert_eq!(case.wanted.len(), 1);
+    let material = case.material();
+    assert!(
+        codes(&material).contains(&"blocked-traffic"),
+        "{:?}",
+        material.findings
+    );
+    let line = material
+        .evidence
+        .iter()
+        .find(|line| line.client == "shop/web")
+        .expect("evidence");
+    assert_eq!(line.notes, ["blocked", "new"]);
+}
+
+#[test]
+fn errors_of_the_workload_make_the_risk_high_and_those_of_others_do_not() {
+    let mut case = Case::new(None, &["api", "job"]);
+    case.findings.push(Finding::new(
+        Code::UnselectableWorkload,
+        "shop/other",
+        "has no labels",
+    ));
+    assert_eq!(case.material().risk, "low");
+    case.findings
+        .push(Finding::new(Code::PortScan, "shop/db", "scanned"));
+    assert_eq!(case.material().risk, "high");
+}
+
+#[test]
+fn a_client_that_scans_and_gets_answers_is_pointed_at() {
+    let mut case = Case::new(None, &["api", "job"]);
+    case.findings
+        .push(Finding::new(Code::PortScan, "shop/job", "scanned"));
+    assert!(codes(&case.material()).contains(&"scan-shadow"));
+}
+
+#[test]
+fn what_newly_leaves_the_namespace_or_the_cluster_is_said() {
+    let mut case = Case::new(None, &[]);
+    case.policy = of(
+        "shop/db",
+        "ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}], egress: [{}]",
+    )
+    .spec
+    .expect("a spec");
+    case.graph = graph(&[
+        ("ops/probe shop/db 5432", &[(Established, 9)], -3 * DAY, -60),
+        (
+            "shop/db 198.51.100.7 443",
+            &[(Established, 9)],
+            -3 * DAY,
+            -60,
+        ),
+        (
+            "shop/db 169.254.169.254 80",
+            &[(Established, 9)],
+            -3 * DAY,
+            -60,
+        ),
+    ]);
+    let material = case.material();
+    assert_eq!(
+        codes(&material),
+        ["internet-egress", "metadata-service", "cross-namespace"]
+    );
+    // Approved before, it is nothing new.
+    case.base = Some(case.policy.clone());
+    assert_eq!(codes(&case.material()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_policy_that_the_api_server_would_refuse_is_an_error() {
+    let mut case = Case::new(None, &[]);
+    case.policy = policy(
+        "shop/db",
+        "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: nonsense}}]}]}",
+    )
+    .spec
+    .expect("a spec");
+    assert!(case.ask().is_err());
+}
+
+#[test]
+fn long_lists_are_cut_with_their_totals_beside() {
+    let mut case = Case::new(None, &["api"]);
+    let edges: Vec<String> = (1..=80u16)
+        .map(|port| format!("shop/web shop/db {port}"))
+        .collect();
+    let verdicts: &[(crate::flow::Verdict, u64)] = &[(Established, 1)];
+    let all: Vec<_> = edges
+        .iter()
+        .map(|edge| (edge.as_str(), verdicts, -2 * DAY, -60))
+        .collect();
+    case.graph = graph(&all);
+    let material = case.material();
+    assert_eq!(
+        (material.would_block.len(), material.would_block_total),
+        (50, 80)
+    );
+}
+
+fn policy_of(spec: &NetworkPolicySpec) -> NetworkPolicy {
+    let mut policy = of("shop/db", "ingress: []");
+    policy.spec = Some(spec.clone());
+    policy
+}

@@ -1,0 +1,252 @@
+//! `nanoseg controller` against a real API server. Agents are played: what they would have seen is sent as they
+//! send it, with a real token. (tests/it/story has real traffic, real enforcement and the real agent.)
+
+mod agent;
+mod process;
+mod world;
+
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
+use agent::Agent;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use nanoseg::flow::Verdict;
+use nanoseg::review::resources::{DecisionOutcome, Phase, Verb};
+use process::Controller;
+use serde_json::json;
+use std::time::Duration;
+use world::World;
+
+/// A world with learned traffic whose first proposals wait.
+fn learned(cluster: &'static Cluster, controller: &Controller) -> (World, Agent) {
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, controller);
+    world.segment("Enforce");
+    agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
+    (world, agent)
+}
+
+#[test]
+fn proposals_are_decided_applied_kept_and_rolled_back() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "life", &[]);
+    let (world, mut agent) = learned(cluster, &controller);
+    for workload in ["web", "api", "db"] {
+        world.decide_open(workload, Verb::Approve);
+    }
+    let applied = world.policy("nanoseg-api");
+
+    // Somebody edits it, somebody deletes it: it is put right.
+    cluster.run(async {
+        let policies: Api<NetworkPolicy> = world.api();
+        let open = json!({"spec": {"ingress": [{}]}});
+        let params = PatchParams::default();
+        let edited = policies
+            .patch("nanoseg-api", &params, &Patch::Merge(&open))
+            .await;
+        edited.expect("it is edited");
+    });
+    world.until_policy("nanoseg-api", "it is as before", |policy| {
+        policy.is_some_and(|policy| policy.spec == applied.spec)
+    });
+    cluster.run(async {
+        let policies: Api<NetworkPolicy> = world.api();
+        let deleted = policies
+            .delete("nanoseg-api", &DeleteParams::default())
+            .await;
+        deleted.expect("it is deleted");
+    });
+    world.until_policy("nanoseg-api", "it is back", |policy| {
+        policy.is_some_and(|policy| policy.spec == applied.spec)
+    });
+
+    // What was never seen is tried, and is asked about.
+    agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
+    let asked = world.open("db");
+    assert!(
+        asked
+            .spec
+            .review
+            .findings
+            .iter()
+            .any(|line| line.code == "blocked-traffic"),
+        "{:?}",
+        asked.spec.review
+    );
+    world.decide_open("db", Verb::Approve);
+    world.until_policy("nanoseg-db", "web may come", |policy| {
+        policy.is_some_and(|policy| format!("{:?}", policy.spec).contains("web"))
+    });
+
+    // Back to the policy before.
+    world.until_phase(&asked, Phase::Applied);
+    world.decide(&asked, Verb::Rollback, DecisionOutcome::Accepted);
+    world.until_policy("nanoseg-db", "web may not come", |policy| {
+        policy.is_some_and(|policy| !format!("{:?}", policy.spec).contains("web"))
+    });
+    assert_eq!(controller.stop(), 0, "{}", controller.log());
+}
+
+#[test]
+fn breaking_the_glass_takes_all_policies_away_at_once_and_mending_it_brings_them_back() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "glass", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    for workload in ["web", "api", "db"] {
+        world.decide_open(workload, Verb::Approve);
+    }
+    for name in ["nanoseg-web", "nanoseg-api", "nanoseg-db"] {
+        world.policy(name);
+    }
+    world.annotate("nanoseg.dev/break-glass", Some("the shop is down"));
+    let began = std::time::Instant::now();
+    cluster.run(until(
+        Duration::from_secs(5),
+        "no policy is left",
+        async || {
+            let policies: Api<NetworkPolicy> = world.api();
+            let list = policies
+                .list(&Default::default())
+                .await
+                .map_err(|e| e.to_string())?;
+            list.items
+                .is_empty()
+                .then_some(())
+                .ok_or_else(|| format!("{} are", list.items.len()))
+        },
+    ));
+    eprintln!("the glass took {:?}", began.elapsed());
+    world.until_condition("Enforcing", "False", "BreakGlass");
+    world.annotate("nanoseg.dev/break-glass", None);
+    world.policy("nanoseg-api");
+    world.until_condition("Enforcing", "True", "Enforced");
+}
+
+#[test]
+fn a_restart_goes_on_exactly_and_writes_nothing() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "restart", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    for workload in ["web", "api"] {
+        world.decide_open(workload, Verb::Approve);
+    }
+    let open = world.open("db");
+    world.until_condition("Enforcing", "True", "Enforced");
+    let before = world.settled();
+    controller.kill();
+    controller.restart();
+    controller.until_metric("nanoseg_controller_leading", |leading| leading == 1.0);
+    controller.until_metric("nanoseg_controller_enforced_workloads", |number| {
+        number == 2.0
+    });
+    assert_eq!(world.settled(), before);
+    assert_eq!(world.open("db").uid(), open.uid());
+    assert_eq!(controller.writes(), 0.0, "{}", controller.log());
+}
+
+#[test]
+fn a_decision_on_another_revision_is_refused_and_says_why() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "revision", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    let read = world.open("db");
+    // A person edits it after somebody else has read it.
+    world.edit(&read, |spec| spec.ingress = Some(Vec::new()));
+    cluster.run(until(PATIENCE, "it is judged anew", async || {
+        let now = world.fetch(&read.name_any()).await?;
+        let is_new = now.spec.review.revision != read.spec.review.revision;
+        is_new.then_some(()).ok_or_else(|| "not yet".to_owned())
+    }));
+    let refused = world.decide(&read, Verb::Approve, DecisionOutcome::Refused);
+    let message = refused
+        .status
+        .and_then(|status| status.message)
+        .unwrap_or_default();
+    assert!(message.contains("revision"), "{message}");
+    assert_eq!(world.open("db").name_any(), read.name_any());
+}
+
+#[test]
+fn traffic_that_an_approved_policy_cuts_off_takes_it_back() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "harm", &[]);
+    let (world, mut agent) = learned(cluster, &controller);
+    let right = world.open("db");
+    world.decide_open("db", Verb::Approve);
+    let first = world.policy("nanoseg-db");
+    // The next one is asked for by new traffic, and a person makes it wrong.
+    agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
+    let asked = world.open("db");
+    assert_ne!(asked.name_any(), right.name_any());
+    world.edit(&asked, |spec| spec.ingress = Some(Vec::new()));
+    cluster.run(until(PATIENCE, "it is judged anew", async || {
+        let now = world.fetch(&asked.name_any()).await?;
+        let is_new = now.spec.review.revision != asked.spec.review.revision;
+        is_new.then_some(()).ok_or_else(|| "not yet".to_owned())
+    }));
+    world.decide_open("db", Verb::Approve);
+    world.until_policy("nanoseg-db", "it is wrong", |policy| {
+        policy.is_some_and(|policy| policy.spec != first.spec)
+    });
+    world.until_condition("Enforcing", "True", "Enforced");
+    agent.see(&world, ("api", "db", 5432), Verdict::Refused, 4);
+    world.until_policy("nanoseg-db", "it is as before", |policy| {
+        policy.is_some_and(|policy| policy.spec == first.spec)
+    });
+    world.until_condition("Degraded", "True", "RolledBack");
+    world.until_phase(&asked, Phase::RolledBack);
+}
+
+#[test]
+fn with_gitops_approved_policies_go_to_a_folder_and_the_cluster_is_compared_with_it() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().to_str().expect("a path").to_owned();
+    let controller = Controller::start(cluster, "gitops", &["--output-dir", &output]);
+    let (world, _agent) = learned(cluster, &controller);
+    world.decide_open("api", Verb::Approve);
+    let file = folder
+        .path()
+        .join(&world.namespace)
+        .join("nanoseg-api.yaml");
+    cluster.run(until(PATIENCE, "the file", async || {
+        std::fs::metadata(&file)
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    }));
+    world.until_condition("Enforcing", "False", "Waiting");
+    assert!(
+        world.find_policy("nanoseg-api").is_none(),
+        "nothing is written to the cluster"
+    );
+    let applied = cluster.kubectl(&["apply", "-k", &output]);
+    assert!(applied.status.success(), "{applied:?}");
+    world.until_condition("Enforcing", "True", "Enforced");
+    cluster.run(async {
+        let policies: Api<NetworkPolicy> = world.api();
+        policies
+            .delete("nanoseg-api", &DeleteParams::default())
+            .await
+            .expect("it is deleted");
+    });
+    world.until_condition("Drifted", "True", "ChangedByOthers");
+    assert!(
+        world.find_policy("nanoseg-api").is_none(),
+        "drift is told, not repaired"
+    );
+    let applied = cluster.kubectl(&["apply", "-k", &output]);
+    assert!(applied.status.success(), "{applied:?}");
+    world.until_condition("Drifted", "False", "AsApproved");
+}

@@ -1,0 +1,135 @@
+//! What an agent would have seen, sent as an agent sends it.
+
+use super::process::Controller;
+use super::world::World;
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
+use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+use nanoseg::net::{Protocol, Timestamp};
+use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
+use std::time::Duration;
+
+/// Sends what it is told.
+pub struct Agent {
+    cluster: &'static Cluster,
+    folder: tempfile::TempDir,
+    endpoint: String,
+    delivery: Option<Delivery>,
+    sequence: u64,
+    instance: Instance,
+}
+
+impl Agent {
+    pub fn new(cluster: &'static Cluster, controller: &Controller) -> Agent {
+        let folder = tempfile::tempdir().expect("a folder");
+        let token = cluster.run(cluster.token("default", "default", &["nanoseg"]));
+        std::fs::write(folder.path().join("token"), token).expect("a file");
+        let mut instance = [0; 16];
+        instance[..8].copy_from_slice(&u64::from(controller.listen.port()).to_le_bytes());
+        Agent {
+            cluster,
+            folder,
+            endpoint: format!("http://{}", controller.listen),
+            delivery: None,
+            sequence: 0,
+            instance: Instance(instance),
+        }
+    }
+
+    /// Connections that worked, again and again in the hour before now.
+    pub fn learn(&mut self, world: &World, edges: &[(&str, &str, u16)]) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        for minute in (2..50).rev().step_by(2) {
+            let at = now.plus_secs(-60 * minute);
+            let records = edges.iter();
+            let records = records
+                .map(|edge| record(world, *edge, Verdict::Established, 5, at))
+                .collect();
+            self.send(at, records);
+        }
+    }
+
+    /// Connections just now.
+    pub fn see(
+        &mut self,
+        world: &World,
+        edge: (&str, &str, u16),
+        verdict: Verdict,
+        connections: u64,
+    ) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        self.send(now, vec![record(world, edge, verdict, connections, now)]);
+    }
+
+    fn send(&mut self, at: Timestamp, records: Vec<FlowRecord>) {
+        self.sequence += 1;
+        let batch = FlowBatch {
+            node: "n1".into(),
+            instance: self.instance,
+            sequence: (self.sequence, self.sequence),
+            span: (at, at.plus_secs(1)),
+            seen: Slice {
+                records: records
+                    .into_iter()
+                    .map(|r| (Source::Conntrack, r))
+                    .collect(),
+                ..Slice::default()
+            },
+        };
+        let settings = GrpcSettings {
+            endpoint: self.endpoint.clone(),
+            insecure: true,
+            ca: None,
+            server_name: None,
+            token: Some(self.folder.path().join("token")),
+        };
+        let id = BatchId::of(&batch);
+        let delivery = &mut self.delivery;
+        self.cluster
+            .run(until(PATIENCE, "the batch is taken", async || {
+                if delivery.is_none() {
+                    *delivery = Some(Delivery::grpc(settings.clone()).map_err(|e| e.to_string())?);
+                }
+                let Some(link) = delivery.as_mut() else {
+                    return Err("no link".to_owned());
+                };
+                let sent = async {
+                    link.send(id, encode(&batch)).await?;
+                    link.acknowledged().await
+                };
+                match tokio::time::timeout(Duration::from_secs(5), sent).await {
+                    Ok(Ok(acknowledged)) if acknowledged == id => Ok(()),
+                    Ok(Ok(_)) => Err("another one was".to_owned()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("no answer".to_owned()),
+                }
+            }));
+    }
+}
+
+fn record(
+    world: &World,
+    (client, server, port): (&str, &str, u16),
+    verdict: Verdict,
+    connections: u64,
+    at: Timestamp,
+) -> FlowRecord {
+    FlowRecord {
+        client: world.address(client),
+        server: world.address(server),
+        port,
+        protocol: Protocol::Tcp,
+        via: None,
+        seen_as: None,
+        client_port: None,
+        verdict,
+        opening: Opening::Handshake,
+        claims: None,
+        connections,
+        datagrams: 0,
+        bytes_to_server: 100,
+        bytes_to_client: 100,
+        first: at,
+        last: at,
+        windows: Windows::at(at),
+    }
+}

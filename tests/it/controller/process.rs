@@ -1,0 +1,158 @@
+//! The real binary, as its ServiceAccount would run it.
+
+use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::MutexGuard;
+
+/// A controller with a Lease and a store of its own.
+pub struct Controller {
+    _alone: MutexGuard<'static, ()>,
+    cluster: &'static Cluster,
+    name: String,
+    folder: tempfile::TempDir,
+    extra: Vec<String>,
+    program: Program,
+    pub listen: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Controller {
+    /// Starts one and waits until it leads and lets agents in.
+    pub fn start(cluster: &'static Cluster, name: &str, extra: &[&str]) -> Controller {
+        let alone = cluster.one_controller();
+        super::world::install(cluster);
+        let folder = tempfile::tempdir().expect("a folder");
+        let (listen, metrics) = (free(), free());
+        let name = cluster.name(name);
+        let extra: Vec<String> = extra.iter().map(|text| (*text).to_owned()).collect();
+        let program = launch(cluster, &name, &folder, listen, metrics, &extra);
+        let controller = Controller {
+            _alone: alone,
+            cluster,
+            name,
+            folder,
+            extra,
+            program,
+            listen,
+            metrics,
+        };
+        controller.until_metric("nanoseg_controller_leading", |leading| leading == 1.0);
+        controller
+    }
+
+    pub fn restart(&mut self) {
+        self.program = launch(
+            self.cluster,
+            &self.name,
+            &self.folder,
+            self.listen,
+            self.metrics,
+            &self.extra,
+        );
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.program.kill();
+    }
+
+    /// SIGTERM; the exit code.
+    pub fn stop(&mut self) -> i32 {
+        self.program.signal(libc::SIGTERM);
+        self.cluster.run(until(PATIENCE, "it ends", async || {
+            self.program.ended().ok_or_else(|| "it runs".to_owned())
+        }))
+    }
+
+    pub fn log(&self) -> String {
+        self.program.log()
+    }
+
+    /// Waits until a metric without labels is as it should be.
+    pub fn until_metric(&self, name: &str, is: impl Fn(f64) -> bool) {
+        self.cluster.run(until(PATIENCE, name, async || {
+            let text = self.metrics().await?;
+            let value = metric(&text, name).ok_or_else(|| format!("no {name}"))?;
+            is(value)
+                .then_some(())
+                .ok_or_else(|| format!("{value}\n{}", self.program.last_words()))
+        }));
+    }
+
+    /// How many writes reached the API server.
+    pub fn writes(&self) -> f64 {
+        let text = self.cluster.run(self.metrics()).expect("metrics");
+        let lines = text.lines();
+        let sent = lines.filter(|line| {
+            line.starts_with("nanoseg_controller_writes_total") && !line.contains("refused")
+        });
+        sent.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    async fn metrics(&self) -> Result<String, String> {
+        let answer = reqwest_free::get(self.metrics, "/metrics").await;
+        answer.map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+fn metric(text: &str, name: &str) -> Option<f64> {
+    let mut lines = text.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn launch(
+    cluster: &Cluster,
+    name: &str,
+    folder: &tempfile::TempDir,
+    listen: SocketAddr,
+    metrics: SocketAddr,
+    extra: &[String],
+) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
+    command
+        .arg("controller")
+        .arg("--kubeconfig")
+        .arg(cluster.kubeconfig())
+        .arg("--store")
+        .arg(folder.path().join("nanoseg.sqlite"))
+        .args(["--listen", &listen.to_string(), "--insecure-no-tls"])
+        .args(["--metrics-listen", &metrics.to_string()])
+        .args(["--lease-namespace", "default", "--lease-name", name])
+        .args(["--agent-service-account", "default/default"])
+        .args(["--identity", name])
+        .args(extra)
+        .env("NANOSEG_LOG", "nanoseg=debug,warn");
+    Program::start(command, &folder.path().join(format!("{name}.log")))
+}
+
+/// A port that is free now.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+/// HTTP as far as a metrics page needs it.
+mod reqwest_free {
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
+    }
+}

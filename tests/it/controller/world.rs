@@ -1,0 +1,330 @@
+//! A namespace with three pods, and what people do in it.
+
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, CustomResourceExt, Resource, ResourceExt};
+use nanoseg::review::resources::{
+    DecisionOutcome, Phase, PolicyProposal, ProposalDecision, ProposalDecisionSpec, Segmentation,
+    Verb,
+};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Makes the custom resources known, once.
+pub fn install(cluster: &'static Cluster) {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| cluster.run(install_definitions(cluster)));
+}
+
+async fn install_definitions(cluster: &Cluster) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client());
+    let all = [
+        Segmentation::crd(),
+        PolicyProposal::crd(),
+        ProposalDecision::crd(),
+    ];
+    for definition in all {
+        let params = PatchParams::apply("test").force();
+        let name = definition.name_any();
+        let patch = Patch::Apply(&definition);
+        let applied = definitions.patch(&name, &params, &patch);
+        applied.await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        until(PATIENCE, "the definition is established", async || {
+            let definition = definitions.get(&name).await.map_err(|e| e.to_string())?;
+            let conditions = definition.status.and_then(|s| s.conditions);
+            let mut conditions = conditions.unwrap_or_default().into_iter();
+            let is_so = conditions.any(|c| c.type_ == "Established" && c.status == "True");
+            is_so.then_some(()).ok_or_else(|| "not yet".to_owned())
+        })
+        .await;
+    }
+}
+
+/// See the module.
+pub struct World {
+    cluster: &'static Cluster,
+    pub namespace: String,
+    addresses: BTreeMap<String, IpAddr>,
+}
+
+impl World {
+    /// Pods web, api and db, since an hour ago.
+    pub fn make(cluster: &'static Cluster) -> World {
+        static SUBNET: AtomicU8 = AtomicU8::new(10);
+        let subnet = SUBNET.fetch_add(1, Ordering::Relaxed);
+        let mut world = World {
+            cluster,
+            namespace: cluster.namespace("shop"),
+            addresses: BTreeMap::new(),
+        };
+        for (number, name) in ["web", "api", "db"].into_iter().enumerate() {
+            let address = IpAddr::from([10, 77, subnet, 10 + number as u8]);
+            world.addresses.insert(name.to_owned(), address);
+            cluster.run(world.make_pod(name, address));
+        }
+        world
+    }
+
+    async fn make_pod(&self, name: &str, address: IpAddr) {
+        let pods: Api<Pod> = self.api();
+        let pod = json!({
+            "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {"nodeName": "n1", "containers": [{"name": "main", "image": "example.org/it:1"}]}
+        });
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        pods.create(&PostParams::default(), &pod)
+            .await
+            .expect("a pod");
+        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+        let since = since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let status = json!({"status": {
+            "phase": "Running", "startTime": since,
+            "podIP": address, "podIPs": [{"ip": address}],
+        }});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&status));
+        let patched = pods.patch_status(name, &params, &patch);
+        patched.await.expect("it has an address");
+    }
+
+    pub fn address(&self, name: &str) -> IpAddr {
+        self.addresses[name]
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.cluster.client(), &self.namespace)
+    }
+
+    /// Segments the namespace, with little to learn.
+    pub fn segment(&self, mode: &str) {
+        let segmentation = json!({
+            "apiVersion": "nanoseg.dev/v1alpha1",
+            "kind": "Segmentation",
+            "metadata": {"name": "default"},
+            "spec": {"mode": mode, "learning": {"minimumDuration": "0s", "minimumCoverage": 50}},
+        });
+        self.cluster.run(async {
+            let api: Api<Segmentation> = self.api();
+            let params = PatchParams::apply("test").force();
+            let patch = Patch::Apply(&segmentation);
+            let applied = api.patch("default", &params, &patch);
+            applied.await.expect("the namespace is segmented");
+        });
+    }
+
+    /// The open proposal of a workload; waits for it.
+    pub fn open(&self, workload: &str) -> PolicyProposal {
+        let api: Api<PolicyProposal> = self.api();
+        let what = format!("a proposal for {workload}");
+        self.cluster.run(until(PATIENCE, &what, async || {
+            let all = api
+                .list(&Default::default())
+                .await
+                .map_err(|e| e.to_string())?;
+            let mut seen = Vec::new();
+            for proposal in all.items {
+                let status = proposal.status.clone().unwrap_or_default();
+                seen.push(format!("{} {:?}", proposal.name_any(), status.phase));
+                let is_it = proposal.spec.workload.name == workload;
+                if is_it && proposal.status.is_some() && status.phase == Phase::Pending {
+                    return Ok(proposal);
+                }
+            }
+            let segmentations: Api<Segmentation> = self.api();
+            let segmentation = segmentations.get("default").await;
+            let status = segmentation.map_err(|e| e.to_string())?.status;
+            Err(format!("{seen:?}\n{status:#?}"))
+        }))
+    }
+
+    pub async fn fetch(&self, name: &str) -> Result<PolicyProposal, String> {
+        let api: Api<PolicyProposal> = self.api();
+        api.get(name).await.map_err(|e| e.to_string())
+    }
+
+    /// Waits until a proposal is in a phase.
+    pub fn until_phase(&self, proposal: &PolicyProposal, phase: Phase) {
+        let name = proposal.name_any();
+        let what = format!("{name} to be {phase:?}");
+        self.cluster.run(until(PATIENCE, &what, async || {
+            let now = self.fetch(&name).await?.status.unwrap_or_default().phase;
+            (now == phase)
+                .then_some(())
+                .ok_or_else(|| format!("{now:?}"))
+        }));
+    }
+
+    /// Decides on the open proposal of a workload, and waits until that is accepted.
+    pub fn decide_open(&self, workload: &str, verb: Verb) {
+        self.decide(&self.open(workload), verb, DecisionOutcome::Accepted);
+    }
+
+    /// Decides on a proposal as it was read, and waits for the answer.
+    pub fn decide(
+        &self,
+        read: &PolicyProposal,
+        verb: Verb,
+        expected: DecisionOutcome,
+    ) -> ProposalDecision {
+        let name = self.cluster.name("decision");
+        let decision = ProposalDecision::new(
+            &name,
+            ProposalDecisionSpec {
+                proposal: read.name_any(),
+                proposal_uid: read.uid().expect("a uid"),
+                revision: read.spec.review.revision.clone(),
+                decision: verb,
+                reason: "as the test has it".into(),
+                decided_by: "system:admin".into(),
+            },
+        );
+        let api: Api<ProposalDecision> = self.api();
+        self.cluster.run(async {
+            let made = api.create(&PostParams::default(), &decision).await;
+            made.expect("it is decided");
+            let answered = until(PATIENCE, "the answer", async || {
+                let now = api.get(&name).await.map_err(|e| e.to_string())?;
+                let answered = now.status.as_ref().is_some_and(|s| s.outcome.is_some());
+                answered.then_some(now).ok_or_else(|| "none yet".to_owned())
+            })
+            .await;
+            let outcome = answered.status.as_ref().and_then(|s| s.outcome);
+            assert_eq!(outcome, Some(expected), "{:?}", answered.status);
+            answered
+        })
+    }
+
+    /// Edits a proposal's policy as a person does.
+    pub fn edit(&self, proposal: &PolicyProposal, change: impl FnOnce(&mut NetworkPolicySpec)) {
+        let mut spec = proposal.spec.policy.clone();
+        change(&mut spec);
+        let patch = json!({"spec": {"policy": spec}});
+        let api: Api<PolicyProposal> = self.api();
+        self.cluster.run(async {
+            let name = proposal.name_any();
+            let params = PatchParams::default();
+            let edited = api.patch(&name, &params, &Patch::Merge(&patch)).await;
+            edited.expect("it is edited");
+        });
+    }
+
+    /// A policy; waits for it.
+    pub fn policy(&self, name: &str) -> NetworkPolicy {
+        self.until_policy(name, "it is there", |policy| policy.is_some());
+        self.find_policy(name).expect("a policy")
+    }
+
+    pub fn find_policy(&self, name: &str) -> Option<NetworkPolicy> {
+        let api: Api<NetworkPolicy> = self.api();
+        self.cluster
+            .run(async { api.get_opt(name).await.expect("an answer") })
+    }
+
+    pub fn until_policy(
+        &self,
+        name: &str,
+        what: &str,
+        is: impl Fn(Option<&NetworkPolicy>) -> bool,
+    ) {
+        let api: Api<NetworkPolicy> = self.api();
+        self.cluster.run(until(
+            PATIENCE,
+            &format!("policy {name}: {what}"),
+            async || {
+                let now = api.get_opt(name).await.map_err(|e| e.to_string())?;
+                is(now.as_ref())
+                    .then_some(())
+                    .ok_or_else(|| format!("{:?}", now.map(|p| p.spec)))
+            },
+        ));
+    }
+
+    /// Waits until a condition of the Segmentation is as it should be.
+    pub fn until_condition(&self, kind: &str, status: &str, reason: &str) {
+        let api: Api<Segmentation> = self.api();
+        let what = format!("condition {kind}={status} {reason}");
+        self.cluster.run(until(PATIENCE, &what, async || {
+            let now = api.get("default").await.map_err(|e| e.to_string())?;
+            let conditions = now.status.unwrap_or_default().conditions;
+            let is_it = conditions
+                .iter()
+                .any(|c| c.type_ == kind && c.status == status && c.reason == reason);
+            is_it
+                .then_some(())
+                .ok_or_else(|| format!("{conditions:#?}"))
+        }));
+    }
+
+    /// Annotates the namespace, or takes the annotation away.
+    pub fn annotate(&self, key: &str, value: Option<&str>) {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        let api: Api<Namespace> = Api::all(self.cluster.client());
+        self.cluster.run(async {
+            let params = PatchParams::default();
+            let done = api
+                .patch(&self.namespace, &params, &Patch::Merge(&patch))
+                .await;
+            done.expect("it is annotated");
+        });
+    }
+
+    /// The resource versions of everything that the controller writes here, once nothing moves any more.
+    pub fn settled(&self) -> BTreeMap<String, String> {
+        let mut last = self.versions();
+        self.cluster.run(until(PATIENCE, "nothing moves", async || {
+            tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+            let now = self.versions_now().await;
+            let same = now == last;
+            last = now;
+            same.then_some(()).ok_or_else(|| format!("{last:?}"))
+        }));
+        last
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        self.cluster.run(self.versions_now())
+    }
+
+    async fn versions_now(&self) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        all.extend(versions(self.api::<NetworkPolicy>()).await);
+        all.extend(versions(self.api::<PolicyProposal>()).await);
+        all.extend(versions(self.api::<ProposalDecision>()).await);
+        all.extend(versions(self.api::<Segmentation>()).await);
+        all
+    }
+}
+
+impl Drop for World {
+    /// The next test's controller shall not find it.
+    fn drop(&mut self) {
+        let api: Api<Segmentation> = self.api();
+        let deleted = self
+            .cluster
+            .run(async { api.delete("default", &Default::default()).await.map(|_| ()) });
+        if let Err(error) = deleted {
+            eprintln!("the Segmentation of {} stays: {error}", self.namespace);
+        }
+    }
+}
+
+async fn versions<K>(api: Api<K>) -> Vec<(String, String)>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let list = api.list(&Default::default()).await.expect("a list");
+    let version = |object: &K| {
+        let name = format!("{} {}", K::kind(&()), object.name_any());
+        (name, object.resource_version().unwrap_or_default())
+    };
+    list.items.iter().map(version).collect()
+}
