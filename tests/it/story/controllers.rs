@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Where each has its network.
 const ADDRESSES: [&str; 2] = ["172.18.0.21", "172.18.0.22"];
+/// What `kubectl get` gets for `nanoseg generate`.
+pub const SNAPSHOT: &str = "namespaces,pods,services,endpointslices,nodes,deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs,networkpolicies";
 /// The name of their Service; without an address of its own, so it leads to both.
 pub const SERVICE: &str = "nanoseg-controller.nanoseg.svc";
 
@@ -133,6 +135,25 @@ impl Controllers {
         words.join("\n")
     }
 
+    /// Keeps what the cluster's folder would take with it.
+    fn keep_evidence(&self) {
+        let folder = std::env::temp_dir().join(format!("nanoseg-story-{}", std::process::id()));
+        let _ = std::fs::create_dir_all(&folder);
+        let _ = std::fs::write(folder.join("controllers.log"), self.log());
+        let snapshot = self
+            .pair
+            .cluster
+            .kubectl(&["get", SNAPSHOT, "-A", "-o", "yaml"]);
+        let _ = std::fs::write(folder.join("cluster.yaml"), snapshot.stdout);
+        let own = "segmentations,policyproposals,proposaldecisions";
+        let own = self.pair.cluster.kubectl(&["get", own, "-A", "-o", "yaml"]);
+        let _ = std::fs::write(folder.join("nanoseg.yaml"), own.stdout);
+        for name in ["nanoseg.sqlite", "nanoseg.sqlite-wal"] {
+            let _ = std::fs::copy(self.pair.folder.path().join(name), folder.join(name));
+        }
+        eprintln!("what there was at the end is in {}", folder.display());
+    }
+
     /// SIGTERM to both, and their exit codes.
     pub fn stop(&mut self) -> Vec<i32> {
         self.pair.stopped.store(true, Ordering::Relaxed);
@@ -166,10 +187,7 @@ impl Drop for Controllers {
             let _ = keeper.join();
         }
         if std::thread::panicking() {
-            // The cluster's folder goes away.
-            let kept = std::env::temp_dir().join("nanoseg-story.log");
-            let _ = std::fs::write(&kept, self.log());
-            eprintln!("what the controllers said is in {}", kept.display());
+            self.keep_evidence();
         }
     }
 }

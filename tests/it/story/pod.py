@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-ROUND, PATIENCE, KNOWN_FOR = 0.7, 0.9, 3.0
+ROUND, PATIENCE, KNOWN_FOR = 0.7, 0.9, 2.0
 ZONE = {"read": None, "names": {}}
 CACHE, TCP_DNS = {}, "tcp-dns" in sys.argv
 

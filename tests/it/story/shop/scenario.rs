@@ -155,7 +155,7 @@ pub const WORKLOADS: [Workload; 16] = [
         ..one(
             "shop",
             "batch",
-            "times:6 call:postgres.shop:5432 scan:SCANNED:22,443,3306",
+            "times:12 call:postgres.shop:5432 scan:SCANNED:22,443,3306",
             &[],
         )
     },

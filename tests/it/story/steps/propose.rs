@@ -2,6 +2,7 @@
 
 use super::learn::LEARNED;
 use crate::story::connections::truth;
+use crate::story::controllers::SNAPSHOT;
 use crate::story::people::nanoseg;
 use crate::story::telling::Telling;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
@@ -9,10 +10,6 @@ use kube::ResourceExt;
 use nanoseg::review::resources::{DecisionOutcome, PolicyProposal, ProposalDecision};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What `kubectl get` gets for `nanoseg generate`.
-const SNAPSHOT: &str = "namespaces,pods,services,endpointslices,nodes,deployments,replicasets,statefulsets,daemonsets,\
-                        jobs,cronjobs,networkpolicies";
 
 pub fn the_proposals_are_those_that_generate_makes(telling: &Telling) {
     telling.until("proposals as generate makes them", async || {
