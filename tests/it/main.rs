@@ -25,5 +25,6 @@ mod properties;
 mod protocol;
 mod scenarios;
 mod shop;
+mod story;
 mod support;
 mod wire;

@@ -59,7 +59,9 @@ pub enum Verb {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProposalDecisionStatus {
+    // Left out rather than null: kubectl refuses a definition that has null among the values of an enum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DecisionOutcome")]
     pub outcome: Option<DecisionOutcome>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -41,6 +41,7 @@ impl Watch {
             account: (namespace.to_owned(), "default".to_owned()),
             sources: vec!["conntrack", "capture"],
             window: "10s",
+            hosts: String::new(),
         });
         Watch {
             agents,

@@ -37,6 +37,7 @@ use kube::{Client, Config};
 use kubeconfig::User;
 use kubelet::Kubelet;
 use serde_json::json;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -249,6 +250,18 @@ impl Cluster {
     /// Runs something on a thread that is in the control plane's network; its sockets stay there.
     pub fn in_control<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         self.control.namespace.inside(what)
+    }
+
+    /// One more address in the control plane's network: of the world outside (`203.0.113.53/32` on `lo`), or of a
+    /// program there that nodes reach (`172.18.0.21/16` on `br0`).
+    pub fn add_address(&self, address: &str, device: &str) {
+        let namespace = &self.control.namespace;
+        namespace.ip(&format!("addr replace {address} dev {device}"));
+    }
+
+    /// What somebody in the control plane's network answers to a GET, with the head; `None` if nobody does.
+    pub fn ask(&self, address: SocketAddr, path: &str) -> Option<String> {
+        self.in_control(|| agents::get(address, path))
     }
 
     /// A file or folder of the cluster's, which goes away after the test run.

@@ -1,7 +1,7 @@
 //! The real agent on every node, with real tokens, and a receiver's certificate that they believe.
 
 use super::nodes::Node;
-use super::process::Program;
+use super::process::{Program, bind_files};
 use super::wait::until;
 use super::{CONTROL, Cluster, PATIENCE};
 use std::io::{Read, Write};
@@ -22,6 +22,8 @@ pub struct AgentSettings {
     pub sources: Vec<&'static str>,
     /// How often they send, as on the command line.
     pub window: &'static str,
+    /// More lines for their /etc/hosts, in place of cluster DNS.
+    pub hosts: String,
 }
 
 /// An agent on each node; they end with the value.
@@ -40,7 +42,12 @@ pub struct PairFiles {
 impl Cluster {
     /// A serving certificate for what runs in the control plane's network, by the cluster's authority.
     pub fn serving_certificate(&self) -> PairFiles {
-        let pair = self.control.authority.server(&[CONTROL, "127.0.0.1"]);
+        self.serving_certificate_for(&[CONTROL, "127.0.0.1"])
+    }
+
+    /// The same for these names and addresses.
+    pub fn serving_certificate_for(&self, names: &[&str]) -> PairFiles {
+        let pair = self.control.authority.server(names);
         let name = self.name("serving");
         let files = PairFiles {
             certificate: self.path(&format!("{name}.crt")),
@@ -92,6 +99,12 @@ impl Cluster {
         command
             .arg("--spool")
             .arg(self.path(&format!("{name}-spool")));
+        if !settings.hosts.is_empty() {
+            let hosts = self.path(&format!("{name}.hosts"));
+            let text = format!("127.0.0.1 localhost\n{}", settings.hosts);
+            std::fs::write(&hosts, text).expect("a file");
+            bind_files(&mut command, &[(hosts, PathBuf::from("/etc/hosts"))]);
+        }
         Program::start(command, &self.path(&format!("{name}.log")))
     }
 }
@@ -136,7 +149,8 @@ impl Agents {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> Option<String> {
+/// What is answered to a GET, with the head.
+pub fn get(address: SocketAddr, path: &str) -> Option<String> {
     let patience = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;

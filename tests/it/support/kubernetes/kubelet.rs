@@ -116,13 +116,13 @@ async fn live(cluster: &'static Cluster, pod: PodObject, running: Arc<Running>) 
     });
     let sandbox = Arc::new(made.await.expect("a sandbox"));
     *running.sandbox.lock().expect("a sandbox") = Some(Arc::clone(&sandbox));
-    let mut said = String::new();
+    let (mut said, started) = (String::new(), now());
     while !running.ending.load(Ordering::Relaxed) {
         let status = status(&pod, node, &sandbox.look());
         // Compared without its times.
         let now = status.to_string();
         if now != said {
-            let stamped = stamp(status);
+            let stamped = stamp(status, &started);
             let params = PatchParams::default();
             match pods
                 .patch_status(&name, &params, &Patch::Merge(&stamped))
@@ -208,10 +208,14 @@ fn status(pod: &PodObject, node: &Node, (address, look): &(String, Look)) -> Val
     }})
 }
 
-/// The same with times.
-fn stamp(mut status: Value) -> Value {
+fn now() -> String {
     let now = jiff::Timestamp::now().round(jiff::Unit::Second);
-    let now = now.expect("a time").to_string();
+    now.expect("a time").to_string()
+}
+
+/// The same with times; the pod and its containers were started at one time.
+fn stamp(mut status: Value, started: &str) -> Value {
+    let now = now();
     for condition in status["status"]["conditions"]
         .as_array_mut()
         .into_iter()
@@ -225,12 +229,13 @@ fn stamp(mut status: Value) -> Value {
         .flatten()
     {
         if let Some(running) = container["state"].get_mut("running") {
-            running["startedAt"] = json!(now);
+            running["startedAt"] = json!(started);
         }
         if let Some(terminated) = container["state"].get_mut("terminated") {
+            terminated["startedAt"] = json!(started);
             terminated["finishedAt"] = json!(now);
         }
     }
-    status["status"]["startTime"] = json!(now);
+    status["status"]["startTime"] = json!(started);
     status
 }

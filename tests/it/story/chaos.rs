@@ -1,0 +1,56 @@
+//! Somebody who kills the leader at random moments. The moments come from a seed: the same ones, as far as the machine
+//! is as fast.
+
+use super::controllers::Controllers;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The shortest and the longest time between two attempts, in milliseconds.
+const PAUSE: std::ops::Range<u64> = 3_000..14_000;
+
+/// SplitMix64 (Steele, Lea, Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Does something while the leader is killed again and again; says how often it was.
+pub fn amid_murder(controllers: &Controllers, seed: u64, what: impl FnOnce()) -> u32 {
+    let (over, killed) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random(seed);
+            loop {
+                let pause = PAUSE.start + random.next() % (PAUSE.end - PAUSE.start);
+                let until = Instant::now() + Duration::from_millis(pause);
+                while Instant::now() < until {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                // Every third time its pod is gone as well, and the other one has to wait for the Lease to run out.
+                if controllers.kill_leader(random.next().is_multiple_of(3)) {
+                    killed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        // Also if it fails.
+        struct Over<'a>(&'a AtomicBool);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _over = Over(&over);
+        what();
+    });
+    killed.into_inner()
+}

@@ -1,0 +1,116 @@
+//! What is left of a telling: the policies, and the record, which tells of each write once.
+
+use super::people::nanoseg;
+use super::telling::Telling;
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What all tellings have in common: the policies in the cluster at the end, by workload, as every telling calls it.
+pub type End = BTreeMap<String, NetworkPolicySpec>;
+
+/// Ends the controllers, checks the record, and takes the shop away.
+pub fn finish(mut telling: Telling) -> End {
+    let policies = telling.cluster.run(telling.policies()).expect("policies");
+    let suffix = telling.shop.suffix().to_owned();
+    let common = |(name, spec): (String, NetworkPolicySpec)| {
+        let text = serde_json::to_string(&spec)
+            .expect("JSON")
+            .replace(&suffix, "");
+        (
+            name.replace(&suffix, ""),
+            serde_json::from_str(&text).expect("a spec"),
+        )
+    };
+    let end = policies.into_iter().map(common).collect();
+    written_by_one_alone(&telling);
+    let codes = telling.controllers.stop();
+    assert!(
+        telling.calm == (codes == [0, 0]) || !telling.calm,
+        "{codes:?}"
+    );
+    record_is_intact(&telling, &telling.controllers.store());
+    let codes = telling.agents.terminate(telling.cluster);
+    assert_eq!(codes, [0, 0]);
+    telling.shop.close();
+    end
+}
+
+/// Nobody but nanoseg owns a field of its policies.
+fn written_by_one_alone(telling: &Telling) {
+    for namespace in telling.shop.namespaces() {
+        for policy in telling
+            .cluster
+            .run(telling.our_policies(&namespace))
+            .expect("policies")
+        {
+            let managers = policy.metadata.managed_fields.unwrap_or_default();
+            let managers: Vec<String> = managers
+                .into_iter()
+                .filter_map(|field| field.manager)
+                .collect();
+            assert_eq!(managers, ["nanoseg"], "{namespace}");
+        }
+    }
+}
+
+/// The chain is whole, and no write is told twice: a policy that was applied is applied again only as another, or after
+/// it was away.
+fn record_is_intact(telling: &Telling, store: &Path) {
+    let store = store.to_string_lossy();
+    let verified = nanoseg(&telling.people.vera, &["record", "verify", &store]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let shown = nanoseg(
+        &telling.people.vera,
+        &["record", "show", &store, "-o", "json"],
+    );
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let lines: Vec<Value> = shown
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let mut in_force: BTreeMap<(String, String), Value> = BTreeMap::new();
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for line in &lines {
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        let (action, about) = (text("action"), (text("namespace"), text("object")));
+        *counts.entry(action.clone()).or_default() += 1;
+        match action.as_str() {
+            "applied" => {
+                let before = in_force.insert(about.clone(), line["after"].clone());
+                assert_ne!(
+                    before,
+                    Some(line["after"].clone()),
+                    "{about:?} was applied twice: {line}"
+                );
+            }
+            "deleted" => drop(in_force.remove(&about)),
+            _ => {}
+        }
+    }
+    telling.say(&format!(
+        "the record is intact: {} lines, {counts:?}",
+        lines.len()
+    ));
+    for wanted in [
+        "proposed",
+        "approved",
+        "applied",
+        "violation",
+        "rejected",
+        "auto-rolled-back",
+        "decision-refused",
+    ] {
+        assert!(counts.contains_key(wanted), "no {wanted} in {counts:?}");
+    }
+    for (action, least) in [
+        ("drift-repaired", 2),
+        ("break-glass-on", 3),
+        ("break-glass-off", 3),
+    ] {
+        let count = counts.get(action).copied().unwrap_or_default();
+        assert!(count >= least, "{count} of {least} {action} in {counts:?}");
+    }
+}

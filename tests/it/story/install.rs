@@ -1,0 +1,142 @@
+//! Installs nanoseg from deploy/, as its README has it; the test is the kubelet of what would run.
+
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::MutexGuard;
+
+/// What this test's kubelet does itself, and what is of use to a real kubelet only.
+const NOT_APPLIED: [&str; 3] = ["Deployment", "DaemonSet", "PersistentVolumeClaim"];
+/// What other tests on this cluster would be in the way of.
+const TAKEN_AWAY: [&str; 2] = [
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicy",
+];
+
+/// What is installed; the admission policies go with the value.
+pub struct Installation {
+    cluster: &'static Cluster,
+    objects: Vec<Value>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Installation {
+    pub fn make(cluster: &'static Cluster) -> Installation {
+        let alone = cluster.one_controller();
+        let installation = Installation {
+            cluster,
+            objects: objects(cluster),
+            _alone: alone,
+        };
+        let applied = |object: &&Value| !NOT_APPLIED.contains(&kind(object));
+        let items: Vec<&Value> = installation.objects.iter().filter(applied).collect();
+        // Namespaces and definitions first, as their instances need them.
+        let (first, then): (Vec<&Value>, Vec<&Value>) = items
+            .into_iter()
+            .partition(|object| ["Namespace", "CustomResourceDefinition"].contains(&kind(object)));
+        for part in [first, then] {
+            installation.kubectl(&["apply", "--server-side", "--force-conflicts"], &part);
+        }
+        for definition in installation.names("CustomResourceDefinition") {
+            let wait = [
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                "crd",
+                &definition,
+            ];
+            let waited = cluster.kubectl(&wait);
+            assert!(waited.status.success(), "{waited:?}");
+        }
+        installation
+    }
+
+    /// The arguments of the container that a Deployment or DaemonSet would run.
+    pub fn arguments(&self, of: &str) -> Vec<String> {
+        let pod = &self.object(of)["spec"]["template"]["spec"];
+        let arguments = pod["containers"][0]["args"].as_array().expect("arguments");
+        let arguments = arguments
+            .iter()
+            .map(|word| word.as_str().expect("text").to_owned());
+        arguments.collect()
+    }
+
+    /// Namespace and name of the ServiceAccount that a Deployment or DaemonSet runs as.
+    pub fn account(&self, of: &str) -> (String, String) {
+        let object = self.object(of);
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let name = &object["spec"]["template"]["spec"]["serviceAccountName"];
+        (text(&object["metadata"]["namespace"]), text(name))
+    }
+
+    fn object(&self, kind_wanted: &str) -> &Value {
+        let found = self
+            .objects
+            .iter()
+            .find(|object| kind(object) == kind_wanted);
+        found.unwrap_or_else(|| panic!("deploy/ has a {kind_wanted}"))
+    }
+
+    fn names(&self, kind_wanted: &str) -> Vec<String> {
+        let objects = self
+            .objects
+            .iter()
+            .filter(|object| kind(object) == kind_wanted);
+        let names = objects.map(|object| object["metadata"]["name"].as_str().expect("a name"));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Waits until nobody can sign with another's name: the API server takes a moment to compile the rules.
+    pub fn await_admission(&self, decide_as_other: impl Fn() -> Result<(), String>) -> String {
+        let wait = until(
+            PATIENCE,
+            "the admission policy",
+            async || match decide_as_other() {
+                Ok(()) => Err("it was let through".to_owned()),
+                Err(refusal) => Ok(refusal),
+            },
+        );
+        self.cluster.run(wait)
+    }
+
+    fn kubectl(&self, verb: &[&str], objects: &[&Value]) {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let file = self.cluster.path(&self.cluster.name("install"));
+        std::fs::write(&file, list.to_string()).expect("a file");
+        let file = file.to_string_lossy();
+        let done = self.cluster.kubectl(&[verb, &["-f", &*file]].concat());
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        for taken in TAKEN_AWAY {
+            for name in self.names(taken) {
+                self.cluster
+                    .kubectl(&["delete", taken, &name, "--wait=false"]);
+            }
+        }
+    }
+}
+
+fn kind(object: &Value) -> &str {
+    object["kind"].as_str().unwrap_or_default()
+}
+
+/// All objects of deploy/base.
+fn objects(cluster: &Cluster) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base");
+    let built = cluster.kubectl(&["kustomize", &folder.to_string_lossy()]);
+    assert!(built.status.success(), "{built:?}");
+    let text = String::from_utf8(built.stdout).expect("text");
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    documents
+        .map(|document| Value::deserialize(document).expect("an object"))
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! Step 7: a connection that is new.
+
+use super::propose::{create, decision};
+use crate::story::connections::{Attempt, Edge, attempts};
+use crate::story::people::nanoseg;
+use crate::story::telling::Telling;
+use kube::ResourceExt;
+use nanoseg::review::resources::PolicyProposal;
+use std::time::{Duration, Instant};
+
+/// From the first attempt to the proposal.
+const ASKED: Duration = Duration::from_secs(5);
+/// From the decision to the policy in the cluster.
+const APPLIED: Duration = Duration::from_secs(1);
+
+pub fn a_new_connection_is_blocked_asked_about_and_works_once_approved(telling: &Telling) {
+    refuse_what_nobody_needs(telling);
+    let edge = Edge {
+        client: "shop/feed".to_owned(),
+        server: "shop/broker".to_owned(),
+        protocol: "TCP".to_owned(),
+        port: 1883,
+    };
+    let attempts = attempts(telling.cluster, &telling.shop, &edge);
+    let begun = Instant::now();
+    for attempt in &attempts {
+        assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
+    }
+    let opens = |proposal: &PolicyProposal| {
+        let review = &proposal.spec.review;
+        let words = format!(
+            "{} → {} 1883/TCP",
+            telling.shop.here(&edge.client),
+            telling.shop.here(&edge.server)
+        );
+        let mut gained = review.gained.iter();
+        gained.any(|change| {
+            format!("{} → {} {}", change.client, change.server, change.ports) == words
+        })
+    };
+    let asked: Vec<PolicyProposal> = [&edge.client, &edge.server]
+        .map(|workload| telling.proposal(workload, "the new connection", opens))
+        .into();
+    telling.in_time("attempt → proposals at both ends", begun.elapsed(), ASKED);
+    violation_is_counted(telling);
+    for proposal in &asked {
+        let only = proposal.spec.review.gained_total;
+        assert_eq!(only, 1, "{:#?}", proposal.spec.review);
+    }
+    approve(telling, &asked);
+    for attempt in &attempts {
+        let took = attempt.until(true, Duration::from_secs(20));
+        telling.say(&format!(
+            "{}: works {:.2?} later",
+            attempt.words,
+            took.expect("it works")
+        ));
+    }
+}
+
+/// Rosa says no to what waits by now: the attempts of step 5, and those that the shop makes in vain.
+fn refuse_what_nobody_needs(telling: &Telling) {
+    // Attempts of a moment ago are asked about in a moment.
+    for workload in ["shop/pay", "shop/consumer", "shop/web", "shop/loadgen"] {
+        telling.proposal(workload, "what is blocked", |_| true);
+    }
+    telling.until("nothing to wait", async || {
+        let waiting = telling.waiting().await?;
+        for proposal in waiting.values() {
+            let (namespace, name) = (
+                proposal.namespace().unwrap_or_default(),
+                proposal.name_any(),
+            );
+            let reject = [
+                "reject",
+                &*name,
+                "-n",
+                &*namespace,
+                "--reason",
+                "nobody needs it",
+                "--yes",
+                "--wait",
+                "60s",
+            ];
+            nanoseg(&telling.people.rosa, &reject);
+        }
+        match waiting.len() {
+            0 => Ok(()),
+            _ => Err(format!("{:?} wait", waiting.keys())),
+        }
+    });
+    telling.say("Rosa rejected what nobody needs");
+}
+
+fn violation_is_counted(telling: &Telling) {
+    let namespace = telling.shop.namespace("shop");
+    telling.until("the violation to be counted", async || {
+        let status = telling
+            .segmentation(&namespace)
+            .await?
+            .status
+            .unwrap_or_default();
+        let counted = status.counts.violations > 0 && status.counts.open_proposals > 0;
+        counted.then_some(()).ok_or_else(|| format!("{status:?}"))
+    });
+}
+
+/// Rosa approves both, the first in a hurry.
+fn approve(telling: &Telling, asked: &[PolicyProposal]) {
+    let policy = |proposals: &[PolicyProposal]| {
+        proposals
+            .iter()
+            .map(|p| {
+                format!(
+                    "{}/{}",
+                    p.namespace().unwrap_or_default(),
+                    p.spec.policy_name
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let names = policy(asked);
+    for (proposal, name) in asked.iter().zip(&names) {
+        let begun = Instant::now();
+        create(
+            telling,
+            &decision(proposal, "rosa", &proposal.spec.review.revision),
+            false,
+        )
+        .expect("it is made");
+        let created = begun.elapsed();
+        telling.until("the approved policy", async || {
+            let policies = telling.policies().await?;
+            match policies.get(name) == Some(&proposal.spec.policy) {
+                true => Ok(()),
+                false => Err(format!("{name} is another")),
+            }
+        });
+        telling.in_time(
+            "decision → applied",
+            begun.elapsed().saturating_sub(created),
+            APPLIED,
+        );
+    }
+}
+
+/// The attempts of an edge, for steps that come back to it.
+pub fn attempts_of(telling: &Telling, client: &str, server: &str, port: u16) -> Vec<Attempt> {
+    let edge = Edge {
+        client: client.to_owned(),
+        server: server.to_owned(),
+        protocol: "TCP".to_owned(),
+        port,
+    };
+    attempts(telling.cluster, &telling.shop, &edge)
+}

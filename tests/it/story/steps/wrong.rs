@@ -1,0 +1,126 @@
+//! Step 8: a wrong policy is approved on purpose, and is rolled back by itself.
+
+use super::surprise::attempts_of;
+use crate::story::people::nanoseg;
+use crate::story::telling::Telling;
+use k8s_openapi::api::networking::v1::{NetworkPolicyPort, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt;
+use nanoseg::review::resources::Segmentation;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const WORKLOAD: &str = "shop/consumer";
+/// What the wrong policy lacks: consumer → redis.
+const NEEDED: u16 = 6379;
+
+pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
+    let namespace = telling.shop.namespace("shop");
+    let name = format!("{namespace}/nanoseg-consumer");
+    let before = policy(telling, &name).expect("it is there");
+    let wrong = without(&before, NEEDED);
+    assert_ne!(wrong, before);
+    // Something new, so that there is a proposal that can be edited.
+    for attempt in attempts_of(telling, WORKLOAD, "shop/quotes", 40001) {
+        assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
+    }
+    let proposal = telling.proposal(WORKLOAD, "to be edited", |_| true);
+    edit(telling, &namespace, &proposal.name_any(), &wrong);
+    let proposal = telling.proposal(WORKLOAD, "edited, and worked out", |proposal| {
+        let lost = proposal
+            .spec
+            .review
+            .lost
+            .iter()
+            .any(|change| change.ports.contains("6379"));
+        proposal.spec.policy == wrong && lost
+    });
+    let (waits, revision) = (proposal.name_any(), &proposal.spec.review.revision);
+    let begun = Instant::now();
+    let approve = [
+        "approve",
+        &*waits,
+        "-n",
+        &*namespace,
+        "--revision",
+        revision,
+        "--reason",
+        "it cannot be that bad",
+        "--yes",
+        "--wait",
+        "0s",
+    ];
+    let said = nanoseg(&telling.people.rosa, &approve);
+    telling.until("the policy to be rolled back", async || {
+        let degraded = degraded(&telling.segmentation(&namespace).await?);
+        let now = policy(telling, &name)?;
+        match degraded && now == before {
+            true => Ok(()),
+            false => Err(format!("Degraded {degraded}, {now:#?}\n{said:?}")),
+        }
+    });
+    telling.say(&format!(
+        "a wrong policy is rolled back {:.2?} after it was approved",
+        begun.elapsed()
+    ));
+    for attempt in attempts_of(telling, WORKLOAD, "shop/redis", NEEDED) {
+        attempt
+            .until(true, Duration::from_secs(20))
+            .expect("it works again");
+    }
+}
+
+fn edit(telling: &Telling, namespace: &str, proposal: &str, policy: &NetworkPolicySpec) {
+    // A list of operations, as a merge would keep what is left out.
+    let patch = json!([{"op": "replace", "path": "/spec/policy", "value": policy}]).to_string();
+    let words = [
+        "patch",
+        "policyproposal",
+        proposal,
+        "-n",
+        namespace,
+        "--type=json",
+        "-p",
+        &*patch,
+    ];
+    let edited = telling.cluster.kubectl_of(&telling.people.rosa, &words);
+    assert!(edited.status.success(), "{edited:?}");
+}
+
+fn policy(telling: &Telling, name: &str) -> Result<NetworkPolicySpec, String> {
+    // Called in and out of the cluster's runtime.
+    let (namespace, policy) = name.split_once('/').unwrap_or_default();
+    let get = [
+        "get",
+        "networkpolicy",
+        policy,
+        "-n",
+        namespace,
+        "-o",
+        "jsonpath={.spec}",
+    ];
+    let output = telling.cluster.kubectl(&get);
+    serde_json::from_slice(&output.stdout).map_err(|e| format!("{e}: {output:?}"))
+}
+
+/// The same without the egress rules to a port.
+fn without(policy: &NetworkPolicySpec, port: u16) -> NetworkPolicySpec {
+    let is = |found: &NetworkPolicyPort| found.port == Some(IntOrString::Int(i32::from(port)));
+    let mut policy = policy.clone();
+    for rule in policy.egress.iter_mut().flatten() {
+        if let Some(ports) = &mut rule.ports {
+            ports.retain(|found| !is(found));
+        }
+    }
+    if let Some(rules) = &mut policy.egress {
+        rules.retain(|rule| rule.ports.as_ref().is_none_or(|ports| !ports.is_empty()));
+    }
+    policy
+}
+
+fn degraded(segmentation: &Segmentation) -> bool {
+    let status = segmentation.status.clone().unwrap_or_default();
+    let mut conditions = status.conditions.into_iter();
+    conditions
+        .any(|one| one.type_ == "Degraded" && one.status == "True" && one.reason == "RolledBack")
+}

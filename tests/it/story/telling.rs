@@ -1,0 +1,166 @@
+//! One telling of the story: what is there, and how to look at it.
+
+use super::controllers::{Controllers, SERVICE};
+use super::install::Installation;
+use super::people::People;
+use super::shop::Shop;
+use crate::support::kubernetes::{AgentSettings, Agents, Cluster, until};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
+use nanoseg::review::resources::{Phase, PolicyProposal, Segmentation};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// The label of nanoseg's policies.
+const OURS: &str = "app.kubernetes.io/managed-by=nanoseg";
+
+pub struct Telling {
+    pub cluster: &'static Cluster,
+    pub installation: Installation,
+    pub shop: Shop,
+    pub people: People,
+    pub controllers: Controllers,
+    pub agents: Agents,
+    /// Nobody kills the leader: it has to be quick then.
+    pub calm: bool,
+    begun: Instant,
+}
+
+impl Telling {
+    pub fn begin(cluster: &'static Cluster, number: u32, calm: bool) -> Telling {
+        let begun = Instant::now();
+        let installation = Installation::make(cluster);
+        // Agents believe what is so: pods are there before they are seen.
+        let shop = Shop::open(cluster, number);
+        let people = People::make(cluster);
+        People::employ(cluster, &shop);
+        let controllers = Controllers::start(cluster, &installation);
+        let agents = start_agents(cluster, &installation);
+        Telling {
+            cluster,
+            installation,
+            shop,
+            people,
+            controllers,
+            agents,
+            calm,
+            begun,
+        }
+    }
+
+    /// Says what was measured.
+    pub fn say(&self, words: &str) {
+        let at = self.begun.elapsed().as_secs_f64();
+        eprintln!("{at:7.2} s  {words}");
+    }
+
+    /// Fails if something that has to be quick was not.
+    pub fn in_time(&self, what: &str, took: Duration, limit: Duration) {
+        self.say(&format!("{what}: {took:.2?}"));
+        assert!(took <= limit || !self.calm, "{what}: {took:?} of {limit:?}");
+    }
+
+    /// Waits until something is so, for as long as two changes of the leader may take.
+    pub fn until<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+        let patience = Duration::from_secs(if self.calm { 30 } else { 90 });
+        let asked = until(patience, what, async || ask().await);
+        self.cluster.run(asked)
+    }
+
+    /// All objects of a kind in a namespace.
+    pub async fn all<K>(&self, namespace: &str) -> Result<Vec<K>, String>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.cluster.client(), namespace);
+        let listed = api.list(&ListParams::default()).await;
+        listed.map(|list| list.items).map_err(|e| e.to_string())
+    }
+
+    /// The Segmentation of a namespace.
+    pub async fn segmentation(&self, namespace: &str) -> Result<Segmentation, String> {
+        let all = self.all(namespace).await?;
+        all.into_iter()
+            .next()
+            .ok_or_else(|| format!("none in {namespace}"))
+    }
+
+    /// The specs of nanoseg's policies in all the shop's namespaces, by `NAMESPACE/NAME`.
+    pub async fn policies(&self) -> Result<BTreeMap<String, NetworkPolicySpec>, String> {
+        let mut found = BTreeMap::new();
+        for namespace in self.shop.namespaces() {
+            for policy in self.our_policies(&namespace).await? {
+                let name = format!("{namespace}/{}", policy.name_any());
+                found.insert(name, policy.spec.unwrap_or_default());
+            }
+        }
+        Ok(found)
+    }
+
+    /// nanoseg's policies of a namespace.
+    pub async fn our_policies(&self, namespace: &str) -> Result<Vec<NetworkPolicy>, String> {
+        let api: Api<NetworkPolicy> = Api::namespaced(self.cluster.client(), namespace);
+        let listed = api.list(&ListParams::default().labels(OURS)).await;
+        listed.map(|list| list.items).map_err(|e| e.to_string())
+    }
+
+    /// The proposals that wait, in all the shop's namespaces, by `NAMESPACE/WORKLOAD`.
+    pub async fn waiting(&self) -> Result<BTreeMap<String, PolicyProposal>, String> {
+        let mut found = BTreeMap::new();
+        for namespace in self.shop.namespaces() {
+            for proposal in self.all::<PolicyProposal>(&namespace).await? {
+                let phase = proposal.status.as_ref().map(|status| status.phase);
+                // One without a status has just been made.
+                if phase.unwrap_or_default() == Phase::Pending {
+                    let workload = format!("{namespace}/{}", proposal.spec.workload.name);
+                    found.insert(workload, proposal);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A proposal of a workload that waits and is as wanted.
+    pub fn proposal(
+        &self,
+        workload: &str,
+        what: &str,
+        is: impl Fn(&PolicyProposal) -> bool,
+    ) -> PolicyProposal {
+        let workload = self.shop.here(workload);
+        self.until(&format!("a proposal for {workload}: {what}"), async || {
+            let mut waiting = self.waiting().await?;
+            let known: Vec<String> = waiting.keys().cloned().collect();
+            let proposal = waiting
+                .remove(&workload)
+                .ok_or_else(|| format!("waiting are {known:?}"))?;
+            match is(&proposal) {
+                true => Ok(proposal),
+                false => Err(format!("{:#?}", proposal.spec.review)),
+            }
+        })
+    }
+}
+
+/// Agents with the arguments that count of the DaemonSet; their windows are shorter, as the story has no hours.
+fn start_agents(cluster: &'static Cluster, installation: &Installation) -> Agents {
+    let arguments = installation.arguments("DaemonSet");
+    let receiver = arguments
+        .iter()
+        .find_map(|word| word.strip_prefix("--receiver="));
+    let hosts = ["172.18.0.21", "172.18.0.22"].map(|address| format!("{address} {SERVICE}\n"));
+    cluster.agents(&AgentSettings {
+        receiver: receiver.expect("a receiver").to_owned(),
+        account: installation.account("DaemonSet"),
+        sources: vec!["conntrack", "capture"],
+        window: "2s",
+        hosts: hosts.concat(),
+    })
+}
