@@ -1,35 +1,16 @@
 //! deploy/ on a real API server: it is accepted, the controller gets on with the rights that it is given, and
 //! deciding is what RBAC and the admission policies say.
 
+use crate::story::install::Installation;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 fn folder(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join(name).to_str().expect("a path").to_owned()
-}
-
-/// Installs deploy/ once, as the README says.
-pub fn install(cluster: &'static Cluster) {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        // The definitions have to be known before anything is admitted by them.
-        cluster.run(until(PATIENCE, "deploy/ is applied", async || {
-            let output = cluster.kubectl(&[
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                "-k",
-                &folder("deploy"),
-            ]);
-            let says = String::from_utf8_lossy(&output.stderr).into_owned();
-            output.status.success().then_some(()).ok_or(says)
-        }));
-    });
 }
 
 /// What kubectl says to an object, as somebody; `Err` where it is refused.
@@ -104,7 +85,7 @@ fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    install(cluster);
+    let _installed = Installation::make(cluster);
     let namespace = cluster.namespace("decide");
     let operator = user(cluster, &namespace, "olga", "nanoseg-operator");
     let viewer = user(cluster, &namespace, "victor", "view");
@@ -163,7 +144,7 @@ fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    install(cluster);
+    let _installed = Installation::make(cluster);
     let namespace = cluster.namespace("edit");
     let operator = user(cluster, &namespace, "olga", "nanoseg-operator");
     let proposal = json!({
@@ -212,7 +193,7 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    install(cluster);
+    let _installed = Installation::make(cluster);
     let kubeconfig = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     let can = |verb: &str, what: &str, namespace: &str| {
         let output =
@@ -330,7 +311,7 @@ fn the_helm_chart_gives_what_kustomize_gives() {
     }
 
     // Every choice gives objects that the API server takes.
-    install(cluster);
+    let _installed = Installation::make(cluster);
     let choices: [&[&str]; 3] = [
         &["--set", "tls.mode=generated"],
         &[
