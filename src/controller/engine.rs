@@ -20,13 +20,14 @@ pub use sight::Sight;
 use super::ahead::Ahead;
 use super::plan::{Plan, Report};
 use super::vitals::Vitals;
-use crate::cluster::live::{Events, Watches, WriteError, Writer};
+use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::net::Timestamp;
 use crate::review::record::Entry;
 use crate::store::ReviewStore;
 use hear::Troubles;
 use housekeeping::Housekeeping;
+use sight::News;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ use tokio::time::Instant;
 
 /// How often what depends on time is looked at, and what could not be written is tried again.
 const TICK: Duration = Duration::from_secs(1);
+/// Nothing is looked at more often than that.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// The engine rests as long as its last cycle took, at most so long: then half of one core is its limit
 /// where much happens.
 const LONGEST_REST: Duration = Duration::from_secs(2);
@@ -68,10 +71,22 @@ pub struct Engine {
     proposals_ahead: Ahead,
     decisions_ahead: Ahead,
     segmentations_ahead: Ahead,
+    /// What of the watches was taken already.
+    seen: Option<Seen>,
+    /// All namespaces are to be looked at when publishing.
+    publish_all: bool,
     /// Something was not written, on the disk or in the cluster.
     unfinished: bool,
     /// When a namespace will have been watched for long enough.
     due: Option<Timestamp>,
+}
+
+/// Generations of what people write.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    segmentations: u64,
+    proposals: u64,
+    decisions: u64,
 }
 
 impl Engine {
@@ -85,6 +100,8 @@ impl Engine {
             proposals_ahead: Ahead::default(),
             decisions_ahead: Ahead::default(),
             segmentations_ahead: Ahead::default(),
+            seen: None,
+            publish_all: true,
             unfinished: true,
             due: None,
         }
@@ -93,9 +110,8 @@ impl Engine {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut changed = self.parts.watches.changed();
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !*stop.borrow() {
+            let pause = self.pause();
             let is_due = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changed.changed() => match changed { Ok(()) => true, Err(_) => return },
@@ -107,7 +123,7 @@ impl Engine {
                     Some(report) => { self.hear(&report); true }
                     None => return,
                 },
-                _ = tick.tick() => self.is_due(),
+                () = tokio::time::sleep(pause) => self.is_due(),
             };
             if is_due {
                 let began = Instant::now();
@@ -123,9 +139,19 @@ impl Engine {
         }
     }
 
+    /// How long to wait for news before looking at what was put off.
+    fn pause(&self) -> Duration {
+        let put_off = self.parts.sight.due_in(&self.parts.watches);
+        put_off.map_or(TICK, |rest| rest.clamp(SHORTEST_PAUSE, TICK))
+    }
+
     fn is_due(&self) -> bool {
         let now = (self.parts.now)();
-        self.unfinished || self.due.is_some_and(|due| now >= due) || self.housekeeping.is_due(now)
+        let put_off = self.parts.sight.due_in(&self.parts.watches);
+        self.unfinished
+            || put_off == Some(Duration::ZERO)
+            || self.due.is_some_and(|due| now >= due)
+            || self.housekeeping.is_due(now)
     }
 
     /// All batches and reports that wait already: one cycle for all of them.
@@ -155,20 +181,63 @@ impl Engine {
             self.commit(now);
             return;
         }
-        let entries = tokio::task::block_in_place(|| {
-            self.conclude(now);
+        // What people decided is carried out before what they may decide next is worked out.
+        let (decided, entries) = tokio::task::block_in_place(|| {
+            let decided = self.take_decisions(now);
+            (decided, self.commit(now))
+        });
+        let Some(mut entries) = entries else { return };
+        self.publish_plan();
+        let more = tokio::task::block_in_place(|| {
+            self.conclude(decided, now);
             self.housekeeping.run(&mut self.parts, now);
             self.commit(now)
         });
         // Nothing reaches the cluster that is not on the disk.
-        let Some(entries) = entries else { return };
+        let Some(more) = more else { return };
+        entries.extend(more);
         self.publish_plan();
         self.publish(now).await;
         tell::tell(&entries, &self.parts.watches, &self.parts.events).await;
     }
 
-    /// Segmentations, edits, decisions and traffic → what is wanted.
-    fn conclude(&mut self, now: Timestamp) {
+    /// Takes what people wrote: Segmentations, edits, decisions. Tells what that is about.
+    fn take_decisions(&mut self, now: Timestamp) -> News {
+        let Parts {
+            watches, ledger, ..
+        } = &mut self.parts;
+        let seen = Seen {
+            segmentations: watches.generation_of(Kind::Segmentation),
+            proposals: watches.generation_of(Kind::PolicyProposal),
+            decisions: watches.generation_of(Kind::ProposalDecision),
+        };
+        let known = self.seen.replace(seen);
+        let is_new = |of: fn(&Seen) -> u64| known.is_none_or(|known| of(&known) != of(&seen));
+        let (mut resegmented, mut changed) = (false, false);
+        if is_new(|seen| seen.segmentations) {
+            let segmentations = watches.segmentations();
+            (self.errors, resegmented) = segments::take_segments(ledger, &segmentations, now);
+            self.publish_all |= resegmented;
+        }
+        let proposals = watches.proposals();
+        if is_new(|seen| seen.proposals) {
+            changed |= decide::take_edits(ledger, &proposals) > 0;
+            self.publish_all = true;
+        }
+        if is_new(|seen| seen.decisions) {
+            let decisions = watches.decisions();
+            changed |= decide::take_decisions(ledger, &decisions, &proposals, now) > 0;
+        }
+        match (resegmented, changed) {
+            (true, _) => News::Everything,
+            // Whom decisions are about: what waits may be settled by them.
+            (false, true) => News::Edges(ledger.touched().clone()),
+            (false, false) => News::Nothing,
+        }
+    }
+
+    /// The traffic, and what was decided → what is proposed and what is taken back.
+    fn conclude(&mut self, decided: News, now: Timestamp) {
         let Parts {
             watches,
             ledger,
@@ -176,23 +245,38 @@ impl Engine {
             vitals,
             ..
         } = &mut self.parts;
-        let proposals = watches.proposals();
-        let (errors, mut changed) = segments::take_segments(ledger, &watches.segmentations(), now);
-        self.errors = errors;
-        changed |= decide::take_edits(ledger, &proposals) > 0;
-        changed |= decide::take_decisions(ledger, &watches.decisions(), &proposals, now) > 0;
-        changed |= sight.look(watches);
-        changed |= self.due.is_some_and(|due| now >= due);
-        if changed {
-            let mut in_force = judge::InForce::build(ledger, sight);
-            let violations = judge::find_violations(ledger, sight, &in_force);
-            if !judge::undo_harmful(ledger, sight, &in_force, now).is_empty() {
-                in_force = judge::InForce::build(ledger, sight);
+        let began = Instant::now();
+        let is_due = self.due.is_some_and(|due| now >= due);
+        let only = match sight.look(watches).and(decided) {
+            _ if is_due => None,
+            News::Everything => None,
+            News::Edges(touched) => Some(touched),
+            News::Nothing => {
+                segments::forget_left(ledger);
+                return;
             }
-            self.problems = wish::propose(ledger, sight, &in_force, &violations, now);
-            segments::retire_gone(ledger, &sight.inventory, now);
-            self.due = segments::next_due(ledger, now);
-            vitals.concluded(ledger, sight, &violations);
+        };
+        let view = sight.view(only);
+        let mut in_force = judge::InForce::build(ledger, sight);
+        let violations = judge::find_violations(ledger, sight, &view, &in_force);
+        let undone = judge::undo_harmful(ledger, sight, &in_force, view.only.as_ref(), now);
+        if !undone.is_empty() {
+            in_force = judge::InForce::build(ledger, sight);
+        }
+        let problems = wish::propose(ledger, sight, &view, &in_force, &violations, now);
+        match &view.only {
+            None => {
+                self.problems = problems;
+                segments::retire_gone(ledger, &sight.inventory, now);
+                self.due = segments::next_due(ledger, now);
+                self.publish_all = true;
+                vitals.concluded(ledger, sight, &violations);
+                sight.also_cost(began.elapsed());
+            }
+            Some(only) => {
+                self.problems.extend(problems);
+                only.iter().for_each(|id| ledger.to_publish(&id.namespace));
+            }
         }
         segments::forget_left(ledger);
     }
@@ -226,6 +310,7 @@ impl Engine {
 
     /// Proposals, answers and conditions into the cluster.
     async fn publish(&mut self, now: Timestamp) {
+        let mut namespaces = self.parts.ledger.take_unpublished();
         // Not all of the parts may be looked at from two threads.
         let Parts {
             ledger,
@@ -235,12 +320,18 @@ impl Engine {
             ..
         } = &self.parts;
         let live = watches.proposals();
-        let mut errors =
-            publish::publish_proposals(ledger, &live, writer, &mut self.proposals_ahead).await;
-        let decisions = watches.decisions();
-        errors.extend(
-            publish::publish_answers(ledger, &decisions, writer, &mut self.decisions_ahead).await,
-        );
+        let segmentations = watches.segmentations();
+        if std::mem::take(&mut self.publish_all) {
+            namespaces.extend(ledger.segments.keys().cloned());
+            let places = live.iter().map(|p| &p.metadata);
+            let places = places.chain(segmentations.iter().map(|s| &s.metadata));
+            namespaces.extend(places.filter_map(|meta| meta.namespace.clone()));
+        }
+        let (proposals, decisions) = (&mut self.proposals_ahead, &mut self.decisions_ahead);
+        let mut done =
+            publish::publish_proposals(ledger, &live, &namespaces, writer, proposals).await;
+        let all = watches.decisions();
+        done.merge(publish::publish_answers(ledger, &all, writer, decisions).await);
         let around = status::Circumstances {
             sight,
             troubles: &self.troubles,
@@ -248,15 +339,13 @@ impl Engine {
             problems: &self.problems,
             now,
         };
-        let segmentations = watches.segmentations();
         let ahead = &mut self.segmentations_ahead;
-        errors.extend(status::publish(ledger, &segmentations, &around, writer, ahead).await);
-        for error in errors {
-            // It changed meanwhile, or went: the watch tells, and the next cycle looks again.
-            if !matches!(error, WriteError::Conflict { .. } | WriteError::Gone { .. }) {
-                tracing::warn!("{error}");
-            }
-            self.unfinished = true;
+        done.merge(
+            status::publish(ledger, &segmentations, &namespaces, &around, writer, ahead).await,
+        );
+        self.unfinished |= done.failed;
+        for namespace in done.again {
+            self.parts.ledger.to_publish(&namespace);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! edge per (client, server, protocol, port).
 
 use super::{Edge, Peer};
+use crate::inventory::WorkloadId;
 use crate::net::Protocol;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -81,6 +82,52 @@ impl Graph {
             (a.0, a.1, a.2.protocol, a.2.port).cmp(&(b.0, b.1, b.2.protocol, b.2.port))
         });
         edges
+    }
+
+    /// A graph of all edges of these workloads, and of no others.
+    pub fn around(&self, workloads: &BTreeSet<WorkloadId>) -> Graph {
+        let mut part = Graph::default();
+        let within = |peer: &Peer| peer.workload().is_some_and(|id| workloads.contains(id));
+        for id in workloads {
+            let own = Peer::Workload(id.clone());
+            for (client, server, edge) in self.edges_of(&own) {
+                // One between two of them comes with its client.
+                if *client == own || !within(client) {
+                    part.add_edge(client, server, edge.clone());
+                }
+                for peer in [client, server] {
+                    if let Peer::Outside(address) = peer
+                        && let Some(names) = self.names.get(address)
+                    {
+                        part.names.insert(*address, names.clone());
+                    }
+                }
+            }
+        }
+        part
+    }
+
+    /// Puts all edges of these workloads in the place of those that there are: `part` has them, and no others.
+    pub fn replace_around(&mut self, workloads: &BTreeSet<WorkloadId>, part: &Graph) {
+        for id in workloads {
+            let Some(node) = self.nodes.get(&Peer::Workload(id.clone())).copied() else {
+                continue;
+            };
+            for direction in [Direction::Outgoing, Direction::Incoming] {
+                while let Some(edge) = self.graph.first_edge(node, direction) {
+                    self.graph.remove_edge(edge);
+                }
+            }
+        }
+        for (client, server, edge) in part.edges() {
+            self.add_edge(client, server, edge.clone());
+        }
+        for (address, names) in &part.names {
+            self.names
+                .entry(*address)
+                .or_default()
+                .extend(names.iter().cloned());
+        }
     }
 
     /// The edge of that client, server, protocol and port.

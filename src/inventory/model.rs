@@ -27,6 +27,18 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// The workloads of one namespace, in order.
+    pub fn workloads_of(&self, namespace: &str) -> impl Iterator<Item = &Workload> {
+        let first = WorkloadId {
+            namespace: namespace.to_owned(),
+            name: String::new(),
+            kind: String::new(),
+        };
+        let from = self.workloads.range(first..);
+        from.map(|(_, workload)| workload)
+            .take_while(move |workload| workload.id.namespace == namespace)
+    }
+
     /// Every address of every node, as a plugin may see traffic from "some node" (DESIGN §4.7).
     pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
         self.nodes

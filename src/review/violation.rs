@@ -1,5 +1,6 @@
 //! Violations: connections that were tried although the policies in force do not allow them.
 
+use super::narrow;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
@@ -70,7 +71,10 @@ pub fn violations(
     if edges.is_empty() {
         return Ok(Vec::new());
     }
-    let evaluation = Evaluation::new(inventory, enforced, HostNetwork::Exact)?;
+    let ends = edges.iter().flat_map(|s| [s.client, s.server]);
+    let small = narrow::with_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = narrow::selecting(enforced, &small);
+    let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
         graph,
         inventory,

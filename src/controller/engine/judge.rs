@@ -1,7 +1,7 @@
 //! What the traffic says of the policies in force: violations, and approved traffic that is blocked.
 
 use super::ledger::Ledger;
-use super::sight::Sight;
+use super::sight::{Sight, View};
 use crate::controller::ahead::{Key, key_of};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -93,7 +93,12 @@ pub fn as_policy(workload: &WorkloadId, name: &str, spec: &NetworkPolicySpec) ->
 }
 
 /// Connections that were tried although the policies in force do not allow them.
-pub fn find_violations(ledger: &mut Ledger, sight: &Sight, in_force: &InForce) -> Vec<Violation> {
+pub fn find_violations(
+    ledger: &mut Ledger,
+    sight: &Sight,
+    view: &View,
+    in_force: &InForce,
+) -> Vec<Violation> {
     let managed: BTreeSet<WorkloadId> = in_force.ours.keys().cloned().collect();
     let since: BTreeMap<WorkloadId, Timestamp> = ledger
         .states()
@@ -104,7 +109,7 @@ pub fn find_violations(ledger: &mut Ledger, sight: &Sight, in_force: &InForce) -
         return Vec::new();
     }
     match violations(
-        &sight.built.graph,
+        &view.graph,
         &sight.inventory,
         &in_force.all(),
         &managed,
@@ -155,16 +160,18 @@ fn note(ledger: &mut Ledger, violation: &Violation) {
     }
 }
 
-/// Undoes changes since which approved traffic is blocked. Tells the workloads.
+/// Undoes changes since which approved traffic is blocked, of these workloads or of all. Tells which.
 pub fn undo_harmful(
     ledger: &mut Ledger,
     sight: &Sight,
     in_force: &InForce,
+    only: Option<&BTreeSet<WorkloadId>>,
     now: Timestamp,
 ) -> Vec<WorkloadId> {
     let watched: Vec<(WorkloadId, Timestamp)> = ledger
         .states()
         .iter()
+        .filter(|(id, _)| only.is_none_or(|only| only.contains(*id)))
         .filter(|(id, state)| {
             is_enforced(ledger, &id.namespace) && state.is_applied() && state.wanted.is_some()
         })

@@ -86,6 +86,8 @@ pub struct Ledger {
     decisions: Vec<StoredDecision>,
     /// Workloads whose state may differ from what the store has.
     touched: BTreeSet<WorkloadId>,
+    /// Namespaces of which something may have changed since it was last published.
+    unpublished: BTreeSet<String>,
     stored_segments: BTreeMap<String, (Timestamp, String)>,
 }
 
@@ -151,12 +153,14 @@ impl Ledger {
             drafts: Vec::new(),
             decisions: Vec::new(),
             touched: BTreeSet::new(),
+            unpublished: BTreeSet::new(),
             stored_segments,
         })
     }
 
     /// Notes a line for the record.
     pub fn note(&mut self, draft: Draft) {
+        self.unpublished.insert(draft.namespace.clone());
         self.drafts.push(draft);
     }
 
@@ -167,6 +171,7 @@ impl Ledger {
         change: impl FnOnce(&mut WorkloadState, &mut Vec<Draft>) -> T,
     ) -> Option<T> {
         let state = self.states.get_mut(workload)?;
+        self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
         Some(change(state, &mut self.drafts))
     }
@@ -176,14 +181,44 @@ impl Ledger {
         &self.states
     }
 
+    /// Those of one namespace, in order.
+    pub fn states_of(&self, namespace: &str) -> impl Iterator<Item = &WorkloadState> {
+        let first = WorkloadId {
+            namespace: namespace.to_owned(),
+            name: String::new(),
+            kind: String::new(),
+        };
+        let from = self.states.range(first..).map(|(_, state)| state);
+        from.take_while(move |state| state.workload.namespace == namespace)
+    }
+
+    /// The workloads whose state may differ from what the store has.
+    pub fn touched(&self) -> &BTreeSet<WorkloadId> {
+        &self.touched
+    }
+
+    /// Something of a namespace may have changed that the cluster is to be told of.
+    pub fn to_publish(&mut self, namespace: &str) {
+        if !self.unpublished.contains(namespace) {
+            self.unpublished.insert(namespace.to_owned());
+        }
+    }
+
+    /// The namespaces of which something may have changed since this was last asked.
+    pub fn take_unpublished(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.unpublished)
+    }
+
     /// Begins a workload's review.
     pub fn begin(&mut self, state: WorkloadState) {
+        self.unpublished.insert(state.workload.namespace.clone());
         self.touched.insert(state.workload.clone());
         self.states.insert(state.workload.clone(), state);
     }
 
     /// Ends a workload's review: nothing of it is kept but the record.
     pub fn end(&mut self, workload: &WorkloadId) {
+        self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
         self.states.remove(workload);
     }

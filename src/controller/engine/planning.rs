@@ -13,18 +13,14 @@ pub fn build_plan(ledger: &Ledger) -> Plan {
         let Some(going) = purpose(segment) else {
             continue;
         };
-        let theirs = ledger
-            .states()
-            .iter()
-            .filter(|(id, _)| id.namespace == *namespace);
-        let policies = theirs.filter_map(|(id, state)| {
+        let policies = ledger.states_of(namespace).filter_map(|state| {
             let shape = if going { Shape::Absent } else { shape(state)? };
             let was_applied = state
                 .applied
                 .as_ref()
                 .is_some_and(|a| a.revision == shape.revision());
             let wanted = Wanted {
-                workload: id.clone(),
+                workload: state.workload.clone(),
                 shape,
                 was_applied,
             };

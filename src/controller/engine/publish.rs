@@ -14,27 +14,57 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Brings the proposals in the cluster in line. Tells what could not be written.
+/// What is left to be done, by namespace.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// Something failed, or the watch does not show our last write yet.
+    pub again: BTreeSet<String>,
+    /// Something failed for another reason than that it changed meanwhile: the watch tells of that.
+    pub failed: bool,
+}
+
+impl Published {
+    /// Notes and logs that something was not written.
+    pub fn failed(&mut self, namespace: String, error: WriteError) {
+        self.again.insert(namespace);
+        if !matches!(error, WriteError::Conflict { .. } | WriteError::Gone { .. }) {
+            tracing::warn!("{error}");
+        }
+        self.failed = true;
+    }
+
+    pub fn merge(&mut self, other: Published) {
+        self.again.extend(other.again);
+        self.failed |= other.failed;
+    }
+}
+
+/// Brings the proposals of these namespaces in line.
 pub async fn publish_proposals(
     ledger: &Ledger,
     live: &[Arc<PolicyProposal>],
+    namespaces: &BTreeSet<String>,
     writer: &Writer,
     ahead: &mut Ahead,
-) -> Vec<WriteError> {
+) -> Published {
     let there: BTreeMap<Key, &PolicyProposal> = live
         .iter()
         .map(|p| (key_of(&p.metadata), p.as_ref()))
+        .filter(|(key, _)| namespaces.contains(&key.0))
         .collect();
-    let mut errors = Vec::new();
+    let mut published = Published::default();
     let mut wanted = BTreeSet::new();
-    for (proposal, object) in objects(ledger) {
+    let theirs = namespaces.iter().flat_map(|name| objects(ledger, name));
+    for (proposal, object) in theirs {
         let key = key_of(&object.metadata);
         let found = there.get(&key).copied();
-        if !ahead.is_behind(&key, found.map(|f| &f.metadata)) {
+        if ahead.is_behind(&key, found.map(|f| &f.metadata)) {
+            published.again.insert(key.0.clone());
+        } else {
             match publish(writer, found, &object, &status_of(proposal)).await {
                 Ok(Some(meta)) => ahead.wrote(&meta),
                 Ok(None) => {}
-                Err(error) => errors.push(error),
+                Err(error) => published.failed(key.0.clone(), error),
             }
         }
         wanted.insert(key);
@@ -50,10 +80,10 @@ pub async fn publish_proposals(
         let uid = object.metadata.uid.clone().unwrap_or_default();
         match writer.delete_proposal(&key.0, &key.1, Some(&uid)).await {
             Ok(_) => ahead.deleted(key, uid),
-            Err(error) => errors.push(error),
+            Err(error) => published.failed(key.0, error),
         }
     }
-    errors
+    published
 }
 
 /// Writes spec and status as far as they differ from what is there. Tells what is there then, if it wrote.
@@ -84,8 +114,11 @@ fn is_ours(object: &PolicyProposal) -> bool {
         .is_some_and(|value| value == MANAGED_BY.1)
 }
 
-fn objects(ledger: &Ledger) -> impl Iterator<Item = (&Proposal, PolicyProposal)> {
-    ledger.states().values().flat_map(|state| {
+fn objects<'a>(
+    ledger: &'a Ledger,
+    namespace: &'a str,
+) -> impl Iterator<Item = (&'a Proposal, PolicyProposal)> {
+    ledger.states_of(namespace).flat_map(|state| {
         let proposals = state.proposals.iter();
         proposals.map(|proposal| (proposal, object(state, proposal)))
     })
@@ -132,8 +165,8 @@ pub async fn publish_answers(
     decisions: &[Arc<ProposalDecision>],
     writer: &Writer,
     ahead: &mut Ahead,
-) -> Vec<WriteError> {
-    let mut errors = Vec::new();
+) -> Published {
+    let mut published = Published::default();
     for decision in decisions {
         let uid = decision.metadata.uid.as_ref();
         let Some(answer) = uid.and_then(|uid| ledger.decided.get(uid)) else {
@@ -150,8 +183,8 @@ pub async fn publish_answers(
         match writer.apply_status(decision.as_ref(), &status).await {
             Ok(written) if written.changed => ahead.wrote(&written.object.metadata),
             Ok(_) | Err(WriteError::Gone { .. }) => {}
-            Err(error) => errors.push(error),
+            Err(error) => published.failed(key.0, error),
         }
     }
-    errors
+    published
 }

@@ -1,17 +1,63 @@
-//! What is known of the cluster and its traffic by now: built anew only where something changed.
+//! What is known of the cluster and its traffic by now. Everything is built anew where the cluster changed; what
+//! agents send is added edge by edge, and only now and then is everything counted anew.
 
 use crate::cluster::live::Watches;
 use crate::controller::enforcer::is_ours;
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::flow::FlowBatch;
 use crate::graph::{
     Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, estimate, requirements,
 };
-use crate::inventory::{Inventory, OwnerRule};
+use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A full build that takes no longer is made whenever something came.
+const CHEAP: Duration = Duration::from_millis(50);
+/// Where the cluster changes all the time, building takes one part in so many (and one) of the time.
+const SHARE: u32 = 3;
+/// Counts of known edges are brought up to date at least so often, and seldom enough to cost little.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
+const COUNT_SHARE: u32 = 20;
+
+/// What is another than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    Nothing,
+    /// Edges of these workloads.
+    Edges(BTreeSet<WorkloadId>),
+    /// Perhaps everything.
+    Everything,
+}
+
+impl News {
+    /// Both.
+    pub fn and(self, other: News) -> News {
+        match (self, other) {
+            (News::Everything, _) | (_, News::Everything) => News::Everything,
+            (News::Nothing, other) => other,
+            (one, News::Nothing) => one,
+            (News::Edges(mut one), News::Edges(other)) => {
+                one.extend(other);
+                News::Edges(one)
+            }
+        }
+    }
+}
+
+/// The part of the graph that is looked at, with what it takes to look.
+pub struct View {
+    pub graph: Graph,
+    pub requirements: Vec<Requirement>,
+    /// Of the inventory and of these edges.
+    pub findings: Vec<Finding>,
+    /// Whose edges these are; `None`: all.
+    pub only: Option<BTreeSet<WorkloadId>>,
+}
 
 /// The cluster and its traffic.
 pub struct Sight {
@@ -23,9 +69,16 @@ pub struct Sight {
     labelled_ours: Vec<Arc<NetworkPolicy>>,
     /// The generation of the objects that the inventory was built from.
     generation: Option<u64>,
-    stale_graph: bool,
+    /// Batches came that the graph does not have.
+    heard: bool,
+    /// What came cannot be added edge by edge.
+    incomplete: bool,
+    /// Counts and times of known edges are older than what came.
+    uncounted: bool,
+    /// What the last full build took, and when it ended.
+    cost: Duration,
+    built_at: Option<Instant>,
     pub built: Built,
-    pub requirements: Vec<Requirement>,
     pub learning: Option<Learning>,
 }
 
@@ -38,9 +91,12 @@ impl Sight {
             inventory_findings: Vec::new(),
             labelled_ours: Vec::new(),
             generation: None,
-            stale_graph: true,
+            heard: false,
+            incomplete: true,
+            uncounted: false,
+            cost: Duration::ZERO,
+            built_at: None,
             built: Built::default(),
-            requirements: Vec::new(),
             learning: None,
         }
     }
@@ -48,33 +104,109 @@ impl Sight {
     /// Takes what agents sent.
     pub fn hear(&mut self, batch: FlowBatch) {
         self.live.apply(batch);
-        self.stale_graph = true;
+        self.heard = true;
     }
 
-    /// Brings everything up to date. Tells whether something is another than before.
-    pub fn look(&mut self, watches: &Watches) -> bool {
+    /// When there is something to look at that was put off; `None`: nothing is.
+    pub fn due_in(&self, watches: &Watches) -> Option<Duration> {
+        if self.heard {
+            return Some(Duration::ZERO);
+        }
+        self.build_due_in(self.generation != Some(watches.inventory_generation()))
+    }
+
+    /// Brings everything up to date, as far as it is time for that. Tells what is another than before.
+    pub fn look(&mut self, watches: &Watches) -> News {
         let generation = watches.inventory_generation();
-        if self.generation != Some(generation) {
-            let objects = watches.objects();
-            let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
-            self.inventory = Arc::new(inventory);
-            self.labelled_ours = watches.policies();
-            self.labelled_ours.retain(|policy| is_ours(policy));
-            self.inventory_findings = findings;
-            self.generation = Some(generation);
-            self.stale_graph = true;
+        let changed = self.generation != Some(generation);
+        let mut news = News::Nothing;
+        if std::mem::take(&mut self.heard) {
+            self.uncounted = true;
+            if self.cost <= CHEAP || self.built_at.is_none() {
+                self.incomplete = true;
+            } else {
+                news = self.add_edges();
+            }
         }
-        if !std::mem::take(&mut self.stale_graph) {
-            return false;
+        if self.build_due_in(changed) == Some(Duration::ZERO) {
+            if changed {
+                self.take_objects(watches, generation);
+            }
+            self.build();
+            return News::Everything;
         }
+        news
+    }
+
+    fn build_due_in(&self, changed: bool) -> Option<Duration> {
+        let Some(built_at) = self.built_at else {
+            return Some(Duration::ZERO);
+        };
+        let rest = if changed || self.incomplete {
+            self.cost * SHARE
+        } else if self.uncounted {
+            COUNT_EVERY.max(self.cost * COUNT_SHARE)
+        } else {
+            return None;
+        };
+        Some(rest.saturating_sub(built_at.elapsed()))
+    }
+
+    fn add_edges(&mut self) -> News {
+        let update = self.live.update();
+        self.incomplete |= !update.complete;
+        if update.touched.is_empty() {
+            return News::Nothing;
+        }
+        self.built
+            .graph
+            .replace_around(&update.touched, &update.graph);
+        News::Edges(update.touched)
+    }
+
+    fn take_objects(&mut self, watches: &Watches, generation: u64) {
+        let (inventory, findings) = Inventory::build(&watches.objects(), OwnerRule::Infer);
+        self.inventory = Arc::new(inventory);
+        self.inventory_findings = findings;
+        self.labelled_ours = watches.policies();
+        self.labelled_ours.retain(|policy| is_ours(policy));
+        self.generation = Some(generation);
+    }
+
+    fn build(&mut self) {
+        let began = Instant::now();
         self.built = self.live.build(&self.inventory, GraphOptions::default());
-        self.requirements = requirements(&self.built.graph, &self.inventory, self.enforcement);
         // Up to the last thing seen, not up to now: an estimate does not change while nothing happens.
-        self.learning = self
-            .live
-            .span()
-            .map(|(begin, end)| estimate(&self.built.graph, begin, end));
-        true
+        let span = self.live.span();
+        self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
+        self.incomplete = false;
+        self.uncounted = false;
+        self.cost = began.elapsed();
+        self.built_at = Some(Instant::now());
+    }
+
+    /// What concluding from the last full build took is part of its cost.
+    pub fn also_cost(&mut self, took: Duration) {
+        self.cost += took;
+        self.built_at = Some(Instant::now());
+    }
+
+    /// Everything, or what concerns these workloads.
+    pub fn view(&self, only: Option<BTreeSet<WorkloadId>>) -> View {
+        let graph = match &only {
+            None => self.built.graph.clone(),
+            Some(workloads) => self.built.graph.around(workloads),
+        };
+        // What is found of single edges is found again with the next full build; who scans counts at once.
+        let of_graph = self.built.findings.iter();
+        let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
+        let findings = self.inventory_findings.iter().chain(of_graph).cloned();
+        View {
+            requirements: requirements(&graph, &self.inventory, self.enforcement),
+            findings: findings.collect(),
+            graph,
+            only,
+        }
     }
 
     /// Only what began since then.
@@ -90,11 +222,6 @@ impl Sight {
     /// Folds what began in the hours before.
     pub fn fold(&mut self, before: Timestamp) {
         self.live.fold(before, &self.inventory);
-        self.stale_graph = true;
-    }
-
-    /// What was noticed of the inventory and the graph.
-    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.inventory_findings.iter().chain(&self.built.findings)
+        self.incomplete = true;
     }
 }

@@ -3,10 +3,12 @@
 use super::hear::Troubles;
 use super::judge::is_enforced;
 use super::ledger::{Ledger, SegmentState};
+use super::publish::Published;
 use super::sight::Sight;
 use super::wish;
-use crate::cluster::live::{WriteError, Writer};
+use crate::cluster::live::Writer;
 use crate::controller::ahead::{Ahead, key_of};
+use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::resources::{
@@ -14,7 +16,7 @@ use crate::review::resources::{
 };
 use crate::review::{Segment, WorkloadState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the engine knows beside the ledger.
@@ -28,27 +30,33 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
 }
 
-/// Brings the status of all Segmentations in line. Tells what could not be written.
+/// Brings the status of the Segmentations of these namespaces in line.
 pub async fn publish(
     ledger: &Ledger,
     segmentations: &[Arc<Segmentation>],
+    namespaces: &BTreeSet<String>,
     around: &Circumstances<'_>,
     writer: &Writer,
     ahead: &mut Ahead,
-) -> Vec<WriteError> {
-    let mut errors = Vec::new();
+) -> Published {
+    let mut published = Published::default();
     for live in segmentations {
-        if ahead.is_behind(&key_of(&live.metadata), Some(&live.metadata)) {
+        let key = key_of(&live.metadata);
+        if !namespaces.contains(&key.0) {
+            continue;
+        }
+        if ahead.is_behind(&key, Some(&live.metadata)) {
+            published.again.insert(key.0);
             continue;
         }
         let status = build_status(ledger, live, around);
         match writer.apply_status(live.as_ref(), &status).await {
             Ok(written) if written.changed => ahead.wrote(&written.object.metadata),
             Ok(_) => {}
-            Err(error) => errors.push(error),
+            Err(error) => published.failed(key.0, error),
         }
     }
-    errors
+    published
 }
 
 /// The status that a Segmentation should have. Equal to the one it has if nothing changed.
@@ -67,11 +75,7 @@ fn build_status(
         observed_generation: segmentation.metadata.generation,
         ..was.clone()
     };
-    let theirs: Vec<&WorkloadState> = ledger
-        .states()
-        .values()
-        .filter(|s| s.workload.namespace == namespace)
-        .collect();
+    let theirs: Vec<&WorkloadState> = ledger.states_of(namespace).collect();
     if let Some(state) = ledger.segments.get(namespace) {
         status.observing_since = Some(to_time(state.observing_since));
         if let Some(segment) = &state.segment {
@@ -99,8 +103,17 @@ fn counts(
     sight: &Sight,
 ) -> SegmentationCounts {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let edges = sight.built.graph.taught();
-    let here = |id: Option<&WorkloadId>| id.is_some_and(|id| workloads.contains(id));
+    let edges = |id: &WorkloadId| {
+        let own = Peer::Workload(id.clone());
+        let is_other = |client: &Peer| client.workload().is_none_or(|c| !workloads.contains(c));
+        let edges = sight.built.graph.edges_of(&own).into_iter();
+        // One between two of them counts with its client.
+        edges
+            .filter(|(client, _, edge)| {
+                edge.lesson.teaches() && (**client == own || is_other(client))
+            })
+            .count()
+    };
     SegmentationCounts {
         workloads: number(workloads.len()),
         enforced: number(
@@ -110,17 +123,12 @@ fn counts(
                 .count(),
         ),
         open_proposals: number(theirs.iter().filter(|s| s.open().is_some()).count()),
-        edges: number(
-            edges
-                .iter()
-                .filter(|(c, s, _)| here(c.workload()) || here(s.workload()))
-                .count(),
-        ),
+        edges: number(workloads.iter().map(edges).sum()),
         violations: number(state.kept.violations.len()),
     }
 }
 
-/// The least of the workloads' estimates, in whole percent; empty while none says anything.
+/// The mean of the workloads' estimates, in whole percent; empty while none says anything.
 fn coverage(workloads: &[WorkloadId], sight: &Sight) -> String {
     let known: Vec<f64> = workloads
         .iter()

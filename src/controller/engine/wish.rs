@@ -2,9 +2,9 @@
 
 use super::judge::InForce;
 use super::ledger::Ledger;
-use super::sight::Sight;
+use super::sight::{Sight, View};
 use crate::finding::Finding;
-use crate::graph::Requirement;
+use crate::graph::{Graph, Peer, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::pipeline::{Proven, synthesise_and_prove};
@@ -20,16 +20,17 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn propose(
     ledger: &mut Ledger,
     sight: &Sight,
+    view: &View,
     in_force: &InForce,
     violations: &[Violation],
     now: Timestamp,
 ) -> BTreeMap<String, String> {
     let mut problems = BTreeMap::new();
-    let groups = groups(ledger, sight);
+    let groups = groups(ledger, sight, view);
     if groups.is_empty() {
         return problems;
     }
-    let mut requirements = sight.requirements.clone();
+    let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
     let proven = match synthesise_and_prove(&requirements, &groups, &sight.inventory) {
         Ok(proven) => proven,
@@ -45,7 +46,12 @@ pub fn propose(
         }
     };
     let blocked = unsound(&proven);
-    let findings: Vec<Finding> = sight.findings().chain(&proven.findings).cloned().collect();
+    let findings: Vec<Finding> = view
+        .findings
+        .iter()
+        .chain(&proven.findings)
+        .cloned()
+        .collect();
     for policy in &proven.synthesis.policies {
         let workload = &policy.workload;
         if let Some(why) = blocked.get(workload) {
@@ -54,6 +60,7 @@ pub fn propose(
         } else if is_due(ledger, sight, workload, now) {
             let asks = Asks {
                 sight,
+                view,
                 in_force,
                 violations,
                 findings: &findings,
@@ -75,13 +82,18 @@ fn asked_for(violation: &Violation) -> Option<Requirement> {
 }
 
 /// The workloads that policies are made for, by the choices of their namespace.
-fn groups(ledger: &Ledger, sight: &Sight) -> Vec<(Vec<WorkloadId>, SynthesisOptions)> {
+fn groups(ledger: &Ledger, sight: &Sight, view: &View) -> Vec<(Vec<WorkloadId>, SynthesisOptions)> {
+    let is_seen = |id: &WorkloadId| view.only.as_ref().is_none_or(|only| only.contains(id));
     let mut groups: Vec<(Vec<WorkloadId>, SynthesisOptions)> = Vec::new();
     for segment in ledger.segments.values().filter_map(|s| s.segment.as_ref()) {
         if segment.mode < Mode::Propose {
             continue;
         }
-        let theirs = segmented(sight, segment);
+        if !touches(view, &segment.namespace) {
+            continue;
+        }
+        let mut theirs = segmented(sight, segment);
+        theirs.retain(is_seen);
         match groups
             .iter_mut()
             .find(|(_, options)| *options == segment.synthesis)
@@ -94,20 +106,24 @@ fn groups(ledger: &Ledger, sight: &Sight) -> Vec<(Vec<WorkloadId>, SynthesisOpti
     groups
 }
 
+/// Whether some workload of a namespace is looked at.
+fn touches(view: &View, namespace: &str) -> bool {
+    let Some(only) = &view.only else { return true };
+    only.iter().any(|id| id.namespace == namespace)
+}
+
 /// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
 pub fn segmented(sight: &Sight, segment: &Segment) -> Vec<WorkloadId> {
     let inventory = &sight.inventory;
-    let workloads = inventory
-        .workloads
-        .values()
-        .filter(|w| w.id.namespace == segment.namespace);
-    let kept = workloads.filter(|workload| {
-        let mut pods = workload
-            .pods
-            .iter()
-            .filter_map(|index| inventory.pods.get(*index));
-        !workload.host_network && !pods.any(|pod| segment.excludes(&pod.labels))
-    });
+    let kept = inventory
+        .workloads_of(&segment.namespace)
+        .filter(|workload| {
+            let mut pods = workload
+                .pods
+                .iter()
+                .filter_map(|index| inventory.pods.get(*index));
+            !workload.host_network && !pods.any(|pod| segment.excludes(&pod.labels))
+        });
     kept.map(|workload| workload.id.clone()).collect()
 }
 
@@ -153,6 +169,7 @@ pub fn coverage(sight: &Sight, workload: &WorkloadId) -> Option<f64> {
 
 struct Asks<'a> {
     sight: &'a Sight,
+    view: &'a View,
     in_force: &'a InForce,
     violations: &'a [Violation],
     findings: &'a [Finding],
@@ -181,7 +198,7 @@ fn propose_one(
         .collect();
     let wish = Wish {
         policy: spec,
-        basis: basis(asks.sight, workload, &theirs),
+        basis: basis(&asks.view.graph, workload, &theirs),
         asked_by_blocked: !theirs.is_empty(),
     };
     let fresh = WorkloadState::new(workload.clone(), name);
@@ -205,7 +222,7 @@ fn propose_one(
     let others = asks.in_force.others(workload);
     let material = build_material(&Question {
         inventory: &asks.sight.inventory,
-        graph: &asks.sight.built.graph,
+        graph: &asks.view.graph,
         requirements: asks.requirements,
         wanted_blocked: &theirs,
         workload,
@@ -242,16 +259,15 @@ fn reason(
 }
 
 /// Everything of the graph that a proposal for the workload shows: its edges, not their counts.
-fn basis(sight: &Sight, workload: &WorkloadId, violations: &[Violation]) -> Digest {
+fn basis(graph: &Graph, workload: &WorkloadId, violations: &[Violation]) -> Digest {
     let mut seen = BTreeSet::new();
-    for (client, server, edge) in sight.built.graph.edges() {
-        if client.workload() == Some(workload) || server.workload() == Some(workload) {
-            let lesson = edge.lesson.teaches();
-            seen.insert(format!(
-                "{client} {server} {} {} {lesson}",
-                edge.port, edge.protocol
-            ));
-        }
+    let own = Peer::Workload(workload.clone());
+    for (client, server, edge) in graph.edges_of(&own) {
+        let lesson = edge.lesson.teaches();
+        seen.insert(format!(
+            "{client} {server} {} {} {lesson}",
+            edge.port, edge.protocol
+        ));
     }
     seen.extend(
         violations
