@@ -2,6 +2,8 @@
 //! It is apart from the engine so that a pane is broken within a second while the engine computes.
 
 mod look;
+#[cfg(test)]
+mod tests;
 pub use look::{Look, Memory, Step, build_policy, is_ours, look};
 
 use super::plan::{Plan, Report};

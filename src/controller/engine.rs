@@ -190,6 +190,7 @@ impl Engine {
                 in_force = judge::InForce::build(ledger, sight);
             }
             self.problems = wish::propose(ledger, sight, &in_force, &violations, now);
+            segments::retire_gone(ledger, &sight.inventory, now);
             self.due = segments::next_due(ledger, now);
             vitals.concluded(ledger, sight, &violations);
         }

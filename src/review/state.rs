@@ -211,6 +211,13 @@ impl WorkloadState {
         self.applied = None;
     }
 
+    /// The workload is gone: nothing waits any more, and no policy is wanted. Tells whether that is new.
+    pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Draft>) -> bool {
+        let had_open = self.open().is_some();
+        self.withdraw(why, now, record);
+        had_open | self.wanted.take().is_some()
+    }
+
     /// Something to say on the open proposal.
     pub fn note(&mut self, message: String) {
         if let Some(open) = self.open_mut() {

@@ -61,8 +61,11 @@ pub fn peer(text: &str) -> Peer {
     }
 }
 
-/// Edges as `client server port`, TCP, with what was seen of each and from when to when.
-pub fn graph(edges: &[(&str, &[(Verdict, u64)], i64, i64)]) -> Graph {
+/// `client server port`, what was seen of it, and from when to when.
+pub type Sketch<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
+
+/// These edges, all TCP.
+pub fn graph(edges: &[Sketch<'_>]) -> Graph {
     let mut graph = Graph::default();
     for (ends, verdicts, first, last) in edges {
         let mut words = ends.split(' ');

@@ -61,6 +61,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     world.until_policy("nanoseg-api", "it is back", |policy| {
         policy.is_some_and(|policy| policy.spec == applied.spec)
     });
+    world.until_event("DriftRepaired");
 
     // What was never seen is tried, and is asked about.
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
@@ -124,6 +125,94 @@ fn breaking_the_glass_takes_all_policies_away_at_once_and_mending_it_brings_them
     world.annotate("nanoseg.dev/break-glass", None);
     world.policy("nanoseg-api");
     world.until_condition("Enforcing", "True", "Enforced");
+}
+
+#[test]
+fn the_leader_dies_and_the_other_replica_goes_on_without_a_second_write() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut first = Controller::start(cluster, "leader", &[]);
+    let (world, _agent) = learned(cluster, &first);
+    let mut second = first.second();
+    second.until_ready();
+    assert!(!second.leads());
+    world.decide_open("web", Verb::Approve);
+    world.until_condition("Enforcing", "True", "Enforced");
+    let before = world.settled();
+    first.kill();
+    second.until_leading();
+    second.until_metric("nanoseg_controller_enforced_workloads", |number| {
+        number == 1.0
+    });
+    assert_eq!(world.settled(), before);
+    assert_eq!(second.writes(), 0.0, "{}", second.log());
+    // What was decided while nobody led is carried out once.
+    second.kill();
+    let open = world.open("api");
+    let name = world.post_decision(&open, Verb::Approve);
+    first.restart();
+    world.until_answered(&name, DecisionOutcome::Accepted);
+    world.policy("nanoseg-api");
+    world.until_condition("Enforcing", "True", "Enforced");
+    assert_eq!(first.stop(), 0, "{}", first.log());
+    let applied = first.record_actions();
+    let applied = applied.iter().filter(|action| *action == "applied");
+    assert_eq!(applied.count(), 2, "web and api, once each");
+}
+
+#[test]
+fn what_the_rules_call_harmless_is_approved_without_a_person_and_told_by_events() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "automatic", &[]);
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    world.segment_as(json!({
+        "mode": "Enforce",
+        "learning": {"minimumDuration": "0s", "minimumCoverage": 50},
+        "approval": {"mode": "Automatic"},
+    }));
+    agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
+    world.policy("nanoseg-web");
+    world.policy("nanoseg-db");
+    // Blocked traffic asks, and a person has to answer.
+    agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
+    let asked = world.open("db");
+    let message = asked.status.unwrap_or_default().message.unwrap_or_default();
+    assert!(
+        message.starts_with("not approved automatically"),
+        "{message}"
+    );
+    world.until_event("PolicyApplied");
+}
+
+#[test]
+fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "gone", &["--retention", "1s"]);
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    world.segment_as(json!({
+        "mode": "Enforce",
+        "learning": {"minimumDuration": "0s", "minimumCoverage": 50},
+        "onDelete": "Remove",
+    }));
+    agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
+    for workload in ["web", "api"] {
+        world.decide_open(workload, Verb::Approve);
+    }
+    world.policy("nanoseg-web");
+    world.policy("nanoseg-api");
+    world.delete_pod("web");
+    world.until_policy("nanoseg-web", "it is gone", |policy| policy.is_none());
+    assert!(world.find_policy("nanoseg-api").is_some());
+    // And all of them with the Segmentation.
+    world.unsegment();
+    world.until_policy("nanoseg-api", "it is gone", |policy| policy.is_none());
 }
 
 #[test]

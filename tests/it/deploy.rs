@@ -52,14 +52,14 @@ fn assert_known(place: &str, written: &Value, known: &Value) {
 }
 
 fn agent() -> PodSpec {
-    let set: DaemonSet = read("agent/daemon-set.yaml");
+    let set: DaemonSet = read("base/agent/daemon-set.yaml");
     set.spec.template.spec.expect("a pod")
 }
 
-fn receiver() -> PodSpec {
-    let deployment: Deployment = read("receiver/deployment.yaml");
+fn controller() -> PodSpec {
+    let deployment: Deployment = read("base/controller/deployment.yaml");
     let spec = deployment.spec;
-    assert_eq!(spec.replicas, Some(1), "one writer");
+    assert_eq!(spec.replicas, Some(2), "one leads, one is ready to");
     spec.template.spec.expect("a pod")
 }
 
@@ -70,7 +70,8 @@ fn only(pod: &PodSpec) -> &Container {
 
 #[test]
 fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
-    for part in ["agent", "receiver"] {
+    for part in ["access", "admission", "agent", "controller"] {
+        let part = format!("base/{part}");
         let list: Value = read(&format!("{part}/kustomization.yaml"));
         let listed: BTreeSet<String> = list["resources"]
             .as_array()
@@ -78,7 +79,7 @@ fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
             .iter()
             .map(|name| name.as_str().expect("a name").to_owned())
             .collect();
-        let there: BTreeSet<String> = std::fs::read_dir(folder(part))
+        let there: BTreeSet<String> = std::fs::read_dir(folder(&part))
             .expect("a folder")
             .map(|entry| {
                 entry
@@ -91,23 +92,24 @@ fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
             .collect();
         assert_eq!(listed, there);
     }
-    let namespace: Namespace = read("agent/namespace.yaml");
-    assert_eq!(namespace.metadata.name.as_deref(), Some("nanoseg"));
-    let claim: PersistentVolumeClaim = read("receiver/volume-claim.yaml");
-    assert!(claim.spec.is_some());
-    for part in ["agent", "receiver"] {
-        let account: ServiceAccount = read(&format!("{part}/service-account.yaml"));
+    for (part, name) in [("agent", "nanoseg-agents"), ("controller", "nanoseg")] {
+        let namespace: Namespace = read(&format!("base/{part}/namespace.yaml"));
+        assert_eq!(namespace.metadata.name.as_deref(), Some(name));
+        let account: ServiceAccount = read(&format!("base/{part}/service-account.yaml"));
         assert_eq!(account.automount_service_account_token, Some(false));
     }
+    let claim: PersistentVolumeClaim = read("base/controller/volume-claim.yaml");
+    assert!(claim.spec.is_some());
 }
 
 #[test]
 fn both_pods_ask_for_no_more_than_they_need() {
     for (pod, added, root) in [
         (agent(), vec!["NET_ADMIN", "NET_RAW"], true),
-        (receiver(), vec![], false),
+        (controller(), vec![], false),
     ] {
-        assert_eq!(pod.automount_service_account_token, Some(false));
+        // Only the controller talks to the API server.
+        assert_eq!(pod.automount_service_account_token, Some(!root));
         assert!(!pod.host_pid.unwrap_or(false) && !pod.host_ipc.unwrap_or(false));
         assert_eq!(pod.host_network.unwrap_or(false), root);
         let whole = pod.security_context.as_ref().expect("a security context");
@@ -137,7 +139,7 @@ fn both_pods_ask_for_no_more_than_they_need() {
 }
 
 #[test]
-fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_receiver_only() {
+fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_controller_only() {
     let pod = agent();
     assert_eq!(pod.dns_policy.as_deref(), Some("ClusterFirstWithHostNet"));
     let tolerations = pod.tolerations.clone().unwrap_or_default();
@@ -160,7 +162,7 @@ fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_receiver_only(
 /// Every volume that is mounted is there, and every file named in an argument is in a mounted volume.
 #[test]
 fn arguments_name_only_what_is_mounted() {
-    for pod in [agent(), receiver()] {
+    for pod in [agent(), controller()] {
         let volumes = pod.volumes.clone().unwrap_or_default();
         let container = only(&pod);
         let mounts = container.volume_mounts.clone().unwrap_or_default();
@@ -186,7 +188,7 @@ fn arguments_name_only_what_is_mounted() {
 
 #[test]
 fn arguments_are_options_that_nanoseg_has() {
-    for (pod, from_environment) in [(agent(), &["--node", "node-1"][..]), (receiver(), &[])] {
+    for (pod, from_environment) in [(agent(), &["--node", "node-1"][..]), (controller(), &[])] {
         let arguments = only(&pod).args.clone().unwrap_or_default();
         let all = arguments
             .iter()
@@ -200,8 +202,8 @@ fn arguments_are_options_that_nanoseg_has() {
 }
 
 #[test]
-fn agents_find_the_receiver_where_its_service_is() {
-    let service: Service = read("receiver/service.yaml");
+fn agents_find_the_controller_where_its_service_is() {
+    let service: Service = read("base/controller/service.yaml");
     let port = &service
         .spec
         .as_ref()

@@ -14,6 +14,7 @@ mod docs;
 mod durability;
 mod flows;
 mod hubble;
+mod install;
 mod judge;
 mod kube_api;
 mod kubernetes;

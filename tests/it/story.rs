@@ -5,7 +5,7 @@ mod chaos;
 mod connections;
 mod controllers;
 mod end;
-mod install;
+pub mod install;
 mod people;
 mod shop;
 mod steps;

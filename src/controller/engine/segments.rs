@@ -1,6 +1,7 @@
 //! Segmentations → segments: what operators want of namespaces, and since when.
 
 use super::ledger::{KeptSegment, Ledger, SegmentState};
+use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
 use crate::review::resources::{OnDelete, Segmentation};
@@ -125,6 +126,32 @@ fn leave(ledger: &mut Ledger, namespace: &str) -> bool {
         reason: what.into(),
     });
     true
+}
+
+/// Workloads that are gone for longer than pods are remembered: their proposals go, and their policies where
+/// the Segmentation says so.
+pub fn retire_gone(ledger: &mut Ledger, inventory: &Inventory, now: Timestamp) {
+    let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
+    let gone: Vec<WorkloadId> = ledger.states().keys().filter(is_gone).cloned().collect();
+    for id in gone {
+        let segment = ledger.segments.get(&id.namespace);
+        let Some(segment) = segment.and_then(|state| state.segment.as_ref()) else {
+            continue;
+        };
+        let removes = segment.on_delete == OnDelete::Remove;
+        let why = "the workload is gone";
+        let Some(state) = ledger.states().get(&id) else {
+            continue;
+        };
+        let has_policy = state.applied.as_ref().is_some_and(|a| a.revision.is_some());
+        if removes && !has_policy {
+            ledger.end(&id);
+        } else if removes && state.wanted.is_some() {
+            ledger.change(&id, |state, record| state.retire(why, now, record));
+        } else if !removes && state.open().is_some() {
+            ledger.change(&id, |state, record| state.withdraw(why, now, record));
+        }
+    }
 }
 
 /// Forgets namespaces that left, once nothing of theirs is to be taken away any more.

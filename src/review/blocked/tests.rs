@@ -83,7 +83,12 @@ fn what_the_policies_before_did_not_allow_is_no_reason() {
         "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}",
     );
     assert_eq!(
-        judge(&known, &new, &[foreign.clone()], &[foreign, deny()]),
+        judge(
+            &known,
+            &new,
+            std::slice::from_ref(&foreign),
+            &[foreign.clone(), deny()]
+        ),
         None
     );
 }

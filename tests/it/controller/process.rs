@@ -1,16 +1,18 @@
 //! The real binary, as its ServiceAccount would run it.
 
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
+use nanoseg::review::record::{Verifier, parse_line};
+use nanoseg::store::ReviewStore;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 /// A controller with a Lease and a store of its own.
 pub struct Controller {
-    _alone: MutexGuard<'static, ()>,
+    _alone: Option<MutexGuard<'static, ()>>,
     cluster: &'static Cluster,
     name: String,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     extra: Vec<String>,
     program: Program,
     pub listen: SocketAddr,
@@ -22,13 +24,13 @@ impl Controller {
     pub fn start(cluster: &'static Cluster, name: &str, extra: &[&str]) -> Controller {
         let alone = cluster.one_controller();
         super::world::install(cluster);
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let (listen, metrics) = (free(), free());
         let name = cluster.name(name);
         let extra: Vec<String> = extra.iter().map(|text| (*text).to_owned()).collect();
         let program = launch(cluster, &name, &folder, listen, metrics, &extra);
         let controller = Controller {
-            _alone: alone,
+            _alone: Some(alone),
             cluster,
             name,
             folder,
@@ -37,8 +39,61 @@ impl Controller {
             listen,
             metrics,
         };
-        controller.until_metric("nanoseg_controller_leading", |leading| leading == 1.0);
+        controller.until_leading();
         controller
+    }
+
+    /// Another replica: the same Lease, store and port for agents.
+    pub fn second(&self) -> Controller {
+        let metrics = free();
+        let (cluster, name, folder) = (self.cluster, self.name.clone(), self.folder.clone());
+        let program = launch(cluster, &name, &folder, self.listen, metrics, &self.extra);
+        Controller {
+            _alone: None,
+            cluster,
+            name,
+            folder,
+            extra: self.extra.clone(),
+            program,
+            listen: self.listen,
+            metrics,
+        }
+    }
+
+    pub fn until_leading(&self) {
+        self.until_metric("nanoseg_controller_leading", |leading| leading == 1.0);
+    }
+
+    pub fn leads(&self) -> bool {
+        let text = self.cluster.run(self.metrics()).expect("metrics");
+        metric(&text, "nanoseg_controller_leading") == Some(1.0)
+    }
+
+    /// Waits until `/readyz` says so.
+    pub fn until_ready(&self) {
+        self.cluster.run(until(PATIENCE, "it is ready", async || {
+            let answer = http::get(self.metrics, "/readyz").await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            let is_ready = answer.starts_with("HTTP/1.0 200");
+            is_ready.then_some(()).ok_or(answer)
+        }));
+    }
+
+    /// The actions of all lines of the record, which is verified.
+    pub fn record_actions(&self) -> Vec<String> {
+        let store = ReviewStore::open_read_only(&self.folder.path().join("nanoseg.sqlite"));
+        let store = store.expect("the store");
+        let mut verifier = Verifier::default();
+        let mut actions = Vec::new();
+        store
+            .record_lines(1, |_, line| {
+                let entry = parse_line(line).expect("a line");
+                verifier.check(&entry).unwrap_or_else(|b| panic!("{b:?}"));
+                actions.push(entry.draft.action.name().to_owned());
+                true
+            })
+            .expect("the record");
+        actions
     }
 
     pub fn restart(&mut self) {
@@ -92,7 +147,7 @@ impl Controller {
     }
 
     async fn metrics(&self) -> Result<String, String> {
-        let answer = reqwest_free::get(self.metrics, "/metrics").await;
+        let answer = http::get(self.metrics, "/metrics").await;
         answer.map_err(|error| error.to_string())
     }
 }
@@ -132,7 +187,8 @@ fn launch(
         .args(["--identity", name])
         .args(extra)
         .env("NANOSEG_LOG", "nanoseg=debug,warn");
-    Program::start(command, &folder.path().join(format!("{name}.log")))
+    let log = format!("{name}-{}.log", metrics.port());
+    Program::start(command, &folder.path().join(log))
 }
 
 /// A port that is free now.
@@ -142,7 +198,7 @@ fn free() -> SocketAddr {
 }
 
 /// HTTP as far as a metrics page needs it.
-mod reqwest_free {
+mod http {
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

@@ -2,16 +2,17 @@
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, CustomResourceExt, Resource, ResourceExt};
 use nanoseg::review::resources::{
     DecisionOutcome, Phase, PolicyProposal, ProposalDecision, ProposalDecisionSpec, Segmentation,
     Verb,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -106,11 +107,17 @@ impl World {
 
     /// Segments the namespace, with little to learn.
     pub fn segment(&self, mode: &str) {
+        let learning = json!({"minimumDuration": "0s", "minimumCoverage": 50});
+        self.segment_as(json!({"mode": mode, "learning": learning}));
+    }
+
+    /// Segments the namespace.
+    pub fn segment_as(&self, spec: Value) {
         let segmentation = json!({
             "apiVersion": "nanoseg.dev/v1alpha1",
             "kind": "Segmentation",
             "metadata": {"name": "default"},
-            "spec": {"mode": mode, "learning": {"minimumDuration": "0s", "minimumCoverage": 50}},
+            "spec": spec,
         });
         self.cluster.run(async {
             let api: Api<Segmentation> = self.api();
@@ -175,6 +182,12 @@ impl World {
         verb: Verb,
         expected: DecisionOutcome,
     ) -> ProposalDecision {
+        let name = self.post_decision(read, verb);
+        self.until_answered(&name, expected)
+    }
+
+    /// Decides on a proposal as it was read. The decision's name.
+    pub fn post_decision(&self, read: &PolicyProposal, verb: Verb) -> String {
         let name = self.cluster.name("decision");
         let decision = ProposalDecision::new(
             &name,
@@ -191,8 +204,16 @@ impl World {
         self.cluster.run(async {
             let made = api.create(&PostParams::default(), &decision).await;
             made.expect("it is decided");
+        });
+        name
+    }
+
+    /// Waits for the answer to a decision.
+    pub fn until_answered(&self, name: &str, expected: DecisionOutcome) -> ProposalDecision {
+        let api: Api<ProposalDecision> = self.api();
+        self.cluster.run(async {
             let answered = until(PATIENCE, "the answer", async || {
-                let now = api.get(&name).await.map_err(|e| e.to_string())?;
+                let now = api.get(name).await.map_err(|e| e.to_string())?;
                 let answered = now.status.as_ref().is_some_and(|s| s.outcome.is_some());
                 answered.then_some(now).ok_or_else(|| "none yet".to_owned())
             })
@@ -264,6 +285,41 @@ impl World {
         }));
     }
 
+    /// Waits for an Event with this reason on something of the namespace.
+    pub fn until_event(&self, reason: &str) {
+        let api: Api<Event> = self.api();
+        let what = format!("an Event {reason}");
+        self.cluster.run(until(PATIENCE, &what, async || {
+            let all = api
+                .list(&Default::default())
+                .await
+                .map_err(|e| e.to_string())?;
+            let mut reasons = all.items.iter().filter_map(|event| event.reason.as_deref());
+            reasons
+                .any(|r| r == reason)
+                .then_some(())
+                .ok_or_else(|| format!("{} others", all.items.len()))
+        }));
+    }
+
+    pub fn delete_pod(&self, name: &str) {
+        let api: Api<Pod> = self.api();
+        let now = DeleteParams::default().grace_period(0);
+        let deleted = self.cluster.run(async { api.delete(name, &now).await });
+        deleted.expect("it is deleted");
+    }
+
+    /// Ends the segmentation of the namespace.
+    pub fn unsegment(&self) {
+        let api: Api<Segmentation> = self.api();
+        let deleted = self.cluster.run(async {
+            api.delete("default", &DeleteParams::default())
+                .await
+                .map(|_| ())
+        });
+        deleted.expect("it is deleted");
+    }
+
     /// Annotates the namespace, or takes the annotation away.
     pub fn annotate(&self, key: &str, value: Option<&str>) {
         let patch = json!({"metadata": {"annotations": {key: value}}});
@@ -311,7 +367,9 @@ impl Drop for World {
         let deleted = self
             .cluster
             .run(async { api.delete("default", &Default::default()).await.map(|_| ()) });
-        if let Err(error) = deleted {
+        if let Err(error) = deleted
+            && !matches!(&error, kube::Error::Api(status) if status.code == 404)
+        {
             eprintln!("the Segmentation of {} stays: {error}", self.namespace);
         }
     }

@@ -53,9 +53,10 @@ impl Claim {
     /// What to do about `live`; `time` is what is written into it.
     pub fn step(&mut self, live: Option<Lease>, now: Instant, time: MicroTime) -> Step {
         let Some(lease) = live else {
-            let mut lease = Lease::default();
-            lease.spec = Some(self.spec(LeaseSpec::default(), time, 0));
-            return Step::Create(lease);
+            return Step::Create(Lease {
+                spec: Some(self.spec(LeaseSpec::default(), time, 0)),
+                ..Lease::default()
+            });
         };
         let seen = Seen::of(&lease);
         let spec = lease.spec.clone().unwrap_or_default();

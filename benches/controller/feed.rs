@@ -1,0 +1,101 @@
+//! What agents would send.
+
+use super::objects::World;
+use crate::support::kubernetes::Cluster;
+use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+use nanoseg::net::{Protocol, Timestamp};
+use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
+use std::net::{IpAddr, SocketAddr};
+
+pub struct Feed {
+    cluster: &'static Cluster,
+    _folder: tempfile::TempDir,
+    delivery: Delivery,
+    sequence: u64,
+}
+
+impl Feed {
+    pub fn new(cluster: &'static Cluster, listen: SocketAddr) -> Feed {
+        let folder = tempfile::tempdir().expect("a folder");
+        let token = folder.path().join("token");
+        let text = cluster.run(cluster.token("default", "default", &["nanoseg"]));
+        std::fs::write(&token, text).expect("a file");
+        let delivery = Delivery::grpc(GrpcSettings {
+            endpoint: format!("http://{listen}"),
+            insecure: true,
+            ca: None,
+            server_name: None,
+            token: Some(token),
+        });
+        Feed {
+            cluster,
+            _folder: folder,
+            delivery: delivery.expect("a way"),
+            sequence: 0,
+        }
+    }
+
+    /// In every namespace the second workload calls the first, again and again in the minutes before now.
+    pub fn learn(&mut self, world: &World) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        for minute in (2..42).rev().step_by(2) {
+            let at = now.plus_secs(-60 * minute);
+            let edges = world
+                .namespaces()
+                .flat_map(|namespace| namespace.calls(8080));
+            let records = edges.map(|edge| record(edge, at)).collect();
+            self.send(at, records);
+        }
+    }
+
+    /// One connection, now.
+    pub fn see(&mut self, edge: (IpAddr, IpAddr, u16)) {
+        let now: Timestamp = jiff::Timestamp::now().into();
+        self.send(now, vec![record(edge, now)]);
+    }
+
+    fn send(&mut self, at: Timestamp, records: Vec<FlowRecord>) {
+        self.sequence += 1;
+        let batch = FlowBatch {
+            node: "n1".into(),
+            instance: Instance([7; 16]),
+            sequence: (self.sequence, self.sequence),
+            span: (at, at.plus_secs(1)),
+            seen: Slice {
+                records: records
+                    .into_iter()
+                    .map(|r| (Source::Conntrack, r))
+                    .collect(),
+                ..Slice::default()
+            },
+        };
+        let delivery = &mut self.delivery;
+        self.cluster.run(async {
+            let id = BatchId::of(&batch);
+            delivery.send(id, encode(&batch)).await.expect("it is sent");
+            delivery.acknowledged().await.expect("it is taken");
+        });
+    }
+}
+
+fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowRecord {
+    FlowRecord {
+        client,
+        server,
+        port,
+        protocol: Protocol::Tcp,
+        via: None,
+        seen_as: None,
+        client_port: None,
+        verdict: Verdict::Established,
+        opening: Opening::Handshake,
+        claims: None,
+        connections: 5,
+        datagrams: 0,
+        bytes_to_server: 100,
+        bytes_to_client: 100,
+        first: at,
+        last: at,
+        windows: Windows::at(at),
+    }
+}

@@ -1,0 +1,119 @@
+//! The controller, and what can be seen of it from outside.
+
+use crate::support::kubernetes::{Cluster, Program, until};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long the slowest step may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub struct Controller {
+    cluster: &'static Cluster,
+    program: Program,
+    pub listen: SocketAddr,
+    metrics: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Controller {
+    pub fn start(cluster: &'static Cluster, binary: &str) -> Controller {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (listen, metrics) = (free(), free());
+        let mut command = Command::new(binary);
+        command
+            .args([
+                "controller",
+                "--insecure-no-tls",
+                "--lease-namespace",
+                "default",
+            ])
+            .arg("--kubeconfig")
+            .arg(cluster.kubeconfig())
+            .arg("--store")
+            .arg(folder.path().join("nanoseg.sqlite"))
+            .args(["--listen", &listen.to_string()])
+            .args(["--metrics-listen", &metrics.to_string()])
+            .args(["--agent-service-account", "default/default"]);
+        let program = Program::start(
+            command,
+            &std::env::temp_dir().join("nanoseg-bench-controller.log"),
+        );
+        let controller = Controller {
+            cluster,
+            program,
+            listen,
+            metrics,
+            _folder: folder,
+        };
+        controller.until("nanoseg_controller_leading", 1.0);
+        controller
+    }
+
+    /// Waits until a metric without labels is at least that.
+    pub fn until(&self, name: &str, least: f64) {
+        self.cluster.run(until(PATIENCE, name, async || {
+            let value = self.metric(name).ok_or_else(|| self.program.last_words())?;
+            (value >= least)
+                .then_some(())
+                .ok_or_else(|| format!("{value} of {least}"))
+        }));
+    }
+
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.page()?;
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Writes that reached the API server.
+    pub fn writes(&self) -> f64 {
+        let text = self.page().unwrap_or_default();
+        let lines = text.lines().filter(|line| {
+            line.starts_with("nanoseg_controller_writes_total") && !line.contains("refused")
+        });
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    fn page(&self) -> Option<String> {
+        let mut stream = TcpStream::connect(self.metrics).ok()?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            .ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// Resident, now.
+    pub fn memory_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+        kib.unwrap_or(f64::NAN) / 1024.0
+    }
+
+    /// User and system time so far.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.id()));
+        let stat = stat.unwrap_or_default();
+        let after = stat.rsplit(") ").next().unwrap_or_default();
+        let mut fields = after.split(' ').skip(11);
+        let mut ticks = || {
+            fields
+                .next()
+                .and_then(|f| f.parse::<u64>().ok())
+                .unwrap_or_default()
+        };
+        Duration::from_millis((ticks() + ticks()) * 10)
+    }
+}
+
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}

@@ -1,0 +1,230 @@
+//! What one look at the cluster asks for.
+
+use super::look::{Look, Memory, Step, build_policy, look};
+use crate::controller::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use crate::review::Digest;
+use crate::review::resources::BREAK_GLASS;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + secs)
+}
+
+fn id() -> WorkloadId {
+    WorkloadId {
+        namespace: "shop".into(),
+        kind: "Deployment".into(),
+        name: "web".into(),
+    }
+}
+
+fn spec(port: u16) -> NetworkPolicySpec {
+    let yaml = format!(
+        "{{podSelector: {{}}, policyTypes: [Ingress], ingress: [{{ports: [{{port: {port}}}]}}]}}"
+    );
+    serde_yaml::from_str(&yaml).expect("a spec")
+}
+
+/// The plan wants `nanoseg-web` with this port, or wants none.
+fn plan(port: Option<u16>, was_applied: bool) -> Plan {
+    let shape = match port {
+        Some(port) => Shape::Present {
+            revision: 1,
+            digest: Digest::of_policy(&spec(port)),
+            spec: Arc::new(spec(port)),
+        },
+        None => Shape::Absent,
+    };
+    let wanted = Wanted {
+        workload: id(),
+        shape,
+        was_applied,
+    };
+    let policies = BTreeMap::from([("nanoseg-web".to_owned(), wanted)]);
+    Plan {
+        namespaces: BTreeMap::from([("shop".to_owned(), NamespacePlan { policies })]),
+    }
+}
+
+fn namespace(glass: Option<&str>) -> Vec<Arc<Namespace>> {
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some("shop".into());
+    let glass = glass.map(|why| BTreeMap::from([(BREAK_GLASS.to_owned(), why.to_owned())]));
+    namespace.metadata.annotations = glass;
+    vec![Arc::new(namespace)]
+}
+
+/// `nanoseg-web` as the API server has it.
+fn live(port: u16, version: u64) -> NetworkPolicy {
+    let key = ("shop".to_owned(), "nanoseg-web".to_owned());
+    let mut policy = build_policy(&key, &Digest::of_policy(&spec(port)), &spec(port));
+    policy.metadata.uid = Some("u1".into());
+    policy.metadata.resource_version = Some(version.to_string());
+    policy
+}
+
+fn see(plan: &Plan, policies: &[NetworkPolicy], memory: &mut Memory, now: Timestamp) -> Look {
+    let policies: Vec<_> = policies.iter().cloned().map(Arc::new).collect();
+    look(plan, &namespace(None), &policies, memory, now)
+}
+
+#[test]
+fn what_is_missing_is_written_and_what_is_there_is_told_once() {
+    let mut memory = Memory::default();
+    let found = see(&plan(Some(80), false), &[], &mut memory, at(0));
+    assert!(matches!(
+        &found.steps[..],
+        [Step::Apply { drift: None, .. }]
+    ));
+    let found = see(&plan(Some(80), false), &[live(80, 5)], &mut memory, at(0));
+    assert!(found.steps.is_empty());
+    assert!(matches!(
+        &found.reports[..],
+        [Report::InPlace {
+            revision: Some(1),
+            wrote: false,
+            ..
+        }]
+    ));
+    // Known to be applied: nothing to do and nothing to tell.
+    let found = see(&plan(Some(80), true), &[live(80, 5)], &mut memory, at(0));
+    assert_eq!(found, Look::default());
+}
+
+#[test]
+fn our_own_write_that_the_watch_does_not_show_yet_is_no_drift() {
+    let mut memory = Memory::default();
+    let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
+    memory.done(&found.steps[0], Some(&live(80, 7).metadata));
+    let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
+    assert!(found.steps.is_empty() && found.later);
+    // Somebody wrote after us: that is.
+    let found = see(&plan(Some(80), true), &[live(81, 8)], &mut memory, at(0));
+    assert_eq!(found.steps.len(), 1);
+}
+
+#[test]
+fn who_keeps_changing_it_is_told_once_and_waited_for_longer_and_longer() {
+    let mut memory = Memory::default();
+    let (mut repairs, mut told) = (0, 0);
+    for tenth in 0..600 {
+        let now = at(0).plus_nanos(tenth * 100_000_000);
+        let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, now);
+        repairs += found.steps.len();
+        told += found.reports.len();
+    }
+    assert!((4..=10).contains(&repairs), "{repairs} repairs in a minute");
+    assert!((1..=10).contains(&told), "told {told} times");
+}
+
+#[test]
+fn a_policy_of_somebody_else_is_left_alone_and_told_once() {
+    let mut memory = Memory::default();
+    let mut theirs = live(81, 5);
+    theirs.metadata.labels = None;
+    let found = see(
+        &plan(Some(80), false),
+        std::slice::from_ref(&theirs),
+        &mut memory,
+        at(0),
+    );
+    assert!(found.steps.is_empty());
+    assert!(matches!(&found.reports[..], [Report::Failed { .. }]));
+    let found = see(
+        &plan(Some(80), false),
+        std::slice::from_ref(&theirs),
+        &mut memory,
+        at(1),
+    );
+    assert!(found.steps.is_empty() && found.reports.is_empty());
+    // And never deleted.
+    let found = see(&plan(None, false), &[theirs], &mut memory, at(2));
+    assert!(found.steps.is_empty());
+}
+
+#[test]
+fn what_shall_not_be_there_is_deleted_by_its_uid() {
+    let found = see(
+        &plan(None, false),
+        &[live(80, 5)],
+        &mut Memory::default(),
+        at(0),
+    );
+    assert!(matches!(&found.steps[..], [Step::Delete { uid, .. }] if uid == "u1"));
+}
+
+#[test]
+fn a_broken_pane_takes_our_policies_away_also_those_of_no_plan_and_leaves_those_of_others() {
+    let mut memory = Memory::default();
+    let mut theirs = live(80, 5);
+    theirs.metadata.labels = None;
+    theirs.metadata.name = Some("by-hand".into());
+    let all = [Arc::new(live(80, 5)), Arc::new(theirs)];
+    let broken = namespace(Some("the shop is down"));
+    let found = look(&Plan::default(), &broken, &all, &mut memory, at(0));
+    assert!(
+        matches!(&found.steps[..], [Step::Delete { wanted: None, name, .. }] if name == "nanoseg-web")
+    );
+    assert!(matches!(
+        &found.reports[..],
+        [Report::BreakGlass {
+            deleted: 1,
+            reason: Some(_),
+            ..
+        }]
+    ));
+    memory.done(&found.steps[0], None);
+    // Nothing is written meanwhile, and the breaking is told once.
+    let found = look(&plan(Some(80), true), &broken, &all, &mut memory, at(1));
+    assert!(found.steps.is_empty() && found.reports.is_empty());
+    // Mended, it comes back.
+    let found = look(
+        &plan(Some(80), false),
+        &namespace(None),
+        &[],
+        &mut memory,
+        at(2),
+    );
+    assert!(matches!(
+        &found.reports[..],
+        [Report::BreakGlass { reason: None, .. }]
+    ));
+    assert!(matches!(
+        &found.steps[..],
+        [Step::Apply { drift: None, .. }]
+    ));
+}
+
+#[test]
+fn who_only_tells_says_of_drift_when_it_comes_and_when_it_is_over() {
+    let mut memory = Memory::only_telling();
+    let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
+    assert!(found.steps.is_empty());
+    assert!(matches!(
+        &found.reports[..],
+        [Report::Drifted { until: None, .. }]
+    ));
+    let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(1));
+    assert_eq!(found, Look::default());
+    let found = see(&plan(Some(80), true), &[live(80, 6)], &mut memory, at(2));
+    assert!(matches!(&found.reports[..], [Report::InPlace { .. }]));
+}
+
+#[test]
+fn a_namespace_that_ends_takes_no_writes() {
+    let mut ending = Namespace::clone(&namespace(None)[0]);
+    ending.metadata.deletion_timestamp = Some(crate::review::resources::to_time(at(0)));
+    let found = look(
+        &plan(Some(80), true),
+        &[Arc::new(ending)],
+        &[],
+        &mut Memory::default(),
+        at(0),
+    );
+    assert_eq!(found, Look::default());
+}

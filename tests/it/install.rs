@@ -1,0 +1,346 @@
+//! deploy/ on a real API server: it is accepted, the controller gets on with the rights that it is given, and
+//! deciding is what RBAC and the admission policies say.
+
+use crate::story::install::Installation;
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn folder(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(name).to_str().expect("a path").to_owned()
+}
+
+/// What kubectl says to an object, as somebody; `Err` where it is refused.
+fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String, String> {
+    let file = cluster.path(&format!("{}.json", cluster.name("object")));
+    std::fs::write(&file, object.to_string()).expect("a file");
+    let output = cluster.kubectl_of(
+        kubeconfig,
+        &["create", "-f", file.to_str().expect("a path")],
+    );
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(text(&output.stderr)),
+    }
+}
+
+/// A user with a ClusterRole in one namespace.
+fn user(cluster: &Cluster, namespace: &str, name: &str, role: &str) -> PathBuf {
+    let name = format!("{name}-{namespace}");
+    let bound = cluster.kubectl(&[
+        "create",
+        "rolebinding",
+        &name,
+        "-n",
+        namespace,
+        "--clusterrole",
+        role,
+        "--user",
+        &name,
+    ]);
+    assert!(bound.status.success(), "{bound:?}");
+    cluster.kubeconfig_as(&name, &[])
+}
+
+fn decision(namespace: &str, name: &str, by: &str) -> Value {
+    json!({
+        "apiVersion": "nanoseg.dev/v1alpha1",
+        "kind": "ProposalDecision",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "proposal": "web-1",
+            "proposalUid": "00000000-0000-0000-0000-000000000000",
+            "revision": format!("sha256:{}", "0".repeat(64)),
+            "decision": "Approve",
+            "reason": "a test",
+            "decidedBy": by,
+        },
+    })
+}
+
+/// Admission policies work some seconds after they are made.
+fn until_refused(cluster: &'static Cluster, kubeconfig: &Path, object: &Value) -> String {
+    let mut number = 0;
+    cluster.run(until(PATIENCE, "it is refused", async || {
+        let mut object = object.clone();
+        number += 1;
+        let name = format!(
+            "{}-{number}",
+            object["metadata"]["name"].as_str().expect("a name")
+        );
+        object["metadata"]["name"] = name.into();
+        match create(cluster, kubeconfig, &object) {
+            Ok(says) => Err(says),
+            Err(refusal) => Ok(refusal),
+        }
+    }))
+}
+
+#[test]
+fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let _installed = Installation::make(cluster);
+    let namespace = cluster.namespace("decide");
+    let operator = user(cluster, &namespace, "olga", "nanoseg-operator");
+    let viewer = user(cluster, &namespace, "victor", "view");
+    let olga = format!("olga-{namespace}");
+
+    let forged = until_refused(
+        cluster,
+        &operator,
+        &decision(&namespace, "forged", "somebody-else"),
+    );
+    assert!(
+        forged.contains("sign decisions with your own name"),
+        "{forged}"
+    );
+    let refused = create(
+        cluster,
+        &viewer,
+        &decision(&namespace, "viewer", &format!("victor-{namespace}")),
+    );
+    assert!(
+        refused.as_ref().is_err_and(|e| e.contains("forbidden")),
+        "{refused:?}"
+    );
+    let made = create(cluster, &operator, &decision(&namespace, "good", &olga));
+    assert!(made.is_ok(), "{made:?}");
+
+    // What was decided stays, and no operator says what became of it.
+    let patch = |what: &str, subresource: &[&str]| {
+        let mut arguments = vec![
+            "patch",
+            "proposaldecision",
+            "good",
+            "-n",
+            &namespace,
+            "--type=merge",
+            "-p",
+            what,
+        ];
+        arguments.extend(subresource);
+        cluster.kubectl(&arguments)
+    };
+    let changed = patch(r#"{"spec": {"decision": "Reject"}}"#, &[]);
+    assert!(!changed.status.success(), "{changed:?}");
+    let status = patch(
+        r#"{"status": {"outcome": "Accepted"}}"#,
+        &["--subresource=status"],
+    );
+    assert!(
+        String::from_utf8_lossy(&status.stderr).contains("only the nanoseg controller"),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let _installed = Installation::make(cluster);
+    let namespace = cluster.namespace("edit");
+    let operator = user(cluster, &namespace, "olga", "nanoseg-operator");
+    let proposal = json!({
+        "apiVersion": "nanoseg.dev/v1alpha1",
+        "kind": "PolicyProposal",
+        "metadata": {"namespace": namespace, "name": "web-1"},
+        "spec": {
+            "workload": {"kind": "Deployment", "name": "web"},
+            "policyName": "nanoseg-web",
+            "policy": {"podSelector": {}, "policyTypes": ["Ingress"]},
+            "review": {"revision": "sha256:0", "risk": "high"},
+        },
+    });
+    let by_hand = until_refused(cluster, cluster.kubeconfig(), &proposal);
+    assert!(
+        by_hand.contains("only the nanoseg controller makes proposals"),
+        "{by_hand}"
+    );
+    let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
+    let made = create(cluster, &controller, &proposal);
+    assert!(made.is_ok(), "{made:?}");
+    let patch = |what: &str| {
+        cluster.kubectl_of(
+            &operator,
+            &[
+                "patch",
+                "proposals",
+                "web-1",
+                "-n",
+                &namespace,
+                "--type=merge",
+                "-p",
+                what,
+            ],
+        )
+    };
+    let edited = patch(r#"{"spec": {"policy": {"policyTypes": ["Ingress", "Egress"]}}}"#);
+    assert!(edited.status.success(), "{edited:?}");
+    let forged = patch(r#"{"spec": {"review": {"risk": "low"}}}"#);
+    let says = String::from_utf8_lossy(&forged.stderr);
+    assert!(says.contains("only spec.policy"), "{says}");
+}
+
+#[test]
+fn the_controller_may_do_what_it_needs_and_no_more() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let _installed = Installation::make(cluster);
+    let kubeconfig = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
+    let can = |verb: &str, what: &str, namespace: &str| {
+        let output =
+            cluster.kubectl_of(&kubeconfig, &["auth", "can-i", verb, what, "-n", namespace]);
+        output.status.success()
+    };
+    for what in [
+        "networkpolicies.networking.k8s.io",
+        "policyproposals.nanoseg.dev",
+    ] {
+        for verb in ["list", "watch", "create", "patch", "delete"] {
+            assert!(can(verb, what, "default"), "{verb} {what}");
+        }
+    }
+    assert!(can(
+        "create",
+        "tokenreviews.authentication.k8s.io",
+        "default"
+    ));
+    assert!(can(
+        "update",
+        "leases.coordination.k8s.io/nanoseg-controller",
+        "nanoseg"
+    ));
+    for (verb, what) in [
+        ("get", "secrets"),
+        ("list", "configmaps"),
+        ("create", "pods"),
+        ("delete", "pods"),
+        ("create", "pods/exec"),
+        ("patch", "namespaces"),
+        ("create", "proposaldecisions.nanoseg.dev"),
+        ("patch", "segmentations.nanoseg.dev"),
+        ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
+        ("update", "leases.coordination.k8s.io/nanoseg-controller"),
+    ] {
+        assert!(!can(verb, what, "default"), "{verb} {what}");
+    }
+}
+
+/// Objects by kind, namespace and name.
+type Objects = BTreeMap<(String, String, String), Value>;
+
+fn objects(yaml: &[u8]) -> Objects {
+    use serde::Deserialize;
+    let text = std::str::from_utf8(yaml).expect("text");
+    let documents = serde_yaml::Deserializer::from_str(text);
+    let all = documents.filter_map(|d| Option::<Value>::deserialize(d).expect("an object"));
+    let key = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let meta = &object["metadata"];
+        (
+            text(&object["kind"]),
+            text(&meta["namespace"]),
+            text(&meta["name"]),
+        )
+    };
+    all.map(|object| (key(&object), object)).collect()
+}
+
+fn output_of(command: &mut Command) -> Vec<u8> {
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+#[test]
+fn the_helm_chart_gives_what_kustomize_gives() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let chart = folder("deploy/helm/nanoseg");
+    let helm = || Command::new(cluster.program("helm"));
+    output_of(helm().args(["lint", "--strict", &chart]));
+    let template = |arguments: &[&str]| {
+        let mut command = helm();
+        command.args([
+            "template",
+            "nanoseg",
+            &chart,
+            "--kube-version",
+            "1.35.0",
+            "-n",
+            "nanoseg",
+            "--include-crds",
+        ]);
+        objects(&output_of(command.args(arguments)))
+    };
+    let mut chart_gives = template(&[]);
+    let kubectl = cluster.program("kubectl");
+    let mut kustomize_gives = objects(&output_of(
+        Command::new(kubectl).args(["kustomize", &folder("deploy")]),
+    ));
+
+    // Helm makes the namespace itself, and is told not to take the store away with the release.
+    let namespace = ("Namespace".to_owned(), String::new(), "nanoseg".to_owned());
+    assert!(kustomize_gives.remove(&namespace).is_some());
+    let claim = (
+        "PersistentVolumeClaim".to_owned(),
+        "nanoseg".to_owned(),
+        "nanoseg-store".to_owned(),
+    );
+    let claim = chart_gives.get_mut(&claim).expect("the claim");
+    let kept = claim["metadata"]
+        .as_object_mut()
+        .expect("metadata")
+        .remove("annotations");
+    assert_eq!(kept, Some(json!({"helm.sh/resource-policy": "keep"})));
+    assert_eq!(
+        chart_gives.keys().collect::<Vec<_>>(),
+        kustomize_gives.keys().collect::<Vec<_>>()
+    );
+    for (key, object) in &chart_gives {
+        assert_eq!(object, &kustomize_gives[key], "{key:?}");
+    }
+
+    // Every choice gives objects that the API server takes.
+    let _installed = Installation::make(cluster);
+    let choices: [&[&str]; 3] = [
+        &["--set", "tls.mode=generated"],
+        &[
+            "--set",
+            "gitops.enabled=true,controller.spread=true,controller.retention=48h",
+        ],
+        &[
+            "--set",
+            "storage.existingClaim=mine,image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
+        ],
+    ];
+    for choice in choices {
+        let all: Vec<Value> = template(choice).into_values().collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
+        let file = cluster.path(&format!("{}.json", cluster.name("chart")));
+        std::fs::write(&file, list.to_string()).expect("a file");
+        let file = file.to_str().expect("a path");
+        let applied = cluster.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "-f",
+            file,
+        ]);
+        assert!(applied.status.success(), "{choice:?}: {applied:?}");
+    }
+    let wrong = helm()
+        .args(["template", "nanoseg", &chart, "--set", "tls.mode=none"])
+        .output();
+    assert!(!wrong.expect("it starts").status.success());
+}
