@@ -32,7 +32,8 @@ impl Default for Patience {
     fn default() -> Self {
         Patience {
             first: Duration::from_millis(500),
-            longest: Duration::from_secs(30),
+            // A leader that takes over after fail-over shall hear of what was seen meanwhile soon.
+            longest: Duration::from_secs(10),
             too_old: Duration::from_secs(60),
             answer: Duration::from_secs(30),
         }

@@ -42,6 +42,10 @@ pub struct WorkloadState {
     pub wanted: Option<u32>,
     /// What was last known to be in the cluster because of us.
     pub applied: Option<Applied>,
+    /// The revision that break-glass took out of the cluster, until something is there again: what worked in
+    /// between was never approved, so what comes back is compared with what was there before.
+    #[serde(default)]
+    pub taken: Option<u32>,
     /// Set when traffic that was approved was blocked and the workload was rolled back; a decision ends it.
     pub degraded: Option<Degraded>,
 }
@@ -112,6 +116,7 @@ impl WorkloadState {
             revisions: Vec::new(),
             wanted: None,
             applied: None,
+            taken: None,
             degraded: None,
         }
     }
@@ -179,7 +184,7 @@ impl WorkloadState {
         self.applied = Some(Applied {
             revision: self.wanted,
             at,
-            before,
+            before: before.or(self.taken.take()),
         });
         let wanted = self.wanted;
         for proposal in &mut self.proposals {
@@ -208,7 +213,8 @@ impl WorkloadState {
 
     /// Our policy was taken away on purpose (break-glass): what is wanted comes back as a change of its own.
     pub fn taken_away(&mut self) {
-        self.applied = None;
+        let applied = self.applied.take();
+        self.taken = applied.and_then(|applied| applied.revision).or(self.taken);
     }
 
     /// The workload is gone: nothing waits any more, and no policy is wanted. Tells whether that is new.

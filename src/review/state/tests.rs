@@ -251,3 +251,25 @@ fn a_state_is_the_same_after_it_was_stored() {
     let back: WorkloadState = serde_json::from_str(&text).expect("a state");
     assert_eq!(back, state);
 }
+
+#[test]
+fn what_break_glass_took_away_comes_back_as_what_it_was_and_not_as_a_first_policy() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    state.applied(CONTROLLER, at(3), &mut record);
+    assert_eq!(state.policy_before(), None);
+    // Once when the glass is broken, and once when it is mended.
+    state.taken_away();
+    state.taken_away();
+    assert!(!state.is_applied());
+    state.applied(CONTROLLER, at(9), &mut record);
+    assert_eq!(state.policy_before(), state.wanted_policy());
+    // What is approved meanwhile is a change of what was there before.
+    state.taken_away();
+    propose(&mut state, 81, 10, &mut record);
+    approve(&mut state, 11, &mut record);
+    state.applied(CONTROLLER, at(12), &mut record);
+    let before = state.revision(1).map(|revision| revision.policy.clone());
+    assert_eq!(state.policy_before(), before.as_ref());
+}

@@ -5,8 +5,9 @@ use super::controllers::Controllers;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The shortest and the longest time between two attempts, in milliseconds.
-const PAUSE: std::ops::Range<u64> = 3_000..14_000;
+/// The shortest and the longest time for which one leads, in milliseconds. Until another one leads takes 15 s, the time
+/// for which a Lease is good.
+const LEADS: std::ops::Range<u64> = 4_000..30_000;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 struct Random(u64);
@@ -27,8 +28,12 @@ pub fn amid_murder(controllers: &Controllers, seed: u64, what: impl FnOnce()) ->
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut random = Random(seed);
-            loop {
-                let pause = PAUSE.start + random.next() % (PAUSE.end - PAUSE.start);
+            while !over.load(Ordering::Relaxed) {
+                if !controllers.is_led() {
+                    std::thread::sleep(Duration::from_millis(50));
+                    continue;
+                }
+                let pause = LEADS.start + random.next() % (LEADS.end - LEADS.start);
                 let until = Instant::now() + Duration::from_millis(pause);
                 while Instant::now() < until {
                     if over.load(Ordering::Relaxed) {

@@ -87,6 +87,11 @@ impl Controllers {
         }))
     }
 
+    /// Whether one leads now.
+    pub fn is_led(&self) -> bool {
+        [0, 1].into_iter().any(|index| self.pair.leads(index))
+    }
+
     /// SIGKILL to who leads; says whether one did. It starts again at once, or, if it is evicted, as another pod.
     pub fn kill_leader(&self, evict: bool) -> bool {
         let leader = [0, 1].into_iter().find(|index| self.pair.leads(*index));

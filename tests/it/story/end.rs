@@ -87,6 +87,8 @@ fn record_is_intact(telling: &Telling, store: &Path) {
                 );
             }
             "deleted" => drop(in_force.remove(&about)),
+            // One line for all policies of the namespace.
+            "break-glass-on" => in_force.retain(|(namespace, _), _| *namespace != about.0),
             _ => {}
         }
     }

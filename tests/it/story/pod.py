@@ -94,7 +94,7 @@ def dns(port, address=""):
                     client.settimeout(PATIENCE)
                     answer = reply(client.recv(4096)[2:])
                     client.sendall(struct.pack("!H", len(answer)) + answer)
-                except OSError:
+                except (OSError, IndexError):
                     pass
 
     threading.Thread(target=tcp, daemon=True).start()
@@ -104,7 +104,7 @@ def dns(port, address=""):
     def one(query, peer):
         try:
             server.sendto(reply(query), peer)
-        except (OSError, ValueError):
+        except (OSError, IndexError, ValueError):
             pass
 
     while True:

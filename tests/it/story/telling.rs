@@ -98,7 +98,7 @@ impl Telling {
         for namespace in self.shop.namespaces() {
             for policy in self.our_policies(&namespace).await? {
                 let name = format!("{namespace}/{}", policy.name_any());
-                found.insert(name, policy.spec.unwrap_or_default());
+                found.insert(name, plain(policy.spec.unwrap_or_default()));
             }
         }
         Ok(found)
@@ -147,6 +147,13 @@ impl Telling {
             }
         })
     }
+}
+
+/// A spec as the API server gives it back: lists that are empty are left out.
+pub fn plain(mut spec: NetworkPolicySpec) -> NetworkPolicySpec {
+    spec.ingress = spec.ingress.filter(|rules| !rules.is_empty());
+    spec.egress = spec.egress.filter(|rules| !rules.is_empty());
+    spec
 }
 
 /// Agents with the arguments that count of the DaemonSet; their windows are shorter, as the story has no hours.

@@ -3,7 +3,7 @@
 use super::propose::{create, decision};
 use crate::story::connections::{Attempt, Edge, attempts};
 use crate::story::people::nanoseg;
-use crate::story::telling::Telling;
+use crate::story::telling::{Telling, plain};
 use kube::ResourceExt;
 use nanoseg::review::resources::PolicyProposal;
 use std::time::{Duration, Instant};
@@ -26,16 +26,12 @@ pub fn a_new_connection_is_blocked_asked_about_and_works_once_approved(telling: 
     for attempt in &attempts {
         assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
     }
+    let ends = [&edge.client, &edge.server].map(|peer| telling.shop.here(peer));
     let opens = |proposal: &PolicyProposal| {
-        let review = &proposal.spec.review;
-        let words = format!(
-            "{} → {} 1883/TCP",
-            telling.shop.here(&edge.client),
-            telling.shop.here(&edge.server)
-        );
-        let mut gained = review.gained.iter();
+        let mut gained = proposal.spec.review.gained.iter();
         gained.any(|change| {
-            format!("{} → {} {}", change.client, change.server, change.ports) == words
+            [&change.client, &change.server] == [&ends[0], &ends[1]]
+                && change.ports.contains("1883")
         })
     };
     let asked: Vec<PolicyProposal> = [&edge.client, &edge.server]
@@ -129,9 +125,10 @@ fn approve(telling: &Telling, asked: &[PolicyProposal]) {
         )
         .expect("it is made");
         let created = begun.elapsed();
+        let wanted = plain(proposal.spec.policy.clone());
         telling.until("the approved policy", async || {
             let policies = telling.policies().await?;
-            match policies.get(name) == Some(&proposal.spec.policy) {
+            match policies.get(name) == Some(&wanted) {
                 true => Ok(()),
                 false => Err(format!("{name} is another")),
             }
