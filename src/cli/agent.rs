@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Watch this node's traffic and send flow records to the receiver.
 ///
-/// Runs on every node (a DaemonSet, see deploy/agent). Reads the kernel's connection tracking and the
+/// Runs on every node (a DaemonSet, see deploy/base/agent). Reads the kernel's connection tracking and the
 /// packets of the node's pods, sends what is new every window, and keeps it while the receiver is away.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
