@@ -19,7 +19,7 @@ mod testing;
 mod violation;
 
 pub use automatic::may_approve;
-pub use blocked::{BlockedTraffic, blocked_after};
+pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
 pub use digest::{Digest, NotADigest};
 pub use drift::Backoff;
 pub use material::{Question, build_material};

@@ -20,6 +20,10 @@ const UNEXPLAINED_FAILURES: u64 = 3;
 /// ...and it counts only so many seconds after the apply.
 const UNEXPLAINED_FOR: i64 = 600;
 
+/// Network plugins take a moment to enforce what was applied; what is let through in the seconds until then
+/// says nothing.
+pub const SETTLED: i64 = 5;
+
 /// A connection that worked before an apply and does not work since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedTraffic {
@@ -55,8 +59,8 @@ impl fmt::Display for BlockedTraffic {
 
 /// Looks for traffic of `workload` that a change of its policy has cut off.
 ///
-/// `graph` is everything seen, `recent` only what began after `applied_at`
-/// ([`crate::graph::build_attempts`]). `before` and `after` are all policies in force before and after.
+/// `graph` is everything seen, `recent` only what began after `applied_at`, or some seconds later
+/// ([`crate::graph::build_attempts`], [`is_mixed`]). `before` and `after` are all policies in force before and after.
 /// Of several connections the one that is denied, and of those the one that failed most, is told.
 ///
 /// # Errors
@@ -127,6 +131,14 @@ pub fn blocked_after(
             best
         }
     }))
+}
+
+/// Whether there is a connection of `workload` that both worked and failed in `recent`: it may have worked
+/// only until the network plugin had taken notice ([`SETTLED`]).
+pub fn is_mixed(recent: &Graph, workload: &WorkloadId) -> bool {
+    let edges = recent.edges_of(&Peer::Workload(workload.clone()));
+    let mut edges = edges.into_iter();
+    edges.any(|(_, _, edge)| answered(edge) > 0 && failures(edge) > 0)
 }
 
 fn evaluation(

@@ -3,11 +3,12 @@
 use super::ledger::Ledger;
 use super::sight::{Sight, View};
 use crate::controller::ahead::{Key, key_of};
+use crate::graph::Graph;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
 use crate::review::resources::Mode;
-use crate::review::{CONTROLLER, Violation, blocked_after, violations};
+use crate::review::{CONTROLLER, SETTLED, Violation, blocked_after, is_mixed, violations};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,17 +191,26 @@ pub fn undo_harmful(
                 .policy_before()
                 .map(|spec| as_policy(&workload, &state.policy_name, spec)),
         );
+        let judge = |recent: &Graph| {
+            blocked_after(
+                &sight.built.graph,
+                recent,
+                &sight.inventory,
+                &before,
+                &after,
+                &workload,
+                applied_at,
+                now,
+            )
+        };
         let recent = sight.recent(applied_at);
-        let found = blocked_after(
-            &sight.built.graph,
-            &recent,
-            &sight.inventory,
-            &before,
-            &after,
-            &workload,
-            applied_at,
-            now,
-        );
+        let settled = applied_at.plus_secs(SETTLED);
+        let found = match judge(&recent) {
+            Ok(None) if now > settled && is_mixed(&recent, &workload) => {
+                judge(&sight.recent(settled))
+            }
+            found => found,
+        };
         match found {
             Ok(Some(traffic)) => {
                 let words = traffic.to_string();
