@@ -28,7 +28,7 @@ use crate::store::ReviewStore;
 use hear::Troubles;
 use housekeeping::Housekeeping;
 use sight::News;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -247,7 +247,15 @@ impl Engine {
         } = &mut self.parts;
         let began = Instant::now();
         let is_due = self.due.is_some_and(|due| now >= due);
-        let only = match sight.look(watches).and(decided) {
+        let watched = match sight.has_heard() {
+            true => judge::closely_watched(ledger, now),
+            false => BTreeSet::new(),
+        };
+        let watched = match watched.is_empty() {
+            true => News::Nothing,
+            false => News::Edges(watched),
+        };
+        let only = match sight.look(watches).and(decided).and(watched) {
             _ if is_due => None,
             News::Everything => None,
             News::Edges(touched) => Some(touched),

@@ -19,6 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// For how long after a change of its policy a workload's traffic may undo it, in seconds.
 pub const WATCHED: i64 = 600;
 
+/// For how long it is judged with everything that agents send, in seconds; then whenever all is counted.
+const CLOSELY: i64 = 60;
+/// So many workloads are watched so closely; where more change at once, counting comes soon enough.
+const MOST_CLOSELY: usize = 50;
 /// So many violations of a namespace are told of one by one; more are counted only.
 const MOST_VIOLATIONS: usize = 1000;
 
@@ -174,6 +178,20 @@ fn note(ledger: &mut Ledger, violation: &Violation) {
             after: None,
             reason: words,
         });
+    }
+}
+
+/// The workloads whose policy has just changed: for them, counts of known edges are news too.
+pub fn closely_watched(ledger: &Ledger, now: Timestamp) -> BTreeSet<WorkloadId> {
+    let states = ledger.states().iter();
+    let changed = states.filter(|(_, state)| {
+        let applied = state.applied.as_ref();
+        applied.is_some_and(|applied| now.secs_since(applied.at) <= CLOSELY)
+    });
+    let changed: BTreeSet<WorkloadId> = changed.map(|(id, _)| id.clone()).collect();
+    match changed.len() {
+        0..=MOST_CLOSELY => changed,
+        _ => BTreeSet::new(),
     }
 }
 

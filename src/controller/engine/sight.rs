@@ -107,6 +107,11 @@ impl Sight {
         self.heard = true;
     }
 
+    /// Whether something came since the last look.
+    pub fn has_heard(&self) -> bool {
+        self.heard
+    }
+
     /// When there is something to look at that was put off; `None`: nothing is.
     pub fn due_in(&self, watches: &Watches) -> Option<Duration> {
         if self.heard {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 /// From the first attempt to the proposal.
 const ASKED: Duration = Duration::from_secs(5);
-/// From the decision to the policy in the cluster.
-const APPLIED: Duration = Duration::from_secs(1);
+/// From the decision to the policy in the cluster; an unoptimised build on a busy machine has some time.
+const APPLIED: Duration = Duration::from_secs(3);
 
 pub fn a_new_connection_is_blocked_asked_about_and_works_once_approved(telling: &Telling) {
     refuse_what_nobody_needs(telling);
