@@ -2,6 +2,7 @@
 //! send it, with a real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
 pub mod agent;
+mod operator;
 pub mod process;
 pub mod world;
 

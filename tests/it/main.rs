@@ -19,7 +19,6 @@ mod judge;
 mod kube_api;
 mod kubernetes;
 mod live;
-mod operator;
 mod places;
 mod policy;
 mod properties;

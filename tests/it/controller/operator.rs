@@ -1,9 +1,9 @@
 //! What an operator does with a running controller: the real binary, a real API server, a user with just the
 //! rights that deploy/ gives operators.
 
-use crate::controller::agent::Agent;
-use crate::controller::process::Controller;
-use crate::controller::world::World;
+use super::agent::Agent;
+use super::process::Controller;
+use super::world::World;
 use crate::support::kubernetes::Cluster;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
