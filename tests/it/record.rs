@@ -61,12 +61,8 @@ fn write(folder: &Path, lines: &[String]) {
 fn verify_says_which_entry_was_changed_or_is_missing() {
     let folder = folder();
     let (lines, head) = record();
-    let verify = |more: &[&str]| {
-        nanoseg(
-            folder.path(),
-            &[&["verify", "record.jsonl"], more].concat(),
-        )
-    };
+    let verify =
+        |more: &[&str]| nanoseg(folder.path(), &[&["verify", "record.jsonl"], more].concat());
     write(folder.path(), &lines);
     let intact = verify(&["--head", &head]);
     assert_eq!(intact.stdout, format!("intact: 5 entries, head {head}\n"));
@@ -119,12 +115,8 @@ fn whichever_line_is_changed_removed_repeated_or_moved_verify_finds_it() {
 fn only_a_head_that_was_kept_finds_a_cut_end_and_a_record_that_was_made_anew() {
     let folder = folder();
     let (lines, head) = record();
-    let verify = |more: &[&str]| {
-        nanoseg(
-            folder.path(),
-            &[&["verify", "record.jsonl"], more].concat(),
-        )
-    };
+    let verify =
+        |more: &[&str]| nanoseg(folder.path(), &[&["verify", "record.jsonl"], more].concat());
     write(folder.path(), &lines[..4]);
     let alone = verify(&[]);
     assert_eq!(alone.code, Some(0), "nothing says that there was more");
@@ -178,9 +170,7 @@ fn the_store_of_a_controller_at_work_is_read_and_left_as_it_is() {
     let refused = by_hand.execute("DELETE FROM record WHERE sequence = 2", []);
     assert!(refused.is_err(), "the record is guarded");
     by_hand
-        .execute_batch(
-            "DROP TRIGGER record_is_never_cut; DELETE FROM record WHERE sequence = 2;",
-        )
+        .execute_batch("DROP TRIGGER record_is_never_cut; DELETE FROM record WHERE sequence = 2;")
         .expect("whoever owns the file can do that");
     let found = verify();
     assert_eq!(found.stdout, "entry 2 is missing at its place\n");
@@ -188,7 +178,11 @@ fn the_store_of_a_controller_at_work_is_read_and_left_as_it_is() {
 
     let nothing = nanoseg(folder.path(), &["verify", "other.sqlite"]);
     assert_eq!(nothing.code, Some(2));
-    assert!(nothing.stderr.contains("other.sqlite"), "{}", nothing.stderr);
+    assert!(
+        nothing.stderr.contains("other.sqlite"),
+        "{}",
+        nothing.stderr
+    );
 }
 
 #[test]
