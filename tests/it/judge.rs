@@ -1,7 +1,5 @@
-//! The commands that judge policies without a cluster: explain, diff, verify, record.
+//! The commands that judge policies without a cluster: explain, diff, verify.
 
-use nanoseg::net::Timestamp;
-use nanoseg::review::record::{Action, Chain, Draft, Head, to_line};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -305,94 +303,4 @@ fn verify_finds_just_the_traffic_that_a_narrower_policy_would_block() {
         assert_eq!(one["by"], "blocked on ingress by shop/nanoseg-postgres");
         assert!(one["connections"].as_u64() > Some(0) && one["lastSeen"].is_string());
     }
-}
-
-/// A record of five lines, and its end.
-fn record() -> (Vec<String>, Head) {
-    let mut chain = Chain::default();
-    let lines = (0..5).map(|number| {
-        let draft = Draft {
-            action: Action::Applied,
-            actor: "nanoseg".into(),
-            namespace: if number < 3 { "shop" } else { "other" }.into(),
-            object: format!("NetworkPolicy/nanoseg-{number}"),
-            before: None,
-            after: None,
-            reason: "because".into(),
-        };
-        to_line(&chain.append(draft, Timestamp::from_secs(number)))
-    });
-    (lines.collect(), chain.head().clone())
-}
-
-#[test]
-fn record_verify_finds_a_changed_a_removed_and_a_cut_record() {
-    let files = files();
-    let (lines, end) = record();
-    let write = |lines: &[String]| {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        fs::write(files.path().join("record.jsonl"), text).expect("a file");
-    };
-    let head = format!("{}:{}", end.sequence, end.digest);
-    let verify = |more: &[&str]| {
-        run(
-            files.path(),
-            &[&["record", "verify", "record.jsonl"], more].concat(),
-        )
-    };
-    write(&lines);
-    let intact = verify(&["--head", &head]);
-    assert_eq!(intact.stdout, format!("intact: 5 entries, head {head}\n"));
-    assert_eq!(intact.code, Some(0));
-
-    let mut changed = lines.clone();
-    changed[1] = changed[1].replace("because", "BECAUSE");
-    write(&changed);
-    let found = verify(&[]);
-    assert_eq!(found.stdout, "entry 2 was changed\n");
-    assert_eq!(found.code, Some(1));
-
-    let mut removed = lines.clone();
-    removed.remove(2);
-    write(&removed);
-    assert_eq!(verify(&[]).stdout, "entry 3 is missing at its place\n");
-
-    write(&lines[..4]);
-    assert_eq!(
-        verify(&[]).code,
-        Some(0),
-        "nothing says that there was more"
-    );
-    let cut = verify(&["--head", &head]);
-    assert_eq!(cut.code, Some(1));
-    assert!(
-        cut.stdout
-            .contains("entry 5 and what was after it is missing"),
-        "{}",
-        cut.stdout
-    );
-
-    fs::write(files.path().join("record.jsonl"), "no record\n").expect("a file");
-    assert_eq!(verify(&[]).code, Some(1));
-}
-
-#[test]
-fn record_show_prints_a_table_and_the_very_lines() {
-    let files = files();
-    let (lines, _) = record();
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(files.path().join("record.jsonl"), &text).expect("a file");
-    let show = |more: &[&str]| {
-        let found = run(
-            files.path(),
-            &[&["record", "show", "record.jsonl"], more].concat(),
-        );
-        assert_eq!(found.code, Some(0), "{}", found.stderr);
-        found.stdout
-    };
-    assert_eq!(show(&["-o", "json"]), text);
-    let table = show(&["--namespace", "other", "--since", "1970-01-01T00:00:04Z"]);
-    let table: Vec<&str> = table.lines().collect();
-    assert_eq!(table.len(), 2, "{table:?}");
-    assert!(table[1].contains("applied") && table[1].contains("NetworkPolicy/nanoseg-4"));
 }

@@ -6,7 +6,7 @@ mod connections;
 mod controllers;
 mod end;
 pub mod install;
-mod people;
+pub mod people;
 mod shop;
 mod steps;
 mod telling;

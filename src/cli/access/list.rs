@@ -2,6 +2,7 @@
 
 use super::{Access, explain};
 use crate::inventory::Objects;
+use anyhow::bail;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
@@ -59,6 +60,12 @@ where
                 );
                 return Ok(Vec::new());
             }
+            // The roles of nanoseg do not give this: it is the whole cluster's.
+            Err(kube::Error::Api(status)) if status.code == 403 => bail!(
+                "failed to {what}: not permitted: {}; what policies allow depends on the pods, namespaces and \
+                 NetworkPolicies of the whole cluster: ask for the right to list them, or for a snapshot to give with --cluster",
+                status.message
+            ),
             other => other.map_err(|error| explain(error, &what))?,
         };
         items.extend(page.items);

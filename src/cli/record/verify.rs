@@ -69,10 +69,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 if let Err(error) = verifier.check(&entry) {
                     broken(format!("entry {} {}", error.sequence, error.fault));
                 }
-                last = Head {
-                    sequence: entry.sequence,
-                    digest: entry.digest,
-                };
+                // Of reordered lines the last need not be the latest.
+                if entry.sequence >= last.sequence {
+                    last = Head {
+                        sequence: entry.sequence,
+                        digest: entry.digest,
+                    };
+                }
             }
             Err(line) => broken(format!("line {}: {}", line.line, line.problem)),
         }

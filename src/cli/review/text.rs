@@ -144,9 +144,10 @@ impl Printer {
             self.heading("would block nothing of the recorded flows");
             return;
         }
+        let flows = if total == 1 { "flow" } else { "flows" };
         let text = self
             .style
-            .red(&format!("would block {total} recorded flows"));
+            .red(&format!("would block {total} recorded {flows}"));
         self.heading(&text);
         let (left, right) = (Align::Left, Align::Right);
         let mut table = Table::new([
