@@ -27,4 +27,4 @@ pub use segment::{Segment, SegmentError};
 pub use state::{
     Applied, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
 };
-pub use violation::{Violation, violations};
+pub use violation::{Violation, approved_attempts, violations};

@@ -134,7 +134,7 @@ pub fn explain(error: kube::Error, what: &str) -> anyhow::Error {
             status.message
         ),
         kube::Error::Api(status) if status.code == 403 => anyhow!(
-            "failed to {what}: not permitted: {}; ask for the role nanoseg-viewer to read or nanoseg-operator to decide (deploy/base/access)",
+            "failed to {what}: not permitted: {}; ask for the role nanoseg-viewer to read, nanoseg-operator to decide, or nanoseg-reader to look at the whole cluster (deploy/base/access)",
             status.message
         ),
         // The path itself is unknown: there is no such resource.

@@ -105,13 +105,27 @@ struct Compared<'a> {
 }
 
 impl<'a> Compared<'a> {
+    /// Most changes are about few classes: a pair can only differ where one of its two tables does.
     fn pairs(&mut self) {
         let all: Vec<ClassId> = self.evaluation.classes().map(|(id, _)| id).collect();
+        let servers: Vec<ClassId> = all
+            .iter()
+            .copied()
+            .filter(|id| self.differs(*id, Direction::Ingress))
+            .collect();
         for client in &all {
-            for server in &all {
+            let servers = match self.differs(*client, Direction::Egress) {
+                true => &all,
+                false => &servers,
+            };
+            for server in servers {
                 self.pair(*client, *server);
             }
         }
+    }
+
+    fn differs(&self, class: ClassId, direction: Direction) -> bool {
+        self.old.of(class, direction) != self.new.of(class, direction)
     }
 
     fn pair(&mut self, client: ClassId, server: ClassId) {
@@ -142,6 +156,9 @@ impl<'a> Compared<'a> {
         let everywhere = self.evaluation.everywhere();
         let mut sums: BTreeMap<&WorkloadId, [AddressMap; 2]> = BTreeMap::new();
         for (id, class) in self.evaluation.classes() {
+            if !self.differs(id, direction) {
+                continue;
+            }
             let map = |tables: &Tables| {
                 let table = tables.of(id, direction);
                 address_map(&self.evaluation.names, table, &everywhere)

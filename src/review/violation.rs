@@ -111,6 +111,52 @@ pub fn violations(
     Ok(found)
 }
 
+/// What was tried and never answered, and is allowed nevertheless, at one of the `managed` ends and everywhere:
+/// somebody approved it, so it stays allowed although nothing of it was observed to work yet.
+///
+/// # Errors
+/// A policy that the API server would refuse.
+pub fn approved_attempts(
+    graph: &Graph,
+    inventory: &Inventory,
+    enforced: &[NetworkPolicy],
+    managed: &BTreeSet<WorkloadId>,
+) -> Result<Vec<Requirement>, EvaluateError> {
+    let is_managed = |peer: &Peer| peer.workload().is_some_and(|id| managed.contains(id));
+    let mut edges = graph.edges();
+    edges.retain(|(client, server, edge)| {
+        let was_tried = !edge.lesson.teaches() && edge.connections() > 0;
+        was_tried && (is_managed(client) || is_managed(server))
+    });
+    if edges.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ends = edges
+        .iter()
+        .flat_map(|(client, server, _)| [*client, *server]);
+    let small = narrow::with_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = narrow::selecting(enforced, &small);
+    let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
+    let requiring = Requiring {
+        graph,
+        inventory,
+        enforcement: ServiceEnforcement::AfterTranslation,
+    };
+    let listeners = Listening::build(graph, inventory);
+    let mut found = Vec::new();
+    for (client, server, edge) in edges {
+        if listeners.may_be_proposed(client, server, edge) {
+            let asked = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+            found.extend(
+                asked
+                    .into_iter()
+                    .filter(|r| evaluation.blocked(r).is_empty()),
+            );
+        }
+    }
+    Ok(found)
+}
+
 /// An edge that may be a violation.
 struct Suspect<'a> {
     client: &'a Peer,

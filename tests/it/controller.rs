@@ -1,9 +1,9 @@
 //! `nanoseg controller` against a real API server. Agents are played: what they would have seen is sent as they
 //! send it, with a real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
-mod agent;
-mod process;
-mod world;
+pub mod agent;
+pub mod process;
+pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use agent::Agent;

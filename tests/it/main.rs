@@ -19,6 +19,7 @@ mod judge;
 mod kube_api;
 mod kubernetes;
 mod live;
+mod operator;
 mod places;
 mod policy;
 mod properties;

@@ -4,11 +4,14 @@ use super::ledger::Ledger;
 use super::sight::{Sight, View};
 use crate::controller::ahead::{Key, key_of};
 use crate::graph::Graph;
+use crate::graph::Requirement;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
 use crate::review::resources::Mode;
-use crate::review::{CONTROLLER, SETTLED, Violation, blocked_after, is_mixed, violations};
+use crate::review::{
+    CONTROLLER, SETTLED, Violation, approved_attempts, blocked_after, is_mixed, violations,
+};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,6 +131,19 @@ pub fn find_violations(
         }
         Err(error) => {
             tracing::error!("failed to look for violations: {error}");
+            Vec::new()
+        }
+    }
+}
+
+/// Connections that were approved before anybody saw them work.
+pub fn find_approved_attempts(sight: &Sight, view: &View, in_force: &InForce) -> Vec<Requirement> {
+    let managed: BTreeSet<WorkloadId> = in_force.ours.keys().cloned().collect();
+    let all = in_force.all();
+    match approved_attempts(&view.graph, &sight.inventory, &all, &managed) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!("failed to look for what was approved: {error}");
             Vec::new()
         }
     }

@@ -1,6 +1,6 @@
 //! What policies there should be by now, and proposals for what differs from what was approved.
 
-use super::judge::InForce;
+use super::judge::{self, InForce};
 use super::ledger::Ledger;
 use super::sight::{Sight, View};
 use crate::finding::Finding;
@@ -32,6 +32,7 @@ pub fn propose(
     }
     let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
+    requirements.extend(judge::find_approved_attempts(sight, view, in_force));
     let proven = match synthesise_and_prove(&requirements, &groups, &sight.inventory) {
         Ok(proven) => proven,
         Err(error) => {

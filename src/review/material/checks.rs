@@ -37,7 +37,7 @@ pub fn lines(question: &Question<'_>, edges: &Judged<'_>) -> Vec<FindingLine> {
         lines.extend(of_allowed(question, seen, &scanners));
     }
     for seen in &edges.blocked {
-        let message = "recorded flows used it, and the policy would block it";
+        let message = "was used by recorded flows, and would be blocked";
         lines.push(new(Code::WouldBlock, words(seen), message));
     }
     lines
@@ -56,35 +56,38 @@ fn of_allowed(
     if let (Peer::Workload(client), Peer::Workload(server)) = (seen.client, seen.server)
         && client.namespace != server.namespace
     {
-        push(Code::CrossNamespace, "it would be open between namespaces");
+        push(Code::CrossNamespace, "would be open between namespaces");
     }
     if let Peer::Outside(address) = seen.server {
         if METADATA.contains(&address.to_string().as_str()) {
             push(
                 Code::MetadataService,
-                "it would be open, and hands out credentials",
+                "would be open, and hands out credentials",
             );
         } else if !is_private(*address) {
             push(
                 Code::InternetEgress,
-                "it would be open to an address outside of the cluster",
+                "would be open to an address outside of the cluster",
             );
         }
     }
     if !seen.edge.lesson.teaches() {
         push(
             Code::BlockedTraffic,
-            "it was tried, is blocked, and would be opened",
+            "was tried, is blocked, and would be opened",
         );
     }
     if scanners.contains(seen.client.to_string().as_str()) {
-        push(Code::ScanShadow, "the client also scanned ports");
+        push(
+            Code::ScanShadow,
+            "is used by a client that also scanned ports",
+        );
     }
     let is_young = |first| question.now.secs_since(first) < SECONDS_PER_DAY;
     if seen.edge.first.is_some_and(is_young) {
         push(
             Code::FirstSeenToday,
-            "it was first seen within the last 24 hours",
+            "was first seen within the last 24 hours",
         );
     }
     lines

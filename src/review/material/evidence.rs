@@ -60,5 +60,7 @@ fn answered(seen: &Seen<'_>) -> u64 {
 }
 
 fn time(at: Option<Timestamp>) -> String {
-    at.map(|at| at.to_string()).unwrap_or_default()
+    // Whole seconds, as Kubernetes shows times.
+    at.map(|at| Timestamp::from_secs(at.nanos().div_euclid(1_000_000_000)).to_string())
+        .unwrap_or_default()
 }

@@ -52,7 +52,9 @@ impl WorkloadState {
                 Need::Nothing
             }
             Some(_) => Need::Material,
-            None if in_force || self.was_refused(&digest) => Need::Nothing,
+            None if in_force || self.was_refused(&digest) || self.was_improved_on(&digest) => {
+                Need::Nothing
+            }
             None => Need::Material,
         }
     }
@@ -61,14 +63,16 @@ impl WorkloadState {
     /// again until the traffic asks for something else.
     fn was_refused(&self, digest: &Digest) -> bool {
         let refused = |p: &&Proposal| matches!(p.phase, Phase::Rejected | Phase::RolledBack);
-        let mut last = self
-            .proposals
-            .iter()
-            .rev()
-            .filter(|p| p.phase != Phase::Superseded);
-        last.next().filter(refused).is_some_and(|p| {
-            Digest::of_policy(&p.policy) == *digest && p.base_revision == self.wanted
-        })
+        let mut refused = self.proposals.iter().filter(refused);
+        refused.any(|p| Digest::of_policy(&p.policy) == *digest && p.base_revision == self.wanted)
+    }
+
+    /// A person made what is in force out of this very proposal: who knew better then is not asked again until
+    /// the traffic asks for something else.
+    fn was_improved_on(&self, digest: &Digest) -> bool {
+        let made_of_it = |p: &Proposal| p.revision.is_some() && p.revision == self.wanted;
+        let mut origin = self.proposals.iter().filter(|p| made_of_it(p));
+        origin.any(|p| p.is_edited() && p.generated == *digest)
     }
 
     /// The policy that the material is to be made for: an edited one stays as it is.

@@ -180,6 +180,9 @@ fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
     assert_eq!(state.need(&wish(80)), Need::Nothing);
     approve(&mut state, 4, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(99)));
+    // Who knew better is not asked again, until the traffic asks for something else.
+    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    assert_eq!(state.need(&wish(81)), Need::Material);
 }
 
 #[test]

@@ -113,3 +113,28 @@ fn addresses_that_nobody_is_known_to_have_are_not_proposed() {
         [("unknown-pod:10.244.1.77 shop/db 5432".to_owned(), false)]
     );
 }
+
+#[test]
+fn what_was_approved_before_it_was_seen_to_work_stays_asked_for() {
+    let graph = graph(&[
+        ("shop/web shop/db 5432", FAILED, 10, 20),
+        ("shop/job shop/db 5432", FAILED, 10, 20),
+        // Nobody is known to listen there.
+        ("shop/web shop/db 9999", FAILED, 10, 20),
+    ]);
+    let allows_web = of(
+        "shop/db",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}], egress: []",
+    );
+    let asked = |policies: &[NetworkPolicy]| {
+        let managed = BTreeSet::from([id("shop/db")]);
+        approved_attempts(&graph, &cluster(), policies, &managed).unwrap()
+    };
+    let allowed = asked(&[allows_web]);
+    assert_eq!(allowed.len(), 1, "{allowed:?}");
+    assert_eq!(
+        allowed[0].client,
+        crate::graph::End::Workload(id("shop/web"))
+    );
+    assert_eq!(asked(&[deny("shop/db")]), []);
+}

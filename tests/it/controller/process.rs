@@ -4,6 +4,7 @@ use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
 use nanoseg::review::record::{Verifier, parse_line};
 use nanoseg::store::ReviewStore;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, MutexGuard};
 
@@ -79,9 +80,13 @@ impl Controller {
         }));
     }
 
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("nanoseg.sqlite")
+    }
+
     /// The actions of all lines of the record, which is verified.
     pub fn record_actions(&self) -> Vec<String> {
-        let store = ReviewStore::open_read_only(&self.folder.path().join("nanoseg.sqlite"));
+        let store = ReviewStore::open_read_only(&self.store());
         let store = store.expect("the store");
         let mut verifier = Verifier::default();
         let mut actions = Vec::new();
