@@ -9,6 +9,7 @@ pub use look::{Look, Memory, Step, build_policy, is_ours, look};
 use super::plan::{Plan, Report};
 use crate::cluster::live::{Watches, Writer};
 use crate::net::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -22,13 +23,16 @@ pub struct Enforcer {
     pub writer: Writer,
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
     pub reports: mpsc::UnboundedSender<Report>,
+    /// Why the glass of namespaces was broken, as it is kept.
+    pub broken: BTreeMap<String, String>,
     pub now: fn() -> Timestamp,
 }
 
 impl Enforcer {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = Memory::default();
+        let broken = std::mem::take(&mut self.broken);
+        let mut memory = Memory::default().with_broken(broken);
         let mut changed = self.watches.changed();
         while !*stop.borrow() {
             let unfinished = self.round(&mut memory).await;

@@ -26,6 +26,8 @@ pub struct Exporter {
     plan: watch::Receiver<Option<Arc<Plan>>>,
     reports: mpsc::UnboundedSender<Report>,
     now: fn() -> Timestamp,
+    /// Why the glass of namespaces was broken, as it is kept.
+    broken: BTreeMap<String, String>,
     /// Whose files there were, by name: to tell which are gone.
     exported: BTreeMap<PathBuf, WorkloadId>,
     failure: Option<String>,
@@ -43,6 +45,7 @@ impl Exporter {
         root: &Path,
         plan: watch::Receiver<Option<Arc<Plan>>>,
         reports: mpsc::UnboundedSender<Report>,
+        broken: BTreeMap<String, String>,
         now: fn() -> Timestamp,
     ) -> Exporter {
         Exporter {
@@ -51,6 +54,7 @@ impl Exporter {
             plan,
             reports,
             now,
+            broken,
             exported: BTreeMap::new(),
             failure: None,
         }
@@ -58,7 +62,7 @@ impl Exporter {
 
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = Memory::only_telling();
+        let mut memory = Memory::only_telling().with_broken(std::mem::take(&mut self.broken));
         let mut changed = self.watches.changed();
         while !*stop.borrow() {
             let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));

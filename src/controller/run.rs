@@ -237,12 +237,14 @@ impl Replica {
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "lets agents in");
+        let ledger = Ledger::load(loaded)?;
+        let broken = ledger.broken();
         let engine = Engine::new(Parts {
             watches: self.watches.clone(),
             writer: self.writer.clone(),
             events: self.events.clone(),
             store,
-            ledger: Ledger::load(loaded)?,
+            ledger,
             sight: Sight::new(live, ServiceEnforcement::AfterTranslation),
             plan: plan_in,
             reports,
@@ -259,12 +261,14 @@ impl Replica {
                     writer: self.writer.clone(),
                     plan,
                     reports: report_in,
+                    broken,
                     now,
                 }
                 .run(stop.clone()),
             ),
             Some(folder) => tokio::spawn(
-                Exporter::new(self.watches.clone(), folder, plan, report_in, now).run(stop.clone()),
+                Exporter::new(self.watches.clone(), folder, plan, report_in, broken, now)
+                    .run(stop.clone()),
             ),
         };
         let (metrics, health) = (self.metrics.clone(), self.store_health.clone());

@@ -64,6 +64,13 @@ impl Memory {
         }
     }
 
+    /// For who takes over: why the glass of namespaces was broken, as it is kept. One that was mended while
+    /// nobody led is told of then.
+    pub fn with_broken(mut self, broken: BTreeMap<String, String>) -> Memory {
+        self.broken = broken;
+        self
+    }
+
     /// A step was carried out; an applied policy looks like this now.
     pub fn done(&mut self, step: &Step, written: Option<&ObjectMeta>) {
         match step {

@@ -228,3 +228,16 @@ fn a_namespace_that_ends_takes_no_writes() {
     );
     assert_eq!(found, Look::default());
 }
+
+#[test]
+fn glass_that_was_mended_while_nobody_led_is_told_of_by_who_takes_over() {
+    let broken = BTreeMap::from([("shop".to_owned(), "the shop is down".to_owned())]);
+    let mut memory = Memory::default().with_broken(broken);
+    let plan = Plan::default();
+    let mended = |look: Look| {
+        let mut reports = look.reports.into_iter();
+        reports.any(|report| matches!(report, Report::BreakGlass { reason: None, .. }))
+    };
+    assert!(mended(see(&plan, &[], &mut memory, at(1))));
+    assert!(!mended(see(&plan, &[], &mut memory, at(2))));
+}

@@ -176,6 +176,15 @@ impl Ledger {
         Some(change(state, &mut self.drafts))
     }
 
+    /// Why the glass of namespaces is broken.
+    pub fn broken(&self) -> BTreeMap<String, String> {
+        let segments = self.segments.iter();
+        let broken = segments.filter_map(|(namespace, segment)| {
+            Some((namespace.clone(), segment.kept.break_glass.clone()?))
+        });
+        broken.collect()
+    }
+
     /// All workloads that were ever proposed for.
     pub fn states(&self) -> &BTreeMap<WorkloadId, WorkloadState> {
         &self.states

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The shortest and the longest time for which one leads, in milliseconds. Until another one leads takes 15 s, the time
 /// for which a Lease is good.
-const LEADS: std::ops::Range<u64> = 1_000..15_000;
+const LEADS: std::ops::Range<u64> = 5_000..22_000;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
 struct Random(u64);
