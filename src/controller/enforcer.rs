@@ -7,7 +7,7 @@ mod tests;
 pub use look::{Look, Memory, Step, build_policy, is_ours, look};
 
 use super::plan::{Plan, Report};
-use crate::cluster::live::{Watches, Writer};
+use crate::cluster::live::{Kind, Watches, Writer};
 use crate::net::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,8 +34,15 @@ impl Enforcer {
         let broken = std::mem::take(&mut self.broken);
         let mut memory = Memory::default().with_broken(broken);
         let mut changed = self.watches.changed();
+        let (mut unfinished, mut seen) = (true, None);
         while !*stop.borrow() {
-            let unfinished = self.round(&mut memory).await;
+            // Most of what changes in a cluster is nothing that is looked at here.
+            let generations = [Kind::Namespace, Kind::NetworkPolicy];
+            let now = Some(generations.map(|kind| self.watches.generation_of(kind)));
+            if unfinished || seen != now || self.plan.has_changed().unwrap_or(true) {
+                seen = now;
+                unfinished = self.round(&mut memory).await;
+            }
             let again = async {
                 match unfinished {
                     true => tokio::time::sleep(AGAIN).await,

@@ -283,7 +283,7 @@ impl Engine {
             }
             Some(only) => {
                 self.problems.extend(problems);
-                only.iter().for_each(|id| ledger.to_publish(&id.namespace));
+                only.iter().for_each(|id| ledger.mark_unpublished(&id.namespace));
             }
         }
         segments::forget_left(ledger);
@@ -353,7 +353,7 @@ impl Engine {
         );
         self.unfinished |= done.failed;
         for namespace in done.again {
-            self.parts.ledger.to_publish(&namespace);
+            self.parts.ledger.mark_unpublished(&namespace);
         }
     }
 }

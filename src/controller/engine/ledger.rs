@@ -207,7 +207,7 @@ impl Ledger {
     }
 
     /// Something of a namespace may have changed that the cluster is to be told of.
-    pub fn to_publish(&mut self, namespace: &str) {
+    pub fn mark_unpublished(&mut self, namespace: &str) {
         if !self.unpublished.contains(namespace) {
             self.unpublished.insert(namespace.to_owned());
         }
