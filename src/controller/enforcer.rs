@@ -34,12 +34,12 @@ impl Enforcer {
         let broken = std::mem::take(&mut self.broken);
         let mut memory = Memory::default().with_broken(broken);
         let mut changed = self.watches.changed();
-        let (mut unfinished, mut seen) = (true, None);
+        let (mut unfinished, mut replanned, mut seen) = (false, true, None);
         while !*stop.borrow() {
             // Most of what changes in a cluster is nothing that is looked at here.
             let generations = [Kind::Namespace, Kind::NetworkPolicy];
             let now = Some(generations.map(|kind| self.watches.generation_of(kind)));
-            if unfinished || seen != now || self.plan.has_changed().unwrap_or(true) {
+            if unfinished || std::mem::take(&mut replanned) || seen != now {
                 seen = now;
                 unfinished = self.round(&mut memory).await;
             }
@@ -51,7 +51,10 @@ impl Enforcer {
             };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => {}
-                changed = self.plan.changed() => if changed.is_err() { return },
+                changed = self.plan.changed() => match changed {
+                    Ok(()) => replanned = true,
+                    Err(_) => return,
+                },
                 changed = changed.changed() => if changed.is_err() { return },
                 () = again => {}
             }

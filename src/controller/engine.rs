@@ -283,7 +283,8 @@ impl Engine {
             }
             Some(only) => {
                 self.problems.extend(problems);
-                only.iter().for_each(|id| ledger.mark_unpublished(&id.namespace));
+                only.iter()
+                    .for_each(|id| ledger.mark_unpublished(&id.namespace));
             }
         }
         segments::forget_left(ledger);
