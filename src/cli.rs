@@ -18,6 +18,7 @@ mod graph;
 mod input;
 mod observe;
 mod pager;
+mod places;
 mod policies;
 mod progress;
 mod proposals;

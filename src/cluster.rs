@@ -12,6 +12,7 @@ mod kinds;
 pub mod live;
 mod nesting;
 mod parse;
+mod places;
 mod source;
 mod tree;
 
@@ -21,6 +22,7 @@ mod tests;
 pub use error::ClusterError;
 pub use kinds::append;
 pub use parse::{Counts, parse_objects};
+pub use places::{PolicyPlace, policy_places};
 pub use source::{SkippedFile, read_cluster};
 
 /// The most bytes that one file may have after decompression: 512 MiB, about 80 000 pods as kubectl

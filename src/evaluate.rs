@@ -22,12 +22,15 @@
 //! classes that the same policies select share one table.
 
 mod address_map;
+mod bearing;
+mod cause;
 mod connectivity;
 mod difference;
 mod evaluation;
 mod explain;
 mod pool;
 mod proof;
+mod rule_use;
 mod rules;
 mod selector;
 mod tables;
@@ -41,11 +44,13 @@ mod oracle;
 mod tests;
 
 pub use address_map::AddressMap;
+pub use cause::{Cause, Causes, Turn};
 pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
-pub use difference::{Change, Difference, difference};
+pub use difference::{Change, Comparison, Difference, difference};
 pub use evaluation::{Evaluation, PeerRef};
 pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
 pub use proof::{Blocked, BlockedBy, Excess, ExcessList, Proof, Span, prove};
+pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;
 pub use world::{Class, ClassId, HostNetwork};
 

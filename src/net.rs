@@ -1,4 +1,4 @@
-//! Room 0: protocols, time, addresses, ports and the exact sets over them. Pure values; nothing here
+//! Room 0: protocols, time, addresses, ports and the exact sets over them; the hash that names contents. Pure values; nothing here
 //! knows Kubernetes, packets or policies.
 
 mod addresses;
@@ -6,10 +6,12 @@ mod connections;
 mod intervals;
 mod ports;
 mod protocol;
+mod sha256;
 mod time;
 
 pub use addresses::{AddressRange, AddressSet};
 pub use connections::ConnectionSet;
 pub use ports::PortSet;
 pub use protocol::Protocol;
+pub use sha256::sha256_hex;
 pub use time::Timestamp;

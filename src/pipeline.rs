@@ -6,6 +6,7 @@ mod files;
 mod findings;
 mod live_graph;
 mod report;
+pub mod verify;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};

@@ -5,13 +5,16 @@
 //! Names in captures are an attacker's to choose (DNS answers), so every format escapes every name;
 //! the rules are in [`escape`].
 
+pub mod changes;
 pub mod escape;
 pub mod graph;
 pub mod layout;
 mod markdown;
 mod run;
+pub mod sarif;
 mod summary;
 pub mod table;
+pub mod verdict;
 mod words;
 
 pub use graph::GraphDocument;

@@ -1,13 +1,15 @@
 //! `nanoseg diff`: two sets of policies, by what they allow.
 
 use super::access::AccessArgs;
+use super::places::Places;
 use super::policies::{current, over, read_objects, read_policies};
 use super::style::Style;
 use super::{exit, terminal};
 use crate::cluster::append;
 use crate::cluster::read_cluster;
-use crate::evaluate::{Change, Difference, HostNetwork, difference};
+use crate::evaluate::{Change, Comparison, HostNetwork};
 use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::report::changes::{self, Changes};
 use crate::report::escape;
 use clap::ValueEnum;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -65,8 +67,12 @@ enum FailOn {
 enum Output {
     /// `+ client => server : connections` for opened, `-` for closed
     Text,
-    /// Lists opened and closed
+    /// Lists opened and closed, each with what caused it
     Json,
+    /// Tables, for the comment on a pull request
+    Markdown,
+    /// For code-review tools: each change at the rule that caused it
+    Sarif,
 }
 
 const EXAMPLES: &str = "\
@@ -80,6 +86,10 @@ Examples:
   Manifests with their Deployments in them:
     nanoseg diff old/ new/ --fail-on any
 
+  As a comment on a pull request, and as findings beside its lines:
+    nanoseg diff main/policies policies --cluster cluster.yaml -o markdown > comment.md
+    nanoseg diff main/policies policies --cluster cluster.yaml -o sarif > nanoseg.sarif
+
 Exit codes: 0 nothing of what --fail-on names; 1 something; 2 an error.";
 
 /// Runs the command.
@@ -90,9 +100,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
     );
-    let found = difference(&inventory, &before, &after, HostNetwork::Exact)?;
+    let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact)?;
+    let found = Changes::of(&comparison);
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,
+        Output::Markdown => changes::markdown(&found),
+        Output::Sarif => {
+            let (old, new) = (Places::find(&args.before)?, Places::find(&args.after)?);
+            changes::as_sarif(&found, |cause| {
+                let places = if cause.is_of_after() { &new } else { &old };
+                places.of(cause.policy(), cause.rule())
+            })?
+        }
         Output::Text => render(&found, Style::new(terminal::colour())),
     };
     terminal::print(&text)?;
@@ -161,7 +180,7 @@ fn workloads_of(args: &Args) -> anyhow::Result<Option<Objects>> {
     Ok(Some(all))
 }
 
-fn render(found: &Difference, style: Style) -> String {
+fn render(found: &Changes, style: Style) -> String {
     let line = |sign: &str, change: &Change| {
         let text = format!("{sign} {change}");
         let text = escape::terminal(&text).into_owned();
@@ -170,7 +189,7 @@ fn render(found: &Difference, style: Style) -> String {
             _ => style.red(&text) + "\n",
         }
     };
-    let opened = found.opened.iter().map(|change| line("+", change));
-    let closed = found.closed.iter().map(|change| line("-", change));
+    let opened = found.opened.iter().map(|one| line("+", &one.change));
+    let closed = found.closed.iter().map(|one| line("-", &one.change));
     opened.chain(closed).collect()
 }

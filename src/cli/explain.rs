@@ -1,9 +1,11 @@
 //! `nanoseg explain`: which rule of which policy allows a connection, or what is missing.
 
 mod ends;
+mod sarif;
 mod text;
 
 use super::access::NamespaceArg;
+use super::places::Places;
 use super::policies::{Judged, PolicyArgs};
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
@@ -52,6 +54,8 @@ enum Output {
     Text,
     /// The same as an object
     Json,
+    /// For code-review tools: what is not allowed, at the policies in its way
+    Sarif,
 }
 
 const EXAMPLES: &str = "\
@@ -67,6 +71,9 @@ Examples:
 
   From an address outside:
     nanoseg explain 203.0.113.7 shop/frontend 443
+
+  In CI, that a connection stays possible, as a finding beside the policy that closes it:
+    nanoseg explain shop/frontend shop/cart 8080 --cluster cluster.yaml --policies k8s/ -o sarif
 
 Exit codes: 0 allowed; 1 not allowed, or not from every pod; 2 an error.";
 
@@ -140,6 +147,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&answer)?)?,
+        Output::Sarif => {
+            let paths = match args.sources.policies.as_slice() {
+                [] => &args.sources.cluster,
+                paths => paths,
+            };
+            let places = Places::find_all(paths)?;
+            terminal::print(&sarif::render(&answer, &places)?)?;
+        }
         Output::Text => terminal::print(&text::render(&answer, terminal::colour()))?,
     }
     Ok(match answer.allowed {

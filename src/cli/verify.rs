@@ -1,19 +1,16 @@
 //! `nanoseg verify`: policies against recorded traffic.
 
 use super::input::{self, GraphArgs, TrafficArgs};
+use super::places::Places;
 use super::policies::{Judged, PolicyArgs};
 use super::style::Style;
 use super::{exit, terminal};
-use crate::evaluate::{Direction, Evaluation, HostNetwork, Proof, Span, prove};
-use crate::graph::{Graph, ServiceEnforcement, build, requirements};
-use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Timestamp;
+use crate::graph::build;
+use crate::pipeline::verify::verify;
 use crate::report::escape;
+use crate::report::verdict::{self, Blocked, Verdict};
 use anyhow::Context;
 use clap::ValueEnum;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use serde::Serialize;
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// Check NetworkPolicies against recorded traffic: what would be blocked, what is allowed and never used
@@ -21,7 +18,7 @@ use std::process::ExitCode;
 #[command(
     long_about = "\
 Check NetworkPolicies against recorded traffic: what was observed and would be blocked, and what is \
-allowed and was never used.
+allowed and was never used, whole rules as well.
 
 The policies are those of the cluster, or of --cluster FILE; with --policies those that nanoseg \
 manages are replaced. Only traffic that teaches counts (scans and refused connections do not), with \
@@ -53,6 +50,8 @@ enum Output {
     Text,
     /// The same as an object, whole
     Json,
+    /// For code-review tools: what would be blocked and what is unused, at the policies
+    Sarif,
 }
 
 const EXAMPLES: &str = "\
@@ -66,43 +65,10 @@ Examples:
   In CI, for one namespace:
     nanoseg verify --capture caps/ --cluster cluster.yaml -n shop --output json | jq .wouldBlock
 
+  The same as findings beside the lines of the policies:
+    nanoseg verify --capture caps/ --cluster cluster.yaml --policies k8s/ -o sarif > nanoseg.sarif
+
 Exit codes: 0 nothing that was observed would be blocked; 1 something would; 2 an error.";
-
-/// What was found.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Verdict {
-    policies: usize,
-    /// Connections that were observed, as the network plugin sees them.
-    observed: usize,
-    allowed: usize,
-    would_block: Vec<Blocked>,
-    /// Allowed, and not observed; cut at 10 000.
-    unused: Vec<Unused>,
-    unused_total: u64,
-    /// Workloads that no policy isolates, in one direction at least.
-    open: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Blocked {
-    client: String,
-    server: String,
-    ports: String,
-    /// Established connections that were seen; 0 for implied ones.
-    connections: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_seen: Option<Timestamp>,
-    by: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Unused {
-    client: String,
-    server: String,
-    ports: String,
-}
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -115,9 +81,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // All that is judged is passed; what the inventory holds would be judged twice.
     inventory.policies.clear();
     let built = build(&read.seen, &inventory, args.graph.options());
-    let verdict = judge(&built.graph, &inventory, &policies, &args.namespace)?;
+    let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
+        .context("failed to judge the policies")?;
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
+        Output::Sarif => {
+            let paths = match args.sources.policies.as_slice() {
+                [] => &args.sources.cluster,
+                paths => paths,
+            };
+            let places = Places::find_all(paths)?;
+            let text = verdict::as_sarif(&verdict, |policy, rule| places.of(policy, rule))?;
+            terminal::print(&text)?;
+        }
         Output::Text => {
             let style = Style::new(terminal::colour());
             let most = if args.most == 0 {
@@ -132,77 +108,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })
-}
-
-fn judge(
-    graph: &Graph,
-    inventory: &Inventory,
-    policies: &[NetworkPolicy],
-    namespaces: &[String],
-) -> anyhow::Result<Verdict> {
-    let wanted = |id: &WorkloadId| namespaces.is_empty() || namespaces.contains(&id.namespace);
-    let taught = graph.taught();
-    let mut required = requirements(graph, inventory, ServiceEnforcement::AfterTranslation);
-    required.retain(|one| {
-        let ends = taught.get(one.edge).map(|edge| [edge.0, edge.1]);
-        let mut ends = ends.into_iter().flatten();
-        namespaces.is_empty() || ends.any(|peer| peer.workload().is_some_and(wanted))
-    });
-    let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
-    let isolated = |directions: fn([bool; 2]) -> bool| -> BTreeSet<WorkloadId> {
-        let classes = evaluation
-            .classes()
-            .filter(|(_, class)| !class.host_network);
-        classes
-            .filter(|(_, class)| wanted(&class.workload))
-            .filter(|(id, _)| {
-                directions([
-                    evaluation.isolated(*id, Direction::Ingress),
-                    evaluation.isolated(*id, Direction::Egress),
-                ])
-            })
-            .map(|(_, class)| class.workload.clone())
-            .collect()
-    };
-    let managed = isolated(|[ingress, egress]| ingress && egress);
-    let open = isolated(|[ingress, egress]| !(ingress && egress));
-    let proof =
-        prove(inventory, policies, &required, &managed).context("failed to judge the policies")?;
-    let excess = &proof.excess;
-    Ok(Verdict {
-        policies: policies.len(),
-        observed: proof.requirements,
-        allowed: proof.allowed,
-        would_block: blocked(&proof, graph),
-        unused: excess
-            .entries
-            .iter()
-            .map(|one| Unused {
-                client: one.client.to_string(),
-                server: one.server.to_string(),
-                ports: one.connections.to_string(),
-            })
-            .collect(),
-        unused_total: excess.total,
-        open: open.iter().map(WorkloadId::to_string).collect(),
-    })
-}
-
-fn blocked(proof: &Proof, graph: &Graph) -> Vec<Blocked> {
-    let taught = graph.taught();
-    let end = |span: &Span| span.to_string();
-    let one = |one: &crate::evaluate::Blocked| {
-        let edge = taught.get(one.edge).map(|(_, _, edge)| *edge);
-        Blocked {
-            client: end(&one.client),
-            server: end(&one.server),
-            ports: one.connections.to_string(),
-            connections: edge.map_or(0, |edge| edge.connections()),
-            last_seen: edge.and_then(|edge| edge.last),
-            by: one.by.to_string(),
-        }
-    };
-    proof.blocked.iter().map(one).collect()
 }
 
 fn render(verdict: &Verdict, most: usize, style: Style) -> String {
@@ -231,10 +136,7 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
                 by,
                 ..
             } = one;
-            let seen = match one.last_seen {
-                Some(last) => format!("{} connections, the last at {last}", one.connections),
-                None => "implied".into(),
-            };
+            let seen = one.seen();
             line(clean(format!("  {client} => {server} : {ports}  ({seen})")));
             line(clean(format!("    {by}")));
         }
@@ -252,6 +154,15 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
             )));
         }
         rest(verdict.unused_total).into_iter().for_each(&mut line);
+    }
+    if !verdict.unused_rules.is_empty() {
+        let (unused, rules) = (verdict.unused_rules.len(), verdict.rules);
+        let heading = format!("\nrules that nothing used: {unused} of {rules}");
+        line(style.yellow(&heading));
+        for rule in verdict.unused_rules.iter().take(most) {
+            line(clean(format!("  {rule}")));
+        }
+        rest(unused as u64).into_iter().for_each(&mut line);
     }
     if !verdict.open.is_empty() {
         let heading = format!("\nopen, for lack of a policy: {}", verdict.open.len());

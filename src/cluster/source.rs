@@ -44,6 +44,19 @@ pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), Cl
     Ok((objects, skipped))
 }
 
+/// The files that [`read_cluster`] reads for a path; none for standard input.
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, ClusterError> {
+    if path.as_os_str() == "-" {
+        return Ok(Vec::new());
+    }
+    if !is_folder(path)? {
+        return Ok(vec![path.to_owned()]);
+    }
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
+    list(path, &mut files, &mut seen)?;
+    Ok(files)
+}
+
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
@@ -65,10 +78,8 @@ fn read_folder(
     objects: &mut Objects,
     skipped: &mut Vec<SkippedFile>,
 ) -> Result<usize, ClusterError> {
-    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
-    list(folder, &mut files, &mut seen)?;
     let (mut singles, mut read) = (0, 0);
-    for file in files {
+    for file in files(folder)? {
         let bytes = read_file(&file)?;
         let reason = match parse_documents(&bytes, &text(&file), false, objects) {
             Ok(counts) if counts.lists + counts.singles > 0 => {
@@ -144,7 +155,8 @@ fn list(
     Ok(())
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, ClusterError> {
+/// The bytes of a file, unpacked.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, ClusterError> {
     let file = fs::File::open(path).map_err(io_error(path))?;
     unpack(read_limited(file, &text(path))?, &text(path))
 }

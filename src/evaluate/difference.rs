@@ -40,12 +40,78 @@ pub struct Difference {
     pub closed: Vec<Change>,
 }
 
-/// Compares what `before` and `after` allow over the pods of `inventory`. The policies that the inventory
-/// itself holds take part only where they are passed.
-///
-/// A pair of workloads counts if any of their pods gained or lost the connection; replicas of one workload
-/// are a pair as well. Addresses are those of the families in use; addresses that one workload gained or
-/// lost the same connections with are one end.
+/// Two sets of policies over the same pods, ready to be compared.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Over both sets, those before first.
+    pub(super) evaluation: Evaluation,
+    pub(super) old: Tables,
+    pub(super) new: Tables,
+    /// How many policies there are before.
+    pub(super) split: usize,
+}
+
+impl Comparison {
+    /// Resolves `before` and `after` over the pods of `inventory`. The policies that the inventory itself
+    /// holds take part only where they are passed.
+    ///
+    /// # Errors
+    /// A policy that the API server would refuse, named with the field.
+    pub fn new(
+        inventory: &Inventory,
+        before: &[NetworkPolicy],
+        after: &[NetworkPolicy],
+        host_network: HostNetwork,
+    ) -> Result<Self, EvaluateError> {
+        let both = before.iter().chain(after);
+        let mut evaluation = Evaluation::new(inventory, both, host_network)?;
+        let split = before.len();
+        let Evaluation {
+            world,
+            policies,
+            names,
+            ..
+        } = &mut evaluation;
+        let old = Tables::build(world, policies, names, |index| index < split);
+        let new = Tables::build(world, policies, names, |index| index >= split);
+        Ok(Comparison {
+            evaluation,
+            old,
+            new,
+            split,
+        })
+    }
+
+    /// What is allowed by one set and not by the other.
+    ///
+    /// A pair of workloads counts if any of their pods gained or lost the connection; replicas of one
+    /// workload are a pair as well. Addresses are those of the families in use; addresses that one
+    /// workload gained or lost the same connections with are one end.
+    pub fn difference(&self) -> Difference {
+        let mut compared = Compared {
+            comparison: self,
+            opened: BTreeMap::new(),
+            closed: BTreeMap::new(),
+        };
+        compared.pairs();
+        let mut difference = Difference {
+            opened: changes(std::mem::take(&mut compared.opened)),
+            closed: changes(std::mem::take(&mut compared.closed)),
+        };
+        compared.addresses(Direction::Ingress, &mut difference);
+        compared.addresses(Direction::Egress, &mut difference);
+        difference.opened.sort();
+        difference.closed.sort();
+        difference
+    }
+
+    /// Whether what a class may have changed in a direction.
+    pub(super) fn differs(&self, class: ClassId, direction: Direction) -> bool {
+        self.old.of(class, direction) != self.new.of(class, direction)
+    }
+}
+
+/// [`Comparison::difference`] where nothing else is asked.
 ///
 /// # Errors
 /// A policy that the API server would refuse, named with the field.
@@ -55,34 +121,8 @@ pub fn difference(
     after: &[NetworkPolicy],
     host_network: HostNetwork,
 ) -> Result<Difference, EvaluateError> {
-    let both = before.iter().chain(after);
-    let mut evaluation = Evaluation::new(inventory, both, host_network)?;
-    let split = before.len();
-    let Evaluation {
-        world,
-        policies,
-        names,
-        ..
-    } = &mut evaluation;
-    let old = Tables::build(world, policies, names, |index| index < split);
-    let new = Tables::build(world, policies, names, |index| index >= split);
-    let mut compared = Compared {
-        evaluation: &evaluation,
-        old,
-        new,
-        opened: BTreeMap::new(),
-        closed: BTreeMap::new(),
-    };
-    compared.pairs();
-    let mut difference = Difference {
-        opened: changes(std::mem::take(&mut compared.opened)),
-        closed: changes(std::mem::take(&mut compared.closed)),
-    };
-    compared.addresses(Direction::Ingress, &mut difference);
-    compared.addresses(Direction::Egress, &mut difference);
-    difference.opened.sort();
-    difference.closed.sort();
-    Ok(difference)
+    let comparison = Comparison::new(inventory, before, after, host_network)?;
+    Ok(comparison.difference())
 }
 
 type Pairs<'a> = BTreeMap<(&'a WorkloadId, &'a WorkloadId), ConnectionSet>;
@@ -97,9 +137,7 @@ fn changes(pairs: Pairs) -> Vec<Change> {
 }
 
 struct Compared<'a> {
-    evaluation: &'a Evaluation,
-    old: Tables,
-    new: Tables,
+    comparison: &'a Comparison,
     opened: Pairs<'a>,
     closed: Pairs<'a>,
 }
@@ -107,14 +145,15 @@ struct Compared<'a> {
 impl<'a> Compared<'a> {
     /// Most changes are about few classes: a pair can only differ where one of its two tables does.
     fn pairs(&mut self) {
-        let all: Vec<ClassId> = self.evaluation.classes().map(|(id, _)| id).collect();
+        let comparison = self.comparison;
+        let all: Vec<ClassId> = comparison.evaluation.classes().map(|(id, _)| id).collect();
         let servers: Vec<ClassId> = all
             .iter()
             .copied()
-            .filter(|id| self.differs(*id, Direction::Ingress))
+            .filter(|id| comparison.differs(*id, Direction::Ingress))
             .collect();
         for client in &all {
-            let servers = match self.differs(*client, Direction::Egress) {
+            let servers = match comparison.differs(*client, Direction::Egress) {
                 true => &all,
                 false => &servers,
             };
@@ -124,20 +163,21 @@ impl<'a> Compared<'a> {
         }
     }
 
-    fn differs(&self, class: ClassId, direction: Direction) -> bool {
-        self.old.of(class, direction) != self.new.of(class, direction)
-    }
-
     fn pair(&mut self, client: ClassId, server: ClassId) {
-        let evaluation = self.evaluation;
+        let Comparison {
+            evaluation,
+            old,
+            new,
+            ..
+        } = self.comparison;
         let ends = (evaluation.class(client), evaluation.class(server));
         let hosts = ends.0.host_network || ends.1.host_network;
         // The same sets have the same numbers: most pairs cost no more than this.
-        if !hosts && pair(&self.old, client, server) == pair(&self.new, client, server) {
+        if !hosts && pair(old, client, server) == pair(new, client, server) {
             return;
         }
-        let was = evaluation.between_in(&self.old, client, server);
-        let is = evaluation.between_in(&self.new, client, server);
+        let was = evaluation.between_in(old, client, server);
+        let is = evaluation.between_in(new, client, server);
         for (pairs, connections) in [
             (&mut self.opened, is.difference(&was)),
             (&mut self.closed, was.difference(&is)),
@@ -153,17 +193,19 @@ impl<'a> Compared<'a> {
 
     /// What the workloads gained and lost with addresses in one direction.
     fn addresses(&self, direction: Direction, difference: &mut Difference) {
-        let everywhere = self.evaluation.everywhere();
+        let comparison = self.comparison;
+        let evaluation = &comparison.evaluation;
+        let everywhere = evaluation.everywhere();
         let mut sums: BTreeMap<&WorkloadId, [AddressMap; 2]> = BTreeMap::new();
-        for (id, class) in self.evaluation.classes() {
-            if !self.differs(id, direction) {
+        for (id, class) in evaluation.classes() {
+            if !comparison.differs(id, direction) {
                 continue;
             }
             let map = |tables: &Tables| {
                 let table = tables.of(id, direction);
-                address_map(&self.evaluation.names, table, &everywhere)
+                address_map(&evaluation.names, table, &everywhere)
             };
-            let (was, is) = (map(&self.old), map(&self.new));
+            let (was, is) = (map(&comparison.old), map(&comparison.new));
             if was == is {
                 continue;
             }

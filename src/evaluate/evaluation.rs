@@ -220,7 +220,7 @@ impl Evaluation {
     }
 
     /// What the policies of `class` allow it with the pods of `peer`.
-    fn class_side(
+    pub(super) fn class_side(
         &self,
         tables: &Tables,
         class: ClassId,

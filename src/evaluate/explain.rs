@@ -178,27 +178,36 @@ impl Evaluation {
                 Some(pod) => (Some(pod.class), Vec::new()),
             },
         };
-        let named = match peer_class {
-            Some(peer) => rule
-                .pods
-                .iter()
-                .any(|pods| self.names.pods(*pods).binary_search(&peer).is_ok()),
-            None => rule
-                .addresses
-                .iter()
-                .any(|set| addresses.iter().any(|address| set.contains(*address))),
-        };
-        if !named && !rule.everyone {
+        let named = rule.everyone
+            || match peer_class {
+                Some(peer) => self.names_class(rule, peer),
+                None => rule
+                    .addresses
+                    .iter()
+                    .any(|set| addresses.iter().any(|address| set.contains(*address))),
+            };
+        if !named {
             return ConnectionSet::default();
         }
-        let fixed = self.names.pool.get(self.names.ports(rule.ports).fixed);
         let server = match direction {
             Direction::Ingress => Some(class),
             Direction::Egress => peer_class,
         };
+        self.ports_of(rule, server)
+    }
+
+    /// Whether a pod selector of the rule names the pods of `peer`.
+    pub(super) fn names_class(&self, rule: &Rule, peer: ClassId) -> bool {
+        let mut selectors = rule.pods.iter();
+        selectors.any(|pods| self.names.pods(*pods).binary_search(&peer).is_ok())
+    }
+
+    /// What the ports of a rule mean towards pods of `server`; towards an address, `None`, a named port
+    /// matches nothing.
+    pub(super) fn ports_of(&self, rule: &Rule, server: Option<ClassId>) -> ConnectionSet {
+        let fixed = self.names.pool.get(self.names.ports(rule.ports).fixed);
         match server {
             Some(server) => fixed.union(&self.names.named(rule.ports, server, &self.world)),
-            // A named port towards an address matches nothing.
             None => fixed.clone(),
         }
     }

@@ -23,12 +23,12 @@ pub fn markdown(run: &RunReport) -> String {
 }
 
 /// A heading with the empty lines that Markdown wants around it.
-fn heading(out: &mut String, level: usize, text: &str) {
+pub(super) fn heading(out: &mut String, level: usize, text: &str) {
     let _ = write!(out, "\n{} {text}\n\n", "#".repeat(level));
 }
 
 /// A table; cells are Markdown already. A column that begins with `>` is right-aligned.
-fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
+pub(super) fn table(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
     let names: Vec<&str> = header
         .iter()
         .map(|name| name.trim_start_matches('>'))

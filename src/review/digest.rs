@@ -21,14 +21,7 @@ pub struct NotADigest(String);
 impl Digest {
     /// SHA-256 of `bytes`.
     pub fn of_bytes(bytes: &[u8]) -> Digest {
-        let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-        let mut text = String::with_capacity(PREFIX.len() + 64);
-        text.push_str(PREFIX);
-        for byte in hash.as_ref() {
-            text.push(hex(byte >> 4));
-            text.push(hex(byte & 15));
-        }
-        Digest(text)
+        Digest(format!("{PREFIX}{}", crate::net::sha256_hex(bytes)))
     }
 
     /// The digest of what a policy says. What the API server fills in or leaves out when it stores
@@ -82,10 +75,6 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 /// The spec as the API server stores it.

@@ -304,3 +304,137 @@ fn verify_finds_just_the_traffic_that_a_narrower_policy_would_block() {
         assert!(one["connections"].as_u64() > Some(0) && one["lastSeen"].is_string());
     }
 }
+
+/// Every result of a SARIF log: rule, `file:line` of its first place, and the message.
+fn results(text: &str) -> Vec<(String, String, String)> {
+    let log: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(log["version"], "2.1.0");
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let rules = &log["runs"][0]["tool"]["driver"]["rules"];
+    let one = |result: &serde_json::Value| {
+        let index = result["ruleIndex"].as_u64().expect("an index") as usize;
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        let place = &result["locations"][0]["physicalLocation"];
+        let line = &place["region"]["startLine"];
+        let place = format!("{}:{line}", word(&place["artifactLocation"]["uri"]));
+        (
+            word(&result["ruleId"]),
+            place,
+            word(&result["message"]["text"]),
+        )
+    };
+    let list = log["runs"][0]["results"].as_array().expect("results");
+    list.iter().map(one).collect()
+}
+
+#[test]
+fn diff_tells_code_review_tools_which_rule_opened_what() {
+    let files = files();
+    let pods = ["--cluster", "pods.yaml", "-o"];
+    let both = ["diff", "narrow.yaml", "wide.yaml"];
+    let found = run(files.path(), &[&both, &pods[..], &["sarif"]].concat());
+    assert_eq!(found.code, Some(1), "{}", found.stderr);
+    let expected = [
+        ("other/db => shop/db : TCP 5432-5433", "wide.yaml:9"),
+        ("shop/web => shop/db : TCP 5433", "wide.yaml:9"),
+    ];
+    for (one, (change, place)) in results(&found.stdout).iter().zip(expected) {
+        assert_eq!(
+            (one.0.as_str(), one.1.as_str()),
+            ("opened-connection", place)
+        );
+        let message = format!("Opened: {change} (allowed by shop/db, spec.ingress[0])");
+        assert_eq!(one.2, message);
+    }
+    let table = run(files.path(), &[&both, &pods[..], &["markdown"]].concat());
+    assert_eq!(
+        table.stdout,
+        "## What these NetworkPolicies change\n\n**Opens 2 connections**, closes nothing.\n\n\
+         ### Opened\n\n| client | server | ports | why |\n| --- | --- | --- | --- |\n\
+         | `other/db` | `shop/db` | TCP 5432-5433 | allowed by shop/db, spec.ingress\\[0\\] |\n\
+         | `shop/web` | `shop/db` | TCP 5433 | allowed by shop/db, spec.ingress\\[0\\] |\n"
+    );
+    let same = ["diff", "wide.yaml", "wide.yaml"];
+    let same = run(files.path(), &[&same, &pods[..], &["markdown"]].concat());
+    assert!(
+        same.stdout.contains("Nothing: they allow the same"),
+        "{}",
+        same.stdout
+    );
+}
+
+#[test]
+fn explain_tells_code_review_tools_where_a_rule_is_missing() {
+    let files = files();
+    let ask = |port: &str| {
+        let policies = ["--cluster", "pods.yaml", "--policies", "narrow.yaml"];
+        let question = ["explain", "shop/web", "shop/db", port, "-o", "sarif"];
+        run(files.path(), &[&question[..], &policies].concat())
+    };
+    let denied = ask("80");
+    assert_eq!(denied.code, Some(1), "{}", denied.stderr);
+    let found = results(&denied.stdout);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].1, "narrow.yaml:9");
+    assert_eq!(
+        found[0].2,
+        "Not allowed: shop/web => shop/db : TCP 80 (closed on ingress by shop/db)"
+    );
+    let allowed = ask("5432");
+    assert_eq!((allowed.code, results(&allowed.stdout).len()), (Some(0), 0));
+}
+
+#[test]
+fn verify_tells_code_review_tools_of_blocked_traffic_and_of_rules_without_use() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let policies = folder.path().join("shop");
+    fs::create_dir(&policies).expect("a folder");
+    for entry in fs::read_dir(sample("policies-out/shop"))
+        .expect("policies-out")
+        .flatten()
+    {
+        let text = fs::read_to_string(entry.path()).expect("a policy");
+        let text = match entry.file_name() == "postgres.yaml" {
+            true => text.replace("port: 5432", "port: 5433"),
+            false => text,
+        };
+        fs::write(policies.join(entry.file_name()), text).expect("a policy");
+    }
+    let (captures, cluster) = (
+        sample("samples/shop/captures"),
+        sample("samples/shop/cluster.yaml"),
+    );
+    let verify = ["verify", "--policies", "shop", "-n", "shop", "-o", "sarif"];
+    let input = ["--capture", &captures, "--cluster", &cluster];
+    let found = run(folder.path(), &[&verify[..], &input].concat());
+    assert_eq!(found.code, Some(1), "{}", found.stderr);
+    let all = results(&found.stdout);
+    let of = |rule: &str| -> Vec<&(String, String, String)> {
+        all.iter().filter(|one| one.0 == rule).collect()
+    };
+    let blocked = of("would-block");
+    assert_eq!(blocked.len(), 2, "{all:#?}");
+    let text = fs::read_to_string(policies.join("postgres.yaml")).expect("a policy");
+    let line_of = |what: &str| {
+        let line = text.lines().position(|line| line.contains(what));
+        line.expect("the line") + 1
+    };
+    for one in blocked {
+        assert_eq!(
+            one.1,
+            format!("shop/postgres.yaml:{}", line_of("name: nanoseg-postgres"))
+        );
+        assert!(one.2.contains("=> shop/postgres : TCP 5432"), "{}", one.2);
+    }
+    let unused = of("unused-rule");
+    assert!(!unused.is_empty());
+    for one in unused {
+        assert!(
+            one.2
+                .starts_with("Never used: shop/nanoseg-postgres, spec.ingress"),
+            "{}",
+            one.2
+        );
+        assert!(one.1.starts_with("shop/postgres.yaml:"), "{}", one.1);
+    }
+}

@@ -1,0 +1,255 @@
+//! Where in which file a NetworkPolicy and each of its rules begin, so that a finding can point at it.
+
+use super::error::ClusterError;
+use super::source;
+use saphyr_parser::{Event, Parser};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where one policy is written. Lines count from 1, in the unpacked file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyPlace {
+    pub file: PathBuf,
+    /// Of its name.
+    pub line: usize,
+    /// Of each rule of `spec.ingress`.
+    pub ingress: Vec<usize>,
+    /// Of each rule of `spec.egress`.
+    pub egress: Vec<usize>,
+}
+
+/// Finds the policies of files and folders, by `namespace/name`; of several versions of one the last, as
+/// [`super::read_cluster`] reads them. Standard input has no places.
+///
+/// What that would refuse has no place either: files are read up to their first error.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn policy_places(paths: &[PathBuf]) -> Result<BTreeMap<String, PolicyPlace>, ClusterError> {
+    let mut places = BTreeMap::new();
+    for path in paths {
+        for file in source::files(path)? {
+            let bytes = source::read_file(&file)?;
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                places_in(text, &file, &mut places);
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn places_in(text: &str, file: &Path, places: &mut BTreeMap<String, PolicyPlace>) {
+    let mut walk = Walk {
+        file,
+        frames: Vec::new(),
+        draft: Draft::default(),
+        places,
+    };
+    for event in Parser::new_from_str(text) {
+        let Ok((event, span)) = event else { return };
+        walk.event(&event, span.start.line());
+    }
+}
+
+/// A collection that is open, and where in it the walk is.
+enum Frame {
+    /// Waiting for a key.
+    Map,
+    /// After this key.
+    At(String),
+    Sequence(usize),
+    /// A collection that is a key, and all that is in one.
+    Passed,
+}
+
+/// What is known of the object in work.
+#[derive(Default)]
+struct Draft {
+    kind: String,
+    name: String,
+    namespace: String,
+    line: usize,
+    ingress: Vec<usize>,
+    egress: Vec<usize>,
+}
+
+struct Walk<'a> {
+    file: &'a Path,
+    frames: Vec<Frame>,
+    draft: Draft,
+    places: &'a mut BTreeMap<String, PolicyPlace>,
+}
+
+impl Walk<'_> {
+    fn event(&mut self, event: &Event, line: usize) {
+        match event {
+            Event::Scalar(text, ..) => {
+                if let Some(map @ Frame::Map) = self.frames.last_mut() {
+                    *map = Frame::At(text.to_string());
+                    return;
+                }
+                self.value(line, Some(text));
+                self.advance();
+            }
+            Event::Alias(_) => {
+                if let Some(map @ Frame::Map) = self.frames.last_mut() {
+                    *map = Frame::At(String::new());
+                    return;
+                }
+                self.advance();
+            }
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                let is_key = matches!(self.frames.last(), Some(Frame::Map | Frame::Passed));
+                if self.place().is_some_and(|place| place.is_empty()) {
+                    self.draft = Draft::default();
+                }
+                self.value(line, None);
+                self.frames.push(match event {
+                    _ if is_key => Frame::Passed,
+                    Event::MappingStart(..) => Frame::Map,
+                    _ => Frame::Sequence(0),
+                });
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                self.frames.pop();
+                if self.place().is_some_and(|place| place.is_empty()) {
+                    self.finish();
+                }
+                if let Some(map @ Frame::Map) = self.frames.last_mut() {
+                    *map = Frame::At(String::new());
+                    return;
+                }
+                self.advance();
+            }
+            Event::DocumentStart(_) => self.frames.clear(),
+            _ => {}
+        }
+    }
+
+    /// After a value the next one is due.
+    fn advance(&mut self) {
+        match self.frames.last_mut() {
+            Some(at @ Frame::At(_)) => *at = Frame::Map,
+            Some(Frame::Sequence(index)) => *index += 1,
+            Some(Frame::Map | Frame::Passed) | None => {}
+        }
+    }
+
+    /// The place of the value in work inside its object, which is the document or an item of a list.
+    fn place(&self) -> Option<&[Frame]> {
+        match self.frames.as_slice() {
+            [Frame::At(items), Frame::Sequence(_), rest @ ..] if items == "items" => Some(rest),
+            [Frame::Passed, ..] => None,
+            all => Some(all),
+        }
+    }
+
+    fn value(&mut self, line: usize, text: Option<&str>) {
+        let Some(place) = self.place() else { return };
+        let (spec, rule) = match place {
+            [Frame::At(one)] => (one.as_str(), ""),
+            [Frame::At(one), Frame::At(two)] => (one.as_str(), two.as_str()),
+            [Frame::At(spec), Frame::At(direction), Frame::Sequence(_)] if spec == "spec" => {
+                match direction.as_str() {
+                    "ingress" => self.draft.ingress.push(line),
+                    "egress" => self.draft.egress.push(line),
+                    _ => {}
+                }
+                return;
+            }
+            _ => return,
+        };
+        let Some(text) = text.map(str::to_owned) else {
+            return;
+        };
+        match (spec, rule) {
+            ("kind", "") => self.draft.kind = text,
+            ("metadata", "name") => (self.draft.name, self.draft.line) = (text, line),
+            ("metadata", "namespace") => self.draft.namespace = text,
+            _ => {}
+        }
+    }
+
+    /// The object in work ends.
+    fn finish(&mut self) {
+        let draft = std::mem::take(&mut self.draft);
+        // An item of a NetworkPolicyList has no kind of its own.
+        if !matches!(draft.kind.as_str(), "NetworkPolicy" | "") || draft.name.is_empty() {
+            return;
+        }
+        let namespace = match draft.namespace.as_str() {
+            "" => "default",
+            other => other,
+        };
+        let place = PolicyPlace {
+            file: self.file.to_owned(),
+            line: draft.line,
+            ingress: draft.ingress,
+            egress: draft.egress,
+        };
+        self.places
+            .insert(format!("{namespace}/{}", draft.name), place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(text: &str) -> Vec<String> {
+        let mut places = BTreeMap::new();
+        places_in(text, Path::new("a.yaml"), &mut places);
+        let line = |(name, place): (&String, &PolicyPlace)| {
+            format!(
+                "{name} {} {:?} {:?}",
+                place.line, place.ingress, place.egress
+            )
+        };
+        places.iter().map(line).collect()
+    }
+
+    #[test]
+    fn each_policy_and_rule_has_the_line_where_it_begins() {
+        let text = "# a comment
+kind: NetworkPolicy
+metadata:
+  name: db
+  namespace: shop
+spec:
+  podSelector: {}
+  ingress:
+    - from: [{podSelector: {}}]
+      ports: [{port: 1}]
+    - {}
+  egress:
+  - to: []
+---
+kind: Deployment
+metadata: {name: db}
+---
+kind: NetworkPolicy
+metadata: {name: other}
+";
+        assert_eq!(
+            places(text),
+            ["default/other 19 [] []", "shop/db 4 [9, 11] [13]"]
+        );
+    }
+
+    #[test]
+    fn lists_json_and_odd_yaml_are_walked_as_well() {
+        let text = "kind: List\nitems:\n- kind: NetworkPolicy\n  metadata: {name: a}\n  spec:\n    ingress:\n    - {}\n\
+            - kind: Service\n  metadata: {name: b}\n- kind: NetworkPolicy\n  metadata: {name: c}\n";
+        assert_eq!(places(text), ["default/a 4 [7] []", "default/c 11 [] []"]);
+        let typed = "kind: NetworkPolicyList\nitems:\n- metadata: {name: a}\n";
+        assert_eq!(places(typed), ["default/a 3 [] []"]);
+        let json = "{\n\"kind\": \"NetworkPolicy\",\n\"metadata\": {\"name\": \"a\"},\n\"spec\": {\"egress\": [\n{}]}}";
+        assert_eq!(places(json), ["default/a 3 [] [5]"]);
+        let odd =
+            "? {a: [b]}\n: kind\n? *x\n: 1\nkind: NetworkPolicy\nmetadata: {[a]: b, name: c}\n";
+        assert!(places(odd).len() <= 1);
+        let aliases = "x: &x {name: a}\nkind: NetworkPolicy\nmetadata: *x\n";
+        assert!(places(aliases).is_empty(), "an alias is not followed");
+        assert!(places("a: [\n}").is_empty());
+    }
+}

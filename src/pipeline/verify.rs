@@ -1,0 +1,109 @@
+//! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
+
+use crate::evaluate::{
+    self, BlockedBy, Direction, Evaluation, HostNetwork, Proof, prove, rule_use,
+};
+use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::inventory::{Inventory, WorkloadId};
+use crate::report::verdict::{Blocked, Unused, Verdict};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeSet;
+
+/// Judges `policies` by what `graph` holds of the namespaces (all, if none is named). Policies that the
+/// inventory itself holds would take part as well.
+///
+/// # Errors
+/// A policy that the API server would refuse.
+pub fn verify(
+    graph: &Graph,
+    inventory: &Inventory,
+    policies: &[NetworkPolicy],
+    namespaces: &[String],
+) -> Result<Verdict, evaluate::EvaluateError> {
+    let wanted = |id: &WorkloadId| namespaces.is_empty() || namespaces.contains(&id.namespace);
+    let required = required(graph, inventory, namespaces);
+    let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
+    let isolated = |directions: fn([bool; 2]) -> bool| -> BTreeSet<WorkloadId> {
+        let classes = evaluation
+            .classes()
+            .filter(|(_, class)| !class.host_network);
+        classes
+            .filter(|(_, class)| wanted(&class.workload))
+            .filter(|(id, _)| {
+                directions([
+                    evaluation.isolated(*id, Direction::Ingress),
+                    evaluation.isolated(*id, Direction::Egress),
+                ])
+            })
+            .map(|(_, class)| class.workload.clone())
+            .collect()
+    };
+    let managed = isolated(|[ingress, egress]| ingress && egress);
+    let open = isolated(|[ingress, egress]| !(ingress && egress));
+    let proof = prove(inventory, policies, &required, &managed)?;
+    let rules = rule_use(&evaluation, &required);
+    // What a policy of another namespace is for, traffic of these namespaces does not tell.
+    let in_scope = |policy: &str| {
+        let namespace = policy.split('/').next().unwrap_or_default();
+        namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
+    };
+    let rules: Vec<_> = rules
+        .into_iter()
+        .filter(|one| in_scope(&one.rule.policy))
+        .collect();
+    let unused = proof.excess.entries.iter().map(|one| Unused {
+        client: one.client.to_string(),
+        server: one.server.to_string(),
+        ports: one.connections.to_string(),
+    });
+    Ok(Verdict {
+        policies: policies.len(),
+        observed: proof.requirements,
+        allowed: proof.allowed,
+        would_block: blocked(&proof, graph),
+        unused: unused.collect(),
+        unused_total: proof.excess.total,
+        rules: rules.len(),
+        unused_rules: rules
+            .into_iter()
+            .filter(|one| one.edges.is_empty())
+            .map(|one| one.rule)
+            .collect(),
+        open: open.iter().map(WorkloadId::to_string).collect(),
+    })
+}
+
+/// What must be allowed for the edges with an end in one of the namespaces.
+fn required(graph: &Graph, inventory: &Inventory, namespaces: &[String]) -> Vec<Requirement> {
+    let taught = graph.taught();
+    let mut required = requirements(graph, inventory, ServiceEnforcement::AfterTranslation);
+    required.retain(|one| {
+        let ends = taught.get(one.edge).map(|edge| [edge.0, edge.1]);
+        let mut ends = ends
+            .into_iter()
+            .flatten()
+            .filter_map(|peer| peer.workload());
+        namespaces.is_empty() || ends.any(|id| namespaces.contains(&id.namespace))
+    });
+    required
+}
+
+fn blocked(proof: &Proof, graph: &Graph) -> Vec<Blocked> {
+    let taught = graph.taught();
+    let one = |one: &evaluate::Blocked| {
+        let edge = taught.get(one.edge).map(|(_, _, edge)| *edge);
+        Blocked {
+            client: one.client.to_string(),
+            server: one.server.to_string(),
+            ports: one.connections.to_string(),
+            connections: edge.map_or(0, |edge| edge.connections()),
+            last_seen: edge.and_then(|edge| edge.last),
+            by: one.by.to_string(),
+            policies: match &one.by {
+                BlockedBy::Ingress(names) | BlockedBy::Egress(names) => names.clone(),
+                BlockedBy::UnknownWorkload(_) => Vec::new(),
+            },
+        }
+    };
+    proof.blocked.iter().map(one).collect()
+}

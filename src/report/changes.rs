@@ -1,0 +1,143 @@
+//! What a change of policies opens and closes, for a pull request and for code-review tools.
+
+use super::Error;
+use super::escape::{code, markdown as text};
+use super::markdown::{heading, table};
+use super::sarif::{Found, Level, Place, Rule, sarif};
+use super::words::{count, thousands};
+use crate::evaluate::{Cause, Causes, Change, Comparison, Turn};
+use serde::Serialize;
+
+/// A change, and what in the policies made it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explained {
+    #[serde(flatten)]
+    pub change: Change,
+    pub causes: Vec<Cause>,
+}
+
+/// All changes of a comparison with their causes, sorted.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Changes {
+    pub opened: Vec<Explained>,
+    pub closed: Vec<Explained>,
+}
+
+impl Changes {
+    /// Compares, and finds the cause of each change.
+    pub fn of(comparison: &Comparison) -> Self {
+        let found = comparison.difference();
+        let causes = Causes::new(comparison);
+        let explain = |list: Vec<Change>, turn: Turn| {
+            let each = list.into_iter().map(|change| Explained {
+                causes: causes.of(&change, turn),
+                change,
+            });
+            each.collect()
+        };
+        Changes {
+            opened: explain(found.opened, Turn::Opened),
+            closed: explain(found.closed, Turn::Closed),
+        }
+    }
+}
+
+/// How many changes of each list a pull request shows: GitHub cuts a comment at 65 536 characters.
+const MOST: usize = 200;
+
+/// The changes as GitHub-flavoured Markdown.
+pub fn markdown(changes: &Changes) -> String {
+    let (opened, closed) = (changes.opened.len() as u64, changes.closed.len() as u64);
+    let mut out = String::from("## What these NetworkPolicies change\n\n");
+    out.push_str(&match (opened, closed) {
+        (0, 0) => "Nothing: they allow the same connections as before.\n".to_owned(),
+        (0, _) => format!(
+            "**Opens nothing**, closes {}.\n",
+            count(closed, "connection")
+        ),
+        (_, 0) => format!(
+            "**Opens {}**, closes nothing.\n",
+            count(opened, "connection")
+        ),
+        _ => format!(
+            "**Opens {}**, closes {}.\n",
+            count(opened, "connection"),
+            thousands(closed)
+        ),
+    });
+    for (title, list) in [("Opened", &changes.opened), ("Closed", &changes.closed)] {
+        if list.is_empty() {
+            continue;
+        }
+        heading(&mut out, 3, title);
+        let rows: Vec<Vec<String>> = list.iter().take(MOST).map(row).collect();
+        table(&mut out, &["client", "server", "ports", "why"], &rows);
+        if let Some(more) = list.len().checked_sub(MOST).filter(|more| *more > 0) {
+            out.push_str(&format!("\n… and {} more.\n", thousands(more as u64)));
+        }
+    }
+    out
+}
+
+fn row(one: &Explained) -> Vec<String> {
+    let Change {
+        client,
+        server,
+        connections,
+    } = &one.change;
+    let causes: Vec<String> = one
+        .causes
+        .iter()
+        .map(|cause| text(&cause.to_string()))
+        .collect();
+    vec![
+        code(&client.to_string()),
+        code(&server.to_string()),
+        connections.to_string(),
+        causes.join("<br>"),
+    ]
+}
+
+const OPENED: Rule = Rule {
+    id: "opened-connection",
+    level: Level::Error,
+    means: "The change allows a connection that was not allowed before.",
+    remedy: "Check that both ends should talk on these ports; else narrow the rule that is pointed at.",
+};
+
+const CLOSED: Rule = Rule {
+    id: "closed-connection",
+    level: Level::Warning,
+    means: "The change takes away a connection that was allowed before.",
+    remedy: "Check that nothing uses it: nanoseg verify tells from recorded traffic.",
+};
+
+/// The changes as SARIF. `place` finds where a cause is written.
+///
+/// # Errors
+/// See [`sarif`].
+pub fn as_sarif(
+    changes: &Changes,
+    place: impl Fn(&Cause) -> Option<Place>,
+) -> Result<String, Error> {
+    let lists = [(&OPENED, &changes.opened), (&CLOSED, &changes.closed)];
+    let found = lists.iter().flat_map(|(rule, list)| {
+        let place = &place;
+        list.iter().map(move |one| {
+            let causes: Vec<String> = one.causes.iter().map(Cause::to_string).collect();
+            let way = match rule.id == OPENED.id {
+                true => "Opened",
+                false => "Closed",
+            };
+            Found {
+                rule,
+                message: format!("{way}: {} ({})", one.change, causes.join("; ")),
+                places: one.causes.iter().filter_map(place).collect(),
+                subject: one.change.server.to_string(),
+                identity: one.change.to_string(),
+            }
+        })
+    });
+    let found: Vec<Found> = found.collect();
+    sarif("diff", &[&OPENED, &CLOSED], &found)
+}

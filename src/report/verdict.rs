@@ -1,0 +1,145 @@
+//! What a check of policies against recorded traffic found, and the same for code-review tools.
+
+use super::Error;
+use super::sarif::{Found, Level, Place, Rule, sarif};
+use crate::evaluate::RuleRef;
+use crate::net::Timestamp;
+use serde::Serialize;
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    pub policies: usize,
+    /// Connections that were observed, as the network plugin sees them.
+    pub observed: usize,
+    pub allowed: usize,
+    pub would_block: Vec<Blocked>,
+    /// Allowed, and not observed; cut at 10 000.
+    pub unused: Vec<Unused>,
+    pub unused_total: u64,
+    /// Rules that no observed connection used.
+    pub unused_rules: Vec<RuleRef>,
+    /// How many rules there are.
+    pub rules: usize,
+    /// Workloads that no policy isolates, in one direction at least.
+    pub open: Vec<String>,
+}
+
+/// An observed connection that the policies do not allow.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocked {
+    pub client: String,
+    pub server: String,
+    pub ports: String,
+    /// Established connections that were seen; 0 for implied ones.
+    pub connections: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    pub by: String,
+    /// The policies in its way, as `namespace/name`.
+    pub policies: Vec<String>,
+}
+
+impl Blocked {
+    /// How often it was seen, in words.
+    pub fn seen(&self) -> String {
+        match self.last_seen {
+            Some(last) => format!("{} connections, the last at {last}", self.connections),
+            None => "implied".into(),
+        }
+    }
+}
+
+/// Connections that are allowed and were not observed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unused {
+    pub client: String,
+    pub server: String,
+    pub ports: String,
+}
+
+const WOULD_BLOCK: Rule = Rule {
+    id: "would-block",
+    level: Level::Error,
+    means: "The policies block a connection that was observed.",
+    remedy: "Allow it in one of the policies that are pointed at, or make sure that it is not wanted.",
+};
+
+const UNUSED_RULE: Rule = Rule {
+    id: "unused-rule",
+    level: Level::Note,
+    means: "No observed connection used this rule.",
+    remedy: "Remove the rule if the recorded traffic covers all that the workload does.",
+};
+
+const UNUSED_CONNECTION: Rule = Rule {
+    id: "unused-connection",
+    level: Level::Note,
+    means: "The policies allow a connection that was not observed.",
+    remedy: "Narrow the policies if the recorded traffic covers all that the workload does.",
+};
+
+const OPEN_WORKLOAD: Rule = Rule {
+    id: "open-workload",
+    level: Level::Warning,
+    means: "No policy isolates the workload, in one direction at least: everything may reach it, or it everything.",
+    remedy: "Write a policy that selects it: nanoseg generate does.",
+};
+
+/// The verdict as SARIF. `place` finds where a policy, or a rule of it, is written.
+///
+/// # Errors
+/// See [`sarif`].
+pub fn as_sarif(
+    verdict: &Verdict,
+    place: impl Fn(&str, Option<&RuleRef>) -> Option<Place>,
+) -> Result<String, Error> {
+    let blocked = verdict.would_block.iter().map(|one| {
+        let what = format!("{} => {} : {}", one.client, one.server, one.ports);
+        Found {
+            rule: &WOULD_BLOCK,
+            message: format!("Would be blocked: {what} ({}; {})", one.seen(), one.by),
+            places: one
+                .policies
+                .iter()
+                .filter_map(|name| place(name, None))
+                .collect(),
+            subject: one.server.clone(),
+            identity: what,
+        }
+    });
+    let rules = verdict.unused_rules.iter().map(|rule| Found {
+        rule: &UNUSED_RULE,
+        message: format!("Never used: {rule}"),
+        places: place(&rule.policy, Some(rule)).into_iter().collect(),
+        subject: rule.policy.clone(),
+        identity: rule.to_string(),
+    });
+    let unused = verdict.unused.iter().map(|one| {
+        let what = format!("{} => {} : {}", one.client, one.server, one.ports);
+        Found {
+            rule: &UNUSED_CONNECTION,
+            message: format!("Allowed and never used: {what}"),
+            places: Vec::new(),
+            subject: one.server.clone(),
+            identity: what,
+        }
+    });
+    let open = verdict.open.iter().map(|workload| Found {
+        rule: &OPEN_WORKLOAD,
+        message: format!("Open, for lack of a policy: {workload}"),
+        places: Vec::new(),
+        subject: workload.clone(),
+        identity: String::new(),
+    });
+    let found: Vec<Found> = blocked.chain(rules).chain(unused).chain(open).collect();
+    let rules = [
+        &WOULD_BLOCK,
+        &UNUSED_RULE,
+        &UNUSED_CONNECTION,
+        &OPEN_WORKLOAD,
+    ];
+    sarif("verify", &rules, &found)
+}
