@@ -3,24 +3,18 @@
 //! The graph is built by nanoseg itself from one flow record for each edge of a made-up cluster. A
 //! result that is not sound and tight fails.
 
+mod ground;
 mod measure;
 mod synthetic;
 
 use clap::Parser;
+use ground::Ground;
 use measure::{median, millis};
-use nanoseg::cluster::parse_objects;
-use nanoseg::flow::{FlowRecord, FlowResult, Opening, Verdict, Windows};
-use nanoseg::graph::{
-    GraphOptions, Requirement, ServiceEnforcement, build as build_graph, requirements,
-};
-use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
-use nanoseg::net::{Protocol, Timestamp};
+use nanoseg::inventory::WorkloadId;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use synthetic::cluster::{Cluster, ClusterSize};
-use synthetic::{snapshot, traffic};
+use synthetic::cluster::ClusterSize;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -46,78 +40,6 @@ struct Options {
     /// Given by `cargo bench`; changes nothing.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// What synthesis starts from.
-struct Ground {
-    inventory: Inventory,
-    requirements: Vec<Requirement>,
-    workloads: Vec<WorkloadId>,
-}
-
-impl Ground {
-    fn build(size: ClusterSize) -> Result<Ground, Failure> {
-        let cluster = Cluster::plan(size, &mut fastrand::Rng::with_seed(1));
-        let mut objects = Objects::default();
-        parse_objects(&snapshot::snapshot(&cluster), "snapshot", &mut objects)?;
-        let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
-        let records = (0..cluster.edges.len())
-            .map(|edge| record(&cluster, edge))
-            .collect();
-        let seen = FlowResult {
-            records,
-            ..FlowResult::default()
-        };
-        let built = build_graph(&seen, &inventory, GraphOptions::default());
-        let requirements = requirements(
-            &built.graph,
-            &inventory,
-            ServiceEnforcement::AfterTranslation,
-        );
-        if requirements.len() != cluster.edges.len() {
-            return Err(format!(
-                "{} requirements for {} edges",
-                requirements.len(),
-                cluster.edges.len()
-            )
-            .into());
-        }
-        let workloads = inventory.workloads.keys().cloned().collect();
-        Ok(Ground {
-            inventory,
-            requirements,
-            workloads,
-        })
-    }
-}
-
-/// One connection between the first pods of an edge's workloads.
-fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
-    let (client, server) = cluster.edges[edge];
-    let address = |workload: usize| {
-        let first = cluster.workloads[workload].pods.start;
-        IpAddr::V4(cluster.pods[first].address)
-    };
-    let time = Timestamp::from_nanos((traffic::START as i64 + edge as i64) * 1_000);
-    FlowRecord {
-        client: address(client),
-        server: address(server),
-        port: cluster.workloads[server].port,
-        protocol: Protocol::Tcp,
-        via: None,
-        seen_as: None,
-        client_port: None,
-        claims: None,
-        verdict: Verdict::Established,
-        opening: Opening::Handshake,
-        connections: 1,
-        datagrams: 0,
-        bytes_to_server: 40,
-        bytes_to_client: 80,
-        first: time,
-        last: time,
-        windows: Windows::at(time),
-    }
 }
 
 /// Synthesis, proof, and what is wrong with the result.

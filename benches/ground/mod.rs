@@ -1,0 +1,93 @@
+//! A made-up cluster with one observed connection for each of its edges.
+
+use super::Failure;
+use super::synthetic::cluster::{Cluster, ClusterSize};
+use super::synthetic::{snapshot, traffic};
+use nanoseg::cluster::parse_objects;
+use nanoseg::flow::{FlowRecord, FlowResult, Opening, Verdict, Windows};
+use nanoseg::graph::{
+    Graph, GraphOptions, Requirement, ServiceEnforcement, build as build_graph, requirements,
+};
+use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
+use nanoseg::net::{Protocol, Timestamp};
+use std::net::IpAddr;
+
+/// What synthesis starts from.
+pub struct Ground {
+    pub inventory: Inventory,
+    #[allow(dead_code, reason = "each benchmark uses its part")]
+    pub graph: Graph,
+    pub requirements: Vec<Requirement>,
+    pub workloads: Vec<WorkloadId>,
+    /// As kubectl would print it.
+    #[allow(dead_code, reason = "each benchmark uses its part")]
+    pub snapshot: Vec<u8>,
+}
+
+impl Ground {
+    pub fn build(size: ClusterSize) -> Result<Ground, Failure> {
+        let cluster = Cluster::plan(size, &mut fastrand::Rng::with_seed(1));
+        let mut objects = Objects::default();
+        let snapshot = snapshot::snapshot(&cluster);
+        parse_objects(&snapshot, "snapshot", &mut objects)?;
+        let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+        let records = (0..cluster.edges.len())
+            .map(|edge| record(&cluster, edge))
+            .collect();
+        let seen = FlowResult {
+            records,
+            ..FlowResult::default()
+        };
+        let built = build_graph(&seen, &inventory, GraphOptions::default());
+        let requirements = requirements(
+            &built.graph,
+            &inventory,
+            ServiceEnforcement::AfterTranslation,
+        );
+        if requirements.len() != cluster.edges.len() {
+            return Err(format!(
+                "{} requirements for {} edges",
+                requirements.len(),
+                cluster.edges.len()
+            )
+            .into());
+        }
+        let workloads = inventory.workloads.keys().cloned().collect();
+        Ok(Ground {
+            inventory,
+            graph: built.graph,
+            requirements,
+            workloads,
+            snapshot,
+        })
+    }
+}
+
+/// One connection between the first pods of an edge's workloads.
+fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
+    let (client, server) = cluster.edges[edge];
+    let address = |workload: usize| {
+        let first = cluster.workloads[workload].pods.start;
+        IpAddr::V4(cluster.pods[first].address)
+    };
+    let time = Timestamp::from_nanos((traffic::START as i64 + edge as i64) * 1_000);
+    FlowRecord {
+        client: address(client),
+        server: address(server),
+        port: cluster.workloads[server].port,
+        protocol: Protocol::Tcp,
+        via: None,
+        seen_as: None,
+        client_port: None,
+        claims: None,
+        verdict: Verdict::Established,
+        opening: Opening::Handshake,
+        connections: 1,
+        datagrams: 0,
+        bytes_to_server: 40,
+        bytes_to_client: 80,
+        first: time,
+        last: time,
+        windows: Windows::at(time),
+    }
+}

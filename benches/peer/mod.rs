@@ -1,0 +1,113 @@
+//! The same folder put to nanoseg and to np-guard's analyzer, each as a program of its own.
+
+use super::Failure;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// An answer, and how long it took from start to end of the program.
+pub struct Answer {
+    pub time: Duration,
+    /// Sorted.
+    pub lines: Vec<String>,
+}
+
+/// A folder with the snapshot in one file and each policy in its own.
+pub fn folder(snapshot: &[u8], policies: &[NetworkPolicy]) -> Result<tempfile::TempDir, Failure> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("cluster.json"), snapshot)?;
+    for (index, policy) in policies.iter().enumerate() {
+        let name = format!("policy-{index:05}.yaml");
+        fs::write(folder.path().join(name), serde_yaml::to_string(policy)?)?;
+    }
+    Ok(folder)
+}
+
+/// A folder with a snapshot and two sets of policies, for `nanoseg diff`.
+pub fn files(
+    snapshot: &[u8],
+    before: &[NetworkPolicy],
+    after: &[NetworkPolicy],
+) -> Result<tempfile::TempDir, Failure> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("cluster.json"), snapshot)?;
+    for (name, policies) in [("before", before), ("after", after)] {
+        let path = folder.path().join(name);
+        fs::create_dir(&path)?;
+        for (index, policy) in policies.iter().enumerate() {
+            let name = format!("policy-{index:05}.yaml");
+            fs::write(path.join(name), serde_yaml::to_string(policy)?)?;
+        }
+    }
+    Ok(folder)
+}
+
+/// `nanoseg diff` on such a folder, and the most memory that it had, in MiB.
+pub fn diff(folder: &Path) -> Result<(Duration, f64), Failure> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
+    command.current_dir(folder);
+    command.args([
+        "diff",
+        "before",
+        "after",
+        "--cluster",
+        "cluster.json",
+        "--fail-on",
+        "never",
+    ]);
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    let begin = Instant::now();
+    let status = command.status()?;
+    let time = begin.elapsed();
+    // SAFETY: getrusage fills the structure that it is given; all zeroes is a valid one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    match status.success() {
+        true => Ok((time, usage.ru_maxrss as f64 / 1024.0)),
+        false => Err("nanoseg diff failed".into()),
+    }
+}
+
+/// `nanoseg connectivity`, which answers in the analyzer's words.
+pub fn nanoseg(folder: &Path) -> Result<Answer, Failure> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
+    command.arg("connectivity").arg(folder);
+    ask(command)
+}
+
+/// `netpolicy list`.
+pub fn analyzer(program: &Path, folder: &Path) -> Result<Answer, Failure> {
+    let mut command = Command::new(program);
+    command.args(["list", "--quiet", "--dirpath"]).arg(folder);
+    ask(command)
+}
+
+fn ask(mut command: Command) -> Result<Answer, Failure> {
+    let begin = Instant::now();
+    let output = command.output()?;
+    let time = begin.elapsed();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    Ok(Answer { time, lines })
+}
+
+/// The first line that only one of the two has.
+pub fn first_difference(ours: &Answer, theirs: &Answer) -> String {
+    let only =
+        |a: &Answer, b: &Answer| a.lines.iter().find(|line| !b.lines.contains(line)).cloned();
+    format!(
+        "only nanoseg {:?}, only np-guard {:?}",
+        only(ours, theirs),
+        only(theirs, ours)
+    )
+}

@@ -1,0 +1,234 @@
+//! Diff, verify and blast radius, timed, and np-guard's analyzer beside it: `cargo bench --bench review -- --help`.
+
+mod ground;
+mod measure;
+mod peer;
+mod synthetic;
+
+use clap::Parser;
+use ground::Ground;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use measure::{forget_peak, median, millis, peak_mebibytes};
+use nanoseg::evaluate::{Comparison, Evaluation, HostNetwork, Reach};
+use nanoseg::pipeline::verify::verify;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use synthetic::cluster::ClusterSize;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// The issue's: each of the three on 5000 workloads and 5000 policies.
+const TARGET: (usize, Duration, f64) = (5000, Duration::from_secs(2), 500.0);
+/// How many times longer the analyzer must take.
+const FACTOR: f64 = 20.0;
+/// From this many workloads on.
+const FACTOR_FROM: usize = 300;
+
+/// Times diff, verify and blast radius.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Workloads of the cluster; each has a policy.
+    #[arg(long, default_value_t = TARGET.0)]
+    workloads: usize,
+    /// How many others each one calls.
+    #[arg(long, default_value_t = 10)]
+    calls: usize,
+    #[arg(long, default_value_t = 2)]
+    pods_per_workload: usize,
+    /// Measured runs.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// np-guard's netpolicy: asks it and nanoseg for the connectivity of the same folders instead.
+    #[arg(long, value_name = "PROGRAM")]
+    analyzer: Option<PathBuf>,
+    /// Workloads of the folders for the analyzer.
+    #[arg(long, num_args = 1.., default_values_t = [300, 600])]
+    sizes: Vec<usize>,
+    /// Given by `cargo bench`; changes nothing.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn ground(options: &Options, workloads: usize) -> Result<(Ground, Vec<NetworkPolicy>), Failure> {
+    let ground = Ground::build(ClusterSize {
+        pods: workloads * options.pods_per_workload,
+        workloads,
+        namespaces: (workloads / 25).max(1),
+        calls: options.calls,
+    })?;
+    let synthesis = nanoseg::policy::synthesise(
+        &ground.inventory,
+        &ground.requirements,
+        &ground.workloads,
+        &Default::default(),
+    );
+    let policies = synthesis.policies.into_iter().map(|one| one.policy);
+    let policies = policies.collect();
+    Ok((ground, policies))
+}
+
+/// Of every 50th policy the first ingress rule goes; every 50th other lets in and out what is in the cluster.
+fn changed(policies: &[NetworkPolicy]) -> Vec<NetworkPolicy> {
+    let mut after = policies.to_vec();
+    let everyone = || NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    };
+    for (index, policy) in after.iter_mut().enumerate() {
+        let Some(spec) = policy.spec.as_mut() else {
+            continue;
+        };
+        let (ingress, egress) = (&mut spec.ingress, &mut spec.egress);
+        match index % 50 {
+            0 => drop(ingress.as_mut().and_then(|rules| rules.pop())),
+            25 => {
+                for rule in ingress.iter_mut().flatten() {
+                    rule.from = Some(vec![everyone()]);
+                }
+                for rule in egress.iter_mut().flatten() {
+                    rule.to = Some(vec![everyone()]);
+                }
+            }
+            _ => {}
+        }
+    }
+    after
+}
+
+fn timed<T>(
+    runs: usize,
+    mut job: impl FnMut() -> Result<T, Failure>,
+) -> Result<(Duration, T), Failure> {
+    let mut times = Vec::new();
+    let mut last = None;
+    for _ in 0..runs.max(1) {
+        drop(last.take());
+        let begin = Instant::now();
+        last = Some(job()?);
+        times.push(begin.elapsed());
+    }
+    last.map(|last| (median(times), last))
+        .ok_or_else(|| "no run".into())
+}
+
+fn scale(options: &Options) -> Result<bool, Failure> {
+    let (mut ground, before) = ground(options, options.workloads)?;
+    let after = changed(&before);
+    println!(
+        "{} workloads, {} policies, {} edges",
+        options.workloads,
+        before.len(),
+        ground.requirements.len()
+    );
+    let files = peer::files(&ground.snapshot, &before, &after)?;
+    // What made the cluster is not what is measured.
+    drop(std::mem::take(&mut ground.snapshot));
+    forget_peak();
+    let inventory = &ground.inventory;
+    let host = HostNetwork::Exact;
+    let (diff, found) = timed(options.runs, || {
+        Ok(Comparison::new(inventory, &before, &after, host)?.difference())
+    })?;
+    let (verified, verdict) = timed(options.runs, || {
+        Ok(verify(&ground.graph, inventory, &before, &[])?)
+    })?;
+    let (reach, radii) = timed(options.runs, || {
+        let evaluation = Evaluation::new(inventory, &before, host)?;
+        let reach = Reach::of(&evaluation);
+        Ok(reach.radii().iter().map(|(_, radius)| radius.all).max())
+    })?;
+    let (open, _) = timed(options.runs, || {
+        let evaluation = Evaluation::new(inventory, &[], host)?;
+        let reach = Reach::of(&evaluation);
+        Ok(reach.radii().iter().map(|(_, radius)| radius.all).max())
+    })?;
+    let peak = peak_mebibytes();
+    println!(
+        "diff         {:>8.0} ms  {} opened, {} closed",
+        millis(diff),
+        found.opened.len(),
+        found.closed.len()
+    );
+    println!(
+        "verify       {:>8.0} ms  {} of {} allowed",
+        millis(verified),
+        verdict.allowed,
+        verdict.observed
+    );
+    println!(
+        "blast radius {:>8.0} ms  at most {}",
+        millis(reach),
+        radii.unwrap_or(0)
+    );
+    println!("  all open   {:>8.0} ms", millis(open));
+    let (command, resident) = peer::diff(files.path())?;
+    println!("peak memory  {:>8.0} MiB", peak.unwrap_or(0.0));
+    let mut good =
+        !found.opened.is_empty() && !found.closed.is_empty() && verdict.would_block.is_empty();
+    if options.workloads == TARGET.0 {
+        let fast = [diff, verified, reach, open]
+            .iter()
+            .all(|time| *time < TARGET.1);
+        let small = peak.is_none_or(|peak| peak < TARGET.2);
+        let word = if fast && small { "PASS" } else { "MISS" };
+        println!(
+            "{word}         allowed are {:.0} ms each and {:.0} MiB",
+            millis(TARGET.1),
+            TARGET.2
+        );
+        good &= fast && small;
+    }
+    Ok(good)
+}
+
+fn against(options: &Options, analyzer: &std::path::Path) -> Result<bool, Failure> {
+    println!("workloads    lines   nanoseg    np-guard   times");
+    println!(
+        "nanoseg diff {:>8.0} ms  {resident:.0} MiB, the whole command with its files read",
+        millis(command)
+    );
+    let mut good = true;
+    for size in &options.sizes {
+        let (ground, policies) = ground(options, *size)?;
+        let folder = peer::folder(&ground.snapshot, &policies)?;
+        let ours = peer::nanoseg(folder.path())?;
+        let theirs = peer::analyzer(analyzer, folder.path())?;
+        let factor = theirs.time.as_secs_f64() / ours.time.as_secs_f64();
+        println!(
+            "{size:>9}  {:>7}  {:>5.0} ms  {:>7.0} ms  {factor:>6.1}",
+            ours.lines.len(),
+            millis(ours.time),
+            millis(theirs.time)
+        );
+        if ours.lines != theirs.lines {
+            println!(
+                "WRONG     the answers differ: {}",
+                peer::first_difference(&ours, &theirs)
+            );
+            good = false;
+        }
+        if *size >= FACTOR_FROM && factor < FACTOR {
+            println!("MISS      {FACTOR} times are wanted");
+            good = false;
+        }
+    }
+    Ok(good)
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match &options.analyzer {
+        Some(analyzer) => against(&options, analyzer),
+        None => scale(&options),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
