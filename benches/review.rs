@@ -165,6 +165,10 @@ fn scale(options: &Options) -> Result<bool, Failure> {
     println!("  all open   {:>8.0} ms", millis(open));
     let (command, resident) = peer::diff(files.path())?;
     println!("peak memory  {:>8.0} MiB", peak.unwrap_or(0.0));
+    println!(
+        "nanoseg diff {:>8.0} ms  {resident:.0} MiB, the whole command with its files read",
+        millis(command)
+    );
     let mut good =
         !found.opened.is_empty() && !found.closed.is_empty() && verdict.would_block.is_empty();
     if options.workloads == TARGET.0 {
@@ -185,10 +189,6 @@ fn scale(options: &Options) -> Result<bool, Failure> {
 
 fn against(options: &Options, analyzer: &std::path::Path) -> Result<bool, Failure> {
     println!("workloads    lines   nanoseg    np-guard   times");
-    println!(
-        "nanoseg diff {:>8.0} ms  {resident:.0} MiB, the whole command with its files read",
-        millis(command)
-    );
     let mut good = true;
     for size in &options.sizes {
         let (ground, policies) = ground(options, *size)?;
