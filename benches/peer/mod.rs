@@ -14,15 +14,26 @@ pub struct Answer {
     pub lines: Vec<String>,
 }
 
-/// A folder with the snapshot in one file and each policy in its own.
+/// A folder of manifests, as a repository has them: the namespaces and Deployments of the snapshot in one file,
+/// each policy in its own. (Where a folder holds ReplicaSets and pods as well, the analyzer takes each for a
+/// workload of its own.)
 pub fn folder(snapshot: &[u8], policies: &[NetworkPolicy]) -> Result<tempfile::TempDir, Failure> {
     let folder = tempfile::tempdir()?;
-    fs::write(folder.path().join("cluster.json"), snapshot)?;
+    let mut list: serde_json::Value = serde_json::from_slice(snapshot)?;
+    if let Some(items) = list["items"].as_array_mut() {
+        items.retain(|item| item["kind"] == "Namespace" || item["kind"] == "Deployment");
+    }
+    fs::write(folder.path().join("workloads.json"), list.to_string())?;
+    write_policies(folder.path(), policies)?;
+    Ok(folder)
+}
+
+fn write_policies(folder: &Path, policies: &[NetworkPolicy]) -> Result<(), Failure> {
     for (index, policy) in policies.iter().enumerate() {
         let name = format!("policy-{index:05}.yaml");
-        fs::write(folder.path().join(name), serde_yaml::to_string(policy)?)?;
+        fs::write(folder.join(name), serde_yaml::to_string(policy)?)?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 /// A folder with a snapshot and two sets of policies, for `nanoseg diff`.
@@ -36,10 +47,7 @@ pub fn files(
     for (name, policies) in [("before", before), ("after", after)] {
         let path = folder.path().join(name);
         fs::create_dir(&path)?;
-        for (index, policy) in policies.iter().enumerate() {
-            let name = format!("policy-{index:05}.yaml");
-            fs::write(path.join(name), serde_yaml::to_string(policy)?)?;
-        }
+        write_policies(&path, policies)?;
     }
     Ok(folder)
 }

@@ -1,6 +1,6 @@
-module bench
+module nanoseg.dev/tests/netpol-analyzer
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/np-guard/netpol-analyzer/cmd/netpolicy
 
