@@ -2,6 +2,7 @@
 //! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls
 //! the rooms in order.
 
+pub mod evidence;
 mod files;
 mod findings;
 mod live_graph;

@@ -7,6 +7,7 @@
 
 pub mod changes;
 pub mod escape;
+pub mod evidence;
 pub mod graph;
 pub mod layout;
 mod markdown;

@@ -74,7 +74,11 @@ pub fn verify(
 }
 
 /// What must be allowed for the edges with an end in one of the namespaces.
-fn required(graph: &Graph, inventory: &Inventory, namespaces: &[String]) -> Vec<Requirement> {
+pub(super) fn required(
+    graph: &Graph,
+    inventory: &Inventory,
+    namespaces: &[String],
+) -> Vec<Requirement> {
     let taught = graph.taught();
     let mut required = requirements(graph, inventory, ServiceEnforcement::AfterTranslation);
     required.retain(|one| {

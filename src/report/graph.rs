@@ -19,6 +19,7 @@ mod table;
 use super::Error;
 use crate::graph::Graph;
 pub use document::{EdgeDocument, EvidenceDocument, GraphDocument, LessonDocument, PeerDocument};
+pub use names::id;
 
 /// A format that `nanoseg graph --output` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

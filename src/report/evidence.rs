@@ -1,0 +1,227 @@
+//! Evidence for auditors: what talked to what in a period, what policies allowed it, who approved them, and
+//! how it stood with segmentation. Plain data and the files that are made of it.
+
+mod controls;
+mod files;
+mod ocsf;
+mod page;
+mod text;
+mod timeline;
+
+pub use controls::{Control, Framework, Standing};
+pub use files::{MANIFEST_SCHEMA, files};
+pub use timeline::{Enforced, timeline};
+
+use super::verdict::Verdict;
+use crate::evaluate::RuleRef;
+use crate::finding::Finding;
+use crate::graph::Peer;
+use crate::inventory::WorkloadId;
+use crate::net::{Protocol, Timestamp};
+use serde::Serialize;
+
+/// Everything that a report says, but for the graph.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Always [`Evidence::SCHEMA`].
+    pub schema: &'static str,
+    pub period: Period,
+    /// Only these; all, if it is empty.
+    pub namespaces: Vec<String>,
+    /// What the report was made from.
+    pub sources: Vec<Source>,
+    pub figures: Figures,
+    /// Every workload in scope, as it stood at the end of the period.
+    pub workloads: Vec<WorkloadLine>,
+    /// The policies against what was observed in the period.
+    pub verdict: Verdict,
+    /// What is in force now, and who approved it.
+    pub approvals: Vec<Approval>,
+    /// When which policy was in force, as far as the record tells.
+    pub enforced: Vec<Enforced>,
+    /// Decisions and writes in the period, oldest first.
+    pub events: Vec<Event>,
+    /// The end of the record; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_head: Option<RecordHead>,
+    pub findings: Vec<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub framework: Option<FrameworkReport>,
+    /// The edges of the period, with the rules that allow each.
+    pub edges: Vec<EdgeLine>,
+    /// Which edges were seen in which hour.
+    #[serde(skip)]
+    pub hours: Vec<HourLine>,
+    /// All lines of the record up to the end of the period, as they are chained.
+    #[serde(skip)]
+    pub record: Vec<String>,
+    /// The policies that were judged: file name and YAML.
+    #[serde(skip)]
+    pub policies: Vec<(String, String)>,
+}
+
+impl Evidence {
+    pub const SCHEMA: &'static str = "nanoseg.dev/evidence/v1";
+}
+
+/// The time that was asked for, and the time that something was seen in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Period {
+    /// Inclusive; absent: from the first observation on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Exclusive; absent: up to the last observation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+impl Period {
+    /// Whether a time lies in what was asked for.
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
+    }
+}
+
+/// Something that the report was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    pub name: String,
+    /// What it is and how much of it was read.
+    pub what: String,
+}
+
+/// The figures of the first page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// In scope, those of the host network not counted.
+    pub workloads: usize,
+    /// Isolated in both directions.
+    pub isolated: usize,
+    pub host_network: usize,
+    /// Edges that were learned, and connections of them.
+    pub edges: usize,
+    pub connections: u64,
+    /// Edges that were seen and not learned: scans, refused and unanswered calls.
+    pub not_learned: usize,
+    /// Edges that a rule with a recorded approval allows.
+    pub approved: usize,
+    pub violations: usize,
+    pub drift_repairs: usize,
+    pub break_glass: usize,
+    pub decisions: usize,
+}
+
+/// How one workload stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadLine {
+    pub workload: WorkloadId,
+    /// Some policy isolates all its pods.
+    pub ingress: bool,
+    pub egress: bool,
+    /// NetworkPolicy cannot select it.
+    pub host_network: bool,
+    /// `namespace/name`.
+    pub policies: Vec<String>,
+}
+
+/// Who approved a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// `namespace/name`.
+    pub policy: String,
+    pub workload: WorkloadId,
+    pub revision: u32,
+    pub digest: String,
+    pub by: String,
+    pub at: Timestamp,
+    pub reason: String,
+}
+
+/// One line of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    pub sequence: u64,
+    pub at: Timestamp,
+    pub action: &'static str,
+    pub actor: String,
+    pub namespace: String,
+    pub object: String,
+    pub reason: String,
+}
+
+/// What the next line of the record follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordHead {
+    pub sequence: u64,
+    pub digest: String,
+}
+
+/// One edge of the period.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeLine {
+    /// As in graph.json.
+    pub client: String,
+    pub server: String,
+    pub protocol: Protocol,
+    pub port: u16,
+    pub lesson: &'static str,
+    pub connections: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// The rules that allow it; empty if nothing isolates either end, or nothing allows it.
+    pub allowed_by: Vec<RuleRef>,
+    /// Who approved the policies of those rules.
+    pub approved_by: Vec<String>,
+}
+
+/// One edge in one hour.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HourLine {
+    /// When the hour begins.
+    pub hour: Timestamp,
+    pub client: Peer,
+    pub server: Peer,
+    pub protocol: Protocol,
+    pub port: u16,
+    pub connections: u64,
+    pub bytes_to_server: u64,
+    pub bytes_to_client: u64,
+}
+
+/// The controls of a framework and how they stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrameworkReport {
+    pub framework: &'static str,
+    pub edition: &'static str,
+    pub controls: Vec<ControlLine>,
+    /// What nanoseg does not prove, whatever the figures.
+    pub not_proven: Vec<&'static str>,
+}
+
+/// One control.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlLine {
+    pub number: &'static str,
+    /// In our own short words.
+    pub asks: &'static str,
+    pub standing: Standing,
+    /// The figures, one sentence.
+    pub finding: String,
+    /// The files that prove it.
+    pub files: Vec<&'static str>,
+}

@@ -1,0 +1,382 @@
+//! What controls of known frameworks ask of segmentation, in our own short words, and how the evidence stands
+//! to each. The numbers are those of the framework's edition; the wording of a framework is its owner's.
+
+use super::{ControlLine, Evidence, FrameworkReport};
+use serde::Serialize;
+
+/// A framework with controls that segmentation is evidence for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framework {
+    PciDss,
+    Nist80053,
+    CisK8s,
+    Soc2,
+}
+
+/// How the evidence stands to a control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The figures show it, for what is in scope.
+    Shown,
+    /// The figures show it for a part; the finding says which.
+    Partly,
+    /// The figures speak against it.
+    Gap,
+    /// Nothing in the sources tells.
+    NotTold,
+}
+
+impl Standing {
+    pub fn words(self) -> &'static str {
+        match self {
+            Standing::Shown => "shown",
+            Standing::Partly => "partly shown",
+            Standing::Gap => "gap",
+            Standing::NotTold => "not told by these sources",
+        }
+    }
+}
+
+/// What a control asks for, as far as it can be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Is everything denied that is not allowed, for every workload?
+    DenyByDefault,
+    /// Is only what is needed allowed?
+    LeastPrivilege,
+    /// Is every allowed service, protocol and port known and approved?
+    Approved,
+    /// Is there a diagram of the flows?
+    Diagram,
+    /// Is every change recorded with who, when and why?
+    Changes,
+    /// Are deviations found and answered?
+    Monitoring,
+    /// Was it tested that segmentation works?
+    Tested,
+}
+
+/// One control.
+#[derive(Debug, Clone, Copy)]
+pub struct Control {
+    number: &'static str,
+    asks: &'static str,
+    question: Question,
+}
+
+const fn control(number: &'static str, asks: &'static str, question: Question) -> Control {
+    Control {
+        number,
+        asks,
+        question,
+    }
+}
+
+/// PCI DSS v4.0.1.
+const PCI_DSS: &[Control] = &[
+    control(
+        "1.2.3",
+        "A current diagram of the network's connections.",
+        Question::Diagram,
+    ),
+    control(
+        "1.2.4",
+        "A current diagram of the flows between systems.",
+        Question::Diagram,
+    ),
+    control(
+        "1.2.5",
+        "Allowed services, protocols and ports are known, approved and needed.",
+        Question::Approved,
+    ),
+    control(
+        "1.2.1",
+        "Configuration standards for network rules are defined and kept.",
+        Question::Changes,
+    ),
+    control(
+        "1.3.1",
+        "Inbound traffic is limited to what is needed; all else is denied.",
+        Question::DenyByDefault,
+    ),
+    control(
+        "1.3.2",
+        "Outbound traffic is limited to what is needed; all else is denied.",
+        Question::DenyByDefault,
+    ),
+    control(
+        "7.2.1",
+        "Access follows need: nothing is allowed that is not used.",
+        Question::LeastPrivilege,
+    ),
+    control(
+        "10.2.1",
+        "Changes by administrators are logged.",
+        Question::Changes,
+    ),
+    control(
+        "11.4.5",
+        "Segmentation is tested to isolate what it should.",
+        Question::Tested,
+    ),
+];
+
+/// NIST SP 800-53 Rev. 5.
+const NIST: &[Control] = &[
+    control(
+        "AC-4",
+        "Flows of information are controlled by approved rules.",
+        Question::Approved,
+    ),
+    control("AC-6", "Least privilege.", Question::LeastPrivilege),
+    control(
+        "SC-7",
+        "Communication at boundaries is monitored and controlled.",
+        Question::Monitoring,
+    ),
+    control(
+        "SC-7(5)",
+        "Deny by default, allow by exception.",
+        Question::DenyByDefault,
+    ),
+    control(
+        "SC-7(21)",
+        "Components are isolated from each other.",
+        Question::DenyByDefault,
+    ),
+    control(
+        "CM-3",
+        "Changes are reviewed, approved and recorded.",
+        Question::Changes,
+    ),
+    control(
+        "CM-7",
+        "Only needed ports, protocols and services.",
+        Question::LeastPrivilege,
+    ),
+    control(
+        "AU-10",
+        "Who did what cannot be denied afterwards.",
+        Question::Changes,
+    ),
+    control(
+        "SI-4",
+        "The system is watched for unwanted connections.",
+        Question::Monitoring,
+    ),
+    control(
+        "CA-9",
+        "Internal connections are authorised and documented.",
+        Question::Diagram,
+    ),
+];
+
+/// CIS Kubernetes Benchmark v1.9.
+const CIS: &[Control] = &[
+    control(
+        "5.3.1",
+        "The network plugin enforces NetworkPolicies.",
+        Question::Tested,
+    ),
+    control(
+        "5.3.2",
+        "All namespaces have NetworkPolicies.",
+        Question::DenyByDefault,
+    ),
+];
+
+/// AICPA Trust Services Criteria 2017 (points of focus 2022).
+const SOC2: &[Control] = &[
+    control(
+        "CC6.1",
+        "Logical access is restricted, by segmentation too.",
+        Question::DenyByDefault,
+    ),
+    control(
+        "CC6.6",
+        "Threats from outside the boundary are kept out.",
+        Question::LeastPrivilege,
+    ),
+    control(
+        "CC7.1",
+        "Changes of configuration and new exposures are found.",
+        Question::Monitoring,
+    ),
+    control(
+        "CC7.2",
+        "Anomalies are watched for and looked into.",
+        Question::Monitoring,
+    ),
+    control(
+        "CC8.1",
+        "Changes are authorised, documented and approved.",
+        Question::Changes,
+    ),
+];
+
+/// What no run of nanoseg proves.
+const NOT_PROVEN: &[&str] = &[
+    "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures say what the policies allow.",
+    "That the observed traffic was legitimate: rules follow what was seen and approved.",
+    "That everything was seen: the learning estimate says how much may be missing, and losses are listed.",
+    "What goes through a node's own network, through allowed connections (their contents), or over other protocols than TCP, UDP and SCTP.",
+    "That the scope is right: workloads and namespaces outside of the report are not judged.",
+    "That all lines of the record are there: keep its head elsewhere and compare.",
+];
+
+impl Framework {
+    pub const ALL: [Framework; 4] = [
+        Framework::PciDss,
+        Framework::Nist80053,
+        Framework::CisK8s,
+        Framework::Soc2,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Framework::PciDss => "pci-dss",
+            Framework::Nist80053 => "nist-800-53",
+            Framework::CisK8s => "cis-k8s",
+            Framework::Soc2 => "soc2",
+        }
+    }
+
+    fn edition(self) -> &'static str {
+        match self {
+            Framework::PciDss => "PCI DSS v4.0.1",
+            Framework::Nist80053 => "NIST SP 800-53 Rev. 5",
+            Framework::CisK8s => "CIS Kubernetes Benchmark v1.9",
+            Framework::Soc2 => "AICPA Trust Services Criteria 2017, revised points of focus 2022",
+        }
+    }
+
+    fn controls(self) -> &'static [Control] {
+        match self {
+            Framework::PciDss => PCI_DSS,
+            Framework::Nist80053 => NIST,
+            Framework::CisK8s => CIS,
+            Framework::Soc2 => SOC2,
+        }
+    }
+
+    /// How the evidence stands to each of its controls.
+    pub fn judge(self, evidence: &Evidence) -> FrameworkReport {
+        let line = |control: &Control| {
+            let (standing, finding, files) = control.question.answer(evidence);
+            ControlLine {
+                number: control.number,
+                asks: control.asks,
+                standing,
+                finding,
+                files: files.to_vec(),
+            }
+        };
+        FrameworkReport {
+            framework: self.name(),
+            edition: self.edition(),
+            controls: self.controls().iter().map(line).collect(),
+            not_proven: NOT_PROVEN.to_vec(),
+        }
+    }
+}
+
+type Answer = (Standing, String, &'static [&'static str]);
+
+impl Question {
+    fn answer(self, evidence: &Evidence) -> Answer {
+        let (figures, verdict) = (&evidence.figures, &evidence.verdict);
+        match self {
+            Question::DenyByDefault => (
+                share(figures.isolated, figures.workloads),
+                format!(
+                    "{} of {} workloads are isolated in both directions; {} use the host network, where NetworkPolicy does not reach.",
+                    figures.isolated, figures.workloads, figures.host_network
+                ),
+                &["workloads.csv", "policies/", "evidence.json"],
+            ),
+            Question::LeastPrivilege => (
+                match (verdict.policies, verdict.unused_total) {
+                    (0, _) => Standing::Gap,
+                    (_, 0) => share(figures.isolated, figures.workloads),
+                    _ => Standing::Partly,
+                },
+                format!(
+                    "{} connections are allowed to isolated workloads and were not observed; {} of {} rules were not used.",
+                    verdict.unused_total,
+                    verdict.unused_rules.len(),
+                    verdict.rules
+                ),
+                &["evidence.json", "edges.csv"],
+            ),
+            Question::Approved => (
+                match (evidence.record_head.is_some(), figures.edges) {
+                    (false, _) => Standing::NotTold,
+                    (true, 0) => Standing::NotTold,
+                    (true, edges) => share(figures.approved, edges),
+                },
+                format!(
+                    "{} of {} observed edges are allowed by a rule whose policy somebody approved.",
+                    figures.approved, figures.edges
+                ),
+                &["edges.csv", "record.jsonl"],
+            ),
+            Question::Diagram => (
+                match figures.edges {
+                    0 => Standing::NotTold,
+                    _ => Standing::Shown,
+                },
+                format!(
+                    "{} edges were observed in the period and are drawn.",
+                    figures.edges
+                ),
+                &["graph.svg", "graph.json", "graph.csv", "hours.csv"],
+            ),
+            Question::Changes => (
+                match evidence.record_head {
+                    Some(_) => Standing::Shown,
+                    None => Standing::NotTold,
+                },
+                format!(
+                    "{} decisions and {} lines of the hash-chained record are in the period.",
+                    figures.decisions,
+                    evidence.events.len()
+                ),
+                &["record.jsonl", "evidence.json"],
+            ),
+            Question::Monitoring => (
+                match evidence.record_head {
+                    Some(_) => Standing::Shown,
+                    None => Standing::NotTold,
+                },
+                format!(
+                    "{} violations and {} drift repairs were recorded; {} edges were seen and not learned.",
+                    figures.violations, figures.drift_repairs, figures.not_learned
+                ),
+                &["record.jsonl", "graph.json"],
+            ),
+            Question::Tested => (
+                match (verdict.observed, verdict.would_block.len()) {
+                    (0, _) => Standing::NotTold,
+                    (_, 0) => share(figures.isolated, figures.workloads),
+                    _ => Standing::Partly,
+                },
+                format!(
+                    "By evaluation, not by trying: {} of {} observed connections are allowed, {} more are allowed and were not observed.",
+                    verdict.allowed, verdict.observed, verdict.unused_total
+                ),
+                &["evidence.json", "policies/"],
+            ),
+        }
+    }
+}
+
+fn share(part: usize, whole: usize) -> Standing {
+    match part {
+        _ if whole == 0 => Standing::NotTold,
+        0 => Standing::Gap,
+        part if part >= whole => Standing::Shown,
+        _ => Standing::Partly,
+    }
+}

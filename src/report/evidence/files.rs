@@ -1,0 +1,159 @@
+//! The files of a report, whole, in memory.
+
+use super::{EdgeLine, Evidence, HourLine, WorkloadLine, ocsf, page};
+use crate::graph::Graph;
+use crate::net::{Timestamp, sha256_hex};
+use crate::report::graph::{Format, GraphDocument, Options, id, render};
+use crate::report::{Error, escape};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a report's manifest says: the digest of every other file, and where the record ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    schema: &'static str,
+    period: &'a super::Period,
+    namespaces: &'a [String],
+    record_head: Option<&'a super::RecordHead>,
+    files: Vec<ManifestFile<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ManifestFile<'a> {
+    path: &'a str,
+    sha256: String,
+    bytes: usize,
+}
+
+/// The schema that `manifest.json` names.
+pub const MANIFEST_SCHEMA: &str = "nanoseg.dev/report-manifest/v1";
+
+/// Every file of the report by its path: the same evidence gives the same bytes.
+///
+/// # Errors
+/// None that this input can cause.
+pub fn files(evidence: &Evidence, graph: &Graph) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    let document = GraphDocument::build(graph);
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let formats = [
+        ("graph.json", Format::Json),
+        ("graph.csv", Format::Csv),
+        ("graph.graphml", Format::Graphml),
+        ("graph.dot", Format::Dot),
+        ("graph.mmd", Format::Mermaid),
+        ("graph.svg", Format::Svg),
+    ];
+    for (name, format) in formats {
+        let text = render(graph, format, Options::default())?;
+        files.insert(name.into(), text.into_bytes());
+    }
+    let picture = files
+        .get("graph.svg")
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .unwrap_or_default();
+    let mut add = |name: &str, text: String| files.insert(name.to_owned(), text.into_bytes());
+    add("events.ocsf.jsonl", ocsf::ocsf(&document));
+    add("edges.csv", edges_csv(&evidence.edges));
+    add("hours.csv", hours_csv(&evidence.hours));
+    add("workloads.csv", workloads_csv(&evidence.workloads));
+    add("evidence.json", crate::report::json(evidence)?);
+    add("report.md", page::markdown(evidence));
+    add("index.html", page::html(evidence, &picture));
+    if !evidence.record.is_empty() {
+        let lines = evidence.record.iter().map(|line| format!("{line}\n"));
+        add("record.jsonl", lines.collect());
+    }
+    for (name, text) in &evidence.policies {
+        add(&format!("policies/{name}"), text.clone());
+    }
+    let sums: String = files
+        .iter()
+        .map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes)))
+        .collect();
+    files.insert("SHA256SUMS".into(), sums.into_bytes());
+    let manifest = Manifest {
+        schema: MANIFEST_SCHEMA,
+        period: &evidence.period,
+        namespaces: &evidence.namespaces,
+        record_head: evidence.record_head.as_ref(),
+        files: files
+            .iter()
+            .map(|(name, bytes)| ManifestFile {
+                path: name,
+                sha256: sha256_hex(bytes),
+                bytes: bytes.len(),
+            })
+            .collect(),
+    };
+    let manifest = crate::report::json(&manifest)?;
+    files.insert("manifest.json".into(), manifest.into_bytes());
+    Ok(files)
+}
+
+fn line(fields: &[String]) -> String {
+    let fields: Vec<String> = fields.iter().map(|field| escape::csv(field)).collect();
+    fields.join(",") + "\n"
+}
+
+fn text(at: Option<Timestamp>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+fn edges_csv(edges: &[EdgeLine]) -> String {
+    let mut out = String::from(
+        "client,server,protocol,port,lesson,connections,first_seen,last_seen,allowed_by,approved_by\n",
+    );
+    for edge in edges {
+        let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
+        out.push_str(&line(&[
+            edge.client.clone(),
+            edge.server.clone(),
+            edge.protocol.to_string(),
+            edge.port.to_string(),
+            edge.lesson.to_owned(),
+            edge.connections.to_string(),
+            text(edge.first_seen),
+            text(edge.last_seen),
+            rules.join("; "),
+            edge.approved_by.join("; "),
+        ]));
+    }
+    out
+}
+
+fn hours_csv(hours: &[HourLine]) -> String {
+    let mut out = String::from(
+        "hour,client,server,protocol,port,connections,bytes_to_server,bytes_to_client\n",
+    );
+    for one in hours {
+        out.push_str(&line(&[
+            one.hour.to_string(),
+            id(&one.client),
+            id(&one.server),
+            one.protocol.to_string(),
+            one.port.to_string(),
+            one.connections.to_string(),
+            one.bytes_to_server.to_string(),
+            one.bytes_to_client.to_string(),
+        ]));
+    }
+    out
+}
+
+fn workloads_csv(workloads: &[WorkloadLine]) -> String {
+    let mut out = String::from("namespace,workload,kind,ingress,egress,host_network,policies\n");
+    let word = |isolated: bool| if isolated { "isolated" } else { "open" }.to_owned();
+    for one in workloads {
+        out.push_str(&line(&[
+            one.workload.namespace.clone(),
+            one.workload.name.clone(),
+            one.workload.kind.clone(),
+            word(one.ingress),
+            word(one.egress),
+            one.host_network.to_string(),
+            one.policies.join("; "),
+        ]));
+    }
+    out
+}
