@@ -24,6 +24,7 @@ mod progress;
 mod proposals;
 mod receive;
 mod record;
+mod report;
 mod review;
 mod rollback;
 mod sources;
@@ -73,6 +74,7 @@ enum Command {
     Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
     Record(record::Args),
+    Report(Box<report::Args>),
     Crd(crd::Args),
 }
 
@@ -93,6 +95,7 @@ impl Command {
             | Command::Verify(_)
             | Command::Record(_)
             | Command::Diff(_)
+            | Command::Report(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service(LogFormat::Text),
             Command::Controller(args) => terminal::Log::Service(args.log_format()),
@@ -152,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)

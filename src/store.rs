@@ -1,6 +1,7 @@
-//! Room 4: what nanoseg keeps on disk: the output folder of `generate`, the agents' spool, and the
-//! one SQLite file of flow records, edges, reviews and the record.
+//! Room 4: what nanoseg keeps on disk: the output folder of `generate`, the agents' spool, reports for
+//! auditors, and the one SQLite file of flow records, edges, reviews and the record.
 
+pub mod evidence;
 mod flows;
 mod folder;
 mod reviews;
@@ -10,8 +11,8 @@ mod state_lock;
 pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};
 pub use reviews::{
-    Commit, DepartedPod, FoldSummary, Loaded, ReviewStore, ReviewStoreError, StoredDecision,
-    StoredSegment,
+    Commit, DepartedPod, FoldSummary, HourEdge, Loaded, ReviewStore, ReviewStoreError,
+    StoredDecision, StoredSegment,
 };
 pub use spool::{BatchCodec, BatchKey, Spool, SpoolError, SpoolLimits, SpoolState};
 pub use state_lock::{StateLock, StateLockError};

@@ -37,6 +37,19 @@ pub struct TrafficArgs {
     max_connections: usize,
 }
 
+impl TrafficArgs {
+    /// As given on a command line with options of its own.
+    pub fn of(capture: &[PathBuf], flows: &[PathBuf]) -> Self {
+        TrafficArgs {
+            capture: capture.to_vec(),
+            flows: flows.to_vec(),
+            pod_cidr: Vec::new(),
+            service_cidr: Vec::new(),
+            max_connections: FlowLimits::default().max_connections,
+        }
+    }
+}
+
 /// Observations, and the snapshots that say whose they are.
 #[derive(Debug, clap::Args)]
 pub struct CaptureArgs {

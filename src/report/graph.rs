@@ -13,6 +13,7 @@ mod json;
 mod links;
 mod mermaid;
 mod names;
+mod parse;
 pub mod svg;
 mod table;
 
@@ -20,6 +21,7 @@ use super::Error;
 use crate::graph::Graph;
 pub use document::{EdgeDocument, EvidenceDocument, GraphDocument, LessonDocument, PeerDocument};
 pub use names::id;
+pub use parse::{NotAGraph, parse};
 
 /// A format that `nanoseg graph --output` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

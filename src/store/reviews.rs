@@ -6,6 +6,7 @@
 
 mod edges;
 mod error;
+mod hours;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod write;
 
 pub use edges::FoldSummary;
 pub use error::ReviewStoreError;
+pub use hours::HourEdge;
 
 use super::flows;
 use crate::inventory::WorkloadId;

@@ -91,7 +91,7 @@ impl ReviewStore {
         outcome.map_err(|e: rusqlite::Error| self.odd("write to", e))
     }
 
-    fn odd(&self, action: &'static str, error: rusqlite::Error) -> ReviewStoreError {
+    pub(super) fn odd(&self, action: &'static str, error: rusqlite::Error) -> ReviewStoreError {
         match error {
             rusqlite::Error::FromSqlConversionFailure(_, _, what) => ReviewStoreError::Content {
                 path: self.path.clone(),
@@ -266,7 +266,7 @@ fn forget(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<()
     transaction.commit()
 }
 
-fn each(
+pub(super) fn each(
     connection: &Connection,
     query: &str,
     mut one: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
@@ -292,7 +292,7 @@ fn json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
 }
 
-fn json_of<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json_of<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text).map_err(|e| {
         let what = format!("{text:.60?} is no value of an edge's column: {e}");
@@ -300,7 +300,7 @@ fn json_of<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Resul
     })
 }
 
-fn odd(what: &str, value: &str) -> rusqlite::Error {
+pub(super) fn odd(what: &str, value: &str) -> rusqlite::Error {
     let message = format!("{value:.60?} is no value of {what}");
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, message.into())
 }

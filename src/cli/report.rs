@@ -1,0 +1,286 @@
+//! `nanoseg report`: evidence for auditors.
+
+mod generated;
+mod sign;
+mod state;
+mod traffic;
+mod verify;
+
+use super::access::AccessArgs;
+use super::policies::{current, read_objects, read_policies};
+use super::terminal;
+use crate::graph::Graph;
+use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::net::Timestamp;
+use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
+use crate::report::evidence::{Evidence, Framework, Period, Source, files};
+use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write evidence for auditors: what talked to what, what allowed it, who approved it
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    long_about = "\
+Write evidence for auditors: what talked to what in a period, which policies allowed it, who approved them and \
+when, and how it stood with segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
+SVG, OCSF). manifest.json has the SHA-256 of every file; --sign-key signs it as ssh-keygen -Y sign does, so that \
+an auditor checks the report with sha256sum and ssh-keygen alone.
+
+The period is cut to connections that began in it; from the controller's state to whole hours. The same input \
+and period give the same bytes.",
+    after_long_help = EXAMPLES
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<ReportCommand>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReportCommand {
+    Verify(verify::Args),
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "source", multiple = true)]
+struct SourceArgs {
+    /// The controller's state (nanoseg.db; it may be in use): traffic by the hour, approvals, the record.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["generated", "capture", "flows"])]
+    state: Option<PathBuf>,
+    /// A folder that nanoseg generate wrote: its graph and its policies.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["capture", "flows"])]
+    generated: Option<PathBuf>,
+    /// Packet captures: files or folders.
+    #[arg(long, short, value_name = "FILE|DIR", num_args = 1..)]
+    capture: Vec<PathBuf>,
+    /// Flow logs, or the receiver's store.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    flows: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct WriteArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Snapshots of the cluster as kubectl get … -o yaml prints them, instead of the cluster itself.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    cluster: Vec<PathBuf>,
+    /// The policies to judge: default those of --generated; else those that were approved up to the end of the
+    /// period (--state), beside those of others in the cluster; else those of the cluster.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    policies: Vec<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// From this time on (RFC 3339); default: the first observation.
+    #[arg(long, value_name = "TIME")]
+    from: Option<jiff::Timestamp>,
+    /// Before this time (RFC 3339); default: after the last observation.
+    #[arg(long, value_name = "TIME")]
+    to: Option<jiff::Timestamp>,
+    /// Only traffic and workloads of this namespace (repeatable; default: all).
+    #[arg(long, short, value_name = "NS")]
+    namespace: Vec<String>,
+    /// Say how the evidence stands to the controls of a framework.
+    #[arg(long, value_enum, value_name = "NAME")]
+    framework: Option<FrameworkArg>,
+    /// The folder to write; a report that is there is replaced.
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
+    /// Sign the manifest with this SSH key: a private one without a passphrase, or a public one whose private
+    /// key ssh-agent holds.
+    #[arg(long, value_name = "FILE")]
+    sign_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FrameworkArg {
+    PciDss,
+    #[value(name = "nist-800-53")]
+    Nist80053,
+    #[value(name = "cis-k8s")]
+    CisK8s,
+    Soc2,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  The bundled sample, for PCI DSS:
+    nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
+
+  What was seen in March, from the controller's state, signed:
+    nanoseg report --state /var/lib/nanoseg/nanoseg.db --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
+      --sign-key ~/.ssh/id_ed25519 --out march
+
+  From recorded flows, one namespace:
+    nanoseg report --flows flows.jsonl.zst --cluster cluster.yaml -n shop --out shop
+
+  What an auditor runs, without nanoseg and with it:
+    cd march && sha256sum -c SHA256SUMS
+    ssh-keygen -Y verify -f allowed_signers -I ops@example.org -n nanoseg-report -s manifest.json.sig < manifest.json
+    nanoseg report verify march --key id_ed25519.pub
+
+Exit codes: 0 written; 2 an error. Of verify: 0 intact; 1 altered, or not signed by the key; 2 an error.";
+
+/// What a source came to.
+struct Seen {
+    graph: Graph,
+    inventory: Inventory,
+    policies: Vec<NetworkPolicy>,
+    given: EvidenceInputs,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Some(ReportCommand::Verify(args)) => verify::run(args),
+        None => write(&args.write),
+    }
+}
+
+fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
+    let out = args.out.as_ref().context("no --out DIR is given")?;
+    let source = &args.source;
+    anyhow::ensure!(
+        source.state.is_some()
+            || source.generated.is_some()
+            || !(source.capture.is_empty() && source.flows.is_empty()),
+        "nothing to report on; give --state, --generated, --capture or --flows"
+    );
+    let period = Period {
+        from: args.from.map(Timestamp::from),
+        to: args.to.map(Timestamp::from),
+        ..Period::default()
+    };
+    if let (Some(from), Some(to)) = (period.from, period.to) {
+        anyhow::ensure!(
+            from < to,
+            "the period ends before it begins: --from {from} --to {to}"
+        );
+    }
+    // A key that cannot be used is found before the work is done.
+    let signer = args
+        .sign_key
+        .as_deref()
+        .map(sign::Signer::open)
+        .transpose()?;
+    let (objects, _) = read_objects(&args.cluster, &args.access)?;
+    let mut seen = match source {
+        SourceArgs {
+            state: Some(path), ..
+        } => state::read(path, period, &objects)?,
+        SourceArgs {
+            generated: Some(path),
+            ..
+        } => generated::read(path, &objects)?,
+        _ => traffic::read(source, period, &objects)?,
+    };
+    if !args.policies.is_empty() {
+        seen.policies = read_policies(&args.policies)?;
+    }
+    let evidence = evidence(args, seen)?;
+    let mut all = files(&evidence.0, &evidence.1).context("failed to write the report")?;
+    if let Some(signer) = signer {
+        let manifest = all.get(MANIFEST).map(Vec::as_slice).unwrap_or_default();
+        let signature = signer.sign(manifest)?;
+        all.insert(format!("{MANIFEST}{SIGNATURE}"), signature.into_bytes());
+    }
+    folder::write(out, &all)?;
+    let summary = summary(&evidence.0);
+    terminal::print(&format!(
+        "{summary}report: {}\n",
+        out.join("index.html").display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
+    let Seen {
+        graph,
+        mut inventory,
+        policies,
+        mut given,
+    } = seen;
+    // All that is judged is passed; what the inventory holds would be judged twice.
+    inventory.policies.clear();
+    for name in &args.cluster {
+        given.sources.push(Source {
+            name: name.display().to_string(),
+            what: "the cluster's objects".into(),
+        });
+    }
+    let spans = graph.edges();
+    given.period.first_seen = spans.iter().filter_map(|(_, _, edge)| edge.first).min();
+    given.period.last_seen = spans.iter().filter_map(|(_, _, edge)| edge.last).max();
+    given.namespaces.clone_from(&args.namespace);
+    given.framework = args.framework.map(|framework| match framework {
+        FrameworkArg::PciDss => Framework::PciDss,
+        FrameworkArg::Nist80053 => Framework::Nist80053,
+        FrameworkArg::CisK8s => Framework::CisK8s,
+        FrameworkArg::Soc2 => Framework::Soc2,
+    });
+    given.policy_files = policy_files(&policies)?;
+    let evidence = build_evidence(&graph, &inventory, &policies, given)
+        .context("failed to judge the policies")?;
+    Ok((evidence, graph))
+}
+
+/// Each policy as a file of its own.
+fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, String)>> {
+    let file = |policy: &NetworkPolicy| {
+        let mut policy = policy.clone();
+        policy.metadata.managed_fields = None;
+        let name = |name: &Option<String>| name.clone().unwrap_or_default().replace('/', "_");
+        let (namespace, name) = (
+            name(&policy.metadata.namespace),
+            name(&policy.metadata.name),
+        );
+        let text = serde_yaml::to_string(&policy).context("failed to write a policy")?;
+        Ok((format!("{namespace}/{name}.yaml"), text))
+    };
+    policies.iter().map(file).collect()
+}
+
+fn inventory(objects: &Objects) -> anyhow::Result<(Inventory, Vec<crate::finding::Finding>)> {
+    let (inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
+    anyhow::ensure!(
+        !inventory.pods.is_empty(),
+        "no pods in the snapshot; make it with kubectl get pods,… -A -o yaml"
+    );
+    Ok((inventory, findings))
+}
+
+fn summary(evidence: &Evidence) -> String {
+    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
+    let mut text = format!(
+        "{} of {} workloads isolated, {} of {} observed connections allowed, {} allowed and not observed\n",
+        figures.isolated,
+        figures.workloads,
+        verdict.allowed,
+        verdict.observed,
+        verdict.unused_total
+    );
+    for control in evidence
+        .framework
+        .iter()
+        .flat_map(|framework| &framework.controls)
+    {
+        text.push_str(&format!(
+            "{:<8} {}\n",
+            control.number,
+            control.standing.words()
+        ));
+    }
+    text
+}
+
+/// The policies that the cluster has.
+fn in_cluster(objects: &Objects) -> Vec<NetworkPolicy> {
+    current(objects)
+}

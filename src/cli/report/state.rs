@@ -1,0 +1,209 @@
+//! From the controller's state: traffic by the hour, what was approved, the record.
+
+use super::{Seen, inventory};
+use crate::cli::policies::over;
+use crate::flow::Aggregate;
+use crate::graph::{EdgeKey, GraphOptions, History};
+use crate::inventory::{Inventory, MANAGED_BY, Objects};
+use crate::net::Timestamp;
+use crate::pipeline::LiveGraph;
+use crate::pipeline::evidence::EvidenceInputs;
+use crate::report::evidence::{Approval, Event, HourLine, Period, RecordHead, Source};
+use crate::review::record::parse_line;
+use crate::review::{Revision, WorkloadState};
+use crate::store::ReviewStore;
+use anyhow::Context;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+const HOUR: i64 = 3_600_000_000_000;
+const SECONDS: i64 = 3600;
+
+pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
+    let store = ReviewStore::open_read_only(path)?;
+    let (inventory, mut findings) = inventory(objects)?;
+    let (history, hot, hours) = traffic(&store, hours_of(period), &inventory)?;
+    let inventory = Arc::new(inventory);
+    let records = hot.records().count();
+    let built = LiveGraph::new(history, hot).build(&inventory, GraphOptions::default());
+    findings.extend(built.findings);
+    let states = states(&store)?;
+    let source = Source {
+        name: path.display().to_string(),
+        what: format!(
+            "the controller's state: {} edges of single hours, {records} records of hours that are not over",
+            hours.len()
+        ),
+    };
+    let (events, record, head) = record(&store, period)?;
+    let ours = states
+        .iter()
+        .filter_map(|state| policy(state, period))
+        .collect();
+    Ok(Seen {
+        graph: built.graph,
+        policies: over(objects, ours),
+        given: EvidenceInputs {
+            period,
+            sources: vec![source],
+            findings,
+            hours,
+            approvals: states
+                .iter()
+                .filter_map(|state| approval(state, period))
+                .collect(),
+            events,
+            record,
+            record_head: Some(head),
+            ..EvidenceInputs::default()
+        },
+        inventory: Arc::unwrap_or_clone(inventory),
+    })
+}
+
+/// The hours that the period touches.
+fn hours_of(period: Period) -> Range<i64> {
+    // Far enough, and without overflow when it becomes seconds.
+    const FAR: i64 = i64::MAX / (SECONDS * 2);
+    let first = period
+        .from
+        .map_or(-FAR, |from| from.nanos().div_euclid(HOUR));
+    let end = period.to.map_or(FAR, |to| {
+        let nanos = to.nanos();
+        nanos.div_euclid(HOUR) + i64::from(nanos.rem_euclid(HOUR) > 0)
+    });
+    first..end
+}
+
+type Traffic = (History, Aggregate, Vec<HourLine>);
+
+fn traffic(
+    store: &ReviewStore,
+    hours: Range<i64>,
+    inventory: &Inventory,
+) -> anyhow::Result<Traffic> {
+    let mut sums: BTreeMap<(i64, EdgeKey), HourLine> = BTreeMap::new();
+    let mut note = |hour: i64, key: &EdgeKey, edge: &crate::graph::Edge| {
+        let line = sums.entry((hour, key.clone())).or_insert_with(|| HourLine {
+            hour: Timestamp::from_nanos(hour.saturating_mul(HOUR)),
+            client: key.0.clone(),
+            server: key.1.clone(),
+            protocol: key.2,
+            port: key.3,
+            connections: 0,
+            bytes_to_server: 0,
+            bytes_to_client: 0,
+        });
+        line.connections += edge.connections();
+        line.bytes_to_server += edge.bytes_to_server;
+        line.bytes_to_client += edge.bytes_to_client;
+    };
+    let mut history = store.names()?;
+    for one in store.hours(hours.clone())? {
+        note(one.hour, &one.key, &one.edge);
+        history.add_edge(&one.key, &one.edge);
+    }
+    let seconds = hours.start * SECONDS..hours.end * SECONDS;
+    let hot = store.unfolded(seconds.clone())?;
+    let mut parts = store.unfolded(seconds)?;
+    for (hour, records) in parts.take_hours(hours.end) {
+        for (key, edge) in History::fold(&records, inventory).edges() {
+            note(hour, key, edge);
+        }
+    }
+    let mut lines: Vec<HourLine> = sums.into_values().collect();
+    lines.sort();
+    Ok((history, hot, lines))
+}
+
+fn states(store: &ReviewStore) -> anyhow::Result<Vec<WorkloadState>> {
+    let loaded = store.load()?;
+    let state = |(id, body): (_, String)| {
+        serde_json::from_str(&body)
+            .with_context(|| format!("failed to read the review of {id}; the state is damaged"))
+    };
+    loaded.reviews.into_iter().map(state).collect()
+}
+
+/// The last revision that was approved before the end of the period.
+fn revision(state: &WorkloadState, period: Period) -> Option<&Revision> {
+    state.wanted?;
+    let mut revisions = state.revisions.iter().rev();
+    revisions.find(|one| period.to.is_none_or(|to| one.at < to))
+}
+
+fn approval(state: &WorkloadState, period: Period) -> Option<Approval> {
+    let revision = revision(state, period)?;
+    let proposal = state.proposal(&revision.proposal);
+    Some(Approval {
+        policy: format!("{}/{}", state.workload.namespace, state.policy_name),
+        workload: state.workload.clone(),
+        revision: revision.number,
+        digest: revision.digest.as_str().to_owned(),
+        by: revision.decided_by.clone(),
+        at: revision.at,
+        reason: proposal
+            .and_then(|one| one.reason.clone())
+            .unwrap_or_default(),
+    })
+}
+
+fn policy(state: &WorkloadState, period: Period) -> Option<NetworkPolicy> {
+    let revision = revision(state, period)?;
+    let mut policy = NetworkPolicy {
+        spec: Some(revision.policy.clone()),
+        ..NetworkPolicy::default()
+    };
+    policy.metadata.name = Some(state.policy_name.clone());
+    policy.metadata.namespace = Some(state.workload.namespace.clone());
+    policy.metadata.labels = Some([(MANAGED_BY.0.into(), MANAGED_BY.1.into())].into());
+    Some(policy)
+}
+
+type Record = (Vec<Event>, Vec<String>, RecordHead);
+
+/// The record up to the end of the period, and its head there.
+fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
+    let (mut events, mut lines) = (Vec::new(), Vec::new());
+    let mut head = RecordHead {
+        sequence: 0,
+        digest: String::new(),
+    };
+    let mut problem = None;
+    store.record_lines(1, |number, line| {
+        let entry = match parse_line(line) {
+            Ok(entry) => entry,
+            Err(error) => {
+                problem = Some(anyhow::Error::new(error).context(format!(
+                    "failed to read entry {number} of the record; find out more with nanoseg record verify"
+                )));
+                return false;
+            }
+        };
+        if period.to.is_some_and(|to| entry.at >= to) {
+            return false;
+        }
+        head = RecordHead {
+            sequence: entry.sequence,
+            digest: entry.digest.as_str().to_owned(),
+        };
+        lines.push(line.to_owned());
+        events.push(Event {
+            sequence: entry.sequence,
+            at: entry.at,
+            action: entry.draft.action.name(),
+            actor: entry.draft.actor,
+            namespace: entry.draft.namespace,
+            object: entry.draft.object,
+            reason: entry.draft.reason,
+        });
+        true
+    })?;
+    match problem {
+        Some(problem) => Err(problem),
+        None => Ok((events, lines, head)),
+    }
+}

@@ -1,0 +1,80 @@
+//! From captures and flow logs.
+
+use super::{Seen, SourceArgs, in_cluster};
+use crate::cli::input::{TrafficArgs, read_traffic};
+use crate::flow::FlowResult;
+use crate::graph::{GraphOptions, build};
+use crate::inventory::{Inventory, Objects};
+use crate::net::Timestamp;
+use crate::pipeline::evidence::EvidenceInputs;
+use crate::report::evidence::{HourLine, Period, Source};
+use std::collections::BTreeMap;
+
+const HOUR: i64 = 3_600_000_000_000;
+
+pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
+    let args = TrafficArgs::of(&source.capture, &source.flows);
+    let mut read = read_traffic(&args, objects, Vec::new(), 0)?;
+    read.seen
+        .records
+        .retain(|record| period.contains(record.first));
+    let built = build(&read.seen, &read.inventory, GraphOptions::default());
+    let captures = read.inputs.captures.iter().map(|one| Source {
+        name: one.name.clone(),
+        what: format!("a capture of {} packets", one.packets),
+    });
+    let flows = read.inputs.flows.iter().map(|one| Source {
+        name: one.name.clone(),
+        what: format!(
+            "{}: {} flows, {} malformed",
+            one.format, one.flows, one.malformed
+        ),
+    });
+    let sources = captures.chain(flows).collect();
+    let mut findings = read.findings;
+    findings.extend(built.findings);
+    Ok(Seen {
+        given: EvidenceInputs {
+            period,
+            sources,
+            findings,
+            hours: hours(&read.seen, &read.inventory),
+            ..EvidenceInputs::default()
+        },
+        graph: built.graph,
+        policies: in_cluster(objects),
+        inventory: read.inventory,
+    })
+}
+
+/// The edges of each hour for itself, by when connections began.
+fn hours(seen: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
+    let mut by_hour: BTreeMap<i64, FlowResult> = BTreeMap::new();
+    for record in &seen.records {
+        let hour = record.first.nanos().div_euclid(HOUR);
+        by_hour
+            .entry(hour)
+            .or_default()
+            .records
+            .push(record.clone());
+    }
+    let options = GraphOptions { implied_dns: false };
+    let mut lines = Vec::new();
+    for (hour, seen) in by_hour {
+        let graph = build(&seen, inventory, options).graph;
+        for (client, server, edge) in graph.edges() {
+            lines.push(HourLine {
+                hour: Timestamp::from_nanos(hour.saturating_mul(HOUR)),
+                client: client.clone(),
+                server: server.clone(),
+                protocol: edge.protocol,
+                port: edge.port,
+                connections: edge.connections(),
+                bytes_to_server: edge.bytes_to_server,
+                bytes_to_client: edge.bytes_to_client,
+            });
+        }
+    }
+    lines.sort();
+    lines
+}

@@ -1,0 +1,88 @@
+//! `nanoseg report verify`: whether a report is as it was written.
+
+use super::sign::NAMESPACE;
+use crate::cli::{exit, terminal};
+use crate::report::escape;
+use crate::store::evidence::check;
+use anyhow::Context;
+use ssh_key::{HashAlg, PublicKey, SshSig};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Check that a report is as it was written: every file, and the signature
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  nanoseg report verify march
+
+  Only if this key signed it:
+    nanoseg report verify march --key ops.pub
+
+Exit codes: 0 intact; 1 altered, or not signed by the key; 2 an error.
+
+Without a signature only files are compared with the manifest: who can change both goes unseen. Without --key \
+the signature shows which key signed, not whose it is.")]
+pub struct Args {
+    /// The report's folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The public SSH key that must have signed it.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let key = args.key.as_ref().map(|path| {
+        PublicKey::read_openssh_file(path)
+            .with_context(|| format!("failed to read {}; is it a public SSH key?", path.display()))
+    });
+    let key = key.transpose()?;
+    let checked = check(&args.folder)?;
+    let mut problems: Vec<String> = checked.wrong.iter().map(ToString::to_string).collect();
+    let signed = match (&checked.signature, &key) {
+        (None, None) => "not signed".to_owned(),
+        (None, Some(_)) => {
+            problems.push("manifest.json: not signed".into());
+            String::new()
+        }
+        (Some(text), key) => match signer(text, &checked.manifest, key.as_ref()) {
+            Ok(fingerprint) => format!("signed by {fingerprint}"),
+            Err(problem) => {
+                problems.push(problem);
+                String::new()
+            }
+        },
+    };
+    if problems.is_empty() {
+        terminal::print(&format!("intact: {} files, {signed}\n", checked.files))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for problem in &problems {
+        terminal::print(&format!("{}\n", escape::terminal(problem)))?;
+    }
+    eprintln!("altered: do not rely on this report");
+    Ok(ExitCode::from(exit::FINDINGS))
+}
+
+/// The fingerprint of the key that signed the manifest, or what is wrong.
+fn signer(text: &str, manifest: &[u8], wanted: Option<&PublicKey>) -> Result<String, String> {
+    let broken = "manifest.json.sig: it is no SSH signature, or it was changed";
+    let signature = SshSig::from_pem(text).map_err(|_| broken.to_owned())?;
+    // What is read the same but is written otherwise was changed.
+    let again = signature.to_pem(ssh_key::LineEnding::LF);
+    if again.ok().as_deref() != Some(text) {
+        return Err(broken.into());
+    }
+    let key = PublicKey::from(signature.public_key().clone());
+    key.verify(NAMESPACE, manifest, &signature).map_err(|_| {
+        "manifest.json: the signature does not fit it; one of the two was changed".to_owned()
+    })?;
+    let fingerprint = key.fingerprint(HashAlg::Sha256);
+    match wanted {
+        Some(wanted) if wanted.key_data() != key.key_data() => Err(format!(
+            "manifest.json.sig: signed by another key, {fingerprint}"
+        )),
+        _ => Ok(fingerprint.to_string()),
+    }
+}

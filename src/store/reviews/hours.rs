@@ -1,0 +1,78 @@
+//! What was seen in some hours: folded edges by hour, and records that are not folded yet.
+
+use super::edges::{each, json_of, odd};
+use super::{ReviewStore, ReviewStoreError};
+use crate::flow::Aggregate;
+use crate::graph::{Edge, EdgeKey, History, StoredEdge};
+use crate::net::Protocol;
+use crate::store::flows;
+use rusqlite::Connection;
+use std::net::IpAddr;
+use std::ops::Range;
+
+/// One edge in one hour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HourEdge {
+    /// Whole hours since the Unix epoch.
+    pub hour: i64,
+    pub key: EdgeKey,
+    pub edge: Edge,
+}
+
+impl ReviewStore {
+    /// The folded edges of some hours since the Unix epoch, in order of hour and key.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn hours(&self, hours: Range<i64>) -> Result<Vec<HourEdge>, ReviewStoreError> {
+        load(&self.connection, hours).map_err(|e| self.odd("read", e))
+    }
+
+    /// DNS names of outside addresses, whenever they were looked up, as a history without edges.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn names(&self) -> Result<History, ReviewStoreError> {
+        names(&self.connection).map_err(|e| self.odd("read", e))
+    }
+
+    /// The records that began in these seconds since the Unix epoch and are not folded yet.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn unfolded(&self, seconds: Range<i64>) -> Result<Aggregate, ReviewStoreError> {
+        flows::load_records(&self.connection, seconds).map_err(|e| self.odd("read", e))
+    }
+}
+
+fn load(connection: &Connection, hours: Range<i64>) -> rusqlite::Result<Vec<HourEdge>> {
+    let mut statement = connection.prepare(
+        "SELECT client, server, protocol, port, body, hour FROM edges_by_hour
+         WHERE hour >= ?1 AND hour < ?2",
+    )?;
+    let mut rows = statement.query([hours.start, hours.end])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let protocol: String = row.get(2)?;
+        let protocol = Protocol::parse(&protocol).ok_or_else(|| odd("protocol", &protocol))?;
+        let StoredEdge(edge) = json_of(row, 4)?;
+        all.push(HourEdge {
+            hour: row.get(5)?,
+            key: (json_of(row, 0)?, json_of(row, 1)?, protocol, row.get(3)?),
+            edge,
+        });
+    }
+    all.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    Ok(all)
+}
+
+fn names(connection: &Connection) -> rusqlite::Result<History> {
+    let mut history = History::default();
+    each(connection, "SELECT address, name FROM edge_names", |row| {
+        let text: String = row.get(0)?;
+        let address: IpAddr = text.parse().map_err(|_| odd("address", &text))?;
+        history.add_names(address, [row.get(1)?]);
+        Ok(())
+    })?;
+    Ok(history)
+}
