@@ -178,7 +178,7 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         SourceArgs {
             generated: Some(path),
             ..
-        } => generated::read(path, &objects)?,
+        } => generated::read(path, period, &objects)?,
         _ => traffic::read(source, period, &objects)?,
     };
     if !args.policies.is_empty() {

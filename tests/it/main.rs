@@ -12,6 +12,7 @@ mod controller;
 mod deploy;
 mod docs;
 mod durability;
+mod evidence;
 mod flows;
 mod hubble;
 mod install;

@@ -2,16 +2,21 @@
 
 use super::{Seen, inventory};
 use crate::cli::policies::read_policies;
+use crate::finding::{Code, Finding};
 use crate::inventory::Objects;
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::report::evidence::Source;
+use crate::report::evidence::{Period, Source};
 use crate::report::graph::parse;
 use anyhow::Context;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-pub fn read(folder: &Path, objects: &Objects) -> anyhow::Result<Seen> {
+pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
+    anyhow::ensure!(
+        period == Period::default(),
+        "--from and --to need --state, --capture or --flows: a generated folder tells of its whole time only"
+    );
     let path = folder.join("report.json");
     let failed = || {
         format!(
@@ -22,7 +27,8 @@ pub fn read(folder: &Path, objects: &Objects) -> anyhow::Result<Seen> {
     let text = fs::read_to_string(&path).with_context(failed)?;
     let run: Value = serde_json::from_str(&text).with_context(failed)?;
     let graph = parse(&run["graph"].to_string()).with_context(failed)?;
-    let (inventory, findings) = inventory(objects)?;
+    let (inventory, mut findings) = inventory(objects)?;
+    findings.extend(of_run(&run));
     let policies = read_policies(&[folder.to_owned()])?;
     let source = Source {
         name: folder.display().to_string(),
@@ -38,4 +44,27 @@ pub fn read(folder: &Path, objects: &Objects) -> anyhow::Result<Seen> {
             ..EvidenceInputs::default()
         },
     })
+}
+
+/// The findings of the run; those of a code that this version does not know are left out.
+fn of_run(run: &Value) -> Vec<Finding> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let one = |finding: &Value| {
+        let code = Code::ALL
+            .iter()
+            .find(|code| finding["code"] == code.name())?;
+        let samples = finding["samples"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(text);
+        let found = Finding::new(*code, text(&finding["subject"]), text(&finding["message"]));
+        Some(found.with_samples(samples))
+    };
+    run["findings"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(one)
+        .collect()
 }

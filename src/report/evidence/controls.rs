@@ -270,7 +270,11 @@ impl Framework {
                 asks: control.asks,
                 standing,
                 finding,
-                files: files.to_vec(),
+                files: files
+                    .iter()
+                    .copied()
+                    .filter(|file| *file != "record.jsonl" || !evidence.record.is_empty())
+                    .collect(),
             }
         };
         FrameworkReport {

@@ -1,0 +1,406 @@
+//! `nanoseg report`: evidence that an auditor checks with stock tools.
+
+use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+use nanoseg::graph::History;
+use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
+use nanoseg::net::{Protocol, Timestamp};
+use nanoseg::review::record::{Action, Chain, Draft, to_line};
+use nanoseg::review::{Digest, Revision, WorkloadState};
+use nanoseg::store::{Commit, FlowStore, ReviewStore};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn sample(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    path.display().to_string()
+}
+
+fn nanoseg(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
+    command.arg("report").args(arguments).current_dir(folder);
+    command.env("KUBECONFIG", folder.join("no-kubeconfig"));
+    command.output().expect("nanoseg runs")
+}
+
+fn written(folder: &Path, arguments: &[&str]) {
+    let output = nanoseg(folder, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+/// What `report verify` prints, if it is content or finds something.
+fn verify(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let output = nanoseg(folder, &[&["verify", "report"], more].concat());
+    let text = String::from_utf8(output.stdout).expect("text");
+    (output.status.code(), text)
+}
+
+/// Runs a stock tool; `None` where it is not installed.
+fn tool(folder: &Path, line: &str) -> Option<Output> {
+    let program = line.split(' ').next().unwrap_or_default();
+    let installed = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output();
+    if !installed.is_ok_and(|found| found.status.success()) {
+        assert!(
+            std::env::var_os("NANOSEG_REQUIRE_ALL").is_none(),
+            "{program} is missing"
+        );
+        eprintln!("skipped: {program} is not installed");
+        return None;
+    }
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(folder)
+        .output();
+    Some(output.expect("it runs"))
+}
+
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut all, mut todo) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(next) = todo.pop() {
+        for entry in fs::read_dir(next).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => todo.push(path),
+                path => drop(all.insert(path.clone(), fs::read(path).expect("a file"))),
+            }
+        }
+    }
+    all
+}
+
+/// A key as `ssh-keygen -t ed25519` makes it, of known bytes; for this test alone.
+const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACAczZUFu5noVyGxcY3KLTBsoXHG59BKkuaWgp3SoDmKjwAAAJg03Y9xNN2P
+cQAAAAtzc2gtZWQyNTUxOQAAACAczZUFu5noVyGxcY3KLTBsoXHG59BKkuaWgp3SoDmKjw
+AAAEBlkgNGPFOZjnYQUJdOUzy/Bdtm9c0Jk/64/rK3mAVPVRzNlQW7mehXIbFxjcotMGyh
+ccbn0EqS5paCndKgOYqPAAAAFHRlc3RAbmFub3NlZy5leGFtcGxlAQ==
+-----END OPENSSH PRIVATE KEY-----
+";
+
+#[test]
+fn stock_tools_verify_a_report_and_every_flipped_file_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fs::write(here.join("key"), KEY).expect("a file");
+    let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
+    let arguments = [
+        "--generated",
+        &policies,
+        "--cluster",
+        &cluster,
+        "--framework",
+        "pci-dss",
+        "--sign-key",
+        "key",
+        "--out",
+        "report",
+    ];
+    written(here, &arguments);
+    let first = files(&here.join("report"));
+    written(here, &arguments);
+    assert!(
+        first == files(&here.join("report")),
+        "the same input gives the same bytes"
+    );
+    assert_eq!(
+        fs::read_dir(here).expect("a folder").count(),
+        2,
+        "nothing else is left behind"
+    );
+
+    let (code, said) = verify(here, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.starts_with("intact: ") && said.contains("signed by SHA256:"),
+        "{said}"
+    );
+    if let Some(sums) = tool(&here.join("report"), "sha256sum -c SHA256SUMS") {
+        assert!(sums.status.success());
+    }
+    if let Some(public) = tool(here, "chmod 600 key && ssh-keygen -y -f key") {
+        let public = String::from_utf8(public.stdout).expect("a key");
+        fs::write(here.join("key.pub"), &public).expect("a file");
+        fs::write(here.join("allowed"), format!("ops@example.org {public}")).expect("a file");
+        let check = "ssh-keygen -Y verify -f allowed -I ops@example.org -n nanoseg-report -s report/manifest.json.sig \
+                     < report/manifest.json";
+        let good = tool(here, check).expect("it is there");
+        assert!(good.status.success(), "{good:?}");
+        assert_eq!(verify(here, &["--key", "key.pub"]).0, Some(0));
+    }
+
+    for (path, bytes) in &first {
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            fs::write(path, &changed).expect("a file");
+            let (code, said) = verify(here, &[]);
+            assert!(
+                matches!(code, Some(1 | 2)),
+                "byte {at} of {}: {said}",
+                path.display()
+            );
+        }
+        fs::remove_file(path).expect("it was there");
+        let (code, said) = verify(here, &["--key", "key.pub"]);
+        assert!(
+            matches!(code, Some(1 | 2)),
+            "without {}: {said}",
+            path.display()
+        );
+        fs::write(path, bytes).expect("a file");
+    }
+    fs::write(here.join("report/more.txt"), "").expect("a file");
+    assert!(
+        verify(here, &[])
+            .1
+            .contains("more.txt: not in the manifest")
+    );
+}
+
+#[test]
+fn a_report_replaces_a_report_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fs::create_dir(here.join("mine")).expect("a folder");
+    fs::write(here.join("mine/notes.txt"), "mine").expect("a file");
+    let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
+    let refused = nanoseg(
+        here,
+        &[
+            "--generated",
+            &policies,
+            "--cluster",
+            &cluster,
+            "--out",
+            "mine",
+        ],
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("it is not a report"));
+    assert_eq!(
+        fs::read(here.join("mine/notes.txt")).expect("still there"),
+        b"mine"
+    );
+    let nothing = nanoseg(here, &["--cluster", &cluster, "--out", "r"]);
+    assert_eq!(nothing.status.code(), Some(2));
+}
+
+const CLUSTER: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, uid: a, labels: {app: web}}
+spec: {containers: [{name: web, image: web}]}
+status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}], startTime: '2026-01-01T00:00:00Z'}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, uid: b, labels: {app: db}}
+spec: {containers: [{name: db, image: db}]}
+status: {phase: Running, podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}], startTime: '2026-01-01T00:00:00Z'}
+";
+
+const POLICY: &str = "
+podSelector: {matchLabels: {app: db}}
+policyTypes: [Ingress]
+ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: 5432}]
+";
+
+fn time(text: &str) -> Timestamp {
+    text.parse::<jiff::Timestamp>().expect("a time").into()
+}
+
+fn record(port: u16, at: Timestamp) -> FlowRecord {
+    FlowRecord {
+        client: "10.0.0.1".parse().expect("an address"),
+        server: "10.0.0.2".parse().expect("an address"),
+        port,
+        protocol: Protocol::Tcp,
+        via: None,
+        seen_as: None,
+        client_port: None,
+        claims: None,
+        verdict: Verdict::Established,
+        opening: Opening::Handshake,
+        connections: 3,
+        datagrams: 0,
+        bytes_to_server: 10,
+        bytes_to_client: 20,
+        first: at,
+        last: at,
+        windows: Windows::at(at),
+    }
+}
+
+/// A controller's state: 5432 in March, folded; 9999 in April, not folded; one approval of March.
+fn state(path: &Path) {
+    let mut objects = Objects::default();
+    nanoseg::cluster::parse_objects(CLUSTER.as_bytes(), "cluster", &mut objects).expect("objects");
+    let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let (march, april) = (time("2026-03-03T10:20:00Z"), time("2026-04-04T11:40:00Z"));
+    let batch = FlowBatch {
+        node: "n1".into(),
+        instance: Instance([1; 16]),
+        sequence: (1, 1),
+        span: (march, april),
+        seen: Slice {
+            records: vec![
+                (Source::Conntrack, record(5432, march)),
+                (Source::Conntrack, record(9999, april)),
+            ],
+            ..Slice::default()
+        },
+    };
+    FlowStore::open(path)
+        .expect("a store")
+        .apply(&batch)
+        .expect("written");
+    let mut store = ReviewStore::open(path).expect("a store");
+    let fold = |records: &_| History::fold(records, &inventory);
+    store
+        .fold(time("2026-04-01T00:00:00Z"), fold)
+        .expect("folded");
+    let id = WorkloadId {
+        namespace: "shop".into(),
+        name: "db".into(),
+        kind: "Pod".into(),
+    };
+    let policy = serde_yaml::from_str(POLICY).expect("a policy");
+    let mut review = WorkloadState::new(id.clone(), "nanoseg-db".into());
+    let digest = Digest::of_policy(&policy);
+    review.revisions.push(Revision {
+        number: 1,
+        policy,
+        digest: digest.clone(),
+        proposal: "db-1".into(),
+        decided_by: "alice".into(),
+        at: time("2026-03-05T00:00:00Z"),
+    });
+    review.wanted = Some(1);
+    let mut chain = Chain::default();
+    let mut line = |action, actor: &str, at: &str| {
+        let draft = Draft {
+            action,
+            actor: actor.into(),
+            namespace: "shop".into(),
+            object: "nanoseg-db".into(),
+            before: None,
+            after: Some(digest.clone()),
+            reason: "reviewed".into(),
+        };
+        let entry = chain.append(draft, time(at));
+        (entry.sequence, to_line(&entry))
+    };
+    let commit = Commit {
+        record_lines: vec![
+            line(Action::Approved, "alice", "2026-03-05T00:00:00Z"),
+            line(Action::Applied, "nanoseg", "2026-03-05T00:00:01Z"),
+            line(Action::DriftRepaired, "nanoseg", "2026-04-02T00:00:00Z"),
+        ],
+        reviews: vec![(id, serde_json::to_string(&review).expect("JSON"))],
+        ..Commit::default()
+    };
+    store.commit(&commit).expect("written");
+}
+
+#[test]
+fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    state(&here.join("nanoseg.db"));
+    fs::write(here.join("cluster.yaml"), CLUSTER).expect("a file");
+    let report = |more: &[&str]| -> (Value, String) {
+        let all = [
+            "--state",
+            "nanoseg.db",
+            "--cluster",
+            "cluster.yaml",
+            "--out",
+            "report",
+        ];
+        written(here, &[&all, more].concat());
+        let text = |name: &str| fs::read_to_string(here.join("report").join(name)).expect("a file");
+        (
+            serde_json::from_str(&text("evidence.json")).expect("JSON"),
+            text("hours.csv"),
+        )
+    };
+    let march = [
+        "--from",
+        "2026-03-01T00:00:00Z",
+        "--to",
+        "2026-04-01T00:00:00Z",
+        "--framework",
+        "soc2",
+    ];
+    let (evidence, hours) = report(&march);
+    let edges = evidence["edges"].as_array().expect("edges");
+    assert_eq!(edges.len(), 1, "{edges:#?}");
+    assert_eq!(
+        (&edges[0]["port"], &edges[0]["connections"]),
+        (&5432.into(), &3.into())
+    );
+    assert_eq!(edges[0]["approvedBy"][0], "alice at 2026-03-05T00:00:00Z");
+    assert_eq!(edges[0]["allowedBy"][0]["policy"], "shop/nanoseg-db");
+    assert_eq!(hours.lines().count(), 2, "{hours}");
+    assert!(
+        hours.contains("2026-03-03T10:00:00Z,shop/web[Pod],shop/db[Pod],TCP,5432,3,10,20"),
+        "{hours}"
+    );
+    assert_eq!(evidence["events"].as_array().map(Vec::len), Some(2));
+    assert_eq!(evidence["recordHead"]["sequence"], 2);
+    assert_eq!(evidence["enforced"][0]["from"], "2026-03-05T00:00:01Z");
+    assert_eq!(evidence["figures"]["driftRepairs"], 0);
+    let chain = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+        .args(["record", "verify", "report/record.jsonl"])
+        .current_dir(here)
+        .output()
+        .expect("nanoseg runs");
+    assert!(chain.status.success());
+
+    let (all, hours) = report(&[]);
+    assert_eq!(all["edges"].as_array().map(Vec::len), Some(2));
+    assert_eq!(all["figures"]["driftRepairs"], 1);
+    assert_eq!(all["verdict"]["wouldBlock"][0]["ports"], "TCP 9999");
+    assert!(hours.contains("2026-04-04T11:00:00Z"), "{hours}");
+    // Before the approval nothing was approved, and nothing enforced.
+    let (early, _) = report(&["--to", "2026-03-04T00:00:00Z"]);
+    assert_eq!(early["approvals"], serde_json::json!([]));
+    assert_eq!(early["verdict"]["policies"], 0);
+}
+
+#[test]
+fn hostile_names_stay_text_on_the_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let cluster = CLUSTER.replace(
+        "name: web, namespace",
+        "name: \"<script>alert(1)</script>\", namespace",
+    );
+    fs::write(here.join("cluster.yaml"), cluster).expect("a file");
+    state(&here.join("nanoseg.db"));
+    written(
+        here,
+        &[
+            "--state",
+            "nanoseg.db",
+            "--cluster",
+            "cluster.yaml",
+            "--out",
+            "report",
+        ],
+    );
+    let page = fs::read_to_string(here.join("report/index.html")).expect("a page");
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;script&gt;"));
+}
