@@ -93,7 +93,7 @@ mod tests {
                 rows[from].insert(to);
             }
             let found = reached(&rows);
-            for start in 0..12 {
+            for (start, found) in found.iter().enumerate() {
                 let (mut seen, mut todo) = (FixedBitSet::with_capacity(12), vec![start]);
                 seen.insert(start);
                 while let Some(node) = todo.pop() {
@@ -103,7 +103,7 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(found[start], seen.count_ones(..) - 1);
+                prop_assert_eq!(*found, seen.count_ones(..) - 1);
             }
         }
     }

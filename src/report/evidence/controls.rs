@@ -295,7 +295,7 @@ impl Question {
             Question::DenyByDefault => (
                 share(figures.isolated, figures.workloads),
                 format!(
-                    "{} of {} workloads are isolated in both directions; {} use the host network, where NetworkPolicy does not reach.",
+                    "{} of {} workloads are isolated in both directions; on the host network, where NetworkPolicy does not reach: {}.",
                     figures.isolated, figures.workloads, figures.host_network
                 ),
                 &["workloads.csv", "policies/", "evidence.json"],
