@@ -31,6 +31,7 @@ mod sources;
 mod status;
 mod style;
 mod terminal;
+mod ui;
 mod units;
 mod verify;
 
@@ -75,6 +76,7 @@ enum Command {
     Diff(Box<diff::Args>),
     Record(record::Args),
     Report(Box<report::Args>),
+    Ui(Box<ui::Args>),
     Crd(crd::Args),
 }
 
@@ -96,6 +98,7 @@ impl Command {
             | Command::Record(_)
             | Command::Diff(_)
             | Command::Report(_)
+            | Command::Ui(_)
             | Command::Crd(_) => terminal::Log::Command,
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service(LogFormat::Text),
             Command::Controller(args) => terminal::Log::Service(args.log_format()),
@@ -156,6 +159,7 @@ pub fn run() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Ui(args) => ui::run(&args),
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)

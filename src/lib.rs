@@ -21,4 +21,5 @@ pub mod policy;
 pub mod report;
 pub mod review;
 pub mod store;
+pub mod web;
 pub mod wire;

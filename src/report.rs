@@ -10,13 +10,14 @@ pub mod escape;
 pub mod evidence;
 pub mod graph;
 pub mod layout;
+pub mod lines;
 mod markdown;
 mod run;
 pub mod sarif;
 mod summary;
 pub mod table;
 pub mod verdict;
-mod words;
+pub mod words;
 
 pub use graph::GraphDocument;
 pub use markdown::markdown;

@@ -3,7 +3,7 @@
 
 mod list;
 
-pub use list::list_objects;
+pub use list::{list_objects, list_objects_now};
 
 use crate::cluster::live::{ConnectSettings, connect};
 use anyhow::{Context, anyhow};
@@ -103,12 +103,27 @@ impl Access {
                 named.unwrap_or(&self.default_namespace),
             )
         };
-        let what = format!("list {}", K::plural(&()));
-        let list = self.wait(api.list(&ListParams::default()));
-        let mut items = list.map_err(|error| explain(error, &what))?.items;
-        items.sort_by_key(|item| (item.namespace(), item.name_any()));
-        Ok(items)
+        self.wait(list_sorted(api))
     }
+}
+
+/// All objects of a custom resource in all namespaces, by namespace and name.
+pub async fn list_everywhere<K>(client: &Client) -> anyhow::Result<Vec<K>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    list_sorted(Api::all(client.clone())).await
+}
+
+async fn list_sorted<K>(api: Api<K>) -> anyhow::Result<Vec<K>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let what = format!("list {}", K::plural(&()));
+    let list = api.list(&ListParams::default()).await;
+    let mut items = list.map_err(|error| explain(error, &what))?.items;
+    items.sort_by_key(|item| (item.namespace(), item.name_any()));
+    Ok(items)
 }
 
 impl NamespaceArgs {

@@ -128,6 +128,15 @@ impl Desk {
         Ok(well)
     }
 
+    /// Makes one decision and follows it.
+    ///
+    /// # Errors
+    /// It could not be made, was refused, or was not carried out in time.
+    pub fn decide_one(&self, wanted: &Wanted) -> anyhow::Result<String> {
+        let decision = self.create(wanted, &self.user()?)?;
+        self.follow(wanted, &decision)
+    }
+
     /// The name that the API server knows: the admission policy refuses every other.
     fn user(&self) -> anyhow::Result<String> {
         let api: Api<SelfSubjectReview> = Api::all(self.access.client.clone());

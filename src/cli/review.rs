@@ -1,6 +1,5 @@
 //! `nanoseg review`: one proposal, for who decides.
 
-mod lines;
 mod text;
 
 use super::access::{Access, AccessArgs, NamespaceArg, explain};

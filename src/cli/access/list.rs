@@ -19,10 +19,14 @@ const PAGE: u32 = 500;
 /// # Errors
 /// No answer, or no right to list what is needed.
 pub fn list_objects(access: &Access) -> anyhow::Result<Objects> {
-    access.wait(read(&access.client))
+    access.wait(list_objects_now(&access.client))
 }
 
-async fn read(client: &Client) -> anyhow::Result<Objects> {
+/// [`list_objects`] where a runtime runs already.
+///
+/// # Errors
+/// As there.
+pub async fn list_objects_now(client: &Client) -> anyhow::Result<Objects> {
     Ok(Objects {
         namespaces: list(client, true).await?,
         pods: list(client, true).await?,

@@ -1,9 +1,9 @@
 //! A proposal as a person reads it.
 
-use super::lines::{Line, diff};
 use crate::cli::proposals::phase;
 use crate::cli::style::Style;
 use crate::report::escape;
+use crate::report::lines::{Line, diff};
 use crate::report::table::{Align, Table};
 use crate::review::resources::{Change, EvidenceLine, PolicyProposal, Verb, WouldBlock};
 use anyhow::Context;

@@ -14,6 +14,8 @@ mod scene;
 mod style;
 mod text;
 
+pub use draw::path as path_data;
+
 use super::Options;
 use crate::graph::Graph;
 use crate::report::layout::{self, Input, Link, Node};

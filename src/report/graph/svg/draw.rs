@@ -144,7 +144,7 @@ fn line(out: &mut String, link: &SceneLink, route: &Route) {
 }
 
 /// Path data. Level pieces in a row are joined.
-fn path(route: &Route) -> String {
+pub fn path(route: &Route) -> String {
     let mut out = format!("M{} {}", number(route.start.x), number(route.start.y));
     let mut steps = route.steps.iter().peekable();
     while let Some(step) = steps.next() {

@@ -1,0 +1,299 @@
+//! The cluster, looked at again whenever something of nanoseg's or a policy changes.
+
+use super::{Args, parts};
+use crate::cli::access::{Access, list_everywhere, list_objects_now};
+use crate::cli::input::{TrafficArgs, read_traffic};
+use crate::cli::policies::current;
+use crate::cli::proposals::phase;
+use crate::flow::Verdict;
+use crate::graph::{Edge, Graph, GraphOptions, Lesson, Peer, build};
+use crate::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
+use crate::net::{Protocol, Timestamp};
+use crate::report::evidence::Event;
+use crate::review::resources::{EvidenceLine, Phase, PolicyProposal, ProposalDecision};
+use crate::web::{View, ViewInputs};
+use anyhow::Context;
+use futures_util::StreamExt;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Changes often come together: so long is waited for more.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// States of what is looked at, one after the other.
+pub struct Views {
+    pub receiver: watch::Receiver<(u64, Arc<View>)>,
+    /// A sender that is dropped ends the stream of changes.
+    _sender: Option<watch::Sender<(u64, Arc<View>)>>,
+}
+
+impl Views {
+    /// Something that does not change.
+    pub fn fixed(view: View) -> Views {
+        let (sender, receiver) = watch::channel((1, Arc::new(view)));
+        Views {
+            receiver,
+            _sender: Some(sender),
+        }
+    }
+
+    /// Reads the cluster once, and again in a thread of its own whenever something changes.
+    pub fn watch(args: &Args) -> anyhow::Result<Views> {
+        let access = Access::open(&args.access)?;
+        let source = Source {
+            flows: args.flows.clone(),
+            state: args.state.clone(),
+        };
+        let first = source.look(&access)?;
+        let (sender, receiver) = watch::channel((1, Arc::new(first)));
+        std::thread::Builder::new()
+            .name("cluster".into())
+            .spawn(move || source.follow(&access, &sender))
+            .context("failed to start a thread")?;
+        Ok(Views {
+            receiver,
+            _sender: None,
+        })
+    }
+}
+
+struct Source {
+    flows: Vec<PathBuf>,
+    state: Option<PathBuf>,
+}
+
+impl Source {
+    /// Looks again after each change, until nobody wants to know.
+    fn follow(&self, access: &Access, sender: &watch::Sender<(u64, Arc<View>)>) {
+        access.wait(async {
+            let client = &access.client;
+            let settings = || watcher::Config::default();
+            let proposals = watcher(Api::<PolicyProposal>::all(client.clone()), settings());
+            let decisions = watcher(Api::<ProposalDecision>::all(client.clone()), settings());
+            let policies = watcher(Api::<NetworkPolicy>::all(client.clone()), settings());
+            let mut changes = futures_util::stream::select_all([
+                proposals
+                    .default_backoff()
+                    .map(|event| event.map(drop))
+                    .boxed(),
+                decisions
+                    .default_backoff()
+                    .map(|event| event.map(drop))
+                    .boxed(),
+                policies
+                    .default_backoff()
+                    .map(|event| event.map(drop))
+                    .boxed(),
+            ]);
+            while let Some(change) = changes.next().await {
+                if let Err(error) = change {
+                    tracing::warn!("failed to watch: {error}");
+                    continue;
+                }
+                // Whatever else comes within that time is in the same look.
+                let settled = tokio::time::sleep(SETTLE);
+                tokio::pin!(settled);
+                loop {
+                    tokio::select! {
+                        () = &mut settled => break,
+                        more = changes.next() => if more.is_none() { break },
+                    }
+                }
+                match self.look_now(access).await {
+                    Ok(view) => {
+                        let version = sender.borrow().0.saturating_add(1);
+                        if sender.send((version, Arc::new(view))).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => tracing::warn!("failed to look at the cluster: {error:#}"),
+                }
+            }
+        });
+    }
+
+    fn look(&self, access: &Access) -> anyhow::Result<View> {
+        access.wait(self.look_now(access))
+    }
+
+    async fn look_now(&self, access: &Access) -> anyhow::Result<View> {
+        let objects = list_objects_now(&access.client).await?;
+        let proposals: Vec<PolicyProposal> = list_everywhere(&access.client).await?;
+        let decisions: Vec<ProposalDecision> = list_everywhere(&access.client).await?;
+        self.view(&objects, proposals, &decisions)
+    }
+
+    fn view(
+        &self,
+        objects: &Objects,
+        proposals: Vec<PolicyProposal>,
+        decisions: &[ProposalDecision],
+    ) -> anyhow::Result<View> {
+        let (inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
+        let graph = match self.flows.as_slice() {
+            [] => of_evidence(&proposals, &inventory),
+            paths => {
+                let traffic = TrafficArgs::of(&[], paths);
+                let read = read_traffic(&traffic, objects, Vec::new(), 0)?;
+                let built = build(&read.seen, &inventory, GraphOptions::default());
+                findings.extend(built.findings);
+                built.graph
+            }
+        };
+        let (mut events, record_problem) = parts::record(self.state.as_deref())?;
+        if self.state.is_none() {
+            events = of_decisions(decisions);
+        }
+        let now = current(objects);
+        let view = View::new(ViewInputs {
+            subject: "cluster".into(),
+            proposed: proposed(&now, &proposals),
+            containers: parts::containers(objects, &inventory),
+            now,
+            proposals,
+            events,
+            record_problem,
+            findings,
+            graph,
+            inventory,
+            can_decide: true,
+        });
+        view.context("failed to judge the policies of the cluster")
+    }
+}
+
+/// What would be in force if every open proposal were approved.
+fn proposed(now: &[NetworkPolicy], proposals: &[PolicyProposal]) -> Vec<NetworkPolicy> {
+    let mut all: BTreeMap<(String, String), NetworkPolicy> = now
+        .iter()
+        .map(|policy| {
+            (
+                (policy.namespace().unwrap_or_default(), policy.name_any()),
+                policy.clone(),
+            )
+        })
+        .collect();
+    for one in proposals {
+        if !matches!(phase(one), Phase::Pending | Phase::Approved) {
+            continue;
+        }
+        let key = (
+            one.namespace().unwrap_or_default(),
+            one.spec.policy_name.clone(),
+        );
+        let mut policy = NetworkPolicy {
+            spec: Some(one.spec.policy.clone()),
+            ..NetworkPolicy::default()
+        };
+        policy.metadata.namespace = Some(key.0.clone());
+        policy.metadata.name = Some(key.1.clone());
+        all.insert(key, policy);
+    }
+    all.into_values().collect()
+}
+
+/// The decisions that the cluster still has, oldest first. Their outcome is the controller's word.
+fn of_decisions(decisions: &[ProposalDecision]) -> Vec<Event> {
+    let mut all: Vec<&ProposalDecision> = decisions.iter().collect();
+    all.sort_by_key(|one| (one.metadata.creation_timestamp.clone(), one.name_any()));
+    let event = |(number, one): (usize, &ProposalDecision)| Event {
+        sequence: number as u64 + 1,
+        at: one
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::MIN, |time| time.0.into()),
+        action: match one.spec.decision {
+            crate::review::resources::Verb::Approve => "approved",
+            crate::review::resources::Verb::Reject => "rejected",
+            crate::review::resources::Verb::Rollback => "rolled-back",
+        },
+        actor: one.spec.decided_by.clone(),
+        namespace: one.namespace().unwrap_or_default(),
+        object: one.spec.proposal.clone(),
+        reason: one.spec.reason.clone(),
+    };
+    all.into_iter().enumerate().map(event).collect()
+}
+
+/// The edges that proposals have evidence of: what an operator may read without the controller's state.
+fn of_evidence(proposals: &[PolicyProposal], inventory: &Inventory) -> Graph {
+    let mut edges: BTreeMap<(Peer, Peer, Protocol, u16), Edge> = BTreeMap::new();
+    let mut graph = Graph::default();
+    for line in proposals.iter().flat_map(|one| &one.spec.review.evidence) {
+        if let Some((key, edge)) = edge(line, inventory) {
+            for peer in [&key.0, &key.1] {
+                if let Peer::Outside(address) = peer {
+                    let names = line.notes.iter().filter(|note| is_name(note));
+                    graph
+                        .names
+                        .entry(*address)
+                        .or_default()
+                        .extend(names.cloned());
+                }
+            }
+            let known = edges.entry(key).or_insert_with(|| edge.clone());
+            // Both ends' proposals have it; the later one knows more.
+            if edge.last > known.last {
+                *known = edge;
+            }
+        }
+    }
+    for ((client, server, _, _), edge) in edges {
+        graph.add_edge(&client, &server, edge);
+    }
+    graph
+}
+
+/// Of the notes of a line what is none of its other words is a DNS name.
+fn is_name(note: &str) -> bool {
+    !matches!(note, "implied" | "blocked" | "new") && !note.starts_with("via ")
+}
+
+type Keyed = ((Peer, Peer, Protocol, u16), Edge);
+
+fn edge(line: &EvidenceLine, inventory: &Inventory) -> Option<Keyed> {
+    let (port, protocol) = line.port.split_once('/')?;
+    let (port, protocol) = (port.parse().ok()?, Protocol::parse(protocol)?);
+    let (client, server) = (
+        peer(&line.client, inventory)?,
+        peer(&line.server, inventory)?,
+    );
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok().map(Timestamp::from);
+    let has = |word: &str| line.notes.iter().any(|note| note == word);
+    let mut edge = Edge::new(protocol, port);
+    edge.lesson = match () {
+        () if has("blocked") => Lesson::Review("a policy blocks it".into()),
+        () if has("implied") => Lesson::Implied("beside what was seen".into()),
+        () => Lesson::Learned,
+    };
+    if line.connections > 0 {
+        edge.verdicts.insert(Verdict::Established, line.connections);
+    }
+    (edge.first, edge.last) = (time(&line.first_seen), time(&line.last_seen));
+    Some(((client, server, protocol, port), edge))
+}
+
+/// From the words of a proposal back to a peer.
+fn peer(words: &str, inventory: &Inventory) -> Option<Peer> {
+    if words == "api-server" {
+        return Some(Peer::ApiServer);
+    }
+    if let Some(name) = words.strip_prefix("node:") {
+        return Some(Peer::Node(name.to_owned()));
+    }
+    let address = words.strip_prefix("outside:").unwrap_or(words);
+    if let Ok(address) = address.parse() {
+        return Some(Peer::Outside(address));
+    }
+    let (namespace, name) = words.split_once('/')?;
+    let mut all = inventory.workloads.keys();
+    let found = all.find(|id: &&WorkloadId| id.namespace == namespace && id.name == name)?;
+    Some(Peer::Workload(found.clone()))
+}

@@ -1,0 +1,57 @@
+//! Decisions of the page, made as the operator.
+
+use crate::cli::access::{AccessArgs, NamespaceArg};
+use crate::cli::decide::{DecideArgs, Desk, Wanted};
+use crate::web::{Decide, Decided, Wish};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+
+/// How long a decision is followed.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Decides with the operator's kubeconfig.
+pub struct KubeDesk {
+    access: AccessArgs,
+}
+
+impl KubeDesk {
+    pub fn new(access: AccessArgs) -> Self {
+        KubeDesk { access }
+    }
+}
+
+impl Decide for KubeDesk {
+    fn decide(&self, wish: Wish) -> BoxFuture<'_, Decided> {
+        let args = DecideArgs {
+            place: NamespaceArg {
+                namespace: Some(wish.namespace.clone()),
+            },
+            access: self.access.clone(),
+            yes: true,
+            wait: WAIT,
+        };
+        // It brings a runtime of its own, which must not run inside another.
+        let job = tokio::task::spawn_blocking(move || decide(&args, &wish));
+        job.map(|done| match done {
+            Ok(Ok(line)) => Ok(line),
+            Ok(Err(error)) => Err(format!("{error:#}")),
+            Err(_) => Err("the decision broke off; see the record for what became of it".into()),
+        })
+        .boxed()
+    }
+}
+
+fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
+    let desk = Desk::open(args)?;
+    let proposal = desk.proposal(&wish.proposal)?;
+    anyhow::ensure!(
+        proposal.spec.review.revision == wish.revision,
+        "not decided: it changed since the page showed it; look at it again"
+    );
+    desk.decide_one(&Wanted {
+        proposal: &proposal,
+        verb: wish.verb,
+        reason: &wish.reason,
+    })
+}

@@ -1,0 +1,185 @@
+//! A folder that `nanoseg generate` wrote: each of its policies is a proposal.
+
+use super::parts;
+use crate::cli::policies::{current, over, read_policies};
+use crate::cluster::read_cluster;
+use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::inventory::{Inventory, OwnerRule, WorkloadId};
+use crate::net::Timestamp;
+use crate::report::graph::parse;
+use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
+use crate::review::{Question, build_material};
+use crate::web::{View, ViewInputs};
+use anyhow::Context;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const REASON: &str = "Generated from what was observed.";
+
+pub fn read(folder: &Path, cluster: &[PathBuf], state: Option<&Path>) -> anyhow::Result<View> {
+    let path = folder.join("report.json");
+    let failed = || {
+        format!(
+            "failed to read {}; is it a folder that nanoseg generate wrote?",
+            path.display()
+        )
+    };
+    let text = fs::read_to_string(&path).with_context(failed)?;
+    let run: Value = serde_json::from_str(&text).with_context(failed)?;
+    let graph = parse(&run["graph"].to_string()).with_context(failed)?;
+    let paths = snapshots(cluster, &run)?;
+    let (objects, _) = read_cluster(&paths)?;
+    let (mut inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+    inventory.policies.clear();
+    let ours = read_policies(&[folder.to_owned()])?;
+    let now = current(&objects);
+    let given = Given {
+        graph: &graph,
+        inventory: &inventory,
+        required: requirements(&graph, &inventory, ServiceEnforcement::AfterTranslation),
+        now: &now,
+        run: &run,
+    };
+    let proposals = given.proposals(&ours)?;
+    let (events, record_problem) = parts::record(state)?;
+    let view = View::new(ViewInputs {
+        subject: folder.display().to_string(),
+        proposed: over(&objects, ours),
+        containers: parts::containers(&objects, &inventory),
+        now,
+        proposals,
+        events,
+        record_problem,
+        findings,
+        graph,
+        inventory,
+        can_decide: false,
+    });
+    view.context("failed to judge the policies")
+}
+
+/// The snapshots that are named, else those that the folder was generated from.
+fn snapshots(named: &[PathBuf], run: &Value) -> anyhow::Result<Vec<PathBuf>> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let inputs = run["inputs"]["snapshots"].as_array().into_iter().flatten();
+    let paths: Vec<PathBuf> = inputs
+        .filter_map(|one| one["name"].as_str())
+        .map(PathBuf::from)
+        .collect();
+    anyhow::ensure!(
+        !paths.is_empty() && paths.iter().all(|path| path.exists()),
+        "the snapshots that the folder was generated from are not here; name them with --cluster"
+    );
+    Ok(paths)
+}
+
+struct Given<'a> {
+    graph: &'a Graph,
+    inventory: &'a Inventory,
+    required: Vec<Requirement>,
+    now: &'a [NetworkPolicy],
+    run: &'a Value,
+}
+
+impl Given<'_> {
+    fn proposals(&self, ours: &[NetworkPolicy]) -> anyhow::Result<Vec<PolicyProposal>> {
+        let mut workloads: BTreeMap<(String, String), WorkloadId> = BTreeMap::new();
+        for one in self.run["policies"].as_array().into_iter().flatten() {
+            let id: WorkloadId = serde_json::from_value(one["workload"].clone())
+                .context("failed to read report.json: a policy without a workload")?;
+            let name = one["name"].as_str().unwrap_or_default().to_owned();
+            workloads.insert((id.namespace.clone(), name), id);
+        }
+        let mut proposals = Vec::new();
+        for policy in ours {
+            let metadata = &policy.metadata;
+            let key = (
+                metadata.namespace.clone().unwrap_or_default(),
+                metadata.name.clone().unwrap_or_default(),
+            );
+            if let Some(id) = workloads.get(&key) {
+                proposals.extend(self.proposal(id, &key.1, policy)?);
+            }
+        }
+        Ok(proposals)
+    }
+
+    /// What one policy would do; nothing if it is there already.
+    fn proposal(
+        &self,
+        id: &WorkloadId,
+        name: &str,
+        policy: &NetworkPolicy,
+    ) -> anyhow::Result<Option<PolicyProposal>> {
+        let Some(spec) = &policy.spec else {
+            return Ok(None);
+        };
+        let is_own = |one: &&NetworkPolicy| {
+            one.metadata.name.as_deref() == Some(name)
+                && one.metadata.namespace.as_deref() == Some(id.namespace.as_str())
+        };
+        let base = self
+            .now
+            .iter()
+            .find(is_own)
+            .and_then(|one| one.spec.as_ref());
+        let others: Vec<NetworkPolicy> = self
+            .now
+            .iter()
+            .filter(|one| !is_own(one))
+            .cloned()
+            .collect();
+        let last = self
+            .graph
+            .edges()
+            .iter()
+            .filter_map(|(_, _, edge)| edge.last)
+            .max();
+        let review = build_material(&Question {
+            inventory: self.inventory,
+            graph: self.graph,
+            requirements: &self.required,
+            wanted_blocked: &[],
+            workload: id,
+            policy_name: name,
+            base,
+            policy: spec,
+            others: &others,
+            findings: &[],
+            coverage: self.coverage(id),
+            reason: REASON,
+            now: last.unwrap_or(Timestamp::MIN),
+        });
+        let mut proposal = PolicyProposal::new(
+            name,
+            PolicyProposalSpec {
+                workload: WorkloadRef {
+                    kind: id.kind.clone(),
+                    name: id.name.clone(),
+                },
+                policy_name: name.to_owned(),
+                policy: spec.clone(),
+                base: base.cloned(),
+                review: review.context("failed to judge a policy")?,
+            },
+        );
+        proposal.metadata.namespace = Some(id.namespace.clone());
+        Ok(Some(proposal))
+    }
+
+    fn coverage(&self, id: &WorkloadId) -> Option<f64> {
+        let all = self.run["learning"]["workloads"].as_array()?;
+        let own = all.iter().find(|one| {
+            one["workload"]["namespace"] == id.namespace.as_str()
+                && one["workload"]["name"] == id.name.as_str()
+        })?;
+        own["estimate"]["coverage"]
+            .as_f64()
+            .or_else(|| own["coverage"].as_f64())
+    }
+}

@@ -1,0 +1,18 @@
+//! Room 5: the review page. A server on loopback for one operator, who is whoever their kubeconfig says: pages
+//! are HTML made here, the map is laid out here, a short script of our own makes it live. Nothing is loaded
+//! from elsewhere.
+
+mod edge;
+mod guard;
+mod html;
+mod map;
+mod policies;
+mod proposals;
+mod record;
+mod server;
+mod view;
+mod what_if;
+mod workload;
+
+pub use server::{Decide, Decided, Server, ServerError, Wish};
+pub use view::{View, ViewInputs};

@@ -1,0 +1,89 @@
+// Pan, zoom and search on the map; and word of changes. Every page works without it.
+"use strict";
+(() => {
+  const root = document.body.dataset.root;
+  const live = document.getElementById("live");
+
+  const map = () => {
+    const box = document.getElementById("map");
+    const svg = box && box.querySelector("svg");
+    if (!svg) return;
+    const whole = svg.viewBox.baseVal;
+    const home = [whole.x, whole.y, whole.width, whole.height];
+    let view = home.slice();
+    const show = () => svg.setAttribute("viewBox", view.join(" "));
+    const zoom = (factor, x = 0.5, y = 0.5) => {
+      const width = Math.min(home[2] * 2, Math.max(120, view[2] * factor));
+      const real = width / view[2];
+      view = [view[0] + view[2] * (1 - real) * x, view[1] + view[3] * (1 - real) * y, view[2] * real, view[3] * real];
+      show();
+    };
+    const pan = (dx, dy) => { view[0] += dx * view[2]; view[1] += dy * view[3]; show(); };
+    box.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const at = svg.getBoundingClientRect();
+      zoom(event.deltaY > 0 ? 1.15 : 1 / 1.15, (event.clientX - at.x) / at.width, (event.clientY - at.y) / at.height);
+    }, { passive: false });
+    let from = null, moved = false;
+    box.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; moved = false; });
+    window.addEventListener("pointermove", (event) => {
+      if (!from) return;
+      const at = svg.getBoundingClientRect();
+      const dx = event.clientX - from[0], dy = event.clientY - from[1];
+      if (Math.abs(dx) + Math.abs(dy) < 4 && !moved) return;
+      moved = true;
+      box.classList.add("drag");
+      pan(-dx / at.width, -dy / at.height);
+      from = [event.clientX, event.clientY];
+    });
+    window.addEventListener("pointerup", () => { from = null; box.classList.remove("drag"); });
+    box.addEventListener("click", (event) => { if (moved) event.preventDefault(); }, true);
+    box.addEventListener("dragstart", (event) => event.preventDefault());
+    box.addEventListener("keydown", (event) => {
+      const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+      if (steps[event.key]) pan(...steps[event.key]);
+      else if (event.key === "+" || event.key === "=") zoom(0.8);
+      else if (event.key === "-") zoom(1.25);
+      else if (event.key === "0") { view = home.slice(); show(); }
+      else return;
+      event.preventDefault();
+    });
+    const search = document.getElementById("search");
+    const find = () => {
+      const wanted = search.value.trim().toLowerCase();
+      let count = 0;
+      for (const node of svg.querySelectorAll(".node")) {
+        const hit = wanted !== "" && node.dataset.name.includes(wanted);
+        node.classList.toggle("hit", hit);
+        if (hit) count += 1;
+      }
+      svg.classList.toggle("found", count > 0);
+      live.textContent = wanted === "" ? "" : `${count} found`;
+    };
+    if (search) search.addEventListener("input", find);
+  };
+
+  const isBusy = () => {
+    const at = document.activeElement;
+    const typing = at && ["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName);
+    return typing || document.querySelector("main input:checked[name=one]") || document.getElementById("answer") || document.getElementById("decided");
+  };
+
+  // A new state: the page is taken anew, unless somebody is writing or choosing in it.
+  const renew = async (version) => {
+    if (isBusy()) { live.textContent = "There is something new: reload to see it."; return; }
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    document.querySelector("main").replaceWith(page.querySelector("main"));
+    document.body.dataset.version = version;
+    live.textContent = "Updated.";
+    map();
+  };
+
+  map();
+  const source = new EventSource(`${root}changes`);
+  source.onmessage = (event) => { if (Number(event.data) > Number(document.body.dataset.version)) renew(event.data); };
+  source.onerror = () => { live.textContent = "No word from nanoseg: does it run?"; };
+  source.onopen = () => { live.textContent = ""; };
+})();

@@ -1,0 +1,118 @@
+//! What the pages show: one state of cluster and traffic, with what is computed of it once.
+
+use crate::evaluate::{BlastRadius, EvaluateError, Evaluation, HostNetwork, Reach};
+use crate::finding::Finding;
+use crate::graph::Graph;
+use crate::inventory::{Inventory, WorkloadId};
+use crate::net::Timestamp;
+use crate::report::evidence::Event;
+use crate::review::resources::PolicyProposal;
+use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+
+/// What a view is made of.
+#[derive(Debug, Default)]
+pub struct ViewInputs {
+    /// What is looked at: a context, a folder.
+    pub subject: String,
+    pub graph: Graph,
+    pub inventory: Inventory,
+    /// The policies that are in force.
+    pub now: Vec<NetworkPolicy>,
+    /// Those that would be, if every open proposal were approved.
+    pub proposed: Vec<NetworkPolicy>,
+    pub proposals: Vec<PolicyProposal>,
+    /// Oldest first.
+    pub events: Vec<Event>,
+    /// What is wrong with the chain of the record; `None`: there is no record here, or it is whole.
+    pub record_problem: Option<String>,
+    pub findings: Vec<Finding>,
+    pub containers: BTreeMap<WorkloadId, Vec<Container>>,
+    /// Whether decisions can be made here.
+    pub can_decide: bool,
+}
+
+/// One state, ready to be shown.
+#[derive(Debug)]
+pub struct View {
+    pub given: ViewInputs,
+    /// Where a break-in gets by the policies in force, and by those that are proposed.
+    pub reach: [Reach; 2],
+    pub radii: [BTreeMap<WorkloadId, BlastRadius>; 2],
+    pub evaluations: [Evaluation; 2],
+    /// The last time of any observation: what is new is new by this, not by a clock.
+    pub last_seen: Option<Timestamp>,
+}
+
+impl View {
+    /// Computes what the pages need.
+    ///
+    /// # Errors
+    /// A policy that the API server would refuse.
+    pub fn new(mut given: ViewInputs) -> Result<View, EvaluateError> {
+        // All that is judged is passed; what the inventory holds would be judged twice.
+        given.inventory.policies.clear();
+        given.proposals.sort_by_key(|one| {
+            let risk = match one.spec.review.risk.as_str() {
+                "low" => 2,
+                "medium" => 1,
+                _ => 0,
+            };
+            (risk, one.namespace(), one.name_any())
+        });
+        let evaluate = |policies: &[NetworkPolicy]| {
+            Evaluation::new(&given.inventory, policies, HostNetwork::Exact)
+        };
+        let evaluations = [evaluate(&given.now)?, evaluate(&given.proposed)?];
+        let reach = [Reach::of(&evaluations[0]), Reach::of(&evaluations[1])];
+        let radii = [0, 1].map(|side: usize| {
+            let all = reach[side].radii().into_iter();
+            all.map(|(id, radius)| (id.clone(), radius)).collect()
+        });
+        let last_seen = given
+            .graph
+            .edges()
+            .iter()
+            .filter_map(|(_, _, edge)| edge.last)
+            .max();
+        Ok(View {
+            given,
+            reach,
+            radii,
+            evaluations,
+            last_seen,
+        })
+    }
+
+    /// The workload of that name, if there is one.
+    pub fn workload(&self, namespace: &str, kind: &str, name: &str) -> Option<WorkloadId> {
+        let id = WorkloadId {
+            namespace: namespace.to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        };
+        self.given
+            .inventory
+            .workloads
+            .contains_key(&id)
+            .then_some(id)
+    }
+
+    pub fn proposal(&self, namespace: &str, name: &str) -> Option<&PolicyProposal> {
+        let mut all = self.given.proposals.iter();
+        all.find(|one| one.namespace().as_deref() == Some(namespace) && one.name_any() == name)
+    }
+}
+
+/// The path of a workload's page.
+pub fn workload_path(id: &WorkloadId) -> String {
+    use super::html::part;
+    format!(
+        "workload/{}/{}/{}",
+        part(&id.namespace),
+        part(&id.kind),
+        part(&id.name)
+    )
+}

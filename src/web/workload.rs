@@ -1,0 +1,282 @@
+//! One workload: who may talk to it, whom it may reach, now and as proposed; and the list of all.
+
+use super::html::{Frame, Place, table, tag, text};
+use super::view::{View, workload_path};
+use crate::evaluate::{BlastRadius, Direction, Evaluation};
+use crate::graph::Peer;
+use crate::inventory::WorkloadId;
+use crate::net::ConnectionSet;
+use k8s_openapi::api::core::v1::Container;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// All workloads with their blast radius, the largest first.
+pub fn list(frame: &Frame, view: &View) -> String {
+    let mut all: Vec<(&WorkloadId, &BlastRadius)> = view.radii[0].iter().collect();
+    all.sort_by_key(|(id, radius)| (std::cmp::Reverse(radius.all), *id));
+    let rows: Vec<Vec<String>> = all
+        .into_iter()
+        .map(|(id, now)| {
+            let then = view.radii[1].get(id).copied().unwrap_or_default();
+            let evaluation = &view.evaluations[0];
+            vec![
+                frame.link(&workload_path(id), &id.to_string()),
+                text(&id.kind),
+                isolation(evaluation, id, Direction::Ingress),
+                isolation(evaluation, id, Direction::Egress),
+                now.hops[0].to_string(),
+                now.all.to_string(),
+                then.all.to_string(),
+            ]
+        })
+        .collect();
+    let header = [
+        "workload",
+        "kind",
+        "in",
+        "out",
+        ">one hop",
+        ">blast radius",
+        ">as proposed",
+    ];
+    let body = format!(
+        "<p>The blast radius: how many other workloads a break-in reaches in the end, over connections that policies \
+         allow.</p>\n{}",
+        table(&header, &rows)
+    );
+    frame.page(Place::Workloads, "Workloads", &body)
+}
+
+fn isolation(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> String {
+    let classes = evaluation.classes_of(id);
+    let isolated = classes
+        .iter()
+        .filter(|class| evaluation.isolated(**class, direction))
+        .count();
+    let host = classes
+        .iter()
+        .any(|class| evaluation.class(*class).host_network);
+    match isolated {
+        _ if host => tag("medium", "host network"),
+        0 => tag("high", "open"),
+        some if some == classes.len() => tag("low", "isolated"),
+        _ => tag("medium", "some pods open"),
+    }
+}
+
+/// One workload.
+pub fn one(frame: &Frame, view: &View, id: &WorkloadId) -> String {
+    let mut body = format!(
+        "<p>{} in namespace {}</p>\n",
+        text(&id.kind),
+        text(&id.namespace)
+    );
+    body.push_str(&radius(view, id));
+    body.push_str(&policies(view, id));
+    body.push_str("<h2>Who may talk to it</h2>\n");
+    body.push_str(&neighbours(frame, view, id, Direction::Ingress));
+    body.push_str("<h2>Whom it may reach</h2>\n");
+    body.push_str(&neighbours(frame, view, id, Direction::Egress));
+    body.push_str(&traffic(view, id));
+    body.push_str(&containers(view, id));
+    frame.page(Place::Workloads, &id.to_string(), &body)
+}
+
+fn radius(view: &View, id: &WorkloadId) -> String {
+    let row = |name: &str, side: usize| {
+        let radius = view.radii[side].get(id).copied().unwrap_or_default();
+        let [one, two, three] = radius.hops;
+        vec![
+            text(name),
+            one.to_string(),
+            two.to_string(),
+            three.to_string(),
+            radius.all.to_string(),
+        ]
+    };
+    let header = [
+        "blast radius: workloads a break-in reaches",
+        ">1 hop",
+        ">2 hops",
+        ">3 hops",
+        ">in all",
+    ];
+    table(&header, &[row("now", 0), row("as proposed", 1)])
+}
+
+fn policies(view: &View, id: &WorkloadId) -> String {
+    let mut rows: BTreeMap<String, [Vec<&str>; 2]> = BTreeMap::new();
+    for (side, evaluation) in view.evaluations.iter().enumerate() {
+        for class in evaluation.classes_of(id) {
+            for (direction, word) in [(Direction::Ingress, "in"), (Direction::Egress, "out")] {
+                for policy in evaluation.isolated_by(*class, direction) {
+                    let entry = &mut rows.entry(policy.to_owned()).or_default()[side];
+                    if !entry.contains(&word) {
+                        entry.push(word);
+                    }
+                }
+            }
+        }
+    }
+    if rows.is_empty() {
+        return "<p>No policy selects it.</p>\n".into();
+    }
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(policy, [now, then])| vec![text(policy), now.join(", "), then.join(", ")])
+        .collect();
+    format!(
+        "<h2>Policies that apply</h2>\n{}",
+        table(&["policy", "isolates now", "as proposed"], &rows)
+    )
+}
+
+/// What is allowed with others at one side; where everything is, that is said instead.
+fn neighbours(frame: &Frame, view: &View, id: &WorkloadId, direction: Direction) -> String {
+    let sides = [0, 1].map(|side: usize| allowed(&view.evaluations[side], id, direction));
+    let all: std::collections::BTreeSet<&WorkloadId> =
+        sides.iter().flat_map(BTreeMap::keys).collect();
+    let others = view.given.inventory.workloads.len().saturating_sub(1);
+    let shown =
+        |side: &BTreeMap<WorkloadId, ConnectionSet>, other: &WorkloadId| match side.get(other) {
+            Some(connections) => text(connections.to_string()),
+            None => "–".into(),
+        };
+    let is_open = |side: &BTreeMap<WorkloadId, ConnectionSet>| {
+        side.len() >= others && others > 0 && side.values().all(ConnectionSet::is_all)
+    };
+    if is_open(&sides[0]) && is_open(&sides[1]) {
+        return "<p>Every workload, on every port.</p>\n".into();
+    }
+    let mut out = String::new();
+    if is_open(&sides[0]) {
+        out.push_str("<p>Now: every workload, on every port.</p>\n");
+    }
+    let rows: Vec<Vec<String>> = all
+        .into_iter()
+        .filter(|other| !is_open(&sides[0]) || sides[1].contains_key(*other))
+        .map(|other| {
+            vec![
+                frame.link(&workload_path(other), &other.to_string()),
+                shown(&sides[0], other),
+                shown(&sides[1], other),
+            ]
+        })
+        .collect();
+    match rows.is_empty() {
+        true => out.push_str("<p>No workload.</p>\n"),
+        false => out.push_str(&table(&["workload", "now", "as proposed"], &rows)),
+    }
+    for (side, word) in [(0, "now"), (1, "as proposed")] {
+        let _ = writeln!(
+            out,
+            "<p class=\"dim\">Addresses {word}: {}</p>",
+            text(addresses(&view.evaluations[side], id, direction))
+        );
+    }
+    out
+}
+
+fn allowed(
+    evaluation: &Evaluation,
+    id: &WorkloadId,
+    direction: Direction,
+) -> BTreeMap<WorkloadId, ConnectionSet> {
+    let mut found: BTreeMap<WorkloadId, ConnectionSet> = BTreeMap::new();
+    for own in evaluation.classes_of(id) {
+        for (other, class) in evaluation.classes() {
+            if class.workload == *id {
+                continue;
+            }
+            let connections = match direction {
+                Direction::Ingress => evaluation.between(other, *own),
+                Direction::Egress => evaluation.between(*own, other),
+            };
+            if !connections.is_empty() {
+                let sum = found.entry(class.workload.clone()).or_default();
+                *sum = sum.union(&connections);
+            }
+        }
+    }
+    found
+}
+
+fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let everywhere = evaluation.everywhere();
+    for class in evaluation.classes_of(id) {
+        for (set, connections) in evaluation.addresses(*class, direction).iter() {
+            let set = match *set == everywhere {
+                true => "any".to_owned(),
+                false => set.to_string(),
+            };
+            let part = format!("{set}: {connections}");
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+    }
+    match parts.is_empty() {
+        true => "none".into(),
+        false => parts.join("; "),
+    }
+}
+
+fn traffic(view: &View, id: &WorkloadId) -> String {
+    let peer = Peer::Workload(id.clone());
+    let edges = view.given.graph.edges_of(&peer);
+    if edges.is_empty() {
+        return "<h2>Observed traffic</h2>\n<p>Nothing was seen of it.</p>\n".into();
+    }
+    let rows: Vec<Vec<String>> = edges
+        .into_iter()
+        .map(|edge| super::edge::row(&view.given.graph, edge))
+        .collect();
+    format!(
+        "<h2>Observed traffic</h2>\n{}",
+        table(&super::edge::HEADER, &rows)
+    )
+}
+
+fn containers(view: &View, id: &WorkloadId) -> String {
+    let Some(containers) = view.given.containers.get(id) else {
+        return String::new();
+    };
+    let rows: Vec<Vec<String>> = containers.iter().map(container).collect();
+    let header = ["container", "registry", "image", "digest", "privileges"];
+    format!("<h2>Containers</h2>\n{}", table(&header, &rows))
+}
+
+fn container(container: &Container) -> Vec<String> {
+    let image = container.image.as_deref().unwrap_or_default();
+    let (rest, digest) = image.split_once('@').unwrap_or((image, ""));
+    // The first part names a registry if it looks like a host (distribution/reference).
+    let (registry, name) = match rest.split_once('/') {
+        Some((host, name)) if host.contains(['.', ':']) || host == "localhost" => (host, name),
+        _ => ("docker.io", rest),
+    };
+    let mut privileges: Vec<String> = Vec::new();
+    if let Some(context) = &container.security_context {
+        if context.privileged == Some(true) {
+            privileges.push("privileged".into());
+        }
+        let added = context
+            .capabilities
+            .as_ref()
+            .and_then(|all| all.add.as_ref());
+        privileges.extend(added.into_iter().flatten().cloned());
+    }
+    let host_ports = container
+        .ports
+        .iter()
+        .flatten()
+        .filter_map(|port| port.host_port);
+    privileges.extend(host_ports.map(|port| format!("host port {port}")));
+    vec![
+        text(&container.name),
+        text(registry),
+        text(name),
+        text(digest),
+        text(privileges.join(", ")),
+    ]
+}
