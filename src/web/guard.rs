@@ -74,12 +74,12 @@ impl Guard {
         }
     }
 
-    /// What every answer carries.
+    /// What every answer carries. (`no-referrer` would make browsers hide the Origin of our own forms.)
     pub fn dress(headers: &mut HeaderMap) {
         for (name, value) in [
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
+            (header::REFERRER_POLICY, "same-origin"),
             (header::X_FRAME_OPTIONS, "DENY"),
             (header::CACHE_CONTROL, "no-store"),
         ] {

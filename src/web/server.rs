@@ -77,7 +77,7 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.map_err(|source| ServerError::Listen { port, source })?;
         let address = listener.local_addr().map_err(ServerError::Serve)?;
-        let mut bytes = [0u8; 24];
+        let mut bytes = [0u8; 16];
         getrandom::fill(&mut bytes).map_err(ServerError::Random)?;
         let mut token = String::with_capacity(bytes.len() * 2);
         for byte in bytes {

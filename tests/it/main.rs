@@ -21,6 +21,7 @@ mod kube_api;
 mod kubernetes;
 mod live;
 mod operator;
+mod page;
 mod places;
 mod policy;
 mod properties;

@@ -1,6 +1,6 @@
 //! The operator's commands on a real API server, with the rights and the admission policies of deploy/.
 
-mod shop;
+pub mod shop;
 
 use crate::story::people::{Said, nanoseg};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};

@@ -15,6 +15,7 @@ use crate::web::{View, ViewInputs};
 use anyhow::Context;
 use futures_util::StreamExt;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use std::collections::BTreeMap;
@@ -50,17 +51,32 @@ impl Views {
             flows: args.flows.clone(),
             state: args.state.clone(),
         };
-        let first = source.look(&access)?;
+        let (seen, first) = source.look(&access)?;
         let (sender, receiver) = watch::channel((1, Arc::new(first)));
         std::thread::Builder::new()
             .name("cluster".into())
-            .spawn(move || source.follow(&access, &sender))
+            .spawn(move || source.follow(&access, &sender, seen))
             .context("failed to start a thread")?;
         Ok(Views {
             receiver,
             _sender: None,
         })
     }
+}
+
+/// Which versions of the objects that are watched were looked at.
+type Fingerprint = Vec<(Option<String>, Option<String>)>;
+
+fn fingerprint(
+    objects: &Objects,
+    proposals: &[PolicyProposal],
+    decisions: &[ProposalDecision],
+) -> Fingerprint {
+    let of = |metadata: &ObjectMeta| (metadata.uid.clone(), metadata.resource_version.clone());
+    let policies = objects.network_policies.iter().map(|one| of(&one.metadata));
+    let proposals = proposals.iter().map(|one| of(&one.metadata));
+    let decisions = decisions.iter().map(|one| of(&one.metadata));
+    policies.chain(proposals).chain(decisions).collect()
 }
 
 struct Source {
@@ -70,7 +86,12 @@ struct Source {
 
 impl Source {
     /// Looks again after each change, until nobody wants to know.
-    fn follow(&self, access: &Access, sender: &watch::Sender<(u64, Arc<View>)>) {
+    fn follow(
+        &self,
+        access: &Access,
+        sender: &watch::Sender<(u64, Arc<View>)>,
+        mut known: Fingerprint,
+    ) {
         access.wait(async {
             let client = &access.client;
             let settings = || watcher::Config::default();
@@ -106,7 +127,10 @@ impl Source {
                     }
                 }
                 match self.look_now(access).await {
-                    Ok(view) => {
+                    // The first events of a watch tell what is known already.
+                    Ok((seen, _)) if seen == known => {}
+                    Ok((seen, view)) => {
+                        known = seen;
                         let version = sender.borrow().0.saturating_add(1);
                         if sender.send((version, Arc::new(view))).is_err() {
                             return;
@@ -118,15 +142,16 @@ impl Source {
         });
     }
 
-    fn look(&self, access: &Access) -> anyhow::Result<View> {
+    fn look(&self, access: &Access) -> anyhow::Result<(Fingerprint, View)> {
         access.wait(self.look_now(access))
     }
 
-    async fn look_now(&self, access: &Access) -> anyhow::Result<View> {
+    async fn look_now(&self, access: &Access) -> anyhow::Result<(Fingerprint, View)> {
         let objects = list_objects_now(&access.client).await?;
         let proposals: Vec<PolicyProposal> = list_everywhere(&access.client).await?;
         let decisions: Vec<ProposalDecision> = list_everywhere(&access.client).await?;
-        self.view(&objects, proposals, &decisions)
+        let seen = fingerprint(&objects, &proposals, &decisions);
+        Ok((seen, self.view(&objects, proposals, &decisions)?))
     }
 
     fn view(

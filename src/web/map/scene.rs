@@ -206,10 +206,9 @@ impl Scene {
         }
         let mut scene = Scene {
             summary: format!(
-                "{} of {}, {} of {}",
-                count(edges.len() as u64, "edge"),
-                thousands(graph.edges().len() as u64),
-                count(ends.len() as u64, "box"),
+                "{} of {}, {}",
+                thousands(edges.len() as u64),
+                count(graph.edges().len() as u64, "edge"),
                 count(view.given.inventory.workloads.len() as u64, "workload"),
             ),
             ..Scene::default()

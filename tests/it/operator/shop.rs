@@ -109,10 +109,26 @@ impl Shop {
         })
     }
 
+    /// Accepts a decision, as the controller does; nothing is written where nothing is segmented.
+    pub async fn accept(&self, decision: &ProposalDecision) {
+        let patch = Patch::Merge(json!({"status": {"outcome": "Accepted"}}));
+        let name = decision.name_any();
+        let api = self.api::<ProposalDecision>();
+        let done = api
+            .patch_status(&name, &PatchParams::default(), &patch)
+            .await;
+        done.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
     /// The decisions about a proposal, in the order of their making.
     pub fn decisions(&self, proposal: &str) -> Vec<ProposalDecision> {
+        self.cluster.run(self.decisions_now(proposal))
+    }
+
+    /// The same where a runtime runs already.
+    pub async fn decisions_now(&self, proposal: &str) -> Vec<ProposalDecision> {
         let api = self.api::<ProposalDecision>();
-        let list = self.cluster.run(api.list(&Default::default()));
+        let list = api.list(&Default::default()).await;
         let mut items = list.expect("a list").items;
         items.retain(|one| one.spec.proposal == proposal);
         items.sort_by_key(|one| (one.creation_timestamp(), one.name_any()));

@@ -1,0 +1,131 @@
+//! A real browser: Debian's chromium, driven through chromedriver (W3C WebDriver).
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a page may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A browser of its own.
+pub struct Browser {
+    driver: Child,
+    pub client: Client,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// `None` where chromedriver is not installed, unless nothing may be missing.
+    pub async fn start() -> Option<Browser> {
+        let started = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut driver = match started {
+            Ok(driver) => driver,
+            Err(error) => {
+                let required = std::env::var_os("NANOSEG_REQUIRE_ALL").is_some();
+                assert!(!required, "chromedriver: {error}");
+                eprintln!("skipped: chromedriver is not installed");
+                return None;
+            }
+        };
+        let lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let port = port.expect("chromedriver tells its port");
+        let mut wanted = serde_json::map::Map::new();
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--window-size=1400,1000",
+        ];
+        wanted.insert("goog:chromeOptions".into(), json!({"args": arguments}));
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(wanted);
+        let client = builder.connect(&format!("http://127.0.0.1:{port}")).await;
+        Some(Browser {
+            client: client.expect("a session"),
+            driver,
+        })
+    }
+
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.expect("a page");
+    }
+
+    /// The text of the first element that a CSS selector finds; waits for it.
+    pub async fn text(&self, selector: &str) -> String {
+        let found = self.find(selector).await;
+        found.text().await.expect("its text")
+    }
+
+    pub async fn find(&self, selector: &str) -> fantoccini::elements::Element {
+        let wait = self.client.wait().at_most(PATIENCE);
+        let found = wait.for_element(Locator::Css(selector)).await;
+        found.unwrap_or_else(|error| panic!("{selector}: {error}"))
+    }
+
+    /// Clicks; again where the page was renewed in between.
+    pub async fn click(&self, selector: &str) {
+        for _ in 0..5 {
+            match self.find(selector).await.click().await {
+                Ok(()) => return,
+                Err(error) if error.to_string().contains("stale element") => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
+        panic!("{selector}: the page does not come to rest");
+    }
+
+    pub async fn write(&self, selector: &str, text: &str) {
+        let found = self.find(selector).await;
+        found
+            .send_keys(text)
+            .await
+            .unwrap_or_else(|e| panic!("{selector}: {e}"));
+    }
+
+    /// Runs a script; what it returns.
+    pub async fn ask(&self, script: &str) -> serde_json::Value {
+        self.client
+            .execute(script, Vec::new())
+            .await
+            .unwrap_or_else(|e| panic!("{script}: {e}"))
+    }
+
+    /// How many elements a CSS selector finds now.
+    pub async fn count(&self, selector: &str) -> usize {
+        let found = self.client.find_all(Locator::Css(selector)).await;
+        found.expect("a selector").len()
+    }
+
+    /// Keeps what is seen under `target/page`.
+    pub async fn picture(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let png = self.client.screenshot().await.expect("a picture");
+        std::fs::write(folder.join(format!("{name}.png")), png).expect("a file");
+    }
+
+    pub async fn end(mut self) {
+        let client = self.client.clone();
+        let _ = client.close().await;
+        let _ = self.driver.kill();
+    }
+}
