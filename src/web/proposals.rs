@@ -168,11 +168,11 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
         );
     } else if phase(proposal) == Phase::Applied && view.given.can_decide {
         let value = text(format!("{namespace}/{name}/{}", review.revision));
-        let _ = write!(
+        let _ = writeln!(
             body,
             "<form method=\"post\" action=\"{}decide\"><input type=\"hidden\" name=\"one\" value=\"{value}\">\
              <fieldset class=\"decide\"><legend>Undo</legend><label>Reason <input name=\"reason\" maxlength=\"2000\" \
-             size=\"48\"></label> <button name=\"verb\" value=\"rollback\">Roll back</button></fieldset></form>\n",
+             size=\"48\"></label> <button name=\"verb\" value=\"rollback\">Roll back</button></fieldset></form>",
             text(&frame.root)
         );
     }

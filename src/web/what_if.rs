@@ -95,8 +95,13 @@ fn form(frame: &Frame, view: &View, asked: &BTreeMap<String, String>, yaml: &str
         word("client"),
         word("server"),
         word("port"),
-        text(yaml),
+        lines(yaml),
     )
+}
+
+/// Text of several lines, each made harmless.
+fn lines(yaml: &str) -> String {
+    yaml.lines().map(|line| text(line) + "\n").collect()
 }
 
 fn name(policy: &NetworkPolicy) -> String {

@@ -244,6 +244,18 @@ fn what_if_tells_what_would_break_and_open() {
             "{answer}"
         );
         browser.picture("what-if").await;
+        // What was drawn can be changed by hand and asked again.
+        let drawn = browser
+            .ask("return document.getElementById('yaml').value")
+            .await;
+        assert!(
+            drawn
+                .as_str()
+                .is_some_and(|yaml| yaml.starts_with("apiVersion: networking.k8s.io/v1\nkind:")),
+            "{drawn}"
+        );
+        browser.click("button[value=ask]").await;
+        assert!(browser.text("#answer").await.contains("opens 1, closes 0."));
 
         browser.open(&ui.at("what-if")).await;
         let closed = "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: nanoseg-redis, namespace: shop}\n\
