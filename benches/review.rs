@@ -12,15 +12,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use measure::{forget_peak, median, millis, peak_mebibytes};
 use nanoseg::evaluate::{Comparison, Evaluation, HostNetwork, Reach};
 use nanoseg::pipeline::verify::verify;
+use nanoseg::web::{Server, View, ViewInputs};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use synthetic::cluster::ClusterSize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 type Failure = Box<dyn std::error::Error>;
 
 /// The issue's: each of the three on 5000 workloads and 5000 policies.
 const TARGET: (usize, Duration, f64) = (5000, Duration::from_secs(2), 500.0);
+/// A page's bytes and time, before the browser paints it: of 300 KB and 300 ms a part.
+const PAGE: (usize, Duration) = (300_000, Duration::from_millis(150));
 /// How many times longer the analyzer must take.
 const FACTOR: f64 = 20.0;
 /// From this many workloads on.
@@ -46,6 +52,12 @@ struct Options {
     /// Workloads of the folders for the analyzer.
     #[arg(long, num_args = 1.., default_values_t = [300, 600])]
     sizes: Vec<usize>,
+    /// Serves the review page of so many workloads instead, and fetches every kind of page once.
+    #[arg(long, value_name = "WORKLOADS")]
+    page: Option<usize>,
+    /// With --page: goes on serving, for a look with a browser.
+    #[arg(long)]
+    stay: bool,
     /// Given by `cargo bench`; changes nothing.
     #[arg(long, hide = true)]
     bench: bool,
@@ -217,11 +229,73 @@ fn against(options: &Options, analyzer: &std::path::Path) -> Result<bool, Failur
     Ok(good)
 }
 
+/// The page of a cluster, every kind of it fetched once: bytes and milliseconds.
+async fn page(options: &Options, workloads: usize) -> Result<bool, Failure> {
+    let (ground, policies) = ground(options, workloads)?;
+    let id = ground.workloads.first().ok_or("no workload")?.clone();
+    let view = View::new(ViewInputs {
+        subject: "bench".into(),
+        graph: ground.graph,
+        inventory: ground.inventory,
+        proposed: policies,
+        ..ViewInputs::default()
+    })?;
+    let (_sender, views) = tokio::sync::watch::channel((1, Arc::new(view)));
+    let server = Server::bind(0).await?;
+    let url = server.url();
+    let serving = tokio::spawn(server.serve(views, None));
+    println!("{url}\n   bytes      ms  page of {workloads} workloads");
+    let own = format!("workload/{}/{}/{}", id.namespace, id.kind, id.name);
+    let opened = format!("?namespace={}", id.namespace);
+    let mut good = true;
+    for path in [
+        "",
+        &opened,
+        "proposals",
+        "workloads",
+        &own,
+        "what-if",
+        "record",
+    ] {
+        let (bytes, time) = fetch(&url, path).await?;
+        let fits = bytes < PAGE.0 && time < PAGE.1;
+        let word = if fits { "" } else { "MISS" };
+        println!("{bytes:>8}  {:>6.1}  /{path} {word}", millis(time));
+        good &= fits;
+    }
+    if options.stay {
+        serving.await??;
+    }
+    Ok(good)
+}
+
+/// One page, as a browser would fetch it.
+async fn fetch(url: &str, path: &str) -> Result<(usize, Duration), Failure> {
+    let (host, root) = url
+        .trim_start_matches("http://")
+        .split_once('/')
+        .ok_or("no path")?;
+    let begin = Instant::now();
+    let mut stream = TcpStream::connect(host).await?;
+    let request =
+        format!("GET /{root}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    if !answer.starts_with(b"HTTP/1.1 200") {
+        return Err(format!("no answer to /{path}").into());
+    }
+    Ok((answer.len(), begin.elapsed()))
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = match &options.analyzer {
-        Some(analyzer) => against(&options, analyzer),
-        None => scale(&options),
+    let result = match (&options.analyzer, options.page) {
+        (Some(analyzer), _) => against(&options, analyzer),
+        (None, Some(workloads)) => tokio::runtime::Runtime::new()
+            .map_err(Failure::from)
+            .and_then(|runtime| runtime.block_on(page(&options, workloads))),
+        (None, None) => scale(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -72,8 +72,8 @@ struct WriteArgs {
     /// Snapshots of the cluster as kubectl get … -o yaml prints them, instead of the cluster itself.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     cluster: Vec<PathBuf>,
-    /// The policies to judge: default those of --generated; else those that were approved up to the end of the
-    /// period (--state), beside those of others in the cluster; else those of the cluster.
+    /// The policies to judge: default those of --generated; else those that were in force at the end of the
+    /// period by the record (--state), beside those of others in the cluster; else those of the cluster.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     policies: Vec<PathBuf>,
     #[command(flatten)]
@@ -236,15 +236,22 @@ fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, Strin
     let file = |policy: &NetworkPolicy| {
         let mut policy = policy.clone();
         policy.metadata.managed_fields = None;
-        let name = |name: &Option<String>| name.clone().unwrap_or_default().replace('/', "_");
         let (namespace, name) = (
-            name(&policy.metadata.namespace),
-            name(&policy.metadata.name),
+            file_part(policy.metadata.namespace.as_deref()),
+            file_part(policy.metadata.name.as_deref()),
         );
         let text = serde_yaml::to_string(&policy).context("failed to write a policy")?;
         Ok((format!("{namespace}/{name}.yaml"), text))
     };
     policies.iter().map(file).collect()
+}
+
+/// A name of a manifest as a part of a path that stays in its folder, whatever it is.
+fn file_part(name: Option<&str>) -> String {
+    match name.unwrap_or_default() {
+        "" | "." | ".." => "_".to_owned(),
+        name => name.replace('/', "_"),
+    }
 }
 
 fn inventory(objects: &Objects) -> anyhow::Result<(Inventory, Vec<crate::finding::Finding>)> {

@@ -232,7 +232,7 @@ fn what_if_tells_what_would_break_and_open() {
         browser.write("[name=server]", "shop/redis").await;
         browser.write("[name=client]", "shop/legacy").await;
         browser.write("[name=port]", "6379/TCP").await;
-        browser.click("button[value=draw]").await;
+        browser.submit("button[value=draw]").await;
         let answer = browser.text("#answer").await;
         // The client's own egress is open: shop/legacy has no policy.
         assert!(
@@ -254,20 +254,20 @@ fn what_if_tells_what_would_break_and_open() {
                 .is_some_and(|yaml| yaml.starts_with("apiVersion: networking.k8s.io/v1\nkind:")),
             "{drawn}"
         );
-        browser.click("button[value=ask]").await;
+        browser.submit("button[value=ask]").await;
         assert!(browser.text("#answer").await.contains("opens 1, closes 0."));
 
         browser.open(&ui.at("what-if")).await;
         let closed = "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: nanoseg-redis, namespace: shop}\n\
                       spec: {podSelector: {matchLabels: {app.kubernetes.io/name: redis}}, policyTypes: [Ingress]}\n";
         browser.write("#yaml", closed).await;
-        browser.click("button[value=ask]").await;
+        browser.submit("button[value=ask]").await;
         let answer = browser.text("#answer").await;
         assert!(answer.contains("shop/app shop/redis TCP 6379"), "{answer}");
 
         browser.open(&ui.at("what-if")).await;
         browser.write("#yaml", "{").await;
-        browser.click("button[value=ask]").await;
+        browser.submit("button[value=ask]").await;
         assert!(
             browser
                 .text("[role=alert]")
@@ -395,7 +395,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             };
             // Who may only look is told so by the API server.
             browser.open(&vera.at(&page)).await;
-            browser.click("button[value=approve]").await;
+            browser.submit("button[value=approve]").await;
             let said = browser.text("#decided").await;
             assert!(said.contains("not permitted"), "{said}");
 
@@ -412,7 +412,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             browser.open(&rosa.at(&page)).await;
             browser.write("[name=reason]", "looked at it").await;
             browser.picture("decide").await;
-            browser.click("button[value=approve]").await;
+            browser.submit("button[value=approve]").await;
             let said = browser.text("#decided").await;
             assert!(
                 said.contains("web-1") && said.contains("approved"),

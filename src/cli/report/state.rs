@@ -9,8 +9,8 @@ use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::evidence::{Approval, Event, HourLine, Period, RecordHead, Source};
-use crate::review::record::parse_line;
-use crate::review::{Revision, WorkloadState};
+use crate::review::record::{Action, Draft, parse_line};
+use crate::review::{Digest, Revision, WorkloadState};
 use crate::store::ReviewStore;
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -38,10 +38,15 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
             hours.len()
         ),
     };
-    let (events, record, head) = record(&store, period)?;
+    let Record {
+        events,
+        lines,
+        head,
+        in_force,
+    } = record(&store, period)?;
     let ours = states
         .iter()
-        .filter_map(|state| policy(state, period))
+        .filter_map(|state| Some(policy(state, revision(state, &in_force)?)))
         .collect();
     Ok(Seen {
         graph: built.graph,
@@ -53,10 +58,10 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
             hours,
             approvals: states
                 .iter()
-                .filter_map(|state| approval(state, period))
+                .filter_map(|state| Some(approval(state, revision(state, &in_force)?)))
                 .collect(),
             events,
-            record,
+            record: lines,
             record_head: Some(head),
             ..EvidenceInputs::default()
         },
@@ -128,17 +133,20 @@ fn states(store: &ReviewStore) -> anyhow::Result<Vec<WorkloadState>> {
     loaded.reviews.into_iter().map(state).collect()
 }
 
-/// The last revision that was approved before the end of the period.
-fn revision(state: &WorkloadState, period: Period) -> Option<&Revision> {
-    state.wanted?;
-    let mut revisions = state.revisions.iter().rev();
-    revisions.find(|one| period.to.is_none_or(|to| one.at < to))
+/// The revision of a workload that was in the cluster at the end of the period.
+fn revision<'s>(state: &'s WorkloadState, in_force: &InForce) -> Option<&'s Revision> {
+    let key = (state.workload.namespace.clone(), state.policy_name.clone());
+    let digest = in_force.get(&key)?;
+    state
+        .revisions
+        .iter()
+        .rev()
+        .find(|one| one.digest == *digest)
 }
 
-fn approval(state: &WorkloadState, period: Period) -> Option<Approval> {
-    let revision = revision(state, period)?;
+fn approval(state: &WorkloadState, revision: &Revision) -> Approval {
     let proposal = state.proposal(&revision.proposal);
-    Some(Approval {
+    Approval {
         policy: format!("{}/{}", state.workload.namespace, state.policy_name),
         workload: state.workload.clone(),
         revision: revision.number,
@@ -148,11 +156,10 @@ fn approval(state: &WorkloadState, period: Period) -> Option<Approval> {
         reason: proposal
             .and_then(|one| one.reason.clone())
             .unwrap_or_default(),
-    })
+    }
 }
 
-fn policy(state: &WorkloadState, period: Period) -> Option<NetworkPolicy> {
-    let revision = revision(state, period)?;
+fn policy(state: &WorkloadState, revision: &Revision) -> NetworkPolicy {
     let mut policy = NetworkPolicy {
         spec: Some(revision.policy.clone()),
         ..NetworkPolicy::default()
@@ -160,14 +167,36 @@ fn policy(state: &WorkloadState, period: Period) -> Option<NetworkPolicy> {
     policy.metadata.name = Some(state.policy_name.clone());
     policy.metadata.namespace = Some(state.workload.namespace.clone());
     policy.metadata.labels = Some([(MANAGED_BY.0.into(), MANAGED_BY.1.into())].into());
-    Some(policy)
+    policy
 }
 
-type Record = (Vec<Event>, Vec<String>, RecordHead);
+/// What of each policy, by namespace and name, was in the cluster at the end of the period.
+type InForce = BTreeMap<(String, String), Digest>;
 
-/// The record up to the end of the period, and its head there.
+/// The record up to the end of the period.
+struct Record {
+    events: Vec<Event>,
+    lines: Vec<String>,
+    head: RecordHead,
+    in_force: InForce,
+}
+
+/// Notes what an entry put into the cluster or took out of it.
+fn note(in_force: &mut InForce, draft: &Draft) {
+    let key = (draft.namespace.clone(), draft.object.clone());
+    match (draft.action, &draft.after) {
+        (Action::Applied | Action::Adopted | Action::DriftRepaired, Some(digest)) => {
+            in_force.insert(key, digest.clone());
+        }
+        (Action::Deleted, _) => drop(in_force.remove(&key)),
+        (Action::BreakGlassOn, _) => in_force.retain(|(namespace, _), _| *namespace != key.0),
+        _ => {}
+    }
+}
+
+/// Reads it.
 fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
-    let (mut events, mut lines) = (Vec::new(), Vec::new());
+    let (mut events, mut lines, mut in_force) = (Vec::new(), Vec::new(), InForce::new());
     let mut head = RecordHead {
         sequence: 0,
         digest: String::new(),
@@ -191,6 +220,7 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
             digest: entry.digest.as_str().to_owned(),
         };
         lines.push(line.to_owned());
+        note(&mut in_force, &entry.draft);
         events.push(Event {
             sequence: entry.sequence,
             at: entry.at,
@@ -204,6 +234,11 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
     })?;
     match problem {
         Some(problem) => Err(problem),
-        None => Ok((events, lines, head)),
+        None => Ok(Record {
+            events,
+            lines,
+            head,
+            in_force,
+        }),
     }
 }

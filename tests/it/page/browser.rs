@@ -2,11 +2,11 @@
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a page may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,10 +69,33 @@ impl Browser {
         self.client.goto(url).await.expect("a page");
     }
 
-    /// The text of the first element that a CSS selector finds; waits for it.
+    /// The text of the first element that a CSS selector finds; waits for it, and reads it again where the
+    /// page was renewed in between.
     pub async fn text(&self, selector: &str) -> String {
-        let found = self.find(selector).await;
-        found.text().await.expect("its text")
+        for _ in 0..5 {
+            match self.find(selector).await.text().await {
+                Ok(text) => return text,
+                Err(error) if error.to_string().contains("stale element") => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
+        panic!("{selector}: the page does not come to rest");
+    }
+
+    /// Clicks on what sends a form, and waits until another page is there.
+    pub async fn submit(&self, selector: &str) {
+        self.ask("window.isBefore = true").await;
+        self.click(selector).await;
+        let deadline = Instant::now() + PATIENCE;
+        let is_new = "return !window.isBefore && document.readyState === 'complete'";
+        // While pages change there may be nothing that a script can run in.
+        while !matches!(
+            self.client.execute(is_new, Vec::new()).await,
+            Ok(Value::Bool(true))
+        ) {
+            assert!(Instant::now() < deadline, "{selector}: no other page comes");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn find(&self, selector: &str) -> fantoccini::elements::Element {
@@ -102,7 +125,7 @@ impl Browser {
     }
 
     /// Runs a script; what it returns.
-    pub async fn ask(&self, script: &str) -> serde_json::Value {
+    pub async fn ask(&self, script: &str) -> Value {
         self.client
             .execute(script, Vec::new())
             .await
