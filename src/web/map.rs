@@ -156,14 +156,13 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
         }
         let _ = writeln!(
             out,
-            "<a class=\"edge {}\" href=\"{}edge?from={}&amp;to={}\" aria-label=\"{label}\"><title>{label}</title>\
-             <path d=\"{data}\"/><path class=\"hit\" d=\"{data}\"/></a>",
+            "<a class=\"edge {}\" href=\"{}edge?from={}&amp;to={}\"><title>{}</title><path d=\"{}\"/></a>",
             link.class,
             text(&frame.root),
             part(&scene.nodes[link.from].end.id()),
             part(&scene.nodes[link.to].end.id()),
-            label = text(&link.title),
-            data = path_data(route),
+            text(&link.title),
+            path_data(route),
         );
     }
     pins(&mut out, scene, &layout);

@@ -8,6 +8,12 @@
     const box = document.getElementById("map");
     const svg = box && box.querySelector("svg");
     if (!svg) return;
+    // Thin lines are hard to hit: each gets an invisible wide one.
+    for (const path of svg.querySelectorAll(".edge > path:only-of-type")) {
+      const wide = path.cloneNode();
+      wide.classList.add("hit");
+      path.after(wide);
+    }
     const whole = svg.viewBox.baseVal;
     const home = [whole.x, whole.y, whole.width, whole.height];
     let view = home.slice();
