@@ -14,6 +14,7 @@ mod diff;
 mod exit;
 mod explain;
 mod generate;
+mod generated;
 mod graph;
 mod input;
 mod observe;

@@ -1,10 +1,9 @@
 //! `nanoseg approve` and `nanoseg reject`: decide about proposals.
 
 use super::decide::{DecideArgs, Desk, Wanted};
-use super::proposals::{phase, risk_rank};
 use super::{exit, terminal};
 use crate::report::escape;
-use crate::review::resources::{Phase, PolicyProposal, Verb};
+use crate::review::resources::{Phase, PolicyProposal, Verb, risk_rank};
 use anyhow::ensure;
 use clap::ValueEnum;
 use kube::ResourceExt;
@@ -94,7 +93,7 @@ pub fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
     let proposals = if args.all {
         let least = args.risk.unwrap_or(Risk::High).rank();
         let mut all = desk.proposals()?;
-        all.retain(|one| phase(one) == Phase::Pending);
+        all.retain(|one| one.phase() == Phase::Pending);
         all.retain(|one| risk_rank(&one.spec.review.risk) >= least);
         all
     } else {

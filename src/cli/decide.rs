@@ -2,7 +2,6 @@
 //! name that the API server knows, and followed until the controller has answered.
 
 use super::access::{Access, AccessArgs, NamespaceArg, explain};
-use super::proposals::phase;
 use super::terminal;
 use super::units::parse_duration;
 use crate::review::resources::{
@@ -222,13 +221,13 @@ impl Desk {
         let mut last = None;
         let found = self.poll(until, || {
             let found = self.access.wait(api.get(name))?;
-            let is = phase(&found) == wanted;
+            let is = found.phase() == wanted;
             last = Some(found);
             Ok(is.then_some(()))
         })?;
         found.with_context(|| {
             let last = last.as_ref();
-            let is = last.map_or(Phase::Pending, phase);
+            let is = last.map_or(Phase::Pending, PolicyProposal::phase);
             let status = last.and_then(|last| last.status.as_ref());
             let message = status.and_then(|status| status.message.clone());
             let message = message.map_or(String::new(), |text| format!(" ({text})"));

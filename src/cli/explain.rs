@@ -5,7 +5,6 @@ mod sarif;
 mod text;
 
 use super::access::NamespaceArg;
-use super::places::Places;
 use super::policies::{Judged, PolicyArgs};
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
@@ -148,11 +147,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&answer)?)?,
         Output::Sarif => {
-            let paths = match args.sources.policies.as_slice() {
-                [] => &args.sources.cluster,
-                paths => paths,
-            };
-            let places = Places::find_all(paths)?;
+            let places = args.sources.places()?;
             terminal::print(&sarif::render(&answer, &places)?)?;
         }
         Output::Text => terminal::print(&text::render(&answer, terminal::colour()))?,

@@ -1,6 +1,7 @@
 //! Where the commands that judge policies get pods and policies from: files, or the cluster as it is now.
 
 use super::access::{Access, AccessArgs, list_objects};
+use super::places::Places;
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::inventory::{MANAGED_BY, Objects};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -41,6 +42,16 @@ impl PolicyArgs {
             objects,
             policies,
             namespace,
+        })
+    }
+}
+
+impl PolicyArgs {
+    /// Where the policies that are judged are written, as far as that is in files.
+    pub fn places(&self) -> anyhow::Result<Places> {
+        Places::find_all(match self.policies.as_slice() {
+            [] => &self.cluster,
+            paths => paths,
         })
     }
 }

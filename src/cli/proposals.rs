@@ -4,7 +4,7 @@ use super::access::{Access, AccessArgs, NamespaceArgs};
 use super::style::Style;
 use super::terminal;
 use crate::report::table::{Align, Table};
-use crate::review::resources::{Phase, PolicyProposal};
+use crate::review::resources::{Phase, PolicyProposal, risk_rank};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         [] => &default[..],
         some => some,
     };
-    found.retain(|one| wanted.iter().any(|wanted| wanted.is(phase(one))));
+    found.retain(|one| wanted.iter().any(|wanted| wanted.is(one.phase())));
     found.sort_by_key(|one| (risk_rank(&one.spec.review.risk), created(one)));
     let rows: Vec<Row> = found.iter().map(row).collect();
     match args.output {
@@ -128,27 +128,10 @@ fn nothing(others: usize, place: &str) -> String {
     }
 }
 
-/// The phase; a proposal that the controller has not answered yet is pending.
-pub fn phase(proposal: &PolicyProposal) -> Phase {
-    proposal
-        .status
-        .as_ref()
-        .map_or(Phase::Pending, |status| status.phase)
-}
-
 /// When it was made.
 pub fn created(proposal: &PolicyProposal) -> Option<Timestamp> {
     let time = proposal.metadata.creation_timestamp.as_ref();
     time.map(|time| time.0)
-}
-
-/// High first; what is none of the three is taken for the worst.
-pub fn risk_rank(risk: &str) -> u8 {
-    match risk {
-        "low" => 2,
-        "medium" => 1,
-        _ => 0,
-    }
 }
 
 fn row(proposal: &PolicyProposal) -> Row {
@@ -158,7 +141,7 @@ fn row(proposal: &PolicyProposal) -> Row {
         name: proposal.name_any(),
         workload: spec.workload.name.clone(),
         kind: spec.workload.kind.clone(),
-        phase: phase(proposal),
+        phase: proposal.phase(),
         risk: review.risk.clone(),
         opens: review.gained_total,
         closes: review.lost_total,

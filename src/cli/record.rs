@@ -4,6 +4,7 @@ mod show;
 mod verify;
 
 use crate::report::escape;
+use crate::report::evidence::Event;
 use crate::review::record::{Entry, parse_line};
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
@@ -121,6 +122,25 @@ fn parse(line: u64, text: &str) -> Result<Entry, Unreadable> {
         line,
         problem: escape::terminal(&error.to_string()).into_owned(),
     })
+}
+
+/// An entry as reports and the page show it.
+pub fn event(entry: Entry) -> Event {
+    let Entry {
+        sequence,
+        at,
+        draft,
+        ..
+    } = entry;
+    Event {
+        sequence,
+        at,
+        action: draft.action.name(),
+        actor: draft.actor,
+        namespace: draft.namespace,
+        object: draft.object,
+        reason: draft.reason,
+    }
 }
 
 /// Which record.

@@ -7,7 +7,7 @@ mod traffic;
 mod verify;
 
 use super::access::AccessArgs;
-use super::policies::{current, read_objects, read_policies};
+use super::policies::{read_objects, read_policies};
 use super::terminal;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, Objects, OwnerRule};
@@ -215,9 +215,7 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
             what: "the cluster's objects".into(),
         });
     }
-    let spans = graph.edges();
-    given.period.first_seen = spans.iter().filter_map(|(_, _, edge)| edge.first).min();
-    given.period.last_seen = spans.iter().filter_map(|(_, _, edge)| edge.last).max();
+    (given.period.first_seen, given.period.last_seen) = graph.span().unzip();
     given.namespaces.clone_from(&args.namespace);
     given.framework = args.framework.map(|framework| match framework {
         FrameworkArg::PciDss => Framework::PciDss,
@@ -285,9 +283,4 @@ fn summary(evidence: &Evidence) -> String {
         ));
     }
     text
-}
-
-/// The policies that the cluster has.
-fn in_cluster(objects: &Objects) -> Vec<NetworkPolicy> {
-    current(objects)
 }

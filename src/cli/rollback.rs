@@ -1,7 +1,7 @@
 //! `nanoseg rollback`: back to an earlier policy of a workload, or of a whole namespace.
 
 use super::decide::{DecideArgs, Desk, Wanted};
-use super::proposals::{created, phase};
+use super::proposals::created;
 use super::{exit, terminal};
 use crate::review::resources::{Phase, PolicyProposal, Verb};
 use anyhow::{Context, bail};
@@ -113,7 +113,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The number of the revision that it became, if it can still be undone.
 fn revision(proposal: &PolicyProposal) -> Option<u32> {
     let undoable = matches!(
-        phase(proposal),
+        proposal.phase(),
         Phase::Approved | Phase::Applied | Phase::Superseded
     );
     let number = proposal.status.as_ref()?.applied_revision?;

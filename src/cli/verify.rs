@@ -1,7 +1,6 @@
 //! `nanoseg verify`: policies against recorded traffic.
 
 use super::input::{self, GraphArgs, TrafficArgs};
-use super::places::Places;
 use super::policies::{Judged, PolicyArgs};
 use super::style::Style;
 use super::{exit, terminal};
@@ -86,11 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
-            let paths = match args.sources.policies.as_slice() {
-                [] => &args.sources.cluster,
-                paths => paths,
-            };
-            let places = Places::find_all(paths)?;
+            let places = args.sources.places()?;
             let text = verdict::as_sarif(&verdict, |policy, rule| places.of(policy, rule))?;
             terminal::print(&text)?;
         }

@@ -14,7 +14,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Counts are compared hour by hour: small differences between the nodes' clocks do not matter then.
-const HOUR: i64 = 3600 * 1_000_000_000;
 
 /// How far apart two observers may see the same, in seconds.
 const APART: i64 = 10;
@@ -49,7 +48,7 @@ pub(super) fn agree(
             record.protocol,
             record.port,
             record.verdict,
-            record.first.nanos().div_euclid(HOUR),
+            record.first.hour(),
         );
         meetings
             .entry(meeting)

@@ -3,7 +3,7 @@
 
 use super::{Edge, Peer};
 use crate::inventory::WorkloadId;
-use crate::net::Protocol;
+use crate::net::{Protocol, Timestamp};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -40,6 +40,14 @@ impl Graph {
     pub fn add_edge(&mut self, client: &Peer, server: &Peer, edge: Edge) {
         let (client, server) = (self.add_peer(client), self.add_peer(server));
         self.graph.add_edge(client, server, edge);
+    }
+
+    /// The first and the last time of any edge.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let edges = || self.graph.edge_weights();
+        let first = edges().filter_map(|edge| edge.first).min()?;
+        let last = edges().filter_map(|edge| edge.last).max()?;
+        Some((first, last))
     }
 
     /// All peers, in order.

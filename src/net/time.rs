@@ -4,6 +4,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+const NANOS_PER_HOUR: i64 = 3600 * 1_000_000_000;
+
 /// Nanoseconds since the Unix epoch, UTC. Times outside 1677–2262 are clamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
@@ -22,6 +24,16 @@ impl Timestamp {
 
     pub const fn nanos(self) -> i64 {
         self.0
+    }
+
+    /// The whole hours from the Unix epoch to here (negative before it).
+    pub const fn hour(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_HOUR)
+    }
+
+    /// The begin of an hour, as [`Timestamp::hour`] counts them, clamped at the ends.
+    pub const fn from_hour(hour: i64) -> Self {
+        Timestamp(hour.saturating_mul(NANOS_PER_HOUR))
     }
 
     /// This time moved by `nanos`, clamped at the ends.

@@ -1,7 +1,7 @@
 //! A graph, an inventory and policies → the evidence of a report.
 
-use super::verify::{required, verify};
-use crate::evaluate::{Direction, EvaluateError, Evaluation, HostNetwork, RuleRef, rule_use};
+use super::verify::{Judged, judge};
+use crate::evaluate::{Direction, EvaluateError, Evaluation, RuleRef, RuleUse};
 use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, WorkloadId};
@@ -43,8 +43,11 @@ pub fn build_evidence(
     policies: &[NetworkPolicy],
     given: EvidenceInputs,
 ) -> Result<Evidence, EvaluateError> {
-    let verdict = verify(graph, inventory, policies, &given.namespaces)?;
-    let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
+    let Judged {
+        verdict,
+        evaluation,
+        rules,
+    } = judge(graph, inventory, policies, &given.namespaces)?;
     let mut workloads = workload_lines(&evaluation);
     let in_scope = |namespace: &str| {
         given.namespaces.is_empty() || given.namespaces.iter().any(|one| one == namespace)
@@ -55,7 +58,7 @@ pub fn build_evidence(
         .into_iter()
         .filter(|one| in_scope(&one.workload.namespace))
         .collect();
-    let edges = edge_lines(graph, inventory, &evaluation, &given.namespaces, &approvals);
+    let edges = edge_lines(graph, rules, &given.namespaces, &approvals);
     let enforced = timeline(&given.events);
     let enforced = enforced.into_iter().filter(|one| {
         let namespace = one.policy.split('/').next().unwrap_or_default();
@@ -125,15 +128,14 @@ fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
 /// Every edge of the graph, those of `O` with the rules that allow them.
 fn edge_lines(
     graph: &Graph,
-    inventory: &Inventory,
-    evaluation: &Evaluation,
+    uses: Vec<RuleUse>,
     namespaces: &[String],
     approvals: &[Approval],
 ) -> Vec<EdgeLine> {
     let document = GraphDocument::build(graph);
     let indices = document.taught_indices();
     let mut rules: BTreeMap<usize, Vec<RuleRef>> = BTreeMap::new();
-    for one in rule_use(evaluation, &required(graph, inventory, namespaces)) {
+    for one in uses {
         for edge in one.edges {
             if let Some(index) = indices.get(edge) {
                 rules.entry(*index).or_default().push(one.rule.clone());

@@ -20,7 +20,6 @@ use ends::EndsIndex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const NANOS_PER_HOUR: i64 = 3600 * 1_000_000_000;
 /// Records that wait for an update; if more do, only a full build takes them in.
 const MAX_PENDING: usize = 50_000;
 
@@ -145,8 +144,7 @@ impl LiveGraph {
     /// Folds the records of whole hours before `before` into the history, hour by hour, as the store does it
     /// with those on the disk (counts of several observers agree by the hour).
     pub fn fold(&mut self, before: Timestamp, inventory: &Inventory) {
-        let hour = before.nanos().div_euclid(NANOS_PER_HOUR);
-        for records in self.hot.take_hours(hour).into_values() {
+        for records in self.hot.take_hours(before.hour()).into_values() {
             self.history.merge(&History::fold(&records, inventory));
         }
         self.index();

@@ -1,7 +1,7 @@
 //! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
 
 use crate::evaluate::{
-    self, BlockedBy, Direction, Evaluation, HostNetwork, Proof, prove, rule_use,
+    self, BlockedBy, Direction, Evaluation, HostNetwork, Proof, RuleUse, prove, rule_use,
 };
 use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, WorkloadId};
@@ -20,6 +20,23 @@ pub fn verify(
     policies: &[NetworkPolicy],
     namespaces: &[String],
 ) -> Result<Verdict, evaluate::EvaluateError> {
+    judge(graph, inventory, policies, namespaces).map(|judged| judged.verdict)
+}
+
+/// A verdict with what it was worked out from.
+pub(super) struct Judged {
+    pub verdict: Verdict,
+    pub evaluation: Evaluation,
+    /// Of the policies of all namespaces.
+    pub rules: Vec<RuleUse>,
+}
+
+pub(super) fn judge(
+    graph: &Graph,
+    inventory: &Inventory,
+    policies: &[NetworkPolicy],
+    namespaces: &[String],
+) -> Result<Judged, evaluate::EvaluateError> {
     let wanted = |id: &WorkloadId| namespaces.is_empty() || namespaces.contains(&id.namespace);
     let required = required(graph, inventory, namespaces);
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
@@ -47,38 +64,35 @@ pub fn verify(
         let namespace = policy.split('/').next().unwrap_or_default();
         namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
     };
-    let rules: Vec<_> = rules
-        .into_iter()
-        .filter(|one| in_scope(&one.rule.policy))
-        .collect();
+    let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));
     let unused = proof.excess.entries.iter().map(|one| Unused {
         client: one.client.to_string(),
         server: one.server.to_string(),
         ports: one.connections.to_string(),
     });
-    Ok(Verdict {
+    let verdict = Verdict {
         policies: policies.len(),
         observed: proof.requirements,
         allowed: proof.allowed,
         would_block: blocked(&proof, graph),
         unused: unused.collect(),
         unused_total: proof.excess.total,
-        rules: rules.len(),
-        unused_rules: rules
-            .into_iter()
+        rules: judged().count(),
+        unused_rules: judged()
             .filter(|one| one.edges.is_empty())
-            .map(|one| one.rule)
+            .map(|one| one.rule.clone())
             .collect(),
         open: open.iter().map(WorkloadId::to_string).collect(),
+    };
+    Ok(Judged {
+        verdict,
+        evaluation,
+        rules,
     })
 }
 
 /// What must be allowed for the edges with an end in one of the namespaces.
-pub(super) fn required(
-    graph: &Graph,
-    inventory: &Inventory,
-    namespaces: &[String],
-) -> Vec<Requirement> {
+fn required(graph: &Graph, inventory: &Inventory, namespaces: &[String]) -> Vec<Requirement> {
     let taught = graph.taught();
     let mut required = requirements(graph, inventory, ServiceEnforcement::AfterTranslation);
     required.retain(|one| {

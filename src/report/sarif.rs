@@ -1,7 +1,16 @@
 //! SARIF 2.1.0 (OASIS), the format in which code-review tools take findings.
 
 use super::Error;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
+
+/// What is encoded in a path (RFC 3986).
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// How grave a result is, in SARIF's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,16 +139,8 @@ fn physical(place: &Place) -> Value {
 /// A path as a URI reference (RFC 3986): relative ones as they are, absolute ones as `file:`.
 fn uri(path: &str) -> String {
     let relative = path.strip_prefix("./").unwrap_or(path);
-    let mut out = String::from(if path.starts_with('/') { "file://" } else { "" });
-    for byte in relative.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(byte as char);
-            }
-            other => out.push_str(&format!("%{other:02X}")),
-        }
-    }
-    out
+    let scheme = if path.starts_with('/') { "file://" } else { "" };
+    format!("{scheme}{}", utf8_percent_encode(relative, PATH))
 }
 
 #[cfg(test)]

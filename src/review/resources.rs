@@ -10,7 +10,7 @@ pub use decision::{
 };
 pub use proposal::{
     Change, EvidenceLine, FindingLine, Material, Phase, PolicyProposal, PolicyProposalSpec,
-    PolicyProposalStatus, WorkloadRef, WouldBlock,
+    PolicyProposalStatus, WorkloadRef, WouldBlock, risk_rank,
 };
 pub use segmentation::{
     Approval, ApprovalMode, AutomaticRules, LearningCriteria, Mode, OnDelete, Segmentation,

@@ -2,7 +2,14 @@
 //! [`text`]: names come from captures and clusters.
 
 use crate::report::escape::xml;
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::fmt::{Display, Write as _};
+
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Any text, made harmless in HTML and in attribute values.
 pub fn text(text: impl AsRef<str>) -> String {
@@ -10,19 +17,8 @@ pub fn text(text: impl AsRef<str>) -> String {
 }
 
 /// One part of a URL's path or query (RFC 3986: all but unreserved characters is encoded).
-pub fn part(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(byte as char);
-            }
-            other => {
-                let _ = write!(out, "%{other:02X}");
-            }
-        }
-    }
-    out
+pub fn part(text: &str) -> impl Display + '_ {
+    utf8_percent_encode(text, RESERVED)
 }
 
 /// Which entry of the navigation a page belongs to.

@@ -9,13 +9,6 @@ use crate::review::resources::{Change, Material, Phase, PolicyProposal};
 use kube::ResourceExt;
 use std::fmt::Write as _;
 
-fn phase(proposal: &PolicyProposal) -> Phase {
-    proposal
-        .status
-        .as_ref()
-        .map_or(Phase::Pending, |status| status.phase)
-}
-
 fn risk(word: &str) -> String {
     let class = match word {
         "low" => "low",
@@ -61,7 +54,7 @@ pub fn list(frame: &Frame, view: &View) -> String {
     let row = |one: &PolicyProposal| {
         let (name, namespace) = (one.name_any(), one.namespace().unwrap_or_default());
         let review = &one.spec.review;
-        let is_open = phase(one) == Phase::Pending;
+        let is_open = one.phase() == Phase::Pending;
         let choose = match can_decide && is_open {
             true => format!(
                 "<input type=\"checkbox\" name=\"one\" value=\"{}\" aria-label=\"choose {}\">",
@@ -78,7 +71,7 @@ pub fn list(frame: &Frame, view: &View) -> String {
                 &workload_path(&workload(one)),
                 &format!("{namespace}/{}", one.spec.workload.name),
             ),
-            text(format!("{:?}", phase(one))),
+            text(format!("{:?}", one.phase())),
             review.gained_total.to_string(),
             review.lost_total.to_string(),
             review.would_block_total.to_string(),
@@ -131,7 +124,7 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
     let mut body = format!(
         "<p>{} {} for {}: {}</p>\n",
         risk(&review.risk),
-        text(format!("{:?}", phase(proposal))),
+        text(format!("{:?}", proposal.phase())),
         frame.link(&workload_path(&id), &id.to_string()),
         text(&review.reason)
     );
@@ -158,7 +151,7 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
         "<h2>{title}</h2>\n{}",
         changes(spec.base.as_ref(), &spec.policy)
     );
-    if phase(proposal) == Phase::Pending {
+    if proposal.phase() == Phase::Pending {
         let value = text(format!("{namespace}/{name}/{}", review.revision));
         let _ = write!(
             body,
@@ -166,7 +159,7 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
             text(&frame.root),
             decision(view.given.can_decide)
         );
-    } else if phase(proposal) == Phase::Applied && view.given.can_decide {
+    } else if proposal.phase() == Phase::Applied && view.given.can_decide {
         let value = text(format!("{namespace}/{name}/{}", review.revision));
         let _ = writeln!(
             body,

@@ -12,6 +12,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -182,9 +183,10 @@ fn get(shared: &Shared, path: &str, query: &Fields) -> Response {
         _ => {}
     }
     let (frame, view) = shared.now();
-    let parts: Option<Vec<String>> = path.split('/').map(decode).collect();
+    let decode = |part| percent_decode_str(part).decode_utf8();
+    let parts: Result<Vec<_>, _> = path.split('/').map(decode).collect();
     let parts = parts.unwrap_or_default();
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
     let page = match parts.as_slice() {
         [""] => Some(map::page(&frame, &view, query)),
         ["edge"] => edge::page(&frame, &view, query),
@@ -206,27 +208,6 @@ fn get(shared: &Shared, path: &str, query: &Fields) -> Response {
             (StatusCode::NOT_FOUND, html(page)).into_response()
         }
     }
-}
-
-/// Percent-decodes one part of a path.
-fn decode(part: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => {
-                let digits = [*high, *low];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-                rest = tail;
-            }
-            (byte, tail) => {
-                bytes.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Tells the number of each new state; the script then takes the page anew.

@@ -6,7 +6,7 @@ use crate::graph::Graph;
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::report::evidence::Event;
-use crate::review::resources::PolicyProposal;
+use crate::review::resources::{PolicyProposal, risk_rank};
 use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
@@ -55,11 +55,7 @@ impl View {
         // All that is judged is passed; what the inventory holds would be judged twice.
         given.inventory.policies.clear();
         given.proposals.sort_by_key(|one| {
-            let risk = match one.spec.review.risk.as_str() {
-                "low" => 2,
-                "medium" => 1,
-                _ => 0,
-            };
+            let risk = risk_rank(&one.spec.review.risk);
             (risk, one.namespace(), one.name_any())
         });
         let evaluate = |policies: &[NetworkPolicy]| {
@@ -71,12 +67,7 @@ impl View {
             let all = reach[side].radii().into_iter();
             all.map(|(id, radius)| (id.clone(), radius)).collect()
         });
-        let last_seen = given
-            .graph
-            .edges()
-            .iter()
-            .filter_map(|(_, _, edge)| edge.last)
-            .max();
+        let last_seen = given.graph.span().map(|(_, last)| last);
         Ok(View {
             given,
             reach,

@@ -1,15 +1,12 @@
 //! From a folder that `nanoseg generate` wrote.
 
 use super::{Seen, inventory};
-use crate::cli::policies::read_policies;
+use crate::cli::generated::GeneratedFolder;
 use crate::finding::{Code, Finding};
 use crate::inventory::Objects;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::evidence::{Period, Source};
-use crate::report::graph::parse;
-use anyhow::Context;
 use serde_json::Value;
-use std::fs;
 use std::path::Path;
 
 pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
@@ -17,19 +14,13 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
         period == Period::default(),
         "--from and --to need --state, --capture or --flows: a generated folder tells of its whole time only"
     );
-    let path = folder.join("report.json");
-    let failed = || {
-        format!(
-            "failed to read {}; is it a folder that nanoseg generate wrote?",
-            path.display()
-        )
-    };
-    let text = fs::read_to_string(&path).with_context(failed)?;
-    let run: Value = serde_json::from_str(&text).with_context(failed)?;
-    let graph = parse(&run["graph"].to_string()).with_context(failed)?;
+    let GeneratedFolder {
+        run,
+        graph,
+        policies,
+    } = GeneratedFolder::read(folder)?;
     let (inventory, mut findings) = inventory(objects)?;
     findings.extend(of_run(&run));
-    let policies = read_policies(&[folder.to_owned()])?;
     let source = Source {
         name: folder.display().to_string(),
         what: format!("a generated folder with {} policies", policies.len()),

@@ -2,6 +2,7 @@
 
 use super::{Seen, inventory};
 use crate::cli::policies::over;
+use crate::cli::record::event;
 use crate::flow::Aggregate;
 use crate::graph::{EdgeKey, GraphOptions, History};
 use crate::inventory::{Inventory, MANAGED_BY, Objects};
@@ -19,7 +20,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-const HOUR: i64 = 3_600_000_000_000;
 const SECONDS: i64 = 3600;
 
 pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
@@ -73,12 +73,9 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
 fn hours_of(period: Period) -> Range<i64> {
     // Far enough, and without overflow when it becomes seconds.
     const FAR: i64 = i64::MAX / (SECONDS * 2);
-    let first = period
-        .from
-        .map_or(-FAR, |from| from.nanos().div_euclid(HOUR));
+    let first = period.from.map_or(-FAR, |from| from.hour());
     let end = period.to.map_or(FAR, |to| {
-        let nanos = to.nanos();
-        nanos.div_euclid(HOUR) + i64::from(nanos.rem_euclid(HOUR) > 0)
+        to.hour() + i64::from(to > Timestamp::from_hour(to.hour()))
     });
     first..end
 }
@@ -93,7 +90,7 @@ fn traffic(
     let mut sums: BTreeMap<(i64, EdgeKey), HourLine> = BTreeMap::new();
     let mut note = |hour: i64, key: &EdgeKey, edge: &crate::graph::Edge| {
         let line = sums.entry((hour, key.clone())).or_insert_with(|| HourLine {
-            hour: Timestamp::from_nanos(hour.saturating_mul(HOUR)),
+            hour: Timestamp::from_hour(hour),
             client: key.0.clone(),
             server: key.1.clone(),
             protocol: key.2,
@@ -112,9 +109,8 @@ fn traffic(
         history.add_edge(&one.key, &one.edge);
     }
     let seconds = hours.start * SECONDS..hours.end * SECONDS;
-    let hot = store.unfolded(seconds.clone())?;
-    let mut parts = store.unfolded(seconds)?;
-    for (hour, records) in parts.take_hours(hours.end) {
+    let hot = store.unfolded(seconds)?;
+    for (hour, records) in hot.clone().take_hours(hours.end) {
         for (key, edge) in History::fold(&records, inventory).edges() {
             note(hour, key, edge);
         }
@@ -221,15 +217,7 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
         };
         lines.push(line.to_owned());
         note(&mut in_force, &entry.draft);
-        events.push(Event {
-            sequence: entry.sequence,
-            at: entry.at,
-            action: entry.draft.action.name(),
-            actor: entry.draft.actor,
-            namespace: entry.draft.namespace,
-            object: entry.draft.object,
-            reason: entry.draft.reason,
-        });
+        events.push(event(entry));
         true
     })?;
     match problem {

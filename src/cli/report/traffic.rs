@@ -1,7 +1,8 @@
 //! From captures and flow logs.
 
-use super::{Seen, SourceArgs, in_cluster};
+use super::{Seen, SourceArgs};
 use crate::cli::input::{TrafficArgs, read_traffic};
+use crate::cli::policies::current;
 use crate::flow::FlowResult;
 use crate::graph::{GraphOptions, build};
 use crate::inventory::{Inventory, Objects};
@@ -9,8 +10,6 @@ use crate::net::Timestamp;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::evidence::{HourLine, Period, Source};
 use std::collections::BTreeMap;
-
-const HOUR: i64 = 3_600_000_000_000;
 
 pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
     let args = TrafficArgs::of(&source.capture, &source.flows);
@@ -42,7 +41,7 @@ pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::R
             ..EvidenceInputs::default()
         },
         graph: built.graph,
-        policies: in_cluster(objects),
+        policies: current(objects),
         inventory: read.inventory,
     })
 }
@@ -51,9 +50,8 @@ pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::R
 fn hours(seen: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
     let mut by_hour: BTreeMap<i64, FlowResult> = BTreeMap::new();
     for record in &seen.records {
-        let hour = record.first.nanos().div_euclid(HOUR);
         by_hour
-            .entry(hour)
+            .entry(record.first.hour())
             .or_default()
             .records
             .push(record.clone());
@@ -64,7 +62,7 @@ fn hours(seen: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
         let graph = build(&seen, inventory, options).graph;
         for (client, server, edge) in graph.edges() {
             lines.push(HourLine {
-                hour: Timestamp::from_nanos(hour.saturating_mul(HOUR)),
+                hour: Timestamp::from_hour(hour),
                 client: client.clone(),
                 server: server.clone(),
                 protocol: edge.protocol,

@@ -1,6 +1,5 @@
 //! A proposal as a person reads it.
 
-use crate::cli::proposals::phase;
 use crate::cli::style::Style;
 use crate::report::escape;
 use crate::report::lines::{Line, diff};
@@ -72,7 +71,7 @@ impl Printer {
             .map_or(String::new(), |by| format!(", by {by}"));
         let why = status.reason.filter(|why| !why.is_empty());
         let why = why.map_or(String::new(), |why| format!(": {why}"));
-        self.field("phase", &clean(&format!("{:?}{by}{why}", phase(proposal))));
+        self.field("phase", &clean(&format!("{:?}{by}{why}", proposal.phase())));
         self.field("message", &clean(&status.message.unwrap_or_default()));
         self.field("reason", &clean(&review.reason));
         let risk = match review.risk.as_str() {
@@ -227,7 +226,7 @@ impl Printer {
 
     /// What to do next.
     fn decide(&mut self, proposal: &PolicyProposal) {
-        if phase(proposal) != crate::review::resources::Phase::Pending {
+        if proposal.phase() != crate::review::resources::Phase::Pending {
             return;
         }
         self.heading("decide");

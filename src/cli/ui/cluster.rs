@@ -4,7 +4,6 @@ use super::{Args, parts};
 use crate::cli::access::{Access, list_everywhere, list_objects_now};
 use crate::cli::input::{TrafficArgs, read_traffic};
 use crate::cli::policies::current;
-use crate::cli::proposals::phase;
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, GraphOptions, Lesson, Peer, build};
 use crate::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
@@ -205,7 +204,7 @@ fn proposed(now: &[NetworkPolicy], proposals: &[PolicyProposal]) -> Vec<NetworkP
         })
         .collect();
     for one in proposals {
-        if !matches!(phase(one), Phase::Pending | Phase::Approved) {
+        if !matches!(one.phase(), Phase::Pending | Phase::Approved) {
             continue;
         }
         let key = (

@@ -1,12 +1,12 @@
 //! A folder that `nanoseg generate` wrote: each of its policies is a proposal.
 
 use super::parts;
-use crate::cli::policies::{current, over, read_policies};
+use crate::cli::generated::GeneratedFolder;
+use crate::cli::policies::{current, over};
 use crate::cluster::read_cluster;
 use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
-use crate::report::graph::parse;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
 use crate::review::{Question, build_material};
 use crate::web::{View, ViewInputs};
@@ -14,27 +14,20 @@ use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 const REASON: &str = "Generated from what was observed.";
 
 pub fn read(folder: &Path, cluster: &[PathBuf], state: Option<&Path>) -> anyhow::Result<View> {
-    let path = folder.join("report.json");
-    let failed = || {
-        format!(
-            "failed to read {}; is it a folder that nanoseg generate wrote?",
-            path.display()
-        )
-    };
-    let text = fs::read_to_string(&path).with_context(failed)?;
-    let run: Value = serde_json::from_str(&text).with_context(failed)?;
-    let graph = parse(&run["graph"].to_string()).with_context(failed)?;
+    let GeneratedFolder {
+        run,
+        graph,
+        policies: ours,
+    } = GeneratedFolder::read(folder)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
     let (mut inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
     inventory.policies.clear();
-    let ours = read_policies(&[folder.to_owned()])?;
     let now = current(&objects);
     let given = Given {
         graph: &graph,
@@ -134,12 +127,7 @@ impl Given<'_> {
             .filter(|one| !is_own(one))
             .cloned()
             .collect();
-        let last = self
-            .graph
-            .edges()
-            .iter()
-            .filter_map(|(_, _, edge)| edge.last)
-            .max();
+        let last = self.graph.span().map(|(_, last)| last);
         let review = build_material(&Question {
             inventory: self.inventory,
             graph: self.graph,

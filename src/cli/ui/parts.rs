@@ -1,5 +1,6 @@
 //! What a folder and a cluster have in common: containers of workloads, the record.
 
+use crate::cli::record::event;
 use crate::inventory::{Inventory, Objects, WorkloadId};
 use crate::report::evidence::Event;
 use crate::review::record::{Verifier, parse_line};
@@ -55,15 +56,7 @@ pub fn record(state: Option<&Path>) -> anyhow::Result<(Vec<Event>, Option<String
                 if let Err(found) = verifier.check(&entry) {
                     problem.get_or_insert(format!("entry {} {}", found.sequence, found.fault));
                 }
-                events.push(Event {
-                    sequence: entry.sequence,
-                    at: entry.at,
-                    action: entry.draft.action.name(),
-                    actor: entry.draft.actor,
-                    namespace: entry.draft.namespace,
-                    object: entry.draft.object,
-                    reason: entry.draft.reason,
-                });
+                events.push(event(entry));
             }
             Err(error) => {
                 problem.get_or_insert(format!("entry {number}: {error}"));

@@ -11,7 +11,6 @@ use std::time::Duration;
 const HOT_HOURS: i64 = 6;
 /// The edges of each hour are kept for so long: thirteen months, as auditors ask for a year.
 const KEPT_HOURS: i64 = 24 * 396;
-const HOUR: i64 = 3600;
 
 /// Remembers what was done.
 pub struct Housekeeping {
@@ -84,7 +83,7 @@ impl Housekeeping {
 }
 
 fn fold(parts: &mut Parts, hour: i64) -> Result<(), crate::store::ReviewStoreError> {
-    let before = Timestamp::from_secs(hour.saturating_mul(HOUR));
+    let before = Timestamp::from_hour(hour);
     let inventory = parts.sight.inventory.clone();
     parts
         .store
@@ -92,10 +91,10 @@ fn fold(parts: &mut Parts, hour: i64) -> Result<(), crate::store::ReviewStoreErr
     parts.sight.fold(before);
     parts
         .store
-        .forget_hours(before.plus_secs(-KEPT_HOURS * HOUR))
+        .forget_hours(Timestamp::from_hour(hour - KEPT_HOURS))
 }
 
 /// The hour before which everything is folded.
 fn last_cold_hour(now: Timestamp) -> i64 {
-    now.secs_since(Timestamp::default()).div_euclid(HOUR) - HOT_HOURS
+    now.hour() - HOT_HOURS
 }

@@ -45,6 +45,24 @@ pub struct PolicyProposalSpec {
     pub review: Material,
 }
 
+impl PolicyProposal {
+    /// The phase; a proposal that the controller has not answered yet is pending.
+    pub fn phase(&self) -> Phase {
+        self.status
+            .as_ref()
+            .map_or(Phase::Pending, |status| status.phase)
+    }
+}
+
+/// High first; what is none of the three is taken for the worst.
+pub fn risk_rank(risk: &str) -> u8 {
+    match risk {
+        "low" => 2,
+        "medium" => 1,
+        _ => 0,
+    }
+}
+
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
 )]

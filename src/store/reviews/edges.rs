@@ -15,7 +15,6 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 const SECONDS_PER_HOUR: i64 = 3600;
-const NANOS_PER_HOUR: i64 = SECONDS_PER_HOUR * 1_000_000_000;
 
 /// What was folded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl ReviewStore {
         before: Timestamp,
         mut fold: impl FnMut(&Aggregate) -> History,
     ) -> Result<FoldSummary, ReviewStoreError> {
-        let end = before.nanos().div_euclid(NANOS_PER_HOUR);
+        let end = before.hour();
         let mut summary = FoldSummary::default();
         loop {
             let folded = fold_oldest(&mut self.connection, end, &mut fold);
@@ -249,7 +248,7 @@ fn load(connection: &Connection) -> rusqlite::Result<History> {
 
 fn forget(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<()> {
     let transaction = begin(connection)?;
-    let hour = before.nanos().div_euclid(NANOS_PER_HOUR);
+    let hour = before.hour();
     transaction.execute("DELETE FROM edges_by_hour WHERE hour < ?1", [hour])?;
     transaction.execute("DELETE FROM names WHERE until < ?1", [before.nanos()])?;
     let mut ended: Vec<String> = Vec::new();

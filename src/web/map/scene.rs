@@ -434,15 +434,8 @@ struct Kinds<'a> {
 impl<'a> Kinds<'a> {
     fn of(view: &'a View) -> Self {
         // Where nothing is older, nothing is new.
-        let first = view
-            .given
-            .graph
-            .edges()
-            .iter()
-            .filter_map(|(_, _, edge)| edge.first)
-            .min();
-        let begin = match (first, view.last_seen) {
-            (Some(first), Some(last)) if last.secs_since(first) > NEW_SECS => {
+        let begin = match view.given.graph.span() {
+            Some((first, last)) if last.secs_since(first) > NEW_SECS => {
                 Some(last.plus_secs(-NEW_SECS).nanos())
             }
             _ => None,
