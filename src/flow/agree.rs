@@ -13,13 +13,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Counts are compared hour by hour: small differences between the nodes' clocks do not matter then.
-
 /// How far apart two observers may see the same, in seconds.
 const APART: i64 = 10;
 
 /// Where records of several observers may be of the same connections: the ends, and who owned their
-/// addresses then (DESIGN §4.4), the verdict, the hour.
+/// addresses then (DESIGN §4.4), the verdict, the hour: small differences between the nodes' clocks do not
+/// matter when counts are compared hour by hour.
 type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
 /// Which server was called, and whose address that was then.
