@@ -27,6 +27,7 @@ mod receive;
 mod record;
 mod report;
 mod review;
+mod risk;
 mod rollback;
 mod sources;
 mod status;

@@ -139,6 +139,30 @@ codes! {
     FirstSeenToday "first-seen-today" Note
         "A connection that a proposed policy would allow was seen for the first time within the last 24 hours."
         "Check that somebody changed something today that explains it.";
+    UnapprovedRegistry "unapproved-registry" Error
+        "The workload runs an image of a registry that is not on the list of approved ones."
+        "Find out who put it there; approve the registry, or run an image of an approved one.";
+    UnapprovedImage "unapproved-image" Error
+        "The workload runs an image that is not on the list of approved ones."
+        "Find out who put it there; approve the image, or run an approved one.";
+    MutableTag "mutable-tag" Warning
+        "The workload names its image without a digest, so another image may run tomorrow under the approved name."
+        "Name the image by its digest: name:tag@sha256:….";
+    PrivilegedContainer "privileged-container" Warning
+        "A container is privileged: it owns its node, and with it the network of every pod there, past every NetworkPolicy."
+        "Take the privilege away, or keep such workloads on nodes of their own.";
+    HostPort "host-port" Warning
+        "A container is reached at a port of its node, by whoever reaches the node."
+        "Use a Service instead, or see to it that a firewall guards the node.";
+    AddedCapability "added-capability" Warning
+        "A container has capabilities that reach into the network or the node and that servers do not need."
+        "Take them away unless the program is known to need them.";
+    KnownVulnerability "known-vulnerability" Warning
+        "An image of the workload has high or critical vulnerabilities, by the scans that were given."
+        "Update the image; until then approve nothing that brings the internet nearer to it.";
+    VolumeChange "volume-change" Warning
+        "An edge suddenly carries ten times as much as usual, or a tenth."
+        "Find out what changed: a release, a failure, or somebody who takes data out.";
     AddressConflict "address-conflict" Warning
         "Two pods claim the same address at the same time; the one that started later was taken."
         "Add a snapshot that shows when the first pod ended.";

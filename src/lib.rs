@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod report;
 pub mod review;
+pub mod risk;
 pub mod store;
 pub mod web;
 pub mod wire;

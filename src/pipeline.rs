@@ -7,13 +7,15 @@ mod files;
 mod findings;
 mod live_graph;
 mod report;
+pub mod risk;
 pub mod verify;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
 pub use report::{ReportInputs, build_report};
+pub use risk::RiskChoices;
 
-use crate::evaluate::{EvaluateError, Proof, prove};
+use crate::evaluate::{EvaluateError, Evaluation, HostNetwork, Proof, Reach, prove};
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
@@ -23,6 +25,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::policy::{Synthesis, SynthesisOptions, synthesise};
+use crate::risk::Weakness;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which namespaces get policies. Others stay in the graph, as peers.
@@ -47,6 +50,7 @@ pub struct Options {
     pub synthesis: SynthesisOptions,
     pub enforcement: ServiceEnforcement,
     pub scope: Scope,
+    pub risk: RiskChoices,
 }
 
 /// Everything that a run finds out.
@@ -90,6 +94,14 @@ pub fn generate(
     let groups = [(in_scope, options.synthesis)];
     let proven = synthesise_and_prove(&requirements, &groups, inventory)?;
     findings.extend(proven.findings);
+    let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
+    findings.extend(options.risk.findings(inventory, in_scope));
+    findings.extend(weak_findings(
+        inventory,
+        &graph,
+        &proven.synthesis,
+        options,
+    )?);
     findings.sort();
     findings.dedup();
     let learning = estimate(&graph, begin, end);
@@ -103,6 +115,32 @@ pub fn generate(
         findings,
         skipped,
     })
+}
+
+/// Known vulnerabilities, and how far the internet is from them with the policies that were written.
+fn weak_findings(
+    inventory: &Inventory,
+    graph: &Graph,
+    synthesis: &Synthesis,
+    options: &Options,
+) -> Result<Vec<Finding>, EvaluateError> {
+    if options.risk.vulnerabilities.is_empty() {
+        return Ok(Vec::new());
+    }
+    let policies: Vec<_> = synthesis
+        .policies
+        .iter()
+        .map(|p| p.policy.clone())
+        .collect();
+    // The inventory brings the policies of others.
+    let evaluation = Evaluation::new(inventory, &policies, HostNetwork::Exact)?;
+    let reach = Reach::of(&evaluation);
+    let distances = risk::distances(inventory, graph, &evaluation, &reach);
+    let weak = options.risk.weaknesses(inventory, &distances);
+    let in_scope = weak
+        .iter()
+        .filter(|one| options.scope.contains(&one.workload.namespace));
+    Ok(in_scope.filter_map(Weakness::finding).collect())
 }
 
 /// Policies with their proof.

@@ -9,6 +9,7 @@ mod map;
 mod policies;
 mod proposals;
 mod record;
+mod risks;
 mod server;
 mod view;
 mod what_if;

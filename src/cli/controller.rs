@@ -2,6 +2,7 @@
 
 use super::access::AccessArgs;
 use super::receive::NatsArgs;
+use super::risk::ApprovedArgs;
 use super::terminal::LogFormat;
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
@@ -52,6 +53,9 @@ pub struct Args {
     /// GitOps: write approved policies to this folder, and none to the cluster
     #[arg(long, env = "NANOSEG_OUTPUT_DIR", value_name = "FOLDER")]
     output_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    images: ApprovedArgs,
 
     /// How long pods that are gone stay known, for records that come late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
@@ -236,6 +240,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         identity: args.election.identity.unwrap_or_else(host),
         retention: args.retention,
         output: args.output_dir,
+        approved: args.images.approved(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `nanoseg generate`: the main job.
 
 use super::input::{self, CaptureArgs, GraphArgs};
+use super::risk::RiskArgs;
 use super::{exit, terminal};
 use crate::finding::Severity;
 use crate::graph::ServiceEnforcement;
@@ -49,6 +50,8 @@ pub struct Args {
     /// Where the network plugin checks traffic to a Service.
     #[arg(long, value_enum, default_value_t = Enforcement::AfterTranslation)]
     service_enforcement: Enforcement,
+    #[command(flatten)]
+    risk: RiskArgs,
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -87,6 +90,11 @@ daemonsets,jobs,cronjobs,networkpolicies -A -o yaml > cluster.yaml
     hubble observe --since 24h -o jsonpb > flows.json
     nanoseg generate --flows flows.json --cluster cluster.yaml
 
+  Images that may run, and what a scanner found in those that do:
+    trivy image -f json -o scans/web.json registry.example/shop/web:1.4
+    nanoseg generate --capture caps/ --cluster cluster.yaml --approved-registry registry.example/shop \
+--vulnerabilities scans/
+
   Figures for a script:
     nanoseg generate --capture caps/ --cluster cluster.yaml --output json | jq .proof
 
@@ -95,6 +103,7 @@ Exit codes: 0 proven sound; 1 sound, but with findings of severity error or exce
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let read = input::read(&args.captures)?;
     let options = Options {
         graph: args.graph.options(),
         synthesis: SynthesisOptions {
@@ -110,8 +119,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             namespaces: args.namespace.iter().cloned().collect(),
             excluded: args.exclude_namespace.iter().cloned().collect(),
         },
+        risk: args.risk.read(&read.scans)?,
     };
-    let read = input::read(&args.captures)?;
     for namespace in args.namespace.iter().chain(&args.exclude_namespace) {
         anyhow::ensure!(
             read.inventory.namespaces.contains_key(namespace),

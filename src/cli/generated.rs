@@ -1,6 +1,7 @@
 //! A folder that `nanoseg generate` wrote, read again.
 
 use super::policies::read_policies;
+use crate::finding::{Code, Finding};
 use crate::graph::Graph;
 use crate::report::graph::parse;
 use anyhow::Context;
@@ -15,6 +16,8 @@ pub struct GeneratedFolder {
     pub run: Value,
     pub graph: Graph,
     pub policies: Vec<NetworkPolicy>,
+    /// Of the run.
+    pub findings: Vec<Finding>,
 }
 
 impl GeneratedFolder {
@@ -31,9 +34,23 @@ impl GeneratedFolder {
         let run: Value = serde_json::from_str(&text).with_context(failed)?;
         let graph = parse(&run["graph"].to_string()).with_context(failed)?;
         Ok(GeneratedFolder {
+            findings: findings(&run),
             run,
             graph,
             policies: read_policies(&[folder.to_owned()])?,
         })
     }
+}
+
+/// The findings of `report.json`; one of a code that this version does not know is left out.
+fn findings(run: &Value) -> Vec<Finding> {
+    let all = run["findings"].as_array().into_iter().flatten();
+    let finding = |one: &Value| {
+        let code = Code::ALL.iter().find(|code| one["code"] == code.name())?;
+        let samples = one["samples"].as_array().into_iter().flatten();
+        let samples = samples.filter_map(|sample| sample.as_str().map(str::to_owned));
+        let (subject, message) = (one["subject"].as_str()?, one["message"].as_str()?);
+        Some(Finding::new(*code, subject, message).with_samples(samples))
+    };
+    all.filter_map(finding).collect()
 }

@@ -7,7 +7,7 @@ use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{FlowLimits, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{GraphOptions, InventoryListeners, address_epochs};
-use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
@@ -86,6 +86,8 @@ pub struct Read {
     /// Frames, files and objects that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
     pub findings: Vec<Finding>,
+    /// Vulnerability scans that the snapshots hold.
+    pub scans: Vec<ImageScan>,
 }
 
 /// Reads the snapshot, then captures and flow logs.
@@ -157,6 +159,7 @@ pub fn read_traffic(
         inventory,
         seen,
         findings,
+        scans: objects.scans.clone(),
     };
     if let Some(flows) = flows {
         skipped.extend(flows.skipped());

@@ -6,6 +6,7 @@ mod folder;
 mod parts;
 
 use super::access::AccessArgs;
+use super::risk::RiskArgs;
 use crate::web::{Decide, Server, View};
 use anyhow::Context;
 use std::path::PathBuf;
@@ -35,9 +36,11 @@ pub struct Args {
     /// Recorded flows for the map (default: the evidence of the proposals).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., conflicts_with = "folder")]
     flows: Vec<PathBuf>,
-    /// A copy of the controller's state (nanoseg.db), for the record.
+    /// A copy of the controller's state (nanoseg.db), for the record and for volume by the hour.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    risk: RiskArgs,
     #[command(flatten)]
     access: AccessArgs,
     /// The port to listen on, on 127.0.0.1 (default: a free one).
@@ -56,6 +59,9 @@ Examples:
   A generated folder, offline:
     nanoseg ui policies-out
 
+  Which workloads with known vulnerabilities the internet reaches, and images that nobody approved:
+    nanoseg ui policies-out --vulnerabilities scans/ --approved-registry registry.example
+
   On a machine without a browser, over SSH:
     nanoseg ui --no-browser --port 7077        # there
     ssh -L 7077:127.0.0.1:7077 machine         # here, then open the printed URL
@@ -66,7 +72,7 @@ Exit codes: 2 an error. It runs until it is stopped with Ctrl-C.";
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (views, desk): (_, Option<Arc<dyn Decide>>) = match &args.folder {
         Some(path) => {
-            let view = folder::read(path, &args.cluster, args.state.as_deref())?;
+            let view = folder::read(path, &args.cluster, args.state.as_deref(), &args.risk)?;
             (cluster::Views::fixed(view), None)
         }
         None => {

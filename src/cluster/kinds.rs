@@ -1,6 +1,6 @@
 //! Which kinds are read, and how a tree becomes a typed object.
 
-use crate::inventory::Objects;
+use crate::inventory::{ImageScan, Objects};
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,10 @@ macro_rules! kinds {
                 $( ($kind, $group) => objects.$field.push(typed(tree)?), )*
                 ("Namespace", "") => objects.namespaces.push(serde_json::from_value(tree)?),
                 ("Node", "") => objects.nodes.push(serde_json::from_value(tree)?),
+                // A custom resource, and only one of several that speak of an image.
+                ("VulnerabilityReport", "aquasecurity.github.io") => {
+                    objects.scans.extend(ImageScan::of_object(&tree));
+                }
                 _ => return Ok(Typed::Skipped),
             }
             Ok(Typed::Read)
@@ -40,6 +44,7 @@ macro_rules! kinds {
             $( objects.$field.append(&mut more.$field); )*
             objects.namespaces.append(&mut more.namespaces);
             objects.nodes.append(&mut more.nodes);
+            objects.scans.append(&mut more.scans);
             objects.snapshots += more.snapshots;
             for (kind, count) in more.skipped {
                 *objects.skipped.entry(kind).or_default() += count;

@@ -17,6 +17,7 @@ use crate::cluster::live::{
 use crate::graph::ServiceEnforcement;
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
+use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
 };
@@ -61,6 +62,8 @@ pub struct ControllerSettings {
     pub retention: Duration,
     /// GitOps: approved policies are written there, and not into the cluster.
     pub output: Option<PathBuf>,
+    /// Images that may run in every namespace.
+    pub approved: Approved,
 }
 
 /// Why a controller cannot start, or go on.
@@ -245,7 +248,11 @@ impl Replica {
             events: self.events.clone(),
             store,
             ledger,
-            sight: Sight::new(live, ServiceEnforcement::AfterTranslation),
+            sight: Sight::new(
+                live,
+                ServiceEnforcement::AfterTranslation,
+                settings.approved.clone(),
+            ),
             plan: plan_in,
             reports,
             heard,

@@ -51,6 +51,7 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
             match_labels: BTreeMap::new(),
             pods: Vec::new(),
             host_network: false,
+            containers: Vec::new(),
         });
     entry.pods.push(index);
     inventory.pods.push(Pod {

@@ -1,5 +1,6 @@
 //! Objects → inventory, in the order in which one thing needs the other.
 
+use super::containers::note_containers;
 use super::nodes::read_nodes;
 use super::owners::{OwnerIndex, OwnerRule, namespace_of};
 use super::pods::{read_pod, template_pod};
@@ -24,7 +25,8 @@ impl Inventory {
         let owners = OwnerIndex::build(objects);
         let core_pods = latest(&objects.pods);
         let (mut pods, missing) = read_pods(&core_pods, &owners, rule);
-        let workloads = build_workloads(&mut pods, &owners);
+        let mut workloads = build_workloads(&mut pods, &owners);
+        note_containers(&mut workloads, &pods, &core_pods, &owners);
         let nodes = read_nodes(&latest(&objects.nodes), &objects.pods, &pods);
         let services = read_services(&latest(&objects.services), objects, &pods);
         let (addresses, conflicts) = AddressBook::build(&pods, &nodes, &services);
@@ -102,6 +104,7 @@ fn build_workloads(pods: &mut Vec<Pod>, owners: &OwnerIndex<'_>) -> BTreeMap<Wor
                 match_labels: BTreeMap::new(),
                 pods: Vec::new(),
                 host_network: true,
+                containers: Vec::new(),
             });
         entry.pods.push(index);
         entry.host_network &= pod.host_network;
@@ -115,6 +118,7 @@ fn build_workloads(pods: &mut Vec<Pod>, owners: &OwnerIndex<'_>) -> BTreeMap<Wor
                 match_labels: owner.match_labels.clone(),
                 pods: vec![pods.len()],
                 host_network: template.host_network,
+                containers: Vec::new(),
             };
             pods.push(template);
             workloads.insert(id, workload);

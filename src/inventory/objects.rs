@@ -1,5 +1,6 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
+use super::ImageScan;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
@@ -23,6 +24,8 @@ pub struct Objects {
     pub jobs: Vec<Job>,
     pub cron_jobs: Vec<CronJob>,
     pub network_policies: Vec<NetworkPolicy>,
+    /// Of trivy-operator's VulnerabilityReport objects.
+    pub scans: Vec<ImageScan>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
     pub snapshots: usize,
     /// Objects of kinds that nanoseg has no use for, counted by kind.
@@ -45,5 +48,6 @@ impl Objects {
             + self.jobs.len()
             + self.cron_jobs.len()
             + self.network_policies.len()
+            + self.scans.len()
     }
 }

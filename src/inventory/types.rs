@@ -1,5 +1,6 @@
 //! What the inventory holds, validated: one type per thing an address or a policy can mean.
 
+use super::Container;
 use crate::net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub struct Workload {
     pub pods: Vec<usize>,
     /// All its pods use the node's network, so no policy can select them (DESIGN §4.7).
     pub host_network: bool,
+    /// What runs in it, each different container once.
+    pub containers: Vec<Container>,
 }
 
 /// From when to when a pod owned its addresses. Open ends are `None`.

@@ -36,6 +36,7 @@ pub(super) fn add(inventory: &mut Inventory, workload: &str, match_labels: &str,
             match_labels: labels(match_labels),
             pods: Vec::new(),
             host_network: false,
+            containers: Vec::new(),
         });
     for pod in pods {
         let number = inventory.pods.len();

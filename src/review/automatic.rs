@@ -5,6 +5,7 @@ use super::Segment;
 use super::resources::{ApprovalMode, Material};
 use super::segment::share;
 use crate::finding::{Code, Severity};
+use crate::risk::UNAPPROVED;
 
 /// Whether the Segmentation's rules approve a proposal.
 ///
@@ -27,6 +28,11 @@ pub fn may_approve(
     }
     if asked_by_blocked || has(Code::BlockedTraffic) {
         return Err("blocked traffic asked for it".into());
+    }
+    if let Some(code) = UNAPPROVED.into_iter().find(|code| has(*code)) {
+        return Err(format!(
+            "it is for a workload whose images are not approved: {code}"
+        ));
     }
     let error = Severity::Error.to_string();
     if let Some(line) = material.findings.iter().find(|line| line.severity == error) {
@@ -145,6 +151,16 @@ mod tests {
         assert!(says(&coverage(None), false).is_err());
         assert!(says(&coverage(Some(94)), false).is_err());
         assert_eq!(says(&coverage(Some(95)), false), Ok(()));
+    }
+
+    #[test]
+    fn images_that_nobody_approved_wait_for_a_person_whatever_else_is_allowed() {
+        let all = "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true, maxGained: 1000}";
+        for code in UNAPPROVED {
+            let said = may_approve(&segment(all), &material(&[code]), false);
+            let why = said.expect_err("a person must look");
+            assert!(why.contains(code.name()), "{why}");
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError
             Some(_) => cut(changes.lost),
             None => Vec::new(),
         },
-        findings: cut(findings),
+        findings: cut_findings(findings),
         would_block: cut(would_block),
         would_block_total: number(would_block_total),
         evidence: cut(edges
@@ -104,6 +104,27 @@ pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError
 fn cut<T>(mut list: Vec<T>) -> Vec<T> {
     list.truncate(MOST_LINES);
     list
+}
+
+/// Automatic approval goes by codes, so the first of each code stays however many there are of the others.
+fn cut_findings(list: Vec<FindingLine>) -> Vec<FindingLine> {
+    let mut codes = BTreeSet::new();
+    let first: Vec<bool> = list
+        .iter()
+        .map(|line| codes.insert(line.code.clone()))
+        .collect();
+    let mut room = MOST_LINES.saturating_sub(codes.len());
+    let mut kept = Vec::new();
+    for (line, is_first) in list.into_iter().zip(first) {
+        if !is_first {
+            if room == 0 {
+                continue;
+            }
+            room -= 1;
+        }
+        kept.push(line);
+    }
+    kept
 }
 
 fn number(count: usize) -> u32 {

@@ -4,6 +4,7 @@
 use super::resources::{Approval, Mode, OnDelete, Segmentation};
 use super::selector::Selector;
 use crate::policy::SynthesisOptions;
+use crate::risk::Approved;
 use std::collections::BTreeMap;
 
 /// How one namespace is segmented, with every field known to be right.
@@ -18,6 +19,8 @@ pub struct Segment {
     pub approval: Approval,
     pub synthesis: SynthesisOptions,
     pub on_delete: OnDelete,
+    /// Images that may run, beside those that are approved everywhere.
+    pub approved: Approved,
     exclude: Vec<Selector>,
 }
 
@@ -97,6 +100,10 @@ impl Segment {
                 ..SynthesisOptions::default()
             },
             on_delete: spec.on_delete,
+            approved: Approved {
+                registries: spec.images.approved_registries.clone(),
+                images: spec.images.approved_images.clone(),
+            },
             exclude,
             namespace,
         })

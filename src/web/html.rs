@@ -27,6 +27,7 @@ pub enum Place {
     Map,
     Proposals,
     Workloads,
+    Risks,
     WhatIf,
     Record,
 }
@@ -50,6 +51,7 @@ impl Frame {
             (Place::Map, "", "Map"),
             (Place::Proposals, "proposals", "Proposals"),
             (Place::Workloads, "workloads", "Workloads"),
+            (Place::Risks, "risks", "Risks"),
             (Place::WhatIf, "what-if", "What if"),
             (Place::Record, "record", "Record"),
         ] {
@@ -110,6 +112,16 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     }
     out.push_str("</tbody>\n</table></div>\n");
     out
+}
+
+/// The severity of a finding.
+pub fn severity(word: &str) -> String {
+    let class = match word {
+        "error" => "high",
+        "warning" => "medium",
+        _ => "low",
+    };
+    tag(class, word)
 }
 
 /// A word in a coloured frame: `high`, `isolated`. The class is one of ours.

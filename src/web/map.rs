@@ -6,6 +6,7 @@ mod scene;
 pub use scene::{End, end_of};
 
 use super::html::{Frame, Place, part, text};
+use super::risks;
 use super::view::{View, workload_path};
 use crate::report::graph::svg::path_data;
 use crate::report::layout::{Layout, Rect, layered};
@@ -45,6 +46,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     let filter = Filter::parse(query);
     let scene = Scene::build(view, &filter);
     let mut body = form(view, &filter);
+    body.push_str(&risks::first(frame, view));
     let _ = writeln!(body, "<p id=\"summary\">{}</p>", text(&scene.summary));
     match scene.nodes.is_empty() {
         true => body.push_str("<p>Nothing to show.</p>\n"),
@@ -57,7 +59,8 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     body.push_str(
         "<ul class=\"legend\"><li class=\"learned\">learned</li><li class=\"implied\">implied</li>\
          <li class=\"new\">new: first seen in the last 24 h</li><li class=\"risky\">risky: not learned, or to the \
-         metadata service</li><li class=\"blocked\">would be blocked as proposed</li></ul>\n",
+         metadata service</li><li class=\"blocked\">would be blocked as proposed</li>\
+         <li class=\"weak\">known vulnerability that the internet reaches, over so many connections</li></ul>\n",
     );
     frame.page(Place::Map, "Map", &body)
 }

@@ -1,8 +1,9 @@
 //! The queue of proposals, and one of them for who decides.
 
-use super::html::{Frame, Place, part, table, tag, text};
+use super::html::{Frame, Place, part, severity, table, tag, text};
 use super::policies::changes;
-use super::view::{View, workload_path};
+use super::risks;
+use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
 use crate::review::resources::{Change, Material, Phase, PolicyProposal};
@@ -34,15 +35,6 @@ fn path(proposal: &PolicyProposal) -> String {
     )
 }
 
-fn workload(proposal: &PolicyProposal) -> WorkloadId {
-    let workload = &proposal.spec.workload;
-    WorkloadId {
-        namespace: proposal.namespace().unwrap_or_default(),
-        kind: workload.kind.clone(),
-        name: workload.name.clone(),
-    }
-}
-
 /// The queue, the riskiest first; several can be decided at once.
 pub fn list(frame: &Frame, view: &View) -> String {
     let all = &view.given.proposals;
@@ -53,7 +45,7 @@ pub fn list(frame: &Frame, view: &View) -> String {
     let can_decide = view.given.can_decide;
     let row = |one: &PolicyProposal| {
         let (name, namespace) = (one.name_any(), one.namespace().unwrap_or_default());
-        let review = &one.spec.review;
+        let (id, review) = (proposal_workload(one), &one.spec.review);
         let is_open = one.phase() == Phase::Pending;
         let choose = match can_decide && is_open {
             true => format!(
@@ -68,9 +60,10 @@ pub fn list(frame: &Frame, view: &View) -> String {
             risk(&review.risk),
             frame.link(&path(one), &name),
             frame.link(
-                &workload_path(&workload(one)),
+                &workload_path(&id),
                 &format!("{namespace}/{}", one.spec.workload.name),
             ),
+            view.weakness(&id).map(risks::headline).unwrap_or_default(),
             text(format!("{:?}", one.phase())),
             review.gained_total.to_string(),
             review.lost_total.to_string(),
@@ -87,6 +80,7 @@ pub fn list(frame: &Frame, view: &View) -> String {
         "risk",
         "proposal",
         "workload",
+        "vulnerabilities",
         "phase",
         ">opens",
         ">closes",
@@ -120,7 +114,7 @@ fn decision(can_decide: bool) -> String {
 pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<String> {
     let proposal = view.proposal(namespace, name)?;
     let (spec, review) = (&proposal.spec, &proposal.spec.review);
-    let id = workload(proposal);
+    let id = proposal_workload(proposal);
     let mut body = format!(
         "<p>{} {} for {}: {}</p>\n",
         risk(&review.risk),
@@ -135,6 +129,10 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
         if !who.is_empty() || !said.is_empty() {
             let _ = writeln!(body, "<p>{} {}</p>", text(who), text(said.join("; ")));
         }
+    }
+    if let Some(weakness) = view.weakness(&id) {
+        let counts = text(weakness.counts());
+        let _ = writeln!(body, "<p>{} {counts}</p>", risks::headline(weakness));
     }
     body.push_str(&figures(view, &id, review));
     body.push_str(&connections("Opens", &review.gained, review.gained_total));
@@ -222,13 +220,8 @@ fn findings(review: &Material) -> String {
         .findings
         .iter()
         .map(|one| {
-            let class = match one.severity.as_str() {
-                "error" => "high",
-                "warning" => "medium",
-                _ => "low",
-            };
             vec![
-                tag(class, &one.severity),
+                severity(&one.severity),
                 text(&one.subject),
                 text(&one.message),
                 text(remedy(&one.code)),

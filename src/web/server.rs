@@ -3,7 +3,7 @@
 use super::guard::Guard;
 use super::html::{Frame, Place, text};
 use super::view::View;
-use super::{edge, map, proposals, record, what_if, workload};
+use super::{edge, map, proposals, record, risks, what_if, workload};
 use crate::review::resources::Verb;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -196,6 +196,7 @@ fn get(shared: &Shared, path: &str, query: &Fields) -> Response {
         ["workload", namespace, kind, name] => view
             .workload(namespace, kind, name)
             .map(|id| workload::one(&frame, &view, &id)),
+        ["risks"] => Some(risks::page(&frame, &view)),
         ["what-if"] => Some(what_if::page(&frame, &view, &Fields::new())),
         ["record"] => Some(record::page(&frame, &view, query)),
         _ => None,

@@ -5,9 +5,11 @@ use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
+use crate::pipeline::RiskChoices;
+use crate::pipeline::risk::{Distances, distances};
 use crate::report::evidence::Event;
 use crate::review::resources::{PolicyProposal, risk_rank};
-use k8s_openapi::api::core::v1::Container;
+use crate::risk::{VolumeChange, Volumes, Weakness};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -28,8 +30,12 @@ pub struct ViewInputs {
     pub events: Vec<Event>,
     /// What is wrong with the chain of the record; `None`: there is no record here, or it is whole.
     pub record_problem: Option<String>,
+    /// Of reading and of the traffic. Those of images, privileges and volume are found here.
     pub findings: Vec<Finding>,
-    pub containers: BTreeMap<WorkloadId, Vec<Container>>,
+    /// Approved images and vulnerability scans.
+    pub risk: RiskChoices,
+    /// Volume by the hour, as far as it is known.
+    pub volumes: Volumes,
     /// Whether decisions can be made here.
     pub can_decide: bool,
 }
@@ -42,6 +48,11 @@ pub struct View {
     pub reach: [Reach; 2],
     pub radii: [BTreeMap<WorkloadId, BlastRadius>; 2],
     pub evaluations: [Evaluation; 2],
+    /// How far the internet is, by the policies in force and by those that are proposed.
+    pub distances: [Distances; 2],
+    /// Known vulnerabilities by the policies in force, the gravest and nearest first.
+    pub weaknesses: Vec<Weakness>,
+    pub volume_changes: Vec<VolumeChange>,
     /// The last time of any observation: what is new is new by this, not by a clock.
     pub last_seen: Option<Timestamp>,
 }
@@ -54,10 +65,6 @@ impl View {
     pub fn new(mut given: ViewInputs) -> Result<View, EvaluateError> {
         // All that is judged is passed; what the inventory holds would be judged twice.
         given.inventory.policies.clear();
-        given.proposals.sort_by_key(|one| {
-            let risk = risk_rank(&one.spec.review.risk);
-            (risk, one.namespace(), one.name_any())
-        });
         let evaluate = |policies: &[NetworkPolicy]| {
             Evaluation::new(&given.inventory, policies, HostNetwork::Exact)
         };
@@ -67,14 +74,64 @@ impl View {
             let all = reach[side].radii().into_iter();
             all.map(|(id, radius)| (id.clone(), radius)).collect()
         });
+        let distances = [0, 1].map(|side: usize| {
+            distances(
+                &given.inventory,
+                &given.graph,
+                &evaluations[side],
+                &reach[side],
+            )
+        });
+        let weaknesses = given.risk.weaknesses(&given.inventory, &distances[0]);
+        let hour = given.volumes.last_hour().map(|hour| hour + 1);
+        let volume_changes = hour
+            .map(|hour| given.volumes.changes(hour))
+            .unwrap_or_default();
+        given
+            .findings
+            .extend(given.risk.findings(&given.inventory, |_| true));
+        given
+            .findings
+            .extend(weaknesses.iter().filter_map(Weakness::finding));
+        given
+            .findings
+            .extend(volume_changes.iter().map(VolumeChange::finding));
+        given.findings.sort();
+        given.findings.dedup();
+        given.proposals.sort_by_key(|one| {
+            let risk = risk_rank(&one.spec.review.risk);
+            let weakness = weaknesses
+                .iter()
+                .position(|weak| is_urgent(weak) && weak.workload == proposal_workload(one));
+            (
+                weakness.is_none(),
+                weakness,
+                risk,
+                one.namespace(),
+                one.name_any(),
+            )
+        });
         let last_seen = given.graph.span().map(|(_, last)| last);
         Ok(View {
             given,
             reach,
             radii,
             evaluations,
+            distances,
+            weaknesses,
+            volume_changes,
             last_seen,
         })
+    }
+
+    /// High or critical vulnerabilities that the internet reaches, the worst first.
+    pub fn urgent(&self) -> impl Iterator<Item = &Weakness> {
+        self.weaknesses.iter().filter(|one| is_urgent(one))
+    }
+
+    /// The known vulnerabilities of a workload.
+    pub fn weakness(&self, id: &WorkloadId) -> Option<&Weakness> {
+        self.weaknesses.iter().find(|one| one.workload == *id)
     }
 
     /// The workload of that name, if there is one.
@@ -94,6 +151,20 @@ impl View {
     pub fn proposal(&self, namespace: &str, name: &str) -> Option<&PolicyProposal> {
         let mut all = self.given.proposals.iter();
         all.find(|one| one.namespace().as_deref() == Some(namespace) && one.name_any() == name)
+    }
+}
+
+fn is_urgent(weakness: &Weakness) -> bool {
+    weakness.is_grave() && weakness.hops != Weakness::UNREACHABLE
+}
+
+/// The workload that a proposal is about.
+pub fn proposal_workload(proposal: &PolicyProposal) -> WorkloadId {
+    let workload = &proposal.spec.workload;
+    WorkloadId {
+        namespace: proposal.namespace().unwrap_or_default(),
+        kind: workload.kind.clone(),
+        name: workload.name.clone(),
     }
 }
 

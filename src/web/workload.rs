@@ -1,14 +1,17 @@
 //! One workload: who may talk to it, whom it may reach, now and as proposed; and the list of all.
 
 use super::html::{Frame, Place, table, tag, text};
+use super::risks;
 use super::view::{View, workload_path};
 use crate::evaluate::{BlastRadius, Direction, Evaluation};
 use crate::graph::Peer;
-use crate::inventory::WorkloadId;
+use crate::inventory::{Container, Vulnerability, WorkloadId};
 use crate::net::ConnectionSet;
-use k8s_openapi::api::core::v1::Container;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// So many vulnerabilities of one workload are shown.
+const MOST_VULNERABILITIES: usize = 100;
 
 /// All workloads with their blast radius, the largest first.
 pub fn list(frame: &Frame, view: &View) -> String {
@@ -79,6 +82,8 @@ pub fn one(frame: &Frame, view: &View, id: &WorkloadId) -> String {
     body.push_str(&neighbours(frame, view, id, Direction::Egress));
     body.push_str(&traffic(view, id));
     body.push_str(&containers(view, id));
+    body.push_str(&vulnerabilities(view, id));
+    body.push_str(&findings(view, id));
     frame.page(Place::Workloads, &id.to_string(), &body)
 }
 
@@ -101,7 +106,17 @@ fn radius(view: &View, id: &WorkloadId) -> String {
         ">3 hops",
         ">in all",
     ];
-    table(&header, &[row("now", 0), row("as proposed", 1)])
+    let way = |side: usize| match view.distances[side].hops.get(id) {
+        None => "not reached",
+        Some(1) => "reached directly",
+        Some(_) => "reached over others",
+    };
+    format!(
+        "{}<p>From the internet: {} now, {} as proposed.</p>\n",
+        table(&header, &[row("now", 0), row("as proposed", 1)]),
+        way(0),
+        way(1)
+    )
 }
 
 fn policies(view: &View, id: &WorkloadId) -> String {
@@ -239,44 +254,84 @@ fn traffic(view: &View, id: &WorkloadId) -> String {
 }
 
 fn containers(view: &View, id: &WorkloadId) -> String {
-    let Some(containers) = view.given.containers.get(id) else {
+    let workload = view.given.inventory.workloads.get(id);
+    let containers = workload.map_or(&[][..], |workload| &workload.containers);
+    if containers.is_empty() {
         return String::new();
-    };
+    }
     let rows: Vec<Vec<String>> = containers.iter().map(container).collect();
-    let header = ["container", "registry", "image", "digest", "privileges"];
+    let header = [
+        "container",
+        "registry",
+        "image",
+        "tag",
+        "digest",
+        "privileges",
+    ];
     format!("<h2>Containers</h2>\n{}", table(&header, &rows))
 }
 
 fn container(container: &Container) -> Vec<String> {
-    let image = container.image.as_deref().unwrap_or_default();
-    let (rest, digest) = image.split_once('@').unwrap_or((image, ""));
-    // The first part names a registry if it looks like a host (distribution/reference).
-    let (registry, name) = match rest.split_once('/') {
-        Some((host, name)) if host.contains(['.', ':']) || host == "localhost" => (host, name),
-        _ => ("docker.io", rest),
-    };
+    let image = &container.image;
     let mut privileges: Vec<String> = Vec::new();
-    if let Some(context) = &container.security_context {
-        if context.privileged == Some(true) {
-            privileges.push("privileged".into());
-        }
-        let added = context
-            .capabilities
-            .as_ref()
-            .and_then(|all| all.add.as_ref());
-        privileges.extend(added.into_iter().flatten().cloned());
+    if container.privileged {
+        privileges.push("privileged".into());
     }
-    let host_ports = container
-        .ports
-        .iter()
-        .flatten()
-        .filter_map(|port| port.host_port);
-    privileges.extend(host_ports.map(|port| format!("host port {port}")));
+    privileges.extend(container.capabilities.iter().cloned());
+    let ports = container.host_ports.iter();
+    privileges.extend(ports.map(|port| format!("host port {port}")));
+    // What runs is more than what was asked for.
+    let digest = match (&container.running, &image.digest) {
+        (Some(running), _) => running.clone(),
+        (None, Some(asked)) => asked.clone(),
+        (None, None) => String::new(),
+    };
     vec![
         text(&container.name),
-        text(registry),
-        text(name),
+        text(&image.registry),
+        text(&image.repository),
+        text(image.tag.as_deref().unwrap_or_default()),
         text(digest),
         text(privileges.join(", ")),
     ]
+}
+
+/// Known vulnerabilities, the gravest first.
+fn vulnerabilities(view: &View, id: &WorkloadId) -> String {
+    let Some(weakness) = view.weakness(id) else {
+        return String::new();
+    };
+    let row = |one: &Vulnerability| {
+        vec![
+            text(one.grade.to_string()),
+            text(&one.id),
+            text(&one.package),
+            text(one.fixed_in.as_deref().unwrap_or("–")),
+        ]
+    };
+    let all = &weakness.vulnerabilities;
+    let rows: Vec<Vec<String>> = all.iter().take(MOST_VULNERABILITIES).map(row).collect();
+    let more = match all.len().saturating_sub(MOST_VULNERABILITIES) {
+        0 => String::new(),
+        some => format!("<p>… and {some} more.</p>\n"),
+    };
+    format!(
+        "<h2>Known vulnerabilities</h2>\n<p>{} {}</p>\n{}{more}",
+        risks::headline(weakness),
+        text(weakness.counts()),
+        table(&["grade", "vulnerability", "package", "fixed in"], &rows)
+    )
+}
+
+/// Findings whose subject names the workload.
+fn findings(view: &View, id: &WorkloadId) -> String {
+    let own = id.to_string();
+    let all = view.given.findings.iter();
+    let own: Vec<_> = all
+        .filter(|one| one.subject.split([' ', ':']).any(|word| word == own))
+        .collect();
+    match own.is_empty() {
+        true => String::new(),
+        false => format!("<h2>Findings</h2>\n{}", risks::findings(own.into_iter())),
+    }
 }

@@ -190,6 +190,43 @@ fn what_the_rules_call_harmless_is_approved_without_a_person_and_told_by_events(
 }
 
 #[test]
+fn a_workload_with_images_that_nobody_approved_waits_for_a_person() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let lists = ["--approved-registry", "registry.example"];
+    let controller = Controller::start(cluster, "images", &lists);
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    let segment = |images| {
+        world.segment_as(json!({
+            "mode": "Enforce",
+            "learning": {"minimumDuration": "0s", "minimumCoverage": 50},
+            "approval": {"mode": "Automatic"},
+            "images": images,
+        }));
+    };
+    segment(json!({}));
+    agent.learn(&world, &[("web", "api", 8080)]);
+    let said = |code: &str| {
+        world.until_open("api", |proposal| {
+            let status = proposal.status.clone().unwrap_or_default();
+            let is_said = status.message.is_some_and(|message| message.contains(code));
+            let lines = &proposal.spec.review.findings;
+            is_said && lines.iter().any(|line| line.code == code)
+        });
+    };
+    said("unapproved-registry");
+    // The namespace approves more; what is left is that the pods' tag may move.
+    segment(json!({"approvedImages": ["example.org/it:1"]}));
+    said("mutable-tag");
+    assert!(world.find_policy("nanoseg-api").is_none());
+    // A person may approve it all the same.
+    world.decide_open("api", Verb::Approve);
+    world.policy("nanoseg-api");
+}
+
+#[test]
 fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
     let Some(cluster) = Cluster::get() else {
         return;

@@ -27,6 +27,7 @@ mod policy;
 mod properties;
 mod protocol;
 mod record;
+mod risk;
 mod scenarios;
 mod shop;
 mod story;

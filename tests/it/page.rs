@@ -1,6 +1,8 @@
 //! `nanoseg ui` in a real browser.
 
 mod browser;
+mod large;
+mod risks;
 
 use crate::operator::shop::{Shop, proposal};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};

@@ -25,6 +25,7 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
     let workload = Workload {
         id: id.clone(),
         match_labels: labels.clone(),
+        containers: Vec::new(),
         pods: (first..first + replicas).collect(),
         host_network: false,
     };

@@ -1,17 +1,19 @@
 //! The cluster as it is now: one list of each kind, for commands that judge policies over pods.
 
 use super::{Access, explain};
-use crate::inventory::Objects;
+use crate::inventory::{ImageScan, Objects};
 use anyhow::bail;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
 /// Objects per answer: an API server holds a whole answer in memory.
 const PAGE: u32 = 500;
+/// Scans are large: hundreds of vulnerabilities each.
+const SCANS_PAGE: u32 = 50;
 
 /// Lists everything that an inventory is built from, in all namespaces. Pods, namespaces and
 /// NetworkPolicies are needed; what else may not be read is left out, with a note on stderr.
@@ -44,6 +46,38 @@ pub async fn list_objects_now(client: &Client) -> anyhow::Result<Objects> {
         snapshots: 1,
         ..Objects::default()
     })
+}
+
+/// The scans of trivy-operator, where it is installed and may be read.
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn list_scans(client: &Client) -> anyhow::Result<Vec<ImageScan>> {
+    let kind = GroupVersionKind::gvk("aquasecurity.github.io", "v1alpha1", "VulnerabilityReport");
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let mut scans = Vec::new();
+    let mut params = ListParams::default().limit(SCANS_PAGE);
+    loop {
+        let page = match api.list(&params).await {
+            // It is not installed.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(scans),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                eprintln!("note: left out vulnerabilityreports: {}", status.message);
+                return Ok(scans);
+            }
+            other => other.map_err(|error| explain(error, "list vulnerabilityreports"))?,
+        };
+        scans.extend(
+            page.items
+                .iter()
+                .filter_map(|one| ImageScan::of_object(&one.data)),
+        );
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(scans),
+        }
+    }
 }
 
 async fn list<K>(client: &Client, needed: bool) -> anyhow::Result<Vec<K>>

@@ -18,9 +18,10 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
         run,
         graph,
         policies,
+        findings: of_run,
     } = GeneratedFolder::read(folder)?;
     let (inventory, mut findings) = inventory(objects)?;
-    findings.extend(of_run(&run));
+    findings.extend(of_run);
     let source = Source {
         name: folder.display().to_string(),
         what: format!("a generated folder with {} policies", policies.len()),
@@ -35,27 +36,4 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
             ..EvidenceInputs::default()
         },
     })
-}
-
-/// The findings of the run; those of a code that this version does not know are left out.
-fn of_run(run: &Value) -> Vec<Finding> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let one = |finding: &Value| {
-        let code = Code::ALL
-            .iter()
-            .find(|code| finding["code"] == code.name())?;
-        let samples = finding["samples"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(text);
-        let found = Finding::new(*code, text(&finding["subject"]), text(&finding["message"]));
-        Some(found.with_samples(samples))
-    };
-    run["findings"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(one)
-        .collect()
 }

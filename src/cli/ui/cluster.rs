@@ -1,15 +1,20 @@
 //! The cluster, looked at again whenever something of nanoseg's or a policy changes.
 
 use super::{Args, parts};
-use crate::cli::access::{Access, list_everywhere, list_objects_now};
+use crate::cli::access::{Access, list_everywhere, list_objects_now, list_scans};
 use crate::cli::input::{TrafficArgs, read_traffic};
 use crate::cli::policies::current;
+use crate::cli::risk::RiskArgs;
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, GraphOptions, Lesson, Peer, build};
 use crate::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use crate::net::{Protocol, Timestamp};
+use crate::pipeline::RiskChoices;
 use crate::report::evidence::Event;
-use crate::review::resources::{EvidenceLine, Phase, PolicyProposal, ProposalDecision};
+use crate::review::Segment;
+use crate::review::resources::{
+    EvidenceLine, Phase, PolicyProposal, ProposalDecision, Segmentation,
+};
 use crate::web::{View, ViewInputs};
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -49,6 +54,7 @@ impl Views {
         let source = Source {
             flows: args.flows.clone(),
             state: args.state.clone(),
+            risk: args.risk.clone(),
         };
         let (seen, first) = source.look(&access)?;
         let (sender, receiver) = watch::channel((1, Arc::new(first)));
@@ -81,6 +87,7 @@ fn fingerprint(
 struct Source {
     flows: Vec<PathBuf>,
     state: Option<PathBuf>,
+    risk: RiskArgs,
 }
 
 impl Source {
@@ -149,8 +156,17 @@ impl Source {
         let objects = list_objects_now(&access.client).await?;
         let proposals: Vec<PolicyProposal> = list_everywhere(&access.client).await?;
         let decisions: Vec<ProposalDecision> = list_everywhere(&access.client).await?;
+        let segmentations: Vec<Segmentation> = list_everywhere(&access.client).await?;
+        let scans = list_scans(&access.client).await?;
+        let mut risk = self.risk.read(&scans)?;
+        // One that is not understood approves nothing; the controller says what is wrong with it.
+        let segments = segmentations
+            .iter()
+            .filter_map(|one| Segment::parse(one).ok());
+        let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
+        risk.by_namespace = approved.collect();
         let seen = fingerprint(&objects, &proposals, &decisions);
-        Ok((seen, self.view(&objects, proposals, &decisions)?))
+        Ok((seen, self.view(&objects, proposals, &decisions, risk)?))
     }
 
     fn view(
@@ -158,6 +174,7 @@ impl Source {
         objects: &Objects,
         proposals: Vec<PolicyProposal>,
         decisions: &[ProposalDecision],
+        risk: RiskChoices,
     ) -> anyhow::Result<View> {
         let (inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
         let graph = match self.flows.as_slice() {
@@ -178,7 +195,8 @@ impl Source {
         let view = View::new(ViewInputs {
             subject: "cluster".into(),
             proposed: proposed(&now, &proposals),
-            containers: parts::containers(objects, &inventory),
+            volumes: parts::volumes(self.state.as_deref(), &inventory)?,
+            risk,
             now,
             proposals,
             events,

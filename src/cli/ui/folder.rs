@@ -3,7 +3,9 @@
 use super::parts;
 use crate::cli::generated::GeneratedFolder;
 use crate::cli::policies::{current, over};
+use crate::cli::risk::RiskArgs;
 use crate::cluster::read_cluster;
+use crate::finding::Finding;
 use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
@@ -18,15 +20,22 @@ use std::path::{Path, PathBuf};
 
 const REASON: &str = "Generated from what was observed.";
 
-pub fn read(folder: &Path, cluster: &[PathBuf], state: Option<&Path>) -> anyhow::Result<View> {
+pub fn read(
+    folder: &Path,
+    cluster: &[PathBuf],
+    state: Option<&Path>,
+    risk: &RiskArgs,
+) -> anyhow::Result<View> {
     let GeneratedFolder {
         run,
         graph,
         policies: ours,
+        findings: of_run,
     } = GeneratedFolder::read(folder)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
-    let (mut inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    findings.extend(of_run);
     inventory.policies.clear();
     let now = current(&objects);
     let given = Given {
@@ -35,13 +44,15 @@ pub fn read(folder: &Path, cluster: &[PathBuf], state: Option<&Path>) -> anyhow:
         required: requirements(&graph, &inventory, ServiceEnforcement::AfterTranslation),
         now: &now,
         run: &run,
+        findings: &findings,
     };
     let proposals = given.proposals(&ours)?;
     let (events, record_problem) = parts::record(state)?;
     let view = View::new(ViewInputs {
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
-        containers: parts::containers(&objects, &inventory),
+        volumes: parts::volumes(state, &inventory)?,
+        risk: risk.read(&objects.scans)?,
         now,
         proposals,
         events,
@@ -77,6 +88,8 @@ struct Given<'a> {
     required: Vec<Requirement>,
     now: &'a [NetworkPolicy],
     run: &'a Value,
+    /// Of reading and of the run.
+    findings: &'a [Finding],
 }
 
 impl Given<'_> {
@@ -138,7 +151,7 @@ impl Given<'_> {
             base,
             policy: spec,
             others: &others,
-            findings: &[],
+            findings: self.findings,
             coverage: self.coverage(id),
             reason: REASON,
             now: last.unwrap_or(Timestamp::MIN),

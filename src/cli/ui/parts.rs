@@ -1,45 +1,42 @@
-//! What a folder and a cluster have in common: containers of workloads, the record.
+//! What a folder and a cluster have in common: volume by the hour, the record.
 
 use crate::cli::record::event;
-use crate::inventory::{Inventory, Objects, WorkloadId};
+use crate::graph::{Edge, History};
+use crate::inventory::Inventory;
 use crate::report::evidence::Event;
 use crate::review::record::{Verifier, parse_line};
+use crate::risk::Volumes;
 use crate::store::ReviewStore;
-use k8s_openapi::api::core::v1::Container;
-use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The containers of each workload, by one of its pods.
-pub fn containers(
-    objects: &Objects,
-    inventory: &Inventory,
-) -> BTreeMap<WorkloadId, Vec<Container>> {
-    let mut pods = BTreeMap::new();
-    for pod in &objects.pods {
-        let key = (
-            pod.metadata.namespace.as_deref(),
-            pod.metadata.name.as_deref(),
-        );
-        pods.insert(key, pod);
+/// So many hours tell what is usual.
+const HOURS: i64 = 48;
+const SECONDS: i64 = 3600;
+
+/// Volume by the hour, of the last two days that a copy of the controller's state knows.
+pub fn volumes(state: Option<&Path>, inventory: &Inventory) -> anyhow::Result<Volumes> {
+    let mut volumes = Volumes::default();
+    let Some(path) = state else {
+        return Ok(volumes);
+    };
+    let store = ReviewStore::open_read_only(path)?;
+    let hot = store.unfolded(i64::MIN / SECONDS..i64::MAX / SECONDS)?;
+    let by_hour = hot.clone().take_hours(i64::MAX / SECONDS);
+    let last = by_hour.iter().map(|(hour, _)| *hour).max();
+    let Some(last) = last.max(store.last_hour()?) else {
+        return Ok(volumes);
+    };
+    let bytes = |edge: &Edge| edge.bytes_to_server.saturating_add(edge.bytes_to_client);
+    for one in store.hours(last - HOURS..last + 1)? {
+        let connections = one.edge.connections();
+        volumes.add(&one.key, one.hour, bytes(&one.edge), connections);
     }
-    let mut found = BTreeMap::new();
-    for workload in inventory.workloads.values() {
-        let own = workload
-            .pods
-            .iter()
-            .filter_map(|index| inventory.pods.get(*index));
-        let spec = own
-            .filter_map(|pod| pods.get(&(Some(pod.namespace.as_str()), Some(pod.name.as_str()))))
-            .find_map(|pod| pod.spec.as_ref());
-        let Some(spec) = spec else { continue };
-        let all = spec
-            .init_containers
-            .iter()
-            .flatten()
-            .chain(&spec.containers);
-        found.insert(workload.id.clone(), all.cloned().collect());
+    for (hour, records) in by_hour {
+        for (key, edge) in History::fold(&records, inventory).edges() {
+            volumes.add(key, hour, bytes(edge), edge.connections());
+        }
     }
-    found
+    Ok(volumes)
 }
 
 /// The events of a copy of the controller's state, and what is wrong with their chain.

@@ -11,6 +11,7 @@ use crate::graph::{
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
+use crate::risk::Approved;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct View {
 pub struct Sight {
     live: LiveGraph,
     enforcement: ServiceEnforcement,
+    /// Images that may run in every namespace.
+    pub approved: Approved,
     pub inventory: Arc<Inventory>,
     inventory_findings: Vec<Finding>,
     /// Policies with our label.
@@ -83,10 +86,11 @@ pub struct Sight {
 }
 
 impl Sight {
-    pub fn new(live: LiveGraph, enforcement: ServiceEnforcement) -> Self {
+    pub fn new(live: LiveGraph, enforcement: ServiceEnforcement, approved: Approved) -> Self {
         Sight {
             live,
             enforcement,
+            approved,
             inventory: Arc::new(Inventory::default()),
             inventory_findings: Vec::new(),
             labelled_ours: Vec::new(),

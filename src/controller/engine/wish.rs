@@ -13,6 +13,7 @@ use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
     Digest, Need, Question, Segment, Violation, Wish, WorkloadState, build_material, may_approve,
 };
+use crate::risk::privileges;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Tells
@@ -197,9 +198,10 @@ fn propose_one(
         })
         .cloned()
         .collect();
+    let risks = risks(ledger, asks.sight, workload);
     let wish = Wish {
         policy: spec,
-        basis: basis(&asks.view.graph, workload, &theirs),
+        basis: basis(&asks.view.graph, workload, &theirs, &risks),
         asked_by_blocked: !theirs.is_empty(),
     };
     let fresh = WorkloadState::new(workload.clone(), name);
@@ -231,7 +233,7 @@ fn propose_one(
         base: state.wanted_policy(),
         policy: judged,
         others: &others,
-        findings: asks.findings,
+        findings: &[asks.findings, risks.as_slice()].concat(),
         coverage: coverage(asks.sight, workload),
         reason: &reason(state, &wish, judged),
         now,
@@ -259,8 +261,29 @@ fn reason(
     }
 }
 
-/// Everything of the graph that a proposal for the workload shows: its edges, not their counts.
-fn basis(graph: &Graph, workload: &WorkloadId, violations: &[Violation]) -> Digest {
+/// What is known of a workload's images and privileges. A new image asks for new material, since what was not
+/// approved must not be approved by itself.
+fn risks(ledger: &Ledger, sight: &Sight, id: &WorkloadId) -> Vec<Finding> {
+    let Some(workload) = sight.inventory.workloads.get(id) else {
+        return Vec::new();
+    };
+    let segment = ledger.segments.get(&id.namespace);
+    let approved = match segment.and_then(|state| state.segment.as_ref()) {
+        Some(segment) => sight.approved.and(&segment.approved),
+        None => sight.approved.clone(),
+    };
+    let mut found = approved.findings(workload);
+    found.extend(privileges(workload));
+    found
+}
+
+/// Everything that a proposal for the workload shows: its edges, not their counts, and its risks.
+fn basis(
+    graph: &Graph,
+    workload: &WorkloadId,
+    violations: &[Violation],
+    risks: &[Finding],
+) -> Digest {
     let mut seen = BTreeSet::new();
     let own = Peer::Workload(workload.clone());
     for (client, server, edge) in graph.edges_of(&own) {
@@ -275,6 +298,7 @@ fn basis(graph: &Graph, workload: &WorkloadId, violations: &[Violation]) -> Dige
             .iter()
             .map(|v| format!("{} {} {} {}", v.client, v.server, v.port, v.protocol)),
     );
+    seen.extend(risks.iter().map(|f| format!("{} {}", f.code, f.message)));
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }
 

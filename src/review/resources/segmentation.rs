@@ -46,6 +46,30 @@ pub struct SegmentationSpec {
     /// What happens to the policies when this object, or a workload, goes.
     #[serde(default)]
     pub on_delete: OnDelete,
+    /// Which images may run, beside those that the controller is told of. A workload that runs others is never
+    /// approved for automatically.
+    #[serde(default, skip_serializing_if = "ApprovedImages::is_empty")]
+    pub images: ApprovedImages,
+}
+
+/// Images that somebody approved. Without any entry nothing is said of images.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedImages {
+    /// Registries, as `ghcr.io`, or with a path, as `ghcr.io/team`; `docker.io` for images without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512)))]
+    pub approved_registries: Vec<String>,
+    /// Images, as `ghcr.io/team/app`; with a tag or digest where only that one is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(min = 1, max = 512)))]
+    pub approved_images: Vec<String>,
+}
+
+impl ApprovedImages {
+    fn is_empty(&self) -> bool {
+        self.approved_registries.is_empty() && self.approved_images.is_empty()
+    }
 }
 
 fn default_max_addresses() -> u32 {
@@ -61,6 +85,7 @@ impl Default for SegmentationSpec {
             approval: Approval::default(),
             max_outside_addresses: default_max_addresses(),
             on_delete: OnDelete::default(),
+            images: ApprovedImages::default(),
         }
     }
 }

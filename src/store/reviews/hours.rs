@@ -28,6 +28,17 @@ impl ReviewStore {
         load(&self.connection, hours).map_err(|e| self.odd("read", e))
     }
 
+    /// The last hour that folded edges are of.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn last_hour(&self) -> Result<Option<i64>, ReviewStoreError> {
+        let found = self
+            .connection
+            .query_row("SELECT max(hour) FROM edges_by_hour", [], |row| row.get(0));
+        found.map_err(|e| self.odd("read", e))
+    }
+
     /// DNS names of outside addresses, whenever they were looked up, as a history without edges.
     ///
     /// # Errors

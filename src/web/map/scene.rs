@@ -343,15 +343,17 @@ fn describe(view: &View, end: &End) -> (String, String, &'static str) {
         }
         End::Workload(id) => {
             let radius = view.radii[0].get(id).copied().unwrap_or_default();
-            let class = match view.given.inventory.workloads.get(id) {
-                Some(workload) if workload.host_network => "workload host",
+            let weakness = view.urgent().find(|one| one.workload == *id);
+            let class = match (weakness, view.given.inventory.workloads.get(id)) {
+                (Some(_), _) => "workload weak",
+                (None, Some(workload)) if workload.host_network => "workload host",
                 _ => "workload",
             };
-            (
-                id.name.clone(),
-                format!("{}, reaches {}", id.kind, radius.all),
-                class,
-            )
+            let said = match weakness {
+                Some(weakness) => format!("{} CVE, internet in {}", weakness.grade, weakness.hops),
+                None => format!("{}, reaches {}", id.kind, radius.all),
+            };
+            (id.name.clone(), said, class)
         }
         End::Address(address) => {
             let peer = Peer::Outside(*address);

@@ -130,6 +130,15 @@ impl World {
 
     /// The open proposal of a workload; waits for it.
     pub fn open(&self, workload: &str) -> PolicyProposal {
+        self.until_open(workload, |_| true)
+    }
+
+    /// The open proposal of a workload; waits until it is as it should be.
+    pub fn until_open(
+        &self,
+        workload: &str,
+        is: impl Fn(&PolicyProposal) -> bool,
+    ) -> PolicyProposal {
         let api: Api<PolicyProposal> = self.api();
         let what = format!("a proposal for {workload}");
         self.cluster.run(until(PATIENCE, &what, async || {
@@ -140,8 +149,10 @@ impl World {
             let mut seen = Vec::new();
             for proposal in all.items {
                 let status = proposal.status.clone().unwrap_or_default();
-                seen.push(format!("{} {:?}", proposal.name_any(), status.phase));
-                let is_it = proposal.spec.workload.name == workload;
+                let message = status.message.clone().unwrap_or_default();
+                let name = proposal.name_any();
+                seen.push(format!("{name} {:?} {message}", status.phase));
+                let is_it = proposal.spec.workload.name == workload && is(&proposal);
                 if is_it && proposal.status.is_some() && status.phase == Phase::Pending {
                     return Ok(proposal);
                 }

@@ -8,7 +8,8 @@ use k8s_openapi::api::apps::v1::{
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStatus,
-    Namespace, Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, PodTemplateSpec, Service,
+    Namespace, Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, PodTemplateSpec,
+    SecurityContext, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -55,36 +56,33 @@ impl Trim for Pod {
     }
 }
 
-/// Ports, node, network: containers without ports, and init containers that end, are nobody's business.
+/// Node, network, and of containers what they listen at, run and may.
 fn trim_pod_spec(spec: &mut PodSpec) {
     let old = std::mem::take(spec);
-    let init = old.init_containers.unwrap_or_default();
-    let sidecars: Vec<Container> = init
-        .into_iter()
-        .filter(|container| container.restart_policy.as_deref() == Some("Always"))
-        .filter_map(trim_container)
-        .collect();
+    let trimmed = |all: Vec<Container>| all.into_iter().map(trim_container).collect();
     *spec = PodSpec {
         node_name: old.node_name,
         host_network: old.host_network,
-        containers: old
-            .containers
-            .into_iter()
-            .filter_map(trim_container)
-            .collect(),
-        init_containers: Some(sidecars).filter(|sidecars| !sidecars.is_empty()),
+        containers: trimmed(old.containers),
+        init_containers: old.init_containers.map(trimmed),
         ..PodSpec::default()
     };
 }
 
-fn trim_container(container: Container) -> Option<Container> {
-    let ports = container.ports.filter(|ports| !ports.is_empty())?;
-    Some(Container {
+fn trim_container(container: Container) -> Container {
+    let context = container.security_context.map(|old| SecurityContext {
+        privileged: old.privileged,
+        capabilities: old.capabilities,
+        ..SecurityContext::default()
+    });
+    Container {
         name: container.name,
+        image: container.image,
         restart_policy: container.restart_policy,
-        ports: Some(ports),
+        ports: container.ports.filter(|ports| !ports.is_empty()),
+        security_context: context.filter(|context| *context != SecurityContext::default()),
         ..Container::default()
-    })
+    }
 }
 
 fn trim_pod_status(status: &mut PodStatus) {
@@ -120,7 +118,7 @@ fn trim_pod_status(status: &mut PodStatus) {
     };
 }
 
-/// When it started and ended.
+/// What runs, and when it started and ended.
 fn trim_container_status(status: ContainerStatus) -> ContainerStatus {
     let state = status.state.map(|state| ContainerState {
         waiting: None,
@@ -135,6 +133,7 @@ fn trim_container_status(status: ContainerStatus) -> ContainerStatus {
     });
     ContainerStatus {
         name: status.name,
+        image_id: status.image_id,
         state,
         ..ContainerStatus::default()
     }

@@ -1,0 +1,82 @@
+//! What is known of workloads beside their traffic, together: exposure and vulnerabilities over what policies
+//! allow, images and privileges.
+
+use crate::evaluate::{Direction, Evaluation, Reach};
+use crate::finding::Finding;
+use crate::graph::Graph;
+use crate::inventory::{Inventory, WorkloadId};
+use crate::risk::{Approved, Exposure, Vulnerabilities, Weakness, exposed, privileges, weaknesses};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an operator gives.
+#[derive(Debug, Clone, Default)]
+pub struct RiskChoices {
+    /// Images that may run everywhere.
+    pub approved: Approved,
+    /// And in these namespaces.
+    pub by_namespace: BTreeMap<String, Approved>,
+    pub vulnerabilities: Vulnerabilities,
+}
+
+impl RiskChoices {
+    fn approved_in(&self, namespace: &str) -> Approved {
+        match self.by_namespace.get(namespace) {
+            Some(own) => self.approved.and(own),
+            None => self.approved.clone(),
+        }
+    }
+
+    /// Findings of the images and privileges of workloads that `wanted` picks.
+    pub fn findings(
+        &self,
+        inventory: &Inventory,
+        wanted: impl Fn(&WorkloadId) -> bool,
+    ) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for workload in inventory.workloads.values().filter(|one| wanted(&one.id)) {
+            found.extend(self.approved_in(&workload.id.namespace).findings(workload));
+            found.extend(privileges(workload));
+        }
+        found
+    }
+
+    /// The workloads with known vulnerabilities, over what `evaluation` allows.
+    pub fn weaknesses(&self, inventory: &Inventory, distances: &Distances) -> Vec<Weakness> {
+        weaknesses(inventory, &self.vulnerabilities, &distances.hops)
+    }
+}
+
+/// How far workloads are from the internet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Distances {
+    /// Those that are reached from outside and whose policies let anybody outside in, with why.
+    pub entries: BTreeMap<WorkloadId, BTreeSet<Exposure>>,
+    /// Over how many connections each is reached: 1 for an entry. Others are not reached.
+    pub hops: BTreeMap<WorkloadId, usize>,
+}
+
+/// Works out what the internet reaches by the policies of `evaluation`, whose reach is `reach`.
+pub fn distances(
+    inventory: &Inventory,
+    graph: &Graph,
+    evaluation: &Evaluation,
+    reach: &Reach,
+) -> Distances {
+    let mut entries = exposed(inventory, graph);
+    entries.retain(|id, _| lets_addresses_in(evaluation, id));
+    let hops = reach.distances(entries.keys());
+    Distances {
+        hops: hops.into_iter().map(|(id, hops)| (id, hops + 1)).collect(),
+        entries,
+    }
+}
+
+fn lets_addresses_in(evaluation: &Evaluation, id: &WorkloadId) -> bool {
+    evaluation.classes_of(id).iter().any(|class| {
+        evaluation.class(*class).host_network
+            || evaluation
+                .addresses(*class, Direction::Ingress)
+                .iter()
+                .any(|(addresses, connections)| !addresses.is_empty() && !connections.is_empty())
+    })
+}

@@ -1,0 +1,50 @@
+//! Workloads for tests.
+
+use crate::inventory::{Container, Image, Inventory, Pod, Workload, WorkloadId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A Deployment `namespace/name` with one container of an image.
+pub fn workload(name: &str, image: &str) -> Workload {
+    let (namespace, name) = name.split_once('/').expect("namespace/name");
+    Workload {
+        id: WorkloadId {
+            namespace: namespace.into(),
+            name: name.into(),
+            kind: "Deployment".into(),
+        },
+        match_labels: BTreeMap::new(),
+        pods: Vec::new(),
+        host_network: false,
+        containers: vec![Container {
+            name: "main".into(),
+            image: Image::parse(image),
+            running: None,
+            privileged: false,
+            capabilities: BTreeSet::new(),
+            host_ports: BTreeSet::new(),
+        }],
+    }
+}
+
+/// A cluster of these, with one pod each, in their order.
+pub fn inventory<const N: usize>(workloads: [Workload; N]) -> Inventory {
+    let mut inventory = Inventory::default();
+    for mut workload in workloads {
+        workload.pods = vec![inventory.pods.len()];
+        inventory.pods.push(Pod {
+            namespace: workload.id.namespace.clone(),
+            name: workload.id.name.clone(),
+            labels: BTreeMap::new(),
+            workload: workload.id.clone(),
+            node: None,
+            host_network: false,
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            owned: Default::default(),
+            network_up: None,
+            template: false,
+        });
+        inventory.workloads.insert(workload.id.clone(), workload);
+    }
+    inventory
+}

@@ -1,0 +1,264 @@
+//! Who sends most, and who suddenly sends more or less than before.
+
+use crate::finding::{Code, Finding};
+use crate::graph::{EdgeKey, Graph, Peer};
+use std::collections::BTreeMap;
+
+/// Fewer hours before tell nothing of what is usual.
+const LEAST_HOURS: usize = 6;
+/// So many times as much, or as little, is sudden.
+const FACTOR: u64 = 10;
+/// Less than that in an hour is nobody's business: bytes, and connections.
+const LEAST: [u64; 2] = [1 << 20, 100];
+
+/// What one peer sent and received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talker {
+    pub peer: Peer,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Opened and accepted.
+    pub connections: u64,
+}
+
+impl Talker {
+    pub fn bytes(&self) -> u64 {
+        self.sent_bytes.saturating_add(self.received_bytes)
+    }
+}
+
+/// All peers that sent or received, the busiest first.
+pub fn talkers(graph: &Graph) -> Vec<Talker> {
+    let mut sums: BTreeMap<&Peer, [u64; 3]> = BTreeMap::new();
+    for (client, server, edge) in graph.edges() {
+        let (up, down) = (edge.bytes_to_server, edge.bytes_to_client);
+        for (peer, sent, received) in [(client, up, down), (server, down, up)] {
+            let sum = sums.entry(peer).or_default();
+            for (total, more) in sum.iter_mut().zip([sent, received, edge.connections()]) {
+                *total = total.saturating_add(more);
+            }
+        }
+    }
+    let talker = |(peer, [sent_bytes, received_bytes, connections]): (&Peer, [u64; 3])| Talker {
+        peer: peer.clone(),
+        sent_bytes,
+        received_bytes,
+        connections,
+    };
+    let mut all: Vec<Talker> = sums.into_iter().map(talker).collect();
+    all.sort_by(|a, b| {
+        let key = |one: &Talker| std::cmp::Reverse((one.bytes(), one.connections));
+        (key(a), &a.peer).cmp(&(key(b), &b.peer))
+    });
+    all
+}
+
+/// Bytes and connections of each edge by the hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Volumes {
+    /// By whole hours since the Unix epoch.
+    by_edge: BTreeMap<EdgeKey, BTreeMap<i64, [u64; 2]>>,
+    first: Option<i64>,
+    last: Option<i64>,
+}
+
+/// An edge whose last hour is nothing like those before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeChange {
+    pub edge: EdgeKey,
+    /// Whole hours since the Unix epoch.
+    pub hour: i64,
+    /// Of the hours before: the median.
+    pub usual: u64,
+    pub now: u64,
+    /// Whether bytes are counted; else connections.
+    pub in_bytes: bool,
+}
+
+impl VolumeChange {
+    /// `client → server port/protocol`.
+    pub fn subject(&self) -> String {
+        let (client, server, protocol, port) = &self.edge;
+        format!("{client} → {server} {port}/{protocol}")
+    }
+
+    pub fn finding(&self) -> Finding {
+        let what = if self.in_bytes {
+            "bytes"
+        } else {
+            "connections"
+        };
+        let message = format!(
+            "had {} {what} in its last hour, and usually has {}",
+            self.now, self.usual
+        );
+        Finding::new(Code::VolumeChange, self.subject(), message)
+    }
+}
+
+impl Volumes {
+    /// Adds what was counted in an hour.
+    pub fn add(&mut self, edge: &EdgeKey, hour: i64, bytes: u64, connections: u64) {
+        let sum = self.by_edge.entry(edge.clone()).or_default();
+        let sum = sum.entry(hour).or_default();
+        for (total, more) in sum.iter_mut().zip([bytes, connections]) {
+            *total = total.saturating_add(more);
+        }
+        self.first = Some(self.first.map_or(hour, |first| first.min(hour)));
+        self.last = Some(self.last.map_or(hour, |last| last.max(hour)));
+    }
+
+    /// Edges whose hour before `hour` is nothing like those before it, the largest change first. The hour
+    /// that is not over yet is not judged: half of it would look like a fall.
+    pub fn changes(&self, hour: i64) -> Vec<VolumeChange> {
+        let judged = hour - 1;
+        let Some(begin) = self
+            .first
+            .filter(|first| judged - first >= LEAST_HOURS as i64)
+        else {
+            return Vec::new();
+        };
+        let mut found: Vec<VolumeChange> = Vec::new();
+        for (edge, hours) in &self.by_edge {
+            // Before an edge was there it was not silent: it is new, which is said elsewhere.
+            let since = hours.keys().next().copied().unwrap_or(begin);
+            if judged - since < LEAST_HOURS as i64 {
+                continue;
+            }
+            let of = |hour: i64| hours.get(&hour).copied().unwrap_or_default();
+            let now = of(judged);
+            let usual =
+                [0, 1].map(|kind: usize| median((since..judged).map(|hour| of(hour)[kind])));
+            let sudden = [0, 1].into_iter().find(|kind| {
+                let (low, high) = (now[*kind].min(usual[*kind]), now[*kind].max(usual[*kind]));
+                high >= LEAST[*kind] && high / FACTOR >= low.max(1)
+            });
+            if let Some(kind) = sudden {
+                found.push(VolumeChange {
+                    edge: edge.clone(),
+                    hour: judged,
+                    usual: usual[kind],
+                    now: now[kind],
+                    in_bytes: kind == 0,
+                });
+            }
+        }
+        found.sort_by(|a, b| {
+            let size = |one: &VolumeChange| std::cmp::Reverse(one.now.abs_diff(one.usual));
+            (size(a), &a.edge).cmp(&(size(b), &b.edge))
+        });
+        found
+    }
+
+    /// The last hour that anything was counted in.
+    pub fn last_hour(&self) -> Option<i64> {
+        self.last
+    }
+}
+
+/// Of an even number the lower of the two in the middle; 0 of none.
+fn median(values: impl Iterator<Item = u64>) -> u64 {
+    let mut all: Vec<u64> = values.collect();
+    all.sort_unstable();
+    let middle = all.len().saturating_sub(1) / 2;
+    all.get(middle).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::workload;
+    use super::*;
+    use crate::graph::Edge;
+    use crate::net::Protocol;
+
+    fn peer(name: &str) -> Peer {
+        Peer::Workload(workload(name, "x").id)
+    }
+
+    fn key(client: &str, server: &str) -> EdgeKey {
+        (peer(client), peer(server), Protocol::Tcp, 80)
+    }
+
+    #[test]
+    fn what_one_end_sends_the_other_receives() {
+        let mut graph = Graph::default();
+        for (client, server, up, down) in
+            [("shop/a", "shop/b", 10, 1000), ("shop/c", "shop/b", 1, 2)]
+        {
+            let mut edge = Edge::new(Protocol::Tcp, 80);
+            (edge.bytes_to_server, edge.bytes_to_client) = (up, down);
+            graph.add_edge(&peer(client), &peer(server), edge);
+        }
+        let found: Vec<(String, u64, u64)> = talkers(&graph)
+            .iter()
+            .map(|one| (one.peer.to_string(), one.sent_bytes, one.received_bytes))
+            .collect();
+        let expected = [
+            ("shop/b".to_owned(), 1002, 11),
+            ("shop/a".to_owned(), 10, 1000),
+            ("shop/c".to_owned(), 1, 2),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    const MIB: u64 = 1 << 20;
+
+    /// An edge with these bytes from hour 100 on.
+    fn volumes(bytes: &[u64]) -> Volumes {
+        let mut volumes = Volumes::default();
+        for (hour, bytes) in (100..).zip(bytes) {
+            volumes.add(&key("shop/a", "shop/b"), hour, *bytes, 1);
+        }
+        volumes
+    }
+
+    fn changes(bytes: &[u64]) -> Vec<(u64, u64)> {
+        let volumes = volumes(bytes);
+        let hour = volumes.last_hour().expect("hours") + 1;
+        let found = volumes.changes(hour);
+        found.iter().map(|one| (one.usual, one.now)).collect()
+    }
+
+    #[test]
+    fn ten_times_as_much_or_as_little_is_sudden() {
+        let usual = [MIB; 6];
+        let then = |now: u64| [usual.as_slice(), &[now]].concat();
+        assert_eq!(changes(&then(10 * MIB)), [(MIB, 10 * MIB)]);
+        assert_eq!(changes(&then(9 * MIB)), []);
+        assert_eq!(changes(&then(MIB / 10)), [(MIB, MIB / 10)]);
+        assert_eq!(changes(&then(0)), [(MIB, 0)]);
+        // One busy hour among many is not what is usual.
+        assert_eq!(changes(&[MIB, 90 * MIB, MIB, MIB, MIB, MIB, MIB]), []);
+    }
+
+    #[test]
+    fn little_traffic_and_little_time_say_nothing() {
+        assert_eq!(changes(&[1, 1, 1, 1, 1, 1, MIB - 1]), []);
+        assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, 100 * MIB]), []);
+    }
+
+    #[test]
+    fn the_hour_that_is_not_over_is_not_judged() {
+        let volumes = volumes(&[MIB, MIB, MIB, MIB, MIB, MIB, MIB, 0]);
+        assert!(volumes.changes(107).is_empty());
+        assert_eq!(volumes.changes(108).len(), 1);
+    }
+
+    #[test]
+    fn many_more_connections_count_though_they_carry_little() {
+        let mut volumes = Volumes::default();
+        for hour in 0..7 {
+            let connections = if hour == 6 { 500 } else { 2 };
+            volumes.add(&key("shop/a", "shop/b"), hour, 10, connections);
+        }
+        let found = volumes.changes(7);
+        assert_eq!(
+            (found[0].usual, found[0].now, found[0].in_bytes),
+            (2, 500, false)
+        );
+        assert_eq!(
+            found[0].finding().message,
+            "had 500 connections in its last hour, and usually has 2"
+        );
+    }
+}
