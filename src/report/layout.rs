@@ -15,12 +15,15 @@
 
 mod acyclic;
 mod columns;
+mod force;
 mod mesh;
 mod order;
 mod place;
 mod rank;
 mod route;
 mod rows;
+
+pub use force::force;
 
 /// What to draw.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,7 @@ use super::html::{Frame, Place, part, text};
 use super::risks;
 use super::view::{View, workload_path};
 use crate::report::graph::svg::path_data;
-use crate::report::layout::{Layout, Rect, layered};
+use crate::report::layout::{Layout, Rect, force, layered};
 use scene::{Link, Scene};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -59,7 +59,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     body.push_str(
         "<ul class=\"legend\"><li class=\"learned\">learned</li><li class=\"implied\">implied</li>\
          <li class=\"new\">new: first seen in the last 24 h</li><li class=\"risky\">risky: not learned, or to the \
-         metadata service</li><li class=\"blocked\">would be blocked as proposed</li>\
+         metadata service</li><li class=\"blocked\">violating: blocked by the policies in force, or by those that are proposed</li>\
          <li class=\"weak\">known vulnerability that the internet reaches, over so many connections</li></ul>\n",
     );
     frame.page(Place::Map, "Map", &body)
@@ -105,7 +105,7 @@ fn form(view: &View, filter: &Filter) -> String {
         ("learned", "learned"),
         ("new", "new"),
         ("risky", "risky"),
-        ("blocked", "would be blocked"),
+        ("blocked", "violating"),
     ] {
         option(
             &mut out,
@@ -129,7 +129,11 @@ fn form(view: &View, filter: &Filter) -> String {
 }
 
 fn draw(frame: &Frame, scene: &Scene) -> String {
-    let layout = layered(&scene.input());
+    let input = scene.input();
+    let layout = match scene.is_overview {
+        true => force(&input),
+        false => layered(&input),
+    };
     let (width, height) = (layout.width.ceil(), layout.height.ceil());
     let mut out = format!(
         "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"group\" aria-label=\"{}\">\n",
@@ -187,7 +191,7 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
              height=\"{height}\" rx=\"7\"/><text x=\"{}\" y=\"{}\">{}</text><text class=\"sub\" x=\"{}\" y=\"{}\">{}</text></a>",
             node.class,
             text(&href),
-            text(node.label.to_lowercase()),
+            text(&node.search),
             text(&node.title),
             x + 10.0,
             y + height / 2.0 - 3.0,

@@ -55,15 +55,15 @@ pub fn list(frame: &Frame, view: &View) -> String {
             ),
             false => String::new(),
         };
+        let mut about = frame.link(&workload_path(&id), &id.to_string());
+        if let Some(weakness) = view.weakness(&id) {
+            let _ = write!(about, "<br>{}", risks::headline(weakness));
+        }
         vec![
             choose,
             risk(&review.risk),
             frame.link(&path(one), &name),
-            frame.link(
-                &workload_path(&id),
-                &format!("{namespace}/{}", one.spec.workload.name),
-            ),
-            view.weakness(&id).map(risks::headline).unwrap_or_default(),
+            about,
             text(format!("{:?}", one.phase())),
             review.gained_total.to_string(),
             review.lost_total.to_string(),
@@ -80,7 +80,6 @@ pub fn list(frame: &Frame, view: &View) -> String {
         "risk",
         "proposal",
         "workload",
-        "vulnerabilities",
         "phase",
         ">opens",
         ">closes",
@@ -267,6 +266,7 @@ fn evidence(review: &Material) -> String {
                 one.connections.to_string(),
                 text(&one.first_seen),
                 text(&one.last_seen),
+                text(one.samples.join(", ")),
                 text(one.notes.join(", ")),
             ]
         })
@@ -278,6 +278,7 @@ fn evidence(review: &Material) -> String {
         ">connections",
         "first seen",
         "last seen",
+        "for example",
         "notes",
     ];
     format!(

@@ -30,7 +30,7 @@ pub struct ViewInputs {
     pub events: Vec<Event>,
     /// What is wrong with the chain of the record; `None`: there is no record here, or it is whole.
     pub record_problem: Option<String>,
-    /// Of reading and of the traffic. Those of images, privileges and volume are found here.
+    /// Of reading and of the traffic. Those of images, privileges, vulnerabilities and volume are added here.
     pub findings: Vec<Finding>,
     /// Approved images and vulnerability scans.
     pub risk: RiskChoices,

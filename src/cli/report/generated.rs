@@ -2,11 +2,9 @@
 
 use super::{Seen, inventory};
 use crate::cli::generated::GeneratedFolder;
-use crate::finding::{Code, Finding};
 use crate::inventory::Objects;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::evidence::{Period, Source};
-use serde_json::Value;
 use std::path::Path;
 
 pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
@@ -15,10 +13,10 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
         "--from and --to need --state, --capture or --flows: a generated folder tells of its whole time only"
     );
     let GeneratedFolder {
-        run,
         graph,
         policies,
         findings: of_run,
+        ..
     } = GeneratedFolder::read(folder)?;
     let (inventory, mut findings) = inventory(objects)?;
     findings.extend(of_run);

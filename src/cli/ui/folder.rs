@@ -37,6 +37,8 @@ pub fn read(
     let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     findings.extend(of_run);
     inventory.policies.clear();
+    let risk = risk.read(&objects.scans)?;
+    findings.extend(risk.findings(&inventory, |_| true));
     let now = current(&objects);
     let given = Given {
         graph: &graph,
@@ -52,7 +54,7 @@ pub fn read(
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
         volumes: parts::volumes(state, &inventory)?,
-        risk: risk.read(&objects.scans)?,
+        risk,
         now,
         proposals,
         events,

@@ -22,7 +22,7 @@ pub fn volumes(state: Option<&Path>, inventory: &Inventory) -> anyhow::Result<Vo
     let store = ReviewStore::open_read_only(path)?;
     let hot = store.unfolded(i64::MIN / SECONDS..i64::MAX / SECONDS)?;
     let by_hour = hot.clone().take_hours(i64::MAX / SECONDS);
-    let last = by_hour.iter().map(|(hour, _)| *hour).max();
+    let last = by_hour.keys().copied().max();
     let Some(last) = last.max(store.last_hour()?) else {
         return Ok(volumes);
     };

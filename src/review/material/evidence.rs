@@ -2,9 +2,13 @@
 
 use super::{Question, Seen};
 use crate::flow::Verdict;
-use crate::graph::{Lesson, Peer};
+use crate::graph::{Edge, Lesson, Peer};
 use crate::net::Timestamp;
 use crate::review::resources::{EvidenceLine, WouldBlock};
+use std::net::SocketAddr;
+
+/// So many pairs of addresses are shown of a connection.
+const SAMPLES: usize = 3;
 
 /// The evidence of a connection that the policy allows.
 pub fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
@@ -33,7 +37,20 @@ pub fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
         first_seen: time(edge.first),
         last_seen: time(edge.last),
         notes,
+        samples: samples(edge),
     }
+}
+
+/// The first of the addresses between which it was seen.
+fn samples(edge: &Edge) -> Vec<String> {
+    let mut samples: Vec<String> = Vec::new();
+    for one in &edge.evidence {
+        let sample = format!("{} → {}", one.client, SocketAddr::new(one.server, one.port));
+        if samples.len() < SAMPLES && !samples.contains(&sample) {
+            samples.push(sample);
+        }
+    }
+    samples
 }
 
 /// A recorded connection that the policy would block.
@@ -63,4 +80,33 @@ fn time(at: Option<Timestamp>) -> String {
     // Whole seconds, as Kubernetes shows times.
     at.map(|at| Timestamp::from_secs(at.nanos().div_euclid(1_000_000_000)).to_string())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Opening;
+    use crate::graph::Evidence;
+    use crate::net::Protocol;
+
+    #[test]
+    fn a_few_different_pairs_of_addresses_are_shown() {
+        let mut edge = Edge::new(Protocol::Tcp, 8080);
+        for client in [7, 7, 8, 9, 10] {
+            edge.evidence.push(Evidence {
+                client: [10, 0, 0, client].into(),
+                server: [10, 0, 1, 1].into(),
+                port: 8080,
+                via: None,
+                seen_as: None,
+                verdict: Verdict::Established,
+                opening: Opening::Handshake,
+                connections: 1,
+                first: Timestamp::from_secs(0),
+                last: Timestamp::from_secs(0),
+            });
+        }
+        let expected = ["7", "8", "9"].map(|n| format!("10.0.0.{n} → 10.0.1.1:8080"));
+        assert_eq!(samples(&edge), expected);
+    }
 }

@@ -250,3 +250,19 @@ fn policy_of(spec: &NetworkPolicySpec) -> NetworkPolicy {
     policy.spec = Some(spec.clone());
     policy
 }
+
+#[test]
+fn however_many_findings_there_are_one_of_each_code_stays() {
+    let line = |code: &str, number: usize| FindingLine {
+        code: code.into(),
+        subject: number.to_string(),
+        ..FindingLine::default()
+    };
+    let mut all: Vec<FindingLine> = (0..80).map(|n| line("internet-egress", n)).collect();
+    all.extend([line("mutable-tag", 0), line("cross-namespace", 0)]);
+    let kept = super::cut_findings(all.clone());
+    assert_eq!(kept.len(), super::MOST_LINES);
+    assert_eq!(kept[..48], all[..48]);
+    assert_eq!(kept[48..], all[80..]);
+    assert_eq!(super::cut_findings(all[70..].to_vec()), all[70..]);
+}

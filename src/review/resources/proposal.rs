@@ -164,6 +164,9 @@ pub struct EvidenceLine {
     /// The Services through which it went, DNS names, `implied`, `blocked`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Some of the addresses between which it was seen: `10.244.1.7 → 10.244.2.9:8080`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -4,6 +4,9 @@
   const root = document.body.dataset.root;
   const live = document.getElementById("live");
 
+  // Where somebody looks stays when the page is renewed, as long as the map is as large as before.
+  let looked = null;
+
   const map = () => {
     const box = document.getElementById("map");
     const svg = box && box.querySelector("svg");
@@ -17,7 +20,18 @@
     const whole = svg.viewBox.baseVal;
     const home = [whole.x, whole.y, whole.width, whole.height];
     let view = home.slice();
-    const show = () => svg.setAttribute("viewBox", view.join(" "));
+    const show = () => { svg.setAttribute("viewBox", view.join(" ")); looked = { home: home.join(), view: view.slice() }; };
+    // A large map begins as large as it can be read, at its upper left or in the middle; 0 shows all of it.
+    const readable = 0.62;
+    const scale = Math.min(box.clientWidth / home[2], box.clientHeight / home[3]);
+    if (looked && looked.home === home.join()) {
+      view = looked.view.slice();
+      show();
+    } else if (scale < readable) {
+      const [width, height] = [box.clientWidth / readable, box.clientHeight / readable];
+      view = [width < home[2] ? 0 : (home[2] - width) / 2, height < home[3] ? 0 : (home[3] - height) / 2, width, height];
+      show();
+    }
     const zoom = (factor, x = 0.5, y = 0.5) => {
       const width = Math.min(home[2] * 2, Math.max(120, view[2] * factor));
       const real = width / view[2];

@@ -16,6 +16,9 @@ use std::net::{IpAddr, Ipv4Addr};
 const MOST_WORKLOADS: usize = 60;
 /// So many outside addresses are.
 const MOST_OUTSIDE: usize = 12;
+/// The sides of [`View::evaluations`]: by the policies in force, and with all proposals.
+const NOW: usize = 0;
+const PROPOSED: usize = 1;
 /// What counts as new, before the last observation.
 const NEW_SECS: i64 = 24 * 3600;
 /// The link-local address at which clouds hand out credentials.
@@ -112,6 +115,8 @@ pub struct Node {
     pub sublabel: String,
     pub title: String,
     pub class: &'static str,
+    /// What a search finds it by, in small letters: a namespace by its workloads too.
+    pub search: String,
     group: Option<usize>,
     side: Side,
 }
@@ -134,6 +139,8 @@ pub struct Scene {
     pub groups: Vec<String>,
     pub links: Vec<Link>,
     pub summary: String,
+    /// Of namespaces, which call each other in circles.
+    pub is_overview: bool,
 }
 
 /// How an arrow stands out; of several edges the last one wins.
@@ -205,6 +212,7 @@ impl Scene {
             ends.extend(all.map(|id| folding.end(&Peer::Workload(id.clone()))));
         }
         let mut scene = Scene {
+            is_overview: folding.by_namespace && filter.namespace.is_none(),
             summary: format!(
                 "{} of {}, {}",
                 thousands(edges.len() as u64),
@@ -245,6 +253,7 @@ impl Scene {
                 _ => Side::Last,
             };
             let (label, sublabel, class) = describe(view, &end);
+            let search = search_words(view, &end, &label);
             places.insert(end.clone(), self.nodes.len());
             self.nodes.push(Node {
                 title: format!("{end}, {sublabel}"),
@@ -252,6 +261,7 @@ impl Scene {
                 label,
                 sublabel,
                 class,
+                search,
                 group,
                 side,
             });
@@ -331,6 +341,17 @@ impl Scene {
                 .collect(),
         }
     }
+}
+
+fn search_words(view: &View, end: &End, label: &str) -> String {
+    let mut words = label.to_lowercase();
+    if let End::Namespace(name) = end {
+        for workload in view.given.inventory.workloads_of(name) {
+            words.push(' ');
+            words.push_str(&workload.id.name.to_lowercase());
+        }
+    }
+    words
 }
 
 fn describe(view: &View, end: &End) -> (String, String, &'static str) {
@@ -452,21 +473,27 @@ impl<'a> Kinds<'a> {
         };
         let to_metadata = *server == Peer::Outside(METADATA);
         match &edge.lesson {
+            Lesson::Review(_) | Lesson::Ignored(_)
+                if self.is_blocked(NOW, client, server, edge) =>
+            {
+                Kind::Blocked
+            }
             Lesson::Review(_) | Lesson::Ignored(_) => Kind::Risky,
             _ if to_metadata => Kind::Risky,
-            _ if self.is_blocked(client, server, edge) => Kind::Blocked,
+            _ if self.is_blocked(NOW, client, server, edge) => Kind::Blocked,
+            _ if self.is_blocked(PROPOSED, client, server, edge) => Kind::Blocked,
             _ if is_new => Kind::New,
             Lesson::Implied(_) => Kind::Implied,
             Lesson::Learned => Kind::Learned,
         }
     }
 
-    /// Whether the proposed policies close it, between workloads.
-    fn is_blocked(&self, client: &Peer, server: &Peer, edge: &Edge) -> bool {
+    /// Whether policies close it, between workloads.
+    fn is_blocked(&self, side: usize, client: &Peer, server: &Peer, edge: &Edge) -> bool {
         let (Some(client), Some(server)) = (client.workload(), server.workload()) else {
             return false;
         };
-        let evaluation = &self.view.evaluations[1];
+        let evaluation = &self.view.evaluations[side];
         let allows = |a, b| evaluation.between(a, b).contains(edge.protocol, edge.port);
         let (clients, servers) = (evaluation.classes_of(client), evaluation.classes_of(server));
         let mut pairs = clients

@@ -132,6 +132,19 @@ impl Browser {
             .unwrap_or_else(|e| panic!("{script}: {e}"))
     }
 
+    /// How long after the begin of the navigation something was seen first, in milliseconds.
+    pub async fn first_paint(&self) -> f64 {
+        let asked = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime";
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(painted) = self.ask(asked).await.as_f64() {
+                return painted;
+            }
+            assert!(Instant::now() < deadline, "nothing is painted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// How many elements a CSS selector finds now.
     pub async fn count(&self, selector: &str) -> usize {
         let found = self.client.find_all(Locator::Css(selector)).await;

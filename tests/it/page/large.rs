@@ -83,7 +83,15 @@ fn generated(folder: &Path) {
     fs::write(folder.join("flows.jsonl"), flows()).expect("flows");
     let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
         .current_dir(folder)
-        .args(["generate", "--flows", "flows.jsonl", "--cluster", "cluster.json", "--out", "out"])
+        .args([
+            "generate",
+            "--flows",
+            "flows.jsonl",
+            "--cluster",
+            "cluster.json",
+            "--out",
+            "out",
+        ])
         .output()
         .expect("nanoseg runs");
     assert!(output.status.success(), "{output:?}");
@@ -106,18 +114,20 @@ fn at_500_workloads_the_page_is_small_and_the_map_no_hairball() {
             ("risks", "risks"),
         ] {
             browser.open(&ui.at(path)).await;
-            let asked = "return Math.round(performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1)";
-            let painted = browser.ask(asked).await;
+            let painted = browser.first_paint().await;
             let asked = "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))\
                          .reduce((sum, one) => sum + one.encodedBodySize, 0)";
             let sent = browser.ask(asked).await.as_u64().expect("a number");
             // Speed is no test here: benches/README.md says what this machine took in a release build.
-            eprintln!("{name}: {sent} bytes, first paint after {painted} ms");
+            eprintln!("{name}: {sent} bytes, first paint after {painted:.0} ms");
             assert!(sent > 10_000 && sent < MOST_BYTES, "{name}: {sent} bytes");
         }
         browser.open(&ui.url).await;
         let nodes = browser.count("svg .node").await;
         assert_eq!(nodes, NAMESPACES, "namespaces first");
+        // A workload is found in the namespace that it is folded into.
+        browser.write("#search", "service-247").await;
+        assert_eq!(browser.text(".node.hit").await, "team-07\n25 workloads");
         browser.picture("map-500").await;
         browser.open(&ui.at("?namespace=team-07")).await;
         let nodes = browser.count("svg .node").await;
