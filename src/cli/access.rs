@@ -120,7 +120,7 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let what = format!("list {}", K::plural(&()));
-    let list = api.list(&ListParams::default()).await;
+    let list = list::list_page(&api, &ListParams::default()).await;
     let mut items = list.map_err(|error| explain(error, &what))?.items;
     items.sort_by_key(|item| (item.namespace(), item.name_any()));
     Ok(items)

@@ -5,15 +5,41 @@ use crate::inventory::{ImageScan, Objects};
 use anyhow::bail;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// Objects per answer: an API server holds a whole answer in memory.
 const PAGE: u32 = 500;
 /// Scans are large: hundreds of vulnerabilities each.
 const SCANS_PAGE: u32 = 50;
+
+/// How often an API server is asked again that has too much to do.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One page of a list. An API server that has too much to do, or has just learned of a resource, says so (429)
+/// and is asked again a little later.
+///
+/// # Errors
+/// As of the API server.
+pub async fn list_page<K>(api: &Api<K>, params: &ListParams) -> kube::Result<ObjectList<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut tries = 0;
+    loop {
+        match api.list(params).await {
+            Err(kube::Error::Api(status)) if status.code == 429 && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
 
 /// Lists everything that an inventory is built from, in all namespaces. Pods, namespaces and
 /// NetworkPolicies are needed; what else may not be read is left out, with a note on stderr.
@@ -59,7 +85,7 @@ pub async fn list_scans(client: &Client) -> anyhow::Result<Vec<ImageScan>> {
     let mut scans = Vec::new();
     let mut params = ListParams::default().limit(SCANS_PAGE);
     loop {
-        let page = match api.list(&params).await {
+        let page = match list_page(&api, &params).await {
             // It is not installed.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(scans),
             Err(kube::Error::Api(status)) if status.code == 403 => {
@@ -89,7 +115,7 @@ where
     let mut items = Vec::new();
     let mut params = ListParams::default().limit(PAGE);
     loop {
-        let page = match api.list(&params).await {
+        let page = match list_page(&api, &params).await {
             Err(kube::Error::Api(status)) if status.code == 403 && !needed => {
                 eprintln!(
                     "note: left out {}: {}",
