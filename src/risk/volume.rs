@@ -5,7 +5,7 @@ use crate::graph::{EdgeKey, Graph, Peer};
 use std::collections::BTreeMap;
 
 /// Fewer hours before tell nothing of what is usual.
-const LEAST_HOURS: usize = 6;
+const LEAST_HOURS: i64 = 6;
 /// So many times as much, or as little, is sudden.
 const FACTOR: u64 = 10;
 /// Less than that in an hour is nobody's business: bytes, and connections.
@@ -108,40 +108,28 @@ impl Volumes {
         self.last = Some(self.last.map_or(hour, |last| last.max(hour)));
     }
 
-    /// Edges whose hour before `hour` is nothing like those before it, the largest change first. The hour
-    /// that is not over yet is not judged: half of it would look like a fall.
-    pub fn changes(&self, hour: i64) -> Vec<VolumeChange> {
-        let judged = hour - 1;
-        let Some(begin) = self
-            .first
-            .filter(|first| judged - first >= LEAST_HOURS as i64)
-        else {
+    /// Edges whose last hours are nothing like those before, the largest change first. The very last hour may
+    /// not be over: in it only what is more than usual tells something.
+    pub fn changes(&self) -> Vec<VolumeChange> {
+        let (Some(first), Some(last)) = (self.first, self.last) else {
             return Vec::new();
         };
         let mut found: Vec<VolumeChange> = Vec::new();
         for (edge, hours) in &self.by_edge {
             // Before an edge was there it was not silent: it is new, which is said elsewhere.
-            let since = hours.keys().next().copied().unwrap_or(begin);
-            if judged - since < LEAST_HOURS as i64 {
-                continue;
-            }
-            let of = |hour: i64| hours.get(&hour).copied().unwrap_or_default();
-            let now = of(judged);
-            let usual =
-                [0, 1].map(|kind: usize| median((since..judged).map(|hour| of(hour)[kind])));
-            let sudden = [0, 1].into_iter().find(|kind| {
-                let (low, high) = (now[*kind].min(usual[*kind]), now[*kind].max(usual[*kind]));
-                high >= LEAST[*kind] && high / FACTOR >= low.max(1)
-            });
-            if let Some(kind) = sudden {
-                found.push(VolumeChange {
+            let since = hours.keys().next().copied().unwrap_or(first);
+            let judged = [(last, true), (last - 1, false)].into_iter();
+            let mut changes = judged.filter_map(|(hour, only_more)| {
+                let (usual, now, kind) = sudden(hours, since, hour)?;
+                (now > usual || !only_more).then(|| VolumeChange {
                     edge: edge.clone(),
-                    hour: judged,
-                    usual: usual[kind],
-                    now: now[kind],
+                    hour,
+                    usual,
+                    now,
                     in_bytes: kind == 0,
-                });
-            }
+                })
+            });
+            found.extend(changes.next());
         }
         found.sort_by(|a, b| {
             let size = |one: &VolumeChange| std::cmp::Reverse(one.now.abs_diff(one.usual));
@@ -154,6 +142,22 @@ impl Volumes {
     pub fn last_hour(&self) -> Option<i64> {
         self.last
     }
+}
+
+/// What is usual, what the hour had, and of which count, where that is sudden.
+fn sudden(hours: &BTreeMap<i64, [u64; 2]>, since: i64, judged: i64) -> Option<(u64, u64, usize)> {
+    if judged - since < LEAST_HOURS {
+        return None;
+    }
+    let of = |hour: i64| hours.get(&hour).copied().unwrap_or_default();
+    let of_kind = |kind: usize| {
+        let usual = median((since..judged).map(|hour| of(hour)[kind]));
+        (usual, of(judged)[kind], kind)
+    };
+    [0, 1].map(of_kind).into_iter().find(|(usual, now, kind)| {
+        let (low, high) = (usual.min(now), usual.max(now));
+        *high >= LEAST[*kind] && high / FACTOR >= *low.max(&1)
+    })
 }
 
 /// Of an even number the lower of the two in the middle; 0 of none.
@@ -213,20 +217,20 @@ mod tests {
     }
 
     fn changes(bytes: &[u64]) -> Vec<(u64, u64)> {
-        let volumes = volumes(bytes);
-        let hour = volumes.last_hour().expect("hours") + 1;
-        let found = volumes.changes(hour);
+        let found = volumes(bytes).changes();
         found.iter().map(|one| (one.usual, one.now)).collect()
     }
 
     #[test]
     fn ten_times_as_much_or_as_little_is_sudden() {
-        let usual = [MIB; 6];
-        let then = |now: u64| [usual.as_slice(), &[now]].concat();
-        assert_eq!(changes(&then(10 * MIB)), [(MIB, 10 * MIB)]);
-        assert_eq!(changes(&then(9 * MIB)), []);
-        assert_eq!(changes(&then(MIB / 10)), [(MIB, MIB / 10)]);
-        assert_eq!(changes(&then(0)), [(MIB, 0)]);
+        let then = |hours: &[u64]| changes(&[[MIB; 6].as_slice(), hours].concat());
+        assert_eq!(then(&[10 * MIB]), [(MIB, 10 * MIB)]);
+        assert_eq!(then(&[9 * MIB]), []);
+        assert_eq!(then(&[10 * MIB, MIB]), [(MIB, 10 * MIB)]);
+        assert_eq!(then(&[MIB / 10, MIB]), [(MIB, MIB / 10)]);
+        assert_eq!(then(&[0, MIB]), [(MIB, 0)]);
+        // An hour later it is over.
+        assert_eq!(then(&[10 * MIB, MIB, MIB]), []);
         // One busy hour among many is not what is usual.
         assert_eq!(changes(&[MIB, 90 * MIB, MIB, MIB, MIB, MIB, MIB]), []);
     }
@@ -235,13 +239,13 @@ mod tests {
     fn little_traffic_and_little_time_say_nothing() {
         assert_eq!(changes(&[1, 1, 1, 1, 1, 1, MIB - 1]), []);
         assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, 100 * MIB]), []);
+        assert_eq!(changes(&[]), []);
     }
 
     #[test]
-    fn the_hour_that_is_not_over_is_not_judged() {
-        let volumes = volumes(&[MIB, MIB, MIB, MIB, MIB, MIB, MIB, 0]);
-        assert!(volumes.changes(107).is_empty());
-        assert_eq!(volumes.changes(108).len(), 1);
+    fn the_last_hour_may_not_be_over_and_tells_of_no_fall() {
+        assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, MIB, MIB, 0]), []);
+        assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, MIB, 0, 0]), [(MIB, 0)]);
     }
 
     #[test]
@@ -251,7 +255,7 @@ mod tests {
             let connections = if hour == 6 { 500 } else { 2 };
             volumes.add(&key("shop/a", "shop/b"), hour, 10, connections);
         }
-        let found = volumes.changes(7);
+        let found = volumes.changes();
         assert_eq!(
             (found[0].usual, found[0].now, found[0].in_bytes),
             (2, 500, false)

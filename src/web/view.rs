@@ -83,10 +83,7 @@ impl View {
             )
         });
         let weaknesses = given.risk.weaknesses(&given.inventory, &distances[0]);
-        let hour = given.volumes.last_hour().map(|hour| hour + 1);
-        let volume_changes = hour
-            .map(|hour| given.volumes.changes(hour))
-            .unwrap_or_default();
+        let volume_changes = given.volumes.changes();
         given
             .findings
             .extend(given.risk.findings(&given.inventory, |_| true));
