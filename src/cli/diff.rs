@@ -2,11 +2,10 @@
 
 use super::access::AccessArgs;
 use super::places::Places;
-use super::policies::{current, over, read_objects, read_policies};
+use super::policies::{named_once, read_files, read_objects, replaced};
 use super::style::Style;
 use super::{exit, terminal};
 use crate::cluster::append;
-use crate::cluster::read_cluster;
 use crate::evaluate::{Change, Comparison, HostNetwork};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::report::changes::{self, Changes};
@@ -94,8 +93,11 @@ Exit codes: 0 nothing of what --fail-on names; 1 something; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (objects, before, after) = read(args)?;
-    let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let Sets {
+        inventory,
+        before,
+        after,
+    } = read(args)?;
     anyhow::ensure!(
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
@@ -135,49 +137,59 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-type Sets = (Objects, Vec<NetworkPolicy>, Vec<NetworkPolicy>);
-
 /// The pods, and both sets over them.
-fn read(args: &Args) -> anyhow::Result<Sets> {
-    let is_cluster = |path: &PathBuf| path.as_os_str() == "cluster";
-    let (before, after) = (&args.before, &args.after);
-    if !is_cluster(before) && !is_cluster(after) {
-        let sets = (
-            read_policies(std::slice::from_ref(before))?,
-            read_policies(std::slice::from_ref(after))?,
-        );
-        let objects = match workloads_of(args)? {
-            Some(objects) => objects,
-            None => read_objects(&args.cluster, &args.access)?.0,
-        };
-        return Ok((objects, sets.0, sets.1));
-    }
-    let (objects, _) = read_objects(&args.cluster, &args.access)?;
-    let set = |path: &PathBuf| -> anyhow::Result<Vec<NetworkPolicy>> {
-        Ok(match is_cluster(path) {
-            true => current(&objects),
-            false => over(&objects, read_policies(std::slice::from_ref(path))?),
-        })
-    };
-    let (before, after) = (set(before)?, set(after)?);
-    Ok((objects, before, after))
+struct Sets {
+    inventory: Inventory,
+    before: Vec<NetworkPolicy>,
+    after: Vec<NetworkPolicy>,
 }
 
-/// The workloads of both sides, where no snapshot is given and both have some.
-fn workloads_of(args: &Args) -> anyhow::Result<Option<Objects>> {
-    if !args.cluster.is_empty() {
-        return Ok(None);
-    }
-    let mut all = Objects::default();
-    // The later state of a workload counts.
-    for path in [&args.before, &args.after] {
-        let (objects, _) = read_cluster(std::slice::from_ref(path))?;
-        if objects.count() == objects.network_policies.len() + objects.namespaces.len() {
-            return Ok(None);
+fn read(args: &Args) -> anyhow::Result<Sets> {
+    let is_cluster = |path: &PathBuf| path.as_os_str() == "cluster";
+    let own = |path: &PathBuf| match is_cluster(path) {
+        true => Ok(None),
+        false => read_files(std::slice::from_ref(path)).map(Some),
+    };
+    let (before, after) = (own(&args.before)?, own(&args.after)?);
+    let (mut before, mut after) = match (before, after) {
+        (Some(before), Some(after)) => return of_files(args, before, after),
+        others => others,
+    };
+    let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
+    let there = named_once(std::mem::take(&mut objects.network_policies));
+    let set = |given: &mut Option<Objects>| match given {
+        None => there.clone(),
+        Some(given) => {
+            let own = std::mem::take(&mut given.network_policies);
+            replaced(there.clone(), own)
         }
-        append(&mut all, objects);
-    }
-    Ok(Some(all))
+    };
+    Ok(Sets {
+        before: set(&mut before),
+        after: set(&mut after),
+        inventory: Inventory::build(&objects, OwnerRule::Infer).0,
+    })
+}
+
+/// Two sets of files, over the pods of a snapshot, of the files themselves, or of the cluster.
+fn of_files(args: &Args, mut before: Objects, mut after: Objects) -> anyhow::Result<Sets> {
+    let sets =
+        [&mut before, &mut after].map(|one| named_once(std::mem::take(&mut one.network_policies)));
+    let [old, new] = sets;
+    let has_workloads = |one: &Objects| one.count() > one.namespaces.len();
+    let objects = match args.cluster.is_empty() && has_workloads(&before) && has_workloads(&after) {
+        true => {
+            // The later state of a workload counts.
+            append(&mut before, after);
+            before
+        }
+        false => read_objects(&args.cluster, &args.access)?.0,
+    };
+    Ok(Sets {
+        inventory: Inventory::build(&objects, OwnerRule::Infer).0,
+        before: old,
+        after: new,
+    })
 }
 
 fn render(found: &Changes, style: Style) -> String {
