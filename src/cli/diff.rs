@@ -109,9 +109,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Markdown => changes::markdown(&found),
         Output::Sarif => {
             let (old, new) = (Places::find(&args.before)?, Places::find(&args.after)?);
-            changes::as_sarif(&found, |cause| {
-                let places = if cause.is_of_after() { &new } else { &old };
-                places.of(cause.policy(), cause.rule())
+            changes::as_sarif(&found, |reason| match reason {
+                Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
+                // What is reviewed is B: what it no longer says is missing in its policy, if that is still there.
+                Ok(cause) => new
+                    .of(cause.policy(), None)
+                    .or_else(|| old.of(cause.policy(), cause.rule())),
+                Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
             })?
         }
         Output::Text => render(&found, Style::new(terminal::colour())),

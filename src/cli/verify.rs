@@ -86,7 +86,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
             let places = args.sources.places()?;
-            let text = verdict::as_sarif(&verdict, |policy, rule| places.of(policy, rule))?;
+            let text = verdict::as_sarif(
+                &verdict,
+                |policy, rule| places.of(policy, rule),
+                |namespace| places.nearest(namespace),
+            )?;
             terminal::print(&text)?;
         }
         Output::Text => {

@@ -43,6 +43,21 @@ pub fn parse_objects(
     Ok(counts)
 }
 
+/// Reads a YAML sequence of objects, each with its kind. There is nothing where any of it is wrong, or where
+/// an alias makes it larger than it is written.
+pub(super) fn read_items(text: &str) -> Option<Objects> {
+    let budget = Budget::new(text.len());
+    let mut sink = Sink::default();
+    let list = ItemList {
+        budget: &budget,
+        sink: &mut sink,
+    };
+    list.deserialize(serde_yaml::Deserializer::from_str(text))
+        .ok()?;
+    let items = sink.items?;
+    items.without_kind.is_empty().then_some(items.read)
+}
+
 /// [`parse_objects`] that counts documents without a kind, if not `strict`, instead of refusing
 /// them; nothing at all is not an error either.
 pub(super) fn parse_documents(
@@ -56,6 +71,16 @@ pub(super) fn parse_documents(
         append(objects, read);
         return Ok(counts);
     }
+    parse_long_way(bytes, name, strict, objects)
+}
+
+/// [`parse_documents`] of whatever form.
+pub(super) fn parse_long_way(
+    bytes: &[u8],
+    name: &str,
+    strict: bool,
+    objects: &mut Objects,
+) -> Result<Counts, ClusterError> {
     let mut reader = Reader {
         name,
         strict,
