@@ -149,51 +149,69 @@ struct Sets {
 }
 
 fn read(args: &Args) -> anyhow::Result<Sets> {
-    let is_cluster = |path: &PathBuf| path.as_os_str() == "cluster";
-    let own = |path: &PathBuf| match is_cluster(path) {
+    let own = |path: &PathBuf| match path.as_os_str() == "cluster" {
         true => Ok(None),
         false => read_files(std::slice::from_ref(path)).map(Some),
     };
-    let (before, after) = (own(&args.before)?, own(&args.after)?);
-    let (mut before, mut after) = match (before, after) {
-        (Some(before), Some(after)) => return of_files(args, before, after),
-        others => others,
+    // A snapshot first: what it is read from is gone before the policies need room.
+    let of_cluster = match args.cluster.is_empty() {
+        true => None,
+        false => Some(Judge::read(args)?),
     };
-    let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
-    let there = named_once(std::mem::take(&mut objects.network_policies));
-    let set = |given: &mut Option<Objects>| match given {
-        None => there.clone(),
-        Some(given) => {
-            let own = std::mem::take(&mut given.network_policies);
-            replaced(there.clone(), own)
+    let (before, after) = (own(&args.before)?, own(&args.after)?);
+    let (before, after, judge) = match (before, after, of_cluster) {
+        (Some(before), Some(after), None) if has_workloads(&before) && has_workloads(&after) => {
+            return Ok(of_manifests(before, after));
         }
+        (before, after, Some(judge)) => (before, after, judge),
+        (before, after, None) => (before, after, Judge::read(args)?),
+    };
+    let both_are_files = before.is_some() && after.is_some();
+    let set = |given: Option<Objects>| match given {
+        None => judge.policies.clone(),
+        Some(given) if both_are_files => named_once(given.network_policies),
+        Some(given) => replaced(judge.policies.clone(), given.network_policies),
     };
     Ok(Sets {
-        before: set(&mut before),
-        after: set(&mut after),
-        inventory: Inventory::build(&objects, OwnerRule::Infer).0,
+        before: set(before),
+        after: set(after),
+        inventory: judge.inventory,
     })
 }
 
-/// Two sets of files, over the pods of a snapshot, of the files themselves, or of the cluster.
-fn of_files(args: &Args, mut before: Objects, mut after: Objects) -> anyhow::Result<Sets> {
+/// The cluster: its pods, and the policies that it has.
+struct Judge {
+    inventory: Inventory,
+    policies: Vec<NetworkPolicy>,
+}
+
+impl Judge {
+    fn read(args: &Args) -> anyhow::Result<Judge> {
+        let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
+        Ok(Judge {
+            policies: named_once(std::mem::take(&mut objects.network_policies)),
+            inventory: Inventory::build(&objects, OwnerRule::Infer).0,
+        })
+    }
+}
+
+/// Whether there is anything to judge policies over.
+fn has_workloads(objects: &Objects) -> bool {
+    objects.count() > objects.namespaces.len() + objects.network_policies.len()
+}
+
+/// Two folders of manifests: both sets over the workloads of both.
+fn of_manifests(mut before: Objects, mut after: Objects) -> Sets {
     let sets =
         [&mut before, &mut after].map(|one| named_once(std::mem::take(&mut one.network_policies)));
     let [old, new] = sets;
-    let has_workloads = |one: &Objects| one.count() > one.namespaces.len();
-    let objects = match args.cluster.is_empty() && has_workloads(&before) && has_workloads(&after) {
-        true => {
-            // The later state of a workload counts.
-            append(&mut before, after);
-            before
-        }
-        false => read_objects(&args.cluster, &args.access)?.0,
-    };
-    Ok(Sets {
-        inventory: Inventory::build(&objects, OwnerRule::Infer).0,
+    // The later state of a workload counts.
+    append(&mut before, after);
+    Sets {
+        inventory: Inventory::build(&before, OwnerRule::Infer).0,
         before: old,
         after: new,
-    })
+    }
 }
 
 fn render(found: &Changes, style: Style) -> String {

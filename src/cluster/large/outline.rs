@@ -207,6 +207,7 @@ impl<'a> Line<'a> {
                 }
             }
             b'?' | b'#' | b'%' | b'\t' | b' ' => return Err(Unusual),
+            b'{' | b'[' | b'&' | b'*' | b'!' | b'|' | b'>' => (None, rest),
             _ => match (rest.split_once(": "), rest.strip_suffix(':')) {
                 (Some((key, value)), _) => (Some(key), value),
                 (None, Some(key)) => (Some(key), ""),
