@@ -1,12 +1,12 @@
 //! `nanoseg diff`: two sets of policies, by what they allow.
 
 use super::access::AccessArgs;
-use super::places::Places;
+use super::places::{Places, refused};
 use super::policies::{named_once, read_files, read_objects, replaced};
 use super::style::Style;
 use super::{exit, terminal};
 use crate::cluster::append;
-use crate::evaluate::{Change, Comparison, HostNetwork};
+use crate::evaluate::{Change, Comparison, Evaluation, HostNetwork};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::report::changes::{self, Changes};
 use crate::report::escape;
@@ -79,6 +79,9 @@ Examples:
   What applying a folder would open and close:
     nanoseg diff cluster policies-out/
 
+  With the files that come with nanoseg, from no policies to the generated ones:
+    nanoseg diff cluster policies-out --cluster samples/shop/cluster.yaml
+
   A pull request must not open anything, checked without a cluster:
     nanoseg diff main/policies pr/policies --cluster cluster.yaml
 
@@ -102,7 +105,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
     );
-    let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact)?;
+    let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact);
+    let comparison = comparison.map_err(|error| {
+        let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
+        refused(
+            error,
+            match is_of_before {
+                true => std::slice::from_ref(&args.before),
+                false => std::slice::from_ref(&args.after),
+            },
+        )
+    })?;
     let found = Changes::of(&comparison);
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,

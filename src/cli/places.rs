@@ -1,7 +1,7 @@
 //! Where findings about policies point: the file and line of a policy or a rule.
 
 use crate::cluster::{PolicyPlace, policy_places};
-use crate::evaluate::{Direction, RuleRef};
+use crate::evaluate::{Direction, EvaluateError, RuleRef};
 use crate::report::sarif::Place;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -54,12 +54,26 @@ impl Places {
         place.map(|(_, place)| self.at(place, None))
     }
 
+    /// `file:line` of a policy, the file as it was given.
+    fn written(&self, policy: &str) -> Option<String> {
+        let place = self.policies.get(policy)?;
+        Some(format!("{}:{}", place.file.display(), place.line))
+    }
+
     fn at(&self, place: &PolicyPlace, line: Option<usize>) -> Place {
         Place {
             file: self.repository.path_of(&place.file),
             line: line.unwrap_or(place.line),
         }
     }
+}
+
+/// What to tell of a policy that cannot be judged: where in these files it is, and what to do.
+pub fn refused(error: EvaluateError, paths: &[PathBuf]) -> anyhow::Error {
+    let places = Places::find_all(paths).unwrap_or_default();
+    let at = places.written(&error.policy);
+    let at = at.map_or(String::new(), |at| format!("{at}: "));
+    anyhow::anyhow!("{at}{error}; correct it, the API server refuses it as well")
 }
 
 /// Code-review tools know files by their path in the repository.

@@ -1,8 +1,9 @@
 //! Where the commands that judge policies get pods and policies from: files, or the cluster as it is now.
 
 use super::access::{Access, AccessArgs, list_objects};
-use super::places::Places;
+use super::places::{Places, refused};
 use crate::cluster::{SkippedFile, read_cluster};
+use crate::evaluate::EvaluateError;
 use crate::inventory::{MANAGED_BY, Objects};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
@@ -51,17 +52,28 @@ impl PolicyArgs {
 impl PolicyArgs {
     /// Where the policies that are judged are written, as far as that is in files.
     pub fn places(&self) -> anyhow::Result<Places> {
-        Places::find_all(match self.policies.as_slice() {
+        Places::find_all(self.files())
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        match self.policies.as_slice() {
             [] => &self.cluster,
             paths => paths,
-        })
+        }
+    }
+
+    /// What to tell of a policy that cannot be judged.
+    pub fn refused(&self, error: EvaluateError) -> anyhow::Error {
+        refused(error, self.files())
     }
 }
 
 /// The objects of snapshots, or of the cluster if none is named, and the default namespace.
 pub fn read_objects(cluster: &[PathBuf], access: &AccessArgs) -> anyhow::Result<(Objects, String)> {
     if cluster.is_empty() {
-        let access = Access::open(access)?;
+        let access = Access::open(access).map_err(|error| {
+            anyhow::anyhow!("{error:#}, or a snapshot of the cluster with --cluster FILE")
+        })?;
         let objects = list_objects(&access)?;
         return Ok((objects, access.default_namespace));
     }
