@@ -1,5 +1,5 @@
 //! Opens many short TCP connections, for the load tests of the agent: built as an example, so that tests and
-//! `bench/agent` have it beside the binary.
+//! `benches/agent` have it beside the binary.
 //!
 //! `generate_connections serve PORT` answers; `generate_connections call ADDRESS:PORT RATE SECONDS` opens RATE
 //! connections a second, exchanges a byte in each direction and ends each with a reset, so that neither side

@@ -9,10 +9,13 @@
 
 mod error;
 mod kinds;
+mod large;
 pub mod live;
 mod nesting;
+mod noise;
 mod parse;
 mod places;
+mod shares;
 mod source;
 mod tree;
 

@@ -19,6 +19,9 @@ pub struct Ground {
     pub graph: Graph,
     pub requirements: Vec<Requirement>,
     pub workloads: Vec<WorkloadId>,
+    /// One for each edge.
+    #[allow(dead_code, reason = "each benchmark uses its part")]
+    pub flows: Vec<FlowRecord>,
     /// As kubectl would print it.
     #[allow(dead_code, reason = "each benchmark uses its part")]
     pub snapshot: Vec<u8>,
@@ -58,6 +61,7 @@ impl Ground {
             graph: built.graph,
             requirements,
             workloads,
+            flows: seen.records,
             snapshot,
         })
     }

@@ -28,58 +28,12 @@ pub fn folder(snapshot: &[u8], policies: &[NetworkPolicy]) -> Result<tempfile::T
     Ok(folder)
 }
 
-fn write_policies(folder: &Path, policies: &[NetworkPolicy]) -> Result<(), Failure> {
+pub fn write_policies(folder: &Path, policies: &[NetworkPolicy]) -> Result<(), Failure> {
     for (index, policy) in policies.iter().enumerate() {
         let name = format!("policy-{index:05}.yaml");
         fs::write(folder.join(name), serde_yaml::to_string(policy)?)?;
     }
     Ok(())
-}
-
-/// A folder with a snapshot and two sets of policies, for `nanoseg diff`.
-pub fn files(
-    snapshot: &[u8],
-    before: &[NetworkPolicy],
-    after: &[NetworkPolicy],
-) -> Result<tempfile::TempDir, Failure> {
-    let folder = tempfile::tempdir()?;
-    fs::write(folder.path().join("cluster.json"), snapshot)?;
-    for (name, policies) in [("before", before), ("after", after)] {
-        let path = folder.path().join(name);
-        fs::create_dir(&path)?;
-        write_policies(&path, policies)?;
-    }
-    Ok(folder)
-}
-
-/// `nanoseg diff` on such a folder, and the most memory that it had, in MiB.
-pub fn diff(folder: &Path) -> Result<(Duration, f64), Failure> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
-    command.current_dir(folder);
-    command.args([
-        "diff",
-        "before",
-        "after",
-        "--cluster",
-        "cluster.json",
-        "--fail-on",
-        "never",
-    ]);
-    command.stdout(std::process::Stdio::null());
-    command.stderr(std::process::Stdio::null());
-    let begin = Instant::now();
-    let status = command.status()?;
-    let time = begin.elapsed();
-    // SAFETY: getrusage fills the structure that it is given; all zeroes is a valid one.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
-        usage
-    };
-    match status.success() {
-        true => Ok((time, usage.ru_maxrss as f64 / 1024.0)),
-        false => Err("nanoseg diff failed".into()),
-    }
 }
 
 /// `nanoseg connectivity`, which answers in the analyzer's words.

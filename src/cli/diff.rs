@@ -1,13 +1,12 @@
 //! `nanoseg diff`: two sets of policies, by what they allow.
 
 use super::access::AccessArgs;
-use super::places::Places;
-use super::policies::{current, over, read_objects, read_policies};
+use super::places::{Places, refused};
+use super::policies::{named_once, read_files, read_objects, replaced};
 use super::style::Style;
 use super::{exit, terminal};
 use crate::cluster::append;
-use crate::cluster::read_cluster;
-use crate::evaluate::{Change, Comparison, HostNetwork};
+use crate::evaluate::{Change, Comparison, Evaluation, HostNetwork};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::report::changes::{self, Changes};
 use crate::report::escape;
@@ -80,6 +79,9 @@ Examples:
   What applying a folder would open and close:
     nanoseg diff cluster policies-out/
 
+  With the files that come with nanoseg, from no policies to the generated ones:
+    nanoseg diff cluster policies-out --cluster samples/shop/cluster.yaml
+
   A pull request must not open anything, checked without a cluster:
     nanoseg diff main/policies pr/policies --cluster cluster.yaml
 
@@ -94,22 +96,39 @@ Exit codes: 0 nothing of what --fail-on names; 1 something; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (objects, before, after) = read(args)?;
-    let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let Sets {
+        inventory,
+        before,
+        after,
+    } = read(args)?;
     anyhow::ensure!(
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
     );
-    let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact)?;
+    let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact);
+    let comparison = comparison.map_err(|error| {
+        let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
+        refused(
+            error,
+            match is_of_before {
+                true => std::slice::from_ref(&args.before),
+                false => std::slice::from_ref(&args.after),
+            },
+        )
+    })?;
     let found = Changes::of(&comparison);
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,
         Output::Markdown => changes::markdown(&found),
         Output::Sarif => {
             let (old, new) = (Places::find(&args.before)?, Places::find(&args.after)?);
-            changes::as_sarif(&found, |cause| {
-                let places = if cause.is_of_after() { &new } else { &old };
-                places.of(cause.policy(), cause.rule())
+            changes::as_sarif(&found, |reason| match reason {
+                Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
+                // What is reviewed is B: what it no longer says is missing in its policy, if that is still there.
+                Ok(cause) => new
+                    .of(cause.policy(), None)
+                    .or_else(|| old.of(cause.policy(), cause.rule())),
+                Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
             })?
         }
         Output::Text => render(&found, Style::new(terminal::colour())),
@@ -135,49 +154,77 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-type Sets = (Objects, Vec<NetworkPolicy>, Vec<NetworkPolicy>);
-
 /// The pods, and both sets over them.
-fn read(args: &Args) -> anyhow::Result<Sets> {
-    let is_cluster = |path: &PathBuf| path.as_os_str() == "cluster";
-    let (before, after) = (&args.before, &args.after);
-    if !is_cluster(before) && !is_cluster(after) {
-        let sets = (
-            read_policies(std::slice::from_ref(before))?,
-            read_policies(std::slice::from_ref(after))?,
-        );
-        let objects = match workloads_of(args)? {
-            Some(objects) => objects,
-            None => read_objects(&args.cluster, &args.access)?.0,
-        };
-        return Ok((objects, sets.0, sets.1));
-    }
-    let (objects, _) = read_objects(&args.cluster, &args.access)?;
-    let set = |path: &PathBuf| -> anyhow::Result<Vec<NetworkPolicy>> {
-        Ok(match is_cluster(path) {
-            true => current(&objects),
-            false => over(&objects, read_policies(std::slice::from_ref(path))?),
-        })
-    };
-    let (before, after) = (set(before)?, set(after)?);
-    Ok((objects, before, after))
+struct Sets {
+    inventory: Inventory,
+    before: Vec<NetworkPolicy>,
+    after: Vec<NetworkPolicy>,
 }
 
-/// The workloads of both sides, where no snapshot is given and both have some.
-fn workloads_of(args: &Args) -> anyhow::Result<Option<Objects>> {
-    if !args.cluster.is_empty() {
-        return Ok(None);
-    }
-    let mut all = Objects::default();
-    // The later state of a workload counts.
-    for path in [&args.before, &args.after] {
-        let (objects, _) = read_cluster(std::slice::from_ref(path))?;
-        if objects.count() == objects.network_policies.len() + objects.namespaces.len() {
-            return Ok(None);
+fn read(args: &Args) -> anyhow::Result<Sets> {
+    let own = |path: &PathBuf| match path.as_os_str() == "cluster" {
+        true => Ok(None),
+        false => read_files(std::slice::from_ref(path)).map(Some),
+    };
+    // A snapshot first: what it is read from is gone before the policies need room.
+    let of_cluster = match args.cluster.is_empty() {
+        true => None,
+        false => Some(Judge::read(args)?),
+    };
+    let (before, after) = (own(&args.before)?, own(&args.after)?);
+    let (before, after, judge) = match (before, after, of_cluster) {
+        (Some(before), Some(after), None) if has_workloads(&before) && has_workloads(&after) => {
+            return Ok(of_manifests(before, after));
         }
-        append(&mut all, objects);
+        (before, after, Some(judge)) => (before, after, judge),
+        (before, after, None) => (before, after, Judge::read(args)?),
+    };
+    let both_are_files = before.is_some() && after.is_some();
+    let set = |given: Option<Objects>| match given {
+        None => judge.policies.clone(),
+        Some(given) if both_are_files => named_once(given.network_policies),
+        Some(given) => replaced(judge.policies.clone(), given.network_policies),
+    };
+    Ok(Sets {
+        before: set(before),
+        after: set(after),
+        inventory: judge.inventory,
+    })
+}
+
+/// The cluster: its pods, and the policies that it has.
+struct Judge {
+    inventory: Inventory,
+    policies: Vec<NetworkPolicy>,
+}
+
+impl Judge {
+    fn read(args: &Args) -> anyhow::Result<Judge> {
+        let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
+        Ok(Judge {
+            policies: named_once(std::mem::take(&mut objects.network_policies)),
+            inventory: Inventory::build(&objects, OwnerRule::Infer).0,
+        })
     }
-    Ok(Some(all))
+}
+
+/// Whether there is anything to judge policies over.
+fn has_workloads(objects: &Objects) -> bool {
+    objects.count() > objects.namespaces.len() + objects.network_policies.len()
+}
+
+/// Two folders of manifests: both sets over the workloads of both.
+fn of_manifests(mut before: Objects, mut after: Objects) -> Sets {
+    let sets =
+        [&mut before, &mut after].map(|one| named_once(std::mem::take(&mut one.network_policies)));
+    let [old, new] = sets;
+    // The later state of a workload counts.
+    append(&mut before, after);
+    Sets {
+        inventory: Inventory::build(&before, OwnerRule::Infer).0,
+        before: old,
+        after: new,
+    }
 }
 
 fn render(found: &Changes, style: Style) -> String {

@@ -68,6 +68,10 @@ Examples:
   Offline, as it would be with policies that are not applied yet:
     nanoseg explain shop/frontend shop/cart 8080 --cluster cluster.yaml --policies policies-out
 
+  With the files that come with nanoseg:
+    nanoseg explain shop/app shop/postgres 5432 --cluster samples/shop/cluster.yaml \\
+        --policies policies-out
+
   From an address outside:
     nanoseg explain 203.0.113.7 shop/frontend 443
 
@@ -128,7 +132,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = resolve_end(&args.server, &namespace, &inventory)?;
     let from = targets(&client, args.port, &inventory)?;
     let to = targets(&server, args.port, &inventory)?;
-    let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)?;
+    let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)
+        .map_err(|error| args.sources.refused(error))?;
     let cases = cases(
         &evaluation,
         &inventory,

@@ -1,8 +1,9 @@
 //! Where the commands that judge policies get pods and policies from: files, or the cluster as it is now.
 
 use super::access::{Access, AccessArgs, list_objects};
-use super::places::Places;
+use super::places::{Places, refused};
 use crate::cluster::{SkippedFile, read_cluster};
+use crate::evaluate::EvaluateError;
 use crate::inventory::{MANAGED_BY, Objects};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub struct PolicyArgs {
 
 /// Pods, and the policies that are in force over them.
 pub struct Judged {
+    /// Without NetworkPolicies.
     pub objects: Objects,
     pub policies: Vec<NetworkPolicy>,
     /// The namespace of the context; `default` for a snapshot.
@@ -33,10 +35,11 @@ pub struct Judged {
 impl PolicyArgs {
     /// Reads both.
     pub fn read(&self) -> anyhow::Result<Judged> {
-        let (objects, namespace) = read_objects(&self.cluster, &self.access)?;
+        let (mut objects, namespace) = read_objects(&self.cluster, &self.access)?;
+        let there = std::mem::take(&mut objects.network_policies);
         let policies = match self.policies.as_slice() {
-            [] => current(&objects),
-            paths => over(&objects, read_policies(paths)?),
+            [] => named_once(there),
+            paths => replaced(there, read_policies(paths)?),
         };
         Ok(Judged {
             objects,
@@ -49,17 +52,28 @@ impl PolicyArgs {
 impl PolicyArgs {
     /// Where the policies that are judged are written, as far as that is in files.
     pub fn places(&self) -> anyhow::Result<Places> {
-        Places::find_all(match self.policies.as_slice() {
+        Places::find_all(self.files())
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        match self.policies.as_slice() {
             [] => &self.cluster,
             paths => paths,
-        })
+        }
+    }
+
+    /// What to tell of a policy that cannot be judged.
+    pub fn refused(&self, error: EvaluateError) -> anyhow::Error {
+        refused(error, self.files())
     }
 }
 
 /// The objects of snapshots, or of the cluster if none is named, and the default namespace.
 pub fn read_objects(cluster: &[PathBuf], access: &AccessArgs) -> anyhow::Result<(Objects, String)> {
     if cluster.is_empty() {
-        let access = Access::open(access)?;
+        let access = Access::open(access).map_err(|error| {
+            anyhow::anyhow!("{error:#}, or a snapshot of the cluster with --cluster FILE")
+        })?;
         let objects = list_objects(&access)?;
         return Ok((objects, access.default_namespace));
     }
@@ -70,9 +84,14 @@ pub fn read_objects(cluster: &[PathBuf], access: &AccessArgs) -> anyhow::Result<
 
 /// The NetworkPolicies of files and folders.
 pub fn read_policies(paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
+    Ok(named_once(read_files(paths)?.network_policies))
+}
+
+/// All objects of files and folders.
+pub fn read_files(paths: &[PathBuf]) -> anyhow::Result<Objects> {
     let (objects, skipped) = read_cluster(paths)?;
     note_skipped(&skipped);
-    Ok(current(&objects))
+    Ok(objects)
 }
 
 fn note_skipped(skipped: &[SkippedFile]) {
@@ -83,18 +102,26 @@ fn note_skipped(skipped: &[SkippedFile]) {
 
 /// All policies, also those that nanoseg wrote; of several versions of one the last read.
 pub fn current(objects: &Objects) -> Vec<NetworkPolicy> {
-    by_name(objects.network_policies.iter())
-        .into_values()
-        .collect()
+    named_once(objects.network_policies.clone())
 }
 
 /// What is in force once `policies` are applied: policies of others stay, those that nanoseg manages and
 /// that are not among `policies` go.
 pub fn over(objects: &Objects, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
-    let mut all = by_name(objects.network_policies.iter());
+    replaced(objects.network_policies.clone(), policies)
+}
+
+/// [`over`] what was there.
+pub fn replaced(there: Vec<NetworkPolicy>, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
+    let mut all = by_name(there);
     all.retain(|_, policy| !is_ours(policy));
-    all.extend(by_name(policies.iter()));
+    all.extend(by_name(policies));
     all.into_values().collect()
+}
+
+/// Of several versions of one policy the last, in order of their names.
+pub fn named_once(policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
+    by_name(policies).into_values().collect()
 }
 
 fn is_ours(policy: &NetworkPolicy) -> bool {
@@ -105,16 +132,12 @@ fn is_ours(policy: &NetworkPolicy) -> bool {
         == Some(MANAGED_BY.1)
 }
 
-fn by_name<'a>(
-    policies: impl Iterator<Item = &'a NetworkPolicy>,
+fn by_name(
+    policies: Vec<NetworkPolicy>,
 ) -> BTreeMap<(Option<String>, Option<String>), NetworkPolicy> {
-    let key = |policy: &NetworkPolicy| {
-        (
-            policy.metadata.namespace.clone(),
-            policy.metadata.name.clone(),
-        )
-    };
-    policies
-        .map(|policy| (key(policy), policy.clone()))
-        .collect()
+    let named = policies.into_iter().map(|policy| {
+        let metadata = &policy.metadata;
+        ((metadata.namespace.clone(), metadata.name.clone()), policy)
+    });
+    named.collect()
 }

@@ -5,10 +5,10 @@ use super::policies::{Judged, PolicyArgs};
 use super::style::Style;
 use super::{exit, terminal};
 use crate::graph::build;
+use crate::inventory::Inventory;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
 use crate::report::verdict::{self, Blocked, Verdict};
-use anyhow::Context;
 use clap::ValueEnum;
 use std::process::ExitCode;
 
@@ -61,6 +61,10 @@ Examples:
   Policies that are not applied yet, offline:
     nanoseg verify --flows flows.json --cluster cluster.yaml --policies policies-out
 
+  With the files that come with nanoseg:
+    nanoseg verify --capture samples/shop/captures --cluster samples/shop/cluster.yaml \\
+        --policies policies-out
+
   In CI, for one namespace:
     nanoseg verify --capture caps/ --cluster cluster.yaml -n shop --output json | jq .wouldBlock
 
@@ -76,17 +80,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         objects, policies, ..
     } = args.sources.read()?;
     let read = input::read_traffic(&args.traffic, &objects, Vec::new(), 0)?;
+    // A large snapshot is as large as all that follows.
+    drop(objects);
     let mut inventory = read.inventory;
     // All that is judged is passed; what the inventory holds would be judged twice.
     inventory.policies.clear();
     let built = build(&read.seen, &inventory, args.graph.options());
+    check_namespaces(&args.namespace, &inventory)?;
     let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
-        .context("failed to judge the policies")?;
+        .map_err(|error| args.sources.refused(error))?;
+    if verdict.observed == 0 {
+        eprintln!("note: nothing was observed that must be allowed, so this proves nothing");
+    }
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
             let places = args.sources.places()?;
-            let text = verdict::as_sarif(&verdict, |policy, rule| places.of(policy, rule))?;
+            let text = verdict::as_sarif(
+                &verdict,
+                |policy, rule| places.of(policy, rule),
+                |namespace| places.nearest(namespace),
+            )?;
             terminal::print(&text)?;
         }
         Output::Text => {
@@ -103,6 +117,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })
+}
+
+/// A mistyped namespace has no traffic, and nothing of it would be blocked.
+fn check_namespaces(wanted: &[String], inventory: &Inventory) -> anyhow::Result<()> {
+    let all = &inventory.namespaces;
+    let Some(unknown) = wanted.iter().find(|one| !all.contains_key(*one)) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = all.keys().map(String::as_str).take(20).collect();
+    anyhow::bail!(
+        "no namespace {unknown} in the cluster; there are {}{}",
+        known.join(", "),
+        if known.len() < all.len() { ", …" } else { "" }
+    )
 }
 
 fn render(verdict: &Verdict, most: usize, style: Style) -> String {

@@ -1,10 +1,10 @@
 //! Which kinds are read, and how a tree becomes a typed object.
 
+use super::noise::Quieten;
 use crate::inventory::{ImageScan, Objects};
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 
 /// What became of a tree.
 pub enum Typed {
@@ -16,22 +16,23 @@ pub enum Typed {
 macro_rules! kinds {
     ($( $kind:literal $group:literal $field:ident; )*) => {
         /// Adds one object to `objects`. Its `apiVersion` counts by its group: fields that matter here
-        /// did not change between the versions of a group.
+        /// did not change between the versions of a group. What nobody reads is dropped.
         ///
         /// # Errors
         /// A field has the wrong type.
-        pub fn parse_object(
+        pub fn parse_object<'de, D: Deserializer<'de>>(
             kind: &str,
             group: &str,
-            tree: Value,
+            tree: D,
             objects: &mut Objects,
-        ) -> Result<Typed, serde_json::Error> {
+        ) -> Result<Typed, D::Error> {
             match (kind, group) {
-                $( ($kind, $group) => objects.$field.push(typed(tree)?), )*
-                ("Namespace", "") => objects.namespaces.push(serde_json::from_value(tree)?),
-                ("Node", "") => objects.nodes.push(serde_json::from_value(tree)?),
+                $( ($kind, $group) => objects.$field.push(namespaced(tree)?), )*
+                ("Namespace", "") => objects.namespaces.push(quiet(tree)?),
+                ("Node", "") => objects.nodes.push(quiet(tree)?),
                 // A custom resource, and only one of several that speak of an image.
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
+                    let tree = serde_json::Value::deserialize(tree)?;
                     objects.scans.extend(ImageScan::of_object(&tree));
                 }
                 _ => return Ok(Typed::Skipped),
@@ -67,12 +68,23 @@ kinds! {
     "NetworkPolicy" "networking.k8s.io" network_policies;
 }
 
-/// A namespaced object; without a namespace it is in `default`, as kubectl would put it.
-fn typed<K>(tree: Value) -> Result<K, serde_json::Error>
+fn quiet<'de, K, D>(tree: D) -> Result<K, D::Error>
 where
-    K: DeserializeOwned + Metadata<Ty = ObjectMeta>,
+    K: Deserialize<'de> + Quieten,
+    D: Deserializer<'de>,
 {
-    let mut object: K = serde_json::from_value(tree)?;
+    let mut object = K::deserialize(tree)?;
+    object.quieten();
+    Ok(object)
+}
+
+/// A namespaced object; without a namespace it is in `default`, as kubectl would put it.
+fn namespaced<'de, K, D>(tree: D) -> Result<K, D::Error>
+where
+    K: Deserialize<'de> + Metadata<Ty = ObjectMeta> + Quieten,
+    D: Deserializer<'de>,
+{
+    let mut object: K = quiet(tree)?;
     let namespace = &mut object.metadata_mut().namespace;
     if namespace.as_deref().is_none_or(str::is_empty) {
         *namespace = Some("default".to_owned());

@@ -2,6 +2,7 @@
 
 use super::error::ClusterError;
 use super::kinds::{Typed, append, parse_object};
+use super::large::read_list;
 use super::nesting::{MAX_FLOW_DEPTH, is_nested_too_deep};
 use super::tree::{Budget, OVER_BUDGET, Tree, key_text};
 use super::{EXTRA_VALUES, MAX_BYTES};
@@ -42,6 +43,21 @@ pub fn parse_objects(
     Ok(counts)
 }
 
+/// Reads a YAML sequence of objects, each with its kind. There is nothing where any of it is wrong, or where
+/// an alias makes it larger than it is written.
+pub(super) fn read_items(text: &str) -> Option<Objects> {
+    let budget = Budget::new(text.len());
+    let mut sink = Sink::default();
+    let list = ItemList {
+        budget: &budget,
+        sink: &mut sink,
+    };
+    list.deserialize(serde_yaml::Deserializer::from_str(text))
+        .ok()?;
+    let items = sink.items?;
+    items.without_kind.is_empty().then_some(items.read)
+}
+
 /// [`parse_objects`] that counts documents without a kind, if not `strict`, instead of refusing
 /// them; nothing at all is not an error either.
 pub(super) fn parse_documents(
@@ -51,6 +67,20 @@ pub(super) fn parse_documents(
     objects: &mut Objects,
 ) -> Result<Counts, ClusterError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some((read, counts)) = read_list(bytes) {
+        append(objects, read);
+        return Ok(counts);
+    }
+    parse_long_way(bytes, name, strict, objects)
+}
+
+/// [`parse_documents`] of whatever form.
+pub(super) fn parse_long_way(
+    bytes: &[u8],
+    name: &str,
+    strict: bool,
+    objects: &mut Objects,
+) -> Result<Counts, ClusterError> {
     let mut reader = Reader {
         name,
         strict,
@@ -206,7 +236,7 @@ impl Reader<'_> {
 
 /// Adds one object, or counts it as skipped. The kind and version are those of the object, else the
 /// given ones.
-fn add(
+pub(super) fn add(
     tree: Value,
     kind: &str,
     version: &str,
@@ -235,16 +265,21 @@ fn add(
     match parse_object(&kind, group, Value::Object(map), objects) {
         Ok(Typed::Read) => Ok(()),
         Ok(Typed::Skipped) => {
-            let kind = match (kind.as_str(), group) {
-                ("", _) => "(no kind)".to_owned(),
-                (_, "") => kind,
-                (_, group) => format!("{kind}.{group}"),
-            };
-            *objects.skipped.entry(kind).or_default() += 1;
+            skip(&kind, group, objects);
             Ok(())
         }
         Err(problem) => Err((name, problem.to_string())),
     }
+}
+
+/// Counts an object of a kind that nanoseg has no use for.
+pub(super) fn skip(kind: &str, group: &str, objects: &mut Objects) {
+    let kind = match (kind, group) {
+        ("", _) => "(no kind)".to_owned(),
+        (kind, "") => kind.to_owned(),
+        (kind, group) => format!("{kind}.{group}"),
+    };
+    *objects.skipped.entry(kind).or_default() += 1;
 }
 
 /// `Pod default/web`.

@@ -2,7 +2,9 @@
 
 use super::MAX_BYTES;
 use super::error::ClusterError;
-use super::parse::{parse_documents, parse_objects};
+use super::kinds::append;
+use super::parse::{Counts, parse_documents, parse_objects};
+use super::shares::in_shares;
 use crate::inventory::Objects;
 use std::collections::BTreeSet;
 use std::fs;
@@ -79,19 +81,17 @@ fn read_folder(
     skipped: &mut Vec<SkippedFile>,
 ) -> Result<usize, ClusterError> {
     let (mut singles, mut read) = (0, 0);
-    for file in files(folder)? {
-        let bytes = read_file(&file)?;
-        let reason = match parse_documents(&bytes, &text(&file), false, objects) {
-            Ok(counts) if counts.lists + counts.singles > 0 => {
+    let files = files(folder)?;
+    let contents = in_shares(&files, |file| read_of_folder(file))?;
+    for (file, content) in files.into_iter().zip(contents) {
+        let reason = match content {
+            Content::Objects(found, counts) => {
+                append(objects, *found);
                 singles += counts.singles;
                 read += 1;
                 continue;
             }
-            Ok(_) => "not a Kubernetes object (no kind)",
-            Err(ClusterError::Syntax { .. }) if is_template(&bytes) => {
-                "a template; render it first (helm template)"
-            }
-            Err(error) => return Err(error),
+            Content::Other(reason) => reason,
         };
         *objects
             .skipped
@@ -108,6 +108,26 @@ fn read_folder(
         });
     }
     Ok(singles)
+}
+
+/// What a file of a folder holds.
+enum Content {
+    Objects(Box<Objects>, Counts),
+    /// No Kubernetes objects: why it is left out.
+    Other(&'static str),
+}
+
+fn read_of_folder(file: &Path) -> Result<Content, ClusterError> {
+    let bytes = read_file(file)?;
+    let mut objects = Box::default();
+    match parse_documents(&bytes, &text(file), false, &mut objects) {
+        Ok(counts) if counts.lists + counts.singles > 0 => Ok(Content::Objects(objects, counts)),
+        Ok(_) => Ok(Content::Other("not a Kubernetes object (no kind)")),
+        Err(ClusterError::Syntax { .. }) if is_template(&bytes) => Ok(Content::Other(
+            "a template; render it first (helm template)",
+        )),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_template(bytes: &[u8]) -> bool {

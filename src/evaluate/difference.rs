@@ -31,6 +31,16 @@ impl fmt::Display for Change {
     }
 }
 
+impl Change {
+    /// The namespace of the server, else of the client; empty where neither is a workload.
+    pub fn namespace(&self) -> &str {
+        match (&self.server, &self.client) {
+            (Span::Workload(id), _) | (_, Span::Workload(id)) => &id.namespace,
+            _ => "",
+        }
+    }
+}
+
 /// All changes, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {

@@ -10,7 +10,7 @@ use super::world::{Class, ClassId, HostNetwork, World};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{AddressSet, ConnectionSet};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One end of a connection that is asked about.
@@ -88,6 +88,22 @@ impl Evaluation {
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
         let policies = self.isolating(class, direction);
         policies.map(|policy| policy.name.as_str()).collect()
+    }
+
+    /// The policies (`namespace/name`) that isolate pods of each workload in `direction`.
+    pub fn isolating_by_workload(
+        &self,
+        direction: Direction,
+    ) -> BTreeMap<&WorkloadId, BTreeSet<&str>> {
+        let mut found: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+        let isolating = self.policies.iter();
+        for policy in isolating.filter(|policy| policy.rules(direction).is_some()) {
+            for class in &policy.selected {
+                let workload = &self.class(*class).workload;
+                found.entry(workload).or_default().insert(&policy.name);
+            }
+        }
+        found
     }
 
     /// What the policies that select `class` let it have with pods of `peer`, whatever those of `peer`

@@ -1,7 +1,7 @@
 //! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
 
 use crate::evaluate::{
-    self, BlockedBy, Direction, Evaluation, HostNetwork, Proof, RuleUse, prove, rule_use,
+    self, BlockedBy, Direction, Evaluation, HostNetwork, Proof, RuleUse, Span, prove, rule_use,
 };
 use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, WorkloadId};
@@ -65,10 +65,21 @@ pub(super) fn judge(
         namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
     };
     let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));
-    let unused = proof.excess.entries.iter().map(|one| Unused {
-        client: one.client.to_string(),
-        server: one.server.to_string(),
-        ports: one.connections.to_string(),
+    let isolating = [Direction::Ingress, Direction::Egress]
+        .map(|direction| evaluation.isolating_by_workload(direction));
+    let unused = proof.excess.entries.iter().map(|one| {
+        let ends = [&one.server, &one.client].into_iter().zip(&isolating);
+        let mut policies = ends.filter_map(|(end, isolating)| match end {
+            Span::Workload(id) => isolating.get(id),
+            Span::Addresses(_) | Span::Anything => None,
+        });
+        let policies = policies.next().into_iter().flatten();
+        Unused {
+            client: one.client.to_string(),
+            server: one.server.to_string(),
+            ports: one.connections.to_string(),
+            policies: policies.map(|name| (*name).to_owned()).collect(),
+        }
     });
     let verdict = Verdict {
         policies: policies.len(),

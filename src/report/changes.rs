@@ -112,13 +112,14 @@ const CLOSED: Rule = Rule {
     remedy: "Check that nothing uses it: nanoseg verify tells from recorded traffic.",
 };
 
-/// The changes as SARIF. `place` finds where a cause is written.
+/// The changes as SARIF. `place` finds where a cause is written, and for a change whose causes are in no file
+/// the place to look at in a namespace.
 ///
 /// # Errors
 /// See [`sarif`].
 pub fn as_sarif(
     changes: &Changes,
-    place: impl Fn(&Cause) -> Option<Place>,
+    place: impl Fn(Result<&Cause, &str>) -> Option<Place>,
 ) -> Result<String, Error> {
     let lists = [(&OPENED, &changes.opened), (&CLOSED, &changes.closed)];
     let found = lists.iter().flat_map(|(rule, list)| {
@@ -129,10 +130,19 @@ pub fn as_sarif(
                 true => "Opened",
                 false => "Closed",
             };
+            let mut places: Vec<Place> = Vec::new();
+            for found in one.causes.iter().filter_map(|cause| place(Ok(cause))) {
+                if !places.contains(&found) {
+                    places.push(found);
+                }
+            }
+            if places.is_empty() {
+                places.extend(place(Err(one.change.namespace())));
+            }
             Found {
                 rule,
                 message: format!("{way}: {} ({})", one.change, causes.join("; ")),
-                places: one.causes.iter().filter_map(place).collect(),
+                places,
                 subject: one.change.server.to_string(),
                 identity: one.change.to_string(),
             }

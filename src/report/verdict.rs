@@ -58,6 +58,8 @@ pub struct Unused {
     pub client: String,
     pub server: String,
     pub ports: String,
+    /// The policies (`namespace/name`) that select the server, or where it is no pod the client.
+    pub policies: Vec<String>,
 }
 
 const WOULD_BLOCK: Rule = Rule {
@@ -88,24 +90,31 @@ const OPEN_WORKLOAD: Rule = Rule {
     remedy: "Write a policy that selects it: nanoseg generate does.",
 };
 
-/// The verdict as SARIF. `place` finds where a policy, or a rule of it, is written.
+/// The verdict as SARIF. `place` finds where a policy, or a rule of it, is written; `nearest` where to look in a
+/// namespace for what is written nowhere.
 ///
 /// # Errors
 /// See [`sarif`].
 pub fn as_sarif(
     verdict: &Verdict,
     place: impl Fn(&str, Option<&RuleRef>) -> Option<Place>,
+    nearest: impl Fn(&str) -> Option<Place>,
 ) -> Result<String, Error> {
+    // The places of policies; where they are in no file, one in the namespace of `subject`.
+    let places = |policies: &[String], subject: &str| -> Vec<Place> {
+        let found = policies.iter().filter_map(|name| place(name, None));
+        let found: Vec<Place> = found.collect();
+        match found.is_empty() {
+            true => nearest(namespace_of(subject)).into_iter().collect(),
+            false => found,
+        }
+    };
     let blocked = verdict.would_block.iter().map(|one| {
         let what = format!("{} => {} : {}", one.client, one.server, one.ports);
         Found {
             rule: &WOULD_BLOCK,
             message: format!("Would be blocked: {what} ({}; {})", one.seen(), one.by),
-            places: one
-                .policies
-                .iter()
-                .filter_map(|name| place(name, None))
-                .collect(),
+            places: places(&one.policies, &one.server),
             subject: one.server.clone(),
             identity: what,
         }
@@ -113,7 +122,10 @@ pub fn as_sarif(
     let rules = verdict.unused_rules.iter().map(|rule| Found {
         rule: &UNUSED_RULE,
         message: format!("Never used: {rule}"),
-        places: place(&rule.policy, Some(rule)).into_iter().collect(),
+        places: match place(&rule.policy, Some(rule)) {
+            Some(found) => vec![found],
+            None => places(&[], &rule.policy),
+        },
         subject: rule.policy.clone(),
         identity: rule.to_string(),
     });
@@ -122,7 +134,7 @@ pub fn as_sarif(
         Found {
             rule: &UNUSED_CONNECTION,
             message: format!("Allowed and never used: {what}"),
-            places: Vec::new(),
+            places: places(&one.policies, &one.server),
             subject: one.server.clone(),
             identity: what,
         }
@@ -130,7 +142,7 @@ pub fn as_sarif(
     let open = verdict.open.iter().map(|workload| Found {
         rule: &OPEN_WORKLOAD,
         message: format!("Open, for lack of a policy: {workload}"),
-        places: Vec::new(),
+        places: places(&[], workload),
         subject: workload.clone(),
         identity: String::new(),
     });
@@ -142,4 +154,9 @@ pub fn as_sarif(
         &OPEN_WORKLOAD,
     ];
     sarif("verify", &rules, &found)
+}
+
+/// Of `namespace/name`.
+fn namespace_of(name: &str) -> &str {
+    name.split_once('/').map_or("", |(namespace, _)| namespace)
 }

@@ -316,6 +316,10 @@ fn results(text: &str) -> Vec<(String, String, String)> {
         assert_eq!(rules[index]["id"], result["ruleId"]);
         let place = &result["locations"][0]["physicalLocation"];
         let line = &place["region"]["startLine"];
+        assert!(line.as_u64() > Some(0), "GitHub refuses {result}");
+        assert!(result["partialFingerprints"]["nanoseg/v1"].is_string());
+        let levels = ["error", "warning", "note"];
+        assert!(levels.contains(&result["level"].as_str().unwrap_or_default()));
         let place = format!("{}:{line}", word(&place["artifactLocation"]["uri"]));
         (
             word(&result["ruleId"]),
@@ -436,5 +440,108 @@ fn verify_tells_code_review_tools_of_blocked_traffic_and_of_rules_without_use() 
             one.2
         );
         assert!(one.1.starts_with("shop/postgres.yaml:"), "{}", one.1);
+    }
+}
+
+#[test]
+fn a_policy_that_the_api_server_refuses_is_named_with_its_file() {
+    let files = files();
+    let wrong = NARROW.replace("port: 5432", "port: 99999");
+    fs::write(files.path().join("wrong.yaml"), wrong).expect("a file");
+    let pods = ["--cluster", "pods.yaml"];
+    for command in [
+        &["diff", "narrow.yaml", "wrong.yaml"][..],
+        &["diff", "wrong.yaml", "narrow.yaml"],
+        &[
+            "explain",
+            "shop/web",
+            "shop/db",
+            "80",
+            "--policies",
+            "wrong.yaml",
+        ],
+    ] {
+        let found = run(files.path(), &[command, &pods].concat());
+        assert_eq!(found.code, Some(2));
+        let expected = "error: wrong.yaml:4: failed to evaluate NetworkPolicy shop/db: \
+            spec.ingress[0].ports[0].port: 99999 is not between 1 and 65535; correct it";
+        assert!(found.stderr.contains(expected), "{}", found.stderr);
+    }
+}
+
+#[test]
+fn without_pods_and_without_a_cluster_a_snapshot_is_asked_for() {
+    let files = files();
+    let found = run(files.path(), &["diff", "narrow.yaml", "wide.yaml"]);
+    assert_eq!(found.code, Some(2));
+    assert!(found.stderr.contains("--cluster FILE"), "{}", found.stderr);
+}
+
+#[test]
+fn what_is_closed_by_a_missing_rule_is_shown_at_the_policy_that_lacks_it() {
+    let files = files();
+    let empty = NARROW.split("  ingress:").next().expect("a head");
+    fs::write(files.path().join("empty.yaml"), empty).expect("a file");
+    let diff = [
+        "diff",
+        "narrow.yaml",
+        "empty.yaml",
+        "--cluster",
+        "pods.yaml",
+    ];
+    let found = run(files.path(), &[&diff[..], &["-o", "sarif"]].concat());
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    let all = results(&found.stdout);
+    assert_eq!(all.len(), 1);
+    assert_eq!(
+        (all[0].0.as_str(), all[0].1.as_str()),
+        ("closed-connection", "empty.yaml:4")
+    );
+}
+
+#[test]
+fn verify_refuses_a_namespace_that_is_not_there() {
+    let (captures, cluster) = (
+        sample("samples/shop/captures"),
+        sample("samples/shop/cluster.yaml"),
+    );
+    let files = files();
+    let verify = [
+        "verify",
+        "--capture",
+        &captures,
+        "--cluster",
+        &cluster,
+        "-n",
+        "shpo",
+    ];
+    let found = run(files.path(), &verify);
+    assert_eq!(found.code, Some(2), "{}", found.stdout);
+    assert!(
+        found
+            .stderr
+            .contains("no namespace shpo in the cluster; there are default, "),
+        "{}",
+        found.stderr
+    );
+}
+
+#[test]
+fn examples_of_the_help_that_use_the_samples_work_as_they_stand() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for command in ["diff", "verify", "explain"] {
+        let help = run(root, &[command, "--help"]).stdout.replace("\\\n", " ");
+        let examples: Vec<Vec<&str>> = help
+            .lines()
+            .filter(|line| line.contains("samples/shop"))
+            .filter_map(|line| line.trim().strip_prefix("nanoseg "))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert!(!examples.is_empty(), "{help}");
+        for example in examples {
+            let found = run(root, &example);
+            assert_eq!(found.code, Some(0), "{example:?}: {}", found.stderr);
+            assert!(!found.stdout.is_empty(), "{example:?}");
+        }
     }
 }

@@ -40,6 +40,10 @@ fn found(answer: &Answer, case: &Case, places: &Places) -> Found {
         }
     }
     at.dedup();
+    if at.is_empty() {
+        let namespace = answer.server.split_once('/').map_or("", |(one, _)| one);
+        at.extend(places.nearest(namespace));
+    }
     Found {
         rule: &NOT_ALLOWED,
         message: format!("Not allowed: {question} ({})", closed.join("; ")),

@@ -1,0 +1,114 @@
+//! JSON: the texts of the items are found first, then each is read into its type without a tree between.
+
+use super::{Unusual, joined};
+use crate::cluster::kinds::{Typed, parse_object};
+use crate::cluster::parse::{add, skip};
+use crate::cluster::shares::in_shares;
+use crate::inventory::Objects;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+/// How many items one thread reads at a time.
+const ITEMS: usize = 64;
+
+/// RFC 8259.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// A list without its items.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonFrame<'a> {
+    /// What is left of them: nothing.
+    #[serde(rename = "items")]
+    _items: [(); 0],
+    kind: &'a str,
+    api_version: &'a str,
+}
+
+/// What tells the type of an item.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(borrow)]
+    kind: Option<&'a str>,
+    #[serde(borrow)]
+    api_version: Option<&'a str>,
+}
+
+/// The objects of a JSON list.
+pub fn read(text: &str) -> Result<Objects, Unusual> {
+    let (begin, end, items) = json_items(text).ok_or(Unusual)?;
+    let frame = [text.get(..begin), text.get(end..)].map(Option::unwrap_or_default);
+    let frame = frame.concat();
+    let list: JsonFrame = serde_json::from_str(&frame).map_err(|_| Unusual)?;
+    let item_kind = list.kind.strip_suffix("List").ok_or(Unusual)?;
+    let shares: Vec<&[&str]> = items.chunks(ITEMS).collect();
+    let read = in_shares(&shares, |share| {
+        let mut objects = Objects::default();
+        for item in *share {
+            json_item(item, item_kind, list.api_version, &mut objects)?;
+        }
+        Ok(objects)
+    })?;
+    Ok(joined(read))
+}
+
+/// The values of the first array that is called `items`, and where their text begins and ends. Whether it is the
+/// list's own, what is left of the text without them tells.
+fn json_items(text: &str) -> Option<(usize, usize, Vec<&str>)> {
+    let key = "\"items\"";
+    let rest = text.get(text.find(key)? + key.len()..)?;
+    let rest = rest
+        .trim_start_matches(SPACE)
+        .strip_prefix(':')?
+        .trim_start_matches(SPACE);
+    let mut rest = rest.strip_prefix('[')?.trim_start_matches(SPACE);
+    let (begin, mut items) = (text.len() - rest.len(), Vec::new());
+    loop {
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let (item, after) = rest.split_at_checked(values.byte_offset())?;
+        items.push(item);
+        rest = after.trim_start_matches(SPACE);
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next.trim_start_matches(SPACE),
+            None => break,
+        }
+    }
+    Some((begin, text.len() - rest.len(), items))
+}
+
+/// Items of a `List` have a kind, those of a `PodList` have none; where they are mixed, `parse` keeps them apart.
+fn json_item(
+    item: &str,
+    item_kind: &str,
+    version: &str,
+    objects: &mut Objects,
+) -> Result<(), Unusual> {
+    let head: Head = serde_json::from_str(item).map_err(|_| Unusual)?;
+    let (kind, version) = match (head.kind, item_kind) {
+        (None, "") => return Err(Unusual),
+        (None, kind) => (kind, version),
+        (Some(kind), "") if !kind.is_empty() => (kind, head.api_version.unwrap_or_default()),
+        (Some(_), _) => return Err(Unusual),
+    };
+    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    match parse_object(
+        kind,
+        group,
+        &mut serde_json::Deserializer::from_str(item),
+        objects,
+    ) {
+        Ok(Typed::Read) => Ok(()),
+        Ok(Typed::Skipped) if kind != "List" => {
+            skip(kind, group, objects);
+            Ok(())
+        }
+        // Such as an older version of the group, which k8s-openapi refuses to take for its own.
+        Ok(Typed::Skipped) | Err(_) => {
+            let tree: Value = serde_json::from_str(item).map_err(|_| Unusual)?;
+            add(tree, kind, version, objects).map_err(|_| Unusual)
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Leaves out of the text of items what `noise` would drop, before the parser sees it: in YAML, reading that takes
+//! most of the time. It works line by line, by indentation, and only where no line can mean anything else than
+//! it seems to: a text with flow collections, anchors, tags, or quotes that go on in the next line is unusual.
+
+use super::Unusual;
+
+/// What becomes of a key's value.
+#[derive(Clone, Copy)]
+enum Fate {
+    Noise,
+    /// A mapping, or a list of mappings, with noise in it.
+    Partly(&'static [(&'static str, Fate)]),
+}
+
+use Fate::{Noise, Partly};
+
+const METADATA: Fate = Partly(&[
+    (
+        "annotations",
+        Partly(&[(crate::cluster::noise::LAST_APPLIED, Noise)]),
+    ),
+    ("managedFields", Noise),
+]);
+
+const CONTAINERS: Fate = Partly(&[
+    ("args", Noise),
+    ("command", Noise),
+    ("env", Noise),
+    ("envFrom", Noise),
+    ("lifecycle", Noise),
+    ("livenessProbe", Noise),
+    ("readinessProbe", Noise),
+    ("resources", Noise),
+    ("startupProbe", Noise),
+    ("volumeDevices", Noise),
+    ("volumeMounts", Noise),
+]);
+
+const STATUSES: Fate = Partly(&[
+    ("allocatedResources", Noise),
+    ("lastState", Noise),
+    ("resources", Noise),
+    ("volumeMounts", Noise),
+]);
+
+const TEMPLATE: Fate = Partly(&[
+    ("metadata", METADATA),
+    (
+        "spec",
+        Partly(&[
+            ("affinity", Noise),
+            ("containers", CONTAINERS),
+            ("dnsConfig", Noise),
+            ("hostAliases", Noise),
+            ("initContainers", CONTAINERS),
+            ("tolerations", Noise),
+            ("topologySpreadConstraints", Noise),
+            ("volumes", Noise),
+        ]),
+    ),
+]);
+
+/// No kind has two of these meanings for one place.
+const OBJECT: &[(&str, Fate)] = &[
+    ("metadata", METADATA),
+    (
+        "spec",
+        Partly(&[
+            ("affinity", Noise),
+            ("containers", CONTAINERS),
+            ("dnsConfig", Noise),
+            ("hostAliases", Noise),
+            ("initContainers", CONTAINERS),
+            (
+                "jobTemplate",
+                Partly(&[("spec", Partly(&[("template", TEMPLATE)]))]),
+            ),
+            ("template", TEMPLATE),
+            ("tolerations", Noise),
+            ("topologySpreadConstraints", Noise),
+            ("volumeClaimTemplates", Noise),
+            ("volumes", Noise),
+        ]),
+    ),
+    (
+        "status",
+        Partly(&[
+            ("containerStatuses", STATUSES),
+            ("images", Noise),
+            ("initContainerStatuses", STATUSES),
+            ("volumesAttached", Noise),
+            ("volumesInUse", Noise),
+        ]),
+    ),
+];
+
+/// A key above the line in work.
+struct Above {
+    column: usize,
+    within: &'static [(&'static str, Fate)],
+}
+
+/// The items of `text`, whose dashes stand at `column`, without what nobody reads of them.
+pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
+    let mut kept = String::with_capacity(text.len() / 2);
+    let mut path: Vec<Above> = Vec::new();
+    // The column of a key whose value is dropped, and that of one whose value is a block of text.
+    let (mut dropped, mut block): (Option<usize>, Option<usize>) = (None, None);
+    for whole in text.split_inclusive('\n') {
+        let line = Line::of(whole.trim_end_matches('\n'), column)?;
+        if line.rest.is_empty() {
+            // Empty lines mean something in blocks of text only.
+            if dropped.is_none() {
+                kept.push_str(whole);
+            }
+            continue;
+        }
+        if block.is_some_and(|column| line.indent <= column) {
+            block = None;
+        }
+        let same = |key: usize| line.indent == key && line.dashes > 0;
+        if dropped.is_some_and(|key| line.indent <= key && !same(key)) {
+            dropped = None;
+        }
+        if block.is_none() {
+            let (key, value) = line.entry()?;
+            let key_column = line.indent + 2 * line.dashes;
+            if is_block(value)? {
+                let only_dash = key.is_none() && line.dashes > 0;
+                block = Some(key_column - if only_dash { 2 } else { 0 });
+            }
+            if let (None, Some(key)) = (dropped, key) {
+                while path.last().is_some_and(|above| above.column >= key_column) {
+                    path.pop();
+                }
+                let within = match path.last() {
+                    None if key_column == column + 2 => OBJECT,
+                    None => return Err(Unusual),
+                    Some(above) => above.within,
+                };
+                let fate = within.iter().find(|(name, _)| *name == key);
+                let within: &[_] = match fate {
+                    Some((_, Partly(within))) if value.is_empty() => within,
+                    _ => &[],
+                };
+                path.push(Above {
+                    column: key_column,
+                    within,
+                });
+                if let Some((_, Noise)) = fate {
+                    dropped = Some(key_column);
+                    if line.dashes > 0 {
+                        // The dash begins an item of a list: it stays, with nothing under the key.
+                        kept.push_str(whole.split_inclusive(": ").next().unwrap_or_default());
+                        kept.truncate(kept.trim_ascii_end().len());
+                        kept.push('\n');
+                    }
+                    continue;
+                }
+            }
+        }
+        if dropped.is_none() {
+            kept.push_str(whole);
+        }
+    }
+    Ok(kept)
+}
+
+/// A line: spaces, dashes of lists, and the rest.
+struct Line<'a> {
+    indent: usize,
+    dashes: usize,
+    rest: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// A line of an item; only its first stands as far left as `column`.
+    fn of(line: &'a str, column: usize) -> Result<Line<'a>, Unusual> {
+        let mut rest = line.trim_start_matches(' ');
+        let indent = line.len() - rest.len();
+        let mut dashes = 0;
+        while let Some(after) = rest.strip_prefix("- ") {
+            (rest, dashes) = (after, dashes + 1);
+        }
+        let inside = indent > column || (indent == column && dashes > 0) || rest.is_empty();
+        match inside && !line.ends_with('\r') {
+            true => Ok(Line {
+                indent,
+                dashes,
+                rest,
+            }),
+            false => Err(Unusual),
+        }
+    }
+
+    /// The key, if it has one, and the value after it.
+    fn entry(&self) -> Result<(Option<&'a str>, &'a str), Unusual> {
+        let (rest, first) = (self.rest, self.rest.bytes().next().unwrap_or_default());
+        let (key, value) = match first {
+            b'"' | b'\'' => {
+                // Up to the same quote; a key with escapes is none that is looked for, and unusual.
+                let end = rest.get(1..).and_then(|rest| rest.find(char::from(first)));
+                let (key, after) = rest.split_at(end.ok_or(Unusual)? + 2);
+                match after.strip_prefix(':') {
+                    Some(value) if !key.contains('\\') => (Some(key), value),
+                    _ => (None, rest),
+                }
+            }
+            b'?' | b'#' | b'%' | b'\t' | b' ' => return Err(Unusual),
+            b'{' | b'[' | b'&' | b'*' | b'!' | b'|' | b'>' => (None, rest),
+            _ => match (rest.split_once(": "), rest.strip_suffix(':')) {
+                (Some((key, value)), _) => (Some(key), value),
+                (None, Some(key)) => (Some(key), ""),
+                (None, None) => (None, rest),
+            },
+        };
+        let value = value.trim_matches(' ');
+        match is_plain_to_see(value) {
+            true => Ok((key, value)),
+            false => Err(Unusual),
+        }
+    }
+}
+
+/// Whether the value is a block of text.
+fn is_block(value: &str) -> Result<bool, Unusual> {
+    match value.strip_prefix(['|', '>']) {
+        None => Ok(false),
+        // More than chomping: the block says itself how far it stands.
+        Some(more) if more.trim_start_matches(['-', '+']).is_empty() => Ok(true),
+        Some(_) => Err(Unusual),
+    }
+}
+
+/// Whether a value ends on its line, or is a plain scalar, which goes on only further right than its key.
+fn is_plain_to_see(value: &str) -> bool {
+    let Some(first) = value.bytes().next() else {
+        return true;
+    };
+    match first {
+        b'\'' => {
+            let inner = value.strip_prefix('\'').and_then(|v| v.strip_suffix('\''));
+            inner.is_some_and(|inner| inner.replace("''", "").find('\'').is_none())
+        }
+        b'"' => {
+            let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+            inner.is_some_and(|inner| {
+                let unescaped = inner.replace("\\\\", "").replace("\\\"", "");
+                !unescaped.contains('"') && !unescaped.ends_with('\\')
+            })
+        }
+        b'{' | b'[' => matches!(value, "{}" | "[]"),
+        b'&' | b'*' | b'!' | b'#' | b'?' | b'@' | b'`' | b'%' | b'-' | b':' => {
+            // A negative number, or text that begins so, is plain.
+            first == b'-' && value.len() > 1 && !value.starts_with("- ")
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,209 @@
+//! The short way gives what the long way gives, or nothing.
+
+use super::outline::without_noise;
+use super::read;
+use crate::cluster::parse::parse_long_way;
+use crate::inventory::Objects;
+
+/// The objects of both ways; `None` where the short one does not take the text.
+fn both(text: &str) -> Option<String> {
+    let (short, counts) = read(text)?;
+    let mut long = Objects::default();
+    let long_counts = parse_long_way(text.as_bytes(), "test", true, &mut long).expect(text);
+    assert_eq!(format!("{short:?}"), format!("{long:?}"), "{text}");
+    assert_eq!(counts, long_counts, "{text}");
+    Some(format!("{short:?}"))
+}
+
+const POD: &str = "\
+- apiVersion: v1
+  kind: Pod
+  metadata:
+    annotations:
+      a: |
+        spec:
+          volumes: x
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {\"a\": [
+      z: \"it: \\\"is\\\" # no comment\"
+    labels:
+      app: 'it''s'
+      \"quoted\": \"1\"
+    managedFields:
+    - apiVersion: v1
+      fieldsV1:
+        f:metadata: {}
+    name: web
+    namespace: shop
+  spec:
+    containers:
+    - args:
+      - --volumes=1
+      - |
+        multi
+        line
+      command: [] 
+      env:
+      - name: volumes
+        value: \"true\"
+      image: web:1
+      name: web
+      ports:
+      - containerPort: 80
+      volumeMounts:
+      - mountPath: /x
+        name: x
+    - image: side:1
+      livenessProbe:
+        httpGet:
+          port: 80
+      name: side
+      securityContext:
+        capabilities:
+          add:
+          - NET_ADMIN
+    nodeName: n1
+    tolerations:
+    - effect: NoExecute
+    volumes:
+    - name: x
+  status:
+    conditions:
+    - type: Ready
+      status: \"True\"
+    containerStatuses:
+    - image: web:1
+      imageID: web@sha256:1
+      lastState:
+        terminated:
+          exitCode: 1
+      name: web
+      ready: true
+      restartCount: 0
+      state: {}
+    podIP: 10.0.0.1
+";
+
+const DEPLOYMENT: &str = "\
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata:
+    name: web
+  spec:
+    selector:
+      matchLabels:
+        app: web
+    template:
+      metadata:
+        labels:
+          app: web
+      spec:
+        containers:
+        - command:
+          - web
+        hostNetwork: true
+        volumes: []
+- apiVersion: v1
+  data:
+    spec: >-
+      folded
+
+      text
+    volumes: kept
+  kind: ConfigMap
+  metadata:
+    name: c
+";
+
+fn list(items: &str) -> String {
+    format!("apiVersion: v1\nitems:\n{items}kind: List\nmetadata:\n  resourceVersion: \"\"\n")
+}
+
+#[test]
+fn a_list_as_kubectl_prints_it_is_read_the_short_way_and_the_same() {
+    let items = [POD, DEPLOYMENT].concat();
+    let read = both(&list(&items)).expect("it is usual");
+    for kept in ["web:1", "side:1", "NET_ADMIN", "web@sha256:1", "n1", "it's"] {
+        assert!(read.contains(kept), "{kept} in {read}");
+    }
+    let indented: String = items.lines().map(|line| format!("  {line}\n")).collect();
+    assert_eq!(both(&list(&indented)), Some(read));
+}
+
+#[test]
+fn noise_is_left_out_before_it_is_parsed() {
+    let kept = without_noise(POD, 0).expect("it is usual");
+    for noise in [
+        "managedFields",
+        "tolerations",
+        "value:",
+        "mountPath",
+        "multi",
+        "exitCode",
+    ] {
+        assert!(!kept.contains(noise), "{noise} in {kept}");
+    }
+    assert!(kept.contains("- args:\n      image: web:1\n"), "{kept}");
+}
+
+#[test]
+fn many_pieces_are_read_in_order() {
+    let items: String = (0..3000)
+        .map(|number| {
+            POD.replace(
+                "name: web\n    namespace",
+                &format!("name: p{number}\n    namespace"),
+            )
+        })
+        .collect();
+    let text = list(&items);
+    assert!(text.len() > 8 * super::LONG);
+    both(&text).expect("it is usual");
+}
+
+#[test]
+fn json_lists_are_read_the_same() {
+    let pod = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x","labels":{"a":"\u00e9\""}},"spec":{"containers":[{"name":"c","env":[{"name":"a"}]}]}}"#;
+    let old = r#"{"kind":"CronJob","apiVersion":"batch/v1beta1","metadata":{"name":"c"}}"#;
+    let other = r#"{"kind":"ConfigMap","apiVersion":"v1"}"#;
+    let nested = format!(r#"{{"kind":"List","items":[{pod}]}}"#);
+    for items in [pod, &[pod, old, other, &nested].join(" ,\n")] {
+        let text = format!(r#"{{"apiVersion":"v1","items": [ {items} ], "kind":"List"}}"#);
+        both(&text).expect("it is usual");
+    }
+    let typed =
+        r#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"x"}}]}"#;
+    both(typed).expect("it is usual");
+}
+
+#[test]
+fn what_is_unusual_or_wrong_is_left_to_the_long_way() {
+    let list = |items: &str| list(items);
+    for text in [
+        list("- {kind: Pod, metadata: {name: x}}\n"),
+        list("- kind: Pod\n  metadata: &a\n    name: x\n"),
+        list("- kind: Pod\n  metadata:\n    name: \"x\n  spec:\"\n"),
+        list("- kind: Pod\n  metadata:\n    name: x\n  spec:\n    containers: 3\n"),
+        list("- kind: Pod\n  spec: |2\n     volumes: x\n"),
+        list("- metadata:\n    name: x\n"),
+        list("- 3\n"),
+        list("- kind: Pod\n--- \n- kind: Pod\n"),
+        list("- kind: Pod\n") + "items: []\n",
+        list("- kind: Pod\n") + "---\nkind: Pod\n",
+        list("- kind: Pod\r\n"),
+        list("- kind: Pod\n  metadata: *a\n"),
+        "x: \"\nitems:\n- kind: Pod\nkind: List\n\"\n".into(),
+        "items:\n- kind: Pod\nkind: PodList\n".into(),
+        "items:\n- kind: Pod\n".into(),
+        r#"{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"},]}"#.into(),
+        r#"{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"}]} {}"#.into(),
+        r#"{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"},{}]}"#.into(),
+        r#"{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod","spec":3}]}"#.into(),
+        r#"{"apiVersion":"v1","kind":"List","metadata":{"items":[{"kind":"Pod"}]},"items":[{}]}"#
+            .into(),
+        r#"{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"} 3]}"#.into(),
+        r#"{"apiVersion":"v1","kind":"Stock","items":[{"kind":"Pod"}]}"#.into(),
+    ] {
+        assert!(read(&text).is_none(), "{text}");
+    }
+}
