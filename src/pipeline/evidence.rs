@@ -1,15 +1,19 @@
 //! A graph, an inventory and policies → the evidence of a report.
 
+use super::report::learning_report;
 use super::verify::{Judged, judge};
 use crate::evaluate::{Direction, EvaluateError, Evaluation, RuleRef, RuleUse};
 use crate::finding::Finding;
-use crate::graph::Graph;
+use crate::graph::{Edge, Graph, Peer, estimate};
 use crate::inventory::{Inventory, WorkloadId};
+use crate::net::{Protocol, Timestamp};
+use crate::report::Learning;
 use crate::report::evidence::{
-    Approval, EdgeLine, Event, Evidence, Figures, Framework, HourLine, Period, RecordHead, Source,
-    WorkloadLine, timeline,
+    Approval, Asked, EdgeLine, RuleApproval, Event, Evidence, Figures, Framework, HourLine, LearningLines, Period,
+    RecordHead, Reply, Source, ViolationLine, WorkloadLine, answer, broken_glass, timeline,
+    BrokenGlass, Enforced,
 };
-use crate::report::graph::GraphDocument;
+use crate::report::graph::{GraphDocument, id};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,17 +27,30 @@ pub struct EvidenceInputs {
     pub findings: Vec<Finding>,
     pub framework: Option<Framework>,
     pub hours: Vec<HourLine>,
+    /// When observation began and ended within the period, where more is known than the graph's span.
+    pub observed: Option<(Timestamp, Timestamp)>,
+    /// The learning estimate, where it is known already: a graph that was read again cannot tell it.
+    pub learning: Option<Learning>,
+    /// Edges with an end that is not in the inventory any more: they are told, and no policy is judged by
+    /// them.
+    pub gone: Vec<(Peer, Peer, Edge)>,
     pub approvals: Vec<Approval>,
+    /// The workloads of policies, `namespace/name`.
+    pub owners: BTreeMap<String, WorkloadId>,
+    /// The proposals whose connections are still known.
+    pub asked: Vec<Asked>,
     /// All events of the record up to the end of the period, oldest first.
     pub events: Vec<Event>,
     pub record: Vec<String>,
     pub record_head: Option<RecordHead>,
+    /// Where the record's chain is broken.
+    pub record_broken: Option<String>,
     /// File names and texts of the policies.
     pub policy_files: Vec<(String, String)>,
 }
 
 /// Puts the evidence together. `graph` holds what was observed in the period; the policies that `inventory`
-/// itself holds would take part as well.
+/// itself holds would take part as well. Gives the graph back as far as it is in scope.
 ///
 /// # Errors
 /// A policy that the API server would refuse.
@@ -41,60 +58,159 @@ pub fn build_evidence(
     graph: &Graph,
     inventory: &Inventory,
     policies: &[NetworkPolicy],
-    given: EvidenceInputs,
-) -> Result<Evidence, EvaluateError> {
+    mut given: EvidenceInputs,
+) -> Result<(Evidence, Graph), EvaluateError> {
     let Judged {
         verdict,
         evaluation,
         rules,
     } = judge(graph, inventory, policies, &given.namespaces)?;
-    let mut workloads = workload_lines(&evaluation);
-    let in_scope = |namespace: &str| {
-        given.namespaces.is_empty() || given.namespaces.iter().any(|one| one == namespace)
+    given.period = Period {
+        first_seen: graph.span().map(|span| span.0),
+        last_seen: graph.span().map(|span| span.1),
+        ..given.period
     };
-    workloads.retain(|one| in_scope(&one.workload.namespace));
-    let approvals: Vec<Approval> = given
-        .approvals
+    let scope = Scope(&given.namespaces);
+    let mut workloads = workload_lines(&evaluation);
+    workloads.retain(|one| scope.has(&one.workload.namespace));
+    let approvals: Vec<Approval> = std::mem::take(&mut given.approvals)
         .into_iter()
-        .filter(|one| in_scope(&one.workload.namespace))
+        .filter(|one| scope.has(&one.workload.namespace))
         .collect();
-    let edges = edge_lines(graph, rules, &given.namespaces, &approvals);
-    let enforced = timeline(&given.events);
-    let enforced = enforced.into_iter().filter(|one| {
-        let namespace = one.policy.split('/').next().unwrap_or_default();
-        let starts_in_time = given.period.to.is_none_or(|to| one.from < to);
-        let ends_in_time = match (one.to, given.period.from) {
-            (Some(to), Some(from)) => to > from,
-            _ => true,
-        };
-        in_scope(namespace) && starts_in_time && ends_in_time
-    });
-    let enforced = enforced.collect();
-    let mut events = given.events;
-    events.retain(|event| in_scope(&event.namespace) && given.period.contains(event.at));
+    let allowed = allowed_by(graph, rules);
+    let whole = with_gone(graph, &given.gone);
+    let learning = learning(&whole, &mut given);
+    let whole = Scope(&given.namespaces).part(whole);
+    let scope = Scope(&given.namespaces);
+    let edges = edge_lines(&whole, allowed, &approvals, &given.gone);
+    let done = Done::of(&given, &scope);
+    let mut hours = given.hours;
+    hours.retain(|one| scope.has_end(&one.client, &one.server));
+    let mut findings = given.findings;
+    findings.retain(|one| scope.may_concern(&one.subject, inventory));
+    findings.sort();
+    findings.dedup();
     let mut evidence = Evidence {
         schema: Evidence::SCHEMA,
         period: given.period,
-        namespaces: given.namespaces,
+        figures: figures(&workloads, &edges, &done, &learning),
+        namespaces: given.namespaces.clone(),
         sources: given.sources,
-        figures: figures(&workloads, &edges, &events),
         workloads,
         verdict,
+        learning,
         approvals,
-        enforced,
-        events,
+        enforced: done.enforced,
+        violations: done.violations,
+        broken_glass: done.broken_glass,
+        events: done.events,
         record_head: given.record_head,
-        findings: given.findings,
+        record_broken: given.record_broken,
+        findings,
         framework: None,
         edges,
-        hours: given.hours,
+        hours,
         record: given.record,
         policies: given.policy_files,
     };
-    evidence.findings.sort();
-    evidence.findings.dedup();
     evidence.framework = given.framework.map(|framework| framework.judge(&evidence));
-    Ok(evidence)
+    Ok((evidence, whole))
+}
+
+/// The namespaces that the report is about; all, if there is none.
+struct Scope<'a>(&'a [String]);
+
+impl Scope<'_> {
+    fn has(&self, namespace: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|one| one == namespace)
+    }
+
+    fn has_end(&self, client: &Peer, server: &Peer) -> bool {
+        let ends = [client, server].into_iter().filter_map(Peer::workload);
+        self.0.is_empty() || ends.into_iter().any(|id| self.has(&id.namespace))
+    }
+
+    /// The edges with an end in it.
+    fn part(&self, graph: Graph) -> Graph {
+        if self.0.is_empty() {
+            return graph;
+        }
+        let workloads = graph.peers().filter_map(Peer::workload);
+        let workloads = workloads.filter(|id| self.has(&id.namespace));
+        graph.around(&workloads.cloned().collect())
+    }
+
+    /// Whether a finding's subject is not of another namespace alone.
+    fn may_concern(&self, subject: &str, inventory: &Inventory) -> bool {
+        let Some((namespace, _)) = subject.split_once('/') else {
+            return true;
+        };
+        let mut namespaces = inventory.workloads.keys().map(|id| id.namespace.as_str());
+        let is_other = !self.has(namespace) && namespaces.any(|known| known == namespace);
+        let mut wanted = self.0.iter();
+        !is_other || wanted.any(|one| subject.contains(&format!("{one}/")))
+    }
+}
+
+/// What was done in the period, by the record.
+struct Done {
+    enforced: Vec<Enforced>,
+    violations: Vec<ViolationLine>,
+    broken_glass: Vec<BrokenGlass>,
+    events: Vec<Event>,
+}
+
+impl Done {
+    fn of(given: &EvidenceInputs, scope: &Scope<'_>) -> Done {
+        let period = given.period;
+        let mut enforced = timeline(&given.events, &given.owners);
+        enforced.retain(|one| {
+            let namespace = one.policy.split('/').next().unwrap_or_default();
+            scope.has(namespace) && period.touches(one.from, one.to)
+        });
+        let mut violations = answer(&given.events, &given.asked);
+        violations.retain(|one| scope.has(&one.namespace) && period.contains(one.at));
+        let mut broken = broken_glass(&given.events);
+        broken.retain(|one| scope.has(&one.namespace) && period.touches(one.from, one.to));
+        let events = given.events.iter();
+        let events = events.filter(|one| scope.has(&one.namespace) && period.contains(one.at));
+        Done {
+            enforced,
+            violations,
+            broken_glass: broken,
+            events: events.cloned().collect(),
+        }
+    }
+}
+
+fn with_gone(graph: &Graph, gone: &[(Peer, Peer, Edge)]) -> Graph {
+    let mut whole = graph.clone();
+    for (client, server, edge) in gone {
+        whole.add_edge(client, server, edge.clone());
+    }
+    whole
+}
+
+/// The estimate as far as it is in scope: known already, or from the graph of everything.
+fn learning(graph: &Graph, given: &mut EvidenceInputs) -> LearningLines {
+    let scope = Scope(&given.namespaces);
+    let (overall, mut workloads) = match given.learning.take() {
+        // Of a part of it the whole tells nothing.
+        Some(known) => (
+            given.namespaces.is_empty().then_some(known.overall),
+            known.workloads,
+        ),
+        None => {
+            let Some((begin, end)) = given.observed.or_else(|| graph.span()) else {
+                return LearningLines::default();
+            };
+            let part = scope.part(graph.clone());
+            let found = learning_report(&estimate(&part, begin, end), end);
+            (Some(found.overall), found.workloads)
+        }
+    };
+    workloads.retain(|one| scope.has(&one.workload.namespace));
+    LearningLines { overall, workloads }
 }
 
 /// How each workload stands: isolated where all its pods are.
@@ -125,41 +241,62 @@ fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
     lines.into_values().collect()
 }
 
-/// Every edge of the graph, those of `O` with the rules that allow them.
-fn edge_lines(
-    graph: &Graph,
-    uses: Vec<RuleUse>,
-    namespaces: &[String],
-    approvals: &[Approval],
-) -> Vec<EdgeLine> {
-    let document = GraphDocument::build(graph);
-    let indices = document.taught_indices();
-    let mut rules: BTreeMap<usize, Vec<RuleRef>> = BTreeMap::new();
+/// Client, server, protocol and port of an edge, as documents have them.
+type Key = (String, String, Protocol, u16);
+
+/// The rules that allow each edge of `O`.
+fn allowed_by(graph: &Graph, uses: Vec<RuleUse>) -> BTreeMap<Key, Vec<RuleRef>> {
+    let taught = graph.taught();
+    let mut rules: BTreeMap<Key, Vec<RuleRef>> = BTreeMap::new();
     for one in uses {
         for edge in one.edges {
-            if let Some(index) = indices.get(edge) {
-                rules.entry(*index).or_default().push(one.rule.clone());
+            if let Some(edge) = taught.get(edge) {
+                rules.entry(key(edge)).or_default().push(one.rule.clone());
             }
         }
     }
+    rules
+}
+
+fn key((client, server, edge): &(&Peer, &Peer, &Edge)) -> Key {
+    (id(client), id(server), edge.protocol, edge.port)
+}
+
+/// Every edge of the graph, those of `O` with the rules that allow them.
+fn edge_lines(
+    graph: &Graph,
+    mut rules: BTreeMap<Key, Vec<RuleRef>>,
+    approvals: &[Approval],
+    gone: &[(Peer, Peer, Edge)],
+) -> Vec<EdgeLine> {
+    let gone: BTreeSet<Key> = gone
+        .iter()
+        .map(|(client, server, edge)| key(&(client, server, edge)))
+        .collect();
     let approved: BTreeMap<&str, &Approval> = approvals
         .iter()
         .map(|one| (one.policy.as_str(), one))
         .collect();
-    let in_scope = |id: &str| {
-        let namespace = id.split('/').next().unwrap_or_default();
-        namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
+    let approver = |rule: &RuleRef| {
+        let rules = &approved.get(rule.policy.as_str())?.rules;
+        let is_it = |one: &&RuleApproval| (one.direction, one.index) == (rule.direction, rule.index);
+        let found = rules.iter().find(is_it)?;
+        Some(format!("{} at {}", found.by, found.at))
     };
-    let line = |(index, edge): (usize, &crate::report::graph::EdgeDocument)| {
-        let allowed_by = rules.remove(&index).unwrap_or_default();
-        let approved_by: BTreeSet<String> = allowed_by
-            .iter()
-            .filter_map(|rule| approved.get(rule.policy.as_str()))
-            .map(|one| format!("{} at {}", one.by, one.at))
-            .collect();
+    let document = GraphDocument::build(graph);
+    let line = |edge: &crate::report::graph::EdgeDocument| {
+        let key = (
+            edge.client.clone(),
+            edge.server.clone(),
+            edge.protocol,
+            edge.port,
+        );
+        let allowed_by = rules.remove(&key).unwrap_or_default();
+        let approved_by: BTreeSet<String> = allowed_by.iter().filter_map(approver).collect();
         EdgeLine {
-            client: edge.client.clone(),
-            server: edge.server.clone(),
+            gone: gone.contains(&key),
+            client: key.0,
+            server: key.1,
             protocol: edge.protocol,
             port: edge.port,
             lesson: edge.lesson.kind,
@@ -170,22 +307,25 @@ fn edge_lines(
             approved_by: approved_by.into_iter().collect(),
         }
     };
-    let edges = document.edges.iter().enumerate();
-    edges
-        .filter(|(_, edge)| in_scope(&edge.client) || in_scope(&edge.server))
-        .map(line)
-        .collect()
+    document.edges.iter().map(line).collect()
 }
 
-fn figures(workloads: &[WorkloadLine], edges: &[EdgeLine], events: &[Event]) -> Figures {
+fn figures(
+    workloads: &[WorkloadLine],
+    edges: &[EdgeLine],
+    done: &Done,
+    learning: &LearningLines,
+) -> Figures {
     let (hosts, pods): (Vec<_>, Vec<_>) = workloads.iter().partition(|one| one.host_network);
     let learned = |edge: &&EdgeLine| matches!(edge.lesson, "learned" | "implied");
     let count = |actions: &[&str]| {
-        let events = events.iter();
+        let events = done.events.iter();
         events
             .filter(|event| actions.contains(&event.action))
             .count()
     };
+    let open = |one: &&ViolationLine| one.reply == Reply::Open;
+    let overall = learning.overall.as_ref();
     Figures {
         workloads: pods.len(),
         isolated: pods.iter().filter(|one| one.ingress && one.egress).count(),
@@ -202,9 +342,12 @@ fn figures(workloads: &[WorkloadLine], edges: &[EdgeLine], events: &[Event]) -> 
             .filter(learned)
             .filter(|edge| !edge.approved_by.is_empty())
             .count(),
-        violations: count(&["violation"]),
+        violations: done.violations.len(),
+        violations_open: done.violations.iter().filter(open).count(),
         drift_repairs: count(&["drift-repaired"]),
-        break_glass: count(&["break-glass-on"]),
+        break_glass: done.broken_glass.len(),
         decisions: count(&["approved", "auto-approved", "rejected", "rolled-back"]),
+        coverage: overall.and_then(|one| one.coverage),
+        missing_mass: overall.and_then(|one| one.missing_mass),
     }
 }
