@@ -1,6 +1,6 @@
 //! A folder that `nanoseg generate` wrote, read again.
 
-use super::policies::read_policies;
+use super::policies::read_generated_policies;
 use crate::graph::Graph;
 use crate::report::graph::parse;
 use anyhow::Context;
@@ -33,7 +33,7 @@ impl GeneratedFolder {
         Ok(GeneratedFolder {
             run,
             graph,
-            policies: read_policies(&[folder.to_owned()])?,
+            policies: read_generated_policies(folder)?,
         })
     }
 }

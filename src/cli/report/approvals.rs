@@ -116,7 +116,7 @@ mod tests {
             proposals.push(serde_json::json!({
                 "name": format!("db-{number}"), "created": at, "policy": policy,
                 "base_revision": base, "base": null, "material": {},
-                "generated": Digest::of_policy(&policy), "basis": Digest::zero(),
+                "generated": Digest::of_policy(&policy), "basis": Digest::of_policy(&policy),
                 "asked_by_blocked": false, "phase": "Applied", "since": at,
                 "decided_by": by, "decision": null, "reason": "fine", "message": null,
                 "revision": number,
