@@ -189,7 +189,9 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         // Nobody approved what is another policy under the same name.
         let judged: BTreeSet<(String, Digest)> = seen.policies.iter().filter_map(named).collect();
         seen.given.approvals.retain(|one| {
-            judged.iter().any(|(name, digest)| *name == one.policy && digest.as_str() == one.digest)
+            judged
+                .iter()
+                .any(|(name, digest)| *name == one.policy && digest.as_str() == one.digest)
         });
     }
     let evidence = evidence(args, seen)?;

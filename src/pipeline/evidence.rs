@@ -1,21 +1,24 @@
 //! A graph, an inventory and policies → the evidence of a report.
 
+mod lines;
+mod scope;
+
 use super::report::learning_report;
 use super::verify::{Judged, judge};
-use crate::evaluate::{Direction, EvaluateError, Evaluation, RuleRef, RuleUse};
+use crate::evaluate::EvaluateError;
 use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, estimate};
 use crate::inventory::{Inventory, WorkloadId};
-use crate::net::{Protocol, Timestamp};
+use crate::net::Timestamp;
 use crate::report::Learning;
 use crate::report::evidence::{
-    Approval, Asked, EdgeLine, RuleApproval, Event, Evidence, Figures, Framework, HourLine, LearningLines, Period,
-    RecordHead, Reply, Source, ViolationLine, WorkloadLine, answer, broken_glass, timeline,
-    BrokenGlass, Enforced,
+    Approval, Asked, BrokenGlass, Enforced, Event, Evidence, Framework, HourLine, LearningLines,
+    Period, RecordHead, Source, ViolationLine, answer, broken_glass, timeline,
 };
-use crate::report::graph::{GraphDocument, id};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use std::collections::{BTreeMap, BTreeSet};
+use lines::{allowed_by, edge_lines, figures, workload_lines};
+use scope::Scope;
+use std::collections::BTreeMap;
 
 /// What evidence is made of beside the graph.
 #[derive(Debug, Default)]
@@ -65,22 +68,16 @@ pub fn build_evidence(
         evaluation,
         rules,
     } = judge(graph, inventory, policies, &given.namespaces)?;
-    given.period = Period {
-        first_seen: graph.span().map(|span| span.0),
-        last_seen: graph.span().map(|span| span.1),
-        ..given.period
-    };
     let scope = Scope(&given.namespaces);
     let mut workloads = workload_lines(&evaluation);
     workloads.retain(|one| scope.has(&one.workload.namespace));
-    let approvals: Vec<Approval> = std::mem::take(&mut given.approvals)
-        .into_iter()
-        .filter(|one| scope.has(&one.workload.namespace))
-        .collect();
+    let mut approvals = std::mem::take(&mut given.approvals);
+    approvals.retain(|one| scope.has(&one.workload.namespace));
     let allowed = allowed_by(graph, rules);
     let whole = with_gone(graph, &given.gone);
     let learning = learning(&whole, &mut given);
     let whole = Scope(&given.namespaces).part(whole);
+    (given.period.first_seen, given.period.last_seen) = whole.span().unzip();
     let scope = Scope(&given.namespaces);
     let edges = edge_lines(&whole, allowed, &approvals, &given.gone);
     let done = Done::of(&given, &scope);
@@ -115,41 +112,6 @@ pub fn build_evidence(
     };
     evidence.framework = given.framework.map(|framework| framework.judge(&evidence));
     Ok((evidence, whole))
-}
-
-/// The namespaces that the report is about; all, if there is none.
-struct Scope<'a>(&'a [String]);
-
-impl Scope<'_> {
-    fn has(&self, namespace: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|one| one == namespace)
-    }
-
-    fn has_end(&self, client: &Peer, server: &Peer) -> bool {
-        let ends = [client, server].into_iter().filter_map(Peer::workload);
-        self.0.is_empty() || ends.into_iter().any(|id| self.has(&id.namespace))
-    }
-
-    /// The edges with an end in it.
-    fn part(&self, graph: Graph) -> Graph {
-        if self.0.is_empty() {
-            return graph;
-        }
-        let workloads = graph.peers().filter_map(Peer::workload);
-        let workloads = workloads.filter(|id| self.has(&id.namespace));
-        graph.around(&workloads.cloned().collect())
-    }
-
-    /// Whether a finding's subject is not of another namespace alone.
-    fn may_concern(&self, subject: &str, inventory: &Inventory) -> bool {
-        let Some((namespace, _)) = subject.split_once('/') else {
-            return true;
-        };
-        let mut namespaces = inventory.workloads.keys().map(|id| id.namespace.as_str());
-        let is_other = !self.has(namespace) && namespaces.any(|known| known == namespace);
-        let mut wanted = self.0.iter();
-        !is_other || wanted.any(|one| subject.contains(&format!("{one}/")))
-    }
 }
 
 /// What was done in the period, by the record.
@@ -211,143 +173,4 @@ fn learning(graph: &Graph, given: &mut EvidenceInputs) -> LearningLines {
     };
     workloads.retain(|one| scope.has(&one.workload.namespace));
     LearningLines { overall, workloads }
-}
-
-/// How each workload stands: isolated where all its pods are.
-fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
-    let mut lines: BTreeMap<WorkloadId, WorkloadLine> = BTreeMap::new();
-    for (id, class) in evaluation.classes() {
-        let line = lines
-            .entry(class.workload.clone())
-            .or_insert_with(|| WorkloadLine {
-                workload: class.workload.clone(),
-                ingress: true,
-                egress: true,
-                host_network: true,
-                policies: Vec::new(),
-            });
-        line.ingress &= evaluation.isolated(id, Direction::Ingress);
-        line.egress &= evaluation.isolated(id, Direction::Egress);
-        line.host_network &= class.host_network;
-        for direction in [Direction::Ingress, Direction::Egress] {
-            for policy in evaluation.isolated_by(id, direction) {
-                if !line.policies.iter().any(|known| known == policy) {
-                    line.policies.push(policy.to_owned());
-                }
-            }
-        }
-        line.policies.sort();
-    }
-    lines.into_values().collect()
-}
-
-/// Client, server, protocol and port of an edge, as documents have them.
-type Key = (String, String, Protocol, u16);
-
-/// The rules that allow each edge of `O`.
-fn allowed_by(graph: &Graph, uses: Vec<RuleUse>) -> BTreeMap<Key, Vec<RuleRef>> {
-    let taught = graph.taught();
-    let mut rules: BTreeMap<Key, Vec<RuleRef>> = BTreeMap::new();
-    for one in uses {
-        for edge in one.edges {
-            if let Some(edge) = taught.get(edge) {
-                rules.entry(key(edge)).or_default().push(one.rule.clone());
-            }
-        }
-    }
-    rules
-}
-
-fn key((client, server, edge): &(&Peer, &Peer, &Edge)) -> Key {
-    (id(client), id(server), edge.protocol, edge.port)
-}
-
-/// Every edge of the graph, those of `O` with the rules that allow them.
-fn edge_lines(
-    graph: &Graph,
-    mut rules: BTreeMap<Key, Vec<RuleRef>>,
-    approvals: &[Approval],
-    gone: &[(Peer, Peer, Edge)],
-) -> Vec<EdgeLine> {
-    let gone: BTreeSet<Key> = gone
-        .iter()
-        .map(|(client, server, edge)| key(&(client, server, edge)))
-        .collect();
-    let approved: BTreeMap<&str, &Approval> = approvals
-        .iter()
-        .map(|one| (one.policy.as_str(), one))
-        .collect();
-    let approver = |rule: &RuleRef| {
-        let rules = &approved.get(rule.policy.as_str())?.rules;
-        let is_it = |one: &&RuleApproval| (one.direction, one.index) == (rule.direction, rule.index);
-        let found = rules.iter().find(is_it)?;
-        Some(format!("{} at {}", found.by, found.at))
-    };
-    let document = GraphDocument::build(graph);
-    let line = |edge: &crate::report::graph::EdgeDocument| {
-        let key = (
-            edge.client.clone(),
-            edge.server.clone(),
-            edge.protocol,
-            edge.port,
-        );
-        let allowed_by = rules.remove(&key).unwrap_or_default();
-        let approved_by: BTreeSet<String> = allowed_by.iter().filter_map(approver).collect();
-        EdgeLine {
-            gone: gone.contains(&key),
-            client: key.0,
-            server: key.1,
-            protocol: edge.protocol,
-            port: edge.port,
-            lesson: edge.lesson.kind,
-            connections: edge.connections,
-            first_seen: edge.first,
-            last_seen: edge.last,
-            allowed_by,
-            approved_by: approved_by.into_iter().collect(),
-        }
-    };
-    document.edges.iter().map(line).collect()
-}
-
-fn figures(
-    workloads: &[WorkloadLine],
-    edges: &[EdgeLine],
-    done: &Done,
-    learning: &LearningLines,
-) -> Figures {
-    let (hosts, pods): (Vec<_>, Vec<_>) = workloads.iter().partition(|one| one.host_network);
-    let learned = |edge: &&EdgeLine| matches!(edge.lesson, "learned" | "implied");
-    let count = |actions: &[&str]| {
-        let events = done.events.iter();
-        events
-            .filter(|event| actions.contains(&event.action))
-            .count()
-    };
-    let open = |one: &&ViolationLine| one.reply == Reply::Open;
-    let overall = learning.overall.as_ref();
-    Figures {
-        workloads: pods.len(),
-        isolated: pods.iter().filter(|one| one.ingress && one.egress).count(),
-        host_network: hosts.len(),
-        edges: edges.iter().filter(learned).count(),
-        connections: edges
-            .iter()
-            .filter(learned)
-            .map(|edge| edge.connections)
-            .sum(),
-        not_learned: edges.iter().filter(|edge| !learned(edge)).count(),
-        approved: edges
-            .iter()
-            .filter(learned)
-            .filter(|edge| !edge.approved_by.is_empty())
-            .count(),
-        violations: done.violations.len(),
-        violations_open: done.violations.iter().filter(open).count(),
-        drift_repairs: count(&["drift-repaired"]),
-        break_glass: done.broken_glass.len(),
-        decisions: count(&["approved", "auto-approved", "rejected", "rolled-back"]),
-        coverage: overall.and_then(|one| one.coverage),
-        missing_mass: overall.and_then(|one| one.missing_mass),
-    }
 }

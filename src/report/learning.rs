@@ -63,9 +63,7 @@ pub fn unseen(estimate: &Estimate) -> String {
 
 /// The share of edges seen; `?` if there is too little traffic to tell.
 pub fn seen(estimate: &Estimate) -> String {
-    estimate
-        .coverage
-        .map_or_else(|| "?".to_owned(), percent)
+    estimate.coverage.map_or_else(|| "?".to_owned(), percent)
 }
 
 /// The rest of a row under [`HEADER`].

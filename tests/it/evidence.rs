@@ -309,8 +309,11 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
             namespace: "shop".into(),
             object: object.into(),
             before: None,
-            after: matches!(action, Action::Approved | Action::Applied | Action::DriftRepaired)
-                .then(|| digest.clone()),
+            after: matches!(
+                action,
+                Action::Approved | Action::Applied | Action::DriftRepaired
+            )
+            .then(|| digest.clone()),
             reason: reason.into(),
         };
         let entry = chain.append(draft, time(at));
@@ -318,10 +321,28 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     };
     let policy = "nanoseg-db";
     let first = [
-        (Action::Approved, "alice", policy, "db-1: reviewed", "2026-03-05T00:00:00Z"),
-        (Action::Applied, "nanoseg", policy, "", "2026-03-05T00:00:01Z"),
+        (
+            Action::Approved,
+            "alice",
+            policy,
+            "db-1: reviewed",
+            "2026-03-05T00:00:00Z",
+        ),
+        (
+            Action::Applied,
+            "nanoseg",
+            policy,
+            "",
+            "2026-03-05T00:00:01Z",
+        ),
     ];
-    let last = (Action::DriftRepaired, "nanoseg", policy, "edited", "2026-04-02T00:00:00Z");
+    let last = (
+        Action::DriftRepaired,
+        "nanoseg",
+        policy,
+        "edited",
+        "2026-04-02T00:00:00Z",
+    );
     let lines = first.iter().chain(more).chain([&last]);
     let commit = Commit {
         record_lines: lines.map(|one| line(*one)).collect(),
@@ -406,11 +427,24 @@ fn hostile_names_stay_text_on_the_page() {
             "name: web, namespace",
             "name: \"<script>alert(1)</script>\", namespace",
         )
-        .replace("name: db, namespace: shop", "name: \"=cmd()\", namespace: \"=1+1\"");
+        .replace(
+            "name: db, namespace: shop",
+            "name: \"=cmd()\", namespace: \"=1+1\"",
+        );
     fs::write(here.join("cluster.yaml"), cluster).expect("a file");
     let reason = "=cmd(), <img src=x onerror=alert(1)> | [x](javascript:alert(1))\n# no heading";
-    let broken = (Action::BreakGlassOn, "@eve", "shop", reason, "2026-03-06T00:00:00Z");
-    state_with(&here.join("nanoseg.db"), &[broken], Value::Array(Vec::new()));
+    let broken = (
+        Action::BreakGlassOn,
+        "@eve",
+        "shop",
+        reason,
+        "2026-03-06T00:00:00Z",
+    );
+    state_with(
+        &here.join("nanoseg.db"),
+        &[broken],
+        Value::Array(Vec::new()),
+    );
     written(
         here,
         &[
@@ -431,7 +465,9 @@ fn hostile_names_stay_text_on_the_page() {
     for (path, bytes) in files(&here.join("report")) {
         if path.extension().is_some_and(|ending| ending == "csv") {
             let text = String::from_utf8(bytes).expect("text");
-            let mut fields = text.split(['\n', ',']).map(|field| field.trim_start_matches('"'));
+            let mut fields = text
+                .split(['\n', ','])
+                .map(|field| field.trim_start_matches('"'));
             let formula = fields.find(|field| field.starts_with(['=', '+', '-', '@']));
             assert_eq!(formula, None, "{}", path.display());
         }

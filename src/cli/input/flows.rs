@@ -2,7 +2,8 @@
 
 use crate::finding::{Code, Finding};
 use crate::flow::{
-    AddressEpochs, Aggregate, FlowCounters, FlowLimits, FlowResult, Loss, Observed, Observer, Slice, Source,
+    AddressEpochs, Aggregate, FlowCounters, FlowLimits, FlowResult, Loss, Observed, Observer,
+    Slice, Source,
 };
 use crate::graph::InventoryListeners;
 use crate::inventory::Inventory;

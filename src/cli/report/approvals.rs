@@ -58,7 +58,9 @@ fn rules(state: &WorkloadState, revision: &Revision, direction: Direction) -> Ve
 /// whose approval is known.
 fn base<'s>(state: &'s WorkloadState, revision: &Revision) -> Option<&'s Revision> {
     let number = state.proposal(&revision.proposal)?.base_revision?;
-    state.revision(number).filter(|one| one.number < revision.number)
+    state
+        .revision(number)
+        .filter(|one| one.number < revision.number)
 }
 
 fn rules_of(revision: &Revision, direction: Direction) -> Vec<Value> {
@@ -163,9 +165,17 @@ mod tests {
             format!("{{podSelector: {{}}, ingress: [{WEB}]}}"),
             "{podSelector: {}, ingress: []}",
         );
-        let back = [("alice", one.as_str(), None), ("bob", none, Some(1)), ("carol", &one, Some(1))];
+        let back = [
+            ("alice", one.as_str(), None),
+            ("bob", none, Some(1)),
+            ("carol", &one, Some(1)),
+        ];
         assert_eq!(approvers(&state(&back)), [(1, "alice".into())]);
-        let again = [("alice", one.as_str(), None), ("bob", none, Some(1)), ("carol", &one, Some(2))];
+        let again = [
+            ("alice", one.as_str(), None),
+            ("bob", none, Some(1)),
+            ("carol", &one, Some(2)),
+        ];
         assert_eq!(approvers(&state(&again)), [(3, "carol".into())]);
     }
 }

@@ -36,7 +36,10 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
     let states = states(&store)?;
     let source = Source {
         name: path.display().to_string(),
-        what: format!("the controller's state: {} edges of single hours", hours.len()),
+        what: format!(
+            "the controller's state: {} edges of single hours",
+            hours.len()
+        ),
     };
     let record = record(&store, period)?;
     let approved: Vec<(&WorkloadState, &Revision)> = states

@@ -137,7 +137,8 @@ fn proposal(event: &Event) -> Option<(&str, &str)> {
 
 /// What the record tells of each proposal, in order.
 struct History<'e> {
-    events: &'e [Event],
+    /// Approvals by namespace and workload.
+    approvals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
     /// By namespace and name.
     proposals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
     /// Roll-backs by namespace and policy.
@@ -147,7 +148,7 @@ struct History<'e> {
 impl<'e> History<'e> {
     fn of(events: &'e [Event]) -> History<'e> {
         let mut history = History {
-            events,
+            approvals: BTreeMap::new(),
             proposals: BTreeMap::new(),
             rolled_back: BTreeMap::new(),
         };
@@ -157,6 +158,11 @@ impl<'e> History<'e> {
             if is_roll_back {
                 let key = (namespace, event.object.as_str());
                 history.rolled_back.entry(key).or_default().push(event);
+            }
+            if is_approval(event) {
+                let workload = event.object.strip_prefix("nanoseg-");
+                let key = (namespace, workload.unwrap_or(&event.object));
+                history.approvals.entry(key).or_default().push(event);
             }
             let is_step = matches!(
                 event.action,
@@ -220,15 +226,10 @@ impl<'e> History<'e> {
 
     /// Whether the policy of the workload that denied the connection was taken back afterwards.
     fn taken_back(&self, violation: &Event) -> Option<Answer> {
-        let approvals = self.events.iter().filter(|event| {
-            let workload = event.object.strip_prefix("nanoseg-");
-            is_approval(event)
-                && event.namespace == violation.namespace
-                && workload.unwrap_or(&event.object) == violation.object
-        });
-        let denied_by = approvals
-            .filter(|event| event.sequence < violation.sequence)
-            .last()?;
+        let key = (violation.namespace.as_str(), violation.object.as_str());
+        let approvals = self.approvals.get(&key)?;
+        let before = approvals.partition_point(|event| event.sequence < violation.sequence);
+        let denied_by = approvals.get(before.checked_sub(1)?)?;
         let event = self
             .undone(denied_by)
             .filter(|event| event.sequence > violation.sequence)?;
@@ -255,15 +256,16 @@ mod tests {
     const CONNECTION: &str = "shop/web → shop/db 5432/TCP";
 
     fn record(lines: &[(&'static str, &str, &str)]) -> Vec<Event> {
-        let line = |(index, (action, object, reason)): (usize, &(&'static str, &str, &str))| Event {
-            sequence: index as u64 + 1,
-            at: Timestamp::from_secs(index as i64 + 1),
-            action,
-            actor: "alice".into(),
-            namespace: "shop".into(),
-            object: (*object).into(),
-            reason: (*reason).into(),
-        };
+        let line =
+            |(index, (action, object, reason)): (usize, &(&'static str, &str, &str))| Event {
+                sequence: index as u64 + 1,
+                at: Timestamp::from_secs(index as i64 + 1),
+                action,
+                actor: "alice".into(),
+                namespace: "shop".into(),
+                object: (*object).into(),
+                reason: (*reason).into(),
+            };
         lines.iter().enumerate().map(line).collect()
     }
 
@@ -321,16 +323,26 @@ mod tests {
             SEEN,
             ("proposed", "nanoseg-db", "db-2: new traffic"),
             ("approved", "nanoseg-db", "db-2: fine"),
-            ("rolled-back", "nanoseg-db", "db-2: back to revision 1: oops"),
+            (
+                "rolled-back",
+                "nanoseg-db",
+                "db-2: back to revision 1: oops",
+            ),
         ];
         assert_eq!(reply(&lines, &["db-2"]), (Reply::RolledBack, vec![5]));
         let mut of_the_first = lines;
         of_the_first[4].2 = "db-1: back to no policy: oops";
-        assert_eq!(reply(&of_the_first, &["db-2"]), (Reply::RolledBack, vec![5]));
+        assert_eq!(
+            reply(&of_the_first, &["db-2"]),
+            (Reply::RolledBack, vec![5])
+        );
         let mut of_a_later_one = lines.to_vec();
         of_a_later_one.insert(4, ("approved", "nanoseg-db", "db-3: fine"));
         of_a_later_one[5].2 = "db-3: back to revision 2: oops";
-        assert_eq!(reply(&of_a_later_one, &["db-2"]), (Reply::Approved, vec![4]));
+        assert_eq!(
+            reply(&of_a_later_one, &["db-2"]),
+            (Reply::Approved, vec![4])
+        );
     }
 
     #[test]
@@ -338,7 +350,11 @@ mod tests {
         let lines = [
             ("approved", "nanoseg-db", "db-1: fine"),
             SEEN,
-            ("auto-rolled-back", "nanoseg-db", "db-1: back to no policy: web was blocked"),
+            (
+                "auto-rolled-back",
+                "nanoseg-db",
+                "db-1: back to no policy: web was blocked",
+            ),
         ];
         assert_eq!(reply(&lines, &[]), (Reply::RolledBack, vec![3]));
     }
@@ -350,6 +366,9 @@ mod tests {
             ("approved", "nanoseg-db", "db-2: fine"),
             ("rejected", "nanoseg-web", "web-2: no"),
         ];
-        assert_eq!(reply(&lines, &["db-2", "web-2"]), (Reply::Rejected, vec![2, 3]));
+        assert_eq!(
+            reply(&lines, &["db-2", "web-2"]),
+            (Reply::Rejected, vec![2, 3])
+        );
     }
 }

@@ -359,9 +359,7 @@ impl Question {
             | Question::Outbound
             | Question::Namespaces
             | Question::LeastPrivilege => of_policies::answer(self, evidence),
-            Question::Enforced | Question::Tested | Question::Diagram => {
-                of_traffic(self, evidence)
-            }
+            Question::Enforced | Question::Tested | Question::Diagram => of_traffic(self, evidence),
             Question::Approved
             | Question::Changes
             | Question::Monitoring

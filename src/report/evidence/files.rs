@@ -2,10 +2,10 @@
 
 use super::text::answers;
 use super::{EdgeLine, Enforced, Evidence, HourLine, ViolationLine, WorkloadLine, ocsf, page};
-use crate::report::WorkloadEstimate;
 use crate::graph::Graph;
 use crate::inventory::WorkloadId;
 use crate::net::{Timestamp, sha256_hex};
+use crate::report::WorkloadEstimate;
 use crate::report::graph::{Format, GraphDocument, Options, id, render};
 use crate::report::{Error, escape};
 use serde::Serialize;

@@ -177,7 +177,10 @@ mod tests {
             let event: Value = serde_json::from_str(line).unwrap();
             for place in REQUIRED {
                 let value = event.pointer(place);
-                assert!(value.is_some_and(|value| !value.is_null()), "{place}: {event}");
+                assert!(
+                    value.is_some_and(|value| !value.is_null()),
+                    "{place}: {event}"
+                );
             }
             let number = |place: &str| event.pointer(place).and_then(Value::as_i64).unwrap();
             assert_eq!(number("/class_uid"), 4001);
@@ -192,13 +195,19 @@ mod tests {
     fn what_was_refused_is_no_traffic() {
         let text = ocsf(&GraphDocument::build(&fixture::shop(false)));
         let of = |kind: &str| {
-            let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let events = text
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap());
             events
                 .filter(|event| event["unmapped"]["verdicts"].get(kind).is_some())
                 .map(|event| (event["activity_id"].clone(), event["status_id"].clone()))
                 .collect::<Vec<_>>()
         };
-        assert!(of("established").iter().all(|one| *one == (6.into(), 1.into())));
+        assert!(
+            of("established")
+                .iter()
+                .all(|one| *one == (6.into(), 1.into()))
+        );
         let failed = [of("unanswered"), of("refused"), of("dropped")].concat();
         assert!(!failed.is_empty());
         assert!(failed.iter().all(|(_, status)| *status == 2), "{failed:?}");

@@ -56,7 +56,12 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
             for row in rows {
                 out.push_str("<tr>");
                 for (cell, name) in row.iter().zip(header) {
-                    let _ = write!(out, "<td{}>{}</td>", class(name), xml(cell));
+                    match is_long(cell) {
+                        true => html_long(out, cell),
+                        false => {
+                            let _ = write!(out, "<td{}>{}</td>", class(name), xml(cell));
+                        }
+                    }
                 }
                 out.push_str("</tr>\n");
             }
@@ -67,6 +72,21 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
             }
         }
     }
+}
+
+/// No column is made wider than this many characters by a single word.
+const LONG: usize = 20;
+
+/// Whether a word of it has to be broken, or it would push other columns off the paper.
+fn is_long(cell: &str) -> bool {
+    cell.split_whitespace()
+        .any(|word| word.chars().count() > LONG)
+}
+
+/// A cell that breaks anywhere, and rather between the parts of a name.
+fn html_long(out: &mut String, cell: &str) {
+    let text = xml(cell).replace('/', "/<wbr>").replace('[', "<wbr>[");
+    let _ = write!(out, "<td class=\"w\">{text}</td>");
 }
 
 /// The same as GitHub-flavoured Markdown, with the picture beside it.

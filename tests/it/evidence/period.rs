@@ -59,7 +59,12 @@ fn flows_before_and_after_the_period_do_not_count() {
     let by_hour = [("08", 1), ("10", 6), ("11", 24)];
     let by_hour = by_hour.map(|(hour, count)| (format!("2026-03-03T{hour}:00:00Z"), count));
     assert_eq!(hours(here), BTreeMap::from(by_hour));
-    let part = ["--from", "2026-03-03T10:30:00Z", "--to", "2026-03-03T11:30:00Z"];
+    let part = [
+        "--from",
+        "2026-03-03T10:30:00Z",
+        "--to",
+        "2026-03-03T11:30:00Z",
+    ];
     assert_eq!(of(&part).into_values().collect::<Vec<_>>(), [12]);
     assert_eq!(hours(here).into_values().collect::<Vec<_>>(), [4, 8]);
     assert!(of(&["--from", "2026-03-04T00:00:00Z"]).is_empty());
@@ -76,7 +81,10 @@ fn two_parts_of_a_capture_come_to_the_whole() {
     let cut = "2026-11-23T17:51:30Z";
     let (before, after) = (of(&["--to", cut]), of(&["--from", cut]));
     let sum = |edges: &BTreeMap<String, u64>| edges.values().sum::<u64>();
-    assert!(sum(&before) > 100 && sum(&after) > 100, "{before:?} {after:?}");
+    assert!(
+        sum(&before) > 100 && sum(&after) > 100,
+        "{before:?} {after:?}"
+    );
     let mut both = before;
     for (edge, count) in after {
         *both.entry(edge).or_default() += count;
@@ -89,13 +97,26 @@ fn a_report_of_one_namespace_tells_of_no_other_traffic() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let (captures, cluster) = (sample("samples/shop"), sample("samples/shop/cluster.yaml"));
-    let arguments = ["--capture", &captures, "--cluster", &cluster, "-n", "monitoring"];
+    let arguments = [
+        "--capture",
+        &captures,
+        "--cluster",
+        &cluster,
+        "-n",
+        "monitoring",
+    ];
     let edges = edges(here, &arguments);
     assert!(!edges.is_empty());
-    assert!(edges.keys().all(|edge| edge.contains("monitoring/")), "{edges:?}");
+    assert!(
+        edges.keys().all(|edge| edge.contains("monitoring/")),
+        "{edges:?}"
+    );
     for (path, bytes) in files(&here.join("report")) {
         let text = String::from_utf8_lossy(&bytes);
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if name.starts_with("graph.") || name.ends_with(".csv") || name.ends_with(".jsonl") {
             assert!(!text.contains("postgres"), "{name}: {text}");
         }
@@ -111,7 +132,10 @@ fn where_it_is_read_from_and_written_to_changes_no_byte() {
     fs::copy(&cluster, here.join("elsewhere/cluster.yaml")).expect("a copy");
     let policies = sample("policies-out");
     let report = |cluster: &str, out: &str| {
-        written(here, &["--generated", &policies, "--cluster", cluster, "--out", out]);
+        written(
+            here,
+            &["--generated", &policies, "--cluster", cluster, "--out", out],
+        );
         let base = here.join(out);
         let all = files(&base).into_iter();
         all.map(|(path, bytes)| (path.strip_prefix(&base).expect("in it").to_owned(), bytes))

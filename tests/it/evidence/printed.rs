@@ -36,7 +36,10 @@ fn print(folder: &Path) -> Option<Vec<Sheet>> {
     let text = fs::read_to_string(folder.join("page.xml")).expect("what it wrote");
     let value = |line: &str, name: &str| -> f64 {
         let rest = line.split_once(&format!("{name}=\"")).expect("it has it").1;
-        rest.split('"').next().and_then(|number| number.parse().ok()).expect("a number")
+        rest.split('"')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
     };
     let mut sheets: Vec<Sheet> = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -48,9 +51,15 @@ fn print(folder: &Path) -> Option<Vec<Sheet>> {
             });
         }
         if line.starts_with("<word ") {
-            let word = line.split_once('>').expect("a tag").1.trim_end_matches("</word>");
+            let word = line
+                .split_once('>')
+                .expect("a tag")
+                .1
+                .trim_end_matches("</word>");
             let sheet = sheets.last_mut().expect("a page");
-            sheet.words.push((word.into(), value(line, "xMax"), value(line, "yMax")));
+            sheet
+                .words
+                .push((word.into(), value(line, "xMax"), value(line, "yMax")));
         }
     }
     Some(sheets)
@@ -79,7 +88,10 @@ fn assert_whole(sheets: &[Sheet]) {
         assert!(found, "{title:?} is not on paper");
     }
     for (number, sheet) in sheets.iter().enumerate() {
-        assert!(sheet.width > sheet.height, "a table of nine columns needs the long side");
+        assert!(
+            sheet.width > sheet.height,
+            "a table of nine columns needs the long side"
+        );
         // The margin is 12 mm, 34 points.
         for (word, right, bottom) in &sheet.words {
             assert!(
@@ -90,11 +102,22 @@ fn assert_whole(sheets: &[Sheet]) {
         }
         // Above the number of the page.
         let body = |(_, _, bottom): &&(String, f64, f64)| *bottom < sheet.height - 34.0;
-        let last = sheet.words.iter().filter(body).fold(0.0, |max: f64, word| max.max(word.2));
-        let words = sheet.words.iter().filter(|word| (word.2 - last).abs() < 1.0);
+        let last = sheet
+            .words
+            .iter()
+            .filter(body)
+            .fold(0.0, |max: f64, word| max.max(word.2));
+        let words = sheet
+            .words
+            .iter()
+            .filter(|word| (word.2 - last).abs() < 1.0);
         let words: Vec<&str> = words.map(|(word, ..)| word.as_str()).collect();
         let ends_in_heading = TITLES.contains(&words.join(" ").as_str());
-        assert!(!ends_in_heading, "page {} ends with a heading: {words:?}", number + 1);
+        assert!(
+            !ends_in_heading,
+            "page {} ends with a heading: {words:?}",
+            number + 1
+        );
     }
 }
 
@@ -104,17 +127,38 @@ fn the_sample_prints_whole() {
     let here = folder.path();
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
     let sources = ["--generated", &policies, "--cluster", &cluster];
-    written(here, &[&sources, ["--framework", "pci-dss", "--out", "report"].as_slice()].concat());
+    written(
+        here,
+        &[
+            &sources,
+            ["--framework", "pci-dss", "--out", "report"].as_slice(),
+        ]
+        .concat(),
+    );
     let Some(sheets) = print(here) else { return };
     assert!((5..=16).contains(&sheets.len()), "{} pages", sheets.len());
     assert_whole(&sheets);
     let text: Vec<String> = sheets.iter().map(Sheet::text).collect();
     let text = text.join(" ");
-    for part in ["1.3.1", "14 of 15", "legacy", "api.payments.example", "Chao2", "PCI DSS v4.0.1"] {
+    for part in [
+        "1.3.1",
+        "14 of 15",
+        "legacy",
+        "api.payments.example",
+        "Chao2",
+        "PCI DSS v4.0.1",
+    ] {
         assert!(text.contains(part), "{part}");
     }
+    let words = || sheets.iter().flat_map(|sheet| &sheet.words);
+    let whole = words().filter(|(word, ..)| word == "learned").count();
+    assert!(whole >= 26, "words are broken: {whole}");
     let (first, last) = (&sheets[0], sheets.len());
-    assert!(first.text().ends_with(&format!("1 / {last}")), "{}", first.text());
+    assert!(
+        first.text().ends_with(&format!("1 / {last}")),
+        "{}",
+        first.text()
+    );
 }
 
 #[test]
@@ -125,10 +169,23 @@ fn names_without_end_stay_on_the_paper() {
     let cluster = CLUSTER.replace("name: web, namespace", &format!("name: {long}, namespace"));
     fs::write(here.join("cluster.yaml"), cluster).expect("a file");
     let words = format!("shop/{long} → shop/db 81/TCP");
-    let line = (Action::Violation, "nanoseg", long.as_str(), words.as_str(), "2026-03-06T00:00:00Z");
+    let line = (
+        Action::Violation,
+        "nanoseg",
+        long.as_str(),
+        words.as_str(),
+        "2026-03-06T00:00:00Z",
+    );
     state_with(&here.join("nanoseg.db"), &[line], Value::Array(Vec::new()));
     let sources = ["--state", "nanoseg.db", "--cluster", "cluster.yaml"];
-    written(here, &[&sources, ["--framework", "soc2", "--out", "report"].as_slice()].concat());
+    written(
+        here,
+        &[
+            &sources,
+            ["--framework", "soc2", "--out", "report"].as_slice(),
+        ]
+        .concat(),
+    );
     let Some(sheets) = print(here) else { return };
     assert_whole(&sheets);
 }

@@ -24,7 +24,10 @@ impl Agent {
         let agent = Agent(command.spawn().expect("it is installed"));
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while std::os::unix::net::UnixStream::connect(folder.join("agent")).is_err() {
-            assert!(std::time::Instant::now() < until, "ssh-agent does not listen");
+            assert!(
+                std::time::Instant::now() < until,
+                "ssh-agent does not listen"
+            );
             std::thread::yield_now();
         }
         agent
@@ -40,7 +43,8 @@ fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
     }
     fs::write(here.join("ed"), KEY).expect("a file");
     let _agent = Agent::start(here);
-    let add = "chmod 600 ed && ssh-keygen -y -f ed > ed.pub && SSH_AUTH_SOCK=agent ssh-add -q ed rsa";
+    let add =
+        "chmod 600 ed && ssh-keygen -y -f ed > ed.pub && SSH_AUTH_SOCK=agent ssh-add -q ed rsa";
     let added = tool(here, &format!("true && {add}")).expect("sh");
     assert!(added.status.success(), "{added:?}");
     // Only the agent has them now.
@@ -51,7 +55,11 @@ fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
         let sources = ["--generated", &policies, "--cluster", &cluster];
         let rest = ["--sign-key", key, "--out", "report"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
-        command.arg("report").args(sources).args(rest).current_dir(here);
+        command
+            .arg("report")
+            .args(sources)
+            .args(rest)
+            .current_dir(here);
         command.env("SSH_AUTH_SOCK", here.join("agent"));
         let signed = command.output().expect("nanoseg runs");
         assert!(signed.status.success(), "{key}: {signed:?}");
@@ -63,7 +71,10 @@ fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
         fs::write(&manifest, text.replace("\"bytes\"", " \"bytes\"")).expect("a manifest");
         let (code, said) = verify(here, &["--key", key]);
         assert_eq!(code, Some(1), "{key}: {said}");
-        assert!(said.contains("the signature does not fit it"), "{key}: {said}");
+        assert!(
+            said.contains("the signature does not fit it"),
+            "{key}: {said}"
+        );
         fs::write(&manifest, text).expect("a manifest");
         let other = if key == "ed.pub" { "rsa.pub" } else { "ed.pub" };
         let (code, said) = verify(here, &["--key", other]);
@@ -80,7 +91,14 @@ fn a_key_that_cannot_be_used_is_named_before_the_work() {
         return;
     }
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
-    let sources = ["--generated", &policies, "--cluster", &cluster, "--out", "report"];
+    let sources = [
+        "--generated",
+        &policies,
+        "--cluster",
+        &cluster,
+        "--out",
+        "report",
+    ];
     for (key, why) in [
         ("locked", "it has a passphrase; add it to ssh-agent"),
         ("none", "failed to read none"),
@@ -93,5 +111,8 @@ fn a_key_that_cannot_be_used_is_named_before_the_work() {
     assert!(!here.join("report").exists());
     written(here, &sources);
     let (code, said) = verify(here, &["--key", "locked.pub"]);
-    assert_eq!((code, said.as_str()), (Some(1), "manifest.json: not signed\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(1), "manifest.json: not signed\n")
+    );
 }
