@@ -131,7 +131,7 @@ impl Done {
             scope.has(namespace) && period.touches(one.from, one.to)
         });
         let mut violations = answer(&given.events, &given.asked);
-        violations.retain(|one| scope.has(&one.namespace) && period.contains(one.at));
+        violations.retain(|one| scope.has(&one.namespace) && period.touches(one.at, one.over()));
         let mut broken = broken_glass(&given.events);
         broken.retain(|one| scope.has(&one.namespace) && period.touches(one.from, one.to));
         let events = given.events.iter();

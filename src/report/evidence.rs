@@ -45,7 +45,8 @@ pub struct Evidence {
     pub approvals: Vec<Approval>,
     /// When which policy was in force, as far as the record tells.
     pub enforced: Vec<Enforced>,
-    /// The violations of the period, and what was decided about each by its end.
+    /// The violations that were recorded in the period or open when it began, and what was decided about each
+    /// by its end.
     pub violations: Vec<ViolationLine>,
     /// When break-glass was on.
     pub broken_glass: Vec<BrokenGlass>,
@@ -140,6 +141,7 @@ pub struct Figures {
     pub not_learned: usize,
     /// Edges that a rule with a recorded approval allows.
     pub approved: usize,
+    /// Recorded in the period, or open when it began.
     pub violations: usize,
     /// Of these, those that nobody had decided about by the end of the period.
     pub violations_open: usize,

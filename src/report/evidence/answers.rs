@@ -79,6 +79,14 @@ pub struct ViolationLine {
     pub answers: Vec<Answer>,
 }
 
+impl ViolationLine {
+    /// When somebody last decided about it; `None` while it is open.
+    pub fn over(&self) -> Option<Timestamp> {
+        let decided = self.answers.iter().map(|one| one.at).max();
+        decided.filter(|_| self.reply != Reply::Open)
+    }
+}
+
 /// All violations of the record with what was decided about each, oldest first. `asked` are the proposals
 /// whose connections are still known; of others nothing is assumed.
 pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {

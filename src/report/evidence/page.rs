@@ -85,8 +85,15 @@ fn is_long(cell: &str) -> bool {
 
 /// A cell that breaks anywhere, and rather between the parts of a name.
 fn html_long(out: &mut String, cell: &str) {
-    let text = xml(cell).replace('/', "/<wbr>").replace('[', "<wbr>[");
-    let _ = write!(out, "<td class=\"w\">{text}</td>");
+    let text = xml(cell).replace('/', "/<wbr>");
+    // Before a kind, not before the number of a rule.
+    let mut parts = text.split('[');
+    let _ = write!(out, "<td class=\"w\">{}", parts.next().unwrap_or_default());
+    for part in parts {
+        let is_kind = part.starts_with(|c: char| c.is_ascii_uppercase());
+        let _ = write!(out, "{}[{part}", if is_kind { "<wbr>" } else { "" });
+    }
+    out.push_str("</td>");
 }
 
 /// The same as GitHub-flavoured Markdown, with the picture beside it.

@@ -174,7 +174,10 @@ fn figures(evidence: &Evidence) -> Vec<Vec<String>> {
             "Rules without use",
             of(verdict.unused_rules.len(), verdict.rules),
         ),
-        row("Violations recorded", number(figures.violations)),
+        row(
+            "Violations, new or open from before",
+            number(figures.violations),
+        ),
         row(
             "Violations that nobody decided about",
             number(figures.violations_open),

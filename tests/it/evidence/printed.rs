@@ -21,16 +21,22 @@ impl Sheet {
 }
 
 /// Prints the report's page; `None` where the tools are missing.
-fn print(folder: &Path) -> Option<Vec<Sheet>> {
+///
+/// The PDF stays in `target/report` under `name`, to be looked at.
+fn print(folder: &Path, name: &str) -> Option<Vec<Sheet>> {
     tool(folder, "pdftotext -v")?;
+    tool(folder, "chromium --version")?;
     let page = folder.join("report/index.html");
     let line = format!(
-        "chromium --headless --no-sandbox --disable-gpu --no-pdf-header-footer --user-data-dir=profile \
+        "timeout 120 chromium --headless --no-sandbox --disable-gpu --no-pdf-header-footer --user-data-dir=profile \
          --print-to-pdf=page.pdf file://{}",
         page.display()
     );
     let printed = tool(folder, &line)?;
     assert!(folder.join("page.pdf").exists(), "{printed:?}");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/report");
+    fs::create_dir_all(&kept).expect("a folder");
+    fs::copy(folder.join("page.pdf"), kept.join(name)).expect("a copy");
     let output = tool(folder, "pdftotext -bbox page.pdf page.xml")?;
     assert!(output.status.success(), "{output:?}");
     let text = fs::read_to_string(folder.join("page.xml")).expect("what it wrote");
@@ -135,7 +141,9 @@ fn the_sample_prints_whole() {
         ]
         .concat(),
     );
-    let Some(sheets) = print(here) else { return };
+    let Some(sheets) = print(here, "report-sample.pdf") else {
+        return;
+    };
     assert!((5..=16).contains(&sheets.len()), "{} pages", sheets.len());
     assert_whole(&sheets);
     let text: Vec<String> = sheets.iter().map(Sheet::text).collect();
@@ -186,6 +194,8 @@ fn names_without_end_stay_on_the_paper() {
         ]
         .concat(),
     );
-    let Some(sheets) = print(here) else { return };
+    let Some(sheets) = print(here, "report-long-names.pdf") else {
+        return;
+    };
     assert_whole(&sheets);
 }
