@@ -42,10 +42,11 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
         Block::Table { header, rows, more } => {
             out.push_str("<table>\n<thead><tr>");
             let class = |name: &str| {
-                if name.starts_with('>') {
-                    " class=\"n\""
-                } else {
-                    ""
+                match name {
+                    _ if name.starts_with('>') => " class=\"n\"",
+                    // Wide enough for a date.
+                    "at" | "from" | "to" | "first seen" | "last seen" => " class=\"t\"",
+                    _ => "",
                 }
             };
             for name in header {

@@ -118,6 +118,8 @@ fn assert_whole(sheets: &[Sheet]) {
             .iter()
             .filter(|word| (word.2 - last).abs() < 1.0);
         let words: Vec<&str> = words.map(|(word, ..)| word.as_str()).collect();
+        let is_full = last > sheet.height * 0.4 || number + 1 == sheets.len();
+        assert!(is_full, "page {} ends early, at {last}", number + 1);
         let ends_in_heading = TITLES.contains(&words.join(" ").as_str());
         assert!(
             !ends_in_heading,
