@@ -16,7 +16,7 @@ use crate::report::evidence::{
     Period, RecordHead, Source, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use lines::{allowed_by, edge_lines, figures, workload_lines};
+use lines::{answers, edge_lines, figures, workload_lines};
 use scope::Scope;
 use std::collections::BTreeMap;
 
@@ -67,19 +67,20 @@ pub fn build_evidence(
         verdict,
         evaluation,
         rules,
+        blocked,
     } = judge(graph, inventory, policies, &given.namespaces)?;
     let scope = Scope(&given.namespaces);
     let mut workloads = workload_lines(&evaluation);
     workloads.retain(|one| scope.has(&one.workload.namespace));
     let mut approvals = std::mem::take(&mut given.approvals);
     approvals.retain(|one| scope.has(&one.workload.namespace));
-    let allowed = allowed_by(graph, rules);
+    let answers = answers(graph, rules, &blocked);
     let whole = with_gone(graph, &given.gone);
     let learning = learning(&whole, &mut given);
     let whole = Scope(&given.namespaces).part(whole);
     (given.period.first_seen, given.period.last_seen) = whole.span().unzip();
     let scope = Scope(&given.namespaces);
-    let edges = edge_lines(&whole, allowed, &approvals, &given.gone);
+    let edges = edge_lines(&whole, answers, &approvals, &given.gone);
     let done = Done::of(&given, &scope);
     let mut hours = given.hours;
     hours.retain(|one| scope.has_end(&one.client, &one.server));

@@ -139,7 +139,7 @@ pub struct Figures {
     pub connections: u64,
     /// Edges that were seen and not learned: scans, refused and unanswered calls.
     pub not_learned: usize,
-    /// Edges that a rule with a recorded approval allows.
+    /// Edges that rules with a recorded approval allow, at each end that is isolated.
     pub approved: usize,
     /// Recorded in the period, or open when it began.
     pub violations: usize,
@@ -245,10 +245,15 @@ pub struct EdgeLine {
     pub first_seen: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// The rules that allow it; empty if nothing isolates either end, or nothing allows it.
+    /// The rules that allow it; empty if nothing isolates either end, or one end denies it.
     pub allowed_by: Vec<RuleRef>,
     /// Who approved those rules, and when.
     pub approved_by: Vec<String>,
+    /// At each end that is isolated somebody approved a rule that allows it.
+    pub approved: bool,
+    /// The policies of an end deny it, at the end of the period.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
     /// An end of it is not among the cluster's objects any more, so no policy was judged by it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,

@@ -400,6 +400,7 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
     assert_eq!(evidence["recordHead"]["sequence"], 2);
     assert_eq!(evidence["enforced"][0]["from"], "2026-03-05T00:00:01Z");
     assert_eq!(evidence["figures"]["driftRepairs"], 0);
+    assert_eq!(evidence["figures"]["approved"], 1);
     let chain = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
         .args(["record", "verify", "report/record.jsonl"])
         .current_dir(here)
@@ -411,6 +412,13 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
     assert_eq!(all["edges"].as_array().map(Vec::len), Some(2));
     assert_eq!(all["figures"]["driftRepairs"], 1);
     assert_eq!(all["verdict"]["wouldBlock"][0]["ports"], "TCP 9999");
+    let edges = all["edges"].as_array().expect("edges").iter();
+    let blocked: Vec<&Value> = edges.filter(|edge| edge["blocked"] == true).collect();
+    assert_eq!(blocked.len(), 1);
+    assert_eq!(
+        (&blocked[0]["port"], &blocked[0]["allowedBy"]),
+        (&9999.into(), &serde_json::json!([]))
+    );
     assert!(hours.contains("2026-04-04T11:00:00Z"), "{hours}");
     // Before the approval nothing was approved, and nothing enforced.
     let (early, _) = report(&["--to", "2026-03-04T00:00:00Z"]);

@@ -42,18 +42,35 @@ pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
 /// Client, server, protocol and port of an edge, as documents have them.
 pub type Key = (String, String, Protocol, u16);
 
-/// The rules that allow each edge of `O`.
-pub fn allowed_by(graph: &Graph, uses: Vec<RuleUse>) -> BTreeMap<Key, Vec<RuleRef>> {
+/// What the policies say of one edge.
+#[derive(Debug, Default)]
+pub struct Said {
+    allowed_by: Vec<RuleRef>,
+    blocked: bool,
+}
+
+/// What the policies say of each edge of `O`. A rule at one end allows nothing that the other end denies.
+pub fn answers(
+    graph: &Graph,
+    uses: Vec<RuleUse>,
+    blocked: &BTreeSet<usize>,
+) -> BTreeMap<Key, Said> {
     let taught = graph.taught();
-    let mut rules: BTreeMap<Key, Vec<RuleRef>> = BTreeMap::new();
+    let mut said: BTreeMap<Key, Said> = BTreeMap::new();
+    for index in blocked {
+        if let Some(edge) = taught.get(*index) {
+            said.entry(key(edge)).or_default().blocked = true;
+        }
+    }
     for one in uses {
-        for edge in one.edges {
-            if let Some(edge) = taught.get(edge) {
-                rules.entry(key(edge)).or_default().push(one.rule.clone());
+        for index in one.edges.difference(blocked) {
+            if let Some(edge) = taught.get(*index) {
+                let said = said.entry(key(edge)).or_default();
+                said.allowed_by.push(one.rule.clone());
             }
         }
     }
-    rules
+    said
 }
 
 fn key((client, server, edge): &(&Peer, &Peer, &Edge)) -> Key {
@@ -63,7 +80,7 @@ fn key((client, server, edge): &(&Peer, &Peer, &Edge)) -> Key {
 /// Every edge of the graph, those of `O` with the rules that allow them.
 pub fn edge_lines(
     graph: &Graph,
-    mut rules: BTreeMap<Key, Vec<RuleRef>>,
+    mut answers: BTreeMap<Key, Said>,
     approvals: &[Approval],
     gone: &[(Peer, Peer, Edge)],
 ) -> Vec<EdgeLine> {
@@ -90,10 +107,21 @@ pub fn edge_lines(
             edge.protocol,
             edge.port,
         );
-        let allowed_by = rules.remove(&key).unwrap_or_default();
+        let Said {
+            allowed_by,
+            blocked,
+        } = answers.remove(&key).unwrap_or_default();
         let approved_by: BTreeSet<String> = allowed_by.iter().filter_map(approver).collect();
+        let has_approval = |side: Direction| {
+            let mut rules = allowed_by.iter().filter(|rule| rule.direction == side);
+            rules.any(|rule| approver(rule).is_some())
+        };
+        let approved =
+            !allowed_by.is_empty() && allowed_by.iter().all(|rule| has_approval(rule.direction));
         EdgeLine {
+            approved,
             gone: gone.contains(&key),
+            blocked,
             client: key.0,
             server: key.1,
             protocol: edge.protocol,
@@ -139,7 +167,7 @@ pub fn figures(
         approved: edges
             .iter()
             .filter(learned)
-            .filter(|edge| !edge.approved_by.is_empty())
+            .filter(|edge| edge.approved)
             .count(),
         violations: done.violations.len(),
         violations_open: done.violations.iter().filter(open).count(),

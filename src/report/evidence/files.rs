@@ -108,7 +108,7 @@ fn text(at: Option<Timestamp>) -> String {
 
 fn edges_csv(edges: &[EdgeLine]) -> String {
     let mut out = String::from(
-        "client,server,protocol,port,lesson,connections,first_seen,last_seen,allowed_by,approved_by\n",
+        "client,server,protocol,port,lesson,connections,first_seen,last_seen,allowed_by,approved_by,note\n",
     );
     for edge in edges {
         let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
@@ -123,6 +123,11 @@ fn edges_csv(edges: &[EdgeLine]) -> String {
             text(edge.last_seen),
             rules.join("; "),
             edge.approved_by.join("; "),
+            match (edge.gone, edge.blocked) {
+                (true, _) => "not-judged".into(),
+                (false, true) => "not-allowed".into(),
+                _ => String::new(),
+            },
         ]));
     }
     out

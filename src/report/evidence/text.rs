@@ -330,9 +330,10 @@ fn coverage(evidence: &Evidence) -> Section {
 fn allowed_by(edge: &EdgeLine) -> String {
     let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
     match (edge.gone, edge.lesson) {
+        _ if edge.blocked => "not allowed".into(),
         (true, _) => "not judged: an end is not in the cluster any more".into(),
         (false, "learned" | "implied") if rules.is_empty() => {
-            "no rule: not isolated, or not allowed".into()
+            "no rule needed: neither end is isolated".into()
         }
         _ => rules.join("; "),
     }

@@ -25,7 +25,7 @@ fn told(question: Question, evidence: &Evidence) -> Answer {
         Question::Approved => (
             share(figures.approved, figures.edges),
             format!(
-                "{} of {} observed edges are allowed by a rule that somebody approved.",
+                "{} of {} observed edges are allowed by rules that somebody approved.",
                 figures.approved, figures.edges
             ),
             &["edges.csv", "record.jsonl"],
