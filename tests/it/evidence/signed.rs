@@ -110,6 +110,13 @@ fn a_key_that_cannot_be_used_is_named_before_the_work() {
     }
     assert!(!here.join("report").exists());
     written(here, &sources);
+    let nowhere = nanoseg(here, &["verify", "nowhere"]);
+    let said = String::from_utf8_lossy(&nowhere.stderr);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(
+        said.contains("failed to find nowhere/manifest.json; is its folder that of a report?"),
+        "{said}"
+    );
     let (code, said) = verify(here, &["--key", "locked.pub"]);
     assert_eq!(
         (code, said.as_str()),

@@ -18,7 +18,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
 fn deny_by_default(evidence: &Evidence) -> Answer {
     let figures = &evidence.figures;
     (
-        share(figures.isolated, figures.workloads),
+        of_pods(evidence, share(figures.isolated, figures.workloads)),
         format!(
             "{} of {} workloads are isolated in both directions; on the host network, where NetworkPolicy does not reach: {}.",
             figures.isolated, figures.workloads, figures.host_network
@@ -27,13 +27,21 @@ fn deny_by_default(evidence: &Evidence) -> Answer {
     )
 }
 
+/// What is shown of pods is shown in part where there are workloads that no policy reaches.
+fn of_pods(evidence: &Evidence, standing: Standing) -> Standing {
+    match evidence.figures.host_network {
+        0 => standing,
+        _ => standing.at_most_partly(),
+    }
+}
+
 /// Denied by default in one direction, and no more allowed than what was seen.
 fn one_way(evidence: &Evidence, way: &str, isolated: fn(&WorkloadLine) -> bool) -> Answer {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let pods = evidence.workloads.iter().filter(|one| !one.host_network);
     let closed = pods.filter(|one| isolated(one)).count();
     let standing = match verdict.unused_total {
-        0 => share(closed, figures.workloads),
+        0 => of_pods(evidence, share(closed, figures.workloads)),
         _ => share(closed, figures.workloads).at_most_partly(),
     };
     (
