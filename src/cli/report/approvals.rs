@@ -2,6 +2,7 @@
 
 use crate::evaluate::Direction;
 use crate::report::evidence::{Approval, Asked, RuleApproval};
+use crate::review::resources::EvidenceLine;
 use crate::review::{Revision, WorkloadState};
 use serde_json::Value;
 
@@ -89,7 +90,7 @@ pub fn asked(state: &WorkloadState) -> Vec<Asked> {
                 .material
                 .evidence
                 .iter()
-                .map(|line| format!("{} → {} {}", line.client, line.server, line.port))
+                .map(EvidenceLine::connection)
                 .collect(),
         })
         .collect()
