@@ -10,6 +10,7 @@ pub mod escape;
 pub mod evidence;
 pub mod graph;
 pub mod layout;
+pub mod learning;
 pub mod lines;
 mod markdown;
 mod run;

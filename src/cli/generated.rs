@@ -1,6 +1,6 @@
 //! A folder that `nanoseg generate` wrote, read again.
 
-use super::policies::read_policies;
+use super::policies::read_generated_policies;
 use crate::finding::{Code, Finding};
 use crate::graph::Graph;
 use crate::report::graph::parse;
@@ -37,7 +37,7 @@ impl GeneratedFolder {
             findings: findings(&run),
             run,
             graph,
-            policies: read_policies(&[folder.to_owned()])?,
+            policies: read_generated_policies(folder)?,
         })
     }
 }

@@ -5,7 +5,7 @@ mod flows;
 use super::progress::ReadingBar;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
-use crate::flow::{FlowLimits, FlowResult, FlowTable, SkipCounters};
+use crate::flow::{AddressEpochs, FlowLimits, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{GraphOptions, InventoryListeners, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
@@ -35,6 +35,9 @@ pub struct TrafficArgs {
     /// Connections held in memory at once, about 170 bytes each.
     #[arg(long, value_name = "N", default_value_t = FlowLimits::default().max_connections)]
     max_connections: usize,
+    /// Where flow records must not span an hour, and neither of these times.
+    #[arg(skip)]
+    cuts: Option<[Option<Timestamp>; 2]>,
 }
 
 impl TrafficArgs {
@@ -46,6 +49,23 @@ impl TrafficArgs {
             pod_cidr: Vec::new(),
             service_cidr: Vec::new(),
             max_connections: FlowLimits::default().max_connections,
+            cuts: None,
+        }
+    }
+
+    /// The same, and what began in which hour, and between these times, can be told from the records.
+    pub fn cut_at(self, from: Option<Timestamp>, to: Option<Timestamp>) -> Self {
+        TrafficArgs {
+            cuts: Some([from, to]),
+            ..self
+        }
+    }
+
+    fn epochs(&self, inventory: &Inventory) -> AddressEpochs {
+        let epochs = address_epochs(inventory);
+        match self.cuts {
+            Some(at) => epochs.with_cuts(at),
+            None => epochs,
         }
     }
 }
@@ -162,8 +182,9 @@ pub fn read_traffic(
         scans: objects.scans.clone(),
     };
     if let Some(flows) = flows {
+        let epochs = args.epochs(&read.inventory);
         skipped.extend(flows.skipped());
-        read.add(flows, summary.span);
+        read.add(flows, summary.span, &epochs);
     }
     read.skipped = skipped;
     Ok(read)
@@ -171,7 +192,12 @@ pub fn read_traffic(
 
 impl Read {
     /// Adds flow logs to what captures showed in the time `span`.
-    fn add(&mut self, flows: flows::Flows, span: Option<(Timestamp, Timestamp)>) {
+    fn add(
+        &mut self,
+        flows: flows::Flows,
+        span: Option<(Timestamp, Timestamp)>,
+        epochs: &AddressEpochs,
+    ) {
         self.span = match (span, flows.span()) {
             (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
             (one, other) => one.or(other).unwrap_or_default(),
@@ -179,7 +205,7 @@ impl Read {
         self.inputs.flows = flows.inputs();
         self.findings.extend(flows.findings());
         let captures = span.map(|_| std::mem::take(&mut self.seen));
-        self.seen = flows.join(captures, &self.inventory);
+        self.seen = flows.join(captures, &self.inventory, epochs);
     }
 }
 
@@ -209,7 +235,7 @@ fn read_captures(
         ..FlowLimits::default()
     };
     let listeners = InventoryListeners(inventory);
-    let mut table = FlowTable::new(listeners, address_epochs(inventory), limits);
+    let mut table = FlowTable::new(listeners, args.epochs(inventory), limits);
     let bar = ReadingBar::new();
     let (summary, frames) = captures
         .feed(&mut table, |progress| bar.update(progress))

@@ -7,7 +7,7 @@ use crate::evaluate::EvaluateError;
 use crate::inventory::{MANAGED_BY, Objects};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Pods and policies: of a snapshot, else of the cluster.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -92,6 +92,14 @@ pub fn read_files(paths: &[PathBuf]) -> anyhow::Result<Objects> {
     let (objects, skipped) = read_cluster(paths)?;
     note_skipped(&skipped);
     Ok(objects)
+}
+
+/// The NetworkPolicies of a folder that `nanoseg generate` wrote; its report is no manifest.
+pub fn read_generated_policies(folder: &Path) -> anyhow::Result<Vec<NetworkPolicy>> {
+    let (objects, mut skipped) = read_cluster(&[folder.to_owned()])?;
+    skipped.retain(|one| one.file != folder.join("report.json"));
+    note_skipped(&skipped);
+    Ok(current(&objects))
 }
 
 fn note_skipped(skipped: &[SkippedFile]) {

@@ -1,5 +1,6 @@
 //! `nanoseg report`: evidence for auditors.
 
+mod approvals;
 mod generated;
 mod sign;
 mod state;
@@ -14,11 +15,13 @@ use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
 use crate::report::evidence::{Evidence, Framework, Period, Source, files};
+use crate::review::Digest;
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Write evidence for auditors: what talked to what, what allowed it, who approved it
@@ -183,6 +186,13 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     };
     if !args.policies.is_empty() {
         seen.policies = read_policies(&args.policies)?;
+        // Nobody approved what is another policy under the same name.
+        let judged: BTreeSet<(String, Digest)> = seen.policies.iter().filter_map(named).collect();
+        seen.given.approvals.retain(|one| {
+            judged
+                .iter()
+                .any(|(name, digest)| *name == one.policy && digest.as_str() == one.digest)
+        });
     }
     let evidence = evidence(args, seen)?;
     let mut all = files(&evidence.0, &evidence.1).context("failed to write the report")?;
@@ -192,6 +202,9 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         all.insert(format!("{MANIFEST}{SIGNATURE}"), signature.into_bytes());
     }
     folder::write(out, &all)?;
+    if let Some(broken) = &evidence.0.record_broken {
+        eprintln!("warning: {broken}; the report says so");
+    }
     let summary = summary(&evidence.0);
     terminal::print(&format!(
         "{summary}report: {}\n",
@@ -215,7 +228,9 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
             what: "the cluster's objects".into(),
         });
     }
-    (given.period.first_seen, given.period.last_seen) = graph.span().unzip();
+    for source in &mut given.sources {
+        source.name = file_name(&source.name);
+    }
     given.namespaces.clone_from(&args.namespace);
     given.framework = args.framework.map(|framework| match framework {
         FrameworkArg::PciDss => Framework::PciDss,
@@ -224,9 +239,20 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
         FrameworkArg::Soc2 => Framework::Soc2,
     });
     given.policy_files = policy_files(&policies)?;
-    let evidence = build_evidence(&graph, &inventory, &policies, given)
-        .context("failed to judge the policies")?;
-    Ok((evidence, graph))
+    build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
+}
+
+/// Where a file lies is not told: the same file gives the same report.
+fn file_name(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// `namespace/name` of a policy, and its digest.
+fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
+    let meta = &policy.metadata;
+    let name = format!("{}/{}", meta.namespace.as_ref()?, meta.name.as_ref()?);
+    Some((name, Digest::of_policy(policy.spec.as_ref()?)))
 }
 
 /// Each policy as a file of its own.

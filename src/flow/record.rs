@@ -96,6 +96,8 @@ impl Listeners for NoListeners {
 #[derive(Debug, Clone, Default)]
 pub struct AddressEpochs {
     changes: FxHashMap<IpAddr, Vec<Timestamp>>,
+    /// Every whole hour and these times begin an epoch of every address.
+    cuts: Option<[Option<Timestamp>; 2]>,
 }
 
 impl AddressEpochs {
@@ -107,6 +109,14 @@ impl AddressEpochs {
         }
     }
 
+    /// The same, and no record spans a whole hour or one of these times either: so what began within a
+    /// period, and in which hour, can be told. Connections go on across them and count where they began.
+    #[must_use]
+    pub fn with_cuts(mut self, at: [Option<Timestamp>; 2]) -> Self {
+        self.cuts = Some(at);
+        self
+    }
+
     /// Forgets the changes before `at`: where all traffic comes later they tell nothing apart.
     pub fn forget_before(&mut self, at: Timestamp) {
         self.changes.retain(|_, times| {
@@ -115,14 +125,19 @@ impl AddressEpochs {
         });
     }
 
-    /// The number of the epoch of `address` that `at` falls into, counted from 0.
+    /// The number of the epoch of `address` that `at` falls into: a later one has a larger number.
     pub fn epoch(&self, address: IpAddr, at: Timestamp) -> u32 {
+        let cut = self.cuts.map_or(0, |cuts| {
+            let passed = cuts.iter().flatten().filter(|cut| **cut <= at).count();
+            // None of the summands falls as time goes on, so a sum is that of one epoch only.
+            (at.hour() as u32).wrapping_add(passed as u32)
+        });
         if self.changes.is_empty() {
-            return 0;
+            return cut;
         }
         match self.changes.get(&address) {
-            None => 0,
-            Some(times) => times.partition_point(|t| *t <= at) as u32,
+            None => cut,
+            Some(times) => cut.wrapping_add(times.partition_point(|t| *t <= at) as u32),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Generated;
 use crate::evaluate::{Blocked, Excess, Span};
 use crate::finding::Finding;
-use crate::graph::{Edge, Estimate, Lesson, Peer};
+use crate::graph::{Edge, Estimate, Learning, Lesson, Peer};
 use crate::net::{ConnectionSet, Timestamp};
 use crate::policy::{Direction, RuleOrigin, WorkloadPolicy, file_name};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
@@ -40,7 +40,7 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
         schema: RunReport::SCHEMA,
         inputs: given.inputs,
         skipped,
-        learning: learning(generated),
+        learning: learning_report(&generated.learning, generated.end),
         output: given.output,
         policies: generated
             .synthesis
@@ -54,12 +54,12 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
     }
 }
 
-fn learning(generated: &Generated) -> report::Learning {
-    let convert = |estimate: &Estimate| estimate_report(estimate, generated.end);
+/// The estimate as reports have it; the observation ended at `end`.
+pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Learning {
+    let convert = |estimate: &Estimate| estimate_report(estimate, end);
     report::Learning {
-        overall: convert(&generated.learning.overall),
-        workloads: generated
-            .learning
+        overall: convert(&learning.overall),
+        workloads: learning
             .workloads
             .iter()
             .map(|(id, estimate)| report::WorkloadEstimate {

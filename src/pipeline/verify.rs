@@ -29,6 +29,8 @@ pub(super) struct Judged {
     pub evaluation: Evaluation,
     /// Of the policies of all namespaces.
     pub rules: Vec<RuleUse>,
+    /// The edges that are not allowed, as indices into [`Graph::taught`].
+    pub blocked: BTreeSet<usize>,
 }
 
 pub(super) fn judge(
@@ -99,6 +101,7 @@ pub(super) fn judge(
         verdict,
         evaluation,
         rules,
+        blocked: proof.blocked.iter().map(|one| one.edge).collect(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Evidence for auditors: what talked to what in a period, what policies allowed it, who approved them, and
 //! how it stood with segmentation. Plain data and the files that are made of it.
 
+mod answers;
 mod controls;
 mod files;
 mod ocsf;
@@ -8,12 +9,14 @@ mod page;
 mod text;
 mod timeline;
 
+pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
 pub use controls::{Control, Framework, Standing};
 pub use files::{MANIFEST_SCHEMA, files};
-pub use timeline::{Enforced, timeline};
+pub use timeline::{BrokenGlass, Enforced, broken_glass, timeline};
 
+use super::run::{Estimate, WorkloadEstimate};
 use super::verdict::Verdict;
-use crate::evaluate::RuleRef;
+use crate::evaluate::{Direction, RuleRef};
 use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
@@ -36,15 +39,25 @@ pub struct Evidence {
     pub workloads: Vec<WorkloadLine>,
     /// The policies against what was observed in the period.
     pub verdict: Verdict,
-    /// What is in force now, and who approved it.
+    /// How much was not seen (DESIGN §4.12).
+    pub learning: LearningLines,
+    /// What was in force at the end of the period, and who approved it.
     pub approvals: Vec<Approval>,
     /// When which policy was in force, as far as the record tells.
     pub enforced: Vec<Enforced>,
+    /// The violations that were recorded in the period or open when it began, and what was decided about each
+    /// by its end.
+    pub violations: Vec<ViolationLine>,
+    /// When break-glass was on.
+    pub broken_glass: Vec<BrokenGlass>,
     /// Decisions and writes in the period, oldest first.
     pub events: Vec<Event>,
     /// The end of the record; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_head: Option<RecordHead>,
+    /// Where the chain of the record is broken, in words; absent where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_broken: Option<String>,
     pub findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub framework: Option<FrameworkReport>,
@@ -86,6 +99,22 @@ impl Period {
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
+
+    /// Whether something that went on from `from` to `to`, or still does, was so at some time of it.
+    pub fn touches(&self, from: Timestamp, to: Option<Timestamp>) -> bool {
+        let begins_in_time = self.to.is_none_or(|end| from < end);
+        let is_over = self
+            .from
+            .is_some_and(|begin| from < begin && to.is_some_and(|to| to <= begin));
+        begins_in_time && !is_over
+    }
+
+    /// The part of a time that lies in it.
+    pub fn clip(&self, (begin, end): (Timestamp, Timestamp)) -> (Timestamp, Timestamp) {
+        let begin = self.from.map_or(begin, |from| from.max(begin));
+        let end = self.to.map_or(end, |to| to.min(end));
+        (begin, end.max(begin))
+    }
 }
 
 /// Something that the report was made from.
@@ -97,7 +126,7 @@ pub struct Source {
 }
 
 /// The figures of the first page.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
     /// In scope, those of the host network not counted.
@@ -110,12 +139,32 @@ pub struct Figures {
     pub connections: u64,
     /// Edges that were seen and not learned: scans, refused and unanswered calls.
     pub not_learned: usize,
-    /// Edges that a rule with a recorded approval allows.
+    /// Edges that rules with a recorded approval allow, at each end that is isolated.
     pub approved: usize,
+    /// Recorded in the period, or open when it began.
     pub violations: usize,
+    /// Of these, those that nobody had decided about by the end of the period.
+    pub violations_open: usize,
     pub drift_repairs: usize,
     pub break_glass: usize,
     pub decisions: usize,
+    /// The estimated share of the edges that were seen, 0–1 (Chao2 and Good–Turing, the more careful one);
+    /// absent where there is too little traffic to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
+    /// The estimated share of future connections on edges that were not seen, 0–1 (Good–Turing).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_mass: Option<f64>,
+}
+
+/// The learning estimate.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct LearningLines {
+    /// Of everything in scope; absent where the sources tell only more than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overall: Option<Estimate>,
+    /// In order of workloads.
+    pub workloads: Vec<WorkloadEstimate>,
 }
 
 /// How one workload stood.
@@ -144,6 +193,21 @@ pub struct Approval {
     pub by: String,
     pub at: Timestamp,
     pub reason: String,
+    /// Who approved each of its rules first, as it still is.
+    pub rules: Vec<RuleApproval>,
+}
+
+/// Who approved one rule of a policy, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleApproval {
+    pub direction: Direction,
+    /// Its place among the rules of that direction, from 0.
+    pub index: usize,
+    /// The revision that brought it.
+    pub revision: u32,
+    pub by: String,
+    pub at: Timestamp,
 }
 
 /// One line of the record.
@@ -181,10 +245,18 @@ pub struct EdgeLine {
     pub first_seen: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// The rules that allow it; empty if nothing isolates either end, or nothing allows it.
+    /// The rules that allow it; empty if nothing isolates either end, or one end denies it.
     pub allowed_by: Vec<RuleRef>,
-    /// Who approved the policies of those rules.
+    /// Who approved those rules, and when.
     pub approved_by: Vec<String>,
+    /// At each end that is isolated somebody approved a rule that allows it.
+    pub approved: bool,
+    /// The policies of an end deny it, at the end of the period.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
+    /// An end of it is not among the cluster's objects any more, so no policy was judged by it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// One edge in one hour.

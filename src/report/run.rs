@@ -9,7 +9,7 @@ use super::graph::GraphDocument;
 use crate::finding::{Code, Finding, Severity};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All that is known about one run.
@@ -115,7 +115,7 @@ pub struct SnapshotInput {
 }
 
 /// How much was not seen yet (DESIGN §4.12).
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Learning {
     pub overall: Estimate,
     /// In order of workloads.
@@ -123,7 +123,7 @@ pub struct Learning {
 }
 
 /// The estimate of one workload.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkloadEstimate {
     pub workload: WorkloadId,
     #[serde(flatten)]
@@ -131,7 +131,7 @@ pub struct WorkloadEstimate {
 }
 
 /// An estimate of the edges not yet seen.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Estimate {
     /// Learned edges that it rests on.
     pub edges: u64,

@@ -1,8 +1,8 @@
 //! The terminal summary of a run, in the look of DESIGN §5.
 
-use super::run::{Connection, Estimate, RunReport};
-use super::words::{count, duration, percent, thousands};
-use super::{escape, table};
+use super::run::{Connection, RunReport};
+use super::words::{count, thousands};
+use super::{escape, learning, table};
 use crate::finding::{Finding, Severity};
 use std::fmt::Write as _;
 
@@ -37,7 +37,7 @@ pub fn summary(run: &RunReport, options: Summary) -> String {
     out.line("graph", &graph(run));
     out.line("policies", &policies(run));
     proof(&mut out, run);
-    out.line("learning", &learning(&run.learning.overall));
+    out.line("learning", &learning::line(&run.learning.overall));
     findings(&mut out, run);
     if let Some(folder) = &run.output {
         if run.findings.is_empty() {
@@ -214,31 +214,6 @@ fn implied_reasons(implied: &[Connection]) -> String {
         0 | 4.. => String::new(),
         _ => format!(" ({})", escape::terminal(&reasons.join(", "))),
     }
-}
-
-/// The learning estimate in one line.
-pub(super) fn learning(estimate: &Estimate) -> String {
-    let Some(coverage) = estimate.coverage else {
-        return "too little traffic to tell how much is still unseen".to_owned();
-    };
-    let (low, high) = (
-        estimate.unseen_low,
-        estimate.unseen_high.max(estimate.unseen_low),
-    );
-    let unseen = match (low, high) {
-        (0, 0) => "none expected unseen".to_owned(),
-        _ if low == high => format!("{} still unseen", thousands(low)),
-        _ => format!("{}–{} still unseen", thousands(low), thousands(high)),
-    };
-    let mut text = format!("about {} of edges seen, {unseen}", percent(coverage));
-    if let (Some(new), Some(end)) = (estimate.last_new_edge, estimate.end) {
-        let _ = write!(
-            text,
-            " · last new edge {} before the end",
-            duration(end.since(new))
-        );
-    }
-    text
 }
 
 fn findings(out: &mut Printer, run: &RunReport) {

@@ -30,6 +30,17 @@ pub struct Violation {
     pub may_be_proposed: bool,
 }
 
+impl Violation {
+    /// In words, as the record has it: `client → server port/protocol`. The evidence of the proposal that would
+    /// allow it has the same, [`super::resources::EvidenceLine::connection`], so that a report finds the answer.
+    pub fn connection(&self) -> String {
+        format!(
+            "{} → {} {}/{}",
+            self.client, self.server, self.port, self.protocol
+        )
+    }
+}
+
 /// The violations of the policies of `managed`, in the order of the graph's edges. A connection that has
 /// several requirements (a pod that calls a node port is seen as itself or as a node) is there once for
 /// each that is denied.

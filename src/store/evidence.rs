@@ -15,12 +15,14 @@ pub const SIGNATURE: &str = ".sig";
 /// Why a folder could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    #[error("failed to {action} {path}: {source}")]
+    #[error("failed to {action} {path}")]
     Io {
         action: &'static str,
         path: PathBuf,
         source: io::Error,
     },
+    #[error("failed to find {path}; is its folder that of a report?")]
+    NoReport { path: PathBuf },
     #[error("refused to replace {path}: it is not a report; choose another --out")]
     Stranger { path: PathBuf },
     #[error(
@@ -97,7 +99,13 @@ struct ManifestFile {
 
 fn read_manifest(folder: &Path) -> Result<(Manifest, Vec<u8>), EvidenceError> {
     let path = folder.join(MANIFEST);
-    let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(EvidenceError::NoReport { path });
+        }
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
     let wrong = |problem: String| EvidenceError::Manifest {
         path: path.clone(),
         problem,

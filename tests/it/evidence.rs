@@ -1,5 +1,10 @@
 //! `nanoseg report`: evidence that an auditor checks with stock tools.
 
+mod answered;
+mod period;
+mod printed;
+mod signed;
+
 use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
@@ -244,6 +249,14 @@ fn record(port: u16, at: Timestamp) -> FlowRecord {
 
 /// A controller's state: 5432 in March, folded; 9999 in April, not folded; one approval of March.
 fn state(path: &Path) {
+    state_with(path, &[], Value::Array(Vec::new()));
+}
+
+/// An action, who did it, to what, why and when.
+type Line<'a> = (Action, &'a str, &'a str, &'a str, &'a str);
+
+/// The same with more lines of the record, and with proposals of the review of shop/db.
+fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     let mut objects = Objects::default();
     nanoseg::cluster::parse_objects(CLUSTER.as_bytes(), "cluster", &mut objects).expect("objects");
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
@@ -287,26 +300,52 @@ fn state(path: &Path) {
         at: time("2026-03-05T00:00:00Z"),
     });
     review.wanted = Some(1);
+    review.proposals = serde_json::from_value(proposals).expect("proposals");
     let mut chain = Chain::default();
-    let mut line = |action, actor: &str, at: &str| {
+    let mut line = |(action, actor, object, reason, at): Line<'_>| {
         let draft = Draft {
             action,
             actor: actor.into(),
             namespace: "shop".into(),
-            object: "nanoseg-db".into(),
+            object: object.into(),
             before: None,
-            after: Some(digest.clone()),
-            reason: "reviewed".into(),
+            after: matches!(
+                action,
+                Action::Approved | Action::Applied | Action::DriftRepaired
+            )
+            .then(|| digest.clone()),
+            reason: reason.into(),
         };
         let entry = chain.append(draft, time(at));
         (entry.sequence, to_line(&entry))
     };
+    let policy = "nanoseg-db";
+    let first = [
+        (
+            Action::Approved,
+            "alice",
+            policy,
+            "db-1: reviewed",
+            "2026-03-05T00:00:00Z",
+        ),
+        (
+            Action::Applied,
+            "nanoseg",
+            policy,
+            "",
+            "2026-03-05T00:00:01Z",
+        ),
+    ];
+    let last = (
+        Action::DriftRepaired,
+        "nanoseg",
+        policy,
+        "edited",
+        "2026-04-02T00:00:00Z",
+    );
+    let lines = first.iter().chain(more).chain([&last]);
     let commit = Commit {
-        record_lines: vec![
-            line(Action::Approved, "alice", "2026-03-05T00:00:00Z"),
-            line(Action::Applied, "nanoseg", "2026-03-05T00:00:01Z"),
-            line(Action::DriftRepaired, "nanoseg", "2026-04-02T00:00:00Z"),
-        ],
+        record_lines: lines.map(|one| line(*one)).collect(),
         reviews: vec![(id, serde_json::to_string(&review).expect("JSON"))],
         ..Commit::default()
     };
@@ -361,6 +400,7 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
     assert_eq!(evidence["recordHead"]["sequence"], 2);
     assert_eq!(evidence["enforced"][0]["from"], "2026-03-05T00:00:01Z");
     assert_eq!(evidence["figures"]["driftRepairs"], 0);
+    assert_eq!(evidence["figures"]["approved"], 1);
     let chain = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
         .args(["record", "verify", "report/record.jsonl"])
         .current_dir(here)
@@ -372,6 +412,13 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
     assert_eq!(all["edges"].as_array().map(Vec::len), Some(2));
     assert_eq!(all["figures"]["driftRepairs"], 1);
     assert_eq!(all["verdict"]["wouldBlock"][0]["ports"], "TCP 9999");
+    let edges = all["edges"].as_array().expect("edges").iter();
+    let blocked: Vec<&Value> = edges.filter(|edge| edge["blocked"] == true).collect();
+    assert_eq!(blocked.len(), 1);
+    assert_eq!(
+        (&blocked[0]["port"], &blocked[0]["allowedBy"]),
+        (&9999.into(), &serde_json::json!([]))
+    );
     assert!(hours.contains("2026-04-04T11:00:00Z"), "{hours}");
     // Before the approval nothing was approved, and nothing enforced.
     let (early, _) = report(&["--to", "2026-03-04T00:00:00Z"]);
@@ -383,12 +430,29 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
 fn hostile_names_stay_text_on_the_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
-    let cluster = CLUSTER.replace(
-        "name: web, namespace",
-        "name: \"<script>alert(1)</script>\", namespace",
-    );
+    let cluster = CLUSTER
+        .replace(
+            "name: web, namespace",
+            "name: \"<script>alert(1)</script>\", namespace",
+        )
+        .replace(
+            "name: db, namespace: shop",
+            "name: \"=cmd()\", namespace: \"=1+1\"",
+        );
     fs::write(here.join("cluster.yaml"), cluster).expect("a file");
-    state(&here.join("nanoseg.db"));
+    let reason = "=cmd(), <img src=x onerror=alert(1)> | [x](javascript:alert(1))\n# no heading";
+    let broken = (
+        Action::BreakGlassOn,
+        "@eve",
+        "shop",
+        reason,
+        "2026-03-06T00:00:00Z",
+    );
+    state_with(
+        &here.join("nanoseg.db"),
+        &[broken],
+        Value::Array(Vec::new()),
+    );
     written(
         here,
         &[
@@ -402,5 +466,18 @@ fn hostile_names_stay_text_on_the_page() {
     );
     let page = fs::read_to_string(here.join("report/index.html")).expect("a page");
     assert!(!page.contains("<script"), "{page}");
-    assert!(page.contains("&lt;script&gt;"));
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<img"));
+    let text = fs::read_to_string(here.join("report/report.md")).expect("a page");
+    assert!(!text.contains("<script") && !text.contains("<img") && !text.contains("[x]("));
+    assert!(!text.lines().any(|line| line.starts_with("# no heading")));
+    for (path, bytes) in files(&here.join("report")) {
+        if path.extension().is_some_and(|ending| ending == "csv") {
+            let text = String::from_utf8(bytes).expect("text");
+            let mut fields = text
+                .split(['\n', ','])
+                .map(|field| field.trim_start_matches('"'));
+            let formula = fields.find(|field| field.starts_with(['=', '+', '-', '@']));
+            assert_eq!(formula, None, "{}", path.display());
+        }
+    }
 }

@@ -2,9 +2,10 @@
 
 use crate::finding::{Code, Finding};
 use crate::flow::{
-    Aggregate, FlowCounters, FlowLimits, FlowResult, Loss, Observed, Observer, Slice, Source,
+    AddressEpochs, Aggregate, FlowCounters, FlowLimits, FlowResult, Loss, Observed, Observer,
+    Slice, Source,
 };
-use crate::graph::{InventoryListeners, address_epochs};
+use crate::graph::InventoryListeners;
 use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
@@ -114,7 +115,12 @@ impl Flows {
     }
 
     /// Flow logs and what captures showed, each connection counted once.
-    pub fn join(mut self, captures: Option<FlowResult>, inventory: &Inventory) -> FlowResult {
+    pub fn join(
+        mut self,
+        captures: Option<FlowResult>,
+        inventory: &Inventory,
+        epochs: &AddressEpochs,
+    ) -> FlowResult {
         let mut counters = FlowCounters::default();
         let mut overflow = 0;
         if let Some(seen) = captures {
@@ -124,7 +130,7 @@ impl Flows {
         }
         let mut seen = self.aggregate.into_result(
             &InventoryListeners(inventory),
-            &address_epochs(inventory),
+            epochs,
             FlowLimits::default().max_failed_targets,
         );
         seen.counters = FlowCounters {

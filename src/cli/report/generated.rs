@@ -4,7 +4,10 @@ use super::{Seen, inventory};
 use crate::cli::generated::GeneratedFolder;
 use crate::inventory::Objects;
 use crate::pipeline::evidence::EvidenceInputs;
+use crate::report::Learning;
 use crate::report::evidence::{Period, Source};
+use anyhow::Context;
+use serde_json::Value;
 use std::path::Path;
 
 pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
@@ -16,10 +19,19 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
         graph,
         policies,
         findings: of_run,
-        ..
+        run,
     } = GeneratedFolder::read(folder)?;
     let (inventory, mut findings) = inventory(objects)?;
     findings.extend(of_run);
+    let learning: Option<Learning> = match &run["learning"] {
+        Value::Null => None,
+        learning => Some(serde_json::from_value(learning.clone()).with_context(|| {
+            format!(
+                "failed to read the learning estimate in {}; make the folder anew with nanoseg generate",
+                folder.join("report.json").display()
+            )
+        })?),
+    };
     let source = Source {
         name: folder.display().to_string(),
         what: format!("a generated folder with {} policies", policies.len()),
@@ -31,6 +43,7 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
         given: EvidenceInputs {
             sources: vec![source],
             findings,
+            learning: Some(learning.unwrap_or_default()),
             ..EvidenceInputs::default()
         },
     })

@@ -1,16 +1,16 @@
 //! From the controller's state: traffic by the hour, what was approved, the record.
 
-use super::{Seen, inventory};
+use super::{Seen, approvals, inventory};
 use crate::cli::policies::over;
 use crate::cli::record::event;
 use crate::flow::Aggregate;
-use crate::graph::{EdgeKey, GraphOptions, History};
+use crate::graph::{Edge, EdgeKey, GraphOptions, History, Peer};
 use crate::inventory::{Inventory, MANAGED_BY, Objects};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::report::evidence::{Approval, Event, HourLine, Period, RecordHead, Source};
-use crate::review::record::{Action, Draft, parse_line};
+use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
+use crate::review::record::{Action, Draft, Verifier, parse_line};
 use crate::review::{Digest, Revision, WorkloadState};
 use crate::store::ReviewStore;
 use anyhow::Context;
@@ -26,47 +26,67 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
     let store = ReviewStore::open_read_only(path)?;
     let (inventory, mut findings) = inventory(objects)?;
     let (history, hot, hours) = traffic(&store, hours_of(period), &inventory)?;
+    let known: Vec<(EdgeKey, Edge)> = history
+        .edges()
+        .map(|(key, edge)| (key.clone(), edge.clone()))
+        .collect();
     let inventory = Arc::new(inventory);
-    let records = hot.records().count();
     let built = LiveGraph::new(history, hot).build(&inventory, GraphOptions::default());
     findings.extend(built.findings);
     let states = states(&store)?;
     let source = Source {
         name: path.display().to_string(),
         what: format!(
-            "the controller's state: {} edges of single hours, {records} records of hours that are not over",
+            "the controller's state: {} edges of single hours",
             hours.len()
         ),
     };
-    let Record {
-        events,
-        lines,
-        head,
-        in_force,
-    } = record(&store, period)?;
-    let ours = states
+    let record = record(&store, period)?;
+    let approved: Vec<(&WorkloadState, &Revision)> = states
         .iter()
-        .filter_map(|state| Some(policy(state, revision(state, &in_force)?)))
+        .filter_map(|state| Some((state, revision(state, &record.in_force, period)?)))
         .collect();
+    let ours = approved.iter().map(|(state, one)| policy(state, one));
     Ok(Seen {
-        graph: built.graph,
-        policies: over(objects, ours),
+        policies: over(objects, ours.collect()),
         given: EvidenceInputs {
             period,
             sources: vec![source],
             findings,
             hours,
-            approvals: states
+            gone: gone(known, &inventory),
+            approvals: approved
                 .iter()
-                .filter_map(|state| Some(approval(state, revision(state, &in_force)?)))
+                .map(|(state, one)| approvals::approval(state, one))
                 .collect(),
-            events,
-            record: lines,
-            record_head: Some(head),
+            owners: states
+                .iter()
+                .map(|state| (approvals::policy_name(state), state.workload.clone()))
+                .collect(),
+            asked: states.iter().flat_map(approvals::asked).collect(),
+            events: record.events,
+            record: record.lines,
+            record_head: Some(record.head),
+            record_broken: record.broken,
             ..EvidenceInputs::default()
         },
+        graph: built.graph,
         inventory: Arc::unwrap_or_clone(inventory),
     })
+}
+
+/// The edges with an end that is not there any more: a policy cannot name it, but it was seen.
+fn gone(edges: Vec<(EdgeKey, Edge)>, inventory: &Inventory) -> Vec<(Peer, Peer, Edge)> {
+    let is_gone = |peer: &Peer| match peer {
+        Peer::Workload(id) => !inventory.workloads.contains_key(id),
+        Peer::Node(name) => inventory.nodes.iter().all(|node| node.name != *name),
+        Peer::ApiServer | Peer::Outside(_) | Peer::UnknownPod(_) => false,
+    };
+    let edges = edges.into_iter();
+    edges
+        .filter(|((client, server, ..), _)| is_gone(client) || is_gone(server))
+        .map(|((client, server, ..), edge)| (client, server, edge))
+        .collect()
 }
 
 /// The hours that the period touches.
@@ -130,29 +150,16 @@ fn states(store: &ReviewStore) -> anyhow::Result<Vec<WorkloadState>> {
 }
 
 /// The revision of a workload that was in the cluster at the end of the period.
-fn revision<'s>(state: &'s WorkloadState, in_force: &InForce) -> Option<&'s Revision> {
+fn revision<'s>(
+    state: &'s WorkloadState,
+    in_force: &InForce,
+    period: Period,
+) -> Option<&'s Revision> {
     let key = (state.workload.namespace.clone(), state.policy_name.clone());
     let digest = in_force.get(&key)?;
-    state
-        .revisions
-        .iter()
-        .rev()
-        .find(|one| one.digest == *digest)
-}
-
-fn approval(state: &WorkloadState, revision: &Revision) -> Approval {
-    let proposal = state.proposal(&revision.proposal);
-    Approval {
-        policy: format!("{}/{}", state.workload.namespace, state.policy_name),
-        workload: state.workload.clone(),
-        revision: revision.number,
-        digest: revision.digest.as_str().to_owned(),
-        by: revision.decided_by.clone(),
-        at: revision.at,
-        reason: proposal
-            .and_then(|one| one.reason.clone())
-            .unwrap_or_default(),
-    }
+    // The same policy may have been approved again later.
+    let mut revisions = state.revisions.iter().rev();
+    revisions.find(|one| one.digest == *digest && period.to.is_none_or(|to| one.at < to))
 }
 
 fn policy(state: &WorkloadState, revision: &Revision) -> NetworkPolicy {
@@ -174,6 +181,8 @@ struct Record {
     events: Vec<Event>,
     lines: Vec<String>,
     head: RecordHead,
+    /// Where its chain is broken.
+    broken: Option<String>,
     in_force: InForce,
 }
 
@@ -197,7 +206,8 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
         sequence: 0,
         digest: String::new(),
     };
-    let mut problem = None;
+    let (mut problem, mut broken) = (None, None);
+    let mut verifier = Verifier::default();
     store.record_lines(1, |number, line| {
         let entry = match parse_line(line) {
             Ok(entry) => entry,
@@ -210,6 +220,9 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
         };
         if period.to.is_some_and(|to| entry.at >= to) {
             return false;
+        }
+        if let Err(found) = verifier.check(&entry) {
+            broken.get_or_insert_with(|| found.to_string());
         }
         head = RecordHead {
             sequence: entry.sequence,
@@ -226,6 +239,7 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
             events,
             lines,
             head,
+            broken,
             in_force,
         }),
     }

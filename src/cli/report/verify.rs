@@ -3,11 +3,12 @@
 use super::sign::NAMESPACE;
 use crate::cli::{exit, terminal};
 use crate::report::escape;
-use crate::store::evidence::check;
+use crate::store::evidence::{MANIFEST, SIGNATURE, check};
 use anyhow::Context;
-use ssh_key::{HashAlg, PublicKey, SshSig};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Check that a report is as it was written: every file, and the signature
 #[derive(Debug, clap::Args)]
@@ -46,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             problems.push("manifest.json: not signed".into());
             String::new()
         }
-        (Some(text), key) => match signer(text, &checked.manifest, key.as_ref()) {
+        (Some(text), key) => match signer(&args.folder, text, &checked.manifest, key.as_ref()) {
             Ok(fingerprint) => format!("signed by {fingerprint}"),
             Err(problem) => {
                 problems.push(problem);
@@ -66,7 +67,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The fingerprint of the key that signed the manifest, or what is wrong.
-fn signer(text: &str, manifest: &[u8], wanted: Option<&PublicKey>) -> Result<String, String> {
+fn signer(
+    folder: &Path,
+    text: &str,
+    manifest: &[u8],
+    wanted: Option<&PublicKey>,
+) -> Result<String, String> {
     let broken = "manifest.json.sig: it is no SSH signature, or it was changed";
     let signature = SshSig::from_pem(text).map_err(|_| broken.to_owned())?;
     // What is read the same but is written otherwise was changed.
@@ -75,9 +81,25 @@ fn signer(text: &str, manifest: &[u8], wanted: Option<&PublicKey>) -> Result<Str
         return Err(broken.into());
     }
     let key = PublicKey::from(signature.public_key().clone());
-    key.verify(NAMESPACE, manifest, &signature).map_err(|_| {
-        "manifest.json: the signature does not fit it; one of the two was changed".to_owned()
-    })?;
+    let fits = match key.algorithm() {
+        Algorithm::Ed25519
+        | Algorithm::SkEd25519
+        | Algorithm::SkEcdsaSha2NistP256
+        | Algorithm::Ecdsa {
+            curve: EcdsaCurve::NistP256 | EcdsaCurve::NistP384,
+        } => key.verify(NAMESPACE, manifest, &signature).is_ok(),
+        // Of RSA and the like, which an agent may hold.
+        other => ssh_keygen(folder, manifest).map_err(|problem| {
+            format!(
+                "manifest.json.sig: {problem}, which checks {other} keys; install openssh-client"
+            )
+        })?,
+    };
+    if !fits {
+        return Err(
+            "manifest.json: the signature does not fit it; one of the two was changed".into(),
+        );
+    }
     let fingerprint = key.fingerprint(HashAlg::Sha256);
     match wanted {
         Some(wanted) if wanted.key_data() != key.key_data() => Err(format!(
@@ -85,4 +107,24 @@ fn signer(text: &str, manifest: &[u8], wanted: Option<&PublicKey>) -> Result<Str
         )),
         _ => Ok(fingerprint.to_string()),
     }
+}
+
+/// Whether ssh-keygen finds that the signature fits.
+fn ssh_keygen(folder: &Path, manifest: &[u8]) -> Result<bool, String> {
+    let mut child = Command::new("ssh-keygen")
+        .args(["-Y", "check-novalidate", "-n", NAMESPACE, "-s"])
+        .arg(folder.join(format!("{MANIFEST}{SIGNATURE}")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|_| "failed to start ssh-keygen".to_owned())?;
+    if let Some(mut input) = child.stdin.take() {
+        // It may end before it has read all: then its answer tells.
+        let _ = input.write_all(manifest);
+    }
+    let status = child.wait();
+    status
+        .map(|status| status.success())
+        .map_err(|_| "failed to wait for ssh-keygen".to_owned())
 }

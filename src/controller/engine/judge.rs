@@ -151,10 +151,7 @@ pub fn find_approved_attempts(sight: &Sight, view: &View, in_force: &InForce) ->
 
 /// A line in the record for the first of its kind, as long as a namespace has not very many.
 fn note(ledger: &mut Ledger, violation: &Violation) {
-    let words = format!(
-        "{} → {} {}/{}",
-        violation.client, violation.server, violation.port, violation.protocol
-    );
+    let words = violation.connection();
     let ends = [violation.server.workload(), violation.client.workload()];
     let Some(workload) = ends
         .into_iter()

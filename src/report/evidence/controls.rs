@@ -1,7 +1,11 @@
 //! What controls of known frameworks ask of segmentation, in our own short words, and how the evidence stands
 //! to each. The numbers are those of the framework's edition; the wording of a framework is its owner's.
 
+mod of_policies;
+mod of_record;
+
 use super::{ControlLine, Evidence, FrameworkReport};
+use crate::report::words::percent;
 use serde::Serialize;
 
 /// A framework with controls that segmentation is evidence for.
@@ -28,6 +32,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Where the figures can support a control, but never show it wholly.
+    fn at_most_partly(self) -> Standing {
+        match self {
+            Standing::Shown => Standing::Partly,
+            other => other,
+        }
+    }
+
     pub fn words(self) -> &'static str {
         match self {
             Standing::Shown => "shown",
@@ -43,6 +55,20 @@ impl Standing {
 enum Question {
     /// Is everything denied that is not allowed, for every workload?
     DenyByDefault,
+    /// The same of what comes in only, and is no more allowed than what was seen?
+    Inbound,
+    /// The same of what goes out.
+    Outbound,
+    /// Does every namespace have policies that isolate its workloads?
+    Namespaces,
+    /// Does the network plugin do what the policies say?
+    Enforced,
+    /// Is what is in force what was approved?
+    Kept,
+    /// Were violations decided about?
+    Answered,
+    /// Is the record protected?
+    Protected,
     /// Is only what is needed allowed?
     LeastPrivilege,
     /// Is every allowed service, protocol and port known and approved?
@@ -93,27 +119,42 @@ const PCI_DSS: &[Control] = &[
     control(
         "1.2.1",
         "Configuration standards for network rules are defined and kept.",
+        Question::Kept,
+    ),
+    control(
+        "1.2.2",
+        "Changes of network rules are approved and managed.",
         Question::Changes,
+    ),
+    control(
+        "1.2.8",
+        "Network rules are kept from unauthorised change, and in force as approved.",
+        Question::Kept,
     ),
     control(
         "1.3.1",
         "Inbound traffic is limited to what is needed; all else is denied.",
-        Question::DenyByDefault,
+        Question::Inbound,
     ),
     control(
         "1.3.2",
         "Outbound traffic is limited to what is needed; all else is denied.",
-        Question::DenyByDefault,
+        Question::Outbound,
     ),
     control(
-        "7.2.1",
-        "Access follows need: nothing is allowed that is not used.",
+        "7.2.5",
+        "What systems may reach follows least privilege.",
         Question::LeastPrivilege,
     ),
     control(
         "10.2.1",
         "Changes by administrators are logged.",
         Question::Changes,
+    ),
+    control(
+        "10.4.3",
+        "Anomalies that are found are dealt with.",
+        Question::Answered,
     ),
     control(
         "11.4.5",
@@ -156,9 +197,24 @@ const NIST: &[Control] = &[
         Question::LeastPrivilege,
     ),
     control(
-        "AU-10",
-        "Who did what cannot be denied afterwards.",
+        "CM-6",
+        "Settings are as approved, and deviations are found.",
+        Question::Kept,
+    ),
+    control(
+        "AU-3",
+        "The log tells what was done, when and by whom.",
         Question::Changes,
+    ),
+    control(
+        "AU-9",
+        "The log is protected from change.",
+        Question::Protected,
+    ),
+    control(
+        "IR-5",
+        "Incidents are tracked and documented.",
+        Question::Answered,
     ),
     control(
         "SI-4",
@@ -177,12 +233,12 @@ const CIS: &[Control] = &[
     control(
         "5.3.1",
         "The network plugin enforces NetworkPolicies.",
-        Question::Tested,
+        Question::Enforced,
     ),
     control(
         "5.3.2",
         "All namespaces have NetworkPolicies.",
-        Question::DenyByDefault,
+        Question::Namespaces,
     ),
 ];
 
@@ -209,6 +265,11 @@ const SOC2: &[Control] = &[
         Question::Monitoring,
     ),
     control(
+        "CC7.3",
+        "Security events are judged and acted upon.",
+        Question::Answered,
+    ),
+    control(
         "CC8.1",
         "Changes are authorised, documented and approved.",
         Question::Changes,
@@ -223,6 +284,8 @@ const NOT_PROVEN: &[&str] = &[
     "What goes through a node's own network, through allowed connections (their contents), or over other protocols than TCP, UDP and SCTP.",
     "That the scope is right: workloads and namespaces outside of the report are not judged.",
     "That all lines of the record are there: keep its head elsewhere and compare.",
+    "That who is named as the approver is that person: the cluster's authentication says who it was.",
+    "What was in force of policies that others wrote: only the policies of the end of the period were judged.",
 ];
 
 impl Framework {
@@ -290,89 +353,64 @@ type Answer = (Standing, String, &'static [&'static str]);
 
 impl Question {
     fn answer(self, evidence: &Evidence) -> Answer {
-        let (figures, verdict) = (&evidence.figures, &evidence.verdict);
         match self {
-            Question::DenyByDefault => (
-                share(figures.isolated, figures.workloads),
-                format!(
-                    "{} of {} workloads are isolated in both directions; on the host network, where NetworkPolicy does not reach: {}.",
-                    figures.isolated, figures.workloads, figures.host_network
-                ),
-                &["workloads.csv", "policies/", "evidence.json"],
-            ),
-            Question::LeastPrivilege => (
-                match (verdict.policies, verdict.unused_total) {
-                    (0, _) => Standing::Gap,
-                    (_, 0) => share(figures.isolated, figures.workloads),
-                    _ => Standing::Partly,
-                },
-                format!(
-                    "{} connections are allowed to isolated workloads and were not observed; {} of {} rules were not used.",
-                    verdict.unused_total,
-                    verdict.unused_rules.len(),
-                    verdict.rules
-                ),
-                &["evidence.json", "edges.csv"],
-            ),
-            Question::Approved => (
-                match (evidence.record_head.is_some(), figures.edges) {
-                    (false, _) => Standing::NotTold,
-                    (true, 0) => Standing::NotTold,
-                    (true, edges) => share(figures.approved, edges),
-                },
-                format!(
-                    "{} of {} observed edges are allowed by a rule whose policy somebody approved.",
-                    figures.approved, figures.edges
-                ),
-                &["edges.csv", "record.jsonl"],
-            ),
-            Question::Diagram => (
-                match figures.edges {
-                    0 => Standing::NotTold,
-                    _ => Standing::Shown,
-                },
-                format!(
-                    "{} edges were observed in the period and are drawn.",
-                    figures.edges
-                ),
-                &["graph.svg", "graph.json", "graph.csv", "hours.csv"],
-            ),
-            Question::Changes => (
-                match evidence.record_head {
-                    Some(_) => Standing::Shown,
-                    None => Standing::NotTold,
-                },
-                format!(
-                    "{} decisions and {} lines of the hash-chained record are in the period.",
-                    figures.decisions,
-                    evidence.events.len()
-                ),
-                &["record.jsonl", "evidence.json"],
-            ),
-            Question::Monitoring => (
-                match evidence.record_head {
-                    Some(_) => Standing::Shown,
-                    None => Standing::NotTold,
-                },
-                format!(
-                    "{} violations and {} drift repairs were recorded; {} edges were seen and not learned.",
-                    figures.violations, figures.drift_repairs, figures.not_learned
-                ),
-                &["record.jsonl", "graph.json"],
-            ),
-            Question::Tested => (
-                match (verdict.observed, verdict.would_block.len()) {
-                    (0, _) => Standing::NotTold,
-                    (_, 0) => share(figures.isolated, figures.workloads),
-                    _ => Standing::Partly,
-                },
-                format!(
-                    "By evaluation, not by trying: {} of {} observed connections are allowed, {} more are allowed and were not observed.",
-                    verdict.allowed, verdict.observed, verdict.unused_total
-                ),
-                &["evidence.json", "policies/"],
-            ),
+            Question::DenyByDefault
+            | Question::Inbound
+            | Question::Outbound
+            | Question::Namespaces
+            | Question::LeastPrivilege => of_policies::answer(self, evidence),
+            Question::Enforced | Question::Tested | Question::Diagram => of_traffic(self, evidence),
+            Question::Approved
+            | Question::Changes
+            | Question::Monitoring
+            | Question::Kept
+            | Question::Answered
+            | Question::Protected => of_record::answer(self, evidence),
         }
+    }
+}
+
+/// What the observed traffic tells.
+fn of_traffic(question: Question, evidence: &Evidence) -> Answer {
+    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
+    match question {
+        Question::Enforced => (
+            Standing::NotTold,
+            format!(
+                "nanoseg works out what policies allow and does not try it: test the plugin itself. {} of {} observed connections are not allowed by the policies of the end of the period.",
+                verdict.would_block.len(),
+                verdict.observed
+            ),
+            &["evidence.json"],
+        ),
+        Question::Tested => (
+            match (verdict.observed, verdict.would_block.len()) {
+                (0, _) => Standing::NotTold,
+                // Worked out is not tried.
+                (_, 0) => share(figures.isolated, figures.workloads).at_most_partly(),
+                _ => Standing::Partly,
+            },
+            format!(
+                "By evaluation, not by trying: {} of {} observed connections are allowed, {} more are allowed and were not observed.",
+                verdict.allowed, verdict.observed, verdict.unused_total
+            ),
+            &["evidence.json", "policies/"],
+        ),
+        _ => (
+            match figures.edges {
+                0 => Standing::NotTold,
+                _ => Standing::Shown,
+            },
+            format!(
+                "{} edges were observed in the period and are drawn{}.",
+                figures.edges,
+                match figures.coverage {
+                    Some(seen) => format!("; about {} of all there are, estimated", percent(seen)),
+                    None => "; how many there are in all cannot be told yet".into(),
+                }
+            ),
+            &["graph.svg", "graph.json", "graph.csv", "hours.csv"],
+        ),
     }
 }
 

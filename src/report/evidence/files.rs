@@ -1,8 +1,11 @@
 //! The files of a report, whole, in memory.
 
-use super::{EdgeLine, Evidence, HourLine, WorkloadLine, ocsf, page};
+use super::text::answers;
+use super::{EdgeLine, Enforced, Evidence, HourLine, ViolationLine, WorkloadLine, ocsf, page};
 use crate::graph::Graph;
+use crate::inventory::WorkloadId;
 use crate::net::{Timestamp, sha256_hex};
+use crate::report::WorkloadEstimate;
 use crate::report::graph::{Format, GraphDocument, Options, id, render};
 use crate::report::{Error, escape};
 use serde::Serialize;
@@ -57,6 +60,9 @@ pub fn files(evidence: &Evidence, graph: &Graph) -> Result<BTreeMap<String, Vec<
     add("edges.csv", edges_csv(&evidence.edges));
     add("hours.csv", hours_csv(&evidence.hours));
     add("workloads.csv", workloads_csv(&evidence.workloads));
+    add("isolation.csv", isolation_csv(&evidence.enforced));
+    add("learning.csv", learning_csv(&evidence.learning.workloads));
+    add("violations.csv", violations_csv(&evidence.violations));
     add("evidence.json", crate::report::json(evidence)?);
     add("report.md", page::markdown(evidence));
     add("index.html", page::html(evidence, &picture));
@@ -102,7 +108,7 @@ fn text(at: Option<Timestamp>) -> String {
 
 fn edges_csv(edges: &[EdgeLine]) -> String {
     let mut out = String::from(
-        "client,server,protocol,port,lesson,connections,first_seen,last_seen,allowed_by,approved_by\n",
+        "client,server,protocol,port,lesson,connections,first_seen,last_seen,allowed_by,approved_by,note\n",
     );
     for edge in edges {
         let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
@@ -117,6 +123,11 @@ fn edges_csv(edges: &[EdgeLine]) -> String {
             text(edge.last_seen),
             rules.join("; "),
             edge.approved_by.join("; "),
+            match (edge.gone, edge.blocked) {
+                (true, _) => "not-judged".into(),
+                (false, true) => "not-allowed".into(),
+                _ => String::new(),
+            },
         ]));
     }
     out
@@ -153,6 +164,65 @@ fn workloads_csv(workloads: &[WorkloadLine]) -> String {
             word(one.egress),
             one.host_network.to_string(),
             one.policies.join("; "),
+        ]));
+    }
+    out
+}
+
+fn isolation_csv(enforced: &[Enforced]) -> String {
+    let mut out = String::from("namespace,workload,kind,policy,from,to,ended_by\n");
+    for one in enforced {
+        let part = |of: fn(&WorkloadId) -> &String| {
+            let workload = one.workload.as_ref();
+            workload.map(|id| of(id).clone()).unwrap_or_default()
+        };
+        let namespace = one.policy.split('/').next().unwrap_or_default();
+        out.push_str(&line(&[
+            namespace.to_owned(),
+            part(|id| &id.name),
+            part(|id| &id.kind),
+            one.policy.clone(),
+            one.from.to_string(),
+            text(one.to),
+            one.ended_by.unwrap_or_default().to_owned(),
+        ]));
+    }
+    out
+}
+
+fn learning_csv(workloads: &[WorkloadEstimate]) -> String {
+    let mut out = String::from(
+        "namespace,workload,kind,edges,coverage,missing_mass,unseen_low,unseen_high,last_new_edge,confidence\n",
+    );
+    let share = |share: Option<f64>| share.map(|share| format!("{share:.4}")).unwrap_or_default();
+    for WorkloadEstimate { workload, estimate } in workloads {
+        out.push_str(&line(&[
+            workload.namespace.clone(),
+            workload.name.clone(),
+            workload.kind.clone(),
+            estimate.edges.to_string(),
+            share(estimate.coverage),
+            share(estimate.missing_mass),
+            estimate.unseen_low.to_string(),
+            estimate.unseen_high.to_string(),
+            text(estimate.last_new_edge),
+            estimate.confidence.clone(),
+        ]));
+    }
+    out
+}
+
+fn violations_csv(violations: &[ViolationLine]) -> String {
+    let mut out = String::from("number,at,namespace,workload,connection,answer,decided\n");
+    for one in violations {
+        out.push_str(&line(&[
+            one.sequence.to_string(),
+            one.at.to_string(),
+            one.namespace.clone(),
+            one.workload.clone(),
+            one.connection.clone(),
+            one.reply.words().to_owned(),
+            answers(one),
         ]));
     }
     out

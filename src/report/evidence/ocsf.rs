@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 const CATEGORY: u32 = 4;
 const CLASS: u32 = 4001;
-/// `Traffic`: a report of what went over a connection.
-const TRAFFIC: u32 = 6;
+/// The version of the schema, <https://schema.ocsf.io/1.3.0/classes/network_activity>.
+const VERSION: &str = "1.3.0";
 
 /// One event for each observed edge; implied ones were not observed.
 pub fn ocsf(graph: &GraphDocument) -> String {
@@ -40,21 +40,30 @@ fn event(
     (client, server): (&PeerDocument, &PeerDocument),
     (first, last): (Timestamp, Timestamp),
 ) -> Value {
-    let established = edge.verdicts.contains_key(&Verdict::Established);
-    let (status, status_id) = match established {
-        true => ("Success", 1),
-        false => ("Failure", 2),
+    let (activity, activity_id) = activity(edge);
+    let (status, status_id) = match activity_id {
+        6 if edge.verdicts.contains_key(&Verdict::Established) => ("Success", 1),
+        // One-way datagrams: nobody said whether they were welcome.
+        6 => ("Unknown", 0),
+        _ => ("Failure", 2),
+    };
+    let (direction, direction_id) = match (is_inside(client), is_inside(server)) {
+        (true, true) => ("Lateral", 3),
+        (true, false) => ("Outbound", 2),
+        (false, true) => ("Inbound", 1),
+        (false, false) => ("Unknown", 0),
     };
     let mut destination = endpoint(server);
     destination["port"] = edge.port.into();
     json!({
-        "activity_id": TRAFFIC,
-        "activity_name": "Traffic",
+        "activity_id": activity_id,
+        "activity_name": activity,
         "category_name": "Network Activity",
         "category_uid": CATEGORY,
         "class_name": "Network Activity",
         "class_uid": CLASS,
-        "type_uid": CLASS * 100 + TRAFFIC,
+        "type_name": format!("Network Activity: {activity}"),
+        "type_uid": CLASS * 100 + activity_id,
         "severity": "Informational",
         "severity_id": 1,
         "status": status,
@@ -64,7 +73,7 @@ fn event(
         "end_time": millis(last),
         "count": edge.connections,
         "metadata": {
-            "version": "1.3.0",
+            "version": VERSION,
             "product": {
                 "name": "nanoseg",
                 "vendor_name": "nanoseg",
@@ -74,8 +83,8 @@ fn event(
         "connection_info": {
             "protocol_name": edge.protocol.to_string().to_lowercase(),
             "protocol_num": number(edge.protocol),
-            "direction": "Unknown",
-            "direction_id": 0,
+            "direction": direction,
+            "direction_id": direction_id,
         },
         "src_endpoint": endpoint(client),
         "dst_endpoint": destination,
@@ -86,9 +95,27 @@ fn event(
         },
         "unmapped": {
             "lesson": edge.lesson.kind,
+            "verdicts": edge.verdicts,
             "services": edge.services,
         },
     })
+}
+
+/// What happened, as the class names it: `Traffic` is a report of what went over connections.
+fn activity(edge: &EdgeDocument) -> (&'static str, u32) {
+    let has = |verdict| edge.verdicts.contains_key(&verdict);
+    if has(Verdict::Established) || has(Verdict::OneWay) {
+        ("Traffic", 6)
+    } else if has(Verdict::Refused) || has(Verdict::Dropped) {
+        ("Refuse", 5)
+    } else {
+        ("Fail", 4)
+    }
+}
+
+/// Whether it is a part of the cluster.
+fn is_inside(peer: &PeerDocument) -> bool {
+    peer.kind != "outside"
 }
 
 fn endpoint(peer: &PeerDocument) -> Value {
@@ -115,5 +142,74 @@ fn number(protocol: Protocol) -> u8 {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
         Protocol::Sctp => 132,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::graph::fixture;
+
+    /// What 1.3.0 requires of the class and its parts.
+    const REQUIRED: [&str; 13] = [
+        "/activity_id",
+        "/category_uid",
+        "/class_uid",
+        "/type_uid",
+        "/severity_id",
+        "/time",
+        "/metadata/version",
+        "/metadata/product/vendor_name",
+        "/metadata/product/name",
+        "/connection_info/direction_id",
+        "/src_endpoint/uid",
+        "/dst_endpoint/uid",
+        "/dst_endpoint/port",
+    ];
+
+    #[test]
+    fn every_event_has_what_the_class_requires() {
+        let graph = GraphDocument::build(&fixture::shop(false));
+        let text = ocsf(&graph);
+        let observed = graph.edges.iter().filter(|edge| edge.first.is_some());
+        assert_eq!(text.lines().count(), observed.count());
+        for line in text.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            for place in REQUIRED {
+                let value = event.pointer(place);
+                assert!(
+                    value.is_some_and(|value| !value.is_null()),
+                    "{place}: {event}"
+                );
+            }
+            let number = |place: &str| event.pointer(place).and_then(Value::as_i64).unwrap();
+            assert_eq!(number("/class_uid"), 4001);
+            assert_eq!(number("/type_uid"), 400_100 + number("/activity_id"));
+            assert!(number("/start_time") <= number("/end_time"));
+            // Milliseconds: 2026-01-05 in seconds has ten digits.
+            assert_eq!(number("/time").to_string().len(), 13);
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_no_traffic() {
+        let text = ocsf(&GraphDocument::build(&fixture::shop(false)));
+        let of = |kind: &str| {
+            let events = text
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap());
+            events
+                .filter(|event| event["unmapped"]["verdicts"].get(kind).is_some())
+                .map(|event| (event["activity_id"].clone(), event["status_id"].clone()))
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            of("established")
+                .iter()
+                .all(|one| *one == (6.into(), 1.into()))
+        );
+        let failed = [of("unanswered"), of("refused"), of("dropped")].concat();
+        assert!(!failed.is_empty());
+        assert!(failed.iter().all(|(_, status)| *status == 2), "{failed:?}");
     }
 }

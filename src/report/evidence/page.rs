@@ -42,10 +42,11 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
         Block::Table { header, rows, more } => {
             out.push_str("<table>\n<thead><tr>");
             let class = |name: &str| {
-                if name.starts_with('>') {
-                    " class=\"n\""
-                } else {
-                    ""
+                match name {
+                    _ if name.starts_with('>') => " class=\"n\"",
+                    // Wide enough for a date.
+                    "at" | "from" | "to" | "first seen" | "last seen" => " class=\"t\"",
+                    _ => "",
                 }
             };
             for name in header {
@@ -56,7 +57,12 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
             for row in rows {
                 out.push_str("<tr>");
                 for (cell, name) in row.iter().zip(header) {
-                    let _ = write!(out, "<td{}>{}</td>", class(name), xml(cell));
+                    match is_long(cell) {
+                        true => html_long(out, cell),
+                        false => {
+                            let _ = write!(out, "<td{}>{}</td>", class(name), xml(cell));
+                        }
+                    }
                 }
                 out.push_str("</tr>\n");
             }
@@ -67,6 +73,28 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
             }
         }
     }
+}
+
+/// No column is made wider than this many characters by a single word.
+const LONG: usize = 20;
+
+/// Whether a word of it has to be broken, or it would push other columns off the paper.
+fn is_long(cell: &str) -> bool {
+    cell.split_whitespace()
+        .any(|word| word.chars().count() > LONG)
+}
+
+/// A cell that breaks anywhere, and rather between the parts of a name.
+fn html_long(out: &mut String, cell: &str) {
+    let text = xml(cell).replace('/', "/<wbr>");
+    // Before a kind, not before the number of a rule.
+    let mut parts = text.split('[');
+    let _ = write!(out, "<td class=\"w\">{}", parts.next().unwrap_or_default());
+    for part in parts {
+        let is_kind = part.starts_with(|c: char| c.is_ascii_uppercase());
+        let _ = write!(out, "{}[{part}", if is_kind { "<wbr>" } else { "" });
+    }
+    out.push_str("</td>");
 }
 
 /// The same as GitHub-flavoured Markdown, with the picture beside it.

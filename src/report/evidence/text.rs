@@ -1,7 +1,12 @@
 //! What the report says, once, for the page and for Markdown alike.
 
-use super::{Event, Evidence, Standing};
+mod done;
+
+pub use done::answers;
+
+use super::{EdgeLine, Evidence, Standing};
 use crate::net::Timestamp;
+use crate::report::learning;
 use crate::report::words::{count, thousands, time};
 
 /// A part of the report with a heading.
@@ -37,8 +42,10 @@ pub fn sections(evidence: &Evidence) -> Vec<Section> {
         blocks: vec![Block::Graph, edges(evidence)],
     });
     all.push(judgement(evidence));
-    all.push(approvals(evidence));
-    all.push(events(evidence));
+    all.push(learning_section(evidence));
+    all.push(done::approvals(evidence));
+    all.push(done::violations(evidence));
+    all.push(done::events(evidence));
     all.push(findings(evidence));
     all.push(sources(evidence));
     all.push(check());
@@ -76,14 +83,40 @@ fn table(
 }
 
 fn summary(evidence: &Evidence) -> Section {
-    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let scope = match evidence.namespaces.as_slice() {
         [] => "all namespaces".to_owned(),
         names => format!("namespaces {}", names.join(", ")),
     };
-    let sound = match verdict.would_block.len() {
-        0 => "The policies allow every observed connection.".to_owned(),
-        some => format!(
+    let mut blocks = vec![
+        Block::Text(format!("Period: {}. Scope: {scope}.", period(evidence))),
+        Block::Text(headline(evidence)),
+    ];
+    if let Some(broken) = &evidence.record_broken {
+        blocks.push(Block::Text(format!(
+            "Do not rely on what this report says of decisions: {broken}."
+        )));
+    }
+    blocks.push(table(
+        &["figure", ">value"],
+        figures(evidence),
+        "evidence.json",
+    ));
+    Section {
+        title: "Summary",
+        blocks,
+    }
+}
+
+/// Sound and tight, in words.
+fn headline(evidence: &Evidence) -> String {
+    let verdict = &evidence.verdict;
+    if verdict.policies == 0 {
+        return "No policies were in force: everything is allowed.".into();
+    }
+    let sound = match (verdict.would_block.len(), verdict.observed) {
+        (0, 0) => "Nothing was observed that the policies could block.".to_owned(),
+        (0, _) => "The policies allow every observed connection.".to_owned(),
+        (some, _) => format!(
             "The policies would block {}.",
             count(some as u64, "observed connection")
         ),
@@ -95,50 +128,96 @@ fn summary(evidence: &Evidence) -> Section {
             count(some, "connection")
         ),
     };
+    format!("{sound} {tight}")
+}
+
+fn figures(evidence: &Evidence) -> Vec<Vec<String>> {
+    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
+    let number = |number: usize| thousands(number as u64);
+    let of = |part: usize, whole: usize| format!("{} of {}", number(part), number(whole));
+    let unknown = || "not told".to_owned();
+    let overall = evidence.learning.overall.as_ref();
     let row = |name: &str, value: String| vec![name.to_owned(), value];
-    let of = |part: usize, whole: usize| {
-        format!("{} of {}", thousands(part as u64), thousands(whole as u64))
-    };
-    let rows = [
+    vec![
         row(
             "Workloads isolated in both directions",
             of(figures.isolated, figures.workloads),
         ),
         row(
             "Workloads on the host network, out of reach",
-            thousands(figures.host_network as u64),
+            number(figures.host_network),
         ),
-        row("Observed edges, learned", thousands(figures.edges as u64)),
+        row("Observed edges, learned", number(figures.edges)),
         row("Connections of these", thousands(figures.connections)),
+        row("Observed edges, not learned", number(figures.not_learned)),
         row(
-            "Observed edges, not learned",
-            thousands(figures.not_learned as u64),
+            "Share of the edges seen, estimated",
+            overall.map_or_else(unknown, learning::seen),
+        ),
+        row(
+            "Edges still unseen, estimated",
+            overall.map_or_else(unknown, learning::unseen),
         ),
         row(
             "Edges with a recorded approval",
             of(figures.approved, figures.edges),
         ),
         row(
-            "Observed connections that the policies allow",
+            "Observed connections that the policies allow (soundness)",
             of(verdict.allowed, verdict.observed),
         ),
-        row("Allowed and not observed", thousands(verdict.unused_total)),
+        row(
+            "Connections allowed and not observed (tightness)",
+            thousands(verdict.unused_total),
+        ),
         row(
             "Rules without use",
             of(verdict.unused_rules.len(), verdict.rules),
         ),
-        row("Violations recorded", thousands(figures.violations as u64)),
-        row("Drift repaired", thousands(figures.drift_repairs as u64)),
-        row("Break-glass", thousands(figures.break_glass as u64)),
-        row("Decisions", thousands(figures.decisions as u64)),
-    ];
+        row(
+            "Violations, new or open from before",
+            number(figures.violations),
+        ),
+        row(
+            "Violations that nobody decided about",
+            number(figures.violations_open),
+        ),
+        row("Drift repaired", number(figures.drift_repairs)),
+        row("Break-glass", number(figures.break_glass)),
+        row("Decisions", number(figures.decisions)),
+    ]
+}
+
+/// How much was not seen.
+fn learning_section(evidence: &Evidence) -> Section {
+    let lines = &evidence.learning;
+    let mut blocks = Vec::new();
+    match &lines.overall {
+        Some(overall) => {
+            blocks.push(Block::Text(format!("Overall {}.", learning::line(overall))));
+            let more = [learning::missing(overall), learning::confidence(overall)];
+            blocks.extend(more.into_iter().flatten().map(Block::Text));
+        }
+        None => blocks.push(Block::Text(
+            "These sources tell no estimate for the scope as a whole.".into(),
+        )),
+    }
+    blocks.push(Block::Text(
+        "Estimated by Chao2 from the time windows in which each edge was seen, and by Good–Turing from edges of a \
+         single connection; the more careful of the two counts."
+            .into(),
+    ));
+    if !lines.workloads.is_empty() {
+        let rows = lines.workloads.iter().map(|line| {
+            let mut row = vec![line.workload.to_string()];
+            row.extend(learning::cells(&line.estimate));
+            row
+        });
+        blocks.push(table(&learning::HEADER, rows, "learning.csv"));
+    }
     Section {
-        title: "Summary",
-        blocks: vec![
-            Block::Text(format!("Period: {}. Scope: {scope}.", period(evidence))),
-            Block::Text(format!("{sound} {tight}")),
-            table(&["figure", ">value"], rows, "evidence.json"),
-        ],
+        title: "How much was not seen",
+        blocks,
     }
 }
 
@@ -221,10 +300,14 @@ fn coverage(evidence: &Evidence) -> Section {
     }
     if !evidence.enforced.is_empty() {
         blocks.push(Block::Text(
-            "When policies were in force, by the record:".into(),
+            "When workloads were isolated by an approved policy, by the record:".into(),
         ));
         let rows = evidence.enforced.iter().map(|one| {
             vec![
+                one.workload
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
                 one.policy.clone(),
                 time(one.from),
                 one.to.map_or("still in force".into(), time),
@@ -232,9 +315,9 @@ fn coverage(evidence: &Evidence) -> Section {
             ]
         });
         blocks.push(table(
-            &["policy", "from", "to", "ended by"],
+            &["workload", "policy", "from", "to", "ended by"],
             rows,
-            "evidence.json",
+            "isolation.csv",
         ));
     }
     Section {
@@ -243,10 +326,22 @@ fn coverage(evidence: &Evidence) -> Section {
     }
 }
 
+/// The rules that allow an edge, or why there is none.
+fn allowed_by(edge: &EdgeLine) -> String {
+    let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
+    match (edge.gone, edge.lesson) {
+        _ if edge.blocked => "not allowed".into(),
+        (true, _) => "not judged: an end is not in the cluster any more".into(),
+        (false, "learned" | "implied") if rules.is_empty() => {
+            "no rule needed: neither end is isolated".into()
+        }
+        _ => rules.join("; "),
+    }
+}
+
 fn edges(evidence: &Evidence) -> Block {
     let seen = |at: Option<Timestamp>| at.map(time).unwrap_or_default();
     let rows = evidence.edges.iter().map(|edge| {
-        let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
         vec![
             edge.client.clone(),
             edge.server.clone(),
@@ -255,7 +350,7 @@ fn edges(evidence: &Evidence) -> Block {
             thousands(edge.connections),
             seen(edge.first_seen),
             seen(edge.last_seen),
-            rules.join("; "),
+            allowed_by(edge),
             edge.approved_by.join("; "),
         ]
     });
@@ -319,101 +414,6 @@ fn judgement(evidence: &Evidence) -> Section {
     }
     Section {
         title: "Policies against traffic",
-        blocks,
-    }
-}
-
-fn approvals(evidence: &Evidence) -> Section {
-    if evidence.approvals.is_empty() {
-        let text = "These sources hold no approvals: only the controller's state does.";
-        return Section {
-            title: "Approvals",
-            blocks: vec![Block::Text(text.into())],
-        };
-    }
-    let rows = evidence.approvals.iter().map(|one| {
-        vec![
-            one.policy.clone(),
-            one.workload.to_string(),
-            one.revision.to_string(),
-            one.by.clone(),
-            time(one.at),
-            one.reason.clone(),
-        ]
-    });
-    let header = [
-        "policy",
-        "workload",
-        ">revision",
-        "approved by",
-        "at",
-        "reason",
-    ];
-    Section {
-        title: "Approvals",
-        blocks: vec![table(&header, rows, "evidence.json")],
-    }
-}
-
-fn events(evidence: &Evidence) -> Section {
-    let of = |actions: &[&str]| -> Vec<&Event> {
-        let events = evidence.events.iter();
-        events
-            .filter(|event| actions.contains(&event.action))
-            .collect()
-    };
-    let parts = [
-        (
-            "Violations, and drift that was repaired or given up:",
-            of(&["violation", "drift-repaired", "drift-given-up"]),
-        ),
-        ("Break-glass:", of(&["break-glass-on", "break-glass-off"])),
-        (
-            "Decisions:",
-            of(&[
-                "approved",
-                "auto-approved",
-                "rejected",
-                "decision-refused",
-                "rolled-back",
-                "auto-rolled-back",
-            ]),
-        ),
-    ];
-    let mut blocks = Vec::new();
-    if let Some(head) = &evidence.record_head {
-        blocks.push(Block::Text(format!(
-            "The record ends at number {} with digest {}.",
-            head.sequence, head.digest
-        )));
-    } else {
-        blocks.push(Block::Text(
-            "These sources hold no record: only the controller's state does.".into(),
-        ));
-    }
-    for (title, events) in parts {
-        if events.is_empty() {
-            continue;
-        }
-        let rows = events.iter().map(|event| {
-            vec![
-                event.sequence.to_string(),
-                time(event.at),
-                event.action.to_owned(),
-                event.actor.clone(),
-                format!("{}/{}", event.namespace, event.object),
-                event.reason.clone(),
-            ]
-        });
-        blocks.push(Block::Text(title.into()));
-        blocks.push(table(
-            &[">number", "at", "action", "by", "object", "reason"],
-            rows,
-            "record.jsonl",
-        ));
-    }
-    Section {
-        title: "What was done",
         blocks,
     }
 }

@@ -1,6 +1,7 @@
-//! From the record: when which policy was in force.
+//! From the record: when which policy was in force, and when break-glass was on.
 
 use super::Event;
+use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,6 +12,9 @@ use std::collections::BTreeMap;
 pub struct Enforced {
     /// `namespace/name`.
     pub policy: String,
+    /// The workload that it isolates; absent where nothing but the record knows of the policy any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadId>,
     pub from: Timestamp,
     /// Absent: it is still there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,12 +24,50 @@ pub struct Enforced {
     pub ended_by: Option<&'static str>,
 }
 
-/// When policies were in force, from all events of the record, oldest first. Sorted.
-pub fn timeline(events: &[Event]) -> Vec<Enforced> {
+/// One stretch of time in which break-glass was on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokenGlass {
+    pub namespace: String,
+    pub from: Timestamp,
+    /// Absent: it still is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// As the annotation said.
+    pub reason: String,
+}
+
+/// When break-glass was on, from all events of the record, oldest first. Sorted.
+pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
+    let mut all: Vec<BrokenGlass> = Vec::new();
+    for event in events {
+        let open = all
+            .iter_mut()
+            .find(|one| one.namespace == event.namespace && one.to.is_none());
+        match (event.action, open) {
+            // A second reason while it is on is told by the record.
+            ("break-glass-on", None) => all.push(BrokenGlass {
+                namespace: event.namespace.clone(),
+                from: event.at,
+                to: None,
+                reason: event.reason.clone(),
+            }),
+            ("break-glass-off", Some(open)) => open.to = Some(event.at),
+            _ => {}
+        }
+    }
+    all.sort();
+    all
+}
+
+/// When policies were in force, from all events of the record, oldest first. Sorted. `owners` has the
+/// workloads of policies, as far as they are known.
+pub fn timeline(events: &[Event], owners: &BTreeMap<String, WorkloadId>) -> Vec<Enforced> {
     let mut open: BTreeMap<String, Timestamp> = BTreeMap::new();
     let mut done = Vec::new();
     let mut end = |policy: String, from, event: &Event| {
         done.push(Enforced {
+            workload: owners.get(&policy).cloned(),
             policy,
             from,
             to: Some(event.at),
@@ -61,6 +103,7 @@ pub fn timeline(events: &[Event]) -> Vec<Enforced> {
         }
     }
     done.extend(open.into_iter().map(|(policy, from)| Enforced {
+        workload: owners.get(&policy).cloned(),
         policy,
         from,
         to: None,
@@ -97,7 +140,7 @@ mod tests {
             event(6, "applied", "db"),
             event(7, "deleted", "never-there"),
         ];
-        let text: Vec<String> = timeline(&events)
+        let text: Vec<String> = timeline(&events, &BTreeMap::new())
             .iter()
             .map(|one| {
                 let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
@@ -118,5 +161,22 @@ mod tests {
                 "shop/web 1 Some(4) Some(\"deleted\")",
             ]
         );
+    }
+
+    #[test]
+    fn break_glass_is_on_until_it_is_off() {
+        let events = [
+            event(1, "break-glass-on", "shop"),
+            event(2, "break-glass-on", "shop"),
+            event(3, "break-glass-off", "shop"),
+            event(4, "break-glass-off", "shop"),
+            event(5, "break-glass-on", "shop"),
+        ];
+        let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
+        let text: Vec<_> = broken_glass(&events)
+            .iter()
+            .map(|one| (secs(one.from), one.to.map(secs)))
+            .collect();
+        assert_eq!(text, [(1, Some(3)), (5, None)]);
     }
 }

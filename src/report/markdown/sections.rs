@@ -3,9 +3,9 @@
 use super::{heading, table};
 use crate::finding::{Finding, Severity};
 use crate::report::escape::{code, markdown as text};
-use crate::report::run::{Connection, Estimate, RunReport, codes};
-use crate::report::summary::learning as learning_line;
-use crate::report::words::{bytes, count, percent, thousands, time};
+use crate::report::learning as words;
+use crate::report::run::{Connection, RunReport, WorkloadEstimate, codes};
+use crate::report::words::{bytes, count, thousands, time};
 use std::fmt::Write as _;
 
 /// How many connections of a list are printed; `report.json` has all.
@@ -48,7 +48,7 @@ pub fn verdict(out: &mut String, run: &RunReport) {
                 count(run.graph.edges_of("learned"), "learned edge")
             ),
         ],
-        vec!["Learning".to_owned(), learning_line(&run.learning.overall)],
+        vec!["Learning".to_owned(), words::line(&run.learning.overall)],
         vec!["Findings".to_owned(), finding_counts(run)],
     ];
     if let Some(folder) = &run.output {
@@ -173,70 +173,22 @@ fn connections(out: &mut String, title: &str, list: &[Connection], total: u64) {
 pub fn learning(out: &mut String, run: &RunReport) {
     heading(out, 2, "Learning");
     let overall = &run.learning.overall;
-    let _ = writeln!(out, "Overall {}.", text(&learning_line(overall)));
-    if let Some(missing) = overall.missing_mass {
-        let share = match missing {
-            share if share < 0.01 => "Fewer than 1 %".to_owned(),
-            share => format!("About {}", percent(share)),
-        };
-        let _ = writeln!(
-            out,
-            "{share} of future connections would use an edge that is still unseen."
-        );
-    }
-    if !overall.confidence.is_empty() {
-        let _ = writeln!(
-            out,
-            "Confidence: {}.",
-            text(overall.confidence.trim_end_matches('.'))
-        );
+    let _ = writeln!(out, "Overall {}.", text(&words::line(overall)));
+    let sentences = [words::missing(overall), words::confidence(overall)];
+    for sentence in sentences.into_iter().flatten() {
+        let _ = writeln!(out, "{}", text(&sentence));
     }
     if run.learning.workloads.is_empty() {
         return;
     }
     out.push('\n');
-    let rows: Vec<Vec<String>> = run
-        .learning
-        .workloads
-        .iter()
-        .map(|line| {
-            let mut row = vec![code(&line.workload.to_string())];
-            row.extend(estimate(&line.estimate));
-            row
-        })
-        .collect();
-    let header = [
-        "Workload",
-        ">Edges",
-        ">Seen",
-        ">Still unseen",
-        "Last new edge (UTC)",
-        "Confidence",
-    ];
-    table(out, &header, &rows);
-}
-
-fn estimate(estimate: &Estimate) -> Vec<String> {
-    let (low, high) = (
-        estimate.unseen_low,
-        estimate.unseen_high.max(estimate.unseen_low),
-    );
-    let range = if low == high {
-        low.to_string()
-    } else {
-        format!("{low}–{high}")
+    let row = |line: &WorkloadEstimate| {
+        let mut row = vec![code(&line.workload.to_string())];
+        row.extend(words::cells(&line.estimate).iter().map(|cell| text(cell)));
+        row
     };
-    vec![
-        thousands(estimate.edges),
-        estimate.coverage.map_or_else(|| "?".to_owned(), percent),
-        if estimate.coverage.is_some() {
-            range
-        } else {
-            "?".to_owned()
-        },
-        estimate.last_new_edge.map(time).unwrap_or_default(),
-        text(&estimate.confidence),
-    ]
+    let rows: Vec<Vec<String>> = run.learning.workloads.iter().map(row).collect();
+    table(out, &words::HEADER, &rows);
 }
 
 /// What was seen but taught nothing.

@@ -156,6 +156,8 @@ fn what_blocked_traffic_asks_for_is_said_with_the_connection() {
         .find(|line| line.client == "shop/web")
         .expect("evidence");
     assert_eq!(line.notes, ["blocked", "new"]);
+    // By this a report finds what was decided about a violation.
+    assert_eq!(line.connection(), case.wanted[0].connection());
 }
 
 #[test]

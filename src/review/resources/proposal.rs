@@ -169,6 +169,13 @@ pub struct EvidenceLine {
     pub samples: Vec<String>,
 }
 
+impl EvidenceLine {
+    /// In words, as the record has violations: [`crate::review::Violation::connection`].
+    pub fn connection(&self) -> String {
+        format!("{} → {} {}", self.client, self.server, self.port)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyProposalStatus {

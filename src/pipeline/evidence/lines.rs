@@ -1,0 +1,180 @@
+//! The rows of a report: workloads, edges, figures.
+
+use super::Done;
+use crate::evaluate::{Direction, Evaluation, RuleRef, RuleUse};
+use crate::graph::{Edge, Graph, Peer};
+use crate::inventory::WorkloadId;
+use crate::net::Protocol;
+use crate::report::evidence::{
+    Approval, EdgeLine, Figures, LearningLines, Reply, RuleApproval, ViolationLine, WorkloadLine,
+};
+use crate::report::graph::{EdgeDocument, GraphDocument, id};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How each workload stands: isolated where all its pods are.
+pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
+    let mut lines: BTreeMap<WorkloadId, WorkloadLine> = BTreeMap::new();
+    for (id, class) in evaluation.classes() {
+        let line = lines
+            .entry(class.workload.clone())
+            .or_insert_with(|| WorkloadLine {
+                workload: class.workload.clone(),
+                ingress: true,
+                egress: true,
+                host_network: true,
+                policies: Vec::new(),
+            });
+        line.ingress &= evaluation.isolated(id, Direction::Ingress);
+        line.egress &= evaluation.isolated(id, Direction::Egress);
+        line.host_network &= class.host_network;
+        for direction in [Direction::Ingress, Direction::Egress] {
+            for policy in evaluation.isolated_by(id, direction) {
+                if !line.policies.iter().any(|known| known == policy) {
+                    line.policies.push(policy.to_owned());
+                }
+            }
+        }
+        line.policies.sort();
+    }
+    lines.into_values().collect()
+}
+
+/// Client, server, protocol and port of an edge, as documents have them.
+pub type Key = (String, String, Protocol, u16);
+
+/// What the policies say of one edge.
+#[derive(Debug, Default)]
+pub struct Said {
+    allowed_by: Vec<RuleRef>,
+    blocked: bool,
+}
+
+/// What the policies say of each edge of `O`. A rule at one end allows nothing that the other end denies.
+pub fn answers(
+    graph: &Graph,
+    uses: Vec<RuleUse>,
+    blocked: &BTreeSet<usize>,
+) -> BTreeMap<Key, Said> {
+    let taught = graph.taught();
+    let mut said: BTreeMap<Key, Said> = BTreeMap::new();
+    for index in blocked {
+        if let Some(edge) = taught.get(*index) {
+            said.entry(key(edge)).or_default().blocked = true;
+        }
+    }
+    for one in uses {
+        for index in one.edges.difference(blocked) {
+            if let Some(edge) = taught.get(*index) {
+                let said = said.entry(key(edge)).or_default();
+                said.allowed_by.push(one.rule.clone());
+            }
+        }
+    }
+    said
+}
+
+fn key((client, server, edge): &(&Peer, &Peer, &Edge)) -> Key {
+    (id(client), id(server), edge.protocol, edge.port)
+}
+
+/// Every edge of the graph, those of `O` with the rules that allow them.
+pub fn edge_lines(
+    graph: &Graph,
+    mut answers: BTreeMap<Key, Said>,
+    approvals: &[Approval],
+    gone: &[(Peer, Peer, Edge)],
+) -> Vec<EdgeLine> {
+    let gone: BTreeSet<Key> = gone
+        .iter()
+        .map(|(client, server, edge)| key(&(client, server, edge)))
+        .collect();
+    let approved: BTreeMap<&str, &Approval> = approvals
+        .iter()
+        .map(|one| (one.policy.as_str(), one))
+        .collect();
+    let approver = |rule: &RuleRef| {
+        let rules = &approved.get(rule.policy.as_str())?.rules;
+        let is_it =
+            |one: &&RuleApproval| (one.direction, one.index) == (rule.direction, rule.index);
+        let found = rules.iter().find(is_it)?;
+        Some(format!("{} at {}", found.by, found.at))
+    };
+    let document = GraphDocument::build(graph);
+    let line = |edge: &EdgeDocument| {
+        let key = (
+            edge.client.clone(),
+            edge.server.clone(),
+            edge.protocol,
+            edge.port,
+        );
+        let Said {
+            allowed_by,
+            blocked,
+        } = answers.remove(&key).unwrap_or_default();
+        let approved_by: BTreeSet<String> = allowed_by.iter().filter_map(approver).collect();
+        let has_approval = |side: Direction| {
+            let mut rules = allowed_by.iter().filter(|rule| rule.direction == side);
+            rules.any(|rule| approver(rule).is_some())
+        };
+        let approved =
+            !allowed_by.is_empty() && allowed_by.iter().all(|rule| has_approval(rule.direction));
+        EdgeLine {
+            approved,
+            gone: gone.contains(&key),
+            blocked,
+            client: key.0,
+            server: key.1,
+            protocol: edge.protocol,
+            port: edge.port,
+            lesson: edge.lesson.kind,
+            connections: edge.connections,
+            first_seen: edge.first,
+            last_seen: edge.last,
+            allowed_by,
+            approved_by: approved_by.into_iter().collect(),
+        }
+    };
+    document.edges.iter().map(line).collect()
+}
+
+pub fn figures(
+    workloads: &[WorkloadLine],
+    edges: &[EdgeLine],
+    done: &Done,
+    learning: &LearningLines,
+) -> Figures {
+    let (hosts, pods): (Vec<_>, Vec<_>) = workloads.iter().partition(|one| one.host_network);
+    let learned = |edge: &&EdgeLine| matches!(edge.lesson, "learned" | "implied");
+    let count = |actions: &[&str]| {
+        let events = done.events.iter();
+        events
+            .filter(|event| actions.contains(&event.action))
+            .count()
+    };
+    let open = |one: &&ViolationLine| one.reply == Reply::Open;
+    let overall = learning.overall.as_ref();
+    Figures {
+        workloads: pods.len(),
+        isolated: pods.iter().filter(|one| one.ingress && one.egress).count(),
+        host_network: hosts.len(),
+        edges: edges.iter().filter(learned).count(),
+        connections: edges
+            .iter()
+            .filter(learned)
+            .map(|edge| edge.connections)
+            .sum(),
+        not_learned: edges.iter().filter(|edge| !learned(edge)).count(),
+        approved: edges
+            .iter()
+            .filter(learned)
+            .filter(|edge| edge.approved)
+            .count(),
+        violations: done.violations.len(),
+        violations_open: done.violations.iter().filter(open).count(),
+        drift_repairs: count(&["drift-repaired"]),
+        break_glass: done.broken_glass.len(),
+        decisions: count(&["approved", "auto-approved", "rejected", "rolled-back"]),
+        coverage: overall.and_then(|one| one.coverage),
+        missing_mass: overall.and_then(|one| one.missing_mass),
+    }
+}

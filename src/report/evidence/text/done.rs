@@ -1,0 +1,186 @@
+//! What was decided and done, by the record.
+
+use super::{Block, Section, table};
+use crate::report::evidence::{Event, Evidence, ViolationLine};
+use crate::report::words::{count, time};
+
+/// Who approved what is in force.
+pub fn approvals(evidence: &Evidence) -> Section {
+    if evidence.approvals.is_empty() {
+        let text = match &evidence.record_head {
+            Some(_) => "No approved policy was in force at the end of the period.",
+            None => "These sources hold no approvals: only the controller's state does.",
+        };
+        return Section {
+            title: "Approvals",
+            blocks: vec![Block::Text(text.into())],
+        };
+    }
+    let rows = evidence.approvals.iter().map(|one| {
+        vec![
+            one.policy.clone(),
+            one.workload.to_string(),
+            one.revision.to_string(),
+            one.by.clone(),
+            time(one.at),
+            one.reason.clone(),
+        ]
+    });
+    let header = [
+        "policy",
+        "workload",
+        ">revision",
+        "approved by",
+        "at",
+        "reason",
+    ];
+    Section {
+        title: "Approvals",
+        blocks: vec![table(&header, rows, "evidence.json")],
+    }
+}
+
+/// Each violation, and how it was answered.
+pub fn violations(evidence: &Evidence) -> Section {
+    let title = "Violations, and how they were answered";
+    if evidence.record_head.is_none() {
+        let text = "These sources hold no record: only the controller's state does.";
+        return Section {
+            title,
+            blocks: vec![Block::Text(text.into())],
+        };
+    }
+    let text = match evidence.violations.len() as u64 {
+        0 => "None was recorded in the period, and none was open when it began.".to_owned(),
+        some => format!(
+            "{}, {} of them still open at the end of the period. A connection is recorded once, when it is first \
+             seen; it counts as answered once somebody decided about a proposal that holds it.",
+            count(some, "violation"),
+            evidence.figures.violations_open
+        ),
+    };
+    let mut blocks = vec![Block::Text(text)];
+    if !evidence.violations.is_empty() {
+        let rows = evidence.violations.iter().map(|one| {
+            vec![
+                one.sequence.to_string(),
+                time(one.at),
+                format!("{}/{}", one.namespace, one.workload),
+                one.connection.clone(),
+                one.reply.words().to_owned(),
+                answers(one),
+            ]
+        });
+        let header = [
+            ">number",
+            "at",
+            "workload",
+            "connection",
+            "answer",
+            "decided",
+        ];
+        blocks.push(table(&header, rows, "violations.csv"));
+    }
+    Section { title, blocks }
+}
+
+/// Who answered a violation, when, and how.
+pub fn answers(violation: &ViolationLine) -> String {
+    let answers = violation.answers.iter();
+    let texts = answers.map(|one| {
+        let why = match one.reason.as_str() {
+            "" => String::new(),
+            why => format!(": {why}"),
+        };
+        match &one.by {
+            Some(by) => format!(
+                "{} {} by {by} at {} (record {}){why}",
+                one.proposal,
+                one.reply.words(),
+                time(one.at),
+                one.sequence
+            ),
+            None => format!("{} waits since {}", one.proposal, time(one.at)),
+        }
+    });
+    texts.collect::<Vec<_>>().join("; ")
+}
+
+/// Drift, break-glass and decisions.
+pub fn events(evidence: &Evidence) -> Section {
+    let mut blocks = Vec::new();
+    if let Some(head) = &evidence.record_head {
+        let chain = match &evidence.record_broken {
+            None => "its chain is whole".to_owned(),
+            Some(broken) => broken.clone(),
+        };
+        blocks.push(Block::Text(format!(
+            "The record ends at number {} with digest {}; {chain}.",
+            head.sequence, head.digest
+        )));
+    } else {
+        blocks.push(Block::Text(
+            "These sources hold no record: only the controller's state does.".into(),
+        ));
+    }
+    if !evidence.broken_glass.is_empty() {
+        blocks.push(Block::Text("Break-glass was on:".into()));
+        let rows = evidence.broken_glass.iter().map(|one| {
+            vec![
+                one.namespace.clone(),
+                time(one.from),
+                one.to.map_or("still on".into(), time),
+                one.reason.clone(),
+            ]
+        });
+        let header = ["namespace", "from", "to", "reason"];
+        blocks.push(table(&header, rows, "evidence.json"));
+    }
+    let drift = ["drift-repaired", "drift-given-up"];
+    blocks.extend(listed(
+        evidence,
+        "Drift that was repaired or given up:",
+        &drift,
+    ));
+    let decisions = [
+        "approved",
+        "auto-approved",
+        "rejected",
+        "decision-refused",
+        "rolled-back",
+        "auto-rolled-back",
+    ];
+    blocks.extend(listed(evidence, "Decisions:", &decisions));
+    Section {
+        title: "What was done",
+        blocks,
+    }
+}
+
+/// The events of these actions as a table under a line of text; nothing where there is none.
+fn listed(evidence: &Evidence, title: &str, actions: &[&str]) -> Vec<Block> {
+    let events = evidence.events.iter();
+    let rows: Vec<Vec<String>> = events
+        .filter(|event| actions.contains(&event.action))
+        .map(row)
+        .collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let header = [">number", "at", "action", "by", "object", "reason"];
+    vec![
+        Block::Text(title.into()),
+        table(&header, rows, "record.jsonl"),
+    ]
+}
+
+fn row(event: &Event) -> Vec<String> {
+    vec![
+        event.sequence.to_string(),
+        time(event.at),
+        event.action.to_owned(),
+        event.actor.clone(),
+        format!("{}/{}", event.namespace, event.object),
+        event.reason.clone(),
+    ]
+}
