@@ -2,6 +2,8 @@
 
 use super::browser::Browser;
 use super::{Ui, run};
+use crate::operator::shop::Shop;
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use std::path::Path;
 
 fn ui() -> Ui {
@@ -72,6 +74,90 @@ fn a_critical_vulnerability_that_the_internet_reaches_comes_first_everywhere() {
             assert!(text.contains(part), "{part} in {text}");
         }
         browser.picture("workload-risks").await;
+        browser.end().await;
+    });
+}
+
+/// The definition of trivy-operator's resource, as far as reading it goes.
+const DEFINITION: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: vulnerabilityreports.aquasecurity.github.io}
+spec:
+  group: aquasecurity.github.io
+  scope: Namespaced
+  names: {kind: VulnerabilityReport, listKind: VulnerabilityReportList, plural: vulnerabilityreports, singular: vulnerabilityreport}
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+#[test]
+fn scans_of_trivy_operator_are_read_by_who_may_read_the_cluster() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let shop = Shop::make(cluster);
+    let binding = cluster.name("risks");
+    for role in ["nanoseg-reader", "nanoseg-viewer"] {
+        let name = format!("{binding}-{role}");
+        let bind = [
+            "create",
+            "clusterrolebinding",
+            &name,
+            "--user",
+            "rosa",
+            "--clusterrole",
+            role,
+        ];
+        let bound = cluster.kubectl(&bind);
+        assert!(bound.status.success(), "{bound:?}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let apply = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        let path = path.display().to_string();
+        cluster.run(until(PATIENCE, name, async || {
+            let applied = cluster.kubectl(&["apply", "-f", &path]);
+            let done = applied.status.success().then_some(());
+            done.ok_or_else(|| format!("{applied:?}"))
+        }));
+    };
+    apply("definition.yaml", DEFINITION);
+    let namespace = &shop.namespace;
+    let deployment = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: {namespace}}}\n\
+         spec:\n  selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    \
+         spec: {{containers: [{{name: web, image: 'example.org/web:1'}}]}}\n"
+    );
+    apply("deployment.yaml", &deployment);
+    let report = format!(
+        "apiVersion: aquasecurity.github.io/v1alpha1\nkind: VulnerabilityReport\n\
+         metadata: {{name: replicaset-web-web, namespace: {namespace}}}\n\
+         report:\n  artifact: {{repository: web, tag: '1'}}\n  registry: {{server: example.org}}\n  vulnerabilities:\n  \
+         - {{vulnerabilityID: CVE-2099-0004, resource: zlib, severity: CRITICAL, installedVersion: '1', fixedVersion: '2'}}\n"
+    );
+    apply("report.yaml", &report);
+    let kubeconfig = shop.rosa.display().to_string();
+    let ui = Ui::start(folder.path(), &["--kubeconfig", &kubeconfig]);
+    run(async {
+        let Some(browser) = Browser::start().await else {
+            return;
+        };
+        browser
+            .open(&ui.at(&format!("workload/{namespace}/Deployment/web")))
+            .await;
+        let text = browser.text("main").await;
+        for part in [
+            "example.org web 1",
+            "critical CVE, not reachable from the internet",
+            "CVE-2099-0004 zlib 2",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
         browser.end().await;
     });
 }
