@@ -2,6 +2,7 @@
 //! opens the store, lets agents in and works until it is stopped or the Lease is lost. There is no way back
 //! from leading but the end of the process: nothing half-done outlives it.
 
+use super::bulletin::Bulletin;
 use super::enforcer::Enforcer;
 use super::engine::{Engine, Ledger, LedgerError, Parts, Sight};
 use super::exporter::Exporter;
@@ -228,6 +229,14 @@ impl Replica {
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
+        let (recorded, newest) =
+            watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
+        let bulletin = Bulletin {
+            writer: self.writer.clone(),
+            store: ReviewStore::open_read_only(&settings.store)?,
+            namespace: settings.lease_namespace.clone(),
+            newest,
+        };
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls.clone(),
@@ -247,6 +256,7 @@ impl Replica {
             ledger,
             sight: Sight::new(live, ServiceEnforcement::AfterTranslation),
             plan: plan_in,
+            recorded,
             reports,
             heard,
             vitals: self.vitals.clone(),
@@ -254,6 +264,7 @@ impl Replica {
             now,
         });
         let engine = tokio::spawn(engine.run(stop.clone()));
+        let bulletin = tokio::spawn(bulletin.run(stop.clone()));
         let enforcer = match &settings.output {
             None => tokio::spawn(
                 Enforcer {
@@ -273,7 +284,12 @@ impl Replica {
         };
         let (metrics, health) = (self.metrics.clone(), self.store_health.clone());
         let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
-        self.supervise(engine, enforcer, intake, stop).await
+        self.supervise(engine, enforcer, intake, stop).await?;
+        // Nothing depends on it: that it ends badly is said, and no reason to end.
+        if let Err(error) = bulletin.await {
+            tracing::warn!("the record was published no more: {error}");
+        }
+        Ok(())
     }
 
     /// Waits for all three; that one of them ends before it was told to is an error.
