@@ -1,6 +1,7 @@
 //! `nanoseg ui` in a real browser.
 
 mod browser;
+mod decided;
 
 use crate::operator::shop::{Shop, proposal};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};

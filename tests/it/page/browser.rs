@@ -82,6 +82,22 @@ impl Browser {
         panic!("{selector}: the page does not come to rest");
     }
 
+    /// Waits until an element's text has a word in it: the page renews itself.
+    pub async fn until_text(&self, selector: &str, word: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text(selector).await;
+            if text.contains(word) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no {word:?} in {selector}: {text}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Clicks on what sends a form, and waits until another page is there.
     pub async fn submit(&self, selector: &str) {
         self.ask("window.isBefore = true").await;
