@@ -192,7 +192,7 @@ fn entries(shown: &[&Event]) -> String {
     let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
     let header = [
         ">number",
-        "at",
+        "at (UTC)",
         "action",
         "by",
         "namespace",
@@ -200,4 +200,109 @@ fn entries(shown: &[&Event]) -> String {
         "reason",
     ];
     table(&header, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Timestamp;
+    use crate::web::ViewInputs;
+
+    fn view(count: u64, source: RecordSource, problem: Option<&str>) -> View {
+        let event = |sequence| Event {
+            sequence,
+            at: Timestamp::from_secs(sequence as i64),
+            action: if sequence % 2 == 0 {
+                "applied"
+            } else {
+                "approved"
+            },
+            actor: "olga & co".into(),
+            namespace: "shop".into(),
+            object: format!("nanoseg-{sequence}"),
+            reason: "<script>alert(1)</script>".into(),
+        };
+        let given = ViewInputs {
+            events: (1..=count).map(event).collect(),
+            record_problem: problem.map(str::to_owned),
+            record_source: source,
+            ..ViewInputs::default()
+        };
+        View::new(given).expect("a view")
+    }
+
+    fn shown(view: &View, query: &[(&str, &str)]) -> String {
+        let frame = Frame {
+            root: "/token/".into(),
+            subject: "cluster".into(),
+            version: 1,
+        };
+        let query = query
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        page(&frame, view, &query.collect())
+    }
+
+    fn rows(page: &str) -> usize {
+        page.matches("<tr><td").count()
+    }
+
+    #[test]
+    fn many_entries_are_shown_in_parts_and_the_filter_stays() {
+        let view = view(1300, RecordSource::State, None);
+        let first = shown(&view, &[("action", "applied"), ("by", "olga & co")]);
+        assert_eq!(rows(&first), MOST);
+        assert!(first.len() < 300 << 10, "{}", first.len());
+        let older = "record?before=302&amp;action=applied&amp;by=olga%20%26%20co";
+        assert!(first.contains(older), "{older}");
+        let query = [("before", "302"), ("action", "applied")];
+        let second = shown(&view, &query);
+        assert_eq!(rows(&second), 150);
+        assert!(!second.contains("Older entries"));
+        assert_eq!(rows(&shown(&view, &[("text", "NANOSEG-1300")])), 1);
+        let none = shown(&view, &[("namespace", "nowhere")]);
+        assert!(none.contains("No entry is as wanted"));
+    }
+
+    #[test]
+    fn what_people_wrote_is_text() {
+        let page = shown(
+            &view(3, RecordSource::State, Some("<b>")),
+            &[("text", "\"><b>")],
+        );
+        assert!(
+            !page.contains("<script>alert") && !page.contains("<b>"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn only_a_chain_that_was_verified_is_called_so() {
+        let verified = |page: &str| page.contains(">chain verified<");
+        let published = || RecordSource::Published {
+            from: 42,
+            head: "44:sha256:ab".into(),
+            place: "ConfigMap nanoseg/nanoseg-record".into(),
+        };
+        let page = shown(&view(3, published(), None), &[]);
+        assert!(
+            verified(&page) && page.contains("from number <b>42</b> on"),
+            "{page}"
+        );
+        let page = shown(&view(3, published(), Some("entry 43 was changed")), &[]);
+        assert!(!verified(&page) && page.contains(">altered<"), "{page}");
+        let decisions = RecordSource::Decisions {
+            why: "You may not read it.".into(),
+        };
+        let page = shown(&view(3, decisions, None), &[]);
+        assert!(
+            !verified(&page) && page.contains("You may not read it."),
+            "{page}"
+        );
+        let page = shown(&view(0, RecordSource::Nowhere, None), &[]);
+        assert!(
+            !verified(&page) && page.contains("There is no record here"),
+            "{page}"
+        );
+    }
 }

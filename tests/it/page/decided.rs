@@ -79,7 +79,8 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
         browser.picture("controller-both").await;
         assert_eq!(browser.count("#decided li.done").await, 2);
         let said = browser.text("#decided").await;
-        assert!(said.contains("web-1: approved and applied"), "{said}");
+        let done = format!("{namespace}/web-1 approved and applied");
+        assert!(said.contains(&done), "{said}");
         let policy = |name: &str| block_in_place(|| world.policy(name));
         policy("nanoseg-web");
         policy("nanoseg-api");
