@@ -96,9 +96,9 @@ impl Bulletin {
     }
 }
 
-/// How long to rest after a write of so many bytes.
+/// How long to rest after a write of so many bytes; 0 is none.
 fn pace(bytes: usize) -> Duration {
-    let seconds = bytes.div_ceil(BYTES_PER_SECOND).max(1);
+    let seconds = bytes.div_ceil(BYTES_PER_SECOND);
     REST.saturating_mul(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn there_is_one_write_a_second_and_fewer_of_much() {
-        assert_eq!(pace(0), Duration::from_secs(1));
+        assert_eq!(pace(0), Duration::ZERO);
+        assert_eq!(pace(1), Duration::from_secs(1));
         assert_eq!(pace(BYTES_PER_SECOND), Duration::from_secs(1));
         assert_eq!(pace(MOST), Duration::from_secs(8));
     }

@@ -13,8 +13,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use nanoseg::flow::Verdict;
-use nanoseg::review::record::{Action, PUBLISHED, Tail};
+use nanoseg::net::Timestamp;
+use nanoseg::review::record::{Action, Chain, Draft, Entry, Head, PUBLISHED, Tail, to_line};
 use nanoseg::review::resources::{DecisionOutcome, Phase, Verb};
+use nanoseg::store::{Commit, ReviewStore};
 use process::Controller;
 use serde_json::json;
 use std::time::Duration;
@@ -348,13 +350,13 @@ fn published(cluster: &'static Cluster) -> Api<ConfigMap> {
 }
 
 /// Waits until the ConfigMap has the record as it is on the disk; tells its version.
-fn until_published(cluster: &'static Cluster, controller: &Controller) -> (Tail, String) {
+pub fn until_published(cluster: &'static Cluster, controller: &Controller) -> (Tail, String) {
     let api = published(cluster);
     cluster.run(until(PATIENCE, "the record is published", async || {
         let object = api.get(PUBLISHED).await.map_err(|e| e.to_string())?;
         let version = object.resource_version().unwrap_or_default();
         let tail = Tail::from_data(&object.data.unwrap_or_default()).map_err(|e| e.to_string())?;
-        let (there, here) = (tail.lines.len(), controller.record_actions().len());
+        let (there, here) = (tail.head.sequence, controller.record_actions().len() as u64);
         (there == here)
             .then_some((tail, version))
             .ok_or_else(|| format!("{there} of {here}"))
@@ -391,8 +393,70 @@ fn the_record_is_published_and_an_idle_controller_writes_nothing() {
     let (tail, _) = until_published(cluster, &controller);
     let (entries, problems) = tail.check(None);
     assert_eq!(problems, []);
-    let rejected = |entry: &&nanoseg::review::record::Entry| entry.draft.action == Action::Rejected;
+    let rejected = |entry: &&Entry| entry.draft.action == Action::Rejected;
     assert!(entries.iter().find(rejected).is_some(), "{entries:?}");
+
+    a_long_record_is_published_from_some_entry_on(cluster, &mut controller, tail.head);
+}
+
+fn a_long_record_is_published_from_some_entry_on(
+    cluster: &'static Cluster,
+    controller: &mut Controller,
+    head: Head,
+) {
+    let mut store = ReviewStore::open(&controller.store()).expect("the store");
+    let mut chain = Chain::after(head);
+    let now: Timestamp = jiff::Timestamp::now().into();
+    let draft = Draft {
+        action: Action::Violation,
+        actor: "nanoseg".into(),
+        namespace: "shop".into(),
+        object: "db".into(),
+        before: None,
+        after: None,
+        reason: "x".repeat(500),
+    };
+    let line = |_| {
+        let entry = chain.append(draft.clone(), now);
+        (entry.sequence, to_line(&entry))
+    };
+    let commit = Commit {
+        record_lines: (0..1500).map(line).collect(),
+        ..Commit::default()
+    };
+    store.commit(&commit).expect("it is written");
+    drop(store);
+    controller.restart();
+    let (tail, _) = until_published(cluster, controller);
+    let (entries, problems) = tail.check(None);
+    assert_eq!(problems, []);
+    assert!(
+        tail.after.sequence > 0 && entries.len() > 500,
+        "{}",
+        entries.len()
+    );
+    let bytes: usize = tail.to_data().values().map(String::len).sum();
+    assert!((500 << 10..513 << 10).contains(&bytes), "{bytes}");
+    let arguments = [
+        "record",
+        "verify",
+        "cluster",
+        "--controller-namespace",
+        "default",
+    ];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+        .args(arguments)
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = format!(
+        "intact: {} entries, after {}, head {}\n",
+        entries.len(),
+        tail.after,
+        tail.head
+    );
+    assert_eq!(said, wanted, "{output:?}");
 }
 
 #[test]
