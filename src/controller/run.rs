@@ -35,6 +35,8 @@ use tokio::sync::{mpsc, watch};
 const HEARD: usize = 64;
 /// How long everything may take to end once it was told to.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long of that the end of the record may take to be published.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long a leader waits for the one before it to let go of the store.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -231,12 +233,7 @@ impl Replica {
         let (plan_in, plan) = watch::channel(None);
         let (recorded, newest) =
             watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
-        let bulletin = Bulletin {
-            writer: self.writer.clone(),
-            store: ReviewStore::open_read_only(&settings.store)?,
-            namespace: settings.lease_namespace.clone(),
-            newest,
-        };
+        let bulletin = self.bulletin(newest)?;
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls.clone(),
@@ -285,11 +282,22 @@ impl Replica {
         let (metrics, health) = (self.metrics.clone(), self.store_health.clone());
         let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
         self.supervise(engine, enforcer, intake, stop).await?;
-        // Nothing depends on it: that it ends badly is said, and no reason to end.
-        if let Err(error) = bulletin.await {
-            tracing::warn!("the record was published no more: {error}");
+        // Nothing depends on it: that it does not end well is said, and no reason to fail.
+        match tokio::time::timeout(LAST_WORD, bulletin).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the record was not published to its end: {error}"),
+            Err(_) => tracing::warn!("the record was not published to its end in time"),
         }
         Ok(())
+    }
+
+    fn bulletin(&self, newest: watch::Receiver<u64>) -> Result<Bulletin, ControllerError> {
+        Ok(Bulletin {
+            writer: self.writer.clone(),
+            store: ReviewStore::open_read_only(&self.settings.store)?,
+            namespace: self.settings.lease_namespace.clone(),
+            newest,
+        })
     }
 
     /// Waits for all three; that one of them ends before it was told to is an error.

@@ -145,20 +145,25 @@ fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> String {
         RecordSource::State => vec![verdict],
         RecordSource::Published { from, head, place } => {
             let extent = match from {
-                1 => "It has the whole record.".to_owned(),
+                0 | 1 if problem.is_some() => String::new(),
+                0 | 1 => "It has the whole record.".to_owned(),
                 _ => format!(
-                    "It has the entries from number <b>{from}</b> on, and what they follow; {}",
+                    "It has the entries from number <b>{from}</b> on, and the digest that they follow. {}",
                     text(WHOLE)
                 ),
             };
-            vec![
+            let place = text(place);
+            let mut lines = vec![
                 verdict,
-                format!("From {}, where the controller publishes it. {extent}", text(place)),
-                format!(
+                format!("From {place}, where the controller publishes it. {extent}"),
+            ];
+            if problem.is_none() {
+                lines.push(format!(
                     "<span class=\"dim\">Head <code>{}</code>: keep it elsewhere; it shows whether the record was made anew.</span>",
                     text(head)
-                ),
-            ]
+                ));
+            }
+            lines
         }
         RecordSource::Decisions { why } => vec![
             format!(
@@ -291,6 +296,7 @@ mod tests {
         );
         let page = shown(&view(3, published(), Some("entry 43 was changed")), &[]);
         assert!(!verified(&page) && page.contains(">altered<"), "{page}");
+        assert!(!page.contains("keep it"), "{page}");
         let decisions = RecordSource::Decisions {
             why: "You may not read it.".into(),
         };

@@ -42,18 +42,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let record = args.record.open()?;
-    let after = args.after.clone().unwrap_or_else(|| record.after());
-    let mut verifier = Verifier::after(after.clone());
-    if let Some(head) = &args.head {
-        if head.sequence < after.sequence {
-            bail!(
-                "failed to find entry {}: this part of the record begins with entry {}; give a later --head, or the whole record",
-                head.sequence,
-                after.sequence.saturating_add(1)
-            );
-        }
-        verifier = verifier.with_anchor(head.clone());
-    }
+    let (mut verifier, after) = begin(args, &record)?;
     let (mut entries, mut breaks, mut last) = (0u64, Vec::new(), after.clone());
     let mut count = 0usize;
     let mut broken = |text: String| {
@@ -93,15 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
     }
     if count > 0 {
-        let more = count.saturating_sub(breaks.len());
-        for line in &breaks {
-            terminal::print(&format!("{line}\n"))?;
-        }
-        if more > 0 {
-            terminal::print(&format!("… and {more} more\n"))?;
-        }
-        eprintln!("altered: compare with a copy kept elsewhere");
-        return Ok(ExitCode::from(exit::FINDINGS));
+        return altered(&breaks, count);
     }
     let from = match after.sequence {
         0 => String::new(),
@@ -110,4 +91,34 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     terminal::print(&format!("intact: {entries} entries{from}, head {last}\n"))
         .context("failed to print the result")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What verifies it, and what its first line must follow.
+fn begin(args: &Args, record: &Record) -> anyhow::Result<(Verifier, Head)> {
+    let after = args.after.clone().unwrap_or_else(|| record.after());
+    let mut verifier = Verifier::after(after.clone());
+    if let Some(head) = &args.head {
+        if head.sequence < after.sequence {
+            bail!(
+                "failed to find entry {}: this part of the record begins with entry {}; give a later --head, or the whole record",
+                head.sequence,
+                after.sequence.saturating_add(1)
+            );
+        }
+        verifier = verifier.with_anchor(head.clone());
+    }
+    Ok((verifier, after))
+}
+
+/// Tells the first breaks of all.
+fn altered(breaks: &[String], count: usize) -> anyhow::Result<ExitCode> {
+    let more = count.saturating_sub(breaks.len());
+    for line in breaks {
+        terminal::print(&format!("{line}\n"))?;
+    }
+    if more > 0 {
+        terminal::print(&format!("… and {more} more\n"))?;
+    }
+    eprintln!("altered: compare with a copy kept elsewhere");
+    Ok(ExitCode::from(exit::FINDINGS))
 }

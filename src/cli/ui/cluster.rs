@@ -102,35 +102,7 @@ impl Source {
         mut known: Fingerprint,
     ) {
         access.wait(async {
-            let client = &access.client;
-            let settings = || watcher::Config::default();
-            let proposals = watcher(Api::<PolicyProposal>::all(client.clone()), settings());
-            let decisions = watcher(Api::<ProposalDecision>::all(client.clone()), settings());
-            let policies = watcher(Api::<NetworkPolicy>::all(client.clone()), settings());
-            let record = watcher(
-                Api::<ConfigMap>::namespaced(client.clone(), &self.records.namespace),
-                // Only of that name: a role gives no more.
-                settings().fields(&format!("metadata.name={PUBLISHED}")),
-            );
-            let mut changes = futures_util::stream::select_all([
-                record
-                    .default_backoff()
-                    // That it may not be read is on the page.
-                    .filter_map(|event| std::future::ready(event.ok().map(|_| Ok(()))))
-                    .boxed(),
-                proposals
-                    .default_backoff()
-                    .map(|event| event.map(drop))
-                    .boxed(),
-                decisions
-                    .default_backoff()
-                    .map(|event| event.map(drop))
-                    .boxed(),
-                policies
-                    .default_backoff()
-                    .map(|event| event.map(drop))
-                    .boxed(),
-            ]);
+            let mut changes = self.changes(&access.client);
             while let Some(change) = changes.next().await {
                 if let Err(error) = change {
                     tracing::warn!("failed to watch: {error}");
@@ -159,6 +131,41 @@ impl Source {
                 }
             }
         });
+    }
+
+    /// Word of everything that a look would show, or of a watch that broke.
+    fn changes(
+        &self,
+        client: &kube::Client,
+    ) -> impl futures_util::Stream<Item = Result<(), watcher::Error>> + Unpin + use<> {
+        let settings = || watcher::Config::default();
+        let proposals = watcher(Api::<PolicyProposal>::all(client.clone()), settings());
+        let decisions = watcher(Api::<ProposalDecision>::all(client.clone()), settings());
+        let policies = watcher(Api::<NetworkPolicy>::all(client.clone()), settings());
+        let record = watcher(
+            Api::<ConfigMap>::namespaced(client.clone(), &self.records.namespace),
+            // Only of that name: a role gives no more.
+            settings().fields(&format!("metadata.name={PUBLISHED}")),
+        );
+        futures_util::stream::select_all([
+            record
+                .default_backoff()
+                // That it may not be read is on the page.
+                .filter_map(|event| std::future::ready(event.ok().map(|_| Ok(()))))
+                .boxed(),
+            proposals
+                .default_backoff()
+                .map(|event| event.map(drop))
+                .boxed(),
+            decisions
+                .default_backoff()
+                .map(|event| event.map(drop))
+                .boxed(),
+            policies
+                .default_backoff()
+                .map(|event| event.map(drop))
+                .boxed(),
+        ])
     }
 
     fn look(&self, access: &Access) -> anyhow::Result<(Fingerprint, View)> {

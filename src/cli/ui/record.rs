@@ -89,7 +89,7 @@ impl Records {
                 return Record {
                     events: Vec::new(),
                     problem: Some(error.to_string()),
-                    source: source(1, String::new()),
+                    source: source(0, String::new()),
                 };
             }
         };
@@ -98,9 +98,14 @@ impl Records {
         if problems.is_empty() {
             *known = Some(tail.head.clone());
         }
+        let what = match problems.is_empty() || !tail.check(None).1.is_empty() {
+            true => "",
+            // Whole in itself: made anew, or a controller began with an empty store.
+            false => "it is another record than this page showed before: ",
+        };
         let problem = problems.first().map(|first| match problems.len() - 1 {
-            0 => first.to_string(),
-            more => format!("{first}, and {more} more"),
+            0 => format!("{what}{first}"),
+            more => format!("{what}{first}, and {more} more"),
         });
         Record {
             events: entries.into_iter().map(event).collect(),
@@ -177,10 +182,19 @@ mod tests {
         let (good, forged) = (lines("olga", 5), lines("mallory", 6));
         assert_eq!(read(&records, &good[..4]).problem, None);
         assert_eq!(read(&records, &good).problem, None);
+        let other = |what| {
+            Some(format!(
+                "it is another record than this page showed before: {what}"
+            ))
+        };
         let told = read(&records, &forged).problem;
-        assert_eq!(told.as_deref(), Some("entry 5 was changed"));
+        assert_eq!(told, other("entry 5 was changed"));
         let cut = read(&records, &good[..3]).problem;
-        assert_eq!(cut.as_deref(), Some("entry 4 is missing at the end"));
+        assert_eq!(cut, other("entry 4 is missing at the end"));
+        let mut changed = good.clone();
+        changed[1] = changed[1].replace("olga", "oleg");
+        let told = read(&records, &changed).problem;
+        assert_eq!(told.as_deref(), Some("entry 2 was changed"));
         // What was there is remembered until it is there again.
         assert!(read(&records, &forged).problem.is_some());
         assert_eq!(read(&records, &good).problem, None);
