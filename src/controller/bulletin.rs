@@ -45,17 +45,18 @@ enum BulletinError {
 impl Bulletin {
     /// Works until `stop` turns true, and then publishes what the engine has recorded at last.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        // The leader before may have come to an end between writing to the disk and publishing.
+        // The number of the last line that is published. None is known: the leader before may have come to an
+        // end between writing to the disk and publishing.
         let (mut published, mut retry) = (None, FIRST_RETRY);
         loop {
             // The engine has ended: what is read now is its last word.
             let is_last = self.newest.has_changed().is_err();
             let newest = *self.newest.borrow_and_update();
             let mut rest = Duration::ZERO;
-            if published != Some(newest) {
+            if published < Some(newest) {
                 match self.publish().await {
-                    Ok(bytes) => {
-                        published = Some(newest);
+                    Ok((last, bytes)) => {
+                        published = Some(last.max(newest));
                         retry = FIRST_RETRY;
                         rest = pace(bytes);
                     }
@@ -73,18 +74,18 @@ impl Bulletin {
                 () = tokio::time::sleep(rest) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            if published == Some(newest) || *stop.borrow() {
+            if published >= Some(newest) || *stop.borrow() {
                 // An error says that the engine has ended; what it left is seen above.
                 let _ = self.newest.changed().await;
             }
         }
     }
 
-    /// Publishes the newest part; how many bytes were written.
-    async fn publish(&mut self) -> Result<usize, BulletinError> {
+    /// Publishes the newest part; the number of its last line, and how many bytes were written.
+    async fn publish(&mut self) -> Result<(u64, usize), BulletinError> {
         let lines = tokio::task::block_in_place(|| self.store.record_tail(MOST))?;
         let Some(tail) = Tail::of_lines(lines)? else {
-            return Ok(0);
+            return Ok((0, 0));
         };
         let data = tail.to_data();
         let bytes = data.values().map(String::len).sum();
@@ -92,7 +93,7 @@ impl Bulletin {
             .writer
             .apply_config_map(&self.namespace, PUBLISHED, &data)
             .await?;
-        Ok(if written.changed { bytes } else { 0 })
+        Ok((tail.head.sequence, if written.changed { bytes } else { 0 }))
     }
 }
 

@@ -75,7 +75,7 @@ impl Browser {
         for _ in 0..5 {
             match self.find(selector).await.text().await {
                 Ok(text) => return text,
-                Err(error) if error.to_string().contains("stale element") => {}
+                Err(error) if is_gone(&error.to_string()) => {}
                 Err(error) => panic!("{selector}: {error}"),
             }
         }
@@ -125,19 +125,23 @@ impl Browser {
         for _ in 0..5 {
             match self.find(selector).await.click().await {
                 Ok(()) => return,
-                Err(error) if error.to_string().contains("stale element") => {}
+                Err(error) if is_gone(&error.to_string()) => {}
                 Err(error) => panic!("{selector}: {error}"),
             }
         }
         panic!("{selector}: the page does not come to rest");
     }
 
+    /// Writes; again where the page was renewed in between.
     pub async fn write(&self, selector: &str, text: &str) {
-        let found = self.find(selector).await;
-        found
-            .send_keys(text)
-            .await
-            .unwrap_or_else(|e| panic!("{selector}: {e}"));
+        for _ in 0..5 {
+            match self.find(selector).await.send_keys(text).await {
+                Ok(()) => return,
+                Err(error) if is_gone(&error.to_string()) => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
+        panic!("{selector}: the page does not come to rest");
     }
 
     /// Runs a script; what it returns.
@@ -167,4 +171,9 @@ impl Browser {
         let _ = client.close().await;
         let _ = self.driver.kill();
     }
+}
+
+/// Whether an element was replaced between finding and using it.
+fn is_gone(error: &str) -> bool {
+    error.contains("stale element") || error.contains("element not interactable")
 }

@@ -118,6 +118,8 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
         assert_eq!(browser.count("button[value=rollback]").await, 0);
 
         the_record_has_it(&browser, &ui, &olga, namespace).await;
+        // All of it: no write of the controller comes in between.
+        block_in_place(|| until_published(cluster, &controller));
         the_record_is_live_and_shows_what_was_altered(&browser, &ui, cluster, &world, &other).await;
         browser.end().await;
     });
