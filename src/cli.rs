@@ -23,6 +23,7 @@ mod places;
 mod policies;
 mod progress;
 mod proposals;
+mod published;
 mod receive;
 mod record;
 mod report;

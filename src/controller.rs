@@ -5,6 +5,7 @@
 //! policies and never concludes.
 
 mod ahead;
+mod bulletin;
 mod enforcer;
 mod engine;
 mod exporter;

@@ -15,5 +15,6 @@ mod view;
 mod what_if;
 mod workload;
 
+pub use record::RecordSource;
 pub use server::{Decide, Decided, Server, ServerError, Wish};
 pub use view::{View, ViewInputs};

@@ -3,9 +3,11 @@
 mod show;
 mod verify;
 
+use crate::cli::access::{Access, AccessArgs};
+use crate::cli::published::{ControllerArgs, Published, place, read_published};
 use crate::report::escape;
 use crate::report::evidence::Event;
-use crate::review::record::{Entry, parse_line};
+use crate::review::record::{Entry, Head, Tail, parse_line};
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 #[command(long_about = "\
 Read or verify the record: one line for every decision and every write, each with the digest of the \
 line before. FILE is the controller's state (nanoseg.db; it may be in use), or an export of JSON lines, \
-or - for standard input.")]
+or - for standard input. `cluster` is the newest part of it, as the controller publishes it in its namespace.")]
 pub struct Args {
     #[command(subcommand)]
     command: RecordCommand,
@@ -53,8 +55,40 @@ const SQLITE: &[u8] = b"SQLite format 3\0";
 /// The longest line of an export. A reason has 2 000 characters at most.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Calls `each` with every line of the record, in order; ends early where it says false.
-fn read(path: &Path, each: impl FnMut(Result<Entry, Unreadable>) -> bool) -> anyhow::Result<()> {
+/// Where lines come from.
+enum Record {
+    /// All of them.
+    File(PathBuf),
+    /// The newest.
+    Part(Tail),
+}
+
+impl Record {
+    /// What the first line must follow.
+    fn after(&self) -> Head {
+        match self {
+            Record::File(_) => Head::default(),
+            Record::Part(tail) => tail.after.clone(),
+        }
+    }
+
+    /// Calls `each` with every line, in order; ends early where it says false.
+    fn read(&self, mut each: impl FnMut(Result<Entry, Unreadable>) -> bool) -> anyhow::Result<()> {
+        match self {
+            Record::File(path) => read_file(path, each),
+            Record::Part(tail) => {
+                let mut numbered = (1..).zip(&tail.lines);
+                let _ = numbered.all(|(number, line)| each(parse(number, line)));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn read_file(
+    path: &Path,
+    each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+) -> anyhow::Result<()> {
     if path.as_os_str() == "-" {
         return read_lines(io::stdin().lock(), path, each);
     }
@@ -145,8 +179,32 @@ pub fn event(entry: Entry) -> Event {
 
 /// Which record.
 #[derive(Debug, clap::Args)]
-struct FileArg {
-    /// The controller's state, an export of JSON lines, or - for standard input
-    #[arg(value_name = "FILE")]
+struct RecordArgs {
+    /// The controller's state, an export of JSON lines, - for standard input, or `cluster`
+    #[arg(value_name = "FILE|cluster")]
     file: PathBuf,
+    #[command(flatten)]
+    controller: ControllerArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+impl RecordArgs {
+    fn open(&self) -> anyhow::Result<Record> {
+        if self.file.as_os_str() != "cluster" {
+            return Ok(Record::File(self.file.clone()));
+        }
+        let namespace = &self.controller.controller_namespace;
+        let place = place(namespace);
+        let access = Access::open(&self.access)?;
+        match access.wait(read_published(&access.client, namespace))? {
+            Published::Part { tail, .. } => Ok(Record::Part(tail.with_context(|| place.clone())?)),
+            Published::Absent => bail!(
+                "failed to read {place}: it is not there; has the controller recorded anything, and is it in another --controller-namespace?"
+            ),
+            Published::Refused(why) => bail!(
+                "failed to read {place}: not permitted: {why}; ask for the role nanoseg-viewer there, or for a copy of the controller's state"
+            ),
+        }
+    }
 }

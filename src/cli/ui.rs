@@ -4,8 +4,10 @@ mod cluster;
 mod desk;
 mod folder;
 mod parts;
+mod record;
 
 use super::access::AccessArgs;
+use super::published::ControllerArgs;
 use super::risk::RiskArgs;
 use crate::web::{Decide, Server, View};
 use anyhow::Context;
@@ -36,13 +38,16 @@ pub struct Args {
     /// Recorded flows for the map (default: the evidence of the proposals).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., conflicts_with = "folder")]
     flows: Vec<PathBuf>,
-    /// A copy of the controller's state (nanoseg.db), for the record and for volume by the hour.
+    /// A copy of the controller's state (nanoseg.db), for volume by the hour and for all of the record (default:
+    /// what the controller publishes of it).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     #[command(flatten)]
     risk: RiskArgs,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    controller: ControllerArgs,
     /// The port to listen on, on 127.0.0.1 (default: a free one).
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,

@@ -51,6 +51,8 @@ pub struct Parts {
     pub ledger: Ledger,
     pub sight: Sight,
     pub plan: watch::Sender<Option<Arc<Plan>>>,
+    /// The number of the record's last line, for who publishes it.
+    pub recorded: watch::Sender<u64>,
     pub reports: mpsc::UnboundedReceiver<Report>,
     pub heard: mpsc::Receiver<FlowBatch>,
     pub vitals: Arc<Vitals>,
@@ -295,6 +297,9 @@ impl Engine {
         match self.parts.ledger.commit(&mut self.parts.store, now) {
             Ok(entries) => {
                 self.parts.vitals.committed(&entries);
+                if let Some(last) = entries.last() {
+                    self.parts.recorded.send_replace(last.sequence);
+                }
                 Some(entries)
             }
             Err(error) => {

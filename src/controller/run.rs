@@ -2,6 +2,7 @@
 //! opens the store, lets agents in and works until it is stopped or the Lease is lost. There is no way back
 //! from leading but the end of the process: nothing half-done outlives it.
 
+use super::bulletin::Bulletin;
 use super::enforcer::Enforcer;
 use super::engine::{Engine, Ledger, LedgerError, Parts, Sight};
 use super::exporter::Exporter;
@@ -35,6 +36,8 @@ use tokio::sync::{mpsc, watch};
 const HEARD: usize = 64;
 /// How long everything may take to end once it was told to.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long of that the end of the record may take to be published.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long a leader waits for the one before it to let go of the store.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -231,6 +234,9 @@ impl Replica {
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
+        let (recorded, newest) =
+            watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
+        let bulletin = self.bulletin(newest)?;
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls.clone(),
@@ -254,6 +260,7 @@ impl Replica {
                 settings.approved.clone(),
             ),
             plan: plan_in,
+            recorded,
             reports,
             heard,
             vitals: self.vitals.clone(),
@@ -261,6 +268,7 @@ impl Replica {
             now,
         });
         let engine = tokio::spawn(engine.run(stop.clone()));
+        let bulletin = tokio::spawn(bulletin.run(stop.clone()));
         let enforcer = match &settings.output {
             None => tokio::spawn(
                 Enforcer {
@@ -280,7 +288,23 @@ impl Replica {
         };
         let (metrics, health) = (self.metrics.clone(), self.store_health.clone());
         let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
-        self.supervise(engine, enforcer, intake, stop).await
+        self.supervise(engine, enforcer, intake, stop).await?;
+        // Nothing depends on it: that it does not end well is said, and no reason to fail.
+        match tokio::time::timeout(LAST_WORD, bulletin).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the record was not published to its end: {error}"),
+            Err(_) => tracing::warn!("the record was not published to its end in time"),
+        }
+        Ok(())
+    }
+
+    fn bulletin(&self, newest: watch::Receiver<u64>) -> Result<Bulletin, ControllerError> {
+        Ok(Bulletin {
+            writer: self.writer.clone(),
+            store: ReviewStore::open_read_only(&self.settings.store)?,
+            namespace: self.settings.lease_namespace.clone(),
+            newest,
+        })
     }
 
     /// Waits for all three; that one of them ends before it was told to is an error.

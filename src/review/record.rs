@@ -5,12 +5,14 @@
 //! elsewhere (a [`Head`]) is what such a chain is found out by.
 
 mod line;
+mod tail;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
 pub use line::{LineError, parse_line, to_line};
+pub use tail::{PUBLISHED, Problem, Tail, TailError};
 pub use verify::{Break, Fault, Verifier};
 
 use super::Digest;
@@ -91,12 +93,53 @@ pub struct Entry {
     pub digest: Digest,
 }
 
+impl Entry {
+    /// The end of the chain that ends with this entry.
+    pub fn head(&self) -> Head {
+        Head {
+            sequence: self.sequence,
+            digest: self.digest.clone(),
+        }
+    }
+}
+
 /// The end of a chain: what the next entry follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// 0 while nothing is recorded.
     pub sequence: u64,
     pub digest: Digest,
+}
+
+/// A text that is no head.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no head: write NUMBER:sha256:DIGEST, as nanoseg record verify prints it")]
+pub struct NotAHead(String);
+
+impl Head {
+    /// Reads the text form; `sha256:` may be left out.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Head, NotAHead> {
+        let wrong = || NotAHead(text.to_owned());
+        let (number, digest) = text.split_once(':').ok_or_else(wrong)?;
+        let digest = match digest.starts_with("sha256:") {
+            true => Digest::parse(digest),
+            false => Digest::parse(&format!("sha256:{digest}")),
+        };
+        Ok(Head {
+            sequence: number.parse().map_err(|_| wrong())?,
+            digest: digest.map_err(|_| wrong())?,
+        })
+    }
+}
+
+/// `NUMBER:sha256:DIGEST`.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.sequence, self.digest)
+    }
 }
 
 impl Default for Head {

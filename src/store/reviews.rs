@@ -188,6 +188,14 @@ impl ReviewStore {
         read::record_lines(&self.connection, from, each).map_err(|e| self.failed("read", e))
     }
 
+    /// The record's last lines, oldest first: as many as have `most` bytes together, but one at least.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn record_tail(&self, most: usize) -> Result<Vec<String>, ReviewStoreError> {
+        read::record_tail(&self.connection, most).map_err(|e| self.failed("read", e))
+    }
+
     fn failed(&self, action: &'static str, source: rusqlite::Error) -> ReviewStoreError {
         super::FlowStoreError::of(action, &self.path, source).into()
     }

@@ -1,72 +1,314 @@
 //! Decisions and writes in time.
 
-use super::html::{Frame, Place, table, tag, text};
+use super::html::{Frame, Place, part, table, tag, text};
 use super::view::View;
+use crate::report::evidence::Event;
 use crate::report::words::time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-/// The page. `query` may filter by `action`, `namespace` and `by`.
-pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
-    let given = &view.given;
-    let mut body = match (&given.record_problem, given.events.is_empty()) {
-        (Some(problem), _) => format!("<p>{} {}</p>\n", tag("high", "altered"), text(problem)),
-        (None, true) => {
-            "<p>There is no record here. The controller keeps one: nanoseg ui --state nanoseg.db \
-                         shows a copy of it.</p>\n"
-                .to_owned()
-        }
-        (None, false) => format!(
-            "<p>{} {} entries, each with the digest of the one before.</p>\n",
-            tag("low", "chain verified"),
-            given.events.len()
-        ),
-    };
-    let wanted = |name: &str| query.get(name).filter(|value| !value.is_empty());
-    if !given.events.is_empty() {
-        let field = |name: &str, label: &str| {
-            let value = text(wanted(name).map(String::as_str).unwrap_or_default());
-            format!("<label>{label} <input name=\"{name}\" value=\"{value}\"></label> ")
-        };
-        body.push_str(&format!(
-            "<form class=\"filter\">{}{}{}<button>Filter</button></form>\n",
-            field("action", "Action"),
-            field("namespace", "Namespace"),
-            field("by", "By")
-        ));
+/// So many entries are shown at once: some 150 KB.
+const MOST: usize = 500;
+
+/// Where the entries come from that are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RecordSource {
+    /// There are none.
+    #[default]
+    Nowhere,
+    /// A copy of the controller's state, which has all of them.
+    State,
+    /// What the controller publishes.
+    Published {
+        /// The number of the first entry that is there.
+        from: u64,
+        /// The end of the record, as `nanoseg record verify` prints it.
+        head: String,
+        /// The object, in words.
+        place: String,
+    },
+    /// Only the decisions that the cluster still has.
+    Decisions {
+        /// Why there is no more.
+        why: String,
+    },
+}
+
+/// The fields of a filter that are given.
+struct Filter<'a>(&'a BTreeMap<String, String>);
+
+impl Filter<'_> {
+    fn wanted(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
     }
-    let is = |name: &str, value: &str| wanted(name).is_none_or(|wanted| wanted == value);
-    let rows: Vec<Vec<String>> = given
-        .events
-        .iter()
-        .rev()
-        .filter(|event| {
-            is("action", event.action)
-                && is("namespace", &event.namespace)
-                && is("by", &event.actor)
-        })
-        .map(|event| {
-            vec![
-                event.sequence.to_string(),
-                time(event.at),
-                text(event.action),
-                text(&event.actor),
-                text(&event.namespace),
-                text(&event.object),
-                text(&event.reason),
-            ]
-        })
-        .collect();
-    if !rows.is_empty() {
-        let header = [
-            ">number",
-            "at",
-            "action",
-            "by",
-            "namespace",
-            "object",
-            "reason",
-        ];
-        body.push_str(&table(&header, &rows));
+
+    fn lets(&self, event: &Event) -> bool {
+        let is = |name: &str, value: &str| self.wanted(name).is_none_or(|wanted| wanted == value);
+        let has = self.wanted("text").is_none_or(|wanted| {
+            let wanted = wanted.to_lowercase();
+            [&event.object, &event.reason]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&wanted))
+        });
+        let before = self.wanted("before").and_then(|number| number.parse().ok());
+        has && is("action", event.action)
+            && is("namespace", &event.namespace)
+            && is("by", &event.actor)
+            && before.is_none_or(|before: u64| event.sequence < before)
+    }
+
+    /// The form that changes it: of a few possible values a list, else a field.
+    fn form(&self, events: &[Event]) -> String {
+        let mut form = String::from("<form class=\"filter\">\n");
+        let mut list = |name: &str, label: &str, of: fn(&Event) -> &str| {
+            let mut values: BTreeSet<&str> = events.iter().map(of).collect();
+            values.extend(self.wanted(name));
+            let _ = write!(
+                form,
+                "<label>{label} <select name=\"{name}\"><option value=\"\">any</option>"
+            );
+            for value in values.into_iter().filter(|value| !value.is_empty()) {
+                let selected = match self.wanted(name) == Some(value) {
+                    true => " selected",
+                    false => "",
+                };
+                let _ = write!(form, "<option{selected}>{}</option>", text(value));
+            }
+            form.push_str("</select></label>\n");
+        };
+        list("action", "Action", |event| event.action);
+        list("namespace", "Namespace", |event| &event.namespace);
+        list("by", "By", |event| &event.actor);
+        let _ = writeln!(
+            form,
+            "<label>Object or reason <input name=\"text\" value=\"{}\"></label>\n<button>Filter</button></form>",
+            text(self.wanted("text").unwrap_or_default())
+        );
+        form
+    }
+
+    /// The link to what is before an entry, by the same filter.
+    fn older(&self, frame: &Frame, before: u64) -> String {
+        let mut path = format!("record?before={before}");
+        for name in ["action", "namespace", "by", "text"] {
+            if let Some(value) = self.wanted(name) {
+                let _ = write!(path, "&{name}={}", part(value));
+            }
+        }
+        frame.link(&path, "Older entries")
+    }
+}
+
+/// The page. `query` may filter by `action`, `namespace`, `by`, a part of the `text` of object and reason, and
+/// for what is `before` the entry of a number.
+pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
+    let (events, filter) = (&view.given.events, Filter(query));
+    let mut body = about(
+        &view.given.record_source,
+        view.given.record_problem.as_deref(),
+        events.len(),
+    );
+    if events.is_empty() {
+        return frame.page(Place::Record, "Record", &body);
+    }
+    body.push_str(&filter.form(events));
+    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.lets(e)).collect();
+    let shown = &chosen[..chosen.len().min(MOST)];
+    body.push_str(&entries(shown));
+    if let Some(last) = shown.last().filter(|_| shown.len() < chosen.len()) {
+        let older = filter.older(frame, last.sequence);
+        let _ = writeln!(body, "<p>{older}</p>");
     }
     frame.page(Place::Record, "Record", &body)
+}
+
+/// What is shown, and whether it is whole.
+fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> String {
+    const WHOLE: &str = "nanoseg ui --state with a copy of the controller's state shows all of it.";
+    let verdict = match problem {
+        Some(problem) => format!(
+            "{} {}. Compare with a copy that was kept elsewhere.",
+            tag("high", "altered"),
+            text(problem)
+        ),
+        None => format!(
+            "{} {count} entries, each with the digest of the one before.",
+            tag("low", "chain verified")
+        ),
+    };
+    let lines = match source {
+        RecordSource::Nowhere => vec![
+            "There is no record here. The controller keeps one: nanoseg ui --state nanoseg.db shows a copy of it."
+                .to_owned(),
+        ],
+        RecordSource::State => vec![verdict],
+        RecordSource::Published { from, head, place } => {
+            let extent = match from {
+                0 | 1 if problem.is_some() => String::new(),
+                0 | 1 => "It has the whole record.".to_owned(),
+                _ => format!(
+                    "It has the entries from number <b>{from}</b> on, and the digest that they follow. {}",
+                    text(WHOLE)
+                ),
+            };
+            let place = text(place);
+            let mut lines = vec![
+                verdict,
+                format!("From {place}, where the controller publishes it. {extent}"),
+            ];
+            if problem.is_none() {
+                lines.push(format!(
+                    "<span class=\"dim\">Head <code>{}</code>: keep it elsewhere; it shows whether the record was made anew.</span>",
+                    text(head)
+                ));
+            }
+            lines
+        }
+        RecordSource::Decisions { why } => vec![
+            format!(
+                "{} These are only the decisions that the cluster still has: no writes, and no chain that could be verified.",
+                tag("medium", "not the record")
+            ),
+            format!("{} {}", text(why), text(WHOLE)),
+        ],
+    };
+    lines
+        .iter()
+        .map(|line| format!("<p>{line}</p>\n"))
+        .collect()
+}
+
+fn entries(shown: &[&Event]) -> String {
+    if shown.is_empty() {
+        return "<p>No entry is as wanted.</p>\n".into();
+    }
+    let row = |event: &&Event| {
+        vec![
+            event.sequence.to_string(),
+            time(event.at),
+            text(event.action),
+            text(&event.actor),
+            text(&event.namespace),
+            text(&event.object),
+            text(&event.reason),
+        ]
+    };
+    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let header = [
+        ">number",
+        "at (UTC)",
+        "action",
+        "by",
+        "namespace",
+        "object",
+        "reason",
+    ];
+    table(&header, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Timestamp;
+    use crate::web::ViewInputs;
+
+    fn view(count: u64, source: RecordSource, problem: Option<&str>) -> View {
+        let event = |sequence| Event {
+            sequence,
+            at: Timestamp::from_secs(sequence as i64),
+            action: if sequence % 2 == 0 {
+                "applied"
+            } else {
+                "approved"
+            },
+            actor: "olga & co".into(),
+            namespace: "shop".into(),
+            object: format!("nanoseg-{sequence}"),
+            reason: "<script>alert(1)</script>".into(),
+        };
+        let given = ViewInputs {
+            events: (1..=count).map(event).collect(),
+            record_problem: problem.map(str::to_owned),
+            record_source: source,
+            ..ViewInputs::default()
+        };
+        View::new(given).expect("a view")
+    }
+
+    fn shown(view: &View, query: &[(&str, &str)]) -> String {
+        let frame = Frame {
+            root: "/token/".into(),
+            subject: "cluster".into(),
+            version: 1,
+        };
+        let query = query
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        page(&frame, view, &query.collect())
+    }
+
+    fn rows(page: &str) -> usize {
+        page.matches("<tr><td").count()
+    }
+
+    #[test]
+    fn many_entries_are_shown_in_parts_and_the_filter_stays() {
+        let view = view(1300, RecordSource::State, None);
+        let first = shown(&view, &[("action", "applied"), ("by", "olga & co")]);
+        assert_eq!(rows(&first), MOST);
+        assert!(first.len() < 300 << 10, "{}", first.len());
+        let older = "record?before=302&amp;action=applied&amp;by=olga%20%26%20co";
+        assert!(first.contains(older), "{older}");
+        let query = [("before", "302"), ("action", "applied")];
+        let second = shown(&view, &query);
+        assert_eq!(rows(&second), 150);
+        assert!(!second.contains("Older entries"));
+        assert_eq!(rows(&shown(&view, &[("text", "NANOSEG-1300")])), 1);
+        let none = shown(&view, &[("namespace", "nowhere")]);
+        assert!(none.contains("No entry is as wanted"));
+    }
+
+    #[test]
+    fn what_people_wrote_is_text() {
+        let page = shown(
+            &view(3, RecordSource::State, Some("<b>")),
+            &[("text", "\"><b>")],
+        );
+        assert!(
+            !page.contains("<script>alert") && !page.contains("<b>"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn only_a_chain_that_was_verified_is_called_so() {
+        let verified = |page: &str| page.contains(">chain verified<");
+        let published = || RecordSource::Published {
+            from: 42,
+            head: "44:sha256:ab".into(),
+            place: "ConfigMap nanoseg/nanoseg-record".into(),
+        };
+        let page = shown(&view(3, published(), None), &[]);
+        assert!(
+            verified(&page) && page.contains("from number <b>42</b> on"),
+            "{page}"
+        );
+        let page = shown(&view(3, published(), Some("entry 43 was changed")), &[]);
+        assert!(!verified(&page) && page.contains(">altered<"), "{page}");
+        assert!(!page.contains("keep it"), "{page}");
+        let decisions = RecordSource::Decisions {
+            why: "You may not read it.".into(),
+        };
+        let page = shown(&view(3, decisions, None), &[]);
+        assert!(
+            !verified(&page) && page.contains("You may not read it."),
+            "{page}"
+        );
+        let page = shown(&view(0, RecordSource::Nowhere, None), &[]);
+        assert!(
+            !verified(&page) && page.contains("There is no record here"),
+            "{page}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! The server: which page answers which path, decisions, and word of changes.
 
 use super::guard::Guard;
-use super::html::{Frame, Place, text};
+use super::html::{Frame, Place, part, text};
 use super::view::View;
 use super::{edge, map, proposals, record, risks, what_if, workload};
 use crate::review::resources::Verb;
@@ -256,15 +256,18 @@ async fn decide(shared: &Shared, bytes: &[u8]) -> Response {
     };
     let reason: String = word("reason").chars().take(2000).collect();
     let mut lines = String::new();
-    let mut line = |name: &str, outcome: Decided| {
+    let mut line = |namespace: &str, name: &str, outcome: Decided| {
         let (class, said) = match outcome {
             Ok(said) => ("done", said),
             Err(problem) => ("problem", problem),
         };
+        // What is said on a terminal begins with the name.
+        let said = said.strip_prefix(&format!("{name}: ")).unwrap_or(&said);
+        let path = format!("proposal/{}/{}", part(namespace), part(name));
         let _ = writeln!(
             lines,
             "<li class=\"{class}\">{} {}</li>",
-            text(name),
+            frame.link(&path, &format!("{namespace}/{name}")),
             text(said)
         );
     };
@@ -286,7 +289,7 @@ async fn decide(shared: &Shared, bytes: &[u8]) -> Response {
             Some(desk) => desk.decide(wish).await,
             None => Err("not decided: this is a look at a folder, not at a cluster".into()),
         };
-        line(proposal, outcome);
+        line(namespace, proposal, outcome);
     }
     if lines.is_empty() {
         lines.push_str("<li>Nothing was chosen.</li>\n");

@@ -1,5 +1,6 @@
 //! What the pages show: one state of cluster and traffic, with what is computed of it once.
 
+use super::record::RecordSource;
 use crate::evaluate::{BlastRadius, EvaluateError, Evaluation, HostNetwork, Reach};
 use crate::finding::Finding;
 use crate::graph::Graph;
@@ -30,6 +31,8 @@ pub struct ViewInputs {
     pub events: Vec<Event>,
     /// What is wrong with the chain of the record; `None`: there is no record here, or it is whole.
     pub record_problem: Option<String>,
+    /// Where the events come from.
+    pub record_source: RecordSource,
     /// Of reading and of the traffic. Those of images, privileges, vulnerabilities and volume are added here.
     pub findings: Vec<Finding>,
     /// Approved images and vulnerability scans.

@@ -2,17 +2,21 @@
 //! send it, with a real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
 pub mod agent;
-mod operator;
+pub mod operator;
 pub mod process;
 pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use agent::Agent;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use nanoseg::flow::Verdict;
+use nanoseg::net::Timestamp;
+use nanoseg::review::record::{Action, Chain, Draft, Entry, Head, PUBLISHED, Tail, to_line};
 use nanoseg::review::resources::{DecisionOutcome, Phase, Verb};
+use nanoseg::store::{Commit, ReviewStore};
 use process::Controller;
 use serde_json::json;
 use std::time::Duration;
@@ -376,4 +380,152 @@ fn with_gitops_approved_policies_go_to_a_folder_and_the_cluster_is_compared_with
     let applied = cluster.kubectl(&["apply", "-k", &output]);
     assert!(applied.status.success(), "{applied:?}");
     world.until_condition("Drifted", "False", "AsApproved");
+}
+
+fn published(cluster: &'static Cluster) -> Api<ConfigMap> {
+    Api::namespaced(cluster.client(), "default")
+}
+
+/// Waits until the ConfigMap has the record as it is on the disk; tells its version.
+pub fn until_published(cluster: &'static Cluster, controller: &Controller) -> (Tail, String) {
+    let api = published(cluster);
+    cluster.run(until(PATIENCE, "the record is published", async || {
+        let object = api.get(PUBLISHED).await.map_err(|e| e.to_string())?;
+        let version = object.resource_version().unwrap_or_default();
+        let tail = Tail::from_data(&object.data.unwrap_or_default()).map_err(|e| e.to_string())?;
+        let (there, here) = (tail.head.sequence, controller.record_actions().len() as u64);
+        (there == here)
+            .then_some((tail, version))
+            .ok_or_else(|| format!("{there} of {here}"))
+    }))
+}
+
+#[test]
+fn the_record_is_published_and_an_idle_controller_writes_nothing() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "bulletin", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    world.decide_open("api", Verb::Approve);
+    world.until_condition("Enforcing", "True", "Enforced");
+    world.settled();
+    let (tail, version) = until_published(cluster, &controller);
+    let (entries, problems) = tail.check(None);
+    assert_eq!(problems, []);
+    let actions: Vec<Action> = entries.iter().map(|entry| entry.draft.action).collect();
+    for action in [Action::Proposed, Action::Approved, Action::Applied] {
+        assert!(actions.contains(&action), "{actions:?}");
+    }
+    let writes = controller.writes();
+    world.settled();
+    assert_eq!(controller.writes(), writes, "{}", controller.log());
+    assert_eq!(until_published(cluster, &controller).1, version);
+
+    // What is recorded right before the end is published before the end.
+    let open = world.open("web");
+    let name = world.post_decision(&open, Verb::Reject);
+    world.until_answered(&name, DecisionOutcome::Accepted);
+    assert_eq!(controller.stop(), 0, "{}", controller.log());
+    let (tail, _) = until_published(cluster, &controller);
+    let (entries, problems) = tail.check(None);
+    assert_eq!(problems, []);
+    let rejected = |entry: &&Entry| entry.draft.action == Action::Rejected;
+    assert!(entries.iter().find(rejected).is_some(), "{entries:?}");
+
+    a_long_record_is_published_from_some_entry_on(cluster, &mut controller, tail.head);
+}
+
+fn a_long_record_is_published_from_some_entry_on(
+    cluster: &'static Cluster,
+    controller: &mut Controller,
+    head: Head,
+) {
+    let mut store = ReviewStore::open(&controller.store()).expect("the store");
+    let mut chain = Chain::after(head);
+    let now: Timestamp = jiff::Timestamp::now().into();
+    let draft = Draft {
+        action: Action::Violation,
+        actor: "nanoseg".into(),
+        namespace: "shop".into(),
+        object: "db".into(),
+        before: None,
+        after: None,
+        reason: "x".repeat(500),
+    };
+    let line = |_| {
+        let entry = chain.append(draft.clone(), now);
+        (entry.sequence, to_line(&entry))
+    };
+    let commit = Commit {
+        record_lines: (0..1500).map(line).collect(),
+        ..Commit::default()
+    };
+    store.commit(&commit).expect("it is written");
+    drop(store);
+    controller.restart();
+    let (tail, _) = until_published(cluster, controller);
+    let (entries, problems) = tail.check(None);
+    assert_eq!(problems, []);
+    assert!(
+        tail.after.sequence > 0 && entries.len() > 500,
+        "{}",
+        entries.len()
+    );
+    let bytes: usize = tail.to_data().values().map(String::len).sum();
+    assert!((500 << 10..513 << 10).contains(&bytes), "{bytes}");
+    let arguments = [
+        "record",
+        "verify",
+        "cluster",
+        "--controller-namespace",
+        "default",
+    ];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_nanoseg"))
+        .args(arguments)
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = format!(
+        "intact: {} entries, after {}, head {}\n",
+        entries.len(),
+        tail.after,
+        tail.head
+    );
+    assert_eq!(said, wanted, "{output:?}");
+}
+
+#[test]
+fn a_record_that_cannot_be_published_holds_no_decision_up() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "unpublished", &[]);
+    let api = published(cluster);
+    // One that the API server lets nobody change.
+    let delete = async || match api.delete(PUBLISHED, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        other => drop(other.expect("it is deleted")),
+    };
+    let frozen = json!({"metadata": {"name": PUBLISHED}, "immutable": true, "data": {"head": "x"}});
+    let frozen: ConfigMap = serde_json::from_value(frozen).expect("a ConfigMap");
+    cluster.run(async {
+        delete().await;
+        let made = api.create(&PostParams::default(), &frozen).await;
+        made.expect("it is made");
+    });
+    let (world, _agent) = learned(cluster, &controller);
+    for workload in ["web", "api", "db"] {
+        world.decide_open(workload, Verb::Approve);
+    }
+    world.policy("nanoseg-api");
+    cluster.run(until(PATIENCE, "it is said", async || {
+        let log = controller.log();
+        let said = log.contains("failed to publish the record");
+        said.then_some(()).ok_or(log)
+    }));
+    cluster.run(delete());
+    let (tail, _) = until_published(cluster, &controller);
+    assert_eq!(tail.check(None).1, []);
 }

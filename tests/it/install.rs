@@ -218,6 +218,12 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
         "leases.coordination.k8s.io/nanoseg-controller",
         "nanoseg"
     ));
+    for verb in ["get", "create", "patch"] {
+        assert!(can(verb, "configmaps/nanoseg-record", "nanoseg"), "{verb}");
+        assert!(!can(verb, "configmaps", "nanoseg"), "{verb}");
+        assert!(!can(verb, "configmaps/other", "nanoseg"), "{verb}");
+        assert!(!can(verb, "configmaps/nanoseg-record", "default"), "{verb}");
+    }
     for (verb, what) in [
         ("get", "secrets"),
         ("list", "configmaps"),
@@ -232,6 +238,87 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
     ] {
         assert!(!can(verb, what, "default"), "{verb} {what}");
     }
+}
+
+#[test]
+fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let _installed = Installation::make(cluster);
+    let record = |text: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"namespace": "nanoseg", "name": "nanoseg-record"},
+            "data": {"record.jsonl": text},
+        })
+    };
+    let apply = |kubeconfig: &Path, object: &Value| {
+        let file = cluster.path(&format!("{}.json", cluster.name("record")));
+        std::fs::write(&file, object.to_string()).expect("a file");
+        let file = file.to_str().expect("a path");
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", file];
+        let output = cluster.kubectl_of(kubeconfig, &apply);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(said)
+    };
+    let delete = [
+        "delete",
+        "configmap",
+        "nanoseg-record",
+        "-n",
+        "nanoseg",
+        "--ignore-not-found",
+    ];
+    assert!(cluster.kubectl(&delete).status.success());
+    // Server-side apply makes what is not there, by a right that names it.
+    let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
+    assert_eq!(apply(&controller, &record("one")), Ok(()));
+    assert_eq!(apply(&controller, &record("two")), Ok(()));
+    let other = |namespace: &str, name: &str| {
+        let mut object = record("x");
+        object["metadata"] = json!({"namespace": namespace, "name": name});
+        object
+    };
+    for object in [
+        other("nanoseg", "other"),
+        other("default", "nanoseg-record"),
+    ] {
+        let refused = apply(&controller, &object);
+        assert!(
+            refused
+                .as_ref()
+                .is_err_and(|said| said.contains("forbidden")),
+            "{refused:?}"
+        );
+    }
+    // Not even an administrator, by mistake or not.
+    let said = cluster.run(until(PATIENCE, "it is refused", async || {
+        match apply(cluster.kubeconfig(), &record("forged")) {
+            Ok(()) => Err("it was written".to_owned()),
+            Err(said) => Ok(said),
+        }
+    }));
+    assert!(
+        said.contains("only the nanoseg controller writes its record"),
+        "{said}"
+    );
+    assert_eq!(
+        apply(cluster.kubeconfig(), &other("nanoseg", "other")),
+        Ok(())
+    );
+
+    let victor = user(cluster, "nanoseg", "victor", "nanoseg-viewer");
+    let may = |what: &[&str]| {
+        let arguments = [&["auth", "can-i"], what, &["-n", "nanoseg"]].concat();
+        cluster.kubectl_of(&victor, &arguments).status.success()
+    };
+    assert!(
+        may(&["get", "configmaps/nanoseg-record"]) && may(&["watch", "configmaps/nanoseg-record"])
+    );
+    assert!(!may(&["get", "configmaps/other"]) && !may(&["patch", "configmaps/nanoseg-record"]));
+    assert!(cluster.kubectl(&delete).status.success());
 }
 
 /// Objects by kind, namespace and name.

@@ -1,6 +1,7 @@
 //! `nanoseg ui` in a real browser.
 
 mod browser;
+mod decided;
 mod large;
 mod risks;
 

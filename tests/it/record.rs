@@ -202,3 +202,35 @@ fn show_prints_a_table_and_the_very_lines() {
     assert_eq!(table.len(), 2, "{table:?}");
     assert!(table[1].contains("applied") && table[1].contains("NetworkPolicy/nanoseg-4"));
 }
+
+#[test]
+fn a_part_of_a_record_is_verified_from_what_it_follows() {
+    let folder = folder();
+    let (lines, head) = record();
+    let digest = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        value["digest"].as_str().expect("a digest").to_owned()
+    };
+    let after = format!("2:{}", digest(&lines[1]));
+    write(folder.path(), &lines[2..]);
+    let verify =
+        |more: &[&str]| nanoseg(folder.path(), &[&["verify", "record.jsonl"], more].concat());
+    let whole = verify(&[]);
+    assert_eq!(whole.code, Some(1), "{}", whole.stdout);
+    let part = verify(&["--after", &after, "--head", &head]);
+    let intact = format!("intact: 3 entries, after {after}, head {head}\n");
+    assert_eq!((part.code, part.stdout), (Some(0), intact));
+    let other = after.replacen("sha256:", "sha256:0", 1);
+    let other = &other[..other.len() - 1];
+    let wrong = verify(&["--after", other]);
+    assert_eq!(wrong.stdout, "entry 2 was changed\n");
+    assert_eq!(wrong.code, Some(1));
+    let earlier = format!("1:{}", digest(&lines[0]));
+    let missing = verify(&["--after", &after, "--head", &earlier]);
+    assert_eq!(missing.code, Some(2), "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("begins with entry 3"),
+        "{}",
+        missing.stderr
+    );
+}

@@ -1,6 +1,6 @@
 //! `nanoseg record show`: the record for people, or as JSON lines.
 
-use super::{FileArg, read};
+use super::{Record, RecordArgs};
 use crate::cli::terminal;
 use crate::net::Timestamp;
 use crate::report::table::{Align, Table};
@@ -14,14 +14,18 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  nanoseg record show /var/lib/nanoseg/nanoseg.db --namespace shop --since 2026-11-01T00:00:00Z
+  What was done in the cluster lately:
+    nanoseg record show cluster
+
+  All of one namespace since some day:
+    nanoseg record show /var/lib/nanoseg/nanoseg.db --namespace shop --since 2026-11-01T00:00:00Z
 
   The export that an auditor verifies by itself:
     nanoseg record show /var/lib/nanoseg/nanoseg.db -o json > record.jsonl
     nanoseg record verify record.jsonl")]
 pub struct Args {
     #[command(flatten)]
-    file: FileArg,
+    record: RecordArgs,
     /// Only this namespace.
     #[arg(long, short, value_name = "NS")]
     namespace: Option<String>,
@@ -55,7 +59,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ]);
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut unreadable, mut failed) = (None, Ok(()));
-    read(&args.file.file, |entry| {
+    let record = args.record.open()?;
+    record.read(|entry| {
         let entry = match entry {
             Ok(entry) => entry,
             Err(line) => {
@@ -77,6 +82,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     drop(out);
     if args.output == Output::Text {
         terminal::print(&table.render())?;
+    }
+    if let Record::Part(tail) = &record
+        && tail.after.sequence > 0
+    {
+        eprintln!(
+            "note: entries up to {} are in the controller's state only",
+            tail.after.sequence
+        );
     }
     if let Some(line) = unreadable {
         bail!(

@@ -1,10 +1,9 @@
 //! `nanoseg record verify`: whether anybody changed, removed, inserted or reordered lines.
 
-use super::{FileArg, read};
+use super::{Record, RecordArgs};
 use crate::cli::{exit, terminal};
-use crate::review::Digest;
 use crate::review::record::{Head, Verifier};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::process::ExitCode;
 
 /// Find lines of a record that were changed, removed, inserted or reordered
@@ -20,41 +19,31 @@ Examples:
   nanoseg record verify /var/lib/nanoseg/nanoseg.db
   nanoseg record verify record.jsonl --head 1042:sha256:9f86d0…
 
+  The newest part, as the controller publishes it:
+    nanoseg record verify cluster
+
 Exit codes: 0 intact; 1 altered; 2 an error."
 )]
 pub struct Args {
     #[command(flatten)]
-    file: FileArg,
+    record: RecordArgs,
     /// What was kept from an earlier time: the number of an entry and its digest. The entry must be there
     /// as it was; there may be more by now.
-    #[arg(long, value_name = "NUMBER:SHA", value_parser = parse_head)]
+    #[arg(long, value_name = "NUMBER:SHA", value_parser = Head::parse)]
     head: Option<Head>,
+    /// FILE is a part of a record, and this is what it follows: the number of the entry before, and its digest.
+    #[arg(long, value_name = "NUMBER:SHA", value_parser = Head::parse)]
+    after: Option<Head>,
     /// How many breaks are told before the rest is counted.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
 }
 
-fn parse_head(text: &str) -> Result<Head, String> {
-    let wrong =
-        || format!("{text:?} is no head: write NUMBER:sha256:DIGEST, as this command prints it");
-    let (number, digest) = text.split_once(':').ok_or_else(wrong)?;
-    let digest = match digest.starts_with("sha256:") {
-        true => digest.to_owned(),
-        false => format!("sha256:{digest}"),
-    };
-    Ok(Head {
-        sequence: number.parse().map_err(|_| wrong())?,
-        digest: Digest::parse(&digest).map_err(|_| wrong())?,
-    })
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut verifier = Verifier::default();
-    if let Some(head) = &args.head {
-        verifier = verifier.with_anchor(head.clone());
-    }
-    let (mut entries, mut breaks, mut last) = (0u64, Vec::new(), Head::default());
+    let record = args.record.open()?;
+    let (mut verifier, after) = begin(args, &record)?;
+    let (mut entries, mut breaks, mut last) = (0u64, Vec::new(), after.clone());
     let mut count = 0usize;
     let mut broken = |text: String| {
         count += 1;
@@ -62,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             breaks.push(text);
         }
     };
-    read(&args.file.file, |entry| {
+    record.read(|entry| {
         match entry {
             Ok(entry) => {
                 entries += 1;
@@ -71,17 +60,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 }
                 // Of reordered lines the last need not be the latest.
                 if entry.sequence >= last.sequence {
-                    last = Head {
-                        sequence: entry.sequence,
-                        digest: entry.digest,
-                    };
+                    last = entry.head();
                 }
             }
             Err(line) => broken(format!("line {}: {}", line.line, line.problem)),
         }
         true
     })?;
-    if let Some(head) = &args.head
+    if let Record::Part(tail) = &record {
+        let end = (tail.head.sequence, tail.head.digest.clone());
+        if let Err(error) = verifier.finish(Some(end)) {
+            broken(format!("entry {} {}", error.sequence, error.fault));
+        }
+    } else if let Some(head) = &args.head
         && last.sequence < head.sequence
     {
         broken(format!(
@@ -91,36 +82,43 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ));
     }
     if count > 0 {
-        let more = count.saturating_sub(breaks.len());
-        for line in &breaks {
-            terminal::print(&format!("{line}\n"))?;
-        }
-        if more > 0 {
-            terminal::print(&format!("… and {more} more\n"))?;
-        }
-        eprintln!("altered: compare with a copy kept elsewhere");
-        return Ok(ExitCode::from(exit::FINDINGS));
+        return altered(&breaks, count);
     }
-    let head = format!("{}:{}", last.sequence, last.digest.as_str());
-    terminal::print(&format!("intact: {entries} entries, head {head}\n"))
+    let from = match after.sequence {
+        0 => String::new(),
+        _ => format!(", after {after}"),
+    };
+    terminal::print(&format!("intact: {entries} entries{from}, head {last}\n"))
         .context("failed to print the result")?;
     Ok(ExitCode::SUCCESS)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_is_a_number_and_a_digest() {
-        let digest = "ab".repeat(32);
-        for text in [format!("7:{digest}"), format!("7:sha256:{digest}")] {
-            let head = parse_head(&text).unwrap();
-            assert_eq!(head.sequence, 7);
-            assert_eq!(head.digest.as_str(), format!("sha256:{digest}"));
+/// What verifies it, and what its first line must follow.
+fn begin(args: &Args, record: &Record) -> anyhow::Result<(Verifier, Head)> {
+    let after = args.after.clone().unwrap_or_else(|| record.after());
+    let mut verifier = Verifier::after(after.clone());
+    if let Some(head) = &args.head {
+        if head.sequence < after.sequence {
+            bail!(
+                "failed to find entry {}: this part of the record begins with entry {}; give a later --head, or the whole record",
+                head.sequence,
+                after.sequence.saturating_add(1)
+            );
         }
-        for text in ["", "7", "7:", "x:ab", "7:sha256:ab"] {
-            assert!(parse_head(text).is_err(), "{text}");
-        }
+        verifier = verifier.with_anchor(head.clone());
     }
+    Ok((verifier, after))
+}
+
+/// Tells the first breaks of all.
+fn altered(breaks: &[String], count: usize) -> anyhow::Result<ExitCode> {
+    let more = count.saturating_sub(breaks.len());
+    for line in breaks {
+        terminal::print(&format!("{line}\n"))?;
+    }
+    if more > 0 {
+        terminal::print(&format!("… and {more} more\n"))?;
+    }
+    eprintln!("altered: compare with a copy kept elsewhere");
+    Ok(ExitCode::from(exit::FINDINGS))
 }

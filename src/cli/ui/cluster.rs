@@ -1,23 +1,26 @@
 //! The cluster, looked at again whenever something of nanoseg's or a policy changes.
 
+use super::record::{Record, Records};
 use super::{Args, parts};
 use crate::cli::access::{Access, list_everywhere, list_objects_now, list_scans};
 use crate::cli::input::{TrafficArgs, read_traffic};
 use crate::cli::policies::current;
+use crate::cli::published::{Published, read_published};
 use crate::cli::risk::RiskArgs;
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, GraphOptions, Lesson, Peer, build};
 use crate::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use crate::net::{Protocol, Timestamp};
 use crate::pipeline::RiskChoices;
-use crate::report::evidence::Event;
 use crate::review::Segment;
+use crate::review::record::PUBLISHED;
 use crate::review::resources::{
     EvidenceLine, Phase, PolicyProposal, ProposalDecision, Segmentation,
 };
 use crate::web::{View, ViewInputs};
 use anyhow::Context;
 use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -53,8 +56,8 @@ impl Views {
         let access = Access::open(&args.access)?;
         let source = Source {
             flows: args.flows.clone(),
-            state: args.state.clone(),
             risk: args.risk.clone(),
+            records: Records::new(args),
         };
         let (seen, first) = source.look(&access)?;
         let (sender, receiver) = watch::channel((1, Arc::new(first)));
@@ -76,18 +79,25 @@ fn fingerprint(
     objects: &Objects,
     proposals: &[PolicyProposal],
     decisions: &[ProposalDecision],
+    published: Option<&Published>,
 ) -> Fingerprint {
     let of = |metadata: &ObjectMeta| (metadata.uid.clone(), metadata.resource_version.clone());
     let policies = objects.network_policies.iter().map(|one| of(&one.metadata));
     let proposals = proposals.iter().map(|one| of(&one.metadata));
     let decisions = decisions.iter().map(|one| of(&one.metadata));
-    policies.chain(proposals).chain(decisions).collect()
+    let record = match published {
+        Some(Published::Part { version, .. }) => (None, version.clone()),
+        Some(Published::Refused(why)) => (Some(why.clone()), None),
+        Some(Published::Absent) | None => (None, None),
+    };
+    let all = policies.chain(proposals).chain(decisions);
+    all.chain([record]).collect()
 }
 
 struct Source {
     flows: Vec<PathBuf>,
-    state: Option<PathBuf>,
     risk: RiskArgs,
+    records: Records,
 }
 
 impl Source {
@@ -99,25 +109,7 @@ impl Source {
         mut known: Fingerprint,
     ) {
         access.wait(async {
-            let client = &access.client;
-            let settings = || watcher::Config::default();
-            let proposals = watcher(Api::<PolicyProposal>::all(client.clone()), settings());
-            let decisions = watcher(Api::<ProposalDecision>::all(client.clone()), settings());
-            let policies = watcher(Api::<NetworkPolicy>::all(client.clone()), settings());
-            let mut changes = futures_util::stream::select_all([
-                proposals
-                    .default_backoff()
-                    .map(|event| event.map(drop))
-                    .boxed(),
-                decisions
-                    .default_backoff()
-                    .map(|event| event.map(drop))
-                    .boxed(),
-                policies
-                    .default_backoff()
-                    .map(|event| event.map(drop))
-                    .boxed(),
-            ]);
+            let mut changes = self.changes(&access.client);
             while let Some(change) = changes.next().await {
                 if let Err(error) = change {
                     tracing::warn!("failed to watch: {error}");
@@ -148,6 +140,41 @@ impl Source {
         });
     }
 
+    /// Word of everything that a look would show, or of a watch that broke.
+    fn changes(
+        &self,
+        client: &kube::Client,
+    ) -> impl futures_util::Stream<Item = Result<(), watcher::Error>> + Unpin + use<> {
+        let settings = || watcher::Config::default();
+        let proposals = watcher(Api::<PolicyProposal>::all(client.clone()), settings());
+        let decisions = watcher(Api::<ProposalDecision>::all(client.clone()), settings());
+        let policies = watcher(Api::<NetworkPolicy>::all(client.clone()), settings());
+        let record = watcher(
+            Api::<ConfigMap>::namespaced(client.clone(), &self.records.namespace),
+            // Only of that name: a role gives no more.
+            settings().fields(&format!("metadata.name={PUBLISHED}")),
+        );
+        futures_util::stream::select_all([
+            record
+                .default_backoff()
+                // That it may not be read is on the page.
+                .filter_map(|event| std::future::ready(event.ok().map(|_| Ok(()))))
+                .boxed(),
+            proposals
+                .default_backoff()
+                .map(|event| event.map(drop))
+                .boxed(),
+            decisions
+                .default_backoff()
+                .map(|event| event.map(drop))
+                .boxed(),
+            policies
+                .default_backoff()
+                .map(|event| event.map(drop))
+                .boxed(),
+        ])
+    }
+
     fn look(&self, access: &Access) -> anyhow::Result<(Fingerprint, View)> {
         access.wait(self.look_now(access))
     }
@@ -165,15 +192,20 @@ impl Source {
             .filter_map(|one| Segment::parse(one).ok());
         let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
         risk.by_namespace = approved.collect();
-        let seen = fingerprint(&objects, &proposals, &decisions);
-        Ok((seen, self.view(&objects, proposals, &decisions, risk)?))
+        let published = match self.records.state {
+            Some(_) => None,
+            None => Some(read_published(&access.client, &self.records.namespace).await?),
+        };
+        let seen = fingerprint(&objects, &proposals, &decisions, published.as_ref());
+        let record = self.records.read(published, &decisions)?;
+        Ok((seen, self.view(&objects, proposals, record, risk)?))
     }
 
     fn view(
         &self,
         objects: &Objects,
         proposals: Vec<PolicyProposal>,
-        decisions: &[ProposalDecision],
+        record: Record,
         risk: RiskChoices,
     ) -> anyhow::Result<View> {
         let (inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
@@ -187,20 +219,17 @@ impl Source {
                 built.graph
             }
         };
-        let (mut events, record_problem) = parts::record(self.state.as_deref())?;
-        if self.state.is_none() {
-            events = of_decisions(decisions);
-        }
         let now = current(objects);
         let view = View::new(ViewInputs {
             subject: "cluster".into(),
             proposed: proposed(&now, &proposals),
-            volumes: parts::volumes(self.state.as_deref(), &inventory)?,
+            volumes: parts::volumes(self.records.state.as_deref(), &inventory)?,
             risk,
             now,
             proposals,
-            events,
-            record_problem,
+            events: record.events,
+            record_problem: record.problem,
+            record_source: record.source,
             findings,
             graph,
             inventory,
@@ -238,30 +267,6 @@ fn proposed(now: &[NetworkPolicy], proposals: &[PolicyProposal]) -> Vec<NetworkP
         all.insert(key, policy);
     }
     all.into_values().collect()
-}
-
-/// The decisions that the cluster still has, oldest first. Their outcome is the controller's word.
-fn of_decisions(decisions: &[ProposalDecision]) -> Vec<Event> {
-    let mut all: Vec<&ProposalDecision> = decisions.iter().collect();
-    all.sort_by_key(|one| (one.metadata.creation_timestamp.clone(), one.name_any()));
-    let event = |(number, one): (usize, &ProposalDecision)| Event {
-        sequence: number as u64 + 1,
-        at: one
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or(Timestamp::MIN, |time| time.0.into()),
-        action: match one.spec.decision {
-            crate::review::resources::Verb::Approve => "approved",
-            crate::review::resources::Verb::Reject => "rejected",
-            crate::review::resources::Verb::Rollback => "rolled-back",
-        },
-        actor: one.spec.decided_by.clone(),
-        namespace: one.namespace().unwrap_or_default(),
-        object: one.spec.proposal.clone(),
-        reason: one.spec.reason.clone(),
-    };
-    all.into_iter().enumerate().map(event).collect()
 }
 
 /// The edges that proposals have evidence of: what an operator may read without the controller's state.

@@ -11,7 +11,7 @@ use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
 use crate::review::{Question, build_material};
-use crate::web::{View, ViewInputs};
+use crate::web::{RecordSource, View, ViewInputs};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
@@ -59,6 +59,10 @@ pub fn read(
         proposals,
         events,
         record_problem,
+        record_source: match state {
+            Some(_) => RecordSource::State,
+            None => RecordSource::Nowhere,
+        },
         findings,
         graph,
         inventory,

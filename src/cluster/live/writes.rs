@@ -1,4 +1,5 @@
-//! Everything that is written: NetworkPolicies, proposals, and the status of the custom resources.
+//! Everything that is written: NetworkPolicies, proposals, the status of the custom resources, and the
+//! published part of the record.
 //!
 //! Refused: writing without the fence's leave, asked right before each request; touching a NetworkPolicy
 //! that does not carry our label; sending a request that would change nothing, as far as that can be told
@@ -13,6 +14,7 @@ use super::connect::describe;
 use super::watches::Stale;
 use crate::inventory::MANAGED_BY;
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
@@ -20,6 +22,7 @@ use kube::core::object::HasStatus;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,6 +252,34 @@ impl Writer {
         let sent = api.patch_status(&name, &params, &patch);
         let written = self.send(kind, &what, sent).await?;
         Ok(self.compared(kind, Some(live), written))
+    }
+
+    /// Makes the ConfigMap hold this data. Keys of others in it are left alone.
+    ///
+    /// # Errors
+    /// Why it was not written.
+    pub async fn apply_config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+        data: &BTreeMap<String, String>,
+    ) -> Result<Written<ConfigMap>, WriteError> {
+        const KIND: &str = "ConfigMap";
+        let what = format!("{KIND} {namespace}/{name}");
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let live = self.read(&api, name, &what).await?;
+        if let Some(live) = &live
+            && body::holds_data(live, data)
+        {
+            return Ok(unchanged(live.clone()));
+        }
+        let body = body::config_map(namespace, name, data);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&body);
+        let written = self
+            .send(KIND, &what, api.patch(name, &params, &patch))
+            .await?;
+        Ok(self.compared(KIND, live.as_ref(), written))
     }
 
     async fn delete<K>(

@@ -23,8 +23,12 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
             at,
             ..
         } => {
-            troubles.drift.remove(workload);
-            troubles.failures.remove(workload);
+            let drifted = troubles.drift.remove(workload).is_some();
+            let failed = troubles.failures.remove(workload).is_some();
+            if drifted || failed {
+                // Nothing else tells of it where others put it right (GitOps).
+                ledger.mark_unpublished(&workload.namespace);
+            }
             // What was wanted when the enforcer looked; by now it may be something else.
             let is_wanted = ledger
                 .states()
@@ -80,7 +84,10 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
             );
         }
         Report::Failed { workload, why, .. } => {
-            troubles.failures.insert(workload.clone(), why.clone());
+            let known = troubles.failures.insert(workload.clone(), why.clone());
+            if known.as_ref() != Some(why) {
+                ledger.mark_unpublished(&workload.namespace);
+            }
         }
         Report::BreakGlass {
             namespace,

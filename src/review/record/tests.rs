@@ -41,10 +41,18 @@ fn lines(entries: &[Entry]) -> Vec<String> {
 }
 
 fn end(entries: &[Entry]) -> Head {
-    entries.last().map_or_else(Head::default, |entry| Head {
-        sequence: entry.sequence,
-        digest: entry.digest.clone(),
-    })
+    entries.last().map_or_else(Head::default, Entry::head)
+}
+
+/// The part of a record from an entry on.
+fn tail(entries: &[Entry], from: usize) -> Tail {
+    let tail = Tail::of_lines(lines(&entries[from..])).unwrap();
+    tail.unwrap()
+}
+
+fn problems(tail: &Tail, known: Option<&Head>) -> Vec<String> {
+    let (_, problems) = tail.check(known);
+    problems.iter().map(ToString::to_string).collect()
 }
 
 fn fault(entries: &[Entry]) -> Option<(u64, Fault)> {
@@ -157,7 +165,123 @@ fn a_line_that_reads_the_same_and_is_written_otherwise_is_refused() {
     }
 }
 
+#[test]
+fn a_head_is_a_number_and_a_digest() {
+    let digest = "ab".repeat(32);
+    for text in [format!("7:{digest}"), format!("7:sha256:{digest}")] {
+        let head = Head::parse(&text).unwrap();
+        assert_eq!(head.to_string(), format!("7:sha256:{digest}"));
+    }
+    for text in ["", "7", "7:", "x:ab", "7:sha256:ab"] {
+        assert!(Head::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_part_of_a_record_is_verified_from_what_it_follows() {
+    let entries = record(8);
+    for from in 0..8 {
+        let part = tail(&entries, from);
+        assert_eq!(part.after, end(&entries[..from]));
+        assert_eq!(part.head, end(&entries));
+        assert_eq!(Tail::from_data(&part.to_data()).as_ref(), Ok(&part));
+        assert_eq!(part.check(None), (entries[from..].to_vec(), vec![]));
+    }
+    assert_eq!(Tail::of_lines(Vec::new()), Ok(None));
+}
+
+#[test]
+fn a_part_of_a_record_that_was_altered_is_told_with_the_place() {
+    let good = tail(&record(8), 3);
+    let altered = |alter: &dyn Fn(&mut Tail)| {
+        let mut tail = good.clone();
+        alter(&mut tail);
+        problems(&tail, None)
+    };
+    let changed = altered(&|tail| tail.lines[1] = tail.lines[1].replace("user-4", "mallory"));
+    assert_eq!(changed, ["entry 5 was changed"]);
+    let removed = altered(&|tail| drop(tail.lines.remove(1)));
+    assert_eq!(removed, ["entry 5 is missing at its place"]);
+    let first = altered(&|tail| drop(tail.lines.remove(0)));
+    assert_eq!(first, ["entry 4 is missing at its place"]);
+    let cut = altered(&|tail| drop(tail.lines.pop()));
+    assert_eq!(cut, ["entry 8 is missing at the end"]);
+    let twice = altered(&|tail| tail.lines.insert(2, tail.lines[1].clone()));
+    assert_eq!(twice, ["entry 5 was inserted"]);
+    let unreadable = altered(&|tail| tail.lines[4].push(' '));
+    assert!(
+        unreadable[0].starts_with("line 5: failed to read"),
+        "{unreadable:?}"
+    );
+    let after = altered(&|tail| tail.after.digest = Digest::of_bytes(b"other"));
+    assert_eq!(after, ["entry 3 was changed"]);
+}
+
+#[test]
+fn a_part_of_a_record_that_was_made_anew_is_found_by_what_was_seen_before() {
+    let good = record(8);
+    let (seen, before) = (end(&good[..5]), end(&good[..3]));
+    // Whole in itself, and so is what is before it.
+    let mut chain = Chain::after(before.clone());
+    let forged: Vec<Entry> = (3..8)
+        .map(|number| chain.append(draft(number + 9), Timestamp::from_secs(9)))
+        .collect();
+    let forged = tail(&forged, 0);
+    assert_eq!(problems(&forged, None), [""; 0]);
+    assert_eq!(problems(&forged, Some(&seen)), ["entry 5 was changed"]);
+    let good = tail(&good, 3);
+    assert_eq!(problems(&good, Some(&seen)), [""; 0]);
+    assert_eq!(problems(&good, Some(&before)), [""; 0]);
+    // Of what is before the part only the last can be compared.
+    let other = |sequence| Head {
+        sequence,
+        digest: Digest::of_bytes(b"other"),
+    };
+    assert_eq!(problems(&good, Some(&other(3))), ["entry 3 was changed"]);
+    assert_eq!(problems(&good, Some(&other(2))), [""; 0]);
+    assert_eq!(
+        problems(&good, Some(&other(9))),
+        ["entry 9 is missing at the end"]
+    );
+}
+
+#[test]
+fn what_is_no_part_of_a_record_is_refused() {
+    let data = tail(&record(3), 1).to_data();
+    for key in ["after", "head", "record.jsonl"] {
+        let mut less = data.clone();
+        less.remove(key);
+        assert!(
+            matches!(Tail::from_data(&less), Err(TailError::Missing(_))),
+            "{key}"
+        );
+    }
+    let mut wrong = data;
+    wrong.insert("head".into(), "3".into());
+    let error = Tail::from_data(&wrong).unwrap_err().to_string();
+    assert!(error.contains("\"3\" is no head"), "{error}");
+}
+
 proptest! {
+    #[test]
+    fn any_changed_byte_of_a_published_part_is_found(
+        length in 2usize..12, from in any::<prop::sample::Index>(), key in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(), bit in 0u8..7,
+    ) {
+        let good = tail(&record(length), from.index(length));
+        let mut data = good.to_data();
+        let key = key.get(&["after", "head", "record.jsonl"]).to_string();
+        let mut bytes = data[&key].clone().into_bytes();
+        let place = at.index(bytes.len());
+        bytes[place] ^= 1 << bit;
+        let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+        data.insert(key, text);
+        // A line break may become another kind of one, which is the same.
+        if let Ok(read) = Tail::from_data(&data) && read != good {
+            prop_assert!(!problems(&read, None).is_empty());
+        }
+    }
+
     #[test]
     fn any_flip_removal_swap_or_insertion_is_found(
         length in 2usize..12, kind in 0u8..4, first in any::<prop::sample::Index>(),

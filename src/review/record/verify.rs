@@ -94,9 +94,14 @@ impl Verifier {
         if sequence > missing {
             self.gaps.insert(missing, sequence - 1);
         }
-        let known = self.anchors.get(&sequence);
-        if line::digest(entry) != entry.digest || known.is_some_and(|d| *d != entry.digest) {
+        // Only of what a part of a record follows there was no entry that could be compared.
+        let start = self.anchors.remove(&before.sequence);
+        let known = self.anchors.remove(&sequence);
+        if line::digest(entry) != entry.digest || known.is_some_and(|d| d != entry.digest) {
             return broken(sequence, Fault::Changed);
+        }
+        if start.is_some_and(|digest| digest != before.digest) {
+            return broken(before.sequence, Fault::Changed);
         }
         if sequence > missing {
             return broken(missing, Fault::Removed);
@@ -112,13 +117,17 @@ impl Verifier {
     /// from elsewhere.
     ///
     /// # Errors
-    /// Entries are missing at the end, the last is another one, or there are more than there should be.
+    /// Entries are missing at the end (also one that an anchor is of), the last is another one, or there are
+    /// more than there should be.
     pub fn finish(self, expected: Option<(u64, super::Digest)>) -> Result<(), Break> {
+        let last = self.head.sequence;
+        let broken = |sequence, fault| Err(Break { sequence, fault });
+        if self.anchors.keys().any(|sequence| *sequence > last) {
+            return broken(last.saturating_add(1), Fault::Truncated);
+        }
         let Some((sequence, digest)) = expected else {
             return Ok(());
         };
-        let last = self.head.sequence;
-        let broken = |sequence, fault| Err(Break { sequence, fault });
         if last < sequence {
             return broken(last.saturating_add(1), Fault::Truncated);
         }

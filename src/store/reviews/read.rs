@@ -87,6 +87,22 @@ pub fn record_lines(
     Ok(())
 }
 
+pub fn record_tail(connection: &Connection, most: usize) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT line FROM record ORDER BY sequence DESC")?;
+    let mut rows = statement.query([])?;
+    let (mut lines, mut bytes) = (Vec::new(), 0usize);
+    while let Some(row) = rows.next()? {
+        let line: String = row.get(0)?;
+        bytes = bytes.saturating_add(line.len() + 1);
+        if bytes > most && !lines.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    lines.reverse();
+    Ok(lines)
+}
+
 fn all<T>(
     connection: &Connection,
     query: &str,

@@ -243,3 +243,23 @@ proptest! {
         prop_assert_eq!(rows(&old), before);
     }
 }
+
+#[test]
+fn the_tail_of_the_record_has_whole_lines_and_no_more_bytes_than_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = store_in(&folder);
+    assert_eq!(store.record_tail(100).expect("content"), [""; 0]);
+    let line = |number: u64| (number, format!("{{\"line\":{number}}}"));
+    let commit = Commit {
+        record_lines: (1..=5).map(line).collect(),
+        ..Commit::default()
+    };
+    store.commit(&commit).expect("it is written");
+    let [four, five] = [4, 5].map(|number| line(number).1);
+    let each = five.len() + 1;
+    let tail = |most| store.record_tail(most).expect("content");
+    assert_eq!(tail(0), std::slice::from_ref(&five), "one at least");
+    assert_eq!(tail(2 * each - 1), std::slice::from_ref(&five));
+    assert_eq!(tail(2 * each), [four, five]);
+    assert_eq!(tail(1000).len(), 5);
+}

@@ -86,15 +86,23 @@
   const isBusy = () => {
     const at = document.activeElement;
     const typing = at && ["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName);
-    return typing || document.querySelector("main input:checked[name=one]") || document.getElementById("answer") || document.getElementById("decided");
+    return typing || document.querySelector("main input:checked[name=one]") || document.getElementById("answer");
   };
 
   // A new state: the page is taken anew, unless somebody is writing or choosing in it.
+  const isInUse = () => {
+    // What was decided is an answer to a form: loading it again would send that again.
+    if (document.getElementById("decided")) return true;
+    if (isBusy()) live.textContent = "There is something new: reload to see it.";
+    return isBusy();
+  };
   const renew = async (version) => {
-    if (isBusy()) { live.textContent = "There is something new: reload to see it."; return; }
+    if (isInUse()) return;
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // Somebody may have begun while it came.
+    if (isInUse()) return;
     document.querySelector("main").replaceWith(page.querySelector("main"));
     document.body.dataset.version = version;
     live.textContent = "Updated.";

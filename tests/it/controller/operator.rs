@@ -4,7 +4,7 @@
 use super::agent::Agent;
 use super::process::Controller;
 use super::world::World;
-use crate::support::kubernetes::Cluster;
+use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams};
 use nanoseg::flow::Verdict;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Makes a ClusterRole of deploy/ known; its name.
-fn apply_role(cluster: &Cluster, role: &str) -> String {
+pub fn apply_role(cluster: &Cluster, role: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/access");
     let file = folder.join(format!("{role}.yaml"));
     let file = file.to_str().expect("a path");
@@ -25,15 +25,15 @@ fn apply_role(cluster: &Cluster, role: &str) -> String {
 }
 
 /// A person with a kubeconfig.
-struct Person {
-    name: String,
+pub struct Person {
+    pub name: String,
     namespace: String,
-    kubeconfig: PathBuf,
+    pub kubeconfig: PathBuf,
 }
 
 impl Person {
     /// Somebody with a ClusterRole of deploy/ in the namespace, or with no right at all.
-    fn new(cluster: &Cluster, world: &World, name: &str, role: Option<&str>) -> Person {
+    pub fn new(cluster: &Cluster, world: &World, name: &str, role: Option<&str>) -> Person {
         let name = cluster.name(name);
         if let Some(role) = role {
             let role = apply_role(cluster, role);
@@ -59,14 +59,19 @@ impl Person {
     }
 
     /// Other namespaces and the nodes too.
-    fn reads_the_cluster(&self, cluster: &Cluster) {
-        apply_role(cluster, "reader");
+    pub fn reads_the_cluster(&self, cluster: &Cluster) {
+        self.is_everywhere(cluster, &apply_role(cluster, "reader"));
+    }
+
+    /// With a ClusterRole in all namespaces.
+    pub fn is_everywhere(&self, cluster: &Cluster, role: &str) {
+        let name = cluster.name(&self.name);
         let arguments = [
             "create",
             "clusterrolebinding",
-            &self.name,
+            &name,
             "--clusterrole",
-            "nanoseg-reader",
+            role,
             "--user",
             &self.name,
         ];
@@ -213,12 +218,16 @@ fn an_operator_looks_decides_asks_why_and_goes_back() {
     );
     world.until_policy("nanoseg-web", "none", |policy| policy.is_none());
 
-    the_record_is_verified_while_the_controller_runs(&olga, &controller);
+    the_record_is_verified_while_the_controller_runs(cluster, &olga, &controller);
     kubectl_finds_the_plugin(cluster, &olga);
     two_sets_of_policies_are_compared_by_what_they_allow(cluster, &olga, &world);
 }
 
-fn the_record_is_verified_while_the_controller_runs(olga: &Person, controller: &Controller) {
+fn the_record_is_verified_while_the_controller_runs(
+    cluster: &Cluster,
+    olga: &Person,
+    controller: &Controller,
+) {
     let store = controller.store();
     let store = store.to_str().expect("a path");
     let run = |arguments: &[&str]| {
@@ -236,7 +245,23 @@ fn the_record_is_verified_while_the_controller_runs(olga: &Person, controller: &
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         out(&output)
     };
-    run(&["record", "verify", store]);
+    // The same is published in the cluster, where it needs no way to the controller's disk.
+    let published = |command: &str| {
+        run(&[
+            "record",
+            command,
+            "cluster",
+            "--controller-namespace",
+            "default",
+        ])
+    };
+    cluster.run(until(PATIENCE, "the record is published", async || {
+        let (here, there) = (run(&["record", "verify", store]), published("verify"));
+        (here == there)
+            .then_some(())
+            .ok_or_else(|| format!("{here}{there}"))
+    }));
+    assert!(published("show").contains("CHG-2 was a mistake"));
     let shown = run(&["record", "show", store]);
     assert!(
         shown.contains(&olga.name) && shown.contains("CHG-2"),

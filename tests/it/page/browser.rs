@@ -75,11 +75,27 @@ impl Browser {
         for _ in 0..5 {
             match self.find(selector).await.text().await {
                 Ok(text) => return text,
-                Err(error) if error.to_string().contains("stale element") => {}
+                Err(error) if is_gone(&error.to_string()) => {}
                 Err(error) => panic!("{selector}: {error}"),
             }
         }
         panic!("{selector}: the page does not come to rest");
+    }
+
+    /// Waits until an element's text has a word in it: the page renews itself.
+    pub async fn until_text(&self, selector: &str, word: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text(selector).await;
+            if text.contains(word) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no {word:?} in {selector}: {text}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Clicks on what sends a form, and waits until another page is there.
@@ -109,19 +125,23 @@ impl Browser {
         for _ in 0..5 {
             match self.find(selector).await.click().await {
                 Ok(()) => return,
-                Err(error) if error.to_string().contains("stale element") => {}
+                Err(error) if is_gone(&error.to_string()) => {}
                 Err(error) => panic!("{selector}: {error}"),
             }
         }
         panic!("{selector}: the page does not come to rest");
     }
 
+    /// Writes; again where the page was renewed in between.
     pub async fn write(&self, selector: &str, text: &str) {
-        let found = self.find(selector).await;
-        found
-            .send_keys(text)
-            .await
-            .unwrap_or_else(|e| panic!("{selector}: {e}"));
+        for _ in 0..5 {
+            match self.find(selector).await.send_keys(text).await {
+                Ok(()) => return,
+                Err(error) if is_gone(&error.to_string()) => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
+        panic!("{selector}: the page does not come to rest");
     }
 
     /// Runs a script; what it returns.
@@ -164,4 +184,9 @@ impl Browser {
         let _ = client.close().await;
         let _ = self.driver.kill();
     }
+}
+
+/// Whether an element was replaced between finding and using it.
+fn is_gone(error: &str) -> bool {
+    error.contains("stale element") || error.contains("element not interactable")
 }

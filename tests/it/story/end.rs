@@ -61,6 +61,14 @@ fn record_is_intact(telling: &Telling, store: &Path) {
     let store = store.to_string_lossy();
     let verified = nanoseg(&telling.people.vera, &["record", "verify", &store]);
     assert_eq!(verified.code, 0, "{verified:?}");
+    if telling.calm {
+        // The same is in the cluster, up to the last line.
+        let published = nanoseg(
+            telling.cluster.kubeconfig(),
+            &["record", "verify", "cluster"],
+        );
+        assert_eq!(published.stdout, verified.stdout, "{published:?}");
+    }
     let shown = nanoseg(
         &telling.people.vera,
         &["record", "show", &store, "-o", "json"],

@@ -2,6 +2,7 @@
 
 use crate::inventory::MANAGED_BY;
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::core::object::HasStatus;
 use kube::{Resource, ResourceExt};
@@ -68,6 +69,20 @@ where
     body
 }
 
+/// The body of an apply of a ConfigMap.
+pub fn config_map(namespace: &str, name: &str, data: &BTreeMap<String, String>) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {MANAGED_BY.0: MANAGED_BY.1},
+        },
+        "data": data,
+    })
+}
+
 fn head<K: Resource<DynamicType = ()>>(object: &K, labels: &BTreeMap<String, String>) -> Value {
     let mut body = json!({
         "apiVersion": K::api_version(&()),
@@ -106,6 +121,14 @@ pub fn holds_policy(live: &NetworkPolicy, wanted: &NetworkPolicy) -> bool {
 /// As [`holds_policy`].
 pub fn holds_proposal(live: &PolicyProposal, wanted: &PolicyProposal) -> bool {
     live.spec == wanted.spec && holds_metadata(live, wanted)
+}
+
+/// As [`holds_policy`].
+pub fn holds_data(live: &ConfigMap, wanted: &BTreeMap<String, String>) -> bool {
+    let live = live.data.as_ref();
+    wanted
+        .iter()
+        .all(|(key, value)| live.is_some_and(|data| data.get(key) == Some(value)))
 }
 
 fn holds_metadata<K: ResourceExt>(live: &K, wanted: &K) -> bool {

@@ -168,6 +168,8 @@ impl Control {
             "--leader-elect=false",
             // No kubelet says every ten seconds that its node is alive.
             "--node-monitor-grace-period=24h",
+            // Tests make pods on nodes that are not there; it deletes all of those every now and then.
+            "--controllers=*,-pod-garbage-collector-controller",
             "--kube-api-qps=300",
             "--kube-api-burst=400",
         ]);

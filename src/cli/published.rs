@@ -1,0 +1,58 @@
+//! The newest part of the record, as the controller publishes it in its own namespace.
+
+use super::access::explain;
+use crate::review::record::{PUBLISHED, Tail, TailError};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client, ResourceExt};
+
+/// Where the controller is.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ControllerArgs {
+    /// The namespace of the controller, for the record that it publishes.
+    #[arg(
+        long,
+        value_name = "NS",
+        default_value = "nanoseg",
+        help_heading = "Cluster"
+    )]
+    pub controller_namespace: String,
+}
+
+/// What is found of it.
+#[derive(Debug)]
+pub enum Published {
+    Part {
+        /// Of the object.
+        version: Option<String>,
+        /// Or why it is none.
+        tail: Result<Tail, TailError>,
+    },
+    /// There is no such object.
+    Absent,
+    /// It may not be read: what the API server said.
+    Refused(String),
+}
+
+/// Reads it.
+///
+/// # Errors
+/// No answer from the API server.
+pub async fn read_published(client: &Client, namespace: &str) -> anyhow::Result<Published> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    match api.get_opt(PUBLISHED).await {
+        Ok(Some(object)) => Ok(Published::Part {
+            version: object.resource_version(),
+            tail: Tail::from_data(&object.data.unwrap_or_default()),
+        }),
+        Ok(None) => Ok(Published::Absent),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            Ok(Published::Refused(status.message.clone()))
+        }
+        Err(error) => Err(explain(error, &format!("read {}", place(namespace)))),
+    }
+}
+
+/// The object in words.
+pub fn place(namespace: &str) -> String {
+    format!("ConfigMap {namespace}/{PUBLISHED}")
+}
