@@ -103,67 +103,95 @@ struct Above {
 /// The items of `text`, whose dashes stand at `column`, without what nobody reads of them.
 pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
     let mut kept = String::with_capacity(text.len() / 2);
-    let mut path: Vec<Above> = Vec::new();
-    // The column of a key whose value is dropped, and that of one whose value is a block of text.
-    let (mut dropped, mut block): (Option<usize>, Option<usize>) = (None, None);
+    let mut reader = Reader {
+        column,
+        path: Vec::new(),
+        dropped: None,
+        block: None,
+    };
     for whole in text.split_inclusive('\n') {
-        let line = Line::of(whole.trim_end_matches('\n'), column)?;
-        if line.rest.is_empty() {
-            // Empty lines mean something in blocks of text only.
-            if dropped.is_none() {
-                kept.push_str(whole);
+        match reader.read(&Line::of(whole.trim_end_matches('\n'), column)?)? {
+            What::Kept => kept.push_str(whole),
+            What::Dropped => {}
+            What::OnlyKey => {
+                kept.push_str(whole.split_inclusive(": ").next().unwrap_or_default());
+                kept.truncate(kept.trim_ascii_end().len());
+                kept.push('\n');
             }
-            continue;
-        }
-        if block.is_some_and(|column| line.indent <= column) {
-            block = None;
-        }
-        let same = |key: usize| line.indent == key && line.dashes > 0;
-        if dropped.is_some_and(|key| line.indent <= key && !same(key)) {
-            dropped = None;
-        }
-        if block.is_none() {
-            let (key, value) = line.entry()?;
-            let key_column = line.indent + 2 * line.dashes;
-            if is_block(value)? {
-                let only_dash = key.is_none() && line.dashes > 0;
-                block = Some(key_column - if only_dash { 2 } else { 0 });
-            }
-            if let (None, Some(key)) = (dropped, key) {
-                while path.last().is_some_and(|above| above.column >= key_column) {
-                    path.pop();
-                }
-                let within = match path.last() {
-                    None if key_column == column + 2 => OBJECT,
-                    None => return Err(Unusual),
-                    Some(above) => above.within,
-                };
-                let fate = within.iter().find(|(name, _)| *name == key);
-                let within: &[_] = match fate {
-                    Some((_, Partly(within))) if value.is_empty() => within,
-                    _ => &[],
-                };
-                path.push(Above {
-                    column: key_column,
-                    within,
-                });
-                if let Some((_, Noise)) = fate {
-                    dropped = Some(key_column);
-                    if line.dashes > 0 {
-                        // The dash begins an item of a list: it stays, with nothing under the key.
-                        kept.push_str(whole.split_inclusive(": ").next().unwrap_or_default());
-                        kept.truncate(kept.trim_ascii_end().len());
-                        kept.push('\n');
-                    }
-                    continue;
-                }
-            }
-        }
-        if dropped.is_none() {
-            kept.push_str(whole);
         }
     }
     Ok(kept)
+}
+
+/// What becomes of a line.
+enum What {
+    Kept,
+    Dropped,
+    /// It begins an item of a list, whose first key is dropped: it stays, with nothing under the key.
+    OnlyKey,
+}
+
+/// Where in the items the lines are.
+struct Reader {
+    column: usize,
+    path: Vec<Above>,
+    /// The column of a key whose value is dropped.
+    dropped: Option<usize>,
+    /// The column of a key whose value is a block of text.
+    block: Option<usize>,
+}
+
+impl Reader {
+    fn read(&mut self, line: &Line<'_>) -> Result<What, Unusual> {
+        if !line.rest.is_empty() {
+            let same = |key: usize| line.indent == key && line.dashes > 0;
+            self.block = self.block.filter(|key| line.indent > *key);
+            self.dropped = self.dropped.filter(|key| line.indent > *key || same(*key));
+            if self.block.is_none() && self.enter(line)? {
+                return Ok(match line.dashes {
+                    0 => What::Dropped,
+                    _ => What::OnlyKey,
+                });
+            }
+        }
+        // Empty lines mean something in blocks of text only, and stay with what they are in.
+        Ok(match self.dropped {
+            Some(_) => What::Dropped,
+            None => What::Kept,
+        })
+    }
+
+    /// Takes in a line that is not within a block of text. Whether it begins something that is dropped.
+    fn enter(&mut self, line: &Line<'_>) -> Result<bool, Unusual> {
+        let (key, value) = line.entry()?;
+        let column = line.indent + 2 * line.dashes;
+        if is_block(value)? {
+            let only_dash = key.is_none() && line.dashes > 0;
+            self.block = Some(column - if only_dash { 2 } else { 0 });
+        }
+        let (None, Some(key)) = (self.dropped, key) else {
+            return Ok(false);
+        };
+        while self.path.last().is_some_and(|above| above.column >= column) {
+            self.path.pop();
+        }
+        let known = match self.path.last() {
+            None if column == self.column + 2 => OBJECT,
+            None => return Err(Unusual),
+            Some(above) => above.within,
+        };
+        let fate = known.iter().find(|(name, _)| *name == key);
+        let within: &[_] = match fate {
+            Some((_, Partly(within))) if value.is_empty() => within,
+            _ => &[],
+        };
+        self.path.push(Above { column, within });
+        let is_noise = matches!(fate, Some((_, Noise)));
+        if is_noise {
+            self.dropped = Some(column);
+        }
+        Ok(is_noise)
+    }
 }
 
 /// A line: spaces, dashes of lists, and the rest.

@@ -4,6 +4,8 @@ use super::outline::without_noise;
 use super::read;
 use crate::cluster::parse::parse_long_way;
 use crate::inventory::Objects;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 /// The objects of both ways; `None` where the short one does not take the text.
 fn both(text: &str) -> Option<String> {
@@ -205,5 +207,63 @@ fn what_is_unusual_or_wrong_is_left_to_the_long_way() {
         r#"{"apiVersion":"v1","kind":"Stock","items":[{"kind":"Pod"}]}"#.into(),
     ] {
         assert!(read(&text).is_none(), "{text}");
+    }
+}
+
+/// Texts that YAML writes in every one of its ways: quoted, in blocks, plain.
+fn words() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,8}",
+        "[ -~]{0,24}",
+        "[a-z:#'\" \\\\|>-]{0,12}",
+        "([ -~]{0,12}\n){1,3}[ -~]{0,8}",
+        Just("volumes:".to_owned()),
+        Just("- name: env".to_owned()),
+    ]
+}
+
+fn container() -> impl Strategy<Value = Value> {
+    let env = proptest::collection::vec((words(), words()), 0..3);
+    let args = proptest::collection::vec(words(), 0..3);
+    (words(), env, args).prop_map(|(image, env, args)| {
+        let env: Vec<Value> = env
+            .iter()
+            .map(|(n, v)| json!({"name": n, "value": v}))
+            .collect();
+        json!({
+            "args": args,
+            "env": env,
+            "image": image,
+            "name": "main",
+            "ports": [{"containerPort": 80}],
+            "resources": {"limits": {"cpu": "1"}},
+            "volumeMounts": [{"mountPath": "/x", "name": "volumes"}],
+        })
+    })
+}
+
+fn pod() -> impl Strategy<Value = Value> {
+    let notes = proptest::collection::btree_map(words(), words(), 0..3);
+    let labels = proptest::collection::btree_map("[a-z./\"]{1,8}", words(), 0..3);
+    let containers = proptest::collection::vec(container(), 1..3);
+    (notes, labels, containers).prop_map(|(annotations, labels, containers)| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"annotations": annotations, "labels": labels, "managedFields": [{"manager": "x"}], "name": "a"},
+            "spec": {"containers": containers, "nodeName": "n1", "tolerations": [], "volumes": [{"name": "x"}]},
+            "status": {"podIP": "10.0.0.1"},
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_texts_there_are_the_short_way_gives_the_same_or_nothing(
+        pods in proptest::collection::vec(pod(), 1..4),
+    ) {
+        let document = json!({"apiVersion": "v1", "items": pods, "kind": "List", "metadata": {}});
+        both(&serde_yaml::to_string(&document).expect("YAML"));
+        both(&document.to_string());
     }
 }
