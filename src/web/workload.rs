@@ -107,9 +107,9 @@ fn radius(view: &View, id: &WorkloadId) -> String {
         ">in all",
     ];
     let way = |side: usize| match view.distances[side].hops.get(id) {
-        None => "not reached",
-        Some(1) => "reached directly",
-        Some(_) => "reached over others",
+        None => "not reached".to_owned(),
+        Some(1) => "directly".to_owned(),
+        Some(hops) => format!("through {hops} hops"),
     };
     format!(
         "{}<p>From the internet: {} now, {} as proposed.</p>\n",

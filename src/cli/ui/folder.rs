@@ -18,6 +18,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// In seconds.
+const DAY: i64 = 24 * 3600;
+
 const REASON: &str = "Generated from what was observed.";
 
 pub fn read(
@@ -146,7 +149,6 @@ impl Given<'_> {
             .filter(|one| !is_own(one))
             .cloned()
             .collect();
-        let last = self.graph.span().map(|(_, last)| last);
         let review = build_material(&Question {
             inventory: self.inventory,
             graph: self.graph,
@@ -160,7 +162,7 @@ impl Given<'_> {
             findings: self.findings,
             coverage: self.coverage(id),
             reason: REASON,
-            now: last.unwrap_or(Timestamp::MIN),
+            now: self.now(),
         });
         let mut proposal = PolicyProposal::new(
             name,
@@ -177,6 +179,15 @@ impl Given<'_> {
         );
         proposal.metadata.namespace = Some(id.namespace.clone());
         Ok(Some(proposal))
+    }
+
+    /// The last observation. Where nothing is a day old nothing is new: it is taken as if it were a day ago.
+    fn now(&self) -> Timestamp {
+        match self.graph.span() {
+            None => Timestamp::MIN,
+            Some((first, last)) if last.secs_since(first) <= DAY => last.plus_secs(DAY),
+            Some((_, last)) => last,
+        }
     }
 
     fn coverage(&self, id: &WorkloadId) -> Option<f64> {

@@ -103,7 +103,7 @@
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     // Somebody may have begun while it came.
     if (isInUse()) return;
-    document.querySelector("main").replaceWith(page.querySelector("main"));
+    for (const part of ["main", "nav", "title"]) document.querySelector(part).replaceWith(page.querySelector(part));
     document.body.dataset.version = version;
     live.textContent = "Updated.";
     map();

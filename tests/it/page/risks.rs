@@ -69,7 +69,7 @@ fn a_critical_vulnerability_that_the_internet_reaches_comes_first_everywhere() {
             "debian.example redis 7.0.15",
             "CVE-2099-0001 redis-server 7.0.16",
             "runs debian.example/redis:7.0.15: debian.example is not approved",
-            "From the internet: reached over others now",
+            "From the internet: through 2 hops now, through 3 hops as proposed.",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
