@@ -1,5 +1,6 @@
 //! `nanoseg connectivity`: what a set of manifests allows.
 
+use super::policies::note_skipped;
 use crate::cluster::read_cluster;
 use crate::evaluate::{Connectivity, HostNetwork, Line, connectivity};
 use crate::inventory::{Inventory, Objects, OwnerRule};
@@ -77,9 +78,7 @@ pub enum HostNetworkArg {
 /// Unreadable files, invalid policies, a closed output other than a closed pipe.
 pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (objects, skipped) = read_cluster(&args.paths)?;
-    for file in skipped {
-        eprintln!("note: left out {}: {}", file.file.display(), file.reason);
-    }
+    note_skipped(&skipped);
     let host_network = match args.host_network {
         HostNetworkArg::LikePods => HostNetwork::LikePods,
         HostNetworkArg::Exact => HostNetwork::Exact,

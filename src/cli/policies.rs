@@ -94,16 +94,16 @@ pub fn read_files(paths: &[PathBuf]) -> anyhow::Result<Objects> {
     Ok(objects)
 }
 
-/// The NetworkPolicies of a folder that `nanoseg generate` wrote; its report is no manifest.
+/// The NetworkPolicies of a folder that `nanoseg generate` wrote.
 pub fn read_generated_policies(folder: &Path) -> anyhow::Result<Vec<NetworkPolicy>> {
-    let (objects, mut skipped) = read_cluster(&[folder.to_owned()])?;
-    skipped.retain(|one| one.file != folder.join("report.json"));
-    note_skipped(&skipped);
-    Ok(current(&objects))
+    Ok(current(&read_files(&[folder.to_owned()])?))
 }
 
-fn note_skipped(skipped: &[SkippedFile]) {
-    for file in skipped {
+/// Tells which files were no manifests. Of a folder that nanoseg generate wrote that goes without saying.
+pub fn note_skipped(skipped: &[SkippedFile]) {
+    let is_report =
+        |file: &Path| file.ends_with("report.json") && file.with_extension("md").exists();
+    for file in skipped.iter().filter(|one| !is_report(&one.file)) {
         eprintln!("note: left out {}: {}", file.file.display(), file.reason);
     }
 }

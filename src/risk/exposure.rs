@@ -2,7 +2,7 @@
 
 use crate::flow::Verdict;
 use crate::graph::{Graph, Peer, is_private};
-use crate::inventory::{Inventory, Service, WorkloadId};
+use crate::inventory::{Inventory, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl fmt::Display for Exposure {
 /// host network count where they were seen to be called.
 pub fn exposed(inventory: &Inventory, graph: &Graph) -> BTreeMap<WorkloadId, BTreeSet<Exposure>> {
     let mut found: BTreeMap<WorkloadId, BTreeSet<Exposure>> = BTreeMap::new();
-    for service in inventory.services.iter().filter(|one| is_external(one)) {
+    for service in &inventory.services {
         let name = format!("{}/{}", service.namespace, service.name);
         let ports = service.ports.iter();
         let open =
@@ -61,17 +61,12 @@ pub fn exposed(inventory: &Inventory, graph: &Graph) -> BTreeMap<WorkloadId, BTr
     found
 }
 
-fn is_external(service: &Service) -> bool {
-    let mut ports = service.ports.iter();
-    !service.external_ips.is_empty() || ports.any(|port| port.node_port.is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{inventory, workload};
     use super::*;
     use crate::graph::Edge;
-    use crate::inventory::{ServiceEndpoint, ServicePort};
+    use crate::inventory::{Service, ServiceEndpoint, ServicePort};
     use crate::net::Protocol;
     use std::net::IpAddr;
 

@@ -55,6 +55,8 @@ pub struct View {
     pub distances: [Distances; 2],
     /// Known vulnerabilities by the policies in force, the gravest and nearest first.
     pub weaknesses: Vec<Weakness>,
+    /// Where in `weaknesses` each workload is.
+    weakness_places: BTreeMap<WorkloadId, usize>,
     pub volume_changes: Vec<VolumeChange>,
     /// The last time of any observation: what is new is new by this, not by a clock.
     pub last_seen: Option<Timestamp>,
@@ -98,18 +100,17 @@ impl View {
             .extend(volume_changes.iter().map(VolumeChange::finding));
         given.findings.sort();
         given.findings.dedup();
-        given.proposals.sort_by_key(|one| {
+        let places: BTreeMap<WorkloadId, usize> = weaknesses
+            .iter()
+            .enumerate()
+            .map(|(place, one)| (one.workload.clone(), place))
+            .collect();
+        given.proposals.sort_by_cached_key(|one| {
             let risk = risk_rank(&one.spec.review.risk);
-            let weakness = weaknesses
-                .iter()
-                .position(|weak| is_urgent(weak) && weak.workload == proposal_workload(one));
-            (
-                weakness.is_none(),
-                weakness,
-                risk,
-                one.namespace(),
-                one.name_any(),
-            )
+            let place = places.get(&proposal_workload(one)).copied();
+            let urgent = place.filter(|place| is_urgent(&weaknesses[*place]));
+            let name = (one.namespace(), one.name_any());
+            (urgent.is_none(), urgent, risk, name)
         });
         let last_seen = given.graph.span().map(|(_, last)| last);
         Ok(View {
@@ -119,6 +120,7 @@ impl View {
             evaluations,
             distances,
             weaknesses,
+            weakness_places: places,
             volume_changes,
             last_seen,
         })
@@ -129,9 +131,15 @@ impl View {
         self.weaknesses.iter().filter(|one| is_urgent(one))
     }
 
+    /// The same of one workload.
+    pub fn urgent_of(&self, id: &WorkloadId) -> Option<&Weakness> {
+        self.weakness(id).filter(|one| is_urgent(one))
+    }
+
     /// The known vulnerabilities of a workload.
     pub fn weakness(&self, id: &WorkloadId) -> Option<&Weakness> {
-        self.weaknesses.iter().find(|one| one.workload == *id)
+        let place = self.weakness_places.get(id)?;
+        self.weaknesses.get(*place)
     }
 
     /// The workload of that name, if there is one.

@@ -364,7 +364,7 @@ fn describe(view: &View, end: &End) -> (String, String, &'static str) {
         }
         End::Workload(id) => {
             let radius = view.radii[0].get(id).copied().unwrap_or_default();
-            let weakness = view.urgent().find(|one| one.workload == *id);
+            let weakness = view.urgent_of(id);
             let class = match (weakness, view.given.inventory.workloads.get(id)) {
                 (Some(_), _) => "workload weak",
                 (None, Some(workload)) if workload.host_network => "workload host",
