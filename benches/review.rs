@@ -197,8 +197,8 @@ fn scale(options: &Options) -> Result<bool, Failure> {
     let mut good =
         !found.opened.is_empty() && !found.closed.is_empty() && verdict.would_block.is_empty();
     if options.workloads == TARGET.0 {
-        let fast = [diff, verified, reach, open].iter();
-        let fast = fast.copied().all(|time| time < TARGET.1);
+        let times = [diff, verified, reach, open];
+        let fast = times.iter().all(|time| *time < TARGET.1);
         good &= judge(fast && peak.is_none_or(|peak| peak < TARGET.2));
     }
     Ok(good & again(options, "--run-commands", folder)?)
