@@ -10,7 +10,7 @@ use clap::Parser;
 use ground::Ground;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use measure::{forget_peak, median, millis, peak_mebibytes};
+use measure::{forget_peak, keep_to_one_heap, median, millis, peak_mebibytes};
 use nanoseg::evaluate::{Comparison, Evaluation, HostNetwork, Reach};
 use nanoseg::pipeline::verify::verify;
 use nanoseg::web::{Server, View, ViewInputs};
@@ -144,6 +144,8 @@ fn scale(options: &Options) -> Result<bool, Failure> {
     if !again(options, "--write-files", folder)? {
         return Err("failed to write what the commands read".into());
     }
+    // What reading takes is measured with the whole commands.
+    keep_to_one_heap();
     let (mut ground, before) = ground(options, options.workloads)?;
     let after = changed(&before);
     println!(

@@ -22,6 +22,14 @@ pub fn peak_mebibytes() -> Option<f64> {
     Some(kibibytes / 1024.0)
 }
 
+/// Keeps to one heap from now on, so that what threads that read have given back is not counted with the work that
+/// comes after them. glibc only.
+#[allow(dead_code, reason = "each benchmark uses its part")]
+pub fn keep_to_one_heap() {
+    // SAFETY: it takes two numbers, and changes how memory is found and nothing else.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 /// Begins [`peak_mebibytes`] anew, with what is in use now (proc_pid_clear_refs(5)). Linux only; elsewhere the
 /// peak stays.
 #[allow(dead_code, reason = "each benchmark uses its part")]
