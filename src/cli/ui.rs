@@ -16,12 +16,12 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Open the review page in a browser: map, proposals, workloads, what if, record
+/// Open the review page in a browser: map, proposals, workloads, risks, what if, record
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
 Open the review page in a browser: the map of who talks to whom, proposals with what they would do, each \
-workload's blast radius, what a policy would break, and the record.
+workload's blast radius, vulnerabilities that the internet gets near to, what a policy would break, and the record.
 
 Against a cluster it acts as you, with your kubeconfig: decisions are yours, and RBAC says what you may do. With a \
 folder that nanoseg generate wrote it works offline. It listens on this machine's loopback only, and needs the \
