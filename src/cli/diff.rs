@@ -142,6 +142,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     let (opened, closed) = (!found.opened.is_empty(), !found.closed.is_empty());
+    drop(comparison);
+    super::leave((inventory, before, after, found));
     let fails = match args.fail_on {
         FailOn::Opened => opened,
         FailOn::Closed => closed,

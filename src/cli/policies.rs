@@ -35,17 +35,33 @@ pub struct Judged {
 impl PolicyArgs {
     /// Reads both.
     pub fn read(&self) -> anyhow::Result<Judged> {
+        Ok(self.read_beside(|_| ())?.0)
+    }
+
+    /// Reads both, and does something with the objects while the policies are read.
+    pub fn read_beside<T>(&self, work: impl FnOnce(&Objects) -> T) -> anyhow::Result<(Judged, T)> {
         let (mut objects, namespace) = read_objects(&self.cluster, &self.access)?;
         let there = std::mem::take(&mut objects.network_policies);
-        let policies = match self.policies.as_slice() {
-            [] => named_once(there),
-            paths => replaced(there, read_policies(paths)?),
+        let policies = || match self.policies.as_slice() {
+            [] => Ok(named_once(there)),
+            paths => Ok(replaced(there, read_policies(paths)?)),
         };
-        Ok(Judged {
+        let (policies, done) = std::thread::scope(|scope| {
+            let policies = scope.spawn(policies);
+            let done = work(&objects);
+            let policies = policies.join();
+            (
+                policies.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                done,
+            )
+        });
+        let policies: anyhow::Result<Vec<NetworkPolicy>> = policies;
+        let judged = Judged {
+            policies: policies?,
             objects,
-            policies,
             namespace,
-        })
+        };
+        Ok((judged, done))
     }
 }
 

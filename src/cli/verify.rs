@@ -76,10 +76,14 @@ Exit codes: 0 nothing that was observed would be blocked; 1 something would; 2 a
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     input::check_stdin(&args.traffic, &args.sources.cluster)?;
-    let Judged {
-        objects, policies, ..
-    } = args.sources.read()?;
-    let read = input::read_traffic(&args.traffic, &objects, Vec::new(), 0)?;
+    let traffic = |objects: &_| input::read_traffic(&args.traffic, objects, Vec::new(), 0);
+    let (
+        Judged {
+            objects, policies, ..
+        },
+        read,
+    ) = args.sources.read_beside(traffic)?;
+    let read = read?;
     // A large snapshot is as large as all that follows.
     drop(objects);
     let mut inventory = read.inventory;
@@ -113,7 +117,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             terminal::print(&render(&verdict, most, style))?;
         }
     }
-    Ok(match verdict.would_block.is_empty() {
+    let is_sound = verdict.would_block.is_empty();
+    super::leave((inventory, policies, built, verdict, read.seen));
+    Ok(match is_sound {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })
