@@ -193,6 +193,11 @@ impl Finding {
         }
     }
 
+    /// Whether the subject names `what`: alone, or as an end of an edge.
+    pub fn is_about(&self, what: &str) -> bool {
+        self.subject.split([' ', ':']).any(|word| word == what)
+    }
+
     #[must_use]
     pub fn with_samples(mut self, samples: impl IntoIterator<Item = String>) -> Self {
         self.samples = samples.into_iter().collect();

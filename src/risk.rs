@@ -15,6 +15,15 @@ mod vulnerabilities;
 
 pub use exposure::{Exposure, exposed};
 pub use images::{Approved, UNAPPROVED};
-pub use privileges::privileges;
 pub use volume::{Talker, VolumeChange, Volumes, talkers};
 pub use vulnerabilities::{Vulnerabilities, Weakness, weaknesses};
+
+use crate::finding::Finding;
+use crate::inventory::Workload;
+
+/// What is found of a workload's images and privileges.
+pub fn findings(workload: &Workload, approved: &Approved) -> Vec<Finding> {
+    let mut found = approved.findings(workload);
+    found.extend(privileges::privileges(workload));
+    found
+}

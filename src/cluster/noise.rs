@@ -20,11 +20,16 @@ pub trait Quieten {
     fn quieten(&mut self);
 }
 
-fn metadata(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
+/// Drops kubectl's copy of the object.
+pub fn drop_last_applied(metadata: &mut ObjectMeta) {
     if let Some(annotations) = &mut metadata.annotations {
         annotations.remove(LAST_APPLIED);
     }
+}
+
+fn metadata(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    drop_last_applied(metadata);
 }
 
 fn pod_spec(spec: &mut PodSpec) {

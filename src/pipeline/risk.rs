@@ -5,7 +5,7 @@ use crate::evaluate::{Direction, Evaluation, Reach};
 use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, WorkloadId};
-use crate::risk::{Approved, Exposure, Vulnerabilities, Weakness, exposed, privileges, weaknesses};
+use crate::risk::{self, Approved, Exposure, Vulnerabilities, Weakness, exposed, weaknesses};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an operator gives.
@@ -34,13 +34,13 @@ impl RiskChoices {
     ) -> Vec<Finding> {
         let mut found = Vec::new();
         for workload in inventory.workloads.values().filter(|one| wanted(&one.id)) {
-            found.extend(self.approved_in(&workload.id.namespace).findings(workload));
-            found.extend(privileges(workload));
+            let approved = self.approved_in(&workload.id.namespace);
+            found.extend(risk::findings(workload, &approved));
         }
         found
     }
 
-    /// The workloads with known vulnerabilities, over what `evaluation` allows.
+    /// The workloads with known vulnerabilities, and how far the internet is from each.
     pub fn weaknesses(&self, inventory: &Inventory, distances: &Distances) -> Vec<Weakness> {
         weaknesses(inventory, &self.vulnerabilities, &distances.hops)
     }

@@ -327,9 +327,7 @@ fn vulnerabilities(view: &View, id: &WorkloadId) -> String {
 fn findings(view: &View, id: &WorkloadId) -> String {
     let own = id.to_string();
     let all = view.given.findings.iter();
-    let own: Vec<_> = all
-        .filter(|one| one.subject.split([' ', ':']).any(|word| word == own))
-        .collect();
+    let own: Vec<_> = all.filter(|one| one.is_about(&own)).collect();
     match own.is_empty() {
         true => String::new(),
         false => format!("<h2>Findings</h2>\n{}", risks::findings(own.into_iter())),

@@ -13,7 +13,7 @@ use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
     Digest, Need, Question, Segment, Violation, Wish, WorkloadState, build_material, may_approve,
 };
-use crate::risk::privileges;
+use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Tells
@@ -272,9 +272,7 @@ fn risks(ledger: &Ledger, sight: &Sight, id: &WorkloadId) -> Vec<Finding> {
         Some(segment) => sight.approved.and(&segment.approved),
         None => sight.approved.clone(),
     };
-    let mut found = approved.findings(workload);
-    found.extend(privileges(workload));
-    found
+    risk::findings(workload, &approved)
 }
 
 /// Everything that a proposal for the workload shows: its edges, not their counts, and its risks.

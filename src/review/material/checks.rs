@@ -17,10 +17,7 @@ pub fn lines(question: &Question<'_>, edges: &Judged<'_>) -> Vec<FindingLine> {
         Code::CrossNamespace,
         Code::MetadataService,
     ];
-    let concerns = |finding: &&Finding| {
-        let mut words = finding.subject.split([' ', ':']);
-        !anew.contains(&finding.code) && words.any(|word| word == own)
-    };
+    let concerns = |finding: &&Finding| !anew.contains(&finding.code) && finding.is_about(&own);
     let mut lines: Vec<FindingLine> = question
         .findings
         .iter()

@@ -1,6 +1,7 @@
 //! Keeps of each object what is read of it. It saves memory (PODSIZE), and what
 //! is not kept cannot look like a change: readiness, restarts and heart-beats make up most updates.
 
+use crate::cluster::noise::drop_last_applied;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use k8s_openapi::api::apps::v1::{
     DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, ReplicaSet, StatefulSet, StatefulSetSpec,
@@ -14,9 +15,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-
-/// What kubectl notes of the last apply: the object once more.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Drops what nobody reads.
 pub trait Trim {
@@ -36,12 +34,6 @@ fn trim_metadata(metadata: &mut ObjectMeta) {
         deletion_timestamp: old.deletion_timestamp,
         ..ObjectMeta::default()
     };
-}
-
-fn drop_last_applied(metadata: &mut ObjectMeta) {
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
 }
 
 impl Trim for Pod {
