@@ -179,7 +179,7 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
             .iter()
             .flat_map(|r| [r.bytes_to_server, r.bytes_to_client])
             .fold(0, u64::saturating_add);
-        (informed, connections(records), bytes)
+        (informed, Count::of(records), bytes)
     };
     let mut best: Option<(&Observer, _)> = None;
     for (observer, records) in &by_observer {
@@ -194,10 +194,10 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
     else {
         return Vec::new();
     };
-    let mut counted = connections(&kept);
+    let mut counted = Count::of(&kept);
     for records in by_observer.into_values() {
-        let beyond = connections(&records).saturating_sub(counted);
-        counted = counted.saturating_add(beyond);
+        let beyond = Count::of(&records).beyond(counted);
+        counted = counted.plus(beyond);
         kept.extend(what_is_new(records, &kept, beyond));
     }
     kept
@@ -218,14 +218,67 @@ fn count_again(records: &mut [FlowRecord]) {
     }
 }
 
-fn connections(records: &[FlowRecord]) -> u64 {
-    let counts = records.iter().map(|record| record.connections);
-    counts.fold(0, u64::saturating_add)
+/// What observers of the same are compared by, the first thing first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Count {
+    connections: u64,
+    /// Those without an answer, since it depends on their number whether they teach (DESIGN §4.2).
+    datagrams: u64,
+}
+
+impl Count {
+    fn of(records: &[FlowRecord]) -> Count {
+        let none = Count {
+            connections: 0,
+            datagrams: 0,
+        };
+        records.iter().fold(none, |sum, record| {
+            sum.plus(Count {
+                connections: record.connections,
+                datagrams: record.one_way_datagrams(),
+            })
+        })
+    }
+
+    fn plus(self, other: Count) -> Count {
+        Count {
+            connections: self.connections.saturating_add(other.connections),
+            datagrams: self.datagrams.saturating_add(other.datagrams),
+        }
+    }
+
+    /// Of each what is more than in `other`.
+    fn beyond(self, other: Count) -> Count {
+        Count {
+            connections: self.connections.saturating_sub(other.connections),
+            datagrams: self.datagrams.saturating_sub(other.datagrams),
+        }
+    }
+
+    /// Takes as much of a record's count out as there is.
+    fn take(&mut self, record: &FlowRecord) -> Count {
+        let datagrams = self.datagrams.min(record.one_way_datagrams());
+        let mut connections = self.connections.min(record.connections);
+        if record.verdict == Verdict::OneWay {
+            // Each of them would stand for a datagram.
+            connections = connections.min(datagrams);
+        }
+        self.connections -= connections;
+        self.datagrams -= datagrams;
+        Count {
+            connections,
+            datagrams,
+        }
+    }
 }
 
 /// Those of `records` that tell of another time or another way than `kept`, with `beyond` as their
-/// connections in all.
-fn what_is_new(records: Vec<FlowRecord>, kept: &[FlowRecord], mut beyond: u64) -> Vec<FlowRecord> {
+/// count in all.
+fn what_is_new(
+    records: Vec<FlowRecord>,
+    kept: &[FlowRecord],
+    mut beyond: Count,
+) -> Vec<FlowRecord> {
     let tells_the_same = |a: &FlowRecord, b: &FlowRecord| {
         (a.via.is_none() || a.via == b.via) && (a.seen_as.is_none() || a.seen_as == b.seen_as)
     };
@@ -240,22 +293,18 @@ fn what_is_new(records: Vec<FlowRecord>, kept: &[FlowRecord], mut beyond: u64) -
     };
     let mut new = Vec::new();
     for record in records.into_iter().rev() {
-        let count = record.connections.min(beyond);
-        if count > 0 || !is_known(&record) {
-            beyond -= count;
-            let part = if count == 0 {
-                FlowRecord {
-                    connections: 0,
-                    datagrams: 0,
-                    bytes_to_server: 0,
-                    bytes_to_client: 0,
-                    ..record
-                }
-            } else {
-                FlowRecord {
-                    connections: count,
-                    ..record
-                }
+        let count = beyond.take(&record);
+        if count.connections > 0 || count.datagrams > 0 || !is_known(&record) {
+            let counts_all = u64::from(count.connections > 0);
+            let part = FlowRecord {
+                connections: count.connections,
+                datagrams: match record.verdict {
+                    Verdict::OneWay => count.datagrams,
+                    _ => record.datagrams * counts_all,
+                },
+                bytes_to_server: record.bytes_to_server * counts_all,
+                bytes_to_client: record.bytes_to_client * counts_all,
+                ..record
             };
             new.push(part);
         }

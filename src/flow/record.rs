@@ -76,6 +76,17 @@ pub struct FlowRecord {
     pub windows: Windows,
 }
 
+impl FlowRecord {
+    /// How many datagrams it stands for if none was answered, else 0. One without a datagram count (of a
+    /// flow log) stands for one per connection.
+    pub fn one_way_datagrams(&self) -> u64 {
+        match self.verdict {
+            Verdict::OneWay => self.datagrams.max(self.connections),
+            _ => 0,
+        }
+    }
+}
+
 /// What the flow room may ask about listeners: "does something known listen there?"
 pub trait Listeners {
     fn listens(&self, address: IpAddr, protocol: Protocol, port: u16, at: Timestamp) -> bool;

@@ -158,14 +158,27 @@ impl History {
             Peer::Node(name) => nodes.contains(name.as_str()),
             Peer::ApiServer | Peer::Outside(_) | Peer::UnknownPod(_) => true,
         };
-        for (key, edge) in &self.edges {
+        for key in self.edges.keys() {
             if is_there(&key.0) && is_there(&key.1) {
-                let edge = add(edges, key, edge);
-                // The addresses of all nodes, as they are by now (DESIGN §4.7).
-                if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
-                    edge.enforced_from.clone_from(&attribution.node_addresses);
-                }
+                self.add_one_to(edges, key, attribution);
             }
+        }
+    }
+
+    /// Adds what came to one edge, whose ends are there.
+    pub(super) fn add_one_to(
+        &self,
+        edges: &mut Edges,
+        key: &EdgeKey,
+        attribution: &Attribution<'_>,
+    ) {
+        let Some(edge) = self.edges.get(key) else {
+            return;
+        };
+        let edge = add(edges, key, edge);
+        // The addresses of all nodes, as they are by now (DESIGN §4.7).
+        if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
+            edge.enforced_from.clone_from(&attribution.node_addresses);
         }
     }
 }

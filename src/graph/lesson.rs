@@ -27,15 +27,13 @@ impl Tally {
             Opening::Listener => record.protocol == Protocol::Udp,
             Opening::Undecided => false,
         };
-        if record.verdict == Verdict::OneWay {
-            // A record without a datagram count (a flow log) still stands for one per connection.
-            let datagrams = record.datagrams.max(record.connections);
-            if declared || record.via.is_some() {
-                self.declared_datagrams = self.declared_datagrams.saturating_add(datagrams);
-            } else {
-                self.undeclared_datagrams = self.undeclared_datagrams.saturating_add(datagrams);
-            }
-        }
+        let datagrams = record.one_way_datagrams();
+        let known = if declared || record.via.is_some() {
+            &mut self.declared_datagrams
+        } else {
+            &mut self.undeclared_datagrams
+        };
+        *known = known.saturating_add(datagrams);
     }
 
     /// Takes in what may be counted already: of each count the larger.

@@ -146,11 +146,15 @@ impl Standing {
         news
     }
 
-    /// Learns the news from all records between their ends, and from those that may explain them.
-    pub fn learn(&mut self, news: &News, records: &Aggregate) -> Change {
+    /// Learns the news from all records between their ends, from those that may explain them, and from what
+    /// earlier ones came to: one datagram of an hour that was folded and one of now are two.
+    pub fn learn(&mut self, news: &News, history: &History, records: &Aggregate) -> Change {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let seen = result(records, &self.inventory, &self.epochs);
         let mut drawn = Drawn::of(&seen, &attribution);
+        for key in &news.edges {
+            history.add_one_to(&mut drawn.edges, key, &attribution);
+        }
         let scanners = self.scans.widen(drawn.scans);
         let mut touched = BTreeSet::new();
         let mut new_scanner = false;

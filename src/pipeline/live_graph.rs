@@ -113,7 +113,7 @@ impl LiveGraph {
             };
         }
         let ends = self.ends.with_explanations(&news.ends);
-        let change = standing.learn(&news, &self.hot.between(ends));
+        let change = standing.learn(&news, &self.history, &self.hot.between(ends));
         self.incomplete |= change.new_scanner;
         Update {
             touched: change.touched,

@@ -1,6 +1,9 @@
 use super::*;
 use crate::flow::{NoListeners, Source, Windows};
 use crate::net::Timestamp;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 const START: i64 = 1_700_000_000;
 
@@ -32,6 +35,10 @@ fn seen(node: &str, source: Source, client: &str, server: &str, connections: u64
             windows: Windows::at(at),
         },
     }
+}
+
+fn connections(records: &[FlowRecord]) -> u64 {
+    Count::of(records).connections
 }
 
 fn counts(records: &[FlowRecord]) -> (u64, u64) {
@@ -80,6 +87,32 @@ fn what_one_observer_saw_beyond_another_counts_too() {
         5,
         "3 of the informed one and 2 beyond"
     );
+}
+
+proptest! {
+    /// Who saw fewer takes nothing from who saw more, and what both saw does not add up.
+    #[test]
+    fn one_way_datagrams_are_those_of_the_observer_who_saw_most(
+        counts in vec((select(vec!["a", "b", "c"]), 0u64..3, 0u64..4, 0i64..3600, any::<bool>()), 1..8),
+    ) {
+        let observed = counts.into_iter().map(|(node, connections, datagrams, at, informed)| {
+            let mut seen = seen(node, Source::Conntrack, "10.0.0.1", "10.0.0.2:514", connections);
+            seen.record.first = Timestamp::from_secs((START / 3600) * 3600 + at);
+            seen.record.verdict = Verdict::OneWay;
+            seen.record.protocol = Protocol::Udp;
+            seen.record.datagrams = datagrams;
+            seen.record.via = informed.then(|| "10.96.0.1:514".parse().unwrap());
+            seen
+        });
+        let observed: Vec<Observed> = observed.collect();
+        let mut by_observer: BTreeMap<&Observer, u64> = BTreeMap::new();
+        for seen in &observed {
+            *by_observer.entry(&seen.observer).or_default() += seen.record.one_way_datagrams();
+        }
+        let most = by_observer.into_values().max();
+        let agreed = agree(observed.clone(), &NoListeners, &AddressEpochs::default());
+        prop_assert_eq!(Some(Count::of(&agreed).datagrams), most);
+    }
 }
 
 #[test]

@@ -131,6 +131,22 @@ fn what_is_known_already_touches_nothing() {
 }
 
 #[test]
+fn a_datagram_of_an_hour_that_was_folded_and_one_of_now_teach_at_once() {
+    let inventory = Arc::new(cluster());
+    let (mut live, mut agent) = (LiveGraph::default(), Agent::default());
+    let one = udp("10.244.1.5", "10.244.2.53:5353", Verdict::OneWay, 1);
+    live.apply(agent.batch("n1", vec![one.clone()]));
+    live.fold(Timestamp::from_secs(START + 3600), &inventory);
+    live.build(&inventory, GraphOptions::default());
+    let lesson = |live: &LiveGraph| standing(live).into_values().next().expect("an edge").0;
+    assert!(matches!(lesson(&live), Lesson::Review(_)));
+    live.apply(agent.batch("n1", vec![one]));
+    let update = live.update();
+    assert!(update.complete && update.touched.len() == 2);
+    assert_eq!(lesson(&live), Lesson::Learned);
+}
+
+#[test]
 fn a_batch_that_comes_again_is_no_news() {
     let inventory = Arc::new(cluster());
     let (mut live, mut agent) = (LiveGraph::default(), Agent::default());
