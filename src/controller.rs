@@ -16,7 +16,9 @@ mod plan;
 mod receiver;
 mod run;
 mod vitals;
+mod volume;
 mod writer;
 
 pub use receiver::{Receiver, ReceiverError, ReceiverSettings};
 pub use run::{ControllerError, ControllerSettings, run};
+pub use volume::VolumeReader;

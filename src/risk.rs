@@ -15,7 +15,7 @@ mod vulnerabilities;
 
 pub use exposure::{Exposure, exposed};
 pub use images::{Approved, UNAPPROVED};
-pub use volume::{Talker, VolumeChange, Volumes, talkers};
+pub use volume::{Amount, Talker, VOLUME, VolumeChange, VolumeReport, Volumes, talkers};
 pub use vulnerabilities::{Vulnerabilities, Weakness, weaknesses};
 
 use crate::finding::Finding;

@@ -3,7 +3,7 @@
 
 mod list;
 
-pub use list::{list_objects, list_objects_now, list_scans};
+pub use list::{list_objects, list_objects_now, list_scans, scans_resource};
 
 use crate::cluster::live::{ConnectSettings, connect};
 use anyhow::{Context, anyhow};

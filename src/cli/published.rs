@@ -2,8 +2,10 @@
 
 use super::access::explain;
 use crate::review::record::{PUBLISHED, Tail, TailError};
+use crate::risk::{VOLUME, VolumeReport};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeMap;
 
 /// Where the controller is.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +28,8 @@ pub enum Published {
         version: Option<String>,
         /// Or why it is none.
         tail: Result<Tail, TailError>,
+        /// Volume by the hour, if that is known.
+        volume: Option<VolumeReport>,
     },
     /// There is no such object.
     Absent,
@@ -40,16 +44,30 @@ pub enum Published {
 pub async fn read_published(client: &Client, namespace: &str) -> anyhow::Result<Published> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     match api.get_opt(PUBLISHED).await {
-        Ok(Some(object)) => Ok(Published::Part {
-            version: object.resource_version(),
-            tail: Tail::from_data(&object.data.unwrap_or_default()),
-        }),
+        Ok(Some(object)) => {
+            let version = object.resource_version();
+            let data = object.data.unwrap_or_default();
+            Ok(Published::Part {
+                version,
+                tail: Tail::from_data(&data),
+                volume: volume(&data, namespace),
+            })
+        }
         Ok(None) => Ok(Published::Absent),
         Err(kube::Error::Api(status)) if status.code == 403 => {
             Ok(Published::Refused(status.message.clone()))
         }
         Err(error) => Err(explain(error, &format!("read {}", place(namespace)))),
     }
+}
+
+fn volume(data: &BTreeMap<String, String>, namespace: &str) -> Option<VolumeReport> {
+    let read = serde_json::from_str(data.get(VOLUME)?);
+    let place = place(namespace);
+    read.inspect_err(|error| {
+        tracing::warn!("failed to read {VOLUME} of {place}: {error}; volume is left out");
+    })
+    .ok()
 }
 
 /// The object in words.

@@ -1,10 +1,13 @@
 //! `nanoseg ui`: the review page.
 
+mod changes;
 mod cluster;
 mod desk;
+mod evidence;
 mod folder;
 mod parts;
 mod record;
+mod scans;
 
 use super::access::AccessArgs;
 use super::published::ControllerArgs;

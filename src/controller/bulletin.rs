@@ -1,13 +1,18 @@
-//! The newest part of the record, in a ConfigMap beside the controller: nothing listens in the cluster, so the
+//! The newest part of the record and what volume by the hour comes to, in a ConfigMap beside the controller: nothing listens in the cluster, so the
 //! page and auditors read it from the API server. It reads what is on the disk already, and nothing waits for
 //! it: what cannot be published is logged and tried again.
 
-use crate::cluster::live::{WriteError, Writer};
+use super::volume::VolumeReader;
+use crate::cluster::live::{Watches, WriteError, Writer};
+use crate::inventory::{Inventory, OwnerRule};
 use crate::review::record::{LineError, PUBLISHED, Tail};
+use crate::risk::VOLUME;
 use crate::store::{ReviewStore, ReviewStoreError};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How many bytes of lines are published: half of what a ConfigMap can hold (1 MiB, `MaxSecretSize` in
 /// `k8s.io/kubernetes/pkg/apis/core/types.go`), a thousand lines and more.
@@ -17,6 +22,10 @@ const REST: Duration = Duration::from_secs(1);
 /// Every write is a whole new version in etcd, so that many bytes per second are written at most: where much
 /// happens for long, the full ConfigMap is written every eighth second.
 const BYTES_PER_SECOND: usize = 64 << 10;
+/// How often volume is looked at: it is by the hour, and reading it takes a while.
+const VOLUME_EVERY: Duration = Duration::from_secs(600);
+/// So many talkers, and so many changes: some tens of kilobytes.
+const VOLUME_MOST: usize = 100;
 /// How long to wait after failures: doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
@@ -30,6 +39,7 @@ pub struct Bulletin {
     pub namespace: String,
     /// The number of the record's last line that is on the disk.
     pub newest: watch::Receiver<u64>,
+    pub watches: Arc<Watches>,
 }
 
 #[derive(Debug, Error)]
@@ -48,13 +58,22 @@ impl Bulletin {
         // The number of the last line that is published. None is known: the leader before may have come to an
         // end between writing to the disk and publishing.
         let (mut published, mut retry) = (None, FIRST_RETRY);
+        let (mut reader, mut volume) = (VolumeReader::default(), None);
+        let mut volume_due = Instant::now();
         loop {
             // The engine has ended: what is read now is its last word.
             let is_last = self.newest.has_changed().is_err();
             let newest = *self.newest.borrow_and_update();
+            if Instant::now() >= volume_due && !is_last {
+                let read = self.volume(&mut reader);
+                if read != volume {
+                    (volume, published) = (read, None);
+                }
+                volume_due = Instant::now() + VOLUME_EVERY;
+            }
             let mut rest = Duration::ZERO;
             if published < Some(newest) {
-                match self.publish().await {
+                match self.publish(volume.as_deref()).await {
                     Ok((last, bytes)) => {
                         published = Some(last.max(newest));
                         retry = FIRST_RETRY;
@@ -75,19 +94,38 @@ impl Bulletin {
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             if published >= Some(newest) || *stop.borrow() {
-                // An error says that the engine has ended; what it left is seen above.
-                let _ = self.newest.changed().await;
+                tokio::select! {
+                    // An error says that the engine has ended; what it left is seen above.
+                    _ = self.newest.changed() => {}
+                    () = tokio::time::sleep_until(volume_due) => {}
+                }
+            }
+        }
+    }
+
+    /// What volume comes to, as JSON; `None`: nothing was seen yet, or it cannot be read.
+    fn volume(&self, reader: &mut VolumeReader) -> Option<String> {
+        let read = tokio::task::block_in_place(|| {
+            let (inventory, _) = Inventory::build(&self.watches.objects(), OwnerRule::Infer);
+            reader.read(&self.store, &inventory)
+        });
+        match read {
+            Ok(volumes) => serde_json::to_string(&volumes.report(VOLUME_MOST)?).ok(),
+            Err(error) => {
+                tracing::warn!("failed to read volume by the hour: {error}");
+                None
             }
         }
     }
 
     /// Publishes the newest part; the number of its last line, and how many bytes were written.
-    async fn publish(&mut self) -> Result<(u64, usize), BulletinError> {
+    async fn publish(&mut self, volume: Option<&str>) -> Result<(u64, usize), BulletinError> {
         let lines = tokio::task::block_in_place(|| self.store.record_tail(MOST))?;
         let Some(tail) = Tail::of_lines(lines)? else {
             return Ok((0, 0));
         };
-        let data = tail.to_data();
+        let mut data = tail.to_data();
+        data.extend(volume.map(|volume| (VOLUME.to_owned(), volume.to_owned())));
         let bytes = data.values().map(String::len).sum();
         let written = self
             .writer

@@ -304,6 +304,7 @@ impl Replica {
             store: ReviewStore::open_read_only(&self.settings.store)?,
             namespace: self.settings.lease_namespace.clone(),
             newest,
+            watches: self.watches.clone(),
         })
     }
 

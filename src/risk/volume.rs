@@ -1,7 +1,8 @@
 //! Who sends most, and who suddenly sends more or less than before.
 
 use crate::finding::{Code, Finding};
-use crate::graph::{EdgeKey, Graph, Peer};
+use crate::graph::{Edge, EdgeKey, Graph, Peer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Fewer hours before tell nothing of what is usual.
@@ -11,8 +12,40 @@ const FACTOR: u64 = 10;
 /// Less than that in an hour is nobody's business: bytes, and connections.
 const LEAST: [u64; 2] = [1 << 20, 100];
 
+/// What was counted of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    pub bytes_to_server: u64,
+    pub bytes_to_client: u64,
+    pub connections: u64,
+}
+
+impl Amount {
+    pub fn of(edge: &Edge) -> Amount {
+        Amount {
+            bytes_to_server: edge.bytes_to_server,
+            bytes_to_client: edge.bytes_to_client,
+            connections: edge.connections(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes_to_server.saturating_add(self.bytes_to_client)
+    }
+
+    fn add(&mut self, other: &Amount) {
+        for (total, more) in [
+            (&mut self.bytes_to_server, other.bytes_to_server),
+            (&mut self.bytes_to_client, other.bytes_to_client),
+            (&mut self.connections, other.connections),
+        ] {
+            *total = total.saturating_add(more);
+        }
+    }
+}
+
 /// What one peer sent and received.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Talker {
     pub peer: Peer,
     pub sent_bytes: u64,
@@ -29,12 +62,17 @@ impl Talker {
 
 /// All peers that sent or received, the busiest first.
 pub fn talkers(graph: &Graph) -> Vec<Talker> {
+    let edges = graph.edges().into_iter();
+    ranked(edges.map(|(client, server, edge)| (client, server, Amount::of(edge))))
+}
+
+fn ranked<'p>(edges: impl Iterator<Item = (&'p Peer, &'p Peer, Amount)>) -> Vec<Talker> {
     let mut sums: BTreeMap<&Peer, [u64; 3]> = BTreeMap::new();
-    for (client, server, edge) in graph.edges() {
-        let (up, down) = (edge.bytes_to_server, edge.bytes_to_client);
+    for (client, server, amount) in edges {
+        let (up, down) = (amount.bytes_to_server, amount.bytes_to_client);
         for (peer, sent, received) in [(client, up, down), (server, down, up)] {
             let sum = sums.entry(peer).or_default();
-            for (total, more) in sum.iter_mut().zip([sent, received, edge.connections()]) {
+            for (total, more) in sum.iter_mut().zip([sent, received, amount.connections]) {
                 *total = total.saturating_add(more);
             }
         }
@@ -53,17 +91,30 @@ pub fn talkers(graph: &Graph) -> Vec<Talker> {
     all
 }
 
+/// The key under which the controller publishes a [`VolumeReport`] beside the record.
+pub const VOLUME: &str = "volume.json";
+
+/// What volume by the hour comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeReport {
+    /// The hours that it is of, since the Unix epoch. The last may not be over.
+    pub first_hour: i64,
+    pub last_hour: i64,
+    /// The busiest first.
+    pub talkers: Vec<Talker>,
+    /// The largest first.
+    pub changes: Vec<VolumeChange>,
+}
+
 /// Bytes and connections of each edge by the hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Volumes {
     /// By whole hours since the Unix epoch.
-    by_edge: BTreeMap<EdgeKey, BTreeMap<i64, [u64; 2]>>,
-    first: Option<i64>,
-    last: Option<i64>,
+    by_edge: BTreeMap<EdgeKey, BTreeMap<i64, Amount>>,
 }
 
 /// An edge whose last hour is nothing like those before.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeChange {
     pub edge: EdgeKey,
     /// Whole hours since the Unix epoch.
@@ -98,26 +149,55 @@ impl VolumeChange {
 
 impl Volumes {
     /// Adds what was counted in an hour.
-    pub fn add(&mut self, edge: &EdgeKey, hour: i64, bytes: u64, connections: u64) {
-        let sum = self.by_edge.entry(edge.clone()).or_default();
-        let sum = sum.entry(hour).or_default();
-        for (total, more) in sum.iter_mut().zip([bytes, connections]) {
-            *total = total.saturating_add(more);
-        }
-        self.first = Some(self.first.map_or(hour, |first| first.min(hour)));
-        self.last = Some(self.last.map_or(hour, |last| last.max(hour)));
+    pub fn add(&mut self, edge: &EdgeKey, hour: i64, amount: Amount) {
+        let hours = match self.by_edge.get_mut(edge) {
+            Some(known) => known,
+            None => self.by_edge.entry(edge.clone()).or_default(),
+        };
+        hours.entry(hour).or_default().add(&amount);
+    }
+
+    /// Forgets the hours before.
+    pub fn forget_before(&mut self, hour: i64) {
+        self.by_edge.retain(|_, hours| {
+            *hours = hours.split_off(&hour);
+            !hours.is_empty()
+        });
+    }
+
+    /// The first and the last hour that anything was counted in.
+    fn span(&self) -> Option<(i64, i64)> {
+        let ends = self.by_edge.values();
+        let ends = ends.filter_map(|hours| Some((*hours.keys().next()?, *hours.keys().last()?)));
+        ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// What it comes to, with so many talkers and changes at most; `None` of no volume at all.
+    pub fn report(&self, most: usize) -> Option<VolumeReport> {
+        let (first_hour, last_hour) = self.span()?;
+        let edges = self.by_edge.iter().map(|((client, server, ..), hours)| {
+            let mut total = Amount::default();
+            hours.values().for_each(|amount| total.add(amount));
+            (client, server, total)
+        });
+        let mut report = VolumeReport {
+            first_hour,
+            last_hour,
+            talkers: ranked(edges),
+            changes: self.changes(last_hour),
+        };
+        report.talkers.truncate(most);
+        report.changes.truncate(most);
+        Some(report)
     }
 
     /// Edges whose last hours are nothing like those before, the largest change first. The very last hour may
     /// not be over: in it only what is more than usual tells something.
-    pub fn changes(&self) -> Vec<VolumeChange> {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
-            return Vec::new();
-        };
+    fn changes(&self, last: i64) -> Vec<VolumeChange> {
         let mut found: Vec<VolumeChange> = Vec::new();
         for (edge, hours) in &self.by_edge {
             // Before an edge was there it was not silent: it is new, which is said elsewhere.
-            let since = hours.keys().next().copied().unwrap_or(first);
+            let since = hours.keys().next().copied().unwrap_or(last);
             let judged = [(last, true), (last - 1, false)].into_iter();
             let mut changes = judged.filter_map(|(hour, only_more)| {
                 let (usual, now, kind) = sudden(hours, since, hour)?;
@@ -137,19 +217,17 @@ impl Volumes {
         });
         found
     }
-
-    /// The last hour that anything was counted in.
-    pub fn last_hour(&self) -> Option<i64> {
-        self.last
-    }
 }
 
 /// What is usual, what the hour had, and of which count, where that is sudden.
-fn sudden(hours: &BTreeMap<i64, [u64; 2]>, since: i64, judged: i64) -> Option<(u64, u64, usize)> {
+fn sudden(hours: &BTreeMap<i64, Amount>, since: i64, judged: i64) -> Option<(u64, u64, usize)> {
     if judged - since < LEAST_HOURS {
         return None;
     }
-    let of = |hour: i64| hours.get(&hour).copied().unwrap_or_default();
+    let of = |hour: i64| {
+        let amount = hours.get(&hour).copied().unwrap_or_default();
+        [amount.bytes(), amount.connections]
+    };
     let of_kind = |kind: usize| {
         let usual = median((since..judged).map(|hour| of(hour)[kind]));
         (usual, of(judged)[kind], kind)
@@ -207,17 +285,26 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    fn amount(bytes: u64, connections: u64) -> Amount {
+        Amount {
+            bytes_to_server: bytes / 4,
+            bytes_to_client: bytes - bytes / 4,
+            connections,
+        }
+    }
+
     /// An edge with these bytes from hour 100 on.
     fn volumes(bytes: &[u64]) -> Volumes {
         let mut volumes = Volumes::default();
         for (hour, bytes) in (100..).zip(bytes) {
-            volumes.add(&key("shop/a", "shop/b"), hour, *bytes, 1);
+            volumes.add(&key("shop/a", "shop/b"), hour, amount(*bytes, 1));
         }
         volumes
     }
 
     fn changes(bytes: &[u64]) -> Vec<(u64, u64)> {
-        let found = volumes(bytes).changes();
+        let report = volumes(bytes).report(usize::MAX);
+        let found = report.map_or(Vec::new(), |report| report.changes);
         found.iter().map(|one| (one.usual, one.now)).collect()
     }
 
@@ -253,9 +340,9 @@ mod tests {
         let mut volumes = Volumes::default();
         for hour in 0..7 {
             let connections = if hour == 6 { 500 } else { 2 };
-            volumes.add(&key("shop/a", "shop/b"), hour, 10, connections);
+            volumes.add(&key("shop/a", "shop/b"), hour, amount(10, connections));
         }
-        let found = volumes.changes();
+        let found = volumes.report(usize::MAX).expect("volume").changes;
         assert_eq!(
             (found[0].usual, found[0].now, found[0].in_bytes),
             (2, 500, false)
@@ -264,5 +351,31 @@ mod tests {
             found[0].finding().message,
             "had 500 connections in its last hour, and usually has 2"
         );
+    }
+
+    #[test]
+    fn a_report_is_of_the_hours_that_are_kept_and_comes_back_as_it_was_written() {
+        let mut volumes = volumes(&[MIB, MIB, MIB, MIB, MIB, MIB, MIB, 20 * MIB]);
+        volumes.add(&key("shop/c", "shop/b"), 100, amount(4, 1));
+        let whole = volumes.report(1).expect("volume");
+        assert_eq!((whole.first_hour, whole.last_hour), (100, 107));
+        let busiest = Talker {
+            peer: peer("shop/b"),
+            sent_bytes: 27 * MIB / 4 * 3 + 3,
+            received_bytes: 27 * MIB / 4 + 1,
+            connections: 9,
+        };
+        assert_eq!(whole.talkers, [busiest]);
+        assert_eq!(whole.changes.len(), 1);
+        let written = serde_json::to_string(&whole).expect("JSON");
+        assert_eq!(
+            serde_json::from_str::<VolumeReport>(&written).expect("a report"),
+            whole
+        );
+        volumes.forget_before(107);
+        let rest = volumes.report(9).expect("volume");
+        assert_eq!((rest.first_hour, rest.talkers.len()), (107, 2));
+        volumes.forget_before(108);
+        assert_eq!(volumes.report(9), None);
     }
 }

@@ -5,8 +5,9 @@ use super::html::{Frame, Place, severity, table, tag, text};
 use super::view::{View, workload_path};
 use crate::finding::Finding;
 use crate::inventory::{Grade, WorkloadId};
-use crate::report::words::{bytes, thousands};
-use crate::risk::{Talker, VolumeChange, Weakness, talkers};
+use crate::net::Timestamp;
+use crate::report::words::{bytes, thousands, time};
+use crate::risk::{Talker, VolumeChange, VolumeReport, Weakness, talkers};
 use std::fmt::Write as _;
 
 /// So many lines of each list are shown.
@@ -151,32 +152,53 @@ fn volume(view: &View) -> String {
             thousands(one.connections),
         ]
     };
-    let talkers = talkers(&view.given.graph);
+    let report = view.given.volume.as_ref();
+    let (talkers, since) = match report {
+        Some(report) => (report.talkers.clone(), span(report)),
+        None => (talkers(&view.given.graph), String::new()),
+    };
     let busy = talkers.iter().filter(|one| one.connections > 0);
     let rows: Vec<Vec<String>> = busy.take(TALKERS).map(row).collect();
     let header = ["peer", ">sent", ">received", ">connections"];
-    let mut out = format!("<h2>Busiest talkers</h2>\n{}", table(&header, &rows));
-    out.push_str("<h2>Sudden changes in volume</h2>\n");
-    if view.given.volumes.last_hour().is_none() {
+    let mut out = format!(
+        "<h2>Busiest talkers</h2>\n{since}{}<h2>Sudden changes in volume</h2>\n",
+        table(&header, &rows)
+    );
+    let Some(report) = report else {
         out.push_str(
-            "<p>Not known: volume by the hour is in the controller's state. nanoseg ui --state nanoseg.db shows a \
-             copy of it.</p>\n",
+            "<p>Not known: volume by the hour is in the controller's state, and beside the record that it \
+             publishes. nanoseg ui --state nanoseg.db shows a copy of the state.</p>\n",
         );
         return out;
-    }
+    };
     let row = |one: &VolumeChange| {
         let amount = |value| match one.in_bytes {
             true => bytes(value),
             false => format!("{} connections", thousands(value)),
         };
-        vec![text(one.subject()), amount(one.usual), amount(one.now)]
+        vec![
+            text(one.subject()),
+            text(time(Timestamp::from_hour(one.hour))),
+            amount(one.usual),
+            amount(one.now),
+        ]
     };
-    let rows: Vec<Vec<String>> = view.volume_changes.iter().take(MOST).map(row).collect();
+    let rows: Vec<Vec<String>> = report.changes.iter().take(MOST).map(row).collect();
     match rows.is_empty() {
         true => out.push_str("<p>None in the last hour.</p>\n"),
-        false => out.push_str(&table(&["edge", ">usual per hour", ">last hour"], &rows)),
+        false => out.push_str(&table(
+            &["edge", "hour from", ">usual per hour", ">in that hour"],
+            &rows,
+        )),
     }
     out
+}
+
+/// Of which hours it is.
+fn span(report: &VolumeReport) -> String {
+    let hours = [report.first_hour, report.last_hour];
+    let [first, last] = hours.map(|hour| time(Timestamp::from_hour(hour)));
+    format!("<p>In the hours that began from {first} to {last} (UTC).</p>\n")
 }
 
 fn more(total: usize) -> String {

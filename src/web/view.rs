@@ -10,7 +10,7 @@ use crate::pipeline::RiskChoices;
 use crate::pipeline::risk::{Distances, distances};
 use crate::report::evidence::Event;
 use crate::review::resources::{PolicyProposal, risk_rank};
-use crate::risk::{VolumeChange, Volumes, Weakness};
+use crate::risk::{VolumeChange, VolumeReport, Weakness};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -37,8 +37,8 @@ pub struct ViewInputs {
     pub findings: Vec<Finding>,
     /// Approved images and vulnerability scans.
     pub risk: RiskChoices,
-    /// Volume by the hour, as far as it is known.
-    pub volumes: Volumes,
+    /// Volume by the hour, if it is known.
+    pub volume: Option<VolumeReport>,
     /// Whether decisions can be made here.
     pub can_decide: bool,
 }
@@ -57,7 +57,6 @@ pub struct View {
     pub weaknesses: Vec<Weakness>,
     /// Where in `weaknesses` each workload is.
     weakness_places: BTreeMap<WorkloadId, usize>,
-    pub volume_changes: Vec<VolumeChange>,
     /// The last time of any observation: what is new is new by this, not by a clock.
     pub last_seen: Option<Timestamp>,
 }
@@ -88,16 +87,14 @@ impl View {
             )
         });
         let weaknesses = given.risk.weaknesses(&given.inventory, &distances[0]);
-        let volume_changes = given.volumes.changes();
         given
             .findings
             .extend(given.risk.findings(&given.inventory, |_| true));
         given
             .findings
             .extend(weaknesses.iter().filter_map(Weakness::finding));
-        given
-            .findings
-            .extend(volume_changes.iter().map(VolumeChange::finding));
+        let changes = given.volume.iter().flat_map(|volume| &volume.changes);
+        given.findings.extend(changes.map(VolumeChange::finding));
         given.findings.sort();
         given.findings.dedup();
         let places: BTreeMap<WorkloadId, usize> = weaknesses
@@ -121,7 +118,6 @@ impl View {
             distances,
             weaknesses,
             weakness_places: places,
-            volume_changes,
             last_seen,
         })
     }

@@ -74,14 +74,18 @@ pub async fn list_objects_now(client: &Client) -> anyhow::Result<Objects> {
     })
 }
 
+/// Where trivy-operator keeps its scans.
+pub fn scans_resource() -> ApiResource {
+    let kind = GroupVersionKind::gvk("aquasecurity.github.io", "v1alpha1", "VulnerabilityReport");
+    ApiResource::from_gvk(&kind)
+}
+
 /// The scans of trivy-operator, where it is installed and may be read.
 ///
 /// # Errors
 /// The API server does not answer.
 pub async fn list_scans(client: &Client) -> anyhow::Result<Vec<ImageScan>> {
-    let kind = GroupVersionKind::gvk("aquasecurity.github.io", "v1alpha1", "VulnerabilityReport");
-    let resource = ApiResource::from_gvk(&kind);
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &scans_resource());
     let mut scans = Vec::new();
     let mut params = ListParams::default().limit(SCANS_PAGE);
     loop {

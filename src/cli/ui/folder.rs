@@ -56,7 +56,7 @@ pub fn read(
     let view = View::new(ViewInputs {
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
-        volumes: parts::volumes(state, &inventory)?,
+        volume: parts::volume(state, &inventory)?,
         risk,
         now,
         proposals,

@@ -172,6 +172,7 @@ mod tests {
         let published = Published::Part {
             version: None,
             tail: Ok(tail.expect("a part")),
+            volume: None,
         };
         records.read(Some(published), &[]).expect("a record")
     }

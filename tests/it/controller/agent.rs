@@ -60,6 +60,15 @@ impl Agent {
         self.send(now, vec![record(world, edge, verdict, connections, now)]);
     }
 
+    /// A connection that began then and brought its client so many bytes.
+    pub fn carry(&mut self, world: &World, edge: (&str, &str, u16), at: Timestamp, bytes: u64) {
+        let record = FlowRecord {
+            bytes_to_client: bytes,
+            ..record(world, edge, Verdict::Established, 1, at)
+        };
+        self.send(at, vec![record]);
+    }
+
     fn send(&mut self, at: Timestamp, records: Vec<FlowRecord>) {
         self.sequence += 1;
         let batch = FlowBatch {

@@ -56,7 +56,7 @@ pub struct World {
 }
 
 impl World {
-    /// Pods web, api and db, since an hour ago.
+    /// Pods web, api and db, since ten hours ago.
     pub fn make(cluster: &'static Cluster) -> World {
         static SUBNET: AtomicU8 = AtomicU8::new(10);
         let subnet = SUBNET.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl World {
         pods.create(&PostParams::default(), &pod)
             .await
             .expect("a pod");
-        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+        let since = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(10);
         let since = since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let status = json!({"status": {
             "phase": "Running", "startTime": since,

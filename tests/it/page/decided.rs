@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use nanoseg::flow::Verdict;
+use nanoseg::net::Timestamp;
 use nanoseg::review::record::PUBLISHED;
 use nanoseg::review::resources::{Phase, PolicyProposal, Verb};
 use serde_json::json;
@@ -228,6 +229,46 @@ fn who_may_not_read_the_record_is_shown_decisions_and_told_so() {
             assert!(!text.contains("verified "), "{text}");
             browser.picture("controller-decisions").await;
         }
+        browser.end().await;
+    });
+}
+
+#[test]
+fn who_suddenly_sends_more_is_on_the_page_of_a_cluster() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "volume", &[]);
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    world.segment("Propose");
+    let (edge, mib) = (("api", "db", 5432), 1 << 20);
+    let now: Timestamp = jiff::Timestamp::now().into();
+    for ago in 1..9 {
+        let at = Timestamp::from_hour(now.hour() - ago).plus_secs(60);
+        agent.carry(&world, edge, at, 2 * mib);
+    }
+    agent.carry(&world, edge, now, 300 * mib);
+    world.open("db");
+    // A leader looks at volume when it begins, and every ten minutes.
+    assert_eq!(controller.stop(), 0, "{}", controller.log());
+    controller.restart();
+    let olga = operator(cluster, &world);
+    until_published(cluster, &controller);
+    let ui = ui(&olga, "default");
+    run(async {
+        let Some(browser) = Browser::start().await else {
+            return;
+        };
+        browser.open(&ui.at("risks")).await;
+        let namespace = &world.namespace;
+        browser.until_text("main", "volume-change").await;
+        let text = browser.text("main").await;
+        let change = format!("{namespace}/api → {namespace}/db 5432/TCP");
+        for part in ["Busiest talkers", "331.4 MB", &change, "314.6 MB"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        browser.picture("controller-volume").await;
         browser.end().await;
     });
 }

@@ -5,6 +5,7 @@ use super::{Ui, run};
 use crate::operator::shop::Shop;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use std::path::Path;
+use tokio::task::block_in_place;
 
 fn ui() -> Ui {
     Ui::start(
@@ -147,9 +148,8 @@ fn scans_of_trivy_operator_are_read_by_who_may_read_the_cluster() {
         let Some(browser) = Browser::start().await else {
             return;
         };
-        browser
-            .open(&ui.at(&format!("workload/{namespace}/Deployment/web")))
-            .await;
+        let page = format!("workload/{namespace}/Deployment/web");
+        browser.open(&ui.at(&page)).await;
         let text = browser.text("main").await;
         for part in [
             "example.org web 1",
@@ -158,6 +158,25 @@ fn scans_of_trivy_operator_are_read_by_who_may_read_the_cluster() {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        // Nobody loads the page again: another scan, what may run, and a pod arrive by themselves.
+        let apply = |name: &str, text: &str| block_in_place(|| apply(name, text));
+        apply("rescan.yaml", &report.replace("0004", "0005"));
+        browser.until_text("main", "CVE-2099-0005").await;
+        let approves = format!(
+            "apiVersion: nanoseg.dev/v1alpha1\nkind: Segmentation\nmetadata: {{name: default, namespace: {namespace}}}\n\
+             spec: {{mode: Observe, images: {{approvedRegistries: [registry.example]}}}}\n"
+        );
+        apply("segmentation.yaml", &approves);
+        browser
+            .until_text("main", "example.org is not approved")
+            .await;
+        browser.open(&ui.at("workloads")).await;
+        let pod = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: newcomer, namespace: {namespace}}}\n\
+             spec: {{containers: [{{name: main, image: 'example.org/new:1'}}]}}\n"
+        );
+        apply("pod.yaml", &pod);
+        browser.until_text("main", "newcomer").await;
         browser.end().await;
     });
 }

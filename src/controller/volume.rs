@@ -1,0 +1,151 @@
+//! Volume by the hour, as the store knows it: who sends most, and who suddenly sends more or less.
+
+use crate::graph::History;
+use crate::inventory::Inventory;
+use crate::risk::{Amount, Volumes};
+use crate::store::{ReviewStore, ReviewStoreError};
+
+/// So many hours tell what is usual.
+const HOURS: i64 = 48;
+
+/// The last hours. A folded hour is read once; what comes late for it is in the next process's.
+#[derive(Debug, Default)]
+pub struct VolumeReader {
+    folded: Volumes,
+    /// The first hour that was not read yet.
+    next: Option<i64>,
+}
+
+impl VolumeReader {
+    /// The last two days that the store has, folded or not.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn read(
+        &mut self,
+        store: &ReviewStore,
+        inventory: &Inventory,
+    ) -> Result<Volumes, ReviewStoreError> {
+        const SECONDS: i64 = 3600;
+        let mut hot = store.unfolded(i64::MIN / SECONDS..i64::MAX / SECONDS)?;
+        let hot = hot.take_hours(i64::MAX / SECONDS);
+        let last_folded = store.last_hour()?;
+        let Some(last) = hot.keys().copied().max().max(last_folded) else {
+            return Ok(Volumes::default());
+        };
+        let begin = last - HOURS;
+        if let Some(last_folded) = last_folded {
+            let next = self.next.unwrap_or(begin).max(begin);
+            for hour in next..=last_folded {
+                for one in store.hours(hour..hour + 1)? {
+                    self.folded.add(&one.key, hour, Amount::of(&one.edge));
+                }
+            }
+            self.next = Some(last_folded + 1);
+        }
+        self.folded.forget_before(begin);
+        let mut all = self.folded.clone();
+        for (hour, records) in hot.range(begin..) {
+            for (key, edge) in History::fold(records, inventory).edges() {
+                all.add(key, *hour, Amount::of(edge));
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::parse_objects;
+    use crate::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+    use crate::inventory::{Objects, OwnerRule};
+    use crate::net::{Protocol, Timestamp};
+    use crate::store::FlowStore;
+
+    const CLUSTER: &str = "
+kind: Pod
+apiVersion: v1
+metadata: {name: web, namespace: shop, creationTimestamp: '2026-01-01T00:00:00Z'}
+spec: {containers: [{name: main}]}
+status: {podIP: 10.0.0.1}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: db, namespace: shop, creationTimestamp: '2026-01-01T00:00:00Z'}
+spec: {containers: [{name: main}]}
+status: {podIP: 10.0.0.2}
+";
+
+    fn record(hour: i64, bytes: u64) -> FlowRecord {
+        let at = Timestamp::from_hour(hour).plus_secs(60);
+        FlowRecord {
+            client: [10, 0, 0, 1].into(),
+            server: [10, 0, 0, 2].into(),
+            port: 5432,
+            protocol: Protocol::Tcp,
+            via: None,
+            seen_as: None,
+            client_port: None,
+            claims: None,
+            verdict: Verdict::Established,
+            opening: Opening::Handshake,
+            connections: 3,
+            datagrams: 0,
+            bytes_to_server: 0,
+            bytes_to_client: bytes,
+            first: at,
+            last: at,
+            windows: Windows::at(at),
+        }
+    }
+
+    #[test]
+    fn volume_by_the_hour_is_read_of_folded_and_of_new_records() {
+        // An hour of October 2026: pods own their addresses since January.
+        const BEGIN: i64 = 497_000;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("nanoseg.db");
+        let mut objects = Objects::default();
+        parse_objects(CLUSTER.as_bytes(), "cluster", &mut objects).expect("objects");
+        let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+        let usual = (0..8).map(|hour| record(BEGIN + hour, 2 << 20));
+        let all = usual.chain([record(BEGIN + 8, 300 << 20)]);
+        let records: Vec<_> = all.map(|one| (Source::Conntrack, one)).collect();
+        let batch = FlowBatch {
+            node: "n1".into(),
+            instance: Instance([1; 16]),
+            sequence: (1, 1),
+            span: (Timestamp::from_hour(BEGIN), Timestamp::from_hour(BEGIN + 9)),
+            seen: Slice {
+                records,
+                ..Slice::default()
+            },
+        };
+        let mut flows = FlowStore::open(&path).expect("a store");
+        flows.apply(&batch).expect("written");
+        drop(flows);
+        let mut store = ReviewStore::open(&path).expect("a store");
+        let fold = |records: &_| History::fold(records, &inventory);
+        let before = Timestamp::from_hour(BEGIN + 5);
+        store.fold(before, fold).expect("folded");
+        drop(store);
+        let store = ReviewStore::open_read_only(&path).expect("a store");
+        let mut reader = VolumeReader::default();
+        let volumes = reader.read(&store, &inventory).expect("volumes");
+        let report = volumes.report(usize::MAX).expect("volume");
+        let found = &report.changes;
+        assert_eq!(found.len(), 1, "{volumes:?}");
+        assert_eq!(found[0].subject(), "shop/web → shop/db 5432/TCP");
+        assert_eq!((found[0].usual, found[0].now), (2 << 20, 300 << 20));
+        // What was folded is not read again, and everything counts once.
+        let again = reader.read(&store, &inventory).expect("volumes");
+        assert_eq!(again, volumes);
+        let mut store = ReviewStore::open(&path).expect("a store");
+        let before = Timestamp::from_hour(BEGIN + 7);
+        store.fold(before, fold).expect("folded");
+        assert_eq!(reader.read(&store, &inventory).expect("volumes"), volumes);
+        let anew = VolumeReader::default().read(&store, &inventory);
+        assert_eq!(anew.expect("volumes"), volumes);
+    }
+}
