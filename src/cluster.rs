@@ -24,6 +24,8 @@ mod tests;
 
 pub use error::ClusterError;
 pub use kinds::append;
+#[cfg(fuzzing)]
+pub use large::both as read_both_ways;
 pub use parse::{Counts, parse_objects};
 pub use places::{PolicyPlace, policy_places};
 pub use source::{SkippedFile, read_cluster};

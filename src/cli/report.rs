@@ -195,7 +195,9 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         });
     }
     let evidence = evidence(args, seen)?;
-    let mut all = files(&evidence.0, &evidence.1).context("failed to write the report")?;
+    let signed_by = signer.as_ref().map(|one| one.fingerprint()).transpose()?;
+    let all = files(&evidence.0, &evidence.1, signed_by.as_deref());
+    let mut all = all.context("failed to write the report")?;
     if let Some(signer) = signer {
         let manifest = all.get(MANIFEST).map(Vec::as_slice).unwrap_or_default();
         let signature = signer.sign(manifest)?;

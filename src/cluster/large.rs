@@ -47,5 +47,19 @@ fn joined(shares: Vec<Objects>) -> Objects {
     all
 }
 
+/// The objects of both ways; `None` where the short one does not take the text.
+///
+/// # Panics
+/// If they are not the same: what tests and the fuzz target `list` look for.
+#[cfg(any(test, fuzzing))]
+pub fn both(text: &str) -> Option<String> {
+    let (short, counts) = read(text)?;
+    let mut long = Objects::default();
+    let read = super::parse::parse_long_way(text.as_bytes(), "test", true, &mut long);
+    assert_eq!(counts, read.expect(text), "{text}");
+    assert_eq!(format!("{short:?}"), format!("{long:?}"), "{text}");
+    Some(format!("{short:?}"))
+}
+
 #[cfg(test)]
 mod tests;

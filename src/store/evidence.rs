@@ -85,9 +85,11 @@ pub fn write(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<(), Evi
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Manifest {
     schema: String,
     files: Vec<ManifestFile>,
+    signed_by: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,6 +151,8 @@ pub struct Checked {
     pub wrong: Vec<Wrong>,
     /// The manifest, for its signature.
     pub manifest: Vec<u8>,
+    /// The fingerprint of the key that signed it, as the manifest says.
+    pub signed_by: Option<String>,
     /// `manifest.json.sig`, if there is one.
     pub signature: Option<String>,
 }
@@ -199,6 +203,7 @@ pub fn check(folder: &Path) -> Result<Checked, EvidenceError> {
         files: manifest.files.len(),
         wrong,
         manifest: bytes,
+        signed_by: manifest.signed_by,
         signature,
     })
 }

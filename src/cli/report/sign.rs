@@ -37,6 +37,17 @@ impl Signer {
         Ok(Signer::Key(Box::new(key)))
     }
 
+    /// The fingerprint of its public key, as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> anyhow::Result<String> {
+        let fingerprint = match self {
+            Signer::Key(key) => key.fingerprint(HashAlg::Sha256),
+            Signer::Agent(path) => PublicKey::read_openssh_file(path)
+                .with_context(|| format!("failed to read {}", path.display()))?
+                .fingerprint(HashAlg::Sha256),
+        };
+        Ok(fingerprint.to_string())
+    }
+
     /// The signature of `message`, armoured.
     pub fn sign(&self, message: &[u8]) -> anyhow::Result<String> {
         match self {

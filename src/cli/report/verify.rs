@@ -3,7 +3,7 @@
 use super::sign::NAMESPACE;
 use crate::cli::{exit, terminal};
 use crate::report::escape;
-use crate::store::evidence::{MANIFEST, SIGNATURE, check};
+use crate::store::evidence::{Checked, MANIFEST, SIGNATURE, check};
 use anyhow::Context;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
 use std::io::Write;
@@ -41,19 +41,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let key = key.transpose()?;
     let checked = check(&args.folder)?;
     let mut problems: Vec<String> = checked.wrong.iter().map(ToString::to_string).collect();
-    let signed = match (&checked.signature, &key) {
-        (None, None) => "not signed".to_owned(),
-        (None, Some(_)) => {
-            problems.push("manifest.json: not signed".into());
+    let signed = match signed(&args.folder, &checked, key.as_ref()) {
+        Ok(signed) => signed,
+        Err(problem) => {
+            problems.push(problem);
             String::new()
         }
-        (Some(text), key) => match signer(&args.folder, text, &checked.manifest, key.as_ref()) {
-            Ok(fingerprint) => format!("signed by {fingerprint}"),
-            Err(problem) => {
-                problems.push(problem);
-                String::new()
-            }
-        },
     };
     if problems.is_empty() {
         terminal::print(&format!("intact: {} files, {signed}\n", checked.files))?;
@@ -64,6 +57,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     eprintln!("altered: do not rely on this report");
     Ok(ExitCode::from(exit::FINDINGS))
+}
+
+/// Whether it is signed, and by which key, or what is wrong.
+fn signed(folder: &Path, checked: &Checked, key: Option<&PublicKey>) -> Result<String, String> {
+    match (&checked.signature, &checked.signed_by) {
+        (None, Some(by)) => Err(format!(
+            "manifest.json.sig: missing; manifest.json says that {by} signed it"
+        )),
+        (None, None) if key.is_some() => Err("manifest.json: not signed".into()),
+        (None, None) => Ok("not signed".into()),
+        (Some(text), by) => {
+            let fingerprint = signer(folder, text, &checked.manifest, key)?;
+            // Reports of before do not say who signs them.
+            match by {
+                Some(by) if *by != fingerprint => Err(format!(
+                    "manifest.json.sig: signed by {fingerprint}; manifest.json says {by}"
+                )),
+                _ => Ok(format!("signed by {fingerprint}")),
+            }
+        }
+    }
 }
 
 /// The fingerprint of the key that signed the manifest, or what is wrong.

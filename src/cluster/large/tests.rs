@@ -1,21 +1,9 @@
 //! The short way gives what the long way gives, or nothing.
 
 use super::outline::without_noise;
-use super::read;
-use crate::cluster::parse::parse_long_way;
-use crate::inventory::Objects;
+use super::{both, read};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// The objects of both ways; `None` where the short one does not take the text.
-fn both(text: &str) -> Option<String> {
-    let (short, counts) = read(text)?;
-    let mut long = Objects::default();
-    let long_counts = parse_long_way(text.as_bytes(), "test", true, &mut long).expect(text);
-    assert_eq!(format!("{short:?}"), format!("{long:?}"), "{text}");
-    assert_eq!(counts, long_counts, "{text}");
-    Some(format!("{short:?}"))
-}
 
 const POD: &str = "\
 - apiVersion: v1

@@ -19,6 +19,9 @@ struct Manifest<'a> {
     period: &'a super::Period,
     namespaces: &'a [String],
     record_head: Option<&'a super::RecordHead>,
+    /// The fingerprint of the key that signs the manifest: a signature that is taken away is missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_by: Option<&'a str>,
     files: Vec<ManifestFile<'a>>,
 }
 
@@ -32,11 +35,16 @@ struct ManifestFile<'a> {
 /// The schema that `manifest.json` names.
 pub const MANIFEST_SCHEMA: &str = "nanoseg.dev/report-manifest/v1";
 
-/// Every file of the report by its path: the same evidence gives the same bytes.
+/// Every file of the report by its path: the same evidence gives the same bytes. `signed_by` is the fingerprint of
+/// the key that is going to sign it.
 ///
 /// # Errors
 /// None that this input can cause.
-pub fn files(evidence: &Evidence, graph: &Graph) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+pub fn files(
+    evidence: &Evidence,
+    graph: &Graph,
+    signed_by: Option<&str>,
+) -> Result<BTreeMap<String, Vec<u8>>, Error> {
     let document = GraphDocument::build(graph);
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let formats = [
@@ -83,6 +91,7 @@ pub fn files(evidence: &Evidence, graph: &Graph) -> Result<BTreeMap<String, Vec<
         period: &evidence.period,
         namespaces: &evidence.namespaces,
         record_head: evidence.record_head.as_ref(),
+        signed_by,
         files: files
             .iter()
             .map(|(name, bytes)| ManifestFile {
