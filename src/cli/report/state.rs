@@ -123,7 +123,7 @@ fn traffic(
         line.bytes_to_server += edge.bytes_to_server;
         line.bytes_to_client += edge.bytes_to_client;
     };
-    let mut history = store.names()?;
+    let mut history = store.names(hours.clone())?;
     for one in store.hours(hours.clone())? {
         note(one.hour, &one.key, &one.edge);
         history.add_edge(&one.key, &one.edge);

@@ -6,7 +6,7 @@ use crate::graph::{Edge, Graph, Peer};
 use crate::inventory::WorkloadId;
 use crate::net::Protocol;
 use crate::report::evidence::{
-    Approval, EdgeLine, Figures, LearningLines, Reply, RuleApproval, ViolationLine, WorkloadLine,
+    Approval, EdgeLine, Figures, LearningLines, RuleApproval, ViolationLine, WorkloadLine,
 };
 use crate::report::graph::{EdgeDocument, GraphDocument, id};
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,7 +151,7 @@ pub fn figures(
             .filter(|event| actions.contains(&event.action))
             .count()
     };
-    let open = |one: &&ViolationLine| one.reply == Reply::Open;
+    let open = |one: &&ViolationLine| !one.is_answered();
     let overall = learning.overall.as_ref();
     Figures {
         workloads: pods.len(),

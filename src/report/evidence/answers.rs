@@ -6,7 +6,7 @@
 use super::Event;
 use crate::net::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A proposal, and the connections that it would allow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +23,8 @@ pub struct Asked {
 pub enum Reply {
     /// Nobody decided.
     Open,
+    /// Something was decided about the workload since, and nobody knows any more about which connections.
+    Unknown,
     /// Somebody decided that it stays denied.
     Rejected,
     /// It was allowed, and that was taken back; or the policy that denied it was.
@@ -37,6 +39,7 @@ impl Reply {
     pub fn words(self) -> &'static str {
         match self {
             Reply::Open => "still open",
+            Reply::Unknown => "not known",
             Reply::Rejected => "rejected",
             Reply::RolledBack => "rolled back",
             Reply::Withdrawn => "withdrawn",
@@ -83,12 +86,17 @@ impl ViolationLine {
     /// When somebody last decided about it; `None` while it is open.
     pub fn over(&self) -> Option<Timestamp> {
         let decided = self.answers.iter().map(|one| one.at).max();
-        decided.filter(|_| self.reply != Reply::Open)
+        decided.filter(|_| self.is_answered())
+    }
+
+    /// Whether it is known that somebody decided about it.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.reply, Reply::Open | Reply::Unknown)
     }
 }
 
 /// All violations of the record with what was decided about each, oldest first. `asked` are the proposals
-/// whose connections are still known; of others nothing is assumed.
+/// whose connections are still known (a state keeps the last few of each workload).
 pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
     let mut holders: BTreeMap<&str, Vec<&Asked>> = BTreeMap::new();
     for one in asked {
@@ -96,6 +104,10 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
             holders.entry(connection).or_default().push(one);
         }
     }
+    let known: BTreeSet<(&str, &str)> = asked
+        .iter()
+        .map(|one| (one.namespace.as_str(), one.name.as_str()))
+        .collect();
     let history = History::of(events);
     let violations = events.iter().filter(|event| event.action == "violation");
     violations
@@ -122,11 +134,11 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
                 namespace: event.namespace.clone(),
                 workload: event.object.clone(),
                 connection: event.reason.clone(),
-                reply: answers
-                    .iter()
-                    .map(|one| one.reply)
-                    .min()
-                    .unwrap_or(Reply::Open),
+                reply: match answers.iter().map(|one| one.reply).min() {
+                    Some(reply) => reply,
+                    None if history.is_forgotten(event, &known) => Reply::Unknown,
+                    None => Reply::Open,
+                },
                 answers,
             }
         })
@@ -214,6 +226,20 @@ impl<'e> History<'e> {
             reason: proposal(event).map_or(String::new(), |(_, why)| why.to_owned()),
             sequence: event.sequence,
         })
+    }
+
+    /// Whether something was decided about the policy of the workload after the violation, of which the
+    /// connections are not known any more.
+    fn is_forgotten(&self, violation: &Event, known: &BTreeSet<(&str, &str)>) -> bool {
+        let of_workload =
+            |step: &Event| step.object.strip_prefix("nanoseg-") == Some(violation.object.as_str());
+        let namespace = violation.namespace.as_str();
+        let proposals = self.proposals.range((namespace, "")..);
+        proposals
+            .take_while(|((of, _), _)| *of == namespace)
+            .filter(|(key, _)| !known.contains(*key))
+            .filter_map(|(_, steps)| steps.last())
+            .any(|last| last.sequence > violation.sequence && of_workload(last))
     }
 
     /// The roll-back that undid an approval: of the same proposal, or of one that was approved before it.
@@ -317,11 +343,29 @@ mod tests {
             ("proposed", "nanoseg-db", "db-2: other traffic"),
             ("approved", "nanoseg-db", "db-2: fine"),
         ];
-        assert_eq!(reply(&lines, &[]), (Reply::Open, vec![]));
+        let other = Asked {
+            connections: vec!["shop/api → shop/db 5432/TCP".into()],
+            ..asked("db-2")
+        };
+        assert_eq!(answer(&record(&lines), &[other])[0].reply, Reply::Open);
         // What was decided before it was seen did not answer it.
         let lines = [("approved", "nanoseg-db", "db-1: fine"), SEEN];
         let found = answer(&record(&lines), &[asked("db-1")]);
         assert_eq!((found[0].reply, found[0].answers.len()), (Reply::Open, 0));
+    }
+
+    #[test]
+    fn where_the_connections_of_a_decision_are_forgotten_it_may_have_been_the_answer() {
+        let lines = [
+            SEEN,
+            ("proposed", "nanoseg-db", "db-2: new traffic"),
+            ("approved", "nanoseg-db", "db-2: fine"),
+        ];
+        assert_eq!(reply(&lines, &[]), (Reply::Unknown, vec![]));
+        let of_another = [SEEN, ("approved", "nanoseg-api", "api-2: fine")];
+        assert_eq!(reply(&of_another, &[]), (Reply::Open, vec![]));
+        let of_before = [("approved", "nanoseg-db", "db-1: fine"), SEEN];
+        assert_eq!(answer(&record(&of_before), &[])[0].reply, Reply::Open);
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn figures(evidence: &Evidence) -> Vec<Vec<String>> {
             number(figures.violations),
         ),
         row(
-            "Violations that nobody decided about",
+            "Violations without a known answer",
             number(figures.violations_open),
         ),
         row("Drift repaired", number(figures.drift_repairs)),

@@ -1,12 +1,13 @@
 //! What was seen in some hours: folded edges by hour, and records that are not folded yet.
 
-use super::edges::{each, json_of, odd};
+use super::edges::{json_of, odd};
 use super::{ReviewStore, ReviewStoreError};
 use crate::flow::Aggregate;
 use crate::graph::{Edge, EdgeKey, History, StoredEdge};
-use crate::net::Protocol;
+use crate::net::{Protocol, Timestamp};
 use crate::store::flows;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -39,12 +40,15 @@ impl ReviewStore {
         found.map_err(|e| self.odd("read", e))
     }
 
-    /// DNS names of outside addresses, whenever they were looked up, as a history without edges.
+    /// DNS names of the outside addresses of folded edges in these hours since the Unix epoch, as a history
+    /// without edges. Programs keep answers beyond their time: an address has the names that it had before if it
+    /// was not looked up in these hours. What is looked up later is of another time.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.
-    pub fn names(&self) -> Result<History, ReviewStoreError> {
-        names(&self.connection).map_err(|e| self.odd("read", e))
+    pub fn names(&self, hours: Range<i64>) -> Result<History, ReviewStoreError> {
+        let [begin, end] = [hours.start, hours.end].map(Timestamp::from_hour);
+        names(&self.connection, begin..end).map_err(|e| self.odd("read", e))
     }
 
     /// The records that began in these seconds since the Unix epoch and are not folded yet.
@@ -77,13 +81,26 @@ fn load(connection: &Connection, hours: Range<i64>) -> rusqlite::Result<Vec<Hour
     Ok(all)
 }
 
-fn names(connection: &Connection) -> rusqlite::Result<History> {
-    let mut history = History::default();
-    each(connection, "SELECT address, name FROM edge_names", |row| {
+fn names(connection: &Connection, times: Range<Timestamp>) -> rusqlite::Result<History> {
+    let mut statement = connection.prepare(
+        "SELECT e.address, e.name, max(n.until) FROM edge_names e JOIN names n USING (address, name)
+         WHERE n.first < ?1 GROUP BY e.address, e.name",
+    )?;
+    let mut rows = statement.query([times.end.nanos()])?;
+    let mut by_address: BTreeMap<IpAddr, Vec<(String, bool)>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
         let text: String = row.get(0)?;
-        let address: IpAddr = text.parse().map_err(|_| odd("address", &text))?;
-        history.add_names(address, [row.get(1)?]);
-        Ok(())
-    })?;
+        let address = text.parse().map_err(|_| odd("address", &text))?;
+        let is_current = row.get::<_, i64>(2)? >= times.start.nanos();
+        let known = by_address.entry(address).or_default();
+        known.push((row.get(1)?, is_current));
+    }
+    let mut history = History::default();
+    for (address, names) in by_address {
+        let any_is_current = names.iter().any(|(_, is_current)| *is_current);
+        let names = names.into_iter();
+        let names = names.filter(|(_, is_current)| *is_current || !any_is_current);
+        history.add_names(address, names.map(|(name, _)| name));
+    }
     Ok(history)
 }

@@ -263,3 +263,31 @@ fn the_tail_of_the_record_has_whole_lines_and_no_more_bytes_than_wanted() {
     assert_eq!(tail(2 * each), [four, five]);
     assert_eq!(tail(1000).len(), 5);
 }
+
+#[test]
+fn an_address_has_the_names_of_the_time_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_in(&folder);
+    let lines = [
+        ("old.example", 10, 12),
+        ("now.example", 20, 22),
+        ("late.example", 30, 32),
+    ];
+    for (name, first, until) in lines {
+        let [first, until] = [first, until].map(|hour| Timestamp::from_hour(hour).nanos());
+        let written = "INSERT INTO names VALUES ('192.0.2.7', ?1, '10.0.0.1', ?2, ?3)";
+        let row = rusqlite::params![name, first, until];
+        store.connection.execute(written, row).expect("written");
+        let written = "INSERT INTO edge_names VALUES ('192.0.2.7', ?1)";
+        store.connection.execute(written, [name]).expect("written");
+    }
+    let names = |hours| {
+        let history = store.names(hours).expect("names");
+        let names = history.names().values().flatten();
+        names.cloned().collect::<Vec<String>>().join(" ")
+    };
+    assert_eq!(names(19..25), "now.example");
+    assert_eq!(names(14..18), "old.example", "nobody asked again");
+    assert_eq!(names(11..21), "now.example old.example");
+    assert_eq!(names(0..5), "");
+}

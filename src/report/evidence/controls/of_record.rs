@@ -49,7 +49,7 @@ fn told(question: Question, evidence: &Evidence) -> Answer {
                 all => share(all - figures.violations_open, all),
             },
             format!(
-                "{} violations were recorded in the period or open when it began; {} of them wait for a decision.",
+                "{} violations were recorded in the period or open when it began; {} of them have no known answer.",
                 figures.violations, figures.violations_open
             ),
             &["violations.csv", "record.jsonl"],

@@ -53,7 +53,7 @@ pub fn violations(evidence: &Evidence) -> Section {
     let text = match evidence.violations.len() as u64 {
         0 => "None was recorded in the period, and none was open when it began.".to_owned(),
         some => format!(
-            "{}, {} of them still open at the end of the period. A connection is recorded once, when it is first \
+            "{}, {} of them without a known answer at the end of the period. A connection is recorded once, when it is first \
              seen; it counts as answered once somebody decided about a proposal that holds it.",
             count(some, "violation"),
             evidence.figures.violations_open
