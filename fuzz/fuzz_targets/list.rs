@@ -1,5 +1,5 @@
-//! Any text as a long list of a cluster's objects: the short way of reading it gives what the long way gives, or
-//! nothing.
+//! Any text as a long list of a cluster's objects: the short way of reading it gives what the long way gives, where
+//! both read it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
