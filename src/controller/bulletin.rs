@@ -1,6 +1,6 @@
-//! The newest part of the record and what volume by the hour comes to, in a ConfigMap beside the controller: nothing listens in the cluster, so the
-//! page and auditors read it from the API server. It reads what is on the disk already, and nothing waits for
-//! it: what cannot be published is logged and tried again.
+//! The newest part of the record and what volume by the hour comes to, in a ConfigMap beside the controller: nothing
+//! listens in the cluster, so the page and auditors read it from the API server. It reads what is on the disk already,
+//! and nothing waits for it: what cannot be published is logged and tried again.
 
 use super::volume::VolumeReader;
 use crate::cluster::live::{Watches, WriteError, Writer};
