@@ -98,6 +98,11 @@ const OBJECT: &[(&str, Fate)] = &[
 struct Above {
     column: usize,
     within: &'static [(&'static str, Fate)],
+    /// Where its line ends in what is kept.
+    end: usize,
+    /// Whether something of its value is left out, and whether something stays.
+    lost: bool,
+    stays: bool,
 }
 
 /// The items of `text`, whose dashes stand at `column`, without what nobody reads of them.
@@ -108,9 +113,12 @@ pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
         path: Vec::new(),
         dropped: None,
         block: None,
+        hollow: Vec::new(),
     };
     for whole in text.split_inclusive('\n') {
-        match reader.read(&Line::of(whole.trim_end_matches('\n'), column)?)? {
+        let line = whole.trim_end_matches('\n');
+        let end = kept.len() + line.len();
+        match reader.read(&Line::of(line, column)?, end)? {
             What::Kept => kept.push_str(whole),
             What::Dropped => {}
             What::OnlyKey => {
@@ -119,6 +127,12 @@ pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
                 kept.push('\n');
             }
         }
+    }
+    reader.leave(0);
+    // From the end, so that the places before stay what they are.
+    reader.hollow.sort_unstable();
+    for end in reader.hollow.into_iter().rev() {
+        kept.insert_str(end, " {}");
     }
     Ok(kept)
 }
@@ -139,18 +153,26 @@ struct Reader {
     dropped: Option<usize>,
     /// The column of a key whose value is a block of text.
     block: Option<usize>,
+    /// Where the lines of keys end of whose mappings nothing stays: they are empty then, and not null.
+    hollow: Vec<usize>,
 }
 
 impl Reader {
-    fn read(&mut self, line: &Line<'_>) -> Result<What, Unusual> {
+    /// `end` is where the line ends in what is kept, if it stays.
+    fn read(&mut self, line: &Line<'_>, end: usize) -> Result<What, Unusual> {
         if !line.rest.is_empty() {
             let same = |key: usize| line.indent == key && line.dashes > 0;
             self.block = self.block.filter(|key| line.indent > *key);
             self.dropped = self.dropped.filter(|key| line.indent > *key || same(*key));
-            if self.block.is_none() && self.enter(line)? {
-                return Ok(match line.dashes {
-                    0 => What::Dropped,
-                    _ => What::OnlyKey,
+            if self.block.is_none() && self.enter(line, end)? {
+                let is_item = line.dashes > 0;
+                if let Some(above) = self.path.iter_mut().nth_back(1) {
+                    above.lost |= !is_item;
+                    above.stays |= is_item;
+                }
+                return Ok(match is_item {
+                    false => What::Dropped,
+                    true => What::OnlyKey,
                 });
             }
         }
@@ -162,19 +184,21 @@ impl Reader {
     }
 
     /// Takes in a line that is not within a block of text. Whether it begins something that is dropped.
-    fn enter(&mut self, line: &Line<'_>) -> Result<bool, Unusual> {
+    fn enter(&mut self, line: &Line<'_>, end: usize) -> Result<bool, Unusual> {
         let (key, value) = line.entry()?;
         let column = line.indent + 2 * line.dashes;
         if is_block(value)? {
             let only_dash = key.is_none() && line.dashes > 0;
             self.block = Some(column - if only_dash { 2 } else { 0 });
         }
-        let (None, Some(key)) = (self.dropped, key) else {
+        if self.dropped.is_some() {
+            return Ok(false);
+        }
+        let Some(key) = key else {
+            self.path.iter_mut().for_each(|above| above.stays = true);
             return Ok(false);
         };
-        while self.path.last().is_some_and(|above| above.column >= column) {
-            self.path.pop();
-        }
+        self.leave(column);
         let known = match self.path.last() {
             None if column == self.column + 2 => OBJECT,
             None => return Err(Unusual),
@@ -185,12 +209,29 @@ impl Reader {
             Some((_, Partly(within))) if value.is_empty() => within,
             _ => &[],
         };
-        self.path.push(Above { column, within });
         let is_noise = matches!(fate, Some((_, Noise)));
         if is_noise {
             self.dropped = Some(column);
+        } else if let Some(above) = self.path.last_mut() {
+            above.stays = true;
         }
+        self.path.push(Above {
+            column,
+            within,
+            end,
+            lost: false,
+            stays: false,
+        });
         Ok(is_noise)
+    }
+
+    /// Leaves the keys whose values a line at `column` ends.
+    fn leave(&mut self, column: usize) {
+        while let Some(above) = self.path.pop_if(|above| above.column >= column) {
+            if above.lost && !above.stays {
+                self.hollow.push(above.end);
+            }
+        }
     }
 }
 

@@ -245,6 +245,33 @@ fn pod() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn what_has_nothing_but_noise_is_empty_and_not_absent() {
+    for (noise, rest) in [
+        (
+            "  spec:\n    volumes:\n    - name: x\n",
+            "  status:\n    podIP: 10.0.0.1\n",
+        ),
+        (
+            "  spec:\n    tolerations:\n    - effect: NoExecute\n    volumes:\n    - name: x\n",
+            "",
+        ),
+        (
+            "  metadata:\n    managedFields:\n    - a: b\n",
+            "  spec:\n    nodeName: n1\n",
+        ),
+        (
+            "  spec:\n    containers:\n    - args:\n      - a\n      env:\n      - name: b\n      name: web\n",
+            "",
+        ),
+    ] {
+        let text = format!(
+            "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Pod\n{noise}{rest}kind: List\nmetadata: {{}}\n"
+        );
+        assert!(both(&text).is_some(), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_texts_there_are_the_short_way_gives_the_same_or_nothing(
