@@ -65,11 +65,15 @@ impl Bulletin {
             let is_last = self.newest.has_changed().is_err();
             let newest = *self.newest.borrow_and_update();
             if Instant::now() >= volume_due && !is_last {
-                let read = self.volume(&mut reader);
-                if read != volume {
-                    (volume, published) = (read, None);
+                // Of pods that are not known yet nobody knows whose traffic it was.
+                let is_known = self.watches.check().is_ok();
+                if is_known {
+                    let read = self.volume(&mut reader);
+                    if read != volume {
+                        (volume, published) = (read, None);
+                    }
                 }
-                volume_due = Instant::now() + VOLUME_EVERY;
+                volume_due = Instant::now() + if is_known { VOLUME_EVERY } else { REST };
             }
             let mut rest = Duration::ZERO;
             if published < Some(newest) {

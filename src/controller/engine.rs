@@ -24,6 +24,7 @@ use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::net::Timestamp;
 use crate::review::record::Entry;
+use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
 use hear::Troubles;
 use housekeeping::Housekeeping;
@@ -75,6 +76,8 @@ pub struct Engine {
     segmentations_ahead: Ahead,
     /// What of the watches was taken already.
     seen: Option<Seen>,
+    /// The proposals that edits were last taken from.
+    proposals: Vec<Arc<PolicyProposal>>,
     /// All namespaces are to be looked at when publishing.
     publish_all: bool,
     /// Something was not written, on the disk or in the cluster.
@@ -103,6 +106,7 @@ impl Engine {
             decisions_ahead: Ahead::default(),
             segmentations_ahead: Ahead::default(),
             seen: None,
+            proposals: Vec::new(),
             publish_all: true,
             unfinished: true,
             due: None,
@@ -230,6 +234,7 @@ impl Engine {
             let decisions = watches.decisions();
             changed |= decide::take_decisions(ledger, &decisions, &proposals, now) > 0;
         }
+        self.proposals = proposals;
         match (resegmented, changed) {
             (true, _) => News::Everything,
             // Whom decisions are about: what waits may be settled by them.
@@ -333,7 +338,7 @@ impl Engine {
             sight,
             ..
         } = &self.parts;
-        let live = watches.proposals();
+        let live = &self.proposals;
         let segmentations = watches.segmentations();
         if std::mem::take(&mut self.publish_all) {
             namespaces.extend(ledger.segments.keys().cloned());
@@ -343,7 +348,7 @@ impl Engine {
         }
         let (proposals, decisions) = (&mut self.proposals_ahead, &mut self.decisions_ahead);
         let mut done =
-            publish::publish_proposals(ledger, &live, &namespaces, writer, proposals).await;
+            publish::publish_proposals(ledger, live, &namespaces, writer, proposals).await;
         let all = watches.decisions();
         done.merge(publish::publish_answers(ledger, &all, writer, decisions).await);
         let around = status::Circumstances {

@@ -1,5 +1,6 @@
 //! The live half of room `cluster` against a real API server: what it sees, and what it writes.
 
+use crate::operator::shop::proposal;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -160,6 +161,44 @@ fn a_policy_is_written_once_and_never_over_somebody_elses() {
             .map(ResourceExt::name_any)
             .collect();
         assert_eq!(left, ["by-hand"]);
+    });
+}
+
+#[test]
+fn what_somebody_edits_in_a_proposal_is_not_written_over_unseen() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let namespace = cluster.namespace("edits");
+    cluster.run(async {
+        install(cluster).await;
+        let writer = Writer::new(cluster.client(), Arc::new(|| Ok(())));
+        let of = |digit: &str| {
+            let spec = serde_json::from_value(proposal("low", digit)).expect("a proposal");
+            let mut proposal = PolicyProposal::new("web-1", spec);
+            proposal.metadata.namespace = Some(namespace.clone());
+            proposal
+        };
+        let made = writer.apply_proposal(&of("1"), None).await.expect("made");
+        assert!(made.created);
+        let proposals: Api<PolicyProposal> = Api::namespaced(cluster.client(), &namespace);
+        let edit = json!({"spec": {"policy": {"ingress": []}}});
+        let edited = proposals
+            .patch("web-1", &PatchParams::default(), &Patch::Merge(&edit))
+            .await
+            .expect("edited");
+        // Neither by who takes it for new nor by who knows it as it was made.
+        for seen in [None, Some(&made.object)] {
+            let refused = writer.apply_proposal(&of("2"), seen).await;
+            let is_conflict = matches!(refused, Err(WriteError::Conflict { .. }));
+            assert!(is_conflict, "{refused:?}");
+            assert_eq!(
+                proposals.get("web-1").await.expect("there").spec,
+                edited.spec
+            );
+        }
+        let written = writer.apply_proposal(&of("2"), Some(&edited)).await;
+        assert_eq!(written.expect("written").object.spec, of("2").spec);
     });
 }
 

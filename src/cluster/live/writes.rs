@@ -165,13 +165,15 @@ impl Writer {
     }
 
     /// Makes the proposal as it is given (name, namespace, labels, annotations, owners, spec). Its status is
-    /// left alone.
+    /// left alone. `seen` is what was known of it when it was decided to write it: what somebody has edited
+    /// since is not written over.
     ///
     /// # Errors
-    /// Why it was not written.
+    /// [`WriteError::Conflict`] if it is not as it was seen; else why it was not written.
     pub async fn apply_proposal(
         &self,
         proposal: &PolicyProposal,
+        seen: Option<&PolicyProposal>,
     ) -> Result<Written<PolicyProposal>, WriteError> {
         const KIND: &str = "PolicyProposal";
         let (namespace, name) = named(proposal, KIND)?;
@@ -182,6 +184,10 @@ impl Writer {
             && body::holds_proposal(live, proposal)
         {
             return Ok(unchanged(live.clone()));
+        }
+        let version = |one: &PolicyProposal| (one.uid(), one.resource_version());
+        if live.as_ref().map(version) != seen.map(version) {
+            return Err(WriteError::Conflict { what });
         }
         let body = body::proposal(proposal, live.as_ref());
         let params = PatchParams::apply(FIELD_MANAGER).force();

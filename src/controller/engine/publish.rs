@@ -39,7 +39,8 @@ impl Published {
     }
 }
 
-/// Brings the proposals of these namespaces in line.
+/// Brings the proposals of these namespaces in line. `live` are those that edits were taken from: with later ones
+/// an edit could be taken for a proposal of ours that is out of date.
 pub async fn publish_proposals(
     ledger: &Ledger,
     live: &[Arc<PolicyProposal>],
@@ -61,10 +62,9 @@ pub async fn publish_proposals(
         if ahead.is_behind(&key, found.map(|f| &f.metadata)) {
             published.again.insert(key.0.clone());
         } else {
-            match publish(writer, found, &object, &status_of(proposal)).await {
-                Ok(Some(meta)) => ahead.wrote(&meta),
-                Ok(None) => {}
-                Err(error) => published.failed(key.0.clone(), error),
+            let status = status_of(proposal);
+            if let Err(error) = publish(writer, ahead, found, &object, &status).await {
+                published.failed(key.0.clone(), error);
             }
         }
         wanted.insert(key);
@@ -86,25 +86,30 @@ pub async fn publish_proposals(
     published
 }
 
-/// Writes spec and status as far as they differ from what is there. Tells what is there then, if it wrote.
+/// Writes spec and status as far as they differ from what is there. Each write is noted for itself: where the
+/// second fails, the first was made.
 async fn publish(
     writer: &Writer,
+    ahead: &mut Ahead,
     found: Option<&PolicyProposal>,
     object: &PolicyProposal,
     status: &PolicyProposalStatus,
-) -> Result<Option<ObjectMeta>, WriteError> {
-    let mut wrote = false;
+) -> Result<(), WriteError> {
     let live = match found {
         Some(found) if found.spec == object.spec => found.clone(),
         _ => {
-            let written = writer.apply_proposal(object).await?;
-            wrote |= written.changed;
+            let written = writer.apply_proposal(object, found).await?;
+            if written.changed {
+                ahead.wrote(&written.object.metadata);
+            }
             written.object
         }
     };
     let written = writer.apply_status(&live, status).await?;
-    wrote |= written.changed;
-    Ok(wrote.then_some(written.object.metadata))
+    if written.changed {
+        ahead.wrote(&written.object.metadata);
+    }
+    Ok(())
 }
 
 fn is_ours(object: &PolicyProposal) -> bool {
