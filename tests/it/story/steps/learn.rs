@@ -51,8 +51,9 @@ pub fn traffic_is_watched_until_enough_is_known(telling: &Telling) {
         let enough = now.0 >= u32::from(ENOUGH) && now.1 as usize == learned;
         enough.then_some(()).ok_or_else(|| format!("{status:?}"))
     });
+    // On a busy machine the first look may find most of it.
     assert!(
-        seen.len() > 1 && seen.is_sorted_by_key(|(_, workloads)| *workloads),
+        seen.is_sorted_by_key(|(_, workloads)| *workloads),
         "it rises: {seen:?}"
     );
     telling.shop.await_batch("batch-1");
