@@ -1,6 +1,6 @@
 //! The live half of room `cluster` against a real API server: what it sees, and what it writes.
 
-use crate::operator::shop::proposal;
+use crate::operator::shop::{Shop, proposal};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -169,13 +169,15 @@ fn what_somebody_edits_in_a_proposal_is_not_written_over_unseen() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    let namespace = cluster.namespace("edits");
+    let shop = Shop::make(cluster);
+    let namespace = shop.namespace.clone();
+    // Nobody else may make proposals.
+    let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     cluster.run(async {
-        install(cluster).await;
-        let writer = Writer::new(cluster.client(), Arc::new(|| Ok(())));
+        let writer = Writer::new(cluster.client_of(&controller), Arc::new(|| Ok(())));
         let of = |digit: &str| {
             let spec = serde_json::from_value(proposal("low", digit)).expect("a proposal");
-            let mut proposal = PolicyProposal::new("web-1", spec);
+            let mut proposal = PolicyProposal::new("web-9", spec);
             proposal.metadata.namespace = Some(namespace.clone());
             proposal
         };
@@ -184,7 +186,7 @@ fn what_somebody_edits_in_a_proposal_is_not_written_over_unseen() {
         let proposals: Api<PolicyProposal> = Api::namespaced(cluster.client(), &namespace);
         let edit = json!({"spec": {"policy": {"ingress": []}}});
         let edited = proposals
-            .patch("web-1", &PatchParams::default(), &Patch::Merge(&edit))
+            .patch("web-9", &PatchParams::default(), &Patch::Merge(&edit))
             .await
             .expect("edited");
         // Neither by who takes it for new nor by who knows it as it was made.
@@ -193,7 +195,7 @@ fn what_somebody_edits_in_a_proposal_is_not_written_over_unseen() {
             let is_conflict = matches!(refused, Err(WriteError::Conflict { .. }));
             assert!(is_conflict, "{refused:?}");
             assert_eq!(
-                proposals.get("web-1").await.expect("there").spec,
+                proposals.get("web-9").await.expect("there").spec,
                 edited.spec
             );
         }
