@@ -115,12 +115,16 @@ fn record_is_intact(telling: &Telling, store: &Path) {
     ] {
         assert!(counts.contains_key(wanted), "no {wanted} in {counts:?}");
     }
-    for (action, least) in [
-        ("drift-repaired", 2),
-        ("break-glass-on", 3),
-        ("break-glass-off", 3),
-    ] {
-        let count = counts.get(action).copied().unwrap_or_default();
-        assert!(count >= least, "{count} of {least} {action} in {counts:?}");
+    let count = |action: &str| counts.get(action).copied().unwrap_or_default();
+    let repaired = count("drift-repaired");
+    assert!(repaired >= 2, "{counts:?}");
+    for action in ["break-glass-on", "break-glass-off"] {
+        // A leader that is killed between the deletion of the policies and its line says nothing of it, and the
+        // glass may be mended before the next one leads: that one finds policies gone and repairs them.
+        let found_gone = !telling.calm && repaired > 2;
+        assert!(
+            count(action) >= 3 || found_gone,
+            "{action} of a namespace is missing in {counts:?}"
+        );
     }
 }
