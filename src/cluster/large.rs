@@ -48,16 +48,20 @@ fn joined(shares: Vec<Objects>) -> Objects {
     all
 }
 
-/// The objects of both ways; `None` where one of them does not take the text.
+/// The objects of both ways; `None` where the short one does not take the text.
 ///
 /// # Panics
-/// If they are not the same: what tests and the fuzz target `list` look for.
+/// If they are not the same, or only the short one takes the text: what tests and the fuzz target `list` look for.
+/// A fuzzer soon writes errors into what the short way leaves out, so there the second is `None` too.
 #[cfg(any(test, fuzzing))]
 pub fn both(text: &str) -> Option<String> {
     let (short, counts) = read(text)?;
     let mut long = Objects::default();
     let read = super::parse::parse_long_way(text.as_bytes(), "test", true, &mut long);
-    assert_eq!(counts, read.ok()?, "{text}");
+    if cfg!(fuzzing) && read.is_err() {
+        return None;
+    }
+    assert_eq!(Some(counts), read.ok(), "{text}");
     assert_eq!(format!("{short:?}"), format!("{long:?}"), "{text}");
     Some(format!("{short:?}"))
 }
