@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The addresses of all pods; each node has a /24 of it.
 pub const PODS: &str = "10.244.0.0/16";
-/// Where kube-router answers about its health.
-const ROUTER_HEALTH: u16 = 20244;
+/// Where kube-router answers about its health: none of those that [`Cluster::port`] gives.
+const ROUTER_HEALTH: u16 = 19_244;
 
 /// A node that runs.
 pub struct Node {
