@@ -10,6 +10,7 @@ mod enforcer;
 mod engine;
 mod exporter;
 mod gate;
+mod glass;
 mod intake;
 mod metrics;
 mod plan;

@@ -6,10 +6,10 @@ mod look;
 mod tests;
 pub use look::{Look, Memory, Step, build_policy, is_ours, look};
 
+use super::glass::Glass;
 use super::plan::{Plan, Report};
 use crate::cluster::live::{Kind, Watches, Writer};
 use crate::net::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -23,16 +23,14 @@ pub struct Enforcer {
     pub writer: Writer,
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
     pub reports: mpsc::UnboundedSender<Report>,
-    /// Why the glass of namespaces was broken, as it is kept.
-    pub broken: BTreeMap<String, String>,
+    pub glass: Glass,
     pub now: fn() -> Timestamp,
 }
 
 impl Enforcer {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let broken = std::mem::take(&mut self.broken);
-        let mut memory = Memory::default().with_broken(broken);
+        let mut memory = Memory::default().with_broken(self.glass.broken().clone());
         let mut changed = self.watches.changed();
         let (mut unfinished, mut replanned, mut seen) = (false, true, None);
         while !*stop.borrow() {
@@ -77,6 +75,7 @@ impl Enforcer {
             reports,
             later,
         } = look(&plan, &namespaces, &policies, memory, now);
+        tokio::task::block_in_place(|| self.glass.write_down(&reports));
         for report in reports {
             let _ = self.reports.send(report);
         }
@@ -88,7 +87,7 @@ impl Enforcer {
     }
 
     /// Carries one step out and reports it. Tells whether it worked.
-    async fn take(&self, step: Step, memory: &mut Memory) -> bool {
+    async fn take(&mut self, step: Step, memory: &mut Memory) -> bool {
         let result = match &step {
             Step::Apply { policy, .. } => {
                 let written = self.writer.apply_policy(policy).await;

@@ -14,6 +14,7 @@ mod status;
 mod tell;
 mod wish;
 
+pub use hear::take_up;
 pub use ledger::{Ledger, LedgerError};
 pub use sight::Sight;
 

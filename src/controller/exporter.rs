@@ -2,6 +2,7 @@
 //! applies what is in the folder; nothing is written to the cluster from here.
 
 use super::enforcer::{Memory, Step, build_policy, look};
+use super::glass::Glass;
 use super::plan::{Plan, Report, Shape, Wanted};
 use crate::cluster::live::Watches;
 use crate::inventory::WorkloadId;
@@ -26,8 +27,7 @@ pub struct Exporter {
     plan: watch::Receiver<Option<Arc<Plan>>>,
     reports: mpsc::UnboundedSender<Report>,
     now: fn() -> Timestamp,
-    /// Why the glass of namespaces was broken, as it is kept.
-    broken: BTreeMap<String, String>,
+    glass: Glass,
     /// Whose files there were, by name: to tell which are gone.
     exported: BTreeMap<PathBuf, WorkloadId>,
     failure: Option<String>,
@@ -45,7 +45,7 @@ impl Exporter {
         root: &Path,
         plan: watch::Receiver<Option<Arc<Plan>>>,
         reports: mpsc::UnboundedSender<Report>,
-        broken: BTreeMap<String, String>,
+        glass: Glass,
         now: fn() -> Timestamp,
     ) -> Exporter {
         Exporter {
@@ -54,7 +54,7 @@ impl Exporter {
             plan,
             reports,
             now,
-            broken,
+            glass,
             exported: BTreeMap::new(),
             failure: None,
         }
@@ -62,7 +62,7 @@ impl Exporter {
 
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = Memory::only_telling().with_broken(std::mem::take(&mut self.broken));
+        let mut memory = Memory::only_telling().with_broken(self.glass.broken().clone());
         let mut changed = self.watches.changed();
         while !*stop.borrow() {
             let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));
@@ -96,8 +96,9 @@ impl Exporter {
             annotations.is_some_and(|a| a.contains_key(BREAK_GLASS))
         });
         let open = open.filter_map(|n| n.metadata.name.as_deref()).collect();
-        let wrote = self.export(&plan, &open, now);
         let seen = look(&plan, &namespaces, &policies, memory, now);
+        self.glass.write_down(&seen.reports);
+        let wrote = self.export(&plan, &open, now);
         for report in seen.reports {
             let _ = self.reports.send(report);
         }

@@ -7,6 +7,7 @@ use super::enforcer::Enforcer;
 use super::engine::{Engine, Ledger, LedgerError, Parts, Sight};
 use super::exporter::Exporter;
 use super::gate::{Check, TokenGate};
+use super::glass::Glass;
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::metrics::Metrics;
 use super::vitals::Vitals;
@@ -246,8 +247,8 @@ impl Replica {
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "lets agents in");
-        let ledger = Ledger::load(loaded)?;
-        let broken = ledger.broken();
+        let mut ledger = Ledger::load(loaded)?;
+        let glass = Glass::take_over(&settings.store, &store, &mut ledger)?;
         let engine = Engine::new(Parts {
             watches: self.watches.clone(),
             writer: self.writer.clone(),
@@ -276,13 +277,13 @@ impl Replica {
                     writer: self.writer.clone(),
                     plan,
                     reports: report_in,
-                    broken,
+                    glass,
                     now,
                 }
                 .run(stop.clone()),
             ),
             Some(folder) => tokio::spawn(
-                Exporter::new(self.watches.clone(), folder, plan, report_in, broken, now)
+                Exporter::new(self.watches.clone(), folder, plan, report_in, glass, now)
                     .run(stop.clone()),
             ),
         };

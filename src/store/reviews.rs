@@ -6,6 +6,7 @@
 
 mod edges;
 mod error;
+mod glass;
 mod hours;
 mod read;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod write;
 
 pub use edges::FoldSummary;
 pub use error::ReviewStoreError;
+pub use glass::{BrokenGlass, GlassBook};
 pub use hours::HourEdge;
 
 use super::flows;
@@ -92,6 +94,8 @@ pub struct Commit {
     pub departed: Vec<DepartedPod>,
     /// Forgets pods that were gone before this.
     pub forget_departed_before: Option<Timestamp>,
+    /// Glasses that were broken, by namespace and time, and are told with this.
+    pub told_glass: Vec<(String, Timestamp)>,
 }
 
 impl Commit {

@@ -16,7 +16,7 @@ use nanoseg::flow::Verdict;
 use nanoseg::net::Timestamp;
 use nanoseg::review::record::{Action, Chain, Draft, Entry, Head, PUBLISHED, Tail, to_line};
 use nanoseg::review::resources::{DecisionOutcome, Phase, Verb};
-use nanoseg::store::{Commit, ReviewStore};
+use nanoseg::store::{BrokenGlass, Commit, GlassBook, ReviewStore};
 use process::Controller;
 use serde_json::json;
 use std::time::Duration;
@@ -130,6 +130,75 @@ fn breaking_the_glass_takes_all_policies_away_at_once_and_mending_it_brings_them
     world.annotate("nanoseg.dev/break-glass", None);
     world.policy("nanoseg-api");
     world.until_condition("Enforcing", "True", "Enforced");
+}
+
+#[test]
+fn a_glass_whose_leader_is_killed_before_it_can_tell_is_told_of_by_the_next_one() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let mut controller = Controller::start(cluster, "untold", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    world.decide_open("api", Verb::Approve);
+    world.policy("nanoseg-api");
+    world.until_condition("Enforcing", "True", "Enforced");
+    // What such a leader leaves: its note, and no policy.
+    controller.kill();
+    let untold = BrokenGlass {
+        namespace: world.namespace.clone(),
+        reason: "the shop is down".into(),
+        policies: 1,
+        at: Timestamp::from_secs(1_700_000_000),
+    };
+    let book = GlassBook::open(&controller.store());
+    book.and_then(|mut book| book.write(&[untold]))
+        .expect("it is written down");
+    cluster.run(async {
+        let policies: Api<NetworkPolicy> = world.api();
+        let gone = policies
+            .delete("nanoseg-api", &DeleteParams::default())
+            .await;
+        gone.expect("it is deleted");
+    });
+    controller.restart();
+    world.policy("nanoseg-api");
+    world.until_condition("Enforcing", "True", "Enforced");
+    controller.kill();
+    controller.restart();
+    controller.until_leading();
+    assert_eq!(controller.stop(), 0, "{}", controller.log());
+    let actions = controller.record_actions();
+    let told = actions.iter().map(String::as_str);
+    let told: Vec<&str> = told
+        .filter(|action| action.starts_with("break-glass") || *action == "applied")
+        .collect();
+    assert_eq!(
+        told,
+        ["applied", "break-glass-on", "break-glass-off", "applied"]
+    );
+    assert!(!actions.iter().any(|action| action == "drift-repaired"));
+}
+
+#[test]
+fn a_glass_breaks_though_the_store_takes_nothing() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "busy", &[]);
+    let (world, _agent) = learned(cluster, &controller);
+    world.decide_open("api", Verb::Approve);
+    world.policy("nanoseg-api");
+    world.until_condition("Enforcing", "True", "Enforced");
+    let other = rusqlite::Connection::open(controller.store()).expect("the store");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("it is locked");
+    let began = std::time::Instant::now();
+    world.annotate("nanoseg.dev/break-glass", Some("the shop is down"));
+    world.until_policy("nanoseg-api", "it is gone", |policy| policy.is_none());
+    eprintln!("the glass took {:?}", began.elapsed());
+    assert!(other.execute_batch("ROLLBACK").is_ok());
+    world.until_condition("Enforcing", "False", "BreakGlass");
 }
 
 #[test]

@@ -8,3 +8,18 @@ pub mod namespaces;
 #[path = "../support/tokens.rs"]
 pub mod tokens;
 pub mod traffic;
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// A port that nobody listens on, outside those that the kernel gives to clients: it is still free when a server
+/// that was killed comes back to it.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(14_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

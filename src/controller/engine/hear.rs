@@ -3,8 +3,10 @@
 use super::ledger::Ledger;
 use crate::controller::plan::Report;
 use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
 use crate::review::{CONTROLLER, Digest};
+use crate::store::BrokenGlass;
 use std::collections::BTreeMap;
 
 /// What is wrong in the cluster by now, by workload: for conditions.
@@ -93,8 +95,14 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
             namespace,
             reason,
             deleted,
-            ..
-        } => break_glass(ledger, namespace, reason.as_ref(), *deleted),
+            at,
+        } => match reason {
+            Some(reason) => {
+                let words = format!("{reason} ({deleted} policies were taken away)");
+                glass_broken(ledger, namespace, *at, reason, words);
+            }
+            None => glass_mended(ledger, namespace),
+        },
     }
 }
 
@@ -120,30 +128,50 @@ fn note(
     });
 }
 
-fn break_glass(ledger: &mut Ledger, namespace: &str, reason: Option<&String>, deleted: usize) {
+/// What the leader before broke and did not come to tell.
+pub fn take_up(ledger: &mut Ledger, untold: Vec<BrokenGlass>) {
+    for glass in untold {
+        let BrokenGlass {
+            namespace,
+            reason,
+            policies,
+            at,
+        } = glass;
+        let words = format!(
+            "{reason} ({policies} policies were taken away at {at}; the leader ended before it could tell)"
+        );
+        glass_broken(ledger, &namespace, at, &reason, words);
+    }
+}
+
+fn glass_broken(ledger: &mut Ledger, namespace: &str, at: Timestamp, reason: &str, words: String) {
+    ledger.told_glass(namespace, at);
+    glass(ledger, namespace, Some(reason), Action::BreakGlassOn, words);
+}
+
+fn glass_mended(ledger: &mut Ledger, namespace: &str) {
+    let words = "policies are enforced again".to_owned();
+    glass(ledger, namespace, None, Action::BreakGlassOff, words);
+}
+
+fn glass(
+    ledger: &mut Ledger,
+    namespace: &str,
+    reason: Option<&str>,
+    action: Action,
+    words: String,
+) {
     let Some(segment) = ledger.segments.get_mut(namespace) else {
         return;
     };
-    if segment.kept.break_glass.as_ref() == reason {
+    if segment.kept.break_glass.as_deref() == reason {
         return;
     }
-    segment.kept.break_glass = reason.cloned();
-    let (action, words) = match reason {
-        Some(reason) => (
-            Action::BreakGlassOn,
-            format!("{reason} ({deleted} policies were taken away)"),
-        ),
-        None => (
-            Action::BreakGlassOff,
-            "policies are enforced again".to_owned(),
-        ),
-    };
+    segment.kept.break_glass = reason.map(str::to_owned);
     // Nothing of the namespace is in the cluster now; what comes back is no repair of drift.
     let theirs: Vec<WorkloadId> = ledger
-        .states()
-        .keys()
-        .filter(|id| id.namespace == namespace)
-        .cloned()
+        .states_of(namespace)
+        .map(|state| state.workload.clone())
         .collect();
     for workload in theirs {
         ledger.change(&workload, |state, _| state.taken_away());

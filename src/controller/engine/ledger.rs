@@ -84,6 +84,8 @@ pub struct Ledger {
     chain: Chain,
     drafts: Vec<Draft>,
     decisions: Vec<StoredDecision>,
+    /// Glasses that were broken and that the store is not told of yet.
+    told_glass: Vec<(String, Timestamp)>,
     /// Workloads whose state may differ from what the store has.
     touched: BTreeSet<WorkloadId>,
     /// Namespaces of which something may have changed since it was last published.
@@ -152,6 +154,7 @@ impl Ledger {
             chain,
             drafts: Vec::new(),
             decisions: Vec::new(),
+            told_glass: Vec::new(),
             touched: BTreeSet::new(),
             unpublished: BTreeSet::new(),
             stored_segments,
@@ -162,6 +165,11 @@ impl Ledger {
     pub fn note(&mut self, draft: Draft) {
         self.unpublished.insert(draft.namespace.clone());
         self.drafts.push(draft);
+    }
+
+    /// The line of a glass that was broken is among those noted, or none is due.
+    pub fn told_glass(&mut self, namespace: &str, at: Timestamp) {
+        self.told_glass.push((namespace.to_owned(), at));
     }
 
     /// Changes a workload's state, if there is one; what it says for the record is kept.
@@ -284,6 +292,7 @@ impl Ledger {
             segments: segments.clone(),
             removed_segments: removed_segments.clone(),
             decisions: self.decisions.clone(),
+            told_glass: self.told_glass.clone(),
             record_lines: entries
                 .iter()
                 .map(|entry| (entry.sequence, to_line(entry)))
@@ -297,6 +306,7 @@ impl Ledger {
         self.chain = chain;
         self.drafts.clear();
         self.decisions.clear();
+        self.told_glass.clear();
         self.touched.clear();
         for namespace in removed_segments {
             self.stored_segments.remove(&namespace);

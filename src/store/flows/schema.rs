@@ -7,7 +7,11 @@ use rusqlite::Connection;
 const APPLICATION: i64 = 0x6e73_6567;
 
 /// Each brings the store from the version of its place to the next; never changed, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("version_1.sql"), include_str!("version_2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("version_1.sql"),
+    include_str!("version_2.sql"),
+    include_str!("version_3.sql"),
+];
 
 type Checked = Result<(), FlowStoreError>;
 

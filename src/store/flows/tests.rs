@@ -189,7 +189,7 @@ fn a_store_of_a_newer_nanoseg_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("version 99, this program knows 2"),
+            .contains("version 99, this program knows 3"),
         "{error}"
     );
 }

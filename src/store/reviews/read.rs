@@ -103,7 +103,7 @@ pub fn record_tail(connection: &Connection, most: usize) -> rusqlite::Result<Vec
     Ok(lines)
 }
 
-fn all<T>(
+pub fn all<T>(
     connection: &Connection,
     query: &str,
     one: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
@@ -112,6 +112,6 @@ fn all<T>(
     statement.query_map([], one)?.collect()
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_nanos)
 }

@@ -291,3 +291,62 @@ fn an_address_has_the_names_of_the_time_that_is_asked_for() {
     assert_eq!(names(11..21), "now.example old.example");
     assert_eq!(names(0..5), "");
 }
+
+#[test]
+fn broken_glass_is_untold_until_a_commit_tells_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = store_in(&folder);
+    let mut book = GlassBook::open(&folder.path().join("nanoseg.sqlite")).expect("a book");
+    let broken = |namespace: &str, secs| BrokenGlass {
+        namespace: namespace.into(),
+        reason: "the shop is down".into(),
+        policies: 3,
+        at: Timestamp::from_secs(secs),
+    };
+    let all = [broken("shop", 20), broken("dns", 10), broken("shop", 10)];
+    book.write(&all).expect("it is written");
+    book.write(&all[..1]).expect("it is written again");
+    drop(book);
+    let untold = store.untold_glass().expect("content");
+    assert_eq!(
+        untold,
+        [broken("dns", 10), broken("shop", 10), broken("shop", 20)]
+    );
+    // What is not committed is not told either.
+    let told = vec![("shop".to_owned(), Timestamp::from_secs(20))];
+    let gap = Commit {
+        told_glass: told.clone(),
+        record_lines: vec![(7, "{}".into())],
+        ..Commit::default()
+    };
+    store.commit(&gap).expect_err("a gap in the record");
+    assert_eq!(store.untold_glass().expect("content").len(), 3);
+    let commit = Commit {
+        told_glass: told,
+        ..Commit::default()
+    };
+    store.commit(&commit).expect("it is committed");
+    assert_eq!(store.untold_glass().expect("content"), untold[..2]);
+}
+
+#[test]
+fn who_breaks_a_glass_does_not_wait_long_for_who_writes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("nanoseg.sqlite");
+    let mut store = store_in(&folder);
+    let mut book = GlassBook::open(&path).expect("a book");
+    let writer = store
+        .connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .expect("a transaction");
+    let broken = BrokenGlass {
+        namespace: "shop".into(),
+        reason: "the shop is down".into(),
+        policies: 3,
+        at: Timestamp::from_secs(10),
+    };
+    book.write(std::slice::from_ref(&broken))
+        .expect_err("the store is busy");
+    drop(writer);
+    book.write(&[broken]).expect("it is written");
+}

@@ -1,6 +1,6 @@
 //! One commit into the tables, inside a transaction.
 
-use super::Commit;
+use super::{Commit, glass};
 use rusqlite::{Transaction, params};
 
 /// A line of the record that does not follow the last one.
@@ -61,6 +61,7 @@ pub fn commit(
             ])?;
     }
     departed(transaction, commit)?;
+    glass::told(transaction, &commit.told_glass)?;
     Ok(Ok(()))
 }
 

@@ -1,9 +1,10 @@
 //! The real binary, as its ServiceAccount would run it.
 
+use crate::support::free_port;
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
 use nanoseg::review::record::{Verifier, parse_line};
 use nanoseg::store::ReviewStore;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, MutexGuard};
@@ -198,8 +199,7 @@ fn launch(
 
 /// A port that is free now.
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
 /// HTTP as far as a metrics page needs it.

@@ -2,6 +2,7 @@
 
 use super::batches::{PATIENCE, batch, deliver, model};
 use super::process::ReceiverProcess;
+use crate::support::free_port;
 use crate::support::tokens::{TokenKey, content, now};
 use nanoseg::flow::FlowBatch;
 use nanoseg::store::FlowStore;
@@ -105,8 +106,8 @@ async fn send(delivery: &mut Delivery, batch: &FlowBatch) -> Result<BatchId, Del
 #[tokio::test]
 async fn a_receiver_killed_in_the_middle_loses_and_doubles_nothing() {
     let place = Place::new();
-    let mut receiver = place.receiver("127.0.0.1:0");
-    let listen = receiver.address.to_string();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut receiver = place.receiver(&listen);
     let batches: Vec<FlowBatch> = (1..=300).map(|number| batch("node-1", number)).collect();
     let mut delivery = place.delivery(&receiver);
     deliver(&mut delivery, &batches, |acknowledged| {

@@ -1,7 +1,8 @@
 //! NATS JetStream with the real server.
 
 use super::batches::{batch, deliver, model};
-use super::process::{NatsProcess, ReceiverProcess, free_port, wait_for};
+use super::process::{NatsProcess, ReceiverProcess, wait_for};
+use crate::support::free_port;
 use nanoseg::flow::FlowBatch;
 use nanoseg::store::FlowStore;
 use nanoseg::wire::{Delivery, NatsAuth, NatsSettings, StreamSettings};

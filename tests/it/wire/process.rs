@@ -2,10 +2,9 @@
 
 use super::batches::PATIENCE;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -143,18 +142,6 @@ impl Drop for NatsProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A port that nobody listens on, outside those that the kernel gives to clients: it is still free when a server
-/// that was killed comes back to it.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(14_000);
-    loop {
-        let port = NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 
