@@ -120,6 +120,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,
         Output::Markdown => changes::markdown(&found),
+        // What did not change points nowhere.
+        Output::Sarif if found.is_empty() => changes::as_sarif(&found, |_| None)?,
         Output::Sarif => {
             let (old, new) = (Places::find(&args.before)?, Places::find(&args.after)?);
             changes::as_sarif(&found, |reason| match reason {

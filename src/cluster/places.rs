@@ -1,6 +1,7 @@
 //! Where in which file a NetworkPolicy and each of its rules begin, so that a finding can point at it.
 
 use super::error::ClusterError;
+use super::shares::in_shares;
 use super::source;
 use saphyr_parser::{Event, Parser};
 use std::collections::BTreeMap;
@@ -26,16 +27,17 @@ pub struct PolicyPlace {
 /// # Errors
 /// A file cannot be read.
 pub fn policy_places(paths: &[PathBuf]) -> Result<BTreeMap<String, PolicyPlace>, ClusterError> {
-    let mut places = BTreeMap::new();
-    for path in paths {
-        for file in source::files(path)? {
-            let bytes = source::read_file(&file)?;
-            if let Ok(text) = std::str::from_utf8(&bytes) {
-                places_in(text, &file, &mut places);
-            }
+    let files: Result<Vec<_>, _> = paths.iter().map(|path| source::files(path)).collect();
+    let files: Vec<PathBuf> = files?.into_iter().flatten().collect();
+    let of_files = in_shares(&files, |file| {
+        let mut places = BTreeMap::new();
+        let bytes = source::read_file(file)?;
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            places_in(text, file, &mut places);
         }
-    }
-    Ok(places)
+        Ok(places)
+    })?;
+    Ok(of_files.into_iter().flatten().collect())
 }
 
 fn places_in(text: &str, file: &Path, places: &mut BTreeMap<String, PolicyPlace>) {

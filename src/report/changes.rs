@@ -24,6 +24,11 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether nothing opens and nothing closes.
+    pub fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.closed.is_empty()
+    }
+
     /// Compares, and finds the cause of each change.
     pub fn of(comparison: &Comparison) -> Self {
         let found = comparison.difference();

@@ -9,7 +9,7 @@ use crate::review::{Backoff, Digest};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,6 +48,9 @@ pub struct Memory {
     only_tells: bool,
     /// Why the glass of a namespace is broken.
     broken: BTreeMap<String, String>,
+    /// What was taken away to break a glass and is not back yet. The plan may not know that: the engine takes its
+    /// time, and a glass can be mended within a second.
+    taken_away: BTreeSet<Key>,
     /// What we wrote and the watch has not shown yet.
     ahead: Ahead,
     backoffs: BTreeMap<Key, Backoff>,
@@ -80,13 +83,18 @@ impl Memory {
                 }
             }
             Step::Delete {
+                wanted,
                 namespace,
                 name,
                 uid,
                 ..
-            } => self
-                .ahead
-                .deleted((namespace.clone(), name.clone()), uid.clone()),
+            } => {
+                let key = (namespace.clone(), name.clone());
+                if wanted.is_none() {
+                    self.taken_away.insert(key.clone());
+                }
+                self.ahead.deleted(key, uid.clone());
+            }
         }
     }
 }
@@ -196,6 +204,7 @@ fn compare(
         }
         let problem = difference(wanted, found);
         let Some(what) = problem else {
+            memory.taken_away.remove(&key);
             let had_trouble = memory.told.remove(&key).is_some();
             if !wanted.was_applied || had_trouble {
                 look.reports.push(in_place(wanted, now, false));
@@ -206,17 +215,16 @@ fn compare(
             foreign(&key, wanted, found, memory, now, look);
             continue;
         }
-        if wanted.was_applied && memory.only_tells {
+        let was_applied = wanted.was_applied && !memory.taken_away.contains(&key);
+        if was_applied && memory.only_tells {
             tell_drift(&key, wanted, &what, None, memory, now, look);
             continue;
         }
-        if wanted.was_applied && put_off(&key, wanted, &what, memory, now, look) {
+        if was_applied && put_off(&key, wanted, &what, memory, now, look) {
             continue;
         }
         memory.told.remove(&key);
-        let drift = wanted
-            .was_applied
-            .then(|| (what, found.and_then(digest_of)));
+        let drift = was_applied.then(|| (what, found.and_then(digest_of)));
         look.steps.extend(step(&key, wanted, found, drift));
     }
 }

@@ -201,6 +201,35 @@ fn a_broken_pane_takes_our_policies_away_also_those_of_no_plan_and_leaves_those_
 }
 
 #[test]
+fn what_comes_back_behind_mended_glass_is_no_repair_though_the_plan_does_not_know_yet() {
+    let mut memory = Memory::default();
+    let known = plan(Some(80), true);
+    let broken = namespace(Some("the shop is down"));
+    let found = look(
+        &known,
+        &broken,
+        &[Arc::new(live(80, 5))],
+        &mut memory,
+        at(0),
+    );
+    memory.done(&found.steps[0], None);
+    let found = see(&known, &[], &mut memory, at(1));
+    assert!(matches!(
+        &found.steps[..],
+        [Step::Apply { drift: None, .. }]
+    ));
+    memory.done(&found.steps[0], Some(&live(80, 7).metadata));
+    // Once it is back, what happens to it is drift again.
+    let found = see(&known, &[live(80, 7)], &mut memory, at(2));
+    assert!(found.steps.is_empty());
+    let found = see(&known, &[], &mut memory, at(3));
+    assert!(matches!(
+        &found.steps[..],
+        [Step::Apply { drift: Some(_), .. }]
+    ));
+}
+
+#[test]
 fn who_only_tells_says_of_drift_when_it_comes_and_when_it_is_over() {
     let mut memory = Memory::only_telling();
     let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
