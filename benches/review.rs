@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use measure::{forget_peak, keep_to_one_heap, median, millis, peak_mebibytes};
 use nanoseg::evaluate::{Comparison, Evaluation, HostNetwork, Reach};
 use nanoseg::pipeline::verify::verify;
-use nanoseg::web::{Server, View, ViewInputs};
+use nanoseg::web::{Server, Shown, View, ViewInputs};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -299,7 +299,11 @@ async fn page(options: &Options, workloads: usize) -> Result<bool, Failure> {
         proposed: policies,
         ..ViewInputs::default()
     })?;
-    let (_sender, views) = tokio::sync::watch::channel((1, Arc::new(view)));
+    let (_sender, views) = tokio::sync::watch::channel(Shown {
+        version: 1,
+        view: Arc::new(view),
+        problem: None,
+    });
     let server = Server::bind(0).await?;
     let url = server.url();
     let serving = tokio::spawn(server.serve(views, None));

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod bulletin;
+mod chart;
 mod enforcer;
 mod engine;
 mod exporter;

@@ -33,6 +33,8 @@ pub use summary::{Summary, summary};
 pub enum Error {
     #[error("failed to write JSON")]
     Json(#[from] serde_json::Error),
+    #[error("failed to pack")]
+    Pack(#[from] std::io::Error),
 }
 
 /// Pretty JSON with a newline at its end.

@@ -16,5 +16,5 @@ mod what_if;
 mod workload;
 
 pub use record::RecordSource;
-pub use server::{Decide, Decided, Server, ServerError, Wish};
-pub use view::{View, ViewInputs};
+pub use server::{Decide, Decided, Server, ServerError, Shown, Wish};
+pub use view::{GraphSource, View, ViewInputs};

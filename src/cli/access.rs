@@ -7,7 +7,8 @@ pub use list::{list_objects, list_objects_now, list_scans, scans_resource};
 
 use crate::cluster::live::{ConnectSettings, connect};
 use anyhow::{Context, anyhow};
-use kube::api::ListParams;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -56,6 +57,8 @@ pub struct NamespaceArg {
 pub struct Access {
     runtime: tokio::runtime::Runtime,
     pub client: Client,
+    /// Which cluster it is, for people.
+    pub cluster: String,
     /// The namespace of the context.
     pub default_namespace: String,
 }
@@ -71,6 +74,7 @@ impl Access {
         Ok(Access {
             runtime,
             client: connection.client,
+            cluster: connection.cluster,
             default_namespace: connection.namespace,
         })
     }
@@ -78,6 +82,14 @@ impl Access {
     /// Waits for an answer.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
+    }
+
+    /// As whom the API server knows us; `None` if it does not tell (before Kubernetes 1.28 it cannot).
+    pub fn user(&self) -> Option<String> {
+        let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let asked = SelfSubjectReview::default();
+        let answer = self.wait(api.create(&PostParams::default(), &asked)).ok()?;
+        answer.status?.user_info?.username
     }
 
     /// The namespace that is meant.

@@ -1,6 +1,8 @@
-//! The newest part of the record, as the controller publishes it in its own namespace.
+//! What the controller publishes in its own namespace: the newest part of the record, the graph.
 
 use super::access::explain;
+use crate::graph::Graph;
+use crate::report::graph::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, unpack};
 use crate::review::record::{PUBLISHED, Tail, TailError};
 use crate::risk::{VOLUME, VolumeReport};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -73,4 +75,48 @@ fn volume(data: &BTreeMap<String, String>, namespace: &str) -> Option<VolumeRepo
 /// The object in words.
 pub fn place(namespace: &str) -> String {
     format!("ConfigMap {namespace}/{PUBLISHED}")
+}
+
+/// The communication graph as the controller knows it.
+pub struct PublishedGraph {
+    pub graph: Graph,
+    /// How many more edges it has, seen last before these.
+    pub left_out: usize,
+    /// Of the object.
+    pub version: Option<String>,
+}
+
+/// Reads it; `Err`: why there is none, in words.
+///
+/// # Errors
+/// No answer from the API server.
+pub async fn read_published_graph(
+    client: &Client,
+    namespace: &str,
+) -> anyhow::Result<Result<PublishedGraph, String>> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let place = format!("ConfigMap {namespace}/{PUBLISHED_GRAPH}");
+    let object = match api.get_opt(PUBLISHED_GRAPH).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Ok(Err(format!("there is no {place} yet"))),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Ok(Err(format!("you may not read {place}")));
+        }
+        Err(error) => return Err(explain(error, &format!("read {place}"))),
+    };
+    let version = object.resource_version();
+    let binary = object.binary_data.unwrap_or_default();
+    let Some(packed) = binary.get(GRAPH_FILE) else {
+        return Ok(Err(format!("{place} has no {GRAPH_FILE}")));
+    };
+    let left_out = object.data.unwrap_or_default().remove(LEFT_OUT);
+    let left_out = left_out.and_then(|count| count.parse().ok()).unwrap_or(0);
+    Ok(match unpack(&packed.0) {
+        Ok(graph) => Ok(PublishedGraph {
+            graph,
+            left_out,
+            version,
+        }),
+        Err(error) => Err(format!("{GRAPH_FILE} of {place} cannot be read: {error}")),
+    })
 }

@@ -12,11 +12,13 @@ mod scans;
 use super::access::AccessArgs;
 use super::published::ControllerArgs;
 use super::risk::RiskArgs;
-use crate::web::{Decide, Server, View};
+use crate::web::{Decide, Server, Shown};
 use anyhow::Context;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
+use tempfile::NamedTempFile;
 use tokio::sync::watch;
 
 /// Open the review page in a browser: map, proposals, workloads, risks, what if, record
@@ -38,7 +40,8 @@ pub struct Args {
     /// Snapshots of the cluster for DIR (default: those that it was generated from, if they are there).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., requires = "folder")]
     cluster: Vec<PathBuf>,
-    /// Recorded flows for the map (default: the evidence of the proposals).
+    /// Recorded flows for the map (default: the graph that the controller publishes, else the evidence of the
+    /// proposals).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., conflicts_with = "folder")]
     flows: Vec<PathBuf>,
     /// A copy of the controller's state (nanoseg.db), for volume by the hour and for all of the record (default:
@@ -102,24 +105,31 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(
     args: &Args,
-    views: watch::Receiver<(u64, Arc<View>)>,
+    views: watch::Receiver<Shown>,
     desk: Option<Arc<dyn Decide>>,
 ) -> anyhow::Result<()> {
     let server = Server::bind(args.port).await?;
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
     eprintln!("The URL is a key: who has it may do what you may do. Ctrl-C ends it.");
-    if !args.no_browser {
-        open_browser(&url);
-    }
+    let _way = match args.no_browser {
+        true => None,
+        false => open_browser(&url),
+    };
     tokio::select! {
         ended = server.serve(views, desk) => Ok(ended?),
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }
 
-/// As the desktop does it; where there is none the URL was printed.
-fn open_browser(url: &str) {
+/// As the desktop does it; where there is none the URL was printed. Other users of the machine see the arguments of
+/// all programs, so the browser is given a file that only this user may read, and that leads there.
+fn open_browser(url: &str) -> Option<NamedTempFile> {
+    let way = lead_to(url);
+    if let Err(error) = &way {
+        eprintln!("note: failed to write a file that leads there ({error}); open the URL yourself");
+    }
+    let way = way.ok()?;
     let program = if cfg!(target_os = "macos") {
         "open"
     } else {
@@ -127,11 +137,29 @@ fn open_browser(url: &str) {
     };
     let mut command = Command::new(program);
     command
-        .arg(url)
+        .arg(way.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     if command.spawn().is_err() {
         eprintln!("note: no {program} here; open the URL yourself");
     }
+    Some(way)
+}
+
+/// A file that takes a browser to the URL, gone with the value.
+fn lead_to(url: &str) -> std::io::Result<NamedTempFile> {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folder = folder.filter(|folder| folder.is_dir());
+    let folder = folder.unwrap_or_else(std::env::temp_dir);
+    let mut file = tempfile::Builder::new()
+        .prefix("nanoseg-")
+        .suffix(".html")
+        .tempfile_in(folder)?;
+    writeln!(
+        file,
+        "<!doctype html><title>nanoseg</title><meta http-equiv=\"refresh\" content=\"0; url={url}\">"
+    )?;
+    file.flush()?;
+    Ok(file)
 }

@@ -19,4 +19,6 @@ pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings};
 pub use tokens::{Agent, ReviewSettings, TokenRefusal, TokenReviewer};
 pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches};
-pub use writes::{Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written};
+pub use writes::{
+    ConfigMapData, Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written,
+};

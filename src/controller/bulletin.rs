@@ -3,7 +3,7 @@
 //! and nothing waits for it: what cannot be published is logged and tried again.
 
 use super::volume::VolumeReader;
-use crate::cluster::live::{Watches, WriteError, Writer};
+use crate::cluster::live::{ConfigMapData, Watches, WriteError, Writer};
 use crate::inventory::{Inventory, OwnerRule};
 use crate::review::record::{LineError, PUBLISHED, Tail};
 use crate::risk::VOLUME;
@@ -128,9 +128,13 @@ impl Bulletin {
         let Some(tail) = Tail::of_lines(lines)? else {
             return Ok((0, 0));
         };
-        let mut data = tail.to_data();
-        data.extend(volume.map(|volume| (VOLUME.to_owned(), volume.to_owned())));
-        let bytes = data.values().map(String::len).sum();
+        let mut data = ConfigMapData {
+            text: tail.to_data(),
+            ..ConfigMapData::default()
+        };
+        let volume = volume.map(|volume| (VOLUME.to_owned(), volume.to_owned()));
+        data.text.extend(volume);
+        let bytes = data.text.values().map(String::len).sum();
         let written = self
             .writer
             .apply_config_map(&self.namespace, PUBLISHED, &data)

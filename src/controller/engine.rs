@@ -23,6 +23,7 @@ use super::plan::{Plan, Report};
 use super::vitals::Vitals;
 use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
+use crate::graph::Graph;
 use crate::net::Timestamp;
 use crate::review::record::Entry;
 use crate::review::resources::PolicyProposal;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub plan: watch::Sender<Option<Arc<Plan>>>,
     /// The number of the record's last line, for who publishes it.
     pub recorded: watch::Sender<u64>,
+    /// The graph, each time that all of it was built, for who publishes it.
+    pub graph: watch::Sender<Option<Arc<Graph>>>,
     pub reports: mpsc::UnboundedReceiver<Report>,
     pub heard: mpsc::Receiver<FlowBatch>,
     pub vitals: Arc<Vitals>,
@@ -251,6 +254,7 @@ impl Engine {
             ledger,
             sight,
             vitals,
+            graph,
             ..
         } = &mut self.parts;
         let began = Instant::now();
@@ -288,6 +292,7 @@ impl Engine {
                 self.publish_all = true;
                 vitals.concluded(ledger, sight, &violations);
                 sight.also_cost(began.elapsed());
+                graph.send_replace(Some(Arc::new(view.graph)));
             }
             Some(only) => {
                 self.problems.extend(problems);

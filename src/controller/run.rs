@@ -3,6 +3,7 @@
 //! from leading but the end of the process: nothing half-done outlives it.
 
 use super::bulletin::Bulletin;
+use super::chart::Chart;
 use super::enforcer::Enforcer;
 use super::engine::{Engine, Ledger, LedgerError, Parts, Sight};
 use super::exporter::Exporter;
@@ -238,6 +239,12 @@ impl Replica {
         let (recorded, newest) =
             watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
         let bulletin = self.bulletin(newest)?;
+        let (graph_in, graph) = watch::channel(None);
+        let chart = Chart {
+            writer: self.writer.clone(),
+            namespace: settings.lease_namespace.clone(),
+            graph,
+        };
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls.clone(),
@@ -262,6 +269,7 @@ impl Replica {
             ),
             plan: plan_in,
             recorded,
+            graph: graph_in,
             reports,
             heard,
             vitals: self.vitals.clone(),
@@ -270,6 +278,7 @@ impl Replica {
         });
         let engine = tokio::spawn(engine.run(stop.clone()));
         let bulletin = tokio::spawn(bulletin.run(stop.clone()));
+        tokio::spawn(chart.run(stop.clone()));
         let enforcer = match &settings.output {
             None => tokio::spawn(
                 Enforcer {

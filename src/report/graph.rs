@@ -14,6 +14,7 @@ mod links;
 mod mermaid;
 mod names;
 mod parse;
+mod published;
 pub mod svg;
 mod table;
 
@@ -22,6 +23,7 @@ use crate::graph::Graph;
 pub use document::{EdgeDocument, EvidenceDocument, GraphDocument, LessonDocument, PeerDocument};
 pub use names::id;
 pub use parse::{NotAGraph, parse};
+pub use published::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, Packed, UnpackError, pack, unpack};
 
 /// A format that `nanoseg graph --output` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

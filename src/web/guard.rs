@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone)]
 pub struct Guard {
     token: String,
-    /// `127.0.0.1:PORT` and `localhost:PORT`.
-    hosts: [String; 2],
+    /// `127.0.0.1:PORT` and `localhost:PORT`; of port 80, which browsers leave out, without it as well.
+    hosts: Vec<String>,
 }
 
 /// Scripts, styles and connections of our own only; nobody may frame it.
@@ -21,10 +21,12 @@ impl Guard {
     /// For a server that listens at `address`. `token` is secret and random.
     pub fn new(token: String, address: SocketAddr) -> Self {
         let port = address.port();
-        Guard {
-            token,
-            hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
+        let names = ["127.0.0.1", "localhost"];
+        let mut hosts: Vec<String> = names.iter().map(|name| format!("{name}:{port}")).collect();
+        if port == 80 {
+            hosts.extend(names.map(str::to_owned));
         }
+        Guard { token, hosts }
     }
 
     /// The path that everything is under.
@@ -62,8 +64,13 @@ impl Guard {
             (None, &Method::GET | &Method::HEAD) => false,
             (None, _) => true,
         };
-        let site = word(header::HeaderName::from_static("sec-fetch-site"));
-        if is_foreign || matches!(site, Some("cross-site" | "same-site")) {
+        let fetch = |name| word(header::HeaderName::from_static(name));
+        let is_across = matches!(fetch("sec-fetch-site"), Some("cross-site" | "same-site"));
+        // Somebody follows the link that we wrote for their browser. Who made the link has to know the token.
+        let is_opened = *method == Method::GET
+            && fetch("sec-fetch-mode") == Some("navigate")
+            && fetch("sec-fetch-dest") == Some("document");
+        if is_foreign || (is_across && !is_opened) {
             return Err(StatusCode::FORBIDDEN);
         }
         let rest = path.strip_prefix('/').unwrap_or_default();
@@ -121,6 +128,17 @@ mod tests {
     const HOST: (&str, &str) = ("host", "127.0.0.1:7000");
 
     #[test]
+    fn browsers_leave_the_port_80_out() {
+        let ask = |port, host: &'static str| {
+            let guard = Guard::new("t0ken".into(), SocketAddr::from(([127, 0, 0, 1], port)));
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            guard.admit(&Method::GET, "/t0ken/", &headers).is_ok()
+        };
+        assert!(ask(80, "127.0.0.1") && ask(80, "localhost:80"));
+        assert!(!ask(81, "127.0.0.1"));
+    }
+
+    #[test]
     fn only_the_own_host_origin_and_token_are_let_in() {
         let own = ("origin", "http://127.0.0.1:7000");
         let evil = ("origin", "http://evil.example");
@@ -149,6 +167,22 @@ mod tests {
                 "/t0ken/",
                 &[HOST, ("sec-fetch-site", "cross-site")]
             ),
+            Err(403)
+        );
+        let across = ("sec-fetch-site", "cross-site");
+        let opened = [
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        let [mode, dest] = opened;
+        assert!(ask(Method::GET, "/t0ken/", &[HOST, across, mode, dest]).is_ok());
+        let framed = ("sec-fetch-dest", "iframe");
+        assert_eq!(
+            ask(Method::GET, "/t0ken/", &[HOST, across, mode, framed]),
+            Err(403)
+        );
+        assert_eq!(
+            ask(Method::POST, "/t0ken/", &[HOST, own, across, mode, dest]),
             Err(403)
         );
         assert_eq!(

@@ -40,6 +40,8 @@ pub struct Frame {
     pub subject: String,
     /// Grows with every change.
     pub version: u64,
+    /// Why what is shown may be older than it looks.
+    pub problem: Option<String>,
 }
 
 impl Frame {
@@ -61,6 +63,10 @@ impl Frame {
             };
             let _ = write!(links, "<a href=\"{root}{path}\"{current}>{name}</a>");
         }
+        let problem = self.problem.as_ref().map_or(String::new(), |problem| {
+            let problem = text(problem);
+            format!("<p id=\"problem\" class=\"problem\" role=\"alert\">{problem}</p>\n")
+        });
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title} – nanoseg</title>\n\
@@ -70,7 +76,7 @@ impl Frame {
              <a class=\"skip\" href=\"#main\">Skip to content</a>\n\
              <header><strong>nanoseg</strong><nav aria-label=\"Views\">{links}</nav>\
              <span class=\"subject\">{subject}</span><span id=\"live\" role=\"status\"></span></header>\n\
-             <main id=\"main\" tabindex=\"-1\">\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n",
+             <main id=\"main\" tabindex=\"-1\">\n<h1>{title}</h1>\n{problem}{body}</main>\n</body>\n</html>\n",
             title = text(title),
             subject = text(&self.subject),
             version = self.version,

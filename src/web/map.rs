@@ -48,6 +48,9 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     let mut body = form(view, &filter);
     body.push_str(&risks::first(frame, view));
     let _ = writeln!(body, "<p id=\"summary\">{}</p>", text(&scene.summary));
+    if let Some(source) = view.given.graph_source.words() {
+        let _ = writeln!(body, "<p id=\"source\" class=\"dim\">{}</p>", text(&source));
+    }
     match scene.nodes.is_empty() {
         true => body.push_str("<p>Nothing to show.</p>\n"),
         false => {

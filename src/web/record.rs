@@ -241,6 +241,7 @@ mod tests {
             root: "/token/".into(),
             subject: "cluster".into(),
             version: 1,
+            problem: None,
         };
         let query = query
             .iter()

@@ -56,6 +56,16 @@ pub enum ServerError {
     Serve(io::Error),
 }
 
+/// What is shown until there is something newer.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Grows with every change.
+    pub version: u64,
+    pub view: Arc<View>,
+    /// Why it may be older than it looks.
+    pub problem: Option<String>,
+}
+
 /// A page server on loopback.
 pub struct Server {
     listener: TcpListener,
@@ -65,7 +75,7 @@ pub struct Server {
 
 struct Shared {
     guard: Guard,
-    views: watch::Receiver<(u64, Arc<View>)>,
+    views: watch::Receiver<Shown>,
     desk: Option<Arc<dyn Decide>>,
 }
 
@@ -96,13 +106,13 @@ impl Server {
         format!("http://{}{}", self.address, self.guard.root())
     }
 
-    /// Serves until it is dropped. `views` numbers each state; `desk` decides, where there is one.
+    /// Serves until it is dropped. `views` has one state after the other; `desk` decides, where there is one.
     ///
     /// # Errors
     /// The listener breaks.
     pub async fn serve(
         self,
-        views: watch::Receiver<(u64, Arc<View>)>,
+        views: watch::Receiver<Shown>,
         desk: Option<Arc<dyn Decide>>,
     ) -> Result<(), ServerError> {
         let shared = Arc::new(Shared {
@@ -149,11 +159,16 @@ fn fields(bytes: &[u8]) -> Fields {
 
 impl Shared {
     fn now(&self) -> (Frame, Arc<View>) {
-        let (version, view) = self.views.borrow().clone();
+        let Shown {
+            version,
+            view,
+            problem,
+        } = self.views.borrow().clone();
         let frame = Frame {
             root: self.guard.root(),
             subject: view.given.subject.clone(),
             version,
+            problem,
         };
         (frame, view)
     }
@@ -214,7 +229,7 @@ fn get(shared: &Shared, path: &str, query: &Fields) -> Response {
 /// Tells the number of each new state; the script then takes the page anew.
 fn changes(shared: &Shared) -> Response {
     let versions = WatchStream::new(shared.views.clone())
-        .map(|(version, _)| Ok::<_, Infallible>(Event::default().data(version.to_string())));
+        .map(|shown| Ok::<_, Infallible>(Event::default().data(shown.version.to_string())));
     Sse::new(versions)
         .keep_alive(KeepAlive::default())
         .into_response()

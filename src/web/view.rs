@@ -21,6 +21,8 @@ pub struct ViewInputs {
     /// What is looked at: a context, a folder.
     pub subject: String,
     pub graph: Graph,
+    /// Where it comes from.
+    pub graph_source: GraphSource,
     pub inventory: Inventory,
     /// The policies that are in force.
     pub now: Vec<NetworkPolicy>,
@@ -41,6 +43,37 @@ pub struct ViewInputs {
     pub volume: Option<VolumeReport>,
     /// Whether decisions can be made here.
     pub can_decide: bool,
+}
+
+/// Where the graph comes from.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum GraphSource {
+    /// Recorded flows, which say all that there is to say.
+    #[default]
+    Flows,
+    /// What the controller publishes; so many edges had no room.
+    Published { left_out: usize },
+    /// What proposals have evidence of, since there is no other.
+    Evidence { why: String },
+}
+
+impl GraphSource {
+    /// What there is to know about it; `None`: nothing.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            GraphSource::Flows => None,
+            GraphSource::Published { left_out: 0 } => {
+                Some("All traffic that the controller knows of, as of its last word.".into())
+            }
+            GraphSource::Published { left_out } => Some(format!(
+                "Traffic as the controller publishes it: {left_out} more edges, seen last before these, had no room. \
+                 Give recorded flows with --flows to see all."
+            )),
+            GraphSource::Evidence { why } => Some(format!(
+                "Only what proposals have evidence of: {why}. Give recorded flows with --flows to see all."
+            )),
+        }
+    }
 }
 
 /// One state, ready to be shown.

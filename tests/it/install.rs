@@ -219,7 +219,9 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
         "nanoseg"
     ));
     for verb in ["get", "create", "patch"] {
-        assert!(can(verb, "configmaps/nanoseg-record", "nanoseg"), "{verb}");
+        for published in ["configmaps/nanoseg-record", "configmaps/nanoseg-graph"] {
+            assert!(can(verb, published, "nanoseg"), "{verb} {published}");
+        }
         assert!(!can(verb, "configmaps", "nanoseg"), "{verb}");
         assert!(!can(verb, "configmaps/other", "nanoseg"), "{verb}");
         assert!(!can(verb, "configmaps/nanoseg-record", "default"), "{verb}");
@@ -301,9 +303,11 @@ fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
         }
     }));
     assert!(
-        said.contains("only the nanoseg controller writes its record"),
+        said.contains("only the nanoseg controller writes what it publishes"),
         "{said}"
     );
+    let graph = apply(cluster.kubeconfig(), &other("nanoseg", "nanoseg-graph"));
+    assert!(graph.is_err(), "{graph:?}");
     assert_eq!(
         apply(cluster.kubeconfig(), &other("nanoseg", "other")),
         Ok(())
@@ -317,6 +321,7 @@ fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
     assert!(
         may(&["get", "configmaps/nanoseg-record"]) && may(&["watch", "configmaps/nanoseg-record"])
     );
+    assert!(may(&["get", "configmaps/nanoseg-graph"]));
     assert!(!may(&["get", "configmaps/other"]) && !may(&["patch", "configmaps/nanoseg-record"]));
     assert!(cluster.kubectl(&delete).status.success());
 }

@@ -3,6 +3,8 @@
 mod browser;
 mod decided;
 mod large;
+mod live;
+mod opening;
 mod risks;
 
 use crate::operator::shop::{Shop, proposal};

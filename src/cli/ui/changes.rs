@@ -2,6 +2,7 @@
 
 use crate::cli::access::scans_resource;
 use crate::cli::published::Published;
+use crate::report::graph::PUBLISHED_GRAPH;
 use crate::review::record::PUBLISHED;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use futures_util::stream::{BoxStream, select_all};
@@ -22,7 +23,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub enum Change {
     /// What is decided about, and what was decided.
     Decisions,
-    /// Pods and Segmentations: their status changes all the time.
+    /// Pods and Segmentations, whose status changes all the time, and the graph.
     Cluster,
     Scans,
     /// Scans cannot be watched: they may change unseen.
@@ -35,11 +36,17 @@ pub fn changes(
     controller_namespace: &str,
 ) -> impl Stream<Item = Result<Change, watcher::Error>> + Unpin + use<> {
     let settings = watcher::Config::default;
-    let record = watcher(
-        Api::<ConfigMap>::namespaced(client.clone(), controller_namespace),
-        // Only of that name: a role gives no more.
-        settings().fields(&format!("metadata.name={PUBLISHED}")),
-    );
+    // That what is published may not be read is on the page.
+    let published = |name: &str, change: Change| {
+        watcher(
+            Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), controller_namespace),
+            // Only of that name: a role gives no more.
+            settings().fields(&format!("metadata.name={name}")),
+        )
+        .default_backoff()
+        .filter_map(move |event| ready(event.ok().map(|_| Ok(change))))
+        .boxed()
+    };
     let scans = watcher(
         Api::<PartialObjectMeta<DynamicObject>>::all_with(client.clone(), &scans_resource()),
         settings(),
@@ -50,11 +57,8 @@ pub fn changes(
         changes_of::<NetworkPolicy>(client, Change::Decisions),
         changes_of::<PartialObjectMeta<Segmentation>>(client, Change::Cluster),
         changes_of::<PartialObjectMeta<Pod>>(client, Change::Cluster),
-        // That it may not be read is on the page.
-        record
-            .default_backoff()
-            .filter_map(|event| ready(event.ok().map(|_| Ok(Change::Decisions))))
-            .boxed(),
+        published(PUBLISHED, Change::Decisions),
+        published(PUBLISHED_GRAPH, Change::Cluster),
         // trivy-operator may not be installed, or may be later; a role may give less than ours.
         scans
             .default_backoff()

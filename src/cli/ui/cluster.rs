@@ -1,14 +1,14 @@
 //! The cluster, looked at again whenever something of it changes that is shown.
 
 use super::changes::{Change, Fingerprint, changes, digest, published_version, versions};
-use super::evidence::of_evidence;
+use super::evidence::{of_evidence, of_those_there};
 use super::record::{Record, Records};
 use super::scans::Scans;
 use super::{Args, parts};
 use crate::cli::access::{Access, list_everywhere, list_objects_now};
 use crate::cli::input::{TrafficArgs, read_traffic};
 use crate::cli::policies::current;
-use crate::cli::published::{Published, read_published};
+use crate::cli::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::cli::risk::RiskArgs;
 use crate::graph::{GraphOptions, build};
 use crate::inventory::{Inventory, Objects, OwnerRule};
@@ -16,7 +16,7 @@ use crate::pipeline::RiskChoices;
 use crate::review::Segment;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
 use crate::risk::VolumeReport;
-use crate::web::{View, ViewInputs};
+use crate::web::{GraphSource, Shown, View, ViewInputs};
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -38,15 +38,15 @@ const REST_SHARE: u32 = 10;
 
 /// States of what is looked at, one after the other.
 pub struct Views {
-    pub receiver: watch::Receiver<(u64, Arc<View>)>,
+    pub receiver: watch::Receiver<Shown>,
     /// A sender that is dropped ends the stream of changes.
-    _sender: Option<watch::Sender<(u64, Arc<View>)>>,
+    _sender: Option<watch::Sender<Shown>>,
 }
 
 impl Views {
     /// Something that does not change.
     pub fn fixed(view: View) -> Views {
-        let (sender, receiver) = watch::channel((1, Arc::new(view)));
+        let (sender, receiver) = watch::channel(first(view));
         Views {
             receiver,
             _sender: Some(sender),
@@ -56,15 +56,17 @@ impl Views {
     /// Reads the cluster once, and again in a thread of its own whenever something changes.
     pub fn watch(args: &Args) -> anyhow::Result<Views> {
         let access = Access::open(&args.access)?;
+        let user = access.user().map(|user| format!("{user} at "));
         let source = Source {
+            subject: user.unwrap_or_default() + &access.cluster,
             flows: args.flows.clone(),
             risk: args.risk.clone(),
             records: Records::new(args),
             scans: Scans::default(),
         };
-        let first = access.wait(source.look(&access, None))?;
-        let (seen, first) = first.context("nothing was looked at")?;
-        let (sender, receiver) = watch::channel((1, Arc::new(first)));
+        let looked = access.wait(source.look(&access, None))?;
+        let (seen, view) = looked.context("nothing was looked at")?;
+        let (sender, receiver) = watch::channel(first(view));
         std::thread::Builder::new()
             .name("cluster".into())
             .spawn(move || source.follow(&access, &sender, seen))
@@ -77,15 +79,46 @@ impl Views {
 }
 
 /// What is shown of the cluster beside its objects.
-struct Shown {
+struct Beside {
     proposals: Vec<PolicyProposal>,
     record: Record,
     risk: RiskChoices,
     /// As the controller publishes it.
     volume: Option<VolumeReport>,
+    /// The same; or why there is none.
+    graph: Result<PublishedGraph, String>,
+}
+
+fn first(view: View) -> Shown {
+    Shown {
+        version: 1,
+        view: Arc::new(view),
+        problem: None,
+    }
+}
+
+/// Shows a newer state, or that there is none.
+fn show(sender: &watch::Sender<Shown>, view: Option<Arc<View>>, problem: Option<String>) {
+    sender.send_if_modified(|shown| {
+        if view.is_none() && shown.problem == problem {
+            return false;
+        }
+        shown.version = shown.version.saturating_add(1);
+        shown.problem = problem;
+        shown.view = view.unwrap_or_else(|| shown.view.clone());
+        true
+    });
+}
+
+fn problem(error: &anyhow::Error) -> String {
+    format!(
+        "The cluster could not be looked at: {error:#}. What is shown here is older than that; it is tried again."
+    )
 }
 
 struct Source {
+    /// Which cluster it is, and who looks at it.
+    subject: String,
     flows: Vec<PathBuf>,
     risk: RiskArgs,
     records: Records,
@@ -94,12 +127,7 @@ struct Source {
 
 impl Source {
     /// Looks again after each change, until nobody wants to know.
-    fn follow(
-        &self,
-        access: &Access,
-        sender: &watch::Sender<(u64, Arc<View>)>,
-        mut known: Fingerprint,
-    ) {
+    fn follow(&self, access: &Access, sender: &watch::Sender<Shown>, mut known: Fingerprint) {
         access.wait(async {
             let mut changes = changes(&access.client, &self.records.namespace);
             let (mut rested, mut is_due) = (Instant::now(), false);
@@ -120,16 +148,20 @@ impl Source {
                 let looked = self.look(access, Some(&known)).await;
                 rested = Instant::now() + REST.max(began.elapsed() * REST_SHARE);
                 is_due = looked.is_err();
-                match looked {
-                    Ok(None) => {}
+                let (view, problem) = match looked {
+                    Ok(None) => (None, None),
                     Ok(Some((seen, view))) => {
                         known = seen;
-                        let version = sender.borrow().0.saturating_add(1);
-                        if sender.send((version, Arc::new(view))).is_err() {
-                            return;
-                        }
+                        (Some(Arc::new(view)), None)
                     }
-                    Err(error) => tracing::warn!("failed to look at the cluster: {error:#}"),
+                    Err(error) => {
+                        tracing::warn!("failed to look at the cluster: {error:#}");
+                        (None, Some(problem(&error)))
+                    }
+                };
+                show(sender, view, problem);
+                if sender.is_closed() {
+                    return;
                 }
             }
         });
@@ -166,8 +198,9 @@ impl Source {
             }
             Ok(change) => Some(change),
             Err(error) => {
+                // A look tells whether it is more than that.
                 tracing::warn!("failed to watch: {error}");
-                None
+                Some(Change::Cluster)
             }
         }
     }
@@ -194,11 +227,19 @@ impl Source {
             Some(_) => None,
             None => Some(read_published(&access.client, &self.records.namespace).await?),
         };
+        let graph = match self.flows.as_slice() {
+            [] => read_published_graph(&access.client, &self.records.namespace).await?,
+            _ => Err("recorded flows are given".to_owned()),
+        };
+        let graph_version = graph.as_ref().map(|graph| graph.version.clone());
         let seen = Fingerprint {
             versions: versions(&objects.network_policies)
                 .chain(versions(&proposals))
                 .chain(versions(&decisions))
-                .chain([published_version(published.as_ref())])
+                .chain([
+                    published_version(published.as_ref()),
+                    (None, graph_version.unwrap_or_default()),
+                ])
                 .collect(),
             pods: objects.pods.iter().map(digest).collect(),
             generations: segmentations
@@ -216,36 +257,47 @@ impl Source {
             _ => None,
         };
         let record = self.records.read(published, &decisions)?;
-        let shown = Shown {
+        let beside = Beside {
             proposals,
             record,
             risk,
             volume,
+            graph,
         };
-        Ok(Some((seen, self.view(&objects, shown)?)))
+        Ok(Some((seen, self.view(&objects, beside)?)))
     }
 
-    fn view(&self, objects: &Objects, shown: Shown) -> anyhow::Result<View> {
-        let Shown {
+    fn view(&self, objects: &Objects, beside: Beside) -> anyhow::Result<View> {
+        let Beside {
             proposals,
             record,
             risk,
             volume,
-        } = shown;
+            graph,
+        } = beside;
         let (inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
-        let graph = match self.flows.as_slice() {
-            [] => of_evidence(&proposals, &inventory),
-            paths => {
+        let (graph, graph_source) = match (self.flows.as_slice(), graph) {
+            ([], Ok(published)) => {
+                let left_out = published.left_out;
+                let graph = of_those_there(&published.graph, &inventory);
+                (graph, GraphSource::Published { left_out })
+            }
+            ([], Err(why)) => (
+                of_evidence(&proposals, &inventory),
+                GraphSource::Evidence { why },
+            ),
+            (paths, _) => {
                 let traffic = TrafficArgs::of(&[], paths);
                 let read = read_traffic(&traffic, objects, Vec::new(), 0)?;
                 let built = build(&read.seen, &inventory, GraphOptions::default());
                 findings.extend(built.findings);
-                built.graph
+                (built.graph, GraphSource::Flows)
             }
         };
         let now = current(objects);
         let view = View::new(ViewInputs {
-            subject: "cluster".into(),
+            subject: self.subject.clone(),
+            graph_source,
             proposed: proposed(&now, &proposals),
             volume: match &self.records.state {
                 Some(state) => parts::volume(Some(state), &inventory)?,

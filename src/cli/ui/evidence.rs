@@ -1,4 +1,4 @@
-//! The graph that proposals have evidence of.
+//! The graph without recorded flows: what the controller publishes, or what proposals have evidence of.
 
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Lesson, Peer};
@@ -34,6 +34,22 @@ pub fn of_evidence(proposals: &[PolicyProposal], inventory: &Inventory) -> Graph
         graph.add_edge(&client, &server, edge);
     }
     graph
+}
+
+/// The edges of `graph` whose workloads are there still.
+pub fn of_those_there(graph: &Graph, inventory: &Inventory) -> Graph {
+    let is_there = |peer: &Peer| {
+        let workload = peer.workload();
+        workload.is_none_or(|id| inventory.workloads.contains_key(id))
+    };
+    let mut part = Graph::default();
+    for (client, server, edge) in graph.edges() {
+        if is_there(client) && is_there(server) {
+            part.add_edge(client, server, edge.clone());
+        }
+    }
+    part.names.clone_from(&graph.names);
+    part
 }
 
 /// Of the notes of a line what is none of its other words is a DNS name.

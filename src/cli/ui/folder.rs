@@ -11,7 +11,7 @@ use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
 use crate::review::{Question, build_material};
-use crate::web::{RecordSource, View, ViewInputs};
+use crate::web::{GraphSource, RecordSource, View, ViewInputs};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
@@ -54,6 +54,7 @@ pub fn read(
     let proposals = given.proposals(&ours)?;
     let (events, record_problem) = parts::record(state)?;
     let view = View::new(ViewInputs {
+        graph_source: GraphSource::Flows,
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
         volume: parts::volume(state, &inventory)?,

@@ -26,6 +26,8 @@ pub struct ConnectSettings {
 #[derive(Clone)]
 pub struct Connection {
     pub client: Client,
+    /// Which cluster it is, for people: `prod (https://203.0.113.1:6443)`.
+    pub cluster: String,
     /// The namespace of the context, or of the pod; else `default`.
     pub namespace: String,
 }
@@ -64,9 +66,15 @@ pub enum ConnectError {
 /// # Errors
 /// Says which file is missing or wrong, and what helps.
 pub async fn connect(settings: &ConnectSettings) -> Result<Connection, ConnectError> {
-    let (mut config, source_name) = match kubeconfig(settings)? {
-        Some((file, name)) => (from_file(file, &name, settings).await?, name),
-        None => (from_pod(settings)?, "the pod's ServiceAccount".to_owned()),
+    let (mut config, context, source_name) = match kubeconfig(settings)? {
+        Some((file, name)) => {
+            let context = settings.context.clone().or(file.current_context.clone());
+            (from_file(file, &name, settings).await?, context, name)
+        }
+        None => {
+            let name = "the pod's ServiceAccount".to_owned();
+            (from_pod(settings)?, None, name)
+        }
     };
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(SILENCE);
@@ -76,11 +84,21 @@ pub async fn connect(settings: &ConnectSettings) -> Result<Connection, ConnectEr
     // A write may only leave right after its fence was asked, so nothing may repeat it later on its own.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
+    let server = config.cluster_url.to_string();
+    let server = server.trim_end_matches('/');
+    let cluster = match context {
+        Some(context) => format!("{context} ({server})"),
+        None => server.to_owned(),
+    };
     let client = Client::try_from(config).map_err(|e| ConnectError::Unusable {
         source_name,
         reason: describe(&e),
     })?;
-    Ok(Connection { client, namespace })
+    Ok(Connection {
+        client,
+        cluster,
+        namespace,
+    })
 }
 
 /// The kubeconfig that counts, with a name for people; `None`: there is none, so this should be a pod.

@@ -8,6 +8,7 @@
 mod body;
 mod counts;
 
+pub use body::ConfigMapData;
 pub use counts::{Outcome, WriteCounts};
 
 use super::connect::describe;
@@ -22,7 +23,6 @@ use kube::core::object::HasStatus;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,7 +268,7 @@ impl Writer {
         &self,
         namespace: &str,
         name: &str,
-        data: &BTreeMap<String, String>,
+        data: &ConfigMapData,
     ) -> Result<Written<ConfigMap>, WriteError> {
         const KIND: &str = "ConfigMap";
         let what = format!("{KIND} {namespace}/{name}");

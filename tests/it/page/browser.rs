@@ -82,6 +82,15 @@ impl Browser {
         panic!("{selector}: the page does not come to rest");
     }
 
+    /// Waits until there is no such element any more.
+    pub async fn until_no(&self, selector: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.count(selector).await > 0 {
+            assert!(Instant::now() < deadline, "{selector} is there still");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits until an element's text has a word in it: the page renews itself.
     pub async fn until_text(&self, selector: &str, word: &str) {
         let deadline = Instant::now() + PATIENCE;

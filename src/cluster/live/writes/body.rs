@@ -2,6 +2,7 @@
 
 use crate::inventory::MANAGED_BY;
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::core::object::HasStatus;
@@ -9,6 +10,15 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// What a ConfigMap shall hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConfigMapData {
+    /// `data`.
+    pub text: BTreeMap<String, String>,
+    /// `binaryData`.
+    pub binary: BTreeMap<String, ByteString>,
+}
 
 /// The kind's name as it stands in the API, for one of the kinds that are written.
 pub fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
@@ -70,8 +80,8 @@ where
 }
 
 /// The body of an apply of a ConfigMap.
-pub fn config_map(namespace: &str, name: &str, data: &BTreeMap<String, String>) -> Value {
-    json!({
+pub fn config_map(namespace: &str, name: &str, data: &ConfigMapData) -> Value {
+    let mut body = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -79,8 +89,11 @@ pub fn config_map(namespace: &str, name: &str, data: &BTreeMap<String, String>) 
             "namespace": namespace,
             "labels": {MANAGED_BY.0: MANAGED_BY.1},
         },
-        "data": data,
-    })
+        "data": data.text,
+    });
+    let binary = Some(&data.binary).filter(|binary| !binary.is_empty());
+    put(&mut body, "", "binaryData", binary);
+    body
 }
 
 fn head<K: Resource<DynamicType = ()>>(object: &K, labels: &BTreeMap<String, String>) -> Value {
@@ -124,11 +137,15 @@ pub fn holds_proposal(live: &PolicyProposal, wanted: &PolicyProposal) -> bool {
 }
 
 /// As [`holds_policy`].
-pub fn holds_data(live: &ConfigMap, wanted: &BTreeMap<String, String>) -> bool {
-    let live = live.data.as_ref();
-    wanted
-        .iter()
-        .all(|(key, value)| live.is_some_and(|data| data.get(key) == Some(value)))
+pub fn holds_data(live: &ConfigMap, wanted: &ConfigMapData) -> bool {
+    fn holds<T: PartialEq>(
+        live: Option<&BTreeMap<String, T>>,
+        wanted: &BTreeMap<String, T>,
+    ) -> bool {
+        let mut wanted = wanted.iter();
+        wanted.all(|(key, value)| live.is_some_and(|data| data.get(key) == Some(value)))
+    }
+    holds(live.data.as_ref(), &wanted.text) && holds(live.binary_data.as_ref(), &wanted.binary)
 }
 
 fn holds_metadata<K: ResourceExt>(live: &K, wanted: &K) -> bool {
