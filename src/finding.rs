@@ -163,6 +163,9 @@ codes! {
     VolumeChange "volume-change" Warning
         "An edge suddenly carries ten times as much as usual, or a tenth."
         "Find out what changed: a release, a failure, or somebody who takes data out.";
+    LostPolicy "lost-policy" Warning
+        "By the record a policy was in force at the end of the period, and what it allowed is not known any more: the report judges without it."
+        "Look it up in a backup of the controller's state, or give a snapshot of that time with --cluster.";
     AddressConflict "address-conflict" Warning
         "Two pods claim the same address at the same time; the one that started later was taken."
         "Add a snapshot that shows when the first pod ended.";

@@ -58,6 +58,14 @@ pub struct StoredSegment {
     pub body: String,
 }
 
+/// The review of a workload that went, or of a namespace that is not segmented any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedReview {
+    pub workload: WorkloadId,
+    pub ended_at: Timestamp,
+    pub body: String,
+}
+
 /// A decision that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDecision {
@@ -82,9 +90,10 @@ pub struct DepartedPod {
 /// What one step changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commit {
-    /// Reviews to be put or replaced, and to be removed.
+    /// Reviews to be put or replaced.
     pub reviews: Vec<(WorkloadId, String)>,
-    pub removed_reviews: Vec<WorkloadId>,
+    /// Reviews that ended: they are kept apart, for reports.
+    pub ended_reviews: Vec<EndedReview>,
     /// Segments to be put or replaced, and to be removed by namespace.
     pub segments: Vec<StoredSegment>,
     pub removed_segments: Vec<String>,
@@ -140,6 +149,14 @@ impl ReviewStore {
     /// If it cannot be read, or holds what nanoseg never writes.
     pub fn load(&self) -> Result<Loaded, ReviewStoreError> {
         read::load(&self.connection).map_err(|e| self.failed("read", e))
+    }
+
+    /// The reviews that ended, in order of workload and time; none in a file of a version that forgot them.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn ended_reviews(&self) -> Result<Vec<EndedReview>, ReviewStoreError> {
+        read::ended_reviews(&self.connection).map_err(|e| self.failed("read", e))
     }
 
     /// Writes all of `commit`; when this returns it is on the disk.

@@ -324,6 +324,14 @@ fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
     // And all of them with the Segmentation.
     world.unsegment();
     world.until_policy("nanoseg-api", "it is gone", |policy| policy.is_none());
+    // What was approved is kept for reports.
+    let store = ReviewStore::open_read_only(&controller.store()).expect("the store");
+    cluster.run(until(PATIENCE, "the reviews have ended", async || {
+        let ended = store.ended_reviews().map_err(|e| e.to_string())?;
+        let names: Vec<_> = ended.iter().map(|one| one.workload.name.as_str()).collect();
+        let all = ["web", "api"].iter().all(|name| names.contains(name));
+        all.then_some(()).ok_or_else(|| format!("{names:?}"))
+    }));
 }
 
 #[test]

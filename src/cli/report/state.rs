@@ -3,9 +3,10 @@
 use super::{Seen, approvals, inventory};
 use crate::cli::policies::over;
 use crate::cli::record::event;
+use crate::finding::{Code, Finding};
 use crate::flow::Aggregate;
 use crate::graph::{Edge, EdgeKey, GraphOptions, History, Peer};
-use crate::inventory::{Inventory, MANAGED_BY, Objects};
+use crate::inventory::{Inventory, MANAGED_BY, Objects, WorkloadId};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
@@ -42,13 +43,15 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
         ),
     };
     let record = record(&store, period)?;
-    let approved: Vec<(&WorkloadState, &Revision)> = states
-        .iter()
-        .filter_map(|state| Some((state, revision(state, &record.in_force, period)?)))
-        .collect();
-    let ours = approved.iter().map(|(state, one)| policy(state, one));
+    let InForceThen {
+        approved,
+        mut policies,
+        lost,
+    } = InForceThen::find(&states, &record.in_force, objects, period);
+    findings.extend(lost);
+    policies.extend(approved.iter().map(|(state, one)| policy(state, one)));
     Ok(Seen {
-        policies: over(objects, ours.collect()),
+        policies: over(objects, policies),
         given: EvidenceInputs {
             period,
             sources: vec![source],
@@ -141,22 +144,61 @@ fn traffic(
 }
 
 fn states(store: &ReviewStore) -> anyhow::Result<Vec<WorkloadState>> {
-    let loaded = store.load()?;
-    let state = |(id, body): (_, String)| {
+    let reviews = store.load()?.reviews.into_iter();
+    let ended = store.ended_reviews()?.into_iter();
+    let ended = ended.map(|one| (one.workload, one.body));
+    let state = |(id, body): (WorkloadId, String)| {
         serde_json::from_str(&body)
             .with_context(|| format!("failed to read the review of {id}; the state is damaged"))
     };
-    loaded.reviews.into_iter().map(state).collect()
+    reviews.chain(ended).map(state).collect()
 }
 
-/// The revision of a workload that was in the cluster at the end of the period.
-fn revision<'s>(
-    state: &'s WorkloadState,
-    in_force: &InForce,
-    period: Period,
-) -> Option<&'s Revision> {
-    let key = (state.workload.namespace.clone(), state.policy_name.clone());
-    let digest = in_force.get(&key)?;
+/// What was in the cluster at the end of the period.
+#[derive(Default)]
+struct InForceThen<'s> {
+    approved: Vec<(&'s WorkloadState, &'s Revision)>,
+    /// Those of which no review is kept, but which the snapshot has still.
+    policies: Vec<NetworkPolicy>,
+    /// Those that are not known any more.
+    lost: Vec<Finding>,
+}
+
+impl<'s> InForceThen<'s> {
+    fn find(
+        states: &'s [WorkloadState],
+        in_force: &InForce,
+        objects: &Objects,
+        period: Period,
+    ) -> Self {
+        let mut found = InForceThen::default();
+        for ((namespace, name), digest) in in_force {
+            let theirs = states.iter().filter(|state| {
+                state.workload.namespace == *namespace && state.policy_name == *name
+            });
+            let known = theirs.filter_map(|state| Some((state, revision(state, digest, period)?)));
+            let there = objects.network_policies.iter().find(|policy| {
+                let at = (&policy.metadata.namespace, &policy.metadata.name);
+                at == (&Some(namespace.clone()), &Some(name.clone()))
+                    && policy.spec.as_ref().map(Digest::of_policy).as_ref() == Some(digest)
+            });
+            // A workload may have come back, and its policy been approved once more.
+            match (known.max_by_key(|(_, revision)| revision.at), there) {
+                (Some(one), _) => found.approved.push(one),
+                (None, Some(policy)) => found.policies.push(policy.clone()),
+                (None, None) => found.lost.push(Finding::new(
+                    Code::LostPolicy,
+                    format!("{namespace}/{name}"),
+                    format!("{digest} was in force"),
+                )),
+            }
+        }
+        found
+    }
+}
+
+/// The revision of a workload with that policy.
+fn revision<'s>(state: &'s WorkloadState, digest: &Digest, period: Period) -> Option<&'s Revision> {
     // The same policy may have been approved again later.
     let mut revisions = state.revisions.iter().rev();
     revisions.find(|one| one.digest == *digest && period.to.is_none_or(|to| one.at < to))

@@ -7,7 +7,9 @@ use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
 use crate::review::{Segment, WorkloadState};
-use crate::store::{Commit, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment};
+use crate::store::{
+    Commit, EndedReview, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -86,6 +88,8 @@ pub struct Ledger {
     decisions: Vec<StoredDecision>,
     /// Glasses that were broken and that the store is not told of yet.
     told_glass: Vec<(String, Timestamp)>,
+    /// States that ended and that the store does not know of yet.
+    ended: Vec<WorkloadState>,
     /// Workloads whose state may differ from what the store has.
     touched: BTreeSet<WorkloadId>,
     /// Namespaces of which something may have changed since it was last published.
@@ -155,6 +159,7 @@ impl Ledger {
             drafts: Vec::new(),
             decisions: Vec::new(),
             told_glass: Vec::new(),
+            ended: Vec::new(),
             touched: BTreeSet::new(),
             unpublished: BTreeSet::new(),
             stored_segments,
@@ -233,11 +238,11 @@ impl Ledger {
         self.states.insert(state.workload.clone(), state);
     }
 
-    /// Ends a workload's review: nothing of it is kept but the record.
+    /// Ends a workload's review: nothing of it is kept here, and in the store only for reports.
     pub fn end(&mut self, workload: &WorkloadId) {
         self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
-        self.states.remove(workload);
+        self.ended.extend(self.states.remove(workload));
     }
 
     /// A decision was carried out, or refused.
@@ -283,12 +288,7 @@ impl Ledger {
             .collect();
         let commit = Commit {
             reviews: self.touched_reviews(),
-            removed_reviews: self
-                .touched
-                .iter()
-                .filter(|id| !self.states.contains_key(*id))
-                .cloned()
-                .collect(),
+            ended_reviews: self.ended_reviews(now),
             segments: segments.clone(),
             removed_segments: removed_segments.clone(),
             decisions: self.decisions.clone(),
@@ -307,6 +307,7 @@ impl Ledger {
         self.drafts.clear();
         self.decisions.clear();
         self.told_glass.clear();
+        self.ended.clear();
         self.touched.clear();
         for namespace in removed_segments {
             self.stored_segments.remove(&namespace);
@@ -316,6 +317,19 @@ impl Ledger {
             .map(|s| (s.namespace, (s.observing_since, s.body)));
         self.stored_segments.extend(kept);
         Ok(entries)
+    }
+
+    fn ended_reviews(&self, now: Timestamp) -> Vec<EndedReview> {
+        let ended = self.ended.iter();
+        ended
+            .filter_map(|state| {
+                Some(EndedReview {
+                    workload: state.workload.clone(),
+                    ended_at: now,
+                    body: serde_json::to_string(state).ok()?,
+                })
+            })
+            .collect()
     }
 
     fn touched_reviews(&self) -> Vec<(WorkloadId, String)> {

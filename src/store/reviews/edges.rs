@@ -64,7 +64,7 @@ impl ReviewStore {
     }
 
     /// Deletes what tells of the hours before `before`: the edges of each hour, names that nobody looked up
-    /// since, scans that ended before. The edges of all time stay.
+    /// since, scans and reviews that ended before. The edges of all time stay.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -251,6 +251,10 @@ fn forget(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<()
     let hour = before.hour();
     transaction.execute("DELETE FROM edges_by_hour WHERE hour < ?1", [hour])?;
     transaction.execute("DELETE FROM names WHERE until < ?1", [before.nanos()])?;
+    transaction.execute(
+        "DELETE FROM ended_reviews WHERE ended_at < ?1",
+        [before.nanos()],
+    )?;
     let mut ended: Vec<String> = Vec::new();
     each(&transaction, "SELECT client, body FROM edge_scans", |row| {
         let scan: FoldedScan = json_of(row, 1)?;

@@ -1,6 +1,6 @@
 //! From rows back to values.
 
-use super::{DepartedPod, Loaded, StoredDecision, StoredSegment};
+use super::{DepartedPod, EndedReview, Loaded, StoredDecision, StoredSegment};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -68,6 +68,30 @@ pub fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         record_head,
         departed,
     })
+}
+
+pub fn ended_reviews(connection: &Connection) -> rusqlite::Result<Vec<EndedReview>> {
+    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'ended_reviews'";
+    let known: i64 = connection.query_row(known, [], |row| row.get(0))?;
+    if known == 0 {
+        return Ok(Vec::new());
+    }
+    all(
+        connection,
+        "SELECT namespace, kind, name, ended_at, body FROM ended_reviews
+         ORDER BY namespace, name, kind, ended_at",
+        |row| {
+            Ok(EndedReview {
+                workload: WorkloadId {
+                    namespace: row.get(0)?,
+                    kind: row.get(1)?,
+                    name: row.get(2)?,
+                },
+                ended_at: time(row, 3)?,
+                body: row.get(4)?,
+            })
+        },
+    )
 }
 
 pub fn record_lines(

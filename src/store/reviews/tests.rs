@@ -30,6 +30,14 @@ fn departed(uid: &str, secs: i64) -> DepartedPod {
     }
 }
 
+fn ended(name: &str, secs: i64) -> EndedReview {
+    EndedReview {
+        workload: id(name),
+        ended_at: Timestamp::from_secs(secs),
+        body: format!("{{\"b\":{secs}}}"),
+    }
+}
+
 fn full() -> Commit {
     Commit {
         reviews: vec![(id("web"), "{\"a\":1}".into()), (id("api"), "{}".into())],
@@ -85,7 +93,7 @@ fn a_commit_replaces_removes_and_forgets() {
     store
         .commit(&Commit {
             reviews: vec![(id("web"), "{\"a\":2}".into())],
-            removed_reviews: vec![id("api")],
+            ended_reviews: vec![ended("api", 300)],
             removed_segments: vec!["shop".into()],
             decisions: vec![decision("u1", "refused"), decision("u2", "approved")],
             forget_departed_before: Some(Timestamp::from_secs(200)),
@@ -97,6 +105,29 @@ fn a_commit_replaces_removes_and_forgets() {
     assert!(loaded.segments.is_empty());
     assert_eq!(loaded.decisions.len(), 2);
     assert_eq!(loaded.departed, [departed("p2", 200)]);
+}
+
+#[test]
+fn a_review_that_ended_is_kept_for_reports_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store_in(&folder);
+    store.commit(&full()).unwrap();
+    // The same workload came and went twice.
+    for secs in [300, 100] {
+        let commit = Commit {
+            ended_reviews: vec![ended("api", secs)],
+            ..Commit::default()
+        };
+        store.commit(&commit).unwrap();
+    }
+    let both = [ended("api", 100), ended("api", 300)];
+    assert_eq!(store.ended_reviews().unwrap(), both);
+    store.forget_hours(Timestamp::from_secs(200)).unwrap();
+    assert_eq!(store.ended_reviews().unwrap(), both[1..]);
+    // A file of a version that forgot them has none.
+    let old = "DROP TABLE ended_reviews";
+    store.connection.execute_batch(old).unwrap();
+    assert_eq!(store.ended_reviews().unwrap(), []);
 }
 
 #[test]

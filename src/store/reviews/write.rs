@@ -1,6 +1,6 @@
 //! One commit into the tables, inside a transaction.
 
-use super::{Commit, glass};
+use super::{Commit, EndedReview, glass};
 use rusqlite::{Transaction, params};
 
 /// A line of the record that does not follow the last one.
@@ -17,7 +17,24 @@ pub fn commit(
     if let Err(wrong) = append(transaction, &commit.record_lines)? {
         return Ok(Err(wrong));
     }
-    for id in &commit.removed_reviews {
+    for EndedReview {
+        workload: id,
+        ended_at,
+        body,
+    } in &commit.ended_reviews
+    {
+        transaction
+            .prepare_cached(
+                "REPLACE INTO ended_reviews (namespace, kind, name, ended_at, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                id.namespace,
+                id.kind,
+                id.name,
+                ended_at.nanos(),
+                body
+            ])?;
         transaction
             .prepare_cached("DELETE FROM reviews WHERE namespace = ?1 AND kind = ?2 AND name = ?3")?
             .execute(params![id.namespace, id.kind, id.name])?;
