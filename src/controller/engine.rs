@@ -272,7 +272,7 @@ impl Engine {
             News::Everything => None,
             News::Edges(touched) => Some(touched),
             News::Nothing => {
-                segments::forget_left(ledger);
+                segments::forget_left(ledger, now);
                 return;
             }
         };
@@ -300,7 +300,7 @@ impl Engine {
                     .for_each(|id| ledger.mark_unpublished(&id.namespace));
             }
         }
-        segments::forget_left(ledger);
+        segments::forget_left(ledger, now);
     }
 
     /// Everything new onto the disk. `None` if it refuses: it is tried again.

@@ -332,6 +332,9 @@ fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
         let all = ["web", "api"].iter().all(|name| names.contains(name));
         all.then_some(()).ok_or_else(|| format!("{names:?}"))
     }));
+    let actions = controller.record_actions();
+    let deleted = actions.iter().filter(|action| *action == "deleted");
+    assert_eq!(deleted.count(), 2, "{actions:?}");
 }
 
 #[test]

@@ -154,8 +154,9 @@ pub fn retire_gone(ledger: &mut Ledger, inventory: &Inventory, now: Timestamp) {
     }
 }
 
-/// Forgets namespaces that left, once nothing of theirs is to be taken away any more.
-pub fn forget_left(ledger: &mut Ledger) {
+/// Forgets namespaces that left, once nothing of theirs is to be taken away any more: until then their policies are
+/// wanted no longer, so that the record has each deletion.
+pub fn forget_left(ledger: &mut Ledger, now: Timestamp) {
     let leaving: Vec<(String, bool)> = ledger
         .segments
         .iter()
@@ -163,6 +164,9 @@ pub fn forget_left(ledger: &mut Ledger) {
         .map(|(namespace, segment)| (namespace.clone(), segment.kept.remove_on_delete))
         .collect();
     for (namespace, remove) in leaving {
+        if remove {
+            retire_all(ledger, &namespace, now);
+        }
         let theirs = |ledger: &Ledger| -> Vec<_> {
             let states = ledger
                 .states()
@@ -184,5 +188,16 @@ pub fn forget_left(ledger: &mut Ledger) {
             }
             ledger.segments.remove(&namespace);
         }
+    }
+}
+
+fn retire_all(ledger: &mut Ledger, namespace: &str, now: Timestamp) {
+    let wanted = ledger
+        .states_of(namespace)
+        .filter(|state| state.wanted.is_some());
+    let wanted: Vec<WorkloadId> = wanted.map(|state| state.workload.clone()).collect();
+    for id in wanted {
+        let why = "its namespace is not segmented any more";
+        ledger.change(&id, |state, record| state.retire(why, now, record));
     }
 }
