@@ -1,7 +1,9 @@
 //! Links: the edges between the same two peers that teach the same, joined for pictures.
 
+use super::Approvals;
 use crate::graph::{Edge, Lesson, Peer};
 use crate::net::Protocol;
+use crate::report::words::count;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line of a picture.
@@ -23,6 +25,25 @@ impl Link<'_> {
     /// `8080, 9090/TCP`, with every port.
     pub fn ports_in_full(&self) -> String {
         ports(&self.ports, usize::MAX)
+    }
+
+    /// How often it was seen, from when to when, and who approved it: a few words each.
+    pub fn history(&self, approvals: &Approvals) -> Vec<String> {
+        let edges = self.edges.iter();
+        let total: u64 = edges.clone().map(|edge| edge.connections()).sum();
+        let first = edges.clone().filter_map(|edge| edge.first).min();
+        let last = edges.filter_map(|edge| edge.last).max();
+        let seen = match (first, last) {
+            (Some(first), Some(last)) => vec![
+                count(total, "connection"),
+                format!("first {first}"),
+                format!("last {last}"),
+            ],
+            _ => vec!["nobody saw it".to_owned()],
+        };
+        let people = approvals.approvers(self.client, self.server, &self.edges);
+        let people = people.into_iter().map(|who| format!("approved by {who}"));
+        seen.into_iter().chain(people).collect()
     }
 
     /// `8080, 9090/TCP`, with at most a few ports of each protocol: `22, 23, 25, +36/TCP`.
