@@ -50,7 +50,7 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
     Ok(Seen {
         policies: over(objects, ours.collect()),
         given: EvidenceInputs {
-            period,
+            period: period.by_the_hour(),
             sources: vec![source],
             findings,
             hours,
