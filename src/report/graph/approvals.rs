@@ -32,15 +32,4 @@ impl Approvals {
         );
         self.0.get(&key).cloned().unwrap_or_default()
     }
-
-    /// Who approved some of these edges between two peers, each once.
-    pub fn approvers(&self, client: &Peer, server: &Peer, edges: &[&Edge]) -> Vec<String> {
-        let all = edges
-            .iter()
-            .flat_map(|edge| self.of(client, server, edge).approved_by);
-        let mut all: Vec<String> = all.collect();
-        all.sort();
-        all.dedup();
-        all
-    }
 }
