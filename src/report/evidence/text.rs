@@ -3,6 +3,7 @@
 mod counting;
 mod coverage;
 mod done;
+mod figures;
 
 pub use coverage::standing;
 pub use done::answers;
@@ -108,7 +109,7 @@ fn summary(evidence: &Evidence) -> Section {
     }
     blocks.push(table(
         &["figure", ">value"],
-        figures(evidence),
+        figures::rows(evidence),
         "evidence.json",
     ));
     Section {
@@ -145,77 +146,6 @@ fn headline(evidence: &Evidence) -> String {
         ),
     };
     format!("{sound} {tight}")
-}
-
-fn figures(evidence: &Evidence) -> Vec<Vec<String>> {
-    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let number = |number: usize| thousands(number as u64);
-    let of = |part: usize, whole: usize| format!("{} of {}", number(part), number(whole));
-    let unknown = || "not told".to_owned();
-    let overall = evidence.learning.overall.as_ref();
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
-    vec![
-        row(
-            "Workloads isolated in both directions",
-            of(figures.isolated, figures.workloads),
-        ),
-        row(
-            "Workloads on the host network, out of reach",
-            number(figures.host_network),
-        ),
-        row(
-            "Workloads that policies select and allow everything",
-            number(figures.allows_all),
-        ),
-        row("Observed edges, learned", number(figures.edges)),
-        row("Connections of these", thousands(figures.connections)),
-        row("Implied edges, which nobody saw", number(figures.implied)),
-        row("Observed edges, not learned", number(figures.not_learned)),
-        row(
-            "Share of the edges seen, estimated",
-            overall.map_or_else(unknown, learning::seen),
-        ),
-        row(
-            "Edges still unseen, estimated",
-            overall.map_or_else(unknown, learning::unseen),
-        ),
-        row(
-            "Observed edges with a recorded approval",
-            of(figures.approved, figures.edges),
-        ),
-        row(
-            "Observed edges that the policies allow (soundness)",
-            of(verdict.allowed, verdict.observed),
-        ),
-        row(
-            "Implied edges that the policies allow",
-            of(verdict.implied_allowed, verdict.implied),
-        ),
-        row(
-            "Pairs of client and server allowed beyond that (tightness)",
-            thousands(verdict.unused_total),
-        ),
-        row(
-            "Rules without use",
-            of(verdict.unused_rules.len(), verdict.rules),
-        ),
-        row(
-            "Violations, new or open from before",
-            number(figures.violations),
-        ),
-        row(
-            "Violations without a known answer",
-            number(figures.violations_open),
-        ),
-        row("Drift repaired", number(figures.drift_repairs)),
-        row("Drift left as it was", number(figures.drift_left)),
-        row(
-            "Ends of a namespace's enforcement",
-            number(figures.keeping_ended),
-        ),
-        row("Break-glass", number(figures.break_glass)),
-        row("Decisions", number(figures.decisions)),
-    ]
 }
 
 /// How much was not seen.
