@@ -50,7 +50,9 @@ pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
 pub use difference::{Change, Comparison, Difference, difference};
 pub use evaluation::{Evaluation, PeerRef};
 pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
-pub use proof::{Blocked, BlockedBy, Excess, ExcessList, Proof, Span, prove};
+pub use proof::{
+    Blocked, BlockedBy, Excess, ExcessList, Managed, Proof, Span, prove, prove_each_way,
+};
 pub use reach::{BlastRadius, Reach};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;

@@ -6,8 +6,8 @@ mod verify;
 use crate::cli::access::{Access, AccessArgs};
 use crate::cli::published::{ControllerArgs, Published, place, read_published};
 use crate::report::escape;
-use crate::report::evidence::Event;
-use crate::review::record::{Entry, Head, Tail, parse_line};
+use crate::report::evidence::{Event, Keeping};
+use crate::review::record::{self, Entry, Head, Tail, glass_broken_at, keeping, parse_line};
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -169,6 +169,12 @@ pub fn event(entry: Entry) -> Event {
     Event {
         sequence,
         at,
+        // Nothing is told before it is done.
+        done: glass_broken_at(&draft).filter(|done| *done <= at),
+        keeping: keeping(&draft).map(|keeping| match keeping {
+            record::Keeping::Begins => Keeping::Begins,
+            record::Keeping::Ends => Keeping::Ends,
+        }),
         action: draft.action.name(),
         actor: draft.actor,
         namespace: draft.namespace,

@@ -10,7 +10,8 @@ mod verify;
 use super::access::AccessArgs;
 use super::policies::{read_objects, read_policies};
 use super::terminal;
-use crate::graph::Graph;
+use super::verify::check_namespaces;
+use crate::graph::{Graph, Peer};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
@@ -156,17 +157,7 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
             || !(source.capture.is_empty() && source.flows.is_empty()),
         "nothing to report on; give --state, --generated, --capture or --flows"
     );
-    let period = Period {
-        from: args.from.map(Timestamp::from),
-        to: args.to.map(Timestamp::from),
-        ..Period::default()
-    };
-    if let (Some(from), Some(to)) = (period.from, period.to) {
-        anyhow::ensure!(
-            from < to,
-            "the period ends before it begins: --from {from} --to {to}"
-        );
-    }
+    let period = period(args)?;
     // A key that cannot be used is found before the work is done.
     let signer = args
         .sign_key
@@ -215,6 +206,35 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The period that is asked for.
+fn period(args: &WriteArgs) -> anyhow::Result<Period> {
+    let time = |option: &str, at: Option<jiff::Timestamp>| -> anyhow::Result<Option<Timestamp>> {
+        let Some(at) = at else { return Ok(None) };
+        let kept = Timestamp::from(at);
+        anyhow::ensure!(
+            jiff::Timestamp::from(kept) == at,
+            "{option} {at} is out of range: times from 1678 to 2262 can be told"
+        );
+        Ok(Some(kept))
+    };
+    let period = Period {
+        from: time("--from", args.from)?,
+        to: time("--to", args.to)?,
+        ..Period::default()
+    };
+    if let (Some(from), Some(to)) = (period.from, period.to) {
+        anyhow::ensure!(
+            from != to,
+            "the period is empty: --from and --to are both {from}"
+        );
+        anyhow::ensure!(
+            from < to,
+            "the period ends before it begins: --from {from} --to {to}"
+        );
+    }
+    Ok(period)
+}
+
 fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
     let Seen {
         graph,
@@ -233,7 +253,7 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
     for source in &mut given.sources {
         source.name = file_name(&source.name);
     }
-    given.namespaces.clone_from(&args.namespace);
+    given.namespaces = namespaces(args, &inventory, &given)?;
     given.framework = args.framework.map(|framework| match framework {
         FrameworkArg::PciDss => Framework::PciDss,
         FrameworkArg::Nist80053 => Framework::Nist80053,
@@ -244,10 +264,34 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }
 
+/// The namespaces that the report is about, in order and each once. One that is gone from the cluster may be
+/// asked for as long as the sources know it.
+fn namespaces(
+    args: &WriteArgs,
+    inventory: &Inventory,
+    given: &EvidenceInputs,
+) -> anyhow::Result<Vec<String>> {
+    let wanted: BTreeSet<&String> = args.namespace.iter().collect();
+    let gone = given
+        .gone
+        .iter()
+        .flat_map(|(client, server, _)| [client, server]);
+    let gone = gone.filter_map(Peer::workload).map(|id| &id.namespace);
+    let known = given.events.iter().map(|event| &event.namespace);
+    let known: BTreeSet<&String> = known.chain(gone).collect();
+    let wanted: Vec<String> = wanted.into_iter().cloned().collect();
+    let in_cluster = wanted.iter().filter(|one| !known.contains(one));
+    check_namespaces(in_cluster, inventory)?;
+    Ok(wanted)
+}
+
 /// Where a file lies is not told: the same file gives the same report.
 fn file_name(path: &str) -> String {
-    let name = Path::new(path).file_name();
-    name.map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
+    let name = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
+    let path_name = name(Path::new(path));
+    // Such as `.` and `..`: it has a name all the same.
+    let real = || name(&Path::new(path).canonicalize().ok()?);
+    path_name.or_else(real).unwrap_or_else(|| path.to_owned())
 }
 
 /// `namespace/name` of a policy, and its digest.
@@ -292,7 +336,7 @@ fn inventory(objects: &Objects) -> anyhow::Result<(Inventory, Vec<crate::finding
 fn summary(evidence: &Evidence) -> String {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let mut text = format!(
-        "{} of {} workloads isolated, {} of {} observed connections allowed, {} allowed and not observed\n",
+        "{} of {} workloads isolated, {} of {} observed edges allowed, {} pairs allowed beyond them\n",
         figures.isolated,
         figures.workloads,
         verdict.allowed,

@@ -21,8 +21,9 @@ allowed and was never used, whole rules as well.
 
 The policies are those of the cluster, or of --cluster FILE; with --policies those that nanoseg \
 manages are replaced. Only traffic that teaches counts (scans and refused connections do not), with \
-DNS over TCP implied as in generate. Allowed and never used is counted for workloads that some policy \
-isolates; the others are open, and named.",
+DNS over TCP implied as in generate, and counted apart. Allowed and never used is counted where some policy \
+isolates the server for ingress or the client for egress; in the other directions workloads are open, and \
+named.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -126,9 +127,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A mistyped namespace has no traffic, and nothing of it would be blocked.
-fn check_namespaces(wanted: &[String], inventory: &Inventory) -> anyhow::Result<()> {
+pub(super) fn check_namespaces<'a>(
+    wanted: impl IntoIterator<Item = &'a String>,
+    inventory: &Inventory,
+) -> anyhow::Result<()> {
     let all = &inventory.namespaces;
-    let Some(unknown) = wanted.iter().find(|one| !all.contains_key(*one)) else {
+    let mut wanted = wanted.into_iter();
+    let Some(unknown) = wanted.find(|one| !all.contains_key(*one)) else {
         return Ok(());
     };
     let known: Vec<&str> = all.keys().map(String::as_str).take(20).collect();
@@ -150,8 +155,12 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
         0 => None,
         more => Some(format!("  … and {more} more")),
     };
+    let implied = match verdict.implied {
+        0 => String::new(),
+        all => format!(", and {} of {all} implied ones", verdict.implied_allowed),
+    };
     line(format!(
-        "{} of {} observed connections allowed by {} policies",
+        "{} of {} observed edges{implied} allowed by {} policies",
         verdict.allowed, verdict.observed, verdict.policies
     ));
     if !verdict.would_block.is_empty() {
@@ -194,10 +203,13 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
         rest(unused as u64).into_iter().for_each(&mut line);
     }
     if !verdict.open.is_empty() {
-        let heading = format!("\nopen, for lack of a policy: {}", verdict.open.len());
+        let heading = format!(
+            "\nopen in one direction at least, for lack of a policy: {}",
+            verdict.open.len()
+        );
         line(style.yellow(&heading));
-        for one in verdict.open.iter().take(most) {
-            line(clean(format!("  {one}")));
+        for (one, ways) in verdict.open_ways().into_iter().take(most) {
+            line(clean(format!("  {one}  ({ways})")));
         }
         rest(verdict.open.len() as u64)
             .into_iter()

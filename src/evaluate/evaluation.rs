@@ -84,6 +84,19 @@ impl Evaluation {
         self.tables.of(class, direction).is_some()
     }
 
+    /// Whether policies isolate the pods of `class` in `direction` and yet allow it everything there: every
+    /// pod and every address, on all ports.
+    pub fn allows_everything(&self, class: ClassId, direction: Direction) -> bool {
+        let Some(table) = self.tables.of(class, direction) else {
+            return false;
+        };
+        let everywhere = self.everywhere();
+        let addresses = self.addresses(class, direction);
+        let mut wholly = addresses.iter().filter(|(_, allowed)| allowed.is_all());
+        self.names.pool.get(table.every_pod).is_all()
+            && wholly.any(|(set, _)| everywhere.difference(set).is_empty())
+    }
+
     /// The policies that isolate the pods of `class` in `direction`, as `namespace/name`.
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
         let policies = self.isolating(class, direction);

@@ -9,7 +9,7 @@ mod tight;
 
 use super::rules::Names;
 use super::tables::Tables;
-use super::{ClassId, EvaluateError, Evaluation, HostNetwork};
+use super::{ClassId, Direction, EvaluateError, Evaluation, HostNetwork};
 use crate::graph::Requirement;
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{AddressSet, ConnectionSet};
@@ -190,6 +190,42 @@ pub fn prove(
     requirements: &[Requirement],
     managed: &BTreeSet<WorkloadId>,
 ) -> Result<Proof, EvaluateError> {
+    let managed = Managed {
+        ingress: managed,
+        egress: managed,
+    };
+    prove_each_way(inventory, generated, requirements, managed)
+}
+
+/// The workloads whose excess counts, by direction.
+#[derive(Debug, Clone, Copy)]
+pub struct Managed<'a> {
+    /// What others may open to these.
+    pub ingress: &'a BTreeSet<WorkloadId>,
+    /// What these may open to others.
+    pub egress: &'a BTreeSet<WorkloadId>,
+}
+
+impl<'a> Managed<'a> {
+    fn of(self, direction: Direction) -> &'a BTreeSet<WorkloadId> {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
+    }
+}
+
+/// The same as [`prove`] where a workload may be managed in one direction only: excess is what is allowed
+/// to a server that is managed for ingress, or to a client that is managed for egress.
+///
+/// # Errors
+/// See [`prove`].
+pub fn prove_each_way(
+    inventory: &Inventory,
+    generated: &[NetworkPolicy],
+    requirements: &[Requirement],
+    managed: Managed<'_>,
+) -> Result<Proof, EvaluateError> {
     let policies = generated.iter().chain(&inventory.policies);
     let mut evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let mut proof = Proof {
@@ -227,7 +263,8 @@ pub fn prove(
         alone: alone.as_ref(),
         required: &required,
         managed,
-        is_managed: managed
+        is_managed_server: managed
+            .ingress
             .iter()
             .filter_map(|id| numbers.get(id).copied())
             .collect(),

@@ -12,8 +12,8 @@ use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::report::Learning;
 use crate::report::evidence::{
-    Approval, Asked, BrokenGlass, Enforced, Event, Evidence, Framework, HourLine, LearningLines,
-    Period, RecordHead, Source, ViolationLine, answer, broken_glass, timeline,
+    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, Keeping, LearningLines,
+    Period, RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use lines::{answers, edge_lines, figures, workload_lines};
@@ -98,7 +98,8 @@ pub fn build_evidence(
         verdict,
         learning,
         approvals,
-        enforced: done.enforced,
+        enforced: done.timeline.enforced,
+        lapses: done.timeline.lapses,
         violations: done.violations,
         broken_glass: done.broken_glass,
         events: done.events,
@@ -117,7 +118,7 @@ pub fn build_evidence(
 
 /// What was done in the period, by the record.
 struct Done {
-    enforced: Vec<Enforced>,
+    timeline: Timeline,
     violations: Vec<ViolationLine>,
     broken_glass: Vec<BrokenGlass>,
     events: Vec<Event>,
@@ -126,11 +127,15 @@ struct Done {
 impl Done {
     fn of(given: &EvidenceInputs, scope: &Scope<'_>) -> Done {
         let period = given.period;
-        let mut enforced = timeline(&given.events, &given.owners);
-        enforced.retain(|one| {
-            let namespace = one.policy.split('/').next().unwrap_or_default();
-            scope.has(namespace) && period.touches(one.from, one.to)
-        });
+        let mut timeline = timeline(&given.events, &given.owners);
+        let is_told = |policy: &str, from, to| {
+            let namespace = policy.split('/').next().unwrap_or_default();
+            scope.has(namespace) && period.touches(from, to)
+        };
+        let enforced = &mut timeline.enforced;
+        enforced.retain(|one| is_told(&one.policy, one.from, one.to));
+        let lapses = &mut timeline.lapses;
+        lapses.retain(|one| is_told(&one.policy, one.from, one.to));
         let mut violations = answer(&given.events, &given.asked);
         violations.retain(|one| scope.has(&one.namespace) && period.touches(one.at, one.over()));
         let mut broken = broken_glass(&given.events);
@@ -138,11 +143,19 @@ impl Done {
         let events = given.events.iter();
         let events = events.filter(|one| scope.has(&one.namespace) && period.contains(one.at));
         Done {
-            enforced,
+            timeline,
             violations,
             broken_glass: broken,
             events: events.cloned().collect(),
         }
+    }
+
+    /// How often the keeping of a namespace's policies ended in the period.
+    fn keeping_ended(&self) -> usize {
+        let ends = |event: &&Event| {
+            event.keeping == Some(Keeping::Ends) || event.action == "segmentation-removed"
+        };
+        self.events.iter().filter(ends).count()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
 
 use crate::evaluate::{
-    self, BlockedBy, Direction, Evaluation, HostNetwork, Proof, RuleUse, Span, prove, rule_use,
+    self, BlockedBy, Direction, Evaluation, Excess, HostNetwork, Managed, Proof, RuleUse, Span,
+    prove_each_way, rule_use,
 };
-use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::report::verdict::{Blocked, Unused, Verdict};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -39,27 +40,18 @@ pub(super) fn judge(
     policies: &[NetworkPolicy],
     namespaces: &[String],
 ) -> Result<Judged, evaluate::EvaluateError> {
-    let wanted = |id: &WorkloadId| namespaces.is_empty() || namespaces.contains(&id.namespace);
     let required = required(graph, inventory, namespaces);
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
-    let isolated = |directions: fn([bool; 2]) -> bool| -> BTreeSet<WorkloadId> {
-        let classes = evaluation
-            .classes()
-            .filter(|(_, class)| !class.host_network);
-        classes
-            .filter(|(_, class)| wanted(&class.workload))
-            .filter(|(id, _)| {
-                directions([
-                    evaluation.isolated(*id, Direction::Ingress),
-                    evaluation.isolated(*id, Direction::Egress),
-                ])
-            })
-            .map(|(_, class)| class.workload.clone())
-            .collect()
+    let ways = [Direction::Ingress, Direction::Egress];
+    let [closed_in, closed_out] =
+        ways.map(|way| standing(&evaluation, namespaces, way, Standing::Isolated));
+    let [open_in, open_out] =
+        ways.map(|way| standing(&evaluation, namespaces, way, Standing::Open));
+    let managed = Managed {
+        ingress: &closed_in,
+        egress: &closed_out,
     };
-    let managed = isolated(|[ingress, egress]| ingress && egress);
-    let open = isolated(|[ingress, egress]| !(ingress && egress));
-    let proof = prove(inventory, policies, &required, &managed)?;
+    let proof = prove_each_way(inventory, policies, &required, managed)?;
     let rules = rule_use(&evaluation, &required);
     // What a policy of another namespace is for, traffic of these namespaces does not tell.
     let in_scope = |policy: &str| {
@@ -67,9 +59,95 @@ pub(super) fn judge(
         namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
     };
     let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));
+    let names = |ids: &BTreeSet<WorkloadId>| ids.iter().map(WorkloadId::to_string).collect();
+    let counted = Counted::of(graph, &required, &proof);
+    let verdict = Verdict {
+        policies: policies.len(),
+        observed: counted.observed,
+        allowed: counted.allowed,
+        implied: counted.implied,
+        implied_allowed: counted.implied_allowed,
+        would_block: blocked(&proof, graph),
+        unused: unused(&evaluation, &proof),
+        unused_total: proof.excess.total,
+        rules: judged().count(),
+        unused_rules: judged()
+            .filter(|one| one.edges.is_empty())
+            .map(|one| one.rule.clone())
+            .collect(),
+        open: open_in
+            .union(&open_out)
+            .map(WorkloadId::to_string)
+            .collect(),
+        open_ingress: names(&open_in),
+        open_egress: names(&open_out),
+    };
+    Ok(Judged {
+        verdict,
+        evaluation,
+        rules,
+        blocked: proof.blocked.iter().map(|one| one.edge).collect(),
+    })
+}
+
+/// How the pods of a workload stand in one direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Some policy isolates pods of it.
+    Isolated,
+    /// There are pods of it that none does.
+    Open,
+}
+
+/// The workloads of the namespaces that have pods of that standing; those of the host network not counted.
+fn standing(
+    evaluation: &Evaluation,
+    namespaces: &[String],
+    way: Direction,
+    wanted: Standing,
+) -> BTreeSet<WorkloadId> {
+    let in_scope = |id: &WorkloadId| namespaces.is_empty() || namespaces.contains(&id.namespace);
+    let classes = evaluation.classes();
+    classes
+        .filter(|(_, class)| !class.host_network && in_scope(&class.workload))
+        .filter(|(id, _)| evaluation.isolated(*id, way) == (wanted == Standing::Isolated))
+        .map(|(_, class)| class.workload.clone())
+        .collect()
+}
+
+/// How many edges are allowed wholly, those that were observed and those that are implied.
+struct Counted {
+    observed: usize,
+    allowed: usize,
+    implied: usize,
+    implied_allowed: usize,
+}
+
+impl Counted {
+    fn of(graph: &Graph, required: &[Requirement], proof: &Proof) -> Counted {
+        let taught = graph.taught();
+        let is_implied = |index: &usize| {
+            let edge = taught.get(*index);
+            edge.is_some_and(|(_, _, edge)| matches!(edge.lesson, Lesson::Implied(_)))
+        };
+        let blocked: BTreeSet<usize> = proof.blocked.iter().map(|one| one.edge).collect();
+        let edges: BTreeSet<usize> = required.iter().map(|one| one.edge).collect();
+        let (implied, observed): (BTreeSet<usize>, BTreeSet<usize>) =
+            edges.into_iter().partition(is_implied);
+        Counted {
+            allowed: observed.difference(&blocked).count(),
+            observed: observed.len(),
+            implied_allowed: implied.difference(&blocked).count(),
+            implied: implied.len(),
+        }
+    }
+}
+
+/// What is allowed for nothing, with the policies that have a say in it.
+fn unused(evaluation: &Evaluation, proof: &Proof) -> Vec<Unused> {
     let isolating = [Direction::Ingress, Direction::Egress]
         .map(|direction| evaluation.isolating_by_workload(direction));
-    let unused = proof.excess.entries.iter().map(|one| {
+    let one = |one: &Excess| {
         let ends = [&one.server, &one.client].into_iter().zip(&isolating);
         let mut policies = ends.filter_map(|(end, isolating)| match end {
             Span::Workload(id) => isolating.get(id),
@@ -82,27 +160,8 @@ pub(super) fn judge(
             ports: one.connections.to_string(),
             policies: policies.map(|name| (*name).to_owned()).collect(),
         }
-    });
-    let verdict = Verdict {
-        policies: policies.len(),
-        observed: proof.requirements,
-        allowed: proof.allowed,
-        would_block: blocked(&proof, graph),
-        unused: unused.collect(),
-        unused_total: proof.excess.total,
-        rules: judged().count(),
-        unused_rules: judged()
-            .filter(|one| one.edges.is_empty())
-            .map(|one| one.rule.clone())
-            .collect(),
-        open: open.iter().map(WorkloadId::to_string).collect(),
     };
-    Ok(Judged {
-        verdict,
-        evaluation,
-        rules,
-        blocked: proof.blocked.iter().map(|one| one.edge).collect(),
-    })
+    proof.excess.entries.iter().map(one).collect()
 }
 
 /// What must be allowed for the edges with an end in one of the namespaces.

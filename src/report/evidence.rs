@@ -12,7 +12,7 @@ mod timeline;
 pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
 pub use controls::{Control, Framework, Standing};
 pub use files::{MANIFEST_SCHEMA, files};
-pub use timeline::{BrokenGlass, Enforced, broken_glass, timeline};
+pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
 use super::run::{Estimate, WorkloadEstimate};
 use super::verdict::Verdict;
@@ -45,6 +45,8 @@ pub struct Evidence {
     pub approvals: Vec<Approval>,
     /// When which policy was in force, as far as the record tells.
     pub enforced: Vec<Enforced>,
+    /// When which approved policy was not as approved, or nobody kept it so.
+    pub lapses: Vec<Lapse>,
     /// The violations that were recorded in the period or open when it began, and what was decided about each
     /// by its end.
     pub violations: Vec<ViolationLine>,
@@ -92,9 +94,42 @@ pub struct Period {
     pub first_seen: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// What of the traffic counts as of the period.
+    pub counted: Counted,
+    /// Of hours: what was asked for, widened to whole ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_to: Option<Timestamp>,
+}
+
+/// What of the traffic counts as of a period.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Counted {
+    /// Connections that began in it.
+    #[default]
+    Connections,
+    /// The same by whole hours.
+    Hours,
+    /// All that the source holds.
+    Whole,
 }
 
 impl Period {
+    /// The same period where traffic is known by the hour only.
+    #[must_use]
+    pub fn by_the_hour(mut self) -> Period {
+        let begin = |at: Timestamp| Timestamp::from_hour(at.hour());
+        self.counted = Counted::Hours;
+        self.counted_from = self.from.map(begin);
+        self.counted_to = self.to.map(|to| match begin(to) {
+            whole if whole == to => to,
+            _ => Timestamp::from_hour(to.hour().saturating_add(1)),
+        });
+        self
+    }
+
     /// Whether a time lies in what was asked for.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
@@ -131,21 +166,29 @@ pub struct Source {
 pub struct Figures {
     /// In scope, those of the host network not counted.
     pub workloads: usize,
-    /// Isolated in both directions.
+    /// Isolated in both directions, and by rules that do not allow everything.
     pub isolated: usize,
+    /// Selected by a policy that allows everything in one direction at least.
+    pub allows_all: usize,
     pub host_network: usize,
-    /// Edges that were learned, and connections of them.
+    /// Edges that were observed and learned, and connections of them.
     pub edges: usize,
     pub connections: u64,
+    /// Edges that nobody saw and that others imply, such as DNS over TCP.
+    pub implied: usize,
     /// Edges that were seen and not learned: scans, refused and unanswered calls.
     pub not_learned: usize,
-    /// Edges that rules with a recorded approval allow, at each end that is isolated.
+    /// Of the observed edges those that rules with a recorded approval allow, at each end that is isolated.
     pub approved: usize,
     /// Recorded in the period, or open when it began.
     pub violations: usize,
     /// Of these, those that nobody had decided about by the end of the period.
     pub violations_open: usize,
     pub drift_repairs: usize,
+    /// Deviations that were found and not put right, or not at once.
+    pub drift_left: usize,
+    /// How often the keeping of a namespace's policies ended.
+    pub keeping_ended: usize,
     pub break_glass: usize,
     pub decisions: usize,
     /// The estimated share of the edges that were seen, 0–1 (Chao2 and Good–Turing, the more careful one);
@@ -175,10 +218,30 @@ pub struct WorkloadLine {
     /// Some policy isolates all its pods.
     pub ingress: bool,
     pub egress: bool,
+    /// The policies that isolate pods of it allow everything all the same, from or to every pod and address.
+    pub ingress_allows_all: bool,
+    pub egress_allows_all: bool,
     /// NetworkPolicy cannot select it.
     pub host_network: bool,
     /// `namespace/name`.
     pub policies: Vec<String>,
+}
+
+impl WorkloadLine {
+    /// Whether something is denied to others that would open connections to it.
+    pub fn is_closed_in(&self) -> bool {
+        self.ingress && !self.ingress_allows_all
+    }
+
+    /// Whether something is denied to it that it would open connections to.
+    pub fn is_closed_out(&self) -> bool {
+        self.egress && !self.egress_allows_all
+    }
+
+    /// Whether it is isolated in both directions, in effect.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed_in() && self.is_closed_out()
+    }
 }
 
 /// Who approved a policy.
@@ -210,17 +273,38 @@ pub struct RuleApproval {
     pub at: Timestamp,
 }
 
+/// What a line of the record says of who keeps the policies of its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// They are left in the cluster, and nobody keeps them from now on.
+    Ends,
+    /// They are kept as they were approved again.
+    Begins,
+}
+
 /// One line of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     pub sequence: u64,
     pub at: Timestamp,
+    /// When it was done, where it was written down later than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<Timestamp>,
+    #[serde(skip)]
+    pub keeping: Option<Keeping>,
     pub action: &'static str,
     pub actor: String,
     pub namespace: String,
     pub object: String,
     pub reason: String,
+}
+
+impl Event {
+    /// When it was done.
+    pub fn when(&self) -> Timestamp {
+        self.done.unwrap_or(self.at)
+    }
 }
 
 /// What the next line of the record follows.

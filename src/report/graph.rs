@@ -3,6 +3,7 @@
 //! All of them list peers and edges in the graph's own order, so that the same traffic gives the
 //! same bytes however the graph came to be.
 
+mod approvals;
 mod csv;
 mod document;
 mod dot;
@@ -20,6 +21,7 @@ mod table;
 
 use super::Error;
 use crate::graph::Graph;
+pub use approvals::{Approvals, Approved, EdgeId};
 pub use document::{EdgeDocument, EvidenceDocument, GraphDocument, LessonDocument, PeerDocument};
 pub use names::id;
 pub use parse::{NotAGraph, parse};
@@ -80,13 +82,27 @@ pub struct Options {
 /// # Errors
 /// Only JSON can fail, and only if serde does.
 pub fn render(graph: &Graph, format: Format, options: Options) -> Result<String, Error> {
+    render_with(graph, format, options, None)
+}
+
+/// The same with who approved what of each edge, where it is known, and in pictures in text when edges were
+/// seen. The table and SVG do not tell it.
+///
+/// # Errors
+/// See [`render`].
+pub fn render_with(
+    graph: &Graph,
+    format: Format,
+    options: Options,
+    approvals: Option<&Approvals>,
+) -> Result<String, Error> {
     Ok(match format {
         Format::Table => table::table(graph),
-        Format::Json => json::json(graph)?,
-        Format::Dot => dot::dot(graph, options),
-        Format::Mermaid => mermaid::mermaid(graph, options),
-        Format::Graphml => graphml::graphml(graph, options),
-        Format::Csv => csv::csv(graph),
+        Format::Json => json::json(graph, approvals)?,
+        Format::Dot => dot::dot(graph, options, approvals),
+        Format::Mermaid => mermaid::mermaid(graph, options, approvals),
+        Format::Graphml => graphml::graphml(graph, options, approvals),
+        Format::Csv => csv::csv(graph, approvals),
         Format::Svg => svg::svg(graph, options),
     })
 }
@@ -110,6 +126,38 @@ mod tests {
             assert_eq!(Format::parse(format.name()), Some(format));
         }
         assert_eq!(Format::parse("pdf"), None);
+    }
+
+    #[test]
+    fn who_approved_an_edge_is_in_every_format_for_programs_and_in_pictures_in_text() {
+        let graph = fixture::shop(false);
+        let edges = graph.edges();
+        let (client, server, edge) = edges[0];
+        let key = (id(client), id(server), edge.protocol, edge.port);
+        let known = Approved {
+            allowed_by: vec!["shop/web ingress[0]".into()],
+            approved_by: vec!["alice at 2026-01-04T00:00:00Z".into()],
+        };
+        let approvals = Approvals([(key, known)].into());
+        let formats = [
+            Format::Json,
+            Format::Csv,
+            Format::Graphml,
+            Format::Dot,
+            Format::Mermaid,
+        ];
+        for format in formats {
+            let options = Options::default();
+            let text = render_with(&graph, format, options, Some(&approvals)).unwrap();
+            let name = format.name();
+            let who = "alice at 2026-01-04T00:00:00Z";
+            let lines = text.lines().filter(|line| line.contains(who));
+            assert_eq!(lines.count(), 1, "{name}: {text}");
+            assert!(text.contains("2026-01-05T10:05:00Z"), "{name}: {text}");
+            let is_picture = matches!(format, Format::Dot | Format::Mermaid);
+            assert_eq!(text.contains("3 connections"), is_picture, "{name}: {text}");
+            assert_ne!(text, render(&graph, format, options).unwrap());
+        }
     }
 
     #[test]

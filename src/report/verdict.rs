@@ -5,15 +5,19 @@ use super::sarif::{Found, Level, Place, Rule, sarif};
 use crate::evaluate::RuleRef;
 use crate::net::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     pub policies: usize,
-    /// Connections that were observed, as the network plugin sees them.
+    /// Edges that were observed, and how many of them the policies allow wholly.
     pub observed: usize,
     pub allowed: usize,
+    /// The same of edges that nobody saw and that others imply, such as DNS over TCP.
+    pub implied: usize,
+    pub implied_allowed: usize,
     pub would_block: Vec<Blocked>,
     /// Allowed, and not observed; cut at 10 000.
     pub unused: Vec<Unused>,
@@ -24,6 +28,25 @@ pub struct Verdict {
     pub rules: usize,
     /// Workloads that no policy isolates, in one direction at least.
     pub open: Vec<String>,
+    /// Those of them that everybody may connect to.
+    pub open_ingress: Vec<String>,
+    /// Those of them that may connect to everything.
+    pub open_egress: Vec<String>,
+}
+
+impl Verdict {
+    /// The open workloads, each with the directions in which no policy isolates it, in words.
+    pub fn open_ways(&self) -> Vec<(&String, &'static str)> {
+        let [ingress, egress] = [&self.open_ingress, &self.open_egress]
+            .map(|list| list.iter().collect::<BTreeSet<&String>>());
+        let open = self.open.iter();
+        open.map(|one| match (ingress.contains(one), egress.contains(one)) {
+            (true, false) => (one, "ingress"),
+            (false, true) => (one, "egress"),
+            _ => (one, "ingress and egress"),
+        })
+        .collect()
+    }
 }
 
 /// An observed connection that the policies do not allow.
@@ -139,13 +162,16 @@ pub fn as_sarif(
             identity: what,
         }
     });
-    let open = verdict.open.iter().map(|workload| Found {
-        rule: &OPEN_WORKLOAD,
-        message: format!("Open, for lack of a policy: {workload}"),
-        places: places(&[], workload),
-        subject: workload.clone(),
-        identity: String::new(),
-    });
+    let open = verdict
+        .open_ways()
+        .into_iter()
+        .map(|(workload, ways)| Found {
+            rule: &OPEN_WORKLOAD,
+            message: format!("Open for {ways}, for lack of a policy: {workload}"),
+            places: places(&[], workload),
+            subject: workload.clone(),
+            identity: String::new(),
+        });
     let found: Vec<Found> = blocked.chain(rules).chain(unused).chain(open).collect();
     let rules = [
         &WOULD_BLOCK,

@@ -7,6 +7,7 @@
 mod line;
 mod tail;
 mod verify;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,9 @@ mod tests;
 pub use line::{LineError, parse_line, to_line};
 pub use tail::{PUBLISHED, Problem, Tail, TailError};
 pub use verify::{Break, Fault, Verifier};
+pub use words::{
+    Keeping, glass_broken_at, glass_told_late, keeping, mode_changed, segmentation_removed,
+};
 
 use super::Digest;
 use crate::net::Timestamp;

@@ -217,6 +217,8 @@ mod tests {
         let event = |sequence| Event {
             sequence,
             at: Timestamp::from_secs(sequence as i64),
+            done: None,
+            keeping: None,
             action: if sequence % 2 == 0 {
                 "applied"
             } else {

@@ -1,6 +1,7 @@
 //! `nanoseg report`: evidence that an auditor checks with stock tools.
 
 mod answered;
+mod controls;
 mod ended;
 mod period;
 mod printed;
@@ -392,6 +393,21 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
     );
     assert_eq!(edges[0]["approvedBy"][0], "alice at 2026-03-05T00:00:00Z");
     assert_eq!(edges[0]["allowedBy"][0]["policy"], "shop/nanoseg-db");
+    for name in [
+        "graph.json",
+        "graph.csv",
+        "graph.graphml",
+        "graph.dot",
+        "graph.mmd",
+        "events.ocsf.jsonl",
+    ] {
+        let text = fs::read_to_string(here.join("report").join(name)).expect("a file");
+        for part in ["alice at 2026-03-05T00:00:00Z", "2026-03-03T10:20:00Z"] {
+            let is_event = name == "events.ocsf.jsonl" && part.starts_with("2026");
+            // Of events times are milliseconds.
+            assert!(is_event || text.contains(part), "{name}: {text}");
+        }
+    }
     assert_eq!(hours.lines().count(), 2, "{hours}");
     assert!(
         hours.contains("2026-03-03T10:00:00Z,shop/web[Pod],shop/db[Pod],TCP,5432,3,10,20"),

@@ -5,7 +5,7 @@ use crate::cli::generated::GeneratedFolder;
 use crate::inventory::Objects;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::Learning;
-use crate::report::evidence::{Period, Source};
+use crate::report::evidence::{Counted, Period, Source};
 use anyhow::Context;
 use serde_json::Value;
 use std::path::Path;
@@ -44,6 +44,10 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
             sources: vec![source],
             findings,
             learning: Some(learning.unwrap_or_default()),
+            period: Period {
+                counted: Counted::Whole,
+                ..period
+            },
             ..EvidenceInputs::default()
         },
     })

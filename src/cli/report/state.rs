@@ -53,7 +53,7 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
     Ok(Seen {
         policies: over(objects, policies),
         given: EvidenceInputs {
-            period,
+            period: period.by_the_hour(),
             sources: vec![source],
             findings,
             hours,

@@ -126,6 +126,8 @@ fn of_decisions(decisions: &[ProposalDecision]) -> Vec<Event> {
             .creation_timestamp
             .as_ref()
             .map_or(Timestamp::MIN, |time| time.0.into()),
+        done: None,
+        keeping: None,
         action: match one.spec.decision {
             Verb::Approve => "approved",
             Verb::Reject => "rejected",

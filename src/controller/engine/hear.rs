@@ -4,7 +4,7 @@ use super::ledger::Ledger;
 use crate::controller::plan::Report;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::record::{Action, Draft};
+use crate::review::record::{Action, Draft, glass_told_late};
 use crate::review::{CONTROLLER, Digest};
 use crate::store::BrokenGlass;
 use std::collections::BTreeMap;
@@ -137,9 +137,7 @@ pub fn take_up(ledger: &mut Ledger, untold: Vec<BrokenGlass>) {
             policies,
             at,
         } = glass;
-        let words = format!(
-            "{reason} ({policies} policies were taken away at {at}; the leader ended before it could tell)"
-        );
+        let words = glass_told_late(&reason, policies, at);
         glass_broken(ledger, &namespace, at, &reason, words);
     }
 }

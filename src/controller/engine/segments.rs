@@ -3,7 +3,7 @@
 use super::ledger::{KeptSegment, Ledger, SegmentState};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
-use crate::review::record::{Action, Draft};
+use crate::review::record::{Action, Draft, mode_changed, segmentation_removed};
 use crate::review::resources::{OnDelete, Segmentation};
 use crate::review::{CONTROLLER, Segment};
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ fn take(ledger: &mut Ledger, segment: Segment, now: Timestamp) -> bool {
         None => Some(draft(Action::SegmentationAdded, format!("mode {mode}"))),
         Some(known) if known.kept.mode != mode => Some(draft(
             Action::ModeChanged,
-            format!("from {} to {mode}", known.kept.mode),
+            mode_changed(&known.kept.mode, &mode),
         )),
         Some(_) => None,
     };
@@ -112,10 +112,7 @@ fn leave(ledger: &mut Ledger, namespace: &str) -> bool {
         return false;
     }
     state.kept.leaving = true;
-    let what = match state.kept.remove_on_delete {
-        true => "its policies are removed",
-        false => "its policies stay, and nobody keeps them",
-    };
+    let what = segmentation_removed(state.kept.remove_on_delete);
     ledger.note(Draft {
         action: Action::SegmentationRemoved,
         actor: CONTROLLER.into(),

@@ -1,6 +1,6 @@
 //! The promise, case by case, and against the probing oracle.
 
-use super::{BlockedBy, Proof, Span, prove};
+use super::{BlockedBy, Managed, Proof, Span, prove, prove_each_way};
 use crate::evaluate::fixture::*;
 use crate::graph::{End, Requirement};
 use crate::inventory::{Inventory, WorkloadId};
@@ -370,4 +370,33 @@ fn the_excess_of_everyone_covers_the_families_in_use() {
         proof.excess.entries[0].connections,
         ConnectionSet::one(Protocol::Tcp, 80)
     );
+}
+
+#[test]
+fn what_is_managed_in_one_direction_counts_in_that_direction() {
+    let inventory = shop();
+    let open = named_policy(
+        "shop/n",
+        "{podSelector: {matchLabels: {app: db}}, ingress: [{}]}",
+    );
+    let (db, web, none) = (managed(&["shop/db"]), managed(&["shop/web"]), managed(&[]));
+    let count = |ingress, egress| {
+        let managed = Managed { ingress, egress };
+        let proof = prove_each_way(&inventory, std::slice::from_ref(&open), &[], managed).unwrap();
+        excess(&proof)
+    };
+    // Every pod, its own replicas too, and every address.
+    let found = count(&db, &none);
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(
+        found.iter().all(|one| one.contains("=> shop/db : ")),
+        "{found:?}"
+    );
+    assert!(count(&none, &none).is_empty());
+    // A pair whose server is managed is counted there, once.
+    let both = count(&db, &web);
+    let pairs = both
+        .iter()
+        .filter(|one| one.starts_with("shop/web => shop/db"));
+    assert_eq!(pairs.count(), 1, "{both:?}");
 }

@@ -1,6 +1,6 @@
 //! What is allowed with managed workloads that no requirement asks for.
 
-use super::{Excess, ExcessList, Names, Required, Span, Tables};
+use super::{Excess, ExcessList, Managed, Names, Required, Span, Tables};
 use crate::evaluate::evaluation::{address_map, pair};
 use crate::evaluate::pool::SetId;
 use crate::evaluate::rules::Policy;
@@ -25,9 +25,9 @@ pub struct Judge<'a> {
     /// Generated policies only; `None` if there are no others.
     pub alone: Option<&'a Tables>,
     pub required: &'a Required,
-    pub managed: &'a BTreeSet<WorkloadId>,
-    /// The numbers of the managed workloads.
-    pub is_managed: FxHashSet<u32>,
+    pub managed: Managed<'a>,
+    /// The numbers of the workloads that are managed for ingress.
+    pub is_managed_server: FxHashSet<u32>,
     /// The workloads by number.
     pub ids: Vec<&'a WorkloadId>,
     /// Every address of the families in use.
@@ -53,9 +53,11 @@ impl<'a> Judge<'a> {
     pub fn judge(mut self) -> (ExcessList, ExcessList) {
         let (mut generated, mut existing) = (ExcessList::default(), ExcessList::default());
         let managed = self.managed;
-        for workload in managed {
+        for workload in managed.ingress.union(managed.egress) {
             for direction in [Direction::Ingress, Direction::Egress] {
-                self.workload(workload, direction, &mut generated, &mut existing);
+                if managed.of(direction).contains(workload) {
+                    self.workload(workload, direction, &mut generated, &mut existing);
+                }
             }
         }
         generated.entries.sort_unstable();
@@ -144,8 +146,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Adds the excess of `class` with the pods of other classes. A pair of two managed workloads
-    /// is counted at the server.
+    /// Adds the excess of `class` with the pods of other classes. A pair whose server is
+    /// managed is counted there.
     fn pairs(&mut self, class: ClassId, direction: Direction, pairs: &mut FxHashMap<u32, Pair>) {
         let (world, all) = (self.world, self.all);
         let Some(table) = all.of(class, direction) else {
@@ -171,7 +173,7 @@ impl<'a> Judge<'a> {
     ) {
         let number = |class: ClassId| self.world.classes[class.index()].workload_number;
         let far = number(peer);
-        if direction == Direction::Egress && self.is_managed.contains(&far) {
+        if direction == Direction::Egress && self.is_managed_server.contains(&far) {
             return;
         }
         let (client, server) = ordered(direction, class, peer);

@@ -21,11 +21,15 @@ pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
                 workload: class.workload.clone(),
                 ingress: true,
                 egress: true,
+                ingress_allows_all: false,
+                egress_allows_all: false,
                 host_network: true,
                 policies: Vec::new(),
             });
         line.ingress &= evaluation.isolated(id, Direction::Ingress);
         line.egress &= evaluation.isolated(id, Direction::Egress);
+        line.ingress_allows_all |= evaluation.allows_everything(id, Direction::Ingress);
+        line.egress_allows_all |= evaluation.allows_everything(id, Direction::Egress);
         line.host_network &= class.host_network;
         for direction in [Direction::Ingress, Direction::Egress] {
             for policy in evaluation.isolated_by(id, direction) {
@@ -144,7 +148,8 @@ pub fn figures(
     learning: &LearningLines,
 ) -> Figures {
     let (hosts, pods): (Vec<_>, Vec<_>) = workloads.iter().partition(|one| one.host_network);
-    let learned = |edge: &&EdgeLine| matches!(edge.lesson, "learned" | "implied");
+    let learned = |edge: &&EdgeLine| edge.lesson == "learned";
+    let implied = |edge: &&EdgeLine| edge.lesson == "implied";
     let count = |actions: &[&str]| {
         let events = done.events.iter();
         events
@@ -155,7 +160,11 @@ pub fn figures(
     let overall = learning.overall.as_ref();
     Figures {
         workloads: pods.len(),
-        isolated: pods.iter().filter(|one| one.ingress && one.egress).count(),
+        isolated: pods.iter().filter(|one| one.is_closed()).count(),
+        allows_all: pods
+            .iter()
+            .filter(|one| one.ingress_allows_all || one.egress_allows_all)
+            .count(),
         host_network: hosts.len(),
         edges: edges.iter().filter(learned).count(),
         connections: edges
@@ -163,7 +172,11 @@ pub fn figures(
             .filter(learned)
             .map(|edge| edge.connections)
             .sum(),
-        not_learned: edges.iter().filter(|edge| !learned(edge)).count(),
+        implied: edges.iter().filter(implied).count(),
+        not_learned: edges
+            .iter()
+            .filter(|edge| !learned(edge) && !implied(edge))
+            .count(),
         approved: edges
             .iter()
             .filter(learned)
@@ -172,6 +185,8 @@ pub fn figures(
         violations: done.violations.len(),
         violations_open: done.violations.iter().filter(open).count(),
         drift_repairs: count(&["drift-repaired"]),
+        drift_left: count(&["drift-given-up"]),
+        keeping_ended: done.keeping_ended(),
         break_glass: done.broken_glass.len(),
         decisions: count(&["approved", "auto-approved", "rejected", "rolled-back"]),
         coverage: overall.and_then(|one| one.coverage),

@@ -91,7 +91,7 @@ impl ViolationLine {
 
     /// Whether it is known that somebody decided about it.
     pub fn is_answered(&self) -> bool {
-        !matches!(self.reply, Reply::Open | Reply::Unknown)
+        !matches!(self.reply, Reply::Open | Reply::Unknown | Reply::Withdrawn)
     }
 }
 
@@ -294,6 +294,8 @@ mod tests {
             |(index, (action, object, reason)): (usize, &(&'static str, &str, &str))| Event {
                 sequence: index as u64 + 1,
                 at: Timestamp::from_secs(index as i64 + 1),
+                done: None,
+                keeping: None,
                 action,
                 actor: "alice".into(),
                 namespace: "shop".into(),
@@ -334,6 +336,9 @@ mod tests {
         assert_eq!(approved, (Reply::Approved, vec![3]));
         let withdrawn = reply(&decided("superseded"), &["db-2"]);
         assert_eq!(withdrawn, (Reply::Withdrawn, vec![3]));
+        // Nobody decided: it is still to be answered in the next period.
+        let found = answer(&record(&decided("superseded")), &[asked("db-2")]);
+        assert!(!found[0].is_answered() && found[0].over().is_none());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 mod of_policies;
 mod of_record;
+mod of_traffic;
 
 use super::{ControlLine, Evidence, FrameworkReport};
-use crate::report::words::percent;
 use serde::Serialize;
 
 /// A framework with controls that segmentation is evidence for.
@@ -27,6 +27,8 @@ pub enum Standing {
     Partly,
     /// The figures speak against it.
     Gap,
+    /// The sources would tell, and nothing of it is in the period.
+    Nothing,
     /// Nothing in the sources tells.
     NotTold,
 }
@@ -45,6 +47,7 @@ impl Standing {
             Standing::Shown => "shown",
             Standing::Partly => "partly shown",
             Standing::Gap => "gap",
+            Standing::Nothing => "not shown: nothing in the period",
             Standing::NotTold => "not told by these sources",
         }
     }
@@ -75,8 +78,14 @@ enum Question {
     Approved,
     /// Is there a diagram of the flows?
     Diagram,
+    /// Is there one of the flows of account data?
+    AccountData,
+    /// Is every flow documented, and approved by somebody?
+    Authorised,
     /// Is every change recorded with who, when and why?
     Changes,
+    /// Are the actions of administrators logged?
+    Logged,
     /// Are deviations found and answered?
     Monitoring,
     /// Was it tested that segmentation works?
@@ -108,8 +117,8 @@ const PCI_DSS: &[Control] = &[
     ),
     control(
         "1.2.4",
-        "A current diagram of the flows between systems.",
-        Question::Diagram,
+        "A current diagram of the flows of account data.",
+        Question::AccountData,
     ),
     control(
         "1.2.5",
@@ -142,14 +151,19 @@ const PCI_DSS: &[Control] = &[
         Question::Outbound,
     ),
     control(
-        "7.2.5",
-        "What systems may reach follows least privilege.",
-        Question::LeastPrivilege,
+        "10.2.1.2",
+        "Actions of administrators are logged.",
+        Question::Logged,
     ),
     control(
-        "10.2.1",
-        "Changes by administrators are logged.",
-        Question::Changes,
+        "10.3.2",
+        "The log is protected from being changed by individuals.",
+        Question::Protected,
+    ),
+    control(
+        "10.3.4",
+        "Changes of what was logged are found.",
+        Question::Protected,
     ),
     control(
         "10.4.3",
@@ -224,7 +238,7 @@ const NIST: &[Control] = &[
     control(
         "CA-9",
         "Internal connections are authorised and documented.",
-        Question::Diagram,
+        Question::Authorised,
     ),
 ];
 
@@ -282,6 +296,7 @@ const NOT_PROVEN: &[&str] = &[
     "That the observed traffic was legitimate: rules follow what was seen and approved.",
     "That everything was seen: the learning estimate says how much may be missing, and losses are listed.",
     "What goes through a node's own network, through allowed connections (their contents), or over other protocols than TCP, UDP and SCTP.",
+    "Which flows carry account data or other data of a certain kind: nanoseg sees connections, not what is in them.",
     "That the scope is right: workloads and namespaces outside of the report are not judged.",
     "That all lines of the record are there: keep its head elsewhere and compare.",
     "That who is named as the approver is that person: the cluster's authentication says who it was.",
@@ -359,58 +374,19 @@ impl Question {
             | Question::Outbound
             | Question::Namespaces
             | Question::LeastPrivilege => of_policies::answer(self, evidence),
-            Question::Enforced | Question::Tested | Question::Diagram => of_traffic(self, evidence),
+            Question::Enforced
+            | Question::Tested
+            | Question::Diagram
+            | Question::AccountData
+            | Question::Authorised => of_traffic::answer(self, evidence),
             Question::Approved
             | Question::Changes
+            | Question::Logged
             | Question::Monitoring
             | Question::Kept
             | Question::Answered
             | Question::Protected => of_record::answer(self, evidence),
         }
-    }
-}
-
-/// What the observed traffic tells.
-fn of_traffic(question: Question, evidence: &Evidence) -> Answer {
-    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    match question {
-        Question::Enforced => (
-            Standing::NotTold,
-            format!(
-                "nanoseg works out what policies allow and does not try it: test the plugin itself. {} of {} observed connections are not allowed by the policies of the end of the period.",
-                verdict.would_block.len(),
-                verdict.observed
-            ),
-            &["evidence.json"],
-        ),
-        Question::Tested => (
-            match (verdict.observed, verdict.would_block.len()) {
-                (0, _) => Standing::NotTold,
-                // Worked out is not tried.
-                (_, 0) => share(figures.isolated, figures.workloads).at_most_partly(),
-                _ => Standing::Partly,
-            },
-            format!(
-                "By evaluation, not by trying: {} of {} observed connections are allowed, {} more are allowed and were not observed.",
-                verdict.allowed, verdict.observed, verdict.unused_total
-            ),
-            &["evidence.json", "policies/"],
-        ),
-        _ => (
-            match figures.edges {
-                0 => Standing::NotTold,
-                _ => Standing::Shown,
-            },
-            format!(
-                "{} edges were observed in the period and are drawn{}.",
-                figures.edges,
-                match figures.coverage {
-                    Some(seen) => format!("; about {} of all there are, estimated", percent(seen)),
-                    None => "; how many there are in all cannot be told yet".into(),
-                }
-            ),
-            &["graph.svg", "graph.json", "graph.csv", "hours.csv"],
-        ),
     }
 }
 

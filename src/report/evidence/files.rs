@@ -1,12 +1,12 @@
 //! The files of a report, whole, in memory.
 
-use super::text::answers;
+use super::text::{answers, standing};
 use super::{EdgeLine, Enforced, Evidence, HourLine, ViolationLine, WorkloadLine, ocsf, page};
 use crate::graph::Graph;
 use crate::inventory::WorkloadId;
 use crate::net::{Timestamp, sha256_hex};
 use crate::report::WorkloadEstimate;
-use crate::report::graph::{Format, GraphDocument, Options, id, render};
+use crate::report::graph::{Approvals, Approved, Format, GraphDocument, Options, id, render_with};
 use crate::report::{Error, escape};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -45,7 +45,8 @@ pub fn files(
     graph: &Graph,
     signed_by: Option<&str>,
 ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-    let document = GraphDocument::build(graph);
+    let approvals = approvals(&evidence.edges);
+    let document = GraphDocument::build_with(graph, Some(&approvals));
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let formats = [
         ("graph.json", Format::Json),
@@ -56,7 +57,7 @@ pub fn files(
         ("graph.svg", Format::Svg),
     ];
     for (name, format) in formats {
-        let text = render(graph, format, Options::default())?;
+        let text = render_with(graph, format, Options::default(), Some(&approvals))?;
         files.insert(name.into(), text.into_bytes());
     }
     let picture = files
@@ -104,6 +105,24 @@ pub fn files(
     let manifest = crate::report::json(&manifest)?;
     files.insert("manifest.json".into(), manifest.into_bytes());
     Ok(files)
+}
+
+/// What is known of each edge beside the graph.
+fn approvals(edges: &[EdgeLine]) -> Approvals {
+    let one = |edge: &EdgeLine| {
+        let key = (
+            edge.client.clone(),
+            edge.server.clone(),
+            edge.protocol,
+            edge.port,
+        );
+        let known = Approved {
+            allowed_by: edge.allowed_by.iter().map(ToString::to_string).collect(),
+            approved_by: edge.approved_by.clone(),
+        };
+        (key, known)
+    };
+    Approvals(edges.iter().map(one).collect())
 }
 
 fn line(fields: &[String]) -> String {
@@ -163,14 +182,13 @@ fn hours_csv(hours: &[HourLine]) -> String {
 
 fn workloads_csv(workloads: &[WorkloadLine]) -> String {
     let mut out = String::from("namespace,workload,kind,ingress,egress,host_network,policies\n");
-    let word = |isolated: bool| if isolated { "isolated" } else { "open" }.to_owned();
     for one in workloads {
         out.push_str(&line(&[
             one.workload.namespace.clone(),
             one.workload.name.clone(),
             one.workload.kind.clone(),
-            word(one.ingress),
-            word(one.egress),
+            standing(one.ingress, one.ingress_allows_all).to_owned(),
+            standing(one.egress, one.egress_allows_all).to_owned(),
             one.host_network.to_string(),
             one.policies.join("; "),
         ]));

@@ -97,6 +97,8 @@ fn event(
             "lesson": edge.lesson.kind,
             "verdicts": edge.verdicts,
             "services": edge.services,
+            "allowed_by": edge.allowed_by,
+            "approved_by": edge.approved_by,
         },
     })
 }

@@ -1,10 +1,14 @@
 //! What the report says, once, for the page and for Markdown alike.
 
+mod counting;
+mod coverage;
 mod done;
+mod figures;
 
+pub use coverage::standing;
 pub use done::answers;
 
-use super::{EdgeLine, Evidence, Standing};
+use super::{EdgeLine, Evidence, Period, Standing};
 use crate::net::Timestamp;
 use crate::report::learning;
 use crate::report::words::{count, thousands, time};
@@ -36,7 +40,7 @@ const MOST: usize = 100;
 pub fn sections(evidence: &Evidence) -> Vec<Section> {
     let mut all = vec![summary(evidence)];
     all.extend(controls(evidence));
-    all.push(coverage(evidence));
+    all.push(coverage::section(evidence));
     all.push(Section {
         title: "Who talked to whom",
         blocks: vec![Block::Graph, edges(evidence)],
@@ -55,6 +59,11 @@ pub fn sections(evidence: &Evidence) -> Vec<Section> {
 /// The period in words.
 pub fn period(evidence: &Evidence) -> String {
     let period = &evidence.period;
+    period_of((period.from, period.to), period)
+}
+
+/// A time in words; where an end is not told, it is that of what was observed.
+fn period_of((from, to): (Option<Timestamp>, Option<Timestamp>), period: &Period) -> String {
     let end = |asked: Option<Timestamp>, seen: Option<Timestamp>, word: &str| match (asked, seen) {
         (Some(at), _) => time(at),
         (None, Some(at)) => format!("{} ({word} observation)", time(at)),
@@ -62,8 +71,8 @@ pub fn period(evidence: &Evidence) -> String {
     };
     format!(
         "{} to {} UTC",
-        end(period.from, period.first_seen, "first"),
-        end(period.to, period.last_seen, "last")
+        end(from, period.first_seen, "first"),
+        end(to, period.last_seen, "last")
     )
 }
 
@@ -87,10 +96,12 @@ fn summary(evidence: &Evidence) -> Section {
         [] => "all namespaces".to_owned(),
         names => format!("namespaces {}", names.join(", ")),
     };
-    let mut blocks = vec![
-        Block::Text(format!("Period: {}. Scope: {scope}.", period(evidence))),
-        Block::Text(headline(evidence)),
-    ];
+    let mut blocks = vec![Block::Text(format!(
+        "Period: {}. Scope: {scope}.",
+        period(evidence)
+    ))];
+    blocks.extend(counting::rules(evidence).into_iter().map(Block::Text));
+    blocks.push(Block::Text(headline(evidence)));
     if let Some(broken) = &evidence.record_broken {
         blocks.push(Block::Text(format!(
             "Do not rely on what this report says of decisions: {broken}."
@@ -98,7 +109,7 @@ fn summary(evidence: &Evidence) -> Section {
     }
     blocks.push(table(
         &["figure", ">value"],
-        figures(evidence),
+        figures::rows(evidence),
         "evidence.json",
     ));
     Section {
@@ -113,79 +124,28 @@ fn headline(evidence: &Evidence) -> String {
     if verdict.policies == 0 {
         return "No policies were in force: everything is allowed.".into();
     }
-    let sound = match (verdict.would_block.len(), verdict.observed) {
-        (0, 0) => "Nothing was observed that the policies could block.".to_owned(),
-        (0, _) => "The policies allow every observed connection.".to_owned(),
-        (some, _) => format!(
-            "The policies would block {}.",
-            count(some as u64, "observed connection")
+    let blocked = verdict.observed - verdict.allowed.min(verdict.observed);
+    let sound = match (blocked, verdict.would_block.len(), verdict.observed) {
+        (0, 0, 0) => "Nothing was observed that the policies could block.".to_owned(),
+        (0, 0, _) => "The policies allow every observed edge.".to_owned(),
+        (0, ..) => "The policies would block implied edges.".to_owned(),
+        (some, ..) => format!(
+            "The policies would block {} wholly or in part.",
+            count(some as u64, "observed edge")
         ),
     };
     let tight = match verdict.unused_total {
-        0 => "They allow isolated workloads nothing that was not observed.".to_owned(),
+        0 if verdict.open_ingress.is_empty() && verdict.open_egress.is_empty() => {
+            "They allow nothing that was not observed.".to_owned()
+        }
+        0 => "In the directions in which they isolate, they allow nothing that was not observed."
+            .to_owned(),
         some => format!(
-            "They allow isolated workloads {} that were not observed.",
-            count(some, "connection")
+            "They allow {} of client and server beyond what was observed.",
+            count(some, "pair")
         ),
     };
     format!("{sound} {tight}")
-}
-
-fn figures(evidence: &Evidence) -> Vec<Vec<String>> {
-    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let number = |number: usize| thousands(number as u64);
-    let of = |part: usize, whole: usize| format!("{} of {}", number(part), number(whole));
-    let unknown = || "not told".to_owned();
-    let overall = evidence.learning.overall.as_ref();
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
-    vec![
-        row(
-            "Workloads isolated in both directions",
-            of(figures.isolated, figures.workloads),
-        ),
-        row(
-            "Workloads on the host network, out of reach",
-            number(figures.host_network),
-        ),
-        row("Observed edges, learned", number(figures.edges)),
-        row("Connections of these", thousands(figures.connections)),
-        row("Observed edges, not learned", number(figures.not_learned)),
-        row(
-            "Share of the edges seen, estimated",
-            overall.map_or_else(unknown, learning::seen),
-        ),
-        row(
-            "Edges still unseen, estimated",
-            overall.map_or_else(unknown, learning::unseen),
-        ),
-        row(
-            "Edges with a recorded approval",
-            of(figures.approved, figures.edges),
-        ),
-        row(
-            "Observed connections that the policies allow (soundness)",
-            of(verdict.allowed, verdict.observed),
-        ),
-        row(
-            "Connections allowed and not observed (tightness)",
-            thousands(verdict.unused_total),
-        ),
-        row(
-            "Rules without use",
-            of(verdict.unused_rules.len(), verdict.rules),
-        ),
-        row(
-            "Violations, new or open from before",
-            number(figures.violations),
-        ),
-        row(
-            "Violations without a known answer",
-            number(figures.violations_open),
-        ),
-        row("Drift repaired", number(figures.drift_repairs)),
-        row("Break-glass", number(figures.break_glass)),
-        row("Decisions", number(figures.decisions)),
-    ]
 }
 
 /// How much was not seen.
@@ -263,69 +223,6 @@ fn controls(evidence: &Evidence) -> Option<Section> {
     })
 }
 
-fn coverage(evidence: &Evidence) -> Section {
-    let yes = |yes: bool| if yes { "isolated" } else { "open" }.to_owned();
-    let open = evidence
-        .workloads
-        .iter()
-        .filter(|one| !(one.ingress && one.egress));
-    let rows = open.map(|one| {
-        let way = |isolated| match one.host_network {
-            true => "host network".to_owned(),
-            false => yes(isolated),
-        };
-        vec![
-            one.workload.to_string(),
-            one.workload.kind.clone(),
-            way(one.ingress),
-            way(one.egress),
-            one.policies.join(", "),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    let text = match rows.len() {
-        0 => "Every workload in scope is isolated in both directions.".to_owned(),
-        some => format!(
-            "{} not isolated in both directions:",
-            count(some as u64, "workload")
-        ),
-    };
-    let mut blocks = vec![Block::Text(text)];
-    if !rows.is_empty() {
-        blocks.push(table(
-            &["workload", "kind", "ingress", "egress", "policies"],
-            rows,
-            "workloads.csv",
-        ));
-    }
-    if !evidence.enforced.is_empty() {
-        blocks.push(Block::Text(
-            "When workloads were isolated by an approved policy, by the record:".into(),
-        ));
-        let rows = evidence.enforced.iter().map(|one| {
-            vec![
-                one.workload
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                one.policy.clone(),
-                time(one.from),
-                one.to.map_or("still in force".into(), time),
-                one.ended_by.unwrap_or_default().to_owned(),
-            ]
-        });
-        blocks.push(table(
-            &["workload", "policy", "from", "to", "ended by"],
-            rows,
-            "isolation.csv",
-        ));
-    }
-    Section {
-        title: "Coverage",
-        blocks,
-    }
-}
-
 /// The rules that allow an edge, or why there is none.
 fn allowed_by(edge: &EdgeLine) -> String {
     let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
@@ -370,8 +267,16 @@ fn edges(evidence: &Evidence) -> Block {
 
 fn judgement(evidence: &Evidence) -> Section {
     let verdict = &evidence.verdict;
+    let implied = match verdict.implied {
+        0 => String::new(),
+        all => format!(
+            ", and {} of {} that nobody saw and others imply",
+            thousands(verdict.implied_allowed as u64),
+            thousands(all as u64)
+        ),
+    };
     let mut blocks = vec![Block::Text(format!(
-        "{} of {} observed connections are allowed by {}.",
+        "{} of {} observed edges are allowed by {}{implied}.",
         thousands(verdict.allowed as u64),
         thousands(verdict.observed as u64),
         count(verdict.policies as u64, "policy")
@@ -386,7 +291,7 @@ fn judgement(evidence: &Evidence) -> Section {
                 one.by.clone(),
             ]
         });
-        blocks.push(Block::Text("Observed, and not allowed:".into()));
+        blocks.push(Block::Text("Observed or implied, and not allowed:".into()));
         blocks.push(table(
             &["client", "server", "ports", "seen", "why"],
             rows,
@@ -407,7 +312,7 @@ fn judgement(evidence: &Evidence) -> Section {
             .iter()
             .map(|rule| vec![rule.to_string()]);
         blocks.push(table(
-            &["rules that no observed connection used"],
+            &["rules that no observed or implied edge used"],
             rows,
             "evidence.json",
         ));

@@ -1,10 +1,10 @@
 //! From the record: when which policy was in force, and when break-glass was on.
 
-use super::Event;
+use super::{Event, Keeping};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One stretch of time in which a policy was in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,9 +19,26 @@ pub struct Enforced {
     /// Absent: it is still there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// What ended it: `deleted`, `break-glass-on`.
+    /// What ended it: `deleted`, `break-glass-on`; or what began a lapse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<&'static str>,
+}
+
+/// One stretch of time in which an approved policy was not as approved, or nobody kept it so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lapse {
+    /// `namespace/name`.
+    pub policy: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadId>,
+    pub from: Timestamp,
+    /// Absent: the record tells of no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// What began it: `drift-given-up` (it was changed and not put right), `mode-changed` or
+    /// `segmentation-removed` (it was left in the cluster, and nobody kept it).
+    pub why: &'static str,
 }
 
 /// One stretch of time in which break-glass was on.
@@ -48,11 +65,11 @@ pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
             // A second reason while it is on is told by the record.
             ("break-glass-on", None) => all.push(BrokenGlass {
                 namespace: event.namespace.clone(),
-                from: event.at,
+                from: event.when(),
                 to: None,
                 reason: event.reason.clone(),
             }),
-            ("break-glass-off", Some(open)) => open.to = Some(event.at),
+            ("break-glass-off", Some(open)) => open.to = Some(event.when().max(open.from)),
             _ => {}
         }
     }
@@ -60,57 +77,138 @@ pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
     all
 }
 
-/// When policies were in force, from all events of the record, oldest first. Sorted. `owners` has the
+/// What the record tells of the policies in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// When which policy was in force. Sorted.
+    pub enforced: Vec<Enforced>,
+    /// When which one was not as approved, or nobody kept it so. Sorted.
+    pub lapses: Vec<Lapse>,
+}
+
+/// When policies were in force and when not, from all events of the record, oldest first. `owners` has the
 /// workloads of policies, as far as they are known.
-pub fn timeline(events: &[Event], owners: &BTreeMap<String, WorkloadId>) -> Vec<Enforced> {
-    let mut open: BTreeMap<String, Timestamp> = BTreeMap::new();
-    let mut done = Vec::new();
-    let mut end = |policy: String, from, event: &Event| {
-        done.push(Enforced {
-            workload: owners.get(&policy).cloned(),
-            policy,
-            from,
-            to: Some(event.at),
-            ended_by: Some(event.action),
-        });
+pub fn timeline(events: &[Event], owners: &BTreeMap<String, WorkloadId>) -> Timeline {
+    let mut walk = Walk {
+        owners,
+        open: BTreeMap::new(),
+        lapsed: BTreeMap::new(),
+        done: Timeline::default(),
     };
     for event in events {
-        let policy = || format!("{}/{}", event.namespace, event.object);
+        walk.step(event);
+    }
+    for (policy, from) in std::mem::take(&mut walk.open) {
+        walk.in_force(policy, from, None);
+    }
+    for (policy, lapse) in std::mem::take(&mut walk.lapsed) {
+        walk.not_kept(policy, lapse, None);
+    }
+    walk.done.enforced.sort();
+    walk.done.lapses.sort();
+    walk.done
+}
+
+/// When something began, and the action that began it.
+type Begun = (Timestamp, &'static str);
+
+/// How it stands after the lines that were read so far, by policy.
+struct Walk<'o> {
+    owners: &'o BTreeMap<String, WorkloadId>,
+    open: BTreeMap<String, Timestamp>,
+    lapsed: BTreeMap<String, Begun>,
+    done: Timeline,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, event: &Event) {
+        let policy = format!("{}/{}", event.namespace, event.object);
         match event.action {
-            "applied" | "adopted" => {
-                open.entry(policy()).or_insert(event.at);
-            }
-            "deleted" => {
-                let policy = policy();
-                if let Some(from) = open.remove(&policy) {
-                    end(policy, from, event);
-                }
-            }
+            "applied" | "adopted" => self.begin(policy, event),
+            // What shall not be there is put right by being deleted: only what was in force comes back.
+            "drift-repaired" if self.lapsed.contains_key(&policy) => self.begin(policy, event),
+            "drift-given-up" => self.lapse(policy, event),
+            "deleted" => self.go(policy, event),
             "break-glass-on" => {
-                let here = format!("{}/", event.namespace);
-                let gone: Vec<String> = open
-                    .keys()
-                    .filter(|name| name.starts_with(&here))
-                    .cloned()
-                    .collect();
-                for policy in gone {
-                    if let Some(from) = open.remove(&policy) {
-                        end(policy, from, event);
-                    }
+                for policy in self.of_namespace(event) {
+                    self.go(policy, event);
                 }
             }
-            _ => {}
+            _ => self.keep(event),
         }
     }
-    done.extend(open.into_iter().map(|(policy, from)| Enforced {
-        workload: owners.get(&policy).cloned(),
-        policy,
-        from,
-        to: None,
-        ended_by: None,
-    }));
-    done.sort();
-    done
+
+    /// The keeping of a namespace's policies ends, or goes on after it ended.
+    fn keep(&mut self, event: &Event) {
+        let Some(keeping) = event.keeping else {
+            return;
+        };
+        for policy in self.of_namespace(event) {
+            let was_left = self.lapsed.get(&policy);
+            let was_left = was_left.is_some_and(|(_, why)| *why == event.action);
+            match keeping {
+                Keeping::Ends => self.lapse(policy, event),
+                Keeping::Begins if was_left => self.begin(policy, event),
+                Keeping::Begins => {}
+            }
+        }
+    }
+
+    fn of_namespace(&self, event: &Event) -> BTreeSet<String> {
+        let here = format!("{}/", event.namespace);
+        let known = self.open.keys().chain(self.lapsed.keys());
+        known
+            .filter(|name| name.starts_with(&here))
+            .cloned()
+            .collect()
+    }
+
+    /// It is in the cluster as it was approved.
+    fn begin(&mut self, policy: String, event: &Event) {
+        if let Some(lapse) = self.lapsed.remove(&policy) {
+            self.not_kept(policy.clone(), lapse, Some(event.when()));
+        }
+        self.open.entry(policy).or_insert(event.when());
+    }
+
+    /// It is another by now, or may become one unseen.
+    fn lapse(&mut self, policy: String, event: &Event) {
+        if let Some(from) = self.open.remove(&policy) {
+            self.in_force(policy.clone(), from, Some(event));
+            let begun = (event.when(), event.action);
+            self.lapsed.entry(policy).or_insert(begun);
+        }
+    }
+
+    /// It is not in the cluster any more.
+    fn go(&mut self, policy: String, event: &Event) {
+        if let Some(lapse) = self.lapsed.remove(&policy) {
+            self.not_kept(policy.clone(), lapse, Some(event.when()));
+        }
+        if let Some(from) = self.open.remove(&policy) {
+            self.in_force(policy, from, Some(event));
+        }
+    }
+
+    fn in_force(&mut self, policy: String, from: Timestamp, end: Option<&Event>) {
+        self.done.enforced.push(Enforced {
+            workload: self.owners.get(&policy).cloned(),
+            policy,
+            from,
+            to: end.map(|event| event.when().max(from)),
+            ended_by: end.map(|event| event.action),
+        });
+    }
+
+    fn not_kept(&mut self, policy: String, (from, why): Begun, to: Option<Timestamp>) {
+        self.done.lapses.push(Lapse {
+            workload: self.owners.get(&policy).cloned(),
+            policy,
+            from,
+            to: to.map(|to| to.max(from)),
+            why,
+        });
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +219,8 @@ mod tests {
         Event {
             sequence: 0,
             at: Timestamp::from_secs(secs),
+            done: None,
+            keeping: None,
             action,
             actor: String::new(),
             namespace: "shop".into(),
@@ -141,6 +241,7 @@ mod tests {
             event(7, "deleted", "never-there"),
         ];
         let text: Vec<String> = timeline(&events, &BTreeMap::new())
+            .enforced
             .iter()
             .map(|one| {
                 let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
@@ -161,6 +262,71 @@ mod tests {
                 "shop/web 1 Some(4) Some(\"deleted\")",
             ]
         );
+    }
+
+    /// Each lapse of a record: policy, from, to, why.
+    fn lapses(events: &[Event]) -> Vec<(String, i64, Option<i64>, &'static str)> {
+        let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
+        let all = timeline(events, &BTreeMap::new()).lapses.into_iter();
+        all.map(|one| (one.policy, secs(one.from), one.to.map(secs), one.why))
+            .collect()
+    }
+
+    #[test]
+    fn drift_that_is_left_ends_what_was_in_force_until_it_is_repaired() {
+        let events = [
+            event(1, "applied", "web"),
+            event(2, "drift-given-up", "web"),
+            event(3, "drift-given-up", "web"),
+            event(4, "drift-repaired", "web"),
+            event(5, "drift-given-up", "web"),
+            event(6, "drift-repaired", "shall-not-be"),
+        ];
+        let web = || "shop/web".to_owned();
+        let expected = [
+            (web(), 2, Some(4), "drift-given-up"),
+            (web(), 5, None, "drift-given-up"),
+        ];
+        assert_eq!(lapses(&events), expected);
+        let found = timeline(&events, &BTreeMap::new()).enforced;
+        let ends: Vec<_> = found.iter().map(|one| one.ended_by).collect();
+        assert_eq!(ends, [Some("drift-given-up"); 2]);
+    }
+
+    #[test]
+    fn what_nobody_keeps_is_not_in_force_until_somebody_keeps_it_again() {
+        let said = |secs, action, keeping| Event {
+            keeping: Some(keeping),
+            ..event(secs, action, "default")
+        };
+        let mut events = vec![
+            event(1, "applied", "web"),
+            said(2, "mode-changed", Keeping::Ends),
+            said(3, "mode-changed", Keeping::Begins),
+            said(4, "segmentation-removed", Keeping::Ends),
+        ];
+        let web = || "shop/web".to_owned();
+        let expected = [
+            (web(), 2, Some(3), "mode-changed"),
+            (web(), 4, None, "segmentation-removed"),
+        ];
+        assert_eq!(lapses(&events), expected);
+        events.push(event(5, "adopted", "web"));
+        assert_eq!(lapses(&events)[1].2, Some(5));
+        let found = timeline(&events, &BTreeMap::new()).enforced;
+        assert_eq!((found.len(), found[2].to), (3, None));
+    }
+
+    #[test]
+    fn a_break_glass_that_is_told_late_counts_from_when_it_was() {
+        let mut events = [
+            event(1, "applied", "web"),
+            event(9, "break-glass-on", "shop"),
+        ];
+        events[1].done = Some(Timestamp::from_secs(4));
+        let found = timeline(&events, &BTreeMap::new()).enforced;
+        assert_eq!(found[0].to, Some(Timestamp::from_secs(4)));
+        assert_eq!(broken_glass(&events)[0].from, Timestamp::from_secs(4));
     }
 
     #[test]

@@ -1,20 +1,30 @@
 //! CSV (RFC 4180, but with line feeds): one line per edge, for spreadsheets.
 
-use super::names;
+use super::{Approvals, names};
 use crate::graph::{Edge, Graph, Peer};
 use crate::report::escape;
 
 const HEADER: &str = "client_kind,client_namespace,client,client_dns,server_kind,server_namespace,\
 server,server_dns,protocol,port,lesson,reason,inferred,connections,bytes_to_server,\
-bytes_to_client,first,last,services\n";
+bytes_to_client,first,last,services";
 
 /// The graph as CSV. Several DNS names or Services in one field are parted by `;`.
-pub fn csv(graph: &Graph) -> String {
+///
+/// Where approvals are known there are two columns more.
+pub fn csv(graph: &Graph, approvals: Option<&Approvals>) -> String {
     let mut out = String::from(HEADER);
+    if approvals.is_some() {
+        out.push_str(",allowed_by,approved_by");
+    }
+    out.push('\n');
     for (client, server, edge) in graph.edges() {
         let mut fields = peer_fields(graph, client);
         fields.extend(peer_fields(graph, server));
         fields.extend(edge_fields(edge));
+        if let Some(approvals) = approvals {
+            let known = approvals.of(client, server, edge);
+            fields.extend([known.allowed_by.join("; "), known.approved_by.join("; ")]);
+        }
         let fields: Vec<String> = fields.iter().map(|field| escape::csv(field)).collect();
         out.push_str(&fields.join(","));
         out.push('\n');
@@ -69,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_first_edges_are_written_as_expected() {
-        let text = csv(&fixture::shop(false));
+        let text = csv(&fixture::shop(false), None);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 9);
         assert_eq!(
@@ -86,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_name_that_looks_like_a_formula_is_disarmed() {
-        let text = csv(&fixture::hostile());
+        let text = csv(&fixture::hostile(), None);
         assert!(text.contains("\"'=cmd|' /C calc'!A0\""), "{text}");
         assert!(
             text.contains("<script>") && text.contains("\"\"]"),

@@ -3,7 +3,7 @@
 //! Schema `nanoseg.dev/graph/v1`. Fields may be added within v1; none is renamed, removed or given
 //! another meaning. Absent values are `null`, times RFC 3339 in UTC, sizes payload bytes.
 
-use super::names;
+use super::{Approvals, Approved, names};
 use crate::flow::{Opening, Verdict};
 use crate::graph::{Edge, Evidence, Graph, Peer};
 use crate::net::{Protocol, Timestamp};
@@ -72,6 +72,11 @@ pub struct EdgeDocument {
     pub evidence: Vec<EvidenceDocument>,
     /// How many flow records are behind it in all.
     pub evidence_total: u64,
+    /// In reports only: the rules that allow it, and who approved them, `WHO at TIME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_by: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<Vec<String>>,
 }
 
 /// What an edge teaches.
@@ -105,6 +110,11 @@ impl GraphDocument {
     pub const SCHEMA: &'static str = "nanoseg.dev/graph/v1";
 
     pub fn build(graph: &Graph) -> Self {
+        Self::build_with(graph, None)
+    }
+
+    /// The same with who approved what of each edge.
+    pub fn build_with(graph: &Graph, approvals: Option<&Approvals>) -> Self {
         GraphDocument {
             schema: Self::SCHEMA,
             peers: graph
@@ -114,7 +124,10 @@ impl GraphDocument {
             edges: graph
                 .edges()
                 .into_iter()
-                .map(|(client, server, edge)| EdgeDocument::build(client, server, edge))
+                .map(|(client, server, edge)| {
+                    let known = approvals.map(|all| all.of(client, server, edge));
+                    EdgeDocument::build(client, server, edge, known)
+                })
                 .collect(),
         }
     }
@@ -186,8 +199,13 @@ impl PeerDocument {
 }
 
 impl EdgeDocument {
-    fn build(client: &Peer, server: &Peer, edge: &Edge) -> Self {
+    fn build(client: &Peer, server: &Peer, edge: &Edge, known: Option<Approved>) -> Self {
+        let (allowed_by, approved_by) = known
+            .map(|known| (known.allowed_by, known.approved_by))
+            .unzip();
         EdgeDocument {
+            allowed_by,
+            approved_by,
             client: names::id(client),
             server: names::id(server),
             protocol: edge.protocol,

@@ -1,7 +1,7 @@
 //! DOT for Graphviz: a cluster per namespace, an edge per pair of peers and lesson.
 
-use super::names;
-use super::{Options, links::links};
+use super::links::{Link, links};
+use super::{Approvals, Options, names};
 use crate::graph::{Graph, Lesson, Peer};
 use crate::report::escape;
 use std::collections::BTreeMap;
@@ -14,7 +14,9 @@ const HEAD: &str = "digraph nanoseg {
 ";
 
 /// The graph in the DOT language.
-pub fn dot(graph: &Graph, options: Options) -> String {
+///
+/// Where approvals are known, a tooltip tells how often and when an edge was seen, and who approved it.
+pub fn dot(graph: &Graph, options: Options, approvals: Option<&Approvals>) -> String {
     let edges = names::shown(graph, options);
     let peers = names::shown_peers(graph, &edges, options);
     let mut namespaces: BTreeMap<Option<&str>, Vec<&Peer>> = BTreeMap::new();
@@ -43,11 +45,12 @@ pub fn dot(graph: &Graph, options: Options) -> String {
     for link in links(&edges) {
         let _ = writeln!(
             out,
-            "  {} -> {} [label={}{}];",
+            "  {} -> {} [label={}{}{}];",
             escape::dot(&names::id(link.client)),
             escape::dot(&names::id(link.server)),
             escape::dot(&link.ports_in_full()),
             style(link.lesson),
+            tooltip(&link, approvals),
         );
     }
     out.push_str("}\n");
@@ -73,6 +76,14 @@ fn node(graph: &Graph, peer: &Peer) -> String {
     format!("{} [label={label}{shape}];", escape::dot(&names::id(peer)))
 }
 
+fn tooltip(link: &Link<'_>, approvals: Option<&Approvals>) -> String {
+    let Some(approvals) = approvals else {
+        return String::new();
+    };
+    let text = escape::dot(&link.history(approvals).join("; "));
+    format!(", tooltip={text}, labeltooltip={text}")
+}
+
 fn style(lesson: &Lesson) -> &'static str {
     match lesson {
         Lesson::Learned => "",
@@ -89,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_shop_is_written_with_clusters_and_joined_ports() {
-        let text = dot(&fixture::shop(false), Options::default());
+        let text = dot(&fixture::shop(false), Options::default(), None);
         let expected = r##"digraph nanoseg {
   rankdir=LR;
   node [shape=box, style=rounded, fontname="sans-serif"];
@@ -120,7 +131,7 @@ mod tests {
 
     #[test]
     fn hostile_names_stay_inside_their_quotes() {
-        let text = dot(&fixture::hostile(), Options::default());
+        let text = dot(&fixture::hostile(), Options::default(), None);
         for line in text.lines() {
             let unescaped = line.replace("\\\\", "").replace("\\\"", "");
             assert_eq!(unescaped.matches('"').count() % 2, 0, "{line}");
@@ -129,7 +140,7 @@ mod tests {
 
     #[test]
     fn only_learned_leaves_out_what_was_not() {
-        let text = dot(&fixture::shop(false), Options { only_learned: true });
+        let text = dot(&fixture::shop(false), Options { only_learned: true }, None);
         assert!(!text.contains("22/TCP") && text.contains("53/TCP"));
     }
 }

@@ -1,6 +1,6 @@
 //! GraphML (http://graphml.graphdrawing.org): for yEd, Gephi, Cytoscape, NetworkX.
 
-use super::{Options, names};
+use super::{Approvals, Options, names};
 use crate::graph::{Edge, Graph, Peer};
 use crate::report::escape;
 use std::collections::BTreeMap;
@@ -28,8 +28,14 @@ const KEYS: [(&str, &str, &str, &str); 18] = [
     ("services", "edge", "services", "string"),
 ];
 
+/// Those of edges where approvals are known.
+const APPROVAL_KEYS: [(&str, &str, &str, &str); 2] = [
+    ("allowed_by", "edge", "allowed_by", "string"),
+    ("approved_by", "edge", "approved_by", "string"),
+];
+
 /// The graph as GraphML. Peers have the ids `n0`, `n1`, … (names are not valid XML ids).
-pub fn graphml(graph: &Graph, options: Options) -> String {
+pub fn graphml(graph: &Graph, options: Options, approvals: Option<&Approvals>) -> String {
     let edges = names::shown(graph, options);
     let peers = names::shown_peers(graph, &edges, options);
     let ids: BTreeMap<&Peer, usize> = peers
@@ -40,7 +46,8 @@ pub fn graphml(graph: &Graph, options: Options) -> String {
     let mut out = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
     );
-    for (id, target, name, kind) in KEYS {
+    let more = approvals.map(|_| APPROVAL_KEYS).into_iter().flatten();
+    for (id, target, name, kind) in KEYS.into_iter().chain(more) {
         let _ = writeln!(
             out,
             "  <key id=\"{id}\" for=\"{target}\" attr.name=\"{name}\" attr.type=\"{kind}\"/>"
@@ -60,6 +67,10 @@ pub fn graphml(graph: &Graph, options: Options) -> String {
             "    <edge id=\"e{number}\" source=\"n{source}\" target=\"n{target}\">"
         );
         data(&mut out, &edge_data(edge));
+        if let Some(known) = approvals.map(|all| all.of(client, server, edge)) {
+            let (rules, people) = (known.allowed_by.join("; "), known.approved_by.join("; "));
+            data(&mut out, &[("allowed_by", rules), ("approved_by", people)]);
+        }
         out.push_str("    </edge>\n");
     }
     out.push_str("  </graph>\n</graphml>\n");
@@ -128,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_shop_has_its_nodes_and_edges() {
-        let text = graphml(&fixture::shop(false), Options::default());
+        let text = graphml(&fixture::shop(false), Options::default(), None);
         assert_eq!(text.matches("<node ").count(), 6);
         assert_eq!(text.matches("<edge ").count(), 8);
         assert!(text.contains(
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn hostile_names_are_not_markup() {
-        let text = graphml(&fixture::hostile(), Options::default());
+        let text = graphml(&fixture::hostile(), Options::default(), None);
         assert!(!text.contains("<script"), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! JSON: the whole graph with its evidence, for programs. The shape is [`GraphDocument`].
 
-use super::GraphDocument;
+use super::{Approvals, GraphDocument};
 use crate::graph::Graph;
 use crate::report::{Error, json as pretty};
 
@@ -8,8 +8,8 @@ use crate::report::{Error, json as pretty};
 ///
 /// # Errors
 /// Only if serde fails, which no graph makes it do.
-pub fn json(graph: &Graph) -> Result<String, Error> {
-    pretty(&GraphDocument::build(graph))
+pub fn json(graph: &Graph, approvals: Option<&Approvals>) -> Result<String, Error> {
+    pretty(&GraphDocument::build_with(graph, approvals))
 }
 
 #[cfg(test)]
@@ -20,7 +20,7 @@ mod tests {
     #[test]
     fn the_schema_names_every_field_of_an_edge() {
         let value: serde_json::Value =
-            serde_json::from_str(&json(&fixture::shop(false)).unwrap()).unwrap();
+            serde_json::from_str(&json(&fixture::shop(false), None).unwrap()).unwrap();
         assert_eq!(value["schema"], "nanoseg.dev/graph/v1");
         let edge = &value["edges"][0];
         let keys: Vec<&String> = edge.as_object().unwrap().keys().collect();
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn evidence_carries_addresses_and_times() {
         let value: serde_json::Value =
-            serde_json::from_str(&json(&fixture::shop(false)).unwrap()).unwrap();
+            serde_json::from_str(&json(&fixture::shop(false), None).unwrap()).unwrap();
         let edges = value["edges"].as_array().unwrap();
         let web = edges.iter().find(|e| e["port"] == 8080).unwrap();
         assert_eq!(web["services"][0], "shop/app:80");
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn hostile_names_come_back_as_they_were() {
         let value: serde_json::Value =
-            serde_json::from_str(&json(&fixture::hostile()).unwrap()).unwrap();
+            serde_json::from_str(&json(&fixture::hostile(), None).unwrap()).unwrap();
         let peers = value["peers"].as_array().unwrap();
         assert!(peers.iter().any(|p| p["dns_names"][0] == fixture::HOSTILE));
     }

@@ -1,7 +1,9 @@
 //! Links: the edges between the same two peers that teach the same, joined for pictures.
 
+use super::{Approvals, Approved, names};
 use crate::graph::{Edge, Lesson, Peer};
 use crate::net::Protocol;
+use crate::report::words::count;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line of a picture.
@@ -19,16 +21,48 @@ pub struct Link<'g> {
 /// How many ports of one protocol a label shows before it counts the rest.
 const MAX_PORTS: usize = 3;
 
+/// How many edges of a link a history tells of.
+const MAX_HISTORIES: usize = 12;
+
 impl Link<'_> {
     /// `8080, 9090/TCP`, with every port.
     pub fn ports_in_full(&self) -> String {
         ports(&self.ports, usize::MAX)
     }
 
+    /// Of each of its edges how often it was seen, from when to when, and who approved it; of the first few,
+    /// and how many there are more.
+    pub fn history(&self, approvals: &Approvals) -> Vec<String> {
+        let told = self.edges.iter().take(MAX_HISTORIES);
+        let mut lines: Vec<String> = told
+            .map(|edge| history(edge, &approvals.of(self.client, self.server, edge)))
+            .collect();
+        let more = self.edges.len().saturating_sub(MAX_HISTORIES);
+        if more > 0 {
+            lines.push(format!("and {}", count(more as u64, "more edge")));
+        }
+        lines
+    }
+
     /// `8080, 9090/TCP`, with at most a few ports of each protocol: `22, 23, 25, +36/TCP`.
     pub fn ports_in_short(&self) -> String {
         ports(&self.ports, MAX_PORTS)
     }
+}
+
+/// What is known of one edge, in a line.
+fn history(edge: &Edge, known: &Approved) -> String {
+    let mut parts = match (edge.first, edge.last) {
+        (Some(first), Some(last)) => vec![
+            count(edge.connections(), "connection"),
+            format!("first {first}"),
+            format!("last {last}"),
+        ],
+        _ => vec!["nobody saw it".to_owned()],
+    };
+    let people = known.approved_by.iter();
+    parts.extend(people.map(|who| format!("approved by {who}")));
+    format!("{}: {}", names::port(edge), parts.join(", "))
 }
 
 /// Ports by protocol in words.
@@ -74,7 +108,30 @@ pub fn links<'g>(edges: &[(&'g Peer, &'g Peer, &'g Edge)]) -> Vec<Link<'g>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture;
     use super::*;
+
+    #[test]
+    fn what_is_approved_of_one_edge_is_not_told_of_another_of_the_same_link() {
+        let graph = fixture::shop(false);
+        let edges = graph.edges();
+        let all = links(&edges);
+        let two = all.iter().find(|link| link.edges.len() == 2).unwrap();
+        let key = (
+            names::id(two.client),
+            names::id(two.server),
+            Protocol::Tcp,
+            two.edges[1].port,
+        );
+        let known = Approved {
+            approved_by: vec!["alice at noon".into()],
+            ..Approved::default()
+        };
+        let lines = two.history(&Approvals([(key, known)].into()));
+        let is_approved: Vec<bool> = lines.iter().map(|line| line.contains("alice")).collect();
+        assert_eq!(is_approved, [false, true], "{lines:?}");
+        assert!(lines[1].starts_with("6380/TCP: 3 connections, first "));
+    }
 
     #[test]
     fn long_port_lists_are_counted_and_protocols_kept_apart() {

@@ -1,14 +1,16 @@
 //! Mermaid: a flowchart that GitHub and many wikis draw from a code block.
 
-use super::names;
-use super::{Options, links::links};
+use super::links::{Link, links};
+use super::{Approvals, Options, names};
 use crate::graph::{Graph, Lesson, Peer};
 use crate::report::escape;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The graph as a Mermaid flowchart.
-pub fn mermaid(graph: &Graph, options: Options) -> String {
+///
+/// Where approvals are known, labels tell how often and when an edge was seen, and who approved it.
+pub fn mermaid(graph: &Graph, options: Options, approvals: Option<&Approvals>) -> String {
     let edges = names::shown(graph, options);
     let peers = names::shown_peers(graph, &edges, options);
     let ids: BTreeMap<&Peer, usize> = peers
@@ -47,11 +49,7 @@ pub fn mermaid(graph: &Graph, options: Options) -> String {
                 "-.-x"
             }
         };
-        let _ = writeln!(
-            out,
-            "  n{from} {arrow}|{}| n{to}",
-            escape::mermaid(&link.ports_in_full())
-        );
+        let _ = writeln!(out, "  n{from} {arrow}|{}| n{to}", label(link, approvals));
     }
     if !unlearned.is_empty() {
         let _ = writeln!(
@@ -61,6 +59,17 @@ pub fn mermaid(graph: &Graph, options: Options) -> String {
         );
     }
     out
+}
+
+/// The ports, and below them what more is known.
+fn label(link: &Link<'_>, approvals: Option<&Approvals>) -> String {
+    let mut lines = vec![link.ports_in_full()];
+    lines.extend(approvals.into_iter().flat_map(|all| link.history(all)));
+    let lines = lines.iter().map(|line| escape::mermaid(line));
+    let lines: Vec<String> = lines
+        .map(|line| line.trim_matches('"').to_owned())
+        .collect();
+    format!("\"{}\"", lines.join("<br>"))
 }
 
 fn node(graph: &Graph, peer: &Peer) -> String {
@@ -87,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_shop_is_written_with_subgraphs_and_joined_ports() {
-        let text = mermaid(&fixture::shop(false), Options::default());
+        let text = mermaid(&fixture::shop(false), Options::default(), None);
         let expected = r##"flowchart LR
   n4(["api.pay.example<br>outside · 203.0.113.9"])
   n5>"10.1.9.9<br>unknown pod"]
@@ -113,7 +122,7 @@ mod tests {
 
     #[test]
     fn hostile_names_cannot_open_tags_or_close_brackets() {
-        let text = mermaid(&fixture::hostile(), Options::default());
+        let text = mermaid(&fixture::hostile(), Options::default(), None);
         assert!(!text.replace("<br>", "").contains('<'), "{text}");
         assert!(
             text.lines().all(|line| line.matches('"').count() % 2 == 0),

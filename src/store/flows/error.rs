@@ -12,7 +12,7 @@ pub enum FlowStoreError {
         source: rusqlite::Error,
     },
     #[error(
-        "failed to open flow store {path}: it is a database of something else; choose another --store"
+        "failed to open flow store {path}: it is a database of something else; choose another file"
     )]
     Stranger { path: PathBuf },
     #[error(
@@ -46,7 +46,7 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "; another program holds it: let one receiver only write to a store"
         }
-        Some(ErrorCode::NotADatabase) => "; it is no SQLite file: choose another --store",
+        Some(ErrorCode::NotADatabase) => "; it is no SQLite file: choose another one",
         Some(ErrorCode::DatabaseCorrupt) => "; restore it from a backup",
         _ => "",
     }

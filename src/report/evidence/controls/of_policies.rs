@@ -6,9 +6,25 @@ use std::collections::BTreeMap;
 
 /// The answer to a question of policies.
 pub fn answer(question: Question, evidence: &Evidence) -> Answer {
+    let (standing, finding, files) = told(question, evidence);
+    // They were judged as they were approved; what is in the cluster may be something else.
+    let left = evidence.lapses.iter().filter(|one| one.to.is_none());
+    match left.count() {
+        0 => (standing, finding, files),
+        some => (
+            standing.at_most_partly(),
+            format!(
+                "{finding} Judged as approved, but not kept so at the end of the period: {some} approved policies."
+            ),
+            files,
+        ),
+    }
+}
+
+fn told(question: Question, evidence: &Evidence) -> Answer {
     match question {
-        Question::Inbound => one_way(evidence, "into", |one| one.ingress),
-        Question::Outbound => one_way(evidence, "out of", |one| one.egress),
+        Question::Inbound => one_way(evidence, "into", WorkloadLine::is_closed_in),
+        Question::Outbound => one_way(evidence, "out of", WorkloadLine::is_closed_out),
         Question::Namespaces => namespaces(evidence),
         Question::LeastPrivilege => least_privilege(evidence),
         _ => deny_by_default(evidence),
@@ -17,11 +33,16 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
 
 fn deny_by_default(evidence: &Evidence) -> Answer {
     let figures = &evidence.figures;
+    let standing = of_pods(evidence, share(figures.isolated, figures.workloads));
     (
-        of_pods(evidence, share(figures.isolated, figures.workloads)),
+        if_tight(evidence, standing),
         format!(
-            "{} of {} workloads are isolated in both directions; on the host network, where NetworkPolicy does not reach: {}.",
-            figures.isolated, figures.workloads, figures.host_network
+            "{} of {} workloads are isolated in both directions{}; {}; on the host network, where NetworkPolicy does not reach: {}.",
+            figures.isolated,
+            figures.workloads,
+            allows_all(evidence),
+            excess(evidence),
+            figures.host_network
         ),
         &["workloads.csv", "isolation.csv", "policies/"],
     )
@@ -35,20 +56,55 @@ fn of_pods(evidence: &Evidence, standing: Standing) -> Standing {
     }
 }
 
-/// Denied by default in one direction, and no more allowed than what was seen.
-fn one_way(evidence: &Evidence, way: &str, isolated: fn(&WorkloadLine) -> bool) -> Answer {
-    let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let pods = evidence.workloads.iter().filter(|one| !one.host_network);
-    let closed = pods.filter(|one| isolated(one)).count();
-    let standing = match verdict.unused_total {
-        0 => of_pods(evidence, share(closed, figures.workloads)),
-        _ => share(closed, figures.workloads).at_most_partly(),
+/// What is shown is shown in part where more is allowed than was observed.
+fn if_tight(evidence: &Evidence, standing: Standing) -> Standing {
+    match evidence.verdict.unused_total {
+        0 => standing,
+        _ => standing.at_most_partly(),
+    }
+}
+
+fn excess(evidence: &Evidence) -> String {
+    let some = evidence.verdict.unused_total;
+    format!("{some} pairs of client and server are allowed beyond what was observed")
+}
+
+/// The workloads that policies select and that are open all the same, by name; nothing if there are none.
+fn allows_all(evidence: &Evidence) -> String {
+    const NAMED: usize = 10;
+    let open: Vec<String> = evidence
+        .workloads
+        .iter()
+        .filter(|one| !one.host_network && (one.ingress_allows_all || one.egress_allows_all))
+        .map(|one| one.workload.to_string())
+        .collect();
+    let more = match open.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
+    match open.get(..NAMED).unwrap_or(&open) {
+        [] => String::new(),
+        some => format!(
+            "; selected by policies that allow everything in a direction, so not isolated: {}{more}",
+            some.join(", ")
+        ),
+    }
+}
+
+/// Denied by default in one direction, and no more allowed than what was seen.
+fn one_way(evidence: &Evidence, way: &str, is_closed: fn(&WorkloadLine) -> bool) -> Answer {
+    let figures = &evidence.figures;
+    let pods = evidence.workloads.iter().filter(|one| !one.host_network);
+    let closed = pods.filter(|one| is_closed(one)).count();
+    let standing = of_pods(evidence, share(closed, figures.workloads));
     (
-        standing,
+        if_tight(evidence, standing),
         format!(
-            "What goes {way} {closed} of {} workloads is denied unless a rule allows it; {} connections are allowed in all that were not observed; on the host network, where NetworkPolicy does not reach: {}.",
-            figures.workloads, verdict.unused_total, figures.host_network
+            "What goes {way} {closed} of {} workloads is denied unless a rule allows it{}; {} in all; on the host network, where NetworkPolicy does not reach: {}.",
+            figures.workloads,
+            allows_all(evidence),
+            excess(evidence),
+            figures.host_network
         ),
         &["workloads.csv", "policies/", "evidence.json"],
     )
@@ -77,12 +133,14 @@ fn namespaces(evidence: &Evidence) -> Answer {
         false => whole,
     };
     (
-        standing,
+        if_tight(evidence, standing),
         format!(
-            "{with} of {} namespaces with workloads have policies{which}; {} of {} workloads are isolated in both directions.",
+            "{with} of {} namespaces with workloads have policies{which}; {} of {} workloads are isolated in both directions{}; {}.",
             namespaces.len(),
             figures.isolated,
-            figures.workloads
+            figures.workloads,
+            allows_all(evidence),
+            excess(evidence)
         ),
         &["workloads.csv", "policies/"],
     )
@@ -90,18 +148,18 @@ fn namespaces(evidence: &Evidence) -> Answer {
 
 fn least_privilege(evidence: &Evidence) -> Answer {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let standing = match (verdict.policies, verdict.unused_total) {
-        (0, _) => Standing::Gap,
-        (_, 0) => share(figures.isolated, figures.workloads),
-        _ => share(figures.isolated, figures.workloads).at_most_partly(),
+    let standing = match verdict.policies {
+        0 => Standing::Gap,
+        _ => share(figures.isolated, figures.workloads),
     };
     (
-        standing,
+        if_tight(evidence, standing),
         format!(
-            "{} connections are allowed to isolated workloads and were not observed; {} of {} rules were not used.",
-            verdict.unused_total,
+            "{}; {} of {} rules were not used{}.",
+            excess(evidence),
             verdict.unused_rules.len(),
-            verdict.rules
+            verdict.rules,
+            allows_all(evidence)
         ),
         &["evidence.json", "edges.csv"],
     )

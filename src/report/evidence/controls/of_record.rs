@@ -19,63 +19,141 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
 }
 
 fn told(question: Question, evidence: &Evidence) -> Answer {
-    let figures = &evidence.figures;
-    let told_if = |is_told: bool, standing| if is_told { standing } else { Standing::NotTold };
     match question {
-        Question::Approved => (
-            share(figures.approved, figures.edges),
-            format!(
-                "{} of {} observed edges are allowed by rules that somebody approved.",
-                figures.approved, figures.edges
-            ),
-            &["edges.csv", "record.jsonl"],
+        Question::Approved => approved(evidence),
+        Question::Kept => kept(evidence),
+        Question::Answered => answered(evidence),
+        Question::Monitoring => monitoring(evidence),
+        Question::Protected => protected(evidence),
+        Question::Logged => {
+            let (standing, finding, files) = changes(evidence);
+            let finding = format!("{finding} What administrators do elsewhere is not in it.");
+            (standing.at_most_partly(), finding, files)
+        }
+        _ => changes(evidence),
+    }
+}
+
+fn approved(evidence: &Evidence) -> Answer {
+    let figures = &evidence.figures;
+    let standing = match figures.edges {
+        0 => Standing::Nothing,
+        all => share(figures.approved, all),
+    };
+    (
+        standing,
+        format!(
+            "{} of {} observed edges are allowed by rules that somebody approved.",
+            figures.approved, figures.edges
         ),
-        Question::Kept => (
-            told_if(!evidence.enforced.is_empty(), {
-                match evidence.broken_glass.is_empty() {
-                    true => Standing::Shown,
-                    false => Standing::Partly,
-                }
-            }),
-            format!(
-                "{} deviations from approved policies were put right; break-glass took policies away {} times.",
-                figures.drift_repairs, figures.break_glass
-            ),
-            &["record.jsonl", "isolation.csv", "evidence.json"],
+        &["edges.csv", "record.jsonl"],
+    )
+}
+
+/// Whether what was approved was in the cluster, and somebody saw to it.
+fn kept(evidence: &Evidence) -> Answer {
+    let figures = &evidence.figures;
+    let left = evidence.lapses.iter().filter(|one| one.to.is_none());
+    let left = left.count();
+    let in_force = evidence.enforced.iter().filter(|one| one.to.is_none());
+    let in_force = in_force.count();
+    let was_whole = evidence.lapses.is_empty()
+        && evidence.broken_glass.is_empty()
+        && figures.drift_left + figures.keeping_ended == 0;
+    let standing = match (in_force, left) {
+        _ if evidence.enforced.is_empty() && evidence.lapses.is_empty() => Standing::Nothing,
+        (0, 1..) => Standing::Gap,
+        (_, 0) if was_whole => Standing::Shown,
+        _ => Standing::Partly,
+    };
+    (
+        standing,
+        format!(
+            "{} deviations from approved policies were put right, {} were left; break-glass took policies away {} times, and enforcement of a namespace ended {} times. At the end of the period {in_force} approved policies were in force, and {left} more were not as approved or kept by nobody.",
+            figures.drift_repairs, figures.drift_left, figures.break_glass, figures.keeping_ended
         ),
-        Question::Answered => (
-            match figures.violations {
-                0 => told_if(!evidence.enforced.is_empty(), Standing::Shown),
-                all => share(all - figures.violations_open, all),
-            },
-            format!(
-                "{} violations were recorded in the period or open when it began; {} of them have no known answer.",
-                figures.violations, figures.violations_open
-            ),
-            &["violations.csv", "record.jsonl"],
+        &["record.jsonl", "isolation.csv", "evidence.json"],
+    )
+}
+
+fn answered(evidence: &Evidence) -> Answer {
+    let figures = &evidence.figures;
+    let standing = match figures.violations {
+        0 => Standing::Nothing,
+        all => share(all - figures.violations_open.min(all), all),
+    };
+    (
+        standing,
+        format!(
+            "{} violations were recorded in the period or open when it began; {} of them have no known answer.",
+            figures.violations, figures.violations_open
         ),
-        Question::Monitoring => (
-            Standing::Shown,
-            format!(
-                "{} violations and {} drift repairs were recorded; {} edges were seen and not learned.",
-                figures.violations, figures.drift_repairs, figures.not_learned
-            ),
-            &["record.jsonl", "violations.csv", "graph.json"],
+        &["violations.csv", "record.jsonl"],
+    )
+}
+
+fn monitoring(evidence: &Evidence) -> Answer {
+    let figures = &evidence.figures;
+    (
+        if_any(evidence.events.len()),
+        format!(
+            "{} violations and {} deviations were recorded; {} edges were seen and not learned; {} lines of the record are in the period.",
+            figures.violations,
+            figures.drift_repairs + figures.drift_left,
+            figures.not_learned,
+            evidence.events.len()
         ),
-        // The chain has no key.
-        Question::Protected => (
-            Standing::Partly,
-            "Every line holds the digest of the line before, so a change shows to whoever keeps the head elsewhere; who can write the whole store can write another chain.".into(),
-            &["record.jsonl", "manifest.json"],
+        &["record.jsonl", "violations.csv", "graph.json"],
+    )
+}
+
+/// The chain has no key.
+fn protected(evidence: &Evidence) -> Answer {
+    let standing = match evidence.record.len() {
+        0 => Standing::Nothing,
+        _ => Standing::Partly,
+    };
+    (
+        standing,
+        "Every line holds the digest of the line before, so a change shows to whoever keeps the head elsewhere; who can write the whole store can write another chain.".into(),
+        &["record.jsonl", "manifest.json"],
+    )
+}
+
+/// Lines that tell of a change of what is allowed, or of who sees to it.
+const CHANGES: [&str; 13] = [
+    "approved",
+    "auto-approved",
+    "rejected",
+    "rolled-back",
+    "auto-rolled-back",
+    "applied",
+    "deleted",
+    "adopted",
+    "break-glass-on",
+    "break-glass-off",
+    "mode-changed",
+    "segmentation-added",
+    "segmentation-removed",
+];
+
+fn changes(evidence: &Evidence) -> Answer {
+    let events = evidence.events.iter();
+    let changes = events.filter(|one| CHANGES.contains(&one.action)).count();
+    (
+        if_any(changes),
+        format!(
+            "{} decisions, {changes} changes in all and {} lines of the hash-chained record are in the period.",
+            evidence.figures.decisions,
+            evidence.events.len()
         ),
-        _ => (
-            Standing::Shown,
-            format!(
-                "{} decisions and {} lines of the hash-chained record are in the period.",
-                figures.decisions,
-                evidence.events.len()
-            ),
-            &["record.jsonl", "evidence.json"],
-        ),
+        &["record.jsonl", "evidence.json"],
+    )
+}
+
+fn if_any(lines: usize) -> Standing {
+    match lines {
+        0 => Standing::Nothing,
+        _ => Standing::Shown,
     }
 }

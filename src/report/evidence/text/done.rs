@@ -1,7 +1,7 @@
 //! What was decided and done, by the record.
 
 use super::{Block, Section, table};
-use crate::report::evidence::{Event, Evidence, ViolationLine};
+use crate::report::evidence::{Event, Evidence, RecordHead, ViolationLine};
 use crate::report::words::{count, time};
 
 /// Who approved what is in force.
@@ -54,7 +54,7 @@ pub fn violations(evidence: &Evidence) -> Section {
         0 => "None was recorded in the period, and none was open when it began.".to_owned(),
         some => format!(
             "{}, {} of them without a known answer at the end of the period. A connection is recorded once, when it is first \
-             seen; it counts as answered once somebody decided about a proposal that holds it.",
+             seen; it counts as answered once somebody decided about a proposal that holds it; one that was withdrawn is no answer.",
             count(some, "violation"),
             evidence.figures.violations_open
         ),
@@ -110,14 +110,7 @@ pub fn answers(violation: &ViolationLine) -> String {
 pub fn events(evidence: &Evidence) -> Section {
     let mut blocks = Vec::new();
     if let Some(head) = &evidence.record_head {
-        let chain = match &evidence.record_broken {
-            None => "its chain is whole".to_owned(),
-            Some(broken) => broken.clone(),
-        };
-        blocks.push(Block::Text(format!(
-            "The record ends at number {} with digest {}; {chain}.",
-            head.sequence, head.digest
-        )));
+        blocks.push(Block::Text(chain(evidence, head)));
     } else {
         blocks.push(Block::Text(
             "These sources hold no record: only the controller's state does.".into(),
@@ -142,6 +135,12 @@ pub fn events(evidence: &Evidence) -> Section {
         "Drift that was repaired or given up:",
         &drift,
     ));
+    let keeping = ["segmentation-added", "mode-changed", "segmentation-removed"];
+    blocks.extend(listed(
+        evidence,
+        "Namespaces whose enforcement began, changed or ended:",
+        &keeping,
+    ));
     let decisions = [
         "approved",
         "auto-approved",
@@ -155,6 +154,24 @@ pub fn events(evidence: &Evidence) -> Section {
         title: "What was done",
         blocks,
     }
+}
+
+/// Where the record ends, and whether it is whole.
+fn chain(evidence: &Evidence, head: &RecordHead) -> String {
+    if let Some(broken) = &evidence.record_broken {
+        return format!("The record ends at number {}; {broken}.", head.sequence);
+    }
+    if head.sequence == 0 {
+        return "The record is empty up to the end of the period: nothing was recorded.".into();
+    }
+    let lines = match evidence.events.len() as u64 {
+        0 => "none of its lines is of the period and scope".to_owned(),
+        some => format!("{} of the period and scope", count(some, "line")),
+    };
+    format!(
+        "The record ends at number {} with digest {}; its chain is whole; {lines}.",
+        head.sequence, head.digest
+    )
 }
 
 /// The events of these actions as a table under a line of text; nothing where there is none.
@@ -177,7 +194,7 @@ fn listed(evidence: &Evidence, title: &str, actions: &[&str]) -> Vec<Block> {
 fn row(event: &Event) -> Vec<String> {
     vec![
         event.sequence.to_string(),
-        time(event.at),
+        time(event.when()),
         event.action.to_owned(),
         event.actor.clone(),
         format!("{}/{}", event.namespace, event.object),
