@@ -33,7 +33,7 @@ use std::process::ExitCode;
 Write evidence for auditors: what talked to what in a period, which policies allowed it, who approved them and \
 when, and how it stood with segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
 SVG, OCSF). manifest.json has the SHA-256 of every file; --sign-key signs it as ssh-keygen -Y sign does, so that \
-an auditor checks the report with sha256sum and ssh-keygen alone.
+an auditor checks the report with sha256sum, ssh-keygen, grep and find alone.
 
 The period is cut to connections that began in it; from the controller's state to whole hours. The same input \
 and period give the same bytes.",
@@ -125,8 +125,18 @@ Examples:
     nanoseg report --flows flows.jsonl.zst --cluster cluster.yaml -n shop --out shop
 
   What an auditor runs, without nanoseg and with it:
-    cd march && sha256sum -c SHA256SUMS
-    ssh-keygen -Y verify -f allowed_signers -I ops@example.org -n nanoseg-report -s manifest.json.sig < manifest.json
+    cd march
+    ! find . ! -type d ! -type f | grep . &&
+    ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \\
+      -s manifest.json.sig < manifest.json &&
+    grep -A1 '\"path\": \"SHA256SUMS\"' manifest.json |
+      grep \"$(sha256sum < SHA256SUMS | cut -c1-64)\" &&
+    sha256sum -c SHA256SUMS &&
+    ! { cut -c67- SHA256SUMS; find . -type f ! -path ./SHA256SUMS ! -path ./manifest.json \\
+      ! -path ./manifest.json.sig -print0 | tr '\\n\\0' '?\\n' | cut -c3-; } |
+      LC_ALL=C sort | LC_ALL=C uniq -u | grep . &&
+    echo intact
+    cd ..
     nanoseg report verify march --key id_ed25519.pub
 
 Exit codes: 0 written; 2 an error. Of verify: 0 intact; 1 altered, or not signed by the key; 2 an error.";
@@ -167,7 +177,8 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
             "the period ends before it begins: --from {from} --to {to}"
         );
     }
-    // A key that cannot be used is found before the work is done.
+    // A folder or a key that cannot be used is found before the work is done.
+    folder::may_write(out)?;
     let signer = args
         .sign_key
         .as_deref()
@@ -276,7 +287,8 @@ fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, Strin
 fn file_part(name: Option<&str>) -> String {
     match name.unwrap_or_default() {
         "" | "." | ".." => "_".to_owned(),
-        name => name.replace('/', "_"),
+        // Lists of digests escape what is odd, and not all tools the same way.
+        name => name.replace(|c: char| c == '/' || c == '\\' || c.is_control(), "_"),
     }
 }
 
