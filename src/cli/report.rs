@@ -8,13 +8,13 @@ mod traffic;
 mod verify;
 
 use super::access::AccessArgs;
+use super::period::PeriodArgs;
 use super::policies::{read_objects, read_policies};
 use super::terminal;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, Objects, OwnerRule};
-use crate::net::Timestamp;
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
-use crate::report::evidence::{Evidence, Framework, Period, Source, files};
+use crate::report::evidence::{Evidence, Framework, Source, files};
 use crate::review::Digest;
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
@@ -81,12 +81,8 @@ struct WriteArgs {
     policies: Vec<PathBuf>,
     #[command(flatten)]
     access: AccessArgs,
-    /// From this time on (RFC 3339); default: the first observation.
-    #[arg(long, value_name = "TIME")]
-    from: Option<jiff::Timestamp>,
-    /// Before this time (RFC 3339); default: after the last observation.
-    #[arg(long, value_name = "TIME")]
-    to: Option<jiff::Timestamp>,
+    #[command(flatten)]
+    period: PeriodArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -166,17 +162,7 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
             || !(source.capture.is_empty() && source.flows.is_empty()),
         "nothing to report on; give --state, --generated, --capture or --flows"
     );
-    let period = Period {
-        from: args.from.map(Timestamp::from),
-        to: args.to.map(Timestamp::from),
-        ..Period::default()
-    };
-    if let (Some(from), Some(to)) = (period.from, period.to) {
-        anyhow::ensure!(
-            from < to,
-            "the period ends before it begins: --from {from} --to {to}"
-        );
-    }
+    let period = args.period.period()?;
     // A folder or a key that cannot be used is found before the work is done.
     folder::may_write(out)?;
     let signer = args

@@ -1,6 +1,7 @@
 //! `nanoseg report`: evidence that an auditor checks with stock tools.
 
 mod answered;
+mod folded;
 mod hostile;
 mod period;
 mod printed;
