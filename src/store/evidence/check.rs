@@ -1,15 +1,18 @@
 //! A report's folder against its manifest, file by file.
 
 use super::{EvidenceError, MANIFEST, SCHEMA, SCHEMAS, SIGNATURE, io_error, plain};
-use crate::net::sha256_hex;
+use crate::net::sha256_hex_of;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::FileType;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Component, Path};
 
 /// A signature is some hundred bytes; of what is longer the beginning is read, which is none.
 const SIGNATURE_BYTES: u64 = 64 << 10;
+
+/// More than a manifest of a million files; of what is longer the beginning is read, which is none.
+const MANIFEST_BYTES: u64 = 512 << 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +36,7 @@ pub(super) fn read_manifest(folder: &Path) -> Result<(Manifest, Vec<u8>), Eviden
         path: path.clone(),
         problem,
     };
-    let bytes = match plain::read(&path, u64::MAX) {
+    let bytes = match plain::read(&path, MANIFEST_BYTES) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Err(wrong("it is not a plain file".into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -159,16 +162,24 @@ fn of_file(
     if !kind.is_file() {
         return Some(Wrong::NotPlain(name()));
     }
-    // One byte more than there may be tells that there are more.
-    match plain::read(&folder.join(&file.path), file.bytes.saturating_add(1)) {
+    match is_same(&folder.join(&file.path), file) {
         Ok(None) => Some(Wrong::NotPlain(name())),
-        Ok(Some(read)) => {
-            let is_same = read.len() as u64 == file.bytes && sha256_hex(&read) == file.sha256;
-            (!is_same).then(|| Wrong::Changed(name()))
-        }
+        Ok(Some(is_same)) => (!is_same).then(|| Wrong::Changed(name())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Wrong::Missing(name())),
         Err(error) => Some(Wrong::Unreadable(name(), error.to_string())),
     }
+}
+
+/// Whether a file has the bytes that the manifest says; `None` if it is no plain file. However large it is, little
+/// of it is in memory.
+fn is_same(path: &Path, wanted: &ManifestFile) -> io::Result<Option<bool>> {
+    let Some(file) = plain::open(path)? else {
+        return Ok(None);
+    };
+    let is_as_long = file.metadata()?.len() == wanted.bytes;
+    Ok(Some(
+        is_as_long && sha256_hex_of(file.take(wanted.bytes))? == wanted.sha256,
+    ))
 }
 
 /// The text of the signature. What is wrong with its file is added to `wrong`.

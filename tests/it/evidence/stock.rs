@@ -112,6 +112,34 @@ fn the_documented_commands_find_whatever_was_changed() {
 }
 
 #[test]
+fn a_policy_with_an_odd_name_leaves_the_lists_of_digests_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    if !report(here) {
+        return;
+    }
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podSelector: {}}\nmetadata: {namespace: shop, name: \"a\\\\b\\n0  index.html\"}\n";
+    fs::write(here.join("odd.yaml"), policy).expect("a file");
+    let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
+    let sources = ["--generated", &policies, "--cluster", &cluster];
+    let rest = [
+        "--policies",
+        "odd.yaml",
+        "--sign-key",
+        "key",
+        "--out",
+        "march",
+    ];
+    written(here, &[&sources, rest.as_slice()].concat());
+    assert!(
+        here.join("march/policies/shop/a_b_0  index.html.yaml")
+            .exists()
+    );
+    let (is_intact, said) = content(&here.join("march"), &documented());
+    assert!(is_intact, "{said}");
+}
+
+#[test]
 fn the_page_and_the_help_say_the_documented_commands() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
