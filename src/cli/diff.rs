@@ -1,5 +1,7 @@
 //! `nanoseg diff`: two sets of policies, by what they allow.
 
+mod idle;
+
 use super::access::AccessArgs;
 use super::places::{Places, refused};
 use super::policies::{named_once, read_files, read_objects, replaced};
@@ -125,7 +127,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         not_judged,
         ..Changes::of(&comparison)
     };
-    note_idle_rules(&comparison, &before, &after);
+    idle::note(&comparison, &before, &after);
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,
         Output::Markdown => changes::markdown(&found),
@@ -173,30 +175,6 @@ fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
         Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
     };
     Ok(changes::as_sarif(found, place, |file| new.file(file))?)
-}
-
-/// Tells which rules of changed policies will open something once pods come that they name.
-fn note_idle_rules(comparison: &Comparison, before: &[NetworkPolicy], after: &[NetworkPolicy]) {
-    let is_as_before = |name: &str| {
-        let of = |policies: &[NetworkPolicy]| -> Option<NetworkPolicy> {
-            let named = policies.iter().find(|policy| {
-                let meta = &policy.metadata;
-                let namespace = meta.namespace.as_deref().unwrap_or("default");
-                name.strip_prefix(namespace)
-                    .and_then(|rest| rest.strip_prefix('/'))
-                    == meta.name.as_deref()
-            });
-            named.cloned()
-        };
-        of(before).map(|one| one.spec) == of(after).map(|one| one.spec)
-    };
-    let idle = comparison.idle_rules();
-    for rule in idle.iter().filter(|rule| !is_as_before(&rule.policy)) {
-        let line = format!(
-            "note: {rule} names pods or namespaces of which there are none now: what it opens for them is not counted"
-        );
-        eprintln!("{}", escape::terminal(&line));
-    }
 }
 
 /// The pods, and both sets over them.

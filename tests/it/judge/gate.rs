@@ -38,8 +38,8 @@ kind: GlobalNetworkPolicy
 metadata: {name: d}
 ";
 
-#[test]
-fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
+/// The files of all tests here, and these policies of other kinds.
+fn gate() -> tempfile::TempDir {
     let files = files();
     let write =
         |name: &str, text: String| fs::write(files.path().join(name), text).expect("a file");
@@ -49,6 +49,12 @@ fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
         format!("{NARROW}---{}", CILIUM.replace("world", "cluster")),
     );
     write("all.yaml", format!("{NARROW}---{CILIUM}---{OTHERS}"));
+    files
+}
+
+#[test]
+fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
+    let files = gate();
     let diff = |a: &str, b: &str, more: &[&str]| {
         let sets = ["diff", a, b, "--cluster", "pods.yaml"];
         run(files.path(), &[&sets, more].concat())
@@ -85,6 +91,15 @@ fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
         }])
     );
     assert_eq!(changed.code, Some(1));
+}
+
+#[test]
+fn what_is_not_judged_is_told_in_every_form_and_only_where_it_differs() {
+    let files = gate();
+    let diff = |a: &str, b: &str, more: &[&str]| {
+        let sets = ["diff", a, b, "--cluster", "pods.yaml"];
+        run(files.path(), &[&sets, more].concat())
+    };
     let gone = diff("all.yaml", "cilium.yaml", &["-o", "markdown"]);
     assert_eq!(gone.code, Some(1));
     assert!(gone.stdout.contains("**Not known**"), "{}", gone.stdout);
