@@ -19,6 +19,7 @@ mod graph;
 mod input;
 mod observe;
 mod pager;
+mod period;
 mod places;
 mod policies;
 mod progress;

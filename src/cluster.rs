@@ -28,7 +28,7 @@ pub use kinds::append;
 pub use large::both as read_both_ways;
 pub use parse::{Counts, parse_objects};
 pub use places::{PolicyPlace, policy_places};
-pub use source::{SkippedFile, read_cluster};
+pub use source::{SkippedFile, has_files, read_cluster};
 
 /// The most bytes that one file may have after decompression: 512 MiB, about 80 000 pods as kubectl
 /// prints them.

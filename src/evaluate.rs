@@ -28,6 +28,7 @@ mod connectivity;
 mod difference;
 mod evaluation;
 mod explain;
+mod idle;
 mod pool;
 mod proof;
 mod reach;

@@ -10,6 +10,7 @@ mod containers;
 mod model;
 mod nodes;
 mod objects;
+mod others;
 mod owners;
 mod pods;
 mod ranges;
@@ -26,6 +27,7 @@ pub use build::MANAGED_BY;
 pub use containers::{Container, Image};
 pub use model::Inventory;
 pub use objects::Objects;
+pub use others::OtherPolicy;
 pub use owners::OwnerRule;
 pub use scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use types::{

@@ -13,5 +13,5 @@ pub use addresses::{AddressRange, AddressSet};
 pub use connections::ConnectionSet;
 pub use ports::PortSet;
 pub use protocol::Protocol;
-pub use sha256::sha256_hex;
+pub use sha256::{sha256_hex, sha256_hex_of};
 pub use time::Timestamp;

@@ -1,14 +1,16 @@
 //! `nanoseg diff`: two sets of policies, by what they allow.
 
+mod idle;
+
 use super::access::AccessArgs;
 use super::places::{Places, refused};
 use super::policies::{named_once, read_files, read_objects, replaced};
 use super::style::Style;
 use super::{exit, terminal};
-use crate::cluster::append;
-use crate::evaluate::{Change, Comparison, Evaluation, HostNetwork};
-use crate::inventory::{Inventory, Objects, OwnerRule};
-use crate::report::changes::{self, Changes};
+use crate::cluster::{append, has_files};
+use crate::evaluate::{Cause, Change, Comparison, Evaluation, HostNetwork};
+use crate::inventory::{Inventory, Objects, OtherPolicy, OwnerRule};
+use crate::report::changes::{self, Changes, NotJudged};
 use crate::report::escape;
 use clap::ValueEnum;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -26,7 +28,11 @@ cluster the other set counts as applied over it: policies of others stay in forc
 nanoseg manages are replaced by the set.
 
 What policies allow depends on the pods: they come from --cluster FILE; else from A and B where \
-both bring workloads; else from the cluster.",
+both bring workloads; else from the cluster. A folder without manifests is a set without policies.
+
+Only NetworkPolicies are judged. Of policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
+those that differ are told as not judged, and count as opened and as closed, since nobody knows here. A rule of B \
+that names pods of which there are none opens nothing yet: that is noted.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -52,9 +58,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// B allows something that A does not.
+    /// B allows something that A does not, or a policy that is not judged differs.
     Opened,
-    /// A allows something that B does not.
+    /// A allows something that B does not, or a policy that is not judged differs.
     Closed,
     /// Either.
     Any,
@@ -100,6 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         inventory,
         before,
         after,
+        not_judged,
     } = read(args)?;
     anyhow::ensure!(
         !inventory.pods.is_empty(),
@@ -116,34 +123,29 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             },
         )
     })?;
-    let found = Changes::of(&comparison);
+    let found = Changes {
+        not_judged,
+        ..Changes::of(&comparison)
+    };
+    idle::note(&comparison, &before, &after);
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,
         Output::Markdown => changes::markdown(&found),
         // What did not change points nowhere.
-        Output::Sarif if found.is_empty() => changes::as_sarif(&found, |_| None)?,
-        Output::Sarif => {
-            let (old, new) = (Places::find(&args.before)?, Places::find(&args.after)?);
-            changes::as_sarif(&found, |reason| match reason {
-                Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
-                // What is reviewed is B: what it no longer says is missing in its policy, if that is still there.
-                Ok(cause) => new
-                    .of(cause.policy(), None)
-                    .or_else(|| old.of(cause.policy(), cause.rule())),
-                Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
-            })?
-        }
+        Output::Sarif => sarif(args, &found)?,
         Output::Text => render(&found, Style::new(terminal::colour())),
     };
     terminal::print(&text)?;
     if args.output == Output::Text {
-        eprintln!(
-            "{} opened, {} closed",
-            found.opened.len(),
-            found.closed.len()
-        );
+        let (opened, closed) = (found.opened.len(), found.closed.len());
+        match found.not_judged.len() {
+            0 => eprintln!("{opened} opened, {closed} closed"),
+            more => eprintln!("{opened} opened, {closed} closed, {more} not judged"),
+        }
     }
-    let (opened, closed) = (!found.opened.is_empty(), !found.closed.is_empty());
+    let unknown = !found.not_judged.is_empty();
+    let opened = unknown || !found.opened.is_empty();
+    let closed = unknown || !found.closed.is_empty();
     drop(comparison);
     super::leave((inventory, before, after, found));
     let fails = match args.fail_on {
@@ -158,17 +160,35 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
+fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
+    let (old, new) = match found.is_empty() {
+        // What did not change points nowhere.
+        true => Default::default(),
+        false => (Places::find(&args.before)?, Places::find(&args.after)?),
+    };
+    let place = |reason: Result<&Cause, &str>| match reason {
+        Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
+        // What is reviewed is B: what it no longer says is missing in its policy, if that is still there.
+        Ok(cause) => new
+            .of(cause.policy(), None)
+            .or_else(|| old.of(cause.policy(), cause.rule())),
+        Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
+    };
+    Ok(changes::as_sarif(found, place, |file| new.file(file))?)
+}
+
 /// The pods, and both sets over them.
 struct Sets {
     inventory: Inventory,
     before: Vec<NetworkPolicy>,
     after: Vec<NetworkPolicy>,
+    not_judged: Vec<NotJudged>,
 }
 
 fn read(args: &Args) -> anyhow::Result<Sets> {
     let own = |path: &PathBuf| match path.as_os_str() == "cluster" {
         true => Ok(None),
-        false => read_files(std::slice::from_ref(path)).map(Some),
+        false => read_set(path).map(Some),
     };
     // A snapshot first: what it is read from is gone before the policies need room.
     let of_cluster = match args.cluster.is_empty() {
@@ -184,6 +204,12 @@ fn read(args: &Args) -> anyhow::Result<Sets> {
         (before, after, None) => (before, after, Judge::read(args)?),
     };
     let both_are_files = before.is_some() && after.is_some();
+    let others = |given: Option<&Objects>| -> Vec<OtherPolicy> {
+        let of_cluster = judge.not_judged.iter().filter(|_| !both_are_files);
+        let given = given.into_iter().flat_map(|objects| &objects.not_judged);
+        of_cluster.chain(given).cloned().collect()
+    };
+    let not_judged = changes::not_judged(&others(before.as_ref()), &others(after.as_ref()));
     let set = |given: Option<Objects>| match given {
         None => judge.policies.clone(),
         Some(given) if both_are_files => named_once(given.network_policies),
@@ -193,13 +219,25 @@ fn read(args: &Args) -> anyhow::Result<Sets> {
         before: set(before),
         after: set(after),
         inventory: judge.inventory,
+        not_judged,
     })
+}
+
+/// What is in a file or a folder. A repository may have no policies yet, or no more.
+fn read_set(path: &PathBuf) -> anyhow::Result<Objects> {
+    if has_files(path)? {
+        return read_files(std::slice::from_ref(path));
+    }
+    let name = path.display();
+    eprintln!("note: no policies in {name}: there is no *.yaml, *.yml or *.json file in it");
+    Ok(Objects::default())
 }
 
 /// The cluster: its pods, and the policies that it has.
 struct Judge {
     inventory: Inventory,
     policies: Vec<NetworkPolicy>,
+    not_judged: Vec<OtherPolicy>,
 }
 
 impl Judge {
@@ -207,6 +245,7 @@ impl Judge {
         let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
         Ok(Judge {
             policies: named_once(std::mem::take(&mut objects.network_policies)),
+            not_judged: std::mem::take(&mut objects.not_judged),
             inventory: Inventory::build(&objects, OwnerRule::Infer).0,
         })
     }
@@ -222,12 +261,14 @@ fn of_manifests(mut before: Objects, mut after: Objects) -> Sets {
     let sets =
         [&mut before, &mut after].map(|one| named_once(std::mem::take(&mut one.network_policies)));
     let [old, new] = sets;
+    let not_judged = changes::not_judged(&before.not_judged, &after.not_judged);
     // The later state of a workload counts.
     append(&mut before, after);
     Sets {
         inventory: Inventory::build(&before, OwnerRule::Infer).0,
         before: old,
         after: new,
+        not_judged,
     }
 }
 
@@ -242,5 +283,9 @@ fn render(found: &Changes, style: Style) -> String {
     };
     let opened = found.opened.iter().map(|one| line("+", &one.change));
     let closed = found.closed.iter().map(|one| line("-", &one.change));
-    opened.chain(closed).collect()
+    let unknown = found.not_judged.iter().map(|one| {
+        let text = format!("? {one}");
+        style.yellow(&escape::terminal(&text)) + "\n"
+    });
+    opened.chain(closed).chain(unknown).collect()
 }

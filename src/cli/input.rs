@@ -2,22 +2,25 @@
 
 mod flows;
 
+pub use flows::loss_findings;
+
 use super::progress::ReadingBar;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowLimits, FlowResult, FlowTable, SkipCounters};
-use crate::graph::{GraphOptions, InventoryListeners, address_epochs};
+use crate::graph::{GraphOptions, History, InventoryListeners, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use anyhow::Context;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::slice;
 
 /// Where observations come from.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct TrafficArgs {
     /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
     #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-", num_args = 1..)]
@@ -38,6 +41,9 @@ pub struct TrafficArgs {
     /// Where flow records must not span an hour, and neither of these times.
     #[arg(skip)]
     cuts: Option<[Option<Timestamp>; 2]>,
+    /// The hours since the Unix epoch of which what a controller folded counts; absent: none.
+    #[arg(skip)]
+    folded: Option<Range<i64>>,
 }
 
 impl TrafficArgs {
@@ -50,6 +56,7 @@ impl TrafficArgs {
             service_cidr: Vec::new(),
             max_connections: FlowLimits::default().max_connections,
             cuts: None,
+            folded: None,
         }
     }
 
@@ -57,6 +64,14 @@ impl TrafficArgs {
     pub fn cut_at(self, from: Option<Timestamp>, to: Option<Timestamp>) -> Self {
         TrafficArgs {
             cuts: Some([from, to]),
+            ..self
+        }
+    }
+
+    /// The same, with what a controller's store has of these hours since the Unix epoch and is no flow record any more.
+    pub fn with_folded(self, hours: Range<i64>) -> Self {
+        TrafficArgs {
+            folded: Some(hours),
             ..self
         }
     }
@@ -100,6 +115,8 @@ impl GraphArgs {
 pub struct Read {
     pub inventory: Inventory,
     pub seen: FlowResult,
+    /// What was folded before, where that was asked for.
+    pub history: History,
     /// The first and last time of any packet or flow.
     pub span: (Timestamp, Timestamp),
     pub inputs: Inputs,
@@ -159,7 +176,7 @@ pub fn read_traffic(
     );
     let flows = match args.flows.as_slice() {
         [] => None,
-        paths => Some(flows::read(paths)?),
+        paths => Some(flows::read(paths, args.folded.as_ref())?),
     };
     let (seen, frames, summary) = match args.capture.as_slice() {
         [] => Default::default(),
@@ -178,10 +195,12 @@ pub fn read_traffic(
         skipped: BTreeMap::new(),
         inventory,
         seen,
+        history: History::default(),
         findings,
         scans: objects.scans.clone(),
     };
-    if let Some(flows) = flows {
+    if let Some(mut flows) = flows {
+        read.history = std::mem::take(&mut flows.history);
         let epochs = args.epochs(&read.inventory);
         skipped.extend(flows.skipped());
         read.add(flows, summary.span, &epochs);

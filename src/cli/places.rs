@@ -60,6 +60,14 @@ impl Places {
         Some(format!("{}:{}", place.file.display(), place.line))
     }
 
+    /// The beginning of a file.
+    pub fn file(&self, file: &str) -> Place {
+        Place {
+            file: self.repository.path_of(Path::new(file)),
+            line: 1,
+        }
+    }
+
     fn at(&self, place: &PolicyPlace, line: Option<usize>) -> Place {
         Place {
             file: self.repository.path_of(&place.file),

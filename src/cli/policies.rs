@@ -4,7 +4,8 @@ use super::access::{Access, AccessArgs, list_objects};
 use super::places::{Places, refused};
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
-use crate::inventory::{MANAGED_BY, Objects};
+use crate::inventory::{MANAGED_BY, Objects, OtherPolicy};
+use crate::report::escape;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -93,9 +94,7 @@ pub fn read_objects(cluster: &[PathBuf], access: &AccessArgs) -> anyhow::Result<
         let objects = list_objects(&access)?;
         return Ok((objects, access.default_namespace));
     }
-    let (objects, skipped) = read_cluster(cluster)?;
-    note_skipped(&skipped);
-    Ok((objects, "default".into()))
+    Ok((read_files(cluster)?, "default".into()))
 }
 
 /// The NetworkPolicies of files and folders.
@@ -107,7 +106,26 @@ pub fn read_policies(paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
 pub fn read_files(paths: &[PathBuf]) -> anyhow::Result<Objects> {
     let (objects, skipped) = read_cluster(paths)?;
     note_skipped(&skipped);
+    note_not_judged(&objects.not_judged);
     Ok(objects)
+}
+
+/// Tells which policies there are that no verdict counts in.
+fn note_not_judged(policies: &[OtherPolicy]) {
+    const MOST: usize = 20;
+    for one in policies.iter().take(MOST) {
+        let line = format!("note: not judged: {one} in {}", one.file);
+        eprintln!("{}", escape::terminal(&line));
+    }
+    let more = policies.len().saturating_sub(MOST);
+    if more > 0 {
+        eprintln!("note: not judged: {more} more policies");
+    }
+    if !policies.is_empty() {
+        eprintln!(
+            "note: only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known here"
+        );
+    }
 }
 
 /// The NetworkPolicies of a folder that `nanoseg generate` wrote.

@@ -8,14 +8,14 @@ mod traffic;
 mod verify;
 
 use super::access::AccessArgs;
+use super::period::PeriodArgs;
 use super::policies::{read_objects, read_policies};
 use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
 use crate::inventory::{Inventory, Objects, OwnerRule};
-use crate::net::Timestamp;
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
-use crate::report::evidence::{Evidence, Framework, Period, Source, files};
+use crate::report::evidence::{Evidence, Framework, Source, files};
 use crate::review::Digest;
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 Write evidence for auditors: what talked to what in a period, which policies allowed it, who approved them and \
 when, and how it stood with segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
 SVG, OCSF). manifest.json has the SHA-256 of every file; --sign-key signs it as ssh-keygen -Y sign does, so that \
-an auditor checks the report with sha256sum and ssh-keygen alone.
+an auditor checks the report with sha256sum, ssh-keygen, grep and find alone.
 
 The period is cut to connections that began in it; from the controller's state to whole hours. The same input \
 and period give the same bytes.",
@@ -82,12 +82,8 @@ struct WriteArgs {
     policies: Vec<PathBuf>,
     #[command(flatten)]
     access: AccessArgs,
-    /// From this time on (RFC 3339); default: the first observation.
-    #[arg(long, value_name = "TIME")]
-    from: Option<jiff::Timestamp>,
-    /// Before this time (RFC 3339); default: after the last observation.
-    #[arg(long, value_name = "TIME")]
-    to: Option<jiff::Timestamp>,
+    #[command(flatten)]
+    period: PeriodArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -126,8 +122,18 @@ Examples:
     nanoseg report --flows flows.jsonl.zst --cluster cluster.yaml -n shop --out shop
 
   What an auditor runs, without nanoseg and with it:
-    cd march && sha256sum -c SHA256SUMS
-    ssh-keygen -Y verify -f allowed_signers -I ops@example.org -n nanoseg-report -s manifest.json.sig < manifest.json
+    cd march
+    ! find . ! -type d ! -type f | grep . &&
+    ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \\
+      -s manifest.json.sig < manifest.json &&
+    grep -A1 '\"path\": \"SHA256SUMS\"' manifest.json |
+      grep \"$(sha256sum < SHA256SUMS | cut -c1-64)\" &&
+    sha256sum -c SHA256SUMS &&
+    ! { cut -c67- SHA256SUMS; find . -type f ! -path ./SHA256SUMS ! -path ./manifest.json \\
+      ! -path ./manifest.json.sig -print0 | tr '\\n\\0' '?\\n' | cut -c3-; } |
+      LC_ALL=C sort | LC_ALL=C uniq -u | grep . &&
+    echo intact
+    cd ..
     nanoseg report verify march --key id_ed25519.pub
 
 Exit codes: 0 written; 2 an error. Of verify: 0 intact; 1 altered, or not signed by the key; 2 an error.";
@@ -157,8 +163,9 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
             || !(source.capture.is_empty() && source.flows.is_empty()),
         "nothing to report on; give --state, --generated, --capture or --flows"
     );
-    let period = period(args)?;
-    // A key that cannot be used is found before the work is done.
+    let period = args.period.period()?;
+    // A folder or a key that cannot be used is found before the work is done.
+    folder::may_write(out)?;
     let signer = args
         .sign_key
         .as_deref()
@@ -204,35 +211,6 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         out.join("index.html").display()
     ))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The period that is asked for.
-fn period(args: &WriteArgs) -> anyhow::Result<Period> {
-    let time = |option: &str, at: Option<jiff::Timestamp>| -> anyhow::Result<Option<Timestamp>> {
-        let Some(at) = at else { return Ok(None) };
-        let kept = Timestamp::from(at);
-        anyhow::ensure!(
-            jiff::Timestamp::from(kept) == at,
-            "{option} {at} is out of range: times from 1678 to 2262 can be told"
-        );
-        Ok(Some(kept))
-    };
-    let period = Period {
-        from: time("--from", args.from)?,
-        to: time("--to", args.to)?,
-        ..Period::default()
-    };
-    if let (Some(from), Some(to)) = (period.from, period.to) {
-        anyhow::ensure!(
-            from != to,
-            "the period is empty: --from and --to are both {from}"
-        );
-        anyhow::ensure!(
-            from < to,
-            "the period ends before it begins: --from {from} --to {to}"
-        );
-    }
-    Ok(period)
 }
 
 fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
@@ -320,7 +298,8 @@ fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, Strin
 fn file_part(name: Option<&str>) -> String {
     match name.unwrap_or_default() {
         "" | "." | ".." => "_".to_owned(),
-        name => name.replace('/', "_"),
+        // Lists of digests escape what is odd, and not all tools the same way.
+        name => name.replace(|c: char| c == '/' || c == '\\' || c.is_control(), "_"),
     }
 }
 

@@ -1,13 +1,16 @@
 //! `nanoseg verify`: policies against recorded traffic.
 
 use super::input::{self, GraphArgs, TrafficArgs};
+use super::period::{PeriodArgs, hours_of};
 use super::policies::{Judged, PolicyArgs};
 use super::style::Style;
 use super::{exit, terminal};
-use crate::graph::build;
+use crate::graph::build_after;
 use crate::inventory::Inventory;
+use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
+use crate::report::evidence::Period;
 use crate::report::verdict::{self, Blocked, Verdict};
 use clap::ValueEnum;
 use std::process::ExitCode;
@@ -17,13 +20,16 @@ use std::process::ExitCode;
 #[command(
     long_about = "\
 Check NetworkPolicies against recorded traffic: what was observed and would be blocked, and what is \
-allowed and was never used, whole rules as well.
+allowed and was never used, whole rules as well. With --from and --to: in that period, by when connections began.
 
 The policies are those of the cluster, or of --cluster FILE; with --policies those that nanoseg \
 manages are replaced. Only traffic that teaches counts (scans and refused connections do not), with \
 DNS over TCP implied as in generate, and counted apart. Allowed and never used is counted where some policy \
 isolates the server for ingress or the client for egress; in the other directions workloads are open, and \
-named.",
+named.
+
+Of the controller's store also the hours count that it has folded into edges, as far back as it keeps them; each \
+counts whole, also where the period begins or ends within it.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -33,6 +39,8 @@ pub struct Args {
     graph: GraphArgs,
     #[command(flatten)]
     sources: PolicyArgs,
+    #[command(flatten)]
+    period: PeriodArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -59,6 +67,9 @@ Examples:
   The policies in force, against what the receiver has stored:
     nanoseg verify --flows flows.db
 
+  What nothing used in a quarter, from the controller's store:
+    nanoseg verify --flows nanoseg.sqlite --from 2026-01-01T00:00:00Z --to 2026-04-01T00:00:00Z
+
   Policies that are not applied yet, offline:
     nanoseg verify --flows flows.json --cluster cluster.yaml --policies policies-out
 
@@ -77,20 +88,29 @@ Exit codes: 0 nothing that was observed would be blocked; 1 something would; 2 a
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     input::check_stdin(&args.traffic, &args.sources.cluster)?;
-    let traffic = |objects: &_| input::read_traffic(&args.traffic, objects, Vec::new(), 0);
+    let period = args.period.period()?;
+    let given = given(args, period);
+    let traffic = |objects: &_| input::read_traffic(&given, objects, Vec::new(), 0);
     let (
         Judged {
             objects, policies, ..
         },
         read,
     ) = args.sources.read_beside(traffic)?;
-    let read = read?;
+    let mut read = read?;
+    read.seen
+        .records
+        .retain(|record| period.contains(record.first));
+    read.seen
+        .scans
+        .retain(|scan| period.touches(scan.first, Some(scan.last)));
     // A large snapshot is as large as all that follows.
     drop(objects);
     let mut inventory = read.inventory;
     // All that is judged is passed; what the inventory holds would be judged twice.
     inventory.policies.clear();
-    let built = build(&read.seen, &inventory, args.graph.options());
+    let built = build_after(&read.history, &read.seen, &inventory, args.graph.options());
+    note_period(period);
     check_namespaces(&args.namespace, &inventory)?;
     let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
         .map_err(|error| args.sources.refused(error))?;
@@ -124,6 +144,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })
+}
+
+/// The traffic that is judged: records are cut at the ends of the period, what a controller folded has whole hours.
+fn given(args: &Args, period: Period) -> TrafficArgs {
+    let traffic = args.traffic.clone().with_folded(hours_of(period));
+    match (period.from, period.to) {
+        (None, None) => traffic,
+        (from, to) => traffic.cut_at(from, to),
+    }
+}
+
+/// Tells what time the verdict is about, where not all that was recorded counts.
+fn note_period(period: Period) {
+    let at = |at: Option<Timestamp>, else_: &str| at.map_or(else_.to_owned(), |at| at.to_string());
+    if period.from.is_some() || period.to.is_some() {
+        eprintln!(
+            "note: connections count that began from {} on and before {}",
+            at(period.from, "the first observation"),
+            at(period.to, "the end")
+        );
+    }
 }
 
 /// A mistyped namespace has no traffic, and nothing of it would be blocked.

@@ -1,7 +1,7 @@
 //! Which kinds are read, and how a tree becomes a typed object.
 
 use super::noise::Quieten;
-use crate::inventory::{ImageScan, Objects};
+use crate::inventory::{ImageScan, Objects, OtherPolicy};
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
@@ -35,6 +35,11 @@ macro_rules! kinds {
                     let tree = serde_json::Value::deserialize(tree)?;
                     objects.scans.extend(ImageScan::of_object(&tree));
                 }
+                (kind, group) if OtherPolicy::is_kind(kind, group) => {
+                    let tree = serde_json::Value::deserialize(tree)?;
+                    objects.not_judged.extend(OtherPolicy::of_object(kind, group, &tree));
+                    return Ok(Typed::Skipped);
+                }
                 _ => return Ok(Typed::Skipped),
             }
             Ok(Typed::Read)
@@ -46,6 +51,7 @@ macro_rules! kinds {
             objects.namespaces.append(&mut more.namespaces);
             objects.nodes.append(&mut more.nodes);
             objects.scans.append(&mut more.scans);
+            objects.not_judged.append(&mut more.not_judged);
             objects.snapshots += more.snapshots;
             for (kind, count) in more.skipped {
                 *objects.skipped.entry(kind).or_default() += count;

@@ -32,6 +32,7 @@ const NOT_KUBERNETES: &str = "(files without Kubernetes objects)";
 pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), ClusterError> {
     let (mut objects, mut skipped) = (Objects::default(), Vec::new());
     for path in paths {
+        let known = objects.not_judged.len();
         let singles = if path.as_os_str() == "-" {
             let bytes = read_limited(io::stdin().lock(), "standard input")?;
             let bytes = unpack(bytes, "standard input")?;
@@ -42,8 +43,25 @@ pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), Cl
             parse_objects(&read_file(path)?, &text(path), &mut objects)?.singles
         };
         objects.snapshots += usize::from(singles > 0);
+        name_file(&mut objects, known, path);
     }
     Ok((objects, skipped))
+}
+
+/// Notes where policies that are not judged were read, from the one numbered `from` on.
+fn name_file(objects: &mut Objects, from: usize, file: &Path) {
+    let read = objects.not_judged.iter_mut().skip(from);
+    for one in read.filter(|one| one.file.is_empty()) {
+        one.file = text(file);
+    }
+}
+
+/// Whether there is anything that [`read_cluster`] would read: a folder may hold none of its files.
+///
+/// # Errors
+/// There is nothing of that name, or it cannot be read.
+pub fn has_files(path: &Path) -> Result<bool, ClusterError> {
+    Ok(path.as_os_str() == "-" || !files(path)?.is_empty())
 }
 
 /// The files that [`read_cluster`] reads for a path; none for standard input.
@@ -85,7 +103,8 @@ fn read_folder(
     let contents = in_shares(&files, |file| read_of_folder(file))?;
     for (file, content) in files.into_iter().zip(contents) {
         let reason = match content {
-            Content::Objects(found, counts) => {
+            Content::Objects(mut found, counts) => {
+                name_file(&mut found, 0, &file);
                 append(objects, *found);
                 singles += counts.singles;
                 read += 1;

@@ -1,6 +1,6 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::ImageScan;
+use super::{ImageScan, OtherPolicy};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
@@ -26,6 +26,8 @@ pub struct Objects {
     pub network_policies: Vec<NetworkPolicy>,
     /// Of trivy-operator's VulnerabilityReport objects.
     pub scans: Vec<ImageScan>,
+    /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
+    pub not_judged: Vec<OtherPolicy>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
     pub snapshots: usize,
     /// Objects of kinds that nanoseg has no use for, counted by kind.

@@ -1,5 +1,9 @@
 //! What a change of policies opens and closes, for a pull request and for code-review tools.
 
+mod others;
+
+pub use others::{NotJudged, not_judged};
+
 use super::Error;
 use super::escape::{code, markdown as text};
 use super::markdown::{heading, table};
@@ -21,12 +25,15 @@ pub struct Explained {
 pub struct Changes {
     pub opened: Vec<Explained>,
     pub closed: Vec<Explained>,
+    /// Policies of other kinds that differ: what they open and close is not known.
+    #[serde(rename = "notJudged", skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<NotJudged>,
 }
 
 impl Changes {
-    /// Whether nothing opens and nothing closes.
+    /// Whether nothing opens and nothing closes, as far as that is known.
     pub fn is_empty(&self) -> bool {
-        self.opened.is_empty() && self.closed.is_empty()
+        self.opened.is_empty() && self.closed.is_empty() && self.not_judged.is_empty()
     }
 
     /// Compares, and finds the cause of each change.
@@ -43,6 +50,7 @@ impl Changes {
         Changes {
             opened: explain(found.opened, Turn::Opened),
             closed: explain(found.closed, Turn::Closed),
+            not_judged: Vec::new(),
         }
     }
 }
@@ -50,11 +58,14 @@ impl Changes {
 /// How many changes of each list a pull request shows: GitHub cuts a comment at 65 536 characters.
 const MOST: usize = 200;
 
-/// The changes as GitHub-flavoured Markdown.
-pub fn markdown(changes: &Changes) -> String {
+/// How much changes.
+fn headline(changes: &Changes) -> String {
     let (opened, closed) = (changes.opened.len() as u64, changes.closed.len() as u64);
-    let mut out = String::from("## What these NetworkPolicies change\n\n");
-    out.push_str(&match (opened, closed) {
+    let mut text = match (opened, closed) {
+        (0, 0) if !changes.not_judged.is_empty() => {
+            "**Not known**: policies changed that are not judged. NetworkPolicies allow the same connections as before.\n"
+                .to_owned()
+        }
         (0, 0) => "Nothing: they allow the same connections as before.\n".to_owned(),
         (0, _) => format!(
             "**Opens nothing**, closes {}.\n",
@@ -69,7 +80,20 @@ pub fn markdown(changes: &Changes) -> String {
             count(opened, "connection"),
             thousands(closed)
         ),
-    });
+    };
+    if !changes.not_judged.is_empty() && (opened, closed) != (0, 0) {
+        let number = count(changes.not_judged.len() as u64, "change");
+        text.push_str(&format!(
+            "\n**Not known**: {number} of policies that are not judged.\n"
+        ));
+    }
+    text
+}
+
+/// The changes as GitHub-flavoured Markdown.
+pub fn markdown(changes: &Changes) -> String {
+    let mut out = String::from("## What these NetworkPolicies change\n\n");
+    out.push_str(&headline(changes));
     for (title, list) in [("Opened", &changes.opened), ("Closed", &changes.closed)] {
         if list.is_empty() {
             continue;
@@ -81,6 +105,7 @@ pub fn markdown(changes: &Changes) -> String {
             out.push_str(&format!("\n… and {} more.\n", thousands(more as u64)));
         }
     }
+    others::markdown(&mut out, &changes.not_judged);
     out
 }
 
@@ -117,7 +142,7 @@ const CLOSED: Rule = Rule {
     remedy: "Check that nothing uses it: nanoseg verify tells from recorded traffic.",
 };
 
-/// The changes as SARIF. `place` finds where a cause is written, and for a change whose causes are in no file
+/// The changes as SARIF. `file` is where a file is in the repository; `place` finds where a cause is written, and for a change whose causes are in no file
 /// the place to look at in a namespace.
 ///
 /// # Errors
@@ -125,6 +150,7 @@ const CLOSED: Rule = Rule {
 pub fn as_sarif(
     changes: &Changes,
     place: impl Fn(Result<&Cause, &str>) -> Option<Place>,
+    file: impl Fn(&str) -> Place,
 ) -> Result<String, Error> {
     let lists = [(&OPENED, &changes.opened), (&CLOSED, &changes.closed)];
     let found = lists.iter().flat_map(|(rule, list)| {
@@ -153,6 +179,7 @@ pub fn as_sarif(
             }
         })
     });
-    let found: Vec<Found> = found.collect();
-    sarif("diff", &[&OPENED, &CLOSED], &found)
+    let not_judged = others::found(&changes.not_judged, file);
+    let found: Vec<Found> = found.chain(not_judged).collect();
+    sarif("diff", &[&OPENED, &CLOSED, &others::RULE], &found)
 }

@@ -13,7 +13,7 @@ mod words;
 mod write;
 
 pub use error::FlowStoreError;
-pub(super) use read::load_records;
+pub(super) use read::{load_losses, load_records};
 
 use crate::flow::{Aggregate, Applied, FlowBatch};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};

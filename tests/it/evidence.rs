@@ -3,9 +3,12 @@
 mod answered;
 mod controls;
 mod ended;
+mod folded;
+mod hostile;
 mod period;
 mod printed;
 mod signed;
+mod stock;
 
 use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
 use nanoseg::graph::History;
@@ -189,11 +192,33 @@ fn a_report_replaces_a_report_and_nothing_else() {
     );
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("it is not a report"));
+    let again = ["--generated", &policies, "--cluster", &cluster, "--out"];
+    written(here, &[&again, ["r/"].as_slice()].concat());
+    fs::write(here.join("r/policies/notes.txt"), "mine").expect("a file");
+    let refused = nanoseg(here, &[&again, ["r"].as_slice()].concat());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("not of its report is policies/notes.txt; move that elsewhere"),
+        "{said}"
+    );
+    assert!(here.join("r/policies/notes.txt").exists());
+    fs::remove_file(here.join("r/policies/notes.txt")).expect("it was there");
+    written(here, &[&again, ["r/."].as_slice()].concat());
+    for out in [".", "..", "/", "r/.."] {
+        let refused = nanoseg(here, &[&again, [out].as_slice()].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{out}: {said}");
+        assert!(
+            said.contains("run this in the folder above"),
+            "{out}: {said}"
+        );
+    }
     assert_eq!(
         fs::read(here.join("mine/notes.txt")).expect("still there"),
         b"mine"
     );
-    let nothing = nanoseg(here, &["--cluster", &cluster, "--out", "r"]);
+    let nothing = nanoseg(here, &["--cluster", &cluster, "--out", "s"]);
     assert_eq!(nothing.status.code(), Some(2));
 }
 

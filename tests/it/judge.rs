@@ -1,5 +1,7 @@
 //! The commands that judge policies without a cluster: explain, diff, verify.
 
+mod gate;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

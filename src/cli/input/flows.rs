@@ -5,19 +5,22 @@ use crate::flow::{
     AddressEpochs, Aggregate, FlowCounters, FlowLimits, FlowResult, Loss, Observed, Observer,
     Slice, Source,
 };
-use crate::graph::InventoryListeners;
+use crate::graph::{History, InventoryListeners};
 use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
-use crate::store::FlowStore;
+use crate::store::{FlowStore, ReviewStore, ReviewStoreError};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the flow logs came to.
 pub struct Flows {
     aggregate: Aggregate,
+    /// What a controller's stores folded of the hours that were asked for.
+    pub history: History,
     pub summary: FlowLogSummary,
     stores: Vec<FlowInput>,
 }
@@ -26,16 +29,22 @@ pub struct Flows {
 ///
 /// # Errors
 /// As [`read_flows`], or a store that cannot be opened.
-pub fn read(paths: &[PathBuf]) -> anyhow::Result<Flows> {
+pub fn read(paths: &[PathBuf], folded: Option<&Range<i64>>) -> anyhow::Result<Flows> {
     let (mut aggregate, summary) = read_flows(paths)?;
-    let mut stores = Vec::new();
+    let (mut stores, mut history) = (Vec::new(), History::default());
     for path in &summary.stores {
         let (store, input) = read_store(path)?;
         aggregate.merge(store);
         stores.push(input);
+        // After the records: what is folded in between counts twice, and is not missed.
+        match folded {
+            Some(hours) => history.merge(&read_folded(path, hours)?),
+            None => note_folded(path)?,
+        }
     }
     Ok(Flows {
         aggregate,
+        history,
         summary,
         stores,
     })
@@ -56,6 +65,74 @@ fn read_store(path: &Path) -> anyhow::Result<(Aggregate, FlowInput)> {
         last: span.map(|span| span.1),
     };
     Ok((store, input))
+}
+
+/// A store as that of a controller; none where it is a receiver's of before there were controllers.
+fn of_controller(path: &Path) -> anyhow::Result<Option<ReviewStore>> {
+    match ReviewStore::open_read_only(path) {
+        Ok(store) => Ok(Some(store)),
+        Err(ReviewStoreError::NoReviews { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a controller folded of some hours since the Unix epoch. Tells which there are.
+fn read_folded(path: &Path, hours: &Range<i64>) -> anyhow::Result<History> {
+    let Some(store) = of_controller(path)? else {
+        return Ok(History::default());
+    };
+    let edges = store.hours(hours.clone())?;
+    let mut history = match edges.is_empty() {
+        true => History::default(),
+        false => store.names(hours.clone())?,
+    };
+    if let (Some(first), Some(last)) = (edges.first(), edges.last()) {
+        eprintln!(
+            "note: {} has hours that are folded, and each counts whole: from {} to {}",
+            path.display(),
+            Timestamp::from_hour(first.hour),
+            Timestamp::from_hour(last.hour + 1)
+        );
+    }
+    for one in edges {
+        history.add_edge(&one.key, &one.edge);
+    }
+    for (client, scan) in store.scans(hours.clone())? {
+        history.add_scan(&client, &scan);
+    }
+    Ok(history)
+}
+
+/// Tells which hours of a controller's store are not read where only flow records are.
+fn note_folded(path: &Path) -> anyhow::Result<()> {
+    let last = match of_controller(path)? {
+        Some(store) => store.last_hour()?,
+        None => None,
+    };
+    if let Some(last) = last {
+        eprintln!(
+            "note: {} is a controller's: its hours up to {} are folded and left out here; nanoseg verify and report --state count them",
+            path.display(),
+            Timestamp::from_hour(last + 1)
+        );
+    }
+    Ok(())
+}
+
+/// One finding for each way in which something was lost. `samples` are examples of it.
+pub fn loss_findings(
+    losses: &BTreeMap<Loss, u64>,
+    samples: impl Fn(Loss) -> Vec<String>,
+) -> Vec<Finding> {
+    let losses = losses.iter().filter(|(_, count)| **count > 0);
+    losses
+        .map(|(loss, count)| {
+            let samples = samples(*loss);
+            let first = samples.first().map_or(String::new(), |s| format!(" ({s})"));
+            let message = format!("counted {count}: {}{first}", loss.meaning());
+            Finding::new(Code::ObservationLoss, loss.name(), message).with_samples(samples)
+        })
+        .collect()
 }
 
 impl Flows {
@@ -87,16 +164,7 @@ impl Flows {
             Loss::FlowIncomplete => self.summary.incomplete.clone(),
             _ => Vec::new(),
         };
-        let losses = self.aggregate.losses().iter();
-        let losses = losses.filter(|(_, count)| **count > 0);
-        losses
-            .map(|(loss, count)| {
-                let samples = samples(*loss);
-                let first = samples.first().map_or(String::new(), |s| format!(" ({s})"));
-                let message = format!("counted {count}: {}{first}", loss.meaning());
-                Finding::new(Code::ObservationLoss, loss.name(), message).with_samples(samples)
-            })
-            .collect()
+        loss_findings(self.aggregate.losses(), samples)
     }
 
     /// What was skipped, by reason.

@@ -1,7 +1,7 @@
 //! Signatures as `ssh-keygen -Y sign` makes them (OpenSSH's PROTOCOL.sshsig).
 
 use anyhow::{Context, bail};
-use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey, PublicKey};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,20 @@ impl Signer {
         if PublicKey::from_openssh(&text).is_ok() {
             return Ok(Signer::Agent(path.to_owned()));
         }
-        let key = PrivateKey::from_openssh(&text)
-            .with_context(|| format!("failed to read {name}: it is no OpenSSH key that this can sign with (Ed25519, ECDSA)"))?;
+        let Ok(key) = PrivateKey::from_openssh(&text) else {
+            let what = match text.contains("PRIVATE KEY-----") {
+                true => "a private key that this cannot read",
+                false => "no SSH key",
+            };
+            bail!("failed to use {name}: it is {what}; {}", other_keys(path));
+        };
+        if !signs(&key.algorithm()) {
+            let algorithm = key.algorithm();
+            bail!(
+                "failed to use {name}: it is of type {algorithm}; {}",
+                other_keys(path)
+            );
+        }
         if key.is_encrypted() {
             bail!(
                 "failed to use {name}: it has a passphrase; add it to ssh-agent and pass the public key, {name}.pub"
@@ -60,6 +72,27 @@ impl Signer {
             Signer::Agent(path) => ssh_keygen(path, message),
         }
     }
+}
+
+/// Whether this signs with private keys of such a type.
+fn signs(algorithm: &Algorithm) -> bool {
+    matches!(
+        algorithm,
+        Algorithm::Ed25519
+            | Algorithm::Ecdsa {
+                curve: EcdsaCurve::NistP256 | EcdsaCurve::NistP384,
+            }
+    )
+}
+
+/// What to do with the private keys that this does not sign with.
+fn other_keys(path: &Path) -> String {
+    let name = path.display();
+    format!(
+        "private keys that work are Ed25519 and ECDSA (P-256, P-384) in OpenSSH's format; RSA, P-521 and PEM keys sign \
+         through ssh-agent: ssh-add {name}, and give the public key, --sign-key {name}.pub (ssh-keygen -y -f {name} \
+         makes it)"
+    )
 }
 
 /// ssh-keygen asks the agent; it also knows hardware keys.

@@ -1,6 +1,8 @@
 //! From the controller's state: traffic by the hour, what was approved, the record.
 
 use super::{Seen, approvals, inventory};
+use crate::cli::input::loss_findings;
+use crate::cli::period::hours_of;
 use crate::cli::policies::over;
 use crate::cli::record::event;
 use crate::finding::{Code, Finding};
@@ -34,6 +36,7 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
     let inventory = Arc::new(inventory);
     let built = LiveGraph::new(history, hot).build(&inventory, GraphOptions::default());
     findings.extend(built.findings);
+    findings.extend(loss_findings(&store.losses()?, |_| Vec::new()));
     let states = states(&store)?;
     let source = Source {
         name: path.display().to_string(),
@@ -92,17 +95,6 @@ fn gone(edges: Vec<(EdgeKey, Edge)>, inventory: &Inventory) -> Vec<(Peer, Peer, 
         .collect()
 }
 
-/// The hours that the period touches.
-fn hours_of(period: Period) -> Range<i64> {
-    // Far enough, and without overflow when it becomes seconds.
-    const FAR: i64 = i64::MAX / (SECONDS * 2);
-    let first = period.from.map_or(-FAR, |from| from.hour());
-    let end = period.to.map_or(FAR, |to| {
-        to.hour() + i64::from(to > Timestamp::from_hour(to.hour()))
-    });
-    first..end
-}
-
 type Traffic = (History, Aggregate, Vec<HourLine>);
 
 fn traffic(
@@ -130,6 +122,9 @@ fn traffic(
     for one in store.hours(hours.clone())? {
         note(one.hour, &one.key, &one.edge);
         history.add_edge(&one.key, &one.edge);
+    }
+    for (client, scan) in store.scans(hours.clone())? {
+        history.add_scan(&client, &scan);
     }
     let seconds = hours.start * SECONDS..hours.end * SECONDS;
     let hot = store.unfolded(seconds)?;

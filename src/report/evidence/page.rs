@@ -36,6 +36,9 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
         Block::Text(text) => {
             let _ = writeln!(out, "<p>{}</p>", xml(text));
         }
+        Block::Commands(lines) => {
+            let _ = writeln!(out, "<pre>{}</pre>", xml(&lines.join("\n")));
+        }
         Block::Graph => {
             let _ = writeln!(out, "<figure>{picture}</figure>");
         }
@@ -109,6 +112,9 @@ pub fn markdown(evidence: &Evidence) -> String {
             match block {
                 Block::Text(text) => {
                     let _ = writeln!(out, "{}", escape_markdown(text));
+                }
+                Block::Commands(lines) => {
+                    let _ = writeln!(out, "```\n{}\n```", lines.join("\n"));
                 }
                 Block::Graph => out.push_str("![Communication graph](graph.svg)\n"),
                 Block::Table { header, rows, more } => {

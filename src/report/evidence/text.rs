@@ -29,6 +29,8 @@ pub enum Block {
         /// Rows that are left out here, and the file that has them.
         more: Option<(usize, &'static str)>,
     },
+    /// Lines for a shell, as they are.
+    Commands(Vec<String>),
     /// The picture of the graph.
     Graph,
 }
@@ -362,17 +364,38 @@ fn sources(evidence: &Evidence) -> Section {
     }
 }
 
+/// What an auditor runs in the report's folder. Who changed a file may have written another SHA256SUMS: the signed
+/// manifest has the digest of the right one.
+const CHECK: &[&str] = &[
+    r#"! find . ! -type d ! -type f | grep . &&"#,
+    r#"ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \"#,
+    r#"  -s manifest.json.sig < manifest.json &&"#,
+    r#"grep -A1 '"path": "SHA256SUMS"' manifest.json |"#,
+    r#"  grep "$(sha256sum < SHA256SUMS | cut -c1-64)" &&"#,
+    r#"sha256sum -c SHA256SUMS &&"#,
+    r#"! { cut -c67- SHA256SUMS; find . -type f ! -path ./SHA256SUMS ! -path ./manifest.json \"#,
+    r#"  ! -path ./manifest.json.sig -print0 | tr '\n\0' '?\n' | cut -c3-; } |"#,
+    r#"  LC_ALL=C sort | LC_ALL=C uniq -u | grep . &&"#,
+    r#"echo intact"#,
+];
+
 fn check() -> Section {
-    let lines = [
-        "sha256sum -c SHA256SUMS checks every file but the manifest.",
-        "ssh-keygen -Y verify -f allowed_signers -I NAME -n nanoseg-report -s manifest.json.sig < manifest.json checks the signature, if the report is signed; the manifest holds the digest of SHA256SUMS and of every file.",
-        "nanoseg report verify DIR does both; nanoseg record verify record.jsonl checks the chain of the record.",
+    let text = |text: &str| Block::Text(text.into());
+    let lines = CHECK.iter().map(|line| (*line).to_owned());
+    let blocks = vec![
+        text(
+            "With stock tools, in this folder; the last line is printed only if all before it are content:",
+        ),
+        Block::Commands(lines.collect()),
+        text(
+            "In turn: all are plain files; the signature fits the manifest, and the key is that of ops@example.org in allowed_signers (leave this out if the report is not signed; then who can change all files goes unseen); SHA256SUMS is the one of the manifest; every file is as it says; no file was added.",
+        ),
+        text(
+            "nanoseg report verify DIR does the same; nanoseg record verify record.jsonl checks the chain of the record.",
+        ),
     ];
     Section {
         title: "How to check this report",
-        blocks: lines
-            .into_iter()
-            .map(|line| Block::Text(line.into()))
-            .collect(),
+        blocks,
     }
 }

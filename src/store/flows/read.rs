@@ -135,12 +135,21 @@ fn rest(connection: &Connection) -> Result<Slice, ReadError> {
             Ok(())
         },
     )?;
+    for (loss, count) in load_losses(connection)? {
+        seen.lose(loss, count);
+    }
+    Ok(seen)
+}
+
+/// What observation lost.
+pub fn load_losses(connection: &Connection) -> rusqlite::Result<BTreeMap<Loss, u64>> {
+    let mut losses = BTreeMap::new();
     each(connection, "SELECT loss, count FROM losses", |row| {
         let loss = |name: &str| Loss::ALL.iter().copied().find(|loss| loss.name() == name);
-        seen.lose(word(row, 0, loss)?, count(row, 1)?);
+        *losses.entry(word(row, 0, loss)?).or_default() += count(row, 1)?;
         Ok(())
     })?;
-    Ok(seen)
+    Ok(losses)
 }
 
 fn each(

@@ -1,9 +1,9 @@
 //! What was seen in some hours: folded edges by hour, and records that are not folded yet.
 
-use super::edges::{json_of, odd};
+use super::edges::{each, json_of, odd};
 use super::{ReviewStore, ReviewStoreError};
-use crate::flow::Aggregate;
-use crate::graph::{Edge, EdgeKey, History, StoredEdge};
+use crate::flow::{Aggregate, Loss};
+use crate::graph::{Edge, EdgeKey, FoldedScan, History, Peer, StoredEdge};
 use crate::net::{Protocol, Timestamp};
 use crate::store::flows;
 use rusqlite::Connection;
@@ -27,6 +27,33 @@ impl ReviewStore {
     /// If it cannot be read, or holds what nanoseg never writes.
     pub fn hours(&self, hours: Range<i64>) -> Result<Vec<HourEdge>, ReviewStoreError> {
         load(&self.connection, hours).map_err(|e| self.odd("read", e))
+    }
+
+    /// What scanners tried of which the last attempt was in these hours since the Unix epoch: when a scan began is
+    /// not kept.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn scans(&self, hours: Range<i64>) -> Result<Vec<(Peer, FoldedScan)>, ReviewStoreError> {
+        let mut all = Vec::new();
+        let query = "SELECT client, body FROM edge_scans";
+        let read = each(&self.connection, query, |row| {
+            let scan: FoldedScan = json_of(row, 1)?;
+            if hours.contains(&scan.last.hour()) {
+                all.push((json_of(row, 0)?, scan));
+            }
+            Ok(())
+        });
+        read.map_err(|e| self.odd("read", e))?;
+        Ok(all)
+    }
+
+    /// What observation lost; when is not kept.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what nanoseg never writes.
+    pub fn losses(&self) -> Result<BTreeMap<Loss, u64>, ReviewStoreError> {
+        flows::load_losses(&self.connection).map_err(|e| self.odd("read", e))
     }
 
     /// The last hour that folded edges are of.

@@ -90,6 +90,15 @@ fn a_key_that_cannot_be_used_is_named_before_the_work() {
     if tool(here, "ssh-keygen -q -t ed25519 -N secret -f locked").is_none() {
         return;
     }
+    for make in [
+        "rsa -b 2048 -f rsa",
+        "ecdsa -b 521 -f p521",
+        "rsa -b 2048 -m PEM -f pem",
+    ] {
+        let made = tool(here, &format!("ssh-keygen -q -N '' -t {make}")).expect("it is installed");
+        assert!(made.status.success(), "{made:?}");
+    }
+    fs::write(here.join("notes"), "nothing").expect("a file");
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
     let sources = [
         "--generated",
@@ -102,6 +111,22 @@ fn a_key_that_cannot_be_used_is_named_before_the_work() {
     for (key, why) in [
         ("locked", "it has a passphrase; add it to ssh-agent"),
         ("none", "failed to read none"),
+        (
+            "rsa",
+            "it is of type ssh-rsa; private keys that work are Ed25519",
+        ),
+        (
+            "p521",
+            "ssh-add p521, and give the public key, --sign-key p521.pub",
+        ),
+        (
+            "pem",
+            "a private key that this cannot read; private keys that work",
+        ),
+        (
+            "notes",
+            "it is no SSH key; private keys that work are Ed25519",
+        ),
     ] {
         let output = nanoseg(here, &[&sources, ["--sign-key", key].as_slice()].concat());
         let said = String::from_utf8_lossy(&output.stderr);

@@ -252,6 +252,7 @@ impl Hub {
             all.map(|pod| Pod::clone(pod)).collect()
         };
         Objects {
+            not_judged: Vec::new(),
             scans: Vec::new(),
             namespaces: shelves.namespaces.copies(),
             pods,

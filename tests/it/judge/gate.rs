@@ -1,0 +1,208 @@
+//! `diff` as a gate for pull requests: what it cannot judge does not pass in silence.
+
+use super::{NARROW, files, run};
+use std::fs;
+
+const CILIUM: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: all, namespace: shop}
+spec: {endpointSelector: {}, ingress: [{fromEntities: [world]}]}
+";
+
+/// One of each other kind that is known.
+const OTHERS: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: a}
+specs: [{endpointSelector: {}}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: b}
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: BaselineAdminNetworkPolicy
+metadata: {name: default}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: c}
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+---
+apiVersion: crd.projectcalico.org/v1
+kind: GlobalNetworkPolicy
+metadata: {name: d}
+";
+
+/// The files of all tests here, and these policies of other kinds.
+fn gate() -> tempfile::TempDir {
+    let files = files();
+    let write =
+        |name: &str, text: String| fs::write(files.path().join(name), text).expect("a file");
+    write("cilium.yaml", format!("{NARROW}---{CILIUM}"));
+    write(
+        "other.yaml",
+        format!("{NARROW}---{}", CILIUM.replace("world", "cluster")),
+    );
+    write("all.yaml", format!("{NARROW}---{CILIUM}---{OTHERS}"));
+    files
+}
+
+#[test]
+fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
+    let files = gate();
+    let diff = |a: &str, b: &str, more: &[&str]| {
+        let sets = ["diff", a, b, "--cluster", "pods.yaml"];
+        run(files.path(), &[&sets, more].concat())
+    };
+    let added = diff("narrow.yaml", "cilium.yaml", &[]);
+    assert_eq!(
+        added.stdout,
+        "? CiliumNetworkPolicy shop/all is added: not judged\n"
+    );
+    assert_eq!(added.code, Some(1), "{}", added.stderr);
+    assert!(
+        added
+            .stderr
+            .contains("note: not judged: CiliumNetworkPolicy shop/all in cilium.yaml"),
+        "{}",
+        added.stderr
+    );
+    assert!(
+        added.stderr.contains("0 opened, 0 closed, 1 not judged"),
+        "{}",
+        added.stderr
+    );
+    for (fails, code) in [("any", 1), ("closed", 1), ("never", 0)] {
+        let more = ["--fail-on", fails];
+        let run = diff("narrow.yaml", "cilium.yaml", &more);
+        assert_eq!(run.code, Some(code), "{fails}");
+    }
+    let changed = diff("cilium.yaml", "other.yaml", &["-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&changed.stdout).expect("JSON");
+    assert_eq!(
+        json["notJudged"],
+        serde_json::json!([{
+            "kind": "CiliumNetworkPolicy", "policy": "shop/all", "way": "changed", "file": "other.yaml"
+        }])
+    );
+    assert_eq!(changed.code, Some(1));
+}
+
+#[test]
+fn what_is_not_judged_is_told_in_every_form_and_only_where_it_differs() {
+    let files = gate();
+    let diff = |a: &str, b: &str, more: &[&str]| {
+        let sets = ["diff", a, b, "--cluster", "pods.yaml"];
+        run(files.path(), &[&sets, more].concat())
+    };
+    let gone = diff("all.yaml", "cilium.yaml", &["-o", "markdown"]);
+    assert_eq!(gone.code, Some(1));
+    assert!(gone.stdout.contains("**Not known**"), "{}", gone.stdout);
+    for kind in [
+        "CiliumClusterwideNetworkPolicy",
+        "| AdminNetworkPolicy",
+        "BaselineAdminNetworkPolicy",
+        "| ClusterNetworkPolicy",
+        "GlobalNetworkPolicy",
+    ] {
+        assert!(gone.stdout.contains(kind), "{kind}: {}", gone.stdout);
+    }
+    assert_eq!(
+        gone.stdout.matches("| removed |").count(),
+        6,
+        "{}",
+        gone.stdout
+    );
+    let sarif = diff("narrow.yaml", "cilium.yaml", &["-o", "sarif"]);
+    assert!(sarif.stdout.contains("\"ruleId\": \"policy-not-judged\""));
+    assert!(sarif.stdout.contains("cilium.yaml"), "{}", sarif.stdout);
+    let same = diff("cilium.yaml", "cilium.yaml", &[]);
+    assert_eq!((same.code, same.stdout.as_str()), (Some(0), ""));
+    // Over the cluster, which has it already.
+    let applied = run(
+        files.path(),
+        &[
+            "diff",
+            "cluster",
+            "cilium.yaml",
+            "--cluster",
+            "pods.yaml",
+            "cilium.yaml",
+        ],
+    );
+    assert_eq!((applied.code, applied.stdout.as_str()), (Some(0), ""));
+    let explained = run(
+        files.path(),
+        &[
+            "explain",
+            "shop/web",
+            "shop/db",
+            "5432",
+            "--cluster",
+            "pods.yaml",
+            "all.yaml",
+        ],
+    );
+    assert!(
+        explained
+            .stderr
+            .contains("note: not judged: Calico's NetworkPolicy shop/db in all.yaml"),
+        "{}",
+        explained.stderr
+    );
+}
+
+#[test]
+fn a_rule_that_names_nobody_yet_is_noted_where_it_is_new() {
+    let files = files();
+    let later =
+        format!("{NARROW}    - from: [{{namespaceSelector: {{matchLabels: {{team: later}}}}}}]\n");
+    fs::write(files.path().join("later.yaml"), later).expect("a file");
+    let diff = |a: &str, b: &str| run(files.path(), &["diff", a, b, "--cluster", "pods.yaml"]);
+    let found = diff("narrow.yaml", "later.yaml");
+    assert_eq!((found.code, found.stdout.as_str()), (Some(0), ""));
+    assert!(
+        found.stderr.contains(
+            "note: shop/db, spec.ingress[1] names pods or namespaces of which there are none now"
+        ),
+        "{}",
+        found.stderr
+    );
+    assert!(
+        !found.stderr.contains("spec.ingress[0]"),
+        "{}",
+        found.stderr
+    );
+    let known = diff("later.yaml", "later.yaml");
+    assert_eq!(known.stderr, "0 opened, 0 closed\n");
+}
+
+#[test]
+fn the_first_and_the_last_policy_of_a_repository_can_be_compared() {
+    let files = files();
+    for name in ["none", "some"] {
+        fs::create_dir(files.path().join(name)).expect("a folder");
+    }
+    fs::write(files.path().join("none/README.md"), "later").expect("a file");
+    fs::write(files.path().join("some/db.yaml"), NARROW).expect("a file");
+    let diff = |a: &str, b: &str| run(files.path(), &["diff", a, b, "--cluster", "pods.yaml"]);
+    let first = diff("none", "some");
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(first.stdout.lines().all(|line| line.starts_with("- ")));
+    assert!(
+        first.stderr.contains("note: no policies in none"),
+        "{}",
+        first.stderr
+    );
+    let last = diff("some", "none");
+    assert_eq!(last.code, Some(1), "{}", last.stderr);
+    assert!(last.stdout.starts_with("+ "), "{}", last.stdout);
+    let nowhere = diff("nowhere", "some");
+    assert_eq!(nowhere.code, Some(2));
+    assert!(nowhere.stderr.contains("nowhere"), "{}", nowhere.stderr);
+}
