@@ -2,7 +2,9 @@
 
 mod browser;
 mod decided;
+mod kept;
 mod large;
+mod narrow;
 mod risks;
 
 use crate::operator::shop::{Shop, proposal};
@@ -14,6 +16,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The page's server.
 struct Ui {
@@ -193,7 +196,8 @@ fn every_view_of_a_folder_shows_what_it_promises() {
 
         browser.open(&ui.at("proposals")).await;
         assert_eq!(browser.count("tbody tr").await, 14);
-        assert_eq!(browser.count("button").await, 0, "a folder decides nothing");
+        let decides = browser.count("main button[name=verb]").await;
+        assert_eq!(decides, 0, "a folder decides nothing");
         browser.picture("proposals").await;
         browser.open(&ui.at("proposal/shop/nanoseg-app")).await;
         let text = browser.text("main").await;
@@ -398,6 +402,8 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             };
             // Who may only look is told so by the API server.
             browser.open(&vera.at(&page)).await;
+            browser.click("[name=read]").await;
+            browser.write("[name=reason]", "looked at it").await;
             browser.submit("button[value=approve]").await;
             let said = browser.text("#decided").await;
             assert!(said.contains("not permitted"), "{said}");
@@ -414,6 +420,18 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
 
             browser.open(&rosa.at(&page)).await;
             browser.write("[name=reason]", "looked at it").await;
+            // Enter is no decision, and what blocks recorded connections is not approved unread.
+            let sent = browser.ask(ENTER_SENDS).await;
+            assert_eq!(sent, serde_json::Value::Null);
+            browser.write("[name=reason]", "\u{e007}").await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(browser.ask("return window.isSent").await, false);
+            browser.submit("button[value=approve]").await;
+            let said = browser.text("#decided").await;
+            assert!(said.contains("would block 1 recorded connection"), "{said}");
+            browser.open(&rosa.at(&page)).await;
+            browser.click("[name=read]").await;
+            browser.write("[name=reason]", "looked at it").await;
             browser.picture("decide").await;
             browser.submit("button[value=approve]").await;
             let said = browser.text("#decided").await;
@@ -429,6 +447,10 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
     assert_eq!(decisions[0].spec.decided_by, "rosa");
     assert_eq!(decisions[0].spec.reason, "looked at it");
 }
+
+/// Remembers whether a form is sent.
+const ENTER_SENDS: &str =
+    "window.isSent = false; document.addEventListener('submit', () => { window.isSent = true; })";
 
 /// Plays the controller: accepts the decision when it comes.
 fn answer(shop: &Shop) {
