@@ -112,7 +112,7 @@ fn problem(view: &View, wish: &Wish) -> Option<String> {
     let total = review.would_block_total;
     (wish.verb == Verb::Approve && total > wish.blocks).then(|| {
         format!(
-            "{namespace}/{proposal} would block {}: look at them, and tick that you have read of them.",
+            "{namespace}/{proposal} would block {}: look at the list, and tick that you have read it.",
             count(total.into(), "recorded connection")
         )
     })

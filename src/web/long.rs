@@ -29,7 +29,12 @@ impl Long<'_> {
     ) -> String {
         let shown = self.part(name, all);
         let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
-        format!("{}{}", table(header, &rows), self.rest(name, all.len()))
+        format!(
+            "<div id=\"{}\">{}{}</div>\n",
+            text(name),
+            table(header, &rows),
+            self.rest(name, all.len())
+        )
     }
 
     /// The rows that the query asks for.
@@ -49,13 +54,13 @@ impl Long<'_> {
     }
 
     /// What is said below a table of which not all is shown, with the ways there.
-    pub fn rest(&self, name: &str, total: usize) -> String {
+    fn rest(&self, name: &str, total: usize) -> String {
         if total <= MOST {
             return String::new();
         }
         let skipped = self.skipped(name, total);
         let end = total.min(skipped + MOST);
-        let mut out = format!("<p id=\"{}\" class=\"rest\">", text(name));
+        let mut out = String::from("<p class=\"rest\">");
         match skipped {
             0 => {
                 let _ = write!(out, "… and {} more.", thousands((total - end) as u64));
@@ -80,6 +85,8 @@ impl Long<'_> {
         for (key, value) in self.query.iter().filter(|(key, _)| *key != name) {
             let _ = write!(path, "&{}={}", part(key), part(value));
         }
+        // Back to the table, wherever on the page it is.
+        let _ = write!(path, "#{name}");
         self.frame.link(&path, label)
     }
 }
@@ -113,7 +120,7 @@ mod tests {
         assert_eq!(first.matches("row ").count(), 200);
         assert!(first.contains("… and 250 more."), "{first}");
         assert!(
-            first.contains("/token/edge?rows=200&amp;from=a%20b"),
+            first.contains("/token/edge?rows=200&amp;from=a%20b#rows\""),
             "{first}"
         );
         let last = shown(450, &[("rows", "400")]);

@@ -11,7 +11,7 @@ use super::risks;
 use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
-use crate::report::words::{count, thousands};
+use crate::report::words::count;
 use crate::review::resources::{Change, Material, Phase, PolicyProposal};
 use kube::ResourceExt;
 use std::fmt::Write as _;
@@ -134,26 +134,26 @@ fn figures(view: &View, id: &WorkloadId, review: &Material) -> String {
 }
 
 fn connections(title: &str, list: &[Change], total: u32) -> String {
-    // Proposals of earlier versions list nothing that a first policy closes.
-    let (noun, rows) = match (list.is_empty(), total) {
-        (true, 0) => return String::new(),
-        (true, _) => ("pair of workloads", String::new()),
-        (false, _) => {
-            let row = |one: &Change| vec![text(&one.client), text(&one.server), text(ports(one))];
-            let rows: Vec<Vec<String>> = list.iter().map(row).collect();
-            ("connection", table(&["client", "server", "ports"], &rows))
-        }
-    };
-    let title = match noun {
-        "connection" => format!("{title} {}", count(total.into(), noun)),
-        _ => format!("{title} {} pairs of workloads", thousands(total.into())),
-    };
-    let note = match list.is_empty() {
-        true => "<p>Everything that is not allowed, as the first policy of a workload does.</p>\n"
-            .into(),
-        false => more(list.len(), total as usize),
-    };
-    format!("<h2>{title}</h2>\n{rows}{note}")
+    let all = u64::from(total);
+    if list.is_empty() {
+        // Proposals of earlier versions list nothing that a first policy closes.
+        return match all {
+            0 => String::new(),
+            _ => format!(
+                "<h2>{title} {} of workloads</h2>\n<p>Everything that is not allowed, as the first policy of a workload \
+                 does.</p>\n",
+                count(all, "pair")
+            ),
+        };
+    }
+    let row = |one: &Change| vec![text(&one.client), text(&one.server), text(ports(one))];
+    let rows: Vec<Vec<String>> = list.iter().map(row).collect();
+    format!(
+        "<h2>{title} {}</h2>\n{}{}",
+        count(all, "connection"),
+        table(&["client", "server", "ports"], &rows),
+        more(list.len(), total as usize)
+    )
 }
 
 fn ports(change: &Change) -> &str {

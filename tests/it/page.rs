@@ -149,6 +149,27 @@ fn only_who_has_the_url_and_comes_from_the_page_itself_is_answered() {
 }
 
 #[test]
+fn a_decision_without_a_reason_is_refused_by_the_server_itself() {
+    let ui = Ui::sample();
+    let (host, path) = ui.parts();
+    let decide = |form: &str| {
+        let headers = [format!("Host: {host}"), format!("Origin: http://{host}")];
+        let headers = headers.each_ref().map(String::as_str);
+        ui.raw("POST", &format!("{path}decide"), &headers, form)
+    };
+    let one = "one=shop/nanoseg-app/sha256:0&verb=approve";
+    for reason in ["", "&reason=", "&reason=%20%0a"] {
+        let (status, said) = decide(&format!("{one}{reason}"));
+        assert_eq!(status, 400, "{said}");
+        assert!(said.contains("There is no reason"), "{said}");
+    }
+    let (status, said) = decide(&format!("{one}&reason=why"));
+    assert_eq!(status, 400, "{said}");
+    assert!(said.contains("changed since the page showed it"), "{said}");
+    assert_eq!(decide("verb=other&reason=why").0, 400);
+}
+
+#[test]
 fn every_view_of_a_folder_shows_what_it_promises() {
     let ui = Ui::sample();
     run(async {
@@ -417,6 +438,20 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             let wanted = format!("a[href$='/proposal/{}/web-2']", shop.namespace);
             browser.find(&wanted).await;
             assert_eq!(browser.count("tbody tr").await, before + 1);
+            browser.click("#all").await;
+            let open = browser.count("input[name=one]").await;
+            assert!(open >= 2, "{open}");
+            assert_eq!(browser.count("input[name=one]:checked").await, open);
+            browser.picture("queue-all").await;
+            // One tick for each: of several, too, none is approved unread.
+            browser.write("[name=reason]", "all of them").await;
+            browser.submit("button[value=approve]").await;
+            let said = browser.text("#decided").await;
+            assert!(
+                said.contains("/web-2 would block 1 recorded connection"),
+                "{said}"
+            );
+            browser.picture("refused").await;
 
             browser.open(&rosa.at(&page)).await;
             browser.write("[name=reason]", "looked at it").await;

@@ -137,6 +137,7 @@ fn search_and_keyboard_bring_what_is_outside_of_the_view_into_it() {
             found.expect("an answer") == true
         };
         let far = async || {
+            browser.click("#zoom [data-key='0']").await;
             for _ in 0..5 {
                 browser.click("#zoom [data-key='+']").await;
             }
