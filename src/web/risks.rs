@@ -145,10 +145,14 @@ pub fn findings<'a>(all: impl Iterator<Item = &'a Finding>, is_live: bool) -> St
         return "<p>None.</p>\n".into();
     }
     let row = |one: &&Finding| {
+        let subject = match (is_live, one.subject.as_str()) {
+            (true, "snapshot") => "cluster",
+            (_, subject) => subject,
+        };
         vec![
             severity(&one.severity.to_string()),
             text(one.code.name()),
-            text(&one.subject),
+            text(subject),
             text(&one.message),
             text(remedy(one.code, is_live)),
         ]

@@ -383,3 +383,44 @@ fn findings(view: &View, id: &WorkloadId) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::review::resources::{PolicyProposal, PolicyProposalSpec};
+    use crate::web::ViewInputs;
+
+    #[test]
+    fn policies_that_nanoseg_neither_manages_nor_proposes_are_somebodys_own() {
+        let policy = |name: &str, is_managed: bool| {
+            let mut policy = NetworkPolicy::default();
+            policy.metadata.namespace = Some("shop".into());
+            policy.metadata.name = Some(name.into());
+            if is_managed {
+                let label = MANAGED_BY.0.to_owned();
+                policy.labels_mut().insert(label, MANAGED_BY.1.into());
+            }
+            policy
+        };
+        let spec = PolicyProposalSpec {
+            policy_name: "asked".into(),
+            ..PolicyProposalSpec::default()
+        };
+        let mut proposal = PolicyProposal::new("web-1", spec);
+        proposal.metadata.namespace = Some("shop".into());
+        let given = ViewInputs {
+            now: vec![
+                policy("by-hand", false),
+                policy("ours", true),
+                policy("asked", false),
+            ],
+            proposals: vec![proposal],
+            ..ViewInputs::default()
+        };
+        let view = View::new(given).expect("a view");
+        let foreign = |name| is_foreign(&view, name);
+        assert!(foreign("shop/by-hand"));
+        assert!(!foreign("shop/ours") && !foreign("shop/asked"));
+        assert!(!foreign("other/by-hand"), "there is none");
+    }
+}

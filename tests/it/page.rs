@@ -235,6 +235,17 @@ fn every_view_of_a_folder_shows_what_it_promises() {
         assert!(text.contains("as proposed 5 5 5 5"), "{text}");
         browser.picture("workload").await;
 
+        let exporter = ui.at("workload/monitoring/DaemonSet/node-exporter");
+        browser.open(&exporter).await;
+        let text = browser.text("main").await;
+        assert!(text.contains("host network"), "{text}");
+        let only_calls = ui.at("edge?from=address/198.51.100.7&to=any");
+        browser.open(&ui.url).await;
+        let node = ".node[href$='edge?from=address%2F198.51.100.7&to=any']";
+        assert_eq!(browser.count(node).await, 1);
+        browser.open(&only_calls).await;
+        assert!(browser.text("main").await.contains("shop/web"));
+
         browser.open(&ui.at("record")).await;
         assert!(
             browser

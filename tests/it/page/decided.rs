@@ -273,6 +273,8 @@ fn who_suddenly_sends_more_is_on_the_page_of_a_cluster() {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        // Nobody makes a snapshot of a cluster that is looked at.
+        assert!(!text.contains("kubectl get"), "{text}");
         browser.picture("controller-volume").await;
         browser.end().await;
     });

@@ -4,7 +4,10 @@ use super::browser::Browser;
 use super::{Ui, run};
 use fantoccini::Locator;
 use serde_json::Value;
+use std::time::Duration;
 
+/// How long a tab may take to open.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The tab is left, or another window covers it; and it is looked at again.
 const HIDE: &str = "Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true});\
                     document.dispatchEvent(new Event('visibilitychange'))";
@@ -39,7 +42,9 @@ fn many_tabs_do_not_take_all_connections_and_one_that_is_seen_again_catches_up()
             let tab = browser.client.new_window(true).await.expect("a tab");
             let switched = browser.client.switch_to_window(tab.handle).await;
             switched.expect("another tab");
-            browser.open(&ui.url).await;
+            // Without a connection it would wait for one.
+            let opened = tokio::time::timeout(PATIENCE, browser.open(&ui.url));
+            opened.await.expect("the tab has a connection");
             browser.ask(HIDE).await;
         }
         assert_eq!(browser.ask(IS_OLD).await, false);
