@@ -2,9 +2,11 @@
 //! are HTML made here, the map is laid out here, a short script of our own makes it live. Nothing is loaded
 //! from elsewhere.
 
+mod decide;
 mod edge;
 mod guard;
 mod html;
+mod long;
 mod map;
 mod policies;
 mod proposals;
@@ -15,6 +17,7 @@ mod view;
 mod what_if;
 mod workload;
 
+pub use decide::{Decide, Decided, Wish};
 pub use record::RecordSource;
-pub use server::{Decide, Decided, Server, ServerError, Shown, Wish};
+pub use server::{Server, ServerError, Shown};
 pub use view::{GraphSource, View, ViewInputs};

@@ -81,19 +81,12 @@ pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError
         gained: cut(changes.gained),
         gained_total: number(gained_total),
         lost_total: number(changes.lost.len()),
-        // Without a policy before, that is nearly everything: the number says enough.
-        lost: match question.base {
-            Some(_) => cut(changes.lost),
-            None => Vec::new(),
-        },
+        lost: cut(changes.lost),
         findings: cut_findings(findings),
         would_block: cut(would_block),
         would_block_total: number(would_block_total),
-        evidence: cut(edges
-            .allowed
-            .iter()
-            .map(|seen| evidence::line(seen, question))
-            .collect()),
+        evidence_total: number(edges.allowed.len()),
+        evidence: evidence::lines(edges.allowed, question),
         // Rounded down: nothing is said to be known that is not.
         coverage: question
             .coverage

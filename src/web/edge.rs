@@ -1,11 +1,13 @@
 //! The evidence behind edges: all between two ends, which may be whole namespaces.
 
-use super::html::{Frame, Place, table, text};
+use super::html::{Frame, Place, moment, part, size, text};
+use super::long::Long;
 use super::map::{End, end_of};
 use super::view::View;
-use crate::graph::{Edge, Graph, Lesson, Peer};
-use crate::report::words::{bytes, thousands, time};
+use crate::graph::{Edge, Evidence, Graph, Lesson, Peer};
+use crate::report::words::thousands;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// The columns of [`row`].
 pub const HEADER: [&str; 9] = [
@@ -54,9 +56,9 @@ pub fn row(graph: &Graph, (client, server, edge): (&Peer, &Peer, &Edge)) -> Vec<
         format!("{}/{}", edge.port, edge.protocol),
         text(lesson(&edge.lesson)),
         thousands(edge.connections()),
-        bytes(edge.bytes_to_server.saturating_add(edge.bytes_to_client)),
-        edge.first.map(time).unwrap_or_default(),
-        edge.last.map(time).unwrap_or_default(),
+        size(edge.bytes_to_server.saturating_add(edge.bytes_to_client)),
+        edge.first.map(moment).unwrap_or_default(),
+        edge.last.map(moment).unwrap_or_default(),
         text(services.join(", ")),
     ]
 }
@@ -76,22 +78,14 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Opt
     if edges.is_empty() {
         return None;
     }
-    let rows: Vec<Vec<String>> = edges.iter().map(|edge| row(graph, *edge)).collect();
-    let mut samples = Vec::new();
-    for (_, _, edge) in &edges {
-        for one in &edge.evidence {
-            samples.push(vec![
-                text(one.client.to_string()),
-                text(format!("{}:{}", one.server, one.port)),
-                text(one.via.map(|via| via.to_string()).unwrap_or_default()),
-                text(format!("{:?}", one.verdict).to_lowercase()),
-                thousands(one.connections),
-                time(one.first),
-                time(one.last),
-            ]);
-        }
-    }
-    let mut body = table(&HEADER, &rows);
+    let mut body = other_way(frame, graph, &from, &to);
+    let path = "edge";
+    let long = Long { frame, path, query };
+    body.push_str(&long.table("rows", &HEADER, &edges, |edge| row(graph, *edge)));
+    let samples: Vec<&Evidence> = edges
+        .iter()
+        .flat_map(|(_, _, edge)| &edge.evidence)
+        .collect();
     if !samples.is_empty() {
         let header = [
             "client",
@@ -103,7 +97,44 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Opt
             "last",
         ];
         body.push_str("<h2>Samples</h2>\n");
-        body.push_str(&table(&header, &samples));
+        body.push_str(&long.table("samples", &header, &samples, |one| sample(one)));
     }
+    let [from, to] = [from, to].map(|end| title(graph, &end));
     Some(frame.page(Place::Map, &format!("{from} → {to}"), &body))
+}
+
+/// From who calls an end the way to whom it calls, and back.
+fn other_way(frame: &Frame, graph: &Graph, from: &End, to: &End) -> String {
+    let label = match (from, to) {
+        (End::Any, End::Any) => return String::new(),
+        (End::Any, _) => "What it calls",
+        (_, End::Any) => "Who calls it",
+        _ => return String::new(),
+    };
+    let mut all = graph.edges().into_iter();
+    if !all.any(|(client, server, _)| end_of(client, to) && end_of(server, from)) {
+        return String::new();
+    }
+    let path = format!("edge?from={}&to={}", part(&to.id()), part(&from.id()));
+    format!("<p>{}</p>\n", frame.link(&path, label))
+}
+
+fn sample(one: &Evidence) -> Vec<String> {
+    vec![
+        text(one.client.to_string()),
+        text(SocketAddr::new(one.server, one.port).to_string()),
+        text(one.via.map(|via| via.to_string()).unwrap_or_default()),
+        text(format!("{:?}", one.verdict).to_lowercase()),
+        thousands(one.connections),
+        moment(one.first),
+        moment(one.last),
+    ]
+}
+
+/// An end as people know it.
+pub fn title(graph: &Graph, end: &End) -> String {
+    match end {
+        End::Address(address) => name(graph, &Peer::Outside(*address)),
+        other => other.to_string(),
+    }
 }

@@ -2,6 +2,8 @@
 //! first; one namespace can be opened.
 
 mod scene;
+#[cfg(test)]
+mod tests;
 
 pub use scene::{End, end_of};
 
@@ -13,6 +15,18 @@ use crate::report::layout::{Layout, Rect, force, layered};
 use scene::{Link, Scene};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// They do nothing without the script, which shows them.
+const BUTTONS: &str = "<p id=\"zoom\" hidden><button type=\"button\" aria-label=\"Zoom in\" data-key=\"+\">+</button> \
+     <button type=\"button\" aria-label=\"Zoom out\" data-key=\"-\">−</button> \
+     <button type=\"button\" data-key=\"0\">Reset</button></p>\n";
+
+const LEGEND: &str = "<ul class=\"legend\"><li class=\"learned\">learned</li><li class=\"implied\">implied</li>\
+     <li class=\"new\">new: first seen in the last 24 h</li><li class=\"risky\">risky: not learned, or to the \
+     metadata service</li><li class=\"blocked\">violating: blocked by the policies in force, or by those that are proposed</li>\
+     <li class=\"weak\">known vulnerability that the internet reaches, over so many connections</li>\
+     <li class=\"host\">on the host network: policies do not hold there</li>\
+     <li class=\"folded\">a namespace has the marks of what is in it</li></ul>\n";
 
 /// What is left out of the map, as the form of the page says it.
 #[derive(Debug, Default)]
@@ -54,17 +68,13 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     match scene.nodes.is_empty() {
         true => body.push_str("<p>Nothing to show.</p>\n"),
         false => {
+            body.push_str(BUTTONS);
             body.push_str("<div id=\"map\" tabindex=\"0\" role=\"region\" aria-label=\"Map: drag or arrow keys pan, + and − zoom, 0 resets\">\n");
             body.push_str(&draw(frame, &scene));
             body.push_str("</div>\n");
         }
     }
-    body.push_str(
-        "<ul class=\"legend\"><li class=\"learned\">learned</li><li class=\"implied\">implied</li>\
-         <li class=\"new\">new: first seen in the last 24 h</li><li class=\"risky\">risky: not learned, or to the \
-         metadata service</li><li class=\"blocked\">violating: blocked by the policies in force, or by those that are proposed</li>\
-         <li class=\"weak\">known vulnerability that the internet reaches, over so many connections</li></ul>\n",
-    );
+    body.push_str(LEGEND);
     frame.page(Place::Map, "Map", &body)
 }
 
@@ -131,6 +141,8 @@ fn form(view: &View, filter: &Filter) -> String {
     out
 }
 
+/// Two drawings, one above the other: boxes come first for who goes through the page with the keyboard, and
+/// are above the lines all the same.
 fn draw(frame: &Frame, scene: &Scene) -> String {
     let input = scene.input();
     let layout = match scene.is_overview {
@@ -138,10 +150,24 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
         false => layered(&input),
     };
     let (width, height) = (layout.width.ceil(), layout.height.ceil());
-    let mut out = format!(
-        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"group\" aria-label=\"{}\">\n",
-        text(&scene.summary)
-    );
+    let begin = |class: &str, label: &str| {
+        format!(
+            "<svg class=\"{class}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"group\" \
+             aria-label=\"{label}\">\n"
+        )
+    };
+    let mut out = begin("boxes", "Workloads and addresses");
+    boxes(&mut out, frame, scene, &layout);
+    out.push_str("</svg>\n");
+    out.push_str(&begin("lines", "Namespaces and connections"));
+    areas(&mut out, frame, scene, &layout);
+    lines(&mut out, frame, scene, &layout);
+    pins(&mut out, scene, &layout);
+    out.push_str("</svg>\n");
+    out
+}
+
+fn areas(out: &mut String, frame: &Frame, scene: &Scene, layout: &Layout) {
     for (name, rect) in scene.groups.iter().zip(&layout.groups) {
         let Rect {
             x,
@@ -160,14 +186,21 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
             text(name)
         );
     }
+}
+
+fn lines(out: &mut String, frame: &Frame, scene: &Scene, layout: &Layout) {
     for (link, route) in scene.links.iter().zip(&layout.links) {
         if route.steps.is_empty() {
             continue;
         }
         let _ = writeln!(
             out,
-            "<a class=\"edge {}\" href=\"{}edge?from={}&amp;to={}\"><title>{}</title><path d=\"{}\"/></a>",
+            "<a class=\"edge {}\" data-ends=\"{} {}\" data-pin=\"{}\" href=\"{}edge?from={}&amp;to={}\"><title>{}</title>\
+             <path d=\"{}\"/></a>",
             link.class,
+            link.from,
+            link.to,
+            link.pin,
             text(&frame.root),
             part(&scene.nodes[link.from].end.id()),
             part(&scene.nodes[link.to].end.id()),
@@ -175,7 +208,9 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
             path_data(route),
         );
     }
-    pins(&mut out, scene, &layout);
+}
+
+fn boxes(out: &mut String, frame: &Frame, scene: &Scene, layout: &Layout) {
     for (node, rect) in scene.nodes.iter().zip(&layout.nodes) {
         let Rect {
             x,
@@ -186,6 +221,9 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
         let href = match &node.end {
             End::Workload(id) => format!("{}{}", frame.root, workload_path(id)),
             End::Namespace(name) => format!("{}?namespace={}", frame.root, part(name)),
+            other if node.only_calls => {
+                format!("{}edge?from={}&to=any", frame.root, part(&other.id()))
+            }
             other => format!("{}edge?from=any&to={}", frame.root, part(&other.id())),
         };
         let _ = writeln!(
@@ -204,8 +242,6 @@ fn draw(frame: &Frame, scene: &Scene) -> String {
             text(&node.sublabel),
         );
     }
-    out.push_str("</svg>\n");
-    out
 }
 
 /// Arrow heads and port labels where edges end.
@@ -220,8 +256,9 @@ fn pins(out: &mut String, scene: &Scene, layout: &Layout) {
         let (x, y) = (pin.at.x, pin.at.y);
         let _ = writeln!(
             out,
-            "<g class=\"pin {}\"><path d=\"M{x} {y}L{tail} {}V{}Z\"/><text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text></g>",
+            "<g class=\"pin {}\" data-pin=\"{}\"><path d=\"M{x} {y}L{tail} {}V{}Z\"/><text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text></g>",
             link.class,
+            pin.pin,
             y - 4.0,
             y + 4.0,
             x + side * 10.0,

@@ -1,11 +1,17 @@
 //! The queue of proposals, and one of them for who decides.
 
-use super::html::{Frame, Place, part, severity, table, tag, text};
+mod decision;
+mod queue;
+
+pub use queue::list;
+
+use super::html::{Frame, Place, moment_of, more, part, severity, table, tag, text};
 use super::policies::changes;
 use super::risks;
 use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
+use crate::report::words::count;
 use crate::review::resources::{Change, Material, Phase, PolicyProposal};
 use kube::ResourceExt;
 use std::fmt::Write as _;
@@ -35,77 +41,15 @@ fn path(proposal: &PolicyProposal) -> String {
     )
 }
 
-/// The queue, the riskiest first; several can be decided at once.
-pub fn list(frame: &Frame, view: &View) -> String {
-    let all = &view.given.proposals;
-    if all.is_empty() {
-        let body = "<p>Nothing waits for a decision.</p>\n";
-        return frame.page(Place::Proposals, "Proposals", body);
-    }
-    let can_decide = view.given.can_decide;
-    let row = |one: &PolicyProposal| {
-        let (name, namespace) = (one.name_any(), one.namespace().unwrap_or_default());
-        let (id, review) = (proposal_workload(one), &one.spec.review);
-        let is_open = one.phase() == Phase::Pending;
-        let choose = match can_decide && is_open {
-            true => format!(
-                "<input type=\"checkbox\" name=\"one\" value=\"{}\" aria-label=\"choose {}\">",
-                text(format!("{namespace}/{name}/{}", review.revision)),
-                text(&name)
-            ),
-            false => String::new(),
-        };
-        let mut about = frame.link(&workload_path(&id), &id.to_string());
-        if let Some(weakness) = view.weakness(&id) {
-            let _ = write!(about, "<br>{}", risks::headline(weakness));
-        }
-        vec![
-            choose,
-            risk(&review.risk),
-            frame.link(&path(one), &name),
-            about,
-            text(format!("{:?}", one.phase())),
-            review.gained_total.to_string(),
-            review.lost_total.to_string(),
-            review.would_block_total.to_string(),
-            review
-                .coverage
-                .map_or("–".into(), |share| format!("{share} %")),
-            text(&review.reason),
-        ]
-    };
-    let rows: Vec<Vec<String>> = all.iter().map(row).collect();
-    let header = [
-        "",
-        "risk",
-        "proposal",
-        "workload",
-        "phase",
-        ">opens",
-        ">closes",
-        ">would block",
-        ">coverage",
-        "why",
-    ];
-    let mut body = format!(
-        "<form method=\"post\" action=\"{}decide\">\n{}",
-        text(&frame.root),
-        table(&header, &rows)
-    );
-    body.push_str(&decision(can_decide));
-    body.push_str("</form>\n");
-    frame.page(Place::Proposals, "Proposals", &body)
-}
-
-/// The fields of a decision.
-fn decision(can_decide: bool) -> String {
-    match can_decide {
-        true => "<fieldset class=\"decide\"><legend>Decide</legend>\
-                 <label>Reason <input name=\"reason\" maxlength=\"2000\" size=\"48\"></label>\n\
-                 <button name=\"verb\" value=\"approve\">Approve</button>\n\
-                 <button name=\"verb\" value=\"reject\">Reject</button></fieldset>\n"
-            .into(),
-        false => "<p class=\"dim\">This is a look at a folder: decisions need a cluster (nanoseg ui).</p>\n".into(),
+/// Where a proposal is, in words.
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "Pending",
+        Phase::Approved => "Approved",
+        Phase::Rejected => "Rejected",
+        Phase::Applied => "Applied",
+        Phase::Superseded => "Superseded",
+        Phase::RolledBack => "Rolled back",
     }
 }
 
@@ -117,7 +61,7 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
     let mut body = format!(
         "<p>{} {} for {}: {}</p>\n",
         risk(&review.risk),
-        text(format!("{:?}", proposal.phase())),
+        phase(proposal.phase()),
         frame.link(&workload_path(&id), &id.to_string()),
         text(&review.reason)
     );
@@ -136,7 +80,7 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
     body.push_str(&figures(view, &id, review));
     body.push_str(&connections("Opens", &review.gained, review.gained_total));
     body.push_str(&connections("Closes", &review.lost, review.lost_total));
-    body.push_str(&findings(review));
+    body.push_str(&findings(review, view.given.can_decide));
     body.push_str(&would_block(review));
     body.push_str(&evidence(review));
     let title = match &spec.base {
@@ -148,25 +92,31 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
         "<h2>{title}</h2>\n{}",
         changes(spec.base.as_ref(), &spec.policy)
     );
-    if proposal.phase() == Phase::Pending {
-        let value = text(format!("{namespace}/{name}/{}", review.revision));
-        let _ = write!(
-            body,
-            "<form method=\"post\" action=\"{}decide\"><input type=\"hidden\" name=\"one\" value=\"{value}\">\n{}</form>\n",
-            text(&frame.root),
-            decision(view.given.can_decide)
-        );
-    } else if proposal.phase() == Phase::Applied && view.given.can_decide {
-        let value = text(format!("{namespace}/{name}/{}", review.revision));
-        let _ = writeln!(
-            body,
-            "<form method=\"post\" action=\"{}decide\"><input type=\"hidden\" name=\"one\" value=\"{value}\">\
-             <fieldset class=\"decide\"><legend>Undo</legend><label>Reason <input name=\"reason\" maxlength=\"2000\" \
-             size=\"48\"></label> <button name=\"verb\" value=\"rollback\">Roll back</button></fieldset></form>",
-            text(&frame.root)
-        );
-    }
+    body.push_str(&decide(frame, proposal, view.given.can_decide));
     Some(frame.page(Place::Proposals, &format!("Proposal {name}"), &body))
+}
+
+/// The form of what can be decided now.
+fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> String {
+    let total = proposal.spec.review.would_block_total;
+    let fields = match proposal.phase() {
+        Phase::Pending if can_decide => {
+            let read = format!(
+                "I have read that {} would be blocked",
+                count(total.into(), "recorded connection")
+            );
+            decision::fields(true, &decision::tick(proposal, &read))
+        }
+        Phase::Pending => return decision::fields(false, ""),
+        Phase::Applied if can_decide => decision::undo(),
+        _ => return String::new(),
+    };
+    format!(
+        "<form method=\"post\" action=\"{}decide\">{}<input type=\"hidden\" name=\"one\" value=\"{}\">\n{fields}</form>\n",
+        text(&frame.root),
+        decision::NO_BUTTON,
+        decision::value(proposal)
+    )
 }
 
 fn figures(view: &View, id: &WorkloadId, review: &Material) -> String {
@@ -184,36 +134,43 @@ fn figures(view: &View, id: &WorkloadId, review: &Material) -> String {
 }
 
 fn connections(title: &str, list: &[Change], total: u32) -> String {
+    let all = u64::from(total);
     if list.is_empty() {
-        return match total {
+        // Proposals of earlier versions list nothing that a first policy closes.
+        return match all {
             0 => String::new(),
-            some => format!(
-                "<h2>{title} {some}</h2>\n<p>Everything that is not allowed, as the first policy of a workload does.</p>\n"
+            _ => format!(
+                "<h2>{title} {} of workloads</h2>\n<p>Everything that is not allowed, as the first policy of a workload \
+                 does.</p>\n",
+                count(all, "pair")
             ),
         };
     }
-    let rows: Vec<Vec<String>> = list
-        .iter()
-        .map(|one| vec![text(&one.client), text(&one.server), text(&one.ports)])
-        .collect();
-    let more = (total as usize).saturating_sub(list.len());
-    let more = match more {
-        0 => String::new(),
-        some => format!("<p>… and {some} more.</p>\n"),
-    };
+    let row = |one: &Change| vec![text(&one.client), text(&one.server), text(ports(one))];
+    let rows: Vec<Vec<String>> = list.iter().map(row).collect();
     format!(
-        "<h2>{title} {total}</h2>\n{}{more}",
-        table(&["client", "server", "ports"], &rows)
+        "<h2>{title} {}</h2>\n{}{}",
+        count(all, "connection"),
+        table(&["client", "server", "ports"], &rows),
+        more(list.len(), total as usize)
     )
 }
 
-fn findings(review: &Material) -> String {
+fn ports(change: &Change) -> &str {
+    match change.ports.as_str() {
+        "All Connections" => "all ports",
+        ports => ports,
+    }
+}
+
+fn findings(review: &Material, is_live: bool) -> String {
     if review.findings.is_empty() {
         return String::new();
     }
     let remedy = |code: &str| {
         let code = Code::ALL.iter().find(|one| one.name() == code);
-        code.map(|code| code.remedy()).unwrap_or_default()
+        code.map(|code| risks::remedy(*code, is_live))
+            .unwrap_or_default()
     };
     let rows: Vec<Vec<String>> = review
         .findings
@@ -234,7 +191,7 @@ fn findings(review: &Material) -> String {
 }
 
 fn would_block(review: &Material) -> String {
-    if review.would_block.is_empty() {
+    if review.would_block_total == 0 {
         return String::new();
     }
     let rows: Vec<Vec<String>> = review
@@ -246,12 +203,17 @@ fn would_block(review: &Material) -> String {
                 text(&one.server),
                 text(&one.port),
                 one.connections.to_string(),
-                text(&one.last_seen),
+                moment_of(&one.last_seen),
             ]
         })
         .collect();
     let header = ["client", "server", "port", ">connections", "last seen"];
-    format!("<h2>Would block</h2>\n{}", table(&header, &rows))
+    format!(
+        "<h2>Would block {}</h2>\n{}{}",
+        count(review.would_block_total.into(), "recorded connection"),
+        table(&header, &rows),
+        more(rows.len(), review.would_block_total as usize)
+    )
 }
 
 fn evidence(review: &Material) -> String {
@@ -264,8 +226,8 @@ fn evidence(review: &Material) -> String {
                 text(&one.server),
                 text(&one.port),
                 one.connections.to_string(),
-                text(&one.first_seen),
-                text(&one.last_seen),
+                moment_of(&one.first_seen),
+                moment_of(&one.last_seen),
                 text(one.samples.join(", ")),
                 text(one.notes.join(", ")),
             ]
@@ -282,7 +244,8 @@ fn evidence(review: &Material) -> String {
         "notes",
     ];
     format!(
-        "<h2>Evidence of what it allows</h2>\n{}",
-        table(&header, &rows)
+        "<h2>Evidence of what it allows</h2>\n{}{}",
+        table(&header, &rows),
+        more(rows.len(), review.evidence_total as usize)
     )
 }

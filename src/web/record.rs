@@ -1,9 +1,8 @@
 //! Decisions and writes in time.
 
-use super::html::{Frame, Place, part, table, tag, text};
+use super::html::{Frame, Place, moment, part, select, table, tag, text};
 use super::view::View;
 use crate::report::evidence::Event;
-use crate::report::words::time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -64,18 +63,12 @@ impl Filter<'_> {
         let mut list = |name: &str, label: &str, of: fn(&Event) -> &str| {
             let mut values: BTreeSet<&str> = events.iter().map(of).collect();
             values.extend(self.wanted(name));
-            let _ = write!(
+            let chosen = self.wanted(name).unwrap_or_default();
+            let _ = writeln!(
                 form,
-                "<label>{label} <select name=\"{name}\"><option value=\"\">any</option>"
+                "<label>{label} {}</label>",
+                select(name, chosen, values)
             );
-            for value in values.into_iter().filter(|value| !value.is_empty()) {
-                let selected = match self.wanted(name) == Some(value) {
-                    true => " selected",
-                    false => "",
-                };
-                let _ = write!(form, "<option{selected}>{}</option>", text(value));
-            }
-            form.push_str("</select></label>\n");
         };
         list("action", "Action", |event| event.action);
         list("namespace", "Namespace", |event| &event.namespace);
@@ -186,7 +179,7 @@ fn entries(shown: &[&Event]) -> String {
     let row = |event: &&Event| {
         vec![
             event.sequence.to_string(),
-            time(event.at),
+            moment(event.at),
             text(event.action),
             text(&event.actor),
             text(&event.namespace),
@@ -197,7 +190,7 @@ fn entries(shown: &[&Event]) -> String {
     let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
     let header = [
         ">number",
-        "at (UTC)",
+        "at",
         "action",
         "by",
         "namespace",

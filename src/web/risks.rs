@@ -1,12 +1,12 @@
 //! What stands around the traffic: vulnerable workloads and how near the internet is, findings, who sends most,
 //! and what suddenly changed.
 
-use super::html::{Frame, Place, severity, table, tag, text};
+use super::html::{Frame, Place, moment, more, severity, size, table, tag, text};
 use super::view::{View, workload_path};
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::inventory::{Grade, WorkloadId};
 use crate::net::Timestamp;
-use crate::report::words::{bytes, thousands, time};
+use crate::report::words::thousands;
 use crate::risk::{Talker, VolumeChange, VolumeReport, Weakness, talkers};
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub fn page(frame: &Frame, view: &View) -> String {
     body.push_str(&entries(frame, view));
     body.push_str(&format!(
         "<h2>Findings</h2>\n{}",
-        findings(view.given.findings.iter())
+        findings(view.given.findings.iter(), view.given.can_decide)
     ));
     body.push_str(&volume(view));
     frame.page(Place::Risks, "Risks", &body)
@@ -96,7 +96,7 @@ fn weaknesses(frame: &Frame, view: &View) -> String {
     format!(
         "{title}{}{}",
         table(&header, &rows),
-        more(view.weaknesses.len())
+        more(rows.len(), view.weaknesses.len())
     )
 }
 
@@ -117,12 +117,27 @@ fn entries(frame: &Frame, view: &View) -> String {
     format!(
         "{title}{}{}",
         table(&["workload", "by"], &rows),
-        more(entries.len())
+        more(rows.len(), entries.len())
     )
 }
 
+/// What to do about a finding. In a cluster there is no snapshot that somebody could make anew.
+pub fn remedy(code: Code, is_live: bool) -> &'static str {
+    match code {
+        Code::MissingEndpointSlices
+        | Code::MissingOwners
+        | Code::MissingNodes
+        | Code::MissingNamespaces
+            if is_live =>
+        {
+            "See that they may be listed: deploy/ has the rights of the controller, and nanoseg-viewer those of who looks."
+        }
+        _ => code.remedy(),
+    }
+}
+
 /// A table of findings, the worst first.
-pub fn findings<'a>(all: impl Iterator<Item = &'a Finding>) -> String {
+pub fn findings<'a>(all: impl Iterator<Item = &'a Finding>, is_live: bool) -> String {
     let mut all: Vec<&Finding> = all.collect();
     all.sort_by_key(|one| (one.severity, one.code.name(), &one.subject, &one.message));
     all.dedup();
@@ -130,25 +145,29 @@ pub fn findings<'a>(all: impl Iterator<Item = &'a Finding>) -> String {
         return "<p>None.</p>\n".into();
     }
     let row = |one: &&Finding| {
+        let subject = match (is_live, one.subject.as_str()) {
+            (true, "snapshot") => "cluster",
+            (_, subject) => subject,
+        };
         vec![
             severity(&one.severity.to_string()),
             text(one.code.name()),
-            text(&one.subject),
+            text(subject),
             text(&one.message),
-            text(one.code.remedy()),
+            text(remedy(one.code, is_live)),
         ]
     };
     let rows: Vec<Vec<String>> = all.iter().take(MOST).map(row).collect();
     let header = ["severity", "code", "about", "finding", "what to do"];
-    format!("{}{}", table(&header, &rows), more(all.len()))
+    format!("{}{}", table(&header, &rows), more(rows.len(), all.len()))
 }
 
 fn volume(view: &View) -> String {
     let row = |one: &Talker| {
         vec![
             text(super::edge::name(&view.given.graph, &one.peer)),
-            bytes(one.sent_bytes),
-            bytes(one.received_bytes),
+            size(one.sent_bytes),
+            size(one.received_bytes),
             thousands(one.connections),
         ]
     };
@@ -173,12 +192,12 @@ fn volume(view: &View) -> String {
     };
     let row = |one: &VolumeChange| {
         let amount = |value| match one.in_bytes {
-            true => bytes(value),
+            true => size(value),
             false => format!("{} connections", thousands(value)),
         };
         vec![
             text(one.subject()),
-            text(time(Timestamp::from_hour(one.hour))),
+            moment(Timestamp::from_hour(one.hour)),
             amount(one.usual),
             amount(one.now),
         ]
@@ -191,19 +210,13 @@ fn volume(view: &View) -> String {
             &rows,
         )),
     }
+    out.push_str(&more(rows.len(), report.changes.len()));
     out
 }
 
 /// Of which hours it is.
 fn span(report: &VolumeReport) -> String {
     let hours = [report.first_hour, report.last_hour];
-    let [first, last] = hours.map(|hour| time(Timestamp::from_hour(hour)));
-    format!("<p>In the hours that began from {first} to {last} (UTC).</p>\n")
-}
-
-fn more(total: usize) -> String {
-    match total.saturating_sub(MOST) {
-        0 => String::new(),
-        some => format!("<p>… and {some} more.</p>\n"),
-    }
+    let [first, last] = hours.map(|hour| moment(Timestamp::from_hour(hour)));
+    format!("<p>In the hours that began from {first} to {last}.</p>\n")
 }

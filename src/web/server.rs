@@ -1,17 +1,16 @@
 //! The server: which page answers which path, decisions, and word of changes.
 
+use super::decide::Decide;
 use super::guard::Guard;
-use super::html::{Frame, Place, part, text};
+use super::html::{Frame, Place};
 use super::view::View;
-use super::{edge, map, proposals, record, risks, what_if, workload};
-use crate::review::resources::Verb;
+use super::{decide, edge, map, proposals, record, risks, what_if, workload};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -26,25 +25,6 @@ use tokio_stream::wrappers::WatchStream;
 
 /// The largest form that is taken: a few hundred policies.
 const MOST_BYTES: usize = 4 << 20;
-
-/// What an operator decided on the page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
-    pub namespace: String,
-    pub proposal: String,
-    /// What they saw: another one is not decided.
-    pub revision: String,
-    pub verb: Verb,
-    pub reason: String,
-}
-
-/// What became of it, or why nothing did: one line.
-pub type Decided = Result<String, String>;
-
-/// Carries out decisions as the operator.
-pub trait Decide: Send + Sync {
-    fn decide(&self, wish: Wish) -> BoxFuture<'_, Decided>;
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -205,12 +185,12 @@ fn get(shared: &Shared, path: &str, query: &Fields) -> Response {
     let page = match parts.as_slice() {
         [""] => Some(map::page(&frame, &view, query)),
         ["edge"] => edge::page(&frame, &view, query),
-        ["proposals"] => Some(proposals::list(&frame, &view)),
+        ["proposals"] => Some(proposals::list(&frame, &view, query)),
         ["proposal", namespace, name] => proposals::one(&frame, &view, namespace, name),
         ["workloads"] => Some(workload::list(&frame, &view)),
         ["workload", namespace, kind, name] => view
             .workload(namespace, kind, name)
-            .map(|id| workload::one(&frame, &view, &id)),
+            .map(|id| workload::one(&frame, &view, &id, query)),
         ["risks"] => Some(risks::page(&frame, &view)),
         ["what-if"] => Some(what_if::page(&frame, &view, &Fields::new())),
         ["record"] => Some(record::page(&frame, &view, query)),
@@ -257,59 +237,22 @@ async fn post(shared: &Shared, path: &str, body: Body) -> Response {
 }
 
 async fn decide(shared: &Shared, bytes: &[u8]) -> Response {
-    let (frame, _) = shared.now();
-    let all: Vec<(String, String)> = form_urlencoded::parse(bytes).into_owned().collect();
-    let word = |name: &str| {
-        let found = all.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    let (frame, view) = shared.now();
+    let form: Vec<(String, String)> = form_urlencoded::parse(bytes).into_owned().collect();
+    let wishes = match decide::wishes(&view, &form) {
+        Ok(wishes) => wishes,
+        Err(problems) => {
+            let page = html(decide::refusal(&frame, &problems));
+            return (StatusCode::BAD_REQUEST, page).into_response();
+        }
     };
-    let verb = match word("verb") {
-        "approve" => Verb::Approve,
-        "reject" => Verb::Reject,
-        "rollback" => Verb::Rollback,
-        _ => return StatusCode::BAD_REQUEST.into_response(),
-    };
-    let reason: String = word("reason").chars().take(2000).collect();
-    let mut lines = String::new();
-    let mut line = |namespace: &str, name: &str, outcome: Decided| {
-        let (class, said) = match outcome {
-            Ok(said) => ("done", said),
-            Err(problem) => ("problem", problem),
-        };
-        // What is said on a terminal begins with the name.
-        let said = said.strip_prefix(&format!("{name}: ")).unwrap_or(&said);
-        let path = format!("proposal/{}/{}", part(namespace), part(name));
-        let _ = writeln!(
-            lines,
-            "<li class=\"{class}\">{} {}</li>",
-            frame.link(&path, &format!("{namespace}/{name}")),
-            text(said)
-        );
-    };
-    for (_, chosen) in all.iter().filter(|(key, _)| key == "one") {
-        let mut parts = chosen.splitn(3, '/');
-        let (Some(namespace), Some(proposal), Some(revision)) =
-            (parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let wish = Wish {
-            namespace: namespace.to_owned(),
-            proposal: proposal.to_owned(),
-            revision: revision.to_owned(),
-            verb,
-            reason: reason.clone(),
-        };
+    let mut all = Vec::new();
+    for wish in wishes {
         let outcome = match &shared.desk {
-            Some(desk) => desk.decide(wish).await,
+            Some(desk) => desk.decide(wish.clone()).await,
             None => Err("not decided: this is a look at a folder, not at a cluster".into()),
         };
-        line(namespace, proposal, outcome);
+        all.push((wish, outcome));
     }
-    if lines.is_empty() {
-        lines.push_str("<li>Nothing was chosen.</li>\n");
-    }
-    let back = frame.link("proposals", "Back to the proposals");
-    let body = format!("<ul id=\"decided\">\n{lines}</ul>\n<p>{back}</p>\n");
-    html(frame.page(Place::Proposals, "Decided", &body))
+    html(decide::outcome(&frame, &all))
 }

@@ -1,5 +1,6 @@
 //! What the pages show: one state of cluster and traffic, with what is computed of it once.
 
+use super::html::size;
 use super::record::RecordSource;
 use crate::evaluate::{BlastRadius, EvaluateError, Evaluation, HostNetwork, Reach};
 use crate::finding::Finding;
@@ -127,7 +128,7 @@ impl View {
             .findings
             .extend(weaknesses.iter().filter_map(Weakness::finding));
         let changes = given.volume.iter().flat_map(|volume| &volume.changes);
-        given.findings.extend(changes.map(VolumeChange::finding));
+        given.findings.extend(changes.map(change_finding));
         given.findings.sort();
         given.findings.dedup();
         let places: BTreeMap<WorkloadId, usize> = weaknesses
@@ -193,6 +194,19 @@ impl View {
 
 fn is_urgent(weakness: &Weakness) -> bool {
     weakness.is_grave() && weakness.hops != Weakness::UNREACHABLE
+}
+
+/// The finding of a change, with sizes as pages tell them.
+fn change_finding(change: &VolumeChange) -> Finding {
+    let mut finding = change.finding();
+    if change.in_bytes {
+        finding.message = format!(
+            "had {} in its last hour, and usually has {}",
+            size(change.now),
+            size(change.usual)
+        );
+    }
+    finding
 }
 
 /// The workload that a proposal is about.

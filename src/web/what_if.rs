@@ -1,7 +1,7 @@
 //! What if: a policy that is pasted or drawn, or one that is deleted, against the policies and the recorded
 //! traffic.
 
-use super::html::{Frame, Place, part, table, text};
+use super::html::{Frame, Place, moment, more, part, ports, table, text};
 use super::view::View;
 use crate::cluster::parse_objects;
 use crate::evaluate::{Comparison, HostNetwork};
@@ -9,6 +9,7 @@ use crate::inventory::{Objects, WorkloadId};
 use crate::pipeline::verify::verify;
 use crate::report::changes::{Changes, Explained};
 use crate::report::verdict::Blocked;
+use crate::report::words::count;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -158,54 +159,82 @@ fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<String
 }
 
 fn render(changes: &Changes, broken: &[Blocked]) -> String {
+    // What was never seen is taken to be there beside what was, such as DNS beside a call by name.
+    let (recorded, implied): (Vec<&Blocked>, Vec<&Blocked>) =
+        broken.iter().partition(|one| one.last_seen.is_some());
     let mut out = format!(
-        "<section id=\"answer\" aria-live=\"polite\"><h2>Answer</h2>\n<p>Breaks <b>{}</b> recorded connections, opens <b>{}</b>, closes <b>{}</b>.</p>\n",
-        broken.len(),
+        "<section id=\"answer\" aria-live=\"polite\"><h2>Answer</h2>\n<p>Breaks <b>{}</b> recorded {}, opens <b>{}</b>, closes <b>{}</b>.{}</p>\n",
+        recorded.len(),
+        match recorded.len() {
+            1 => "connection",
+            _ => "connections",
+        },
         changes.opened.len(),
-        changes.closed.len()
+        changes.closed.len(),
+        match implied.len() {
+            0 => String::new(),
+            some => format!(" Breaks <b>{some}</b> more that are implied and were never recorded."),
+        }
     );
-    if !broken.is_empty() {
-        let rows: Vec<Vec<String>> = broken
-            .iter()
-            .take(MOST)
-            .map(|one| {
-                vec![
-                    text(&one.client),
-                    text(&one.server),
-                    text(&one.ports),
-                    text(one.seen()),
-                    text(&one.by),
-                ]
-            })
-            .collect();
-        out.push_str("<h3>Recorded flows that would break</h3>\n");
-        out.push_str(&table(&["client", "server", "ports", "seen", "why"], &rows));
-    }
-    for (title, list) in [("Opens", &changes.opened), ("Closes", &changes.closed)] {
-        if list.is_empty() {
-            continue;
-        }
-        let row = |one: &Explained| {
-            let causes: Vec<String> = one.causes.iter().map(ToString::to_string).collect();
-            vec![
-                text(one.change.client.to_string()),
-                text(one.change.server.to_string()),
-                text(one.change.connections.to_string()),
-                text(causes.join("; ")),
-            ]
-        };
-        let rows: Vec<Vec<String>> = list.iter().take(MOST).map(row).collect();
-        let _ = write!(
-            out,
-            "<h3>{title}</h3>\n{}",
-            table(&["client", "server", "ports", "why"], &rows)
-        );
-        if list.len() > MOST {
-            let _ = writeln!(out, "<p>… and {} more.</p>", list.len() - MOST);
-        }
-    }
+    out.push_str(&breaks("Recorded flows that would break", &recorded));
+    out.push_str(&breaks(
+        "Implied, never recorded, and would break",
+        &implied,
+    ));
+    out.push_str(&changed("Opens", &changes.opened));
+    out.push_str(&changed("Closes", &changes.closed));
     out.push_str("</section>\n");
     out
+}
+
+fn breaks(title: &str, list: &[&Blocked]) -> String {
+    if list.is_empty() {
+        return String::new();
+    }
+    let row = |one: &&Blocked| {
+        let seen = match one.last_seen {
+            Some(last) => format!(
+                "{}, the last at {}",
+                count(one.connections, "connection"),
+                moment(last)
+            ),
+            None => "never".into(),
+        };
+        vec![
+            text(&one.client),
+            text(&one.server),
+            text(&one.ports),
+            seen,
+            text(&one.by),
+        ]
+    };
+    let rows: Vec<Vec<String>> = list.iter().take(MOST).map(row).collect();
+    format!(
+        "<h3>{title}</h3>\n{}{}",
+        table(&["client", "server", "ports", "seen", "why"], &rows),
+        more(rows.len(), list.len())
+    )
+}
+
+fn changed(title: &str, list: &[Explained]) -> String {
+    if list.is_empty() {
+        return String::new();
+    }
+    let row = |one: &Explained| {
+        let causes: Vec<String> = one.causes.iter().map(ToString::to_string).collect();
+        vec![
+            text(one.change.client.to_string()),
+            text(one.change.server.to_string()),
+            text(ports(&one.change.connections)),
+            text(causes.join("; ")),
+        ]
+    };
+    let rows: Vec<Vec<String>> = list.iter().take(MOST).map(row).collect();
+    format!(
+        "<h3>{title}</h3>\n{}{}",
+        table(&["client", "server", "ports", "why"], &rows),
+        more(rows.len(), list.len())
+    )
 }
 
 /// A policy for the server that lets the client in; without a client one that lets nobody in.
@@ -254,4 +283,42 @@ fn draw(view: &View, client: &str, server: &str, port: &str) -> Result<String, S
         "spec": spec,
     });
     serde_yaml::to_string(&policy).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Timestamp;
+
+    #[test]
+    fn implied_connections_are_counted_apart_and_what_is_cut_is_told() {
+        let one = |last_seen| Blocked {
+            client: "shop/web".into(),
+            server: "shop/db".into(),
+            ports: "TCP 53".into(),
+            connections: 0,
+            last_seen,
+            by: "shop/db".into(),
+            policies: Vec::new(),
+        };
+        let mut broken = vec![one(None); 3];
+        broken.extend(vec![one(Some(Timestamp::from_secs(0))); 205]);
+        let changes = Changes::default();
+        let said = render(&changes, &broken);
+        assert!(
+            said.contains("Breaks <b>205</b> recorded connections,"),
+            "{said}"
+        );
+        assert!(
+            said.contains("Breaks <b>3</b> more that are implied"),
+            "{said}"
+        );
+        assert!(said.contains("… and 5 more."), "{said}");
+        let said = render(&changes, &broken[2..4]);
+        assert!(
+            said.contains("Breaks <b>1</b> recorded connection,"),
+            "{said}"
+        );
+        assert!(!said.contains("… and"), "{said}");
+    }
 }

@@ -1,12 +1,15 @@
 //! One workload: who may talk to it, whom it may reach, now and as proposed; and the list of all.
 
-use super::html::{Frame, Place, table, tag, text};
+use super::html::{Frame, Place, ports, table, tag, text};
+use super::long::Long;
 use super::risks;
 use super::view::{View, workload_path};
 use crate::evaluate::{BlastRadius, Direction, Evaluation};
-use crate::graph::Peer;
-use crate::inventory::{Container, Vulnerability, WorkloadId};
+use crate::graph::{Edge, Peer};
+use crate::inventory::{Container, MANAGED_BY, Vulnerability, WorkloadId};
 use crate::net::ConnectionSet;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -68,7 +71,18 @@ fn isolation(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
 }
 
 /// One workload.
-pub fn one(frame: &Frame, view: &View, id: &WorkloadId) -> String {
+pub fn one(
+    frame: &Frame,
+    view: &View,
+    id: &WorkloadId,
+    query: &BTreeMap<String, String>,
+) -> String {
+    let path = workload_path(id);
+    let long = Long {
+        frame,
+        path: &path,
+        query,
+    };
     let mut body = format!(
         "<p>{} in namespace {}</p>\n",
         text(&id.kind),
@@ -77,10 +91,10 @@ pub fn one(frame: &Frame, view: &View, id: &WorkloadId) -> String {
     body.push_str(&radius(view, id));
     body.push_str(&policies(view, id));
     body.push_str("<h2>Who may talk to it</h2>\n");
-    body.push_str(&neighbours(frame, view, id, Direction::Ingress));
+    body.push_str(&neighbours(&long, view, id, Direction::Ingress));
     body.push_str("<h2>Whom it may reach</h2>\n");
-    body.push_str(&neighbours(frame, view, id, Direction::Egress));
-    body.push_str(&traffic(view, id));
+    body.push_str(&neighbours(&long, view, id, Direction::Egress));
+    body.push_str(&traffic(&long, view, id));
     body.push_str(&containers(view, id));
     body.push_str(&vulnerabilities(view, id));
     body.push_str(&findings(view, id));
@@ -138,7 +152,13 @@ fn policies(view: &View, id: &WorkloadId) -> String {
     }
     let rows: Vec<Vec<String>> = rows
         .into_iter()
-        .map(|(policy, [now, then])| vec![text(policy), now.join(", "), then.join(", ")])
+        .map(|(policy, [now, then])| {
+            let mut name = text(&policy);
+            if is_foreign(view, &policy) {
+                let _ = write!(name, " {}", tag("medium", "not written by nanoseg"));
+            }
+            vec![name, now.join(", "), then.join(", ")]
+        })
         .collect();
     format!(
         "<h2>Policies that apply</h2>\n{}",
@@ -146,15 +166,36 @@ fn policies(view: &View, id: &WorkloadId) -> String {
     )
 }
 
+/// Whether a policy that is in force, `namespace/name`, is somebody's own: it does not say that nanoseg manages it,
+/// and no proposal is about it.
+fn is_foreign(view: &View, policy: &str) -> bool {
+    let is_named = |namespace: Option<&str>, name: &str| {
+        policy.split_once('/') == Some((namespace.unwrap_or("default"), name))
+    };
+    let proposals = &view.given.proposals;
+    let mut in_force = view.given.now.iter().filter(|one| {
+        let name = one.metadata.name.as_deref().unwrap_or_default();
+        is_named(one.metadata.namespace.as_deref(), name)
+    });
+    let is_proposed = proposals
+        .iter()
+        .any(|one| is_named(one.metadata.namespace.as_deref(), &one.spec.policy_name));
+    let is_managed = |one: &NetworkPolicy| {
+        let value = one.labels().get(MANAGED_BY.0);
+        value.is_some_and(|value| value == MANAGED_BY.1)
+    };
+    !is_proposed && in_force.any(|one| !is_managed(one))
+}
+
 /// What is allowed with others at one side; where everything is, that is said instead.
-fn neighbours(frame: &Frame, view: &View, id: &WorkloadId, direction: Direction) -> String {
+fn neighbours(long: &Long<'_>, view: &View, id: &WorkloadId, direction: Direction) -> String {
     let sides = [0, 1].map(|side: usize| allowed(&view.evaluations[side], id, direction));
     let all: std::collections::BTreeSet<&WorkloadId> =
         sides.iter().flat_map(BTreeMap::keys).collect();
     let others = view.given.inventory.workloads.len().saturating_sub(1);
     let shown =
         |side: &BTreeMap<WorkloadId, ConnectionSet>, other: &WorkloadId| match side.get(other) {
-            Some(connections) => text(connections.to_string()),
+            Some(connections) => text(ports(connections)),
             None => "–".into(),
         };
     let is_open = |side: &BTreeMap<WorkloadId, ConnectionSet>| {
@@ -167,20 +208,24 @@ fn neighbours(frame: &Frame, view: &View, id: &WorkloadId, direction: Direction)
     if is_open(&sides[0]) {
         out.push_str("<p>Now: every workload, on every port.</p>\n");
     }
-    let rows: Vec<Vec<String>> = all
+    let all: Vec<&WorkloadId> = all
         .into_iter()
         .filter(|other| !is_open(&sides[0]) || sides[1].contains_key(*other))
-        .map(|other| {
-            vec![
-                frame.link(&workload_path(other), &other.to_string()),
-                shown(&sides[0], other),
-                shown(&sides[1], other),
-            ]
-        })
         .collect();
-    match rows.is_empty() {
+    let row = |other: &&WorkloadId| {
+        vec![
+            long.frame.link(&workload_path(other), &other.to_string()),
+            shown(&sides[0], other),
+            shown(&sides[1], other),
+        ]
+    };
+    let name = match direction {
+        Direction::Ingress => "in",
+        Direction::Egress => "out",
+    };
+    match all.is_empty() {
         true => out.push_str("<p>No workload.</p>\n"),
-        false => out.push_str(&table(&["workload", "now", "as proposed"], &rows)),
+        false => out.push_str(&long.table(name, &["workload", "now", "as proposed"], &all, row)),
     }
     for (side, word) in [(0, "now"), (1, "as proposed")] {
         let _ = writeln!(
@@ -222,10 +267,10 @@ fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
     for class in evaluation.classes_of(id) {
         for (set, connections) in evaluation.addresses(*class, direction).iter() {
             let set = match *set == everywhere {
-                true => "any".to_owned(),
+                true => "any address".to_owned(),
                 false => set.to_string(),
             };
-            let part = format!("{set}: {connections}");
+            let part = format!("{set} on {}", ports(connections));
             if !parts.contains(&part) {
                 parts.push(part);
             }
@@ -237,19 +282,16 @@ fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
     }
 }
 
-fn traffic(view: &View, id: &WorkloadId) -> String {
+fn traffic(long: &Long<'_>, view: &View, id: &WorkloadId) -> String {
     let peer = Peer::Workload(id.clone());
     let edges = view.given.graph.edges_of(&peer);
     if edges.is_empty() {
         return "<h2>Observed traffic</h2>\n<p>Nothing was seen of it.</p>\n".into();
     }
-    let rows: Vec<Vec<String>> = edges
-        .into_iter()
-        .map(|edge| super::edge::row(&view.given.graph, edge))
-        .collect();
+    let row = |edge: &(&Peer, &Peer, &Edge)| super::edge::row(&view.given.graph, *edge);
     format!(
         "<h2>Observed traffic</h2>\n{}",
-        table(&super::edge::HEADER, &rows)
+        long.table("seen", &super::edge::HEADER, &edges, row)
     )
 }
 
@@ -259,7 +301,9 @@ fn containers(view: &View, id: &WorkloadId) -> String {
     if containers.is_empty() {
         return String::new();
     }
-    let rows: Vec<Vec<String>> = containers.iter().map(container).collect();
+    let on_host = workload.is_some_and(|workload| workload.host_network);
+    let row = |one| container(one, on_host);
+    let rows: Vec<Vec<String>> = containers.iter().map(row).collect();
     let header = [
         "container",
         "registry",
@@ -271,11 +315,14 @@ fn containers(view: &View, id: &WorkloadId) -> String {
     format!("<h2>Containers</h2>\n{}", table(&header, &rows))
 }
 
-fn container(container: &Container) -> Vec<String> {
+fn container(container: &Container, on_host: bool) -> Vec<String> {
     let image = &container.image;
     let mut privileges: Vec<String> = Vec::new();
     if container.privileged {
         privileges.push("privileged".into());
+    }
+    if on_host {
+        privileges.push("host network".into());
     }
     privileges.extend(container.capabilities.iter().cloned());
     let ports = container.host_ports.iter();
@@ -330,6 +377,50 @@ fn findings(view: &View, id: &WorkloadId) -> String {
     let own: Vec<_> = all.filter(|one| one.is_about(&own)).collect();
     match own.is_empty() {
         true => String::new(),
-        false => format!("<h2>Findings</h2>\n{}", risks::findings(own.into_iter())),
+        false => format!(
+            "<h2>Findings</h2>\n{}",
+            risks::findings(own.into_iter(), view.given.can_decide)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::review::resources::{PolicyProposal, PolicyProposalSpec};
+    use crate::web::ViewInputs;
+
+    #[test]
+    fn policies_that_nanoseg_neither_manages_nor_proposes_are_somebodys_own() {
+        let policy = |name: &str, is_managed: bool| {
+            let mut policy = NetworkPolicy::default();
+            policy.metadata.namespace = Some("shop".into());
+            policy.metadata.name = Some(name.into());
+            if is_managed {
+                let label = MANAGED_BY.0.to_owned();
+                policy.labels_mut().insert(label, MANAGED_BY.1.into());
+            }
+            policy
+        };
+        let spec = PolicyProposalSpec {
+            policy_name: "asked".into(),
+            ..PolicyProposalSpec::default()
+        };
+        let mut proposal = PolicyProposal::new("web-1", spec);
+        proposal.metadata.namespace = Some("shop".into());
+        let given = ViewInputs {
+            now: vec![
+                policy("by-hand", false),
+                policy("ours", true),
+                policy("asked", false),
+            ],
+            proposals: vec![proposal],
+            ..ViewInputs::default()
+        };
+        let view = View::new(given).expect("a view");
+        let foreign = |name| is_foreign(&view, name);
+        assert!(foreign("shop/by-hand"));
+        assert!(!foreign("shop/ours") && !foreign("shop/asked"));
+        assert!(!foreign("other/by-hand"), "there is none");
     }
 }

@@ -2,8 +2,10 @@
 
 mod browser;
 mod decided;
+mod kept;
 mod large;
 mod live;
+mod narrow;
 mod opening;
 mod risks;
 
@@ -16,6 +18,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The page's server.
 struct Ui {
@@ -148,6 +151,27 @@ fn only_who_has_the_url_and_comes_from_the_page_itself_is_answered() {
 }
 
 #[test]
+fn a_decision_without_a_reason_is_refused_by_the_server_itself() {
+    let ui = Ui::sample();
+    let (host, path) = ui.parts();
+    let decide = |form: &str| {
+        let headers = [format!("Host: {host}"), format!("Origin: http://{host}")];
+        let headers = headers.each_ref().map(String::as_str);
+        ui.raw("POST", &format!("{path}decide"), &headers, form)
+    };
+    let one = "one=shop/nanoseg-app/sha256:0&verb=approve";
+    for reason in ["", "&reason=", "&reason=%20%0a"] {
+        let (status, said) = decide(&format!("{one}{reason}"));
+        assert_eq!(status, 400, "{said}");
+        assert!(said.contains("There is no reason"), "{said}");
+    }
+    let (status, said) = decide(&format!("{one}&reason=why"));
+    assert_eq!(status, 400, "{said}");
+    assert!(said.contains("changed since the page showed it"), "{said}");
+    assert_eq!(decide("verb=other&reason=why").0, 400);
+}
+
+#[test]
 fn every_view_of_a_folder_shows_what_it_promises() {
     let ui = Ui::sample();
     run(async {
@@ -195,7 +219,8 @@ fn every_view_of_a_folder_shows_what_it_promises() {
 
         browser.open(&ui.at("proposals")).await;
         assert_eq!(browser.count("tbody tr").await, 14);
-        assert_eq!(browser.count("button").await, 0, "a folder decides nothing");
+        let decides = browser.count("main button[name=verb]").await;
+        assert_eq!(decides, 0, "a folder decides nothing");
         browser.picture("proposals").await;
         browser.open(&ui.at("proposal/shop/nanoseg-app")).await;
         let text = browser.text("main").await;
@@ -211,6 +236,17 @@ fn every_view_of_a_folder_shows_what_it_promises() {
         let text = browser.text("main").await;
         assert!(text.contains("as proposed 5 5 5 5"), "{text}");
         browser.picture("workload").await;
+
+        let exporter = ui.at("workload/monitoring/DaemonSet/node-exporter");
+        browser.open(&exporter).await;
+        let text = browser.text("main").await;
+        assert!(text.contains("host network"), "{text}");
+        let only_calls = ui.at("edge?from=address/198.51.100.7&to=any");
+        browser.open(&ui.url).await;
+        let node = ".node[href$='edge?from=address%2F198.51.100.7&to=any']";
+        assert_eq!(browser.count(node).await, 1);
+        browser.open(&only_calls).await;
+        assert!(browser.text("main").await.contains("shop/web"));
 
         browser.open(&ui.at("record")).await;
         assert!(
@@ -400,6 +436,8 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             };
             // Who may only look is told so by the API server.
             browser.open(&vera.at(&page)).await;
+            browser.click("[name=read]").await;
+            browser.write("[name=reason]", "looked at it").await;
             browser.submit("button[value=approve]").await;
             let said = browser.text("#decided").await;
             assert!(said.contains("not permitted"), "{said}");
@@ -413,8 +451,34 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             let wanted = format!("a[href$='/proposal/{}/web-2']", shop.namespace);
             browser.find(&wanted).await;
             assert_eq!(browser.count("tbody tr").await, before + 1);
+            browser.click("#all").await;
+            let open = browser.count("input[name=one]").await;
+            assert!(open >= 2, "{open}");
+            assert_eq!(browser.count("input[name=one]:checked").await, open);
+            browser.picture("queue-all").await;
+            // One tick for each: of several, too, none is approved unread.
+            browser.write("[name=reason]", "all of them").await;
+            browser.submit("button[value=approve]").await;
+            let said = browser.text("#decided").await;
+            assert!(
+                said.contains("/web-2 would block 1 recorded connection"),
+                "{said}"
+            );
+            browser.picture("refused").await;
 
             browser.open(&rosa.at(&page)).await;
+            browser.write("[name=reason]", "looked at it").await;
+            // Enter is no decision, and what blocks recorded connections is not approved unread.
+            let sent = browser.ask(ENTER_SENDS).await;
+            assert_eq!(sent, serde_json::Value::Null);
+            browser.write("[name=reason]", "\u{e007}").await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(browser.ask("return window.isSent").await, false);
+            browser.submit("button[value=approve]").await;
+            let said = browser.text("#decided").await;
+            assert!(said.contains("would block 1 recorded connection"), "{said}");
+            browser.open(&rosa.at(&page)).await;
+            browser.click("[name=read]").await;
             browser.write("[name=reason]", "looked at it").await;
             browser.picture("decide").await;
             browser.submit("button[value=approve]").await;
@@ -431,6 +495,10 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
     assert_eq!(decisions[0].spec.decided_by, "rosa");
     assert_eq!(decisions[0].spec.reason, "looked at it");
 }
+
+/// Remembers whether a form is sent.
+const ENTER_SENDS: &str =
+    "window.isSent = false; document.addEventListener('submit', () => { window.isSent = true; })";
 
 /// Plays the controller: accepts the decision when it comes.
 fn answer(shop: &Shop) {

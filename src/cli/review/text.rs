@@ -21,7 +21,7 @@ pub fn render(proposal: &PolicyProposal, style: Style) -> anyhow::Result<String>
     out.changes("closes", &review.lost, review.lost_total, "-");
     out.findings(proposal);
     out.would_block(&review.would_block, review.would_block_total);
-    out.evidence(&review.evidence);
+    out.evidence(&review.evidence, review.evidence_total);
     out.policy(proposal.spec.base.as_ref(), &proposal.spec.policy)?;
     out.decide(proposal);
     Ok(out.text)
@@ -90,7 +90,7 @@ impl Printer {
     fn changes(&mut self, word: &str, list: &[Change], total: u32, sign: &str) {
         let text = match (total, list.is_empty()) {
             (0, _) => format!("{word} nothing"),
-            // Without a policy before, everything that is not allowed is closed: only counted.
+            // Proposals of earlier versions only count what a first policy closes.
             (1, true) => format!("{word} 1 pair of workloads"),
             (total, true) => format!("{word} {total} pairs of workloads"),
             (1, false) => format!("{word} 1 connection"),
@@ -169,7 +169,7 @@ impl Printer {
         self.rest(list.len(), total);
     }
 
-    fn evidence(&mut self, list: &[EvidenceLine]) {
+    fn evidence(&mut self, list: &[EvidenceLine], total: u32) {
         if list.is_empty() {
             return;
         }
@@ -196,6 +196,7 @@ impl Printer {
             ]);
         }
         self.text.push_str(&table.render());
+        self.rest(list.len(), total);
     }
 
     fn policy(

@@ -2,6 +2,7 @@
 
 use crate::cli::access::{AccessArgs, NamespaceArg};
 use crate::cli::decide::{DecideArgs, Desk, Wanted};
+use crate::review::resources::Verb;
 use crate::web::{Decide, Decided, Wish};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -48,6 +49,11 @@ fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
     anyhow::ensure!(
         proposal.spec.review.revision == wish.revision,
         "not decided: it changed since the page showed it; look at it again"
+    );
+    let blocks = proposal.spec.review.would_block_total;
+    anyhow::ensure!(
+        wish.verb != Verb::Approve || blocks <= wish.blocks,
+        "not decided: it would block {blocks} recorded connections by now; look at it again"
     );
     desk.decide_one(&Wanted {
         proposal: &proposal,

@@ -1,6 +1,6 @@
 //! Edges as lines for people.
 
-use super::{Question, Seen};
+use super::{MOST_LINES, Question, Seen};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Lesson, Peer};
 use crate::net::Timestamp;
@@ -10,8 +10,17 @@ use std::net::SocketAddr;
 /// So many pairs of addresses are shown of a connection.
 const SAMPLES: usize = 3;
 
+/// The evidence of what the policy allows; what it allows anew comes first, and is never what is cut before the
+/// rest.
+pub fn lines(mut allowed: Vec<Seen<'_>>, question: &Question<'_>) -> Vec<EvidenceLine> {
+    // Stable: within the new ones and the others the order of the graph stays.
+    allowed.sort_by_key(|seen| !seen.is_new);
+    allowed.truncate(MOST_LINES);
+    allowed.iter().map(|seen| line(seen, question)).collect()
+}
+
 /// The evidence of a connection that the policy allows.
-pub fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
+fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
     let edge = seen.edge;
     let mut notes: Vec<String> = edge.services.iter().map(|s| format!("via {s}")).collect();
     for peer in [seen.client, seen.server] {

@@ -89,8 +89,7 @@ pub struct Material {
     pub gained: Vec<Change>,
     #[serde(default)]
     pub gained_total: u32,
-    /// Connections that it closes. Without a base everything not allowed is closed; then only the number
-    /// of closed pairs of workloads is told.
+    /// Connections that it closes. Without a base that is everything that it does not allow.
     #[serde(default)]
     pub lost: Vec<Change>,
     #[serde(default)]
@@ -103,9 +102,11 @@ pub struct Material {
     pub would_block: Vec<WouldBlock>,
     #[serde(default)]
     pub would_block_total: u32,
-    /// The evidence of each connection that the policy allows.
+    /// The evidence of each connection that the policy allows, those that it allows anew first.
     #[serde(default)]
     pub evidence: Vec<EvidenceLine>,
+    #[serde(default)]
+    pub evidence_total: u32,
     /// The estimated share of the workload's edges seen, in percent; none while it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<u8>,

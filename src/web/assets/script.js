@@ -3,24 +3,36 @@
 (() => {
   const root = document.body.dataset.root;
   const live = document.getElementById("live");
+  const SILENCE = "No word from nanoseg: does it run?";
+  const WAITS = "There is something new. It is shown when you are done here, or after a reload.";
+  const say = (text) => { if (live.textContent !== text) live.textContent = text; };
 
   // Where somebody looks stays when the page is renewed, as long as the map is as large as before.
   let looked = null;
+  // Ends what listens for the map of before.
+  let stop = new AbortController();
 
   const map = () => {
+    stop.abort();
+    stop = new AbortController();
+    const signal = stop.signal;
     const box = document.getElementById("map");
-    const svg = box && box.querySelector("svg");
-    if (!svg) return;
+    const svgs = box ? [...box.querySelectorAll("svg")] : [];
+    if (!svgs.length) return;
+    const [svg] = svgs;
     // Thin lines are hard to hit: each gets an invisible wide one.
-    for (const path of svg.querySelectorAll(".edge > path:only-of-type")) {
+    for (const path of box.querySelectorAll(".edge > path:only-of-type")) {
       const wide = path.cloneNode();
-      wide.classList.add("hit");
+      wide.classList.add("wide");
       path.after(wide);
     }
     const whole = svg.viewBox.baseVal;
     const home = [whole.x, whole.y, whole.width, whole.height];
     let view = home.slice();
-    const show = () => { svg.setAttribute("viewBox", view.join(" ")); looked = { home: home.join(), view: view.slice() }; };
+    const show = () => {
+      for (const one of svgs) one.setAttribute("viewBox", view.join(" "));
+      looked = { home: home.join(), view: view.slice() };
+    };
     // A large map begins as large as it can be read, at its upper left or in the middle; 0 shows all of it.
     const readable = 0.62;
     const scale = Math.min(box.clientWidth / home[2], box.clientHeight / home[3]);
@@ -39,13 +51,29 @@
       show();
     };
     const pan = (dx, dy) => { view[0] += dx * view[2]; view[1] += dy * view[3]; show(); };
+    // What lies outside of the view comes into its middle.
+    const reveal = (element) => {
+      const line = element.querySelector("path"), frame = element.getBBox();
+      const half = line && line.getPointAtLength(line.getTotalLength() / 2);
+      const [x, y] = half ? [half.x, half.y] : [frame.x + frame.width / 2, frame.y + frame.height / 2];
+      const [wide, high] = half ? [0, 0] : [frame.width / 2, frame.height / 2];
+      if (x - wide >= view[0] && x + wide <= view[0] + view[2] && y - high >= view[1] && y + high <= view[1] + view[3]) return;
+      view[0] = x - view[2] / 2;
+      view[1] = y - view[3] / 2;
+      show();
+    };
+    box.addEventListener("focusin", (event) => {
+      const link = event.target.closest("svg a");
+      // Who clicks sees it already.
+      if (link && link.matches(":focus-visible")) reveal(link);
+    }, { signal });
     box.addEventListener("wheel", (event) => {
       event.preventDefault();
       const at = svg.getBoundingClientRect();
       zoom(event.deltaY > 0 ? 1.15 : 1 / 1.15, (event.clientX - at.x) / at.width, (event.clientY - at.y) / at.height);
-    }, { passive: false });
+    }, { passive: false, signal });
     let from = null, moved = false;
-    box.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; moved = false; });
+    box.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; moved = false; }, { signal });
     window.addEventListener("pointermove", (event) => {
       if (!from) return;
       const at = svg.getBoundingClientRect();
@@ -55,63 +83,151 @@
       box.classList.add("drag");
       pan(-dx / at.width, -dy / at.height);
       from = [event.clientX, event.clientY];
-    });
-    window.addEventListener("pointerup", () => { from = null; box.classList.remove("drag"); });
-    box.addEventListener("click", (event) => { if (moved) event.preventDefault(); }, true);
-    box.addEventListener("dragstart", (event) => event.preventDefault());
-    box.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
-      if (steps[event.key]) pan(...steps[event.key]);
-      else if (event.key === "+" || event.key === "=") zoom(0.8);
-      else if (event.key === "-") zoom(1.25);
-      else if (event.key === "0") { view = home.slice(); show(); }
-      else return;
-      event.preventDefault();
-    });
-    const search = document.getElementById("search");
-    const find = () => {
-      const wanted = search.value.trim().toLowerCase();
-      let count = 0;
-      for (const node of svg.querySelectorAll(".node")) {
+    }, { signal });
+    window.addEventListener("pointerup", () => { from = null; box.classList.remove("drag"); }, { signal });
+    box.addEventListener("click", (event) => { if (moved) event.preventDefault(); }, { capture: true, signal });
+    box.addEventListener("dragstart", (event) => event.preventDefault(), { signal });
+    const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+    const press = (key) => {
+      if (steps[key]) pan(...steps[key]);
+      else if (key === "+" || key === "=") zoom(0.8);
+      else if (key === "-") zoom(1.25);
+      else if (key === "0") { view = home.slice(); show(); }
+      else return false;
+      return true;
+    };
+    box.addEventListener("keydown", (event) => { if (press(event.key)) event.preventDefault(); }, { signal });
+    const buttons = document.getElementById("zoom");
+    buttons.hidden = false;
+    for (const button of buttons.children) button.addEventListener("click", () => press(button.dataset.key), { signal });
+    search(box, reveal, signal);
+  };
+
+  // Marks what is found, and what goes to and from it.
+  const search = (box, reveal, signal) => {
+    const field = document.getElementById("search");
+    const find = (isTyped) => {
+      const wanted = field.value.trim().toLowerCase();
+      const hits = new Set(), pins = new Set();
+      let first = null;
+      [...box.querySelectorAll(".node")].forEach((node, place) => {
         const hit = wanted !== "" && node.dataset.name.includes(wanted);
         node.classList.toggle("hit", hit);
-        if (hit) count += 1;
+        if (!hit) return;
+        hits.add(String(place));
+        first = first || node;
+      });
+      for (const edge of box.querySelectorAll(".edge")) {
+        const near = edge.dataset.ends.split(" ").some((end) => hits.has(end));
+        edge.classList.toggle("near", near);
+        if (near) pins.add(edge.dataset.pin);
       }
-      svg.classList.toggle("found", count > 0);
-      live.textContent = wanted === "" ? "" : `${count} found`;
+      for (const pin of box.querySelectorAll(".pin")) pin.classList.toggle("near", pins.has(pin.dataset.pin));
+      box.classList.toggle("found", hits.size > 0);
+      if (!isTyped) return;
+      if (first) reveal(first);
+      say(wanted === "" ? "" : `${hits.size} found`);
     };
-    if (search) search.addEventListener("input", find);
+    field.addEventListener("input", () => find(true), { signal });
+    if (field.value) find(false);
   };
 
+  // Of the proposals that are shown all or none are chosen at once.
+  const choice = () => {
+    const button = document.getElementById("all");
+    if (!button) return;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const boxes = [...document.querySelectorAll("main input[name=one]")];
+      const all = boxes.every((one) => one.checked);
+      for (const one of boxes) one.checked = !all;
+      later();
+    });
+  };
+
+  const isChanged = (field) => {
+    if (field.type === "hidden" || field.id === "search") return false;
+    if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+    if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+    const options = [...field.options];
+    const usual = Math.max(0, options.findIndex((one) => one.defaultSelected));
+    return field.selectedIndex !== usual;
+  };
+  // Somebody writes or chooses, or reads the answer to a form: loading that again would send the form again.
   const isBusy = () => {
     const at = document.activeElement;
-    const typing = at && ["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName);
-    return typing || document.querySelector("main input:checked[name=one]") || document.getElementById("answer");
+    const isTyping = at && at.id !== "search" && at.matches("input:not([type=checkbox]), textarea, select");
+    return isTyping || document.querySelector("#answer, #decided, main [role=alert]") !== null
+      || [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
   };
 
-  // A new state: the page is taken anew, unless somebody is writing or choosing in it.
-  const isInUse = () => {
-    // What was decided is an answer to a form: loading it again would send that again.
-    if (document.getElementById("decided")) return true;
-    if (isBusy()) live.textContent = "There is something new: reload to see it.";
+  // How what has the focus is found again on the new page.
+  const focused = () => {
+    const at = document.activeElement;
+    if (!at || !at.closest("main")) return () => {};
+    const range = at.id === "search" ? [at.selectionStart, at.selectionEnd] : null;
+    const [id, href, kind, name, value] = [at.id, at.getAttribute("href"), at.tagName, at.getAttribute("name"), at.value];
+    return () => {
+      const same = (one) => id ? one.id === id : one.tagName === kind && one.getAttribute("href") === href
+        && one.getAttribute("name") === name && one.value === value;
+      const found = [...document.querySelectorAll("main, main [id], main a, main input, main button")].find(same);
+      if (!found) return;
+      found.focus({ preventScroll: true });
+      if (range) found.setSelectionRange(...range);
+    };
+  };
+
+  // The newest state that is not shown yet.
+  let waiting = null;
+  const isPutOff = () => {
+    if (waiting !== null && isBusy()) say(WAITS);
     return isBusy();
   };
-  const renew = async (version) => {
-    if (isInUse()) return;
+  const renew = async () => {
+    if (waiting === null || isPutOff()) return;
+    const version = waiting;
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     // Somebody may have begun while it came.
-    if (isInUse()) return;
+    if (isPutOff()) return;
+    const sought = document.getElementById("search"), refocus = focused();
     for (const part of ["main", "nav", "title"]) document.querySelector(part).replaceWith(page.querySelector(part));
-    document.body.dataset.version = version;
-    live.textContent = "Updated.";
+    document.body.dataset.version = page.body.dataset.version;
+    if (waiting === version) waiting = null;
+    const field = document.getElementById("search");
+    if (sought && field) field.value = sought.value;
     map();
+    choice();
+    refocus();
+    say("Updated.");
+  };
+  const attempt = () => { renew().catch(() => say(SILENCE)); };
+  // What was put off is taken up when nobody is busy any more; focus has moved by then.
+  const later = () => { if (waiting !== null) setTimeout(attempt); };
+  for (const what of ["focusout", "change", "input", "reset"]) document.addEventListener(what, later);
+
+  // A browser has few connections to one host: only tabs that are seen take one, and catch up when they are.
+  let source = null;
+  const listen = () => {
+    if (source) return;
+    source = new EventSource(`${root}changes`);
+    source.onmessage = (event) => {
+      if (Number(event.data) <= Number(document.body.dataset.version)) return;
+      waiting = event.data;
+      attempt();
+    };
+    source.onerror = () => say(SILENCE);
+    source.onopen = () => { if (live.textContent === SILENCE) say(""); };
+  };
+  const heed = () => {
+    if (document.visibilityState !== "hidden") { listen(); return; }
+    if (source) source.close();
+    source = null;
   };
 
   map();
-  const source = new EventSource(`${root}changes`);
-  source.onmessage = (event) => { if (Number(event.data) > Number(document.body.dataset.version)) renew(event.data); };
-  source.onerror = () => { live.textContent = "No word from nanoseg: does it run?"; };
-  source.onopen = () => { live.textContent = ""; };
+  choice();
+  heed();
+  document.addEventListener("visibilitychange", heed);
 })();

@@ -1,7 +1,7 @@
 //! What the map shows before anything has a place: which nodes stand for whom, and what goes between them.
 
 use super::Filter;
-use crate::graph::{Edge, Lesson, Peer};
+use crate::graph::{Edge, Graph, Lesson, Peer};
 use crate::inventory::WorkloadId;
 use crate::net::Protocol;
 use crate::report::layout::{Input, Link as LayoutLink, Node as LayoutNode, Side};
@@ -16,6 +16,10 @@ use std::net::{IpAddr, Ipv4Addr};
 const MOST_WORKLOADS: usize = 60;
 /// So many outside addresses are.
 const MOST_OUTSIDE: usize = 12;
+/// By the addresses of so many of its pods a workload is found,
+const MOST_PODS: usize = 20;
+/// and by so many words all that is outside.
+const MOST_WORDS: usize = 500;
 /// The sides of [`View::evaluations`]: by the policies in force, and with all proposals.
 const NOW: usize = 0;
 const PROPOSED: usize = 1;
@@ -114,9 +118,12 @@ pub struct Node {
     pub label: String,
     pub sublabel: String,
     pub title: String,
-    pub class: &'static str,
-    /// What a search finds it by, in small letters: a namespace by its workloads too.
+    pub class: String,
+    /// What a search finds it by, in small letters: names, addresses, the namespace; a namespace by its workloads
+    /// too.
     pub search: String,
+    /// It calls others, and nobody calls it.
+    pub only_calls: bool,
     group: Option<usize>,
     side: Side,
 }
@@ -163,6 +170,69 @@ impl Kind {
             Kind::Blocked => "blocked",
         }
     }
+
+    /// As the legend calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Blocked => "violating",
+            other => other.class(),
+        }
+    }
+}
+
+/// What makes a node stand out.
+struct Mark {
+    class: &'static str,
+    word: &'static str,
+}
+
+/// What goes on inside of each namespace.
+fn inner_kinds<'a>(
+    edges: &[(&'a Peer, &'a Peer, &Edge, Kind)],
+) -> BTreeMap<&'a str, BTreeSet<Kind>> {
+    let mut inner: BTreeMap<&str, BTreeSet<Kind>> = BTreeMap::new();
+    for (client, server, _, kind) in edges {
+        if let (Some(client), Some(server)) = (client.workload(), server.workload())
+            && client.namespace == server.namespace
+        {
+            inner.entry(&client.namespace).or_default().insert(*kind);
+        }
+    }
+    inner
+}
+
+/// What makes a node stand out; a namespace has the marks of all that is in it. The gravest comes first.
+fn marks(view: &View, end: &End, inner: &BTreeMap<&str, BTreeSet<Kind>>) -> Vec<Mark> {
+    let inventory = &view.given.inventory;
+    let is_host = |id: &WorkloadId| {
+        let workload = inventory.workloads.get(id);
+        workload.is_some_and(|workload| workload.host_network)
+    };
+    let none = BTreeSet::new();
+    let (is_weak, on_host, kinds) = match end {
+        End::Workload(id) => (view.urgent_of(id).is_some(), is_host(id), &none),
+        End::Namespace(name) => {
+            let mut weak = inventory.workloads_of(name);
+            let mut host = inventory.workloads_of(name);
+            (
+                weak.any(|one| view.urgent_of(&one.id).is_some()),
+                host.any(|one| one.host_network),
+                inner.get(name.as_str()).unwrap_or(&none),
+            )
+        }
+        _ => return Vec::new(),
+    };
+    [
+        (is_weak, "weak", "exposed CVE"),
+        (kinds.contains(&Kind::Blocked), "blocked", "violating"),
+        (kinds.contains(&Kind::Risky), "risky", "risky"),
+        (on_host, "host", "host network"),
+        (kinds.contains(&Kind::New), "new", "new"),
+    ]
+    .into_iter()
+    .filter(|(is_so, _, _)| *is_so)
+    .map(|(_, class, word)| Mark { class, word })
+    .collect()
 }
 
 #[derive(Default)]
@@ -221,8 +291,9 @@ impl Scene {
             ),
             ..Scene::default()
         };
-        let places = scene.add_nodes(view, ends, &sums);
-        scene.add_links(&sums, &places);
+        let inner = inner_kinds(&edges);
+        let places = scene.add_nodes(view, ends, &sums, &inner);
+        scene.add_links(graph, &sums, &places);
         scene
     }
 
@@ -231,6 +302,7 @@ impl Scene {
         view: &View,
         ends: BTreeSet<End>,
         sums: &BTreeMap<(End, End), Sum>,
+        inner: &BTreeMap<&str, BTreeSet<Kind>>,
     ) -> BTreeMap<End, usize> {
         let groups: BTreeSet<&str> = ends
             .iter()
@@ -241,6 +313,7 @@ impl Scene {
             .collect();
         self.groups = groups.into_iter().map(str::to_owned).collect();
         let calls: BTreeSet<&End> = sums.keys().map(|(client, _)| client).collect();
+        let called: BTreeSet<&End> = sums.keys().map(|(_, server)| server).collect();
         let mut places = BTreeMap::new();
         for end in ends {
             let group = match &end {
@@ -253,10 +326,34 @@ impl Scene {
                 _ => Side::Last,
             };
             let (label, sublabel, class) = describe(view, &end);
+            let marks = marks(view, &end, inner);
             let search = search_words(view, &end, &label);
+            // A workload's own words tell of its vulnerabilities.
+            let told = marks
+                .iter()
+                .filter(|mark| mark.class != "weak" || matches!(end, End::Namespace(_)));
+            let words: Vec<&str> = told.map(|mark| mark.word).collect();
+            let name = edge::title(&view.given.graph, &end);
+            // An address that has a name is in both.
+            let mut title = match name.contains(&sublabel) {
+                true => format!("{name}, outside"),
+                false => format!("{name}, {sublabel}"),
+            };
+            let (mut sublabel, mut class) = (sublabel, class.to_owned());
+            for mark in &marks {
+                class.push(' ');
+                class.push_str(mark.class);
+            }
+            if !words.is_empty() {
+                title = format!("{title}, {}", words.join(", "));
+            }
+            if matches!(end, End::Namespace(_)) && !words.is_empty() {
+                sublabel = format!("{sublabel}: {}", words.join(", "));
+            }
             places.insert(end.clone(), self.nodes.len());
             self.nodes.push(Node {
-                title: format!("{end}, {sublabel}"),
+                title,
+                only_calls: calls.contains(&end) && !called.contains(&end),
                 end,
                 label,
                 sublabel,
@@ -269,7 +366,12 @@ impl Scene {
         places
     }
 
-    fn add_links(&mut self, sums: &BTreeMap<(End, End), Sum>, places: &BTreeMap<End, usize>) {
+    fn add_links(
+        &mut self,
+        graph: &Graph,
+        sums: &BTreeMap<(End, End), Sum>,
+        places: &BTreeMap<End, usize>,
+    ) {
         let mut pins: BTreeMap<(usize, String, &str), usize> = BTreeMap::new();
         for ((client, server), sum) in sums {
             let (Some(from), Some(to)) = (places.get(client), places.get(server)) else {
@@ -295,10 +397,13 @@ impl Scene {
                 to: *to,
                 pin,
                 title: format!(
-                    "{client} → {server}: {}{}, {}, {class}",
+                    "{} → {}: {}{}, {}, {}",
+                    edge::title(graph, client),
+                    edge::title(graph, server),
                     shown.join(", "),
                     if ports.len() > 8 { " …" } else { "" },
-                    count(sum.connections, "connection")
+                    count(sum.connections, "connection"),
+                    sum.kind.unwrap_or(Kind::Learned).word()
                 ),
                 label,
                 class,
@@ -344,14 +449,35 @@ impl Scene {
 }
 
 fn search_words(view: &View, end: &End, label: &str) -> String {
-    let mut words = label.to_lowercase();
-    if let End::Namespace(name) = end {
-        for workload in view.given.inventory.workloads_of(name) {
-            words.push(' ');
-            words.push_str(&workload.id.name.to_lowercase());
+    let mut words = vec![label.to_owned()];
+    let (inventory, graph) = (&view.given.inventory, &view.given.graph);
+    match end {
+        End::Namespace(name) => {
+            let all = inventory.workloads_of(name);
+            words.extend(all.map(|workload| workload.id.name.clone()));
         }
+        End::Workload(id) => {
+            words.push(id.to_string());
+            let pods = inventory.workloads.get(id).into_iter();
+            let pods = pods.flat_map(|workload| &workload.pods);
+            let pods = pods
+                .filter_map(|pod| inventory.pods.get(*pod))
+                .take(MOST_PODS);
+            words.extend(pods.flat_map(|pod| &pod.addresses).map(ToString::to_string));
+        }
+        End::Address(address) => words.push(edge::name(graph, &Peer::Outside(*address))),
+        End::Outside => {
+            for peer in graph.peers() {
+                if let Peer::Outside(_) = peer
+                    && words.len() < MOST_WORDS
+                {
+                    words.push(edge::name(graph, peer));
+                }
+            }
+        }
+        _ => {}
     }
-    words
+    words.join(" ").to_lowercase()
 }
 
 fn describe(view: &View, end: &End) -> (String, String, &'static str) {
@@ -365,16 +491,11 @@ fn describe(view: &View, end: &End) -> (String, String, &'static str) {
         End::Workload(id) => {
             let radius = view.radii[0].get(id).copied().unwrap_or_default();
             let weakness = view.urgent_of(id);
-            let class = match (weakness, view.given.inventory.workloads.get(id)) {
-                (Some(_), _) => "workload weak",
-                (None, Some(workload)) if workload.host_network => "workload host",
-                _ => "workload",
-            };
             let said = match weakness {
                 Some(weakness) => format!("{} CVE, internet in {}", weakness.grade, weakness.hops),
                 None => format!("{}, reaches {}", id.kind, radius.all),
             };
-            (id.name.clone(), said, class)
+            (id.name.clone(), said, "workload")
         }
         End::Address(address) => {
             let peer = Peer::Outside(*address);

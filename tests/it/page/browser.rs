@@ -27,6 +27,16 @@ impl Drop for Browser {
 impl Browser {
     /// `None` where chromedriver is not installed, unless nothing may be missing.
     pub async fn start() -> Option<Browser> {
+        Browser::with(json!({})).await
+    }
+
+    /// The same with a screen as narrow as a telephone's.
+    pub async fn narrow() -> Option<Browser> {
+        let screen = json!({"width": 390, "height": 844, "pixelRatio": 1.0, "mobile": false});
+        Browser::with(json!({"mobileEmulation": {"deviceMetrics": screen}})).await
+    }
+
+    async fn with(mut options: Value) -> Option<Browser> {
         let started = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -55,7 +65,8 @@ impl Browser {
             "--disable-dev-shm-usage",
             "--window-size=1400,1000",
         ];
-        wanted.insert("goog:chromeOptions".into(), json!({"args": arguments}));
+        options["args"] = json!(arguments);
+        wanted.insert("goog:chromeOptions".into(), options);
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(wanted);
         let client = builder.connect(&format!("http://127.0.0.1:{port}")).await;

@@ -12,6 +12,8 @@ const NAMESPACES: usize = 20;
 const WORKLOADS: usize = 500;
 /// How many others each workload calls.
 const CALLS: [usize; 4] = [1, 7, 26, 143];
+/// All others call it, as they do a cluster's DNS.
+const BUSIEST: &str = "team-00/Deployment/service-000";
 /// The most that a page may send, script and style with it.
 const MOST_BYTES: u64 = 300_000;
 
@@ -65,8 +67,9 @@ fn snapshot() -> String {
 fn flows() -> String {
     let mut lines = String::new();
     for client in 0..WORKLOADS {
-        for step in CALLS {
-            let server = (client + step) % WORKLOADS;
+        let others = CALLS.map(|step| (client + step) % WORKLOADS);
+        let busiest = (client > 0 && !others.contains(&0)).then_some(0);
+        for server in others.into_iter().chain(busiest) {
             let _ = writeln!(
                 lines,
                 r#"{{"client": "{}", "server": "{}", "port": 8080, "protocol": "TCP", "time": "2026-03-02T10:00:00Z", "connections": 5}}"#,
@@ -112,6 +115,9 @@ fn at_500_workloads_the_page_is_small_and_the_map_no_hairball() {
             ("proposals", "proposals"),
             ("workloads", "workloads"),
             ("risks", "risks"),
+            ("called by all", &format!("workload/{BUSIEST}")),
+            ("its edges", &format!("edge?from=any&to=workload/{BUSIEST}")),
+            ("its proposal", "proposal/team-00/nanoseg-service-000"),
         ] {
             browser.open(&ui.at(path)).await;
             let painted = browser.first_paint().await;
@@ -122,6 +128,18 @@ fn at_500_workloads_the_page_is_small_and_the_map_no_hairball() {
             eprintln!("{name}: {sent} bytes, first paint after {painted:.0} ms");
             assert!(sent > 10_000 && sent < MOST_BYTES, "{name}: {sent} bytes");
         }
+        // What is not shown at once is told, and can be seen.
+        let edges = format!("edge?from=any&to=workload/{BUSIEST}");
+        browser.open(&ui.at(&edges)).await;
+        let rest = browser.text("#rows .rest").await;
+        assert!(rest.contains("… and 299 more."), "{rest}");
+        for _ in 0..2 {
+            browser.submit("#rows .rest a:last-of-type").await;
+        }
+        let rest = browser.text("#rows .rest").await;
+        assert!(rest.contains("401 to 499 of 499."), "{rest}");
+        assert_eq!(browser.count("#rows tbody tr").await, 99);
+
         browser.open(&ui.url).await;
         let nodes = browser.count("svg .node").await;
         assert_eq!(nodes, NAMESPACES, "namespaces first");
