@@ -20,7 +20,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(long_about = "\
 Read or verify the record: one line for every decision and every write, each with the digest of the \
-line before. FILE is the controller's state (nanoseg.db; it may be in use), or an export of JSON lines, \
+line before. FILE is the controller's state (nanoseg.sqlite; it may be in use), or an export of JSON lines, \
 or - for standard input. `cluster` is the newest part of it, as the controller publishes it in its namespace.")]
 pub struct Args {
     #[command(subcommand)]

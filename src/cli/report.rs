@@ -55,7 +55,7 @@ enum ReportCommand {
 #[derive(Debug, clap::Args)]
 #[group(id = "source", multiple = true)]
 struct SourceArgs {
-    /// The controller's state (nanoseg.db; it may be in use): traffic by the hour, approvals, the record.
+    /// The controller's state (nanoseg.sqlite; it may be in use): traffic by the hour, approvals, the record.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["generated", "capture", "flows"])]
     state: Option<PathBuf>,
     /// A folder that nanoseg generate wrote: its graph and its policies.
@@ -115,7 +115,7 @@ Examples:
     nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
 
   What was seen in March, from the controller's state, signed:
-    nanoseg report --state /var/lib/nanoseg/nanoseg.db --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
+    nanoseg report --state /var/lib/nanoseg/nanoseg.sqlite --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
 
   From recorded flows, one namespace:

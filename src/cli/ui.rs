@@ -44,7 +44,7 @@ pub struct Args {
     /// proposals).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., conflicts_with = "folder")]
     flows: Vec<PathBuf>,
-    /// A copy of the controller's state (nanoseg.db), for volume by the hour and for all of the record (default:
+    /// A copy of the controller's state (nanoseg.sqlite), for volume by the hour and for all of the record (default:
     /// what the controller publishes of it).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,

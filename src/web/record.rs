@@ -132,7 +132,7 @@ fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> String {
     };
     let lines = match source {
         RecordSource::Nowhere => vec![
-            "There is no record here. The controller keeps one: nanoseg ui --state nanoseg.db shows a copy of it."
+            "There is no record here. The controller keeps one: nanoseg ui --state nanoseg.sqlite shows a copy of it."
                 .to_owned(),
         ],
         RecordSource::State => vec![verdict],

@@ -186,7 +186,7 @@ fn volume(view: &View) -> String {
     let Some(report) = report else {
         out.push_str(
             "<p>Not known: volume by the hour is in the controller's state, and beside the record that it \
-             publishes. nanoseg ui --state nanoseg.db shows a copy of the state.</p>\n",
+             publishes. nanoseg ui --state nanoseg.sqlite shows a copy of the state.</p>\n",
         );
         return out;
     };

@@ -18,10 +18,10 @@ Examples:
     nanoseg record show cluster
 
   All of one namespace since some day:
-    nanoseg record show /var/lib/nanoseg/nanoseg.db --namespace shop --since 2026-11-01T00:00:00Z
+    nanoseg record show /var/lib/nanoseg/nanoseg.sqlite --namespace shop --since 2026-11-01T00:00:00Z
 
   The export that an auditor verifies by itself:
-    nanoseg record show /var/lib/nanoseg/nanoseg.db -o json > record.jsonl
+    nanoseg record show /var/lib/nanoseg/nanoseg.sqlite -o json > record.jsonl
     nanoseg record verify record.jsonl")]
 pub struct Args {
     #[command(flatten)]

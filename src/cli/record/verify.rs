@@ -16,7 +16,7 @@ Who can write the whole file can write another chain, or cut its end off: only a
 elsewhere finds that out. Keep what this command prints, and give it with --head the next time.",
     after_long_help = "\
 Examples:
-  nanoseg record verify /var/lib/nanoseg/nanoseg.db
+  nanoseg record verify /var/lib/nanoseg/nanoseg.sqlite
   nanoseg record verify record.jsonl --head 1042:sha256:9f86d0…
 
   The newest part, as the controller publishes it:
