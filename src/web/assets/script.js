@@ -157,7 +157,7 @@
   const isBusy = () => {
     const at = document.activeElement;
     const isTyping = at && at.id !== "search" && at.matches("input:not([type=checkbox]), textarea, select");
-    return isTyping || document.querySelector("#answer, #decided, main [role=alert]") !== null
+    return isTyping || document.querySelector("#answer, #decided, main [role=alert]:not(#problem)") !== null
       || [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
   };
 
