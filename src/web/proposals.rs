@@ -79,10 +79,11 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
     }
     body.push_str(&figures(view, &id, review));
     body.push_str(&connections("Opens", &review.gained, review.gained_total));
-    body.push_str(&connections("Closes", &review.lost, review.lost_total));
     body.push_str(&findings(review, view.given.can_decide));
     body.push_str(&would_block(review));
     body.push_str(&evidence(review));
+    // Of a first policy that is a long list.
+    body.push_str(&connections("Closes", &review.lost, review.lost_total));
     let title = match &spec.base {
         Some(_) => "Policy, against the one that it changes",
         None => "Policy, the first of this workload",
