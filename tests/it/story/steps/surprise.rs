@@ -56,6 +56,17 @@ pub fn a_new_connection_is_blocked_asked_about_and_works_once_approved(telling: 
 
 /// Rosa says no to what waits by now: the attempts of step 5, and those that the shop makes in vain.
 fn refuse_what_nobody_needs(telling: &Telling) {
+    // What was tried before the leader knew that the policy is in the cluster is not asked about, and who leads after
+    // one that was killed may know it late. The others try again by themselves.
+    let again = Edge {
+        client: "shop/loadgen".to_owned(),
+        server: "shop/app".to_owned(),
+        protocol: "TCP".to_owned(),
+        port: 8080,
+    };
+    for attempt in attempts(telling.cluster, &telling.shop, &again) {
+        assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
+    }
     // Attempts of a moment ago are asked about in a moment.
     for workload in ["shop/pay", "shop/consumer", "shop/web", "shop/loadgen"] {
         telling.proposal(workload, "what is blocked", |_| true);
