@@ -12,6 +12,7 @@ use crate::graph::{GraphOptions, History, InventoryListeners, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
+use crate::report::evidence::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -125,6 +126,16 @@ pub struct Read {
     pub findings: Vec<Finding>,
     /// Vulnerability scans that the snapshots hold.
     pub scans: Vec<ImageScan>,
+}
+
+impl Read {
+    /// Keeps what was seen in the period: connections that began in it, scans that touch it.
+    pub fn keep(&mut self, period: Period) {
+        let seen = &mut self.seen;
+        seen.records.retain(|record| period.contains(record.first));
+        seen.scans
+            .retain(|scan| period.touches(scan.first, Some(scan.last)));
+    }
 }
 
 /// Reads the snapshot, then captures and flow logs.

@@ -98,12 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         read,
     ) = args.sources.read_beside(traffic)?;
     let mut read = read?;
-    read.seen
-        .records
-        .retain(|record| period.contains(record.first));
-    read.seen
-        .scans
-        .retain(|scan| period.touches(scan.first, Some(scan.last)));
+    read.keep(period);
     // A large snapshot is as large as all that follows.
     drop(objects);
     let mut inventory = read.inventory;

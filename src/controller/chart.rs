@@ -54,6 +54,7 @@ impl Chart {
                 changed = self.graph.changed() => if changed.is_err() { return },
                 () = wait => {}
             }
+            due = None;
             let Some(graph) = self.graph.borrow_and_update().clone() else {
                 continue;
             };
@@ -67,7 +68,6 @@ impl Chart {
                 due = Some(rested + rest);
                 continue;
             }
-            due = None;
             match self.publish(&graph).await {
                 Ok(()) => edges = count,
                 Err(error) => {

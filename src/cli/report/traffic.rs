@@ -14,12 +14,7 @@ use std::collections::BTreeMap;
 pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
     let args = TrafficArgs::of(&source.capture, &source.flows).cut_at(period.from, period.to);
     let mut read = read_traffic(&args, objects, Vec::new(), 0)?;
-    read.seen
-        .records
-        .retain(|record| period.contains(record.first));
-    read.seen
-        .scans
-        .retain(|scan| period.touches(scan.first, Some(scan.last)));
+    read.keep(period);
     let built = build(&read.seen, &read.inventory, GraphOptions::default());
     let captures = read.inputs.captures.iter().map(|one| Source {
         name: one.name.clone(),
