@@ -7,9 +7,9 @@ use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
 use super::selector::Symbols;
 use super::tables::{Table, Tables};
 use super::world::{Class, ClassId, HostNetwork, World};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

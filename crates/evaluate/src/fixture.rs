@@ -1,11 +1,11 @@
 //! Small clusters for the tests of this room.
 
 use super::{Evaluation, HostNetwork, PeerRef};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{
     ContainerPort, Inventory, Namespace, Node, Owned, Pod, Workload, WorkloadId,
 };
 use nanoseg_net::{ConnectionSet, Protocol};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

@@ -4,12 +4,12 @@
 
 use super::fixture;
 use super::{Direction, Evaluation, ExcessList, HostNetwork, PeerRef, Span, difference, prove};
-use nanoseg_graph::{End, Requirement};
-use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
-use nanoseg_net::Protocol;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_graph::{End, Requirement};
+use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
+use nanoseg_net::Protocol;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

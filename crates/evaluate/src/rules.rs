@@ -5,13 +5,13 @@ use super::Direction;
 use super::pool::{Pool, SetId};
 use super::selector::{Selector, Symbols, keys, parse_selector};
 use super::world::{ClassId, World};
-use nanoseg_net::{AddressSet, ConnectionSet, PortSet, Protocol};
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_net::{AddressSet, ConnectionSet, PortSet, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 

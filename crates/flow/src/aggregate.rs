@@ -1,10 +1,10 @@
 //! What all observers saw, put together: batches in any order and any number of times give the same.
 
-use super::agree::agree;
+use super::dedup::agree;
 use super::{
     AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
-    NameTable, Observed, Observer, OtherKind, OtherTraffic, RecordIdentity, Records, ScanSummary,
-    Slice,
+    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordIdentity, Records,
+    ScanSummary,
 };
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ impl Aggregate {
     }
 
     /// Adds what was seen on `node` without asking whether it has been added before.
-    pub fn add(&mut self, node: &std::sync::Arc<str>, seen: Slice) {
+    pub fn add(&mut self, node: &std::sync::Arc<str>, seen: Observations) {
         for (source, record) in seen.records {
             let node = node.clone();
             self.add_record(Observed {

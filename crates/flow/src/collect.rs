@@ -2,8 +2,8 @@
 
 use super::records::{Records, ScanSummary};
 use super::{
-    AddressEpochs, ConnectionSink, Decoded, FlowCounters, FlowLimits, FlowRecord, Listeners,
-    LiveTable, NameTable, OtherTraffic, PacketBatch,
+    AddressEpochs, ConnectionSink, ConnectionTable, Decoded, FlowConfig, FlowCounters, FlowRecord,
+    Listeners, NameTable, OtherTraffic, PacketBatch,
 };
 
 /// What all packets of a run came to.
@@ -23,13 +23,13 @@ pub struct FlowResult {
 
 /// From packets to what `S` makes of connections. `L` knows listeners.
 pub struct FlowTable<L, S = Records> {
-    live: LiveTable<L>,
+    live: ConnectionTable<L>,
     sink: S,
 }
 
 impl<L: Listeners> FlowTable<L, Records> {
     /// A table that makes flow records, none of which spans a time in `epochs`.
-    pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowLimits) -> Self {
+    pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowConfig) -> Self {
         let records = Records::new(limits.max_failed_targets);
         FlowTable::with_sink(listeners, epochs, limits, records)
     }
@@ -52,14 +52,14 @@ impl<L: Listeners> FlowTable<L, Records> {
 
 impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
     /// A table that hands each connection to `sink` when it ends.
-    pub fn with_sink(listeners: L, epochs: AddressEpochs, limits: FlowLimits, sink: S) -> Self {
+    pub fn with_sink(listeners: L, epochs: AddressEpochs, limits: FlowConfig, sink: S) -> Self {
         FlowTable {
-            live: LiveTable::new(listeners, epochs, limits),
+            live: ConnectionTable::new(listeners, epochs, limits),
             sink,
         }
     }
 
-    /// Takes in one packet; see [`LiveTable::ingest`].
+    /// Takes in one packet; see [`ConnectionTable::ingest`].
     #[inline]
     pub fn ingest(&mut self, decoded: &Decoded<'_>) {
         self.live.ingest(decoded);
@@ -74,7 +74,7 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
 
     /// The table and the sink apart, so that each may have a thread of its own. Whoever takes them
     /// hands what ended from one to the other, in order.
-    pub fn parts(&mut self) -> (&mut LiveTable<L>, &mut S) {
+    pub fn parts(&mut self) -> (&mut ConnectionTable<L>, &mut S) {
         (&mut self.live, &mut self.sink)
     }
 

@@ -159,7 +159,7 @@ impl ConnectionSink for Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Aggregate, NoListeners, Opening, Slice, Source, Verdict, Windows};
+    use crate::{Aggregate, NoListeners, Observations, Opening, Source, Verdict, Windows};
 
     /// A connection from 10.0.0.1:`port` to 10.0.0.2:53 that began after so many milliseconds.
     fn udp(port: u16, began: i64) -> ConnectionReport {
@@ -225,9 +225,9 @@ mod tests {
         let records = collector.take().0.into_iter();
         aggregate.add(
             &"node".into(),
-            Slice {
+            Observations {
                 records: records.map(|r| (Source::Conntrack, r)).collect(),
-                ..Slice::default()
+                ..Observations::default()
             },
         );
         let result = aggregate.into_result(&NoListeners, &Default::default(), 100);

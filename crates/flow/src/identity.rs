@@ -1,7 +1,7 @@
 //! Which flow records are one and the same, and how their counts come together. The counts of one
 //! identity add up in any order.
 
-use super::{Claims, FlowRecord, Opening, ScanSummary, Verdict};
+use super::{FlowRecord, Opening, PeerLabels, ScanSummary, Verdict};
 use nanoseg_net::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct RecordIdentity {
     pub client_port: Option<u16>,
     pub verdict: Verdict,
     pub opening: Opening,
-    pub claims: Option<Arc<Claims>>,
+    pub claims: Option<Arc<PeerLabels>>,
     /// When its connections began, in units of [`BEGAN_SECONDS`] since the Unix epoch.
     pub began: i64,
 }
@@ -99,7 +99,7 @@ impl FlowRecord {
             via: None,
             seen_as: None,
             claims: self.claims.as_ref().map(|claims| {
-                Arc::new(Claims {
+                Arc::new(PeerLabels {
                     client: claims.server.clone(),
                     server: claims.client.clone(),
                     service: None,

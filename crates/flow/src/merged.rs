@@ -1,24 +1,26 @@
 //! Several slices put together to one, each identity once and in order, and cut into pieces of bounded
 //! size. Nothing is lost by it: whoever applies the result knows the same as from the parts.
 
-use super::{Claim, Claims, FlowRecord, NameEntry, OtherKind, OtherTraffic, RecordIdentity};
-use super::{ScanSummary, Slice, Source};
+use super::{
+    FlowRecord, NameEntry, OtherKind, OtherTraffic, PeerLabel, PeerLabels, RecordIdentity,
+};
+use super::{Observations, ScanSummary, Source};
 use nanoseg_net::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// How large a piece may get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SliceLimits {
+pub struct ObservationLimits {
     pub max_records: usize,
     /// Bytes of its message, by an estimate from above.
     pub max_bytes: usize,
 }
 
-impl Default for SliceLimits {
+impl Default for ObservationLimits {
     /// gRPC takes messages up to 4 MiB unless told otherwise; the rest is for the batch's own fields.
     fn default() -> Self {
-        SliceLimits {
+        ObservationLimits {
             max_records: 20_000,
             max_bytes: 4 * 1024 * 1024 - 4096,
         }
@@ -27,7 +29,7 @@ impl Default for SliceLimits {
 
 /// Slices put together.
 #[derive(Debug, Clone, Default)]
-pub struct MergedSlice {
+pub struct MergedObservations {
     records: BTreeMap<(Source, RecordIdentity), FlowRecord>,
     scans: Vec<ScanSummary>,
     /// By address, name and who asked: from when until when.
@@ -36,9 +38,9 @@ pub struct MergedSlice {
     losses: BTreeMap<super::Loss, u64>,
 }
 
-impl MergedSlice {
+impl MergedObservations {
     /// Adds what a slice holds. Returns how many records went into others.
-    pub fn add(&mut self, slice: Slice) -> u64 {
+    pub fn add(&mut self, slice: Observations) -> u64 {
         let mut merged = 0;
         for (source, record) in slice.records {
             merged += u64::from(self.add_record(source, record));
@@ -88,9 +90,9 @@ impl MergedSlice {
     }
 
     /// All of it, in order.
-    pub fn into_slice(mut self) -> Slice {
+    pub fn into_slice(mut self) -> Observations {
         self.scans.sort();
-        Slice {
+        Observations {
             records: self
                 .records
                 .into_iter()
@@ -125,7 +127,7 @@ impl MergedSlice {
     }
 
     /// All of it in order, in pieces within `limits`; none if it is empty. Losses are in the first.
-    pub fn into_pieces(self, limits: SliceLimits) -> Vec<Slice> {
+    pub fn into_pieces(self, limits: ObservationLimits) -> Vec<Observations> {
         let all = self.into_slice();
         if all.is_empty() {
             return Vec::new();
@@ -134,9 +136,9 @@ impl MergedSlice {
             limits,
             done: Vec::new(),
             bytes: all.losses.len() * LOSS_BYTES,
-            open: Slice {
+            open: Observations {
                 losses: all.losses,
-                ..Slice::default()
+                ..Observations::default()
             },
         };
         for (source, record) in all.records {
@@ -161,9 +163,9 @@ impl MergedSlice {
 }
 
 struct Pieces {
-    limits: SliceLimits,
-    done: Vec<Slice>,
-    open: Slice,
+    limits: ObservationLimits,
+    done: Vec<Observations>,
+    open: Observations,
     bytes: usize,
 }
 
@@ -192,10 +194,10 @@ fn record_bytes(record: &FlowRecord) -> usize {
     RECORD_BYTES + record.claims.as_deref().map_or(0, claims_bytes)
 }
 
-fn claims_bytes(claims: &Claims) -> usize {
-    let claim = |claim: &Option<Claim>| match claim {
-        Some(Claim::Pod { namespace, name }) => namespace.len() + name.len() + 24,
-        Some(Claim::Workload {
+fn claims_bytes(claims: &PeerLabels) -> usize {
+    let claim = |claim: &Option<PeerLabel>| match claim {
+        Some(PeerLabel::Pod { namespace, name }) => namespace.len() + name.len() + 24,
+        Some(PeerLabel::Workload {
             namespace,
             kind,
             name,
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn one_identity_is_one_record_and_another_time_is_another() {
-        let mut merged = MergedSlice::default();
+        let mut merged = MergedObservations::default();
         for at in [0, 0, 0, 1] {
             merged.add_record(Source::Conntrack, record(1, 80, at));
         }
@@ -263,28 +265,28 @@ mod tests {
 
     #[test]
     fn pieces_keep_within_their_limits_and_hold_everything() {
-        let mut merged = MergedSlice::default();
+        let mut merged = MergedObservations::default();
         for client in 0..250 {
             merged.add_record(Source::Conntrack, record(client, 80, 0));
         }
-        let mut slice = Slice::default();
+        let mut slice = Observations::default();
         slice.lose(Loss::ClockStepped, 1);
         merged.add(slice);
-        let limits = SliceLimits {
+        let limits = ObservationLimits {
             max_records: 100,
             max_bytes: 1 << 20,
         };
-        let sizes = |pieces: Vec<Slice>| -> Vec<usize> {
+        let sizes = |pieces: Vec<Observations>| -> Vec<usize> {
             pieces.iter().map(|piece| piece.records.len()).collect()
         };
         let pieces = merged.clone().into_pieces(limits);
         assert_eq!(pieces[0].losses[&Loss::ClockStepped], 1);
         assert_eq!(sizes(pieces), [100, 100, 50]);
-        let limits = SliceLimits {
+        let limits = ObservationLimits {
             max_records: 1000,
             max_bytes: 120 * RECORD_BYTES,
         };
         assert_eq!(sizes(merged.into_pieces(limits)), [119, 120, 11]);
-        assert!(MergedSlice::default().into_pieces(limits).is_empty());
+        assert!(MergedObservations::default().into_pieces(limits).is_empty());
     }
 }

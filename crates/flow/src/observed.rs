@@ -112,7 +112,7 @@ impl fmt::Display for Loss {
 
 /// What sources saw in some time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Slice {
+pub struct Observations {
     pub records: Vec<(Source, FlowRecord)>,
     pub scans: Vec<ScanSummary>,
     pub names: Vec<(IpAddr, NameEntry)>,
@@ -120,7 +120,7 @@ pub struct Slice {
     pub losses: BTreeMap<Loss, u64>,
 }
 
-impl Slice {
+impl Observations {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
             && self.scans.is_empty()
@@ -137,7 +137,7 @@ impl Slice {
     }
 
     /// Puts another slice's content behind this one's.
-    pub fn append(&mut self, other: Slice) {
+    pub fn append(&mut self, other: Observations) {
         self.records.extend(other.records);
         self.scans.extend(other.scans);
         self.names.extend(other.names);
@@ -170,5 +170,5 @@ pub struct FlowBatch {
     pub sequence: (u64, u64),
     /// The time it covers.
     pub span: (Timestamp, Timestamp),
-    pub seen: Slice,
+    pub seen: Observations,
 }

@@ -1,6 +1,6 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
-use super::{Claims, Windows};
+use super::{PeerLabels, Windows};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub struct FlowRecord {
     pub verdict: Verdict,
     pub opening: Opening,
     /// What the source itself says stands at the ends, where it knows more than addresses.
-    pub claims: Option<Arc<Claims>>,
+    pub claims: Option<Arc<PeerLabels>>,
     /// Connections (5-tuples), each counted once however often its packets were captured.
     pub connections: u64,
     /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.

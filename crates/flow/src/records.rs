@@ -3,7 +3,7 @@
 //! What never answered is bounded per client: a scanner must not fill the memory (DESIGN §4.11, what
 //! is not recorded one by one is summed up).
 
-use super::{Claims, ConnectionReport, ConnectionSink, FlowRecord, Opening, Verdict, Windows};
+use super::{ConnectionReport, ConnectionSink, FlowRecord, Opening, PeerLabels, Verdict, Windows};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ struct Scan {
 pub struct Records {
     addresses: Interner<IpAddr>,
     sockets: Interner<SocketAddr>,
-    claims: Interner<Arc<Claims>>,
+    claims: Interner<Arc<PeerLabels>>,
     records: FxHashMap<RecordKey, Counts>,
     /// Connections whose records are looked up together, so that the memory behind them is fetched
     /// at the same time.
@@ -350,7 +350,7 @@ impl Records {
         let Some(claims) = self.claims.value(number) else {
             return NONE;
         };
-        self.claims.number(Arc::new(Claims {
+        self.claims.number(Arc::new(PeerLabels {
             client: claims.server.clone(),
             server: claims.client.clone(),
             service: None,

@@ -1,7 +1,7 @@
 //! What is reported of a connection: when it ends (or leaves the table), and, where traffic is live, what is
 //! new of it until then.
 
-use super::{Claims, Opening, Verdict, Windows};
+use super::{Opening, PeerLabels, Verdict, Windows};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct ConnectionReport {
     /// An earlier report with the same verdict has counted it.
     pub counted: bool,
     /// What the source itself says stands at the ends.
-    pub claims: Option<Arc<Claims>>,
+    pub claims: Option<Arc<PeerLabels>>,
     /// TCP or SCTP without a handshake: it began before the capture or was silent for long.
     pub mid_stream: bool,
     pub datagrams: u64,

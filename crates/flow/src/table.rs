@@ -1,15 +1,15 @@
 //! From packets to connections: who opened them, how they went, each counted once (DESIGN §4.1–3, 6).
 //!
-//! Memory is bounded by [`FlowLimits`], not by the capture: silent connections leave the table and
+//! Memory is bounded by [`FlowConfig`], not by the capture: silent connections leave the table and
 //! are handed to a [`ConnectionSink`]. Nothing here allocates per packet.
 
 mod connection;
-mod handed;
 mod index;
 mod key;
 mod legs;
 mod lifetime;
 mod live;
+mod sent_names;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -21,19 +21,19 @@ use super::{
     AddressEpochs, ConnectionReport, Decoded, IcmpUnreachable, Listeners, NameTable, Packet,
     PacketBatch, Transport,
 };
-use nanoseg_net::Protocol;
 use connection::Connection;
-use handed::HandedNames;
 use index::Index;
 use key::{Key, KeyHasher, Side};
 use legs::{Legs, Sighting, Sightings};
+use nanoseg_net::Protocol;
 use rustc_hash::FxHashSet;
+use sent_names::SentNames;
 use std::net::SocketAddr;
 use wheel::{Ticket, Wheel};
 
 /// Bounds on memory, and what else an operator may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FlowLimits {
+pub struct FlowConfig {
     /// Connections held at once, about 170 bytes each.
     pub max_connections: usize,
     /// Targets that never answered are recorded one by one up to this many per client, then summed up.
@@ -46,9 +46,9 @@ pub struct FlowLimits {
     pub live: bool,
 }
 
-impl Default for FlowLimits {
+impl Default for FlowConfig {
     fn default() -> Self {
-        FlowLimits {
+        FlowConfig {
             max_connections: 400_000,
             max_failed_targets: 1024,
             dns_ports: vec![53, 5353],
@@ -80,10 +80,10 @@ pub struct FlowCounters {
 }
 
 /// Connections in progress. `L` knows listeners.
-pub struct LiveTable<L> {
+pub struct ConnectionTable<L> {
     listeners: L,
     epochs: AddressEpochs,
-    limits: FlowLimits,
+    limits: FlowConfig,
     /// What has left the table and is not taken away yet.
     ended: Vec<ConnectionReport>,
     slab: Vec<Connection>,
@@ -96,7 +96,7 @@ pub struct LiveTable<L> {
     /// Where UDP was answered: after a silence the server may speak first.
     udp_servers: FxHashSet<SocketAddr>,
     names: NameTable,
-    handed: HandedNames,
+    handed: SentNames,
     other: OtherTally,
     counters: FlowCounters,
 }
@@ -111,10 +111,10 @@ const PROBES: u8 = 8;
 /// How many packets' places are fetched ahead: about what a processor keeps in flight.
 const AHEAD: usize = 16;
 
-impl<L: Listeners> LiveTable<L> {
+impl<L: Listeners> ConnectionTable<L> {
     /// An empty table; no record of what it ends spans a time in `epochs`.
-    pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowLimits) -> Self {
-        LiveTable {
+    pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowConfig) -> Self {
+        ConnectionTable {
             listeners,
             epochs,
             limits,
@@ -128,7 +128,7 @@ impl<L: Listeners> LiveTable<L> {
             sightings: Sightings::new(),
             udp_servers: FxHashSet::default(),
             names: NameTable::default(),
-            handed: HandedNames::default(),
+            handed: SentNames::default(),
             other: OtherTally::default(),
             counters: FlowCounters::default(),
         }

@@ -1,6 +1,6 @@
 //! From the addresses of a flow record to peers, at the time of the record (DESIGN §4.4–4.8).
 
-mod claim;
+mod peer_label;
 
 use super::Peer;
 use nanoseg_flow::FlowRecord;
@@ -79,7 +79,7 @@ pub(super) struct Tables {
     node_ports: FxHashMap<(Protocol, u16), (usize, usize)>,
     /// Workloads' ports that a masquerading Service exposes on nodes.
     exposed: FxHashSet<(u32, Protocol, u16)>,
-    claimed: claim::Claimed,
+    claimed: peer_label::Claimed,
 }
 
 impl std::ops::Deref for Attribution<'_> {
@@ -133,7 +133,7 @@ impl Tables {
             pods,
             node_ports,
             exposed,
-            claimed: claim::Claimed::build(inventory),
+            claimed: peer_label::Claimed::build(inventory),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::attribute::{Attributed, Attribution, PeerKey, Target, Through};
 use super::edge::{Edge, Evidence};
 use super::history::History;
-use super::{Graph, Peer, implied, notice, scan};
+use super::{Graph, Peer, findings, implied, scan};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::Inventory;
@@ -93,8 +93,8 @@ pub(super) fn assemble(
     for ((client, server, _, _), edge) in &edges {
         graph.add_edge(client, server, edge.clone());
     }
-    findings.extend(notice::findings(&graph, attribution.inventory));
-    findings.extend(notice::not_expressible(&seen.other, attribution));
+    findings.extend(findings::findings(&graph, attribution.inventory));
+    findings.extend(findings::not_expressible(&seen.other, attribution));
     Assembled {
         built: Built {
             graph,
@@ -123,7 +123,7 @@ pub(super) struct Drawn {
     pub edges: Edges,
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
     pub scans: scan::Scans,
-    pub orphans: notice::Orphans,
+    pub orphans: findings::Orphans,
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
@@ -132,7 +132,7 @@ impl Drawn {
         let mut skipped = BTreeMap::new();
         let mut sketches = Sketches::default();
         let mut names = BTreeMap::new();
-        let mut orphans = notice::Orphans::default();
+        let mut orphans = findings::Orphans::default();
         let mut attempts = scan::Noted::default();
         attempts.note_summaries(&seen.scans, attribution);
         let popularity = Popularity::of(&seen.records);

@@ -10,7 +10,7 @@ use super::build::{Drawn, EdgeKey, Edges};
 use super::edge::Edge;
 use super::peer::Peer;
 use super::{InventoryListeners, address_epochs, scan};
-use nanoseg_flow::{Aggregate, FlowLimits};
+use nanoseg_flow::{Aggregate, FlowConfig};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ impl History {
         let seen = records.result(
             &InventoryListeners(inventory),
             &address_epochs(inventory),
-            FlowLimits::default().max_failed_targets,
+            FlowConfig::default().max_failed_targets,
         );
         let Drawn {
             mut edges,

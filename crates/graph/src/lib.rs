@@ -4,17 +4,17 @@
 mod attribute;
 mod build;
 mod edge;
+mod findings;
 mod history;
 mod implied;
+mod incremental;
 mod learning;
 mod lesson;
 mod listeners;
 mod model;
-mod notice;
 mod peer;
 mod requirement;
 mod scan;
-mod standing;
 mod stored;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -23,13 +23,13 @@ mod tests;
 
 pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
+pub use findings::{METADATA, is_private};
 pub use history::{FoldedScan, History};
+pub use incremental::{Change, Delta, IncrementalGraph};
 pub use learning::{Estimate, Learning, estimate};
+pub use lesson::Tally;
 pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
-pub use notice::{METADATA, is_private};
-pub use lesson::Tally;
 pub use peer::Peer;
 pub use requirement::{End, Requirement, Requiring, ServiceEnforcement, requirements};
-pub use standing::{Change, News, Standing};
 pub use stored::StoredEdge;

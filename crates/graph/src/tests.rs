@@ -1,7 +1,7 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
-mod claims;
 mod history;
+mod peer_labels;
 
 use super::testing::{cluster, ip, record, udp};
 use super::{Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, build, requirements};

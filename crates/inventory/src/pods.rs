@@ -2,8 +2,8 @@
 
 use super::owners::{OwnerIndex, OwnerObject, OwnerRule, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
-use nanoseg_net::{Protocol, Timestamp};
 use k8s_openapi::api::core::v1::{self as core, PodSpec};
+use nanoseg_net::{Protocol, Timestamp};
 use std::net::IpAddr;
 
 /// Kubernetes times are cut to the second, so something that ended "at 5" ended before 6.

@@ -2,10 +2,10 @@
 
 use super::owners::namespace_of;
 use super::{Objects, Pod, Service, ServiceEndpoint, ServicePort};
-use nanoseg_net::Protocol;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

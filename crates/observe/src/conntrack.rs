@@ -26,10 +26,10 @@ pub use counters::{ConntrackCounters, ConntrackCounts};
 
 use super::links::Links;
 use super::{Clock, Cuts, LiveError, LiveSource, Urgency};
-use nanoseg_flow::{Collector, CollectorLimits, Loss, Slice, Source};
-use nanoseg_net::Timestamp;
 use ledger::{DumpReason, Ledger, Moment};
 use message::{Messages, NLMSG_DONE, NLMSG_ERROR, native_u32};
+use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations, Source};
+use nanoseg_net::Timestamp;
 use parse::parse_event;
 use silence::Timeouts;
 use socket::{DumpSocket, EventSocket, Received};
@@ -297,7 +297,7 @@ impl LiveSource for Conntrack {
         }
     }
 
-    fn take(&mut self) -> Slice {
+    fn take(&mut self) -> Observations {
         if self.clock.look() {
             self.ledger.collector.lose(Loss::ClockStepped, 1);
         }
@@ -362,7 +362,7 @@ fn take_dump(ledger: &mut Ledger, part: &[u8], at: Moment) -> Part {
 
 /// What the source would make of these datagrams one after the other, as events and then as a dump, a
 /// second apart. For tests: it reads any bytes.
-pub fn replay_conntrack(data: &[u8]) -> Slice {
+pub fn replay_conntrack(data: &[u8]) -> Observations {
     let at = |seconds| Moment {
         now: Timestamp::from_secs(seconds),
         wall: Timestamp::from_secs(seconds),

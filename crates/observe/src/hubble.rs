@@ -3,8 +3,8 @@
 //! Hubble tells of single packets as some point of some node saw them, so a connection comes as many
 //! events, each of which says little. What all of them together say is decided in [`table`].
 
-mod claims;
 mod flow;
+mod peer_labels;
 #[rustfmt::skip]
 #[allow(missing_docs, dead_code, clippy::all, clippy::pedantic, rustdoc::all)]
 mod generated;

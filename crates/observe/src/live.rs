@@ -1,7 +1,7 @@
 //! What all live sources have in common: they are polled on a thread of their own and hand on, window by
 //! window, what they saw.
 
-use nanoseg_flow::{Slice, Source};
+use nanoseg_flow::{Observations, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -41,7 +41,7 @@ pub trait LiveSource: Send {
     fn urgency(&self) -> Urgency;
 
     /// Takes what was seen since this was last asked, in times of the node's clock.
-    fn take(&mut self) -> Slice;
+    fn take(&mut self) -> Observations;
 
     /// Nothing more will be polled: what was held back, to tell it better later, comes into the next
     /// slice.
@@ -99,7 +99,7 @@ const LONGEST_POLL: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// As [`LiveSource::poll`].
-pub fn run<T: From<Slice>>(
+pub fn run<T: From<Observations>>(
     source: &mut dyn LiveSource,
     pace: Pace,
     stop: &Stop,
@@ -129,7 +129,10 @@ pub fn run<T: From<Slice>>(
     outcome.map(|_| ())
 }
 
-fn hand_on<T: From<Slice>>(source: &mut dyn LiveSource, out: &SyncSender<T>) -> Result<(), ()> {
+fn hand_on<T: From<Observations>>(
+    source: &mut dyn LiveSource,
+    out: &SyncSender<T>,
+) -> Result<(), ()> {
     let slice = source.take();
     if slice.is_empty() {
         return Ok(());

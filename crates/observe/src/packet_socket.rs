@@ -18,10 +18,10 @@ pub use interfaces::Interfaces;
 use super::links::Links;
 use super::live::{LiveError, LiveSource, Urgency};
 use super::{Clock, Cuts};
-use nanoseg_flow::{CollectorLimits, FlowLimits, Loss, Slice, Source};
 use filter::{FilterSettings, build_filter};
 use frames::Frames;
 use intake::Intake;
+use nanoseg_flow::{CollectorLimits, FlowConfig, Loss, Observations, Source};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct CaptureSettings {
     pub ring_bytes: usize,
     /// UDP datagrams per second beyond which only a part is looked at (DNS always is).
     pub udp_budget: u64,
-    pub flow: FlowLimits,
+    pub flow: FlowConfig,
     pub collector: CollectorLimits,
 }
 
@@ -47,10 +47,10 @@ impl Default for CaptureSettings {
             interfaces: Interfaces::Auto,
             ring_bytes: 4 << 20,
             udp_budget: 2000,
-            flow: FlowLimits {
+            flow: FlowConfig {
                 max_connections: 1 << 16,
                 live: true,
-                ..FlowLimits::default()
+                ..FlowConfig::default()
             },
             collector: CollectorLimits::default(),
         }
@@ -212,7 +212,7 @@ impl LiveSource for PacketSocket {
         self.intake.urgency()
     }
 
-    fn take(&mut self) -> Slice {
+    fn take(&mut self) -> Observations {
         self.intake.take()
     }
 

@@ -4,8 +4,8 @@
 
 use super::{CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
-    ConnectionReport, ConnectionSink, FlowTable, Listeners, LiveTable, PacketBatch, SkipCounters,
-    decode,
+    ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, Listeners, PacketBatch,
+    SkipCounters, decode,
 };
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -79,7 +79,7 @@ impl CaptureSet {
 
 /// The table's thread: takes batches until there are no more.
 fn keep_table<L: Listeners>(
-    live: &mut LiveTable<L>,
+    live: &mut ConnectionTable<L>,
     batches: &Receiver<PacketBatch>,
     done: &SyncSender<PacketBatch>,
     leave: &SyncSender<Vec<ConnectionReport>>,

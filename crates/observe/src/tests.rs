@@ -2,7 +2,7 @@
 
 use super::*;
 use nanoseg_flow::testing::frames::*;
-use nanoseg_flow::{AddressEpochs, FlowLimits, FlowTable, NoListeners};
+use nanoseg_flow::{AddressEpochs, FlowConfig, FlowTable, NoListeners};
 use std::path::{Path, PathBuf};
 
 const SECOND: i64 = 1_000_000_000;
@@ -146,7 +146,7 @@ fn two_threads_give_what_one_gives() {
         .zip(&frames)
         .map(|(i, frame)| (i * SECOND / 1000, frame.as_slice()));
     let path = write(folder.path(), "c.pcap", &pcap(timed));
-    let table = || FlowTable::new(NoListeners, AddressEpochs::default(), FlowLimits::default());
+    let table = || FlowTable::new(NoListeners, AddressEpochs::default(), FlowConfig::default());
     let (mut one, mut two) = (table(), table());
     CaptureSet::open(std::slice::from_ref(&path))
         .unwrap()

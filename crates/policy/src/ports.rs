@@ -1,8 +1,8 @@
 //! Ports as a policy writes them: single numbers, and ranges where every port was observed.
 
-use nanoseg_net::Protocol;
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_net::Protocol;
 use std::collections::BTreeMap;
 
 /// From how many observed ports on a run of them is written as a range.

@@ -82,7 +82,7 @@ pub struct FlowRecord {
     #[prost(uint32, optional, tag = "10")]
     pub client_port: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "11")]
-    pub claims: ::core::option::Option<Claims>,
+    pub claims: ::core::option::Option<PeerLabels>,
     #[prost(uint64, tag = "12")]
     pub connections: u64,
     #[prost(uint64, tag = "13")]
@@ -111,22 +111,22 @@ pub struct Windows {
     pub high: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Claims {
+pub struct PeerLabels {
     #[prost(message, optional, tag = "1")]
-    pub client: ::core::option::Option<Claim>,
+    pub client: ::core::option::Option<PeerLabel>,
     #[prost(message, optional, tag = "2")]
-    pub server: ::core::option::Option<Claim>,
+    pub server: ::core::option::Option<PeerLabel>,
     #[prost(string, tag = "3")]
     pub service_namespace: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub service_name: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Claim {
-    #[prost(oneof = "claim::Claim", tags = "1, 2, 3")]
-    pub claim: ::core::option::Option<claim::Claim>,
+pub struct PeerLabel {
+    #[prost(oneof = "claim::PeerLabel", tags = "1, 2, 3")]
+    pub claim: ::core::option::Option<claim::PeerLabel>,
 }
-/// Nested message and enum types in `Claim`.
+/// Nested message and enum types in `PeerLabel`.
 pub mod claim {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Pod {
@@ -190,7 +190,7 @@ pub mod claim {
         }
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Claim {
+    pub enum PeerLabel {
         #[prost(message, tag = "1")]
         Pod(Pod),
         #[prost(message, tag = "2")]

@@ -2,10 +2,10 @@
 
 use super::{BlockedBy, Managed, Proof, Span, prove, prove_each_way};
 use crate::fixture::*;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
 /// shop: web (app=web), db (app=db), job (app=job); ops: probe (app=probe). One pod each.

@@ -2,7 +2,7 @@
 
 use super::connection::{CLOSED_PATIENCE, Connection};
 use super::key::{Key, Side};
-use super::{Listeners, LiveTable};
+use super::{ConnectionTable, Listeners};
 use nanoseg_net::{Protocol, Timestamp};
 
 /// When the table is full, this part of it leaves at once: looking for the longest idle then costs
@@ -13,7 +13,7 @@ const EVICTED_PART: usize = 16;
 /// one is closed and has waited for late packets.
 const FIRST_LOOK: i64 = (CLOSED_PATIENCE + 1) * 1_000_000_000;
 
-impl<L: Listeners> LiveTable<L> {
+impl<L: Listeners> ConnectionTable<L> {
     /// The live connection under `key`. One that was silent for too long ends here, so that nothing
     /// depends on when the wheel comes round.
     #[inline(always)]

@@ -6,7 +6,7 @@ mod tests;
 
 use super::connection::{Connection, Reported};
 use super::key::Side;
-use super::{FlowCounters, Listeners, LiveTable};
+use super::{ConnectionTable, FlowCounters, Listeners};
 use crate::{ConnectionReport, NameEntry, OtherTraffic, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ const UNANSWERED: i64 = 3 * SECOND;
 /// How often bytes of a connection that is known already are told.
 const AGAIN: i64 = 10 * SECOND;
 
-impl<L: Listeners> LiveTable<L> {
+impl<L: Listeners> ConnectionTable<L> {
     /// Lets time pass, whether packets come or not: what was silent for too long ends, and of every
     /// connection that goes on and has something new to tell a report is added to what ended. The
     /// first one counts it; later ones hold only what is new.

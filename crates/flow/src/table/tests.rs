@@ -29,14 +29,14 @@ fn feed<L: Listeners, S: ConnectionSink>(table: &mut FlowTable<L, S>, traffic: &
 }
 
 fn connections(traffic: &Traffic) -> Vec<ConnectionReport> {
-    let limits = FlowLimits::default();
+    let limits = FlowConfig::default();
     let mut table = FlowTable::with_sink(NoListeners, AddressEpochs::default(), limits, Vec::new());
     feed(&mut table, traffic);
     table.into_sink().0
 }
 
 fn records(traffic: &Traffic) -> FlowResult {
-    let mut table = FlowTable::new(NoListeners, AddressEpochs::default(), FlowLimits::default());
+    let mut table = FlowTable::new(NoListeners, AddressEpochs::default(), FlowConfig::default());
     feed(&mut table, traffic);
     table.finish()
 }
@@ -109,7 +109,7 @@ fn a_connection_from_before_the_capture_is_left_undecided_unless_a_listener_is_k
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].opening, Opening::Undecided, "in address order");
     assert!(all[0].mid_stream && all[0].verdict == Verdict::Established);
-    let limits = FlowLimits::default();
+    let limits = FlowConfig::default();
     let mut table = FlowTable::with_sink(
         Knows(at(SERVER)),
         AddressEpochs::default(),
@@ -429,7 +429,7 @@ fn a_udp_conversation_ends_where_an_address_changes_hands() {
     let (c, s) = (at("10.0.0.9:514"), at("10.0.0.1:514"));
     let mut epochs = AddressEpochs::default();
     epochs.add(c.ip(), Timestamp::from_secs(10));
-    let mut table = FlowTable::new(NoListeners, epochs, FlowLimits::default());
+    let mut table = FlowTable::new(NoListeners, epochs, FlowConfig::default());
     let traffic: Traffic = [8, 9, 10, 11]
         .map(|s| s * SECOND)
         .map(|t| (t, udp_frame(ip(c, s).id(t as u16), b"log")))
@@ -467,9 +467,9 @@ fn sctp_associations_are_opened_by_init() {
 
 #[test]
 fn a_full_table_lets_the_longest_idle_go_and_says_so() {
-    let limits = FlowLimits {
+    let limits = FlowConfig {
         max_connections: 100,
-        ..FlowLimits::default()
+        ..FlowConfig::default()
     };
     let mut table = FlowTable::new(NoListeners, AddressEpochs::default(), limits);
     let syn = |i: u16| {

@@ -2,7 +2,7 @@
 
 use super::key::Side;
 use super::live::subtract;
-use super::{Listeners, LiveTable};
+use super::{ConnectionTable, Listeners};
 use crate::direction::server_by_listener;
 use crate::{ConnectionReport, Opening, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
@@ -22,7 +22,7 @@ struct Ends {
     seen_as: Option<SocketAddr>,
 }
 
-impl<L: Listeners> LiveTable<L> {
+impl<L: Listeners> ConnectionTable<L> {
     /// Reports a connection that leaves the table: all of it, or what is left to tell.
     pub(super) fn emit(&mut self, slot: u32) {
         let Some((mut report, client)) = self.describe(slot) else {

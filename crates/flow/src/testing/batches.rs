@@ -1,8 +1,8 @@
 //! Any batches: few addresses, ports and times, so that records often meet.
 
 use crate::{
-    Claim, Claims, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Opening, OtherKind,
-    OtherTraffic, ScanSummary, Slice, Source, Verdict, Windows,
+    FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening, OtherKind,
+    OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict, Windows,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -37,30 +37,30 @@ fn time() -> impl Strategy<Value = Timestamp> {
     ]
 }
 
-fn claim() -> impl Strategy<Value = Claim> {
+fn claim() -> impl Strategy<Value = PeerLabel> {
     let text = || select(&["", "shop", "wéb"][..]).prop_map(str::to_owned);
     prop_oneof![
-        (text(), text()).prop_map(|(namespace, name)| Claim::Pod { namespace, name }),
-        (text(), text(), text()).prop_map(|(namespace, kind, name)| Claim::Workload {
+        (text(), text()).prop_map(|(namespace, name)| PeerLabel::Pod { namespace, name }),
+        (text(), text(), text()).prop_map(|(namespace, kind, name)| PeerLabel::Workload {
             namespace,
             kind,
             name
         }),
         select(
             &[
-                Claim::Host,
-                Claim::RemoteNode,
-                Claim::ApiServer,
-                Claim::World
+                PeerLabel::Host,
+                PeerLabel::RemoteNode,
+                PeerLabel::ApiServer,
+                PeerLabel::World
             ][..]
         ),
     ]
 }
 
-fn claims() -> impl Strategy<Value = Arc<Claims>> {
+fn claims() -> impl Strategy<Value = Arc<PeerLabels>> {
     let service = select(vec![None, Some(("shop".to_owned(), "web".to_owned()))]);
     (option::of(claim()), option::of(claim()), service).prop_map(|(client, server, service)| {
-        Arc::new(Claims {
+        Arc::new(PeerLabels {
             client,
             server,
             service,
@@ -177,7 +177,7 @@ fn other() -> impl Strategy<Value = OtherTraffic> {
     })
 }
 
-fn slice() -> impl Strategy<Value = Slice> {
+fn slice() -> impl Strategy<Value = Observations> {
     let records = vec((select(&Source::ALL[..]), record()), 0..8);
     let losses = proptest::collection::btree_map(select(Loss::ALL), 0u64..1000, 0..3);
     (
@@ -187,7 +187,7 @@ fn slice() -> impl Strategy<Value = Slice> {
         vec(other(), 0..3),
         losses,
     )
-        .prop_map(|(records, scans, names, other, losses)| Slice {
+        .prop_map(|(records, scans, names, other, losses)| Observations {
             records,
             scans,
             names,

@@ -1,11 +1,11 @@
 //! Folded parts of the time come to the same as the whole.
 
-use nanoseg_flow::{Aggregate, FlowRecord, NoListeners, Slice, Source, Verdict};
 use crate::testing::{START, cluster, record, seen, udp};
 use crate::{
     Edge, EdgeKey, FoldedScan, Graph, GraphOptions, History, InventoryListeners, Lesson, Peer,
     StoredEdge, address_epochs, build, build_after,
 };
+use nanoseg_flow::{Aggregate, FlowRecord, NoListeners, Observations, Source, Verdict};
 use nanoseg_net::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,9 +15,9 @@ fn aggregate<'r>(seen: impl IntoIterator<Item = &'r (&'static str, FlowRecord)>)
     let mut all = Aggregate::default();
     for (node, record) in seen {
         let records = vec![(Source::Conntrack, record.clone())];
-        let slice = Slice {
+        let slice = Observations {
             records,
-            ..Slice::default()
+            ..Observations::default()
         };
         all.add(&(*node).into(), slice);
     }

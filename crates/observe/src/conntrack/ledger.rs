@@ -7,8 +7,8 @@ use super::silence::Timeouts;
 use super::table::{Slot, Table};
 use super::waiting::{Waiting, WaitingLine};
 use nanoseg_flow::{
-    Collector, ConnectionReport, ConnectionSink, Loss, Opening, OtherKind, OtherTally, Slice,
-    Source, Verdict, Windows,
+    Collector, ConnectionReport, ConnectionSink, Loss, Observations, Opening, OtherKind,
+    OtherTally, Source, Verdict, Windows,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -215,7 +215,7 @@ impl<H: BuildHasher> Ledger<H> {
     }
 
     /// What was collected since this was last asked, in times of the node's clock.
-    pub fn take(&mut self, to_wall: impl Fn(Timestamp) -> Timestamp) -> Slice {
+    pub fn take(&mut self, to_wall: impl Fn(Timestamp) -> Timestamp) -> Observations {
         let (other, overflow) = std::mem::take(&mut self.other).finish();
         self.collector.lose(Loss::OtherDropped, overflow);
         let (mut records, mut scans, losses) = self.collector.take();
@@ -227,7 +227,7 @@ impl<H: BuildHasher> Ledger<H> {
             scan.first = to_wall(scan.first);
             scan.last = to_wall(scan.last);
         }
-        Slice {
+        Observations {
             records: records
                 .into_iter()
                 .map(|record| (Source::Conntrack, record))

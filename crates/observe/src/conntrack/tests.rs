@@ -6,7 +6,7 @@ use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind,
 use super::ledger::{DumpReason, Ledger, Moment};
 use super::silence::Timeouts;
 use nanoseg_flow::{
-    Collector, CollectorLimits, FlowRecord, Loss, Opening, OtherKind, Slice, Verdict,
+    Collector, CollectorLimits, FlowRecord, Loss, Observations, Opening, OtherKind, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 
@@ -116,7 +116,7 @@ impl Bench {
         self.ledger.end_dump(true);
     }
 
-    fn take(&mut self) -> Slice {
+    fn take(&mut self) -> Observations {
         self.ledger.take(|time| time.plus_secs(3600))
     }
 

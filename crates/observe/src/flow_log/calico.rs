@@ -4,7 +4,7 @@
 use super::time::FlowTime;
 use super::{Line, LineError};
 use nanoseg_flow::{
-    Claim, Claims, FlowRecord, Observed, Observer, Opening, Source, Verdict, Windows,
+    FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source, Verdict, Windows,
 };
 use nanoseg_net::Protocol;
 use serde::Deserialize;
@@ -64,7 +64,7 @@ impl Fields {
     }
 
     /// The address and the claim of one end, `source` or `dest`.
-    fn end(&self, side: &str) -> Result<(IpAddr, Option<Claim>), &'static str> {
+    fn end(&self, side: &str) -> Result<(IpAddr, Option<PeerLabel>), &'static str> {
         let named = |what: &str| format!("{side}{what}");
         let short = if side == "source" { "srcip" } else { "dstip" };
         let address = self.text(&[&named("ip"), short]);
@@ -75,20 +75,22 @@ impl Fields {
         let claim = self.claim(side);
         match (address, &claim) {
             (Some(address), _) => Ok((address, claim)),
-            (None, Some(Claim::Pod { namespace, name })) => Ok((stand_in(namespace, name), claim)),
+            (None, Some(PeerLabel::Pod { namespace, name })) => {
+                Ok((stand_in(namespace, name), claim))
+            }
             (None, _) => Err("address"),
         }
     }
 
     /// A pod, if the end is a workload endpoint ("wep", `WorkloadEndpoint`, 1).
-    fn claim(&self, side: &str) -> Option<Claim> {
+    fn claim(&self, side: &str) -> Option<PeerLabel> {
         let named = |what: &str| format!("{side}{what}");
         let kind = self.text(&[&named("type")]);
         let is_pod =
             kind.is_none_or(|kind| ["wep", "WorkloadEndpoint", "1"].contains(&kind.as_str()));
         let namespace = self.text(&[&named("namespace")])?;
         let name = self.text(&[&named("name"), &named("nameaggr")])?;
-        is_pod.then_some(Claim::Pod { namespace, name })
+        is_pod.then_some(PeerLabel::Pod { namespace, name })
     }
 
     fn service(&self) -> Option<(String, String)> {
@@ -146,7 +148,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
         fields.text(&["action"]).as_deref(),
         Some("deny" | "Deny" | "2")
     );
-    let claims = Claims {
+    let claims = PeerLabels {
         client: client_claim,
         server: server_claim,
         service: fields.service(),
@@ -173,7 +175,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
             Protocol::Udp => Opening::FirstPacket,
             _ => Opening::Handshake,
         },
-        claims: (claims != Claims::default()).then(|| Arc::new(claims)),
+        claims: (claims != PeerLabels::default()).then(|| Arc::new(claims)),
         connections: fields
             .number(&["numflowsstarted", "numconnectionsstarted"])
             .unwrap_or(1),
@@ -226,8 +228,8 @@ mod tests {
         );
         let (aggregate, summary) = parse_bytes(&std::fs::read(path).unwrap(), name).unwrap();
         assert_eq!(summary.malformed, Vec::<String>::new());
-        let end = |claim: Option<&Claim>, address: IpAddr| match claim {
-            Some(Claim::Pod { namespace, name }) => format!("{namespace}/{name}"),
+        let end = |claim: Option<&PeerLabel>, address: IpAddr| match claim {
+            Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
             _ => address.to_string(),
         };
         let line = |(observer, r): (&Observer, &FlowRecord)| {

@@ -7,9 +7,9 @@ use super::lines::{Lines, MAX_LINE};
 use super::{
     FlowLogError, FlowLogFormat, FlowLogRead, FlowLogSummary, Line, LineError, document, jsonl,
 };
-use nanoseg_flow::{Aggregate, Collector, CollectorLimits, Loss, Slice, Source};
-use nanoseg_net::Timestamp;
 use crate::hubble::{self, HubbleLimits, HubbleLine, HubbleLineError, HubbleTable};
+use nanoseg_flow::{Aggregate, Collector, CollectorLimits, Loss, Observations, Source};
+use nanoseg_net::Timestamp;
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
@@ -106,7 +106,7 @@ impl Intake {
     }
 
     fn lose(&mut self, loss: Loss, count: u64) {
-        let mut slice = Slice::default();
+        let mut slice = Observations::default();
         slice.lose(loss, count);
         self.add(slice);
     }
@@ -116,24 +116,24 @@ impl Intake {
         let (records, scans, losses) = self.collector.take();
         let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
         let (names, names_lost) = self.table.take_names();
-        let mut slice = Slice {
+        let mut slice = Observations {
             records,
             scans,
             names,
             losses,
-            ..Slice::default()
+            ..Observations::default()
         };
         slice.lose(Loss::NameDropped, names_lost);
         slice.lose(Loss::ConnectionEvicted, self.table.take_evicted());
         self.add(slice);
     }
 
-    fn add(&mut self, slice: Slice) {
+    fn add(&mut self, slice: Observations) {
         self.aggregate.add(&Arc::from(""), slice);
     }
 
     fn take(&mut self, line: Line) {
-        let mut slice = Slice::default();
+        let mut slice = Observations::default();
         match line {
             Line::Flow(observed) => return self.aggregate.add_record(observed),
             Line::Name(address, entry) => slice.names.push((address, entry)),

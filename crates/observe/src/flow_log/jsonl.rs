@@ -4,8 +4,8 @@
 use super::time::FlowTime;
 use super::{Line, LineError};
 use nanoseg_flow::{
-    Claims, FlowRecord, Loss, NameEntry, Observed, Observer, Opening, OtherTraffic, ScanSummary,
-    Slice, Source, Verdict, Windows,
+    FlowRecord, Loss, NameEntry, Observations, Observed, Observer, Opening, OtherTraffic,
+    PeerLabels, ScanSummary, Source, Verdict, Windows,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -27,7 +27,7 @@ pub(super) struct RawLine {
     pub client_port: Option<u16>,
     pub verdict: Option<Verdict>,
     pub opening: Option<Opening>,
-    pub claims: Option<Claims>,
+    pub claims: Option<PeerLabels>,
     pub connections: Option<u64>,
     pub datagrams: Option<u64>,
     pub bytes_to_server: Option<u64>,
@@ -73,7 +73,7 @@ struct FlowLine<'a> {
     verdict: Verdict,
     opening: Opening,
     #[serde(skip_serializing_if = "Option::is_none")]
-    claims: Option<&'a Claims>,
+    claims: Option<&'a PeerLabels>,
     connections: u64,
     #[serde(skip_serializing_if = "is_zero")]
     datagrams: u64,
@@ -153,7 +153,7 @@ pub fn write_name(address: IpAddr, entry: &NameEntry) -> String {
 }
 
 /// All that a slice holds, as lines, each with its line feed.
-pub fn write_slice(node: &Arc<str>, slice: &Slice) -> String {
+pub fn write_slice(node: &Arc<str>, slice: &Observations) -> String {
     let mut lines = Vec::new();
     for (source, record) in &slice.records {
         let observer = Observer {

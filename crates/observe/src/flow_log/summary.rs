@@ -1,7 +1,7 @@
 //! What reading flow logs came to.
 
-use nanoseg_net::Timestamp;
 use crate::SkippedFile;
+use nanoseg_net::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

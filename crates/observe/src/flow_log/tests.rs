@@ -12,7 +12,10 @@ const OWN: &str = r#"{"client":"10.0.0.1","server":"10.0.0.2","port":80,"protoco
 /// The beginning of a real log of each form.
 fn samples() -> Vec<Vec<u8>> {
     let read = |path: &str| {
-        let path = format!("{}/../../tests/data/flows/{path}", env!("CARGO_MANIFEST_DIR"));
+        let path = format!(
+            "{}/../../tests/data/flows/{path}",
+            env!("CARGO_MANIFEST_DIR")
+        );
         let mut bytes = std::fs::read(path).unwrap();
         bytes.truncate(6000);
         bytes

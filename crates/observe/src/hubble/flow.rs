@@ -1,6 +1,6 @@
 //! One event of Hubble, whichever way it came: what of it matters here.
 
-use nanoseg_flow::{Claim, TcpFlags};
+use nanoseg_flow::{PeerLabel, TcpFlags};
 use nanoseg_net::Timestamp;
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,7 +52,7 @@ pub struct HubbleFlow {
     /// Where in the datapath: the same packet is seen at several places.
     pub point: i64,
     /// What stands at source and destination.
-    pub claims: [Option<Claim>; 2],
+    pub claims: [Option<PeerLabel>; 2],
     /// Names under which source and destination were looked up.
     pub names: [Vec<String>; 2],
     /// The Service of source and destination.

@@ -3,8 +3,8 @@
 
 use super::json::{HubbleLine, HubbleLineError};
 use super::table::{HubbleLimits, HubbleTable};
-use nanoseg_flow::{Collector, CollectorLimits, Loss, Slice, Source};
 use crate::{Clock, LiveError, Urgency};
+use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -134,16 +134,16 @@ impl Intake {
         }
     }
 
-    pub fn take(&mut self) -> Slice {
+    pub fn take(&mut self) -> Observations {
         let (records, scans, losses) = self.collector.take();
         let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
         let (names, names_lost) = self.table.take_names();
-        let mut slice = Slice {
+        let mut slice = Observations {
             records,
             scans,
             names,
             losses,
-            ..Slice::default()
+            ..Observations::default()
         };
         slice.lose(Loss::NameDropped, names_lost);
         slice.lose(Loss::ConnectionEvicted, self.table.take_evicted());

@@ -2,8 +2,8 @@
 //! exporter writes. Field names come as the .proto spells them or in camel case, enums as words or
 //! numbers, 64-bit numbers as strings; all are read.
 
-use super::claims::{EndpointFacts, build_claim};
 use super::flow::{Direction, DnsAnswer, HubbleFlow, Layer4};
+use super::peer_labels::{EndpointFacts, build_claim};
 use nanoseg_flow::TcpFlags;
 use nanoseg_net::Timestamp;
 use serde::Deserialize;
@@ -342,7 +342,7 @@ impl RawFlags {
 }
 
 impl RawEndpoint {
-    fn claim(&self) -> Option<nanoseg_flow::Claim> {
+    fn claim(&self) -> Option<nanoseg_flow::PeerLabel> {
         let first = self.workloads.first();
         build_claim(&EndpointFacts {
             namespace: &self.namespace,

@@ -3,10 +3,10 @@
 
 use super::intake::{Event, HubbleCounters, Intake, add};
 use super::json::parse_line;
-use nanoseg_flow::{Slice, Source};
 use crate::flow_log::lines::{BadLine, Lines};
 use crate::input::decompressed;
 use crate::{LiveError, LiveSource, Urgency};
+use nanoseg_flow::{Observations, Source};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -120,7 +120,7 @@ impl LiveSource for HubbleLines {
         self.intake.urgency()
     }
 
-    fn take(&mut self) -> Slice {
+    fn take(&mut self) -> Observations {
         self.intake.take()
     }
 

@@ -4,10 +4,10 @@ mod follower;
 
 use super::intake::{HubbleCounters, Intake};
 use super::resume::Resume;
-use nanoseg_flow::{Slice, Source};
-use nanoseg_net::Timestamp;
 use crate::{LiveError, LiveSource, Urgency};
 use follower::{BACK_OFF, Follower};
+use nanoseg_flow::{Observations, Source};
+use nanoseg_net::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl LiveSource for HubbleRelay {
         self.intake.urgency()
     }
 
-    fn take(&mut self) -> Slice {
+    fn take(&mut self) -> Observations {
         self.intake.take()
     }
 

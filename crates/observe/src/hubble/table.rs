@@ -9,11 +9,11 @@
 //! handshake). A reply means both sides. DROPPED counts only where nothing of the server was seen. A reset
 //! on its own, after whatever came before, is no connection (DESIGN §4.6).
 
-use super::claims::worth;
 use super::flow::{Direction, HubbleFlow, Layer4};
+use super::peer_labels::worth;
 use nanoseg_flow::{
-    Claim, Claims, ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, Verdict,
-    Windows,
+    ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, PeerLabel, PeerLabels,
+    Verdict, Windows,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::FxHashMap;
@@ -84,7 +84,7 @@ struct Connection {
     reset: [bool; 2],
     finished: bool,
     dropped: bool,
-    claims: [Option<Claim>; 2],
+    claims: [Option<PeerLabel>; 2],
     service: [Option<(String, String)>; 2],
     point: i64,
     datagrams: [u64; 2],
@@ -372,7 +372,7 @@ impl Connection {
             (Some(_), _) => Opening::Handshake,
             (None, _) => Opening::Undecided,
         };
-        let claims = Claims {
+        let claims = PeerLabels {
             client: self.claims[client].clone(),
             server: self.claims[server].clone(),
             service: self.service[server].clone(),
@@ -387,7 +387,7 @@ impl Connection {
             verdict,
             opening,
             counted: self.reported == Some(verdict),
-            claims: (claims != Claims::default()).then(|| Arc::new(claims)),
+            claims: (claims != PeerLabels::default()).then(|| Arc::new(claims)),
             mid_stream: match decided {
                 Some(Decided::Handshake) => false,
                 Some(Decided::Said) => protocol != Protocol::Udp,

@@ -7,8 +7,8 @@ use super::CaptureSettings;
 use super::frames::RingFrame;
 use super::sampling::UdpSampling;
 use nanoseg_flow::{
-    AddressEpochs, Collector, ConnectionSink, Decoded, LinkType, LiveTable, Loss, NoListeners,
-    Skip, Slice, Source, Transport, decode,
+    AddressEpochs, Collector, ConnectionSink, ConnectionTable, Decoded, LinkType, Loss,
+    NoListeners, Observations, Skip, Source, Transport, decode,
 };
 use nanoseg_net::Timestamp;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const COOKED: usize = 16;
 /// Everything behind the ring.
 pub(super) struct Intake {
     clock: Clock,
-    table: LiveTable<NoListeners>,
+    table: ConnectionTable<NoListeners>,
     collector: Collector,
     sampling: UdpSampling,
     dns_ports: Vec<u16>,
@@ -60,7 +60,7 @@ impl Intake {
             last: clock.now(),
             clock,
             dns_ports: settings.flow.dns_ports.clone(),
-            table: LiveTable::new(NoListeners, AddressEpochs::default(), settings.flow),
+            table: ConnectionTable::new(NoListeners, AddressEpochs::default(), settings.flow),
             collector: Collector::new(settings.collector),
             sampling: UdpSampling::new(settings.udp_budget),
             cooked: Vec::new(),
@@ -175,14 +175,14 @@ impl Intake {
         }
     }
 
-    pub fn take(&mut self) -> Slice {
+    pub fn take(&mut self) -> Observations {
         self.count();
         let (names, names_lost) = self.table.take_names();
         let (other, other_lost) = self.table.take_other();
         self.lose(Loss::NameDropped, names_lost);
         self.lose(Loss::OtherDropped, other_lost);
         let (records, scans, losses) = self.collector.take();
-        let mut slice = Slice {
+        let mut slice = Observations {
             records: records
                 .into_iter()
                 .map(|record| (Source::Capture, record))
@@ -197,7 +197,7 @@ impl Intake {
     }
 
     /// All times as the node's clock has them now.
-    fn put_to_wall(&self, slice: &mut Slice) {
+    fn put_to_wall(&self, slice: &mut Observations) {
         let put = |at: &mut Timestamp| *at = self.clock.to_wall(*at);
         for (_, record) in &mut slice.records {
             put(&mut record.first);

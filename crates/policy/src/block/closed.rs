@@ -1,8 +1,8 @@
 //! What a summarised CIDR must never let in: the cluster itself, and special ranges (private,
 //! link-local with the metadata service, multicast, …) around which a public CIDR may reach.
 
-use nanoseg_inventory::Inventory;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use nanoseg_inventory::Inventory;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Special-purpose IPv4 ranges (RFC 6890 and its registry; RFC 1918; RFC 6598; RFC 1112).

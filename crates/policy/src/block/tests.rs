@@ -1,6 +1,6 @@
 use super::*;
-use nanoseg_inventory::Inventory;
 use crate::testing::add_node;
+use nanoseg_inventory::Inventory;
 use proptest::prelude::*;
 
 fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {

@@ -1,11 +1,11 @@
 use super::*;
-use nanoseg_inventory::WorkloadId;
 use crate::Selector;
 use crate::rule::RuleOrigin;
 use crate::synthesis::{SynthesisOptions, synthesise};
 use crate::testing::{id, inventory, requirements};
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use nanoseg_inventory::WorkloadId;
 use proptest::prelude::*;
 
 fn read(text: &str) -> NetworkPolicy {

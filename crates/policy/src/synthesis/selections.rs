@@ -1,9 +1,9 @@
 //! The selectors of all workloads that a policy or a peer names, and what is wrong with them.
 
+use crate::select::{Selection, Selectors};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
-use crate::select::{Selection, Selectors};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

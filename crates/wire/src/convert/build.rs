@@ -2,8 +2,8 @@
 
 use super::{SCHEMA, proto};
 use nanoseg_flow::{
-    Claim, Claims, FlowBatch, FlowRecord, NameEntry, Opening, OtherKind, OtherTraffic, ScanSummary,
-    Source, Verdict,
+    FlowBatch, FlowRecord, NameEntry, Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels,
+    ScanSummary, Source, Verdict,
 };
 use nanoseg_net::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -110,9 +110,9 @@ fn build_other(other: &OtherTraffic) -> proto::OtherTraffic {
     }
 }
 
-fn build_claims(claims: &Claims) -> proto::Claims {
+fn build_claims(claims: &PeerLabels) -> proto::PeerLabels {
     let (service_namespace, service_name) = claims.service.clone().unwrap_or_default();
-    proto::Claims {
+    proto::PeerLabels {
         client: claims.client.as_ref().map(build_claim),
         server: claims.server.as_ref().map(build_claim),
         service_namespace,
@@ -120,11 +120,11 @@ fn build_claims(claims: &Claims) -> proto::Claims {
     }
 }
 
-fn build_claim(claim: &Claim) -> proto::Claim {
-    use proto::claim::{Claim as Kind, Other, Pod, Workload};
+fn build_claim(claim: &PeerLabel) -> proto::PeerLabel {
+    use proto::claim::{Other, PeerLabel as Kind, Pod, Workload};
     let kind = match claim.clone() {
-        Claim::Pod { namespace, name } => Kind::Pod(Pod { namespace, name }),
-        Claim::Workload {
+        PeerLabel::Pod { namespace, name } => Kind::Pod(Pod { namespace, name }),
+        PeerLabel::Workload {
             namespace,
             kind,
             name,
@@ -133,12 +133,12 @@ fn build_claim(claim: &Claim) -> proto::Claim {
             kind,
             name,
         }),
-        Claim::Host => Kind::Other(Other::Host.into()),
-        Claim::RemoteNode => Kind::Other(Other::RemoteNode.into()),
-        Claim::ApiServer => Kind::Other(Other::ApiServer.into()),
-        Claim::World => Kind::Other(Other::World.into()),
+        PeerLabel::Host => Kind::Other(Other::Host.into()),
+        PeerLabel::RemoteNode => Kind::Other(Other::RemoteNode.into()),
+        PeerLabel::ApiServer => Kind::Other(Other::ApiServer.into()),
+        PeerLabel::World => Kind::Other(Other::World.into()),
     };
-    proto::Claim { claim: Some(kind) }
+    proto::PeerLabel { claim: Some(kind) }
 }
 
 fn build_address(address: IpAddr) -> Vec<u8> {

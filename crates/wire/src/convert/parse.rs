@@ -2,8 +2,8 @@
 
 use super::{WireError, proto};
 use nanoseg_flow::{
-    Claim, Claims, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Opening, OtherKind,
-    OtherTraffic, ScanSummary, Slice, Source, Verdict, Windows,
+    FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening, OtherKind,
+    OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict, Windows,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ fn parse(batch: proto::FlowBatch) -> Parsed<FlowBatch> {
             Timestamp::from_nanos(batch.from),
             Timestamp::from_nanos(batch.until),
         ),
-        seen: Slice {
+        seen: Observations {
             records: parse_each("records", batch.records, parse_record)?,
             scans: parse_each("scans", batch.scans, parse_scan)?,
             names: parse_each("names", batch.names, parse_name)?,
@@ -207,9 +207,9 @@ fn parse_losses(losses: BTreeMap<String, u64>) -> Parsed<BTreeMap<Loss, u64>> {
     losses.into_iter().map(one).collect()
 }
 
-fn parse_claims(claims: proto::Claims) -> Parsed<Claims> {
+fn parse_claims(claims: proto::PeerLabels) -> Parsed<PeerLabels> {
     let service = (claims.service_namespace, claims.service_name);
-    Ok(Claims {
+    Ok(PeerLabels {
         client: claims
             .client
             .map(parse_claim)
@@ -224,24 +224,24 @@ fn parse_claims(claims: proto::Claims) -> Parsed<Claims> {
     })
 }
 
-fn parse_claim(claim: proto::Claim) -> Parsed<Claim> {
-    use proto::claim::{Claim as Kind, Other, Pod, Workload};
+fn parse_claim(claim: proto::PeerLabel) -> Parsed<PeerLabel> {
+    use proto::claim::{Other, PeerLabel as Kind, Pod, Workload};
     Ok(match claim.claim {
-        Some(Kind::Pod(Pod { namespace, name })) => Claim::Pod { namespace, name },
+        Some(Kind::Pod(Pod { namespace, name })) => PeerLabel::Pod { namespace, name },
         Some(Kind::Workload(Workload {
             namespace,
             kind,
             name,
-        })) => Claim::Workload {
+        })) => PeerLabel::Workload {
             namespace,
             kind,
             name,
         },
         Some(Kind::Other(number)) => match Other::try_from(number) {
-            Ok(Other::Host) => Claim::Host,
-            Ok(Other::RemoteNode) => Claim::RemoteNode,
-            Ok(Other::ApiServer) => Claim::ApiServer,
-            Ok(Other::World) => Claim::World,
+            Ok(Other::Host) => PeerLabel::Host,
+            Ok(Other::RemoteNode) => PeerLabel::RemoteNode,
+            Ok(Other::ApiServer) => PeerLabel::ApiServer,
+            Ok(Other::World) => PeerLabel::World,
             Ok(Other::Unspecified) => return bad("other", "missing"),
             Err(_) => return bad("other", format!("{number} is unknown")),
         },

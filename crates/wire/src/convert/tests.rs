@@ -168,8 +168,8 @@ fn each_bad_field_is_refused_by_its_name() {
         ),
         (
             |m| {
-                m.records[0].claims = Some(proto::Claims {
-                    client: Some(proto::Claim { claim: None }),
+                m.records[0].claims = Some(proto::PeerLabels {
+                    client: Some(proto::PeerLabel { claim: None }),
                     ..Default::default()
                 })
             },

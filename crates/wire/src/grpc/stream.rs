@@ -5,10 +5,10 @@
 
 use super::super::proto::Acknowledgement;
 use super::super::{BatchId, WireError, decode};
-use nanoseg_flow::FlowBatch;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use nanoseg_flow::FlowBatch;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};

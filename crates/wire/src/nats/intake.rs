@@ -3,12 +3,12 @@
 use super::super::{Gate, Incoming, Refusal, WireError, decode};
 use super::connect::{NatsError, NatsSettings, connect, stream};
 use super::{CONSUMER, subject_of};
-use nanoseg_flow::FlowBatch;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
 use async_nats::jetstream::message::AckKind;
 use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use nanoseg_flow::FlowBatch;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};

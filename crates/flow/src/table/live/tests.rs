@@ -3,7 +3,7 @@
 use super::super::connection::Connection;
 use crate::testing::frames::*;
 use crate::{
-    AddressEpochs, ConnectionReport, FlowLimits, LinkType, LiveTable, NoListeners, Opening,
+    AddressEpochs, ConnectionReport, ConnectionTable, FlowConfig, LinkType, NoListeners, Opening,
     OtherKind, Verdict, decode,
 };
 use nanoseg_net::Timestamp;
@@ -14,15 +14,15 @@ const SECOND: i64 = 1_000_000_000;
 const CLIENT: &str = "10.0.0.9:40000";
 const SERVER: &str = "10.0.0.1:30500";
 
-struct Live(LiveTable<NoListeners>);
+struct Live(ConnectionTable<NoListeners>);
 
 impl Live {
     fn new() -> Self {
-        let limits = FlowLimits {
+        let limits = FlowConfig {
             live: true,
-            ..FlowLimits::default()
+            ..FlowConfig::default()
         };
-        Live(LiveTable::new(
+        Live(ConnectionTable::new(
             NoListeners,
             AddressEpochs::default(),
             limits,

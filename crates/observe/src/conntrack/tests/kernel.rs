@@ -1,11 +1,11 @@
 //! Messages that a kernel sent: Linux 6.18 on x86-64, with counters and timestamps on.
 
 use super::{Bench, tuple};
-use nanoseg_flow::{Loss, OtherKind, Verdict};
 use crate::conntrack::event::{Event, Kind};
 use crate::conntrack::message::Messages;
 use crate::conntrack::parse::parse_event;
 use crate::conntrack::replay_conntrack;
+use nanoseg_flow::{Loss, OtherKind, Verdict};
 
 const EVENTS: &[u8] = include_bytes!("../../../../../tests/data/conntrack/events.bin");
 const DUMP: &[u8] = include_bytes!("../../../../../tests/data/conntrack/dump.bin");

@@ -1,5 +1,5 @@
 use super::*;
-use nanoseg_flow::{Claim, OtherKind};
+use nanoseg_flow::{OtherKind, PeerLabel};
 use proptest::prelude::*;
 
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -13,29 +13,31 @@ fn socket() -> impl Strategy<Value = SocketAddr> {
     (address(), any::<u16>()).prop_map(SocketAddr::from)
 }
 
-fn claim() -> impl Strategy<Value = Claim> {
+fn claim() -> impl Strategy<Value = PeerLabel> {
     prop_oneof![
-        (".*", ".*").prop_map(|(namespace, name)| Claim::Pod { namespace, name }),
-        (".*", ".*", ".*").prop_map(|(namespace, kind, name)| Claim::Workload {
+        (".*", ".*").prop_map(|(namespace, name)| PeerLabel::Pod { namespace, name }),
+        (".*", ".*", ".*").prop_map(|(namespace, kind, name)| PeerLabel::Workload {
             namespace,
             kind,
             name
         }),
         prop::sample::select(vec![
-            Claim::Host,
-            Claim::RemoteNode,
-            Claim::ApiServer,
-            Claim::World
+            PeerLabel::Host,
+            PeerLabel::RemoteNode,
+            PeerLabel::ApiServer,
+            PeerLabel::World
         ]),
     ]
 }
 
-fn claims() -> impl Strategy<Value = Claims> {
+fn claims() -> impl Strategy<Value = PeerLabels> {
     let side = || prop::option::of(claim());
-    (side(), side(), prop::option::of((".*", ".*"))).prop_map(|(client, server, service)| Claims {
-        client,
-        server,
-        service,
+    (side(), side(), prop::option::of((".*", ".*"))).prop_map(|(client, server, service)| {
+        PeerLabels {
+            client,
+            server,
+            service,
+        }
     })
 }
 
@@ -116,8 +118,8 @@ fn name() -> impl Strategy<Value = (IpAddr, NameEntry)> {
 }
 
 /// What the lines say, as a slice again.
-fn read_back(text: &str) -> Slice {
-    let mut slice = Slice::default();
+fn read_back(text: &str) -> Observations {
+    let mut slice = Observations::default();
     for line in text.lines() {
         match parse_line(line).unwrap() {
             Line::Flow(seen) => {
@@ -142,7 +144,7 @@ proptest! {
         other in prop::collection::vec((address(), address(), any::<u8>(), any::<u64>()), 0..3),
         losses in prop::collection::btree_map(prop::sample::select(Loss::ALL.to_vec()), 1u64.., 0..4),
     ) {
-        let slice = Slice {
+        let slice = Observations {
             records,
             names,
             scans: scans.into_iter().map(|(client, connections, socket, at)| ScanSummary {

@@ -40,12 +40,12 @@ fn plain(name: &str) -> BTreeSet<Edge> {
     text.lines().skip(1).map(edge).collect()
 }
 
-fn label(claim: Option<&Claim>, end: SocketAddr) -> String {
+fn label(claim: Option<&PeerLabel>, end: SocketAddr) -> String {
     match claim {
-        Some(Claim::Pod { namespace, name }) => format!("{namespace}/{name}"),
-        Some(Claim::Host) => "reserved:host".into(),
-        Some(Claim::RemoteNode) => "reserved:remote-node".into(),
-        Some(Claim::World) => "reserved:world".into(),
+        Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
+        Some(PeerLabel::Host) => "reserved:host".into(),
+        Some(PeerLabel::RemoteNode) => "reserved:remote-node".into(),
+        Some(PeerLabel::World) => "reserved:world".into(),
         _ => end.ip().to_string(),
     }
 }

@@ -14,10 +14,12 @@ use super::edge::{Edge, Lesson};
 use super::history::History;
 use super::peer::Peer;
 use super::{
-    Built, Graph, GraphOptions, InventoryListeners, address_epochs, implied, notice, scan,
+    Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied, scan,
 };
 use nanoseg_finding::Finding;
-use nanoseg_flow::{AddressEpochs, Aggregate, FlowLimits, FlowRecord, FlowResult, Opening, decided};
+use nanoseg_flow::{
+    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decided,
+};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
 use rustc_hash::FxHashMap;
@@ -27,7 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Edges, with what it takes to add to them.
-pub struct Standing {
+pub struct IncrementalGraph {
     inventory: Arc<Inventory>,
     tables: Arc<Tables>,
     epochs: AddressEpochs,
@@ -41,7 +43,7 @@ pub struct Standing {
 
 /// What new records tell that is not known yet.
 #[derive(Debug, Clone, Default)]
-pub struct News {
+pub struct Delta {
     /// Client and server of the records.
     pub ends: BTreeSet<(IpAddr, IpAddr)>,
     /// The edges that are new, or of which they tell another kind of thing.
@@ -63,14 +65,14 @@ pub struct Change {
     pub new_scanner: bool,
 }
 
-impl Standing {
+impl IncrementalGraph {
     /// Builds the graph of `records` and of what came before them, to be kept up to date.
     pub fn build(
         history: &History,
         records: &Aggregate,
         inventory: Arc<Inventory>,
         options: GraphOptions,
-    ) -> (Standing, Built) {
+    ) -> (IncrementalGraph, Built) {
         let attribution = Attribution::build(&inventory);
         let epochs = address_epochs(&inventory);
         let seen = result(records, &inventory, &epochs);
@@ -84,7 +86,7 @@ impl Standing {
             let known = callers.entry(server.clone()).or_default();
             known.insert((client.clone(), *protocol, *port));
         }
-        let standing = Standing {
+        let standing = IncrementalGraph {
             tables: attribution.tables(),
             names: built.graph.names.clone(),
             inventory: inventory.clone(),
@@ -98,10 +100,10 @@ impl Standing {
     }
 
     /// What `records` tell that is not known yet.
-    pub fn news(&self, records: &[FlowRecord]) -> News {
+    pub fn news(&self, records: &[FlowRecord]) -> Delta {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let listeners = InventoryListeners(&self.inventory);
-        let mut news = News::default();
+        let mut news = Delta::default();
         let records: Vec<Cow<'_, FlowRecord>> = records
             .iter()
             .map(|record| decided(record, &listeners))
@@ -148,7 +150,7 @@ impl Standing {
 
     /// Learns the news from all records between their ends, from those that may explain them, and from what
     /// earlier ones came to: one datagram of an hour that was folded and one of now are two.
-    pub fn learn(&mut self, news: &News, history: &History, records: &Aggregate) -> Change {
+    pub fn learn(&mut self, news: &Delta, history: &History, records: &Aggregate) -> Change {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let seen = result(records, &self.inventory, &self.epochs);
         let mut drawn = Drawn::of(&seen, &attribution);
@@ -176,7 +178,7 @@ impl Standing {
         }
         let graph = self.part(&touched);
         Change {
-            findings: notice::of_edges(&graph),
+            findings: findings::of_edges(&graph),
             touched,
             graph,
             new_scanner,
@@ -260,6 +262,6 @@ impl Standing {
 }
 
 fn result(records: &Aggregate, inventory: &Inventory, epochs: &AddressEpochs) -> FlowResult {
-    let max_failed_targets = FlowLimits::default().max_failed_targets;
+    let max_failed_targets = FlowConfig::default().max_failed_targets;
     records.result(&InventoryListeners(inventory), epochs, max_failed_targets)
 }

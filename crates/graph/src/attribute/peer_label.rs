@@ -3,7 +3,7 @@
 //! does without a claim.
 
 use super::{Attribution, PeerKey, Through};
-use nanoseg_flow::{Claim, FlowRecord};
+use nanoseg_flow::{FlowRecord, PeerLabel};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -91,9 +91,13 @@ impl Claimed {
 impl<'a> Attribution<'a> {
     /// The peer that is claimed to stand at `address`, and its node where it is a pod. `None`: the address
     /// decides.
-    pub(super) fn claimed(&self, claim: &Claim, address: IpAddr) -> Option<(PeerKey, Option<u32>)> {
+    pub(super) fn claimed(
+        &self,
+        claim: &PeerLabel,
+        address: IpAddr,
+    ) -> Option<(PeerKey, Option<u32>)> {
         match claim {
-            Claim::Pod { namespace, name } => {
+            PeerLabel::Pod { namespace, name } => {
                 let index = self.claimed.pod(namespace, name, self.inventory)?;
                 let (_, node) = *self.pods.get(index)?;
                 let pod = self.inventory.pods.get(index)?;
@@ -101,7 +105,7 @@ impl<'a> Attribution<'a> {
                 let exact = name == &pod.name && !pod.host_network;
                 Some((self.pod(index), node.filter(|_| exact)))
             }
-            Claim::Workload {
+            PeerLabel::Workload {
                 namespace,
                 kind,
                 name,
@@ -114,12 +118,12 @@ impl<'a> Attribution<'a> {
             }
             // An API server may be reached by an address that no Endpoints object tells; then the rule
             // must carry that address.
-            Claim::ApiServer => self
+            PeerLabel::ApiServer => self
                 .is_api_server(address)
                 .then_some((PeerKey::ApiServer, None)),
             // Which node it is the address says, and what Cilium takes for outside may as well be a pod
             // of another cluster, or one that has just ended: in the cluster's ranges the address is right.
-            Claim::Host | Claim::RemoteNode | Claim::World => None,
+            PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
         }
     }
 

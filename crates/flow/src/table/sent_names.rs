@@ -11,12 +11,12 @@ const MAX_HANDED: usize = 1 << 16;
 
 /// Names handed on, by a hash with secrets of this process, with the time until which they hold.
 #[derive(Debug, Default)]
-pub(super) struct HandedNames {
+pub(super) struct SentNames {
     until: FxHashMap<u64, Timestamp>,
     secrets: RandomState,
 }
 
-impl HandedNames {
+impl SentNames {
     /// Whether `entry` tells something that was not told before, and notes that it is told.
     pub fn is_new(&mut self, address: IpAddr, entry: &NameEntry) -> bool {
         let name = self.secrets.hash_one((address, entry.client, &entry.name));
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_name_is_handed_on_once_as_long_as_it_holds() {
-        let mut handed = HandedNames::default();
+        let mut handed = SentNames::default();
         let web = IpAddr::from([192, 0, 2, 1]);
         assert!(handed.is_new(web, &entry("a.example", 100, 30)));
         assert!(!handed.is_new(web, &entry("a.example", 120, 30)));
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut handed = HandedNames::default();
+        let mut handed = SentNames::default();
         let web = IpAddr::from([192, 0, 2, 1]);
         for number in 0..2 * MAX_HANDED {
             assert!(handed.is_new(web, &entry(&format!("n{number}"), 100, 30)));

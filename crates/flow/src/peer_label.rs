@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What stands at one end, by the source's word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Claim {
+pub enum PeerLabel {
     Pod {
         namespace: String,
         name: String,
@@ -29,11 +29,11 @@ pub enum Claim {
 /// What stands at both ends, as far as the source says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Claims {
+pub struct PeerLabels {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client: Option<Claim>,
+    pub client: Option<PeerLabel>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<Claim>,
+    pub server: Option<PeerLabel>,
     /// The Service that the client called: namespace and name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<(String, String)>,

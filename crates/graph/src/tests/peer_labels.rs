@@ -1,17 +1,17 @@
 //! What a source says stands at the ends, against what the addresses say.
 
 use super::{cluster, graph_of, record};
-use nanoseg_flow::{Claim, Claims, FlowRecord, Verdict};
+use nanoseg_flow::{FlowRecord, PeerLabel, PeerLabels, Verdict};
 use std::sync::Arc;
 
-fn pod(name: &str) -> Option<Claim> {
-    Some(Claim::Pod {
+fn pod(name: &str) -> Option<PeerLabel> {
+    Some(PeerLabel::Pod {
         namespace: "shop".into(),
         name: name.into(),
     })
 }
 
-fn claimed(client: &str, server: &str, claims: Claims) -> FlowRecord {
+fn claimed(client: &str, server: &str, claims: PeerLabels) -> FlowRecord {
     FlowRecord {
         claims: Some(Arc::new(claims)),
         ..record(client, server, Verdict::Established)
@@ -32,7 +32,7 @@ fn edges(records: &[FlowRecord]) -> Vec<String> {
 #[test]
 fn a_claim_goes_before_the_address_where_the_inventory_knows_the_name() {
     let _ = cluster();
-    let both = Claims {
+    let both = PeerLabels {
         client: pod("web"),
         server: pod("api-a"),
         service: None,
@@ -42,13 +42,13 @@ fn a_claim_goes_before_the_address_where_the_inventory_knows_the_name() {
         edges(&[claimed("10.244.1.99", "10.244.2.99:8080", both)]),
         ["shop/web → shop/api-a 8080"]
     );
-    let workload = Claims {
-        server: Some(Claim::Workload {
+    let workload = PeerLabels {
+        server: Some(PeerLabel::Workload {
             namespace: "shop".into(),
             kind: "Deployment".into(),
             name: "api-b".into(),
         }),
-        ..Claims::default()
+        ..PeerLabels::default()
     };
     assert_eq!(
         edges(&[claimed("10.244.1.5", "10.244.2.99:8080", workload)]),
@@ -59,7 +59,7 @@ fn a_claim_goes_before_the_address_where_the_inventory_knows_the_name() {
 
 #[test]
 fn where_the_name_is_not_known_the_address_decides() {
-    let unknown = Claims {
+    let unknown = PeerLabels {
         client: pod("gone"),
         server: pod("gone-too"),
         service: Some(("shop".into(), "nothing".into())),
@@ -69,14 +69,14 @@ fn where_the_name_is_not_known_the_address_decides() {
         ["shop/web → shop/api-a 8080"]
     );
     for other in [
-        Claim::World,
-        Claim::Host,
-        Claim::RemoteNode,
-        Claim::ApiServer,
+        PeerLabel::World,
+        PeerLabel::Host,
+        PeerLabel::RemoteNode,
+        PeerLabel::ApiServer,
     ] {
-        let claims = Claims {
+        let claims = PeerLabels {
             server: Some(other),
-            ..Claims::default()
+            ..PeerLabels::default()
         };
         assert_eq!(
             edges(&[claimed("10.244.1.5", "10.244.2.6:8080", claims)]),
@@ -88,9 +88,9 @@ fn where_the_name_is_not_known_the_address_decides() {
 
 #[test]
 fn a_claimed_service_stands_for_all_that_is_behind_it() {
-    let service = Claims {
+    let service = PeerLabels {
         service: Some(("shop".into(), "api".into())),
-        ..Claims::default()
+        ..PeerLabels::default()
     };
     assert_eq!(
         edges(&[claimed("10.244.1.5", "10.244.2.6:8080", service)]),
@@ -100,9 +100,9 @@ fn a_claimed_service_stands_for_all_that_is_behind_it() {
 
 #[test]
 fn a_name_with_a_star_stands_for_pods_of_one_workload() {
-    let star = |name| Claims {
+    let star = |name| PeerLabels {
         client: pod(name),
-        ..Claims::default()
+        ..PeerLabels::default()
     };
     assert_eq!(
         edges(&[claimed("10.244.1.99", "10.244.2.6:8080", star("we*"))]),

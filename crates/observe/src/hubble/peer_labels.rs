@@ -1,6 +1,6 @@
 //! What Hubble says stands at an end.
 
-use nanoseg_flow::Claim;
+use nanoseg_flow::PeerLabel;
 
 /// An endpoint of an event, as far as it matters here.
 #[derive(Debug, Default)]
@@ -15,10 +15,10 @@ pub(super) struct EndpointFacts<'a> {
 }
 
 /// The most exact claim that the endpoint allows.
-pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<Claim> {
+pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     let namespace = facts.namespace.to_owned();
     if !facts.namespace.is_empty() && !facts.pod_name.is_empty() {
-        return Some(Claim::Pod {
+        return Some(PeerLabel::Pod {
             namespace,
             name: facts.pod_name.to_owned(),
         });
@@ -27,7 +27,7 @@ pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<Claim> {
         && !facts.namespace.is_empty()
         && !name.is_empty()
     {
-        return Some(Claim::Workload {
+        return Some(PeerLabel::Workload {
             namespace,
             kind: kind.to_owned(),
             name: name.to_owned(),
@@ -41,13 +41,13 @@ pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<Claim> {
     };
     // A remote API server has both labels; the numbers are those of cilium/pkg/identity/reserved.go.
     if reserved("kube-apiserver") || facts.identity == 7 {
-        Some(Claim::ApiServer)
+        Some(PeerLabel::ApiServer)
     } else if reserved("host") || facts.identity == 1 {
-        Some(Claim::Host)
+        Some(PeerLabel::Host)
     } else if reserved("remote-node") || reserved("health") || matches!(facts.identity, 4 | 6) {
-        Some(Claim::RemoteNode)
+        Some(PeerLabel::RemoteNode)
     } else if reserved("world") || matches!(facts.identity, 2 | 9 | 10) {
-        Some(Claim::World)
+        Some(PeerLabel::World)
     } else {
         // Unmanaged, init, unknown and identities without a pod: the address says more.
         None
@@ -56,13 +56,13 @@ pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<Claim> {
 
 /// How much a claim tells; of several of one connection the one that tells most counts. Where a packet
 /// has left for another node, Cilium takes pods there for that node.
-pub(super) fn worth(claim: &Claim) -> u8 {
+pub(super) fn worth(claim: &PeerLabel) -> u8 {
     match claim {
-        Claim::Pod { .. } => 5,
-        Claim::Workload { .. } => 4,
-        Claim::ApiServer => 3,
-        Claim::Host => 2,
-        Claim::RemoteNode => 1,
-        Claim::World => 0,
+        PeerLabel::Pod { .. } => 5,
+        PeerLabel::Workload { .. } => 4,
+        PeerLabel::ApiServer => 3,
+        PeerLabel::Host => 2,
+        PeerLabel::RemoteNode => 1,
+        PeerLabel::World => 0,
     }
 }
