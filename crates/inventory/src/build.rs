@@ -8,7 +8,7 @@ use super::ranges::{pod_ranges, service_ranges};
 use super::services::read_services;
 use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
 use k8s_openapi::Metadata;
-use k8s_openapi::api::core::v1 as core;
+use crate::kubernetes as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 
 use super::{Node, Pod};
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1 as core;
+use crate::kubernetes as core;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

@@ -2,8 +2,7 @@
 
 use super::owners::namespace_of;
 use super::{Objects, Pod, Service, ServiceEndpoint, ServicePort};
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use crate::kubernetes::{self as core, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,7 @@
 //! `deletionTimestamp`. So a kept pod is made to say there when it really lost its addresses.
 
 use crate::net::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use crate::inventory::kubernetes::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

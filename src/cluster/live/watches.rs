@@ -25,7 +25,7 @@ use super::departed::Departure;
 use crate::inventory::Objects;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use hub::Hub;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use crate::inventory::kubernetes::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kinds::Watched;
 use kube::Client;

@@ -6,7 +6,7 @@ use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{BREAK_GLASS, REVISION};
 use crate::review::{Backoff, Digest};
-use k8s_openapi::api::core::v1::Namespace;
+use crate::inventory::kubernetes::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};

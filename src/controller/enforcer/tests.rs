@@ -6,7 +6,7 @@ use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::Digest;
 use crate::review::resources::BREAK_GLASS;
-use k8s_openapi::api::core::v1::Namespace;
+use crate::inventory::kubernetes::Namespace;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;

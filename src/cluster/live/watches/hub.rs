@@ -7,7 +7,7 @@ use super::shelf::{Key, key};
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
 use crate::net::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use crate::inventory::kubernetes::Pod;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

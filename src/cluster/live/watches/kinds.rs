@@ -5,10 +5,10 @@ use super::hub::{Hub, Shelves};
 use super::shelf::Shelf;
 use super::trim::Trim;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use crate::inventory::kubernetes::{
+    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet, Service,
+    StatefulSet,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
