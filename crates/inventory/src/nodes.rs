@@ -1,8 +1,8 @@
 //! Nodes with every address they are known to use (DESIGN §4.7).
 
 use super::{Node, Pod};
-use ipnet::IpNet;
 use crate::kubernetes as core;
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

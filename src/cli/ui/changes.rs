@@ -2,18 +2,18 @@
 
 use crate::cli::access::scans_resource;
 use crate::cli::published::Published;
+use crate::inventory::kubernetes::Pod;
 use crate::report::graph::PUBLISHED_GRAPH;
 use crate::review::record::PUBLISHED;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use futures_util::stream::{BoxStream, select_all};
 use futures_util::{Stream, StreamExt};
-use crate::inventory::kubernetes::Pod;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
+use kube::core::ApiResource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::core::ApiResource;
 use kube::{Api, Client, Resource, ResourceExt};
 use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};

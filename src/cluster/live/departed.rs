@@ -4,8 +4,8 @@
 //! `inventory` reads the end of a pod's tenure from the pod itself: when its containers ended, else its
 //! `deletionTimestamp`. So a kept pod is made to say there when it really lost its addresses.
 
-use crate::net::Timestamp;
 use crate::inventory::kubernetes::Pod;
+use crate::net::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

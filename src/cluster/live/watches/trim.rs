@@ -117,21 +117,11 @@ impl Trim for Node {
         let annotations = self.metadata.annotations.take();
         trim_metadata(&mut self.metadata);
         self.metadata.annotations = annotations;
+        drop_last_applied(&mut self.metadata);
     }
 }
 
-/// Kinds that are small.
-macro_rules! trim_nothing {
-    ($($kind:ident)*) => { $(
-        impl Trim for $kind {
-            fn trim(&mut self) {}
-        }
-    )* };
-}
-
-trim_nothing! { EndpointSlice Namespace Service }
-
-/// Custom resources, of which nearly everything is read.
+/// Kinds that are small, or of which nearly everything is read.
 macro_rules! trim_lightly {
     ($($kind:ident)*) => { $(
         impl Trim for $kind {
@@ -143,7 +133,7 @@ macro_rules! trim_lightly {
     )* };
 }
 
-trim_lightly! { PolicyProposal ProposalDecision Segmentation }
+trim_lightly! { EndpointSlice Namespace PolicyProposal ProposalDecision Segmentation Service }
 
 /// Its managed fields show who changed a policy.
 impl Trim for NetworkPolicy {

@@ -2,12 +2,12 @@
 
 use super::WatchSettings;
 use super::freshness::{Freshness, Moment, Stale};
-use super::kinds::{AllShelves, INVENTORY, Kind, Watched};
-use super::shelf::{Key, key};
+use super::kinds::{INVENTORY, Kind, Stores, Watched};
+use super::store::{Key, key};
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
-use crate::net::Timestamp;
 use crate::inventory::kubernetes::Pod;
+use crate::net::Timestamp;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,19 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-pub type Shelves = AllShelves;
-
 /// The shortest limit: watches are 4 s long at least, two of them must fit.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(10);
 /// How often pods whose time is over are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(30);
 
 /// All that is known.
-pub struct Hub {
+pub struct Cache {
     limit: Duration,
-    pub shelves: Shelves,
+    pub stores: Stores,
     freshness: BTreeMap<Kind, Mutex<Freshness>>,
-    /// Locked after the shelf of pods, never before.
+    /// Locked after the store of pods, never before.
     departed: Mutex<Departed>,
     generation: watch::Sender<u64>,
     generations: BTreeMap<Kind, AtomicU64>,
@@ -47,15 +45,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Hub {
-    pub fn new(settings: &WatchSettings) -> Hub {
+impl Cache {
+    pub fn new(settings: &WatchSettings) -> Cache {
         let limit = settings.limit.max(SHORTEST_LIMIT);
         let now = Moment::now();
         let fresh = |kind: &Kind| (*kind, Mutex::new(Freshness::new(*kind, limit, now)));
         let retention = i64::try_from(settings.retention.as_nanos()).unwrap_or(i64::MAX);
-        Hub {
+        Cache {
             limit,
-            shelves: Shelves::default(),
+            stores: Stores::default(),
             freshness: Kind::ALL.iter().map(fresh).collect(),
             departed: Mutex::new(Departed::new(retention, settings.most_departed)),
             generation: watch::Sender::new(0),
@@ -110,42 +108,40 @@ impl Hub {
             .try_for_each(|freshness| lock(freshness).check(now))
     }
 
-    /// An object is there, new or changed.
-    pub fn put<K: Watched>(&self, mut object: K) {
-        object.trim();
-        let mut shelf = K::shelf(&self.shelves).lock();
+    /// A trimmed object is there, new or changed.
+    pub fn put<K: Watched>(&self, object: K) {
+        let mut store = K::store(&self.stores).lock();
         let key = key(&object);
-        let changed = self.shelve(&mut shelf, key, object);
-        drop(shelf);
+        let changed = self.insert(&mut store, key, object);
+        drop(store);
         if changed {
             self.bump(K::KIND);
         }
     }
 
     /// An object is gone; `last` is how it was last seen.
-    pub fn remove<K: Watched>(&self, mut last: K) {
-        last.trim();
-        let mut shelf = K::shelf(&self.shelves).lock();
-        let old = shelf.remove(&key(&last));
+    pub fn remove<K: Watched>(&self, last: K) {
+        let mut store = K::store(&self.stores).lock();
+        let old = store.remove(&key(&last));
         if let Some(pod) = as_pod(&last) {
             let old = old.as_deref().and_then(as_pod);
             lock(&self.departed).left(old, pod.clone(), now());
         }
-        drop(shelf);
+        drop(store);
         self.bump(K::KIND);
     }
 
     /// These trimmed objects are there, and no others.
     pub fn replace<K: Watched>(&self, objects: Vec<K>) {
-        let mut shelf = K::shelf(&self.shelves).lock();
-        let mut before = std::mem::take(&mut *shelf);
+        let mut store = K::store(&self.stores).lock();
+        let mut before = std::mem::take(&mut *store);
         let mut changed = false;
         for object in objects {
             let key = key(&object);
             if let Some(old) = before.remove(&key) {
-                shelf.insert(key.clone(), old);
+                store.insert(key.clone(), old);
             }
-            changed |= self.shelve(&mut shelf, key, object);
+            changed |= self.insert(&mut store, key, object);
         }
         changed |= !before.is_empty();
         let mut departed = lock(&self.departed);
@@ -154,13 +150,13 @@ impl Hub {
         }
         if K::KIND == Kind::Pod {
             let is_there = |pod: &Pod| {
-                let there = shelf.get(&key(pod));
+                let there = store.get(&key(pod));
                 there.is_some_and(|there| there.meta().uid == pod.metadata.uid)
             };
             departed.listed(is_there, now());
         }
         drop(departed);
-        drop(shelf);
+        drop(store);
         // The first list counts as a change, though it may be empty: before it nothing was known.
         if changed || self.generation_of(K::KIND) == 0 {
             self.bump(K::KIND);
@@ -168,13 +164,13 @@ impl Hub {
     }
 
     /// Says whether it is different from what was there.
-    fn shelve<K: Watched>(
+    fn insert<K: Watched>(
         &self,
-        shelf: &mut BTreeMap<Key, Arc<K>>,
+        store: &mut BTreeMap<Key, Arc<K>>,
         key: Key,
         mut object: K,
     ) -> bool {
-        let old = shelf.get(&key);
+        let old = store.get(&key);
         if let Some(pod) = as_pod_mut(&mut object) {
             let old = old.and_then(|old| as_pod(old.as_ref()));
             lock(&self.departed).arrived(old, pod, now());
@@ -182,24 +178,24 @@ impl Hub {
         if old.is_some_and(|old| **old == object) {
             return false;
         }
-        shelf.insert(key, Arc::new(object));
+        store.insert(key, Arc::new(object));
         true
     }
 
     pub fn restore(&self, pods: Vec<Pod>) {
         let listed = self.generation_of(Kind::Pod) > 0;
-        let shelf = Pod::shelf(&self.shelves).lock();
+        let store = Pod::store(&self.stores).lock();
         let mut departed = lock(&self.departed);
         departed.restore(pods);
         if listed {
             let is_there = |pod: &Pod| {
-                let there = shelf.get(&key(pod));
+                let there = store.get(&key(pod));
                 there.is_some_and(|there| there.metadata.uid == pod.metadata.uid)
             };
             departed.listed(is_there, now());
         }
         drop(departed);
-        drop(shelf);
+        drop(store);
         if listed {
             self.bump(Kind::Pod);
         }
@@ -229,7 +225,7 @@ impl Hub {
     }
 
     pub fn objects(&self) -> Arc<Objects> {
-        // Before the shelves are read: what changes meanwhile is read again next time.
+        // Before the stores are read: what changes meanwhile is read again next time.
         let generation = self.inventory_generation();
         let mut cached = lock(&self.objects);
         if let Some((of, objects)) = &*cached
@@ -243,10 +239,10 @@ impl Hub {
     }
 
     fn build_objects(&self) -> Objects {
-        let shelves = &self.shelves;
+        let stores = &self.stores;
         let pods = {
             // Both at once: a pod that leaves just now is in exactly one of them.
-            let there = shelves.pods.lock();
+            let there = stores.pods.lock();
             let departed = lock(&self.departed);
             let all = departed.pods().chain(there.values());
             all.map(|pod| Pod::clone(pod)).collect()
@@ -254,19 +250,19 @@ impl Hub {
         Objects {
             not_judged: Vec::new(),
             scans: Vec::new(),
-            namespaces: shelves.namespaces.copies(),
+            namespaces: stores.namespaces.copies(),
             pods,
-            services: shelves.services.copies(),
-            endpoint_slices: shelves.endpoint_slices.copies(),
-            nodes: shelves.nodes.copies(),
-            deployments: shelves.deployments.copies(),
-            replica_sets: shelves.replica_sets.copies(),
+            services: stores.services.copies(),
+            endpoint_slices: stores.endpoint_slices.copies(),
+            nodes: stores.nodes.copies(),
+            deployments: stores.deployments.copies(),
+            replica_sets: stores.replica_sets.copies(),
             replication_controllers: Vec::new(),
-            stateful_sets: shelves.stateful_sets.copies(),
-            daemon_sets: shelves.daemon_sets.copies(),
-            jobs: shelves.jobs.copies(),
-            cron_jobs: shelves.cron_jobs.copies(),
-            network_policies: shelves.network_policies.copies(),
+            stateful_sets: stores.stateful_sets.copies(),
+            daemon_sets: stores.daemon_sets.copies(),
+            jobs: stores.jobs.copies(),
+            cron_jobs: stores.cron_jobs.copies(),
+            network_policies: stores.network_policies.copies(),
             snapshots: 1,
             skipped: BTreeMap::new(),
         }

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub type Key = (String, String);
 
 /// All objects of one kind.
-pub struct Shelf<K>(Mutex<BTreeMap<Key, Arc<K>>>);
+pub struct Store<K>(Mutex<BTreeMap<Key, Arc<K>>>);
 
-impl<K> Default for Shelf<K> {
+impl<K> Default for Store<K> {
     fn default() -> Self {
-        Shelf(Mutex::default())
+        Store(Mutex::default())
     }
 }
 
-impl<K> Shelf<K> {
+impl<K> Store<K> {
     pub fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<K>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -27,7 +27,7 @@ impl<K> Shelf<K> {
     }
 }
 
-impl<K: Clone> Shelf<K> {
+impl<K: Clone> Store<K> {
     /// Copies of all, ordered by namespace and name.
     pub fn copies(&self) -> Vec<K> {
         self.lock()
