@@ -119,7 +119,11 @@ fn measure(rate: u64) {
     );
 }
 
-fn count(slice: nanoseg::flow::Slice, seen: &mut u64, losses: &mut BTreeMap<Loss, u64>) -> usize {
+fn count(
+    slice: nanoseg::flow::Observations,
+    seen: &mut u64,
+    losses: &mut BTreeMap<Loss, u64>,
+) -> usize {
     for (_, record) in &slice.records {
         // Those with a port are what the measurement before has left.
         if record.verdict == Verdict::Established && record.client_port.is_none() {

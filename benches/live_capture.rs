@@ -83,7 +83,7 @@ fn measure(rate: u64, capture: bool) {
     let cost = thread.join().expect("no panic");
     let seen: u64 = slices
         .try_iter()
-        .flat_map(|slice: nanoseg::flow::Slice| slice.records)
+        .flat_map(|slice: nanoseg::flow::Observations| slice.records)
         .map(|(_, record)| record.connections)
         .sum();
     server.kill().expect("killed");

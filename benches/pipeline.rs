@@ -9,7 +9,7 @@ mod synthetic;
 use clap::Parser;
 use measure::{median, millis, peak_mebibytes};
 use nanoseg::cluster::read_cluster;
-use nanoseg::flow::{FlowLimits, FlowTable};
+use nanoseg::flow::{FlowConfig, FlowTable};
 use nanoseg::graph::{GraphOptions, InventoryListeners, address_epochs, build as build_graph};
 use nanoseg::inventory::{Inventory, OwnerRule};
 use nanoseg::observe::CaptureSet;
@@ -114,7 +114,7 @@ fn measure(folder: &Folder) -> Result<Run, Failure> {
     let mut table = FlowTable::new(
         InventoryListeners(&inventory),
         address_epochs(&inventory),
-        FlowLimits::default(),
+        FlowConfig::default(),
     );
     let captures = CaptureSet::open(std::slice::from_ref(&folder.capture))?;
     let (summary, skipped) = captures.feed(&mut table, |_| {})?;

@@ -2,7 +2,9 @@
 
 use super::objects::World;
 use crate::support::kubernetes::Cluster;
-use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+use nanoseg::flow::{
+    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+};
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
 use std::net::{IpAddr, SocketAddr};
@@ -61,12 +63,12 @@ impl Feed {
             instance: Instance([7; 16]),
             sequence: (self.sequence, self.sequence),
             span: (at, at.plus_secs(1)),
-            seen: Slice {
+            seen: Observations {
                 records: records
                     .into_iter()
                     .map(|r| (Source::Conntrack, r))
                     .collect(),
-                ..Slice::default()
+                ..Observations::default()
             },
         };
         let delivery = &mut self.delivery;

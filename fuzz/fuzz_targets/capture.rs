@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nanoseg::flow::{AddressEpochs, FlowLimits, FlowTable, NoListeners, decode};
+use nanoseg::flow::{AddressEpochs, FlowConfig, FlowTable, NoListeners, decode};
 use nanoseg::observe::read_capture_bytes;
 
 fuzz_target!(|data: &[u8]| {
-    let limits = FlowLimits { max_connections: 1000, ..FlowLimits::default() };
+    let limits = FlowConfig { max_connections: 1000, ..FlowConfig::default() };
     let mut table = FlowTable::new(NoListeners, AddressEpochs::default(), limits);
     let _ = read_capture_bytes(data, |frame| {
         if let Ok(decoded) = decode(frame.link, frame.data, frame.original_length, frame.time) {

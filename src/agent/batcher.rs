@@ -1,6 +1,6 @@
 //! From slices of all sources to batches: numbered, in order, bounded, each identity once.
 
-use crate::flow::{FlowBatch, Instance, Loss, MergedSlice, Slice, SliceLimits};
+use crate::flow::{FlowBatch, Instance, Loss, MergedObservations, ObservationLimits, Observations};
 use crate::net::Timestamp;
 use std::sync::Arc;
 
@@ -9,31 +9,36 @@ use std::sync::Arc;
 pub struct Batcher {
     node: Arc<str>,
     instance: Instance,
-    limits: SliceLimits,
+    limits: ObservationLimits,
     /// The number of the next batch.
     sequence: u64,
     /// When the time of the next batch begins: where the last one's ended.
     from: Timestamp,
-    gathered: MergedSlice,
+    gathered: MergedObservations,
     /// Losses that are told with the next batch but are no reason for one.
-    losses: Slice,
+    losses: Observations,
 }
 
 impl Batcher {
     /// Batches of `node` and this run, from number 1.
-    pub fn new(node: Arc<str>, instance: Instance, limits: SliceLimits, now: Timestamp) -> Self {
+    pub fn new(
+        node: Arc<str>,
+        instance: Instance,
+        limits: ObservationLimits,
+        now: Timestamp,
+    ) -> Self {
         Batcher {
             node,
             instance,
             limits,
             sequence: 1,
             from: now,
-            gathered: MergedSlice::default(),
-            losses: Slice::default(),
+            gathered: MergedObservations::default(),
+            losses: Observations::default(),
         }
     }
 
-    pub fn add(&mut self, slice: Slice) {
+    pub fn add(&mut self, slice: Observations) {
         self.gathered.add(slice);
     }
 
@@ -82,17 +87,17 @@ mod tests {
     use crate::flow::Source;
     use crate::store::spool::testing::record;
 
-    fn slice(source: Source, client: u32, at: i64) -> Slice {
-        Slice {
+    fn slice(source: Source, client: u32, at: i64) -> Observations {
+        Observations {
             records: vec![(source, record(client, 80, at))],
-            ..Slice::default()
+            ..Observations::default()
         }
     }
 
     fn batcher(max_records: usize) -> Batcher {
-        let limits = SliceLimits {
+        let limits = ObservationLimits {
             max_records,
-            ..SliceLimits::default()
+            ..ObservationLimits::default()
         };
         Batcher::new(
             "node-1".into(),

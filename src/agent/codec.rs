@@ -22,8 +22,9 @@ impl BatchCodec for WireCodec {
 mod tests {
     use super::*;
     use crate::flow::{
-        Claim, Claims, FlowRecord, Instance, Loss, MergedSlice, NameEntry, Opening, OtherKind,
-        OtherTraffic, ScanSummary, Slice, SliceLimits, Source, Verdict, Windows,
+        FlowRecord, Instance, Loss, MergedObservations, NameEntry, ObservationLimits, Observations,
+        Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
+        Windows,
     };
     use crate::net::{Protocol, Timestamp};
     use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -36,7 +37,7 @@ mod tests {
     /// A record whose fields all take as many bytes as they can.
     fn largest(n: u32) -> FlowRecord {
         let long = || "n".repeat(253);
-        let pod = Claim::Pod {
+        let pod = PeerLabel::Pod {
             namespace: long(),
             name: long(),
         };
@@ -52,9 +53,9 @@ mod tests {
             verdict: Verdict::Dropped,
             opening: Opening::Undecided,
             claims: n.is_multiple_of(2).then(|| {
-                Arc::new(Claims {
+                Arc::new(PeerLabels {
                     client: Some(pod.clone()),
-                    server: Some(Claim::Workload {
+                    server: Some(PeerLabel::Workload {
                         namespace: long(),
                         kind: long(),
                         name: long(),
@@ -74,9 +75,9 @@ mod tests {
 
     #[test]
     fn no_batch_is_larger_than_a_receiver_takes_and_each_is_read_back() {
-        let mut slice = Slice {
+        let mut slice = Observations {
             records: (0..12_000).map(|n| (Source::FlowLog, largest(n))).collect(),
-            ..Slice::default()
+            ..Observations::default()
         };
         let time = Timestamp::from_nanos(i64::MAX / 2);
         for n in 0..20_000 {
@@ -106,9 +107,9 @@ mod tests {
         for loss in Loss::ALL {
             slice.lose(*loss, u64::MAX);
         }
-        let mut merged = MergedSlice::default();
+        let mut merged = MergedObservations::default();
         merged.add(slice);
-        let pieces = merged.into_pieces(SliceLimits::default());
+        let pieces = merged.into_pieces(ObservationLimits::default());
         assert!(pieces.len() > 3);
         for seen in pieces {
             let batch = FlowBatch {

@@ -7,7 +7,7 @@ use super::link::Answer;
 use super::metrics::Metrics;
 use super::sender::Outgoing;
 use super::sources::Figures;
-use crate::flow::{Slice, Source};
+use crate::flow::{Observations, Source};
 use crate::observe::Clock;
 use crate::store::{BatchCodec, Spool};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc::Sender as Offers;
 #[derive(Debug)]
 pub enum Event {
     /// A source has seen something.
-    Seen(Slice),
+    Seen(Observations),
     /// There are answers.
     Answered,
     /// No source runs any more: what waits is to be brought to the spool.
@@ -28,8 +28,8 @@ pub enum Event {
     GiveUp,
 }
 
-impl From<Slice> for Event {
-    fn from(slice: Slice) -> Self {
+impl From<Observations> for Event {
+    fn from(slice: Observations) -> Self {
         Event::Seen(slice)
     }
 }

@@ -1,6 +1,6 @@
 //! The agent's figures, for Prometheus and for its health.
 
-use crate::flow::{Loss, Slice, Source};
+use crate::flow::{Loss, Observations, Source};
 use crate::store::SpoolState;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -234,7 +234,7 @@ impl Metrics {
         self.turned.store(millis, Ordering::Relaxed);
     }
 
-    pub(super) fn seen(&self, slice: &Slice) {
+    pub(super) fn seen(&self, slice: &Observations) {
         for (source, record) in &slice.records {
             let label = SourceLabel {
                 source: source.name(),

@@ -8,7 +8,7 @@ use super::node::NodeName;
 use super::sender::{Patience, Sender};
 use super::sources::{Sources, Wanted};
 use super::{AgentError, health};
-use crate::flow::{Instance, SliceLimits};
+use crate::flow::{Instance, ObservationLimits};
 use crate::observe::{Clock, Pace, Stop};
 use crate::store::{BatchCodec, Spool, SpoolLimits};
 use std::future::Future;
@@ -188,7 +188,7 @@ fn random_instance() -> Result<Instance, AgentError> {
 pub fn limits(disk_bytes: u64) -> SpoolLimits {
     SpoolLimits {
         disk_bytes,
-        batch: SliceLimits::default(),
+        batch: ObservationLimits::default(),
         ..SpoolLimits::default()
     }
 }

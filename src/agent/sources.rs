@@ -201,7 +201,7 @@ fn panicked(panic: &Box<dyn Any + Send>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::Slice;
+    use crate::flow::Observations;
     use crate::observe::Urgency;
     use std::sync::mpsc::sync_channel;
 
@@ -219,8 +219,8 @@ mod tests {
         fn urgency(&self) -> Urgency {
             Urgency::None
         }
-        fn take(&mut self) -> Slice {
-            let mut slice = Slice::default();
+        fn take(&mut self) -> Observations {
+            let mut slice = Observations::default();
             slice.lose(crate::flow::Loss::InterfaceLost, 1);
             slice
         }

@@ -2,7 +2,7 @@
 
 use super::sender::{Outgoing, Sender};
 use super::*;
-use crate::flow::{Aggregate, FlowRecord, Instance, Loss, Slice, Source};
+use crate::flow::{Aggregate, FlowRecord, Instance, Loss, Observations, Source};
 use crate::net::Timestamp;
 use crate::observe::{LiveError, LiveSource, Pace, Urgency};
 use crate::store::spool::testing::{TestCodec, batch_of, record};
@@ -126,7 +126,7 @@ const HASTE: Patience = Patience {
 struct Scripted(Script);
 
 /// What is left to be seen.
-type Script = Arc<Mutex<VecDeque<Slice>>>;
+type Script = Arc<Mutex<VecDeque<Observations>>>;
 
 impl LiveSource for Scripted {
     fn source(&self) -> Source {
@@ -142,7 +142,7 @@ impl LiveSource for Scripted {
             false => Urgency::Full,
         }
     }
-    fn take(&mut self) -> Slice {
+    fn take(&mut self) -> Observations {
         self.0
             .lock()
             .expect("a lock")
@@ -151,14 +151,14 @@ impl LiveSource for Scripted {
     }
 }
 
-fn slices(count: u32) -> VecDeque<Slice> {
+fn slices(count: u32) -> VecDeque<Observations> {
     (0..count)
-        .map(|n| Slice {
+        .map(|n| Observations {
             records: vec![
                 (Source::Conntrack, record(n % 7, 80, 0)),
                 (Source::Conntrack, record(n, 443, 20 * i64::from(n))),
             ],
-            ..Slice::default()
+            ..Observations::default()
         })
         .collect()
 }
@@ -176,7 +176,7 @@ fn told(all: &Aggregate) -> Vec<FlowRecord> {
         .collect()
 }
 
-fn truth(slices: &VecDeque<Slice>) -> Vec<FlowRecord> {
+fn truth(slices: &VecDeque<Observations>) -> Vec<FlowRecord> {
     let mut all = Aggregate::default();
     for slice in slices {
         all.add(&"node-1".into(), slice.clone());

@@ -7,7 +7,7 @@ pub use flows::loss_findings;
 use super::progress::ReadingBar;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
-use crate::flow::{AddressEpochs, FlowLimits, FlowResult, FlowTable, SkipCounters};
+use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{GraphOptions, History, InventoryListeners, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
@@ -37,7 +37,7 @@ pub struct TrafficArgs {
     #[arg(long, value_name = "CIDR")]
     service_cidr: Vec<ipnet::IpNet>,
     /// Connections held in memory at once, about 170 bytes each.
-    #[arg(long, value_name = "N", default_value_t = FlowLimits::default().max_connections)]
+    #[arg(long, value_name = "N", default_value_t = FlowConfig::default().max_connections)]
     max_connections: usize,
     /// Where flow records must not span an hour, and neither of these times.
     #[arg(skip)]
@@ -55,7 +55,7 @@ impl TrafficArgs {
             flows: flows.to_vec(),
             pod_cidr: Vec::new(),
             service_cidr: Vec::new(),
-            max_connections: FlowLimits::default().max_connections,
+            max_connections: FlowConfig::default().max_connections,
             cuts: None,
             folded: None,
         }
@@ -260,9 +260,9 @@ fn read_captures(
     inventory: &Inventory,
 ) -> anyhow::Result<(FlowResult, SkipCounters, CaptureSummary)> {
     let captures = CaptureSet::open(&args.capture)?;
-    let limits = FlowLimits {
+    let limits = FlowConfig {
         max_connections: args.max_connections,
-        ..FlowLimits::default()
+        ..FlowConfig::default()
     };
     let listeners = InventoryListeners(inventory);
     let mut table = FlowTable::new(listeners, args.epochs(inventory), limits);

@@ -12,7 +12,7 @@ use super::terminal;
 use super::units::parse_duration;
 use crate::agent::chain;
 use crate::cluster::read_cluster;
-use crate::flow::{Slice, Source};
+use crate::flow::{Observations, Source};
 use crate::inventory::{Inventory, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{Clock, Cuts, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source};
@@ -159,7 +159,7 @@ impl Watch {
     /// Takes slices until the end: a signal, a key, the time, or no source runs any more.
     fn run(
         &mut self,
-        slices: &Receiver<Slice>,
+        slices: &Receiver<Observations>,
         stop: &Stop,
         until: Option<Instant>,
         mut screen: Option<&mut Screen>,
@@ -192,7 +192,7 @@ impl Watch {
         Ok(())
     }
 
-    fn take(&mut self, slice: &Slice) -> anyhow::Result<()> {
+    fn take(&mut self, slice: &Observations) -> anyhow::Result<()> {
         if let Some((path, file)) = &mut self.out {
             // One write per slice, not buffered: a line is there whole or not at all.
             file.write_all(flow_log::write_slice(&self.node, slice).as_bytes())
@@ -248,7 +248,7 @@ struct Running {
 }
 
 /// Starts the sources: all that were asked for, or by default those that can.
-fn start(args: &Args, stop: &Stop, out: &SyncSender<Slice>) -> anyhow::Result<Vec<Running>> {
+fn start(args: &Args, stop: &Stop, out: &SyncSender<Observations>) -> anyhow::Result<Vec<Running>> {
     let by_default = args.source.is_empty() && !args.hubble.is_wanted();
     let mut kinds = match by_default {
         true => vec![LiveKind::Conntrack, LiveKind::Capture],
@@ -290,7 +290,7 @@ fn spawn(
     mut source: Box<dyn LiveSource>,
     pace: Pace,
     stop: Stop,
-    out: SyncSender<Slice>,
+    out: SyncSender<Observations>,
 ) -> anyhow::Result<Running> {
     let name = source.source();
     let builder = thread::Builder::new().name(name.to_string());

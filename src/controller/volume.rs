@@ -58,7 +58,9 @@ impl VolumeReader {
 mod tests {
     use super::*;
     use crate::cluster::parse_objects;
-    use crate::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+    use crate::flow::{
+        FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    };
     use crate::inventory::{Objects, OwnerRule};
     use crate::net::{Protocol, Timestamp};
     use crate::store::FlowStore;
@@ -117,9 +119,9 @@ status: {podIP: 10.0.0.2}
             instance: Instance([1; 16]),
             sequence: (1, 1),
             span: (Timestamp::from_hour(BEGIN), Timestamp::from_hour(BEGIN + 9)),
-            seen: Slice {
+            seen: Observations {
                 records,
-                ..Slice::default()
+                ..Observations::default()
             },
         };
         let mut flows = FlowStore::open(&path).expect("a store");

@@ -9,9 +9,9 @@ mod ends;
 mod tests;
 
 use crate::finding::Finding;
-use crate::flow::{Aggregate, Applied, FlowBatch, FlowLimits, FlowRecord, Observer};
+use crate::flow::{Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, Observer};
 use crate::graph::{
-    Built, Graph, GraphOptions, History, InventoryListeners, Standing, address_epochs,
+    Built, Graph, GraphOptions, History, IncrementalGraph, InventoryListeners, address_epochs,
     build_attempts,
 };
 use crate::inventory::{Inventory, WorkloadId};
@@ -30,7 +30,7 @@ pub struct LiveGraph {
     hot: Aggregate,
     ends: EndsIndex,
     /// As of the last build, with all updates since.
-    standing: Option<Standing>,
+    standing: Option<IncrementalGraph>,
     pending: Vec<FlowRecord>,
     /// Something is known that an update cannot take in.
     incomplete: bool,
@@ -90,7 +90,7 @@ impl LiveGraph {
     /// The graph of everything that was seen.
     pub fn build(&mut self, inventory: &Arc<Inventory>, options: GraphOptions) -> Built {
         let (standing, built) =
-            Standing::build(&self.history, &self.hot, inventory.clone(), options);
+            IncrementalGraph::build(&self.history, &self.hot, inventory.clone(), options);
         self.standing = Some(standing);
         self.pending.clear();
         self.incomplete = false;
@@ -98,7 +98,7 @@ impl LiveGraph {
     }
 
     /// Brings the graph that was built last up to date with the batches since, by the same inventory.
-    /// Edges and lessons are known at once, counts with the next build: see [`Standing`].
+    /// Edges and lessons are known at once, counts with the next build: see [`IncrementalGraph`].
     pub fn update(&mut self) -> Update {
         let pending = std::mem::take(&mut self.pending);
         let Some(standing) = &mut self.standing else {
@@ -129,7 +129,7 @@ impl LiveGraph {
         let seen = self.hot.since(since).result(
             &InventoryListeners(inventory),
             &address_epochs(inventory),
-            FlowLimits::default().max_failed_targets,
+            FlowConfig::default().max_failed_targets,
         );
         build_attempts(&seen, inventory)
     }

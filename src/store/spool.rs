@@ -17,7 +17,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::flow::{FlowBatch, Instance, Loss, SliceLimits};
+use crate::flow::{FlowBatch, Instance, Loss, ObservationLimits};
 use condense::Step;
 use folder::{Folder, MAX_UNSYNCED, ReadError};
 use name::BatchName;
@@ -54,7 +54,7 @@ pub struct SpoolLimits {
     /// Bytes of batches that are merged at a time: read, they take about six times as much memory.
     pub merge_bytes: u64,
     /// How large a batch may get.
-    pub batch: SliceLimits,
+    pub batch: ObservationLimits,
 }
 
 impl Default for SpoolLimits {
@@ -66,7 +66,7 @@ impl Default for SpoolLimits {
             out_batches: 8,
             out_bytes: 4 << 20,
             merge_bytes: 1 << 20,
-            batch: SliceLimits::default(),
+            batch: ObservationLimits::default(),
         }
     }
 }

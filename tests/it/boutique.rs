@@ -6,7 +6,7 @@ use crate::places::shared;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::cluster::read_cluster;
 use nanoseg::evaluate::{HostNetwork, LineEnd, connectivity};
-use nanoseg::flow::{FlowLimits, FlowTable};
+use nanoseg::flow::{FlowConfig, FlowTable};
 use nanoseg::graph::{InventoryListeners, address_epochs};
 use nanoseg::inventory::{Inventory, OwnerRule};
 use nanoseg::net::ConnectionSet;
@@ -22,7 +22,7 @@ fn generate(folder: &Path) -> (Inventory, Generated) {
     let (objects, _) = read_cluster(&[folder.join("cluster.yaml")]).expect("the snapshot");
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
     let listeners = InventoryListeners(&inventory);
-    let mut table = FlowTable::new(listeners, address_epochs(&inventory), FlowLimits::default());
+    let mut table = FlowTable::new(listeners, address_epochs(&inventory), FlowConfig::default());
     let captures = CaptureSet::open(&[folder.join("node1.pcap.zst")]).expect("the capture");
     let (summary, _) = captures.feed(&mut table, |_| {}).expect("packets");
     let seen = table.finish();

@@ -3,7 +3,7 @@
 mod network;
 
 use super::support::frames::{DnsAnswer, dns};
-use nanoseg::flow::{FlowRecord, Loss, Opening, Slice, Verdict};
+use nanoseg::flow::{FlowRecord, Loss, Observations, Opening, Verdict};
 use nanoseg::net::Protocol;
 use nanoseg::observe::{
     CaptureSettings, Cuts, LiveError, LiveSource, Pace, PacketSocket, Stop, run,
@@ -35,8 +35,8 @@ fn on(interfaces: &str) -> CaptureSettings {
 
 /// A capture that runs on the node, and what it has told so far.
 struct Watch {
-    slices: Receiver<Slice>,
-    seen: Slice,
+    slices: Receiver<Observations>,
+    seen: Observations,
     stop: Stop,
     cuts: Cuts,
     thread: Option<JoinHandle<Result<(), LiveError>>>,
@@ -60,7 +60,7 @@ impl Watch {
         started.recv().expect("the capture starts");
         Watch {
             slices,
-            seen: Slice::default(),
+            seen: Observations::default(),
             stop,
             cuts,
             thread: Some(thread),
@@ -72,7 +72,7 @@ impl Watch {
         &mut self,
         what: &str,
         mut meanwhile: impl FnMut(),
-        find: impl Fn(&Slice) -> Option<T>,
+        find: impl Fn(&Observations) -> Option<T>,
     ) -> T {
         let began = Instant::now();
         loop {
@@ -100,7 +100,7 @@ impl Watch {
     }
 
     /// Stops the capture; everything it saw.
-    fn end(mut self) -> (Slice, Result<(), LiveError>) {
+    fn end(mut self) -> (Observations, Result<(), LiveError>) {
         self.stop.stop();
         let thread = self.thread.take().expect("running");
         let outcome = thread.join().expect("no panic in the capture");
@@ -116,12 +116,12 @@ impl Drop for Watch {
     }
 }
 
-fn find(seen: &Slice, fits: impl Fn(&FlowRecord) -> bool) -> Option<FlowRecord> {
+fn find(seen: &Observations, fits: impl Fn(&FlowRecord) -> bool) -> Option<FlowRecord> {
     let mut records = seen.records.iter().map(|(_, record)| record);
     records.find(|record| fits(record)).cloned()
 }
 
-fn connections(seen: &Slice, fits: impl Fn(&FlowRecord) -> bool) -> u64 {
+fn connections(seen: &Observations, fits: impl Fn(&FlowRecord) -> bool) -> u64 {
     let records = seen.records.iter().map(|(_, record)| record);
     records.filter(|r| fits(r)).map(|r| r.connections).sum()
 }
@@ -179,7 +179,7 @@ fn a_call_through_a_service_is_known_while_it_goes_on_and_counted_once() {
     for _ in 0..20 {
         exchange(&connect(&network, SERVICE).expect("connected"), 10);
     }
-    let all = |seen: &Slice| {
+    let all = |seen: &Observations| {
         let closed = connections(seen, |r| goes_to(r, POD)) == 21;
         let bytes = |r: &FlowRecord| r.bytes_to_server;
         let bytes: u64 = seen.records.iter().map(|(_, r)| bytes(r)).sum();
@@ -391,7 +391,7 @@ fn a_ring_that_overflows_says_how_much_was_lost() {
     let source = source.as_mut().expect("opened");
     flood(&network, 20_000);
     let counters = source.counters();
-    let mut seen = Slice::default();
+    let mut seen = Observations::default();
     let deadline = Instant::now() + DEADLINE;
     while !seen.losses.contains_key(&Loss::CaptureDropped) {
         assert!(Instant::now() < deadline, "{:?}", seen.losses);

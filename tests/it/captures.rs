@@ -5,7 +5,7 @@
 
 use crate::places::{captures_of, shared};
 use nanoseg::flow::{
-    AddressEpochs, ConnectionReport, FlowLimits, FlowTable, NoListeners, Opening, SkipCounters,
+    AddressEpochs, ConnectionReport, FlowConfig, FlowTable, NoListeners, Opening, SkipCounters,
     Verdict, decode, infer_server,
 };
 use nanoseg::observe::{CaptureSet, CaptureSummary, ObserveError};
@@ -23,7 +23,7 @@ struct Read {
 
 fn read(path: &Path) -> Result<Read, ObserveError> {
     let set = CaptureSet::open(&[path.to_path_buf()])?;
-    let limits = FlowLimits::default();
+    let limits = FlowConfig::default();
     let mut table = FlowTable::with_sink(NoListeners, AddressEpochs::default(), limits, Vec::new());
     let (mut skips, mut decoded) = (SkipCounters::default(), 0);
     let summary = set.for_each(
@@ -500,7 +500,7 @@ fn inputs_that_once_failed_do_no_harm() {
     {
         let bytes = std::fs::read(path).expect("a file");
         let mut table =
-            FlowTable::new(NoListeners, AddressEpochs::default(), FlowLimits::default());
+            FlowTable::new(NoListeners, AddressEpochs::default(), FlowConfig::default());
         // As a capture, and as a frame of every link type that is read.
         let _ = nanoseg::observe::read_capture_bytes(&bytes, |frame| {
             if let Ok(packet) = decode(frame.link, frame.data, frame.original_length, frame.time) {

@@ -2,7 +2,7 @@
 //! between them a router whose connection tracking is observed.
 
 use crate::support::namespaces::Routed;
-use nanoseg::flow::{FlowRecord, Loss, Opening, OtherKind, Slice, Verdict};
+use nanoseg::flow::{FlowRecord, Loss, Observations, Opening, OtherKind, Verdict};
 use nanoseg::net::Protocol;
 use nanoseg::observe::{Conntrack, ConntrackOptions, Cuts, LiveSource};
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(150);
 /// A running source and what it has seen.
 struct Watch {
     source: Conntrack,
-    seen: Slice,
+    seen: Observations,
 }
 
 impl Watch {
@@ -27,11 +27,11 @@ impl Watch {
             .expect("the source starts");
         Watch {
             source,
-            seen: Slice::default(),
+            seen: Observations::default(),
         }
     }
 
-    fn until(&mut self, what: &str, done: impl Fn(&Slice) -> bool) {
+    fn until(&mut self, what: &str, done: impl Fn(&Observations) -> bool) {
         let start = Instant::now();
         loop {
             self.source
@@ -48,7 +48,7 @@ impl Watch {
     /// Waits until connections to `server` with this verdict were seen, so many in all.
     fn connections(&mut self, server: &str, verdict: Verdict, count: u64) -> Vec<FlowRecord> {
         let server: SocketAddr = server.parse().expect("an address");
-        let of = |seen: &Slice| -> Vec<FlowRecord> {
+        let of = |seen: &Observations| -> Vec<FlowRecord> {
             let records = seen.records.iter().map(|(_, record)| record.clone());
             records
                 .filter(|r| r.server == server.ip() && r.port == server.port())

@@ -4,7 +4,7 @@
 
 use nanoseg::cluster::parse_objects;
 use nanoseg::flow::{
-    Applied, FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows,
+    Applied, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
 };
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
@@ -65,9 +65,9 @@ fn batch(number: u64) -> FlowBatch {
         instance: Instance([7; 16]),
         sequence: (number, number),
         span: (at, at),
-        seen: Slice {
+        seen: Observations {
             records: vec![(Source::Conntrack, record)],
-            ..Slice::default()
+            ..Observations::default()
         },
     }
 }

@@ -10,7 +10,9 @@ mod printed;
 mod signed;
 mod stock;
 
-use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+use nanoseg::flow::{
+    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+};
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
@@ -293,12 +295,12 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
         instance: Instance([1; 16]),
         sequence: (1, 1),
         span: (march, april),
-        seen: Slice {
+        seen: Observations {
             records: vec![
                 (Source::Conntrack, record(5432, march)),
                 (Source::Conntrack, record(9999, april)),
             ],
-            ..Slice::default()
+            ..Observations::default()
         },
     };
     FlowStore::open(path)

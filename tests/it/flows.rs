@@ -1,7 +1,7 @@
 //! `--flows`: flow logs beside captures or instead of them, by the command line.
 
 use crate::binary::{Run, nanoseg};
-use nanoseg::flow::{AddressEpochs, FlowLimits, FlowTable, NoListeners, Slice, Source};
+use nanoseg::flow::{AddressEpochs, FlowConfig, FlowTable, NoListeners, Observations, Source};
 use nanoseg::observe::{CaptureSet, flow_log};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -41,13 +41,13 @@ fn edges(run: &Run) -> BTreeSet<String> {
 /// The bundled sample's capture as a flow log of our own, as a node without an inventory writes it.
 fn converted() -> String {
     let captures = CaptureSet::open(&[sample("samples/shop")]).expect("captures");
-    let limits = FlowLimits::default();
+    let limits = FlowConfig::default();
     let mut table = FlowTable::new(NoListeners, AddressEpochs::default(), limits);
     captures
         .feed(&mut table, |_| {})
         .expect("the captures are read");
     let mut seen = table.finish();
-    let slice = Slice {
+    let slice = Observations {
         records: seen
             .records
             .drain(..)

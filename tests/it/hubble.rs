@@ -1,6 +1,6 @@
 //! Hubble live: what Cilium's own generated code serves gives what the same events give as lines.
 
-use nanoseg::flow::{Loss, Slice};
+use nanoseg::flow::{Loss, Observations};
 use nanoseg::observe::hubble::{
     HubbleCounters, HubbleLines, HubbleRelay, HubbleRelaySettings, HubbleTls,
 };
@@ -39,7 +39,7 @@ fn plain(server: &Server) -> HubbleRelaySettings {
 
 /// Everything that a source tells once so many events were read. They are taken in at once, so that what
 /// is told does not hang on when it was asked.
-fn all(source: &mut dyn LiveSource, counters: &HubbleCounters, events: u64) -> Slice {
+fn all(source: &mut dyn LiveSource, counters: &HubbleCounters, events: u64) -> Observations {
     let deadline = Instant::now() + PATIENCE;
     while counters.events.load(Ordering::Relaxed) < events {
         assert!(Instant::now() < deadline, "{counters:?}");
@@ -50,7 +50,7 @@ fn all(source: &mut dyn LiveSource, counters: &HubbleCounters, events: u64) -> S
     source.take()
 }
 
-fn by_lines(path: &Path, events: u64) -> Slice {
+fn by_lines(path: &Path, events: u64) -> Observations {
     let mut lines = HubbleLines::open(path).expect("the file opens");
     let counters = lines.counters();
     let slice = all(&mut lines, &counters, events);
@@ -58,7 +58,7 @@ fn by_lines(path: &Path, events: u64) -> Slice {
     slice
 }
 
-fn by_relay(settings: HubbleRelaySettings, events: u64) -> Slice {
+fn by_relay(settings: HubbleRelaySettings, events: u64) -> Observations {
     let mut relay = HubbleRelay::open(settings).expect("the server is there");
     let counters = relay.counters();
     all(&mut relay, &counters, events)

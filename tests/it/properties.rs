@@ -9,7 +9,7 @@ use crate::support::traffic::Script;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::evaluate::prove;
 use nanoseg::finding::Code;
-use nanoseg::flow::{FlowLimits, FlowResult, FlowTable, LinkType, Verdict, decode};
+use nanoseg::flow::{FlowConfig, FlowResult, FlowTable, LinkType, Verdict, decode};
 use nanoseg::graph::{GraphOptions, InventoryListeners, Peer, address_epochs};
 use nanoseg::inventory::Inventory;
 use nanoseg::net::Timestamp;
@@ -48,7 +48,7 @@ fn config(cases: u32) -> Config {
 fn observe(plan: &Plan, inventory: &Inventory, delivery: Delivery) -> FlowResult {
     let script = Script::parse(&plan.traffic()).expect("traffic that can be read");
     let listeners = InventoryListeners(inventory);
-    let mut table = FlowTable::new(listeners, address_epochs(inventory), FlowLimits::default());
+    let mut table = FlowTable::new(listeners, address_epochs(inventory), FlowConfig::default());
     let link = LinkType(Link::Ethernet.number() as u16);
     for (_, frame) in script.frames() {
         for copy in 0..if delivery == Delivery::Twice { 2 } else { 1 } {

@@ -22,29 +22,29 @@ const SCHEMAS: &[Schema] = &[
         folder: "proto",
         proto: "nanoseg/flows/v1/flows.proto",
         package: "nanoseg.flows.v1.rs",
-        generated: "src/wire/generated.rs",
-        // src/wire/grpc has its own: batches are sent as the bytes that the spool holds.
+        generated: "crates/wire/src/generated.rs",
+        // crates/wire/src/grpc has its own: batches are sent as the bytes that the spool holds.
         client: false,
     },
     Schema {
         folder: "proto/hubble",
         proto: "flow/flow.proto",
         package: "flow.rs",
-        generated: "src/observe/hubble/generated/flow.rs",
+        generated: "crates/observe/src/hubble/generated/flow.rs",
         client: false,
     },
     Schema {
         folder: "proto/hubble",
         proto: "relay/relay.proto",
         package: "relay.rs",
-        generated: "src/observe/hubble/generated/relay.rs",
+        generated: "crates/observe/src/hubble/generated/relay.rs",
         client: false,
     },
     Schema {
         folder: "proto/hubble",
         proto: "observer/observer.proto",
         package: "observer.rs",
-        generated: "src/observe/hubble/generated/observer.rs",
+        generated: "crates/observe/src/hubble/generated/observer.rs",
         client: true,
     },
 ];

@@ -2,8 +2,8 @@
 
 use crate::finding::{Code, Finding};
 use crate::flow::{
-    AddressEpochs, Aggregate, FlowCounters, FlowLimits, FlowResult, Loss, Observed, Observer,
-    Slice, Source,
+    AddressEpochs, Aggregate, FlowConfig, FlowCounters, FlowResult, Loss, Observations, Observed,
+    Observer, Source,
 };
 use crate::graph::{History, InventoryListeners};
 use crate::inventory::Inventory;
@@ -199,7 +199,7 @@ impl Flows {
         let mut seen = self.aggregate.into_result(
             &InventoryListeners(inventory),
             epochs,
-            FlowLimits::default().max_failed_targets,
+            FlowConfig::default().max_failed_targets,
         );
         seen.counters = FlowCounters {
             connections: seen.counters.connections,
@@ -220,11 +220,11 @@ impl Flows {
                 record,
             });
         }
-        let rest = Slice {
+        let rest = Observations {
             scans: seen.scans,
             names: seen.names.drain(),
             other: seen.other,
-            ..Slice::default()
+            ..Observations::default()
         };
         self.aggregate.add(&node, rest);
     }

@@ -1,6 +1,6 @@
 //! The edges seen so far, for people: addresses, counts, rates. What is written to files is not this.
 
-use crate::flow::{Claims, FlowRecord, Opening, Slice, Source, Verdict};
+use crate::flow::{FlowRecord, Observations, Opening, PeerLabels, Source, Verdict};
 use crate::net::{Protocol, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub struct Seen {
     /// Nothing showed who opened it.
     pub undecided: bool,
     /// What the source said of the ends, last.
-    pub claims: Option<Arc<Claims>>,
+    pub claims: Option<Arc<PeerLabels>>,
     recent: VecDeque<(Instant, Source, u64)>,
 }
 
@@ -83,7 +83,7 @@ pub struct Board {
 
 impl Board {
     /// Adds what a source saw; returns the edges that are new.
-    pub fn add(&mut self, slice: &Slice, now: Instant) -> Vec<Way> {
+    pub fn add(&mut self, slice: &Observations, now: Instant) -> Vec<Way> {
         let mut new = Vec::new();
         self.losses += slice.losses.values().sum::<u64>();
         for (source, record) in &slice.records {
@@ -181,10 +181,10 @@ mod tests {
     use super::*;
     use crate::store::spool::testing::record;
 
-    fn slice(records: Vec<(Source, FlowRecord)>) -> Slice {
-        Slice {
+    fn slice(records: Vec<(Source, FlowRecord)>) -> Observations {
+        Observations {
             records,
-            ..Slice::default()
+            ..Observations::default()
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an end is shown as: the workload, node or Service that had the address, where a snapshot tells;
 //! otherwise what the source says stands there.
 
-use crate::flow::Claim;
+use crate::flow::PeerLabel;
 use crate::inventory::{Inventory, Owner};
 use crate::net::Timestamp;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 pub struct Names(pub Option<Inventory>);
 
 impl Names {
-    pub fn of(&self, address: IpAddr, at: Timestamp, claim: Option<&Claim>) -> String {
+    pub fn of(&self, address: IpAddr, at: Timestamp, claim: Option<&PeerLabel>) -> String {
         self.0
             .as_ref()
             .and_then(|inventory| resolve(inventory, address, at))
@@ -20,14 +20,14 @@ impl Names {
 }
 
 /// Nothing for what the address tells better.
-fn claimed(claim: &Claim) -> Option<String> {
+fn claimed(claim: &PeerLabel) -> Option<String> {
     match claim {
-        Claim::Pod { namespace, name }
-        | Claim::Workload {
+        PeerLabel::Pod { namespace, name }
+        | PeerLabel::Workload {
             namespace, name, ..
         } => Some(format!("{namespace}/{name}")),
-        Claim::ApiServer => Some("kube-apiserver".to_owned()),
-        Claim::Host | Claim::RemoteNode | Claim::World => None,
+        PeerLabel::ApiServer => Some("kube-apiserver".to_owned()),
+        PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Updates against full builds.
 
 use super::*;
-use crate::flow::{Instance, Opening, Slice, Source, Verdict};
+use crate::flow::{Instance, Observations, Opening, Source, Verdict};
 use crate::graph::testing::{START, cluster, record, seen, udp};
 use crate::graph::{EdgeKey, Lesson, Peer};
 use proptest::collection::vec;
@@ -26,9 +26,9 @@ impl Agent {
             instance: Instance([3; 16]),
             sequence: (self.sent, self.sent),
             span: (at, at),
-            seen: Slice {
+            seen: Observations {
                 records: records.collect(),
-                ..Slice::default()
+                ..Observations::default()
             },
         }
     }

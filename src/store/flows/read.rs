@@ -2,8 +2,8 @@
 
 use super::words::{parse_opening, parse_other, parse_verdict};
 use crate::flow::{
-    Aggregate, Claims, FlowRecord, Instance, Loss, NameEntry, Observed, Observer, OtherTraffic,
-    ScanSummary, Slice, Source, Windows,
+    Aggregate, FlowRecord, Instance, Loss, NameEntry, Observations, Observed, Observer,
+    OtherTraffic, PeerLabels, ScanSummary, Source, Windows,
 };
 use crate::net::{Protocol, Timestamp};
 use rusqlite::types::Type;
@@ -59,7 +59,7 @@ pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
     each_record(connection, Some(began), |observed| all.add_record(observed))?;
-    let mut seen = Slice::default();
+    let mut seen = Observations::default();
     each_name(connection, |address, entry| {
         seen.names.push((address, entry))
     })?;
@@ -113,8 +113,8 @@ fn each_name(
 }
 
 /// What has no observer.
-fn rest(connection: &Connection) -> Result<Slice, ReadError> {
-    let mut seen = Slice::default();
+fn rest(connection: &Connection) -> Result<Observations, ReadError> {
+    let mut seen = Observations::default();
     each(connection, "SELECT * FROM scans", |row| {
         seen.scans.push(scan_of(row)?);
         Ok(())
@@ -172,7 +172,7 @@ pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
     let claims = match claims.as_str() {
         "" => None,
         json => {
-            let parsed: Claims = serde_json::from_str(json).map_err(|_| odd("claims", json))?;
+            let parsed: PeerLabels = serde_json::from_str(json).map_err(|_| odd("claims", json))?;
             Some(Arc::new(parsed))
         }
     };

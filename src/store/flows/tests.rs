@@ -28,7 +28,7 @@ proptest! {
 }
 
 fn batch(sequence: u64) -> FlowBatch {
-    use crate::flow::{FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+    use crate::flow::{FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows};
     use crate::net::{Protocol, Timestamp};
     let at = Timestamp::from_secs(1_700_000_000);
     let record = FlowRecord {
@@ -55,9 +55,9 @@ fn batch(sequence: u64) -> FlowBatch {
         instance: Instance([1; 16]),
         sequence: (sequence, sequence),
         span: (at, at),
-        seen: Slice {
+        seen: Observations {
             records: vec![(Source::Conntrack, record)],
-            ..Slice::default()
+            ..Observations::default()
         },
     }
 }

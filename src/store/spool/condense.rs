@@ -1,6 +1,8 @@
 //! How batches that were never sent give up space: the cheapest loss first, each counted (DESIGN §4.11).
 
-use crate::flow::{FlowBatch, FlowRecord, Loss, MergedSlice, ScanSummary, Slice, Source, Verdict};
+use crate::flow::{
+    FlowBatch, FlowRecord, Loss, MergedObservations, Observations, ScanSummary, Source, Verdict,
+};
 use std::collections::BTreeMap;
 
 /// What has been given up in a batch. Each step includes those before it.
@@ -42,10 +44,10 @@ pub fn condense(batches: Vec<FlowBatch>, step: Step) -> Option<(FlowBatch, BTree
             batches.iter().map(|batch| batch.span.0).min()?,
             batches.iter().map(|batch| batch.span.1).max()?,
         ),
-        seen: Slice::default(),
+        seen: Observations::default(),
     };
-    let mut lost = Slice::default();
-    let mut merged = MergedSlice::default();
+    let mut lost = Observations::default();
+    let mut merged = MergedObservations::default();
     for batch in batches {
         lost.lose(Loss::CountersMerged, merged.add(batch.seen));
     }
@@ -80,8 +82,8 @@ fn has_failed(record: &FlowRecord) -> bool {
 }
 
 /// Connections without a handshake become part of the record of their ends.
-fn lose_ports(seen: &mut Slice, lost: &mut Slice) {
-    let mut merged = MergedSlice::default();
+fn lose_ports(seen: &mut Observations, lost: &mut Observations) {
+    let mut merged = MergedObservations::default();
     for (source, mut record) in std::mem::take(&mut seen.records) {
         let had_port = record.client_port.take().is_some();
         lost.lose(Loss::ClientPortMerged, u64::from(had_port));
@@ -91,7 +93,7 @@ fn lose_ports(seen: &mut Slice, lost: &mut Slice) {
 }
 
 /// Records that differ in time only become one, which began when the first did.
-fn lose_times(seen: &mut Slice, lost: &mut Slice) {
+fn lose_times(seen: &mut Observations, lost: &mut Observations) {
     let mut kept: BTreeMap<_, (Source, FlowRecord)> = BTreeMap::new();
     for (source, record) in std::mem::take(&mut seen.records) {
         let mut key = (source, record.identity());
@@ -130,7 +132,7 @@ fn add_up(scans: Vec<ScanSummary>) -> Vec<ScanSummary> {
     sums.into_values().collect()
 }
 
-fn empty(seen: &mut Slice, lost: &mut Slice) {
+fn empty(seen: &mut Observations, lost: &mut Observations) {
     let gone = std::mem::take(seen);
     let records = gone.records.len() + gone.scans.len();
     lost.lose(Loss::RecordDropped, records as u64);

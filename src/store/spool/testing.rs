@@ -2,7 +2,7 @@
 
 use super::BatchCodec;
 use crate::flow::{
-    FlowBatch, FlowRecord, Instance, Loss, Opening, Slice, Source, Verdict, Windows,
+    FlowBatch, FlowRecord, Instance, Loss, Observations, Opening, Source, Verdict, Windows,
 };
 use crate::net::{Protocol, Timestamp};
 use std::net::IpAddr;
@@ -37,12 +37,12 @@ pub fn batch_of(instance: u8, sequence: u64, records: Vec<FlowRecord>) -> FlowBa
         instance: Instance([instance; 16]),
         sequence: (sequence, sequence),
         span: (at, at.plus_secs(10)),
-        seen: Slice {
+        seen: Observations {
             records: records
                 .into_iter()
                 .map(|record| (Source::Conntrack, record))
                 .collect(),
-            ..Slice::default()
+            ..Observations::default()
         },
     }
 }

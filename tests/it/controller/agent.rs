@@ -3,7 +3,9 @@
 use super::process::Controller;
 use super::world::World;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
-use nanoseg::flow::{FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows};
+use nanoseg::flow::{
+    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+};
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
 use std::time::Duration;
@@ -76,12 +78,12 @@ impl Agent {
             instance: self.instance,
             sequence: (self.sequence, self.sequence),
             span: (at, at.plus_secs(1)),
-            seen: Slice {
+            seen: Observations {
                 records: records
                     .into_iter()
                     .map(|r| (Source::Conntrack, r))
                     .collect(),
-                ..Slice::default()
+                ..Observations::default()
             },
         };
         let settings = GrpcSettings {

@@ -1,7 +1,7 @@
 //! What a controller's store knows beside the records that are not folded yet.
 
 use super::{CLUSTER, POLICY, record, state, time, written};
-use nanoseg::flow::{FlowBatch, Instance, Loss, Slice, Source};
+use nanoseg::flow::{FlowBatch, Instance, Loss, Observations, Source};
 use nanoseg::graph::{FoldedScan, History, Peer};
 use nanoseg::inventory::WorkloadId;
 use nanoseg::net::Timestamp;
@@ -109,9 +109,9 @@ fn a_rule_that_was_used_in_an_hour_that_is_folded_is_no_unused_one() {
 
 /// Adds a lost record, and an hour of March in which web scanned.
 fn add_loss_and_scan(path: &Path, at: Timestamp) {
-    let mut seen = Slice {
+    let mut seen = Observations {
         records: vec![(Source::Conntrack, record(5432, at))],
-        ..Slice::default()
+        ..Observations::default()
     };
     seen.lose(Loss::RecordDropped, 7);
     let batch = FlowBatch {

@@ -1,7 +1,7 @@
 //! Batches, and their way to a receiver as an agent sends them.
 
 use nanoseg::flow::{
-    Aggregate, FlowBatch, FlowRecord, Instance, Opening, Slice, Source, Verdict, Windows,
+    Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{BatchId, Delivery, DeliveryError, encode};
@@ -38,9 +38,9 @@ pub fn batch(node: &str, number: u64) -> FlowBatch {
         instance: Instance([9; 16]),
         sequence: (number, number),
         span: (at, at.plus_secs(1)),
-        seen: Slice {
+        seen: Observations {
             records: ports.map(|port| (Source::Conntrack, record(port))).to_vec(),
-            ..Slice::default()
+            ..Observations::default()
         },
     }
 }

@@ -1,0 +1,302 @@
+//! What opened or closed a connection: the rules and policies of one set that the other lacks.
+
+use super::bearing::{Bearing, Far};
+use super::difference::{Change, Comparison};
+use super::explain::RuleRef;
+use super::proof::Span;
+use super::rules::Policy;
+use super::{ClassId, Direction};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// One reason why a connection was opened or closed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum Cause {
+    /// Opened: this rule, of after, allows it.
+    Allows(RuleRef),
+    /// Opened: this policy, of before, isolated the pods in this direction; none does after.
+    NoLongerIsolates {
+        policy: String,
+        direction: Direction,
+    },
+    /// Closed: this rule, of before, allowed it; none does after.
+    NoLongerAllows(RuleRef),
+    /// Closed: this policy, of after, isolates pods that were not isolated before in this direction.
+    Isolates {
+        policy: String,
+        direction: Direction,
+    },
+}
+
+impl Cause {
+    /// The policy, as `namespace/name`.
+    pub fn policy(&self) -> &str {
+        match self {
+            Cause::Allows(rule) | Cause::NoLongerAllows(rule) => &rule.policy,
+            Cause::NoLongerIsolates { policy, .. } | Cause::Isolates { policy, .. } => policy,
+        }
+    }
+
+    /// The rule, where it is one.
+    pub fn rule(&self) -> Option<&RuleRef> {
+        match self {
+            Cause::Allows(rule) | Cause::NoLongerAllows(rule) => Some(rule),
+            Cause::NoLongerIsolates { .. } | Cause::Isolates { .. } => None,
+        }
+    }
+
+    /// Whether it speaks of a policy of after, not of before.
+    pub fn is_of_after(&self) -> bool {
+        matches!(self, Cause::Allows(_) | Cause::Isolates { .. })
+    }
+}
+
+impl fmt::Display for Cause {
+    /// A clause that goes on from the connection: `allowed by shop/db, spec.ingress[0]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Allows(rule) => write!(f, "allowed by {rule}"),
+            Cause::NoLongerAllows(rule) => write!(f, "no longer allowed by {rule}"),
+            Cause::NoLongerIsolates { policy, direction } => {
+                write!(f, "no longer isolated by {policy} ({direction})")
+            }
+            Cause::Isolates { policy, direction } => {
+                write!(f, "isolated by {policy} ({direction})")
+            }
+        }
+    }
+}
+
+/// Which way a connection changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    Opened,
+    Closed,
+}
+
+/// Finds the causes of the changes of one [`Comparison`].
+#[derive(Debug)]
+pub struct Causes<'a> {
+    comparison: &'a Comparison,
+    bearing: Bearing<'a>,
+}
+
+impl<'a> Causes<'a> {
+    pub fn new(comparison: &'a Comparison) -> Self {
+        Causes {
+            comparison,
+            bearing: Bearing::new(&comparison.evaluation),
+        }
+    }
+
+    /// The causes of one change of [`Comparison::difference`], sorted.
+    ///
+    /// A side that gave or took nothing is no cause: of a connection that the client's policies always
+    /// allowed, only those of the server are named.
+    pub fn of(&self, change: &Change, turn: Turn) -> Vec<Cause> {
+        let evaluation = &self.comparison.evaluation;
+        let classes = |span: &Span| match span {
+            Span::Workload(id) => evaluation.classes_of(id),
+            Span::Addresses(_) | Span::Anything => &[],
+        };
+        let mut causes = BTreeSet::new();
+        match (&change.client, &change.server) {
+            (Span::Addresses(far), Span::Workload(_)) => {
+                for class in classes(&change.server) {
+                    let end = (*class, Direction::Ingress);
+                    self.of_end(end, &Far::Addresses(far), change, turn, &mut causes);
+                }
+            }
+            (Span::Workload(_), Span::Addresses(far)) => {
+                for class in classes(&change.client) {
+                    let end = (*class, Direction::Egress);
+                    self.of_end(end, &Far::Addresses(far), change, turn, &mut causes);
+                }
+            }
+            (client, server) => {
+                for client in classes(client) {
+                    for server in classes(server) {
+                        let ends = [
+                            ((*client, Direction::Egress), *server),
+                            ((*server, Direction::Ingress), *client),
+                        ];
+                        for (end, far) in ends {
+                            self.of_end(end, &Far::Class(far), change, turn, &mut causes);
+                        }
+                    }
+                }
+            }
+        }
+        causes.into_iter().collect()
+    }
+
+    /// The causes at one end. What is allowed there with more (`wide`) and with less (`narrow`) policies of
+    /// the two sets: the rules of the wide set that bear on the part that only it allows are the causes; where
+    /// it does not isolate at all, the policies are that isolate in the narrow one.
+    fn of_end(
+        &self,
+        (class, direction): (ClassId, Direction),
+        far: &Far,
+        change: &Change,
+        turn: Turn,
+        causes: &mut BTreeSet<Cause>,
+    ) {
+        let Comparison { old, new, .. } = self.comparison;
+        if !self.comparison.differs(class, direction) {
+            return;
+        }
+        let ((wide, wide_is_new), narrow) = match turn {
+            Turn::Opened => ((new, true), old),
+            Turn::Closed => ((old, false), new),
+        };
+        let part = match far {
+            // An address has no policies of its own: all of the change is of this end.
+            Far::Addresses(_) => change.connections.clone(),
+            Far::Class(peer) => {
+                let evaluation = &self.comparison.evaluation;
+                let had = evaluation.class_side(narrow, class, direction, *peer);
+                change.connections.difference(&had)
+            }
+        };
+        if part.is_empty() {
+            return;
+        }
+        if wide.of(class, direction).is_none() {
+            for policy in self.isolating(class, direction, !wide_is_new) {
+                let policy = policy.name.clone();
+                causes.insert(match turn {
+                    Turn::Opened => Cause::NoLongerIsolates { policy, direction },
+                    Turn::Closed => Cause::Isolates { policy, direction },
+                });
+            }
+            return;
+        }
+        for policy in self.isolating(class, direction, wide_is_new) {
+            let rules = policy.rules(direction).unwrap_or_default();
+            for (index, rule) in rules.iter().enumerate() {
+                if !self.bearing.bears_on(rule, (class, direction), far, &part) {
+                    continue;
+                }
+                let rule = RuleRef {
+                    policy: policy.name.clone(),
+                    direction,
+                    index,
+                };
+                causes.insert(match turn {
+                    Turn::Opened => Cause::Allows(rule),
+                    Turn::Closed => Cause::NoLongerAllows(rule),
+                });
+            }
+        }
+    }
+
+    /// The policies of one set that isolate `class` in `direction`.
+    fn isolating(
+        &self,
+        class: ClassId,
+        direction: Direction,
+        after: bool,
+    ) -> impl Iterator<Item = &Policy> {
+        let split = self.comparison.split;
+        let all = self.bearing.isolating(class, direction);
+        all.filter(move |(index, _)| (*index >= split) == after)
+            .map(|(_, policy)| policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use crate::HostNetwork;
+    use nanoseg_inventory::Inventory;
+
+    fn shop() -> Inventory {
+        let mut inventory = Inventory::default();
+        namespace(&mut inventory, "shop", "");
+        pod(&mut inventory, "shop/web", "app=web");
+        pod(&mut inventory, "shop/db", "app=db");
+        inventory
+    }
+
+    /// Every change between two workloads and its causes, one line each.
+    fn causes(before: &[(&str, &str)], after: &[(&str, &str)]) -> Vec<String> {
+        let read = |specs: &[(&str, &str)]| -> Vec<_> {
+            specs
+                .iter()
+                .map(|(name, spec)| named_policy(name, spec))
+                .collect()
+        };
+        let (before, after) = (read(before), read(after));
+        let comparison = Comparison::new(&shop(), &before, &after, HostNetwork::Exact).unwrap();
+        let (found, causes) = (comparison.difference(), Causes::new(&comparison));
+        let lists = [(Turn::Opened, found.opened), (Turn::Closed, found.closed)];
+        let mut lines = Vec::new();
+        for (turn, list) in lists {
+            for change in list {
+                let each = causes.of(&change, turn);
+                let each: Vec<String> = each.iter().map(Cause::to_string).collect();
+                let (client, server) = (&change.client, &change.server);
+                lines.push(format!(
+                    "{turn:?} {client} => {server}: {}",
+                    each.join("; ")
+                ));
+            }
+        }
+        lines
+    }
+
+    const DB: &str = "{podSelector: {matchLabels: {app: db}}, ingress: [
+        {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]}]}";
+    const DB_MORE: &str = "{podSelector: {matchLabels: {app: db}}, ingress: [
+        {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]},
+        {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}, {port: 81}]},
+        {from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]}";
+    const WEB_OUT: &str =
+        "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
+        {to: [{podSelector: {}}], ports: [{port: 80, endPort: 81}]}]}";
+
+    #[test]
+    fn a_rule_that_opens_is_named_and_rules_that_were_there_are_not() {
+        assert_eq!(
+            causes(&[("shop/db", DB)], &[("shop/db", DB_MORE)]),
+            [
+                "Opened shop/web => shop/db: allowed by shop/db, spec.ingress[1]",
+                "Opened 192.0.2.0-192.0.2.255 => shop/db: allowed by shop/db, spec.ingress[2]",
+            ]
+        );
+        assert_eq!(
+            causes(&[("shop/db", DB_MORE)], &[("shop/db", DB)]),
+            [
+                "Closed shop/web => shop/db: no longer allowed by shop/db, spec.ingress[1]",
+                "Closed 192.0.2.0-192.0.2.255 => shop/db: no longer allowed by shop/db, spec.ingress[2]",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_end_that_changed_is_a_cause() {
+        let after = [("shop/web", WEB_OUT), ("shop/db", DB_MORE)];
+        let found = causes(&[("shop/web", WEB_OUT), ("shop/db", DB)], &after);
+        assert_eq!(
+            found[0],
+            "Opened shop/web => shop/db: allowed by shop/db, spec.ingress[1]"
+        );
+        let found = causes(&[("shop/db", DB)], &after[..1]);
+        assert_eq!(
+            found[1], "Opened shop/web => shop/db: no longer isolated by shop/db (ingress)",
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn the_first_policy_of_a_workload_is_the_cause_of_all_that_it_closes() {
+        let found = causes(&[], &[("shop/db", DB)]);
+        assert_eq!(found.len(), 3);
+        for line in found {
+            assert!(line.ends_with(": isolated by shop/db (ingress)"), "{line}");
+        }
+    }
+}

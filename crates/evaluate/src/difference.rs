@@ -1,0 +1,321 @@
+//! What a change of policies opens and closes: two sets of policies over the same pods, by what they allow
+//! and not by their text.
+
+use super::evaluation::{Evaluation, address_map, pair};
+use super::proof::Span;
+use super::tables::Tables;
+use super::{AddressMap, ClassId, Direction, EvaluateError, HostNetwork};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::{AddressSet, ConnectionSet};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Connections between two ends that were opened or closed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Change {
+    pub client: Span,
+    pub server: Span,
+    pub connections: ConnectionSet,
+}
+
+impl fmt::Display for Change {
+    /// `shop/web => shop/db : TCP 5432`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} => {} : {}",
+            self.client, self.server, self.connections
+        )
+    }
+}
+
+impl Change {
+    /// The namespace of the server, else of the client; empty where neither is a workload.
+    pub fn namespace(&self) -> &str {
+        match (&self.server, &self.client) {
+            (Span::Workload(id), _) | (_, Span::Workload(id)) => &id.namespace,
+            _ => "",
+        }
+    }
+}
+
+/// All changes, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Allowed after and not before.
+    pub opened: Vec<Change>,
+    /// Allowed before and not after.
+    pub closed: Vec<Change>,
+}
+
+/// Two sets of policies over the same pods, ready to be compared.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Over both sets, those before first.
+    pub(super) evaluation: Evaluation,
+    pub(super) old: Tables,
+    pub(super) new: Tables,
+    /// How many policies there are before.
+    pub(super) split: usize,
+}
+
+impl Comparison {
+    /// Resolves `before` and `after` over the pods of `inventory`. The policies that the inventory itself
+    /// holds take part only where they are passed.
+    ///
+    /// # Errors
+    /// A policy that the API server would refuse, named with the field.
+    pub fn new(
+        inventory: &Inventory,
+        before: &[NetworkPolicy],
+        after: &[NetworkPolicy],
+        host_network: HostNetwork,
+    ) -> Result<Self, EvaluateError> {
+        let both = before.iter().chain(after);
+        let mut evaluation = Evaluation::new(inventory, both, host_network)?;
+        let split = before.len();
+        let Evaluation {
+            world,
+            policies,
+            names,
+            ..
+        } = &mut evaluation;
+        let old = Tables::build(world, policies, names, |index| index < split);
+        let new = Tables::build(world, policies, names, |index| index >= split);
+        Ok(Comparison {
+            evaluation,
+            old,
+            new,
+            split,
+        })
+    }
+
+    /// What is allowed by one set and not by the other.
+    ///
+    /// A pair of workloads counts if any of their pods gained or lost the connection; replicas of one
+    /// workload are a pair as well. Addresses are those of the families in use; addresses that one
+    /// workload gained or lost the same connections with are one end.
+    pub fn difference(&self) -> Difference {
+        let mut compared = Compared {
+            comparison: self,
+            opened: BTreeMap::new(),
+            closed: BTreeMap::new(),
+        };
+        compared.pairs();
+        let mut difference = Difference {
+            opened: changes(std::mem::take(&mut compared.opened)),
+            closed: changes(std::mem::take(&mut compared.closed)),
+        };
+        compared.addresses(Direction::Ingress, &mut difference);
+        compared.addresses(Direction::Egress, &mut difference);
+        difference.opened.sort();
+        difference.closed.sort();
+        difference
+    }
+
+    /// Whether what a class may have changed in a direction.
+    pub(super) fn differs(&self, class: ClassId, direction: Direction) -> bool {
+        self.old.of(class, direction) != self.new.of(class, direction)
+    }
+}
+
+/// [`Comparison::difference`] where nothing else is asked.
+///
+/// # Errors
+/// A policy that the API server would refuse, named with the field.
+pub fn difference(
+    inventory: &Inventory,
+    before: &[NetworkPolicy],
+    after: &[NetworkPolicy],
+    host_network: HostNetwork,
+) -> Result<Difference, EvaluateError> {
+    let comparison = Comparison::new(inventory, before, after, host_network)?;
+    Ok(comparison.difference())
+}
+
+type Pairs<'a> = BTreeMap<(&'a WorkloadId, &'a WorkloadId), ConnectionSet>;
+
+fn changes(pairs: Pairs) -> Vec<Change> {
+    let change = |((client, server), connections): ((&WorkloadId, &WorkloadId), _)| Change {
+        client: Span::Workload(client.clone()),
+        server: Span::Workload(server.clone()),
+        connections,
+    };
+    pairs.into_iter().map(change).collect()
+}
+
+struct Compared<'a> {
+    comparison: &'a Comparison,
+    opened: Pairs<'a>,
+    closed: Pairs<'a>,
+}
+
+impl<'a> Compared<'a> {
+    /// Most changes are about few classes: a pair can only differ where one of its two tables does.
+    fn pairs(&mut self) {
+        let comparison = self.comparison;
+        let all: Vec<ClassId> = comparison.evaluation.classes().map(|(id, _)| id).collect();
+        let servers: Vec<ClassId> = all
+            .iter()
+            .copied()
+            .filter(|id| comparison.differs(*id, Direction::Ingress))
+            .collect();
+        for client in &all {
+            let servers = match comparison.differs(*client, Direction::Egress) {
+                true => &all,
+                false => &servers,
+            };
+            for server in servers {
+                self.pair(*client, *server);
+            }
+        }
+    }
+
+    fn pair(&mut self, client: ClassId, server: ClassId) {
+        let Comparison {
+            evaluation,
+            old,
+            new,
+            ..
+        } = self.comparison;
+        let ends = (evaluation.class(client), evaluation.class(server));
+        let hosts = ends.0.host_network || ends.1.host_network;
+        // The same sets have the same numbers: most pairs cost no more than this.
+        if !hosts && pair(old, client, server) == pair(new, client, server) {
+            return;
+        }
+        let was = evaluation.between_in(old, client, server);
+        let is = evaluation.between_in(new, client, server);
+        for (pairs, connections) in [
+            (&mut self.opened, is.difference(&was)),
+            (&mut self.closed, was.difference(&is)),
+        ] {
+            if !connections.is_empty() {
+                let entry = pairs
+                    .entry((&ends.0.workload, &ends.1.workload))
+                    .or_default();
+                *entry = entry.union(&connections);
+            }
+        }
+    }
+
+    /// What the workloads gained and lost with addresses in one direction.
+    fn addresses(&self, direction: Direction, difference: &mut Difference) {
+        let comparison = self.comparison;
+        let evaluation = &comparison.evaluation;
+        let everywhere = evaluation.everywhere();
+        let mut sums: BTreeMap<&WorkloadId, [AddressMap; 2]> = BTreeMap::new();
+        for (id, class) in evaluation.classes() {
+            if !comparison.differs(id, direction) {
+                continue;
+            }
+            let map = |tables: &Tables| {
+                let table = tables.of(id, direction);
+                address_map(&evaluation.names, table, &everywhere)
+            };
+            let (was, is) = (map(&comparison.old), map(&comparison.new));
+            if was == is {
+                continue;
+            }
+            let sum = sums.entry(&class.workload).or_default();
+            for (sum, change) in sum
+                .iter_mut()
+                .zip([is.difference(&was), was.difference(&is)])
+            {
+                for (addresses, connections) in change.iter() {
+                    sum.add(addresses, connections);
+                }
+            }
+        }
+        for (workload, [opened, closed]) in sums {
+            let lists = [&mut difference.opened, &mut difference.closed];
+            for (list, map) in lists.into_iter().zip([opened, closed]) {
+                list.extend(with_addresses(workload, direction, &map));
+            }
+        }
+    }
+}
+
+fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap) -> Vec<Change> {
+    let change = |(addresses, connections): (&AddressSet, &ConnectionSet)| {
+        let (far, own) = (
+            Span::Addresses(addresses.clone()),
+            Span::Workload(workload.clone()),
+        );
+        let (client, server) = match direction {
+            Direction::Ingress => (far, own),
+            Direction::Egress => (own, far),
+        };
+        Change {
+            client,
+            server,
+            connections: connections.clone(),
+        }
+    };
+    map.iter().map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+
+    fn shop() -> Inventory {
+        let mut inventory = Inventory::default();
+        namespace(&mut inventory, "shop", "");
+        pod(&mut inventory, "shop/web", "app=web");
+        pod(&mut inventory, "shop/db", "app=db");
+        inventory
+    }
+
+    fn compare(before: &[&str], after: &[&str]) -> (Vec<String>, Vec<String>) {
+        let read = |specs: &[&str]| specs.iter().map(|spec| policy(spec)).collect::<Vec<_>>();
+        let found = difference(&shop(), &read(before), &read(after), HostNetwork::Exact);
+        let Difference { opened, closed } = found.unwrap();
+        let text = |list: Vec<Change>| list.iter().map(Change::to_string).collect();
+        (text(opened), text(closed))
+    }
+
+    const WEB_80: &str = "{podSelector: {matchLabels: {app: db}}, ingress: [
+        {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]}]}";
+
+    #[test]
+    fn the_same_meaning_in_other_words_is_no_difference() {
+        let other = "{podSelector: {matchExpressions: [{key: app, operator: In, values: [db]}]},
+            policyTypes: [Ingress], ingress: [
+            {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80, endPort: 80}]}]}";
+        assert_eq!(compare(&[WEB_80], &[other]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_rule_more_opens_and_a_rule_less_closes_just_that() {
+        let wider = "{podSelector: {matchLabels: {app: db}}, ingress: [
+            {from: [{podSelector: {}}], ports: [{port: 80, endPort: 81}]}]}";
+        let gained = vec![
+            "shop/db => shop/db : TCP 80-81".to_owned(),
+            "shop/web => shop/db : TCP 81".to_owned(),
+        ];
+        assert_eq!(compare(&[WEB_80], &[wider]), (gained.clone(), vec![]));
+        assert_eq!(compare(&[wider], &[WEB_80]), (vec![], gained));
+    }
+
+    #[test]
+    fn the_first_policy_of_a_workload_closes_what_it_does_not_allow_addresses_too() {
+        let (opened, closed) = compare(&[], &[WEB_80]);
+        assert!(opened.is_empty());
+        assert_eq!(
+            closed[..2],
+            [
+                "shop/db => shop/db : All Connections",
+                "shop/web => shop/db : SCTP 1-65535,TCP 1-79,81-65535,UDP 1-65535",
+            ]
+        );
+        assert_eq!(closed.len(), 3, "{closed:?}");
+        assert!(
+            closed[2].ends_with("=> shop/db : All Connections"),
+            "{closed:?}"
+        );
+    }
+}

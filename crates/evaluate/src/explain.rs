@@ -1,0 +1,284 @@
+//! Why one connection is allowed or not: the rules that allow it, or the policies in its way. The rules are
+//! asked as [`super::rules`] resolved them, so the answer is that of [`Evaluation::allowed`].
+
+use super::evaluation::{Evaluation, PeerRef};
+use super::rules::{Policy, Rule};
+use super::{ClassId, Direction};
+use nanoseg_net::{ConnectionSet, Protocol};
+use serde::Serialize;
+use std::fmt;
+
+/// Why a connection is allowed or not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    pub allowed: bool,
+    /// The connection needs no rule, whatever the two sides say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub always: Option<Always>,
+    /// The client's side.
+    pub egress: Side,
+    /// The server's side.
+    pub ingress: Side,
+}
+
+/// Connections that no policy can take away (API documentation of `spec.ingress`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Always {
+    /// A pod reaches itself.
+    Itself,
+    /// A node reaches its own pods.
+    OwnNode,
+}
+
+/// What the policies of one end say.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "verdict")]
+pub enum Side {
+    /// No policy has a say: an address, or a pod that uses its node's network.
+    NoSubject,
+    /// No policy isolates the pod in this direction: everything is allowed.
+    NotIsolated,
+    /// Some rules allow it.
+    Allowed { rules: Vec<RuleRef> },
+    /// It is isolated, and no rule allows it.
+    Denied {
+        /// The policies that isolate it, as `namespace/name`.
+        isolating: Vec<String>,
+        /// Rules that name the other end, on other ports.
+        near: Vec<NearMiss>,
+    },
+}
+
+impl Side {
+    pub fn allows(&self) -> bool {
+        !matches!(self, Side::Denied { .. })
+    }
+}
+
+/// One rule of one policy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct RuleRef {
+    /// `namespace/name`.
+    pub policy: String,
+    pub direction: Direction,
+    /// Its place in `spec.ingress` or `spec.egress`, from 0.
+    pub index: usize,
+}
+
+impl fmt::Display for RuleRef {
+    /// `shop/nanoseg-cart, spec.ingress[0]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, spec.{}[{}]",
+            self.policy, self.direction, self.index
+        )
+    }
+}
+
+/// A rule that names the other end, and what it allows with it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NearMiss {
+    pub rule: RuleRef,
+    pub connections: ConnectionSet,
+}
+
+impl Evaluation {
+    /// Explains a connection to one port. For an unknown pod both sides have no subject and nothing is
+    /// allowed, as in [`Evaluation::allowed`].
+    pub fn explain(
+        &self,
+        client: PeerRef,
+        server: PeerRef,
+        protocol: Protocol,
+        port: u16,
+    ) -> Explanation {
+        let egress = self.explain_side(client, Direction::Egress, server, (protocol, port));
+        let ingress = self.explain_side(server, Direction::Ingress, client, (protocol, port));
+        let always = if client == server && self.knows(client) {
+            Some(Always::Itself)
+        } else {
+            self.is_own_node(client, server).then_some(Always::OwnNode)
+        };
+        let known = self.knows(client) && self.knows(server);
+        Explanation {
+            allowed: always.is_some() || (known && egress.allows() && ingress.allows()),
+            always,
+            egress,
+            ingress,
+        }
+    }
+
+    fn knows(&self, end: PeerRef) -> bool {
+        match end {
+            PeerRef::Pod(pod) => pod < self.world.pods.len(),
+            PeerRef::Address(_) => true,
+        }
+    }
+
+    fn explain_side(
+        &self,
+        end: PeerRef,
+        direction: Direction,
+        peer: PeerRef,
+        (protocol, port): (Protocol, u16),
+    ) -> Side {
+        let facts = match end {
+            PeerRef::Pod(pod) => self.world.pods.get(pod),
+            PeerRef::Address(_) => None,
+        };
+        let Some(class) = facts.map(|pod| pod.class) else {
+            return Side::NoSubject;
+        };
+        if self.class(class).host_network {
+            return Side::NoSubject;
+        }
+        if !self.isolated(class, direction) {
+            return Side::NotIsolated;
+        }
+        let (mut rules, mut near, mut isolating) = (Vec::new(), Vec::new(), Vec::new());
+        for policy in self.isolating(class, direction) {
+            isolating.push(policy.name.clone());
+            let all = policy.rules(direction).unwrap_or_default();
+            for (index, rule) in all.iter().enumerate() {
+                let connections = self.of_rule(rule, class, direction, peer);
+                let rule = RuleRef {
+                    policy: policy.name.clone(),
+                    direction,
+                    index,
+                };
+                if connections.contains(protocol, port) {
+                    rules.push(rule);
+                } else if !connections.is_empty() {
+                    near.push(NearMiss { rule, connections });
+                }
+            }
+        }
+        match rules.is_empty() {
+            true => Side::Denied { isolating, near },
+            false => Side::Allowed { rules },
+        }
+    }
+
+    /// What one rule allows `class` with `peer`; nothing if it does not name it.
+    fn of_rule(
+        &self,
+        rule: &Rule,
+        class: ClassId,
+        direction: Direction,
+        peer: PeerRef,
+    ) -> ConnectionSet {
+        let (peer_class, addresses) = match peer {
+            PeerRef::Address(address) => (None, vec![address]),
+            PeerRef::Pod(pod) => match self.world.pods.get(pod) {
+                None => return ConnectionSet::default(),
+                Some(pod) if self.class(pod.class).host_network => (None, pod.addresses.clone()),
+                Some(pod) => (Some(pod.class), Vec::new()),
+            },
+        };
+        let named = rule.everyone
+            || match peer_class {
+                Some(peer) => self.names_class(rule, peer),
+                None => rule
+                    .addresses
+                    .iter()
+                    .any(|set| addresses.iter().any(|address| set.contains(*address))),
+            };
+        if !named {
+            return ConnectionSet::default();
+        }
+        let server = match direction {
+            Direction::Ingress => Some(class),
+            Direction::Egress => peer_class,
+        };
+        self.ports_of(rule, server)
+    }
+
+    /// Whether a pod selector of the rule names the pods of `peer`.
+    pub(super) fn names_class(&self, rule: &Rule, peer: ClassId) -> bool {
+        let mut selectors = rule.pods.iter();
+        selectors.any(|pods| self.names.pods(*pods).binary_search(&peer).is_ok())
+    }
+
+    /// What the ports of a rule mean towards pods of `server`; towards an address, `None`, a named port
+    /// matches nothing.
+    pub(super) fn ports_of(&self, rule: &Rule, server: Option<ClassId>) -> ConnectionSet {
+        let fixed = self.names.pool.get(self.names.ports(rule.ports).fixed);
+        match server {
+            Some(server) => fixed.union(&self.names.named(rule.ports, server, &self.world)),
+            None => fixed.clone(),
+        }
+    }
+
+    /// The policies that isolate the pods of `class` in `direction`.
+    pub(super) fn isolating(
+        &self,
+        class: ClassId,
+        direction: Direction,
+    ) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().filter(move |policy| {
+            policy.rules(direction).is_some() && policy.selected.binary_search(&class).is_ok()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use nanoseg_inventory::Inventory;
+
+    fn shop() -> Inventory {
+        let mut inventory = Inventory::default();
+        namespace(&mut inventory, "shop", "");
+        pod(&mut inventory, "shop/web", "app=web");
+        pod(&mut inventory, "shop/db", "app=db").ports = vec![port(Protocol::Tcp, "sql", 5432)];
+        pod(&mut inventory, "shop/job", "app=job");
+        inventory
+    }
+
+    const DB: &str = "{podSelector: {matchLabels: {app: db}}, ingress: [
+        {from: [{podSelector: {matchLabels: {app: job}}}]},
+        {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: sql}]}]}";
+
+    fn ask(client: usize, port: u16) -> Explanation {
+        let evaluation = evaluate(&shop(), &[named_policy("shop/db", DB)]);
+        let (client, server) = (PeerRef::Pod(client), PeerRef::Pod(1));
+        evaluation.explain(client, server, Protocol::Tcp, port)
+    }
+
+    #[test]
+    fn the_rule_that_allows_is_named_with_its_place() {
+        let found = ask(0, 5432);
+        assert!(found.allowed);
+        assert_eq!(found.egress, Side::NotIsolated);
+        let Side::Allowed { rules } = found.ingress else {
+            panic!("{found:?}");
+        };
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].to_string(), "shop/db, spec.ingress[1]");
+    }
+
+    #[test]
+    fn what_is_denied_names_who_isolates_and_which_rule_comes_near() {
+        let found = ask(0, 80);
+        assert!(!found.allowed);
+        let Side::Denied { isolating, near } = found.ingress else {
+            panic!("{found:?}");
+        };
+        assert_eq!(isolating, ["shop/db"]);
+        assert_eq!(near.len(), 1);
+        assert_eq!(near[0].rule.index, 1);
+        assert_eq!(near[0].connections.to_string(), "TCP 5432");
+    }
+
+    #[test]
+    fn a_pod_reaches_itself_and_no_rule_is_asked() {
+        let found = ask(1, 80);
+        assert!(found.allowed);
+        assert_eq!(found.always, Some(Always::Itself));
+        assert!(!found.ingress.allows());
+    }
+}

@@ -1,0 +1,102 @@
+//! The requirements by their ends, ready to be subtracted from what is allowed.
+
+use crate::pool::{Pool, SetId};
+use crate::world::World;
+use crate::{AddressMap, Direction};
+use nanoseg_graph::{End, Requirement};
+use nanoseg_net::{AddressSet, ConnectionSet};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// `O`, by its ends: workloads by their number in [`World`].
+#[derive(Debug, Default)]
+pub struct Required {
+    /// By client and server.
+    pairs: FxHashMap<(u32, u32), SetId>,
+    addresses: FxHashMap<(u32, Direction), AddressMap>,
+    none: AddressMap,
+}
+
+impl Required {
+    /// Requirements of workloads without pods have nothing to be subtracted from and are left out.
+    pub fn build(requirements: &[Requirement], world: &World, pool: &mut Pool) -> Self {
+        let mut required = Required::default();
+        let numbers = world.workload_numbers();
+        // Addresses of the same workload and port are put together first: a map is rebuilt with
+        // each set that is added.
+        let mut by_port: BTreeMap<(u32, Direction, _, u16), Vec<_>> = BTreeMap::new();
+        for one in requirements {
+            let number = |end: &End| match end {
+                End::Workload(id) => numbers.get(id).copied(),
+                End::Addresses(_) => None,
+            };
+            match (
+                &one.client,
+                number(&one.client),
+                &one.server,
+                number(&one.server),
+            ) {
+                (_, Some(client), _, Some(server)) => {
+                    let set = pool.intern(ConnectionSet::one(one.protocol, one.port));
+                    let pair = required
+                        .pairs
+                        .entry((client, server))
+                        .or_insert(SetId::NONE);
+                    *pair = pool.union(*pair, set);
+                }
+                (End::Addresses(clients), _, _, Some(server)) => {
+                    let key = (server, Direction::Ingress, one.protocol, one.port);
+                    by_port
+                        .entry(key)
+                        .or_default()
+                        .extend(clients.iter().copied());
+                }
+                (_, Some(client), End::Addresses(servers), _) => {
+                    let key = (client, Direction::Egress, one.protocol, one.port);
+                    by_port
+                        .entry(key)
+                        .or_default()
+                        .extend(servers.iter().copied());
+                }
+                _ => {}
+            }
+        }
+        for ((workload, direction, protocol, port), addresses) in by_port {
+            let map = required.addresses.entry((workload, direction)).or_default();
+            map.add(
+                &addresses.into_iter().collect(),
+                &ConnectionSet::one(protocol, port),
+            );
+        }
+        required
+    }
+
+    /// What must be allowed between two workloads.
+    pub fn pair(&self, client: u32, server: u32) -> SetId {
+        self.pairs
+            .get(&(client, server))
+            .copied()
+            .unwrap_or(SetId::NONE)
+    }
+
+    /// What must be allowed between a workload and addresses.
+    pub fn addresses(&self, workload: u32, direction: Direction) -> &AddressMap {
+        self.addresses
+            .get(&(workload, direction))
+            .unwrap_or(&self.none)
+    }
+
+    /// All addresses of the families that some requirement names.
+    pub fn families(&self) -> AddressSet {
+        let mut all = AddressSet::default();
+        for (set, _) in self.addresses.values().flat_map(AddressMap::iter) {
+            if !set.intersection(&AddressSet::all_v4()).is_empty() {
+                all = all.union(&AddressSet::all_v4());
+            }
+            if !set.intersection(&AddressSet::all_v6()).is_empty() {
+                all = all.union(&AddressSet::all_v6());
+            }
+        }
+        all
+    }
+}

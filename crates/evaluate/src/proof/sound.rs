@@ -1,0 +1,152 @@
+//! Is a requirement allowed for every pod and address that it names?
+
+use super::{Blocked, BlockedBy, Span};
+use crate::{ClassId, Direction, Evaluation};
+use nanoseg_graph::{End, Requirement};
+use nanoseg_net::{AddressSet, ConnectionSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// What stands at the other end of a class.
+enum Far<'a> {
+    Classes(&'a [ClassId]),
+    Addresses(&'a BTreeSet<IpAddr>),
+}
+
+/// What of `requirement` the policies block; empty if nothing.
+pub fn blocked(evaluation: &Evaluation, index: usize, requirement: &Requirement) -> Vec<Blocked> {
+    let check = Check {
+        evaluation,
+        requirement,
+    };
+    let entry = |client: Span, server: Span, by: BlockedBy| Blocked {
+        requirement: index,
+        edge: requirement.edge,
+        client,
+        server,
+        connections: ConnectionSet::one(requirement.protocol, requirement.port),
+        by,
+    };
+    for end in [&requirement.client, &requirement.server] {
+        if let End::Workload(id) = end
+            && evaluation.classes_of(id).is_empty()
+        {
+            let by = BlockedBy::UnknownWorkload(id.clone());
+            return vec![entry(
+                span(&requirement.client),
+                span(&requirement.server),
+                by,
+            )];
+        }
+    }
+    let mut found = Vec::new();
+    let egress = check.side(Direction::Egress, &requirement.client, &requirement.server);
+    for (policies, servers) in egress {
+        let by = BlockedBy::Egress(policies);
+        found.push(entry(span(&requirement.client), servers, by));
+    }
+    let ingress = check.side(Direction::Ingress, &requirement.server, &requirement.client);
+    for (policies, clients) in ingress {
+        let by = BlockedBy::Ingress(policies);
+        found.push(entry(clients, span(&requirement.server), by));
+    }
+    found
+}
+
+fn span(end: &End) -> Span {
+    match end {
+        End::Workload(id) => Span::Workload(id.clone()),
+        End::Addresses(addresses) => Span::Addresses(addresses.iter().copied().collect()),
+    }
+}
+
+struct Check<'a> {
+    evaluation: &'a Evaluation,
+    requirement: &'a Requirement,
+}
+
+impl Check<'_> {
+    /// Checks what the policies at `near` say of `far`. What is blocked, by the policies that block.
+    fn side(&self, direction: Direction, near: &End, far: &End) -> BTreeMap<Vec<String>, Span> {
+        let mut blocked = BTreeMap::new();
+        let End::Workload(workload) = near else {
+            return blocked;
+        };
+        let peers = match far {
+            End::Workload(id) => Far::Classes(self.evaluation.classes_of(id)),
+            End::Addresses(addresses) => Far::Addresses(addresses),
+        };
+        for class in self.evaluation.classes_of(workload) {
+            let rest = match &peers {
+                Far::Classes(peers) => self.classes(*class, direction, peers, far),
+                Far::Addresses(addresses) => {
+                    self.addresses(*class, direction, &addresses.iter().copied().collect())
+                }
+            };
+            let Some(rest) = rest else { continue };
+            let names = self.evaluation.isolated_by(*class, direction);
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            let joined = match (blocked.remove(&names), rest) {
+                (Some(Span::Addresses(a)), Span::Addresses(b)) => Span::Addresses(a.union(&b)),
+                (_, rest) => rest,
+            };
+            blocked.insert(names, joined);
+        }
+        blocked
+    }
+
+    /// The blocked part of the classes of a workload, `None` if all are allowed.
+    fn classes(
+        &self,
+        class: ClassId,
+        direction: Direction,
+        peers: &[ClassId],
+        far: &End,
+    ) -> Option<Span> {
+        let evaluation = self.evaluation;
+        let table = evaluation.tables.of(class, direction)?;
+        let (protocol, port) = (self.requirement.protocol, self.requirement.port);
+        for peer in peers {
+            if evaluation.class(*peer).host_network {
+                let pods = evaluation.class(*peer).pods.iter();
+                let facts = pods.filter_map(|pod| evaluation.world.pods.get(*pod));
+                let addresses = facts
+                    .flat_map(|pod| pod.addresses.iter().copied())
+                    .collect();
+                if let Some(rest) = self.addresses(class, direction, &addresses) {
+                    return Some(rest);
+                }
+            } else if !evaluation
+                .names
+                .pool
+                .get(table.pod(*peer))
+                .contains(protocol, port)
+            {
+                return Some(span(far));
+            }
+        }
+        None
+    }
+
+    /// The blocked ones of `addresses`, `None` if all are allowed.
+    fn addresses(
+        &self,
+        class: ClassId,
+        direction: Direction,
+        addresses: &AddressSet,
+    ) -> Option<Span> {
+        let table = self.evaluation.tables.of(class, direction)?;
+        let (protocol, port) = (self.requirement.protocol, self.requirement.port);
+        if self
+            .evaluation
+            .names
+            .pool
+            .get(table.everyone)
+            .contains(protocol, port)
+        {
+            return None;
+        }
+        let rest = addresses.difference(&table.addresses.with(protocol, port));
+        (!rest.is_empty()).then_some(Span::Addresses(rest))
+    }
+}

@@ -1,0 +1,153 @@
+//! Which rules observed traffic used: what is left over may be taken away, as far as was observed.
+
+use super::bearing::{Bearing, Far};
+use super::explain::RuleRef;
+use super::{ClassId, Direction, Evaluation};
+use nanoseg_graph::{End, Requirement};
+use nanoseg_net::{AddressSet, ConnectionSet};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One rule, and who used it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleUse {
+    pub rule: RuleRef,
+    /// The edges whose traffic it allows, as indices into [`nanoseg_graph::Graph::taught`]; empty if it was
+    /// never used.
+    pub edges: BTreeSet<usize>,
+}
+
+/// All rules of all policies of `evaluation`, in the order of the policies, with the requirements that lean
+/// on each. Two rules that allow the same traffic are both used.
+pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<RuleUse> {
+    let mut uses = Uses {
+        evaluation,
+        bearing: Bearing::new(evaluation),
+        found: BTreeMap::new(),
+    };
+    for one in requirements {
+        uses.note(one);
+    }
+    let mut all = Vec::new();
+    for (index, policy) in evaluation.policies.iter().enumerate() {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let rules = policy.rules(direction).unwrap_or_default();
+            for place in 0..rules.len() {
+                let key = (index, direction, place);
+                all.push(RuleUse {
+                    rule: RuleRef {
+                        policy: policy.name.clone(),
+                        direction,
+                        index: place,
+                    },
+                    edges: uses.found.remove(&key).unwrap_or_default(),
+                });
+            }
+        }
+    }
+    all
+}
+
+struct Uses<'a> {
+    evaluation: &'a Evaluation,
+    bearing: Bearing<'a>,
+    /// By policy, direction and place of the rule.
+    found: BTreeMap<(usize, Direction, usize), BTreeSet<usize>>,
+}
+
+impl Uses<'_> {
+    fn note(&mut self, one: &Requirement) {
+        let sides = [
+            (&one.server, Direction::Ingress, &one.client),
+            (&one.client, Direction::Egress, &one.server),
+        ];
+        let part = ConnectionSet::one(one.protocol, one.port);
+        for (end, direction, far) in sides {
+            let End::Workload(id) = end else { continue };
+            let evaluation = self.evaluation;
+            for class in evaluation.classes_of(id) {
+                match far {
+                    End::Workload(far) => {
+                        for far in evaluation.classes_of(far) {
+                            self.side((*class, direction), &Far::Class(*far), &part, one.edge);
+                        }
+                    }
+                    End::Addresses(addresses) => {
+                        let addresses: AddressSet = addresses.iter().copied().collect();
+                        let far = Far::Addresses(&addresses);
+                        self.side((*class, direction), &far, &part, one.edge);
+                    }
+                }
+            }
+        }
+    }
+
+    fn side(
+        &mut self,
+        (class, direction): (ClassId, Direction),
+        far: &Far,
+        part: &ConnectionSet,
+        edge: usize,
+    ) {
+        for (index, policy) in self.bearing.isolating(class, direction) {
+            let rules = policy.rules(direction).unwrap_or_default();
+            for (place, rule) in rules.iter().enumerate() {
+                if self.bearing.bears_on(rule, (class, direction), far, part) {
+                    let edges = self.found.entry((index, direction, place)).or_default();
+                    edges.insert(edge);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+    use nanoseg_inventory::Inventory;
+    use nanoseg_net::Protocol;
+
+    #[test]
+    fn only_rules_that_some_traffic_leans_on_are_used() {
+        let mut inventory = Inventory::default();
+        namespace(&mut inventory, "shop", "");
+        let web = pod(&mut inventory, "shop/web", "app=web").workload.clone();
+        let db = pod(&mut inventory, "shop/db", "app=db").workload.clone();
+        let text =
+            "{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress, Egress], ingress: [
+            {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]},
+            {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 81}]},
+            {from: [{podSelector: {}}]}], egress: [
+            {to: [{ipBlock: {cidr: 192.0.2.0/24}}]},
+            {to: [{ipBlock: {cidr: 198.51.100.0/24}}]}]}";
+        let evaluation = evaluate(&inventory, &[named_policy("shop/db", text)]);
+        let require = |client: &End, server: &End, edge| Requirement {
+            client: client.clone(),
+            server: server.clone(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            label: None,
+            outside: false,
+            edge,
+        };
+        let (web, db) = (End::Workload(web), End::Workload(db));
+        let outside = End::Addresses(["192.0.2.7".parse().unwrap()].into());
+        let required = [require(&web, &db, 0), require(&db, &outside, 1)];
+        let found = rule_use(&evaluation, &required);
+        let text: Vec<String> = found
+            .iter()
+            .map(|one| format!("{} {:?}", one.rule, one.edges))
+            .collect();
+        assert_eq!(
+            text,
+            [
+                "shop/db, spec.ingress[0] {0}",
+                "shop/db, spec.ingress[1] {}",
+                "shop/db, spec.ingress[2] {0}",
+                "shop/db, spec.egress[0] {1}",
+                "shop/db, spec.egress[1] {}",
+            ]
+        );
+    }
+}

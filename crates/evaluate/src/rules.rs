@@ -1,0 +1,409 @@
+//! One NetworkPolicy, validated and resolved: which classes it selects and, for each direction, which
+//! classes and addresses its rules name on which ports.
+
+use super::Direction;
+use super::pool::{Pool, SetId};
+use super::selector::{Selector, Symbols, keys, parse_selector};
+use super::world::{ClassId, World};
+use ipnet::IpNet;
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_net::{AddressSet, ConnectionSet, PortSet, Protocol};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+
+/// A NetworkPolicy that the API server would refuse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to evaluate NetworkPolicy {policy}: {field}: {problem}")]
+pub struct EvaluateError {
+    /// `namespace/name`.
+    pub policy: String,
+    /// Where in the policy, such as `spec.ingress[0].ports[1].endPort`.
+    pub field: String,
+    pub problem: String,
+}
+
+/// A set of classes by number, kept once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PodsId(u32);
+
+/// A ports clause by number, kept once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct PortsId(u32);
+
+/// What a `ports` list means.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Ports {
+    /// What does not depend on the destination.
+    pub fixed: SetId,
+    /// Named ports, to be looked up in the destination pod.
+    pub named: Vec<(Protocol, String)>,
+}
+
+/// One ingress or egress rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// No `from`/`to`, or an empty one: every pod and every address.
+    pub everyone: bool,
+    pub pods: Vec<PodsId>,
+    pub addresses: Vec<AddressSet>,
+    pub ports: PortsId,
+}
+
+/// A policy, resolved.
+#[derive(Debug)]
+pub(super) struct Policy {
+    /// `namespace/name`.
+    pub name: String,
+    pub selected: Vec<ClassId>,
+    ingress: Option<Vec<Rule>>,
+    egress: Option<Vec<Rule>>,
+    /// Whether the ingress rules have named ports, so that the selected pod's own ports matter.
+    pub named_ingress: bool,
+}
+
+impl Policy {
+    /// The rules in one direction, `None` if the policy does not isolate in it.
+    pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// Everything the rules name, once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub pool: Pool,
+    pods: Vec<Vec<ClassId>>,
+    pod_ids: FxHashMap<Vec<ClassId>, PodsId>,
+    ports: Vec<Ports>,
+    port_ids: FxHashMap<Ports, PortsId>,
+}
+
+impl Names {
+    /// The classes of a set, ascending.
+    pub fn pods(&self, id: PodsId) -> &[ClassId] {
+        &self.pods[id.0 as usize]
+    }
+
+    pub fn ports(&self, id: PortsId) -> &Ports {
+        &self.ports[id.0 as usize]
+    }
+
+    fn intern_pods(&mut self, classes: Vec<ClassId>) -> PodsId {
+        if let Some(id) = self.pod_ids.get(&classes) {
+            return *id;
+        }
+        let id = PodsId(self.pods.len() as u32);
+        self.pods.push(classes.clone());
+        self.pod_ids.insert(classes, id);
+        id
+    }
+
+    fn intern_ports(&mut self, ports: Ports) -> PortsId {
+        if let Some(id) = self.port_ids.get(&ports) {
+            return *id;
+        }
+        let id = PortsId(self.ports.len() as u32);
+        self.ports.push(ports.clone());
+        self.port_ids.insert(ports, id);
+        id
+    }
+
+    /// What a ports clause means towards pods of `server`.
+    pub fn resolve(&mut self, ports: PortsId, server: ClassId, world: &World) -> SetId {
+        let fixed = self.ports(ports).fixed;
+        if self.ports(ports).named.is_empty() {
+            return fixed;
+        }
+        let named = self.pool.intern(self.named(ports, server, world));
+        self.pool.union(fixed, named)
+    }
+
+    /// What the named ports of a ports clause mean in pods of `server`.
+    pub fn named(&self, ports: PortsId, server: ClassId, world: &World) -> ConnectionSet {
+        let named = self.ports(ports).named.iter();
+        let each = named.map(|(protocol, name)| world.named_port(server, *protocol, name));
+        each.fold(ConnectionSet::default(), |all, one| all.union(&one))
+    }
+}
+
+/// The label keys that the pod selectors of `policies` look at.
+pub(super) fn pod_label_keys<'a>(
+    policies: impl IntoIterator<Item = &'a NetworkPolicy>,
+) -> BTreeSet<&'a str> {
+    let mut all = BTreeSet::new();
+    for spec in policies
+        .into_iter()
+        .filter_map(|policy| policy.spec.as_ref())
+    {
+        let ingress = spec
+            .ingress
+            .iter()
+            .flatten()
+            .flat_map(|rule| rule.from.iter().flatten());
+        let egress = spec
+            .egress
+            .iter()
+            .flatten()
+            .flat_map(|rule| rule.to.iter().flatten());
+        let peers = ingress
+            .chain(egress)
+            .filter_map(|peer| peer.pod_selector.as_ref());
+        peers
+            .chain(&spec.pod_selector)
+            .for_each(|selector| all.extend(keys(selector)));
+    }
+    all
+}
+
+/// Reads and resolves one policy.
+pub(super) fn parse_policy(
+    policy: &NetworkPolicy,
+    world: &World,
+    names: &mut Names,
+    symbols: &mut Symbols,
+) -> Result<Policy, EvaluateError> {
+    let namespace = policy
+        .metadata
+        .namespace
+        .as_deref()
+        .filter(|name| !name.is_empty());
+    let namespace = namespace.unwrap_or("default");
+    let name = format!(
+        "{namespace}/{}",
+        policy.metadata.name.as_deref().unwrap_or_default()
+    );
+    let mut reader = Reader {
+        namespace,
+        world,
+        names,
+        symbols,
+    };
+    reader
+        .policy(policy, name.clone())
+        .map_err(|(field, problem)| EvaluateError {
+            policy: name,
+            field,
+            problem,
+        })
+}
+
+/// The field and what is wrong with it.
+type Problem = (String, String);
+
+struct Reader<'a> {
+    namespace: &'a str,
+    world: &'a World,
+    names: &'a mut Names,
+    symbols: &'a mut Symbols,
+}
+
+impl Reader<'_> {
+    fn policy(&mut self, policy: &NetworkPolicy, name: String) -> Result<Policy, Problem> {
+        let empty = Default::default();
+        let spec = policy.spec.as_ref().unwrap_or(&empty);
+        let mut ingress = Vec::new();
+        for (index, rule) in spec.ingress.iter().flatten().enumerate() {
+            let (peers, ports) = (rule.from.as_deref(), rule.ports.as_deref());
+            let rule = self.rule(peers.unwrap_or_default(), ports.unwrap_or_default(), "from");
+            ingress.push(rule.map_err(within(format!("spec.ingress[{index}]")))?);
+        }
+        let mut egress = Vec::new();
+        for (index, rule) in spec.egress.iter().flatten().enumerate() {
+            let (peers, ports) = (rule.to.as_deref(), rule.ports.as_deref());
+            let rule = self.rule(peers.unwrap_or_default(), ports.unwrap_or_default(), "to");
+            egress.push(rule.map_err(within(format!("spec.egress[{index}]")))?);
+        }
+        let types = policy_types(spec.policy_types.as_deref(), !egress.is_empty())?;
+        let mut selected = Vec::new();
+        let selector = match &spec.pod_selector {
+            Some(selector) => self.selector(selector, "spec.podSelector")?,
+            None => Selector::default(),
+        };
+        if let Some(namespace) = self.world.namespace(self.namespace) {
+            self.world.classes_of(namespace, &selector, &mut selected);
+        }
+        let named = |rule: &Rule| !self.names.ports(rule.ports).named.is_empty();
+        Ok(Policy {
+            name,
+            selected,
+            named_ingress: ingress.iter().any(named),
+            ingress: types.0.then_some(ingress),
+            egress: types.1.then_some(egress),
+        })
+    }
+
+    fn rule(
+        &mut self,
+        peers: &[NetworkPolicyPeer],
+        ports: &[NetworkPolicyPort],
+        side: &str,
+    ) -> Result<Rule, Problem> {
+        let ports = self.ports(ports)?;
+        let everyone = peers.is_empty();
+        let mut rule = Rule {
+            everyone,
+            pods: Vec::new(),
+            addresses: Vec::new(),
+            ports,
+        };
+        for (index, peer) in peers.iter().enumerate() {
+            self.peer(peer, &mut rule)
+                .map_err(within(format!("{side}[{index}]")))?;
+        }
+        Ok(rule)
+    }
+
+    fn peer(&mut self, peer: &NetworkPolicyPeer, rule: &mut Rule) -> Result<(), Problem> {
+        let problem = |field: &str, problem: &str| Err((field.to_owned(), problem.to_owned()));
+        match (&peer.ip_block, &peer.namespace_selector, &peer.pod_selector) {
+            (None, None, None) => problem("", "a peer needs a selector or an ipBlock"),
+            (Some(block), None, None) => {
+                rule.addresses
+                    .push(addresses(block).map_err(within("ipBlock".into()))?);
+                Ok(())
+            }
+            (Some(_), _, _) => problem("ipBlock", "an ipBlock cannot stand beside a selector"),
+            (None, namespaces, pods) => {
+                let selector = match pods {
+                    Some(selector) => self.selector(selector, "podSelector")?,
+                    None => Selector::default(),
+                };
+                let namespaces = match namespaces {
+                    Some(namespaces) => {
+                        let namespaces = self.selector(namespaces, "namespaceSelector")?;
+                        self.world.namespaces_of(&namespaces)
+                    }
+                    None => self.world.namespace(self.namespace).into_iter().collect(),
+                };
+                let mut classes = Vec::new();
+                for namespace in namespaces {
+                    self.world.classes_of(namespace, &selector, &mut classes);
+                }
+                classes.sort_unstable();
+                rule.pods.push(self.names.intern_pods(classes));
+                Ok(())
+            }
+        }
+    }
+
+    fn selector(&mut self, selector: &LabelSelector, field: &str) -> Result<Selector, Problem> {
+        parse_selector(selector, self.symbols).map_err(within(field.to_owned()))
+    }
+
+    fn ports(&mut self, ports: &[NetworkPolicyPort]) -> Result<PortsId, Problem> {
+        let (mut fixed, mut named) = (ConnectionSet::default(), Vec::new());
+        if ports.is_empty() {
+            fixed = ConnectionSet::all();
+        }
+        for (index, port) in ports.iter().enumerate() {
+            match parse_port(port).map_err(within(format!("ports[{index}]")))? {
+                (protocol, Port::Numbers(ports)) => {
+                    fixed = fixed.union(&ConnectionSet::of(protocol, ports));
+                }
+                (protocol, Port::Name(name)) => named.push((protocol, name)),
+            }
+        }
+        named.sort_unstable();
+        named.dedup();
+        let fixed = self.names.pool.intern(fixed);
+        Ok(self.names.intern_ports(Ports { fixed, named }))
+    }
+}
+
+/// Puts the path of a field before it.
+fn within(path: String) -> impl Fn(Problem) -> Problem {
+    move |(field, problem)| {
+        let field = if field.is_empty() {
+            path.clone()
+        } else {
+            format!("{path}.{field}")
+        };
+        (field, problem)
+    }
+}
+
+/// Whether a policy isolates for ingress and for egress. Without `policyTypes`: ingress always,
+/// egress if there are egress rules (API documentation of `spec.policyTypes`).
+fn policy_types(types: Option<&[String]>, has_egress: bool) -> Result<(bool, bool), Problem> {
+    let types = types.unwrap_or_default();
+    if types.is_empty() {
+        return Ok((true, has_egress));
+    }
+    let unknown = types
+        .iter()
+        .position(|name| name != "Ingress" && name != "Egress");
+    if let Some(index) = unknown {
+        let problem = format!("unknown policy type {:?}", types[index]);
+        return Err((format!("spec.policyTypes[{index}]"), problem));
+    }
+    let has = |name: &str| types.iter().any(|one| one == name);
+    Ok((has("Ingress"), has("Egress")))
+}
+
+fn addresses(block: &IPBlock) -> Result<AddressSet, Problem> {
+    let parse = |text: &str, field: String| {
+        text.parse::<IpNet>()
+            .map_err(|_| (field, format!("{text:?} is not a CIDR")))
+    };
+    let cidr = parse(&block.cidr, "cidr".into())?.trunc();
+    let mut holes = Vec::new();
+    for (index, text) in block.except.iter().flatten().enumerate() {
+        let hole = parse(text, format!("except[{index}]"))?.trunc();
+        if !cidr.contains(&hole) {
+            let problem = format!("{hole} is not inside {cidr}");
+            return Err((format!("except[{index}]"), problem));
+        }
+        holes.push(hole);
+    }
+    Ok(AddressSet::from_cidr_except(cidr, holes))
+}
+
+enum Port {
+    Numbers(PortSet),
+    Name(String),
+}
+
+fn parse_port(port: &NetworkPolicyPort) -> Result<(Protocol, Port), Problem> {
+    let problem = |field: &str, problem: String| Err((field.to_owned(), problem));
+    let protocol = match port.protocol.as_deref() {
+        None | Some("") => Protocol::Tcp,
+        Some(name) => match Protocol::parse(name) {
+            Some(protocol) => protocol,
+            None => return problem("protocol", format!("unknown protocol {name:?}")),
+        },
+    };
+    let number = |field: &str, number: i32| match u16::try_from(number) {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err((
+            field.to_owned(),
+            format!("{number} is not between 1 and 65535"),
+        )),
+    };
+    let ports = match (&port.port, port.end_port) {
+        (None, None) => Port::Numbers(PortSet::all()),
+        (None, Some(_)) => return problem("endPort", "endPort needs a port".into()),
+        (Some(IntOrString::Int(first)), end) => {
+            let first = number("port", *first)?;
+            let last = number("endPort", end.unwrap_or(first.into()))?;
+            if last < first {
+                return problem("endPort", format!("{last} is below the port {first}"));
+            }
+            Port::Numbers(PortSet::range(first, last))
+        }
+        (Some(IntOrString::String(_)), Some(_)) => {
+            return problem("endPort", "endPort cannot stand beside a named port".into());
+        }
+        (Some(IntOrString::String(name)), None) if name.is_empty() => {
+            return problem("port", "a named port needs a name".into());
+        }
+        (Some(IntOrString::String(name)), None) => Port::Name(name.clone()),
+    };
+    Ok((protocol, ports))
+}

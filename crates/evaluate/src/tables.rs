@@ -1,0 +1,301 @@
+//! What the policies that select a class let it have, one table for all classes that the same
+//! policies select.
+
+use super::Direction;
+use super::address_map::AddressMap;
+use super::pool::SetId;
+use super::rules::{Names, PodsId, Policy, PortsId, Rule};
+use super::world::{ClassId, World};
+use nanoseg_net::AddressSet;
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
+
+/// What one group of isolated classes may have in one direction.
+#[derive(Debug, PartialEq)]
+pub(super) struct Table {
+    /// With every pod and every address.
+    pub everyone: SetId,
+    /// With every pod that a selector can match, `everyone` included.
+    pub every_pod: SetId,
+    /// With single classes, `every_pod` included; ascending, only where it is more than `every_pod`.
+    pub pods: Vec<(ClassId, SetId)>,
+    /// With addresses, beside `everyone`.
+    pub addresses: AddressMap,
+}
+
+impl Table {
+    /// What is allowed with a class that pod selectors can match.
+    pub fn pod(&self, class: ClassId) -> SetId {
+        match self.pods.binary_search_by_key(&class, |(class, _)| *class) {
+            Ok(index) => self.pods[index].1,
+            Err(_) => self.every_pod,
+        }
+    }
+}
+
+/// The tables of all classes for one choice of policies. A class without a table is not isolated.
+#[derive(Debug)]
+pub(super) struct Tables {
+    tables: Vec<Table>,
+    ingress: Vec<Option<u32>>,
+    egress: Vec<Option<u32>>,
+}
+
+impl Tables {
+    /// The table of a class, `None` if it is not isolated in that direction.
+    pub fn of(&self, class: ClassId, direction: Direction) -> Option<&Table> {
+        let tables = match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        };
+        tables[class.index()].and_then(|index| self.tables.get(index as usize))
+    }
+
+    /// Adds up the rules of the policies that `chosen` accepts by index.
+    pub fn build(
+        world: &World,
+        policies: &[Policy],
+        names: &mut Names,
+        chosen: impl Fn(usize) -> bool,
+    ) -> Tables {
+        let classes = world.classes.len();
+        let mut builder = Builder {
+            world,
+            policies,
+            names,
+            scratch: vec![SetId::NONE; classes],
+            touched: Vec::new(),
+            expansions: FxHashMap::default(),
+            tables: Vec::new(),
+        };
+        let ingress = builder.direction(Direction::Ingress, &chosen);
+        let egress = builder.direction(Direction::Egress, &chosen);
+        Tables {
+            tables: builder.tables,
+            ingress,
+            egress,
+        }
+    }
+}
+
+/// Classes and what is allowed with each.
+type Expansion = Rc<[(ClassId, SetId)]>;
+
+struct Builder<'a> {
+    world: &'a World,
+    policies: &'a [Policy],
+    names: &'a mut Names,
+    /// What the table in work allows with each class, beside `every_pod`.
+    scratch: Vec<SetId>,
+    /// The classes whose scratch entry is in use, each once.
+    touched: Vec<ClassId>,
+    /// What an egress rule with named ports means, for each class it names; `None`: for all.
+    expansions: FxHashMap<(Option<PodsId>, PortsId), Expansion>,
+    tables: Vec<Table>,
+}
+
+impl Builder<'_> {
+    fn direction(
+        &mut self,
+        direction: Direction,
+        chosen: &impl Fn(usize) -> bool,
+    ) -> Vec<Option<u32>> {
+        let mut selecting: Vec<Vec<u32>> = vec![Vec::new(); self.world.classes.len()];
+        for (index, policy) in self.policies.iter().enumerate() {
+            if chosen(index) && policy.rules(direction).is_some() {
+                for class in &policy.selected {
+                    selecting[class.index()].push(index as u32);
+                }
+            }
+        }
+        let mut known: FxHashMap<(Vec<u32>, Option<u32>), u32> = FxHashMap::default();
+        let mut tables = Vec::with_capacity(selecting.len());
+        for (index, policies) in selecting.into_iter().enumerate() {
+            if policies.is_empty() {
+                tables.push(None);
+                continue;
+            }
+            let class = ClassId(index as u32);
+            let named = |policy: &u32| self.policies[*policy as usize].named_ingress;
+            let own_ports = direction == Direction::Ingress && policies.iter().any(named);
+            let key = (
+                policies,
+                own_ports.then_some(self.world.classes[index].ports),
+            );
+            let table = match known.get(&key) {
+                Some(table) => *table,
+                None => {
+                    let table = self.table(class, direction, &key.0);
+                    self.tables.push(table);
+                    let table = (self.tables.len() - 1) as u32;
+                    known.insert(key, table);
+                    table
+                }
+            };
+            tables.push(Some(table));
+        }
+        tables
+    }
+
+    fn table(&mut self, class: ClassId, direction: Direction, policies: &[u32]) -> Table {
+        let mut table = Table {
+            everyone: SetId::NONE,
+            every_pod: SetId::NONE,
+            pods: Vec::new(),
+            addresses: AddressMap::default(),
+        };
+        let mut blocks: FxHashMap<SetId, Vec<&AddressSet>> = FxHashMap::default();
+        let all = self.policies;
+        for policy in policies.iter().map(|index| &all[*index as usize]) {
+            for rule in policy.rules(direction).unwrap_or_default() {
+                let towards_addresses = match direction {
+                    Direction::Ingress => {
+                        let set = self.names.resolve(rule.ports, class, self.world);
+                        self.add_rule(rule, set, &mut table);
+                        set
+                    }
+                    Direction::Egress => {
+                        let set = self.names.ports(rule.ports).fixed;
+                        self.add_rule(rule, set, &mut table);
+                        self.add_named(rule);
+                        set
+                    }
+                };
+                blocks
+                    .entry(towards_addresses)
+                    .or_default()
+                    .extend(&rule.addresses);
+            }
+        }
+        for (set, blocks) in blocks {
+            table
+                .addresses
+                .add(&AddressSet::union_all(blocks), self.names.pool.get(set));
+        }
+        self.collect(&mut table);
+        table
+    }
+
+    /// Adds a rule whose ports mean `set` towards everything that it names.
+    fn add_rule(&mut self, rule: &Rule, set: SetId, table: &mut Table) {
+        if rule.everyone {
+            table.everyone = self.names.pool.union(table.everyone, set);
+        }
+        if set == SetId::NONE {
+            return;
+        }
+        for pods in &rule.pods {
+            if self.names.pods(*pods).len() == self.world.selectable {
+                table.every_pod = self.names.pool.union(table.every_pod, set);
+                continue;
+            }
+            for index in 0..self.names.pods(*pods).len() {
+                let peer = self.names.pods(*pods)[index];
+                self.add(peer, set);
+            }
+        }
+    }
+
+    /// Adds what the named ports of an egress rule mean in each pod that the rule names.
+    fn add_named(&mut self, rule: &Rule) {
+        if self.names.ports(rule.ports).named.is_empty() {
+            return;
+        }
+        let everyone = rule.everyone.then_some(None);
+        for pods in rule.pods.iter().map(|pods| Some(*pods)).chain(everyone) {
+            for (peer, set) in self.expansion(pods, rule.ports).iter() {
+                self.add(*peer, *set);
+            }
+        }
+    }
+
+    fn expansion(&mut self, pods: Option<PodsId>, ports: PortsId) -> Expansion {
+        if let Some(known) = self.expansions.get(&(pods, ports)) {
+            return known.clone();
+        }
+        let peers: Vec<ClassId> = match pods {
+            Some(pods) => self.names.pods(pods).to_vec(),
+            None => self.world.selectable_classes().collect(),
+        };
+        let fixed = self.names.ports(ports).fixed;
+        let resolved = peers.into_iter().filter_map(|peer| {
+            let set = self.names.resolve(ports, peer, self.world);
+            (set != fixed && set != SetId::NONE).then_some((peer, set))
+        });
+        let resolved: Expansion = resolved.collect();
+        self.expansions.insert((pods, ports), resolved.clone());
+        resolved
+    }
+
+    fn add(&mut self, peer: ClassId, set: SetId) {
+        let slot = &mut self.scratch[peer.index()];
+        if *slot == SetId::NONE {
+            self.touched.push(peer);
+        }
+        *slot = self.names.pool.union(*slot, set);
+    }
+
+    /// Moves the scratch entries into the table.
+    fn collect(&mut self, table: &mut Table) {
+        table.every_pod = self.names.pool.union(table.every_pod, table.everyone);
+        self.touched.sort_unstable();
+        table.pods.reserve_exact(self.touched.len());
+        for peer in self.touched.drain(..) {
+            let own = std::mem::replace(&mut self.scratch[peer.index()], SetId::NONE);
+            let set = self.names.pool.union(own, table.every_pod);
+            if set != table.every_pod {
+                table.pods.push((peer, set));
+            }
+        }
+    }
+}
+
+/// What one policy by itself allows `class` in `direction` with `peer`.
+pub(super) fn allowed_by_one(
+    policy: &Policy,
+    direction: Direction,
+    class: ClassId,
+    peer: ClassId,
+    world: &World,
+    names: &mut Names,
+) -> SetId {
+    let server = if direction == Direction::Ingress {
+        class
+    } else {
+        peer
+    };
+    let mut sum = SetId::NONE;
+    for rule in policy.rules(direction).unwrap_or_default() {
+        let with = |pods: &PodsId| names.pods(*pods).binary_search(&peer).is_ok();
+        if rule.everyone || rule.pods.iter().any(with) {
+            let set = names.resolve(rule.ports, server, world);
+            sum = names.pool.union(sum, set);
+        }
+    }
+    sum
+}
+
+/// What one policy by itself allows `class` in `direction` with addresses.
+pub(super) fn addresses_of_one(
+    policy: &Policy,
+    direction: Direction,
+    class: ClassId,
+    everywhere: &AddressSet,
+    world: &World,
+    names: &Names,
+) -> AddressMap {
+    let mut map = AddressMap::default();
+    for rule in policy.rules(direction).unwrap_or_default() {
+        let mut set = names.pool.get(names.ports(rule.ports).fixed).clone();
+        if direction == Direction::Ingress {
+            set = set.union(&names.named(rule.ports, class, world));
+        }
+        let addresses = if rule.everyone {
+            everywhere.clone()
+        } else {
+            AddressSet::union_all(&rule.addresses)
+        };
+        map.add(&addresses, &set);
+    }
+    map
+}

@@ -1,0 +1,312 @@
+//! What all observers saw, put together: batches in any order and any number of times give the same.
+
+use super::dedup::agree;
+use super::{
+    AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
+    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordIdentity, Records,
+    ScanSummary,
+};
+use nanoseg_net::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A set of sequence numbers, kept as intervals: small, since numbers come without gaps in the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SequenceSet {
+    /// First → last, apart from each other.
+    intervals: BTreeMap<u64, u64>,
+}
+
+impl SequenceSet {
+    /// Adds first..=last. False, and nothing changes, if one of them is there already.
+    pub fn insert(&mut self, first: u64, last: u64) -> bool {
+        let before = self.intervals.range(..=last).next_back();
+        if first > last || before.is_some_and(|(_, end)| *end >= first) {
+            return false;
+        }
+        let (mut first, mut last) = (first, last);
+        if let Some((start, end)) = self.intervals.range(..first).next_back()
+            && end.checked_add(1) == Some(first)
+        {
+            first = *start;
+        }
+        if let Some(next) = last.checked_add(1)
+            && let Some(end) = self.intervals.remove(&next)
+        {
+            last = end;
+        }
+        self.intervals.insert(first, last);
+        true
+    }
+
+    /// The intervals, in order.
+    pub fn intervals(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.intervals.iter().map(|(first, last)| (*first, *last))
+    }
+}
+
+/// Whether a batch told anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    New,
+    /// It had been applied before.
+    Duplicate,
+}
+
+/// Flow records of all observers, with everything else that they tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aggregate {
+    applied: BTreeMap<Instance, SequenceSet>,
+    records: BTreeMap<(Observer, RecordIdentity), FlowRecord>,
+    scans: BTreeMap<Option<IpAddr>, ScanSummary>,
+    names: NameTable,
+    other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
+    losses: BTreeMap<Loss, u64>,
+}
+
+impl Aggregate {
+    /// Applies a batch, once.
+    pub fn apply(&mut self, batch: FlowBatch) -> Applied {
+        if !self.mark_applied(batch.instance, batch.sequence) {
+            return Applied::Duplicate;
+        }
+        self.add(&batch.node, batch.seen);
+        Applied::New
+    }
+
+    /// Adds what was seen on `node` without asking whether it has been added before.
+    pub fn add(&mut self, node: &std::sync::Arc<str>, seen: Observations) {
+        for (source, record) in seen.records {
+            let node = node.clone();
+            self.add_record(Observed {
+                observer: Observer { node, source },
+                record,
+            });
+        }
+        for scan in seen.scans {
+            self.add_scan(scan);
+        }
+        for (address, entry) in seen.names {
+            self.names.add(address, entry);
+        }
+        for traffic in seen.other {
+            let key = (traffic.source, traffic.destination, traffic.kind);
+            let packets = self.other.entry(key).or_default();
+            *packets = packets.saturating_add(traffic.packets);
+        }
+        let lost = seen.losses.into_iter().filter(|(_, count)| *count > 0);
+        for (loss, count) in lost {
+            let known = self.losses.entry(loss).or_default();
+            *known = known.saturating_add(count);
+        }
+    }
+
+    /// Adds all of another one: of other observers, or read from elsewhere. Batches that both have
+    /// applied count twice.
+    pub fn merge(&mut self, other: Aggregate) {
+        for (instance, sequences) in other.applied {
+            let applied = self.applied.entry(instance).or_default();
+            for (first, last) in sequences.intervals() {
+                applied.insert(first, last);
+            }
+        }
+        for ((observer, _), record) in other.records {
+            self.add_record(Observed { observer, record });
+        }
+        for scan in other.scans.into_values() {
+            self.add_scan(scan);
+        }
+        for (address, entry) in other.names.listing() {
+            self.names.add(address, entry.clone());
+        }
+        for (key, packets) in other.other {
+            *self.other.entry(key).or_default() += packets;
+        }
+        for (loss, count) in other.losses {
+            *self.losses.entry(loss).or_default() += count;
+        }
+    }
+
+    /// Adds one observer's record.
+    pub fn add_record(&mut self, observed: Observed) {
+        let key = (observed.observer, observed.record.identity());
+        match self.records.get_mut(&key) {
+            Some(known) => known.absorb(&observed.record),
+            None => {
+                self.records.insert(key, observed.record);
+            }
+        }
+    }
+
+    fn add_scan(&mut self, scan: ScanSummary) {
+        match self.scans.get_mut(&scan.client) {
+            Some(known) => known.absorb(scan),
+            None => {
+                self.scans.insert(scan.client, scan.in_order());
+            }
+        }
+    }
+
+    /// Notes that these numbers of an agent have been applied, as a store does that has their content
+    /// already. False if one of them was known.
+    pub fn mark_applied(&mut self, instance: Instance, (first, last): (u64, u64)) -> bool {
+        self.applied
+            .entry(instance)
+            .or_default()
+            .insert(first, last)
+    }
+
+    /// Which numbers of which agents have been applied.
+    pub fn applied(&self) -> &BTreeMap<Instance, SequenceSet> {
+        &self.applied
+    }
+
+    /// The first and the last time of any record.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.records.values().map(|record| record.first).min()?;
+        let last = self.records.values().map(|record| record.last).max()?;
+        Some((first, last))
+    }
+
+    /// Names under which addresses were looked up.
+    pub fn names(&self) -> &NameTable {
+        &self.names
+    }
+
+    /// What was lost on the way, by reason.
+    pub fn losses(&self) -> &BTreeMap<Loss, u64> {
+        &self.losses
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.scans.is_empty()
+    }
+
+    /// All records, in order of observer and identity.
+    pub fn records(&self) -> impl Iterator<Item = (&Observer, &FlowRecord)> {
+        self.records.iter().map(|((observer, _), r)| (observer, r))
+    }
+
+    /// Everything that can be told now that listeners and owners of addresses are known: the form in
+    /// which captures come too.
+    pub fn into_result(
+        self,
+        listeners: &impl Listeners,
+        epochs: &AddressEpochs,
+        max_failed_targets: usize,
+    ) -> FlowResult {
+        self.result(listeners, epochs, max_failed_targets)
+    }
+
+    /// The same, and more can be added afterwards.
+    pub fn result(
+        &self,
+        listeners: &impl Listeners,
+        epochs: &AddressEpochs,
+        max_failed_targets: usize,
+    ) -> FlowResult {
+        let observed = self.records.iter().map(|((observer, _), record)| Observed {
+            observer: observer.clone(),
+            record: record.clone(),
+        });
+        let mut records = Records::new(max_failed_targets);
+        for record in agree(observed.collect(), listeners, epochs) {
+            let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
+            records.add(&record, at);
+        }
+        let (records, scans) = records.finish();
+        let mut all = Aggregate {
+            scans: self.scans.clone(),
+            ..Aggregate::default()
+        };
+        for scan in scans {
+            all.add_scan(scan);
+        }
+        FlowResult {
+            counters: FlowCounters {
+                connections: records
+                    .iter()
+                    .map(|record| record.connections)
+                    .fold(0, u64::saturating_add),
+                ..FlowCounters::default()
+            },
+            records,
+            scans: all.scans.into_values().collect(),
+            names: self.names.clone(),
+            other: self.other_traffic().collect(),
+            other_overflow: self.losses.get(&Loss::OtherDropped).copied().unwrap_or(0),
+        }
+    }
+
+    fn other_traffic(&self) -> impl Iterator<Item = OtherTraffic> {
+        self.other
+            .iter()
+            .map(|((source, destination, kind), packets)| OtherTraffic {
+                source: *source,
+                destination: *destination,
+                kind: *kind,
+                packets: *packets,
+            })
+    }
+
+    /// Only the records that began at `since` or later, with all names.
+    pub fn since(&self, since: Timestamp) -> Aggregate {
+        let records = self.records.iter();
+        Aggregate {
+            records: records
+                .filter(|(_, record)| record.first >= since)
+                .map(|(key, record)| (key.clone(), record.clone()))
+                .collect(),
+            names: self.names.clone(),
+            ..Aggregate::default()
+        }
+    }
+
+    /// Only the records from each of these clients to its server, as these observers have them, with the
+    /// names of those servers.
+    pub fn between<'o>(
+        &self,
+        ends: impl IntoIterator<Item = (IpAddr, IpAddr, &'o Observer)>,
+    ) -> Aggregate {
+        let mut some = Aggregate::default();
+        let mut servers = BTreeSet::new();
+        for (client, server, observer) in ends {
+            servers.insert(server);
+            let from = (
+                observer.clone(),
+                RecordIdentity::first_between(client, server),
+            );
+            let records = self
+                .records
+                .range(from..)
+                .take_while(|((seen, identity), _)| {
+                    (seen, identity.client, identity.server) == (observer, client, server)
+                });
+            let records = records.map(|(key, record)| (key.clone(), record.clone()));
+            some.records.extend(records);
+        }
+        some.names = self.names.only(servers);
+        some
+    }
+
+    /// Takes the records out that began in hours before the hour `end`, by these hours (counted since the
+    /// Unix epoch), each with a copy of all names.
+    pub fn take_hours(&mut self, end: i64) -> BTreeMap<i64, Aggregate> {
+        let mut hours: BTreeMap<i64, Aggregate> = BTreeMap::new();
+        for (key, record) in std::mem::take(&mut self.records) {
+            if record.hour() < end {
+                let hour = hours.entry(record.hour()).or_insert_with(|| Aggregate {
+                    names: self.names.clone(),
+                    ..Aggregate::default()
+                });
+                hour.records.insert(key, record);
+            } else {
+                self.records.insert(key, record);
+            }
+        }
+        hours
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The flow record: what every source of observation emits and what the graph is built from.
+
+use super::{PeerLabels, Windows};
+use nanoseg_net::{Protocol, Timestamp};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// How a connection went (DESIGN §3). Only [`Verdict::Established`] teaches without conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Both sides took part.
+    Established,
+    /// UDP or SCTP data without an answer.
+    OneWay,
+    /// Opened, no reply.
+    Unanswered,
+    /// Answered with RST, ABORT or ICMP unreachable.
+    Refused,
+    /// A flow log says that a policy dropped it.
+    Dropped,
+}
+
+/// What decided who the client is (DESIGN §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Opening {
+    /// A TCP SYN, a TCP SYN-ACK, an SCTP INIT or INIT-ACK was seen.
+    Handshake,
+    /// UDP: the first packet's sender is the client.
+    FirstPacket,
+    /// A known listener stands at the server's address and port.
+    Listener,
+    /// Nothing decided yet: `client` and `server` are in address order, and the graph infers the
+    /// direction from how many peers use each port. The record keeps its `client_port`.
+    Undecided,
+}
+
+/// Many connections between the same client address, server address, server port and protocol.
+///
+/// Connections that were translated on the way (Service DNAT, masquerading) are one record: `server`
+/// is where they arrived, `via` what the client had called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// The client's own address, before any SNAT.
+    pub client: IpAddr,
+    /// The server's address, after any DNAT that was seen.
+    pub server: IpAddr,
+    /// The server's port, after any DNAT that was seen.
+    pub port: u16,
+    pub protocol: Protocol,
+    /// The address and port that the client called, where they were translated on the way.
+    pub via: Option<SocketAddr>,
+    /// The client's address as the server saw it, where it was translated on the way (SNAT).
+    pub seen_as: Option<IpAddr>,
+    /// The client's port, kept only where there was no handshake: it tells the same connection when it
+    /// is seen again, and what the server's port is if client and server turn out to be exchanged.
+    pub client_port: Option<u16>,
+    pub verdict: Verdict,
+    pub opening: Opening,
+    /// What the source itself says stands at the ends, where it knows more than addresses.
+    pub claims: Option<Arc<PeerLabels>>,
+    /// Connections (5-tuples), each counted once however often its packets were captured.
+    pub connections: u64,
+    /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.
+    pub datagrams: u64,
+    /// Payload bytes from client to server, copies and retransmissions counted once.
+    pub bytes_to_server: u64,
+    /// Payload bytes from server to client, copies and retransmissions counted once.
+    pub bytes_to_client: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// The time windows in which it was active, for the learning estimate.
+    pub windows: Windows,
+}
+
+impl FlowRecord {
+    /// How many datagrams it stands for if none was answered, else 0. One without a datagram count (of a
+    /// flow log) stands for one per connection.
+    pub fn one_way_datagrams(&self) -> u64 {
+        match self.verdict {
+            Verdict::OneWay => self.datagrams.max(self.connections),
+            _ => 0,
+        }
+    }
+}
+
+/// What the flow room may ask about listeners: "does something known listen there?"
+pub trait Listeners {
+    fn listens(&self, address: IpAddr, protocol: Protocol, port: u16, at: Timestamp) -> bool;
+}
+
+/// Knows no listener at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoListeners;
+
+impl Listeners for NoListeners {
+    fn listens(&self, _: IpAddr, _: Protocol, _: u16, _: Timestamp) -> bool {
+        false
+    }
+}
+
+/// The times at which an address changed hands. Flow records never span such a time, so that each
+/// can be attributed to the owner of its own time (DESIGN §4.4).
+#[derive(Debug, Clone, Default)]
+pub struct AddressEpochs {
+    changes: FxHashMap<IpAddr, Vec<Timestamp>>,
+    /// Every whole hour and these times begin an epoch of every address.
+    cuts: Option<[Option<Timestamp>; 2]>,
+}
+
+impl AddressEpochs {
+    /// Adds a time at which `address` got or lost an owner.
+    pub fn add(&mut self, address: IpAddr, at: Timestamp) {
+        let times = self.changes.entry(address).or_default();
+        if let Err(place) = times.binary_search(&at) {
+            times.insert(place, at);
+        }
+    }
+
+    /// The same, and no record spans a whole hour or one of these times either: so what began within a
+    /// period, and in which hour, can be told. Connections go on across them and count where they began.
+    #[must_use]
+    pub fn with_cuts(mut self, at: [Option<Timestamp>; 2]) -> Self {
+        self.cuts = Some(at);
+        self
+    }
+
+    /// Forgets the changes before `at`: where all traffic comes later they tell nothing apart.
+    pub fn forget_before(&mut self, at: Timestamp) {
+        self.changes.retain(|_, times| {
+            times.drain(..times.partition_point(|t| *t < at));
+            !times.is_empty()
+        });
+    }
+
+    /// The number of the epoch of `address` that `at` falls into: a later one has a larger number.
+    pub fn epoch(&self, address: IpAddr, at: Timestamp) -> u32 {
+        let cut = self.cuts.map_or(0, |cuts| {
+            let passed = cuts.iter().flatten().filter(|cut| **cut <= at).count();
+            // None of the summands falls as time goes on, so a sum is that of one epoch only.
+            (at.hour() as u32).wrapping_add(passed as u32)
+        });
+        if self.changes.is_empty() {
+            return cut;
+        }
+        match self.changes.get(&address) {
+            None => cut,
+            Some(times) => cut.wrapping_add(times.partition_point(|t| *t <= at) as u32),
+        }
+    }
+
+    /// When the epoch that `at` falls into ends; [`Timestamp::MAX`] if it never does.
+    pub fn end(&self, address: IpAddr, at: Timestamp) -> Timestamp {
+        let Some(times) = self.changes.get(&address) else {
+            return Timestamp::MAX;
+        };
+        times
+            .get(times.partition_point(|t| *t <= at))
+            .copied()
+            .unwrap_or(Timestamp::MAX)
+    }
+}

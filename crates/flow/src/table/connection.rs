@@ -1,0 +1,531 @@
+//! One live connection: what has been seen of it, how long it may be silent, how it went.
+
+use super::key::{Key, Side};
+use super::legs::Legs;
+use super::wheel::Ticket;
+use crate::{SctpChunk, TcpFlags, Verdict, Windows};
+use nanoseg_net::{Protocol, Timestamp};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// How long a closed connection is remembered for late segments, in seconds: several retransmission
+/// time-outs (RFC 6298 §2.4 has one second as the least). It is the shortest patience there is; the
+/// fewer closed connections are kept, the more of the live ones stay in the cache.
+pub(super) const CLOSED_PATIENCE: i64 = 2;
+
+/// What a side has sent, as bits. SCTP's INIT, INIT ACK, SHUTDOWN and ABORT count as SYN, SYN-ACK,
+/// FIN and RST.
+pub(super) mod seen {
+    pub const SYN: u16 = 1;
+    pub const SYN_ACK: u16 = 2;
+    pub const DATA: u16 = 4;
+    pub const ACK: u16 = 8;
+    pub const FIN: u16 = 16;
+    pub const RST: u16 = 32;
+    /// Its acknowledgment number moved: the other side really sends, seen or not.
+    pub const MOVED: u16 = 64;
+    /// The highest sequence number is known.
+    pub const SEQUENCE: u16 = 128;
+    /// Everything but a reset is taking part.
+    pub const LIVE: u16 = SYN | SYN_ACK | DATA | ACK | FIN;
+}
+
+/// A jump of the sequence number beyond this is no lost segment but damage or an injection.
+const LARGEST_GAP: i32 = 16 << 20;
+
+/// A SYN whose sequence number is this little before the data's came late, and opens nothing new.
+const REORDERED: u32 = 1 << 20;
+
+/// Sequence state, by side.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Streams {
+    /// The sequence number after the highest payload byte seen.
+    next: [u32; 2],
+    /// The SYN's or SYN-ACK's sequence number.
+    initial: [u32; 2],
+    acknowledged: [u32; 2],
+}
+
+/// The last few datagrams, to recognise copies captured elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Recent {
+    marks: [u32; 3],
+    times: [u32; 3],
+    cursor: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    Streams(Streams),
+    Datagrams(Recent),
+}
+
+/// What few connections need: kept apart so that the others stay small.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// Activity between the first and the last packet's windows.
+    pub windows: Windows,
+    pub legs: Option<Legs>,
+    /// What has been reported of it while it goes on.
+    pub reported: Option<Box<Reported>>,
+}
+
+/// What earlier reports of a connection that goes on have told.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Reported {
+    /// When the latest was made, in nanoseconds since the epoch.
+    pub at: i64,
+    /// The connection's last packet then.
+    pub last: i64,
+    /// The verdicts under which it has been counted, as bits.
+    pub verdicts: u8,
+    /// Payload bytes and datagrams told, by sending side.
+    pub bytes: [u64; 2],
+    pub datagrams: [u32; 2],
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub key: Key,
+    /// Nanoseconds since the epoch.
+    pub first: i64,
+    pub last: i64,
+    /// When an address of it changes hands; a UDP conversation ends there (DESIGN §4.4).
+    pub epoch_end: i64,
+    /// Payload bytes by sending side.
+    pub bytes: [u64; 2],
+    pub datagrams: [u32; 2],
+    pub seen: [u16; 2],
+    /// What other legs saw, by this connection's sides.
+    pub leg_seen: [u16; 2],
+    pub state: State,
+    pub extra: Option<Box<Extra>>,
+    /// The connection of which this is only another leg.
+    pub parent: Option<Ticket>,
+    /// A leg's side 0 is the parent's side 1.
+    pub flipped: bool,
+    /// A leg's distance from its parent, away from the parent's side 0.
+    pub hops: i16,
+    pub hash: u32,
+    /// Counts the uses of this slot.
+    pub generation: u32,
+    pub live: bool,
+    /// Which side sent the first packet.
+    pub opener: u8,
+    /// How many more packets may tell that this is a leg of another connection.
+    pub probes: u8,
+    pub closed: bool,
+    pub refused: bool,
+    /// The wheel has looked at it once, so it may not do so again soon.
+    pub settled: bool,
+    /// Only a sample of its packets is seen, besides those that open and close it.
+    pub sampled: bool,
+}
+
+/// What a leg hands on to its parent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LegView {
+    seen: [u16; 2],
+    bytes: [u64; 2],
+    datagrams: [u32; 2],
+    refused: bool,
+    closed: bool,
+    first: i64,
+    last: i64,
+}
+
+/// What a connection came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The side that a handshake (or, for UDP, the first packet) names as the client.
+    pub client: Option<Side>,
+    /// `None`: stray packets only, no connection.
+    pub verdict: Option<Verdict>,
+}
+
+impl Connection {
+    pub fn new(key: Key, hash: u32, generation: u32, opener: Side, at: i64) -> Self {
+        let state = match key.protocol() {
+            Protocol::Tcp => State::Streams(Streams::default()),
+            Protocol::Udp | Protocol::Sctp => State::Datagrams(Recent::default()),
+        };
+        Connection {
+            key,
+            first: at,
+            last: at,
+            epoch_end: i64::MAX,
+            bytes: [0; 2],
+            datagrams: [0; 2],
+            seen: [0; 2],
+            leg_seen: [0; 2],
+            state,
+            extra: None,
+            parent: None,
+            flipped: false,
+            hops: 0,
+            hash,
+            generation,
+            live: true,
+            opener: opener as u8,
+            probes: 0,
+            closed: false,
+            refused: false,
+            settled: false,
+            sampled: false,
+        }
+    }
+
+    /// Notes a packet's time. Only the third second of activity and later ones need a set.
+    #[inline(always)]
+    pub fn touch(&mut self, at: i64) {
+        if at > self.last {
+            let (now, last) = (at.div_euclid(SECOND), self.last.div_euclid(SECOND));
+            if now != last && last != self.first.div_euclid(SECOND) {
+                let windows = &mut self.extra.get_or_insert_default().windows;
+                windows.mark(Timestamp::from_nanos(self.last));
+            }
+            self.last = at;
+        }
+    }
+
+    /// All windows in which it was active.
+    pub fn windows(&self) -> Windows {
+        let mut windows = self
+            .extra
+            .as_ref()
+            .map_or(Windows::default(), |extra| extra.windows);
+        windows.mark(Timestamp::from_nanos(self.first));
+        windows.mark(Timestamp::from_nanos(self.last));
+        windows
+    }
+
+    /// How long it may be silent before it leaves the table.
+    ///
+    /// A closed connection stays for late packets only. An open one of TCP stays as long as common
+    /// firewalls keep it at least; a SYN is repeated after at most 32 s (Linux tcp_syn_retries); UDP
+    /// as conntrack's nf_conntrack_udp_timeout_stream has it, halved. Of a sampled one few packets are
+    /// seen until its FIN or RST, which always is: it may be silent for hours.
+    #[inline(always)]
+    pub fn patience(&self) -> i64 {
+        let seconds = match self.state {
+            _ if self.closed => CLOSED_PATIENCE,
+            State::Datagrams(_) if self.key.protocol() == Protocol::Udp => 60,
+            _ if self.sampled => self.sampled_patience(),
+            _ if self.takes_part_on_both_sides() => 600,
+            _ => 40,
+        };
+        seconds * SECOND
+    }
+
+    #[inline(always)]
+    fn takes_part_on_both_sides(&self) -> bool {
+        self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0
+            || (self.sent(0) | self.sent(1)) & seen::MOVED != 0
+    }
+
+    /// In seconds; a single segment of a connection without a handshake waits for a second one.
+    #[cold]
+    fn sampled_patience(&self) -> i64 {
+        let any = self.sent(0) | self.sent(1);
+        if self.takes_part_on_both_sides() {
+            4 * 3600
+        } else if any & (seen::SYN | seen::SYN_ACK) != 0 {
+            40
+        } else {
+            600
+        }
+    }
+
+    /// Counts the bytes of segments that were left out of the sample: the next one's sequence number
+    /// tells how many there were.
+    pub fn fill_gap(&mut self, side: Side, flags: TcpFlags, sequence: u32) {
+        let seen = &mut self.seen[side];
+        if let State::Streams(streams) = &mut self.state
+            && *seen & (seen::SEQUENCE | seen::FIN) == seen::SEQUENCE
+            && !flags.syn()
+            && !flags.rst()
+        {
+            let beyond = sequence.wrapping_sub(streams.next[side]) as i32;
+            if beyond > 0 {
+                self.bytes[side] += u64::from(beyond.unsigned_abs());
+                streams.next[side] = sequence;
+                *seen |= seen::DATA;
+            }
+        }
+    }
+
+    /// Takes in a TCP segment. True if this closed the connection.
+    #[inline(always)]
+    pub fn segment(
+        &mut self,
+        side: Side,
+        flags: TcpFlags,
+        sequence: u32,
+        ack: u32,
+        payload: u32,
+    ) -> bool {
+        let State::Streams(streams) = &mut self.state else {
+            return false;
+        };
+        let seen = &mut self.seen[side];
+        let was_closed = self.closed;
+        if flags.rst() {
+            *seen |= seen::RST;
+            self.closed = true;
+            return !was_closed;
+        }
+        if flags.ack() {
+            if *seen & seen::ACK != 0 && streams.acknowledged[side] != ack {
+                *seen |= seen::MOVED;
+            }
+            streams.acknowledged[side] = ack;
+            *seen |= seen::ACK;
+        }
+        if flags.syn() {
+            *seen |= if flags.ack() {
+                seen::SYN_ACK
+            } else {
+                seen::SYN
+            };
+            streams.initial[side] = sequence;
+        }
+        if payload > 0 || flags.syn() {
+            let end = sequence
+                .wrapping_add(payload)
+                .wrapping_add(flags.syn().into());
+            if payload > 0 {
+                *seen |= seen::DATA;
+            }
+            if flags.syn() || *seen & seen::SEQUENCE == 0 {
+                // A repeated SYN (of TCP Fast Open: with data) comes before everything else.
+                if *seen & seen::SEQUENCE == 0 {
+                    self.bytes[side] += u64::from(payload);
+                    streams.next[side] = end;
+                }
+                *seen |= seen::SEQUENCE;
+            } else {
+                // Only what goes beyond the highest byte counts: copies and retransmissions do not.
+                let beyond = end.wrapping_sub(streams.next[side]) as i32;
+                if beyond > 0 {
+                    let new = if beyond < LARGEST_GAP {
+                        beyond as u32
+                    } else {
+                        payload
+                    };
+                    self.bytes[side] += u64::from(new);
+                    streams.next[side] = end;
+                }
+            }
+        }
+        if flags.fin() {
+            *seen |= seen::FIN;
+            if self.seen[1 - side] & seen::FIN != 0 {
+                self.closed = true;
+            }
+        }
+        self.closed && !was_closed
+    }
+
+    /// True if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
+    /// ports: the port was used again. A repeated or late one does not.
+    pub fn is_reopened(&self, side: Side, sequence: u32, answer: bool) -> bool {
+        let State::Streams(streams) = &self.state else {
+            return false;
+        };
+        let (own, other) = (self.seen[side], self.seen[1 - side]);
+        if answer {
+            let known = own & (seen::SYN | seen::SYN_ACK) != 0;
+            return self.closed && known && sequence != streams.initial[side];
+        }
+        if own & (seen::SYN | seen::SYN_ACK) != 0 {
+            return sequence != streams.initial[side];
+        }
+        let soon = |later: u32| (1..REORDERED).contains(&later.wrapping_sub(sequence));
+        let simultaneous = other & seen::LIVE == seen::SYN && !self.closed;
+        let late = own & seen::SEQUENCE != 0 && soon(streams.next[side])
+            || other & seen::ACK != 0 && soon(streams.acknowledged[1 - side]);
+        !(simultaneous || late)
+    }
+
+    /// Takes in a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
+    /// within moments; without an IP identification a datagram may really have been sent again.
+    pub fn datagram(&mut self, side: Side, at: i64, ip_id: u16, fingerprint: u32, payload: u32) {
+        let State::Datagrams(recent) = &mut self.state else {
+            return;
+        };
+        let mark = (fingerprint ^ u32::from(ip_id).wrapping_mul(0x9e37_79b1)) & !1 | side as u32;
+        let now = (at >> 20) as u32;
+        // In units of 2^20 ns, about a millisecond.
+        let window = if ip_id == 0 { 100 } else { 1000 };
+        let is_copy = (0..recent.marks.len()).any(|i| {
+            recent.marks[i] == mark
+                && now.wrapping_sub(recent.times[i]).wrapping_add(window) <= 2 * window
+        });
+        if is_copy {
+            return;
+        }
+        let place = usize::from(recent.cursor) % recent.marks.len();
+        (recent.marks[place], recent.times[place]) = (mark, now);
+        recent.cursor = (recent.cursor + 1) % recent.marks.len() as u8;
+        self.seen[side] |= seen::DATA;
+        self.datagrams[side] = self.datagrams[side].saturating_add(1);
+        self.bytes[side] += u64::from(payload);
+    }
+
+    /// Notes what an SCTP packet's first chunk says. True if this closed the association.
+    pub fn chunk(&mut self, side: Side, chunk: SctpChunk) -> bool {
+        let was_closed = self.closed;
+        let seen = &mut self.seen[side];
+        match chunk {
+            SctpChunk::Init => *seen |= seen::SYN,
+            SctpChunk::InitAck => *seen |= seen::SYN_ACK,
+            SctpChunk::Data => *seen |= seen::DATA,
+            SctpChunk::Other => *seen |= seen::ACK,
+            SctpChunk::Shutdown => {
+                *seen |= seen::FIN;
+                self.closed |= self.seen[1 - side] & seen::FIN != 0;
+            }
+            SctpChunk::Abort => {
+                *seen |= seen::RST;
+                self.closed = true;
+            }
+        }
+        self.closed && !was_closed
+    }
+
+    /// What this leg saw, by the parent's sides.
+    pub fn as_leg(&self) -> LegView {
+        let mut view = LegView {
+            seen: self.seen,
+            bytes: self.bytes,
+            datagrams: self.datagrams,
+            refused: self.refused,
+            closed: self.closed,
+            first: self.first,
+            last: self.last,
+        };
+        if self.flipped {
+            view.seen.reverse();
+            view.bytes.reverse();
+            view.datagrams.reverse();
+        }
+        view
+    }
+
+    /// Adds what a leg saw: replies may have been captured on one leg only. Sums are not added up,
+    /// since the packets of a leg are copies.
+    pub fn learn_from_leg(&mut self, leg: &LegView) {
+        for side in 0..2 {
+            self.leg_seen[side] |= leg.seen[side];
+        }
+        if let Some(legs) = self.extra.as_mut().and_then(|extra| extra.legs.as_mut()) {
+            legs.count(leg.bytes, leg.datagrams);
+        }
+        self.refused |= leg.refused;
+        self.closed |= leg.closed;
+        self.first = self.first.min(leg.first);
+        self.touch(leg.last);
+    }
+
+    /// Payload bytes and datagrams by sending side, of the leg that saw the most.
+    pub fn volume(&self) -> ([u64; 2], [u32; 2]) {
+        match self.extra.as_ref().and_then(|extra| extra.legs.as_ref()) {
+            None => (self.bytes, self.datagrams),
+            Some(legs) => {
+                let mut most = *legs;
+                most.count(self.bytes, self.datagrams);
+                (most.bytes, most.datagrams)
+            }
+        }
+    }
+
+    /// Who opened it, and how it went.
+    pub fn outcome(&self) -> Outcome {
+        match self.key.protocol() {
+            Protocol::Udp => {
+                let both = self.sent(0) & self.sent(1) & seen::DATA != 0;
+                let verdict = match (both, self.refused) {
+                    (true, _) => Verdict::Established,
+                    (false, true) => Verdict::Refused,
+                    (false, false) => Verdict::OneWay,
+                };
+                Outcome {
+                    client: Some(self.opener.into()),
+                    verdict: Some(verdict),
+                }
+            }
+            Protocol::Tcp | Protocol::Sctp => match self.opening_side() {
+                Some(client) => Outcome {
+                    client: Some(client),
+                    verdict: Some(self.opened_verdict(client)),
+                },
+                None => Outcome {
+                    client: None,
+                    verdict: self.mid_stream_verdict(),
+                },
+            },
+        }
+    }
+
+    /// What a side has sent, on whichever leg it was seen.
+    #[inline(always)]
+    fn sent(&self, side: Side) -> u16 {
+        self.seen[side] | self.leg_seen[side]
+    }
+
+    fn opening_side(&self) -> Option<Side> {
+        let sent = |what: u16| [self.sent(0) & what != 0, self.sent(1) & what != 0];
+        match sent(seen::SYN) {
+            // Both (simultaneous open, RFC 9293 §3.5): the first one.
+            [true, true] => return Some(self.opener.into()),
+            [true, false] => return Some(0),
+            [false, true] => return Some(1),
+            [false, false] => {}
+        }
+        match sent(seen::SYN_ACK) {
+            [true, _] => Some(1),
+            [false, true] => Some(0),
+            [false, false] => None,
+        }
+    }
+
+    fn opened_verdict(&self, client: Side) -> Verdict {
+        let (ours, theirs) = (self.sent(client), self.sent(1 - client));
+        let moved = (ours | theirs) & seen::MOVED != 0;
+        // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
+        if moved || theirs & seen::LIVE != 0 && ours & seen::LIVE != 0 {
+            Verdict::Established
+        } else if theirs & seen::RST != 0 || self.refused {
+            Verdict::Refused
+        } else {
+            Verdict::Unanswered
+        }
+    }
+
+    /// Without a handshake: data and an answer, or acknowledgments both ways that are not just the
+    /// end of a connection.
+    fn mid_stream_verdict(&self) -> Option<Verdict> {
+        let any = self.sent(0) | self.sent(1);
+        let both = self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0;
+        let data = any & seen::DATA != 0;
+        if both && (data || any & seen::FIN == 0) || data && any & seen::MOVED != 0 {
+            Some(Verdict::Established)
+        } else if self.sampled {
+            // That no answer was among the few packets seen says nothing.
+            None
+        } else if self.key.protocol() == Protocol::Sctp && data {
+            let refused = self.refused || any & seen::RST != 0;
+            Some(if refused {
+                Verdict::Refused
+            } else {
+                Verdict::OneWay
+            })
+        } else if data && (any & seen::RST != 0 || self.refused) {
+            Some(Verdict::Refused)
+        } else if data {
+            Some(Verdict::Unanswered)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Which names were handed on already: a resolver is asked for the same ones every few seconds.
+
+use crate::NameEntry;
+use nanoseg_net::Timestamp;
+use rustc_hash::FxHashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+/// Names remembered, 24 bytes each; beyond that they are handed on again, which does no harm.
+const MAX_HANDED: usize = 1 << 16;
+
+/// Names handed on, by a hash with secrets of this process, with the time until which they hold.
+#[derive(Debug, Default)]
+pub(super) struct SentNames {
+    until: FxHashMap<u64, Timestamp>,
+    secrets: RandomState,
+}
+
+impl SentNames {
+    /// Whether `entry` tells something that was not told before, and notes that it is told.
+    pub fn is_new(&mut self, address: IpAddr, entry: &NameEntry) -> bool {
+        let name = self.secrets.hash_one((address, entry.client, &entry.name));
+        if let Some(until) = self.until.get(&name)
+            && entry.from <= *until
+        {
+            return false;
+        }
+        if self.until.len() >= MAX_HANDED {
+            self.until.retain(|_, until| *until >= entry.from);
+            if self.until.len() >= MAX_HANDED {
+                self.until.clear();
+            }
+        }
+        self.until.insert(name, entry.until);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, from: i64, ttl: i64) -> NameEntry {
+        NameEntry {
+            name: name.into(),
+            client: IpAddr::from([10, 0, 0, 1]),
+            from: Timestamp::from_secs(from),
+            until: Timestamp::from_secs(from + ttl),
+        }
+    }
+
+    #[test]
+    fn a_name_is_handed_on_once_as_long_as_it_holds() {
+        let mut handed = SentNames::default();
+        let web = IpAddr::from([192, 0, 2, 1]);
+        assert!(handed.is_new(web, &entry("a.example", 100, 30)));
+        assert!(!handed.is_new(web, &entry("a.example", 120, 30)));
+        assert!(handed.is_new(web, &entry("b.example", 120, 30)), "another");
+        assert!(handed.is_new(web, &entry("a.example", 131, 30)), "anew");
+        assert!(!handed.is_new(web, &entry("a.example", 160, 30)));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut handed = SentNames::default();
+        let web = IpAddr::from([192, 0, 2, 1]);
+        for number in 0..2 * MAX_HANDED {
+            assert!(handed.is_new(web, &entry(&format!("n{number}"), 100, 30)));
+            assert!(handed.until.len() <= MAX_HANDED);
+        }
+    }
+}

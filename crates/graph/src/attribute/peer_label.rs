@@ -1,0 +1,149 @@
+//! What a source itself says stands at an end (Hubble, Calico) goes before what the address says, where
+//! the inventory knows the one that is named. Where it does not, the address at that time decides, as it
+//! does without a claim.
+
+use super::{Attribution, PeerKey, Through};
+use nanoseg_flow::{FlowRecord, PeerLabel};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Where pods and workloads are, by name.
+pub(super) struct Claimed {
+    /// Namespace and name → the latest pod of that name.
+    pods: BTreeMap<(String, String), usize>,
+    /// Namespace and name → workloads, with their places in the inventory's order.
+    workloads: FxHashMap<(String, String), Vec<(u32, String)>>,
+    services: FxHashMap<(String, String), usize>,
+}
+
+impl Claimed {
+    pub fn build(inventory: &Inventory) -> Self {
+        let mut pods = BTreeMap::new();
+        for (index, pod) in inventory.pods.iter().enumerate() {
+            if !pod.template {
+                pods.insert((pod.namespace.clone(), pod.name.clone()), index);
+            }
+        }
+        let mut workloads: FxHashMap<_, Vec<_>> = FxHashMap::default();
+        for (
+            place,
+            WorkloadId {
+                namespace,
+                name,
+                kind,
+            },
+        ) in (0u32..).zip(inventory.workloads.keys())
+        {
+            workloads
+                .entry((namespace.clone(), name.clone()))
+                .or_default()
+                .push((place, kind.clone()));
+        }
+        let named = |(index, s): (usize, &nanoseg_inventory::Service)| {
+            ((s.namespace.clone(), s.name.clone()), index)
+        };
+        Claimed {
+            pods,
+            workloads,
+            services: inventory.services.iter().enumerate().map(named).collect(),
+        }
+    }
+
+    /// The pod of that name. A name that ends in `*` stands for all pods that begin so (Calico's
+    /// aggregation by generateName): any of them tells the workload, if all are of one.
+    pub fn pod(&self, namespace: &str, name: &str, inventory: &Inventory) -> Option<usize> {
+        let Some(prefix) = name.strip_suffix('*') else {
+            let key = (namespace.to_owned(), name.to_owned());
+            return self.pods.get(&key).copied();
+        };
+        let from = (namespace.to_owned(), prefix.to_owned());
+        let mut found = self
+            .pods
+            .range(from..)
+            .take_while(|((ns, pod), _)| ns == namespace && pod.starts_with(prefix))
+            // `web-*` is not `web-api-7d9f-abcde`: what a generator adds has no more dashes.
+            .filter(|((_, pod), _)| {
+                pod.get(prefix.len()..)
+                    .is_some_and(|rest| !rest.contains('-'))
+            })
+            .map(|(_, index)| *index);
+        let first = found.next()?;
+        let workload = |index: usize| inventory.pods.get(index).map(|pod| &pod.workload);
+        found
+            .all(|other| workload(other) == workload(first))
+            .then_some(first)
+    }
+
+    fn workload(&self, namespace: &str, name: &str, kind: &str) -> Option<u32> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let found = self.workloads.get(&key)?;
+        match found.iter().find(|(_, known)| known == kind) {
+            Some((place, _)) => Some(*place),
+            // Hubble tells a CronJob's pods as a Job's and the like; one of that name is meant.
+            None if found.len() == 1 => found.first().map(|(place, _)| *place),
+            None => None,
+        }
+    }
+}
+
+impl<'a> Attribution<'a> {
+    /// The peer that is claimed to stand at `address`, and its node where it is a pod. `None`: the address
+    /// decides.
+    pub(super) fn claimed(
+        &self,
+        claim: &PeerLabel,
+        address: IpAddr,
+    ) -> Option<(PeerKey, Option<u32>)> {
+        match claim {
+            PeerLabel::Pod { namespace, name } => {
+                let index = self.claimed.pod(namespace, name, self.inventory)?;
+                let (_, node) = *self.pods.get(index)?;
+                let pod = self.inventory.pods.get(index)?;
+                // A name with `*` stands for pods on several nodes.
+                let exact = name == &pod.name && !pod.host_network;
+                Some((self.pod(index), node.filter(|_| exact)))
+            }
+            PeerLabel::Workload {
+                namespace,
+                kind,
+                name,
+            } => {
+                let place = self.claimed.workload(namespace, name, kind)?;
+                let id = self.workloads.get(place as usize)?;
+                let host_network = self.inventory.workloads.get(id)?.host_network;
+                // No policy selects it: its node's address is what counts (DESIGN §4.7).
+                (!host_network).then_some((PeerKey::Workload(place), None))
+            }
+            // An API server may be reached by an address that no Endpoints object tells; then the rule
+            // must carry that address.
+            PeerLabel::ApiServer => self
+                .is_api_server(address)
+                .then_some((PeerKey::ApiServer, None)),
+            // Which node it is the address says, and what Cilium takes for outside may as well be a pod
+            // of another cluster, or one that has just ended: in the cluster's ranges the address is right.
+            PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
+        }
+    }
+
+    /// The Service that the source says was called, where the address does not tell: all that stands
+    /// behind it counts (DESIGN §4.5). Of its ports, the one whose endpoints listen where the connection
+    /// arrived.
+    pub(super) fn claimed_service(&self, record: &FlowRecord) -> Option<Through<'a>> {
+        let name = record.claims.as_ref()?.service.as_ref()?;
+        let service = &self.inventory.services[*self.claimed.services.get(name)?];
+        let port = service.ports.iter().find(|port| {
+            port.protocol == record.protocol
+                && port.endpoints.iter().any(|endpoint| {
+                    endpoint.port == record.port && endpoint.address == record.server
+                })
+        })?;
+        Some(Through {
+            service,
+            port,
+            by_node_port: false,
+            from_outside: false,
+        })
+    }
+}

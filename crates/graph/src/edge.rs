@@ -1,0 +1,217 @@
+//! An edge with its evidence, and what it teaches.
+
+use super::lesson::{Tally, decide};
+use super::peer::Peer;
+use nanoseg_flow::{Opening, Verdict, Windows};
+use nanoseg_net::{Protocol, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// What an edge teaches (DESIGN §4.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "reason")]
+pub enum Lesson {
+    /// Observed and learned: belongs to `O`.
+    Learned,
+    /// Not seen, but belongs to `O` for the stated reason (DESIGN §4.9).
+    Implied(String),
+    /// Seen, not learned, an operator should decide.
+    Review(String),
+    /// Seen, never learned.
+    Ignored(String),
+}
+
+impl Lesson {
+    /// Whether the edge belongs to `O`.
+    pub fn teaches(&self) -> bool {
+        matches!(self, Lesson::Learned | Lesson::Implied(_))
+    }
+
+    fn reason(&self) -> &str {
+        match self {
+            Lesson::Learned => "",
+            Lesson::Implied(reason) | Lesson::Review(reason) | Lesson::Ignored(reason) => reason,
+        }
+    }
+}
+
+/// One flow record behind an edge, as shown to people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Evidence {
+    pub client: IpAddr,
+    pub server: IpAddr,
+    pub port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_as: Option<IpAddr>,
+    pub verdict: Verdict,
+    pub opening: Opening,
+    pub connections: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// Client peer → server peer, protocol and port, with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    pub protocol: Protocol,
+    /// The server's own port (a pod port for a workload).
+    pub port: u16,
+    pub lesson: Lesson,
+    /// No packet shows who opened it: the server was inferred from known or popular ports (§4.1).
+    pub inferred: bool,
+    /// Connections by verdict; each counted once.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    pub bytes_to_server: u64,
+    pub bytes_to_client: u64,
+    /// `None` for an implied edge.
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    #[serde(skip)]
+    pub windows: Windows,
+    /// The Services through which it was called, `namespace/name:port`.
+    pub services: BTreeSet<String>,
+    /// The Service ports of those, for plugins that enforce before translation (DESIGN §4.5).
+    #[serde(skip)]
+    pub service_ports: BTreeSet<u16>,
+    /// Node ports that a pod called: not translated yet when it leaves for another node.
+    #[serde(skip)]
+    pub node_ports: BTreeSet<u16>,
+    /// The addresses from which a network plugin sees the client, where these are not the client's
+    /// own: all nodes' for traffic through a NodePort (DESIGN §4.7).
+    pub enforced_from: BTreeSet<IpAddr>,
+    /// At most [`Edge::MAX_EVIDENCE`] samples, the earliest first.
+    pub evidence: Vec<Evidence>,
+    /// How many flow records stand behind the edge in all.
+    pub evidence_total: u64,
+    /// What decides the lesson beyond what is shown.
+    #[serde(skip)]
+    pub tally: Tally,
+}
+
+impl Edge {
+    /// How many flow records are kept as samples behind an edge.
+    pub const MAX_EVIDENCE: usize = 8;
+
+    /// An edge that nothing has been seen of yet.
+    pub fn new(protocol: Protocol, port: u16) -> Self {
+        Edge {
+            protocol,
+            port,
+            lesson: Lesson::Ignored(String::new()),
+            inferred: false,
+            verdicts: BTreeMap::new(),
+            bytes_to_server: 0,
+            bytes_to_client: 0,
+            first: None,
+            last: None,
+            windows: Windows::default(),
+            services: BTreeSet::new(),
+            service_ports: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            enforced_from: BTreeSet::new(),
+            evidence: Vec::new(),
+            evidence_total: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Adds what was seen of the same edge elsewhere or at another time. In whatever order and groups
+    /// edges are merged, the result is the same; of what each part counted, nothing is counted once only.
+    ///
+    /// The lesson is decided anew from all that was seen, since it may take more than one part to teach. An
+    /// edge that was implied stays so unless it is learned by now.
+    pub fn merge(&mut self, other: &Edge, client: &Peer, server: &Peer) {
+        for (verdict, count) in &other.verdicts {
+            let known = self.verdicts.entry(*verdict).or_default();
+            *known = known.saturating_add(*count);
+        }
+        self.bytes_to_server = self.bytes_to_server.saturating_add(other.bytes_to_server);
+        self.bytes_to_client = self.bytes_to_client.saturating_add(other.bytes_to_client);
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.max(other.last);
+        self.windows.merge(&other.windows);
+        self.services.extend(other.services.iter().cloned());
+        self.service_ports.extend(&other.service_ports);
+        self.node_ports.extend(&other.node_ports);
+        self.enforced_from.extend(&other.enforced_from);
+        self.evidence.extend(other.evidence.iter().cloned());
+        self.evidence_total = self.evidence_total.saturating_add(other.evidence_total);
+        self.tally.merge(&other.tally);
+        self.inferred &= other.inferred;
+        let implied = [&self.lesson, &other.lesson].into_iter();
+        let implied = implied.filter(|lesson| matches!(lesson, Lesson::Implied(_)));
+        let implied = implied.min_by_key(|lesson| lesson.reason()).cloned();
+        self.order_evidence();
+        self.lesson = decide(client, server, self);
+        if let Some(implied) = implied
+            && !self.lesson.teaches()
+        {
+            self.lesson = implied;
+        }
+    }
+
+    /// Whether `other`, of the same ends, tells nothing of another kind: only counts and times would change.
+    pub(super) fn covers(&self, other: &Edge) -> bool {
+        let repeats = |(verdict, _): (&Verdict, _)| self.verdicts.contains_key(verdict);
+        // One-way datagrams teach only where they repeat.
+        let may_teach = other.verdicts.contains_key(&Verdict::OneWay);
+        other.verdicts.iter().all(repeats)
+            && (self.lesson == Lesson::Learned || !may_teach)
+            && other.services.is_subset(&self.services)
+            && other.service_ports.is_subset(&self.service_ports)
+            && other.node_ports.is_subset(&self.node_ports)
+            && other.enforced_from.is_subset(&self.enforced_from)
+            && self.tally.dns >= other.tally.dns
+            && self.tally.opening_seen >= other.tally.opening_seen
+    }
+
+    /// Takes in what some of the records behind the edge tell, which may be counted in it already: every
+    /// kind of thing that they tell, and of each count the larger.
+    pub(super) fn widen(&mut self, other: &Edge, client: &Peer, server: &Peer) {
+        let most = |known: &mut u64, other: u64| *known = (*known).max(other);
+        let counted = self.clone();
+        self.merge(other, client, server);
+        for (verdict, count) in &mut self.verdicts {
+            let [a, b] = [&counted, other].map(|edge| edge.verdicts.get(verdict).copied());
+            *count = a.max(b).unwrap_or(0);
+        }
+        self.bytes_to_server = counted.bytes_to_server;
+        self.bytes_to_client = counted.bytes_to_client;
+        most(&mut self.bytes_to_server, other.bytes_to_server);
+        most(&mut self.bytes_to_client, other.bytes_to_client);
+        self.evidence_total = counted.evidence_total;
+        most(&mut self.evidence_total, other.evidence_total);
+        self.tally = counted.tally;
+        self.tally.widen(&other.tally);
+        let lesson = decide(client, server, self);
+        if lesson.teaches() || !matches!(self.lesson, Lesson::Implied(_)) {
+            self.lesson = lesson;
+        }
+        self.evidence = [counted.evidence, other.evidence.clone()].concat();
+        self.evidence.sort();
+        self.evidence.dedup();
+        self.order_evidence();
+    }
+
+    /// Decides what it teaches, from all that was seen of it.
+    pub(super) fn settle(&mut self, client: &Peer, server: &Peer) {
+        self.order_evidence();
+        self.inferred = !self.tally.opening_seen;
+        self.lesson = decide(client, server, self);
+    }
+
+    /// The earliest samples, in order.
+    fn order_evidence(&mut self) {
+        self.evidence
+            .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
+        self.evidence.truncate(Edge::MAX_EVIDENCE);
+    }
+
+    /// All connections, whatever their verdict.
+    pub fn connections(&self) -> u64 {
+        self.verdicts.values().sum()
+    }
+}

@@ -1,0 +1,330 @@
+//! What an operator must know of the graph: findings about edges and peers.
+
+use super::attribute::{Attributed, Attribution};
+use super::edge::{Edge, Lesson};
+use super::{Graph, Peer};
+use nanoseg_finding::{Code, Finding};
+use nanoseg_flow::{FlowRecord, OtherKind, OtherTraffic, Verdict};
+use nanoseg_inventory::Inventory;
+use nanoseg_net::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// How many examples a finding carries.
+const SAMPLES: usize = 5;
+/// Cloud metadata services: AWS, GCP, Azure and others share the first; the second is AWS over IPv6.
+pub const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
+
+/// Traffic to Services without endpoints.
+#[derive(Default)]
+pub(super) struct Orphans {
+    by_service: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Orphans {
+    pub fn note(
+        &mut self,
+        attributed: &Attributed<'_>,
+        record: &FlowRecord,
+        attribution: &Attribution<'_>,
+    ) {
+        let service = match &attributed.through {
+            Some(through) => through.name(),
+            None => std::net::SocketAddr::new(record.server, record.port).to_string(),
+        };
+        self.by_service
+            .entry(service)
+            .or_default()
+            .insert(attribution.peer(attributed.client).to_string());
+    }
+
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.by_service
+            .into_iter()
+            .map(|(service, clients)| {
+                let message = format!(
+                    "was called by {}, but has no ready endpoints",
+                    list(&clients)
+                );
+                Finding::new(Code::ServiceWithoutEndpoints, service, message)
+            })
+            .collect()
+    }
+}
+
+/// All findings that the finished graph gives.
+pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
+    let mut findings = of_edges(graph);
+    findings.extend(host_network(inventory));
+    findings
+}
+
+/// The findings that edges give.
+pub(super) fn of_edges(graph: &Graph) -> Vec<Finding> {
+    let edges = graph.edges();
+    let mut findings = Vec::new();
+    for (client, server, edge) in &edges {
+        findings.extend(edge_findings(client, server, edge));
+    }
+    findings.extend(unknown_pods(&edges));
+    findings.extend(failed(&edges));
+    findings.extend(egress(graph, &edges));
+    findings.extend(crossings(&edges));
+    findings
+}
+
+/// Findings that speak of one edge.
+fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let what = format!("{client} → {server} {}/{}", edge.port, edge.protocol);
+    if is_metadata(server) {
+        let how = match &edge.lesson {
+            Lesson::Learned | Lesson::Implied(_) => {
+                "answered; allowed since it was observed".into()
+            }
+            Lesson::Review(reason) | Lesson::Ignored(reason) => format!("{reason}; not allowed"),
+        };
+        let message = format!("called {}:{}, {how}", address_of(server), edge.port);
+        findings.push(Finding::new(
+            Code::MetadataService,
+            client.to_string(),
+            message,
+        ));
+    }
+    if edge.inferred && edge.lesson.teaches() {
+        let message = "no packet shows who opened it; the server was inferred from its port";
+        findings.push(Finding::new(Code::InferredDirection, what.clone(), message));
+    }
+    if let Lesson::Review(reason) = &edge.lesson {
+        findings.push(Finding::new(
+            Code::OneWayUdp,
+            what.clone(),
+            format!("{reason}; not learned"),
+        ));
+    }
+    if edge.lesson.teaches() && !edge.enforced_from.is_empty() && server.workload().is_some() {
+        let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
+        let message = format!(
+            "comes through a node ({}); the {} addresses of all nodes are allowed",
+            if services.is_empty() {
+                "NodePort".into()
+            } else {
+                services.join(", ")
+            },
+            edge.enforced_from.len(),
+        );
+        findings.push(Finding::new(Code::NodePortFromNodes, what, message));
+    }
+    findings
+}
+
+fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
+    let mut seen: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+    for (client, server, edge) in edges {
+        for peer in [client, server] {
+            if let Peer::UnknownPod(address) = peer {
+                let text = format!("{client} → {server} {}/{}", edge.port, edge.protocol);
+                seen.entry(*address).or_default().insert(text);
+            }
+        }
+    }
+    seen.into_iter()
+        .map(|(address, edges)| {
+            let message = "lies in the cluster's ranges, but nobody is known to have had it at that time; not allowed";
+            Finding::new(Code::UnknownPod, address.to_string(), message)
+                .with_samples(edges.into_iter().take(SAMPLES))
+        })
+        .collect()
+}
+
+/// Traffic of pods that no policy can speak of, one finding for each sender (DESIGN §4.10).
+pub(super) fn not_expressible(
+    other: &[OtherTraffic],
+    attribution: &Attribution<'_>,
+) -> Vec<Finding> {
+    // Such traffic is counted without times, so the latest owner of an address stands for it.
+    let at = Timestamp::MAX.plus_nanos(-1);
+    let pairs: BTreeSet<(IpAddr, IpAddr)> = other
+        .iter()
+        .map(|traffic| (traffic.source, traffic.destination))
+        .collect();
+    let mut by_sender: BTreeMap<Peer, BTreeSet<String>> = BTreeMap::new();
+    for traffic in other {
+        // Where both sides sent, one is the answer; it is no traffic of its own (DESIGN §4.6).
+        let answered = pairs.contains(&(traffic.destination, traffic.source));
+        if answered && traffic.destination < traffic.source {
+            continue;
+        }
+        let peer = |address| attribution.peer(attribution.client(address, at));
+        let from = peer(traffic.source);
+        let to = match traffic.kind {
+            OtherKind::Group(_) => Peer::Outside(traffic.destination),
+            _ => peer(traffic.destination),
+        };
+        if from.workload().is_none() && to.workload().is_none() {
+            continue;
+        }
+        let way = if answered { "to and from" } else { "to" };
+        let what = match traffic.kind {
+            OtherKind::Group(protocol) => {
+                format!("{protocol} to the group address {}", traffic.destination)
+            }
+            OtherKind::Icmp => format!("ICMP {way} {to}"),
+            OtherKind::Protocol(number) => format!("IP protocol {number} {way} {to}"),
+        };
+        by_sender.entry(from).or_default().insert(what);
+    }
+    by_sender
+        .into_iter()
+        .map(|(from, what)| {
+            Finding::new(
+                Code::NotExpressible,
+                from.to_string(),
+                format!("has {}", list(&what)),
+            )
+            .with_samples(what.into_iter().take(SAMPLES))
+        })
+        .collect()
+}
+
+/// Connections that got nowhere, one finding for each client and way.
+fn failed(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
+    let mut by_client: BTreeMap<(Code, &Peer), BTreeSet<String>> = BTreeMap::new();
+    for (client, server, edge) in edges {
+        if is_metadata(server) {
+            continue;
+        }
+        let at_times = if edge.verdicts.contains_key(&Verdict::Established) {
+            " at times"
+        } else {
+            ""
+        };
+        for verdict in edge.verdicts.keys() {
+            let code = match verdict {
+                Verdict::Refused => Code::RefusedConnections,
+                Verdict::Unanswered => Code::UnansweredConnections,
+                Verdict::Dropped => Code::DroppedConnections,
+                Verdict::Established | Verdict::OneWay => continue,
+            };
+            let target = format!("{server} {}/{}{at_times}", edge.port, edge.protocol);
+            by_client.entry((code, client)).or_default().insert(target);
+        }
+    }
+    by_client
+        .into_iter()
+        .map(|((code, client), targets)| {
+            let how = match code {
+                Code::RefusedConnections => "was refused by",
+                Code::DroppedConnections => "was kept by a policy from",
+                _ => "got no answer from",
+            };
+            Finding::new(
+                code,
+                client.to_string(),
+                format!("{how} {}", list(&targets)),
+            )
+        })
+        .collect()
+}
+
+/// Learned egress to public addresses, one finding for each workload.
+fn egress(graph: &Graph, edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
+    let mut by_client: BTreeMap<&Peer, BTreeSet<String>> = BTreeMap::new();
+    let learned = |edge: &Edge| edge.lesson == Lesson::Learned;
+    for (client, server, edge) in edges.iter().filter(|(_, _, edge)| learned(edge)) {
+        if let Peer::Outside(address) = server
+            && !is_metadata(server)
+            && !is_private(*address)
+        {
+            let name = match graph.names.get(address).and_then(|names| names.first()) {
+                Some(name) => format!("{name} ({address}) {}/{}", edge.port, edge.protocol),
+                None => format!("{address} {}/{}", edge.port, edge.protocol),
+            };
+            by_client.entry(client).or_default().insert(name);
+        }
+    }
+    by_client
+        .into_iter()
+        .map(|(client, targets)| {
+            let message = format!("talks to {}", list(&targets));
+            Finding::new(Code::InternetEgress, client.to_string(), message)
+                .with_samples(targets.into_iter().take(SAMPLES))
+        })
+        .collect()
+}
+
+/// Connections between namespaces, one finding for each server port and client namespace.
+fn crossings(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
+    let mut by_server: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (client, server, edge) in edges
+        .iter()
+        .filter(|(_, _, edge)| edge.lesson == Lesson::Learned)
+    {
+        if let (Some(from), Some(to)) = (client.workload(), server.workload())
+            && from.namespace != to.namespace
+        {
+            let target = format!("{to} {}/{}", edge.port, edge.protocol);
+            by_server
+                .entry((target, from.namespace.clone()))
+                .or_default()
+                .insert(from.to_string());
+        }
+    }
+    by_server
+        .into_iter()
+        .map(|((target, _), clients)| {
+            let message = format!("is called from another namespace by {}", list(&clients));
+            Finding::new(Code::CrossNamespace, target, message)
+                .with_samples(clients.into_iter().take(SAMPLES))
+        })
+        .collect()
+}
+
+fn host_network(inventory: &Inventory) -> Vec<Finding> {
+    inventory
+        .workloads
+        .values()
+        .filter(|workload| workload.host_network)
+        .map(|workload| {
+            let message = format!(
+                "{} uses its node's network; no policy can select it",
+                workload.id.kind
+            );
+            Finding::new(Code::HostNetworkWorkload, workload.id.to_string(), message)
+        })
+        .collect()
+}
+
+fn is_metadata(peer: &Peer) -> bool {
+    matches!(peer, Peer::Outside(address) if METADATA.contains(&address.to_string().as_str()))
+}
+
+fn address_of(peer: &Peer) -> String {
+    match peer {
+        Peer::Outside(address) => address.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Private, shared (RFC 6598), link-local, loopback or unique-local.
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => {
+            let shared = a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64;
+            a.is_private() || a.is_link_local() || a.is_loopback() || shared
+        }
+        IpAddr::V6(a) => a.is_unique_local() || a.is_unicast_link_local() || a.is_loopback(),
+    }
+}
+
+/// `a, b, c and 4 more`.
+fn list(items: &BTreeSet<String>) -> String {
+    let shown: Vec<&str> = items.iter().take(SAMPLES).map(String::as_str).collect();
+    let rest = items.len() - shown.len();
+    let shown = shown.join(", ");
+    if rest == 0 {
+        shown
+    } else {
+        format!("{shown} and {rest} more")
+    }
+}

@@ -1,0 +1,196 @@
+//! What flow records of earlier hours came to: edges, names and scans, without the records. Histories of
+//! parts of the time merge to that of the whole.
+//!
+//! Exact in any order: which edges there are, what each teaches, and for parts of whole hours their
+//! connections and bytes. Not exact: a record that only another hour's records explain (a direction that
+//! was undecided, a leg of a translated connection) is judged by its own hour.
+
+use super::attribute::Attribution;
+use super::build::{Drawn, EdgeKey, Edges};
+use super::edge::Edge;
+use super::peer::Peer;
+use super::{InventoryListeners, address_epochs, scan};
+use nanoseg_flow::{Aggregate, FlowConfig};
+use nanoseg_inventory::Inventory;
+use nanoseg_net::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// How many targets of a scan are kept.
+const MAX_FAILED: usize = 1024;
+
+/// Edges, names and scans of some time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    edges: Edges,
+    /// DNS names under which outside addresses were looked up.
+    names: BTreeMap<IpAddr, BTreeSet<String>>,
+    scans: BTreeMap<Peer, FoldedScan>,
+}
+
+/// What a scanner tried; none of it is an edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldedScan {
+    /// What it called in vain: the first thousand in order of address.
+    pub failed: BTreeSet<SocketAddr>,
+    /// Attempts beyond those, as far as they were counted.
+    pub more: u64,
+    pub last: Timestamp,
+}
+
+impl FoldedScan {
+    /// Adds what the same client tried at another time.
+    pub fn merge(&mut self, other: &FoldedScan) {
+        self.failed.extend(&other.failed);
+        self.more = self.more.saturating_add(other.more);
+        self.last = self.last.max(other.last);
+        self.cut();
+    }
+
+    pub(super) fn bounded(mut self) -> FoldedScan {
+        self.cut();
+        self
+    }
+
+    fn cut(&mut self) {
+        while self.failed.len() > MAX_FAILED {
+            self.failed.pop_last();
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
+
+impl History {
+    /// Folds records into what they come to. Implied edges are no observations, so there are none.
+    pub fn fold(records: &Aggregate, inventory: &Inventory) -> History {
+        let attribution = Attribution::build(inventory);
+        let seen = records.result(
+            &InventoryListeners(inventory),
+            &address_epochs(inventory),
+            FlowConfig::default().max_failed_targets,
+        );
+        let Drawn {
+            mut edges,
+            names,
+            scans,
+            ..
+        } = Drawn::of(&seen, &attribution);
+        let scanners = scans.scanners();
+        scan::remove_edges(&scanners, &mut edges);
+        History {
+            edges,
+            names,
+            scans: scans.fold(&scanners),
+        }
+    }
+
+    /// Adds what was seen at another time.
+    pub fn merge(&mut self, other: &History) {
+        for (key, edge) in &other.edges {
+            self.add_edge(key, edge);
+        }
+        for (address, names) in &other.names {
+            self.add_names(*address, names.iter().cloned());
+        }
+        for (client, scan) in &other.scans {
+            self.add_scan(client, scan);
+        }
+    }
+
+    /// Adds one edge.
+    pub fn add_edge(&mut self, key: &EdgeKey, edge: &Edge) {
+        add(&mut self.edges, key, edge);
+    }
+
+    /// Adds names of an outside address.
+    pub fn add_names(&mut self, address: IpAddr, names: impl IntoIterator<Item = String>) {
+        self.names.entry(address).or_default().extend(names);
+    }
+
+    /// Adds what a scanner tried.
+    pub fn add_scan(&mut self, client: &Peer, scan: &FoldedScan) {
+        match self.scans.get_mut(client) {
+            Some(known) => known.merge(scan),
+            None => {
+                self.scans.insert(client.clone(), scan.clone());
+            }
+        }
+    }
+
+    /// All edges in order of client, server, protocol, port.
+    pub fn edges(&self) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
+        self.edges.iter()
+    }
+
+    /// One edge.
+    pub fn edge(&self, key: &EdgeKey) -> Option<&Edge> {
+        self.edges.get(key)
+    }
+
+    /// Names of outside addresses.
+    pub fn names(&self) -> &BTreeMap<IpAddr, BTreeSet<String>> {
+        &self.names
+    }
+
+    /// Scans by client.
+    pub fn scans(&self) -> &BTreeMap<Peer, FoldedScan> {
+        &self.scans
+    }
+
+    /// The first and the last time of any edge.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let first = self.edges.values().filter_map(|edge| edge.first).min()?;
+        let last = self.edges.values().filter_map(|edge| edge.last).max()?;
+        Some((first, last))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.edges.is_empty() && self.names.is_empty() && self.scans.is_empty()
+    }
+
+    /// Adds those edges whose ends are there still: a policy cannot name others.
+    pub(super) fn add_to(&self, edges: &mut Edges, attribution: &Attribution<'_>) {
+        let inventory = attribution.inventory;
+        let nodes: BTreeSet<&str> = inventory.nodes.iter().map(|n| n.name.as_str()).collect();
+        let is_there = |peer: &Peer| match peer {
+            Peer::Workload(id) => inventory.workloads.contains_key(id),
+            Peer::Node(name) => nodes.contains(name.as_str()),
+            Peer::ApiServer | Peer::Outside(_) | Peer::UnknownPod(_) => true,
+        };
+        for key in self.edges.keys() {
+            if is_there(&key.0) && is_there(&key.1) {
+                self.add_one_to(edges, key, attribution);
+            }
+        }
+    }
+
+    /// Adds what came to one edge, whose ends are there.
+    pub(super) fn add_one_to(
+        &self,
+        edges: &mut Edges,
+        key: &EdgeKey,
+        attribution: &Attribution<'_>,
+    ) {
+        let Some(edge) = self.edges.get(key) else {
+            return;
+        };
+        let edge = add(edges, key, edge);
+        // The addresses of all nodes, as they are by now (DESIGN §4.7).
+        if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
+            edge.enforced_from.clone_from(&attribution.node_addresses);
+        }
+    }
+}
+
+fn add<'e>(edges: &'e mut Edges, key: &EdgeKey, edge: &Edge) -> &'e mut Edge {
+    let mut is_new = false;
+    let known = edges.entry(key.clone()).or_insert_with(|| {
+        is_new = true;
+        edge.clone()
+    });
+    if !is_new {
+        known.merge(edge, &key.0, &key.1);
+    }
+    known
+}

@@ -1,0 +1,267 @@
+//! The graph as it stands, brought up to date with new records between two full builds.
+//!
+//! What new records tell of known edges costs their attribution only. For an edge that is new, or of which
+//! they tell another kind of thing (a verdict, a Service), all records between the same addresses are
+//! looked at again. So edges and lessons are known at once; until the next full build
+//! - counts and times of known edges stay as they were,
+//! - an edge stays that another observer's word takes away (one leg of a translated connection),
+//! - connections stay out whose direction nothing decides but other connections,
+//! - one-way datagrams do not teach that come from several pods of a workload, one from each.
+
+use super::attribute::{Attribution, PeerKey, Tables};
+use super::build::{Assembled, Drawn, EdgeKey, Edges, Sketches, assemble, sketch};
+use super::edge::{Edge, Lesson};
+use super::history::History;
+use super::peer::Peer;
+use super::{
+    Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied, scan,
+};
+use nanoseg_finding::Finding;
+use nanoseg_flow::{
+    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decided,
+};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Protocol;
+use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Edges, with what it takes to add to them.
+pub struct IncrementalGraph {
+    inventory: Arc<Inventory>,
+    tables: Arc<Tables>,
+    epochs: AddressEpochs,
+    options: GraphOptions,
+    edges: Edges,
+    /// Who calls each server, and where.
+    callers: FxHashMap<Peer, BTreeSet<(Peer, Protocol, u16)>>,
+    names: BTreeMap<IpAddr, BTreeSet<String>>,
+    scans: scan::Scans,
+}
+
+/// What new records tell that is not known yet.
+#[derive(Debug, Clone, Default)]
+pub struct Delta {
+    /// Client and server of the records.
+    pub ends: BTreeSet<(IpAddr, IpAddr)>,
+    /// The edges that are new, or of which they tell another kind of thing.
+    pub edges: BTreeSet<EdgeKey>,
+    /// Records that only a full build can tell the direction of.
+    pub undecided: usize,
+}
+
+/// What changed.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// Workloads with an edge that changed.
+    pub touched: BTreeSet<WorkloadId>,
+    /// All edges of these workloads.
+    pub graph: Graph,
+    /// What an operator must know of these edges.
+    pub findings: Vec<Finding>,
+    /// A client turned out to be a scanner: only a full build takes its edges away.
+    pub new_scanner: bool,
+}
+
+impl IncrementalGraph {
+    /// Builds the graph of `records` and of what came before them, to be kept up to date.
+    pub fn build(
+        history: &History,
+        records: &Aggregate,
+        inventory: Arc<Inventory>,
+        options: GraphOptions,
+    ) -> (IncrementalGraph, Built) {
+        let attribution = Attribution::build(&inventory);
+        let epochs = address_epochs(&inventory);
+        let seen = result(records, &inventory, &epochs);
+        let Assembled {
+            built,
+            edges,
+            scans,
+        } = assemble(history, &seen, &attribution, options);
+        let mut callers: FxHashMap<Peer, BTreeSet<_>> = FxHashMap::default();
+        for (client, server, protocol, port) in edges.keys() {
+            let known = callers.entry(server.clone()).or_default();
+            known.insert((client.clone(), *protocol, *port));
+        }
+        let standing = IncrementalGraph {
+            tables: attribution.tables(),
+            names: built.graph.names.clone(),
+            inventory: inventory.clone(),
+            epochs,
+            options,
+            edges,
+            callers,
+            scans,
+        };
+        (standing, built)
+    }
+
+    /// What `records` tell that is not known yet.
+    pub fn news(&self, records: &[FlowRecord]) -> Delta {
+        let attribution = Attribution::with(&self.inventory, self.tables.clone());
+        let listeners = InventoryListeners(&self.inventory);
+        let mut news = Delta::default();
+        let records: Vec<Cow<'_, FlowRecord>> = records
+            .iter()
+            .map(|record| decided(record, &listeners))
+            .filter(|record| record.client != record.server || record.via.is_some())
+            .collect();
+        let mut sketches = Sketches::default();
+        for record in &records {
+            if record.opening == Opening::Undecided && record.client_port.is_some() {
+                news.undecided += 1;
+            } else {
+                let attributed = attribution.attribute(record);
+                sketch(&mut sketches, record, &attributed, &attribution);
+            }
+        }
+        let is_news = |key: &EdgeKey, edge: &Edge| {
+            let known = self.edges.get(key);
+            known.is_none_or(|known| !known.covers(edge))
+        };
+        let mut unknown: BTreeSet<(PeerKey, PeerKey, Protocol, u16)> = BTreeSet::new();
+        for (sketched, edge) in &sketches {
+            let (client, server, protocol, port) = *sketched;
+            let (client, server) = (attribution.peer(client), attribution.peer(server));
+            let key = (client, server, protocol, port);
+            if is_news(&key, edge) {
+                unknown.insert(*sketched);
+                news.edges.insert(key);
+            }
+        }
+        if !unknown.is_empty() {
+            for record in &records {
+                let attributed = attribution.attribute(record);
+                let mut targets = attributed.targets.iter();
+                let is_unknown = targets.any(|target| {
+                    let key = (attributed.client, target.peer, record.protocol, target.port);
+                    unknown.contains(&key)
+                });
+                if is_unknown {
+                    news.ends.insert((record.client, record.server));
+                }
+            }
+        }
+        news
+    }
+
+    /// Learns the news from all records between their ends, from those that may explain them, and from what
+    /// earlier ones came to: one datagram of an hour that was folded and one of now are two.
+    pub fn learn(&mut self, news: &Delta, history: &History, records: &Aggregate) -> Change {
+        let attribution = Attribution::with(&self.inventory, self.tables.clone());
+        let seen = result(records, &self.inventory, &self.epochs);
+        let mut drawn = Drawn::of(&seen, &attribution);
+        for key in &news.edges {
+            history.add_one_to(&mut drawn.edges, key, &attribution);
+        }
+        let scanners = self.scans.widen(drawn.scans);
+        let mut touched = BTreeSet::new();
+        let mut new_scanner = false;
+        for key in &news.edges {
+            let Some(edge) = drawn.edges.remove(key) else {
+                continue;
+            };
+            if scanners.contains(&key.0) && matches!(edge.lesson, Lesson::Ignored(_)) {
+                new_scanner |= self.calls_in_vain(&key.0);
+                continue;
+            }
+            for key in self.add(key, &edge) {
+                let ends = [&key.0, &key.1].into_iter();
+                touched.extend(ends.filter_map(|peer| peer.workload()).cloned());
+            }
+        }
+        for (address, names) in drawn.names {
+            self.names.entry(address).or_default().extend(names);
+        }
+        let graph = self.part(&touched);
+        Change {
+            findings: findings::of_edges(&graph),
+            touched,
+            graph,
+            new_scanner,
+        }
+    }
+
+    /// Whether there are edges of a client that a scan alone made.
+    fn calls_in_vain(&self, client: &Peer) -> bool {
+        self.edges_from(client)
+            .any(|(_, edge)| matches!(edge.lesson, Lesson::Ignored(_)))
+    }
+
+    /// Adds what is known of an edge, and what that implies. Tells which edges that changed.
+    fn add(&mut self, key: &EdgeKey, edge: &Edge) -> Vec<EdgeKey> {
+        let known = match self.edges.get(key) {
+            Some(known) => {
+                let mut known = known.clone();
+                known.widen(edge, &key.0, &key.1);
+                known
+            }
+            None => edge.clone(),
+        };
+        let over_tcp = (key.0.clone(), key.1.clone(), Protocol::Tcp, key.3);
+        let mut few = Edges::from([(key.clone(), known)]);
+        if self.options.implied_dns && key.2 == Protocol::Udp {
+            let tcp = self.edges.get(&over_tcp).cloned();
+            few.extend(tcp.map(|edge| (over_tcp, edge)));
+            implied::add_dns_over_tcp(&mut few);
+        }
+        let changed: Vec<EdgeKey> = few.keys().cloned().collect();
+        for (key, edge) in few {
+            let callers = self.callers.entry(key.1.clone()).or_default();
+            callers.insert((key.0.clone(), key.2, key.3));
+            self.edges.insert(key, edge);
+        }
+        changed
+    }
+
+    /// All edges of some workloads.
+    fn part(&self, workloads: &BTreeSet<WorkloadId>) -> Graph {
+        let mut edges: BTreeMap<&EdgeKey, &Edge> = BTreeMap::new();
+        for id in workloads {
+            let peer = Peer::Workload(id.clone());
+            edges.extend(self.edges_from(&peer));
+            for (client, protocol, port) in self.callers.get(&peer).into_iter().flatten() {
+                let key = (client.clone(), peer.clone(), *protocol, *port);
+                edges.extend(self.edges.get_key_value(&key));
+            }
+        }
+        let mut graph = Graph::default();
+        for ((client, server, ..), edge) in edges {
+            for peer in [client, server] {
+                if let Peer::Outside(address) = peer
+                    && let Some(names) = self.names.get(address)
+                {
+                    graph.names.insert(*address, names.clone());
+                }
+            }
+            graph.add_edge(client, server, edge.clone());
+        }
+        graph
+    }
+
+    fn edges_from(&self, client: &Peer) -> impl Iterator<Item = (&EdgeKey, &Edge)> + use<'_> {
+        let lowest = Peer::Workload(WorkloadId {
+            namespace: String::new(),
+            name: String::new(),
+            kind: String::new(),
+        });
+        let client = client.clone();
+        let edges = self
+            .edges
+            .range((client.clone(), lowest, Protocol::Tcp, 0)..);
+        edges.take_while(move |(key, _)| key.0 == client)
+    }
+
+    /// All edges in order of client, server, protocol, port.
+    pub fn edges(&self) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
+        self.edges.iter()
+    }
+}
+
+fn result(records: &Aggregate, inventory: &Inventory, epochs: &AddressEpochs) -> FlowResult {
+    let max_failed_targets = FlowConfig::default().max_failed_targets;
+    records.result(&InventoryListeners(inventory), epochs, max_failed_targets)
+}

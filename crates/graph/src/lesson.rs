@@ -1,0 +1,90 @@
+//! What an edge teaches: only real conversations do (DESIGN §4.2).
+
+use super::edge::{Edge, Lesson};
+use super::peer::Peer;
+use nanoseg_flow::{FlowRecord, Opening, Verdict};
+use nanoseg_net::Protocol;
+use serde::{Deserialize, Serialize};
+
+/// What the decision needs beyond the edge itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// One-way datagrams to a declared port, and to others.
+    pub declared_datagrams: u64,
+    pub undeclared_datagrams: u64,
+    /// The server was called as a DNS server.
+    pub dns: bool,
+    /// A packet showed who opened it. For UDP a known listener shows it as well; for TCP and SCTP
+    /// it is an inference (DESIGN §4.1).
+    pub opening_seen: bool,
+}
+
+impl Tally {
+    pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
+        self.dns |= dns;
+        self.opening_seen |= match record.opening {
+            Opening::Handshake | Opening::FirstPacket => true,
+            Opening::Listener => record.protocol == Protocol::Udp,
+            Opening::Undecided => false,
+        };
+        let datagrams = record.one_way_datagrams();
+        let known = if declared || record.via.is_some() {
+            &mut self.declared_datagrams
+        } else {
+            &mut self.undeclared_datagrams
+        };
+        *known = known.saturating_add(datagrams);
+    }
+
+    /// Takes in what may be counted already: of each count the larger.
+    pub fn widen(&mut self, other: &Tally) {
+        self.declared_datagrams = self.declared_datagrams.max(other.declared_datagrams);
+        self.undeclared_datagrams = self.undeclared_datagrams.max(other.undeclared_datagrams);
+        self.dns |= other.dns;
+        self.opening_seen |= other.opening_seen;
+    }
+
+    /// Adds what was seen elsewhere or at another time.
+    pub fn merge(&mut self, other: &Tally) {
+        self.declared_datagrams = self
+            .declared_datagrams
+            .saturating_add(other.declared_datagrams);
+        self.undeclared_datagrams = self
+            .undeclared_datagrams
+            .saturating_add(other.undeclared_datagrams);
+        self.dns |= other.dns;
+        self.opening_seen |= other.opening_seen;
+    }
+}
+
+/// Decides. The rules in order: an unknown pod never teaches, an established connection always does,
+/// one-way UDP does where it repeats to a declared port, everything else does not.
+pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge) -> Lesson {
+    let tally = &edge.tally;
+    for (peer, side) in [(client, "client"), (server, "server")] {
+        if matches!(peer, Peer::UnknownPod(_)) {
+            return Lesson::Ignored(format!("nobody is known to have had the {side}'s address"));
+        }
+    }
+    if edge.verdicts.contains_key(&Verdict::Established) {
+        return Lesson::Learned;
+    }
+    if edge.verdicts.contains_key(&Verdict::OneWay) {
+        return match (tally.declared_datagrams, tally.undeclared_datagrams) {
+            (2.., _) => Lesson::Learned,
+            (1, _) => Lesson::Review("one-way UDP, seen only once on a declared port".into()),
+            _ => Lesson::Review("one-way UDP to a port that nothing declares".into()),
+        };
+    }
+    let words: Vec<&str> = edge
+        .verdicts
+        .keys()
+        .map(|verdict| match verdict {
+            Verdict::Unanswered => "unanswered",
+            Verdict::Refused => "refused",
+            Verdict::Dropped => "dropped by a policy",
+            Verdict::Established | Verdict::OneWay => "",
+        })
+        .collect();
+    Lesson::Ignored(words.join(", "))
+}

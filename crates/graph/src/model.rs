@@ -1,0 +1,162 @@
+//! The communication graph itself: peers and edges in a petgraph, with one node per peer and one
+//! edge per (client, server, protocol, port).
+
+use super::{Edge, Peer};
+use nanoseg_inventory::WorkloadId;
+use nanoseg_net::{Protocol, Timestamp};
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// Peers and edges. Built by [`super::build`]; iteration is always in the order of peers, protocol
+/// and port, so the same traffic prints the same way.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    graph: DiGraph<Peer, Edge>,
+    nodes: BTreeMap<Peer, NodeIndex>,
+    /// DNS names under which outside addresses were looked up.
+    pub names: BTreeMap<IpAddr, BTreeSet<String>>,
+}
+
+impl Graph {
+    /// The petgraph, for algorithms.
+    pub fn inner(&self) -> &DiGraph<Peer, Edge> {
+        &self.graph
+    }
+
+    /// Makes sure that `peer` is in the graph.
+    pub fn add_peer(&mut self, peer: &Peer) -> NodeIndex {
+        if let Some(index) = self.nodes.get(peer) {
+            return *index;
+        }
+        let index = self.graph.add_node(peer.clone());
+        self.nodes.insert(peer.clone(), index);
+        index
+    }
+
+    /// Adds an edge; the caller sees to it that each (client, server, protocol, port) comes once.
+    pub fn add_edge(&mut self, client: &Peer, server: &Peer, edge: Edge) {
+        let (client, server) = (self.add_peer(client), self.add_peer(server));
+        self.graph.add_edge(client, server, edge);
+    }
+
+    /// The first and the last time of any edge.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let edges = || self.graph.edge_weights();
+        let first = edges().filter_map(|edge| edge.first).min()?;
+        let last = edges().filter_map(|edge| edge.last).max()?;
+        Some((first, last))
+    }
+
+    /// All peers, in order.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.nodes.keys()
+    }
+
+    /// All edges in order of client, server, protocol, port.
+    pub fn edges(&self) -> Vec<(&Peer, &Peer, &Edge)> {
+        let mut edges: Vec<_> = self
+            .graph
+            .edge_indices()
+            .filter_map(|index| {
+                let (client, server) = self.graph.edge_endpoints(index)?;
+                Some((&self.graph[client], &self.graph[server], &self.graph[index]))
+            })
+            .collect();
+        edges.sort_by(|a, b| {
+            (a.0, a.1, a.2.protocol, a.2.port).cmp(&(b.0, b.1, b.2.protocol, b.2.port))
+        });
+        edges
+    }
+
+    /// The edges with `peer` at either end, in order; one of `peer` with itself once.
+    pub fn edges_of(&self, peer: &Peer) -> Vec<(&Peer, &Peer, &Edge)> {
+        let Some(node) = self.nodes.get(peer) else {
+            return Vec::new();
+        };
+        let outgoing = self.graph.edges_directed(*node, Direction::Outgoing);
+        let incoming = self.graph.edges_directed(*node, Direction::Incoming);
+        let incoming = incoming.filter(|edge| edge.source() != *node);
+        let mut edges: Vec<_> = outgoing
+            .chain(incoming)
+            .map(|edge| {
+                let (client, server) = (&self.graph[edge.source()], &self.graph[edge.target()]);
+                (client, server, edge.weight())
+            })
+            .collect();
+        edges.sort_by(|a, b| {
+            (a.0, a.1, a.2.protocol, a.2.port).cmp(&(b.0, b.1, b.2.protocol, b.2.port))
+        });
+        edges
+    }
+
+    /// A graph of all edges of these workloads, and of no others.
+    pub fn around(&self, workloads: &BTreeSet<WorkloadId>) -> Graph {
+        let mut part = Graph::default();
+        let within = |peer: &Peer| peer.workload().is_some_and(|id| workloads.contains(id));
+        for id in workloads {
+            let own = Peer::Workload(id.clone());
+            for (client, server, edge) in self.edges_of(&own) {
+                // One between two of them comes with its client.
+                if *client == own || !within(client) {
+                    part.add_edge(client, server, edge.clone());
+                }
+                for peer in [client, server] {
+                    if let Peer::Outside(address) = peer
+                        && let Some(names) = self.names.get(address)
+                    {
+                        part.names.insert(*address, names.clone());
+                    }
+                }
+            }
+        }
+        part
+    }
+
+    /// Puts all edges of these workloads in the place of those that there are: `part` has them, and no others.
+    pub fn replace_around(&mut self, workloads: &BTreeSet<WorkloadId>, part: &Graph) {
+        for id in workloads {
+            let Some(node) = self.nodes.get(&Peer::Workload(id.clone())).copied() else {
+                continue;
+            };
+            for direction in [Direction::Outgoing, Direction::Incoming] {
+                while let Some(edge) = self.graph.first_edge(node, direction) {
+                    self.graph.remove_edge(edge);
+                }
+            }
+        }
+        for (client, server, edge) in part.edges() {
+            self.add_edge(client, server, edge.clone());
+        }
+        for (address, names) in &part.names {
+            self.names
+                .entry(*address)
+                .or_default()
+                .extend(names.iter().cloned());
+        }
+    }
+
+    /// The edge of that client, server, protocol and port.
+    pub fn edge(
+        &self,
+        client: &Peer,
+        server: &Peer,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<&Edge> {
+        let (client, server) = (self.nodes.get(client)?, self.nodes.get(server)?);
+        self.graph
+            .edges_connecting(*client, *server)
+            .map(|edge| edge.weight())
+            .find(|edge| edge.protocol == protocol && edge.port == port)
+    }
+
+    /// The edges of `O`: learned and implied, in order.
+    pub fn taught(&self) -> Vec<(&Peer, &Peer, &Edge)> {
+        let mut edges = self.edges();
+        edges.retain(|(_, _, edge)| edge.lesson.teaches());
+        edges
+    }
+}

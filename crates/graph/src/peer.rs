@@ -1,0 +1,43 @@
+//! What stands at one end of an edge.
+
+use nanoseg_inventory::WorkloadId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// One end of an edge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Peer {
+    Workload(WorkloadId),
+    /// The endpoints of `default/kubernetes` (DESIGN §4.8).
+    ApiServer,
+    /// A node itself or a hostNetwork pod on it (DESIGN §4.7).
+    Node(String),
+    /// An address outside the cluster.
+    Outside(IpAddr),
+    /// An address of the pod range that no known pod owned at that time (DESIGN §4.4).
+    UnknownPod(IpAddr),
+}
+
+impl fmt::Display for Peer {
+    /// `namespace/name`, `api-server`, `node:NAME`, `outside:ADDRESS`, `unknown-pod:ADDRESS`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Workload(id) => write!(f, "{id}"),
+            Peer::ApiServer => f.write_str("api-server"),
+            Peer::Node(name) => write!(f, "node:{name}"),
+            Peer::Outside(address) => write!(f, "outside:{address}"),
+            Peer::UnknownPod(address) => write!(f, "unknown-pod:{address}"),
+        }
+    }
+}
+
+impl Peer {
+    pub fn workload(&self) -> Option<&WorkloadId> {
+        match self {
+            Peer::Workload(id) => Some(id),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What a network plugin must let through for the edges of `O`: the common ground of `policy`, which
+//! writes rules for it, and `evaluate`, which judges the rules by it.
+
+use super::{Edge, Graph, Peer};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Protocol;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// One end of a requirement, as NetworkPolicy can name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Pods of a workload, to be named by labels.
+    Workload(WorkloadId),
+    /// Addresses that pods do not have (outside, nodes, API server), to be named by ipBlocks.
+    Addresses(BTreeSet<IpAddr>),
+}
+
+/// Connections that must be allowed: from `client` to `port` of `server`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Requirement {
+    pub client: End,
+    pub server: End,
+    pub protocol: Protocol,
+    pub port: u16,
+    /// What a person reads beside the rule: the server's or client's name where the end is a set of
+    /// addresses (a DNS name, `API server`, `node n1`, `any node (NodePort)`).
+    pub label: Option<String>,
+    /// The addresses are outside ones: they may be summarised to CIDRs (DESIGN §5.5).
+    pub outside: bool,
+    /// Index of the edge in [`super::Graph::taught`].
+    pub edge: usize,
+}
+
+/// Where the network plugin checks a connection that goes through a Service (DESIGN §4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServiceEnforcement {
+    /// After translation, on the pod's own port: most plugins.
+    #[default]
+    AfterTranslation,
+    /// Before translation too: rules carry the Service port beside the pod port.
+    BeforeTranslation,
+}
+
+/// Lists the requirements of all edges of `O`, in the order of [`Graph::taught`].
+pub fn requirements(
+    graph: &Graph,
+    inventory: &Inventory,
+    enforcement: ServiceEnforcement,
+) -> Vec<Requirement> {
+    let requiring = Requiring {
+        graph,
+        inventory,
+        enforcement,
+    };
+    let taught = graph.taught().into_iter().enumerate();
+    let mut all: Vec<Requirement> = taught
+        .flat_map(|(index, (client, server, edge))| requiring.of(client, server, edge, index))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What the requirements of an edge depend on beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Requiring<'a> {
+    /// For the names of outside addresses.
+    pub graph: &'a Graph,
+    pub inventory: &'a Inventory,
+    pub enforcement: ServiceEnforcement,
+}
+
+impl Requiring<'_> {
+    /// For an edge that is not of `O`: it has no place in [`Graph::taught`].
+    pub const NOT_TAUGHT: usize = usize::MAX;
+
+    /// What would have to be allowed for one edge, whether it teaches or not. `index` becomes
+    /// [`Requirement::edge`].
+    pub fn of(&self, client: &Peer, server: &Peer, edge: &Edge, index: usize) -> Vec<Requirement> {
+        let (graph, inventory) = (self.graph, self.inventory);
+        let one = |client: Side, server: Side, port: u16| Requirement {
+            label: server.label.or(client.label),
+            outside: client.outside || server.outside,
+            client: client.end,
+            server: server.end,
+            protocol: edge.protocol,
+            port,
+            edge: index,
+        };
+        let mut all = Vec::new();
+        let from = client_sides(client, edge, graph, inventory);
+        let to = side(server, graph, inventory);
+        for from in &from {
+            all.push(one(from.clone(), to.clone(), edge.port));
+        }
+        if self.enforcement == ServiceEnforcement::BeforeTranslation {
+            for port in edge.service_ports.iter().filter(|port| **port != edge.port) {
+                all.extend(from.iter().map(|from| one(from.clone(), to.clone(), *port)));
+            }
+        }
+        // To the node port of another node the packet leaves untranslated.
+        for port in &edge.node_ports {
+            let nodes = any_node(inventory.node_addresses(), edge);
+            all.push(one(side(client, graph, inventory), nodes, *port));
+        }
+        all
+    }
+}
+
+#[derive(Clone)]
+struct Side {
+    end: End,
+    label: Option<String>,
+    outside: bool,
+}
+
+/// The client as the plugin sees it: itself, any node where it is masqueraded, or both where a pod
+/// may be seen as itself or as a node, by where the backend runs.
+fn client_sides(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory) -> Vec<Side> {
+    let own = || side(client, graph, inventory);
+    if edge.enforced_from.is_empty() {
+        return vec![own()];
+    }
+    let nodes = any_node(edge.enforced_from.clone(), edge);
+    if client.workload().is_some() {
+        vec![own(), nodes]
+    } else {
+        vec![nodes]
+    }
+}
+
+fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> Side {
+    let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
+    let label = match services.as_slice() {
+        [] => "any node".into(),
+        services => format!("any node, for {}", services.join(", ")),
+    };
+    Side {
+        end: End::Addresses(addresses),
+        label: Some(label),
+        outside: false,
+    }
+}
+
+fn side(peer: &Peer, graph: &Graph, inventory: &Inventory) -> Side {
+    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>, outside: bool| Side {
+        end: End::Addresses(set),
+        label,
+        outside,
+    };
+    match peer {
+        Peer::Workload(id) => Side {
+            end: End::Workload(id.clone()),
+            label: None,
+            outside: false,
+        },
+        Peer::ApiServer => {
+            let set = inventory
+                .api_server
+                .iter()
+                .map(|endpoint| endpoint.ip())
+                .collect();
+            addresses(set, Some("API server".into()), false)
+        }
+        Peer::Node(name) => {
+            let node = inventory.nodes.iter().find(|node| node.name == *name);
+            let set = node.map(|node| node.addresses.clone()).unwrap_or_default();
+            addresses(set, Some(format!("node {name}")), false)
+        }
+        Peer::Outside(address) | Peer::UnknownPod(address) => {
+            let names = graph.names.get(address);
+            let label = names.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", "));
+            addresses(BTreeSet::from([*address]), label, true)
+        }
+    }
+}

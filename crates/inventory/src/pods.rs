@@ -1,0 +1,173 @@
+//! Pods of the snapshots → [`Pod`]: addresses, declared ports, and from when to when they were theirs.
+
+use super::owners::{OwnerIndex, OwnerObject, OwnerRule, namespace_of};
+use super::{ContainerPort, Owned, Pod, WorkloadId};
+use k8s_openapi::api::core::v1::{self as core, PodSpec};
+use nanoseg_net::{Protocol, Timestamp};
+use std::net::IpAddr;
+
+/// Kubernetes times are cut to the second, so something that ended "at 5" ended before 6.
+const ROUNDED: i64 = 1;
+
+/// Reads one pod. The second value is the owner object that the snapshot lacks.
+pub(super) fn read_pod(
+    pod: &core::Pod,
+    owners: &OwnerIndex<'_>,
+    rule: OwnerRule,
+) -> (Pod, Option<String>) {
+    let top = owners.resolve_top(&pod.metadata, rule);
+    let spec = pod.spec.as_ref();
+    let pod = Pod {
+        namespace: namespace_of(&pod.metadata),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        workload: top.id,
+        node: spec.and_then(|s| s.node_name.clone()),
+        host_network: host_network(spec),
+        addresses: addresses(pod),
+        ports: spec.map(declared_ports).unwrap_or_default(),
+        owned: Owned {
+            from: started(pod),
+            until: ended(pod),
+        },
+        network_up: network_up(pod),
+        template: false,
+    };
+    (pod, top.missing)
+}
+
+/// The pod that a workload without pods would make.
+pub(super) fn template_pod(id: &WorkloadId, owner: &OwnerObject<'_>) -> Option<Pod> {
+    let template = owner.template?;
+    let labels = template
+        .metadata
+        .as_ref()
+        .and_then(|m| m.labels.clone())
+        .unwrap_or_default();
+    Some(Pod {
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+        labels,
+        workload: id.clone(),
+        node: None,
+        host_network: host_network(template.spec.as_ref()),
+        addresses: Vec::new(),
+        ports: template
+            .spec
+            .as_ref()
+            .map(declared_ports)
+            .unwrap_or_default(),
+        owned: Owned::default(),
+        network_up: None,
+        template: true,
+    })
+}
+
+fn host_network(spec: Option<&PodSpec>) -> bool {
+    spec.and_then(|s| s.host_network).unwrap_or(false)
+}
+
+fn addresses(pod: &core::Pod) -> Vec<IpAddr> {
+    let Some(status) = &pod.status else {
+        return Vec::new();
+    };
+    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
+    let mut addresses: Vec<IpAddr> = listed
+        .chain(status.pod_ip.as_deref())
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// The ports of its containers, sidecars (init containers that keep running, KEP-753) included.
+fn declared_ports(spec: &PodSpec) -> Vec<ContainerPort> {
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let mut ports: Vec<ContainerPort> = spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(|port| {
+            Some(ContainerPort {
+                name: port.name.clone().filter(|name| !name.is_empty()),
+                protocol: Protocol::parse(port.protocol.as_deref().unwrap_or("TCP"))?,
+                number: u16::try_from(port.container_port).ok()?,
+            })
+        })
+        .collect();
+    ports.sort();
+    ports.dedup();
+    ports
+}
+
+fn started(pod: &core::Pod) -> Option<Timestamp> {
+    let started = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.start_time.as_ref());
+    started
+        .or(pod.metadata.creation_timestamp.as_ref())
+        .map(|time| Timestamp::from(time.0))
+}
+
+/// When the pod gave its addresses back: its containers have ended for good, or its deletion is due.
+fn ended(pod: &core::Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref()?;
+    let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let deletion = pod
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .map(|t| Timestamp::from(t.0));
+    if !over && deletion.is_none() {
+        return None;
+    }
+    let statuses = status.container_statuses.as_deref().unwrap_or_default();
+    let finished: Option<Vec<Timestamp>> = statuses
+        .iter()
+        .map(|s| {
+            let terminated = s.state.as_ref()?.terminated.as_ref()?;
+            terminated
+                .finished_at
+                .as_ref()
+                .map(|t| Timestamp::from(t.0))
+        })
+        .collect();
+    let last = finished.and_then(|times| times.into_iter().max());
+    // deletionTimestamp is when the grace period is over: the pod is killed then at the latest.
+    last.or(deletion).map(|at| at.plus_secs(ROUNDED))
+}
+
+fn network_up(pod: &core::Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref()?;
+    let condition = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "PodReadyToStartContainers" && c.status == "True")
+        .and_then(|c| c.last_transition_time.as_ref());
+    let containers = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .chain(status.container_statuses.iter().flatten())
+        .filter_map(|s| {
+            let state = s.state.as_ref()?;
+            let running = state.running.as_ref().and_then(|r| r.started_at.as_ref());
+            running.or(state
+                .terminated
+                .as_ref()
+                .and_then(|t| t.started_at.as_ref()))
+        });
+    condition
+        .into_iter()
+        .chain(containers)
+        .map(|t| Timestamp::from(t.0))
+        .min()
+}

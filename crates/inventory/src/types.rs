@@ -1,0 +1,124 @@
+//! What the inventory holds, validated: one type per thing an address or a policy can mean.
+
+use super::Container;
+use nanoseg_net::{Protocol, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+/// Names a workload: the top owner of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WorkloadId {
+    pub namespace: String,
+    pub name: String,
+    /// Deployment, StatefulSet, DaemonSet, CronJob, Job, ReplicaSet, Pod, or a custom owner's kind.
+    pub kind: String,
+}
+
+impl fmt::Display for WorkloadId {
+    /// `namespace/name`, without the kind.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The top owner of a set of pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    pub id: WorkloadId,
+    /// The owner's own `spec.selector.matchLabels`, empty where it has none (Pod, CronJob) or the
+    /// owner is not in the snapshot.
+    pub match_labels: BTreeMap<String, String>,
+    /// Indices into [`super::Inventory::pods`], current and past.
+    pub pods: Vec<usize>,
+    /// All its pods use the node's network, so no policy can select them (DESIGN §4.7).
+    pub host_network: bool,
+    /// What runs in it, each different container once.
+    pub containers: Vec<Container>,
+}
+
+/// From when to when a pod owned its addresses. Open ends are `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Owned {
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// A port that a container declares.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerPort {
+    pub name: Option<String>,
+    pub protocol: Protocol,
+    pub number: u16,
+}
+
+/// A pod, current, past, or expected from a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    pub namespace: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub workload: WorkloadId,
+    pub node: Option<String>,
+    pub host_network: bool,
+    /// `status.podIPs`; empty for a template.
+    pub addresses: Vec<IpAddr>,
+    pub ports: Vec<ContainerPort>,
+    pub owned: Owned,
+    /// When its network is known to be up: the PodReadyToStartContainers condition, else the first
+    /// container's start. Bounds from above when it took over an address.
+    pub network_up: Option<Timestamp>,
+    /// Not a real pod: stands for the pods that a workload without any would make.
+    pub template: bool,
+}
+
+/// A namespace and its labels; `kubernetes.io/metadata.name` is always among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A node with every address it is known to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    pub name: String,
+    /// InternalIP, ExternalIP, the pod-side gateways and the tunnel addresses that plugins note.
+    pub addresses: BTreeSet<IpAddr>,
+    pub pod_cidrs: Vec<ipnet::IpNet>,
+}
+
+/// A Service with the addresses that stand for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    pub namespace: String,
+    pub name: String,
+    pub cluster_ips: Vec<IpAddr>,
+    /// externalIPs and load-balancer ingress addresses.
+    pub external_ips: Vec<IpAddr>,
+    pub ports: Vec<ServicePort>,
+    /// `externalTrafficPolicy: Local`: the pod sees the real client address.
+    pub external_local: bool,
+}
+
+/// One port of a Service and what stands behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    pub name: Option<String>,
+    pub protocol: Protocol,
+    pub port: u16,
+    pub node_port: Option<u16>,
+    /// All ready endpoints, `targetPort` resolved for each.
+    pub endpoints: Vec<ServiceEndpoint>,
+}
+
+/// One ready endpoint of a Service port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceEndpoint {
+    pub address: IpAddr,
+    pub port: u16,
+    /// The pod behind it, an index into [`super::Inventory::pods`]; `None` for an address that no
+    /// pod has (an outside database behind a selectorless Service, the API server).
+    pub pod: Option<usize>,
+}

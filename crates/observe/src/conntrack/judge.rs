@@ -1,0 +1,222 @@
+//! How an entry of the kernel's table is to be read: how the connection went, whose it is, how much it
+//! carried. The verdicts are those that the capture pipeline gives (`flow/table/connection.rs`).
+
+use super::event::{
+    Counter, Event, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind,
+    Tuple, sctp, tcp,
+};
+use nanoseg_flow::{OtherKind, Verdict};
+use nanoseg_net::Protocol;
+use std::net::{IpAddr, SocketAddr};
+
+/// Without other evidence, an unanswered SYN whose entry was gone sooner was refused, in seconds: the
+/// kernel keeps it for 120 s (net.netfilter.nf_conntrack_tcp_timeout_syn_sent), and a RST kills it.
+const REFUSED_WITHIN: i64 = 30;
+/// The first ephemeral port (RFC 6335 has 49152, Linux begins here).
+const EPHEMERAL: u16 = 32768;
+
+/// What an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Connection(Protocol),
+    /// No policy can express it.
+    Other(OtherKind),
+    /// It never leaves the node, nor could a policy say anything of it.
+    Loopback,
+}
+
+/// How an entry began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// With its first packet.
+    Seen,
+    /// In the middle: which side opened it is not known.
+    PickedUp,
+}
+
+/// Both ends, with who is the client decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    pub via: Option<SocketAddr>,
+    pub seen_as: Option<SocketAddr>,
+    /// The client is the reply direction's sender.
+    pub turned: bool,
+}
+
+pub(super) fn subject(event: &Event) -> Subject {
+    let Tuple {
+        source,
+        destination,
+    } = event.original;
+    if is_loopback(source.ip()) && is_loopback(event.reply.source.ip()) {
+        return Subject::Loopback;
+    }
+    let protocol = match event.protocol {
+        IPPROTO_TCP => Protocol::Tcp,
+        IPPROTO_UDP => Protocol::Udp,
+        IPPROTO_SCTP => Protocol::Sctp,
+        IPPROTO_ICMP | IPPROTO_ICMPV6 => return Subject::Other(OtherKind::Icmp),
+        other => return Subject::Other(OtherKind::Protocol(other)),
+    };
+    match destination.ip() {
+        IpAddr::V4(address) if address.is_multicast() || address.is_broadcast() => {
+            Subject::Other(OtherKind::Group(protocol))
+        }
+        IpAddr::V6(address) if address.is_multicast() => Subject::Other(OtherKind::Group(protocol)),
+        _ => Subject::Connection(protocol),
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// How the entry began, by a message that may tell it.
+pub(super) fn beginning(event: &Event, protocol: Protocol) -> Beginning {
+    let middle = match (protocol, event.state) {
+        (Protocol::Tcp, Some(state)) => {
+            event.liberal || event.kind == Kind::New && state == tcp::ESTABLISHED
+        }
+        // An INIT makes COOKIE_WAIT; heartbeats of a further path make HEARTBEAT_SENT.
+        (Protocol::Sctp, Some(state)) => event.kind == Kind::New && state > sctp::COOKIE_ECHOED,
+        _ => false,
+    };
+    if middle {
+        Beginning::PickedUp
+    } else {
+        Beginning::Seen
+    }
+}
+
+/// Whether both sides took part.
+pub(super) fn is_established(event: &Event, protocol: Protocol, began: Beginning) -> bool {
+    let replied = event.status.seen_reply();
+    let reached = |first: u8, last: u8| {
+        event
+            .state
+            .is_some_and(|state| (first..=last).contains(&state))
+    };
+    match protocol {
+        Protocol::Udp => replied,
+        _ if event.status.assured() => true,
+        // An answer to what was no SYN is part of a connection; a RST would have ended the entry.
+        Protocol::Tcp if began == Beginning::PickedUp => replied,
+        Protocol::Tcp => replied && reached(tcp::ESTABLISHED, tcp::TIME_WAIT),
+        Protocol::Sctp => replied && reached(sctp::ESTABLISHED, sctp::SHUTDOWN_ACK_SENT),
+    }
+}
+
+/// The verdict of one that is alive and was not answered for some time. `None`: a stray segment.
+pub(super) fn waiting_verdict(protocol: Protocol, began: Beginning) -> Option<Verdict> {
+    match (protocol, began) {
+        (Protocol::Udp, _) | (Protocol::Sctp, Beginning::PickedUp) => Some(Verdict::OneWay),
+        (_, Beginning::Seen) => Some(Verdict::Unanswered),
+        (Protocol::Tcp, Beginning::PickedUp) => None,
+    }
+}
+
+/// The verdict of one that has ended after `age` nanoseconds. `None`: a stray segment.
+pub(super) fn final_verdict(
+    event: &Event,
+    protocol: Protocol,
+    began: Beginning,
+    age: i64,
+) -> Option<Verdict> {
+    if is_established(event, protocol, began) {
+        return Some(Verdict::Established);
+    }
+    let replied = event.status.seen_reply();
+    let refused = match protocol {
+        Protocol::Udp => false,
+        // ABORT, as the only answer.
+        Protocol::Sctp => replied && event.state == Some(sctp::CLOSED),
+        // A lone SYN-ACK is what a spoofed SYN makes too: half-open is unanswered.
+        Protocol::Tcp if replied => false,
+        Protocol::Tcp => is_refused(event, age),
+    };
+    match waiting_verdict(protocol, began) {
+        Some(_) if refused => Some(Verdict::Refused),
+        verdict => verdict,
+    }
+}
+
+/// Whether a TCP connection that the kernel calls unreplied ended by a RST: that kills the entry at once
+/// and is not taken for a reply (nf_conntrack_proto_tcp.c, `nf_conntrack_tcp_packet`).
+fn is_refused(event: &Event, age: i64) -> bool {
+    match (event.counters, event.state, event.timeout) {
+        (Some([_, reply]), ..) => reply.packets > 0,
+        (None, Some(state), _) => state == tcp::CLOSE,
+        // Older kernels tell no state at the end; what was killed had time left.
+        (None, None, Some(left)) => left > 0,
+        (None, None, None) => age < REFUSED_WITHIN * 1_000_000_000,
+    }
+}
+
+/// Whether the first packet that was seen may have been an answer: it went from a low port to an
+/// ephemeral one. Whoever knows the listeners decides then.
+pub(super) fn may_be_answer(event: &Event, protocol: Protocol) -> bool {
+    let Tuple {
+        source,
+        destination,
+    } = event.original;
+    protocol == Protocol::Udp && source.port() < EPHEMERAL && EPHEMERAL <= destination.port()
+}
+
+/// The original source is the client, the reply's source the server; each sees the other under the
+/// address that the kernel put in its place. Picked up in the middle: in the order of addresses, but
+/// where there was translation, which cannot be told again from the other end, with the lower port as the
+/// server (as `flow/table/verdict.rs` does).
+pub(super) fn ends(event: &Event, began: Beginning) -> Ends {
+    let (opener, answerer) = (event.original.source, event.reply.source);
+    let (called, shown) = (event.original.destination, event.reply.destination);
+    let translated = called != answerer || shown.ip() != opener.ip();
+    let turned = began == Beginning::PickedUp
+        && if translated {
+            opener.port() < answerer.port()
+        } else {
+            answerer < opener
+        };
+    let [(client, shown), (server, called)] = if turned {
+        [(answerer, called), (opener, shown)]
+    } else {
+        [(opener, shown), (answerer, called)]
+    };
+    Ends {
+        client,
+        server,
+        via: (called != server).then_some(called),
+        seen_as: (shown.ip() != client.ip()).then_some(shown),
+        turned,
+    }
+}
+
+/// Payload bytes of one direction: the kernel counts from the IP header on. Exact for UDP; for TCP
+/// estimated with the header that Linux sends, 20 bytes and the timestamps of RFC 7323; for SCTP with the
+/// common header and that of one DATA chunk (RFC 9260).
+pub(super) fn payload(counter: Counter, protocol: Protocol, v6: bool) -> u64 {
+    let ip = if v6 { 40 } else { 20 };
+    let transport = match protocol {
+        Protocol::Tcp => 32,
+        Protocol::Udp => 8,
+        Protocol::Sctp => 28,
+    };
+    counter
+        .bytes
+        .saturating_sub(counter.packets.saturating_mul(ip + transport))
+}
+
+/// How long an entry of this kind is silent before it ends by itself, in seconds, by the kernel's
+/// defaults (`tcp_timeouts`, `udp_timeouts`): its last packet came so long before.
+pub(super) fn silence_before_end(event: &Event, protocol: Protocol) -> i64 {
+    if event.timeout.is_some_and(|left| left > 0) {
+        return 0;
+    }
+    match (protocol, event.state) {
+        (Protocol::Udp, _) if event.status.assured() => 120,
+        (Protocol::Udp, _) => 30,
+        (Protocol::Tcp, Some(tcp::CLOSE)) | (Protocol::Sctp, _) => 10,
+        (Protocol::Tcp, _) => 120,
+    }
+}

@@ -1,0 +1,64 @@
+//! What reading flow logs came to.
+
+use crate::SkippedFile;
+use nanoseg_net::Timestamp;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The form of a flow log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FlowLogFormat {
+    /// nanoseg's own, one JSON object a line.
+    Jsonl,
+    /// nanoseg's own, with a header line.
+    Csv,
+    /// `hubble observe -o jsonpb`.
+    Hubble,
+    /// Calico's flow logs, and what Goldmane tells.
+    Calico,
+}
+
+impl FlowLogFormat {
+    pub const fn name(self) -> &'static str {
+        match self {
+            FlowLogFormat::Jsonl => "jsonl",
+            FlowLogFormat::Csv => "csv",
+            FlowLogFormat::Hubble => "hubble",
+            FlowLogFormat::Calico => "calico",
+        }
+    }
+}
+
+/// What one file came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowLogRead {
+    /// The file as it was given, `-` for standard input.
+    pub name: String,
+    pub format: FlowLogFormat,
+    /// Bytes as they lie on the disk.
+    pub bytes: u64,
+    /// Flows that it tells of: flow records, or events that make connections.
+    pub flows: u64,
+    pub names: u64,
+    /// Lines that could not be read.
+    pub malformed: u64,
+    /// The time of the earliest and the latest flow.
+    pub span: Option<(Timestamp, Timestamp)>,
+}
+
+/// What all files came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FlowLogSummary {
+    /// Each file, in order of name.
+    pub read: Vec<FlowLogRead>,
+    /// SQLite files: flow records that a receiver stored. Whoever knows the store opens them.
+    pub stores: Vec<PathBuf>,
+    /// Files of folders that are no flow logs.
+    pub skipped_files: Vec<SkippedFile>,
+    /// Flows that say nothing of a connection, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// The first few lines that could not be read: file, line and reason.
+    pub malformed: Vec<String>,
+    /// The first few flows that say too little: file, line and reason.
+    pub incomplete: Vec<String>,
+}

@@ -1,0 +1,61 @@
+//! One event of Hubble, whichever way it came: what of it matters here.
+
+use nanoseg_flow::{PeerLabel, TcpFlags};
+use nanoseg_net::Timestamp;
+use std::net::{IpAddr, SocketAddr};
+
+/// The transport and its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer4 {
+    /// Flags are missing where the event is no packet (layer 7).
+    Tcp(Option<TcpFlags>),
+    Udp,
+    Sctp,
+}
+
+/// What an event says of its direction. Field 26, `is_reply`, came with Cilium 1.10: it is left out
+/// where nobody knows. Before there was only field 16, `reply`, which is left out where it is false *and*
+/// where nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// `is_reply: false`: from the client.
+    Request,
+    /// `is_reply` or `reply`: from the server.
+    Reply,
+    /// Neither field, at a place where Cilium had looked the connection up: from the client if the event
+    /// is of a version without `is_reply`.
+    NotSaid,
+    Unknown,
+}
+
+/// A DNS answer that Cilium's proxy saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsAnswer {
+    pub query: String,
+    pub addresses: Vec<IpAddr>,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubbleFlow {
+    pub time: Timestamp,
+    /// Of the packet, not of the connection: source and destination.
+    pub ends: [SocketAddr; 2],
+    pub layer4: Layer4,
+    pub direction: Direction,
+    /// DROPPED or ERROR.
+    pub dropped: bool,
+    /// A message of layer 7, not a packet.
+    pub layer7: bool,
+    /// Where in the datapath: the same packet is seen at several places.
+    pub point: i64,
+    /// What stands at source and destination.
+    pub claims: [Option<PeerLabel>; 2],
+    /// Names under which source and destination were looked up.
+    pub names: [Vec<String>; 2],
+    /// The Service of source and destination.
+    pub services: [Option<(String, String)>; 2],
+    pub dns: Option<DnsAnswer>,
+}

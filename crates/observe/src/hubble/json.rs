@@ -1,0 +1,375 @@
+//! Hubble's events as JSON: `hubble observe -o jsonpb` (an event with its envelope) and what Cilium's
+//! exporter writes. Field names come as the .proto spells them or in camel case, enums as words or
+//! numbers, 64-bit numbers as strings; all are read.
+
+use super::flow::{Direction, DnsAnswer, HubbleFlow, Layer4};
+use super::peer_labels::{EndpointFacts, build_claim};
+use nanoseg_flow::TcpFlags;
+use nanoseg_net::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::net::{IpAddr, SocketAddr};
+
+/// What a line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HubbleLine {
+    Flow(Box<HubbleFlow>),
+    /// So many events were lost on their way.
+    Lost(u64),
+    /// Nothing of a connection; the reason.
+    Skipped(&'static str),
+}
+
+/// Why a line is no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HubbleLineError {
+    #[error("{0}")]
+    Malformed(String),
+    /// An event without what makes a connection.
+    #[error("there is no {0} in the flow")]
+    Incomplete(&'static str),
+}
+
+/// An enum's value: a word, or the number that it stands for. Also 64-bit numbers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Word {
+    Text(String),
+    Number(i64),
+    #[default]
+    None,
+}
+
+impl Word {
+    fn is(&self, word: &str, number: i64) -> bool {
+        match self {
+            Word::Text(text) => text == word,
+            Word::Number(n) => *n == number,
+            Word::None => false,
+        }
+    }
+
+    fn number(&self) -> Option<i64> {
+        match self {
+            Word::Text(text) => text.parse().ok(),
+            Word::Number(number) => Some(*number),
+            Word::None => None,
+        }
+    }
+}
+
+/// The envelope of `GetFlowsResponse` and `ExportEvent`.
+#[derive(Debug, Deserialize)]
+struct RawLine {
+    flow: Option<RawFlow>,
+    #[serde(alias = "lostEvents")]
+    lost_events: Option<RawLost>,
+    #[serde(alias = "nodeStatus")]
+    node_status: Option<IgnoredAny>,
+    #[serde(alias = "agentEvent")]
+    agent_event: Option<IgnoredAny>,
+    #[serde(alias = "debugEvent")]
+    debug_event: Option<IgnoredAny>,
+    time: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawLost {
+    #[serde(default, alias = "numEventsLost")]
+    num_events_lost: Word,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawFlow {
+    pub time: Option<jiff::Timestamp>,
+    pub verdict: Word,
+    #[serde(alias = "IP")]
+    pub ip: Option<RawIp>,
+    pub l4: Option<RawLayer4>,
+    pub source: Option<RawEndpoint>,
+    pub destination: Option<RawEndpoint>,
+    #[serde(alias = "Type")]
+    pub r#type: Word,
+    #[serde(alias = "sourceNames")]
+    pub source_names: Vec<String>,
+    #[serde(alias = "destinationNames")]
+    pub destination_names: Vec<String>,
+    pub l7: Option<RawLayer7>,
+    pub reply: Option<bool>,
+    #[serde(alias = "isReply")]
+    pub is_reply: Option<bool>,
+    #[serde(alias = "eventType")]
+    pub event_type: Option<RawEventType>,
+    #[serde(alias = "sourceService")]
+    pub source_service: Option<RawService>,
+    #[serde(alias = "destinationService")]
+    pub destination_service: Option<RawService>,
+    #[serde(alias = "traceObservationPoint")]
+    pub trace_observation_point: Word,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawIp {
+    pub source: String,
+    pub destination: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawLayer4 {
+    #[serde(alias = "TCP")]
+    pub tcp: Option<RawPorts>,
+    #[serde(alias = "UDP")]
+    pub udp: Option<RawPorts>,
+    #[serde(alias = "SCTP")]
+    pub sctp: Option<RawPorts>,
+    #[serde(rename = "ICMPv4", alias = "icmpv4")]
+    pub icmp_v4: Option<IgnoredAny>,
+    #[serde(rename = "ICMPv6", alias = "icmpv6")]
+    pub icmp_v6: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPorts {
+    #[serde(alias = "sourcePort")]
+    pub source_port: u16,
+    #[serde(alias = "destinationPort")]
+    pub destination_port: u16,
+    pub flags: Option<RawFlags>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawFlags {
+    #[serde(alias = "FIN")]
+    pub fin: bool,
+    #[serde(alias = "SYN")]
+    pub syn: bool,
+    #[serde(alias = "RST")]
+    pub rst: bool,
+    #[serde(alias = "ACK")]
+    pub ack: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawEndpoint {
+    pub identity: u64,
+    pub namespace: String,
+    pub labels: Vec<String>,
+    #[serde(alias = "podName")]
+    pub pod_name: String,
+    pub workloads: Vec<RawWorkload>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawWorkload {
+    pub name: String,
+    pub kind: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawService {
+    pub name: String,
+    pub namespace: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawEventType {
+    pub r#type: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawLayer7 {
+    pub r#type: Word,
+    pub dns: Option<RawDns>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawDns {
+    pub query: String,
+    pub ips: Vec<String>,
+    pub ttl: u32,
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// What is no JSON object of Hubble, or an event that is not whole.
+pub fn parse_line(text: &str) -> Result<HubbleLine, HubbleLineError> {
+    let malformed = |error: serde_json::Error| {
+        let text = error.to_string();
+        let end = text.rfind(" at line ").unwrap_or(text.len());
+        HubbleLineError::Malformed(text.get(..end).unwrap_or(&text).to_owned())
+    };
+    let line: RawLine = serde_json::from_str(text).map_err(malformed)?;
+    if let Some(lost) = line.lost_events {
+        let count = lost.num_events_lost.number().unwrap_or(1);
+        return Ok(HubbleLine::Lost(count.unsigned_abs()));
+    }
+    if line.node_status.is_some() {
+        return Ok(HubbleLine::Skipped("hubble-node-status"));
+    }
+    if line.agent_event.is_some() || line.debug_event.is_some() {
+        return Ok(HubbleLine::Skipped("hubble-agent-event"));
+    }
+    let mut flow = match line.flow {
+        Some(flow) => flow,
+        None => serde_json::from_str(text).map_err(malformed)?,
+    };
+    flow.time = flow.time.or(line.time);
+    flow.parse()
+}
+
+/// Event types and the one flow type that is no packet (cilium: pkg/monitor/api/types.go, flow.proto).
+const TRACE: i64 = 4;
+const POLICY_VERDICT: i64 = 5;
+const SOCK: i64 = 3;
+
+impl RawFlow {
+    /// What matters of the event.
+    pub fn parse(self) -> Result<HubbleLine, HubbleLineError> {
+        if self.r#type.is("SOCK", SOCK) {
+            return Ok(HubbleLine::Skipped("hubble-socket-event"));
+        }
+        let missing = HubbleLineError::Incomplete;
+        let l4 = self.l4.as_ref().ok_or(missing("transport"))?;
+        if l4.icmp_v4.is_some() || l4.icmp_v6.is_some() {
+            return Ok(HubbleLine::Skipped("hubble-icmp"));
+        }
+        let (layer4, ports) = match l4 {
+            RawLayer4 { tcp: Some(tcp), .. } => {
+                (Layer4::Tcp(tcp.flags.as_ref().map(RawFlags::flags)), tcp)
+            }
+            RawLayer4 { udp: Some(udp), .. } => (Layer4::Udp, udp),
+            RawLayer4 {
+                sctp: Some(sctp), ..
+            } => (Layer4::Sctp, sctp),
+            _ => return Err(missing("transport")),
+        };
+        let ip = self.ip.as_ref().ok_or(missing("address"))?;
+        let address = |text: &str| text.parse::<IpAddr>().map_err(|_| missing("address"));
+        let ends = [
+            SocketAddr::new(address(&ip.source)?, ports.source_port),
+            SocketAddr::new(address(&ip.destination)?, ports.destination_port),
+        ];
+        if ends.iter().any(|end| end.port() == 0) {
+            return Err(missing("port"));
+        }
+        let time: Timestamp = self.time.ok_or(missing("time"))?.into();
+        Ok(HubbleLine::Flow(Box::new(HubbleFlow {
+            time,
+            ends,
+            layer4,
+            direction: self.direction(),
+            dropped: self.verdict.is("DROPPED", 2) || self.verdict.is("ERROR", 3),
+            layer7: self.l7.is_some(),
+            point: self.point(),
+            claims: [&self.source, &self.destination].map(|end| end.as_ref()?.claim()),
+            services: [&self.source_service, &self.destination_service]
+                .map(|s| s.as_ref()?.parse()),
+            dns: self.l7.as_ref().and_then(RawLayer7::answer),
+            names: [self.source_names, self.destination_names],
+        })))
+    }
+
+    fn direction(&self) -> Direction {
+        let l7 = |word, number| {
+            self.l7
+                .as_ref()
+                .is_some_and(|l7| l7.r#type.is(word, number))
+        };
+        match (self.is_reply, self.reply) {
+            (Some(true), _) | (None, Some(true)) => Direction::Reply,
+            (Some(false), _) => Direction::Request,
+            _ if l7("REQUEST", 1) => Direction::Request,
+            _ if l7("RESPONSE", 2) => Direction::Reply,
+            _ if self.was_looked_up() => Direction::NotSaid,
+            _ => Direction::Unknown,
+        }
+    }
+
+    /// Whether Cilium knew the connection where it saw the packet: on the way to an endpoint, the stack
+    /// or the proxy, and where a policy had decided. On its way out of the node it is not looked up.
+    fn was_looked_up(&self) -> bool {
+        let event = self.event_type.as_ref().map_or(0, |event| event.r#type);
+        let point = &self.trace_observation_point;
+        let places = [
+            ("TO_ENDPOINT", 101),
+            ("TO_STACK", 3),
+            ("TO_PROXY", 1),
+            ("TO_HOST", 2),
+        ];
+        match event {
+            POLICY_VERDICT => true,
+            TRACE => places.iter().any(|(word, number)| point.is(word, *number)),
+            _ => false,
+        }
+    }
+
+    /// A number for the place where it was seen.
+    fn point(&self) -> i64 {
+        let event = self.event_type.as_ref().map_or(0, |event| event.r#type);
+        let point = match &self.trace_observation_point {
+            Word::Text(text) => text
+                .bytes()
+                .fold(0, |sum, byte| sum * 31 % 65_521 + i64::from(byte)),
+            Word::Number(number) => *number,
+            Word::None => 0,
+        };
+        event.wrapping_shl(32) ^ point
+    }
+}
+
+impl RawFlags {
+    fn flags(&self) -> TcpFlags {
+        let bits = [(self.fin, 1), (self.syn, 2), (self.rst, 4), (self.ack, 16)];
+        TcpFlags(
+            bits.iter()
+                .filter(|(set, _)| *set)
+                .map(|(_, bit)| bit)
+                .sum(),
+        )
+    }
+}
+
+impl RawEndpoint {
+    fn claim(&self) -> Option<nanoseg_flow::PeerLabel> {
+        let first = self.workloads.first();
+        build_claim(&EndpointFacts {
+            namespace: &self.namespace,
+            pod_name: &self.pod_name,
+            workload: first.map(|w| (w.kind.as_str(), w.name.as_str())),
+            labels: &self.labels,
+            identity: self.identity,
+        })
+    }
+}
+
+impl RawService {
+    fn parse(&self) -> Option<(String, String)> {
+        let known = !self.name.is_empty() && !self.namespace.is_empty();
+        known.then(|| (self.namespace.clone(), self.name.clone()))
+    }
+}
+
+impl RawLayer7 {
+    fn answer(&self) -> Option<DnsAnswer> {
+        let dns = self.dns.as_ref()?;
+        let addresses: Vec<IpAddr> = dns.ips.iter().filter_map(|ip| ip.parse().ok()).collect();
+        let query = dns.query.trim_end_matches('.').to_ascii_lowercase();
+        (!addresses.is_empty() && !query.is_empty()).then_some(DnsAnswer {
+            query,
+            addresses,
+            ttl: dns.ttl,
+        })
+    }
+}

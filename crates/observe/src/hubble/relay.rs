@@ -1,0 +1,185 @@
+//! Hubble's events by its API: Relay, which tells of all nodes of a cluster, or one node's Cilium agent.
+
+mod follower;
+
+use super::intake::{HubbleCounters, Intake};
+use super::resume::Resume;
+use crate::{LiveError, LiveSource, Urgency};
+use follower::{BACK_OFF, Follower};
+use nanoseg_flow::{Observations, Source};
+use nanoseg_net::Timestamp;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The kernel asks a silent peer whether it is there. HTTP/2's own question would be answered by the end
+/// of the connection: servers made with grpc-go take more than one in five minutes for an attack.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Where Relay is and how we know each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubbleRelaySettings {
+    /// `host:port`.
+    pub address: String,
+    /// Without it everything can be read and altered on the way.
+    pub tls: Option<HubbleTls>,
+    /// Flows that Hubble still has since then come first; otherwise those from now on.
+    pub since: Option<Timestamp>,
+}
+
+/// PEM files for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubbleTls {
+    /// The authorities that may have signed Relay's certificate.
+    pub ca: PathBuf,
+    /// Our certificate and its key, where Relay asks for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name in Relay's certificate, if it is not the address's host.
+    pub server_name: Option<String>,
+}
+
+/// Follows Relay on a thread of its own, and connects again for as long as it takes.
+#[derive(Debug)]
+pub struct HubbleRelay {
+    intake: Intake,
+    /// Dropped to end the thread.
+    running: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl HubbleRelay {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Files that cannot be read, a peer that cannot be reached in 10 s, or that refuses.
+    pub fn open(settings: HubbleRelaySettings) -> Result<Self, LiveError> {
+        let endpoint = endpoint(&settings)?;
+        let failed = |source| cannot(&settings.address, None, source);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let (intake, out) = Intake::new();
+        let (opened, outcome) = sync_channel(1);
+        let (running, ended) = oneshot::channel();
+        let mut follower = Follower {
+            endpoint,
+            address: settings.address.clone(),
+            secure: settings.tls.is_some(),
+            resume: settings.since.map(Resume::from).unwrap_or_default(),
+            counters: Arc::clone(&intake.counters),
+            opened: Some(opened),
+            out,
+            back_off: BACK_OFF.0,
+        };
+        let follow = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = ended => {}
+                    () = follower.run() => {}
+                }
+            });
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new()
+            .name("hubble-relay".to_owned())
+            .spawn(follow)
+            .map_err(failed)?;
+        outcome
+            .recv()
+            .map_err(|_| failed(io::Error::other("its thread ended")))??;
+        Ok(HubbleRelay {
+            intake,
+            running: Some(running),
+            thread: Some(thread),
+        })
+    }
+
+    /// Counters that go on while the source runs on another thread.
+    pub fn counters(&self) -> Arc<HubbleCounters> {
+        Arc::clone(&self.intake.counters)
+    }
+}
+
+impl Drop for HubbleRelay {
+    fn drop(&mut self) {
+        self.running = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl LiveSource for HubbleRelay {
+    fn source(&self) -> Source {
+        Source::Hubble
+    }
+
+    fn poll(&mut self, patience: Duration) -> Result<bool, LiveError> {
+        self.intake.poll(patience)
+    }
+
+    fn urgency(&self) -> Urgency {
+        self.intake.urgency()
+    }
+
+    fn take(&mut self) -> Observations {
+        self.intake.take()
+    }
+
+    fn finish(&mut self) {
+        self.intake.finish();
+    }
+}
+
+fn cannot(address: &str, remedy: Option<&str>, source: io::Error) -> LiveError {
+    LiveError {
+        action: format!("follow Hubble at {address}"),
+        remedy: remedy.map(str::to_owned),
+        source,
+    }
+}
+
+fn endpoint(settings: &HubbleRelaySettings) -> Result<Endpoint, LiveError> {
+    let address = &settings.address;
+    let wrong = |remedy| move |source| cannot(address, Some(remedy), io::Error::other(source));
+    let scheme = match settings.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+        .map_err(wrong("write host:port"))?
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(Some(TCP_KEEP_ALIVE))
+        .tcp_nodelay(true);
+    let Some(tls) = &settings.tls else {
+        return Ok(endpoint);
+    };
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| LiveError {
+            action: format!("read {}", path.display()),
+            remedy: Some("give a PEM file".to_owned()),
+            source,
+        })
+    };
+    let mut config = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(read(&tls.ca)?))
+        .timeout(CONNECT);
+    if let Some((certificate, key)) = &tls.identity {
+        config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
+    }
+    if let Some(name) = &tls.server_name {
+        config = config.domain_name(name);
+    }
+    endpoint
+        .tls_config(config)
+        .map_err(wrong("look at the certificates and the key"))
+}

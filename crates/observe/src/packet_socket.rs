@@ -1,0 +1,265 @@
+//! Live capture: packets of the node's interfaces, filtered in the kernel to those that teach, become
+//! flow records. It sees what connection tracking cannot: DNS names, connections that nobody answers,
+//! and clusters whose datapath goes past it.
+//!
+//! This room knows sockets, interfaces and the filter; what packets mean is decided in [`nanoseg_flow`].
+
+mod assembler;
+mod filter;
+mod frames;
+mod intake;
+mod interfaces;
+mod sampling;
+mod sys;
+
+pub use intake::CaptureCounters;
+pub use interfaces::Interfaces;
+
+use super::links::Links;
+use super::live::{LiveError, LiveSource, Urgency};
+use super::{Clock, Cuts};
+use filter::{FilterSettings, build_filter};
+use frames::Frames;
+use intake::Intake;
+use nanoseg_flow::{CollectorLimits, FlowConfig, Loss, Observations, Source};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use sys::PacketRing;
+
+/// What an operator may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureSettings {
+    pub interfaces: Interfaces,
+    /// Bytes of the ring that the kernel fills.
+    pub ring_bytes: usize,
+    /// UDP datagrams per second beyond which only a part is looked at (DNS always is).
+    pub udp_budget: u64,
+    pub flow: FlowConfig,
+    pub collector: CollectorLimits,
+}
+
+impl Default for CaptureSettings {
+    /// About 4 MiB for the ring, 13 MiB for a full table.
+    fn default() -> Self {
+        CaptureSettings {
+            interfaces: Interfaces::Auto,
+            ring_bytes: 4 << 20,
+            udp_budget: 2000,
+            flow: FlowConfig {
+                max_connections: 1 << 16,
+                live: true,
+                ..FlowConfig::default()
+            },
+            collector: CollectorLimits::default(),
+        }
+    }
+}
+
+/// How often time passes in the table, load is looked at and loss is counted.
+const TURN: Duration = Duration::from_millis(500);
+
+/// Blocks taken at a time before anything else is looked at.
+const BLOCKS_AT_ONCE: usize = 64;
+
+/// A packet socket on the interfaces of the network namespace in which it was opened.
+pub struct PacketSocket {
+    ring: PacketRing,
+    links: Links,
+    interfaces: Interfaces,
+    intake: Intake,
+    cuts: Cuts,
+    turned: Instant,
+}
+
+impl PacketSocket {
+    /// Starts to capture. Interfaces that come and go are told to `cuts`.
+    ///
+    /// # Errors
+    /// Without CAP_NET_RAW, in a kernel without packet sockets, or when a named interface is not there.
+    pub fn open(settings: CaptureSettings, cuts: Cuts) -> Result<PacketSocket, LiveError> {
+        let ring = PacketRing::open(settings.ring_bytes).map_err(cannot_open)?;
+        let links = Links::open()?;
+        if let [name, ..] = settings.interfaces.missing(links.all()).as_slice() {
+            return Err(no_such_interface(name, &links));
+        }
+        let interfaces = settings.interfaces.clone();
+        let intake = Intake::new(settings, Clock::start(), cuts.count());
+        let socket = PacketSocket {
+            ring,
+            links,
+            interfaces,
+            intake,
+            cuts,
+            turned: Instant::now(),
+        };
+        socket.set_filter()?;
+        socket.ring.bind().map_err(cannot_open)?;
+        tracing::debug!(interfaces = %socket.interfaces, "capturing packets");
+        Ok(socket)
+    }
+
+    /// Counters that go on while the source runs on another thread.
+    pub fn counters(&self) -> Arc<CaptureCounters> {
+        self.intake.counters()
+    }
+
+    fn set_filter(&self) -> Result<(), LiveError> {
+        let settings = FilterSettings {
+            interfaces: self.interfaces.filter(self.links.all()),
+            dns_ports: self.intake.dns_ports().to_vec(),
+            udp_shift: self.intake.udp_shift(),
+        };
+        let too_long = || io::Error::from(io::ErrorKind::InvalidInput);
+        build_filter(&settings)
+            .ok_or_else(too_long)
+            .and_then(|program| self.ring.filter(&program))
+            .map_err(|source| LiveError {
+                action: "set the filter of the packet socket".to_owned(),
+                remedy: Some("choose interfaces by fewer names, or `auto`".to_owned()),
+                source,
+            })
+    }
+
+    /// Takes in which interfaces have come and gone.
+    fn follow_links(&mut self) -> Result<(), LiveError> {
+        let missing = |socket: &Self| -> Vec<String> {
+            let names = socket.interfaces.missing(socket.links.all());
+            names.into_iter().map(str::to_owned).collect()
+        };
+        let before = missing(self);
+        let changes = self.links.read().map_err(|source| LiveError {
+            action: "follow network interfaces".to_owned(),
+            remedy: None,
+            source,
+        })?;
+        if changes.came_or_went {
+            self.cuts.cut();
+        }
+        if !changes.any {
+            return Ok(());
+        }
+        for name in missing(self).iter().filter(|name| !before.contains(name)) {
+            tracing::warn!(interface = %name, "an interface vanished, its packets are no longer seen");
+            self.intake.lose(Loss::InterfaceLost, 1);
+        }
+        if self.interfaces.nothing_left(self.links.all()) {
+            return Err(LiveError {
+                action: format!("capture on {}", self.interfaces),
+                remedy: Some(there_are(&self.links)),
+                source: io::Error::new(io::ErrorKind::NotFound, "no interface is left"),
+            });
+        }
+        self.set_filter()
+    }
+
+    fn read_blocks(&mut self) {
+        let PacketSocket { ring, intake, .. } = self;
+        for _ in 0..BLOCKS_AT_ONCE {
+            let more = ring.with_block(|block| {
+                for frame in Frames::new(block) {
+                    intake.take_frame(&frame);
+                }
+            });
+            if !more {
+                break;
+            }
+        }
+        intake.hand_over();
+    }
+
+    fn turn(&mut self) -> Result<(), LiveError> {
+        let length = self.turned.elapsed();
+        self.turned = Instant::now();
+        let kernel = self.ring.counts().map_err(|source| LiveError {
+            action: "read the packet socket's counters".to_owned(),
+            remedy: None,
+            source,
+        })?;
+        self.intake.kernel_dropped(kernel.drops);
+        if self.intake.turn(length, self.cuts.count()) {
+            self.set_filter()?;
+        }
+        Ok(())
+    }
+}
+
+impl LiveSource for PacketSocket {
+    fn source(&self) -> Source {
+        Source::Capture
+    }
+
+    fn poll(&mut self, patience: Duration) -> Result<bool, LiveError> {
+        let left = TURN.saturating_sub(self.turned.elapsed());
+        let fds = [self.ring.as_raw_fd(), self.links.as_raw_fd()];
+        // Rounded up: a wait of less than a millisecond would be none.
+        let wait = patience.min(left) + Duration::from_millis(1);
+        let [_, links] = sys::wait(fds, wait).map_err(|source| LiveError {
+            action: "wait for packets".to_owned(),
+            remedy: None,
+            source,
+        })?;
+        let followed = if links { self.follow_links() } else { Ok(()) };
+        self.read_blocks();
+        if self.turned.elapsed() >= TURN {
+            self.turn()?;
+        }
+        followed.map(|()| true)
+    }
+
+    fn urgency(&self) -> Urgency {
+        self.intake.urgency()
+    }
+
+    fn take(&mut self) -> Observations {
+        self.intake.take()
+    }
+
+    fn finish(&mut self) {
+        // What came until now may stand in a block that the kernel hands over when its time is up.
+        let until = Instant::now() + 2 * sys::BLOCK_TIMEOUT;
+        loop {
+            self.read_blocks();
+            let left = until.saturating_duration_since(Instant::now());
+            // Only the ring: interfaces no longer matter.
+            let fds = [self.ring.as_raw_fd(), -1];
+            if left.is_zero() || sys::wait(fds, left + Duration::from_millis(1)).is_err() {
+                break;
+            }
+        }
+        if let Ok(counts) = self.ring.counts() {
+            self.intake.kernel_dropped(counts.drops);
+        }
+        self.intake.finish();
+    }
+}
+
+fn cannot_open(source: io::Error) -> LiveError {
+    let remedy = match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => Some("it needs the capability CAP_NET_RAW"),
+        Some(libc::EAFNOSUPPORT) => {
+            Some("the kernel has no packet sockets; load the module af_packet")
+        }
+        Some(libc::ENOMEM) => Some("there is not enough memory for the ring; choose a smaller one"),
+        _ => None,
+    };
+    LiveError {
+        action: "open a packet socket".to_owned(),
+        remedy: remedy.map(str::to_owned),
+        source,
+    }
+}
+
+fn no_such_interface(name: &str, links: &Links) -> LiveError {
+    LiveError {
+        action: format!("capture on {name}"),
+        remedy: Some(there_are(links)),
+        source: io::Error::from_raw_os_error(libc::ENODEV),
+    }
+}
+
+fn there_are(links: &Links) -> String {
+    let names: Vec<&str> = links.all().values().map(|link| &*link.name).collect();
+    format!("there are {}", names.join(", "))
+}

@@ -1,0 +1,166 @@
+//! What is known about label keys: which change per pod or per rollout and so never select a
+//! workload, which are better left alone, and which a person would pick first.
+
+use nanoseg_inventory::{Pod, WorkloadId};
+
+/// The labels that a Job puts on its pods and that stay the same for this one Job.
+const JOB_NAMES: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
+
+/// Keys whose value differs per pod or per rollout (DESIGN §5.2), by who sets them.
+const VOLATILE: [&str; 27] = [
+    // Deployments, Argo Rollouts, DaemonSets and StatefulSets
+    "pod-template-hash",
+    "rollouts-pod-template-hash",
+    "controller-revision-hash",
+    "pod-template-generation",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    // Jobs (batch.kubernetes.io/* is handled as a whole)
+    "controller-uid",
+    "job-completion-index",
+    // KEP-4742: the node's topology labels are copied to its pods
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "kubernetes.io/hostname",
+    // widely used operators
+    "leaderworkerset.sigs.k8s.io/worker-index",
+    "leaderworkerset.sigs.k8s.io/group-index",
+    "leaderworkerset.sigs.k8s.io/group-key",
+    "leaderworkerset.sigs.k8s.io/template-revision-hash",
+    "jobset.sigs.k8s.io/job-index",
+    "jobset.sigs.k8s.io/job-global-index",
+    "jobset.sigs.k8s.io/job-key",
+    "jobset.sigs.k8s.io/restart-attempt",
+    "cnpg.io/instanceName",
+    "cnpg.io/instanceRole",
+    "cnpg.io/podRole",
+    "strimzi.io/pod-name",
+    "spilo-role",
+    "spark-exec-id",
+    "spark-app-selector",
+    "workflows.argoproj.io/workflow",
+];
+
+/// Keys that stay the same between pods but change with the next release, or say nothing about who
+/// a workload is: taken only where nothing else tells two workloads apart, and never alone.
+const WEAK: [&str; 15] = [
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+    "helm.sh/revision",
+    "chart",
+    "heritage",
+    "version",
+    "revision",
+    "commit",
+    "build",
+    "deployment",
+    "istio.io/rev",
+    "security.istio.io/tlsMode",
+    "service.istio.io/canonical-revision",
+    "linkerd.io/control-plane-ns",
+];
+
+/// Keys that a person would pick, best first.
+const PREFERRED: [&str; 10] = [
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app",
+    "k8s-app",
+    "name",
+    "run",
+    "component",
+    "role",
+    "tier",
+];
+
+/// Whether `key` differs per pod or per rollout for every workload, so that no selector of any
+/// workload may use it.
+pub(super) fn is_volatile(key: &str) -> bool {
+    VOLATILE.contains(&key)
+        || (key.starts_with("batch.kubernetes.io/") && !JOB_NAMES.contains(&key))
+}
+
+/// Whether `key` may select `workload`, as far as the key alone tells. A Job's name is stable for
+/// that Job, but not for the CronJob above it.
+pub(super) fn may_select(workload: &WorkloadId, key: &str, value: &str) -> bool {
+    if JOB_NAMES.contains(&key) {
+        return workload.kind == "Job" && workload.name == value;
+    }
+    !is_volatile(key)
+}
+
+/// Whether a selector may ask that `key` be absent or have another value.
+pub(super) fn may_exclude(key: &str) -> bool {
+    !is_volatile(key) && !JOB_NAMES.contains(&key)
+}
+
+/// Whether the value gives away that the label is made per pod or per rollout, whatever its key: it
+/// is the pod's own name, or carries the rollout's hash.
+pub(super) fn is_fleeting_value(pod: &Pod, value: &str) -> bool {
+    if value == pod.name && pod.workload.kind != "Pod" && !pod.template {
+        return true;
+    }
+    pod.labels.get("pod-template-hash").is_some_and(|hash| {
+        !hash.is_empty()
+            && value
+                .strip_suffix(hash.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+    })
+}
+
+/// Whether `key` is a poor choice (see the list's words).
+pub(super) fn is_weak(key: &str) -> bool {
+    WEAK.contains(&key)
+}
+
+/// The order of preference; smaller is better. Equal ranks are ordered by key.
+pub(super) fn rank(key: &str) -> usize {
+    const OTHER: usize = PREFERRED.len();
+    if let Some(place) = PREFERRED.iter().position(|k| *k == key) {
+        return place;
+    }
+    if JOB_NAMES.contains(&key) {
+        return OTHER;
+    }
+    match key {
+        "app.kubernetes.io/part-of" | "release" => OTHER + 2,
+        _ if is_weak(key) => OTHER + 3,
+        _ => OTHER + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(kind: &str) -> WorkloadId {
+        WorkloadId {
+            namespace: "shop".into(),
+            name: "import".into(),
+            kind: kind.into(),
+        }
+    }
+
+    #[test]
+    fn a_job_name_selects_its_own_job_but_no_cron_job() {
+        for key in JOB_NAMES {
+            assert!(may_select(&id("Job"), key, "import"));
+            assert!(!may_select(&id("Job"), key, "other"));
+            assert!(!may_select(&id("CronJob"), key, "import"));
+        }
+        assert!(!may_select(
+            &id("Job"),
+            "batch.kubernetes.io/controller-uid",
+            "x"
+        ));
+    }
+
+    #[test]
+    fn recommended_labels_come_before_plain_ones_and_versions_come_last() {
+        assert!(rank("app.kubernetes.io/name") < rank("app"));
+        assert!(rank("app") < rank("team"));
+        assert!(rank("team") < rank("app.kubernetes.io/version"));
+    }
+}

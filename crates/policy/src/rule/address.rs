@@ -1,0 +1,124 @@
+//! The addresses of rules as ipBlocks: which are summarised, and what stands beside them.
+
+use super::{Block, Group, Need, PeerOrigin, Ports, RuleContext, Summary};
+use crate::block::summarise;
+use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// How many names stand beside one ipBlock.
+const NAMES_PER_BLOCK: usize = 3;
+
+/// Decides the blocks of every group. Groups with more ports come first: an address that a block of
+/// theirs lets in anyway needs no rule of its own for fewer ports.
+pub(super) fn plan(groups: &mut BTreeMap<Ports, Group>, context: &RuleContext) {
+    let mut order: Vec<Ports> = groups.keys().cloned().collect();
+    order.sort_by_key(|ports| Reverse(ports.len()));
+    let mut summarised: Vec<Ports> = Vec::new();
+    for ports in order {
+        for wider in summarised.iter().filter(|wider| includes(wider, &ports)) {
+            let Some(mut group) = groups.remove(&ports) else {
+                continue;
+            };
+            if let Some(wider) = groups.get_mut(wider) {
+                absorb(wider, &mut group);
+            }
+            groups.insert(ports.clone(), group);
+        }
+        if let Some(group) = groups.get_mut(&ports) {
+            group.blocks = blocks(&group.addresses, context);
+            if summary(&group.blocks).is_some() {
+                summarised.push(ports);
+            }
+        }
+    }
+}
+
+/// Whether `wider` has all of `ports` and more.
+fn includes(wider: &Ports, ports: &Ports) -> bool {
+    wider.len() > ports.len() && ports.iter().all(|port| wider.contains(port))
+}
+
+/// Moves the addresses that a summarised block of `wider` lets in from `group` to that block.
+fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
+    let addresses = std::mem::take(&mut group.addresses);
+    for (address, need) in addresses {
+        let mut blocks = wider.blocks.iter_mut();
+        match blocks.find(|block| block.members.len() > 1 && block.allows(address)) {
+            Some(block) if !need.of_cluster => {
+                block.members.push(address);
+                wider.addresses.insert(address, need);
+            }
+            _ => {
+                group.addresses.insert(address, need);
+            }
+        }
+    }
+}
+
+/// One block per address; outside ones summarised where they are too many.
+fn blocks(addresses: &BTreeMap<IpAddr, Need>, context: &RuleContext) -> Vec<Block> {
+    let outside = addresses.iter().filter(|(_, need)| !need.of_cluster);
+    let outside: BTreeSet<IpAddr> = outside.map(|(address, _)| *address).collect();
+    let of_cluster = addresses.iter().filter(|(_, need)| need.of_cluster);
+    let mut blocks = summarise(&outside, context.max_addresses, context.closed);
+    blocks.extend(of_cluster.map(|(address, _)| Block::single(*address)));
+    blocks.sort_by_key(|block| block.net);
+    blocks
+}
+
+/// What summarising did, if it did anything.
+pub(super) fn summary(blocks: &[Block]) -> Option<Summary> {
+    let joined: Vec<&Block> = blocks.iter().filter(|b| b.members.len() > 1).collect();
+    (!joined.is_empty()).then(|| Summary {
+        addresses: joined.iter().map(|block| block.members.len()).sum(),
+        cidrs: joined.iter().map(|block| block.net.to_string()).collect(),
+        added: joined
+            .iter()
+            .fold(0, |sum, block| sum.saturating_add(block.added)),
+    })
+}
+
+/// Why a block is there: the reasons of all addresses that it stands for.
+pub(super) fn origin(block: &Block, addresses: &BTreeMap<IpAddr, Need>) -> PeerOrigin {
+    let mut labels: BTreeSet<&str> = BTreeSet::new();
+    let mut edges = BTreeSet::new();
+    let mut unnamed = false;
+    for need in block.members.iter().filter_map(|a| addresses.get(a)) {
+        labels.extend(&need.labels);
+        edges.extend(&need.edges);
+        unnamed |= need.labels.is_empty();
+    }
+    let mut names: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
+    let comment = (!names.is_empty()).then(|| {
+        let mut shown = names.clone();
+        if names.len() > NAMES_PER_BLOCK {
+            shown.truncate(NAMES_PER_BLOCK);
+            shown.push("…".to_string());
+        }
+        shown.join(", ")
+    });
+    if unnamed {
+        names.push(match block.members.as_slice() {
+            [address] => address.to_string(),
+            _ => block.net.to_string(),
+        });
+    }
+    PeerOrigin {
+        names,
+        comment,
+        edges,
+    }
+}
+
+pub(super) fn peer(block: &Block) -> NetworkPolicyPeer {
+    let except: Vec<String> = block.except.iter().map(ToString::to_string).collect();
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: block.net.to_string(),
+            except: (!except.is_empty()).then_some(except),
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}

@@ -1,0 +1,170 @@
+//! Which labels select a workload and nothing else (DESIGN §5.2).
+//!
+//! Starts from the owner's `matchLabels`, adds labels until no pod of another workload in the
+//! namespace is selected, now or in the history, and says so where that cannot be reached. A
+//! Service's selector is never looked at. Pods on the node's network do not count: no policy
+//! selects them.
+
+mod exclude;
+mod index;
+mod search;
+
+use super::bits::Bits;
+use super::label;
+use super::selector::Selector;
+use exclude::Exclusion;
+use index::{NamespaceIndex, Own};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use rustc_hash::FxHashMap;
+use search::{Candidate, extended, smallest};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How well a workload can be selected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Selection {
+    /// Selects every pod of the workload, and beside it only those of `also`.
+    pub selector: Selector,
+    /// Where the selector is not exact: all workloads of which it selects some pod, itself among
+    /// them. Those that are alike share one list.
+    pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
+    /// The pods share no stable label: fit to name a peer at best, never to carry a policy.
+    pub unselectable: bool,
+}
+
+/// Finds selectors; indexes the pods of every namespace once.
+pub(super) struct Selectors<'a> {
+    inventory: &'a Inventory,
+    namespaces: BTreeMap<&'a str, NamespaceIndex<'a>>,
+    reaches: FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
+}
+
+impl<'a> Selectors<'a> {
+    pub fn build(inventory: &'a Inventory) -> Self {
+        Selectors {
+            inventory,
+            namespaces: NamespaceIndex::build_all(&inventory.pods),
+            reaches: FxHashMap::default(),
+        }
+    }
+
+    /// The best selector for `workload`. Cannot fail, but may be inexact or, for a workload without
+    /// stable labels, as wide as the namespace: see [`Selection`].
+    pub fn select(&mut self, workload: &'a WorkloadId) -> Selection {
+        let nobody = Selection {
+            unselectable: true,
+            ..Selection::default()
+        };
+        let namespace = workload.namespace.as_str();
+        let Some(index) = self.namespaces.get(namespace) else {
+            return nobody;
+        };
+        let Some(own) = index.own.get(workload) else {
+            let reach = reach(&mut self.reaches, namespace, index, index.all());
+            return Selection {
+                reach: (!reach.is_empty()).then_some(reach),
+                ..nobody
+            };
+        };
+        let mut candidates = candidates(self.inventory, workload, index, own);
+        let mut others = index.others(own);
+        for candidate in &candidates {
+            others.keep(&candidate.confused);
+        }
+        let exclusions = exclude::choose(index, own, &others);
+        // What all labels together cannot leave out, no subset can: it is settled here, one way or
+        // the other, and the search for few labels must not stumble over it.
+        let mut settled = others.clone();
+        for exclusion in &exclusions {
+            others.remove(&exclusion.removes);
+            settled.add(&exclusion.removes);
+        }
+        for candidate in &mut candidates {
+            candidate.confused.remove(&settled);
+        }
+        Selection {
+            unselectable: candidates.is_empty(),
+            selector: selector(&candidates, exclusions),
+            reach: (!others.is_empty()).then(|| {
+                others.add(&index.bits(&own.classes));
+                reach(&mut self.reaches, namespace, index, others)
+            }),
+        }
+    }
+}
+
+/// The workloads of `classes`, made once for each set of classes.
+fn reach<'a>(
+    known: &mut FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
+    namespace: &'a str,
+    index: &NamespaceIndex,
+    classes: Bits,
+) -> Arc<BTreeSet<WorkloadId>> {
+    match known.entry((namespace, classes)) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(new) => {
+            let workloads = Arc::new(index.workloads(&new.key().1));
+            new.insert(workloads).clone()
+        }
+    }
+}
+
+/// The labels that all pods of the workload carry and always carried, best first.
+fn candidates<'a>(
+    inventory: &'a Inventory,
+    workload: &WorkloadId,
+    index: &NamespaceIndex<'a>,
+    own: &Own<'a>,
+) -> Vec<Candidate<'a>> {
+    let owner = inventory.workloads.get(workload);
+    let mut candidates: Vec<Candidate<'a>> = own
+        .common
+        .iter()
+        .filter(|(key, value)| {
+            label::may_select(workload, key, value) && !own.fleeting.contains(*key)
+        })
+        .map(|(key, value)| Candidate {
+            key,
+            value,
+            owner: owner.is_some_and(|o| o.match_labels.get(*key).is_some_and(|v| v == value)),
+            weak: label::is_weak(key),
+            confused: index.carriers(key, value, own),
+        })
+        .collect();
+    candidates.sort_by_key(|c| (c.weak, label::rank(c.key), c.key));
+    candidates
+}
+
+/// The smallest exact set of the owner's labels if they suffice; else the best of them with the
+/// fewest of the other stable labels, else with the fewest of all.
+fn selector(candidates: &[Candidate], exclusions: Vec<Exclusion>) -> Selector {
+    let owner: Vec<&Candidate> = candidates.iter().filter(|c| c.owner).collect();
+    let stable: Vec<&Candidate> = candidates.iter().filter(|c| c.owner || !c.weak).collect();
+    let all: Vec<&Candidate> = candidates.iter().collect();
+    let chosen = smallest(&owner)
+        .or_else(|| extended(owner.first().copied(), &stable))
+        .or_else(|| extended(owner.first().copied(), &all))
+        .unwrap_or_default();
+    let mut selector = Selector {
+        labels: chosen
+            .iter()
+            .map(|c| (c.key.to_string(), c.value.to_string()))
+            .collect(),
+        ..Selector::default()
+    };
+    for exclusion in exclusions {
+        if exclusion.values.is_empty() {
+            selector.absent.insert(exclusion.key.to_string());
+        } else {
+            let values = exclusion.values.iter().map(|v| v.to_string());
+            selector
+                .excluded
+                .insert(exclusion.key.to_string(), values.collect());
+        }
+    }
+    selector
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The pods of a namespace, by label. Pods of one workload with the same labels are one class, so
+//! that cost grows with classes and not with replicas.
+
+use super::Bits;
+use super::label;
+use nanoseg_inventory::{Pod, WorkloadId};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Sorted (key, value) pairs.
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+/// Everything that selects pods in one namespace.
+#[derive(Default)]
+pub(super) struct NamespaceIndex<'a> {
+    classes: Vec<Class<'a>>,
+    /// Classes that carry the label.
+    carriers: FxHashMap<(&'a str, &'a str), Vec<usize>>,
+    pub own: FxHashMap<&'a WorkloadId, Own<'a>>,
+    shapes: FxHashMap<Labels<'a>, usize>,
+}
+
+/// Pods of one workload with the same labels (those keys left out that no selector may use).
+struct Class<'a> {
+    workload: &'a WorkloadId,
+    labels: Labels<'a>,
+    /// The same number for the same labels.
+    shape: usize,
+}
+
+/// What the pods of one workload have.
+#[derive(Default)]
+pub(super) struct Own<'a> {
+    pub classes: Vec<usize>,
+    /// The distinct label sets of its classes.
+    pub shapes: FxHashSet<usize>,
+    /// Labels that all of them carry.
+    pub common: BTreeMap<&'a str, &'a str>,
+    /// Every value that a key has among them.
+    pub values: FxHashMap<&'a str, BTreeSet<&'a str>>,
+    /// Keys whose values give away that they are made per pod or per rollout.
+    pub fleeting: FxHashSet<&'a str>,
+}
+
+impl<'a> NamespaceIndex<'a> {
+    /// One index per namespace that has a selectable pod.
+    pub fn build_all(pods: &'a [Pod]) -> BTreeMap<&'a str, NamespaceIndex<'a>> {
+        let mut namespaces: BTreeMap<&str, NamespaceIndex> = BTreeMap::new();
+        let mut seen: FxHashMap<(&WorkloadId, Labels), ()> = FxHashMap::default();
+        for pod in pods.iter().filter(|pod| !pod.host_network) {
+            let index = namespaces.entry(&pod.namespace).or_default();
+            let labels: Labels = pod
+                .labels
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .filter(|(key, _)| !label::is_volatile(key))
+                .collect();
+            index.note_fleeting(pod, &labels);
+            if seen.insert((&pod.workload, labels.clone()), ()).is_none() {
+                index.add(&pod.workload, labels);
+            }
+        }
+        namespaces
+    }
+
+    fn note_fleeting(&mut self, pod: &'a Pod, labels: &Labels<'a>) {
+        for (key, value) in labels {
+            if label::is_fleeting_value(pod, value) {
+                let own = self.own.entry(&pod.workload).or_default();
+                own.fleeting.insert(key);
+            }
+        }
+    }
+
+    fn add(&mut self, workload: &'a WorkloadId, labels: Labels<'a>) {
+        let class = self.classes.len();
+        let next = self.shapes.len();
+        let shape = *self.shapes.entry(labels.clone()).or_insert(next);
+        let own = self.own.entry(workload).or_default();
+        own.shapes.insert(shape);
+        if own.classes.is_empty() {
+            own.common = labels.iter().copied().collect();
+        } else {
+            own.common
+                .retain(|key, value| labels.binary_search(&(*key, *value)).is_ok());
+        }
+        own.classes.push(class);
+        for (key, value) in &labels {
+            own.values.entry(key).or_default().insert(value);
+            self.carriers.entry((key, value)).or_default().push(class);
+        }
+        self.classes.push(Class {
+            workload,
+            labels,
+            shape,
+        });
+    }
+
+    /// All classes but the workload's own.
+    pub fn others(&self, own: &Own) -> Bits {
+        let mut others = self.all();
+        others.remove(&self.bits(&own.classes));
+        others
+    }
+
+    /// The classes of other workloads that carry a label.
+    pub fn carriers(&self, key: &str, value: &str, own: &Own) -> Bits {
+        let mut carriers = match self.carriers.get(&(key, value)) {
+            Some(classes) => self.bits(classes),
+            None => Bits::empty(self.classes.len()),
+        };
+        if carriers.count() as usize == own.classes.len() {
+            return Bits::empty(self.classes.len());
+        }
+        carriers.remove(&self.bits(&own.classes));
+        carriers
+    }
+
+    /// All classes of the namespace.
+    pub fn all(&self) -> Bits {
+        let mut all = Bits::empty(self.classes.len());
+        (0..self.classes.len()).for_each(|class| all.insert(class));
+        all
+    }
+
+    pub fn bits(&self, classes: &[usize]) -> Bits {
+        let mut bits = Bits::empty(self.classes.len());
+        classes.iter().for_each(|class| bits.insert(*class));
+        bits
+    }
+
+    pub fn size(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// The labels of a class.
+    pub fn labels(&self, class: usize) -> &[(&'a str, &'a str)] {
+        self.classes.get(class).map_or(&[], |c| &c.labels)
+    }
+
+    /// Whether a class has the very labels of some own pod: nothing can tell it then.
+    pub fn is_twin(&self, class: usize, own: &Own) -> bool {
+        let class = self.classes.get(class);
+        class.is_some_and(|class| own.shapes.contains(&class.shape))
+    }
+
+    /// The workloads that the classes belong to.
+    pub fn workloads(&self, classes: &Bits) -> BTreeSet<WorkloadId> {
+        classes
+            .iter()
+            .filter_map(|class| self.classes.get(class))
+            .map(|class| class.workload.clone())
+            .collect()
+    }
+}

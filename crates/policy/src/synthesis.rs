@@ -1,0 +1,328 @@
+//! The whole way from requirements to one policy per managed workload.
+
+mod selections;
+
+use super::block::ClosedRanges;
+use super::name::Names;
+use super::ports::port_text;
+use super::rule::{Direction, EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use nanoseg_finding::{Code, Finding};
+use nanoseg_graph::{End, Requirement};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use rustc_hash::FxHashMap;
+use selections::Selections;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How many examples a finding shows.
+const MAX_SAMPLES: usize = 8;
+
+/// Choices that an operator has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SynthesisOptions {
+    /// Outside addresses per rule before they are summarised to CIDRs (DESIGN §5.5).
+    pub max_addresses: usize,
+    /// How many neighbouring ports inside an `endPort` range may be unobserved (DESIGN §5.4).
+    pub range_threshold: u16,
+    /// Write a deny-all policy for a workload that nothing was seen of (DESIGN §5.1).
+    pub include_unobserved: bool,
+}
+
+impl Default for SynthesisOptions {
+    fn default() -> Self {
+        SynthesisOptions {
+            max_addresses: 16,
+            range_threshold: 0,
+            include_unobserved: false,
+        }
+    }
+}
+
+/// What came out: policies in the order of their workloads, and what an operator must know.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Synthesis {
+    pub policies: Vec<WorkloadPolicy>,
+    /// Sorted.
+    pub findings: Vec<Finding>,
+}
+
+/// The policy of one workload, with the reason of each rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkloadPolicy {
+    pub workload: WorkloadId,
+    pub policy: NetworkPolicy,
+    /// One for each rule: ingress first, each list in order.
+    pub rules: Vec<RuleOrigin>,
+    /// Where no labels select the workload alone: all workloads of which the policy selects some
+    /// pod, itself among them.
+    pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
+}
+
+/// Requirements by the workload that a policy for them belongs to.
+#[derive(Default)]
+struct Demand<'a> {
+    ingress: FxHashMap<&'a WorkloadId, Vec<&'a Requirement>>,
+    egress: FxHashMap<&'a WorkloadId, Vec<&'a Requirement>>,
+}
+
+impl<'a> Demand<'a> {
+    fn build(requirements: &'a [Requirement]) -> Self {
+        let mut demand = Demand::default();
+        for requirement in requirements {
+            if let End::Workload(id) = &requirement.server {
+                demand.ingress.entry(id).or_default().push(requirement);
+            }
+            if let End::Workload(id) = &requirement.client {
+                demand.egress.entry(id).or_default().push(requirement);
+            }
+        }
+        demand
+    }
+
+    fn of(&self, id: &WorkloadId, direction: Direction) -> &[&'a Requirement] {
+        let all = match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        };
+        all.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn is_empty(&self, id: &WorkloadId) -> bool {
+        !self.ingress.contains_key(id) && !self.egress.contains_key(id)
+    }
+}
+
+/// Writes the policies of the `managed` workloads that allow what `requirements` ask for and, as
+/// far as labels and the language can say it, nothing else.
+///
+/// Workloads on the node's network are passed over in silence: the graph has said so already.
+pub fn synthesise(
+    inventory: &Inventory,
+    requirements: &[Requirement],
+    managed: &[WorkloadId],
+    options: &SynthesisOptions,
+) -> Synthesis {
+    let managed: BTreeSet<&WorkloadId> = managed
+        .iter()
+        .filter(|id| !inventory.workloads.get(*id).is_some_and(|w| w.host_network))
+        .collect();
+    let demand = Demand::build(requirements);
+    let selections = Selections::build(inventory, requirements, &managed);
+    let mut findings = selections.findings(&managed);
+    let mut subjects = BTreeSet::new();
+    for id in managed {
+        let observed = !demand.is_empty(id);
+        if !observed {
+            findings.push(nothing_observed(id, options.include_unobserved));
+        }
+        if selections.of(id).unselectable || !(observed || options.include_unobserved) {
+            continue;
+        }
+        subjects.insert(id);
+    }
+    let adopted = adopt(&subjects, &selections, &demand);
+    let closed = ClosedRanges::build(inventory);
+    let names = Names::build(inventory.workloads.keys().chain(subjects.iter().copied()));
+    let display = |id: &WorkloadId| selections.display(id);
+    let context = RuleContext {
+        closed: &closed,
+        max_addresses: options.max_addresses,
+        port_gap: options.range_threshold,
+        display: &display,
+    };
+    let writer = Writer {
+        demand: &demand,
+        selections: &selections,
+        adopted: &adopted,
+        names: &names,
+        context: &context,
+    };
+    let policies = subjects
+        .iter()
+        .map(|id| writer.build_policy(id, &mut findings))
+        .collect();
+    findings.sort();
+    Synthesis { policies, findings }
+}
+
+/// A policy that selects more than its workload also blocks the others' traffic. Those with a
+/// policy of their own have their rules there, and policies add up; the rest is adopted by the first
+/// policy that selects them.
+fn adopt<'a>(
+    subjects: &BTreeSet<&'a WorkloadId>,
+    selections: &'a Selections,
+    demand: &Demand,
+) -> BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>> {
+    let mut adopted: BTreeMap<&WorkloadId, Vec<&WorkloadId>> = BTreeMap::new();
+    let mut settled: BTreeSet<&WorkloadId> = BTreeSet::new();
+    let mut seen: Vec<&Arc<BTreeSet<WorkloadId>>> = Vec::new();
+    for id in subjects {
+        let Some(reach) = &selections.of(id).reach else {
+            continue;
+        };
+        if seen.iter().any(|known| Arc::ptr_eq(known, reach)) {
+            continue;
+        }
+        seen.push(reach);
+        for other in reach.iter() {
+            if !subjects.contains(other) && !demand.is_empty(other) && settled.insert(other) {
+                adopted.entry(id).or_default().push(other);
+            }
+        }
+    }
+    adopted
+}
+
+fn nothing_observed(id: &WorkloadId, included: bool) -> Finding {
+    let message = if included {
+        "nothing was seen of it; a policy that denies everything was written, as asked for"
+    } else {
+        "nothing was seen of it, so no policy was written"
+    };
+    Finding::new(Code::NothingObserved, id.to_string(), message)
+}
+
+/// Everything that writing one policy needs.
+struct Writer<'a> {
+    demand: &'a Demand<'a>,
+    selections: &'a Selections<'a>,
+    /// Workloads without a policy of their own, by the one whose policy lets their traffic through.
+    adopted: &'a BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
+    names: &'a Names,
+    context: &'a RuleContext<'a>,
+}
+
+impl Writer<'_> {
+    fn build_policy(&self, id: &WorkloadId, findings: &mut Vec<Finding>) -> WorkloadPolicy {
+        let ingress = self.rules(id, Direction::Ingress, findings);
+        let egress = self.rules(id, Direction::Egress, findings);
+        let mut rules = origins(Direction::Ingress, &ingress);
+        rules.extend(origins(Direction::Egress, &egress));
+        let selection = self.selections.of(id);
+        WorkloadPolicy {
+            workload: id.clone(),
+            policy: NetworkPolicy {
+                metadata: self.metadata(id),
+                spec: Some(NetworkPolicySpec {
+                    pod_selector: Some(selection.selector.to_api()),
+                    policy_types: Some(vec!["Ingress".to_string(), "Egress".to_string()]),
+                    ingress: Some(ingress.into_iter().map(ingress_rule).collect()),
+                    egress: Some(egress.into_iter().map(egress_rule).collect()),
+                }),
+            },
+            rules,
+            reach: selection.reach.clone(),
+        }
+    }
+
+    fn metadata(&self, id: &WorkloadId) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.names.get(id)),
+            namespace: Some(id.namespace.clone()),
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/managed-by".to_string(),
+                "nanoseg".to_string(),
+            )])),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn rules(
+        &self,
+        id: &WorkloadId,
+        direction: Direction,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<Rule> {
+        let mut needs = Needs::new();
+        self.add_needs(id, direction, &mut needs);
+        for other in self.adopted.get(id).into_iter().flatten() {
+            self.add_needs(other, direction, &mut needs);
+        }
+        let rules = build_rules(needs, &id.namespace, self.context);
+        findings.extend(
+            rules
+                .iter()
+                .filter_map(|rule| summarised(id, direction, rule)),
+        );
+        rules
+    }
+
+    fn add_needs<'n>(&'n self, id: &WorkloadId, direction: Direction, needs: &mut Needs<'n>) {
+        for requirement in self.demand.of(id, direction) {
+            let far = match direction {
+                Direction::Ingress => &requirement.client,
+                Direction::Egress => &requirement.server,
+            };
+            let mut add = |end: EndKey<'n>, workload: Option<&'n WorkloadId>| {
+                let need = needs.entry(end).or_default();
+                need.workloads.extend(workload);
+                if workload.is_none() {
+                    need.labels.extend(requirement.label.as_deref());
+                    need.of_cluster |= !requirement.outside;
+                }
+                need.ports.insert((requirement.port, requirement.protocol));
+                need.edges.insert(requirement.edge);
+            };
+            match far {
+                End::Workload(peer) => {
+                    let selector = &self.selections.of(peer).selector;
+                    add(EndKey::Pods(&peer.namespace, selector), Some(peer));
+                }
+                End::Addresses(addresses) => addresses
+                    .iter()
+                    .for_each(|address| add(EndKey::Address(*address), None)),
+            }
+        }
+    }
+}
+
+fn origins(direction: Direction, rules: &[Rule]) -> Vec<RuleOrigin> {
+    let origin = |(rule, written): (usize, &Rule)| RuleOrigin {
+        direction,
+        rule,
+        peers: written.origins.clone(),
+    };
+    rules.iter().enumerate().map(origin).collect()
+}
+
+fn ingress_rule(rule: Rule) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: Some(rule.peers),
+        ports: Some(rule.ports),
+    }
+}
+
+fn egress_rule(rule: Rule) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: Some(rule.peers),
+        ports: Some(rule.ports),
+    }
+}
+
+fn summarised(id: &WorkloadId, direction: Direction, rule: &Rule) -> Option<Finding> {
+    let Summary {
+        addresses,
+        cidrs,
+        added,
+    } = rule.summarised.as_ref()?;
+    let ports: Vec<String> = rule.ports.iter().map(port_text).collect();
+    let way = match direction {
+        Direction::Ingress => "ingress to",
+        Direction::Egress => "egress to",
+    };
+    let message = format!(
+        "{way} {}: {addresses} outside addresses were summarised to {} CIDRs, \
+         which adds {added} addresses that were not seen",
+        ports.join(", "),
+        cidrs.len(),
+    );
+    let samples = cidrs.iter().take(MAX_SAMPLES).cloned();
+    Some(Finding::new(Code::CidrSummarised, id.to_string(), message).with_samples(samples))
+}
+
+#[cfg(test)]
+mod tests;

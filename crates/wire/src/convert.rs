@@ -1,0 +1,70 @@
+//! Flow batches as protobuf messages (proto/nanoseg/flows/v1) and back. The way back trusts nothing: what a
+//! batch may hold is checked field by field, and its size before anything is allocated for it.
+
+mod build;
+mod parse;
+mod size;
+#[cfg(test)]
+mod tests;
+
+use super::proto;
+use nanoseg_flow::FlowBatch;
+use prost::Message;
+use thiserror::Error;
+
+/// The version of the schema that this program writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// The largest encoded batch, in bytes. A receiver takes nothing longer.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The most records, scans, names, other traffic and losses of a batch together. Decoded they take less
+/// than 64 MiB.
+pub const MAX_ITEMS: usize = 1 << 17;
+
+/// Why bytes are no flow batch.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WireError {
+    #[error("failed to read flow batch: no protobuf message of this schema: {0}")]
+    Protobuf(String),
+    #[error(
+        "failed to read flow batch: it has schema {found}, this program knows {known}; upgrade the controller first"
+    )]
+    Schema { found: u32, known: u32 },
+    #[error("failed to read flow batch: {found} {what}, at most {limit} are allowed")]
+    TooLarge {
+        what: &'static str,
+        found: usize,
+        limit: usize,
+    },
+    #[error("failed to read flow batch: {place}: {problem}")]
+    Field { place: String, problem: String },
+}
+
+impl WireError {
+    /// A stable word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            WireError::Protobuf(_) => "malformed",
+            WireError::Schema { .. } => "schema",
+            WireError::TooLarge { .. } => "too-large",
+            WireError::Field { .. } => "bad-field",
+        }
+    }
+}
+
+/// A batch as the bytes of a `nanoseg.flows.v1.FlowBatch`.
+pub fn encode(batch: &FlowBatch) -> Vec<u8> {
+    build::build_batch(batch).encode_to_vec()
+}
+
+/// The batch that [`encode`] made these bytes of.
+///
+/// # Errors
+/// If they are anything else, are of another schema, or exceed [`MAX_BATCH_BYTES`] or [`MAX_ITEMS`].
+pub fn decode(bytes: &[u8]) -> Result<FlowBatch, WireError> {
+    size::check(bytes)?;
+    let message =
+        proto::FlowBatch::decode(bytes).map_err(|e| WireError::Protobuf(e.to_string()))?;
+    parse::parse_batch(message)
+}

@@ -1,0 +1,296 @@
+//! The agent's end of the stream.
+
+use super::super::proto::Acknowledgement;
+use super::super::{BatchId, DeliveryError, MAX_BATCH_BYTES};
+use super::SEND;
+use super::codec::FrameCodec;
+use nanoseg_flow::Instance;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+
+/// How long connecting may take, until the stream stands.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How often a silent receiver is asked whether it is there, and how long it may take to say so.
+const ASK_ALIVE: Duration = Duration::from_secs(5);
+/// Batches handed over and not yet on their way.
+const QUEUE: usize = 4;
+/// How often the token's file is looked at while a connection stands.
+const LOOK_AT_TOKEN: Duration = Duration::from_secs(10);
+
+/// Where the receiver is and how we know each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcSettings {
+    /// `https://host:port`; `http://` only with `insecure`.
+    pub endpoint: String,
+    /// Allows an `http://` endpoint: everything, the token too, can be read and altered on the way.
+    pub insecure: bool,
+    /// The PEM file of the authorities that may have signed the receiver's certificate.
+    pub ca: Option<PathBuf>,
+    /// The name in the receiver's certificate, if it is not the endpoint's host.
+    pub server_name: Option<String>,
+    /// The file of the ServiceAccount token. Read at each connection, and again when it has changed.
+    pub token: Option<PathBuf>,
+}
+
+/// Sends batches by gRPC.
+#[derive(Debug)]
+pub struct GrpcDelivery {
+    settings: GrpcSettings,
+    link: Option<Link>,
+}
+
+/// A stream that stands.
+#[derive(Debug)]
+struct Link {
+    out: mpsc::Sender<Vec<u8>>,
+    acknowledgements: Streaming<Acknowledgement>,
+    /// Acknowledgements that came while something was being sent.
+    ready: VecDeque<BatchId>,
+    /// Sent and not acknowledged, in order.
+    in_flight: VecDeque<BatchId>,
+    token: Option<String>,
+    looked_at_token: Instant,
+}
+
+impl GrpcDelivery {
+    /// See [`super::super::Delivery::grpc`].
+    pub fn new(settings: GrpcSettings) -> Result<Self, DeliveryError> {
+        let delivery = GrpcDelivery {
+            settings,
+            link: None,
+        };
+        delivery.endpoint()?;
+        delivery.read_token()?;
+        Ok(delivery)
+    }
+
+    pub async fn send(&mut self, id: BatchId, encoded: Vec<u8>) -> Result<(), DeliveryError> {
+        if encoded.len() > MAX_BATCH_BYTES {
+            let reason = format!(
+                "{} bytes, at most {MAX_BATCH_BYTES} are allowed",
+                encoded.len()
+            );
+            return Err(DeliveryError::Refused(id, reason));
+        }
+        self.drop_old_token();
+        if self.link.is_none() {
+            let link = tokio::time::timeout(2 * CONNECT, self.connect()).await;
+            self.link =
+                Some(link.map_err(|_| self.unavailable("connect to", "no answer in time"))??);
+        }
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        let outcome = link.send(id, encoded).await;
+        self.or_disconnect(outcome)
+    }
+
+    pub async fn acknowledged(&mut self) -> Result<BatchId, DeliveryError> {
+        let Some(link) = &mut self.link else {
+            return std::future::pending().await;
+        };
+        let outcome = link.acknowledged().await;
+        self.or_disconnect(outcome)
+    }
+
+    fn or_disconnect<T>(&mut self, outcome: Result<T, Option<Status>>) -> Result<T, DeliveryError> {
+        outcome.map_err(|status| {
+            let first = self
+                .link
+                .take()
+                .and_then(|mut link| link.in_flight.pop_front());
+            match status {
+                Some(status) => self.tell(&status, first),
+                None => self.unavailable("deliver to", "it ended the stream"),
+            }
+        })
+    }
+
+    /// Ends the connection if it stands on a token that has been replaced, and nothing is under way.
+    fn drop_old_token(&mut self) {
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        if !link.in_flight.is_empty() || link.looked_at_token.elapsed() < LOOK_AT_TOKEN {
+            return;
+        }
+        link.looked_at_token = Instant::now();
+        let old = link.token.clone();
+        if self.read_token().is_ok_and(|token| token != old) {
+            self.link = None;
+        }
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, DeliveryError> {
+        let wrong = |reason: String| self.unavailable("connect to", reason);
+        let settings = &self.settings;
+        let endpoint = Endpoint::from_shared(settings.endpoint.clone())
+            .map_err(|e| wrong(format!("{e}; write https://host:port")))?
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(ASK_ALIVE)
+            .keep_alive_timeout(ASK_ALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        match endpoint.uri().scheme_str() {
+            Some("https") => {}
+            Some("http") if settings.insecure => return Ok(endpoint),
+            _ => return Err(wrong("write https://host:port".into())),
+        }
+        let Some(path) = &settings.ca else {
+            return Err(wrong(
+                "give the file of the authority that signed its certificate".into(),
+            ));
+        };
+        let pem = std::fs::read(path)
+            .map_err(|e| wrong(format!("failed to read {}: {e}", path.display())))?;
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(pem))
+            .timeout(CONNECT);
+        if let Some(name) = &settings.server_name {
+            tls = tls.domain_name(name);
+        }
+        endpoint.tls_config(tls).map_err(|e| wrong(causes(&e)))
+    }
+
+    fn read_token(&self) -> Result<Option<String>, DeliveryError> {
+        let Some(path) = &self.settings.token else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| DeliveryError::Unauthenticated {
+            reason: format!("failed to read token file {}: {e}", path.display()),
+        })?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    async fn connect(&self) -> Result<Link, DeliveryError> {
+        let token = self.read_token()?;
+        let channel = self.endpoint()?.connect().await;
+        let channel = channel.map_err(|e| self.unavailable("connect to", causes(&e)))?;
+        let (out, queue) = mpsc::channel(QUEUE);
+        let mut request = Request::new(ReceiverStream::new(queue));
+        if let Some(token) = &token {
+            let value: MetadataValue<Ascii> =
+                format!("Bearer {token}")
+                    .parse()
+                    .map_err(|_| DeliveryError::Unauthenticated {
+                        reason: "the token file holds no token".into(),
+                    })?;
+            request.metadata_mut().insert("authorization", value);
+        }
+        let acknowledgements = open(channel, request)
+            .await
+            .map_err(|s| self.tell(&s, None))?;
+        Ok(Link {
+            out,
+            acknowledgements,
+            ready: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            token,
+            looked_at_token: Instant::now(),
+        })
+    }
+
+    /// What a status of the receiver means to the agent; `first` is the first batch without an answer.
+    fn tell(&self, status: &Status, first: Option<BatchId>) -> DeliveryError {
+        let reason = status.message().to_owned();
+        match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => {
+                DeliveryError::Unauthenticated { reason }
+            }
+            Code::FailedPrecondition => DeliveryError::Unsupported { reason },
+            Code::InvalidArgument if let Some(id) = first => DeliveryError::Refused(id, reason),
+            code => self.unavailable("deliver to", format!("{code:?}: {}", causes(status))),
+        }
+    }
+
+    fn unavailable(&self, action: &str, reason: impl Into<String>) -> DeliveryError {
+        DeliveryError::Unavailable {
+            action: format!("{action} {}", self.settings.endpoint),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Link {
+    /// `None` as an error: the stream has ended.
+    async fn send(&mut self, id: BatchId, encoded: Vec<u8>) -> Result<(), Option<Status>> {
+        loop {
+            tokio::select! {
+                place = self.out.reserve() => {
+                    // The stream is gone; why, the other direction says.
+                    let Ok(place) = place else {
+                        return match self.acknowledgements.message().await {
+                            Err(status) => Err(Some(status)),
+                            Ok(_) => Err(None),
+                        };
+                    };
+                    place.send(encoded);
+                    self.in_flight.push_back(id);
+                    return Ok(());
+                }
+                message = self.acknowledgements.message() => {
+                    let id = parse_acknowledgement(message)?;
+                    self.in_flight.retain(|sent| *sent != id);
+                    self.ready.push_back(id);
+                }
+            }
+        }
+    }
+
+    async fn acknowledged(&mut self) -> Result<BatchId, Option<Status>> {
+        if let Some(id) = self.ready.pop_front() {
+            return Ok(id);
+        }
+        let id = parse_acknowledgement(self.acknowledgements.message().await)?;
+        self.in_flight.retain(|sent| *sent != id);
+        Ok(id)
+    }
+}
+
+async fn open(
+    channel: Channel,
+    request: Request<ReceiverStream<Vec<u8>>>,
+) -> Result<Streaming<Acknowledgement>, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel);
+    let ready = grpc.ready().await;
+    ready.map_err(|e| Status::unavailable(causes(&e)))?;
+    let path = PathAndQuery::from_static(SEND);
+    let response = grpc.streaming(request, path, FrameCodec::new()).await?;
+    Ok(response.into_inner())
+}
+
+fn parse_acknowledgement(
+    message: Result<Option<Acknowledgement>, Status>,
+) -> Result<BatchId, Option<Status>> {
+    let acknowledgement = message.map_err(Some)?.ok_or(None)?;
+    let instance = <[u8; 16]>::try_from(acknowledgement.instance.as_slice())
+        .map_err(|_| Some(Status::internal("an acknowledgement without an instance")))?;
+    Ok(BatchId {
+        instance: Instance(instance),
+        sequence: (
+            acknowledgement.first_sequence,
+            acknowledgement.last_sequence,
+        ),
+    })
+}
+
+/// An error with all its causes: tonic's own text is only "transport error".
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,197 @@
+//! The receiver's end of one agent's stream: who is it, what comes, and what of it is stored.
+//!
+//! Acknowledgements leave in the order in which batches came, and before anything that is said of a later
+//! batch: so the agent knows that a refusal is of the first one that is not acknowledged.
+
+use super::super::proto::Acknowledgement;
+use super::super::{BatchId, WireError, decode};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use nanoseg_flow::FlowBatch;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::{Code, Status, Streaming};
+
+/// Batches of one stream that are not stored yet. One is being written, the others arrive meanwhile.
+const IN_FLIGHT: usize = 16;
+
+/// Who is at the other end of a stream, as far as a token says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The only node whose batches it may send; `None`: any.
+    pub node: Option<String>,
+    /// For how long its token is good; `None`: forever.
+    pub good_for: Option<Duration>,
+}
+
+/// Why something was not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable word for metrics.
+    pub kind: &'static str,
+    /// For people. Never holds the token.
+    pub reason: String,
+}
+
+/// Decides who may send, and hears of what was refused.
+pub trait Gate: Send + Sync + 'static {
+    /// Decides on the bearer token of a new stream. May ask somebody about it.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    fn admit<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Peer, Refusal>>;
+
+    /// A batch, or a stream, was refused.
+    fn refused(&self, refusal: &Refusal);
+}
+
+/// A batch, and where to say that it is stored for good, or why it is not.
+#[derive(Debug)]
+pub struct Incoming {
+    pub batch: FlowBatch,
+    pub done: oneshot::Sender<Result<(), String>>,
+}
+
+/// What all streams share.
+#[derive(Clone)]
+pub struct Hall {
+    pub gate: Arc<dyn Gate>,
+    pub out: mpsc::Sender<Incoming>,
+    /// Turns true when no more is taken.
+    pub stop: watch::Receiver<bool>,
+}
+
+type Answer = Result<Acknowledgement, Status>;
+
+/// Takes batches until the stream ends, something is wrong, or the receiver stops; what was taken by then is
+/// acknowledged before the stream ends.
+pub async fn run(
+    hall: Hall,
+    peer: Peer,
+    mut batches: Streaming<Vec<u8>>,
+    answers: mpsc::Sender<Answer>,
+) {
+    let mut pending = FuturesOrdered::new();
+    let stopped = stopped(hall.stop.clone());
+    let expired = expiry(peer.good_for);
+    tokio::pin!(expired, stopped);
+    let end = loop {
+        tokio::select! {
+            biased;
+            Some(stored) = pending.next(), if !pending.is_empty() => {
+                match stored {
+                    Ok(acknowledgement) => {
+                        if answers.send(Ok(acknowledgement)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(status) => break Some(status),
+                }
+            }
+            () = &mut stopped => break None,
+            () = &mut expired => break Some(Status::unauthenticated("the token has expired")),
+            message = batches.message(), if pending.len() < IN_FLIGHT => {
+                let bytes = match message {
+                    Ok(Some(bytes)) => bytes,
+                    Err(status) if status.code() == Code::OutOfRange => {
+                        break Some(too_large(&hall, &status));
+                    }
+                    // The agent is gone, so nobody is left to tell.
+                    Ok(None) | Err(_) => break None,
+                };
+                match admit_batch(&hall, &peer, &bytes) {
+                    Ok(batch) => match hand_on(&hall, batch).await {
+                        Ok(stored) => pending.push_back(stored),
+                        Err(status) => break Some(status),
+                    },
+                    Err(status) => break Some(status),
+                }
+            }
+        }
+    };
+    while let Some(stored) = pending.next().await {
+        let failed = stored.is_err();
+        if answers.send(stored).await.is_err() || failed {
+            return;
+        }
+    }
+    if let Some(status) = end {
+        let _ = answers.send(Err(status)).await;
+    }
+}
+
+/// Refuses what is longer than any batch, and was not read for that reason.
+fn too_large(hall: &Hall, status: &Status) -> Status {
+    let refusal = Refusal {
+        kind: "too-large",
+        reason: status.message().to_owned(),
+    };
+    hall.gate.refused(&refusal);
+    Status::invalid_argument(refusal.reason)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // Whoever could say it is gone: that is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn expiry(good_for: Option<Duration>) {
+    match good_for {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn admit_batch(hall: &Hall, peer: &Peer, bytes: &[u8]) -> Result<FlowBatch, Status> {
+    let batch = decode(bytes).map_err(|error| {
+        let refusal = Refusal {
+            kind: error.reason(),
+            reason: error.to_string(),
+        };
+        hall.gate.refused(&refusal);
+        let code = match error {
+            WireError::Schema { .. } => Code::FailedPrecondition,
+            _ => Code::InvalidArgument,
+        };
+        Status::new(code, refusal.reason)
+    })?;
+    match &peer.node {
+        Some(node) if **node != *batch.node => {
+            let refusal = Refusal {
+                kind: "other-node",
+                reason: format!(
+                    "failed to accept a batch of node {}: the token is of a pod on node {node}",
+                    batch.node
+                ),
+            };
+            hall.gate.refused(&refusal);
+            Err(Status::permission_denied(refusal.reason))
+        }
+        _ => Ok(batch),
+    }
+}
+
+/// Puts the batch into the queue, and gives what waits until it is stored.
+async fn hand_on(
+    hall: &Hall,
+    batch: FlowBatch,
+) -> Result<impl Future<Output = Answer> + use<>, Status> {
+    let id = BatchId::of(&batch);
+    let (done, stored) = oneshot::channel();
+    let stopping = || Status::unavailable("the receiver is stopping");
+    let sent = hall.out.send(Incoming { batch, done }).await;
+    sent.map_err(|_| stopping())?;
+    Ok(async move {
+        match stored.await {
+            Ok(Ok(())) => Ok(Acknowledgement {
+                instance: id.instance.0.to_vec(),
+                first_sequence: id.sequence.0,
+                last_sequence: id.sequence.1,
+            }),
+            Ok(Err(reason)) => Err(Status::unavailable(reason)),
+            Err(_) => Err(stopping()),
+        }
+    })
+}

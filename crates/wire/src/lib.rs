@@ -1,0 +1,24 @@
+//! Room 4: the message schema of flow batches, and the two ways they take to the receiver: gRPC over TLS
+//! and NATS JetStream. What batches mean is [`nanoseg_flow`]'s, where they are kept is `store`'s.
+
+mod convert;
+mod delivery;
+#[rustfmt::skip]
+#[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
+mod generated;
+mod grpc;
+mod health;
+mod nats;
+mod token;
+
+use generated as proto;
+
+pub use convert::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode};
+pub use delivery::{BatchId, Delivery, DeliveryError};
+pub use grpc::{
+    Gate, GrpcDelivery, GrpcSettings, Incoming, Peer, Refusal, Server, ServerError, ServerSettings,
+    ServerTls,
+};
+pub use health::{HealthError, HealthServer, Readiness};
+pub use nats::{NatsAuth, NatsDelivery, NatsError, NatsIntake, NatsSettings, StreamSettings};
+pub use token::{TokenCheck, TokenSettings};
