@@ -1,4 +1,4 @@
-//! Nodes with every address they are known to use (DESIGN §4.7).
+//! Nodes with every address they are known to use (rule: node-by-address).
 
 use super::{Node, Pod};
 use crate::kubernetes as core;

@@ -115,7 +115,7 @@ fn parse_addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
 }
 
 /// The ready endpoints of one slice for one Service port; slices carry resolved numbers, so a named
-/// targetPort that differs per pod comes as several slices (DESIGN §4.5).
+/// targetPort that differs per pod comes as several slices (rule: all-ready-endpoints).
 fn slice_endpoints(
     slice: &EndpointSlice,
     port: &core::ServicePort,

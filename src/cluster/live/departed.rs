@@ -1,5 +1,5 @@
 //! Pods that are gone, or that gave an address back, kept for a while: flow records of their time may come
-//! later, and their labels still count (DESIGN §4.4, §5.2).
+//! later, and their labels still count (rule: owner-at-that-time, selector-is-exact).
 //!
 //! `inventory` reads the end of a pod's tenure from the pod itself: when its containers ended, else its
 //! `deletionTimestamp`. So a kept pod is made to say there when it really lost its addresses.
