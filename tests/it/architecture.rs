@@ -12,6 +12,8 @@ mod paths;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::LazyLock;
 
 use circles::{circles, describe, edges};
 use crates::Crates;
@@ -71,6 +73,12 @@ const RECURSIONS: [(&str, &str); 1] = [(
     "a tunnel's payload is a packet again, with link layer, addresses and transport",
 )];
 
+/// Read once for all tests.
+fn house() -> &'static House {
+    static HOUSE: LazyLock<House> = LazyLock::new(House::read);
+    &HOUSE
+}
+
 /// The rooms that a file names, as `crate::room` or as `nanoseg_room`.
 fn rooms_named(
     krate: &Crate,
@@ -94,12 +102,16 @@ fn rooms_named(
 #[test]
 fn every_room_is_in_the_table_and_every_row_is_a_room() {
     let rows: BTreeSet<String> = table().into_keys().collect();
-    assert_eq!(House::read().rooms(), rows);
+    assert_eq!(house().rooms(), rows);
 }
 
 #[test]
 fn every_folder_under_crates_is_a_crate_of_the_workspace() {
-    let folders: BTreeSet<String> = House::read().crates.into_iter().map(|(r, _)| r).collect();
+    let folders: BTreeSet<String> = house()
+        .crates
+        .iter()
+        .map(|(room, _)| room.clone())
+        .collect();
     let members: BTreeSet<String> = Crates::read().declared.into_keys().collect();
     assert_eq!(folders, members);
 }
@@ -107,13 +119,16 @@ fn every_folder_under_crates_is_a_crate_of_the_workspace() {
 #[test]
 fn no_room_reaches_where_it_may_not() {
     let table = table();
-    let house = House::read();
+    let house = house();
     let mut wrong = Vec::new();
     for (at, file) in house.main.files.iter().enumerate().skip(1) {
         let room = &house.main.modules[file.module].name[0];
         for (named, line) in rooms_named(&house.main, at, &table) {
             if named != *room && !table[room].may_use.contains(&named) {
-                wrong.push(format!("{}:{line} ({room}) uses {named}", file.path.display()));
+                wrong.push(format!(
+                    "{}:{line} ({room}) uses {named}",
+                    file.path.display()
+                ));
             }
         }
     }
@@ -123,10 +138,13 @@ fn no_room_reaches_where_it_may_not() {
 #[test]
 fn the_row_of_a_crate_is_what_its_manifest_depends_on() {
     let table = table();
-    for (room, declared) in Crates::read().declared {
-        let row = table.get(&room).unwrap_or_else(|| panic!("{room} has no row"));
-        assert_eq!(row.may_use, declared, "{room}: the table's row and crates/{room}/Cargo.toml");
-    }
+    let declared = Crates::read().declared;
+    let rows: BTreeMap<&String, &BTreeSet<String>> = table
+        .iter()
+        .filter(|(room, _)| declared.contains_key(*room))
+        .map(|(room, row)| (room, &row.may_use))
+        .collect();
+    assert_eq!(rows, declared.iter().collect());
 }
 
 #[test]
@@ -184,7 +202,7 @@ fn no_crate_below_the_wall_is_built_with_a_client_a_server_or_a_database() {
 #[test]
 fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
     let table = table();
-    let house = House::read();
+    let house = house();
     let mut wrong = Vec::new();
     for (room, krate, file) in house.files() {
         if table[room].floor > WALL {
@@ -203,8 +221,17 @@ fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
                 continue;
             }
             for (forbidden, what) in PATHS_ABOVE_THE_WALL_ONLY {
-                if named.iter().map(String::as_str).take(forbidden.len()).eq(forbidden.iter().copied()) {
-                    wrong.push(format!("{}:{line}: {} ({what})", path.display(), named.join("::")));
+                if named
+                    .iter()
+                    .map(String::as_str)
+                    .take(forbidden.len())
+                    .eq(forbidden.iter().copied())
+                {
+                    wrong.push(format!(
+                        "{}:{line}: {} ({what})",
+                        path.display(),
+                        named.join("::")
+                    ));
                 }
             }
         }
@@ -214,7 +241,7 @@ fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
 
 #[test]
 fn only_cli_prints() {
-    let house = House::read();
+    let house = house();
     for (room, krate, file) in house.files() {
         let File { path, code, .. } = &krate.files[file];
         let prints = ["println!", "print!(", "eprint", "dbg!"]
@@ -226,7 +253,7 @@ fn only_cli_prints() {
 
 #[test]
 fn no_circle_of_files_is_large() {
-    let house = House::read();
+    let house = house();
     let crates = house.crates.iter().map(|(_, krate)| krate);
     let mut wrong = Vec::new();
     for krate in crates.chain([&house.main]) {
@@ -246,4 +273,21 @@ fn no_circle_of_files_is_large() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn every_path_of_the_page_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let is_path = |word: &&str| {
+        let folders = ["src/", "crates/", "tests/", "docs/"];
+        folders.iter().any(|folder| word.starts_with(folder))
+    };
+    let missing: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_path)
+        .filter(|path| !root().join(path).exists())
+        .collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
 }

@@ -42,7 +42,9 @@ impl Crates {
             let dependencies = node["deps"].as_array().expect("deps").iter();
             let built = dependencies.filter(|dependency| {
                 let kinds = dependency["dep_kinds"].as_array().expect("dep_kinds");
-                kinds.iter().any(|kind| kind["kind"].as_str() != Some("dev"))
+                kinds
+                    .iter()
+                    .any(|kind| kind["kind"].as_str() != Some("dev"))
             });
             let built = built.map(|dependency| names[text(&dependency["pkg"])].to_owned());
             uses.or_default().extend(built);

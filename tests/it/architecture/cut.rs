@@ -18,7 +18,11 @@ pub fn production_code(source: &str) -> String {
             at = close;
             continue;
         }
-        let end = if inner { code.len() } else { item_end(&code, close) };
+        let end = if inner {
+            code.len()
+        } else {
+            item_end(&code, close)
+        };
         for byte in &mut code[at..end] {
             if *byte != b'\n' {
                 *byte = b' ';
@@ -152,7 +156,10 @@ fn kind(code: &[u8], mut at: usize) -> Kind {
 }
 
 fn skip_space(code: &[u8], at: usize) -> usize {
-    let length = code[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let length = code[at..]
+        .iter()
+        .take_while(|b| b.is_ascii_whitespace())
+        .count();
     at + length
 }
 
@@ -167,34 +174,61 @@ fn left(source: &str) -> String {
 #[test]
 fn code_after_a_test_module_is_read() {
     assert_eq!(left("#[cfg(test)]\nmod tests;\nfn a() {}"), "fn a() {}");
-    assert_eq!(left("#[cfg(test)] mod tests { fn a() { b!(\"}\") } } fn c() {}"), "fn c() {}");
-    assert_eq!(left("#[cfg(test)] pub(crate) use a::{b, c}; fn d() {}"), "fn d() {}");
+    assert_eq!(
+        left("#[cfg(test)] mod tests { fn a() { b!(\"}\") } } fn c() {}"),
+        "fn c() {}"
+    );
+    assert_eq!(
+        left("#[cfg(test)] pub(crate) use a::{b, c}; fn d() {}"),
+        "fn d() {}"
+    );
     assert_eq!(left("fn a() {} #[cfg(test)] mod tests;"), "fn a() {}");
 }
 
 #[test]
 fn attributes_after_the_condition_belong_to_the_item() {
     assert_eq!(left("#[cfg(test)] #[path = \"a.rs\"] mod a; b"), "b");
-    assert_eq!(left("#[cfg(test)]\n/// Doc; {\n#[allow(x)]\nfn a() {} b"), "b");
+    assert_eq!(
+        left("#[cfg(test)]\n/// Doc; {\n#[allow(x)]\nfn a() {} b"),
+        "b"
+    );
 }
 
 #[test]
 fn each_kind_of_item_ends_where_it_ends() {
-    assert_eq!(left("#[cfg(test)] fn a<T: B<C>>(d: E, f: G) -> H<I, J> where K: L { m; } n"), "n");
+    assert_eq!(
+        left("#[cfg(test)] fn a<T: B<C>>(d: E, f: G) -> H<I, J> where K: L { m; } n"),
+        "n"
+    );
     assert_eq!(left("#[cfg(test)] const A: [u8; 2] = [{ 1 }, 2]; b"), "b");
     assert_eq!(left("#[cfg(test)] static A: B = B { c: 1 }; d"), "d");
     assert_eq!(left("#[cfg(test)] pub const fn a() {} b"), "b");
     assert_eq!(left("#[cfg(test)] pub struct A(B, C); d"), "d");
     assert_eq!(left("#[cfg(test)] impl A for B { fn c(); } d"), "d");
-    assert_eq!(left("struct A { b: C, #[cfg(test)] pub d: E<F, G>, h: I }"), "struct A { b: C, h: I }");
-    assert_eq!(left("struct A { b: C, #[cfg(test)] d: fn(E) -> F }"), "struct A { b: C, }");
-    assert_eq!(left("match a { #[cfg(test)] B::C => { d } e => f }"), "match a { e => f }");
-    assert_eq!(left("fn a() { #[cfg(test)] let b = C { d }; e }"), "fn a() { e }");
+    assert_eq!(
+        left("struct A { b: C, #[cfg(test)] pub d: E<F, G>, h: I }"),
+        "struct A { b: C, h: I }"
+    );
+    assert_eq!(
+        left("struct A { b: C, #[cfg(test)] d: fn(E) -> F }"),
+        "struct A { b: C, }"
+    );
+    assert_eq!(
+        left("match a { #[cfg(test)] B::C => { d } e => f }"),
+        "match a { e => f }"
+    );
+    assert_eq!(
+        left("fn a() { #[cfg(test)] let b = C { d }; e }"),
+        "fn a() { e }"
+    );
 }
 
 #[test]
 fn only_what_no_production_build_compiles_is_cut() {
-    assert_eq!(left("#[cfg(any(test, feature = \"testing\"))] pub mod testing; a"), "a");
+    assert_eq!(
+        left("#[cfg(any(test, feature = \"testing\"))] pub mod testing; a"),
+        "a"
+    );
     assert_eq!(left("#[cfg(all(test, unix))] mod a; b"), "b");
     assert_eq!(left("#![cfg(test)] a"), "");
     for kept in [

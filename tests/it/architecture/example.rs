@@ -14,9 +14,18 @@ fn example(files: &[(&str, &str)]) -> Crate {
 
 fn arrows(files: &[(&str, &str)]) -> Vec<String> {
     let krate = example(files);
-    let name = |file: usize| krate.files[file].path.with_extension("").display().to_string();
+    let name = |file: usize| {
+        krate.files[file]
+            .path
+            .with_extension("")
+            .display()
+            .to_string()
+    };
     let edges = edges(&krate);
-    edges.keys().map(|(a, b)| format!("{} -> {}", name(*a), name(*b))).collect()
+    edges
+        .keys()
+        .map(|(a, b)| format!("{} -> {}", name(*a), name(*b)))
+        .collect()
 }
 
 #[test]
@@ -62,7 +71,10 @@ fn a_use_leads_to_the_file_that_defines_the_item() {
         ("a/b.rs", "pub struct B; pub fn b() {}"),
         ("a/c.rs", "pub const C: u8 = 1;"),
         ("a/d.rs", "use super::{B, C}; fn d() -> B { C }"),
-        ("e.rs", "use crate::{a, Renamed}; fn e() { a::b(); super::a::b::b(); let x = Renamed; }"),
+        (
+            "e.rs",
+            "use crate::{a, Renamed}; fn e() { a::b(); super::a::b::b(); let x = Renamed; }",
+        ),
     ];
     assert_eq!(arrows(&files), ["a/d -> a/b", "a/d -> a/c", "e -> a/b"]);
 }
@@ -71,7 +83,10 @@ fn a_use_leads_to_the_file_that_defines_the_item() {
 fn paths_in_code_and_names_made_by_macros_are_uses() {
     let files = [
         ("lib.rs", "mod a; mod b; mod c;"),
-        ("a.rs", "fn a() { super::b::made_by_macro(); crate::c::inner::C::new() }"),
+        (
+            "a.rs",
+            "fn a() { super::b::made_by_macro(); crate::c::inner::C::new() }",
+        ),
         ("b.rs", "macro_rules! make { () => {} } make!();"),
         ("c.rs", "pub mod inner { pub struct C; }"),
     ];
@@ -82,7 +97,10 @@ fn paths_in_code_and_names_made_by_macros_are_uses() {
 fn names_of_other_crates_are_no_uses() {
     let files = [
         ("lib.rs", "mod a; mod serde;"),
-        ("a.rs", "use ::serde::S; use std::b; fn a() { b::c(); Vec::<u8>::new(); T::x() }"),
+        (
+            "a.rs",
+            "use ::serde::S; use std::b; fn a() { b::c(); Vec::<u8>::new(); T::x() }",
+        ),
         ("serde.rs", "pub struct S; pub struct T;"),
     ];
     assert!(arrows(&files).is_empty());
@@ -100,7 +118,11 @@ fn a_circle_is_found_whole_and_apart_from_its_neighbours() {
     let found = circles(krate.files.len(), &edges(&krate));
     let names: Vec<Vec<String>> = found
         .iter()
-        .map(|set| set.iter().map(|f| krate.files[*f].path.display().to_string()).collect())
+        .map(|set| {
+            set.iter()
+                .map(|f| krate.files[*f].path.display().to_string())
+                .collect()
+        })
         .collect();
     assert_eq!(names, [["a.rs", "b.rs", "c.rs"]]);
 }
@@ -110,10 +132,18 @@ fn a_path_is_read_from_the_root_whatever_it_is_called_here() {
     let krate = example(&[
         ("lib.rs", "mod a; mod b;"),
         ("a.rs", "mod c;"),
-        ("a/c.rs", "use crate as root; use std as s; use super::super::b as other; mod d {}"),
+        (
+            "a/c.rs",
+            "use crate as root; use std as s; use super::super::b as other; mod d {}",
+        ),
         ("b.rs", ""),
     ]);
-    let scope = krate.files.iter().find(|f| f.path == Path::new("a/c.rs")).expect("a/c.rs").module;
+    let scope = krate
+        .files
+        .iter()
+        .find(|f| f.path == Path::new("a/c.rs"))
+        .expect("a/c.rs")
+        .module;
     let absolute = |path: &str| {
         let parts: Vec<String> = path.split("::").map(str::to_owned).collect();
         krate.absolute(scope, &parts).join("::")

@@ -14,7 +14,9 @@ pub struct House {
 
 impl House {
     pub fn read() -> Self {
-        let folders = fs::read_dir(root().join("crates")).expect("crates").flatten();
+        let folders = fs::read_dir(root().join("crates"))
+            .expect("crates")
+            .flatten();
         let crates = folders.map(|folder| {
             let room = folder.file_name().to_string_lossy().into_owned();
             (room, Crate::read(&folder.path().join("src/lib.rs")))
@@ -38,10 +40,16 @@ impl House {
         let crates = self.crates.iter().flat_map(|(room, krate)| {
             (0..krate.files.len()).map(move |file| (room.as_str(), krate, file))
         });
-        let rooms = self.main.files.iter().enumerate().skip(1).map(|(at, file)| {
-            let room = &self.main.modules[file.module].name[0];
-            (room.as_str(), &self.main, at)
-        });
+        let rooms = self
+            .main
+            .files
+            .iter()
+            .enumerate()
+            .skip(1)
+            .map(|(at, file)| {
+                let room = &self.main.modules[file.module].name[0];
+                (room.as_str(), &self.main, at)
+            });
         crates.chain(rooms).collect()
     }
 }

@@ -149,19 +149,34 @@ fn strings_end_at_their_own_quote() {
     assert_eq!(words(r#"a("b\"c"); d("e\\"); f"#), ["a", "d", "f"]);
     assert_eq!(words("a(\"b\nc\"); d"), ["a", "d"]);
     assert_eq!(words("a(r\"b\\\"); c"), ["a", "c"]);
-    assert_eq!(words("a(r#\"b\"c\"#); d(br##\"e\"# f\"##); g"), ["a", "d", "g"]);
+    assert_eq!(
+        words("a(r#\"b\"c\"#); d(br##\"e\"# f\"##); g"),
+        ["a", "d", "g"]
+    );
     assert_eq!(words("a(b\"c\"); d"), ["a", "b", "d"]);
 }
 
 #[test]
 fn a_character_is_a_literal_and_a_lifetime_is_none() {
-    assert_eq!(words(r"a('b', '\'', '\\', '\u{1f600}', 'ä', '→', '\n'); c"), ["a", "c"]);
+    assert_eq!(
+        words(r"a('b', '\'', '\\', '\u{1f600}', 'ä', '→', '\n'); c"),
+        ["a", "c"]
+    );
     assert_eq!(words(r#"a('"'); b('{'); c"#), ["a", "b", "c"]);
-    assert_eq!(words("a<'b>(c: &'b str, 'd: loop {})"), ["a", "b", "c", "b", "str", "d", "loop"]);
-    assert_eq!(words("a(b'c', b'\\'', b'\"'); d"), ["a", "b", "b", "b", "d"]);
+    assert_eq!(
+        words("a<'b>(c: &'b str, 'd: loop {})"),
+        ["a", "b", "c", "b", "str", "d", "loop"]
+    );
+    assert_eq!(
+        words("a(b'c', b'\\'', b'\"'); d"),
+        ["a", "b", "b", "b", "d"]
+    );
 }
 
 #[test]
 fn a_name_with_r_in_front_is_no_raw_string() {
-    assert_eq!(words("r#type = bar; a(r, \"b\")"), ["r", "type", "bar", "a", "r"]);
+    assert_eq!(
+        words("r#type = bar; a(r, \"b\")"),
+        ["r", "type", "bar", "a", "r"]
+    );
 }

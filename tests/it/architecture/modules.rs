@@ -137,7 +137,9 @@ impl Crate {
                     let child = self.module(full, self.modules[module].file, Some(module));
                     let inside = &tokens[at + 3..end - 1];
                     elsewhere.extend(self.block(child, inside));
-                    self.modules[module].children.insert(name.text.clone(), child);
+                    self.modules[module]
+                        .children
+                        .insert(name.text.clone(), child);
                     at = end;
                     continue;
                 }

@@ -109,7 +109,10 @@ impl Crate {
             full.extend(self.modules[module].name.iter().cloned());
             full
         };
-        let alias = module.uses.iter().find(|u| u.name == *first && u.path != path);
+        let alias = module
+            .uses
+            .iter()
+            .find(|u| u.name == *first && u.path != path);
         let mut full = match (first.as_str(), alias) {
             ("crate", _) => return path.to_vec(),
             ("", _) => return rest.to_vec(),

@@ -166,7 +166,10 @@ fn each_branch_of_a_use_tree_is_a_path() {
     );
     assert_eq!(branches("use {a, b::c};"), ["a as a", "b::c as c"]);
     assert_eq!(branches("use ::a::b;"), ["::a::b as b"]);
-    assert_eq!(branches("use super::super::a::r#type;"), ["super::super::a::type as type"]);
+    assert_eq!(
+        branches("use super::super::a::r#type;"),
+        ["super::super::a::type as type"]
+    );
     assert_eq!(branches("use self::a as b;"), ["self::a as b"]);
     assert_eq!(branches("use a::{self as b};"), ["a as b"]);
 }
@@ -178,7 +181,10 @@ fn paths(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     while at < tokens.len() {
         let (path, end) = path(&tokens, at);
-        found.extend(path.filter(|path| path.len() > 1).map(|path| path.join("::")));
+        found.extend(
+            path.filter(|path| path.len() > 1)
+                .map(|path| path.join("::")),
+        );
         at = end;
     }
     found
@@ -186,9 +192,18 @@ fn paths(code: &str) -> Vec<String> {
 
 #[test]
 fn paths_in_code_are_found_whole() {
-    assert_eq!(paths("a::b(c::<D>(), &e::f::G { h: i })"), ["a::b", "e::f::G"]);
+    assert_eq!(
+        paths("a::b(c::<D>(), &e::f::G { h: i })"),
+        ["a::b", "e::f::G"]
+    );
     assert_eq!(paths("x.y::<a::B>().z"), ["a::B"]);
     assert_eq!(paths("0..a::B; ..c::D"), ["a::B", "c::D"]);
-    assert_eq!(paths("<A as b::C>::d::e; Vec::<a::B>::new()"), ["b::C", "a::B"]);
-    assert_eq!(paths("f(::a::b, $crate::c::d, &'a e::f)"), ["::a::b", "crate::c::d", "e::f"]);
+    assert_eq!(
+        paths("<A as b::C>::d::e; Vec::<a::B>::new()"),
+        ["b::C", "a::B"]
+    );
+    assert_eq!(
+        paths("f(::a::b, $crate::c::d, &'a e::f)"),
+        ["::a::b", "crate::c::d", "e::f"]
+    );
 }
