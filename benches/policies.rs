@@ -10,6 +10,7 @@ mod synthetic;
 use clap::Parser;
 use ground::Ground;
 use measure::{median, millis};
+use nanoseg::evaluate::PolicySets;
 use nanoseg::inventory::WorkloadId;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -63,8 +64,8 @@ fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure
         .map(|p| p.policy.clone())
         .collect();
     let begin = Instant::now();
-    let proof =
-        nanoseg::evaluate::prove(&ground.inventory, &policies, &ground.requirements, &managed)?;
+    let sets = PolicySets::only(&policies);
+    let proof = nanoseg::evaluate::prove(&ground.inventory, sets, &ground.requirements, &managed)?;
     let proven = begin.elapsed();
     let wrong = (!proof.is_sound() || !proof.is_tight()).then(|| {
         format!(

@@ -8,7 +8,7 @@ use nanoseg::cluster::read_cluster;
 use nanoseg::evaluate::{HostNetwork, LineEnd, connectivity};
 use nanoseg::flow::{FlowConfig, FlowTable};
 use nanoseg::graph::{InventoryListeners, address_epochs};
-use nanoseg::inventory::{Inventory, OwnerRule};
+use nanoseg::inventory::{Inventory, OwnerRule, foreign_policies};
 use nanoseg::net::ConnectionSet;
 use nanoseg::observe::CaptureSet;
 use nanoseg::pipeline::{self, Generated, Options};
@@ -21,13 +21,14 @@ type Allowed = BTreeMap<(String, String), BTreeSet<String>>;
 fn generate(folder: &Path) -> (Inventory, Generated) {
     let (objects, _) = read_cluster(&[folder.join("cluster.yaml")]).expect("the snapshot");
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let existing = foreign_policies(&objects);
     let listeners = InventoryListeners(&inventory);
     let mut table = FlowTable::new(listeners, address_epochs(&inventory), FlowConfig::default());
     let captures = CaptureSet::open(&[folder.join("node1.pcap.zst")]).expect("the capture");
     let (summary, _) = captures.feed(&mut table, |_| {}).expect("packets");
     let seen = table.finish();
     let span = summary.span.expect("packets");
-    let generated = pipeline::generate(&seen, span, &inventory, &Options::default());
+    let generated = pipeline::generate(&seen, span, &inventory, &existing, &Options::default());
     let generated = generated.expect("policies that can be judged");
     (inventory, generated)
 }

@@ -32,8 +32,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones. The
-    /// policies that the inventory itself holds do not take part unless they are passed.
+    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones.
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.

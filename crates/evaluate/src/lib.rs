@@ -52,7 +52,7 @@ pub use difference::{Change, Comparison, Difference, difference};
 pub use evaluation::{Evaluation, PeerRef};
 pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
 pub use proof::{
-    Blocked, BlockedBy, Excess, ExcessList, Managed, Proof, Span, prove, prove_each_way,
+    Blocked, BlockedBy, Excess, ExcessList, Managed, PolicySets, Proof, Span, prove, prove_each_way,
 };
 pub use reach::{BlastRadius, Reach};
 pub use rule_use::{RuleUse, rule_use};

@@ -3,7 +3,9 @@
 //! and addresses, and every port at which something could change.
 
 use super::fixture;
-use super::{Direction, Evaluation, ExcessList, HostNetwork, PeerRef, Span, difference, prove};
+use super::{
+    Direction, Evaluation, ExcessList, HostNetwork, PeerRef, PolicySets, Span, difference, prove,
+};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -496,7 +498,6 @@ proptest! {
         }
         let ids: Vec<WorkloadId> = inventory.workloads.keys().cloned().collect();
         let (generated, old) = policies.split_at(policies.len().saturating_sub(existing));
-        inventory.policies = old.to_vec();
         let needs: Vec<Requirement> = needs
             .iter()
             .filter(|(client, server, ..)| client % ids.len() != server % ids.len())
@@ -512,7 +513,7 @@ proptest! {
             .collect();
         let managed: BTreeSet<WorkloadId> =
             ids.iter().zip(&managed).filter(|(_, chosen)| **chosen).map(|(id, _)| id.clone()).collect();
-        let proof = prove(&inventory, generated, &needs, &managed).unwrap();
+        let proof = prove(&inventory, PolicySets { generated, existing: old }, &needs, &managed).unwrap();
         let all = Naive { inventory: &inventory, policies: &policies };
         let alone = Naive { inventory: &inventory, policies: generated };
         let pairs = |client: &WorkloadId, server: &WorkloadId| -> Vec<(PeerRef, PeerRef)> {

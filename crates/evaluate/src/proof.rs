@@ -171,7 +171,26 @@ impl Evaluation {
     }
 }
 
-/// Judges `generated`, together with the policies that `inventory` already holds, by `requirements`.
+/// The policies of a proof. Together they are what is in force; the excess is counted apart for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PolicySets<'a> {
+    /// The policies that are to be proven.
+    pub generated: &'a [NetworkPolicy],
+    /// The policies that somebody else manages in the cluster.
+    pub existing: &'a [NetworkPolicy],
+}
+
+impl<'a> PolicySets<'a> {
+    /// Returns sets where nobody else manages a policy.
+    pub fn only(generated: &'a [NetworkPolicy]) -> PolicySets<'a> {
+        PolicySets {
+            generated,
+            existing: &[],
+        }
+    }
+}
+
+/// Checks the policies of both sets together by `requirements`.
 ///
 /// *Sound*: every requirement is allowed from every pod of the client workload to every pod of the
 /// server workload, past and expected pods included, and for every address of an address end.
@@ -186,7 +205,7 @@ impl Evaluation {
 /// A policy that the API server would refuse, named with the field.
 pub fn prove(
     inventory: &Inventory,
-    generated: &[NetworkPolicy],
+    sets: PolicySets<'_>,
     requirements: &[Requirement],
     managed: &BTreeSet<WorkloadId>,
 ) -> Result<Proof, EvaluateError> {
@@ -194,7 +213,7 @@ pub fn prove(
         ingress: managed,
         egress: managed,
     };
-    prove_each_way(inventory, generated, requirements, managed)
+    prove_each_way(inventory, sets, requirements, managed)
 }
 
 /// The workloads whose excess counts, by direction.
@@ -222,11 +241,15 @@ impl<'a> Managed<'a> {
 /// See [`prove`].
 pub fn prove_each_way(
     inventory: &Inventory,
-    generated: &[NetworkPolicy],
+    sets: PolicySets<'_>,
     requirements: &[Requirement],
     managed: Managed<'_>,
 ) -> Result<Proof, EvaluateError> {
-    let policies = generated.iter().chain(&inventory.policies);
+    let PolicySets {
+        generated,
+        existing,
+    } = sets;
+    let policies = generated.iter().chain(existing);
     let mut evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let mut proof = Proof {
         requirements: requirements.len(),
@@ -244,7 +267,7 @@ pub fn prove_each_way(
         tables,
     } = &mut evaluation;
     let required = Required::build(requirements, world, &mut names.pool);
-    let alone = (!inventory.policies.is_empty())
+    let alone = (!existing.is_empty())
         .then(|| Tables::build(world, policies, names, |index| index < generated.len()));
     let mut existing_at: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
     for (index, policy) in policies.iter().enumerate().skip(generated.len()) {

@@ -37,9 +37,8 @@ pub fn read(
     } = GeneratedFolder::read(folder)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
-    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     findings.extend(of_run);
-    inventory.policies.clear();
     let risk = risk.read(&objects.scans)?;
     findings.extend(risk.findings(&inventory, |_| true));
     let now = current(&objects);

@@ -54,7 +54,7 @@ impl InForce {
             .iter()
             .filter(|policy| !names.contains(&key_of(&policy.metadata)))
             .map(|policy| policy.as_ref().clone());
-        let foreign = sight.inventory.policies.iter().cloned().chain(strays);
+        let foreign = sight.foreign_policies.iter().cloned().chain(strays);
         InForce {
             foreign: foreign.collect(),
             ours,

@@ -34,7 +34,8 @@ pub fn propose(
     let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
     requirements.extend(judge::find_approved_attempts(sight, view, in_force));
-    let proven = match synthesise_and_prove(&requirements, &groups, &sight.inventory) {
+    let (inventory, existing) = (&sight.inventory, &sight.foreign_policies);
+    let proven = match synthesise_and_prove(&requirements, &groups, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
             for (workloads, _) in &groups {

@@ -1,6 +1,7 @@
 //! The promise, case by case, and against the probing oracle.
 
-use super::{BlockedBy, Managed, Proof, Span, prove, prove_each_way};
+use super::{BlockedBy, Managed, PolicySets, Proof, Span, prove_each_way};
+use crate::EvaluateError;
 use crate::fixture::*;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_graph::{End, Requirement};
@@ -60,6 +61,21 @@ fn web_and_db() -> Vec<NetworkPolicy> {
         tight("shop/n-web", "web", "", TO_DB),
         tight("shop/n-db", "db", FROM_WEB, ""),
     ]
+}
+
+/// Proves `generated` where there are no policies of others.
+fn prove(
+    inventory: &Inventory,
+    generated: &[NetworkPolicy],
+    requirements: &[Requirement],
+    managed: &BTreeSet<WorkloadId>,
+) -> Result<Proof, EvaluateError> {
+    super::prove(
+        inventory,
+        PolicySets::only(generated),
+        requirements,
+        managed,
+    )
 }
 
 fn excess(proof: &Proof) -> Vec<String> {
@@ -128,10 +144,13 @@ fn every_pod_of_both_workloads_must_be_allowed() {
 
 #[test]
 fn an_existing_policy_can_block_too() {
-    let mut inventory = shop();
-    inventory.policies = vec![named_policy("ops/deny", "{podSelector: {}}")];
+    let existing = [named_policy("ops/deny", "{podSelector: {}}")];
     let needs = [need("shop/job", "ops/probe", 80)];
-    let proof = prove(&inventory, &[], &needs, &managed(&[])).unwrap();
+    let sets = PolicySets {
+        generated: &[],
+        existing: &existing,
+    };
+    let proof = super::prove(&shop(), sets, &needs, &managed(&[])).unwrap();
     assert_eq!(
         proof.blocked[0].by,
         BlockedBy::Ingress(vec!["ops/deny".into()])
@@ -273,22 +292,19 @@ fn replicas_that_need_not_talk_to_each_other_are_excess() {
 
 #[test]
 fn what_only_existing_policies_add_is_told_apart_with_their_names() {
-    let mut inventory = shop();
     let wide = "{podSelector: {matchLabels: {app: db}},
         ingress: [{ports: [{port: 5432, endPort: 5440}]}]}";
     let other = "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 9}]}]}";
-    inventory.policies = vec![
+    let existing = [
         named_policy("shop/wide", wide),
         named_policy("shop/b", other),
     ];
     let needs = [need("shop/web", "shop/db", 5432)];
-    let proof = prove(
-        &inventory,
-        &web_and_db(),
-        &needs,
-        &managed(&["shop/web", "shop/db"]),
-    )
-    .unwrap();
+    let sets = PolicySets {
+        generated: &web_and_db(),
+        existing: &existing,
+    };
+    let proof = super::prove(&shop(), sets, &needs, &managed(&["shop/web", "shop/db"])).unwrap();
     assert!(proof.is_sound() && proof.is_tight(), "{proof:?}");
     let found: Vec<_> = proof
         .excess_by_existing
@@ -382,7 +398,13 @@ fn what_is_managed_in_one_direction_counts_in_that_direction() {
     let (db, web, none) = (managed(&["shop/db"]), managed(&["shop/web"]), managed(&[]));
     let count = |ingress, egress| {
         let managed = Managed { ingress, egress };
-        let proof = prove_each_way(&inventory, std::slice::from_ref(&open), &[], managed).unwrap();
+        let proof = prove_each_way(
+            &inventory,
+            PolicySets::only(std::slice::from_ref(&open)),
+            &[],
+            managed,
+        )
+        .unwrap();
         excess(&proof)
     };
     // Every pod, its own replicas too, and every address.
