@@ -9,7 +9,7 @@ pub use decision::{
     DecisionOutcome, ProposalDecision, ProposalDecisionSpec, ProposalDecisionStatus, Verb,
 };
 pub use proposal::{
-    Change, EvidenceLine, FindingLine, Material, Phase, PolicyProposal, PolicyProposalSpec,
+    ChangeLine, EvidenceLine, FindingLine, Impact, Phase, PolicyProposal, PolicyProposalSpec,
     PolicyProposalStatus, WorkloadRef, WouldBlock, risk_rank,
 };
 pub use segmentation::{

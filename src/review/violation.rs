@@ -1,6 +1,6 @@
 //! Violations: connections that were tried although the policies in force do not allow them.
 
-use super::narrow;
+use super::subset;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
@@ -83,15 +83,15 @@ pub fn violations(
         return Ok(Vec::new());
     }
     let ends = edges.iter().flat_map(|s| [s.client, s.server]);
-    let small = narrow::with_workloads(inventory, &ends.filter_map(Peer::workload).collect());
-    let selecting = narrow::selecting(enforced, &small);
+    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = subset::policies_selecting(enforced, &small);
     let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
         graph,
         inventory,
         enforcement: ServiceEnforcement::AfterTranslation,
     };
-    let listeners = Listening::build(graph, inventory);
+    let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
     for suspect in edges {
         let Suspect {
@@ -145,15 +145,15 @@ pub fn approved_attempts(
     let ends = edges
         .iter()
         .flat_map(|(client, server, _)| [*client, *server]);
-    let small = narrow::with_workloads(inventory, &ends.filter_map(Peer::workload).collect());
-    let selecting = narrow::selecting(enforced, &small);
+    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = subset::policies_selecting(enforced, &small);
     let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
         graph,
         inventory,
         enforcement: ServiceEnforcement::AfterTranslation,
     };
-    let listeners = Listening::build(graph, inventory);
+    let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
     for (client, server, edge) in edges {
         if listeners.may_be_proposed(client, server, edge) {
@@ -191,9 +191,9 @@ impl Suspect<'_> {
 }
 
 /// Where workloads are known to listen.
-struct Listening<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
+struct KnownListeners<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
 
-impl<'a> Listening<'a> {
+impl<'a> KnownListeners<'a> {
     /// Declared container ports, endpoints of Services, and servers that answered.
     fn build(graph: &'a Graph, inventory: &'a Inventory) -> Self {
         let mut known = BTreeSet::new();
@@ -213,7 +213,7 @@ impl<'a> Listening<'a> {
                 known.insert((id, edge.protocol, edge.port));
             }
         }
-        Listening(known)
+        KnownListeners(known)
     }
 
     fn may_be_proposed(&self, client: &Peer, server: &Peer, edge: &Edge) -> bool {

@@ -5,7 +5,7 @@
 use crate::places::shared;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::cluster::read_cluster;
-use nanoseg::evaluate::{HostNetwork, LineEnd, connectivity};
+use nanoseg::evaluate::{ConnectivityEnd, HostNetwork, connectivity};
 use nanoseg::flow::{FlowConfig, FlowTable};
 use nanoseg::graph::{InventoryListeners, address_epochs};
 use nanoseg::inventory::{Inventory, OwnerRule, foreign_policies};
@@ -52,9 +52,9 @@ fn hand_written(folder: &Path) -> Vec<NetworkPolicy> {
 
 fn allowed(inventory: &Inventory, policies: &[NetworkPolicy]) -> Allowed {
     let mut allowed = Allowed::new();
-    let name = |end: &LineEnd| match end {
-        LineEnd::Workload(id) => id.to_string(),
-        LineEnd::Outside(_) => "outside".into(),
+    let name = |end: &ConnectivityEnd| match end {
+        ConnectivityEnd::Workload(id) => id.to_string(),
+        ConnectivityEnd::Outside(_) => "outside".into(),
     };
     for line in connectivity(inventory, policies, HostNetwork::Exact)
         .expect("valid policies")

@@ -1,9 +1,9 @@
 //! What opened or closed a connection: the rules and policies of one set that the other lacks.
 
-use super::bearing::{Bearing, Far};
-use super::difference::{Change, Comparison};
+use super::difference::{Comparison, ConnectionChange};
 use super::explain::RuleRef;
 use super::proof::Span;
+use super::rule_matcher::{RuleMatcher, RulePeer};
 use super::rules::Policy;
 use super::{ClassId, Direction};
 use serde::Serialize;
@@ -71,7 +71,7 @@ impl fmt::Display for Cause {
 
 /// Which way a connection changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum ChangeKind {
     Opened,
     Closed,
 }
@@ -80,14 +80,14 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Causes<'a> {
     comparison: &'a Comparison,
-    bearing: Bearing<'a>,
+    matcher: RuleMatcher<'a>,
 }
 
 impl<'a> Causes<'a> {
     pub fn new(comparison: &'a Comparison) -> Self {
         Causes {
             comparison,
-            bearing: Bearing::new(&comparison.evaluation),
+            matcher: RuleMatcher::new(&comparison.evaluation),
         }
     }
 
@@ -95,7 +95,7 @@ impl<'a> Causes<'a> {
     ///
     /// A side that gave or took nothing is no cause: of a connection that the client's policies always
     /// allowed, only those of the server are named.
-    pub fn of(&self, change: &Change, turn: Turn) -> Vec<Cause> {
+    pub fn of(&self, change: &ConnectionChange, turn: ChangeKind) -> Vec<Cause> {
         let evaluation = &self.comparison.evaluation;
         let classes = |span: &Span| match span {
             Span::Workload(id) => evaluation.classes_of(id),
@@ -106,13 +106,13 @@ impl<'a> Causes<'a> {
             (Span::Addresses(far), Span::Workload(_)) => {
                 for class in classes(&change.server) {
                     let end = (*class, Direction::Ingress);
-                    self.of_end(end, &Far::Addresses(far), change, turn, &mut causes);
+                    self.of_end(end, &RulePeer::Addresses(far), change, turn, &mut causes);
                 }
             }
             (Span::Workload(_), Span::Addresses(far)) => {
                 for class in classes(&change.client) {
                     let end = (*class, Direction::Egress);
-                    self.of_end(end, &Far::Addresses(far), change, turn, &mut causes);
+                    self.of_end(end, &RulePeer::Addresses(far), change, turn, &mut causes);
                 }
             }
             (client, server) => {
@@ -123,7 +123,7 @@ impl<'a> Causes<'a> {
                             ((*server, Direction::Ingress), *client),
                         ];
                         for (end, far) in ends {
-                            self.of_end(end, &Far::Class(far), change, turn, &mut causes);
+                            self.of_end(end, &RulePeer::Class(far), change, turn, &mut causes);
                         }
                     }
                 }
@@ -138,9 +138,9 @@ impl<'a> Causes<'a> {
     fn of_end(
         &self,
         (class, direction): (ClassId, Direction),
-        far: &Far,
-        change: &Change,
-        turn: Turn,
+        far: &RulePeer,
+        change: &ConnectionChange,
+        turn: ChangeKind,
         causes: &mut BTreeSet<Cause>,
     ) {
         let Comparison { old, new, .. } = self.comparison;
@@ -148,13 +148,13 @@ impl<'a> Causes<'a> {
             return;
         }
         let ((wide, wide_is_new), narrow) = match turn {
-            Turn::Opened => ((new, true), old),
-            Turn::Closed => ((old, false), new),
+            ChangeKind::Opened => ((new, true), old),
+            ChangeKind::Closed => ((old, false), new),
         };
         let part = match far {
             // An address has no policies of its own: all of the change is of this end.
-            Far::Addresses(_) => change.connections.clone(),
-            Far::Class(peer) => {
+            RulePeer::Addresses(_) => change.connections.clone(),
+            RulePeer::Class(peer) => {
                 let evaluation = &self.comparison.evaluation;
                 let had = evaluation.class_side(narrow, class, direction, *peer);
                 change.connections.difference(&had)
@@ -167,8 +167,8 @@ impl<'a> Causes<'a> {
             for policy in self.isolating(class, direction, !wide_is_new) {
                 let policy = policy.name.clone();
                 causes.insert(match turn {
-                    Turn::Opened => Cause::NoLongerIsolates { policy, direction },
-                    Turn::Closed => Cause::Isolates { policy, direction },
+                    ChangeKind::Opened => Cause::NoLongerIsolates { policy, direction },
+                    ChangeKind::Closed => Cause::Isolates { policy, direction },
                 });
             }
             return;
@@ -176,7 +176,10 @@ impl<'a> Causes<'a> {
         for policy in self.isolating(class, direction, wide_is_new) {
             let rules = policy.rules(direction).unwrap_or_default();
             for (index, rule) in rules.iter().enumerate() {
-                if !self.bearing.bears_on(rule, (class, direction), far, &part) {
+                if !self
+                    .matcher
+                    .allows_some(rule, (class, direction), far, &part)
+                {
                     continue;
                 }
                 let rule = RuleRef {
@@ -185,8 +188,8 @@ impl<'a> Causes<'a> {
                     index,
                 };
                 causes.insert(match turn {
-                    Turn::Opened => Cause::Allows(rule),
-                    Turn::Closed => Cause::NoLongerAllows(rule),
+                    ChangeKind::Opened => Cause::Allows(rule),
+                    ChangeKind::Closed => Cause::NoLongerAllows(rule),
                 });
             }
         }
@@ -200,7 +203,7 @@ impl<'a> Causes<'a> {
         after: bool,
     ) -> impl Iterator<Item = &Policy> {
         let split = self.comparison.split;
-        let all = self.bearing.isolating(class, direction);
+        let all = self.matcher.isolating(class, direction);
         all.filter(move |(index, _)| (*index >= split) == after)
             .map(|(_, policy)| policy)
     }
@@ -208,7 +211,7 @@ impl<'a> Causes<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use crate::HostNetwork;
     use nanoseg_inventory::Inventory;
@@ -232,7 +235,10 @@ mod tests {
         let (before, after) = (read(before), read(after));
         let comparison = Comparison::new(&shop(), &before, &after, HostNetwork::Exact).unwrap();
         let (found, causes) = (comparison.difference(), Causes::new(&comparison));
-        let lists = [(Turn::Opened, found.opened), (Turn::Closed, found.closed)];
+        let lists = [
+            (ChangeKind::Opened, found.opened),
+            (ChangeKind::Closed, found.closed),
+        ];
         let mut lines = Vec::new();
         for (turn, list) in lists {
             for change in list {

@@ -14,13 +14,13 @@ use std::fmt;
 
 /// Connections between two ends that were opened or closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Change {
+pub struct ConnectionChange {
     pub client: Span,
     pub server: Span,
     pub connections: ConnectionSet,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for ConnectionChange {
     /// `shop/web => shop/db : TCP 5432`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -31,7 +31,7 @@ impl fmt::Display for Change {
     }
 }
 
-impl Change {
+impl ConnectionChange {
     /// The namespace of the server, else of the client; empty where neither is a workload.
     pub fn namespace(&self) -> &str {
         match (&self.server, &self.client) {
@@ -45,9 +45,9 @@ impl Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// Allowed after and not before.
-    pub opened: Vec<Change>,
+    pub opened: Vec<ConnectionChange>,
     /// Allowed before and not after.
-    pub closed: Vec<Change>,
+    pub closed: Vec<ConnectionChange>,
 }
 
 /// Two sets of policies over the same pods, ready to be compared.
@@ -137,12 +137,13 @@ pub fn difference(
 
 type Pairs<'a> = BTreeMap<(&'a WorkloadId, &'a WorkloadId), ConnectionSet>;
 
-fn changes(pairs: Pairs) -> Vec<Change> {
-    let change = |((client, server), connections): ((&WorkloadId, &WorkloadId), _)| Change {
-        client: Span::Workload(client.clone()),
-        server: Span::Workload(server.clone()),
-        connections,
-    };
+fn changes(pairs: Pairs) -> Vec<ConnectionChange> {
+    let change =
+        |((client, server), connections): ((&WorkloadId, &WorkloadId), _)| ConnectionChange {
+            client: Span::Workload(client.clone()),
+            server: Span::Workload(server.clone()),
+            connections,
+        };
     pairs.into_iter().map(change).collect()
 }
 
@@ -238,7 +239,11 @@ impl<'a> Compared<'a> {
     }
 }
 
-fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap) -> Vec<Change> {
+fn with_addresses(
+    workload: &WorkloadId,
+    direction: Direction,
+    map: &AddressMap,
+) -> Vec<ConnectionChange> {
     let change = |(addresses, connections): (&AddressSet, &ConnectionSet)| {
         let (far, own) = (
             Span::Addresses(addresses.clone()),
@@ -248,7 +253,7 @@ fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap)
             Direction::Ingress => (far, own),
             Direction::Egress => (own, far),
         };
-        Change {
+        ConnectionChange {
             client,
             server,
             connections: connections.clone(),
@@ -259,7 +264,7 @@ fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap)
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
 
     fn shop() -> Inventory {
@@ -274,7 +279,8 @@ mod tests {
         let read = |specs: &[&str]| specs.iter().map(|spec| policy(spec)).collect::<Vec<_>>();
         let found = difference(&shop(), &read(before), &read(after), HostNetwork::Exact);
         let Difference { opened, closed } = found.unwrap();
-        let text = |list: Vec<Change>| list.iter().map(Change::to_string).collect();
+        let text =
+            |list: Vec<ConnectionChange>| list.iter().map(ConnectionChange::to_string).collect();
         (text(opened), text(closed))
     }
 

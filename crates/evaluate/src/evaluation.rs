@@ -2,11 +2,11 @@
 
 use super::Direction;
 use super::address_map::AddressMap;
-use super::pool::SetId;
+use super::connection_set_pool::SetId;
+use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
 use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
 use super::selector::Symbols;
 use super::tables::{Table, Tables};
-use super::world::{Class, ClassId, HostNetwork, World};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet};
@@ -25,7 +25,7 @@ pub enum PeerRef {
 /// What a set of policies allows.
 #[derive(Debug)]
 pub struct Evaluation {
-    pub(super) world: World,
+    pub(super) world: PodClasses,
     pub(super) policies: Vec<Policy>,
     pub(super) names: Names,
     pub(super) tables: Tables,
@@ -43,7 +43,7 @@ impl Evaluation {
     ) -> Result<Evaluation, EvaluateError> {
         let mut symbols = Symbols::default();
         let keys = pod_label_keys(policies.clone());
-        let world = World::build(inventory, &keys, host_network, &mut symbols);
+        let world = PodClasses::build(inventory, &keys, host_network, &mut symbols);
         let mut names = Names::default();
         let policies = policies.into_iter();
         let policies: Result<Vec<Policy>, EvaluateError> = policies
@@ -60,12 +60,12 @@ impl Evaluation {
     }
 
     /// All classes, in the order of the first pod of each.
-    pub fn classes(&self) -> impl Iterator<Item = (ClassId, &Class)> {
+    pub fn classes(&self) -> impl Iterator<Item = (ClassId, &PodClass)> {
         let ids = (0..).map(ClassId);
         ids.zip(&self.world.classes)
     }
 
-    pub fn class(&self, id: ClassId) -> &Class {
+    pub fn class(&self, id: ClassId) -> &PodClass {
         &self.world.classes[id.index()]
     }
 

@@ -226,7 +226,7 @@ impl Evaluation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use nanoseg_inventory::Inventory;
 

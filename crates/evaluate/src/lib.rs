@@ -22,42 +22,42 @@
 //! classes that the same policies select share one table.
 
 mod address_map;
-mod bearing;
 mod cause;
+mod connection_set_pool;
 mod connectivity;
 mod difference;
 mod evaluation;
 mod explain;
-mod idle;
-mod pool;
+mod pod_classes;
 mod proof;
 mod reach;
+mod rule_matcher;
 mod rule_use;
 mod rules;
 mod selector;
 mod tables;
-mod world;
+mod unmatched_rules;
 
 #[cfg(test)]
-mod fixture;
+mod differential_tests;
 #[cfg(test)]
-mod oracle;
+mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use address_map::AddressMap;
-pub use cause::{Cause, Causes, Turn};
-pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
-pub use difference::{Change, Comparison, Difference, difference};
+pub use cause::{Cause, Causes, ChangeKind};
+pub use connectivity::{Connectivity, ConnectivityEnd, ConnectivityLine, connectivity};
+pub use difference::{Comparison, ConnectionChange, Difference, difference};
 pub use evaluation::{Evaluation, PeerRef};
 pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
+pub use pod_classes::{ClassId, HostNetwork, PodClass};
 pub use proof::{
     Blocked, BlockedBy, Excess, ExcessList, Managed, PolicySets, Proof, Span, prove, prove_each_way,
 };
 pub use reach::{BlastRadius, Reach};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;
-pub use world::{Class, ClassId, HostNetwork};
 
 use serde::Serialize;
 use std::fmt;

@@ -276,7 +276,7 @@ pub fn prove_each_way(
         }
     }
     let numbers = world.workload_numbers();
-    let judge = tight::Judge {
+    let search = tight::ExcessSearch {
         everywhere: world.everywhere().union(&required.families()),
         world,
         names,
@@ -293,6 +293,6 @@ pub fn prove_each_way(
             .collect(),
         ids: world.workloads.keys().collect(),
     };
-    (proof.excess, proof.excess_by_existing) = judge.judge();
+    (proof.excess, proof.excess_by_existing) = search.run();
     Ok(proof)
 }

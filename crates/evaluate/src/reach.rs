@@ -2,8 +2,8 @@
 
 mod closure;
 
+use super::connection_set_pool::SetId;
 use super::evaluation::{Evaluation, pair};
-use super::pool::SetId;
 use super::{ClassId, Direction};
 use fixedbitset::FixedBitSet;
 use nanoseg_inventory::WorkloadId;
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use nanoseg_inventory::Inventory;
 

@@ -1,7 +1,7 @@
 //! Which rules observed traffic used: what is left over may be taken away, as far as was observed.
 
-use super::bearing::{Bearing, Far};
 use super::explain::RuleRef;
+use super::rule_matcher::{RuleMatcher, RulePeer};
 use super::{ClassId, Direction, Evaluation};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet};
@@ -22,7 +22,7 @@ pub struct RuleUse {
 pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<RuleUse> {
     let mut uses = Uses {
         evaluation,
-        bearing: Bearing::new(evaluation),
+        matcher: RuleMatcher::new(evaluation),
         found: BTreeMap::new(),
     };
     for one in requirements {
@@ -50,7 +50,7 @@ pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<Ru
 
 struct Uses<'a> {
     evaluation: &'a Evaluation,
-    bearing: Bearing<'a>,
+    matcher: RuleMatcher<'a>,
     /// By policy, direction and place of the rule.
     found: BTreeMap<(usize, Direction, usize), BTreeSet<usize>>,
 }
@@ -69,12 +69,12 @@ impl Uses<'_> {
                 match far {
                     End::Workload(far) => {
                         for far in evaluation.classes_of(far) {
-                            self.side((*class, direction), &Far::Class(*far), &part, one.edge);
+                            self.side((*class, direction), &RulePeer::Class(*far), &part, one.edge);
                         }
                     }
                     End::Addresses(addresses) => {
                         let addresses: AddressSet = addresses.iter().copied().collect();
-                        let far = Far::Addresses(&addresses);
+                        let far = RulePeer::Addresses(&addresses);
                         self.side((*class, direction), &far, &part, one.edge);
                     }
                 }
@@ -85,14 +85,17 @@ impl Uses<'_> {
     fn side(
         &mut self,
         (class, direction): (ClassId, Direction),
-        far: &Far,
+        far: &RulePeer,
         part: &ConnectionSet,
         edge: usize,
     ) {
-        for (index, policy) in self.bearing.isolating(class, direction) {
+        for (index, policy) in self.matcher.isolating(class, direction) {
             let rules = policy.rules(direction).unwrap_or_default();
             for (place, rule) in rules.iter().enumerate() {
-                if self.bearing.bears_on(rule, (class, direction), far, part) {
+                if self
+                    .matcher
+                    .allows_some(rule, (class, direction), far, part)
+                {
                     let edges = self.found.entry((index, direction, place)).or_default();
                     edges.insert(edge);
                 }
@@ -103,7 +106,7 @@ impl Uses<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use nanoseg_inventory::Inventory;
     use nanoseg_net::Protocol;

@@ -2,9 +2,9 @@
 //! classes and addresses its rules name on which ports.
 
 use super::Direction;
-use super::pool::{Pool, SetId};
+use super::connection_set_pool::{ConnectionSetPool, SetId};
+use super::pod_classes::{ClassId, PodClasses};
 use super::selector::{Selector, Symbols, keys, parse_selector};
-use super::world::{ClassId, World};
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
@@ -78,7 +78,7 @@ impl Policy {
 /// Everything the rules name, once.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    pub pool: Pool,
+    pub pool: ConnectionSetPool,
     pods: Vec<Vec<ClassId>>,
     pod_ids: FxHashMap<Vec<ClassId>, PodsId>,
     ports: Vec<Ports>,
@@ -116,7 +116,7 @@ impl Names {
     }
 
     /// What a ports clause means towards pods of `server`.
-    pub fn resolve(&mut self, ports: PortsId, server: ClassId, world: &World) -> SetId {
+    pub fn resolve(&mut self, ports: PortsId, server: ClassId, world: &PodClasses) -> SetId {
         let fixed = self.ports(ports).fixed;
         if self.ports(ports).named.is_empty() {
             return fixed;
@@ -126,7 +126,7 @@ impl Names {
     }
 
     /// What the named ports of a ports clause mean in pods of `server`.
-    pub fn named(&self, ports: PortsId, server: ClassId, world: &World) -> ConnectionSet {
+    pub fn named(&self, ports: PortsId, server: ClassId, world: &PodClasses) -> ConnectionSet {
         let named = self.ports(ports).named.iter();
         let each = named.map(|(protocol, name)| world.named_port(server, *protocol, name));
         each.fold(ConnectionSet::default(), |all, one| all.union(&one))
@@ -165,7 +165,7 @@ pub(super) fn pod_label_keys<'a>(
 /// Reads and resolves one policy.
 pub(super) fn parse_policy(
     policy: &NetworkPolicy,
-    world: &World,
+    world: &PodClasses,
     names: &mut Names,
     symbols: &mut Symbols,
 ) -> Result<Policy, EvaluateError> {
@@ -199,7 +199,7 @@ type Problem = (String, String);
 
 struct Reader<'a> {
     namespace: &'a str,
-    world: &'a World,
+    world: &'a PodClasses,
     names: &'a mut Names,
     symbols: &'a mut Symbols,
 }

@@ -27,7 +27,7 @@ pub type Labels = Vec<(Symbol, Symbol)>;
 
 /// One condition on labels. A label selector is the conjunction of its requirements.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Requirement {
+pub enum LabelRequirement {
     /// The key is there with one of the values.
     In(Symbol, Vec<Symbol>),
     /// The key is absent, or there with none of the values.
@@ -36,7 +36,7 @@ pub enum Requirement {
     DoesNotExist(Symbol),
 }
 
-impl Requirement {
+impl LabelRequirement {
     fn matches(&self, labels: &[(Symbol, Symbol)]) -> bool {
         let value = |key: &Symbol| {
             let index = labels.binary_search_by_key(key, |(key, _)| *key);
@@ -46,10 +46,10 @@ impl Requirement {
                 .map(|(_, value)| *value)
         };
         match self {
-            Requirement::In(key, values) => value(key).is_some_and(|v| values.contains(&v)),
-            Requirement::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(&v)),
-            Requirement::Exists(key) => value(key).is_some(),
-            Requirement::DoesNotExist(key) => value(key).is_none(),
+            LabelRequirement::In(key, values) => value(key).is_some_and(|v| values.contains(&v)),
+            LabelRequirement::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(&v)),
+            LabelRequirement::Exists(key) => value(key).is_some(),
+            LabelRequirement::DoesNotExist(key) => value(key).is_none(),
         }
     }
 }
@@ -57,7 +57,7 @@ impl Requirement {
 /// A compiled label selector; without requirements it matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selector {
-    pub requirements: Vec<Requirement>,
+    pub requirements: Vec<LabelRequirement>,
 }
 
 impl Selector {
@@ -79,7 +79,7 @@ pub fn parse_selector(
 ) -> Result<Selector, (String, String)> {
     let mut requirements = Vec::new();
     for (key, value) in selector.match_labels.iter().flatten() {
-        requirements.push(Requirement::In(
+        requirements.push(LabelRequirement::In(
             symbols.intern(key),
             vec![symbols.intern(value)],
         ));
@@ -104,10 +104,10 @@ pub fn parse_selector(
         }
         let values = values.iter().map(|value| symbols.intern(value)).collect();
         requirements.push(match expression.operator.as_str() {
-            "In" => Requirement::In(key, values),
-            "NotIn" => Requirement::NotIn(key, values),
-            "Exists" => Requirement::Exists(key),
-            "DoesNotExist" => Requirement::DoesNotExist(key),
+            "In" => LabelRequirement::In(key, values),
+            "NotIn" => LabelRequirement::NotIn(key, values),
+            "Exists" => LabelRequirement::Exists(key),
+            "DoesNotExist" => LabelRequirement::DoesNotExist(key),
             other => return bad("operator", format!("unknown operator {other:?}")),
         });
     }

@@ -3,9 +3,9 @@
 
 use super::Direction;
 use super::address_map::AddressMap;
-use super::pool::SetId;
+use super::connection_set_pool::SetId;
+use super::pod_classes::{ClassId, PodClasses};
 use super::rules::{Names, PodsId, Policy, PortsId, Rule};
-use super::world::{ClassId, World};
 use nanoseg_net::AddressSet;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -53,7 +53,7 @@ impl Tables {
 
     /// Adds up the rules of the policies that `chosen` accepts by index.
     pub fn build(
-        world: &World,
+        world: &PodClasses,
         policies: &[Policy],
         names: &mut Names,
         chosen: impl Fn(usize) -> bool,
@@ -82,7 +82,7 @@ impl Tables {
 type Expansion = Rc<[(ClassId, SetId)]>;
 
 struct Builder<'a> {
-    world: &'a World,
+    world: &'a PodClasses,
     policies: &'a [Policy],
     names: &'a mut Names,
     /// What the table in work allows with each class, beside `every_pod`.
@@ -256,7 +256,7 @@ pub(super) fn allowed_by_one(
     direction: Direction,
     class: ClassId,
     peer: ClassId,
-    world: &World,
+    world: &PodClasses,
     names: &mut Names,
 ) -> SetId {
     let server = if direction == Direction::Ingress {
@@ -281,7 +281,7 @@ pub(super) fn addresses_of_one(
     direction: Direction,
     class: ClassId,
     everywhere: &AddressSet,
-    world: &World,
+    world: &PodClasses,
     names: &Names,
 ) -> AddressMap {
     let mut map = AddressMap::default();

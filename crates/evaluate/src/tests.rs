@@ -1,6 +1,6 @@
 //! Each rule of the NetworkPolicy API by itself. The operators of selectors are in `selector`.
 
-use super::fixture::*;
+use super::testing::*;
 use super::{ClassId, Direction, EvaluateError, Evaluation, HostNetwork, PeerRef};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Protocol;

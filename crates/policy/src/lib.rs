@@ -5,7 +5,7 @@
 //! code with this room.
 
 mod bits;
-mod block;
+mod ip_blocks;
 mod label;
 mod name;
 mod ports;

@@ -1,4 +1,4 @@
-//! Names of policies and of the files they are written to.
+//! PolicyNames of policies and of the files they are written to.
 
 use super::synthesis::WorkloadPolicy;
 use nanoseg_inventory::WorkloadId;
@@ -13,9 +13,9 @@ const MAX_NAME: usize = 253;
 /// The names of the policies of many workloads, each used once per namespace. A name depends only
 /// on what workloads there are, never on the order in which they come.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<WorkloadId, String>);
+pub(super) struct PolicyNames(BTreeMap<WorkloadId, String>);
 
-impl Names {
+impl PolicyNames {
     /// Gives each workload its plain name; those that would share one get their kind appended, and
     /// where that is not enough, a hash of who they are.
     pub fn build<'a>(workloads: impl IntoIterator<Item = &'a WorkloadId>) -> Self {
@@ -27,7 +27,7 @@ impl Names {
         for ids in by_namespace.into_values() {
             name_namespace(&ids, &mut names);
         }
-        Names(names)
+        PolicyNames(names)
     }
 
     /// The policy's name; for a workload that was not in the list, the one it would have alone.
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_policy_is_named_after_its_workload() {
         let cart = id("Deployment", "cart");
-        assert_eq!(Names::build([&cart]).get(&cart), "nanoseg-cart");
+        assert_eq!(PolicyNames::build([&cart]).get(&cart), "nanoseg-cart");
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             id("StatefulSet", "cart"),
             id("Job", "cart-deployment"),
         ];
-        let names = Names::build(&all);
+        let names = PolicyNames::build(&all);
         assert_eq!(names.get(&all[1]), "nanoseg-cart-statefulset");
         let distinct: BTreeSet<String> = all.iter().map(|id| names.get(id)).collect();
         assert_eq!(distinct.len(), 3, "{distinct:?}");
@@ -180,7 +180,7 @@ mod tests {
     fn a_name_that_is_too_long_is_cut_and_hashed() {
         let (a, b) = ("a".repeat(252), "a".repeat(251));
         let ids = [id("Deployment", &a), id("Deployment", &b)];
-        let names = Names::build(&ids);
+        let names = PolicyNames::build(&ids);
         assert!(names.get(&ids[0]).len() <= MAX_NAME);
         assert_ne!(names.get(&ids[0]), names.get(&ids[1]));
     }
@@ -199,7 +199,7 @@ mod tests {
             let mut workload = id("Deployment", "../x");
             workload.namespace = namespace.into();
             let mut api = NetworkPolicy::default();
-            api.metadata.name = Some(Names::build([&workload]).get(&workload));
+            api.metadata.name = Some(PolicyNames::build([&workload]).get(&workload));
             let policy = WorkloadPolicy {
                 workload,
                 policy: api,
@@ -219,7 +219,7 @@ mod tests {
             ids in prop::collection::btree_set(("[a-cA.\\-é]{0,4}|[a-z]{240,260}", "Job|Pod|J-O"), 1..12)
         ) {
             let ids: Vec<_> = ids.iter().map(|(name, kind)| id(kind, name)).collect();
-            let names = Names::build(&ids);
+            let names = PolicyNames::build(&ids);
             let mut seen = BTreeSet::new();
             for id in &ids {
                 let name = names.get(id);

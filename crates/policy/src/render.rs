@@ -123,7 +123,7 @@ fn write_comment(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// Names separated by commas, broken into lines.
+/// PolicyNames separated by commas, broken into lines.
 fn write_wrapped(out: &mut String, names: &[String]) {
     const INDENT: &str = "       ";
     let mut line = String::new();

@@ -4,7 +4,7 @@
 
 mod address;
 
-use super::block::{Block, ClosedRanges};
+use super::ip_blocks::{Block, ExcludedRanges};
 use super::ports::build_ports;
 use super::selector::Selector;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
@@ -101,7 +101,7 @@ pub(super) struct Summary {
 
 /// What building rules depends on beside the needs.
 pub(super) struct RuleContext<'a> {
-    pub closed: &'a ClosedRanges,
+    pub closed: &'a ExcludedRanges,
     pub max_addresses: usize,
     pub port_gap: u16,
     /// What a person calls a workload.

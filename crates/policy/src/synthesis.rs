@@ -2,8 +2,8 @@
 
 mod selections;
 
-use super::block::ClosedRanges;
-use super::name::Names;
+use super::ip_blocks::ExcludedRanges;
+use super::name::PolicyNames;
 use super::ports::port_text;
 use super::rule::{Direction, EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
 use k8s_openapi::api::networking::v1::{
@@ -125,8 +125,8 @@ pub fn synthesise(
         subjects.insert(id);
     }
     let adopted = adopt(&subjects, &selections, &demand);
-    let closed = ClosedRanges::build(inventory);
-    let names = Names::build(inventory.workloads.keys().chain(subjects.iter().copied()));
+    let closed = ExcludedRanges::build(inventory);
+    let names = PolicyNames::build(inventory.workloads.keys().chain(subjects.iter().copied()));
     let display = |id: &WorkloadId| selections.display(id);
     let context = RuleContext {
         closed: &closed,
@@ -192,7 +192,7 @@ struct Writer<'a> {
     selections: &'a Selections<'a>,
     /// Workloads without a policy of their own, by the one whose policy lets their traffic through.
     adopted: &'a BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
-    names: &'a Names,
+    names: &'a PolicyNames,
     context: &'a RuleContext<'a>,
 }
 

@@ -10,7 +10,7 @@ use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
-use crate::review::{Question, build_material};
+use crate::review::{ImpactInputs, assess_impact};
 use crate::web::{GraphSource, RecordSource, View, ViewInputs};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -149,7 +149,7 @@ impl Given<'_> {
             .filter(|one| !is_own(one))
             .cloned()
             .collect();
-        let review = build_material(&Question {
+        let review = assess_impact(&ImpactInputs {
             inventory: self.inventory,
             graph: self.graph,
             requirements: &self.required,

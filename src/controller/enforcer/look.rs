@@ -5,7 +5,7 @@ use crate::controller::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
 use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{BREAK_GLASS, REVISION};
-use crate::review::{Backoff, Digest};
+use crate::review::{Digest, RepairBackoff};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -53,7 +53,7 @@ pub struct Memory {
     taken_away: BTreeSet<Key>,
     /// What we wrote and the watch has not shown yet.
     ahead: Ahead,
-    backoffs: BTreeMap<Key, Backoff>,
+    backoffs: BTreeMap<Key, RepairBackoff>,
     /// Drift that was reported and not put right.
     told: BTreeMap<Key, String>,
 }

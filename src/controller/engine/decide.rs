@@ -34,12 +34,12 @@ pub fn take_edits(ledger: &mut Ledger, proposals: &[Arc<PolicyProposal>]) -> usi
     edits
 }
 
-/// A proposal whose material is not what we have is behind us: its policy is our own, older one.
+/// A proposal whose impact is not what we have is behind us: its policy is our own, older one.
 fn was_published(ledger: &Ledger, workload: &WorkloadId, proposal: &PolicyProposal) -> bool {
     let state = ledger.states().get(workload);
     state
         .and_then(WorkloadState::open)
-        .is_some_and(|open| open.material.revision == proposal.spec.review.revision)
+        .is_some_and(|open| open.impact.revision == proposal.spec.review.revision)
 }
 
 /// The workload whose proposal it is.

@@ -10,7 +10,8 @@ use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
 use crate::review::resources::Mode;
 use crate::review::{
-    CONTROLLER, SETTLED, Violation, approved_attempts, blocked_after, is_mixed, violations,
+    CONTROLLER, ENFORCEMENT_DELAY, Violation, approved_attempts, blocked_after, has_mixed_results,
+    violations,
 };
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -235,9 +236,9 @@ pub fn undo_harmful(
             )
         };
         let recent = sight.recent(applied_at);
-        let settled = applied_at.plus_secs(SETTLED);
+        let settled = applied_at.plus_secs(ENFORCEMENT_DELAY);
         let found = match judge(&recent) {
-            Ok(None) if now > settled && is_mixed(&recent, &workload) => {
+            Ok(None) if now > settled && has_mixed_results(&recent, &workload) => {
                 judge(&sight.recent(settled))
             }
             found => found,

@@ -39,7 +39,7 @@ fn words(action: Action) -> Option<(Severity, &'static str, &'static str)> {
         Action::BreakGlassOn => (Warning, "GlassBroken", "BreakGlass"),
         Action::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
         Action::Violation => (Warning, "Violation", "Judge"),
-        Action::ModeChanged => (Normal, "ModeChanged", "Segment"),
+        Action::ModeChanged => (Normal, "ModeChanged", "SegmentationSettings"),
         Action::Exported => (Normal, "PoliciesExported", "Export"),
         Action::Superseded | Action::SegmentationAdded | Action::SegmentationRemoved => {
             return None;

@@ -11,7 +11,8 @@ use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
-    Digest, Need, Question, Segment, Violation, Wish, WorkloadState, build_material, may_approve,
+    DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation, WorkloadState,
+    assess_impact, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +117,7 @@ fn touches(view: &View, namespace: &str) -> bool {
 }
 
 /// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
-pub fn segmented(sight: &Sight, segment: &Segment) -> Vec<WorkloadId> {
+pub fn segmented(sight: &Sight, segment: &SegmentationSettings) -> Vec<WorkloadId> {
     let inventory = &sight.inventory;
     let kept = inventory
         .workloads_of(&segment.namespace)
@@ -200,7 +201,7 @@ fn propose_one(
         .cloned()
         .collect();
     let risks = risks(ledger, asks.sight, workload);
-    let wish = Wish {
+    let wish = DesiredPolicy {
         policy: spec,
         basis: basis(&asks.view.graph, workload, &theirs, &risks),
         asked_by_blocked: !theirs.is_empty(),
@@ -214,7 +215,7 @@ fn propose_one(
             ledger.change(workload, |state, record| state.withdraw(why, now, record));
             return Ok(());
         }
-        Need::Material => {}
+        Need::Assess => {}
     }
     if known.is_none() {
         ledger.begin(fresh);
@@ -222,9 +223,9 @@ fn propose_one(
     let Some(state) = ledger.states().get(workload) else {
         return Ok(());
     };
-    let judged = state.policy_to_judge(&wish);
+    let judged = state.policy_to_assess(&wish);
     let others = asks.in_force.others(workload);
-    let material = build_material(&Question {
+    let impact = assess_impact(&ImpactInputs {
         inventory: &asks.sight.inventory,
         graph: &asks.view.graph,
         requirements: asks.requirements,
@@ -239,9 +240,9 @@ fn propose_one(
         reason: &reason(state, &wish, judged),
         now,
     });
-    let material = material.map_err(|e| e.to_string())?;
+    let impact = impact.map_err(|e| e.to_string())?;
     ledger.change(workload, |state, record| {
-        state.propose(wish, material, now, record)
+        state.propose(wish, impact, now, record)
     });
     approve_within_rules(ledger, workload, now);
     Ok(())
@@ -249,7 +250,7 @@ fn propose_one(
 
 fn reason(
     state: &WorkloadState,
-    wish: &Wish,
+    wish: &DesiredPolicy,
     judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
 ) -> String {
     if *judged != wish.policy {
@@ -262,7 +263,7 @@ fn reason(
     }
 }
 
-/// What is known of a workload's images and privileges. A new image asks for new material, since what was not
+/// What is known of a workload's images and privileges. A new image asks for new impact, since what was not
 /// approved must not be approved by itself.
 fn risks(ledger: &Ledger, sight: &Sight, id: &WorkloadId) -> Vec<Finding> {
     let Some(workload) = sight.inventory.workloads.get(id) else {
@@ -314,7 +315,7 @@ fn approve_within_rules(ledger: &mut Ledger, workload: &WorkloadId, now: Timesta
         if open.is_edited() {
             return;
         }
-        match may_approve(&segment, &open.material, open.asked_by_blocked) {
+        match may_approve(&segment, &open.impact, open.asked_by_blocked) {
             Ok(()) => state.approve_automatically(now, record),
             Err(why) => state.note(format!("not approved automatically: {why}")),
         }

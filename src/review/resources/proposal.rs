@@ -42,7 +42,7 @@ pub struct PolicyProposalSpec {
     pub base: Option<NetworkPolicySpec>,
     /// What `policy` would do, for who decides. Written by the controller.
     #[serde(default)]
-    pub review: Material,
+    pub review: Impact,
 }
 
 impl PolicyProposal {
@@ -74,7 +74,7 @@ pub struct WorkloadRef {
 /// What a proposal would do. Lists are cut, with their totals beside.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Material {
+pub struct Impact {
     /// The digest of the policy that all this was worked out for: `sha256:` and 64 hexadecimal digits.
     #[serde(default)]
     pub revision: String,
@@ -86,12 +86,12 @@ pub struct Material {
     pub risk: String,
     /// Connections that it opens, as the evaluator sees them.
     #[serde(default)]
-    pub gained: Vec<Change>,
+    pub gained: Vec<ChangeLine>,
     #[serde(default)]
     pub gained_total: u32,
     /// Connections that it closes. Without a base that is everything that it does not allow.
     #[serde(default)]
-    pub lost: Vec<Change>,
+    pub lost: Vec<ChangeLine>,
     #[serde(default)]
     pub lost_total: u32,
     /// What an operator should know before deciding.
@@ -116,7 +116,7 @@ pub struct Material {
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
 )]
-pub struct Change {
+pub struct ChangeLine {
     pub client: String,
     pub server: String,
     pub ports: String,

@@ -1,14 +1,14 @@
 //! The requirements by their ends, ready to be subtracted from what is allowed.
 
-use crate::pool::{Pool, SetId};
-use crate::world::World;
+use crate::connection_set_pool::{ConnectionSetPool, SetId};
+use crate::pod_classes::PodClasses;
 use crate::{AddressMap, Direction};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
-/// `O`, by its ends: workloads by their number in [`World`].
+/// `O`, by its ends: workloads by their number in [`PodClasses`].
 #[derive(Debug, Default)]
 pub struct Required {
     /// By client and server.
@@ -19,7 +19,11 @@ pub struct Required {
 
 impl Required {
     /// Requirements of workloads without pods have nothing to be subtracted from and are left out.
-    pub fn build(requirements: &[Requirement], world: &World, pool: &mut Pool) -> Self {
+    pub fn build(
+        requirements: &[Requirement],
+        world: &PodClasses,
+        pool: &mut ConnectionSetPool,
+    ) -> Self {
         let mut required = Required::default();
         let numbers = world.workload_numbers();
         // Addresses of the same workload and port are put together first: a map is rebuilt with

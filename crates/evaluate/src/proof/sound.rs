@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// What stands at the other end of a class.
-enum Far<'a> {
+enum RequiredPeer<'a> {
     Classes(&'a [ClassId]),
     Addresses(&'a BTreeSet<IpAddr>),
 }
@@ -73,13 +73,13 @@ impl Check<'_> {
             return blocked;
         };
         let peers = match far {
-            End::Workload(id) => Far::Classes(self.evaluation.classes_of(id)),
-            End::Addresses(addresses) => Far::Addresses(addresses),
+            End::Workload(id) => RequiredPeer::Classes(self.evaluation.classes_of(id)),
+            End::Addresses(addresses) => RequiredPeer::Addresses(addresses),
         };
         for class in self.evaluation.classes_of(workload) {
             let rest = match &peers {
-                Far::Classes(peers) => self.classes(*class, direction, peers, far),
-                Far::Addresses(addresses) => {
+                RequiredPeer::Classes(peers) => self.classes(*class, direction, peers, far),
+                RequiredPeer::Addresses(addresses) => {
                     self.addresses(*class, direction, &addresses.iter().copied().collect())
                 }
             };

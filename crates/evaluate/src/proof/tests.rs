@@ -2,7 +2,7 @@
 
 use super::{BlockedBy, Managed, PolicySets, Proof, Span, prove_each_way};
 use crate::EvaluateError;
-use crate::fixture::*;
+use crate::testing::*;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};

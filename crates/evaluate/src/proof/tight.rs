@@ -1,11 +1,11 @@
 //! What is allowed with managed workloads that no requirement asks for.
 
 use super::{Excess, ExcessList, Managed, Names, Required, Span, Tables};
+use crate::connection_set_pool::SetId;
 use crate::evaluation::{address_map, pair};
-use crate::pool::SetId;
+use crate::pod_classes::PodClasses;
 use crate::rules::Policy;
 use crate::tables::{addresses_of_one, allowed_by_one};
-use crate::world::World;
 use crate::{AddressMap, ClassId, Direction};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{AddressSet, ConnectionSet};
@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 
 /// Everything that the judgement needs. Whatever both tables allow is the generated policies' doing;
 /// what only `all` allows is that of the existing ones.
-pub struct Judge<'a> {
-    pub world: &'a World,
+pub struct ExcessSearch<'a> {
+    pub world: &'a PodClasses,
     pub names: &'a mut Names,
     pub policies: &'a [Policy],
     /// Of each class the policies that select it and were there before, by index.
@@ -35,7 +35,7 @@ pub struct Judge<'a> {
 }
 
 /// Excess of one workload with another.
-struct Pair {
+struct PairExcess {
     generated: SetId,
     existing: SetId,
     policies: BTreeSet<usize>,
@@ -43,14 +43,14 @@ struct Pair {
 
 /// Excess of one workload with addresses.
 #[derive(Default)]
-struct Outside {
+struct AddressExcess {
     generated: AddressMap,
     existing: AddressMap,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> ExcessSearch<'a> {
     /// The excess of the generated and of the existing policies.
-    pub fn judge(mut self) -> (ExcessList, ExcessList) {
+    pub fn run(mut self) -> (ExcessList, ExcessList) {
         let (mut generated, mut existing) = (ExcessList::default(), ExcessList::default());
         let managed = self.managed;
         for workload in managed.ingress.union(managed.egress) {
@@ -76,8 +76,8 @@ impl<'a> Judge<'a> {
         let Some(classes) = world.workloads.get(workload) else {
             return;
         };
-        let mut pairs: FxHashMap<u32, Pair> = FxHashMap::default();
-        let mut outside = Outside::default();
+        let mut pairs: FxHashMap<u32, PairExcess> = FxHashMap::default();
+        let mut outside = AddressExcess::default();
         let mut open = false;
         for class in classes
             .iter()
@@ -95,7 +95,7 @@ impl<'a> Judge<'a> {
             let all = ConnectionSet::all();
             generated.push_with(|| excess(direction, own(), Span::Anything, all));
         }
-        let mut pairs: Vec<(u32, Pair)> = pairs.into_iter().collect();
+        let mut pairs: Vec<(u32, PairExcess)> = pairs.into_iter().collect();
         pairs.sort_unstable_by_key(|(peer, _)| *peer);
         for (peer, pair) in pairs {
             self.push_pair(direction, workload, peer, &pair, generated, existing);
@@ -118,7 +118,7 @@ impl<'a> Judge<'a> {
         direction: Direction,
         workload: &WorkloadId,
         peer: u32,
-        pair: &Pair,
+        pair: &PairExcess,
         generated: &mut ExcessList,
         existing: &mut ExcessList,
     ) {
@@ -148,7 +148,12 @@ impl<'a> Judge<'a> {
 
     /// Adds the excess of `class` with the pods of other classes. A pair whose server is
     /// managed is counted there.
-    fn pairs(&mut self, class: ClassId, direction: Direction, pairs: &mut FxHashMap<u32, Pair>) {
+    fn pairs(
+        &mut self,
+        class: ClassId,
+        direction: Direction,
+        pairs: &mut FxHashMap<u32, PairExcess>,
+    ) {
         let (world, all) = (self.world, self.all);
         let Some(table) = all.of(class, direction) else {
             return;
@@ -169,7 +174,7 @@ impl<'a> Judge<'a> {
         class: ClassId,
         direction: Direction,
         peer: ClassId,
-        pairs: &mut FxHashMap<u32, Pair>,
+        pairs: &mut FxHashMap<u32, PairExcess>,
     ) {
         let number = |class: ClassId| self.world.classes[class.index()].workload_number;
         let far = number(peer);
@@ -194,7 +199,7 @@ impl<'a> Judge<'a> {
             None => rest,
         };
         let existing = pool.difference(rest, generated);
-        let entry = pairs.entry(far).or_insert_with(|| Pair {
+        let entry = pairs.entry(far).or_insert_with(|| PairExcess {
             generated: SetId::NONE,
             existing: SetId::NONE,
             policies: BTreeSet::new(),
@@ -234,7 +239,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Adds the excess of `class` with addresses.
-    fn addresses(&mut self, class: ClassId, direction: Direction, outside: &mut Outside) {
+    fn addresses(&mut self, class: ClassId, direction: Direction, outside: &mut AddressExcess) {
         let workload = self.world.classes[class.index()].workload_number;
         let required = self.required.addresses(workload, direction);
         let everywhere = &self.everywhere;

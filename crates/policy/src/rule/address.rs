@@ -1,7 +1,7 @@
 //! The addresses of rules as ipBlocks: which are summarised, and what stands beside them.
 
 use super::{Block, Group, Need, PeerOrigin, Ports, RuleContext, Summary};
-use crate::block::summarise;
+use crate::ip_blocks::summarise;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,10 +1,10 @@
 //! Addresses as ipBlocks: one each, and for too many outside ones the few CIDRs that add the
 //! fewest addresses, with everything cut out that is not outside (DESIGN §5.5).
 
-mod closed;
-mod merge;
+mod cidr_cover;
+mod excluded_ranges;
 
-pub(super) use closed::ClosedRanges;
+pub(super) use excluded_ranges::ExcludedRanges;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ impl Block {
 pub(super) fn summarise(
     addresses: &BTreeSet<IpAddr>,
     max: usize,
-    closed: &ClosedRanges,
+    closed: &ExcludedRanges,
 ) -> Vec<Block> {
     if addresses.len() <= max {
         return addresses.iter().map(|a| Block::single(*a)).collect();
@@ -52,14 +52,14 @@ pub(super) fn summarise(
         addresses.iter().partition(|a| closed.contains(**a));
     let mut zones: BTreeMap<_, Vec<IpAddr>> = BTreeMap::new();
     for address in free {
-        let zone = (address.is_ipv6(), closed::zone(address));
+        let zone = (address.is_ipv6(), excluded_ranges::zone(address));
         zones.entry(zone).or_default().push(address);
     }
     let sizes: Vec<usize> = zones.values().map(Vec::len).collect();
     let quotas = quotas(&sizes, max.saturating_sub(pinned.len()));
     let mut blocks: Vec<Block> = pinned.into_iter().map(Block::single).collect();
     for (members, quota) in zones.into_values().zip(quotas) {
-        for net in merge::cover(&members, quota) {
+        for net in cidr_cover::cover(&members, quota) {
             blocks.push(covering(net, &members, closed));
         }
     }
@@ -86,7 +86,7 @@ fn quotas(sizes: &[usize], total: usize) -> Vec<usize> {
     quotas
 }
 
-fn covering(net: IpNet, members: &[IpAddr], closed: &ClosedRanges) -> Block {
+fn covering(net: IpNet, members: &[IpAddr], closed: &ExcludedRanges) -> Block {
     let members: Vec<IpAddr> = members
         .iter()
         .copied()

@@ -45,14 +45,14 @@ const fn v6(head: u128, words: u8, prefix: u8) -> Ipv6Net {
 
 /// The ranges of the cluster: pods, Services, nodes, the API server.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ClosedRanges {
+pub(crate) struct ExcludedRanges {
     /// Disjoint, in order.
     cluster: Vec<IpNet>,
     /// `cluster` and the special ranges, disjoint, in order.
     all: Vec<IpNet>,
 }
 
-impl ClosedRanges {
+impl ExcludedRanges {
     pub fn build(inventory: &Inventory) -> Self {
         let mut ranges: Vec<IpNet> = inventory.pod_ranges.clone();
         ranges.extend(&inventory.service_ranges);
@@ -66,7 +66,7 @@ impl ClosedRanges {
         let mut all = cluster.clone();
         all.extend(SPECIAL_V4.map(IpNet::V4));
         all.extend(SPECIAL_V6.map(IpNet::V6));
-        ClosedRanges {
+        ExcludedRanges {
             all: IpNet::aggregate(&all),
             cluster,
         }

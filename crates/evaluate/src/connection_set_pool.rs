@@ -4,7 +4,7 @@
 use nanoseg_net::ConnectionSet;
 use rustc_hash::FxHashMap;
 
-/// The number of a connection set in a [`Pool`].
+/// The number of a connection set in a [`ConnectionSetPool`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SetId(u32);
 
@@ -15,7 +15,7 @@ impl SetId {
 
 /// Every connection set in use, once.
 #[derive(Debug)]
-pub struct Pool {
+pub struct ConnectionSetPool {
     sets: Vec<ConnectionSet>,
     ids: FxHashMap<ConnectionSet, SetId>,
     unions: FxHashMap<(SetId, SetId), SetId>,
@@ -23,9 +23,9 @@ pub struct Pool {
     differences: FxHashMap<(SetId, SetId), SetId>,
 }
 
-impl Default for Pool {
+impl Default for ConnectionSetPool {
     fn default() -> Self {
-        let mut pool = Pool {
+        let mut pool = ConnectionSetPool {
             sets: Vec::new(),
             ids: FxHashMap::default(),
             unions: FxHashMap::default(),
@@ -38,7 +38,7 @@ impl Default for Pool {
     }
 }
 
-impl Pool {
+impl ConnectionSetPool {
     pub fn get(&self, id: SetId) -> &ConnectionSet {
         &self.sets[id.0 as usize]
     }
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_empty_and_the_full_set_have_fixed_numbers() {
-        let mut pool = Pool::default();
+        let mut pool = ConnectionSetPool::default();
         assert!(pool.get(SetId::NONE).is_empty());
         assert!(pool.get(SetId::ALL).is_all());
         let one = pool.intern(ConnectionSet::one(Protocol::Tcp, 80));
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn remembered_answers_are_those_of_the_sets() {
-        let mut pool = Pool::default();
+        let mut pool = ConnectionSetPool::default();
         let web =
             ConnectionSet::one(Protocol::Tcp, 80).union(&ConnectionSet::one(Protocol::Udp, 9));
         let dns =

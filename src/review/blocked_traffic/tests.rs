@@ -193,7 +193,11 @@ fn what_worked_until_the_network_plugin_took_notice_is_told_from_what_works() {
     let mixed = graph(&[("shop/web shop/db 5432", OK_AND_FAILED, 1000, 1010)]);
     let works = graph(&[("shop/web shop/db 5432", OK, 1000, 1010)]);
     let fails = graph(&[("shop/web shop/db 5432", FAILED, 1001, 1010)]);
-    assert!(is_mixed(&mixed, &id("shop/db")) && is_mixed(&mixed, &id("shop/web")));
-    assert!(!is_mixed(&mixed, &id("shop/job")));
-    assert!(!is_mixed(&works, &id("shop/db")) && !is_mixed(&fails, &id("shop/db")));
+    assert!(
+        has_mixed_results(&mixed, &id("shop/db")) && has_mixed_results(&mixed, &id("shop/web"))
+    );
+    assert!(!has_mixed_results(&mixed, &id("shop/job")));
+    assert!(
+        !has_mixed_results(&works, &id("shop/db")) && !has_mixed_results(&fails, &id("shop/db"))
+    );
 }

@@ -3,7 +3,7 @@
 //! Rolling back opens what was closed, so it needs evidence: a connection that worked, that was meant to
 //! go on, that has been tried since and never got through, to a server that is not simply down.
 
-use super::narrow;
+use super::subset;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requiring, ServiceEnforcement};
@@ -22,7 +22,7 @@ const UNEXPLAINED_FOR: i64 = 600;
 
 /// Network plugins take a moment to enforce what was applied; what is let through in the seconds until then
 /// says nothing.
-pub const SETTLED: i64 = 5;
+pub const ENFORCEMENT_DELAY: i64 = 5;
 
 /// A connection that worked before an apply and does not work since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl fmt::Display for BlockedTraffic {
 /// Looks for traffic of `workload` that a change of its policy has cut off.
 ///
 /// `graph` is everything seen, `recent` only what began after `applied_at`, or some seconds later
-/// ([`crate::graph::build_attempts`], [`is_mixed`]). `before` and `after` are all policies in force before and after.
+/// ([`crate::graph::build_attempts`], [`has_mixed_results`]). `before` and `after` are all policies in force before and after.
 /// Of several connections the one that is denied, and of those the one that failed most, is told.
 ///
 /// # Errors
@@ -108,8 +108,8 @@ pub fn blocked_after(
         peers.extend(candidate.client.workload());
         peers.extend(candidate.server.workload());
     }
-    let small = narrow::with_workloads(inventory, &peers);
-    let judge = Judge {
+    let small = subset::of_workloads(inventory, &peers);
+    let check = BlockedTrafficCheck {
         own: &own,
         recent,
         inventory,
@@ -122,7 +122,7 @@ pub fn blocked_after(
         after: evaluation(&small, after)?,
         is_new: now <= applied_at.plus_secs(UNEXPLAINED_FOR),
     };
-    let found = candidates.iter().filter_map(|c| judge.judge(c));
+    let found = candidates.iter().filter_map(|c| check.check(c));
     // The first of several equal ones, so that it is always the same.
     Ok(found.reduce(|best, one| {
         if (one.denied, one.failed) > (best.denied, best.failed) {
@@ -134,8 +134,8 @@ pub fn blocked_after(
 }
 
 /// Whether there is a connection of `workload` that both worked and failed in `recent`: it may have worked
-/// only until the network plugin had taken notice ([`SETTLED`]).
-pub fn is_mixed(recent: &Graph, workload: &WorkloadId) -> bool {
+/// only until the network plugin had taken notice ([`ENFORCEMENT_DELAY`]).
+pub fn has_mixed_results(recent: &Graph, workload: &WorkloadId) -> bool {
     let edges = recent.edges_of(&Peer::Workload(workload.clone()));
     let mut edges = edges.into_iter();
     edges.any(|(_, _, edge)| answered(edge) > 0 && failures(edge) > 0)
@@ -145,7 +145,7 @@ fn evaluation(
     inventory: &Inventory,
     policies: &[NetworkPolicy],
 ) -> Result<Evaluation, EvaluateError> {
-    let selecting = narrow::selecting(policies, inventory);
+    let selecting = subset::policies_selecting(policies, inventory);
     Evaluation::new(inventory, selecting.iter().copied(), HostNetwork::Exact)
 }
 
@@ -161,7 +161,7 @@ struct Candidate<'a> {
     failed: u64,
 }
 
-struct Judge<'a> {
+struct BlockedTrafficCheck<'a> {
     own: &'a Peer,
     recent: &'a Graph,
     inventory: &'a Inventory,
@@ -172,8 +172,8 @@ struct Judge<'a> {
     is_new: bool,
 }
 
-impl Judge<'_> {
-    fn judge(&self, candidate: &Candidate<'_>) -> Option<BlockedTraffic> {
+impl BlockedTrafficCheck<'_> {
+    fn check(&self, candidate: &Candidate<'_>) -> Option<BlockedTraffic> {
         let Candidate {
             client,
             server,

@@ -14,19 +14,19 @@ const QUIET: i64 = 600;
 
 /// The repairs of one policy so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Backoff {
+pub struct RepairBackoff {
     /// Repairs in a row.
     repairs: u32,
     last: Option<Timestamp>,
 }
 
-impl Backoff {
+impl RepairBackoff {
     /// Asks to repair now. `None`: yes, and it is counted as done. Else the time at which to ask again.
     pub fn ask(&mut self, now: Timestamp) -> Option<Timestamp> {
         // A clock that was put back must not make anybody wait for it.
         let last = self.last.map_or(now, |last| last.min(now));
         if self.last.is_some() && now >= last.plus_secs(QUIET) {
-            *self = Backoff::default();
+            *self = RepairBackoff::default();
         }
         let due = last.plus_secs(self.pause());
         if now < due {
@@ -63,7 +63,7 @@ mod tests {
 
     /// When repairs are made if the policy is changed again right after each.
     fn repairs(count: usize) -> Vec<i64> {
-        let mut backoff = Backoff::default();
+        let mut backoff = RepairBackoff::default();
         let (mut now, mut made) = (at(0), Vec::new());
         while made.len() < count {
             match backoff.ask(now) {
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn asking_while_it_waits_does_not_make_it_wait_longer() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RepairBackoff::default();
         (0..5).for_each(|_| while backoff.ask(at(0)).is_some_and(|until| until == at(0)) {});
         let until = backoff.ask(at(0)).expect("a pause");
         for _ in 0..100 {
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn after_ten_quiet_minutes_it_is_repaired_at_once_again() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RepairBackoff::default();
         let mut now = at(0);
         while !backoff.is_fighting() {
             now = backoff.ask(now).unwrap_or(now);
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_put_back_keeps_nobody_waiting_for_it() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RepairBackoff::default();
         for _ in 0..4 {
             let _ = backoff.ask(at(1000));
         }

@@ -9,7 +9,7 @@ use super::{ClassId, Direction};
 impl Comparison {
     /// The rules of after that name pods of which there are none: they allow nothing now, and something once such
     /// pods come.
-    pub fn idle_rules(&self) -> Vec<RuleRef> {
+    pub fn rules_without_pods(&self) -> Vec<RuleRef> {
         let Evaluation {
             policies, names, ..
         } = &self.evaluation;

@@ -8,21 +8,18 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An inventory of the pods of these workloads only, as far as policies are judged by it.
-pub(super) fn with_workloads(
-    inventory: &Inventory,
-    workloads: &BTreeSet<&WorkloadId>,
-) -> Inventory {
+pub(super) fn of_workloads(inventory: &Inventory, workloads: &BTreeSet<&WorkloadId>) -> Inventory {
     let known = workloads
         .iter()
         .filter_map(|id| inventory.workloads.get(*id));
-    with_pods(
+    of_pods(
         inventory,
         known.flat_map(|workload| &workload.pods).copied().collect(),
     )
 }
 
 /// An inventory of these pods only, by their index.
-pub(super) fn with_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory {
+pub(super) fn of_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory {
     let mut small = Inventory::default();
     let chosen = pods.iter().filter_map(|index| inventory.pods.get(*index));
     for pod in chosen {
@@ -52,7 +49,7 @@ pub(super) fn with_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Invento
 
 /// The policies that select some pod of a small inventory. One that cannot be read is kept, so that
 /// the evaluation says what is wrong with it.
-pub(super) fn selecting<'a>(
+pub(super) fn policies_selecting<'a>(
     policies: &'a [NetworkPolicy],
     small: &Inventory,
 ) -> Vec<&'a NetworkPolicy> {

@@ -6,19 +6,19 @@ use super::{ClassId, Direction, Evaluation};
 use nanoseg_net::{AddressSet, ConnectionSet};
 
 /// The other end of a connection, as rules name it.
-pub(super) enum Far<'a> {
+pub(super) enum RulePeer<'a> {
     Class(ClassId),
     Addresses(&'a AddressSet),
 }
 
 /// The policies of an evaluation by the classes that they select.
 #[derive(Debug)]
-pub(super) struct Bearing<'a> {
+pub(super) struct RuleMatcher<'a> {
     evaluation: &'a Evaluation,
     selecting: Vec<Vec<usize>>,
 }
 
-impl<'a> Bearing<'a> {
+impl<'a> RuleMatcher<'a> {
     pub fn new(evaluation: &'a Evaluation) -> Self {
         let mut selecting = vec![Vec::new(); evaluation.world.classes.len()];
         for (index, policy) in evaluation.policies.iter().enumerate() {
@@ -26,7 +26,7 @@ impl<'a> Bearing<'a> {
                 selecting[class.index()].push(index);
             }
         }
-        Bearing {
+        RuleMatcher {
             evaluation,
             selecting,
         }
@@ -46,11 +46,11 @@ impl<'a> Bearing<'a> {
     }
 
     /// Whether a rule of a policy that selects `class` allows some of `part` with some of the other end.
-    pub fn bears_on(
+    pub fn allows_some(
         &self,
         rule: &Rule,
         (class, direction): (ClassId, Direction),
-        far: &Far,
+        far: &RulePeer,
         part: &ConnectionSet,
     ) -> bool {
         let evaluation = self.evaluation;
@@ -59,14 +59,14 @@ impl<'a> Bearing<'a> {
             blocks.any(|block| !block.intersection(addresses).is_empty())
         };
         let (named, peer) = match far {
-            Far::Addresses(addresses) => (in_blocks(addresses), None),
-            Far::Class(peer) if evaluation.class(*peer).host_network => {
+            RulePeer::Addresses(addresses) => (in_blocks(addresses), None),
+            RulePeer::Class(peer) if evaluation.class(*peer).host_network => {
                 let pods = evaluation.class(*peer).pods.iter();
                 let pods = pods.filter_map(|pod| evaluation.world.pods.get(*pod));
                 let addresses = pods.flat_map(|pod| pod.addresses.iter().copied());
                 (in_blocks(&addresses.collect()), None)
             }
-            Far::Class(peer) => (evaluation.names_class(rule, *peer), Some(*peer)),
+            RulePeer::Class(peer) => (evaluation.names_class(rule, *peer), Some(*peer)),
         };
         if !named && !rule.everyone {
             return false;

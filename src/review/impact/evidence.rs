@@ -1,6 +1,6 @@
 //! Edges as lines for people.
 
-use super::{MOST_LINES, Question, Seen};
+use super::{ImpactInputs, MOST_LINES, WorkloadEdge};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Lesson, Peer};
 use crate::net::Timestamp;
@@ -12,20 +12,20 @@ const SAMPLES: usize = 3;
 
 /// The evidence of what the policy allows; what it allows anew comes first, and is never what is cut before the
 /// rest.
-pub fn lines(mut allowed: Vec<Seen<'_>>, question: &Question<'_>) -> Vec<EvidenceLine> {
+pub fn lines(mut allowed: Vec<WorkloadEdge<'_>>, inputs: &ImpactInputs<'_>) -> Vec<EvidenceLine> {
     // Stable: within the new ones and the others the order of the graph stays.
     allowed.sort_by_key(|seen| !seen.is_new);
     allowed.truncate(MOST_LINES);
-    allowed.iter().map(|seen| line(seen, question)).collect()
+    allowed.iter().map(|seen| line(seen, inputs)).collect()
 }
 
 /// The evidence of a connection that the policy allows.
-fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
+fn line(seen: &WorkloadEdge<'_>, inputs: &ImpactInputs<'_>) -> EvidenceLine {
     let edge = seen.edge;
     let mut notes: Vec<String> = edge.services.iter().map(|s| format!("via {s}")).collect();
     for peer in [seen.client, seen.server] {
         if let Peer::Outside(address) = peer {
-            let names = question.graph.names.get(address);
+            let names = inputs.graph.names.get(address);
             notes.extend(names.into_iter().flatten().cloned());
         }
     }
@@ -35,7 +35,7 @@ fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
     if !edge.lesson.teaches() {
         notes.push("blocked".into());
     }
-    if seen.is_new && question.base.is_some() {
+    if seen.is_new && inputs.base.is_some() {
         notes.push("new".into());
     }
     EvidenceLine {
@@ -63,7 +63,7 @@ fn samples(edge: &Edge) -> Vec<String> {
 }
 
 /// A recorded connection that the policy would block.
-pub fn would_block(seen: &Seen<'_>) -> WouldBlock {
+pub fn would_block(seen: &WorkloadEdge<'_>) -> WouldBlock {
     WouldBlock {
         client: seen.client.to_string(),
         server: seen.server.to_string(),
@@ -74,7 +74,7 @@ pub fn would_block(seen: &Seen<'_>) -> WouldBlock {
 }
 
 /// Connections that went as they should.
-fn answered(seen: &Seen<'_>) -> u64 {
+fn answered(seen: &WorkloadEdge<'_>) -> u64 {
     let of = |verdict| {
         seen.edge
             .verdicts

@@ -2,7 +2,7 @@
 //! reads the policies as the API documentation words them. Small random clusters, every pair of pods
 //! and addresses, and every port at which something could change.
 
-use super::fixture;
+use super::testing;
 use super::{
     Direction, Evaluation, ExcessList, HostNetwork, PeerRef, PolicySets, Span, difference, prove,
 };
@@ -66,12 +66,12 @@ fn port_matches(port: &NetworkPolicyPort, probe: Probe, server: Option<&Pod>) ->
     }
 }
 
-struct Naive<'a> {
+struct NaiveEvaluator<'a> {
     inventory: &'a Inventory,
     policies: &'a [NetworkPolicy],
 }
 
-impl Naive<'_> {
+impl NaiveEvaluator<'_> {
     fn peer_matches(&self, peer: &NetworkPolicyPeer, policy_ns: &str, far: PeerRef) -> bool {
         if let Some(block) = &peer.ip_block {
             let inside = |address: &IpAddr| {
@@ -297,7 +297,7 @@ fn a_cluster() -> impl Strategy<Value = Inventory> {
     let protocol = prop::sample::select(&Protocol::ALL[..]);
     let name = prop::sample::select(&["http", "dns"][..]);
     let port = (name, protocol, prop::sample::select(&PORTS[..]))
-        .prop_map(|(name, protocol, number)| fixture::port(protocol, name, number));
+        .prop_map(|(name, protocol, number)| testing::port(protocol, name, number));
     let ports = prop::collection::vec(port, 0..3);
     let place = (
         prop::sample::select(&["n0", "n1", "n2"][..]),
@@ -310,7 +310,7 @@ fn a_cluster() -> impl Strategy<Value = Inventory> {
         let mut inventory = Inventory::default();
         for (index, labels) in namespaces.into_iter().enumerate() {
             let name = format!("n{index}");
-            fixture::namespace(&mut inventory, &name, "");
+            testing::namespace(&mut inventory, &name, "");
             inventory
                 .namespaces
                 .get_mut(&name)
@@ -318,8 +318,8 @@ fn a_cluster() -> impl Strategy<Value = Inventory> {
                 .labels
                 .extend(labels);
         }
-        fixture::node(&mut inventory, "node0", "172.18.0.1");
-        fixture::node(&mut inventory, "node1", "172.18.0.2");
+        testing::node(&mut inventory, "node0", "172.18.0.1");
+        testing::node(&mut inventory, "node1", "172.18.0.2");
         for ((namespace, node, host), labels, ports, workload) in pods {
             add_pod(
                 &mut inventory,
@@ -342,7 +342,7 @@ fn add_pod(
     labels: BTreeMap<String, String>,
     ports: Vec<ContainerPort>,
 ) {
-    let pod = fixture::pod(inventory, name, "");
+    let pod = testing::pod(inventory, name, "");
     (pod.labels, pod.ports, pod.host_network) = (labels, ports, host);
     pod.node = Some(format!("node{node}"));
     if host {
@@ -359,7 +359,7 @@ proptest! {
         policies in prop::collection::vec(a_policy(), 0..5),
     ) {
         let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact).unwrap();
-        let naive = Naive { inventory: &inventory, policies: &policies };
+        let naive = NaiveEvaluator { inventory: &inventory, policies: &policies };
         let pods = (0..inventory.pods.len()).map(PeerRef::Pod);
         let addresses = ADDRESSES.iter().map(|text| PeerRef::Address(text.parse().unwrap()));
         let peers: Vec<PeerRef> = pods.chain(addresses).collect();
@@ -424,8 +424,8 @@ proptest! {
     ) {
         let found = difference(&inventory, &before, &after, HostNetwork::Exact).unwrap();
         let hosts = |id: &WorkloadId| inventory.pods.iter().any(|pod| &pod.workload == id && pod.host_network);
-        let was = Naive { inventory: &inventory, policies: &before };
-        let is = Naive { inventory: &inventory, policies: &after };
+        let was = NaiveEvaluator { inventory: &inventory, policies: &before };
+        let is = NaiveEvaluator { inventory: &inventory, policies: &after };
         for (list, first, second) in [(&found.opened, &was, &is), (&found.closed, &is, &was)] {
             for (client, server) in inventory.workloads.keys().flat_map(|a| inventory.workloads.keys().map(move |b| (a, b))) {
                 // Of hostNetwork ends a probe of single pods says something else: a node reaches its own pods.
@@ -514,8 +514,8 @@ proptest! {
         let managed: BTreeSet<WorkloadId> =
             ids.iter().zip(&managed).filter(|(_, chosen)| **chosen).map(|(id, _)| id.clone()).collect();
         let proof = prove(&inventory, PolicySets { generated, existing: old }, &needs, &managed).unwrap();
-        let all = Naive { inventory: &inventory, policies: &policies };
-        let alone = Naive { inventory: &inventory, policies: generated };
+        let all = NaiveEvaluator { inventory: &inventory, policies: &policies };
+        let alone = NaiveEvaluator { inventory: &inventory, policies: generated };
         let pairs = |client: &WorkloadId, server: &WorkloadId| -> Vec<(PeerRef, PeerRef)> {
             let (from, to) = (&inventory.workloads[client].pods, &inventory.workloads[server].pods);
             from.iter().flat_map(|a| to.iter().map(|b| (PeerRef::Pod(*a), PeerRef::Pod(*b)))).collect()

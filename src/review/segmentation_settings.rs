@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// How one namespace is segmented, with every field known to be right.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Segment {
+pub struct SegmentationSettings {
     pub namespace: String,
     pub mode: Mode,
     /// How long the namespace is watched at least, in seconds.
@@ -27,7 +27,7 @@ pub struct Segment {
 /// A Segmentation that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read Segmentation {object}: {field}: {problem}; {remedy}")]
-pub struct SegmentError {
+pub struct SegmentationError {
     /// `namespace/name`.
     pub object: String,
     /// Where, such as `spec.exclude[0].matchExpressions[1].operator`.
@@ -37,17 +37,17 @@ pub struct SegmentError {
     pub remedy: String,
 }
 
-impl Segment {
+impl SegmentationSettings {
     /// Reads a Segmentation. The schema of the resource refuses most of what is refused here; this is
     /// for objects that came in before it, or past it.
     ///
     /// # Errors
     /// The first field that is wrong, with what to do about it.
-    pub fn parse(segmentation: &Segmentation) -> Result<Segment, SegmentError> {
+    pub fn parse(segmentation: &Segmentation) -> Result<SegmentationSettings, SegmentationError> {
         let metadata = &segmentation.metadata;
         let namespace = metadata.namespace.clone().unwrap_or_default();
         let name = metadata.name.clone().unwrap_or_default();
-        let bad = |field: String, problem: String, remedy: &str| SegmentError {
+        let bad = |field: String, problem: String, remedy: &str| SegmentationError {
             object: format!("{namespace}/{name}"),
             field,
             problem,
@@ -90,7 +90,7 @@ impl Segment {
             let field = "spec.maxOutsideAddresses".into();
             return Err(bad(field, "is 0".into(), "write at least 1"));
         }
-        Ok(Segment {
+        Ok(SegmentationSettings {
             mode: spec.mode,
             minimum_duration,
             minimum_coverage: share(percent),
@@ -141,9 +141,9 @@ mod tests {
     use super::*;
     use crate::inventory::WorkloadId;
 
-    fn parse(spec: &str) -> Result<Segment, SegmentError> {
+    fn parse(spec: &str) -> Result<SegmentationSettings, SegmentationError> {
         let text = format!("metadata: {{name: default, namespace: shop}}\nspec: {spec}");
-        Segment::parse(&serde_yaml::from_str(&text).expect("a Segmentation"))
+        SegmentationSettings::parse(&serde_yaml::from_str(&text).expect("a Segmentation"))
     }
 
     fn labels(text: &str) -> BTreeMap<String, String> {
@@ -231,7 +231,7 @@ mod tests {
         let bare: Segmentation =
             serde_yaml::from_str("metadata: {name: default}\nspec: {}").unwrap();
         assert_eq!(
-            Segment::parse(&bare).unwrap_err().field,
+            SegmentationSettings::parse(&bare).unwrap_err().field,
             "metadata.namespace"
         );
     }

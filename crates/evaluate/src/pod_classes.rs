@@ -1,7 +1,7 @@
 //! The pods that policies are judged over, as classes of pods that no policy can tell apart, and the
 //! index that finds the classes of a selector without looking at all of them.
 
-use super::selector::{Labels, Requirement, Selector, Symbol, Symbols};
+use super::selector::{LabelRequirement, Labels, Selector, Symbol, Symbols};
 use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
 use rustc_hash::FxHashMap;
@@ -19,7 +19,7 @@ pub enum HostNetwork {
     LikePods,
 }
 
-/// Names a [`Class`] of an evaluation.
+/// Names a [`PodClass`] of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClassId(pub(super) u32);
 
@@ -31,7 +31,7 @@ impl ClassId {
 
 /// Pods of one workload that no policy at hand can tell apart.
 #[derive(Debug, Clone)]
-pub struct Class {
+pub struct PodClass {
     pub workload: WorkloadId,
     /// Uses its node's network and is seen so ([`HostNetwork::Exact`]).
     pub host_network: bool,
@@ -40,7 +40,7 @@ pub struct Class {
     /// The number of its workload, in order of the [`WorkloadId`]s.
     pub(super) workload_number: u32,
     pub(super) labels: Labels,
-    /// The number of [`World::port_lists`] that holds its named ports.
+    /// The number of [`PodClasses::port_lists`] that holds its named ports.
     pub(super) ports: u32,
 }
 
@@ -58,8 +58,8 @@ pub(super) struct PodFacts {
 
 /// Classes, namespaces, nodes and their index.
 #[derive(Debug, Default)]
-pub struct World {
-    pub(super) classes: Vec<Class>,
+pub struct PodClasses {
+    pub(super) classes: Vec<PodClass>,
     pub(super) pods: Vec<PodFacts>,
     pub(super) workloads: BTreeMap<WorkloadId, Vec<ClassId>>,
     pub(super) node_addresses: BTreeMap<String, BTreeSet<IpAddr>>,
@@ -84,7 +84,7 @@ pub(super) struct Families {
     pub v6: bool,
 }
 
-impl World {
+impl PodClasses {
     /// Puts the pods of `inventory`, current, past and expected, into classes. Two pods of a workload
     /// differ only if they differ in a label in `keys` (those that some policy looks at), in their
     /// named ports, or in hostNetwork.
@@ -93,8 +93,8 @@ impl World {
         keys: &BTreeSet<&str>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
-    ) -> World {
-        let mut world = World::default();
+    ) -> PodClasses {
+        let mut world = PodClasses::default();
         world.add_namespaces(inventory, symbols);
         world.add_classes(inventory, keys, host_network, symbols);
         for (number, classes) in world.workloads.values().enumerate() {
@@ -209,7 +209,7 @@ impl World {
             .or_default()
             .push(id);
         let workload = pod.workload.clone();
-        self.classes.push(Class {
+        self.classes.push(PodClass {
             workload,
             host_network,
             pods: Vec::new(),
@@ -308,7 +308,7 @@ fn shortest<'a, T: Copy + Ord + 'a>(
         .requirements
         .iter()
         .filter_map(|requirement| match requirement {
-            Requirement::In(key, values) => {
+            LabelRequirement::In(key, values) => {
                 let lists: Vec<_> = values
                     .iter()
                     .filter_map(|value| with(*key, *value))
