@@ -1,7 +1,8 @@
-//! Room 2b: from what should be to what is decided. Owns the custom resources, what a proposal shows who
-//! decides, the state of each workload's review, drift, violations and the hash-chained record.
+//! Room 2b: the review of policies, from a proposal to a decision. Owns the custom resources, the impact of a
+//! proposal, the state of each workload's review, the backoff of drift repairs, violations and the hash-chained
+//! record.
 //!
-//! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
+//! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
 
 mod automatic_approval;
 mod blocked_traffic;

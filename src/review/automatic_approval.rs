@@ -1,5 +1,5 @@
-//! What may be approved without a person. Everything here can only say no: whatever is not known to be
-//! harmless waits for somebody.
+//! The rules of automatic approval. A rule can only refuse: a proposal that is not known to be harmless waits for a
+//! person.
 
 use super::SegmentationSettings;
 use super::resources::{ApprovalMode, Impact};
@@ -7,10 +7,10 @@ use super::segmentation_settings::share;
 use crate::finding::{Code, Severity};
 use crate::risk::UNAPPROVED;
 
-/// Whether the Segmentation's rules approve a proposal.
+/// Checks a proposal against the Segmentation's rules of automatic approval.
 ///
 /// # Errors
-/// The first rule that is against it, in words that go into the proposal's status.
+/// Returns the first rule that refuses it, as text for the proposal's status.
 pub fn may_approve(
     segment: &SegmentationSettings,
     impact: &Impact,
@@ -33,7 +33,7 @@ pub fn may_approve(
     if let Some(line) = impact.findings.iter().find(|line| line.severity == error) {
         return Err(format!("there is an error: {}", line.code));
     }
-    // Both are outside of the cluster, and the metadata service hands out credentials.
+    // Both are outside of the cluster, and the metadata service returns credentials.
     if !rules.allow_internet_egress && (has(Code::InternetEgress) || has(Code::MetadataService)) {
         return Err("it has to do with addresses outside of the cluster".into());
     }
@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_harmless_and_well_known_is_approved() {
+    fn a_harmless_proposal_with_enough_coverage_is_approved() {
         assert_eq!(may_approve(&segment("{}"), &impact(&[]), false), Ok(()));
         let notes = impact(&[Code::FirstSeenToday, Code::InferredDirection]);
         assert_eq!(may_approve(&segment("{}"), &notes, false), Ok(()));
     }
 
     #[test]
-    fn each_rule_is_against_what_it_names_and_can_be_switched_off_where_it_has_a_switch() {
+    fn each_rule_refuses_its_case_and_can_be_switched_off_if_it_has_a_switch() {
         let mut blocking = impact(&[]);
         blocking.would_block_total = 1;
         let mut many = impact(&[]);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_nobody_approved_wait_for_a_person_whatever_else_is_allowed() {
+    fn unapproved_images_always_need_a_person() {
         let all = "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true, maxGained: 1000}";
         for code in UNAPPROVED {
             let said = may_approve(&segment(all), &impact(&[code]), false);

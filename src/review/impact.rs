@@ -1,8 +1,8 @@
-//! What a proposal would do, for who decides: connections opened and closed, recorded flows that would be
-//! blocked, findings, and the evidence of everything that it allows.
+//! The impact of a proposal, for the person who decides: the connections that it opens and closes, the recorded
+//! flows that it would block, findings, and the evidence of everything that it allows.
 //!
-//! It speaks of the workload's own end: what the policies that select its pods say. What the other end's
-//! policies say is that workload's proposal.
+//! The impact is that at the workload's own end: only the policies that select its pods are considered. The policies
+//! of the other end are part of the impact of that workload's proposal.
 
 mod connections;
 mod evidence;
@@ -21,15 +21,15 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeSet;
 
-/// The longest list that a proposal carries; totals are beside. An object in etcd is 1.5 MiB at most.
+/// The longest list in a proposal; the totals are listed as well. An object in etcd has at most 1.5 MiB.
 const MOST_LINES: usize = 50;
 
-/// What a proposal is effect by.
+/// What the impact of a proposal depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct ImpactInputs<'a> {
     pub inventory: &'a Inventory,
     pub graph: &'a Graph,
-    /// All that must be allowed; their edges are those of [`Graph::taught`].
+    /// All requirements; their edges are those of [`Graph::taught`].
     pub requirements: &'a [Requirement],
     /// Blocked connections that the policy would open.
     pub wanted_blocked: &'a [Violation],
@@ -37,23 +37,23 @@ pub struct ImpactInputs<'a> {
     pub policy_name: &'a str,
     /// The approved policy.
     pub base: Option<&'a NetworkPolicySpec>,
-    /// The policy to judge.
+    /// The proposed policy.
     pub policy: &'a NetworkPolicySpec,
     /// All other policies in force.
     pub others: &'a [NetworkPolicy],
-    /// What was noticed of the inventory, the graph and the proof.
+    /// The findings of the inventory, the graph and the proof.
     pub findings: &'a [Finding],
-    /// The estimated share of the workload's edges seen, 0–1.
+    /// The estimated share of the workload's edges that were observed, 0–1.
     pub coverage: Option<f64>,
-    /// Why there is a proposal.
+    /// The reason of the proposal, one sentence.
     pub reason: &'a str,
     pub now: Timestamp,
 }
 
-/// Works out what a policy would do.
+/// Computes the impact of a proposal.
 ///
 /// # Errors
-/// A policy that the API server would refuse, such as one that a person edited.
+/// Returns an error if the API server would refuse a policy, such as one that a person edited.
 pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError> {
     let sides = PolicyStates::of(inputs);
     let changes = connections::compare(inputs, &sides)?;
@@ -87,7 +87,7 @@ pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError>
         would_block_total: number(would_block_total),
         evidence_total: number(edges.allowed.len()),
         evidence: evidence::lines(edges.allowed, inputs),
-        // Rounded down: nothing is said to be known that is not.
+        // Rounded down, so that the coverage is never overstated.
         coverage: inputs
             .coverage
             .map(|share| (share.clamp(0.0, 1.0) * 100.0) as u8),
@@ -99,7 +99,8 @@ fn cut<T>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-/// Automatic approval goes by codes, so the first of each code stays however many there are of the others.
+/// Truncates a list of findings. Automatic approval depends on the codes, so the first finding of each code is kept,
+/// however many others there are.
 fn cut_findings(list: Vec<FindingLine>) -> Vec<FindingLine> {
     let mut codes = BTreeSet::new();
     let first: Vec<bool> = list
@@ -159,19 +160,19 @@ fn as_policy(inputs: &ImpactInputs<'_>, spec: &NetworkPolicySpec) -> NetworkPoli
     }
 }
 
-/// An edge of the workload.
+/// An edge with the workload at one end.
 struct WorkloadEdge<'a> {
     client: &'a Peer,
     server: &'a Peer,
     edge: &'a Edge,
-    /// The policy before did not allow it; without a policy before, all count as new.
+    /// Is true if the base policy did not allow it. Without a base policy every edge is new.
     is_new: bool,
 }
 
-/// The workload's edges, by what the policy does to them.
+/// The workload's edges, by the effect of the policy on them.
 struct PolicyEffect<'a> {
     allowed: Vec<WorkloadEdge<'a>>,
-    /// Taught, allowed before, and not any more.
+    /// Edges that teach, that the base policy allowed, and that the proposed policy does not.
     blocked: Vec<WorkloadEdge<'a>>,
 }
 
@@ -201,10 +202,10 @@ impl<'a> PolicyEffect<'a> {
             blocked: Vec::new(),
         };
         for (client, server, edge) in edges {
-            let asked = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+            let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
             let allows = |evaluation: &Evaluation| {
-                let mut all = asked.iter().flat_map(|r| evaluation.blocked(r));
-                !asked.is_empty() && !all.any(|blocked| is_at(&blocked.by, &own, client, server))
+                let mut all = needed.iter().flat_map(|r| evaluation.blocked(r));
+                !needed.is_empty() && !all.any(|blocked| is_at(&blocked.by, &own, client, server))
             };
             let (was, is) = (allows(&before), allows(&after));
             let seen = WorkloadEdge {
@@ -223,7 +224,7 @@ impl<'a> PolicyEffect<'a> {
     }
 }
 
-/// Whether it is a policy of the workload's own end that blocks.
+/// Returns true if a policy at the workload's own end blocks the connection.
 fn is_at(by: &BlockedBy, own: &Peer, client: &Peer, server: &Peer) -> bool {
     match by {
         BlockedBy::Ingress(_) => server == own,

@@ -1,4 +1,4 @@
-//! What opened or closed a connection: the rules and policies of one set that the other lacks.
+//! The causes of a change: the rules and policies that opened or closed a connection.
 
 use super::difference::{Comparison, ConnectionChange};
 use super::explain::RuleRef;
@@ -14,16 +14,16 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "cause")]
 pub enum Cause {
-    /// Opened: this rule, of after, allows it.
+    /// Opened: this rule of the policies after the change allows it.
     Allows(RuleRef),
-    /// Opened: this policy, of before, isolated the pods in this direction; none does after.
+    /// Opened: this policy isolated the pods in this direction before the change; none does after it.
     NoLongerIsolates {
         policy: String,
         direction: Direction,
     },
-    /// Closed: this rule, of before, allowed it; none does after.
+    /// Closed: this rule allowed it before the change; none does after it.
     NoLongerAllows(RuleRef),
-    /// Closed: this policy, of after, isolates pods that were not isolated before in this direction.
+    /// Closed: this policy isolates pods that were not isolated in this direction before the change.
     Isolates {
         policy: String,
         direction: Direction,
@@ -31,7 +31,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The policy, as `namespace/name`.
+    /// Returns the policy, as `namespace/name`.
     pub fn policy(&self) -> &str {
         match self {
             Cause::Allows(rule) | Cause::NoLongerAllows(rule) => &rule.policy,
@@ -39,7 +39,7 @@ impl Cause {
         }
     }
 
-    /// The rule, where it is one.
+    /// Returns the rule, if the cause is a rule.
     pub fn rule(&self) -> Option<&RuleRef> {
         match self {
             Cause::Allows(rule) | Cause::NoLongerAllows(rule) => Some(rule),
@@ -47,14 +47,14 @@ impl Cause {
         }
     }
 
-    /// Whether it speaks of a policy of after, not of before.
+    /// Returns true if the policy is one of those after the change.
     pub fn is_of_after(&self) -> bool {
         matches!(self, Cause::Allows(_) | Cause::Isolates { .. })
     }
 }
 
 impl fmt::Display for Cause {
-    /// A clause that goes on from the connection: `allowed by shop/db, spec.ingress[0]`.
+    /// A clause that follows the connection: `allowed by shop/db, spec.ingress[0]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Allows(rule) => write!(f, "allowed by {rule}"),
@@ -69,7 +69,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Which way a connection changed.
+/// Whether a connection was opened or closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     Opened,
@@ -91,10 +91,10 @@ impl<'a> Causes<'a> {
         }
     }
 
-    /// The causes of one change of [`Comparison::difference`], sorted.
+    /// Returns the causes of one change of [`Comparison::difference`], sorted.
     ///
-    /// A side that gave or took nothing is no cause: of a connection that the client's policies always
-    /// allowed, only those of the server are named.
+    /// A side that changed nothing is not a cause: if the client's policies allow a connection both before and
+    /// after, only policies of the server are returned.
     pub fn of(&self, change: &ConnectionChange, turn: ChangeKind) -> Vec<Cause> {
         let evaluation = &self.comparison.evaluation;
         let classes = |span: &Span| match span {
@@ -132,9 +132,9 @@ impl<'a> Causes<'a> {
         causes.into_iter().collect()
     }
 
-    /// The causes at one end. What is allowed there with more (`wide`) and with less (`narrow`) policies of
-    /// the two sets: the rules of the wide set that bear on the part that only it allows are the causes; where
-    /// it does not isolate at all, the policies are that isolate in the narrow one.
+    /// Adds the causes at one end. `wide` is the set of policies that allows more there, `narrow` the one that allows
+    /// less. The causes are the rules of the wide set that allow some of the part that only this set allows; if
+    /// the wide set does not isolate the end at all, they are the isolating policies of the narrow set.
     fn of_end(
         &self,
         (class, direction): (ClassId, Direction),
@@ -152,7 +152,7 @@ impl<'a> Causes<'a> {
             ChangeKind::Closed => ((old, false), new),
         };
         let part = match far {
-            // An address has no policies of its own: all of the change is of this end.
+            // No policy applies to an address: the whole change is at this end.
             RulePeer::Addresses(_) => change.connections.clone(),
             RulePeer::Class(peer) => {
                 let evaluation = &self.comparison.evaluation;
@@ -195,7 +195,7 @@ impl<'a> Causes<'a> {
         }
     }
 
-    /// The policies of one set that isolate `class` in `direction`.
+    /// Returns the policies of one set that isolate `class` in `direction`.
     fn isolating(
         &self,
         class: ClassId,
@@ -265,7 +265,7 @@ mod tests {
         {to: [{podSelector: {}}], ports: [{port: 80, endPort: 81}]}]}";
 
     #[test]
-    fn a_rule_that_opens_is_named_and_rules_that_were_there_are_not() {
+    fn a_rule_that_opens_a_connection_is_a_cause_and_rules_that_existed_before_are_not() {
         assert_eq!(
             causes(&[("shop/db", DB)], &[("shop/db", DB_MORE)]),
             [
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_policy_of_a_workload_is_the_cause_of_all_that_it_closes() {
+    fn the_first_policy_of_a_workload_is_the_cause_of_everything_that_it_closes() {
         let found = causes(&[], &[("shop/db", DB)]);
         assert_eq!(found.len(), 3);
         for line in found {

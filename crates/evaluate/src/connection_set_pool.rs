@@ -1,10 +1,10 @@
-//! Connection sets by number: the same few sets occur at thousands of pairs, so each is kept once
-//! and the union of two is computed once.
+//! Interned connection sets: the same few sets occur for thousands of pairs, so each set is stored once and
+//! each union, intersection and difference of two sets is computed once.
 
 use nanoseg_net::ConnectionSet;
 use rustc_hash::FxHashMap;
 
-/// The number of a connection set in a [`ConnectionSetPool`].
+/// The index of a connection set in a [`ConnectionSetPool`]. Equal sets have equal indices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SetId(u32);
 
@@ -13,7 +13,7 @@ impl SetId {
     pub const ALL: SetId = SetId(1);
 }
 
-/// Every connection set in use, once.
+/// Every connection set in use, each stored once.
 #[derive(Debug)]
 pub struct ConnectionSetPool {
     sets: Vec<ConnectionSet>,
@@ -85,7 +85,7 @@ impl ConnectionSetPool {
         id
     }
 
-    /// What is in `a` and not in `b`.
+    /// Returns the connections of `a` that are not in `b`.
     pub fn difference(&mut self, a: SetId, b: SetId) -> SetId {
         if a == b || a == SetId::NONE || b == SetId::ALL {
             return SetId::NONE;
@@ -108,7 +108,7 @@ mod tests {
     use nanoseg_net::Protocol;
 
     #[test]
-    fn the_empty_and_the_full_set_have_fixed_numbers() {
+    fn the_empty_and_the_full_set_have_fixed_ids() {
         let mut pool = ConnectionSetPool::default();
         assert!(pool.get(SetId::NONE).is_empty());
         assert!(pool.get(SetId::ALL).is_all());
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn remembered_answers_are_those_of_the_sets() {
+    fn cached_results_equal_the_results_of_the_sets() {
         let mut pool = ConnectionSetPool::default();
         let web =
             ConnectionSet::one(Protocol::Tcp, 80).union(&ConnectionSet::one(Protocol::Udp, 9));

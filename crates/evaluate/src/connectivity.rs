@@ -1,4 +1,4 @@
-//! What policies allow, told workload by workload: the lines that people read.
+//! The connectivity that policies allow, as one line per pair of workloads or addresses, for people to read.
 
 use super::{AddressMap, Direction, EvaluateError, Evaluation, HostNetwork};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -24,7 +24,7 @@ impl fmt::Display for ConnectivityEnd {
     }
 }
 
-/// What one end may open to another.
+/// The connections that one end may open to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectivityLine {
     pub client: ConnectivityEnd,
@@ -54,13 +54,13 @@ impl fmt::Display for ConnectivityLine {
 pub struct Connectivity {
     /// In the order of their text.
     pub lines: Vec<ConnectivityLine>,
-    /// Workloads with pods that differ in what they may do: their lines say what some pod may do.
+    /// Workloads whose pods are not all allowed the same. Their lines list what some pod is allowed.
     pub uneven: BTreeSet<WorkloadId>,
 }
 
-/// Lists what `policies` allow between the workloads of `inventory` and with outside addresses. A
-/// workload with itself is not listed. Address ranges are cut at every bound of every ipBlock of the
-/// direction, so that the ranges of all clients are the same or disjoint, and those of all servers.
+/// Lists what `policies` allow between the workloads of `inventory` and with outside addresses. Connections of a
+/// workload with itself are not listed. Address ranges are split at every bound of every ipBlock of the
+/// direction, so that any two ranges of a direction are equal or disjoint.
 ///
 /// # Errors
 /// A policy that the API server would refuse.
@@ -89,7 +89,7 @@ pub fn connectivity(
 }
 
 fn pair_lines(evaluation: &Evaluation, found: &mut Connectivity) {
-    // The connections, and how many pairs of classes have them.
+    // The connections, and the number of pairs of classes that have them.
     let mut pairs: BTreeMap<(&WorkloadId, &WorkloadId), (ConnectionSet, usize)> = BTreeMap::new();
     evaluation.for_each_pair(|client, server, connections| {
         let ends = (

@@ -1,6 +1,6 @@
-//! The evaluator against a second one that knows no sets: it takes one connection at a time and
-//! reads the policies as the API documentation words them. Small random clusters, every pair of pods
-//! and addresses, and every port at which something could change.
+//! Differential tests: the evaluator is compared with a naive one that has no sets. The naive one decides one
+//! connection at a time, in the terms of the API documentation. Inputs are small random clusters; tested
+//! are every pair of pods and addresses, and every port at which a result could change.
 
 use super::testing;
 use super::{
@@ -354,7 +354,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn sets_say_what_probing_says(
+    fn the_allowed_set_equals_the_naive_result_of_each_probe(
         inventory in a_cluster(),
         policies in prop::collection::vec(a_policy(), 0..5),
     ) {
@@ -382,7 +382,7 @@ proptest! {
     }
 
     #[test]
-    fn classes_say_what_their_pods_say(
+    fn the_result_of_a_class_equals_the_result_of_each_of_its_pods(
         inventory in a_cluster(),
         policies in prop::collection::vec(a_policy(), 0..5),
     ) {
@@ -415,9 +415,9 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
-    /// A change is listed just where some pod of the client may or may not any longer reach one of the server.
+    /// A change is listed if and only if some pod of the client gained or lost a connection to a pod of the server.
     #[test]
-    fn a_difference_says_what_probing_before_and_after_says(
+    fn a_difference_equals_the_naive_results_before_and_after(
         inventory in a_cluster(),
         before in prop::collection::vec(a_policy(), 0..4),
         after in prop::collection::vec(a_policy(), 0..4),
@@ -428,7 +428,7 @@ proptest! {
         let is = NaiveEvaluator { inventory: &inventory, policies: &after };
         for (list, first, second) in [(&found.opened, &was, &is), (&found.closed, &is, &was)] {
             for (client, server) in inventory.workloads.keys().flat_map(|a| inventory.workloads.keys().map(move |b| (a, b))) {
-                // Of hostNetwork ends a probe of single pods says something else: a node reaches its own pods.
+                // For hostNetwork ends a probe of single pods has another result: a node reaches its own pods.
                 if client == server || hosts(client) || hosts(server) {
                     continue;
                 }
@@ -454,7 +454,7 @@ proptest! {
     }
 }
 
-/// What a proof says of one connection between two different workloads.
+/// Returns true if a proof lists one connection between two different workloads.
 fn is_listed(list: &ExcessList, client: &WorkloadId, server: &WorkloadId, probe: Probe) -> bool {
     let end = |id: &WorkloadId| Span::Workload(id.clone());
     list.entries.iter().any(|entry| {
@@ -486,7 +486,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_proof_says_what_probing_says(
+    fn a_proof_equals_the_naive_results_of_all_probes(
         mut inventory in a_cluster(),
         policies in prop::collection::vec(a_policy(), 0..5),
         existing in 0..3usize,

@@ -1,4 +1,5 @@
-//! Which rules observed traffic used: what is left over may be taken away, as far as was observed.
+//! The rules that observed traffic used. A rule that nothing used can be removed without blocking anything that
+//! was observed.
 
 use super::explain::RuleRef;
 use super::rule_matcher::{RuleMatcher, RulePeer};
@@ -8,7 +9,7 @@ use nanoseg_net::{AddressSet, ConnectionSet};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One rule, and who used it.
+/// One rule and the edges that used it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleUse {
     pub rule: RuleRef,
@@ -17,8 +18,8 @@ pub struct RuleUse {
     pub edges: BTreeSet<usize>,
 }
 
-/// All rules of all policies of `evaluation`, in the order of the policies, with the requirements that lean
-/// on each. Two rules that allow the same traffic are both used.
+/// Returns all rules of all policies of `evaluation`, in the order of the policies, each with the edges of the
+/// requirements that it allows. If two rules allow the same traffic, both are used.
 pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<RuleUse> {
     let mut uses = Uses {
         evaluation,
@@ -51,7 +52,7 @@ pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<Ru
 struct Uses<'a> {
     evaluation: &'a Evaluation,
     matcher: RuleMatcher<'a>,
-    /// By policy, direction and place of the rule.
+    /// The edges by policy, direction and index of the rule.
     found: BTreeMap<(usize, Direction, usize), BTreeSet<usize>>,
 }
 
@@ -112,7 +113,7 @@ mod tests {
     use nanoseg_net::Protocol;
 
     #[test]
-    fn only_rules_that_some_traffic_leans_on_are_used() {
+    fn a_rule_is_used_only_if_it_allows_some_observed_traffic() {
         let mut inventory = Inventory::default();
         namespace(&mut inventory, "shop", "");
         let web = pod(&mut inventory, "shop/web", "app=web").workload.clone();

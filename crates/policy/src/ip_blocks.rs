@@ -13,16 +13,16 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     pub net: IpNet,
-    /// What of `net` is not allowed, disjoint and in order.
+    /// The ranges of `net` that are not allowed, disjoint and ascending.
     pub except: Vec<IpNet>,
-    /// The observed addresses that it stands for.
+    /// The observed addresses that the block covers.
     pub members: Vec<IpAddr>,
-    /// How many addresses it allows beyond `members`; `u128::MAX` for more.
+    /// The number of addresses that it allows beyond `members`, at most `u128::MAX`.
     pub added: u128,
 }
 
 impl Block {
-    /// Exactly one address: a /32 or /128.
+    /// Returns a block of exactly one address: a /32 or /128.
     pub fn single(address: IpAddr) -> Self {
         Block {
             net: IpNet::from(address),
@@ -32,14 +32,15 @@ impl Block {
         }
     }
 
-    /// Whether traffic of `address` gets through.
+    /// Returns true if the block allows `address`.
     pub fn allows(&self, address: IpAddr) -> bool {
         self.net.contains(&address) && !self.except.iter().any(|net| net.contains(&address))
     }
 }
 
-/// At most `max` blocks for `addresses` (more only where private, public, IPv4 and IPv6 addresses,
-/// which never share a block, or addresses inside closed ranges need one each).
+/// Returns at most `max` blocks that cover `addresses`. There are more only if addresses inside excluded ranges,
+/// which get one block each, or private, public, IPv4 and IPv6 addresses, which never share a block, need
+/// more.
 pub(super) fn summarise(
     addresses: &BTreeSet<IpAddr>,
     max: usize,
@@ -67,8 +68,8 @@ pub(super) fn summarise(
     blocks
 }
 
-/// How many blocks each zone gets of `total`: at least one, the rest to where most addresses would
-/// share a block.
+/// Distributes `total` blocks over the zones. Each zone gets at least one; the rest go to the zones with the
+/// most addresses per block.
 fn quotas(sizes: &[usize], total: usize) -> Vec<usize> {
     let mut quotas = vec![1; sizes.len()];
     for _ in sizes.len()..total {
@@ -105,7 +106,7 @@ fn covering(net: IpNet, members: &[IpAddr], closed: &ExcludedRanges) -> Block {
     }
 }
 
-/// How many addresses a range has, at most `u128::MAX`.
+/// Returns the number of addresses of a range, at most `u128::MAX`.
 fn size(net: &IpNet) -> u128 {
     let free = u32::from(net.max_prefix_len().saturating_sub(net.prefix_len()));
     1u128.checked_shl(free).unwrap_or(u128::MAX)

@@ -1,10 +1,10 @@
-//! Connections that a policy opens and closes at the workload's own end.
+//! The connections that a policy opens and closes at the workload's own end.
 
 use super::{ImpactInputs, PolicyStates};
 use crate::evaluate::{ConnectionChange, EvaluateError, HostNetwork, difference};
 use crate::review::resources::ChangeLine;
 
-/// All of them, in words.
+/// All of them as text.
 pub struct Changes {
     pub gained: Vec<ChangeLine>,
     pub lost: Vec<ChangeLine>,
@@ -13,7 +13,7 @@ pub struct Changes {
 /// Compares the policies before and after.
 ///
 /// # Errors
-/// A policy that the API server would refuse.
+/// Returns an error if the API server would refuse a policy.
 pub fn compare(inputs: &ImpactInputs<'_>, sides: &PolicyStates) -> Result<Changes, EvaluateError> {
     let found = difference(
         inputs.inventory,

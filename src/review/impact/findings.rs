@@ -1,4 +1,5 @@
-//! Findings of a proposal: those of the run that concern its workload, and those of what it newly allows.
+//! The findings of a proposal: those of the run about its workload, and those about the connections that it newly
+//! allows.
 
 use super::{ImpactInputs, PolicyEffect, WorkloadEdge};
 use crate::finding::{Code, Finding, Severity};
@@ -8,10 +9,11 @@ use std::collections::BTreeSet;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// All findings, in no order.
+/// Returns all findings, in no particular order.
 pub fn lines(inputs: &ImpactInputs<'_>, edges: &PolicyEffect<'_>) -> Vec<FindingLine> {
     let own = inputs.workload.to_string();
-    // What these say is said anew, of what the policy newly allows and not of all that was seen.
+    // Findings with these codes are made again, about what the policy newly allows and not about all that was
+    // observed.
     let anew = [
         Code::InternetEgress,
         Code::CrossNamespace,
@@ -104,7 +106,7 @@ fn line(finding: &Finding) -> FindingLine {
     }
 }
 
-/// The worst first.
+/// Returns the rank of a severity; the worst has the smallest rank.
 pub fn rank(severity: &str) -> u8 {
     let is = |of: Severity| severity == of.to_string();
     match () {
@@ -114,7 +116,7 @@ pub fn rank(severity: &str) -> u8 {
     }
 }
 
-/// One word for the queue: by the worst finding.
+/// Returns the risk of a proposal by its worst finding: `high`, `medium` or `low`.
 pub fn risk(findings: &[FindingLine]) -> &'static str {
     match findings.iter().map(|line| rank(&line.severity)).min() {
         Some(0) => "high",

@@ -1,4 +1,4 @@
-//! What a proposal tells of itself.
+//! Tests of the impact of a proposal.
 
 use super::*;
 use crate::finding::Code;
@@ -7,7 +7,7 @@ use crate::review::testing::{DAY, at, cluster, graph, id, of, policy};
 use crate::review::violations;
 use std::collections::BTreeMap;
 
-/// A inputs about `shop/db`, whose policy allows the workloads of `after`, in shop, port 5432.
+/// Inputs for `shop/db`, whose policy allows the workloads of `after` in namespace shop on port 5432.
 struct Case {
     inventory: Inventory,
     graph: Graph,
@@ -117,20 +117,20 @@ fn a_change_shows_what_it_opens_and_closes_and_no_connections_of_others() {
 }
 
 #[test]
-fn recorded_flows_that_it_would_block_are_counted_and_warned_of() {
+fn recorded_flows_that_it_would_block_are_counted_and_are_findings() {
     let impact = Case::new(Some(&["api", "job"]), &["job"]).impact();
     assert_eq!(impact.would_block_total, 1);
     assert_eq!(impact.would_block[0].client, "shop/api");
     assert_eq!(impact.would_block[0].connections, 9);
     assert!(codes(&impact).contains(&"would-block"));
     assert_eq!(impact.risk, "medium");
-    // What was blocked before is not blocked by this.
+    // A connection that was blocked before is not blocked by this policy.
     let impact = Case::new(Some(&["job"]), &["job"]).impact();
     assert_eq!(impact.would_block_total, 0);
 }
 
 #[test]
-fn what_blocked_traffic_asks_for_is_said_with_the_connection() {
+fn a_connection_that_was_tried_and_blocked_is_a_finding() {
     let mut case = Case::new(Some(&["api"]), &["api", "web"]);
     case.graph = graph(&[
         ("shop/api shop/db 5432", &[(Established, 9)], -3 * DAY, -60),
@@ -154,7 +154,7 @@ fn what_blocked_traffic_asks_for_is_said_with_the_connection() {
         .find(|line| line.client == "shop/web")
         .expect("evidence");
     assert_eq!(line.notes, ["blocked", "new"]);
-    // By this a report finds what was decided about a violation.
+    // A report finds the decision about a violation by this text.
     assert_eq!(line.connection(), case.wanted[0].connection());
 }
 
@@ -173,7 +173,7 @@ fn errors_of_the_workload_make_the_risk_high_and_those_of_others_do_not() {
 }
 
 #[test]
-fn a_client_that_scans_and_gets_answers_is_pointed_at() {
+fn a_client_that_scanned_ports_and_got_answers_is_a_finding() {
     let mut case = Case::new(None, &["api", "job"]);
     case.findings
         .push(Finding::new(Code::PortScan, "shop/job", "scanned"));
@@ -181,7 +181,7 @@ fn a_client_that_scans_and_gets_answers_is_pointed_at() {
 }
 
 #[test]
-fn what_newly_leaves_the_namespace_or_the_cluster_is_said() {
+fn new_connections_that_leave_the_namespace_or_the_cluster_are_findings() {
     let mut case = Case::new(None, &[]);
     case.policy = of(
         "shop/db",
@@ -209,7 +209,7 @@ fn what_newly_leaves_the_namespace_or_the_cluster_is_said() {
         codes(&impact),
         ["internet-egress", "metadata-service", "cross-namespace"]
     );
-    // Approved before, it is nothing new.
+    // If it was approved before, it is not new.
     case.base = Some(case.policy.clone());
     assert_eq!(codes(&case.impact()), Vec::<&str>::new());
 }
@@ -227,7 +227,7 @@ fn a_policy_that_the_api_server_would_refuse_is_an_error() {
 }
 
 #[test]
-fn long_lists_are_cut_with_their_totals_beside() {
+fn long_lists_are_truncated_and_their_totals_are_listed() {
     let mut case = Case::new(None, &["api"]);
     let edges: Vec<String> = (1..=80u16)
         .map(|port| format!("shop/web shop/db {port}"))
@@ -246,7 +246,7 @@ fn long_lists_are_cut_with_their_totals_beside() {
 }
 
 #[test]
-fn evidence_of_what_is_newly_allowed_is_never_cut_before_the_rest() {
+fn evidence_of_new_connections_is_truncated_last() {
     let mut case = Case::new(Some(&["api"]), &["api", "web"]);
     // Every port is allowed, to api before and to web from now on.
     let open = |apps: &[&str]| {
@@ -281,7 +281,7 @@ fn policy_of(spec: &NetworkPolicySpec) -> NetworkPolicy {
 }
 
 #[test]
-fn however_many_findings_there_are_one_of_each_code_stays() {
+fn one_finding_of_each_code_is_always_kept() {
     let line = |code: &str, number: usize| FindingLine {
         code: code.into(),
         subject: number.to_string(),

@@ -49,7 +49,7 @@ fn the_joins_that_add_the_fewest_addresses_come_first() {
 }
 
 #[test]
-fn a_block_around_the_cluster_has_it_cut_out() {
+fn a_block_around_the_cluster_excludes_the_cluster() {
     let blocks = summarise(&set(&["10.0.0.1", "10.255.0.1"]), 1, &cluster());
     assert_eq!(nets(&blocks), ["10.0.0.0/8"]);
     let except: Vec<String> = blocks[0].except.iter().map(ToString::to_string).collect();
@@ -58,7 +58,7 @@ fn a_block_around_the_cluster_has_it_cut_out() {
 }
 
 #[test]
-fn a_public_block_has_private_and_special_ranges_cut_out() {
+fn a_public_block_excludes_private_and_special_ranges() {
     let blocks = summarise(&set(&["8.8.8.8", "11.0.0.1"]), 1, &cluster());
     assert_eq!(nets(&blocks), ["8.0.0.0/6"]);
     assert_eq!(blocks[0].except, ["10.0.0.0/8".parse().unwrap()]);
