@@ -4,8 +4,8 @@ use super::Generated;
 use crate::evaluate::{Blocked, Excess, Span};
 use crate::finding::Finding;
 use crate::graph::{Edge, Estimate, Learning, Lesson, Peer};
-use crate::net::{ConnectionSet, Timestamp};
-use crate::policy::{Direction, RuleOrigin, WorkloadPolicy, file_name};
+use crate::net::{ConnectionSet, Direction, Timestamp};
+use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,18 +118,13 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
         .collect();
     let ports: Vec<String> = ports.into_iter().collect();
-    let (direction, text) = match rule.direction {
-        Direction::Ingress => {
-            let text = format!("in from {} → {}", names.join(", "), ports.join(", "));
-            (report::Direction::Ingress, text)
-        }
-        Direction::Egress => {
-            let text = format!("out to {} → {}", names.join(", "), ports.join(", "));
-            (report::Direction::Egress, text)
-        }
+    let (names, ports) = (names.join(", "), ports.join(", "));
+    let text = match rule.direction {
+        Direction::Ingress => format!("in from {names} → {ports}"),
+        Direction::Egress => format!("out to {names} → {ports}"),
     };
     RuleReport {
-        direction,
+        direction: rule.direction,
         text,
         decided_by: deciding_rules(&edges),
         edges: rule

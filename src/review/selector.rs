@@ -76,8 +76,9 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{Direction, Evaluation, HostNetwork};
+    use crate::evaluate::{Evaluation, HostNetwork};
     use crate::inventory::testing;
+    use crate::net::Direction;
     use k8s_openapi::api::networking::v1::NetworkPolicy;
 
     /// Every operator over every set of labels, judged by the evaluator as well: a policy with that

@@ -2,8 +2,8 @@
 //! the other end on some of the ports.
 
 use super::rules::{Policy, Rule};
-use super::{ClassId, Direction, Evaluation};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use super::{ClassId, Evaluation};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 
 /// The other end of a connection, as rules name it.
 pub(super) enum Far<'a> {

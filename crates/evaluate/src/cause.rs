@@ -1,11 +1,12 @@
 //! What opened or closed a connection: the rules and policies of one set that the other lacks.
 
+use super::ClassId;
 use super::bearing::{Bearing, Far};
 use super::difference::{Change, Comparison};
 use super::explain::RuleRef;
 use super::proof::Span;
 use super::rules::Policy;
-use super::{ClassId, Direction};
+use nanoseg_net::Direction;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,6 +1,5 @@
 //! Policies over the pods of an inventory, ready to be asked.
 
-use super::Direction;
 use super::address_map::AddressMap;
 use super::pool::SetId;
 use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
@@ -9,7 +8,7 @@ use super::tables::{Table, Tables};
 use super::world::{Class, ClassId, HostNetwork, World};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

@@ -1,10 +1,10 @@
 //! Why one connection is allowed or not: the rules that allow it, or the policies in its way. The rules are
 //! asked as [`super::rules`] resolved them, so the answer is that of [`Evaluation::allowed`].
 
+use super::ClassId;
 use super::evaluation::{Evaluation, PeerRef};
 use super::rules::{Policy, Rule};
-use super::{ClassId, Direction};
-use nanoseg_net::{ConnectionSet, Protocol};
+use nanoseg_net::{ConnectionSet, Direction, Protocol};
 use serde::Serialize;
 use std::fmt;
 

@@ -1,10 +1,11 @@
 //! Rules that allow nothing yet, for want of pods that they name.
 
+use super::ClassId;
 use super::difference::Comparison;
 use super::evaluation::Evaluation;
 use super::explain::RuleRef;
 use super::rules::{Policy, Rule};
-use super::{ClassId, Direction};
+use nanoseg_net::Direction;
 
 impl Comparison {
     /// The rules of after that name pods of which there are none: they allow nothing now, and something once such

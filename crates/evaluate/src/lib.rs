@@ -58,25 +58,3 @@ pub use reach::{BlastRadius, Reach};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;
 pub use world::{Class, ClassId, HostNetwork};
-
-use serde::Serialize;
-use std::fmt;
-
-/// The side of a connection that a rule speaks about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// The server's side.
-    Ingress,
-    /// The client's side.
-    Egress,
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Direction::Ingress => "ingress",
-            Direction::Egress => "egress",
-        })
-    }
-}

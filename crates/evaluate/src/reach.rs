@@ -2,11 +2,12 @@
 
 mod closure;
 
+use super::ClassId;
 use super::evaluation::{Evaluation, pair};
 use super::pool::SetId;
-use super::{ClassId, Direction};
 use fixedbitset::FixedBitSet;
 use nanoseg_inventory::WorkloadId;
+use nanoseg_net::Direction;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

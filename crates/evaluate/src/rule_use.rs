@@ -2,9 +2,9 @@
 
 use super::bearing::{Bearing, Far};
 use super::explain::RuleRef;
-use super::{ClassId, Direction, Evaluation};
+use super::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,6 @@
 //! One NetworkPolicy, validated and resolved: which classes it selects and, for each direction, which
 //! classes and addresses its rules name on which ports.
 
-use super::Direction;
 use super::pool::{Pool, SetId};
 use super::selector::{Selector, Symbols, keys, parse_selector};
 use super::world::{ClassId, World};
@@ -11,7 +10,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use nanoseg_net::{AddressSet, ConnectionSet, PortSet, Protocol};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction, PortSet, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 

@@ -1,12 +1,11 @@
 //! What the policies that select a class let it have, one table for all classes that the same
 //! policies select.
 
-use super::Direction;
 use super::address_map::AddressMap;
 use super::pool::SetId;
 use super::rules::{Names, PodsId, Policy, PortsId, Rule};
 use super::world::{ClassId, World};
-use nanoseg_net::AddressSet;
+use nanoseg_net::{AddressSet, Direction};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 

@@ -1,9 +1,9 @@
 //! Each rule of the NetworkPolicy API by itself. The operators of selectors are in `selector`.
 
 use super::fixture::*;
-use super::{ClassId, Direction, EvaluateError, Evaluation, HostNetwork, PeerRef};
+use super::{ClassId, EvaluateError, Evaluation, HostNetwork, PeerRef};
 use nanoseg_inventory::Inventory;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Direction, Protocol};
 use std::net::IpAddr;
 
 const ALL: &str = "All Connections";

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod connections;
+mod direction;
 mod intervals;
 mod ports;
 mod protocol;
@@ -11,6 +12,7 @@ mod time;
 
 pub use addresses::{AddressRange, AddressSet};
 pub use connections::ConnectionSet;
+pub use direction::Direction;
 pub use ports::PortSet;
 pub use protocol::Protocol;
 pub use sha256::{sha256_hex, sha256_hex_of};

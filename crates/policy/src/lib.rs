@@ -20,6 +20,6 @@ mod yaml;
 
 pub use name::file_name;
 pub use render::{render, render_kustomization};
-pub use rule::{Direction, PeerOrigin, RuleOrigin};
+pub use rule::{PeerOrigin, RuleOrigin};
 pub use selector::Selector;
 pub use synthesis::{Synthesis, SynthesisOptions, WorkloadPolicy, synthesise};

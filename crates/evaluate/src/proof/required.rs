@@ -1,10 +1,10 @@
 //! The requirements by their ends, ready to be subtracted from what is allowed.
 
+use crate::AddressMap;
 use crate::pool::{Pool, SetId};
 use crate::world::World;
-use crate::{AddressMap, Direction};
 use nanoseg_graph::{End, Requirement};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
