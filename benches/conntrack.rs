@@ -4,7 +4,7 @@
 //! network namespace of its own and takes it away afterwards.
 
 use nanoseg::flow::{Loss, Verdict};
-use nanoseg::observe::{Conntrack, ConntrackOptions, Cuts, LiveSource, Urgency};
+use nanoseg::observe::{AddressChanges, Conntrack, ConntrackOptions, LiveSource, Urgency};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -75,7 +75,8 @@ fn prepare() {
 }
 
 fn measure(rate: u64) {
-    let mut source = Conntrack::open(ConntrackOptions::default(), Cuts::default()).expect("opens");
+    let mut source =
+        Conntrack::open(ConntrackOptions::default(), AddressChanges::default()).expect("opens");
     let stop = AtomicBool::new(false);
     let (made, seen, losses, cpu, wall) = std::thread::scope(|scope| {
         let stop = &stop;
@@ -89,7 +90,7 @@ fn measure(rate: u64) {
                 source.poll(Duration::from_millis(250)).expect("goes on");
                 let window = match source.urgency() {
                     Urgency::None => 10_000,
-                    Urgency::News => 1_000,
+                    Urgency::NewEdge => 1_000,
                     Urgency::Full => 0,
                 };
                 if taken.elapsed() >= Duration::from_millis(window) {

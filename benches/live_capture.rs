@@ -7,7 +7,7 @@
 #[allow(dead_code)] // The tests use more of it.
 mod network;
 
-use nanoseg::observe::{CaptureSettings, Cuts, Pace, PacketSocket, Stop, run};
+use nanoseg::observe::{AddressChanges, CaptureSettings, Pace, PacketSocket, Stop, run};
 use network::Network;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -59,7 +59,7 @@ fn measure(rate: u64, capture: bool) {
         if !capture {
             return None;
         }
-        let mut source = PacketSocket::open(CaptureSettings::default(), Cuts::default());
+        let mut source = PacketSocket::open(CaptureSettings::default(), AddressChanges::default());
         let source = source.as_mut().expect("a packet socket");
         let counters = source.counters();
         ready.send(()).expect("somebody waits");

@@ -1,10 +1,10 @@
 //! What all observers saw, put together: batches in any order and any number of times give the same.
 
-use super::dedup::agree;
+use super::dedup::deduplicate;
 use super::{
     AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
-    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordIdentity, Records,
-    ScanSummary,
+    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordBuilder,
+    RecordIdentity, ScanSummary,
 };
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,8 +209,8 @@ impl Aggregate {
             observer: observer.clone(),
             record: record.clone(),
         });
-        let mut records = Records::new(max_failed_targets);
-        for record in agree(observed.collect(), listeners, epochs) {
+        let mut records = RecordBuilder::new(max_failed_targets);
+        for record in deduplicate(observed.collect(), listeners, epochs) {
             let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
             records.add(&record, at);
         }

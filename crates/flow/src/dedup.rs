@@ -14,54 +14,58 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// How far apart two observers may see the same, in seconds.
-const APART: i64 = 10;
+const SAME_TIME_SECONDS: i64 = 10;
 
 /// Where records of several observers may be of the same connections: the ends, and who owned their
 /// addresses then (DESIGN §4.4), the verdict, the hour: small differences between the nodes' clocks do not
 /// matter when counts are compared hour by hour.
-type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
+type ConnectionGroup = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
 /// Which server was called, and whose address that was then.
-type Called = (IpAddr, u32, Protocol, u16);
+type ServerKey = (IpAddr, u32, Protocol, u16);
 
 /// The records with each connection counted once, in no particular order of observers.
-pub(super) fn agree(
+pub(super) fn deduplicate(
     observed: Vec<Observed>,
     listeners: &impl Listeners,
     epochs: &AddressEpochs,
 ) -> Vec<FlowRecord> {
     let mut observed: Vec<Observed> = observed
         .into_iter()
-        .map(|seen| match decided(&seen.record, listeners) {
+        .map(|seen| match decide_by_listeners(&seen.record, listeners) {
             Cow::Borrowed(_) => seen,
             Cow::Owned(record) => Observed { record, ..seen },
         })
         .collect();
     remove_untranslated(&mut observed, epochs);
     remove_echoes(&mut observed, epochs);
-    let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
+    let mut groups: BTreeMap<ConnectionGroup, BTreeMap<Observer, Vec<FlowRecord>>> =
+        BTreeMap::new();
     for Observed { observer, record } in observed {
         let owned = |address| (address, epochs.epoch(address, record.first));
-        let meeting = (
+        let group = (
             [owned(record.client), owned(record.server)],
             record.protocol,
             record.port,
             record.verdict,
             record.first.hour(),
         );
-        meetings
-            .entry(meeting)
+        groups
+            .entry(group)
             .or_default()
             .entry(observer)
             .or_default()
             .push(record);
     }
-    meetings.into_values().flat_map(count_once).collect()
+    groups.into_values().flat_map(count_once).collect()
 }
 
-/// The record with its server decided by what is known to listen, where no handshake showed it. On a
+/// The record with its server decide_by_listeners by what is known to listen, where no handshake showed it. On a
 /// node nobody knows listeners; here they are known (DESIGN §4.1).
-pub fn decided<'r>(record: &'r FlowRecord, listeners: &impl Listeners) -> Cow<'r, FlowRecord> {
+pub fn decide_by_listeners<'r>(
+    record: &'r FlowRecord,
+    listeners: &impl Listeners,
+) -> Cow<'r, FlowRecord> {
     let open = record.opening == Opening::Undecided
         || record.opening == Opening::FirstPacket && record.protocol == Protocol::Udp;
     let Some(client_port) = record.client_port.filter(|_| open) else {
@@ -122,7 +126,7 @@ fn remove_untranslated(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
 /// node. It is no echo if the first node itself saw connections that begin with its own address.
 fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     let called = |record: &FlowRecord| called(record, epochs);
-    let mut translated: FxHashMap<(IpAddr, Called), FxHashSet<Arc<str>>> = FxHashMap::default();
+    let mut translated: FxHashMap<(IpAddr, ServerKey), FxHashSet<Arc<str>>> = FxHashMap::default();
     for Observed { observer, record } in &*observed {
         if let Some(seen_as) = record.seen_as {
             translated
@@ -134,7 +138,7 @@ fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     if translated.is_empty() {
         return;
     }
-    let own: FxHashSet<(Arc<str>, IpAddr, Called)> = observed
+    let own: FxHashSet<(Arc<str>, IpAddr, ServerKey)> = observed
         .iter()
         .filter(|seen| translated.contains_key(&(seen.record.client, called(&seen.record))))
         .map(|seen| {
@@ -156,7 +160,7 @@ fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     });
 }
 
-fn called(record: &FlowRecord, epochs: &AddressEpochs) -> Called {
+fn called(record: &FlowRecord, epochs: &AddressEpochs) -> ServerKey {
     let owner = epochs.epoch(record.server, record.first);
     (record.server, owner, record.protocol, record.port)
 }
@@ -166,7 +170,7 @@ fn called(record: &FlowRecord, epochs: &AddressEpochs) -> Called {
 fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowRecord> {
     by_observer
         .values_mut()
-        .for_each(|records| count_again(records));
+        .for_each(|records| count_reseen_once(records));
     if by_observer.len() == 1 {
         return by_observer.into_values().flatten().collect();
     }
@@ -174,7 +178,7 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
     let worth = |records: &[FlowRecord]| {
         let informed = records
             .iter()
-            .any(|r| r.via.is_some() || r.claims.is_some());
+            .any(|r| r.via.is_some() || r.labels.is_some());
         let bytes = records
             .iter()
             .flat_map(|r| [r.bytes_to_server, r.bytes_to_client])
@@ -198,7 +202,7 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
     for records in by_observer.into_values() {
         let beyond = Count::of(&records).beyond(counted);
         counted = counted.plus(beyond);
-        kept.extend(what_is_new(records, &kept, beyond));
+        kept.extend(records_beyond(records, &kept, beyond));
     }
     kept
 }
@@ -206,7 +210,7 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
 /// Connections without a handshake are told by their client's port, so one that an agent found again
 /// counts once. Beside connections that were seen to begin they count nothing: an agent that was started
 /// again finds in the kernel's table what it had counted before.
-fn count_again(records: &mut [FlowRecord]) {
+fn count_reseen_once(records: &mut [FlowRecord]) {
     let seen_to_begin = records.iter().any(|record| record.client_port.is_none());
     let mut known = FxHashSet::default();
     for record in records {
@@ -274,7 +278,7 @@ impl Count {
 
 /// Those of `records` that tell of another time or another way than `kept`, with `beyond` as their
 /// count in all.
-fn what_is_new(
+fn records_beyond(
     records: Vec<FlowRecord>,
     kept: &[FlowRecord],
     mut beyond: Count,
@@ -287,7 +291,8 @@ fn what_is_new(
         by_time.entry(known.began()).or_default().push(known);
     }
     let is_known = |record: &FlowRecord| {
-        let near = record.began().saturating_sub(APART)..=record.began().saturating_add(APART);
+        let near = record.began().saturating_sub(SAME_TIME_SECONDS)
+            ..=record.began().saturating_add(SAME_TIME_SECONDS);
         let mut near = by_time.range(near).flat_map(|(_, known)| known);
         near.any(|known| tells_the_same(record, known))
     };

@@ -1,6 +1,6 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
-use super::{PeerLabels, Windows};
+use super::{ActivityWindows, PeerLabels};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub struct FlowRecord {
     pub verdict: Verdict,
     pub opening: Opening,
     /// What the source itself says stands at the ends, where it knows more than addresses.
-    pub claims: Option<Arc<PeerLabels>>,
+    pub labels: Option<Arc<PeerLabels>>,
     /// Connections (5-tuples), each counted once however often its packets were captured.
     pub connections: u64,
     /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.
@@ -73,7 +73,7 @@ pub struct FlowRecord {
     pub first: Timestamp,
     pub last: Timestamp,
     /// The time windows in which it was active, for the learning estimate.
-    pub windows: Windows,
+    pub windows: ActivityWindows,
 }
 
 impl FlowRecord {
@@ -108,7 +108,7 @@ impl Listeners for NoListeners {
 pub struct AddressEpochs {
     changes: FxHashMap<IpAddr, Vec<Timestamp>>,
     /// Every whole hour and these times begin an epoch of every address.
-    cuts: Option<[Option<Timestamp>; 2]>,
+    boundaries: Option<[Option<Timestamp>; 2]>,
 }
 
 impl AddressEpochs {
@@ -123,8 +123,8 @@ impl AddressEpochs {
     /// The same, and no record spans a whole hour or one of these times either: so what began within a
     /// period, and in which hour, can be told. Connections go on across them and count where they began.
     #[must_use]
-    pub fn with_cuts(mut self, at: [Option<Timestamp>; 2]) -> Self {
-        self.cuts = Some(at);
+    pub fn with_boundaries(mut self, at: [Option<Timestamp>; 2]) -> Self {
+        self.boundaries = Some(at);
         self
     }
 
@@ -138,8 +138,12 @@ impl AddressEpochs {
 
     /// The number of the epoch of `address` that `at` falls into: a later one has a larger number.
     pub fn epoch(&self, address: IpAddr, at: Timestamp) -> u32 {
-        let cut = self.cuts.map_or(0, |cuts| {
-            let passed = cuts.iter().flatten().filter(|cut| **cut <= at).count();
+        let cut = self.boundaries.map_or(0, |boundaries| {
+            let passed = boundaries
+                .iter()
+                .flatten()
+                .filter(|boundary| **boundary <= at)
+                .count();
             // None of the summands falls as time goes on, so a sum is that of one epoch only.
             (at.hour() as u32).wrapping_add(passed as u32)
         });

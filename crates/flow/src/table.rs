@@ -8,15 +8,15 @@ mod index;
 mod key;
 mod legs;
 mod lifetime;
-mod live;
+mod ongoing;
+mod report;
 mod sent_names;
 #[cfg(test)]
 mod tests;
-mod verdict;
 mod wheel;
 
 use super::dns::learn_answers;
-use super::other::{OtherKind, OtherTally, OtherTraffic};
+use super::not_expressible::{OtherKind, OtherTally, OtherTraffic};
 use super::{
     AddressEpochs, ConnectionReport, Decoded, IcmpUnreachable, Listeners, NameTable, Packet,
     PacketBatch, Transport,
@@ -43,7 +43,7 @@ pub struct FlowConfig {
     /// The packets are a running node's, and of the segments that neither open nor close a connection
     /// only a sample: open connections are kept longer, what has not been seen proves nothing, and
     /// nobody knows listeners.
-    pub live: bool,
+    pub sampled: bool,
 }
 
 impl Default for FlowConfig {
@@ -52,7 +52,7 @@ impl Default for FlowConfig {
             max_connections: 400_000,
             max_failed_targets: 1024,
             dns_ports: vec![53, 5353],
-            live: false,
+            sampled: false,
         }
     }
 }
@@ -83,7 +83,7 @@ pub struct FlowCounters {
 pub struct ConnectionTable<L> {
     listeners: L,
     epochs: AddressEpochs,
-    limits: FlowConfig,
+    config: FlowConfig,
     /// What has left the table and is not taken away yet.
     ended: Vec<ConnectionReport>,
     slab: Vec<Connection>,
@@ -96,7 +96,7 @@ pub struct ConnectionTable<L> {
     /// Where UDP was answered: after a silence the server may speak first.
     udp_servers: FxHashSet<SocketAddr>,
     names: NameTable,
-    handed: SentNames,
+    sent_names: SentNames,
     other: OtherTally,
     counters: FlowCounters,
 }
@@ -113,11 +113,11 @@ const AHEAD: usize = 16;
 
 impl<L: Listeners> ConnectionTable<L> {
     /// An empty table; no record of what it ends spans a time in `epochs`.
-    pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowConfig) -> Self {
+    pub fn new(listeners: L, epochs: AddressEpochs, config: FlowConfig) -> Self {
         ConnectionTable {
             listeners,
             epochs,
-            limits,
+            config,
             ended: Vec::new(),
             slab: Vec::new(),
             free: Vec::new(),
@@ -128,7 +128,7 @@ impl<L: Listeners> ConnectionTable<L> {
             sightings: Sightings::new(),
             udp_servers: FxHashSet::default(),
             names: NameTable::default(),
-            handed: SentNames::default(),
+            sent_names: SentNames::default(),
             other: OtherTally::default(),
             counters: FlowCounters::default(),
         }
@@ -136,7 +136,7 @@ impl<L: Listeners> ConnectionTable<L> {
 
     /// The source ports of which [`PacketBatch`] is to keep payloads.
     pub fn dns_ports(&self) -> &[u16] {
-        &self.limits.dns_ports
+        &self.config.dns_ports
     }
 
     /// The connections that ended since this was last asked, to be drained.
@@ -434,7 +434,7 @@ impl<L: Listeners> ConnectionTable<L> {
     /// Learns from a payload, if it came from a DNS server.
     fn dns(&mut self, packet: &Packet, payload: &[u8]) {
         let message = match packet.transport {
-            Transport::Udp { source_port, .. } if self.limits.dns_ports.contains(&source_port) => {
+            Transport::Udp { source_port, .. } if self.config.dns_ports.contains(&source_port) => {
                 payload
             }
             // Over TCP the message stands behind its length (RFC 1035 §4.2.2).

@@ -2,7 +2,7 @@
 
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
-use nanoseg_flow::{Opening, Verdict, Windows};
+use nanoseg_flow::{ActivityWindows, Opening, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,7 @@ pub struct Edge {
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
     #[serde(skip)]
-    pub windows: Windows,
+    pub windows: ActivityWindows,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
     /// The Service ports of those, for plugins that enforce before translation (DESIGN §4.5).
@@ -107,7 +107,7 @@ impl Edge {
             bytes_to_client: 0,
             first: None,
             last: None,
-            windows: Windows::default(),
+            windows: ActivityWindows::default(),
             services: BTreeSet::new(),
             service_ports: BTreeSet::new(),
             node_ports: BTreeSet::new(),

@@ -28,8 +28,8 @@ impl Orphans {
         record: &FlowRecord,
         attribution: &Attribution<'_>,
     ) {
-        let service = match &attributed.through {
-            Some(through) => through.name(),
+        let service = match &attributed.service_access {
+            Some(service_access) => service_access.name(),
             None => std::net::SocketAddr::new(record.server, record.port).to_string(),
         };
         self.by_service
@@ -105,7 +105,7 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
     if edge.lesson.teaches() && !edge.enforced_from.is_empty() && server.workload().is_some() {
         let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
         let message = format!(
-            "comes through a node ({}); the {} addresses of all nodes are allowed",
+            "comes service_access a node ({}); the {} addresses of all nodes are allowed",
             if services.is_empty() {
                 "NodePort".into()
             } else {

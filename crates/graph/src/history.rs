@@ -6,10 +6,10 @@
 //! was undecided, a leg of a translated connection) is judged by its own hour.
 
 use super::attribute::Attribution;
-use super::build::{Drawn, EdgeKey, Edges};
+use super::build::{EdgeKey, Edges, RawGraph};
 use super::edge::Edge;
 use super::peer::Peer;
-use super::{InventoryListeners, address_epochs, scan};
+use super::{InventoryListeners, address_epochs, port_scan};
 use nanoseg_flow::{Aggregate, FlowConfig};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
@@ -70,14 +70,14 @@ impl History {
             &address_epochs(inventory),
             FlowConfig::default().max_failed_targets,
         );
-        let Drawn {
+        let RawGraph {
             mut edges,
             names,
             scans,
             ..
-        } = Drawn::of(&seen, &attribution);
+        } = RawGraph::of(&seen, &attribution);
         let scanners = scans.scanners();
-        scan::remove_edges(&scanners, &mut edges);
+        port_scan::remove_edges(&scanners, &mut edges);
         History {
             edges,
             names,
@@ -133,7 +133,7 @@ impl History {
         &self.names
     }
 
-    /// Scans by client.
+    /// AttemptsByPeer by client.
     pub fn scans(&self) -> &BTreeMap<Peer, FoldedScan> {
         &self.scans
     }

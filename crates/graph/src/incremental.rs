@@ -9,16 +9,17 @@
 //! - one-way datagrams do not teach that come from several pods of a workload, one from each.
 
 use super::attribute::{Attribution, PeerKey, Tables};
-use super::build::{Assembled, Drawn, EdgeKey, Edges, Sketches, assemble, sketch};
+use super::build::{Assembled, EdgeKey, Edges, EdgesByKey, RawGraph, add_record, assemble};
 use super::edge::{Edge, Lesson};
 use super::history::History;
 use super::peer::Peer;
 use super::{
-    Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied, scan,
+    Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied_edges,
+    port_scan,
 };
 use nanoseg_finding::Finding;
 use nanoseg_flow::{
-    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decided,
+    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decide_by_listeners,
 };
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
@@ -38,7 +39,7 @@ pub struct IncrementalGraph {
     /// Who calls each server, and where.
     callers: FxHashMap<Peer, BTreeSet<(Peer, Protocol, u16)>>,
     names: BTreeMap<IpAddr, BTreeSet<String>>,
-    scans: scan::Scans,
+    scans: port_scan::AttemptsByPeer,
 }
 
 /// What new records tell that is not known yet.
@@ -54,7 +55,7 @@ pub struct Delta {
 
 /// What changed.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct GraphChange {
     /// Workloads with an edge that changed.
     pub touched: BTreeSet<WorkloadId>,
     /// All edges of these workloads.
@@ -86,7 +87,7 @@ impl IncrementalGraph {
             let known = callers.entry(server.clone()).or_default();
             known.insert((client.clone(), *protocol, *port));
         }
-        let standing = IncrementalGraph {
+        let incremental = IncrementalGraph {
             tables: attribution.tables(),
             names: built.graph.names.clone(),
             inventory: inventory.clone(),
@@ -96,40 +97,40 @@ impl IncrementalGraph {
             callers,
             scans,
         };
-        (standing, built)
+        (incremental, built)
     }
 
     /// What `records` tell that is not known yet.
-    pub fn news(&self, records: &[FlowRecord]) -> Delta {
+    pub fn delta(&self, records: &[FlowRecord]) -> Delta {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let listeners = InventoryListeners(&self.inventory);
-        let mut news = Delta::default();
+        let mut delta = Delta::default();
         let records: Vec<Cow<'_, FlowRecord>> = records
             .iter()
-            .map(|record| decided(record, &listeners))
+            .map(|record| decide_by_listeners(record, &listeners))
             .filter(|record| record.client != record.server || record.via.is_some())
             .collect();
-        let mut sketches = Sketches::default();
+        let mut edges_by_key = EdgesByKey::default();
         for record in &records {
             if record.opening == Opening::Undecided && record.client_port.is_some() {
-                news.undecided += 1;
+                delta.undecided += 1;
             } else {
                 let attributed = attribution.attribute(record);
-                sketch(&mut sketches, record, &attributed, &attribution);
+                add_record(&mut edges_by_key, record, &attributed, &attribution);
             }
         }
-        let is_news = |key: &EdgeKey, edge: &Edge| {
+        let is_new = |key: &EdgeKey, edge: &Edge| {
             let known = self.edges.get(key);
             known.is_none_or(|known| !known.covers(edge))
         };
         let mut unknown: BTreeSet<(PeerKey, PeerKey, Protocol, u16)> = BTreeSet::new();
-        for (sketched, edge) in &sketches {
-            let (client, server, protocol, port) = *sketched;
+        for (edge_key, edge) in &edges_by_key {
+            let (client, server, protocol, port) = *edge_key;
             let (client, server) = (attribution.peer(client), attribution.peer(server));
             let key = (client, server, protocol, port);
-            if is_news(&key, edge) {
-                unknown.insert(*sketched);
-                news.edges.insert(key);
+            if is_new(&key, edge) {
+                unknown.insert(*edge_key);
+                delta.edges.insert(key);
             }
         }
         if !unknown.is_empty() {
@@ -141,31 +142,31 @@ impl IncrementalGraph {
                     unknown.contains(&key)
                 });
                 if is_unknown {
-                    news.ends.insert((record.client, record.server));
+                    delta.ends.insert((record.client, record.server));
                 }
             }
         }
-        news
+        delta
     }
 
-    /// Learns the news from all records between their ends, from those that may explain them, and from what
+    /// Learns the delta from all records between their ends, from those that may explain them, and from what
     /// earlier ones came to: one datagram of an hour that was folded and one of now are two.
-    pub fn learn(&mut self, news: &Delta, history: &History, records: &Aggregate) -> Change {
+    pub fn learn(&mut self, delta: &Delta, history: &History, records: &Aggregate) -> GraphChange {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let seen = result(records, &self.inventory, &self.epochs);
-        let mut drawn = Drawn::of(&seen, &attribution);
-        for key in &news.edges {
-            history.add_one_to(&mut drawn.edges, key, &attribution);
+        let mut raw = RawGraph::of(&seen, &attribution);
+        for key in &delta.edges {
+            history.add_one_to(&mut raw.edges, key, &attribution);
         }
-        let scanners = self.scans.widen(drawn.scans);
+        let scanners = self.scans.widen(raw.scans);
         let mut touched = BTreeSet::new();
         let mut new_scanner = false;
-        for key in &news.edges {
-            let Some(edge) = drawn.edges.remove(key) else {
+        for key in &delta.edges {
+            let Some(edge) = raw.edges.remove(key) else {
                 continue;
             };
             if scanners.contains(&key.0) && matches!(edge.lesson, Lesson::Ignored(_)) {
-                new_scanner |= self.calls_in_vain(&key.0);
+                new_scanner |= self.has_unanswered_edges(&key.0);
                 continue;
             }
             for key in self.add(key, &edge) {
@@ -173,11 +174,11 @@ impl IncrementalGraph {
                 touched.extend(ends.filter_map(|peer| peer.workload()).cloned());
             }
         }
-        for (address, names) in drawn.names {
+        for (address, names) in raw.names {
             self.names.entry(address).or_default().extend(names);
         }
         let graph = self.part(&touched);
-        Change {
+        GraphChange {
             findings: findings::of_edges(&graph),
             touched,
             graph,
@@ -186,7 +187,7 @@ impl IncrementalGraph {
     }
 
     /// Whether there are edges of a client that a scan alone made.
-    fn calls_in_vain(&self, client: &Peer) -> bool {
+    fn has_unanswered_edges(&self, client: &Peer) -> bool {
         self.edges_from(client)
             .any(|(_, edge)| matches!(edge.lesson, Lesson::Ignored(_)))
     }
@@ -206,7 +207,7 @@ impl IncrementalGraph {
         if self.options.implied_dns && key.2 == Protocol::Udp {
             let tcp = self.edges.get(&over_tcp).cloned();
             few.extend(tcp.map(|edge| (over_tcp, edge)));
-            implied::add_dns_over_tcp(&mut few);
+            implied_edges::add_dns_over_tcp(&mut few);
         }
         let changed: Vec<EdgeKey> = few.keys().cloned().collect();
         for (key, edge) in few {

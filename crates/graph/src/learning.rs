@@ -2,7 +2,7 @@
 //! how often the seen ones were seen. Pure arithmetic over counts; no timer, no threshold.
 
 use super::{Edge, Graph, Lesson, Peer};
-use nanoseg_flow::{Verdict, Windows};
+use nanoseg_flow::{ActivityWindows, Verdict};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::Timestamp;
 use serde::Serialize;
@@ -108,12 +108,16 @@ struct Grid {
 }
 
 impl Grid {
-    fn over<'a>(begin: Timestamp, end: Timestamp, seen: impl Iterator<Item = &'a Windows>) -> Grid {
+    fn over<'a>(
+        begin: Timestamp,
+        end: Timestamp,
+        seen: impl Iterator<Item = &'a ActivityWindows>,
+    ) -> Grid {
         let (first, last) = (
             begin.nanos().div_euclid(1_000_000_000),
             end.nanos().div_euclid(1_000_000_000),
         );
-        let mut scale = seen.map(Windows::scale).max().unwrap_or(0);
+        let mut scale = seen.map(ActivityWindows::scale).max().unwrap_or(0);
         while (last >> scale) - (first >> scale) >= MAX_WINDOWS {
             scale += 1;
         }

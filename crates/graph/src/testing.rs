@@ -1,6 +1,6 @@
 //! A small cluster and any traffic in it, for tests.
 
-use nanoseg_flow::{FlowRecord, Opening, Verdict, Windows};
+use nanoseg_flow::{ActivityWindows, FlowRecord, Opening, Verdict};
 use nanoseg_inventory::{Inventory, testing};
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
         via: None,
         seen_as: None,
         client_port: None,
-        claims: None,
+        labels: None,
         verdict,
         opening: Opening::Handshake,
         connections: 1,
@@ -70,7 +70,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
         bytes_to_client: 20,
         first,
         last: first.plus_secs(1),
-        windows: Windows::at(first),
+        windows: ActivityWindows::at(first),
     }
 }
 
@@ -134,7 +134,7 @@ pub fn seen() -> impl Strategy<Value = (&'static str, FlowRecord)> {
     )
         .prop_map(|(node, record, at, lasts, connections)| {
             let first = Timestamp::from_secs(START + at);
-            let mut windows = Windows::at(first);
+            let mut windows = ActivityWindows::at(first);
             windows.mark(first.plus_secs(lasts));
             let record = FlowRecord {
                 first,

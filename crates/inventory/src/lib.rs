@@ -7,14 +7,14 @@
 mod addresses;
 mod build;
 mod containers;
-mod model;
+mod image_scans;
+mod inventory;
 mod nodes;
 mod objects;
-mod others;
+mod other_policies;
 mod owners;
 mod pods;
 mod ranges;
-mod scans;
 mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -25,11 +25,11 @@ mod types;
 pub use addresses::{AddressBook, Owner};
 pub use build::MANAGED_BY;
 pub use containers::{Container, Image};
-pub use model::Inventory;
+pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
+pub use inventory::Inventory;
 pub use objects::Objects;
-pub use others::OtherPolicy;
+pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
-pub use scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,

@@ -32,7 +32,7 @@ impl Clock {
     }
 
     /// Looks at the node's clock. True if it has jumped since this was last asked.
-    pub fn look(&mut self) -> bool {
+    pub fn check_step(&mut self) -> bool {
         self.compare(wall_clock())
     }
 

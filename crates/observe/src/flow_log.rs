@@ -7,26 +7,26 @@
 mod calico;
 mod csv;
 mod detect;
-mod document;
 mod error;
-mod intake;
+mod json_document;
 mod jsonl;
-pub(crate) mod lines;
+pub(crate) mod line_reader;
+mod reader;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod time;
 
 pub use error::FlowLogError;
-pub use intake::parse_bytes;
 pub use jsonl::{write_name, write_record, write_slice};
+pub use reader::parse_bytes;
 pub use summary::{FlowLogFormat, FlowLogRead, FlowLogSummary};
 
 use super::SkippedFile;
-use super::files::{self, Input};
-use super::input;
-use intake::Intake;
+use super::capture_files::{self, Input};
+use super::decompression;
 use nanoseg_flow::{Aggregate, Loss, NameEntry, Observed, OtherTraffic, ScanSummary};
+use reader::FlowLogReader;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
@@ -36,7 +36,7 @@ use std::rc::Rc;
 
 /// What one line of a flow log says.
 #[derive(Debug, Clone, PartialEq)]
-enum Line {
+enum ParsedLine {
     Flow(Observed),
     Name(IpAddr, NameEntry),
     Other(OtherTraffic),
@@ -68,15 +68,15 @@ impl LineError {
 /// A named file that cannot be opened or is no flow log, a folder that cannot be listed, or nothing
 /// that is a flow log at all.
 pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), FlowLogError> {
-    let mut intake = Intake::new();
-    for input in files::list(paths)? {
+    let mut reader = FlowLogReader::new();
+    for input in capture_files::list(paths)? {
         let (path, named) = match input {
             Input::File { path, named } => (path, named),
             Input::Stdin => (PathBuf::from("-"), true),
         };
-        match read_one(&path, &mut intake) {
+        match read_one(&path, &mut reader) {
             Err(FlowLogError::NotAFlowLog { path, reason }) if !named => {
-                intake
+                reader
                     .summary
                     .skipped_files
                     .push(SkippedFile { path, reason });
@@ -84,7 +84,7 @@ pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), Flow
             outcome => outcome?,
         }
     }
-    let (aggregate, summary) = intake.finish();
+    let (aggregate, summary) = reader.finish();
     if summary.read.is_empty() && summary.stores.is_empty() {
         let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
         return Err(FlowLogError::NoFlowLogs {
@@ -94,7 +94,7 @@ pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), Flow
     Ok((aggregate, summary))
 }
 
-fn read_one(path: &Path, intake: &mut Intake) -> Result<(), FlowLogError> {
+fn read_one(path: &Path, reader: &mut FlowLogReader) -> Result<(), FlowLogError> {
     let failed = |source| FlowLogError::Open {
         path: path.to_path_buf(),
         source,
@@ -105,6 +105,6 @@ fn read_one(path: &Path, intake: &mut Intake) -> Result<(), FlowLogError> {
     } else {
         Box::new(File::open(path).map_err(failed)?)
     };
-    let source = input::decompressed(raw, Rc::clone(&read)).map_err(failed)?;
-    intake.read(path, source, &read)
+    let source = decompression::decompressed(raw, Rc::clone(&read)).map_err(failed)?;
+    reader.read(path, source, &read)
 }

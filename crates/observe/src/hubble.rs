@@ -8,17 +8,17 @@ mod peer_labels;
 #[rustfmt::skip]
 #[allow(missing_docs, dead_code, clippy::all, clippy::pedantic, rustdoc::all)]
 mod generated;
-mod intake;
+mod api_message;
 mod json;
-mod lines;
-mod message;
+mod line_source;
+mod receiver;
 mod relay;
 mod resume;
 mod table;
 
-pub use flow::{Direction, HubbleFlow, Layer4};
-pub use intake::HubbleCounters;
+pub use flow::{HubbleFlow, Layer4, ReplyFlag};
 pub use json::{HubbleLine, HubbleLineError, parse_line};
-pub use lines::HubbleLines;
+pub use line_source::HubbleLines;
+pub use receiver::HubbleCounters;
 pub use relay::{HubbleRelay, HubbleRelaySettings, HubbleTls};
 pub use table::{HubbleLimits, HubbleTable};

@@ -1,8 +1,8 @@
 //! The classic capture file: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html>.
 
-use super::buffer::MAX_RECORD;
-use super::format::{Head, Step};
-use super::summary::TroubleKind;
+use super::capture_format::{Head, Step};
+use super::capture_summary::TroubleKind;
+use super::read_buffer::MAX_RECORD;
 use nanoseg_flow::LinkType;
 use nanoseg_net::Timestamp;
 use pcap_parser::{

@@ -4,9 +4,9 @@
 //! millions, are sliced here: `pcap-parser` collects each one's options into a vector and gives up a
 //! packet whose options are damaged, and it does not know the obsolete packet block.
 
-use super::buffer::MAX_RECORD;
-use super::format::{Head, Step};
-use super::summary::TroubleKind;
+use super::capture_format::{Head, Step};
+use super::capture_summary::TroubleKind;
+use super::read_buffer::MAX_RECORD;
 use nanoseg_flow::LinkType;
 use nanoseg_net::Timestamp;
 use pcap_parser::pcapng::{

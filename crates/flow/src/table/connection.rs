@@ -3,7 +3,7 @@
 use super::key::{Key, Side};
 use super::legs::Legs;
 use super::wheel::Ticket;
-use crate::{SctpChunk, TcpFlags, Verdict, Windows};
+use crate::{ActivityWindows, SctpChunk, TcpFlags, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 
 const SECOND: i64 = 1_000_000_000;
@@ -15,7 +15,7 @@ pub(super) const CLOSED_PATIENCE: i64 = 2;
 
 /// What a side has sent, as bits. SCTP's INIT, INIT ACK, SHUTDOWN and ABORT count as SYN, SYN-ACK,
 /// FIN and RST.
-pub(super) mod seen {
+pub(super) mod sent {
     pub const SYN: u16 = 1;
     pub const SYN_ACK: u16 = 2;
     pub const DATA: u16 = 4;
@@ -64,7 +64,7 @@ pub(super) enum State {
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     /// Activity between the first and the last packet's windows.
-    pub windows: Windows,
+    pub windows: ActivityWindows,
     pub legs: Option<Legs>,
     /// What has been reported of it while it goes on.
     pub reported: Option<Box<Reported>>,
@@ -97,7 +97,7 @@ pub(super) struct Connection {
     pub datagrams: [u32; 2],
     pub seen: [u16; 2],
     /// What other legs saw, by this connection's sides.
-    pub leg_seen: [u16; 2],
+    pub sent_on_legs: [u16; 2],
     pub state: State,
     pub extra: Option<Box<Extra>>,
     /// The connection of which this is only another leg.
@@ -157,7 +157,7 @@ impl Connection {
             bytes: [0; 2],
             datagrams: [0; 2],
             seen: [0; 2],
-            leg_seen: [0; 2],
+            sent_on_legs: [0; 2],
             state,
             extra: None,
             parent: None,
@@ -189,11 +189,11 @@ impl Connection {
     }
 
     /// All windows in which it was active.
-    pub fn windows(&self) -> Windows {
+    pub fn windows(&self) -> ActivityWindows {
         let mut windows = self
             .extra
             .as_ref()
-            .map_or(Windows::default(), |extra| extra.windows);
+            .map_or(ActivityWindows::default(), |extra| extra.windows);
         windows.mark(Timestamp::from_nanos(self.first));
         windows.mark(Timestamp::from_nanos(self.last));
         windows
@@ -219,8 +219,8 @@ impl Connection {
 
     #[inline(always)]
     fn takes_part_on_both_sides(&self) -> bool {
-        self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0
-            || (self.sent(0) | self.sent(1)) & seen::MOVED != 0
+        self.sent(0) & sent::LIVE != 0 && self.sent(1) & sent::LIVE != 0
+            || (self.sent(0) | self.sent(1)) & sent::MOVED != 0
     }
 
     /// In seconds; a single segment of a connection without a handshake waits for a second one.
@@ -229,7 +229,7 @@ impl Connection {
         let any = self.sent(0) | self.sent(1);
         if self.takes_part_on_both_sides() {
             4 * 3600
-        } else if any & (seen::SYN | seen::SYN_ACK) != 0 {
+        } else if any & (sent::SYN | sent::SYN_ACK) != 0 {
             40
         } else {
             600
@@ -241,7 +241,7 @@ impl Connection {
     pub fn fill_gap(&mut self, side: Side, flags: TcpFlags, sequence: u32) {
         let seen = &mut self.seen[side];
         if let State::Streams(streams) = &mut self.state
-            && *seen & (seen::SEQUENCE | seen::FIN) == seen::SEQUENCE
+            && *seen & (sent::SEQUENCE | sent::FIN) == sent::SEQUENCE
             && !flags.syn()
             && !flags.rst()
         {
@@ -249,7 +249,7 @@ impl Connection {
             if beyond > 0 {
                 self.bytes[side] += u64::from(beyond.unsigned_abs());
                 streams.next[side] = sequence;
-                *seen |= seen::DATA;
+                *seen |= sent::DATA;
             }
         }
     }
@@ -270,22 +270,22 @@ impl Connection {
         let seen = &mut self.seen[side];
         let was_closed = self.closed;
         if flags.rst() {
-            *seen |= seen::RST;
+            *seen |= sent::RST;
             self.closed = true;
             return !was_closed;
         }
         if flags.ack() {
-            if *seen & seen::ACK != 0 && streams.acknowledged[side] != ack {
-                *seen |= seen::MOVED;
+            if *seen & sent::ACK != 0 && streams.acknowledged[side] != ack {
+                *seen |= sent::MOVED;
             }
             streams.acknowledged[side] = ack;
-            *seen |= seen::ACK;
+            *seen |= sent::ACK;
         }
         if flags.syn() {
             *seen |= if flags.ack() {
-                seen::SYN_ACK
+                sent::SYN_ACK
             } else {
-                seen::SYN
+                sent::SYN
             };
             streams.initial[side] = sequence;
         }
@@ -294,15 +294,15 @@ impl Connection {
                 .wrapping_add(payload)
                 .wrapping_add(flags.syn().into());
             if payload > 0 {
-                *seen |= seen::DATA;
+                *seen |= sent::DATA;
             }
-            if flags.syn() || *seen & seen::SEQUENCE == 0 {
+            if flags.syn() || *seen & sent::SEQUENCE == 0 {
                 // A repeated SYN (of TCP Fast Open: with data) comes before everything else.
-                if *seen & seen::SEQUENCE == 0 {
+                if *seen & sent::SEQUENCE == 0 {
                     self.bytes[side] += u64::from(payload);
                     streams.next[side] = end;
                 }
-                *seen |= seen::SEQUENCE;
+                *seen |= sent::SEQUENCE;
             } else {
                 // Only what goes beyond the highest byte counts: copies and retransmissions do not.
                 let beyond = end.wrapping_sub(streams.next[side]) as i32;
@@ -318,8 +318,8 @@ impl Connection {
             }
         }
         if flags.fin() {
-            *seen |= seen::FIN;
-            if self.seen[1 - side] & seen::FIN != 0 {
+            *seen |= sent::FIN;
+            if self.seen[1 - side] & sent::FIN != 0 {
                 self.closed = true;
             }
         }
@@ -334,16 +334,16 @@ impl Connection {
         };
         let (own, other) = (self.seen[side], self.seen[1 - side]);
         if answer {
-            let known = own & (seen::SYN | seen::SYN_ACK) != 0;
+            let known = own & (sent::SYN | sent::SYN_ACK) != 0;
             return self.closed && known && sequence != streams.initial[side];
         }
-        if own & (seen::SYN | seen::SYN_ACK) != 0 {
+        if own & (sent::SYN | sent::SYN_ACK) != 0 {
             return sequence != streams.initial[side];
         }
         let soon = |later: u32| (1..REORDERED).contains(&later.wrapping_sub(sequence));
-        let simultaneous = other & seen::LIVE == seen::SYN && !self.closed;
-        let late = own & seen::SEQUENCE != 0 && soon(streams.next[side])
-            || other & seen::ACK != 0 && soon(streams.acknowledged[1 - side]);
+        let simultaneous = other & sent::LIVE == sent::SYN && !self.closed;
+        let late = own & sent::SEQUENCE != 0 && soon(streams.next[side])
+            || other & sent::ACK != 0 && soon(streams.acknowledged[1 - side]);
         !(simultaneous || late)
     }
 
@@ -367,7 +367,7 @@ impl Connection {
         let place = usize::from(recent.cursor) % recent.marks.len();
         (recent.marks[place], recent.times[place]) = (mark, now);
         recent.cursor = (recent.cursor + 1) % recent.marks.len() as u8;
-        self.seen[side] |= seen::DATA;
+        self.seen[side] |= sent::DATA;
         self.datagrams[side] = self.datagrams[side].saturating_add(1);
         self.bytes[side] += u64::from(payload);
     }
@@ -377,16 +377,16 @@ impl Connection {
         let was_closed = self.closed;
         let seen = &mut self.seen[side];
         match chunk {
-            SctpChunk::Init => *seen |= seen::SYN,
-            SctpChunk::InitAck => *seen |= seen::SYN_ACK,
-            SctpChunk::Data => *seen |= seen::DATA,
-            SctpChunk::Other => *seen |= seen::ACK,
+            SctpChunk::Init => *seen |= sent::SYN,
+            SctpChunk::InitAck => *seen |= sent::SYN_ACK,
+            SctpChunk::Data => *seen |= sent::DATA,
+            SctpChunk::Other => *seen |= sent::ACK,
             SctpChunk::Shutdown => {
-                *seen |= seen::FIN;
-                self.closed |= self.seen[1 - side] & seen::FIN != 0;
+                *seen |= sent::FIN;
+                self.closed |= self.seen[1 - side] & sent::FIN != 0;
             }
             SctpChunk::Abort => {
-                *seen |= seen::RST;
+                *seen |= sent::RST;
                 self.closed = true;
             }
         }
@@ -416,7 +416,7 @@ impl Connection {
     /// since the packets of a leg are copies.
     pub fn learn_from_leg(&mut self, leg: &LegView) {
         for side in 0..2 {
-            self.leg_seen[side] |= leg.seen[side];
+            self.sent_on_legs[side] |= leg.seen[side];
         }
         if let Some(legs) = self.extra.as_mut().and_then(|extra| extra.legs.as_mut()) {
             legs.count(leg.bytes, leg.datagrams);
@@ -443,7 +443,7 @@ impl Connection {
     pub fn outcome(&self) -> Outcome {
         match self.key.protocol() {
             Protocol::Udp => {
-                let both = self.sent(0) & self.sent(1) & seen::DATA != 0;
+                let both = self.sent(0) & self.sent(1) & sent::DATA != 0;
                 let verdict = match (both, self.refused) {
                     (true, _) => Verdict::Established,
                     (false, true) => Verdict::Refused,
@@ -470,19 +470,19 @@ impl Connection {
     /// What a side has sent, on whichever leg it was seen.
     #[inline(always)]
     fn sent(&self, side: Side) -> u16 {
-        self.seen[side] | self.leg_seen[side]
+        self.seen[side] | self.sent_on_legs[side]
     }
 
     fn opening_side(&self) -> Option<Side> {
         let sent = |what: u16| [self.sent(0) & what != 0, self.sent(1) & what != 0];
-        match sent(seen::SYN) {
+        match sent(sent::SYN) {
             // Both (simultaneous open, RFC 9293 §3.5): the first one.
             [true, true] => return Some(self.opener.into()),
             [true, false] => return Some(0),
             [false, true] => return Some(1),
             [false, false] => {}
         }
-        match sent(seen::SYN_ACK) {
+        match sent(sent::SYN_ACK) {
             [true, _] => Some(1),
             [false, true] => Some(0),
             [false, false] => None,
@@ -491,11 +491,11 @@ impl Connection {
 
     fn opened_verdict(&self, client: Side) -> Verdict {
         let (ours, theirs) = (self.sent(client), self.sent(1 - client));
-        let moved = (ours | theirs) & seen::MOVED != 0;
+        let moved = (ours | theirs) & sent::MOVED != 0;
         // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
-        if moved || theirs & seen::LIVE != 0 && ours & seen::LIVE != 0 {
+        if moved || theirs & sent::LIVE != 0 && ours & sent::LIVE != 0 {
             Verdict::Established
-        } else if theirs & seen::RST != 0 || self.refused {
+        } else if theirs & sent::RST != 0 || self.refused {
             Verdict::Refused
         } else {
             Verdict::Unanswered
@@ -506,21 +506,21 @@ impl Connection {
     /// end of a connection.
     fn mid_stream_verdict(&self) -> Option<Verdict> {
         let any = self.sent(0) | self.sent(1);
-        let both = self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0;
-        let data = any & seen::DATA != 0;
-        if both && (data || any & seen::FIN == 0) || data && any & seen::MOVED != 0 {
+        let both = self.sent(0) & sent::LIVE != 0 && self.sent(1) & sent::LIVE != 0;
+        let data = any & sent::DATA != 0;
+        if both && (data || any & sent::FIN == 0) || data && any & sent::MOVED != 0 {
             Some(Verdict::Established)
         } else if self.sampled {
             // That no answer was among the few packets seen says nothing.
             None
         } else if self.key.protocol() == Protocol::Sctp && data {
-            let refused = self.refused || any & seen::RST != 0;
+            let refused = self.refused || any & sent::RST != 0;
             Some(if refused {
                 Verdict::Refused
             } else {
                 Verdict::OneWay
             })
-        } else if data && (any & seen::RST != 0 || self.refused) {
+        } else if data && (any & sent::RST != 0 || self.refused) {
             Some(Verdict::Refused)
         } else if data {
             Some(Verdict::Unanswered)

@@ -192,14 +192,14 @@ pub(super) struct Sightings {
     ring: Vec<(Sighting, u32)>,
     /// For each part of the signatures the latest two, told by another part, so that the ring is
     /// touched only where one is found.
-    buckets: Vec<[Found; 2]>,
+    buckets: Vec<[SightingPlace; 2]>,
     /// The number of the next entry, from 1 up; entry n is at n modulo the ring's length.
     next: u32,
 }
 
 /// Where a sighting is in the ring. Number 0: nowhere.
 #[derive(Debug, Clone, Copy, Default)]
-struct Found {
+struct SightingPlace {
     tag: u32,
     number: u32,
 }
@@ -208,7 +208,7 @@ impl Sightings {
     pub fn new() -> Self {
         Sightings {
             ring: Vec::new(),
-            buckets: vec![[Found::default(); 2]; BUCKETS],
+            buckets: vec![[SightingPlace::default(); 2]; BUCKETS],
             next: 1,
         }
     }
@@ -277,7 +277,7 @@ impl Sightings {
         }
         let (bucket, tag) = Self::place(new.signature);
         let [first, second] = self.buckets[bucket];
-        let own = Found {
+        let own = SightingPlace {
             tag,
             number: self.next,
         };

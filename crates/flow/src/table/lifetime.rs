@@ -34,12 +34,12 @@ impl<L: Listeners> ConnectionTable<L> {
     }
 
     pub(super) fn create(&mut self, key: Key, hash: u32, side: Side, now: i64, probes: u8) -> u32 {
-        if self.slab.len() - self.free.len() >= self.limits.max_connections.max(1) {
+        if self.slab.len() - self.free.len() >= self.config.max_connections.max(1) {
             self.evict();
         }
         let mut connection = Connection::new(key, hash, 0, side, now);
         connection.probes = probes;
-        connection.sampled = self.limits.live;
+        connection.sampled = self.config.sampled;
         // A TCP connection belongs to those that opened it; datagrams to whoever has the address.
         if key.protocol() == Protocol::Udp {
             let ends = [0, 1].map(|side| {
@@ -94,7 +94,7 @@ impl<L: Listeners> ConnectionTable<L> {
         connection.settled = true;
         let at = connection.last.saturating_add(connection.patience() + 1);
         self.wheel.schedule(at, (slot, connection.generation));
-        if self.wheel.tickets() > 4 * self.limits.max_connections + (1 << 16) {
+        if self.wheel.tickets() > 4 * self.config.max_connections + (1 << 16) {
             let slab = &self.slab;
             self.wheel.retain(|(slot, generation)| {
                 slab.get(slot as usize)

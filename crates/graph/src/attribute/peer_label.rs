@@ -1,8 +1,8 @@
 //! What a source itself says stands at an end (Hubble, Calico) goes before what the address says, where
 //! the inventory knows the one that is named. Where it does not, the address at that time decides, as it
-//! does without a claim.
+//! does without a label.
 
-use super::{Attribution, PeerKey, Through};
+use super::{Attribution, PeerKey, ServiceAccess};
 use nanoseg_flow::{FlowRecord, PeerLabel};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use rustc_hash::FxHashMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Where pods and workloads are, by name.
-pub(super) struct Claimed {
+pub(super) struct NamedPeers {
     /// Namespace and name → the latest pod of that name.
     pods: BTreeMap<(String, String), usize>,
     /// Namespace and name → workloads, with their places in the inventory's order.
@@ -18,7 +18,7 @@ pub(super) struct Claimed {
     services: FxHashMap<(String, String), usize>,
 }
 
-impl Claimed {
+impl NamedPeers {
     pub fn build(inventory: &Inventory) -> Self {
         let mut pods = BTreeMap::new();
         for (index, pod) in inventory.pods.iter().enumerate() {
@@ -44,7 +44,7 @@ impl Claimed {
         let named = |(index, s): (usize, &nanoseg_inventory::Service)| {
             ((s.namespace.clone(), s.name.clone()), index)
         };
-        Claimed {
+        NamedPeers {
             pods,
             workloads,
             services: inventory.services.iter().enumerate().map(named).collect(),
@@ -89,16 +89,16 @@ impl Claimed {
 }
 
 impl<'a> Attribution<'a> {
-    /// The peer that is claimed to stand at `address`, and its node where it is a pod. `None`: the address
+    /// The peer that is labelled to stand at `address`, and its node where it is a pod. `None`: the address
     /// decides.
-    pub(super) fn claimed(
+    pub(super) fn labelled(
         &self,
-        claim: &PeerLabel,
+        label: &PeerLabel,
         address: IpAddr,
     ) -> Option<(PeerKey, Option<u32>)> {
-        match claim {
+        match label {
             PeerLabel::Pod { namespace, name } => {
-                let index = self.claimed.pod(namespace, name, self.inventory)?;
+                let index = self.named_peers.pod(namespace, name, self.inventory)?;
                 let (_, node) = *self.pods.get(index)?;
                 let pod = self.inventory.pods.get(index)?;
                 // A name with `*` stands for pods on several nodes.
@@ -110,7 +110,7 @@ impl<'a> Attribution<'a> {
                 kind,
                 name,
             } => {
-                let place = self.claimed.workload(namespace, name, kind)?;
+                let place = self.named_peers.workload(namespace, name, kind)?;
                 let id = self.workloads.get(place as usize)?;
                 let host_network = self.inventory.workloads.get(id)?.host_network;
                 // No policy selects it: its node's address is what counts (DESIGN §4.7).
@@ -130,16 +130,16 @@ impl<'a> Attribution<'a> {
     /// The Service that the source says was called, where the address does not tell: all that stands
     /// behind it counts (DESIGN §4.5). Of its ports, the one whose endpoints listen where the connection
     /// arrived.
-    pub(super) fn claimed_service(&self, record: &FlowRecord) -> Option<Through<'a>> {
-        let name = record.claims.as_ref()?.service.as_ref()?;
-        let service = &self.inventory.services[*self.claimed.services.get(name)?];
+    pub(super) fn labelled_service(&self, record: &FlowRecord) -> Option<ServiceAccess<'a>> {
+        let name = record.labels.as_ref()?.service.as_ref()?;
+        let service = &self.inventory.services[*self.named_peers.services.get(name)?];
         let port = service.ports.iter().find(|port| {
             port.protocol == record.protocol
                 && port.endpoints.iter().any(|endpoint| {
                     endpoint.port == record.port && endpoint.address == record.server
                 })
         })?;
-        Some(Through {
+        Some(ServiceAccess {
             service,
             port,
             by_node_port: false,

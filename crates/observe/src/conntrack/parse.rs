@@ -3,7 +3,7 @@
 //! are in network byte order.
 
 use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, Kind, Status, Tuple};
-use super::message::{Attributes, CT_DELETE, CT_NEW, FAMILY_HEADER, Malformed, Message};
+use super::netlink::{Attributes, CT_DELETE, CT_NEW, FAMILY_HEADER, Malformed, Message};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// NLM_F_CREATE and NLM_F_EXCL: an event of a new entry.

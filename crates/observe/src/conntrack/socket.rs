@@ -1,7 +1,7 @@
 //! The two netlink sockets: one for events, one for dumps. The only place that calls the kernel.
 
 use super::filter;
-use super::message::{CT_GET, FAMILY_HEADER, HEADER};
+use super::netlink::{CT_GET, FAMILY_HEADER, HEADER};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

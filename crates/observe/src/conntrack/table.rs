@@ -9,9 +9,9 @@
 pub(super) struct Slot {
     /// Its hash; 0 is a free slot.
     key: u64,
-    /// When it began, in the ledger's units.
+    /// When it began, in the tracker's units.
     pub began: u32,
-    /// What was told of it and how: the ledger's bits.
+    /// What was told of it and how: the tracker's bits.
     pub marks: u8,
     /// The dump that last listed it.
     pub generation: u8,

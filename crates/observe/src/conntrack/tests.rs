@@ -1,10 +1,10 @@
-//! The rules of the ledger, one by one.
+//! The rules of the tracker, one by one.
 
 mod kernel;
 
 use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind, Status, Tuple};
-use super::ledger::{DumpReason, Ledger, Moment};
-use super::silence::Timeouts;
+use super::timeouts::Timeouts;
+use super::tracker::{DumpReason, Moment, Tracker};
 use nanoseg_flow::{
     Collector, CollectorLimits, FlowRecord, Loss, Observations, Opening, OtherKind, Verdict,
 };
@@ -69,9 +69,9 @@ impl Event {
     }
 }
 
-/// A ledger and a clock that the node's is an hour ahead of.
+/// A tracker and a clock that the node's is an hour ahead of.
 struct Bench {
-    ledger: Ledger,
+    tracker: Tracker,
     seconds: i64,
 }
 
@@ -84,7 +84,7 @@ impl Bench {
         let collector = Collector::new(CollectorLimits::default());
         let start = Timestamp::from_secs(1000);
         Bench {
-            ledger: Ledger::new(max, collector, start, Timeouts::default()),
+            tracker: Tracker::new(max, collector, start, Timeouts::default()),
             seconds: 1000,
         }
     }
@@ -97,27 +97,27 @@ impl Bench {
     }
 
     fn see(&mut self, event: Event) {
-        self.ledger.take_in(&event, self.moment());
+        self.tracker.take_in(&event, self.moment());
     }
 
     fn wait(&mut self, seconds: i64) {
         self.seconds += seconds;
-        self.ledger.tell_waiting(self.moment());
+        self.tracker.report_unanswered(self.moment());
     }
 
     fn dump(&mut self, reason: DumpReason, listed: &[Event]) {
-        self.ledger.begin_dump(reason);
+        self.tracker.begin_dump(reason);
         for event in listed {
             self.see(Event {
                 kind: Kind::Dumped,
                 ..*event
             });
         }
-        self.ledger.end_dump(true);
+        self.tracker.end_dump(true);
     }
 
     fn take(&mut self) -> Observations {
-        self.ledger.take(|time| time.plus_secs(3600))
+        self.tracker.take(|time| time.plus_secs(3600))
     }
 
     fn records(&mut self) -> Vec<FlowRecord> {
@@ -174,7 +174,7 @@ fn a_handshake_is_told_at_once_and_its_bytes_at_the_end() {
         Timestamp::from_secs(4600 + 80),
         "TIME_WAIT is no traffic"
     );
-    assert_eq!(bench.ledger.held(), 0);
+    assert_eq!(bench.tracker.held(), 0);
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn what_was_picked_up_in_the_middle_is_in_the_order_of_addresses() {
         ..picked.now(Kind::Destroy, Some(8), UNREPLIED)
     });
     assert_eq!(bench.records(), []);
-    assert_eq!(bench.ledger.tally.strays, 1);
+    assert_eq!(bench.tracker.tally.strays, 1);
 }
 
 #[test]
@@ -453,12 +453,12 @@ fn what_ends_while_a_dump_goes_on_is_not_taken_for_new() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
-    bench.ledger.begin_dump(DumpReason::Refresh);
+    bench.tracker.begin_dump(DumpReason::Refresh);
     bench.see(tcp(1).now(Kind::Destroy, Some(7), ASSURED));
     bench.see(tcp(1).established().now(Kind::Dumped, Some(3), ASSURED));
-    bench.ledger.end_dump(true);
+    bench.tracker.end_dump(true);
     assert_eq!(bench.only().1, 1);
-    assert_eq!(bench.ledger.held(), 0);
+    assert_eq!(bench.tracker.held(), 0);
 }
 
 #[test]
@@ -467,12 +467,16 @@ fn what_two_dumps_do_not_list_is_forgotten() {
     bench.see(tcp(1));
     bench.see(tcp(2));
     bench.dump(DumpReason::Refresh, &[tcp(2)]);
-    assert_eq!(bench.ledger.held(), 2, "the kernel may have missed it once");
-    bench.ledger.begin_dump(DumpReason::Refresh);
-    bench.ledger.end_dump(false);
-    assert_eq!(bench.ledger.held(), 2, "an incomplete dump tells nothing");
+    assert_eq!(
+        bench.tracker.held(),
+        2,
+        "the kernel may have missed it once"
+    );
+    bench.tracker.begin_dump(DumpReason::Refresh);
+    bench.tracker.end_dump(false);
+    assert_eq!(bench.tracker.held(), 2, "an incomplete dump tells nothing");
     bench.dump(DumpReason::Refresh, &[tcp(2)]);
-    assert_eq!(bench.ledger.held(), 1);
+    assert_eq!(bench.tracker.held(), 1);
 }
 
 #[test]
@@ -515,7 +519,7 @@ fn the_node_s_own_traffic_is_left_out_and_groups_are_no_connections() {
     }
     bench.see(event(47, 0));
     let slice = bench.take();
-    assert_eq!((slice.records.len(), bench.ledger.held()), (0, 0));
+    assert_eq!((slice.records.len(), bench.tracker.held()), (0, 0));
     let kinds: Vec<_> = slice.other.iter().map(|o| (o.kind, o.packets)).collect();
     let group = OtherKind::Group(Protocol::Udp);
     assert_eq!(

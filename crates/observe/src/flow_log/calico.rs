@@ -2,9 +2,10 @@
 //! (projectcalico/calico: `goldmane/proto/api.proto`), which have names instead of addresses.
 
 use super::time::FlowTime;
-use super::{Line, LineError};
+use super::{LineError, ParsedLine};
 use nanoseg_flow::{
-    FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source, Verdict, Windows,
+    ActivityWindows, FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source,
+    Verdict,
 };
 use nanoseg_net::Protocol;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 /// What a line says.
 pub(super) enum CalicoLine {
-    Flow(Box<Line>),
+    Flow(Box<ParsedLine>),
     /// Nothing of a connection; the reason.
     Skipped(&'static str),
     /// Without what makes a connection.
@@ -63,7 +64,7 @@ impl Fields {
             .find_map(|name| FlowTime::deserialize(self.0.get(*name)?).ok())
     }
 
-    /// The address and the claim of one end, `source` or `dest`.
+    /// The address and the label of one end, `source` or `dest`.
     fn end(&self, side: &str) -> Result<(IpAddr, Option<PeerLabel>), &'static str> {
         let named = |what: &str| format!("{side}{what}");
         let short = if side == "source" { "srcip" } else { "dstip" };
@@ -72,18 +73,18 @@ impl Fields {
             Some(text) => Some(text.parse::<IpAddr>().map_err(|_| "address")?),
             None => None,
         };
-        let claim = self.claim(side);
-        match (address, &claim) {
-            (Some(address), _) => Ok((address, claim)),
+        let label = self.label(side);
+        match (address, &label) {
+            (Some(address), _) => Ok((address, label)),
             (None, Some(PeerLabel::Pod { namespace, name })) => {
-                Ok((stand_in(namespace, name), claim))
+                Ok((stand_in(namespace, name), label))
             }
             (None, _) => Err("address"),
         }
     }
 
     /// A pod, if the end is a workload endpoint ("wep", `WorkloadEndpoint`, 1).
-    fn claim(&self, side: &str) -> Option<PeerLabel> {
+    fn label(&self, side: &str) -> Option<PeerLabel> {
         let named = |what: &str| format!("{side}{what}");
         let kind = self.text(&[&named("type")]);
         let is_pod =
@@ -138,7 +139,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
         .time(&["endtime"])
         .map_or(first, |end| end.0)
         .max(first);
-    let mut windows = Windows::at(first);
+    let mut windows = ActivityWindows::at(first);
     windows.mark(last);
     let reporter = match fields.text(&["reporter"]).as_deref() {
         Some("dst" | "Dst" | "2") => "dst",
@@ -148,7 +149,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
         fields.text(&["action"]).as_deref(),
         Some("deny" | "Deny" | "2")
     );
-    let claims = PeerLabels {
+    let labels = PeerLabels {
         client: client_claim,
         server: server_claim,
         service: fields.service(),
@@ -175,7 +176,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
             Protocol::Udp => Opening::FirstPacket,
             _ => Opening::Handshake,
         },
-        claims: (claims != PeerLabels::default()).then(|| Arc::new(claims)),
+        labels: (labels != PeerLabels::default()).then(|| Arc::new(labels)),
         connections: fields
             .number(&["numflowsstarted", "numconnectionsstarted"])
             .unwrap_or(1),
@@ -189,7 +190,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
     let node = fields
         .text(&["host", "node", "nodename"])
         .unwrap_or_default();
-    Ok(CalicoLine::Flow(Box::new(Line::Flow(Observed {
+    Ok(CalicoLine::Flow(Box::new(ParsedLine::Flow(Observed {
         observer: Observer {
             // Each end of a connection tells of it, on one node both.
             node: format!("{node}/{reporter}").into(),
@@ -228,17 +229,17 @@ mod tests {
         );
         let (aggregate, summary) = parse_bytes(&std::fs::read(path).unwrap(), name).unwrap();
         assert_eq!(summary.malformed, Vec::<String>::new());
-        let end = |claim: Option<&PeerLabel>, address: IpAddr| match claim {
+        let end = |label: Option<&PeerLabel>, address: IpAddr| match label {
             Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
             _ => address.to_string(),
         };
         let line = |(observer, r): (&Observer, &FlowRecord)| {
-            let claims = r.claims.as_deref().cloned().unwrap_or_default();
+            let labels = r.labels.as_deref().cloned().unwrap_or_default();
             format!(
                 "{} {} → {} {}/{} {:?} {} {}>{}<",
                 observer.node,
-                end(claims.client.as_ref(), r.client),
-                end(claims.server.as_ref(), r.server),
+                end(labels.client.as_ref(), r.client),
+                end(labels.server.as_ref(), r.server),
                 r.port,
                 r.protocol,
                 r.verdict,

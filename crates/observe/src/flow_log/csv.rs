@@ -2,7 +2,7 @@
 
 use super::jsonl::{RawLine, parse_protocol};
 use super::time::FlowTime;
-use super::{Line, LineError};
+use super::{LineError, ParsedLine};
 use std::io::Read;
 use std::str::FromStr;
 
@@ -69,7 +69,7 @@ impl<R: Read> CsvLines<R> {
     }
 
     /// The next line with its number, counted from 1; `None` at the end.
-    pub fn next(&mut self) -> Option<(u64, Result<Line, LineError>)> {
+    pub fn next(&mut self) -> Option<(u64, Result<ParsedLine, LineError>)> {
         if self.ended {
             return None;
         }
@@ -87,7 +87,7 @@ impl<R: Read> CsvLines<R> {
         }
     }
 
-    fn parse(&self) -> Result<Line, LineError> {
+    fn parse(&self) -> Result<ParsedLine, LineError> {
         if self.record.len() != self.columns.len() {
             return Err(LineError(format!(
                 "{} fields under {} columns",

@@ -17,14 +17,14 @@ pub enum Layer4 {
 /// where nobody knows. Before there was only field 16, `reply`, which is left out where it is false *and*
 /// where nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum ReplyFlag {
     /// `is_reply: false`: from the client.
     Request,
     /// `is_reply` or `reply`: from the server.
     Reply,
     /// Neither field, at a place where Cilium had looked the connection up: from the client if the event
     /// is of a version without `is_reply`.
-    NotSaid,
+    Absent,
     Unknown,
 }
 
@@ -44,7 +44,7 @@ pub struct HubbleFlow {
     /// Of the packet, not of the connection: source and destination.
     pub ends: [SocketAddr; 2],
     pub layer4: Layer4,
-    pub direction: Direction,
+    pub reply: ReplyFlag,
     /// DROPPED or ERROR.
     pub dropped: bool,
     /// A message of layer 7, not a packet.
@@ -52,7 +52,7 @@ pub struct HubbleFlow {
     /// Where in the datapath: the same packet is seen at several places.
     pub point: i64,
     /// What stands at source and destination.
-    pub claims: [Option<PeerLabel>; 2],
+    pub labels: [Option<PeerLabel>; 2],
     /// Names under which source and destination were looked up.
     pub names: [Vec<String>; 2],
     /// The Service of source and destination.

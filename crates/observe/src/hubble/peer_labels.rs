@@ -14,8 +14,8 @@ pub(super) struct EndpointFacts<'a> {
     pub identity: u64,
 }
 
-/// The most exact claim that the endpoint allows.
-pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
+/// The most exact label that the endpoint allows.
+pub(super) fn build_label(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     let namespace = facts.namespace.to_owned();
     if !facts.namespace.is_empty() && !facts.pod_name.is_empty() {
         return Some(PeerLabel::Pod {
@@ -54,10 +54,10 @@ pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     }
 }
 
-/// How much a claim tells; of several of one connection the one that tells most counts. Where a packet
+/// How much a label tells; of several of one connection the one that tells most counts. Where a packet
 /// has left for another node, Cilium takes pods there for that node.
-pub(super) fn worth(claim: &PeerLabel) -> u8 {
-    match claim {
+pub(super) fn worth(label: &PeerLabel) -> u8 {
+    match label {
         PeerLabel::Pod { .. } => 5,
         PeerLabel::Workload { .. } => 4,
         PeerLabel::ApiServer => 3,

@@ -1,7 +1,7 @@
 //! Which interfaces are watched: by choice of the operator, or all on which a pod's packet is seen.
 
-use super::filter::InterfaceFilter;
-use crate::links::Link;
+use super::bpf_filter::InterfaceFilter;
+use crate::rtnetlink::Link;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;

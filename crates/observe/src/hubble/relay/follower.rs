@@ -1,14 +1,14 @@
 //! The part of the Relay client that runs on its thread: connects, takes flows in, and connects again.
 
+use super::super::api_message::parse_response;
 use super::super::generated::flow::Timestamp as ProtoTimestamp;
 use super::super::generated::observer::observer_client::ObserverClient;
 use super::super::generated::observer::{
     GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
 };
 use super::super::generated::relay::{NodeState, NodeStatusEvent};
-use super::super::intake::{Event, HubbleCounters, add};
 use super::super::json::HubbleLine;
-use super::super::message::parse_response;
+use super::super::receiver::{Event, HubbleCounters, add};
 use super::super::resume::Resume;
 use super::{CONNECT, cannot};
 use crate::{Clock, LiveError};
@@ -66,11 +66,11 @@ impl Follower {
             let error = match self.follow(since).await {
                 Broken::Unwanted => return,
                 Broken::For(error) | Broken::Forever(error) if self.opened.is_some() => {
-                    self.tell_opened(Err(error));
+                    self.report_opened(Err(error));
                     return;
                 }
                 Broken::Forever(error) => {
-                    let _ = self.hand_on(Event::Failed(error)).await;
+                    let _ = self.send(Event::Failed(error)).await;
                     return;
                 }
                 Broken::For(error) => error,
@@ -85,7 +85,7 @@ impl Follower {
         }
     }
 
-    fn tell_opened(&mut self, outcome: Result<(), LiveError>) {
+    fn report_opened(&mut self, outcome: Result<(), LiveError>) {
         if let Some(opened) = self.opened.take() {
             let _ = opened.send(outcome);
         }
@@ -108,7 +108,7 @@ impl Follower {
         if let Ok(Err(status)) = &early {
             return self.refused(status);
         }
-        self.tell_opened(Ok(()));
+        self.report_opened(Ok(()));
         let answer = match early {
             Ok(answer) => answer,
             Err(_) => call.await,
@@ -133,7 +133,7 @@ impl Follower {
 
     async fn take(&mut self, response: GetFlowsResponse) -> Result<(), Unwanted> {
         if let Some(ResponseTypes::NodeStatus(status)) = &response.response_types {
-            tell_nodes(status);
+            log_nodes(status);
         }
         let parsed = parse_response(response);
         if let Ok(HubbleLine::Flow(flow)) = &parsed
@@ -141,13 +141,13 @@ impl Follower {
         {
             return Ok(());
         }
-        self.hand_on(Event::Line(parsed)).await?;
+        self.send(Event::Line(parsed)).await?;
         add(&self.counters.events, 1);
         Ok(())
     }
 
     /// Waits while the queue is full. Then Relay's end fills, and Hubble counts what it cannot send.
-    async fn hand_on(&self, event: Event) -> Result<(), Unwanted> {
+    async fn send(&self, event: Event) -> Result<(), Unwanted> {
         let mut event = event;
         loop {
             match self.out.try_send(event) {
@@ -191,7 +191,7 @@ impl Follower {
 /// Nobody takes events any more.
 struct Unwanted;
 
-fn tell_nodes(status: &NodeStatusEvent) {
+fn log_nodes(status: &NodeStatusEvent) {
     let nodes = status.node_names.join(", ");
     match status.state_change() {
         NodeState::NodeUnavailable | NodeState::NodeError => {
