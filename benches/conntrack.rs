@@ -3,6 +3,15 @@
 //! `cargo bench --bench conntrack -- [connections per second]…` as root, with `ip` and `nft`: it makes a
 //! network namespace of its own and takes it away afterwards.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 use nanoseg::flow::{Loss, Verdict};
 use nanoseg::observe::{AddressChanges, Conntrack, ConntrackOptions, LiveSource, Urgency};
 use std::collections::BTreeMap;

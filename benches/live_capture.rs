@@ -3,6 +3,15 @@
 //!
 //! `cargo bench --bench live_capture [-- RATE…]`; needs root, `ip` and `nft`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 #[path = "../tests/it/capture/network.rs"]
 #[allow(dead_code)] // The tests use more of it.
 mod network;

@@ -3,6 +3,15 @@
 //! Every run is a process of its own, so that its peak memory is its own too. A run whose graph has
 //! other edges than the generator made fails: a fast wrong answer is no result.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 mod measure;
 mod synthetic;
 

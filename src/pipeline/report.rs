@@ -73,7 +73,7 @@ pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Le
 fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::Estimate {
     report::Estimate {
         edges: estimate.edges_seen as u64,
-        coverage: estimate.is_telling().then_some(estimate.coverage),
+        coverage: estimate.is_meaningful().then_some(estimate.coverage),
         missing_mass: estimate.missing_mass,
         unseen_low: estimate.unseen_low.floor() as u64,
         unseen_high: estimate.unseen_high.ceil() as u64,

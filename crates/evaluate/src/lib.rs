@@ -21,6 +21,16 @@
 //! looks at them, and the same named ports are one class; what a class may reach is kept sparse, and
 //! classes that the same policies select share one table.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod address_map;
 mod bearing;
 mod cause;

@@ -1,10 +1,20 @@
-//! Findings: everything an operator must know that is not a policy. One closed list of codes with a
+//! Findings: everything an operator must know that is not a policy. A closed list of codes with a
 //! severity, a meaning and a remedy each; checks in every room push them, only `cli` prints them.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
 
 use serde::Serialize;
 use std::fmt;
 
-/// How bad it is. *Error* findings make `generate` exit with 1.
+/// How serious a finding is. *Error* findings make `generate` exit with 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -171,7 +181,7 @@ codes! {
         "Add a snapshot that shows when the first pod ended.";
 }
 
-/// One thing an operator must know.
+/// One thing that an operator must know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     pub severity: Severity,
@@ -196,7 +206,7 @@ impl Finding {
         }
     }
 
-    /// Whether the subject names `what`: alone, or as an end of an edge.
+    /// Returns true if the subject names `what`: alone, or as an end of an edge.
     pub fn is_about(&self, what: &str) -> bool {
         self.subject.split([' ', ':']).any(|word| word == what)
     }

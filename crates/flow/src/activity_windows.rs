@@ -1,6 +1,6 @@
-//! In which time windows something was active: the samples of the learning estimate (DESIGN §4.12).
+//! The time windows in which something was active: the samples of the learning estimate (DESIGN §4.12).
 
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A set of time windows in constant space, whatever the period: 128 windows of 2^k seconds on the
@@ -23,14 +23,14 @@ impl ActivityWindows {
     pub fn at(at: Timestamp) -> Self {
         ActivityWindows {
             scale: 0,
-            base: at.nanos().div_euclid(1_000_000_000),
+            base: at.nanos().div_euclid(SECOND),
             bits: 1,
         }
     }
 
     /// Adds the window of `at`.
     pub fn mark(&mut self, at: Timestamp) {
-        let window = at.nanos().div_euclid(1_000_000_000) >> self.scale;
+        let window = at.nanos().div_euclid(SECOND) >> self.scale;
         let offset = window.wrapping_sub(self.base);
         if self.bits != 0 && (0..128).contains(&offset) {
             self.bits |= 1 << offset;
@@ -104,22 +104,22 @@ impl ActivityWindows {
         })
     }
 
-    /// Its parts, to be kept or sent: scale, number of the first window (0 if there is none), and the
+    /// Its parts, to be stored or sent: scale, number of the first window (0 if there is none), and the
     /// windows as bits.
     pub fn parts(&self) -> (u8, i64, u128) {
         (self.scale, self.base, self.bits)
     }
 
-    /// The set with these parts. `None` if they are outside of the time that a [`Timestamp`] can tell.
+    /// The set with these parts. `None` if they are outside of the range of a [`Timestamp`].
     pub fn from_parts(scale: u8, base: i64, bits: u128) -> Option<ActivityWindows> {
         if bits == 0 {
             return (scale == 0 && base == 0).then(ActivityWindows::default);
         }
-        // All time there is has 2^36 seconds, so a window of 2^30 is the longest that 128 need.
+        // The range of a timestamp has 2^36 seconds, so a window of 2^30 is the longest that 128 need.
         if scale > MAX_SCALE {
             return None;
         }
-        let reach = (i64::MAX / 1_000_000_000) >> scale;
+        let reach = (i64::MAX / SECOND) >> scale;
         let windows = ActivityWindows { scale, base, bits }.checked_normal()?;
         (windows.base >= -reach - 1 && windows.last() <= reach).then_some(windows)
     }

@@ -1,8 +1,7 @@
-//! What a live source collects until the next time its records are taken: flow records of one window, in
-//! bounded space.
+//! Collects the flow records of a live source for one window, in bounded space.
 
 use super::{ConnectionReport, ConnectionSink, FlowRecord, Loss, RecordBuilder, ScanSummary};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -10,7 +9,7 @@ use std::net::IpAddr;
 /// Bounds of a [`Collector`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CollectorLimits {
-    /// RecordBuilder held at once, about 250 bytes each.
+    /// Records held at once, about 250 bytes each.
     pub max_records: usize,
     /// Failed targets recorded one by one, per client; more are summed up.
     pub max_failed_targets: usize,
@@ -29,15 +28,15 @@ impl Default for CollectorLimits {
 /// Edges remembered as known to the receiver, 16 bytes each.
 const MAX_KNOWN_EDGES: usize = 1 << 16;
 /// How long failed targets of a client are counted together, in nanoseconds.
-const FAILURE_PERIOD: i64 = 600 * 1_000_000_000;
+const FAILURE_PERIOD: i64 = 600 * SECOND;
 
-/// Connections that began in the same so many seconds are one record, unless addresses may have changed
-/// hands in between.
+/// Connections that began within the same period of this many seconds are one record, unless an address
+/// may have changed its owner in between.
 const MERGE_SECONDS: i64 = 10;
-/// Cuts remembered; more within [`MERGE_SECONDS`] do not happen on one node.
+/// Address changes remembered; more within [`MERGE_SECONDS`] do not happen on one node.
 const MAX_ADDRESS_CHANGES: usize = 1024;
 
-/// The edge of a record, as far as a node knows it.
+/// An edge as a node knows it: client, server, port, protocol and verdict.
 type EdgeKey = (IpAddr, IpAddr, u16, Protocol, super::Verdict);
 
 /// Collects [`ConnectionReport`]s into flow records.
@@ -47,7 +46,7 @@ pub struct Collector {
     limits: CollectorLimits,
     known_edges: FxHashSet<EdgeKey>,
     new_edges: bool,
-    /// The latest times at which addresses may have changed hands, in order.
+    /// The latest times at which an address may have changed its owner, in order.
     address_changes: VecDeque<Timestamp>,
     /// Where counting failed targets began.
     failures_since: Timestamp,
@@ -67,7 +66,8 @@ impl Collector {
         }
     }
 
-    /// Connections that begin from `at` on go to other records: an address may have a new owner.
+    /// Records that an address may have a new owner from `at` on: connections that begin later go to other
+    /// records.
     pub fn address_change(&mut self, at: Timestamp) {
         if self.address_changes.len() >= MAX_ADDRESS_CHANGES {
             self.address_changes.pop_front();
@@ -75,27 +75,28 @@ impl Collector {
         self.address_changes.push_back(at);
     }
 
-    /// What tells connections that began at `first` from those of an address's other owners: when that
-    /// was, and how many address_changes there were shortly before.
+    /// Distinguishes connections that began at `first` from those of an address's other owners: the period
+    /// in which they began, and the number of address changes shortly before.
     fn part(&self, first: Timestamp) -> [u32; 2] {
-        let began = first.nanos().div_euclid(MERGE_SECONDS * 1_000_000_000);
+        let began = first.nanos().div_euclid(MERGE_SECONDS * SECOND);
         let address_changes = self
             .address_changes
             .iter()
             .rev()
-            .take_while(|cut| cut.nanos().div_euclid(MERGE_SECONDS * 1_000_000_000) >= began);
+            .take_while(|cut| cut.nanos().div_euclid(MERGE_SECONDS * SECOND) >= began);
         [
             began as u32,
             address_changes.filter(|cut| **cut <= first).count() as u32,
         ]
     }
 
-    /// Whether an edge is among the records that was not there for long: those are not kept waiting.
+    /// Returns true if an edge is among the records that is new: the records should not wait for the end of
+    /// the window.
     pub fn has_new_edges(&self) -> bool {
         self.new_edges
     }
 
-    /// Whether the records should be taken before their time.
+    /// Returns true if the records should be taken before the end of the window, for lack of room.
     pub fn is_full(&self) -> bool {
         self.records.len() >= self.limits.max_records / 8 * 7
     }
@@ -104,14 +105,14 @@ impl Collector {
         self.records.is_empty() && self.losses.is_empty()
     }
 
-    /// Takes what has been collected.
+    /// Removes and returns what has been collected.
     pub fn take(&mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>, BTreeMap<Loss, u64>) {
         self.new_edges = false;
         let (records, scans) = self.records.drain();
         (records, scans, std::mem::take(&mut self.losses))
     }
 
-    /// Notes that something was lost.
+    /// Records that something was lost.
     pub fn lose(&mut self, loss: Loss, count: u64) {
         if count > 0 {
             *self.losses.entry(loss).or_default() += count;

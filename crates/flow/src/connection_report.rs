@@ -1,13 +1,13 @@
-//! What is reported of a connection: when it ends (or leaves the table), and, where traffic is live, what is
-//! new of it until then.
+//! The report of a connection: made when the connection ends (or leaves the table) and, where traffic is
+//! live, also before, with what is new since the last report.
 
 use super::{ActivityWindows, Opening, PeerLabels, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// One connection, each of its packets counted once, translations on the way joined. A connection that
-/// goes on may be reported several times: then each report holds what came since the last one.
+/// One connection: each packet counted once, the legs of a translated one joined. An ongoing connection
+/// may be reported several times; then each report holds what is new since the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionReport {
     /// The client's own address, before any SNAT.
@@ -16,7 +16,7 @@ pub struct ConnectionReport {
     pub server: SocketAddr,
     pub protocol: Protocol,
     pub vlan: u16,
-    /// What the client had called, if that was translated.
+    /// What the client called, if that was translated.
     pub via: Option<SocketAddr>,
     /// The client's address and port as the server saw them, if the address was translated.
     pub seen_as: Option<SocketAddr>,
@@ -24,7 +24,7 @@ pub struct ConnectionReport {
     pub opening: Opening,
     /// An earlier report with the same verdict has counted it.
     pub counted: bool,
-    /// What the source itself says stands at the ends.
+    /// What the source reports about the ends, where it knows more than addresses.
     pub labels: Option<Arc<PeerLabels>>,
     /// TCP or SCTP without a handshake: it began before the capture or was silent for long.
     pub mid_stream: bool,
@@ -38,7 +38,7 @@ pub struct ConnectionReport {
     pub epochs: [u32; 2],
 }
 
-/// Where a [`super::FlowTable`], or a live source, hands what it reports of connections.
+/// Receives the connection reports of a [`super::FlowTable`] or of a live source.
 pub trait ConnectionSink {
     fn report(&mut self, connection: &ConnectionReport);
 }

@@ -1,4 +1,4 @@
-//! Names under which addresses were looked up, with who asked and until when the answer held.
+//! Names under which addresses were looked up, with the client that asked and the time until which the answer held.
 
 use nanoseg_net::Timestamp;
 use rustc_hash::FxHashMap;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 const MAX_NAMES: usize = 100_000;
 const MAX_NAMES_PER_ADDRESS: usize = 256;
 
-/// One answer: `client` asked for `name` and was told an address.
+/// One answer: `client` asked for `name` and received an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NameEntry {
     pub name: Box<str>,
@@ -29,7 +29,7 @@ pub struct NameTable {
 }
 
 impl NameTable {
-    /// Notes that `client` was told at `at` that `name` has `address`, for `ttl` seconds.
+    /// Records that `client` received at `at` the answer that `name` has `address`, valid for `ttl` seconds.
     pub fn learn(&mut self, address: IpAddr, name: &str, client: IpAddr, at: Timestamp, ttl: u32) {
         self.note(address, name, client, (at, at.plus_secs(ttl.into())));
     }
@@ -73,7 +73,7 @@ impl NameTable {
         }
     }
 
-    /// Takes all entries out, in order.
+    /// Removes all entries and returns them in order.
     pub fn drain(&mut self) -> Vec<(IpAddr, NameEntry)> {
         let mut list: Vec<_> = std::mem::take(&mut self.entries)
             .into_iter()
@@ -85,8 +85,8 @@ impl NameTable {
     }
 
     /// Names that `client` had for `address` at `at`. Programs keep answers beyond their TTL, so an
-    /// older answer to that client counts if no current one is known; and what other clients were
-    /// told counts if that client's own question was not seen.
+    /// older answer to that client counts if no current one is known; and the answers to other clients
+    /// count if that client's own question was not seen.
     pub fn resolve(&self, address: IpAddr, client: IpAddr, at: Timestamp) -> BTreeSet<&str> {
         let Some(entries) = self.entries.get(&address) else {
             return BTreeSet::new();
@@ -147,12 +147,12 @@ impl NameTable {
         self.names == 0
     }
 
-    /// Answers that found no room since this was last asked.
+    /// Returns and resets the number of answers that found no room.
     pub(super) fn take_overflow(&mut self) -> u64 {
         std::mem::take(&mut self.overflow)
     }
 
-    /// Answers that found no room.
+    /// The number of answers that found no room.
     pub fn overflow(&self) -> u64 {
         self.overflow
     }

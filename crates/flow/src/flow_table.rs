@@ -1,4 +1,4 @@
-//! The live table together with where ended connections go.
+//! The connection table together with the sink of ended connections.
 
 use super::record_builder::{RecordBuilder, ScanSummary};
 use super::{
@@ -6,7 +6,7 @@ use super::{
     Listeners, NameTable, OtherTraffic, PacketBatch,
 };
 
-/// What all packets of a run came to.
+/// The result of all packets of a run.
 #[derive(Debug, Clone, Default)]
 pub struct FlowResult {
     /// In order of client, server, port, protocol and the rest.
@@ -21,7 +21,7 @@ pub struct FlowResult {
     pub other_overflow: u64,
 }
 
-/// From packets to what `S` makes of connections. `L` knows listeners.
+/// A connection table whose ended connections go to the sink `S`. `L` knows the listeners.
 pub struct FlowTable<L, S = RecordBuilder> {
     table: ConnectionTable<L>,
     sink: S,
@@ -51,7 +51,7 @@ impl<L: Listeners> FlowTable<L, RecordBuilder> {
 }
 
 impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
-    /// A table that hands each connection to `sink` when it ends.
+    /// A table that reports each connection to `sink` when it ends.
     pub fn with_sink(listeners: L, epochs: AddressEpochs, config: FlowConfig, sink: S) -> Self {
         FlowTable {
             table: ConnectionTable::new(listeners, epochs, config),
@@ -59,26 +59,26 @@ impl<L: Listeners, S: ConnectionSink> FlowTable<L, S> {
         }
     }
 
-    /// Takes in one packet; see [`ConnectionTable::ingest`].
+    /// Processes one packet; see [`ConnectionTable::ingest`].
     #[inline]
     pub fn ingest(&mut self, decoded: &Decoded<'_>) {
         self.table.ingest(decoded);
         self.drain_ended();
     }
 
-    /// Takes in many packets, as [`FlowTable::ingest`] does one by one.
+    /// Processes many packets, as [`FlowTable::ingest`] does one by one.
     pub fn ingest_batch(&mut self, batch: &PacketBatch) {
         self.table.ingest_batch(batch);
         self.drain_ended();
     }
 
-    /// The table and the sink apart, so that each may have a thread of its own. Whoever takes them
-    /// hands what ended from one to the other, in order.
+    /// The table and the sink separately, so that each may have its own thread. The caller passes ended
+    /// connections from the table to the sink, in order.
     pub fn parts(&mut self) -> (&mut ConnectionTable<L>, &mut S) {
         (&mut self.table, &mut self.sink)
     }
 
-    /// Ends all connections and gives the sink back.
+    /// Ends all connections and returns the sink.
     pub fn into_sink(mut self) -> (S, FlowCounters) {
         self.end_all();
         (self.sink, self.table.into_rest().0)

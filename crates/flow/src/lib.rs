@@ -1,7 +1,17 @@
-//! Room 1a: from frames to flow records. Decoding, connections, who opened them, what counts once.
+//! Room 1a: from frames to flow records. Decoding, connections, their direction, deduplication.
 //!
 //! This room knows nothing of Kubernetes: what it needs of the inventory comes in as plain data
 //! ([`Listeners`], [`AddressEpochs`]), so that the same code runs on a capture file and on a node.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
 
 mod activity_windows;
 mod aggregate;
@@ -13,6 +23,7 @@ mod dedup;
 mod direction;
 mod dns;
 mod dns_names;
+mod endpoints;
 mod flow_table;
 mod link_type;
 mod merged_observations;
@@ -36,9 +47,10 @@ pub use collector::{Collector, CollectorLimits};
 pub use connection_report::{ConnectionReport, ConnectionSink};
 pub use decode::{Decoded, decode};
 pub use dedup::decide_by_listeners;
-pub use direction::{infer_server, server_by_listener};
+pub use direction::{infer_server, is_probable_answer, server_by_listener};
 pub use dns::{NotDns, learn_answers};
 pub use dns_names::{NameEntry, NameTable};
+pub use endpoints::Endpoints;
 pub use flow_table::{FlowResult, FlowTable};
 pub use link_type::LinkType;
 pub use merged_observations::{MergedObservations, ObservationLimits};

@@ -1,5 +1,5 @@
 //! Several slices put together to one, each identity once and in order, and cut into pieces of bounded
-//! size. Nothing is lost by it: whoever applies the result knows the same as from the parts.
+//! size. Nothing is lost: applying the result gives the same as applying the parts.
 
 use super::{
     FlowRecord, NameEntry, OtherKind, OtherTraffic, PeerLabel, PeerLabels, RecordIdentity,
@@ -18,7 +18,7 @@ pub struct ObservationLimits {
 }
 
 impl Default for ObservationLimits {
-    /// gRPC takes messages up to 4 MiB unless told otherwise; the rest is for the batch's own fields.
+    /// gRPC accepts messages up to 4 MiB by default; the rest is for the batch's own fields.
     fn default() -> Self {
         ObservationLimits {
             max_records: 20_000,
@@ -39,33 +39,33 @@ pub struct MergedObservations {
 }
 
 impl MergedObservations {
-    /// Adds what a slice holds. Returns how many records went into others.
-    pub fn add(&mut self, slice: Observations) -> u64 {
+    /// Adds observations. Returns the number of records that were merged into others.
+    pub fn add(&mut self, more: Observations) -> u64 {
         let mut merged = 0;
-        for (source, record) in slice.records {
+        for (source, record) in more.records {
             merged += u64::from(self.add_record(source, record));
         }
-        self.scans.extend(slice.scans);
-        for (address, entry) in slice.names {
+        self.scans.extend(more.scans);
+        for (address, entry) in more.names {
             let span = self
                 .names
                 .entry((address, entry.name, entry.client))
                 .or_insert((entry.from, entry.until));
             *span = (span.0.min(entry.from), span.1.max(entry.until));
         }
-        for traffic in slice.other {
+        for traffic in more.other {
             let key = (traffic.source, traffic.destination, traffic.kind);
             let packets = self.other.entry(key).or_default();
             *packets = packets.saturating_add(traffic.packets);
         }
-        for (loss, count) in slice.losses {
+        for (loss, count) in more.losses {
             let sum = self.losses.entry(loss).or_default();
             *sum = sum.saturating_add(count);
         }
         merged
     }
 
-    /// Adds a record. True if it went into another.
+    /// Adds a record. Returns true if it was merged into another.
     pub fn add_record(&mut self, source: Source, record: FlowRecord) -> bool {
         use std::collections::btree_map::Entry;
         match self.records.entry((source, record.identity())) {

@@ -1,4 +1,4 @@
-//! Traffic that no NetworkPolicy can express (DESIGN §4.10): counted by who sent it to whom.
+//! Traffic that no NetworkPolicy can express (DESIGN §4.10): counted by sender and receiver.
 
 use nanoseg_net::Protocol;
 use rustc_hash::FxHashMap;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 pub enum OtherKind {
     /// TCP, UDP or SCTP to a multicast or broadcast address.
     Group(Protocol),
-    /// ICMP and ICMPv6, but for "unreachable", which says how a connection went.
+    /// ICMP and ICMPv6, without "unreachable", which decides a connection's verdict.
     Icmp,
     /// Any other protocol, by its IANA number.
     Protocol(u8),

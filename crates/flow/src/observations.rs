@@ -1,4 +1,4 @@
-//! Flow records together with who saw them, and the unit in which they travel.
+//! Flow records together with their observer, and the batch in which they are sent.
 
 use super::{FlowRecord, NameEntry, OtherTraffic, ScanSummary};
 use nanoseg_net::Timestamp;
@@ -54,7 +54,7 @@ impl fmt::Display for Source {
 /// capture) and by each of them once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Observer {
-    /// The node's name; empty where a file does not say it.
+    /// The node's name; empty where a file does not name it.
     pub node: Arc<str>,
     pub source: Source,
 }
@@ -110,7 +110,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What sources saw in some time.
+/// What sources saw in one period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observations {
     pub records: Vec<(Source, FlowRecord)>,
@@ -136,7 +136,7 @@ impl Observations {
         }
     }
 
-    /// Puts another slice's content behind this one's.
+    /// Appends other observations.
     pub fn append(&mut self, other: Observations) {
         self.records.extend(other.records);
         self.scans.extend(other.scans);
@@ -148,7 +148,7 @@ impl Observations {
     }
 }
 
-/// One run of an agent: a random number, new at each start, so that sequence numbers may start anew.
+/// One run of an agent: a random number, new at each start, so that sequence numbers may start from 1 again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instance(pub [u8; 16]);
 
@@ -165,7 +165,7 @@ impl fmt::Display for Instance {
 pub struct FlowBatch {
     pub node: Arc<str>,
     pub instance: Instance,
-    /// The numbers that this batch stands for, first and last, counted from 1. They differ only where
+    /// The sequence numbers of this batch, first and last, counted from 1. They differ only where
     /// batches that were never sent had to be merged.
     pub sequence: (u64, u64),
     /// The time it covers.

@@ -1,5 +1,5 @@
-//! Decoded packets on their way to the table, many at a time: reading and decoding may then run on
-//! another thread than connections, and the table can look up several packets' places at once.
+//! Batches of decoded packets for the table: reading and decoding may then run on another thread than
+//! the table, which can prefetch several packets' places at once.
 
 use super::{Decoded, Packet, Transport};
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Clients with failed connections that are told apart; more than that are spoofed.
+/// Clients whose failed connections are counted apart; more than that are spoofed.
 const MAX_FAILED_CLIENTS: usize = 1 << 16;
 /// Distinct addresses counted in one summary.
 const MAX_ADDRESSES: usize = 1 << 16;
@@ -23,7 +23,7 @@ const SAMPLES: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScanSummary {
-    /// `None`: of more clients than are told apart.
+    /// `None`: clients beyond those that are counted apart.
     pub client: Option<IpAddr>,
     pub connections: u64,
     /// Different addresses tried, counted up to 65536.
@@ -46,7 +46,7 @@ struct RecordKey {
     via: u32,
     /// What the server saw; `NONE` if that is the client.
     seen_as: u32,
-    /// What the source says of the ends; `NONE` if nothing.
+    /// What the source reports about the ends; `NONE` if nothing.
     labels: u32,
     epochs: [u32; 2],
     port: u16,
@@ -155,8 +155,8 @@ impl RecordBuilder {
         self.drain()
     }
 
-    /// Takes what has been collected so far, in order, and starts anew. Connections without a handshake
-    /// keep their client's port: whoever puts the parts together again settles them.
+    /// Removes and returns what has been collected so far, in order. Connections without a handshake keep
+    /// their client's port: they are settled where the parts are put together again.
     pub fn drain(&mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
         self.flush();
         let mut next = RecordBuilder::new(self.max_failed_targets);
@@ -165,12 +165,12 @@ impl RecordBuilder {
         std::mem::replace(self, next).listing()
     }
 
-    /// Counts every client's failed targets anew.
+    /// Forgets which targets of clients failed: counting starts from zero.
     pub fn forget_failures(&mut self) {
         self.failed_targets.clear();
     }
 
-    /// How many records there are by now.
+    /// The number of records so far.
     pub fn len(&self) -> usize {
         self.records.len() + self.pending.len()
     }

@@ -1,12 +1,12 @@
-//! Which flow records are one and the same, and how their counts come together. The counts of one
+//! Which flow records have one identity, and how their counts are merged. The counts of one
 //! identity add up in any order.
 
 use super::{FlowRecord, Opening, PeerLabels, ScanSummary, Verdict};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, SECOND};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// RecordBuilder are told apart by when the first of their connections began, to this many seconds: an address
+/// Records are distinguished by when the first of their connections began, to this many seconds: an address
 /// may belong to someone else afterwards (DESIGN §4.4), and a record is attributed at its start.
 pub(super) const BEGAN_SECONDS: i64 = 1;
 
@@ -49,7 +49,7 @@ impl RecordIdentity {
 impl FlowRecord {
     /// The unit of time in which its connections began.
     pub fn began(&self) -> i64 {
-        self.first.nanos().div_euclid(BEGAN_SECONDS * 1_000_000_000)
+        self.first.nanos().div_euclid(BEGAN_SECONDS * SECOND)
     }
 
     /// The hour in which its connections began, in hours since the Unix epoch.
@@ -76,7 +76,7 @@ impl FlowRecord {
     /// Adds the counts of a record with the same identity.
     pub fn absorb(&mut self, other: &FlowRecord) {
         self.connections = match self.client_port {
-            // One connection, told by its ports, however often it is seen.
+            // One connection, identified by its ports, however often it is seen.
             Some(_) => self.connections.max(other.connections),
             None => self.connections.saturating_add(other.connections),
         };
@@ -95,7 +95,7 @@ impl FlowRecord {
             server: self.client,
             port: self.client_port?,
             client_port: Some(self.port),
-            // How the other end saw an address is known without its port.
+            // The address that the other end saw is known without its port.
             via: None,
             seen_as: None,
             labels: self.labels.as_ref().map(|labels| {
@@ -124,8 +124,8 @@ impl ScanSummary {
         self
     }
 
-    /// Adds another summary of the same client. Addresses and ports of several summaries cannot be told
-    /// apart any more, so the largest number stands.
+    /// Adds another summary of the same client. It is not known which addresses and ports of
+    /// several summaries are the same, so the largest number stands.
     pub fn absorb(&mut self, other: ScanSummary) {
         self.connections = self.connections.saturating_add(other.connections);
         self.addresses = self.addresses.max(other.addresses);

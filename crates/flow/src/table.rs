@@ -1,7 +1,8 @@
-//! From packets to connections: who opened them, how they went, each counted once (DESIGN §4.1–3, 6).
+//! The connection table, from packets to connections: who opened them, their verdict, each counted once
+//! (DESIGN §4.1–3, 6).
 //!
 //! Memory is bounded by [`FlowConfig`], not by the capture: silent connections leave the table and
-//! are handed to a [`ConnectionSink`]. Nothing here allocates per packet.
+//! are reported to a [`ConnectionSink`]. Nothing here allocates per packet.
 
 mod connection;
 mod index;
@@ -40,9 +41,9 @@ pub struct FlowConfig {
     pub max_failed_targets: usize,
     /// UDP and TCP ports whose answers are read as DNS.
     pub dns_ports: Vec<u16>,
-    /// The packets are a running node's, and of the segments that neither open nor close a connection
-    /// only a sample: open connections are kept longer, what has not been seen proves nothing, and
-    /// nobody knows listeners.
+    /// The packets come from a running node, and of the segments that neither open nor close a connection
+    /// only a sample comes: open connections are kept longer, a packet that was not seen proves nothing,
+    /// and listeners are not known.
     pub sampled: bool,
 }
 
@@ -57,8 +58,8 @@ impl Default for FlowConfig {
     }
 }
 
-/// What was counted on the way. Every decoded packet is in `packets`; the others say what became of
-/// those that are not part of a connection.
+/// Counters of a connection table. Every decoded packet is in `packets`; the others count
+/// those that are not part of a connection, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     pub packets: u64,
@@ -84,7 +85,7 @@ pub struct ConnectionTable<L> {
     listeners: L,
     epochs: AddressEpochs,
     config: FlowConfig,
-    /// What has left the table and is not taken away yet.
+    /// Reports that were not taken yet.
     ended: Vec<ConnectionReport>,
     slab: Vec<Connection>,
     free: Vec<u32>,
@@ -93,7 +94,7 @@ pub struct ConnectionTable<L> {
     wheel: Wheel,
     due: Vec<Ticket>,
     sightings: Sightings,
-    /// Where UDP was answered: after a silence the server may speak first.
+    /// Where UDP was answered: after a silence the server may send first.
     udp_servers: FxHashSet<SocketAddr>,
     names: NameTable,
     sent_names: SentNames,
@@ -139,7 +140,7 @@ impl<L: Listeners> ConnectionTable<L> {
         &self.config.dns_ports
     }
 
-    /// The connections that ended since this was last asked, to be drained.
+    /// The reports since the last call, for the caller to drain.
     pub fn ended(&mut self) -> &mut Vec<ConnectionReport> {
         &mut self.ended
     }
@@ -150,8 +151,8 @@ impl<L: Listeners> ConnectionTable<L> {
         (self.counters, self.names, other, overflow)
     }
 
-    /// Takes in one packet. Packets should come in the order of time; small disorder, as between
-    /// captures, is no harm.
+    /// Processes one packet. Packets should come in the order of time; small disorder, as between
+    /// captures, does no harm.
     pub fn ingest(&mut self, decoded: &Decoded<'_>) {
         let packet = &decoded.packet;
         if let Some((key, side)) = tuple(packet) {
@@ -164,12 +165,12 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// Takes in many packets, as [`FlowTable::ingest`] does one by one.
+    /// Processes many packets, as [`FlowTable::ingest`] does one by one.
     pub fn ingest_batch(&mut self, batch: &PacketBatch) {
         for packets in batch.packets.chunks(AHEAD) {
             let mut places = [(0u32, None); AHEAD];
-            // First every packet's place is looked at, so that the memory behind them is fetched
-            // at the same time and not one after another.
+            // First every packet's place is touched, so that the memory behind them is fetched at the
+            // same time and not one after another.
             let mut warm = 0u32;
             for (packet, (hash, place)) in packets.iter().zip(&mut places) {
                 *place = tuple(packet);
@@ -333,7 +334,7 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// Recognises a leg of another connection, or hands on to the connection what a leg saw.
+    /// Recognises a leg of another connection, or adds what a leg saw to its connection.
     fn join_legs(&mut self, slot: u32, side: Side, packet: &Packet) {
         if self.slab[slot as usize].parent.is_none() {
             self.slab[slot as usize].probes -= 1;

@@ -23,7 +23,7 @@ pub(super) enum PeerKey {
     UnknownPod(IpAddr),
 }
 
-/// One server that a record speaks of.
+/// One server of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
     pub peer: PeerKey,
@@ -62,13 +62,13 @@ pub(super) struct Attributed<'a> {
     pub service_access: Option<ServiceAccess<'a>>,
 }
 
-/// The inventory with what attribution looks up often.
+/// The inventory with lookup tables for attribution.
 pub(super) struct Attribution<'a> {
     pub inventory: &'a Inventory,
     tables: Arc<Tables>,
 }
 
-/// What attribution looks up often: made once for an inventory.
+/// Lookup tables for attribution, built once for an inventory.
 pub(super) struct Tables {
     /// Every address of every node.
     pub node_addresses: BTreeSet<IpAddr>,
@@ -178,7 +178,7 @@ impl<'a> Attribution<'a> {
             }
             let is_last = (address, port) == arrived || service_access.is_some();
             let is_service = || matches!(self.inventory.resolve(address, at), Owner::Service(_));
-            // A label speaks of where the connection arrived.
+            // A label is about the place where the connection arrived.
             let labelled = labels
                 .filter(|_| (address, port) == arrived)
                 .and_then(|labels| self.labelled(labels.server.as_ref()?, address));
@@ -197,7 +197,7 @@ impl<'a> Attribution<'a> {
         }
     }
 
-    /// The peer that a client's address stands for.
+    /// The peer that has a client's address.
     pub fn client(&self, address: IpAddr, at: Timestamp) -> PeerKey {
         match self.inventory.resolve(address, at) {
             Owner::Pod(index) => self.pod(index),
@@ -208,12 +208,12 @@ impl<'a> Attribution<'a> {
         }
     }
 
-    /// Whether a masquerading Service exposes that port of the workload on nodes.
+    /// Returns true if a masquerading Service exposes that port of the workload on nodes.
     pub fn is_exposed(&self, peer: PeerKey, protocol: Protocol, port: u16) -> bool {
         matches!(peer, PeerKey::Workload(place) if self.exposed.contains(&(place, protocol, port)))
     }
 
-    /// The peer by name.
+    /// The peer of a compact key.
     pub fn peer(&self, key: PeerKey) -> Peer {
         match key {
             PeerKey::Workload(place) => Peer::Workload(self.workloads[place as usize].clone()),

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// What an operator may switch.
+/// What an operator may choose.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphOptions {
     /// Allow DNS over TCP where DNS over UDP was seen (RFC 7766, DESIGN §4.9).
@@ -25,7 +25,7 @@ impl Default for GraphOptions {
     }
 }
 
-/// The graph with what was noticed while building it.
+/// The graph with the findings of building it.
 #[derive(Debug, Clone, Default)]
 pub struct Built {
     pub graph: Graph,
@@ -37,7 +37,7 @@ pub struct Built {
 /// Client, server, protocol, port.
 pub type EdgeKey = (Peer, Peer, Protocol, u16);
 pub(super) type Edges = BTreeMap<EdgeKey, Edge>;
-/// The same while records are still coming.
+/// Edges by the compact keys of their ends, while records are still coming.
 pub(super) type EdgesByKey = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
 
 /// Builds the graph. The order of the records does not matter.
@@ -45,7 +45,7 @@ pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) ->
     build_after(&History::default(), seen, inventory, options)
 }
 
-/// Builds the graph of `seen` and of what came before it.
+/// Builds the graph of `seen` and of the history before it.
 pub fn build_after(
     history: &History,
     seen: &FlowResult,
@@ -55,7 +55,7 @@ pub fn build_after(
     assemble(history, seen, &Attribution::build(inventory), options).built
 }
 
-/// A graph with what it takes to add to it.
+/// A graph with the state that is needed to add to it.
 pub(super) struct Assembled {
     pub built: Built,
     pub edges: Edges,
@@ -106,8 +106,8 @@ pub(super) fn assemble(
     }
 }
 
-/// Everything that was tried, also by what looks like a scanner: where a policy blocks all that a
-/// workload does, only what was before tells it from one.
+/// Everything that was tried, also by clients that look like scanners: where a policy blocks all
+/// connections of a workload, only its history distinguishes it from a scanner.
 pub fn build_attempts(seen: &FlowResult, inventory: &Inventory) -> Graph {
     let raw = RawGraph::of(seen, &Attribution::build(inventory));
     let mut graph = Graph::default();
@@ -118,7 +118,7 @@ pub fn build_attempts(seen: &FlowResult, inventory: &Inventory) -> Graph {
     graph
 }
 
-/// What records came to, before anything is taken out again or added.
+/// The edges of records, before any are removed or added.
 pub(super) struct RawGraph {
     pub edges: Edges,
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
@@ -222,7 +222,7 @@ fn note_names(
     }
 }
 
-/// Traffic that no NetworkPolicy speaks of.
+/// Traffic to which no NetworkPolicy applies.
 fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
     // Probes and other traffic of a node to its own pods is always allowed (DESIGN §4.7).
     if let PeerKey::Node(node) = client
@@ -291,7 +291,7 @@ fn keep_earliest(kept: &mut Vec<Evidence>, new: Evidence) {
     }
 }
 
-/// Whether a plugin will see some node's address instead of the client's: on the way through a node
+/// Returns true if a plugin will see some node's address instead of the client's: on the way through a node
 /// port or load balancer, unless the Service keeps client addresses (DESIGN §4.7).
 fn is_masqueraded(
     attributed: &Attributed<'_>,

@@ -73,7 +73,7 @@ pub(super) fn of_edges(graph: &Graph) -> Vec<Finding> {
     findings
 }
 
-/// Findings that speak of one edge.
+/// Findings about one edge.
 fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
     let mut findings = Vec::new();
     let what = format!("{client} → {server} {}/{}", edge.port, edge.protocol);
@@ -137,12 +137,12 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
         .collect()
 }
 
-/// Traffic of pods that no policy can speak of, one finding for each sender (DESIGN §4.10).
+/// Traffic of pods that no policy can express, one finding for each sender (DESIGN §4.10).
 pub(super) fn not_expressible(
     other: &[OtherTraffic],
     attribution: &Attribution<'_>,
 ) -> Vec<Finding> {
-    // Such traffic is counted without times, so the latest owner of an address stands for it.
+    // Such traffic is counted without times, so the latest owner of an address counts.
     let at = Timestamp::MAX.plus_nanos(-1);
     let pairs: BTreeSet<(IpAddr, IpAddr)> = other
         .iter()
@@ -150,7 +150,7 @@ pub(super) fn not_expressible(
         .collect();
     let mut by_sender: BTreeMap<Peer, BTreeSet<String>> = BTreeMap::new();
     for traffic in other {
-        // Where both sides sent, one is the answer; it is no traffic of its own (DESIGN §4.6).
+        // Where both sides sent, one is the answer; it is not counted as traffic (DESIGN §4.6).
         let answered = pairs.contains(&(traffic.destination, traffic.source));
         if answered && traffic.destination < traffic.source {
             continue;
@@ -187,7 +187,7 @@ pub(super) fn not_expressible(
         .collect()
 }
 
-/// Connections that got nowhere, one finding for each client and way.
+/// Failed connections, one finding for each client and verdict.
 fn failed(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut by_client: BTreeMap<(Code, &Peer), BTreeSet<String>> = BTreeMap::new();
     for (client, server, edge) in edges {

@@ -1,10 +1,10 @@
-//! The graph as it stands, brought up to date with new records between two full builds.
+//! The current graph, updated with new records between two full builds.
 //!
-//! What new records tell of known edges costs their attribution only. For an edge that is new, or of which
-//! they tell another kind of thing (a verdict, a Service), all records between the same addresses are
-//! looked at again. So edges and lessons are known at once; until the next full build
+//! New records of known edges cost their attribution only. For an edge that is new, or for which they add
+//! a fact of another kind (a verdict, a Service), all records between the same addresses are read again.
+//! So edges and lessons are known at once; until the next full build
 //! - counts and times of known edges stay as they were,
-//! - an edge stays that another observer's word takes away (one leg of a translated connection),
+//! - an edge stays that another observer's records remove (one leg of a translated connection),
 //! - connections stay out whose direction nothing decides but other connections,
 //! - one-way datagrams do not teach that come from several pods of a workload, one from each.
 
@@ -29,31 +29,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Edges, with what it takes to add to them.
+/// A graph, with the state that is needed to add to it.
 pub struct IncrementalGraph {
     inventory: Arc<Inventory>,
     tables: Arc<Tables>,
     epochs: AddressEpochs,
     options: GraphOptions,
     edges: Edges,
-    /// Who calls each server, and where.
+    /// The clients of each server, with protocol and port.
     callers: FxHashMap<Peer, BTreeSet<(Peer, Protocol, u16)>>,
     names: BTreeMap<IpAddr, BTreeSet<String>>,
     scans: port_scan::AttemptsByPeer,
 }
 
-/// What new records tell that is not known yet.
+/// What new records add to the graph.
 #[derive(Debug, Clone, Default)]
 pub struct Delta {
     /// Client and server of the records.
     pub ends: BTreeSet<(IpAddr, IpAddr)>,
-    /// The edges that are new, or of which they tell another kind of thing.
+    /// The edges that are new, or for which the records add a fact of another kind.
     pub edges: BTreeSet<EdgeKey>,
-    /// Records that only a full build can tell the direction of.
+    /// Records whose direction only a full build can decide.
     pub undecided: usize,
 }
 
-/// What changed.
+/// What an update changed.
 #[derive(Debug, Clone, Default)]
 pub struct GraphChange {
     /// Workloads with an edge that changed.
@@ -62,12 +62,12 @@ pub struct GraphChange {
     pub graph: Graph,
     /// What an operator must know of these edges.
     pub findings: Vec<Finding>,
-    /// A client turned out to be a scanner: only a full build takes its edges away.
+    /// A client turned out to be a scanner: only a full build removes its edges.
     pub new_scanner: bool,
 }
 
 impl IncrementalGraph {
-    /// Builds the graph of `records` and of what came before them, to be kept up to date.
+    /// Builds the graph of `records` and of the history before them.
     pub fn build(
         history: &History,
         records: &Aggregate,
@@ -100,7 +100,7 @@ impl IncrementalGraph {
         (incremental, built)
     }
 
-    /// What `records` tell that is not known yet.
+    /// What `records` add to the graph.
     pub fn delta(&self, records: &[FlowRecord]) -> Delta {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let listeners = InventoryListeners(&self.inventory);
@@ -149,8 +149,8 @@ impl IncrementalGraph {
         delta
     }
 
-    /// Learns the delta from all records between their ends, from those that may explain them, and from what
-    /// earlier ones came to: one datagram of an hour that was folded and one of now are two.
+    /// Applies the delta. `records` are all records between its ends and those that may explain them;
+    /// `history` counts too: one datagram of an hour that was folded and one of now are two.
     pub fn learn(&mut self, delta: &Delta, history: &History, records: &Aggregate) -> GraphChange {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let seen = result(records, &self.inventory, &self.epochs);
@@ -186,13 +186,13 @@ impl IncrementalGraph {
         }
     }
 
-    /// Whether there are edges of a client that a scan alone made.
+    /// Returns true if a client has edges that only a scan made.
     fn has_unanswered_edges(&self, client: &Peer) -> bool {
         self.edges_from(client)
             .any(|(_, edge)| matches!(edge.lesson, Lesson::Ignored(_)))
     }
 
-    /// Adds what is known of an edge, and what that implies. Tells which edges that changed.
+    /// Adds an edge, and the edges that it implies. Returns the keys of the edges that changed.
     fn add(&mut self, key: &EdgeKey, edge: &Edge) -> Vec<EdgeKey> {
         let known = match self.edges.get(key) {
             Some(known) => {

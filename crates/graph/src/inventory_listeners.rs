@@ -1,5 +1,5 @@
-//! What the flow room needs of the inventory, as plain data: who listens where, and when addresses
-//! changed hands. Flow and inventory do not know each other.
+//! What the flow room needs of the inventory, as plain data: listeners, and the times at which addresses
+//! changed their owner. Flow and inventory do not know each other.
 
 use nanoseg_flow::{AddressEpochs, Listeners};
 use nanoseg_inventory::Inventory;

@@ -1,6 +1,16 @@
 //! Room 1b: the communication graph. Joins flow records with the inventory: peers, edges, what each
 //! edge teaches and why, and what of it a policy must allow.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod attribute;
 mod build;
 mod edge;

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-/// From this many failed targets (address and port) on, a client is looked at as a scanner.
+/// From this many failed targets (address and port) on, a client may be a scanner.
 const MIN_FAILED_TARGETS: usize = 15;
 /// ...and it is one if at least this share of all its targets failed.
 const MIN_FAILED_SHARE: f64 = 0.6;
@@ -24,10 +24,10 @@ const MAX_TARGETS: usize = 100_000;
 struct Attempts {
     failed: FxHashSet<(IpAddr, u16)>,
     answered: FxHashSet<(IpAddr, u16)>,
-    /// Attempts that the flow room only counted.
+    /// Attempts that the flow room counted without their targets.
     uncounted: u64,
     last: Option<Timestamp>,
-    /// It was a scanner before, and what it tried then is no edge any more.
+    /// It was a scanner before, and its attempts then are no edges any more.
     known: bool,
 }
 
@@ -50,24 +50,24 @@ impl Attempts {
     }
 }
 
-/// What every client tried, while records are still coming.
+/// The attempts of every client by its compact key, while records are still coming.
 #[derive(Default)]
 pub(super) struct AttemptsByKey {
     by_client: FxHashMap<PeerKey, Attempts>,
-    /// Failed attempts of clients that were too many to tell apart.
+    /// Failed attempts of clients beyond those that are counted apart.
     of_others: u64,
 }
 
 impl AttemptsByKey {
     pub fn note(&mut self, client: PeerKey, record: &FlowRecord) {
-        // What the client called: that is what a scanner walks service_access.
+        // The address and port that the client called: a scanner iterates over these.
         let called = record.via.map(|via| (via.ip(), via.port()));
         let called = called.unwrap_or((record.server, record.port));
         let attempts = self.by_client.entry(client).or_default();
         attempts.note(record.verdict, called, record.last);
     }
 
-    /// Takes in the attempts of clients that failed too often to keep each.
+    /// Adds the attempts of clients that failed too often to keep each.
     pub fn note_summaries(&mut self, summaries: &[ScanSummary], attribution: &Attribution<'_>) {
         for summary in summaries {
             match summary.client {
@@ -94,7 +94,7 @@ impl AttemptsByKey {
     }
 }
 
-/// What every client tried, and how it went.
+/// The attempts of every client, with their outcome.
 #[derive(Default)]
 pub(super) struct AttemptsByPeer {
     by_client: BTreeMap<Peer, Attempts>,
@@ -102,7 +102,7 @@ pub(super) struct AttemptsByPeer {
 }
 
 impl AttemptsByPeer {
-    /// Takes in what was tried before: scans, and the samples behind edges, since a slow scan takes hours.
+    /// Adds earlier attempts: scans, and the samples behind edges, since a slow scan takes hours.
     pub fn note_history(&mut self, history: &History) {
         for (client, scan) in history.scans() {
             let attempts = self.by_client.entry(client.clone()).or_default();
@@ -134,14 +134,14 @@ impl AttemptsByPeer {
             let failures = edge.evidence.iter().filter(is_failure);
             failures.for_each(|evidence| add(client, evidence, false));
         }
-        // What was answered matters of clients only that something failed of.
+        // Answered attempts matter only for clients with failed ones.
         for ((client, ..), edge) in history.edges() {
             let answered = edge.evidence.iter().filter(|e| !is_failure(e));
             answered.for_each(|evidence| add(client, evidence, true));
         }
     }
 
-    /// Takes in what some clients tried, which may be noted already. Tells which of them are scanners.
+    /// Adds the attempts of some clients, which may be known already. Returns the scanners among them.
     pub fn widen(&mut self, other: AttemptsByPeer) -> BTreeSet<Peer> {
         let mut scanners = BTreeSet::new();
         for (client, tried) in other.by_client {
@@ -177,7 +177,7 @@ impl AttemptsByPeer {
         findings
     }
 
-    /// What the scanners tried, to be kept without an edge for each.
+    /// The attempts of the scanners, to be kept without an edge for each.
     pub fn fold(self, scanners: &BTreeSet<Peer>) -> BTreeMap<Peer, FoldedScan> {
         let scans = self.by_client.into_iter();
         scans
@@ -195,8 +195,8 @@ impl AttemptsByPeer {
     }
 }
 
-/// Takes the edges out that only a scan made: a scan of a thousand addresses is one finding, not a
-/// thousand edges.
+/// Removes the edges that only a scan made: a scan of a thousand addresses is one finding, not a thousand
+/// edges.
 pub(super) fn remove_edges(scanners: &BTreeSet<Peer>, edges: &mut Edges) {
     let ignored = |edge: &Edge| matches!(edge.lesson, Lesson::Ignored(_));
     if !scanners.is_empty() {

@@ -1,4 +1,4 @@
-//! An edge as it is kept: with what its lesson was decided from, so that it can be decided anew when more
+//! An edge as it is stored: with the facts that decided its lesson, so that it can be decided again when more
 //! is known.
 
 use super::edge::Edge;

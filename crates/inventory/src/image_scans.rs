@@ -1,4 +1,4 @@
-//! What vulnerability scanners say of images: Trivy's JSON (`trivy image -f json`, `trivy k8s -f json`) and
+//! Reports of vulnerability scanners about images: Trivy's JSON (`trivy image -f json`, `trivy k8s -f json`) and
 //! trivy-operator's `VulnerabilityReport` objects (aquasecurity.github.io/v1alpha1).
 
 use super::Image;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// How grave a vulnerability is, the gravest first.
+/// The severity of a vulnerability, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Grade {
@@ -31,7 +31,7 @@ impl fmt::Display for Grade {
     }
 }
 
-/// One vulnerability of one package in one image. Sorted by grade, the gravest first.
+/// One vulnerability of one package in one image. Sorted by grade, the most severe first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Vulnerability {
@@ -54,7 +54,7 @@ pub struct ImageScan {
     pub vulnerabilities: BTreeSet<Vulnerability>,
 }
 
-/// A text that no scanner wrote.
+/// Why a text is no scan.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     #[error("it is not JSON: {0}")]
@@ -66,7 +66,7 @@ pub enum ScanError {
 /// Reads one file of Trivy's, or of `kubectl get vulnerabilityreports -A -o json`.
 ///
 /// # Errors
-/// It is none.
+/// A text that is no report of a known scanner.
 pub fn parse_scans(text: &str) -> Result<Vec<ImageScan>, ScanError> {
     let document: Value = serde_json::from_str(text)?;
     let is_report = |object: &Value| object["kind"] == "VulnerabilityReport";
@@ -89,7 +89,7 @@ pub fn parse_scans(text: &str) -> Result<Vec<ImageScan>, ScanError> {
 }
 
 impl ImageScan {
-    /// What a `VulnerabilityReport` object says; `None` where it names no image.
+    /// Reads a `VulnerabilityReport` object; `None` if it names no image.
     pub fn of_object(object: &Value) -> Option<ImageScan> {
         let report = &object["report"];
         let artifact = &report["artifact"];
@@ -113,7 +113,7 @@ impl ImageScan {
         })
     }
 
-    /// What a report of Trivy says of its image; several where it has several.
+    /// Reads a report of Trivy; it may contain several images.
     fn of_trivy(report: &Value) -> Vec<ImageScan> {
         let results = list(&report["Results"]);
         let found = results.flat_map(|result| list(&result["Vulnerabilities"]));

@@ -47,7 +47,7 @@ impl Inventory {
             .collect()
     }
 
-    /// Whether `address` lies in a range that pods or Services get their addresses from.
+    /// Returns true if `address` lies in a range that pods or Services get their addresses from.
     pub fn in_cluster_range(&self, address: IpAddr) -> bool {
         self.pod_ranges
             .iter()

@@ -1,8 +1,18 @@
-//! Room 1a: who owned which address when. Pods, workloads and what runs in them, services, endpoints, nodes,
+//! Room 1a: which address belonged to whom at which time. Pods, workloads and what runs in them, services, endpoints, nodes,
 //! namespaces.
 //!
 //! Built once from [`Objects`]; resolving an address takes the time as an argument. Reading files
 //! is `cluster`'s, joining with traffic is `graph`'s.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
 
 mod addresses;
 mod build;

@@ -1,10 +1,10 @@
-//! Policies of other kinds than NetworkPolicy. They allow and deny as well, and nanoseg does not judge them: so they
-//! are at least known by name.
+//! Policies of other kinds than NetworkPolicy. They allow and deny as well, and nanoseg does not evaluate
+//! them, so it reports at least their names.
 
 use serde_json::Value;
 use std::fmt;
 
-/// A policy that is not judged.
+/// A policy that is not evaluated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OtherPolicy {
     pub kind: String,
@@ -12,11 +12,11 @@ pub struct OtherPolicy {
     pub name: String,
     /// The file it was read from.
     pub file: String,
-    /// What it says, to tell whether two are the same.
+    /// Its content, to compare two of them.
     says: Value,
 }
 
-/// Whether objects of such a kind are policies that are not judged, and whether they are in a namespace.
+/// `Some` if objects of this kind are policies that are not evaluated: whether they are namespaced.
 fn is_namespaced(kind: &str, group: &str) -> Option<bool> {
     match (kind, group) {
         ("CiliumNetworkPolicy", "cilium.io") => Some(true),
@@ -32,12 +32,12 @@ fn is_namespaced(kind: &str, group: &str) -> Option<bool> {
 }
 
 impl OtherPolicy {
-    /// Whether objects of such a kind are read as such.
+    /// Returns true if objects of this kind are read as other policies.
     pub fn is_kind(kind: &str, group: &str) -> bool {
         is_namespaced(kind, group).is_some()
     }
 
-    /// Of an object of such a kind.
+    /// Reads an object of such a kind; `None` for other kinds.
     pub fn of_object(kind: &str, group: &str, object: &Value) -> Option<OtherPolicy> {
         let in_namespace = is_namespaced(kind, group)?;
         let text = |field: &str| {
@@ -54,9 +54,10 @@ impl OtherPolicy {
         };
         Some(OtherPolicy {
             kind: format!("{calico}{kind}"),
-            name: match in_namespace {
-                true => format!("{}/{name}", text("namespace").unwrap_or("default")),
-                false => name.to_owned(),
+            name: if in_namespace {
+                format!("{}/{name}", text("namespace").unwrap_or("default"))
+            } else {
+                name.to_owned()
             },
             file: String::new(),
             says: ["spec", "specs"]
@@ -66,8 +67,8 @@ impl OtherPolicy {
         })
     }
 
-    /// Whether both say the same, wherever they are written.
-    pub fn says_as(&self, other: &OtherPolicy) -> bool {
+    /// Returns true if both have the same content, whatever files they come from.
+    pub fn is_same_as(&self, other: &OtherPolicy) -> bool {
         self.says == other.says
     }
 }

@@ -31,7 +31,7 @@ impl Clock {
         self.epoch.plus_nanos(nanos(self.start.elapsed()))
     }
 
-    /// Looks at the node's clock. True if it has jumped since this was last asked.
+    /// Looks at the node's clock. Returns true if it has jumped since this was last asked.
     pub fn check_step(&mut self) -> bool {
         self.compare(wall_clock())
     }

@@ -27,7 +27,7 @@ pub use counters::{ConntrackCounters, ConntrackCounts};
 use super::rtnetlink::LinkTable;
 use super::{AddressChanges, Clock, LiveError, LiveSource, Urgency};
 use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations, Source};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use netlink::{Messages, NLMSG_DONE, NLMSG_ERROR, native_u32};
 use parse::parse_event;
 use socket::{DumpSocket, EventSocket, Received};
@@ -64,7 +64,7 @@ impl Default for ConntrackOptions {
 /// Events are left to gather so long, so that many are read at a time.
 const GATHER: Duration = Duration::from_millis(10);
 /// Dumps after overruns are so far apart: while there is too much to read, dumps only make it more.
-const OVERRUN_DUMPS_APART: i64 = 2_000_000_000;
+const OVERRUN_DUMPS_APART: i64 = 2 * SECOND;
 /// Batches of events read before anything else is looked at.
 const BATCHES: usize = 256;
 

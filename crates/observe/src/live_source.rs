@@ -36,7 +36,7 @@ pub trait LiveSource: Send {
     /// When the source cannot go on. What it saw so far can still be taken.
     fn poll(&mut self, patience: Duration) -> Result<bool, LiveError>;
 
-    /// Whether something was seen that should not wait for the end of the window, for lack of room or
+    /// Returns true if something was seen that should not wait for the end of the window, for lack of room or
     /// because it is new.
     fn urgency(&self) -> Urgency;
 

@@ -4,6 +4,16 @@
 //! It never judges its own work: what the policies allow is computed by `evaluate`, which shares no
 //! code with this room.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod bits;
 mod block;
 mod label;

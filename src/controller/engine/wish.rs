@@ -166,7 +166,7 @@ fn is_due(ledger: &Ledger, sight: &Sight, workload: &WorkloadId, now: Timestamp)
 /// The estimated share of the workload's edges seen; `None` while that says nothing.
 pub fn coverage(sight: &Sight, workload: &WorkloadId) -> Option<f64> {
     let estimate = sight.learning.as_ref()?.workloads.get(workload)?;
-    estimate.is_telling().then_some(estimate.coverage)
+    estimate.is_meaningful().then_some(estimate.coverage)
 }
 
 struct Asks<'a> {

@@ -1,4 +1,4 @@
-//! ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable" says of which packet.
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable" quotes the packet that was refused.
 
 use super::ip::{Layer, protocol};
 use super::{Context, DecodeResult};

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// How many IPv6 extension headers are followed.
 const MAX_EXTENSIONS: usize = 16;
 
-/// IANA protocol numbers that are looked into.
+/// IANA protocol numbers that are decoded.
 pub(super) mod protocol {
     pub const ICMP: u8 = 1;
     pub const IGMP: u8 = 2;
@@ -25,7 +25,7 @@ pub(super) mod protocol {
     pub const ETHERNET: u8 = 143;
 }
 
-/// What an IP header says, and what stands behind it.
+/// The fields of an IP header, and the bytes behind it.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     pub source: IpAddr,
@@ -55,7 +55,7 @@ impl<'a> Layer<'a> {
             vlan: context.vlan,
             ttl: self.ttl,
             // A broadcast frame carries a packet to a network's broadcast address, which its netmask
-            // would tell. TCP cannot be sent to all.
+            // would show. TCP cannot be sent to a broadcast address.
             group: self.group || context.broadcast && !matches!(transport, Transport::Tcp { .. }),
             transport,
         };
@@ -144,7 +144,7 @@ fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> DecodeRes
             }
             _ => return upper(next, layer, context),
         };
-        // Mobility without anything behind it (RFC 6275 §6.1.1) is a protocol of its own.
+        // Mobility without anything behind it (RFC 6275 §6.1.1) is a protocol in itself.
         if next == 135 && byte(layer.data, 0)? == 59 {
             return upper(next, layer, context);
         }

@@ -5,7 +5,7 @@ use super::{Context, DecodeResult, tunnel};
 use crate::big_endian::{be16, be32, byte};
 use crate::{SctpChunk, TcpFlags, Transport};
 
-/// How many payload bytes go into a fingerprint: enough to tell datagrams apart, few enough to be
+/// How many payload bytes go into a fingerprint: enough to distinguish datagrams, few enough to be
 /// there under a short snap length too.
 const FINGERPRINT_BYTES: usize = 32;
 

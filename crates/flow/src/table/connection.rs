@@ -1,16 +1,14 @@
-//! One live connection: what has been seen of it, how long it may be silent, how it went.
+//! One connection in the table: what was seen of it, how long it may be silent, and its outcome.
 
 use super::key::{Key, Side};
 use super::legs::Legs;
 use super::wheel::Ticket;
 use crate::{ActivityWindows, SctpChunk, TcpFlags, Verdict};
-use nanoseg_net::{Protocol, Timestamp};
-
-const SECOND: i64 = 1_000_000_000;
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 
 /// How long a closed connection is remembered for late segments, in seconds: several retransmission
-/// time-outs (RFC 6298 §2.4 has one second as the least). It is the shortest patience there is; the
-/// fewer closed connections are kept, the more of the live ones stay in the cache.
+/// time-outs (RFC 6298 §2.4 has one second as the least). It is the shortest patience; the fewer closed
+/// connections are kept, the more of the live ones stay in the cache.
 pub(super) const CLOSED_PATIENCE: i64 = 2;
 
 /// What a side has sent, as bits. SCTP's INIT, INIT ACK, SHUTDOWN and ABORT count as SYN, SYN-ACK,
@@ -60,17 +58,17 @@ pub(super) enum State {
     Datagrams(Recent),
 }
 
-/// What few connections need: kept apart so that the others stay small.
+/// State that few connections need, kept apart so that the others stay small.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     /// Activity between the first and the last packet's windows.
     pub windows: ActivityWindows,
     pub legs: Option<Legs>,
-    /// What has been reported of it while it goes on.
+    /// What was reported of it while it is ongoing.
     pub reported: Option<Box<Reported>>,
 }
 
-/// What earlier reports of a connection that goes on have told.
+/// What earlier reports of an ongoing connection contained.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Reported {
     /// When the latest was made, in nanoseconds since the epoch.
@@ -79,7 +77,7 @@ pub(super) struct Reported {
     pub last: i64,
     /// The verdicts under which it has been counted, as bits.
     pub verdicts: u8,
-    /// Payload bytes and datagrams told, by sending side.
+    /// Payload bytes and datagrams reported, by sending side.
     pub bytes: [u64; 2],
     pub datagrams: [u32; 2],
 }
@@ -90,7 +88,7 @@ pub(super) struct Connection {
     /// Nanoseconds since the epoch.
     pub first: i64,
     pub last: i64,
-    /// When an address of it changes hands; a UDP conversation ends there (DESIGN §4.4).
+    /// When one of its addresses changes its owner; a UDP conversation ends there (DESIGN §4.4).
     pub epoch_end: i64,
     /// Payload bytes by sending side.
     pub bytes: [u64; 2],
@@ -112,17 +110,17 @@ pub(super) struct Connection {
     pub live: bool,
     /// Which side sent the first packet.
     pub opener: u8,
-    /// How many more packets may tell that this is a leg of another connection.
+    /// How many more packets may show that this is a leg of another connection.
     pub probes: u8,
     pub closed: bool,
     pub refused: bool,
-    /// The wheel has looked at it once, so it may not do so again soon.
+    /// The wheel has checked it once, so the next check may be far ahead.
     pub settled: bool,
     /// Only a sample of its packets is seen, besides those that open and close it.
     pub sampled: bool,
 }
 
-/// What a leg hands on to its parent.
+/// What a leg reports to its parent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LegView {
     seen: [u16; 2],
@@ -134,7 +132,7 @@ pub(super) struct LegView {
     last: i64,
 }
 
-/// What a connection came to.
+/// The outcome of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// The side that a handshake (or, for UDP, the first packet) names as the client.
@@ -175,7 +173,7 @@ impl Connection {
         }
     }
 
-    /// Notes a packet's time. Only the third second of activity and later ones need a set.
+    /// Records a packet's time. Only from the third second of activity on a set is needed.
     #[inline(always)]
     pub fn touch(&mut self, at: i64) {
         if at > self.last {
@@ -237,7 +235,7 @@ impl Connection {
     }
 
     /// Counts the bytes of segments that were left out of the sample: the next one's sequence number
-    /// tells how many there were.
+    /// shows their number.
     pub fn fill_gap(&mut self, side: Side, flags: TcpFlags, sequence: u32) {
         let seen = &mut self.seen[side];
         if let State::Streams(streams) = &mut self.state
@@ -254,7 +252,7 @@ impl Connection {
         }
     }
 
-    /// Takes in a TCP segment. True if this closed the connection.
+    /// Processes a TCP segment. Returns true if this closed the connection.
     #[inline(always)]
     pub fn segment(
         &mut self,
@@ -326,7 +324,7 @@ impl Connection {
         self.closed && !was_closed
     }
 
-    /// True if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
+    /// Returns true if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
     /// ports: the port was used again. A repeated or late one does not.
     pub fn is_reopened(&self, side: Side, sequence: u32, answer: bool) -> bool {
         let State::Streams(streams) = &self.state else {
@@ -347,7 +345,7 @@ impl Connection {
         !(simultaneous || late)
     }
 
-    /// Takes in a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
+    /// Processes a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
     /// within moments; without an IP identification a datagram may really have been sent again.
     pub fn datagram(&mut self, side: Side, at: i64, ip_id: u16, fingerprint: u32, payload: u32) {
         let State::Datagrams(recent) = &mut self.state else {
@@ -372,7 +370,7 @@ impl Connection {
         self.bytes[side] += u64::from(payload);
     }
 
-    /// Notes what an SCTP packet's first chunk says. True if this closed the association.
+    /// Records the first chunk of an SCTP packet. Returns true if this closed the association.
     pub fn chunk(&mut self, side: Side, chunk: SctpChunk) -> bool {
         let was_closed = self.closed;
         let seen = &mut self.seen[side];
@@ -439,7 +437,7 @@ impl Connection {
         }
     }
 
-    /// Who opened it, and how it went.
+    /// The client's side and the verdict.
     pub fn outcome(&self) -> Outcome {
         match self.key.protocol() {
             Protocol::Udp => {
@@ -511,7 +509,7 @@ impl Connection {
         if both && (data || any & sent::FIN == 0) || data && any & sent::MOVED != 0 {
             Some(Verdict::Established)
         } else if self.sampled {
-            // That no answer was among the few packets seen says nothing.
+            // Only few packets are seen, so a missing answer proves nothing.
             None
         } else if self.key.protocol() == Protocol::Sctp && data {
             let refused = self.refused || any & sent::RST != 0;

@@ -1,4 +1,4 @@
-//! What makes packets one connection: both endpoints, protocol and VLAN, whoever sent first.
+//! The key of a connection: both endpoints without direction, protocol and VLAN.
 
 use nanoseg_net::Protocol;
 use std::hash::BuildHasher;
@@ -91,7 +91,7 @@ impl Key {
     }
 }
 
-/// Hashes keys, with secrets of this process: nobody can send packets whose keys collide.
+/// Hashes keys, with secrets of this process, so that nobody can send packets whose keys collide.
 #[derive(Debug, Clone)]
 pub(super) struct KeyHasher {
     secrets: [u64; 2],

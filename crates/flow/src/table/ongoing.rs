@@ -1,5 +1,5 @@
-//! Connections that go on are reported too, so that an edge is known before its connection ends; and
-//! names and other traffic are taken window by window.
+//! Reports of ongoing connections, so that an edge is known before its connection ends. Names and other
+//! traffic are taken window by window.
 
 #[cfg(test)]
 mod tests;
@@ -8,10 +8,8 @@ use super::connection::{Connection, Reported};
 use super::key::Side;
 use super::{ConnectionTable, FlowCounters, Listeners};
 use crate::{ConnectionReport, NameEntry, OtherTraffic, Verdict};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use std::net::IpAddr;
-
-const SECOND: i64 = 1_000_000_000;
 
 /// How old an answered connection is when it is first reported: the legs of a translated one need a
 /// moment to find each other.
@@ -19,13 +17,13 @@ const SETTLED: i64 = SECOND / 2;
 /// How long an answer is waited for: the first two repetitions of a SYN come after 1 s and 3 s (RFC
 /// 6298 §2.1, Linux TCP_TIMEOUT_INIT).
 const UNANSWERED: i64 = 3 * SECOND;
-/// How often bytes of a connection that is known already are before.
+/// How often the bytes of a connection that was reported before are reported again.
 const REPORT_AGAIN: i64 = 10 * SECOND;
 
 impl<L: Listeners> ConnectionTable<L> {
-    /// Lets time pass, whether packets come or not: what was silent for too long ends, and of every
-    /// connection that goes on and has something new to tell a report is added to what ended. The
-    /// first one counts it; later ones hold only what is new.
+    /// Moves the table's time to `now`, whether packets come or not: connections that were silent for too
+    /// long end, and every ongoing connection with something new is reported among the ended ones. The
+    /// first report counts the connection; later ones hold only what is new.
     pub fn report_ongoing(&mut self, now: Timestamp) {
         let now = now.nanos();
         if self.wheel.is_due(now) {
@@ -69,8 +67,8 @@ impl<L: Listeners> ConnectionTable<L> {
         &self.counters
     }
 
-    /// The DNS names learned since this was last asked, in order, but for those that were handed on
-    /// before and still hold; and how many found no room.
+    /// The DNS names learned since the last call, in order, without those that were returned before and
+    /// still hold; and the number of names that found no room.
     pub fn take_names(&mut self) -> (Vec<(IpAddr, NameEntry)>, u64) {
         let overflow = self.names.take_overflow();
         let mut names = self.names.drain();
@@ -78,15 +76,15 @@ impl<L: Listeners> ConnectionTable<L> {
         (names, overflow)
     }
 
-    /// What no policy can express since this was last asked, in order, and how many packets of such
-    /// found no room.
+    /// The traffic since the last call that no policy can express, in order, and the number of its packets
+    /// that found no room.
     pub fn take_other(&mut self) -> (Vec<OtherTraffic>, u64) {
         std::mem::take(&mut self.other).finish()
     }
 }
 
 impl Connection {
-    /// Whether there may be something to report. Closed ones are left to end: they do within moments.
+    /// Returns true if there may be something to report. Closed ones end within moments and are reported then.
     fn has_new_report(&self, now: i64) -> bool {
         let age = now.saturating_sub(self.first);
         if !self.live || self.closed || self.parent.is_some() || age < SETTLED {
@@ -107,7 +105,8 @@ impl Connection {
     }
 }
 
-/// Leaves in `report` what was not before before, and notes that it is before now. False if that is nothing.
+/// Leaves in `report` what was not reported before, and records it as reported. Returns false if nothing
+/// is left.
 pub(super) fn subtract(
     reported: &mut Reported,
     report: &mut ConnectionReport,

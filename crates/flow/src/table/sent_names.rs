@@ -1,4 +1,4 @@
-//! Which names were sent on already: a resolver is asked for the same ones every few seconds.
+//! Names that were sent before: clients ask a resolver for the same ones every few seconds.
 
 use crate::NameEntry;
 use nanoseg_net::Timestamp;
@@ -6,10 +6,10 @@ use rustc_hash::FxHashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-/// Names remembered, 24 bytes each; beyond that they are sent on again, which does no harm.
+/// Names remembered, 24 bytes each; beyond that they are sent again, which does no harm.
 const MAX_SENT: usize = 1 << 16;
 
-/// Names sent on, by a hash with secrets of this process, with the time until which they hold.
+/// Names that were sent, by a hash with secrets of this process, with the time until which they hold.
 #[derive(Debug, Default)]
 pub(super) struct SentNames {
     until: FxHashMap<u64, Timestamp>,
@@ -17,7 +17,7 @@ pub(super) struct SentNames {
 }
 
 impl SentNames {
-    /// Whether `entry` tells something that was not told before, and notes that it is told.
+    /// Returns true if `entry` was not sent before or no longer held, and records it as sent.
     pub fn is_new(&mut self, address: IpAddr, entry: &NameEntry) -> bool {
         let name = self.secrets.hash_one((address, entry.client, &entry.name));
         if let Some(until) = self.until.get(&name)

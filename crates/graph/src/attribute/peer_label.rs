@@ -1,6 +1,5 @@
-//! What a source itself says stands at an end (Hubble, Calico) goes before what the address says, where
-//! the inventory knows the one that is named. Where it does not, the address at that time decides, as it
-//! does without a label.
+//! A source's label of an end (Hubble, Calico) goes before the address, where the inventory knows the object
+//! that it names. Where it does not, the address at that time decides, as it does without a label.
 
 use super::{Attribution, PeerKey, ServiceAccess};
 use nanoseg_flow::{FlowRecord, PeerLabel};
@@ -9,7 +8,7 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Where pods and workloads are, by name.
+/// The pods, workloads and Services of the inventory, by name.
 pub(super) struct NamedPeers {
     /// Namespace and name → the latest pod of that name.
     pods: BTreeMap<(String, String), usize>,
@@ -51,8 +50,8 @@ impl NamedPeers {
         }
     }
 
-    /// The pod of that name. A name that ends in `*` stands for all pods that begin so (Calico's
-    /// aggregation by generateName): any of them tells the workload, if all are of one.
+    /// The pod of that name. A name that ends in `*` means all pods that begin so (Calico's
+    /// aggregation by generateName): any of them gives the workload, if all are of one.
     pub fn pod(&self, namespace: &str, name: &str, inventory: &Inventory) -> Option<usize> {
         let Some(prefix) = name.strip_suffix('*') else {
             let key = (namespace.to_owned(), name.to_owned());
@@ -81,7 +80,7 @@ impl NamedPeers {
         let found = self.workloads.get(&key)?;
         match found.iter().find(|(_, known)| known == kind) {
             Some((place, _)) => Some(*place),
-            // Hubble tells a CronJob's pods as a Job's and the like; one of that name is meant.
+            // Hubble reports a CronJob's pods as a Job's and the like; the one of that name is meant.
             None if found.len() == 1 => found.first().map(|(place, _)| *place),
             None => None,
         }
@@ -89,8 +88,7 @@ impl NamedPeers {
 }
 
 impl<'a> Attribution<'a> {
-    /// The peer that is labelled to stand at `address`, and its node where it is a pod. `None`: the address
-    /// decides.
+    /// The peer that a label names for `address`, and its node where it is a pod. `None`: the address decides.
     pub(super) fn labelled(
         &self,
         label: &PeerLabel,
@@ -101,7 +99,7 @@ impl<'a> Attribution<'a> {
                 let index = self.named_peers.pod(namespace, name, self.inventory)?;
                 let (_, node) = *self.pods.get(index)?;
                 let pod = self.inventory.pods.get(index)?;
-                // A name with `*` stands for pods on several nodes.
+                // A name with `*` means pods on several nodes.
                 let exact = name == &pod.name && !pod.host_network;
                 Some((self.pod(index), node.filter(|_| exact)))
             }
@@ -116,18 +114,18 @@ impl<'a> Attribution<'a> {
                 // No policy selects it: its node's address is what counts (DESIGN §4.7).
                 (!host_network).then_some((PeerKey::Workload(place), None))
             }
-            // An API server may be reached by an address that no Endpoints object tells; then the rule
+            // An API server may be reached by an address that no Endpoints object has; then the rule
             // must carry that address.
             PeerLabel::ApiServer => self
                 .is_api_server(address)
                 .then_some((PeerKey::ApiServer, None)),
-            // Which node it is the address says, and what Cilium takes for outside may as well be a pod
+            // The address decides which node it is, and what Cilium reports as outside may be a pod
             // of another cluster, or one that has just ended: in the cluster's ranges the address is right.
             PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
         }
     }
 
-    /// The Service that the source says was called, where the address does not tell: all that stands
+    /// The Service that was called by the source's label, where the address does not show it: everything
     /// behind it counts (DESIGN §4.5). Of its ports, the one whose endpoints listen where the connection
     /// arrived.
     pub(super) fn labelled_service(&self, record: &FlowRecord) -> Option<ServiceAccess<'a>> {

@@ -1,5 +1,10 @@
 //! The two netlink sockets: one for events, one for dumps. The only place that calls the kernel.
 
+#![allow(
+    unsafe_code,
+    reason = "poll(2), recvmmsg(2) and socket options have no safe wrapper here"
+)]
+
 use super::filter;
 use super::netlink::{CT_GET, FAMILY_HEADER, HEADER};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};

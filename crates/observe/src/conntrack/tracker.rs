@@ -10,13 +10,13 @@ use nanoseg_flow::{
     ActivityWindows, Collector, ConnectionReport, ConnectionSink, Loss, Observations, Opening,
     OtherKind, OtherTally, Source, Verdict,
 };
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::{BuildHasher, RandomState};
 
 /// Units per second of the times in the table: 2 years in 32 bits.
 const UNITS: i64 = 64;
-const UNIT: i64 = 1_000_000_000 / UNITS;
+const UNIT: i64 = SECOND / UNITS;
 /// An entry that so many dumps in a row did not list has ended unseen. One dump alone may miss an entry,
 /// when the kernel resizes its table meanwhile.
 const DUMPS_MISSED: u8 = 2;
@@ -427,7 +427,7 @@ impl<H: BuildHasher> Tracker<H> {
         if counted && volume == [0; 3] {
             return;
         }
-        let silence = verdict::silence_before_end(event, protocol) * 1_000_000_000;
+        let silence = verdict::silence_before_end(event, protocol) * SECOND;
         let last = at.wall.plus_nanos(-silence.min(age.max(0)));
         self.report(event, protocol, &slot, verdict, counted, volume, last, at);
     }
@@ -473,7 +473,7 @@ impl<H: BuildHasher> Tracker<H> {
         };
         let bytes = [original, reply]
             .map(|counter| verdict::payload(counter, protocol, v6).saturating_sub(less));
-        let turned = verdict::ends(event, beginning_of(slot.marks)).turned;
+        let (_, turned) = verdict::endpoints(event, beginning_of(slot.marks));
         let (to_server, to_client) = if turned { (1, 0) } else { (0, 1) };
         let datagrams = match protocol {
             Protocol::Tcp => 0,
@@ -496,7 +496,7 @@ impl<H: BuildHasher> Tracker<H> {
         at: Moment,
     ) {
         let beginning = beginning_of(slot.marks);
-        let ends = verdict::ends(event, beginning);
+        let (ends, _) = verdict::endpoints(event, beginning);
         let first = self.time(slot.began);
         let opening = match (protocol, beginning) {
             (_, Beginning::PickedUp) => Opening::Undecided,
@@ -504,7 +504,7 @@ impl<H: BuildHasher> Tracker<H> {
             _ => Opening::Handshake,
         };
         let mid_stream = slot.marks & (mark::OLDER | mark::PICKED_UP) != 0
-            || verdict::may_be_answer(event, protocol);
+            || verdict::is_probable_udp_answer(event, protocol);
         self.collector.report(&ConnectionReport {
             client: ends.client,
             server: ends.server,

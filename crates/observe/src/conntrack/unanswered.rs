@@ -1,12 +1,12 @@
 //! Connections that wait for an answer, in the order in which they began.
 
 use super::event::Event;
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use std::collections::VecDeque;
 
 /// How long an answer may take before the connection is told as unanswered, in nanoseconds: longer than
 /// the first two retransmissions of a SYN take (1 s and 2 s, RFC 6298).
-pub(super) const ANSWER_WITHIN: i64 = 3_000_000_000;
+pub(super) const ANSWER_WITHIN: i64 = 3 * SECOND;
 /// About 200 bytes each. More are told at their end.
 const MAX_WAITING: usize = 1 << 14;
 

@@ -5,15 +5,13 @@ use super::event::{
     Counter, Event, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind,
     Tuple, sctp, tcp,
 };
-use nanoseg_flow::{OtherKind, Verdict};
-use nanoseg_net::Protocol;
-use std::net::{IpAddr, SocketAddr};
+use nanoseg_flow::{Endpoints, OtherKind, Verdict, is_probable_answer};
+use nanoseg_net::{Protocol, SECOND};
+use std::net::IpAddr;
 
 /// Without other evidence, an unanswered SYN whose entry was gone sooner was refused, in seconds: the
 /// kernel keeps it for 120 s (net.netfilter.nf_conntrack_tcp_timeout_syn_sent), and a RST kills it.
 const REFUSED_WITHIN: i64 = 30;
-/// The first ephemeral port (RFC 6335 has 49152, Linux begins here).
-const EPHEMERAL: u16 = 32768;
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +30,6 @@ pub(super) enum Beginning {
     Seen,
     /// In the middle: which side opened it is not known.
     PickedUp,
-}
-
-/// Both ends, with who is the client decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub client: SocketAddr,
-    pub server: SocketAddr,
-    pub via: Option<SocketAddr>,
-    pub seen_as: Option<SocketAddr>,
-    /// The client is the reply direction's sender.
-    pub turned: bool,
 }
 
 pub(super) fn subject(event: &Event) -> Subject {
@@ -90,7 +77,7 @@ pub(super) fn beginning(event: &Event, protocol: Protocol) -> Beginning {
     }
 }
 
-/// Whether both sides took part.
+/// Returns true if both sides took part.
 pub(super) fn is_established(event: &Event, protocol: Protocol, began: Beginning) -> bool {
     let replied = event.status.seen_reply();
     let reached = |first: u8, last: u8| {
@@ -142,7 +129,7 @@ pub(super) fn final_verdict(
     }
 }
 
-/// Whether a TCP connection that the kernel calls unreplied ended by a RST: that kills the entry at once
+/// Returns true if a TCP connection that the kernel calls unreplied ended by a RST: that kills the entry at once
 /// and is not taken for a reply (nf_conntrack_proto_tcp.c, `nf_conntrack_tcp_packet`).
 fn is_refused(event: &Event, age: i64) -> bool {
     match (event.counters, event.state, event.timeout) {
@@ -150,45 +137,32 @@ fn is_refused(event: &Event, age: i64) -> bool {
         (None, Some(state), _) => state == tcp::CLOSE,
         // Older kernels tell no state at the end; what was killed had time left.
         (None, None, Some(left)) => left > 0,
-        (None, None, None) => age < REFUSED_WITHIN * 1_000_000_000,
+        (None, None, None) => age < REFUSED_WITHIN * SECOND,
     }
 }
 
-/// Whether the first packet that was seen may have been an answer: it went from a low port to an
-/// ephemeral one. Whoever knows the listeners decides then.
-pub(super) fn may_be_answer(event: &Event, protocol: Protocol) -> bool {
+/// Returns true if the first packet that was seen may have been an answer.
+pub(super) fn is_probable_udp_answer(event: &Event, protocol: Protocol) -> bool {
     let Tuple {
         source,
         destination,
     } = event.original;
-    protocol == Protocol::Udp && source.port() < EPHEMERAL && EPHEMERAL <= destination.port()
+    protocol == Protocol::Udp && is_probable_answer(source, destination)
 }
 
-/// The original source is the client, the reply's source the server; each sees the other under the
-/// address that the kernel put in its place. Picked up in the middle: in the order of addresses, but
-/// where there was translation, which cannot be told again from the other end, with the lower port as the
-/// server (as `flow/table/verdict.rs` does).
-pub(super) fn ends(event: &Event, began: Beginning) -> Ends {
-    let (opener, answerer) = (event.original.source, event.reply.source);
-    let (called, shown) = (event.original.destination, event.reply.destination);
-    let translated = called != answerer || shown.ip() != opener.ip();
-    let turned = began == Beginning::PickedUp
-        && if translated {
-            opener.port() < answerer.port()
-        } else {
-            answerer < opener
-        };
-    let [(client, shown), (server, called)] = if turned {
-        [(answerer, called), (opener, shown)]
+/// Both ends, and whether they are turned: whether the sender of the reply direction is the client.
+///
+/// The original source is the client and the reply's source is the server; each sees the other under
+/// the address that the kernel put in its place. An entry that was picked up in the middle is turned by
+/// [`Endpoints::is_turned_if_undecided`].
+pub(super) fn endpoints(event: &Event, began: Beginning) -> (Endpoints, bool) {
+    let original = [event.original.source, event.reply.destination];
+    let reply = [event.reply.source, event.original.destination];
+    let endpoints = Endpoints::new(original, reply);
+    if began == Beginning::PickedUp && endpoints.is_turned_if_undecided() {
+        (Endpoints::new(reply, original), true)
     } else {
-        [(opener, shown), (answerer, called)]
-    };
-    Ends {
-        client,
-        server,
-        via: (called != server).then_some(called),
-        seen_as: (shown.ip() != client.ip()).then_some(shown),
-        turned,
+        (endpoints, false)
     }
 }
 

@@ -89,7 +89,7 @@ fn is_calico(object: &Map<String, Value>) -> bool {
     named(&["dest_port", "destPort"]) && named(&["reporter", "proto", "protocol"])
 }
 
-/// Whether it is but a wrapping around a list of flows.
+/// Returns true if it is but a wrapping around a list of flows.
 pub(super) fn is_container(object: &Map<String, Value>) -> bool {
     ["items", "flows"]
         .iter()

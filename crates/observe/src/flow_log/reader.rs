@@ -204,9 +204,10 @@ impl<'i> FileReader<'i> {
         let end = json_document::read(input, |object| {
             number += 1;
             let place = format!("object {number}");
-            let outcome = match self.begun {
-                true => Ok(self.read.format),
-                false => form_of(&object),
+            let outcome = if self.begun {
+                Ok(self.read.format)
+            } else {
+                form_of(&object)
             };
             let outcome = outcome.and_then(|format| {
                 self.read.format = format;

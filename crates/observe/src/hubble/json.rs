@@ -297,7 +297,7 @@ impl RawFlow {
         }
     }
 
-    /// Whether Cilium knew the connection where it saw the packet: on the way to an endpoint, the stack
+    /// Returns true if Cilium knew the connection where it saw the packet: on the way to an endpoint, the stack
     /// or the proxy, and where a policy had decided. On its way out of the node it is not looked up.
     fn was_looked_up(&self) -> bool {
         let event = self.event_type.as_ref().map_or(0, |event| event.r#type);

@@ -59,7 +59,7 @@ pub(super) struct HubbleReceiver {
 }
 
 impl HubbleReceiver {
-    /// An receiver, and where events are put for it.
+    /// A receiver, and the sender of events to it.
     pub fn new() -> (Self, SyncSender<Event>) {
         let (sender, events) = sync_channel(QUEUE);
         let receiver = HubbleReceiver {

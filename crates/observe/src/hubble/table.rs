@@ -15,7 +15,7 @@ use nanoseg_flow::{
     ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, PeerLabel,
     PeerLabels, Verdict,
 };
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -157,7 +157,7 @@ impl HubbleTable {
             let Some(connection) = self.connections.get_mut(key) else {
                 continue;
             };
-            let idle = now.since(connection.touched) / 1_000_000_000;
+            let idle = now.since(connection.touched) / SECOND;
             if idle >= IDLE_SECONDS || idle >= QUIET_SECONDS && connection.is_over() {
                 over.push(*key);
             } else if connection.dirty && (connection.is_settled() || idle >= QUIET_SECONDS) {
@@ -311,7 +311,7 @@ impl Connection {
         self.finished || self.reset != [false; 2]
     }
 
-    /// Whether more events of the next seconds will hardly change what is said of it.
+    /// Returns true if more events of the next seconds will hardly change what is said of it.
     fn is_settled(&self) -> bool {
         let both = self.sent == [true; 2];
         both || self.beyond_syn && (self.opened.is_some() || self.said != [0; 2])

@@ -131,7 +131,7 @@ impl FrameProcessor {
         }
     }
 
-    /// Lets time pass. True if another part of UDP is to be taken from now on.
+    /// Lets time pass. Returns true if another part of UDP is to be taken from now on.
     pub fn turn(&mut self, length: Duration, address_changes: u32) -> bool {
         if self.clock.check_step() {
             self.lose(Loss::ClockStepped, 1);
@@ -220,7 +220,7 @@ impl FrameProcessor {
     }
 }
 
-/// Notes a datagram for sampling. Returns how many others it stands for.
+/// Records a datagram for sampling. Returns how many others it stands for.
 fn note(sampling: &mut UdpSampling, dns_ports: &[u16], decoded: &Decoded<'_>) -> u64 {
     match decoded.packet.transport {
         Transport::Udp {
@@ -234,7 +234,7 @@ fn note(sampling: &mut UdpSampling, dns_ports: &[u16], decoded: &Decoded<'_>) ->
     }
 }
 
-/// Whether a frame that yields no packet might have been part of a connection.
+/// Returns true if a frame that yields no packet might have been part of a connection.
 fn is_loss(skip: Skip) -> bool {
     matches!(
         skip,

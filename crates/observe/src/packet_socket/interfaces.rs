@@ -86,13 +86,13 @@ impl Interfaces {
             .collect()
     }
 
-    /// Whether all that is wanted has gone for good: names without patterns, and none of them there.
+    /// Returns true if all that is wanted has gone for good: names without patterns, and none of them there.
     pub(super) fn nothing_left(&self, links: &BTreeMap<u32, Link>) -> bool {
         matches!(self, Interfaces::Named(names) if self.missing(links).len() == names.len())
     }
 }
 
-/// Whether a name fits a pattern with `*` and `?`.
+/// Returns true if a name fits a pattern with `*` and `?`.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);

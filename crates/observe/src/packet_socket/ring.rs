@@ -3,6 +3,11 @@
 //!
 //! Ring and headers: Linux Documentation/networking/packet_mmap.rst, include/uapi/linux/if_packet.h.
 
+#![allow(
+    unsafe_code,
+    reason = "system calls, and the ring that the kernel shares with us"
+)]
+
 use std::ffi::c_int;
 use std::io;
 use std::mem::{offset_of, size_of};

@@ -32,13 +32,13 @@ impl UdpSampling {
         self.shift
     }
 
-    /// Notes a datagram that was taken. Returns how many others it stands for, by estimate.
+    /// Records a datagram that was taken. Returns how many others it stands for, by estimate.
     pub fn note(&mut self) -> u64 {
         self.taken += 1;
         (1 << self.shift) - 1
     }
 
-    /// Ends a turn of this length. True if the part to take has changed.
+    /// Ends a turn of this length. Returns true if the part to take has changed.
     pub fn turn(&mut self, length: Duration) -> bool {
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = self.taken.saturating_mul(1000) / millis;

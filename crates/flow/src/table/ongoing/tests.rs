@@ -6,11 +6,10 @@ use crate::{
     AddressEpochs, ConnectionReport, ConnectionTable, FlowConfig, LinkType, NoListeners, Opening,
     OtherKind, Verdict, decode,
 };
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use proptest::prelude::*;
 
 const MS: i64 = 1_000_000;
-const SECOND: i64 = 1_000_000_000;
 const CLIENT: &str = "10.0.0.9:40000";
 const SERVER: &str = "10.0.0.1:30500";
 

@@ -12,7 +12,7 @@ use super::super::receiver::{Event, HubbleCounters, add};
 use super::super::resume::Resume;
 use super::{CONNECT, cannot};
 use crate::{Clock, LiveError};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -160,12 +160,11 @@ impl Follower {
     }
 
     fn unreachable(&self, reason: String) -> Broken {
-        let remedy = match self.secure {
-            true => "are the authority and the server's name those of Hubble Relay's certificate?",
-            false => {
-                "`kubectl -n kube-system port-forward service/hubble-relay 4245:80` makes it \
+        let remedy = if self.secure {
+            "are the authority and the server's name those of Hubble Relay's certificate?"
+        } else {
+            "`kubectl -n kube-system port-forward service/hubble-relay 4245:80` makes it \
                  localhost:4245; a Relay with TLS needs its authority's certificate"
-            }
         };
         Broken::For(cannot(
             &self.address,
@@ -204,8 +203,8 @@ fn log_nodes(status: &NodeStatusEvent) {
 fn timestamp(at: Timestamp) -> ProtoTimestamp {
     let nanos = at.nanos();
     ProtoTimestamp {
-        seconds: nanos.div_euclid(1_000_000_000),
-        nanos: nanos.rem_euclid(1_000_000_000) as i32,
+        seconds: nanos.div_euclid(SECOND),
+        nanos: nanos.rem_euclid(SECOND) as i32,
     }
 }
 
