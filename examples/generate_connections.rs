@@ -6,6 +6,11 @@
 //! keeps a port in TIME_WAIT. It prints `{"connections": …, "failed": …, "seconds": …}`. One thread each: both
 //! run beside the agent that is measured, on few cores.
 
+#![allow(
+    unsafe_code,
+    reason = "socket options and resource limits have no safe wrapper here"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;

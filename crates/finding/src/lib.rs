@@ -41,8 +41,11 @@ macro_rules! codes {
         pub enum Code { $( #[doc = $meaning] $variant, )* }
 
         impl Code {
+            /// Every code, in the order of the list.
             pub const ALL: &'static [Code] = &[ $( Code::$variant, )* ];
+            /// The stable kebab-case name.
             pub fn name(self) -> &'static str { match self { $( Code::$variant => $name, )* } }
+            /// The severity of all findings with this code.
             pub fn severity(self) -> Severity { match self { $( Code::$variant => Severity::$severity, )* } }
             /// What the code means, one sentence.
             pub fn meaning(self) -> &'static str { match self { $( Code::$variant => $meaning, )* } }
@@ -196,6 +199,7 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A finding with the code's severity and no samples.
     pub fn new(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
         Finding {
             severity: code.severity(),
@@ -211,6 +215,7 @@ impl Finding {
         self.subject.split([' ', ':']).any(|word| word == what)
     }
 
+    /// The same finding with examples.
     #[must_use]
     pub fn with_samples(mut self, samples: impl IntoIterator<Item = String>) -> Self {
         self.samples = samples.into_iter().collect();

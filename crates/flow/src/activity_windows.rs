@@ -92,6 +92,7 @@ impl ActivityWindows {
             .count_ones()
     }
 
+    /// The exponent of a window's length: windows have 2^scale seconds.
     pub fn scale(&self) -> u8 {
         self.scale
     }

@@ -179,6 +179,7 @@ impl Aggregate {
         &self.losses
     }
 
+    /// Returns true if it has neither records nor scans.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.scans.is_empty()
     }

@@ -54,6 +54,7 @@ pub struct Collector {
 }
 
 impl Collector {
+    /// An empty collector.
     pub fn new(limits: CollectorLimits) -> Self {
         Collector {
             records: RecordBuilder::new(limits.max_failed_targets),
@@ -101,6 +102,7 @@ impl Collector {
         self.records.len() >= self.limits.max_records / 8 * 7
     }
 
+    /// Returns true if there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.losses.is_empty()
     }

@@ -143,6 +143,7 @@ impl NameTable {
         list
     }
 
+    /// Returns true if no name is known.
     pub fn is_empty(&self) -> bool {
         self.names == 0
     }

@@ -85,6 +85,7 @@ impl MergedObservations {
         self.records.len() + self.scans.len() + self.names.len() + self.other.len()
     }
 
+    /// Returns true if there are neither items nor losses.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.losses.is_empty()
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Where flow records come from.
+/// The kind of source that a flow record comes from.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
 )]
@@ -26,6 +26,7 @@ pub enum Source {
 }
 
 impl Source {
+    /// Every source.
     pub const ALL: [Source; 4] = [
         Source::Capture,
         Source::Conntrack,
@@ -74,7 +75,9 @@ macro_rules! losses {
         pub enum Loss { $( #[doc = $meaning] $variant, )* }
 
         impl Loss {
+            /// Every kind of loss.
             pub const ALL: &'static [Loss] = &[ $( Loss::$variant, )* ];
+            /// The stable kebab-case name.
             pub const fn name(self) -> &'static str { match self { $( Loss::$variant => $name, )* } }
             /// What was lost, one sentence.
             pub const fn meaning(self) -> &'static str { match self { $( Loss::$variant => $meaning, )* } }
@@ -121,6 +124,7 @@ pub struct Observations {
 }
 
 impl Observations {
+    /// Returns true if nothing was seen and nothing was lost.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
             && self.scans.is_empty()

@@ -65,9 +65,13 @@ pub enum Transport {
 pub struct TcpFlags(pub u8);
 
 impl TcpFlags {
+    /// The sender sends no more data.
     pub const FIN: u8 = 0x01;
+    /// Opens a connection.
     pub const SYN: u8 = 0x02;
+    /// Resets the connection.
     pub const RST: u8 = 0x04;
+    /// The acknowledgment number is valid.
     pub const ACK: u8 = 0x10;
 
     pub const fn fin(self) -> bool {

@@ -30,14 +30,17 @@ impl PacketBatch {
         self.packets.push(decoded.packet);
     }
 
+    /// Returns true if it has [`PacketBatch::SIZE`] packets.
     pub fn is_full(&self) -> bool {
         self.packets.len() >= Self::SIZE
     }
 
+    /// Returns true if it has no packet.
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 
+    /// Removes all packets and keeps the memory.
     pub fn clear(&mut self) {
         self.packets.clear();
         self.payloads.clear();

@@ -175,6 +175,7 @@ impl RecordBuilder {
         self.records.len() + self.pending.len()
     }
 
+    /// Returns true if it has neither records nor scans.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.scans.is_empty()
     }

@@ -57,6 +57,7 @@ impl FlowRecord {
         self.began().div_euclid(3600 / BEGAN_SECONDS)
     }
 
+    /// What the record shares with the records that are merged with it.
     pub fn identity(&self) -> RecordIdentity {
         RecordIdentity {
             client: self.client,

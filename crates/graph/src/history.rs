@@ -145,6 +145,7 @@ impl History {
         Some((first, last))
     }
 
+    /// Returns true if it has neither edges nor names nor scans.
     pub fn is_empty(&self) -> bool {
         self.edges.is_empty() && self.names.is_empty() && self.scans.is_empty()
     }

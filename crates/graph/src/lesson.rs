@@ -20,6 +20,7 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds one record. `declared`: its server port is declared; `dns`: its server was called as a DNS server.
     pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
         self.dns |= dns;
         self.opening_seen |= match record.opening {

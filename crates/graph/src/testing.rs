@@ -46,10 +46,12 @@ pub fn cluster() -> Inventory {
     testing::inventory(&documents.join("\n---\n")).0
 }
 
+/// Parses an address.
 pub fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+/// A TCP record of one connection; the server is `address:port`.
 pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
     let server: SocketAddr = server.parse().expect("an address and port");
     let first = Timestamp::from_secs(1_800_000_000);
@@ -74,6 +76,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
     }
 }
 
+/// A UDP record with this many datagrams.
 pub fn udp(client: &str, server: &str, verdict: Verdict, datagrams: u64) -> FlowRecord {
     FlowRecord {
         protocol: Protocol::Udp,

@@ -13,17 +13,22 @@ const HOUR: i64 = 3600 * SECOND;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The earliest time.
     pub const MIN: Timestamp = Timestamp(i64::MIN);
+    /// The latest time.
     pub const MAX: Timestamp = Timestamp(i64::MAX);
 
+    /// The time this many nanoseconds after the Unix epoch (before it if negative).
     pub const fn from_nanos(nanos: i64) -> Self {
         Timestamp(nanos)
     }
 
+    /// The time this many seconds after the Unix epoch, clamped at the ends.
     pub const fn from_secs(secs: i64) -> Self {
         Timestamp(secs.saturating_mul(SECOND))
     }
 
+    /// Nanoseconds since the Unix epoch.
     pub const fn nanos(self) -> i64 {
         self.0
     }

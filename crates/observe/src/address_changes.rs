@@ -1,11 +1,11 @@
-//! AddressChanges: times at which addresses of the node's pods may have changed hands, told by whoever sees
-//! interfaces come and go to the sources that do not.
+//! The times at which addresses of the node's pods may have changed their owner. A source that sees
+//! interfaces appear and vanish records them for the sources that do not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Counts changes; clones share the count. A source compares it with what it saw last and, where it has
-/// grown, calls [`nanoseg_flow::Collector::cut`].
+/// grown, calls [`nanoseg_flow::Collector::address_change`].
 #[derive(Debug, Clone, Default)]
 pub struct AddressChanges(Arc<AtomicU32>);
 

@@ -1,4 +1,4 @@
-//! Which files are meant by the paths that a user gives.
+//! Finds the files behind the paths that a user gives.
 
 use super::ObserveError;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Which capture format the first bytes announce, and what a parser of one hands out.
+//! Detects the format of a capture by its first bytes, and defines what the parsers return.
 
 use super::capture_summary::TroubleKind;
 use super::pcap::Pcap;
@@ -21,12 +21,12 @@ pub(super) struct Head {
     pub length: usize,
 }
 
-/// What stands at the start of the buffer.
+/// The content of the start of the buffer.
 pub(super) enum Step {
     Packet(Head),
     /// Something else, this long.
     Skip(usize),
-    /// At least this many bytes must be there to tell.
+    /// At least this many bytes are needed.
     Need(usize),
     /// From here on the capture cannot be read.
     Damaged(String),

@@ -10,13 +10,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
-/// How often progress is told, in packets.
+/// How often progress is reported, in packets.
 const PROGRESS_EVERY: u64 = 1 << 14;
 
 /// Read buffers of captures that are opened one after another.
 const LATE_BUFFER: usize = 64 << 10;
 
-/// A capture in the merge: its reader and the packet whose turn it waits for.
+/// A capture in the merge: its reader and its next packet.
 struct Lane {
     reader: CaptureReader,
     head: Option<Head>,

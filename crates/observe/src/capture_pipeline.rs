@@ -12,16 +12,16 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// Batches on their way: enough that neither side waits for the other's every breath.
+/// Batches on their way: enough that neither side waits for each step of the other.
 const BATCHES: usize = 8;
-/// Ended connections that are handed on together.
+/// Ended connections that are sent together.
 const ENDED: usize = 256;
 /// How long the reader waits for something to collect while the table is behind.
 const NAP: Duration = Duration::from_micros(100);
 
 impl CaptureSet {
-    /// Feeds every frame of the captures to `table`. Returns what reading came to, and how many
-    /// frames were skipped for which reason.
+    /// Feeds every frame of the captures to `table`. Returns the summary of reading, and how
+    /// many frames were skipped for which reason.
     ///
     /// # Errors
     /// As [`CaptureSet::for_each`].
@@ -106,7 +106,7 @@ struct DecodingThread<'s, S> {
 }
 
 impl<S: ConnectionSink> DecodingThread<'_, S> {
-    /// Hands a batch on. While the table is behind, collects what it has ended: if both sides only
+    /// Sends a batch. While the table is behind, collects what it has ended: if both sides only
     /// waited for room, neither would ever go on.
     fn send(&mut self, mut batch: PacketBatch) {
         loop {
@@ -123,8 +123,8 @@ impl<S: ConnectionSink> DecodingThread<'_, S> {
         }
     }
 
-    /// Sends no more, and collects until the table's thread has ended. What it has not handed on by
-    /// then is still with the table, which hands it on itself.
+    /// Stops sending, and collects until the table's thread has ended. The table still holds what it has
+    /// not sent by then, and reports it itself.
     fn finish(self) {
         let DecodingThread {
             full, left, sink, ..

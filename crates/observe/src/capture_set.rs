@@ -36,10 +36,10 @@ const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16 << 20;
 const SMALLEST_BUFFER: usize = 16 << 10;
 
-/// With more captures than this, each is opened only when its first packet's turn has come.
+/// With more captures than this, each is opened only when its first packet is next.
 pub(super) const MAX_OPEN_AT_ONCE: usize = 500;
 
-/// How often progress is told, in packets.
+/// How often progress is reported, in packets.
 const PROGRESS_EVERY: u64 = 1 << 14;
 
 /// Captures that were found to be readable.
@@ -145,7 +145,7 @@ impl CaptureSet {
         self.captures.is_empty()
     }
 
-    /// Hands every frame to `on_frame`, in the order of time across captures; frames of the same
+    /// Calls `on_frame` with every frame, in the order of time across captures; frames of the same
     /// time come in the order of the captures' paths, and those of one capture as they stand there.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
     }
 }
 
-/// Opens one file; also tells its length on the disk.
+/// Opens one file. Also returns its length on the disk, in bytes.
 pub(super) fn open_file(
     path: &std::path::Path,
     read: &Rc<Cell<u64>>,
@@ -353,7 +353,7 @@ impl CaptureReader {
         }
     }
 
-    /// Adds what this capture came to.
+    /// Adds the summary of this capture.
     pub fn add_to(&mut self, summary: &mut CaptureSummary) {
         summary.packets += self.packets;
         summary.read.push(CaptureRead {

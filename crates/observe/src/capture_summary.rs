@@ -1,4 +1,4 @@
-//! What reading captures came to: counts, and what was wrong with which.
+//! The summary of reading captures: counts, and the faults of each capture.
 
 use nanoseg_finding::{Code, Finding};
 use nanoseg_net::Timestamp;
@@ -31,14 +31,14 @@ pub struct Trouble {
     pub message: String,
 }
 
-/// A file of a folder that is no capture.
+/// A file in a folder that is no capture.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SkippedFile {
     pub path: PathBuf,
     pub reason: String,
 }
 
-/// What one capture came to.
+/// The summary of one capture.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CaptureRead {
     /// The capture's name as it was given.
@@ -48,7 +48,7 @@ pub struct CaptureRead {
     pub span: Option<(Timestamp, Timestamp)>,
 }
 
-/// What a whole run of reading came to.
+/// The summary of reading a set of captures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CaptureSummary {
     pub captures: usize,

@@ -4,7 +4,7 @@
 //!
 //! One entry has the client, the Service address that it called and the backend that was chosen, without
 //! a packet being copied. What the entries mean is decided in the pure part: [`parse`] reads bytes,
-//! [`verdict`] gives verdicts, [`tracker`] makes reports. This room refuses to infer who listens where: what
+//! [`verdict`] gives verdicts, [`tracker`] makes reports. This module does not infer who listens where: what
 //! was picked up in the middle stays [`nanoseg_flow::Opening::Undecided`].
 
 mod counters;
@@ -61,27 +61,27 @@ impl Default for ConntrackOptions {
     }
 }
 
-/// Events are left to gather so long, so that many are read at a time.
+/// How long events gather, so that many are read at a time.
 const GATHER: Duration = Duration::from_millis(10);
 /// Dumps after overruns are so far apart: while there is too much to read, dumps only make it more.
 const OVERRUN_DUMPS_APART: i64 = 2 * SECOND;
-/// Batches of events read before anything else is looked at.
+/// Batches of events read before anything else is done.
 const BATCHES: usize = 256;
 
 /// The running source.
 pub struct Conntrack {
     events: EventSocket,
     dumps: DumpSocket,
-    /// An address changes hands only with an interface.
+    /// An address changes its owner only together with an interface.
     links: LinkTable,
     tracker: Tracker,
     clock: Clock,
     address_changes: AddressChanges,
     address_changes_seen: u32,
     options: ConntrackOptions,
-    /// The dump that goes on.
+    /// The dump in progress.
     dumping: Option<DumpReason>,
-    /// The one to begin as soon as may be.
+    /// The dump to begin as soon as possible.
     wanted: Option<DumpReason>,
     /// When the last one began.
     last_dump: Timestamp,
@@ -192,8 +192,8 @@ impl Conntrack {
         Ok(())
     }
 
-    /// Reads what there is of a dump. The kernel makes each part when the one before it is read: events
-    /// are read in between, so that a part never tells of anything newer than they do, and what has
+    /// Reads the available parts of a dump. The kernel makes each part when the one before it is read: events
+    /// are read in between, so that a part never contains anything newer than they do, and what has
     /// ended since is known.
     fn read_dump(&mut self) -> Result<(), LiveError> {
         while self.dumping.is_some() {
@@ -273,7 +273,7 @@ impl LiveSource for Conntrack {
             .links
             .read()
             .map_err(|error| prerequisites::live_error("follow network interfaces", error))?;
-        if changes.came_or_went {
+        if changes.appeared_or_vanished {
             self.address_changes.record();
         }
         let address_changes = self.address_changes.count();
@@ -315,7 +315,7 @@ fn take_events(tracker: &mut Tracker, datagram: Option<&[u8]>, at: Moment) -> u6
     let mut malformed = 0;
     for message in Messages::of(datagram) {
         match message.and_then(|message| parse_event(&message, false)) {
-            Ok(Some(event)) => tracker.take_in(&event, at),
+            Ok(Some(event)) => tracker.ingest(&event, at),
             Ok(None) => {}
             Err(_) => malformed += 1,
         }
@@ -353,7 +353,7 @@ fn take_dump(tracker: &mut Tracker, part: &[u8], at: Moment) -> Part {
             };
         }
         match parse_event(&message, true) {
-            Ok(Some(event)) => tracker.take_in(&event, at),
+            Ok(Some(event)) => tracker.ingest(&event, at),
             Ok(None) => {}
             Err(_) => malformed += 1,
         }

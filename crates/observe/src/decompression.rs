@@ -1,4 +1,4 @@
-//! Where bytes come from: files, standard input, compressed or not (told by magic numbers).
+//! Sources of bytes: files and standard input, decompressed by their magic numbers.
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -27,7 +27,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Looks at the first bytes of `raw` and puts the right decompressor before it.
+/// Chooses the decompressor by the first bytes of `raw`.
 pub(super) fn decompressed(raw: impl Read + 'static, count: Rc<Cell<u64>>) -> io::Result<Source> {
     let mut raw = Counted { inner: raw, count };
     let mut magic = [0u8; 4];
@@ -59,12 +59,12 @@ struct Zstd<R> {
     source: R,
     decoder: FrameDecoder,
     in_frame: bool,
-    /// What ended the input early; told once all that was decoded before it has been handed on.
+    /// What ended the input early; reported after all that was decoded before it.
     failure: Option<io::Error>,
 }
 
 /// A frame's end: an empty last block (RFC 8878 §3.1.1.2) and room for a checksum, which the
-/// decoder does not compare. Fed to it after a cut, it releases the window it holds back.
+/// decoder does not compare. Fed to it after the end of a cut input, it releases the window that the decoder holds back.
 const FRAME_END: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
 
 impl<R: BufRead> Zstd<R> {
@@ -99,7 +99,7 @@ impl<R: BufRead> Zstd<R> {
         }
     }
 
-    /// An input that ended is told from one that is damaged.
+    /// Distinguishes an input that ended from one that is damaged.
     fn as_io(&mut self, error: FrameDecoderError) -> io::Error {
         let ended = self.source.fill_buf().is_ok_and(|rest| rest.is_empty());
         let kind = if ended {
@@ -110,7 +110,7 @@ impl<R: BufRead> Zstd<R> {
         io::Error::new(kind, error)
     }
 
-    /// Decodes one block, so that what a killed writer left behind is all handed on.
+    /// Decodes one block, so that everything that a killed writer left is returned.
     fn next_block(&mut self) {
         use BlockDecodingStrategy::UptoBlocks;
         if let Err(error) = self.decoder.decode_blocks(&mut self.source, UptoBlocks(1)) {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_compressed_is_handed_on_as_it_is() {
+    fn what_is_not_compressed_is_returned_as_it_is() {
         for bytes in [&b""[..], b"a", b"plain text"] {
             assert_eq!(read_all(bytes.to_vec()).0, bytes);
         }

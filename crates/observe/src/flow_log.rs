@@ -1,5 +1,5 @@
 //! Flow logs: files in which somebody else, or `nanoseg observe`, has written down connections. Which
-//! form a file has is told by its content, never by its name.
+//! format a file has is decided by its content, never by its name.
 //!
 //! A line that cannot be read is counted and named, and the rest of the file is used; a file whose first
 //! line is no flow is refused, for it is the wrong file.
@@ -11,6 +11,7 @@ mod error;
 mod json_document;
 mod jsonl;
 pub(crate) mod line_reader;
+mod parsed_line;
 mod reader;
 mod summary;
 #[cfg(test)]
@@ -25,42 +26,13 @@ pub use summary::{FlowLogFormat, FlowLogRead, FlowLogSummary};
 use super::SkippedFile;
 use super::capture_files::{self, Input};
 use super::decompression;
-use nanoseg_flow::{Aggregate, Loss, NameEntry, Observed, OtherTraffic, ScanSummary};
+use nanoseg_flow::Aggregate;
 use reader::FlowLogReader;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// What one line of a flow log says.
-#[derive(Debug, Clone, PartialEq)]
-enum ParsedLine {
-    Flow(Observed),
-    Name(IpAddr, NameEntry),
-    Other(OtherTraffic),
-    Scan(ScanSummary),
-    Loss(Loss, u64),
-}
-
-/// Why a line cannot be read: what is wrong, and where that is not plain what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-struct LineError(String);
-
-impl LineError {
-    /// Without serde's "at line 1 column 5": the line is told elsewhere, by its number in the file.
-    fn of_json(error: &serde_json::Error) -> Self {
-        let text = error.to_string();
-        let end = text.rfind(" at line ").unwrap_or(text.len());
-        LineError(text.get(..end).unwrap_or(&text).to_owned())
-    }
-
-    fn missing(what: &str) -> Self {
-        LineError(format!("there is no {what}"))
-    }
-}
 
 /// Reads files, folders (recursively) and `-` (standard input).
 ///

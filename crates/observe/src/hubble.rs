@@ -1,7 +1,7 @@
 //! Cilium's Hubble: flow events, as lines of JSON or by the Relay API, put together to connections.
 //!
-//! Hubble tells of single packets as some point of some node saw them, so a connection comes as many
-//! events, each of which says little. What all of them together say is decided in [`table`].
+//! Hubble reports single packets as they pass a point of a node, so one connection gives many events with
+//! little information each. [`table`] combines the events of a connection.
 
 mod flow;
 mod peer_labels;

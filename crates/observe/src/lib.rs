@@ -2,8 +2,8 @@
 //! (the kernel's connection tracking, packet sockets, Hubble) and flow logs become flow records. What
 //! packets mean is decided in [`nanoseg_flow`].
 //!
-//! A capture never decides anything by its name: formats and compressions are told by their magic
-//! numbers. Damage never ends a run: what comes before it is used, and a finding says so.
+//! The name of a file never decides anything: formats and compressions are recognised by their magic
+//! numbers. Damage never ends a run: what comes before it is used, and a finding reports it.
 
 mod address_changes;
 mod capture_files;

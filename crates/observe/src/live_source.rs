@@ -1,5 +1,5 @@
-//! What all live sources have in common: they are polled on a thread of their own and hand on, window by
-//! window, what they saw.
+//! The interface of all live sources: each is polled on its own thread and sends, window by window, what
+//! it saw.
 
 use nanoseg_flow::{Observations, Source};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ fn hint(remedy: &Option<String>) -> String {
 pub trait LiveSource: Send {
     fn source(&self) -> Source;
 
-    /// Waits for at most `patience` for something to come, and takes it in. False: nothing more will.
+    /// Waits for at most `patience` for packets or events, and processes them. Returns false if nothing
+    /// more will come.
     ///
     /// # Errors
     /// When the source cannot go on. What it saw so far can still be taken.
@@ -40,11 +41,11 @@ pub trait LiveSource: Send {
     /// because it is new.
     fn urgency(&self) -> Urgency;
 
-    /// Takes what was seen since this was last asked, in times of the node's clock.
+    /// Removes and returns what was seen since the last call, in times of the node's clock.
     fn take(&mut self) -> Observations;
 
-    /// Nothing more will be polled: what was held back, to tell it better later, comes into the next
-    /// slice.
+    /// Ends the source: what was held back, to report it more exactly later, is in the next
+    /// [`LiveSource::take`].
     fn finish(&mut self) {}
 }
 
@@ -82,20 +83,22 @@ impl Default for Pace {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// Asks the sources to stop.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Returns true if the sources were asked to stop.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The longest time without looking whether to stop.
+/// The longest time between two checks whether to stop.
 const LONGEST_POLL: Duration = Duration::from_millis(250);
 
-/// Runs a source until it ends or is stopped, and hands on what it sees; slices without content are left
-/// out. What it saw last is handed on in any case.
+/// Runs a source until it ends or is stopped, and sends what it sees; empty observations are left out. What
+/// it saw last is sent in any case.
 ///
 /// # Errors
 /// As [`LiveSource::poll`].
@@ -116,7 +119,7 @@ pub fn run<T: From<Observations>>(
         let left = wait.saturating_sub(taken.elapsed());
         if left.is_zero() {
             taken = Instant::now();
-            // Whoever takes the slices is gone: nobody is left to see anything for.
+            // The receiver is gone: there is no use in observing on.
             if send_observations(source, out).is_err() {
                 return Ok(());
             }
@@ -133,9 +136,9 @@ fn send_observations<T: From<Observations>>(
     source: &mut dyn LiveSource,
     out: &SyncSender<T>,
 ) -> Result<(), ()> {
-    let slice = source.take();
-    if slice.is_empty() {
+    let seen = source.take();
+    if seen.is_empty() {
         return Ok(());
     }
-    out.send(slice.into()).map_err(|_| ())
+    out.send(seen.into()).map_err(|_| ())
 }

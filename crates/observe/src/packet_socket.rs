@@ -1,8 +1,8 @@
 //! Live capture: packets of the node's interfaces, filtered in the kernel to those that teach, become
-//! flow records. It sees what connection tracking cannot: DNS names, connections that nobody answers,
+//! flow records. It sees what connection tracking cannot: DNS names, connections without an answer,
 //! and clusters whose datapath goes past it.
 //!
-//! This room knows sockets, interfaces and the filter; what packets mean is decided in [`nanoseg_flow`].
+//! This module knows sockets, interfaces and the filter; what packets mean is decided in [`nanoseg_flow`].
 
 mod bpf_assembler;
 mod bpf_filter;
@@ -34,7 +34,7 @@ pub struct CaptureSettings {
     pub interfaces: Interfaces,
     /// Bytes of the ring that the kernel fills.
     pub ring_bytes: usize,
-    /// UDP datagrams per second beyond which only a part is looked at (DNS always is).
+    /// UDP datagrams per second beyond which only a part is decoded (DNS always is).
     pub udp_budget: u64,
     pub flow: FlowConfig,
     pub collector: CollectorLimits,
@@ -57,10 +57,10 @@ impl Default for CaptureSettings {
     }
 }
 
-/// How often time passes in the table, load is looked at and loss is counted.
+/// How often the table's time moves, load is checked and loss is counted.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Blocks taken at a time before anything else is looked at.
+/// Blocks read at a time before anything else is done.
 const BLOCKS_AT_ONCE: usize = 64;
 
 /// A packet socket on the interfaces of the network namespace in which it was opened.
@@ -74,7 +74,7 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Starts to capture. Interfaces that come and go are told to `address_changes`.
+    /// Starts to capture. Interfaces that appear or vanish are recorded in `address_changes`.
     ///
     /// # Errors
     /// Without CAP_NET_RAW, in a kernel without packet sockets, or when a named interface is not there.
@@ -125,7 +125,7 @@ impl PacketSocket {
             })
     }
 
-    /// Takes in which interfaces have come and gone.
+    /// Updates the list of interfaces.
     fn follow_links(&mut self) -> Result<(), LiveError> {
         let missing = |socket: &Self| -> Vec<String> {
             let names = socket.interfaces.missing(socket.links.all());
@@ -137,7 +137,7 @@ impl PacketSocket {
             remedy: None,
             source,
         })?;
-        if changes.came_or_went {
+        if changes.appeared_or_vanished {
             self.address_changes.record();
         }
         if !changes.any {
@@ -222,7 +222,7 @@ impl LiveSource for PacketSocket {
     }
 
     fn finish(&mut self) {
-        // What came until now may stand in a block that the kernel hands over when its time is up.
+        // The last packets may be in a block that the kernel hands over when its timeout ends.
         let until = Instant::now() + 2 * ring::BLOCK_TIMEOUT;
         loop {
             self.read_blocks();

@@ -14,11 +14,11 @@ pub(super) struct ReadBuffer<R> {
     end: usize,
 }
 
-/// What a wish for more bytes came to.
+/// The outcome of [`ReadBuffer::fill`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filled {
     Enough,
-    /// The source ended first; what there is may be used.
+    /// The source ended first; the bytes before its end may be used.
     Ended,
 }
 
@@ -44,7 +44,7 @@ impl<R: Read> ReadBuffer<R> {
     }
 
     /// Reads until at least `wanted` bytes are there, and no more often than that takes, so that a
-    /// live stream is handed on as it comes.
+    /// live stream is processed as it comes.
     pub fn fill(&mut self, wanted: usize) -> io::Result<Filled> {
         if wanted > self.bytes.len() - self.start {
             self.bytes.copy_within(self.start..self.end, 0);

@@ -1,4 +1,4 @@
-//! The interfaces there are, and word of those that come and go (rtnetlink(7), RTNLGRP_LINK).
+//! The network interfaces, and events of those that appear or vanish (rtnetlink(7), RTNLGRP_LINK).
 
 use super::live_source::LiveError;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -15,7 +15,7 @@ pub(super) struct Link {
     pub loopback: bool,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LinkEvent {
     Present(u32, Link),
@@ -26,11 +26,11 @@ pub(super) enum LinkEvent {
     Failed(i32),
 }
 
-/// What has changed since this was last asked.
+/// What has changed since the last call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct LinkChanges {
     /// Interfaces that appeared or vanished.
-    pub came_or_went: bool,
+    pub appeared_or_vanished: bool,
     /// Those, or names that changed.
     pub any: bool,
 }
@@ -79,7 +79,7 @@ impl LinkTable {
         &self.links
     }
 
-    /// Takes in what has come.
+    /// Processes the messages that have come.
     pub fn read(&mut self) -> io::Result<LinkChanges> {
         let mut changes = LinkChanges::default();
         loop {
@@ -87,7 +87,7 @@ impl LinkTable {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(changes),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Messages were lost: a list says what is there now.
+                // Messages were lost: a list shows the current interfaces.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.ask()?,
                 Err(error) => return Err(error),
             }
@@ -110,7 +110,7 @@ impl LinkTable {
                         listed.remove(&index);
                     }
                     if self.links.remove(&index).is_some() {
-                        (changes.any, changes.came_or_went) = (true, true);
+                        (changes.any, changes.appeared_or_vanished) = (true, true);
                     }
                 }
                 LinkEvent::Done => self.listed(changes),
@@ -125,7 +125,7 @@ impl LinkTable {
             listed.insert(index, link.clone());
         }
         let before = self.links.insert(index, link.clone());
-        changes.came_or_went |= before.is_none();
+        changes.appeared_or_vanished |= before.is_none();
         changes.any |= before.is_none_or(|before| before != link);
     }
 
@@ -135,7 +135,7 @@ impl LinkTable {
             return;
         };
         let gone = self.links.keys().any(|index| !listed.contains_key(index));
-        changes.came_or_went |= gone;
+        changes.appeared_or_vanished |= gone;
         changes.any |= gone;
         self.links = listed;
     }

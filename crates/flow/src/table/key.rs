@@ -69,6 +69,7 @@ impl Key {
         }
     }
 
+    /// The transport protocol.
     pub fn protocol(&self) -> Protocol {
         match self.rest >> 48 {
             0 => Protocol::Tcp,
@@ -77,10 +78,12 @@ impl Key {
         }
     }
 
+    /// The VLAN number, 0 for none.
     pub fn vlan(&self) -> u16 {
         (self.rest >> 32) as u16
     }
 
+    /// One side's address and port.
     pub fn endpoint(&self, side: Side) -> SocketAddr {
         let port = if side == 0 {
             self.rest as u16
@@ -105,6 +108,7 @@ impl KeyHasher {
         }
     }
 
+    /// The hash of a key; it differs from process to process.
     #[inline(always)]
     pub fn hash(&self, key: &Key) -> u32 {
         let [[high0, low0], [high1, low1]] = key.addresses;

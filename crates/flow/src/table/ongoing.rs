@@ -59,10 +59,12 @@ impl<L: Listeners> ConnectionTable<L> {
         self.slab.len() - self.free.len()
     }
 
+    /// Returns true if no connection is in the table.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// What was counted so far.
     pub fn counters(&self) -> &FlowCounters {
         &self.counters
     }

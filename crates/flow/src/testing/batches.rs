@@ -68,6 +68,7 @@ fn labels() -> impl Strategy<Value = Arc<PeerLabels>> {
     })
 }
 
+/// Any flow record.
 pub fn record() -> impl Strategy<Value = FlowRecord> {
     let ends = (
         address(),

@@ -31,7 +31,7 @@ pub(super) struct Message<'a> {
     pub body: &'a [u8],
 }
 
-/// The messages of one datagram. After a malformed one nothing more can be found.
+/// The messages of one datagram. After a malformed one no further message can be found.
 pub(super) struct Messages<'a>(&'a [u8]);
 
 impl<'a> Messages<'a> {

@@ -91,7 +91,7 @@ pub(super) fn parse_event(message: &Message<'_>, dumped: bool) -> Result<Option<
     }))
 }
 
-/// What attributes have said so far.
+/// The attributes read so far.
 #[derive(Default)]
 struct Parts {
     original: Option<(Tuple, u8)>,

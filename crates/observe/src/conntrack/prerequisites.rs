@@ -3,13 +3,13 @@
 use crate::LiveError;
 use std::io;
 
-/// Makes an error of what the kernel said, with the remedy where it is known.
+/// Makes an error of the kernel's errno, with the remedy where it is known.
 pub(super) fn live_error(action: &str, source: io::Error) -> LiveError {
     let remedy = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             Some("needs CAP_NET_ADMIN in the host network namespace")
         }
-        // Of a subsystem that it does not know, nfnetlink says EINVAL.
+        // nfnetlink returns EINVAL for a subsystem that it does not know.
         Some(libc::EPROTONOSUPPORT | libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => Some(
             "the kernel has no connection tracking over netlink: modprobe nf_conntrack_netlink",
         ),
@@ -22,11 +22,11 @@ pub(super) fn live_error(action: &str, source: io::Error) -> LiveError {
     }
 }
 
-/// Warns of sysctls with which less is seen. What cannot be read is left out.
+/// Warns of sysctls with which less is seen. Sysctls that cannot be read are left out.
 pub(super) fn warn_of_settings() {
     match setting("nf_conntrack_events") {
         Some(0) => tracing::warn!(
-            "conntrack tells no events: only what lives when the table is dumped, once a minute, is \
+            "conntrack sends no events: only connections that are open when the table is dumped, once a minute, are \
              seen; set the sysctl net.netfilter.nf_conntrack_events to 1"
         ),
         None => tracing::debug!("the sysctl net.netfilter.nf_conntrack_events cannot be read"),

@@ -97,7 +97,7 @@ impl Bench {
     }
 
     fn see(&mut self, event: Event) {
-        self.tracker.take_in(&event, self.moment());
+        self.tracker.ingest(&event, self.moment());
     }
 
     fn wait(&mut self, seconds: i64) {
@@ -130,7 +130,7 @@ impl Bench {
             .collect()
     }
 
-    /// What the only record says: verdict, connections, and bytes to and fro.
+    /// The only record: verdict, connections, and bytes in both directions.
     fn only(&mut self) -> (Verdict, u64, [u64; 2]) {
         let records = self.records();
         let [record] = &records[..] else {
@@ -142,7 +142,7 @@ impl Bench {
 }
 
 #[test]
-fn a_handshake_is_told_at_once_and_its_bytes_at_the_end() {
+fn a_handshake_is_reported_at_once_and_its_bytes_at_the_end() {
     let mut bench = Bench::new();
     bench.see(tcp(40000));
     bench.see(tcp(40000).established());
@@ -178,7 +178,7 @@ fn a_handshake_is_told_at_once_and_its_bytes_at_the_end() {
 }
 
 #[test]
-fn translated_addresses_are_told_from_both_tuples() {
+fn translated_addresses_come_from_both_tuples() {
     let mut bench = Bench::new();
     let call = Event {
         original: tuple("10.0.0.1:40000", "10.96.0.1:80"),
@@ -197,7 +197,7 @@ fn translated_addresses_are_told_from_both_tuples() {
 }
 
 #[test]
-fn an_unanswered_syn_is_told_after_three_seconds_and_once() {
+fn an_unanswered_syn_is_reported_once_after_three_seconds() {
     let mut bench = Bench::new();
     bench.see(tcp(40000));
     bench.wait(2);
@@ -364,7 +364,7 @@ fn what_was_picked_up_in_the_middle_is_in_the_order_of_addresses() {
     );
     assert_eq!((record.port, record.opening), (8080, Opening::Undecided));
     assert_eq!((record.bytes_to_client, record.bytes_to_server), (70, 5));
-    // A lone segment of something long gone tells nothing.
+    // A lone segment of a connection that ended long ago means nothing.
     bench.see(Event { id: 2, ..picked });
     bench.wait(10);
     bench.see(Event {
@@ -376,7 +376,7 @@ fn what_was_picked_up_in_the_middle_is_in_the_order_of_addresses() {
 }
 
 #[test]
-fn dumps_tell_what_long_connections_carried_and_the_end_tells_the_rest() {
+fn dumps_report_what_long_connections_carried_and_the_end_reports_the_rest() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
@@ -399,7 +399,7 @@ fn dumps_tell_what_long_connections_carried_and_the_end_tells_the_rest() {
 }
 
 #[test]
-fn after_lost_events_the_dump_tells_what_is_not_known_and_only_that() {
+fn after_lost_events_the_dump_reports_only_what_is_not_known() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
@@ -537,7 +537,7 @@ fn left(event: Event, seconds: u32) -> Event {
 }
 
 #[test]
-fn what_was_there_before_the_agent_is_told_at_the_time_of_its_last_use() {
+fn an_entry_from_before_the_agent_is_reported_at_the_time_of_its_last_use() {
     let mut bench = Bench::new();
     let entry = tcp(40000).established();
     bench.dump(DumpReason::Start, &[left(entry, 432_000 - 90)]);
@@ -549,7 +549,7 @@ fn what_was_there_before_the_agent_is_told_at_the_time_of_its_last_use() {
 }
 
 #[test]
-fn an_old_entry_that_nobody_uses_is_not_told_until_somebody_does() {
+fn an_old_entry_that_is_not_in_use_is_not_reported_until_it_is_used() {
     let mut bench = Bench::new();
     let entry = tcp(40000).established();
     bench.dump(DumpReason::Start, &[left(entry, 432_000 - 86_400)]);
@@ -565,7 +565,7 @@ fn an_old_entry_that_nobody_uses_is_not_told_until_somebody_does() {
 }
 
 #[test]
-fn an_old_entry_that_ends_by_its_timeout_tells_nothing_and_one_that_is_closed_does() {
+fn an_old_entry_that_ends_by_its_timeout_is_not_reported_and_one_that_is_closed_is() {
     for (state, expected) in [(3, 0), (8, 1)] {
         let mut bench = Bench::new();
         let entry = tcp(40000).established();

@@ -1,8 +1,8 @@
-//! For how long a listed entry has been silent. The kernel sets an entry's timeout anew with each packet,
-//! so what is left of it tells when the last one came.
+//! For how long a listed entry has been silent. The kernel resets an entry's timeout with each packet, so
+//! the rest of it shows when the last one came.
 //!
-//! An entry may outlive the pods that it speaks of by days (`nf_conntrack_tcp_timeout_established`), and
-//! the address may be another pod's by then. So what was there before the agent is told at the time at
+//! An entry may outlive its pods by days (`nf_conntrack_tcp_timeout_established`), and
+//! the address may be another pod's by then. So an entry from before the agent is reported at the time at
 //! which it was last in use, and not at all before it is in use again, if that is too long ago.
 
 use super::event::{Event, tcp};
@@ -64,7 +64,7 @@ impl Timeouts {
         timeouts
     }
 
-    /// Seconds since the entry's last packet; 0 where that cannot be told.
+    /// Seconds since the entry's last packet; 0 where that is not known.
     pub fn silence(&self, event: &Event, protocol: Protocol) -> i64 {
         let Some(left) = event.timeout.map(i64::from) else {
             return 0;
@@ -80,7 +80,7 @@ impl Timeouts {
             (Protocol::Udp, _) => self.udp,
             _ => left,
         };
-        // The kernel tells whole seconds, rounded down. The latest time that is possible: an earlier one might
+        // The kernel reports whole seconds, rounded down. The latest time that is possible: an earlier one might
         // be before the pod had its address.
         (whole - left - 1).max(0)
     }

@@ -1,5 +1,5 @@
-//! From events to connection reports. The tracker knows of each live connection when it began and what
-//! was told of it, no more ([`Table`]); time is an argument.
+//! From events to connection reports. The tracker knows of each open connection only when it began and
+//! what was reported of it ([`Table`]); time is an argument.
 
 use super::event::{Counter, Event, Kind, tcp};
 use super::table::{Slot, Table};
@@ -20,14 +20,14 @@ const UNIT: i64 = SECOND / UNITS;
 /// An entry that so many dumps in a row did not list has ended unseen. One dump alone may miss an entry,
 /// when the kernel resizes its table meanwhile.
 const DUMPS_MISSED: u8 = 2;
-/// Entries older than the agent are told if they were in use so long ago at most, in seconds: so what came
+/// Entries older than the agent are reported if they were in use so long ago at most, in seconds: so what came
 /// and went while an agent was being replaced is not lost.
 const RECENT: i64 = 600;
-/// Connections whose counters were told before their end, about 50 bytes each; those of others are told
-/// at the end.
+/// Connections whose counters were reported before their end, about 50 bytes each; those of others are
+/// reported at the end.
 const MAX_REPORTED_COUNTERS: usize = 1 << 16;
 
-/// What is noted in [`Slot::marks`].
+/// The bits of [`Slot::marks`].
 mod mark {
     /// Reported as established.
     pub const ESTABLISHED: u8 = 1;
@@ -37,7 +37,7 @@ mod mark {
     pub const OLDER: u8 = 4;
     /// [`super::Beginning::PickedUp`].
     pub const PICKED_UP: u8 = 8;
-    /// Older than the agent and not in use since: nothing may be told of it ([`super::Timeouts`]).
+    /// Older than the agent and not in use since: nothing may be reported of it ([`super::Timeouts`]).
     pub const DORMANT: u8 = 16;
 }
 
@@ -52,7 +52,7 @@ pub(super) enum DumpReason {
     Start,
 }
 
-/// Now.
+/// The current time by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     /// By the source's clock, which never jumps.
@@ -61,7 +61,7 @@ pub(super) struct Moment {
     pub wall: Timestamp,
 }
 
-/// Events taken in, for metrics.
+/// Events processed, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tally {
     pub new: u64,
@@ -71,11 +71,11 @@ pub(super) struct Tally {
     pub strays: u64,
 }
 
-/// A dump that goes on.
+/// A dump in progress.
 #[derive(Debug)]
 struct Dumping {
     reason: DumpReason,
-    /// What ended meanwhile: what the dump says of it is from before.
+    /// Connections that ended meanwhile: what the dump lists of them is from before.
     ended: FxHashSet<u64>,
 }
 
@@ -111,8 +111,8 @@ impl Tracker {
 }
 
 impl<H: BuildHasher> Tracker<H> {
-    /// As [`Tracker::new`]. The hash decides nothing but places; it has a secret so that nobody can make
-    /// places collide.
+    /// As [`Tracker::new`]. The hash decides only places; it has a secret so that nobody can make places
+    /// collide.
     pub fn with_hasher(
         max: usize,
         collector: Collector,
@@ -168,8 +168,8 @@ impl<H: BuildHasher> Tracker<H> {
         }
     }
 
-    /// Takes an event in.
-    pub fn take_in(&mut self, event: &Event, at: Moment) {
+    /// Processes an event.
+    pub fn ingest(&mut self, event: &Event, at: Moment) {
         match event.kind {
             Kind::New => self.tally.new += 1,
             Kind::Update => self.tally.updates += 1,
@@ -190,7 +190,7 @@ impl<H: BuildHasher> Tracker<H> {
         }
     }
 
-    /// Tells what was not answered for long enough.
+    /// Reports the connections that were not answered for long enough.
     pub fn report_unanswered(&mut self, at: Moment) {
         while let Some(due) = self
             .unanswered
@@ -208,13 +208,13 @@ impl<H: BuildHasher> Tracker<H> {
             if let Some(verdict) = verdict::waiting_verdict(protocol, beginning) {
                 slot.marks |= mark::FAILED;
                 let slot = *slot;
-                // UDP: what it sent so far is told at its end.
+                // UDP: what it sent so far is reported at its end.
                 self.report(&event, protocol, &slot, verdict, false, [0; 3], at.wall, at);
             }
         }
     }
 
-    /// What was collected since this was last asked, in times of the node's clock.
+    /// Removes and returns what was collected since the last call, in times of the node's clock.
     pub fn take(&mut self, to_wall: impl Fn(Timestamp) -> Timestamp) -> Observations {
         let (other, overflow) = std::mem::take(&mut self.other).finish();
         self.collector.lose(Loss::OtherDropped, overflow);
@@ -311,7 +311,7 @@ impl<H: BuildHasher> Tracker<H> {
         }
     }
 
-    /// Tells what is known of it by now, or lets it wait for an answer.
+    /// Reports the connection if it is established, else queues it to wait for an answer.
     fn progress(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
         let used = self.last_use(event, protocol, at);
         let Some(slot) = self.table.get_mut(key) else {
@@ -361,7 +361,7 @@ impl<H: BuildHasher> Tracker<H> {
         let (generation, full) = (self.generation, self.table.is_full());
         match self.table.get_mut(key) {
             Some(slot) => slot.generation = generation,
-            // Without room, each dump would find it anew: its end tells it.
+            // Without room, each dump would find it again: it is reported at its end.
             None if full && reason == DumpReason::Refresh => return,
             None => {
                 let slot = self.unknown(event, protocol, at);
@@ -374,7 +374,7 @@ impl<H: BuildHasher> Tracker<H> {
         self.refresh(key, event, protocol, at);
     }
 
-    /// Tells what an established connection carried since it was last told.
+    /// Reports what an established connection carried since the last report.
     fn refresh(&mut self, key: u64, event: &Event, protocol: Protocol, at: Moment) {
         let Some(slot) = self.table.get(key).copied() else {
             return;
@@ -409,8 +409,8 @@ impl<H: BuildHasher> Tracker<H> {
         };
         let age = at.now.since(self.time(slot.began));
         let beginning = beginning_of(slot.marks);
-        let told = slot.marks & mark::ESTABLISHED != 0;
-        let verdict = if told {
+        let reported = slot.marks & mark::ESTABLISHED != 0;
+        let verdict = if reported {
             Some(Verdict::Established)
         } else {
             verdict::final_verdict(event, protocol, beginning, age)
@@ -423,7 +423,7 @@ impl<H: BuildHasher> Tracker<H> {
         };
         let failed = slot.marks & mark::FAILED != 0
             && matches!(verdict, Verdict::Unanswered | Verdict::OneWay);
-        let counted = told || failed;
+        let counted = reported || failed;
         if counted && volume == [0; 3] {
             return;
         }
@@ -450,22 +450,22 @@ impl<H: BuildHasher> Tracker<H> {
         Some(Slot::new(began, marks, slot.generation))
     }
 
-    /// Datagrams to the server, payload bytes to the server and to the client, as far as not told.
+    /// Datagrams to the server, payload bytes to the server and to the client, as far as not reported.
     fn volume(&self, key: u64, slot: &Slot, event: &Event, protocol: Protocol) -> [u64; 3] {
         let Some(counters) = event.counters else {
             return [0; 3];
         };
-        let told = self.reported_counters.get(&key).copied();
+        let reported = self.reported_counters.get(&key).copied();
         let v6 = event.original.source.is_ipv6();
         let [original, reply] = [0, 1].map(|side| {
-            let told = told.map_or(Counter::default(), |told| told[side]);
+            let before = reported.map_or(Counter::default(), |counters| counters[side]);
             Counter {
-                packets: counters[side].packets.saturating_sub(told.packets),
-                bytes: counters[side].bytes.saturating_sub(told.bytes),
+                packets: counters[side].packets.saturating_sub(before.packets),
+                bytes: counters[side].bytes.saturating_sub(before.bytes),
             }
         });
         // The SYN has options for 8 bytes more than later segments.
-        let syn = told.is_none() && beginning_of(slot.marks) == Beginning::Seen;
+        let syn = reported.is_none() && beginning_of(slot.marks) == Beginning::Seen;
         let less = if syn && protocol == Protocol::Tcp {
             8
         } else {
@@ -542,8 +542,8 @@ impl<H: BuildHasher> Tracker<H> {
         }
     }
 
-    /// When an entry began that was not known: the kernel may tell it. Not before the agent, since
-    /// who had the address then is not this agent's to say.
+    /// When an entry began that was not known: the kernel may report it. Not before the agent, since
+    /// the agent does not know who had the address then.
     fn began(&self, event: &Event, at: Moment) -> u32 {
         let ago = event
             .started
@@ -577,7 +577,7 @@ fn beginning_of(marks: u8) -> Beginning {
     }
 }
 
-/// Nothing was told of it yet.
+/// Returns true if nothing was reported of it yet.
 fn is_open(slot: Option<&Slot>) -> bool {
     slot.is_some_and(|slot| slot.marks & (mark::ESTABLISHED | mark::FAILED) == 0)
 }

@@ -4,10 +4,10 @@ use super::event::Event;
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 use std::collections::VecDeque;
 
-/// How long an answer may take before the connection is told as unanswered, in nanoseconds: longer than
+/// How long an answer may take before the connection is reported as unanswered, in nanoseconds: longer than
 /// the first two retransmissions of a SYN take (1 s and 2 s, RFC 6298).
 pub(super) const ANSWER_WITHIN: i64 = 3 * SECOND;
-/// About 200 bytes each. More are told at their end.
+/// About 200 bytes each. More are reported at their end.
 const MAX_WAITING: usize = 1 << 14;
 
 /// One connection.
@@ -18,12 +18,12 @@ pub(super) struct Unanswered {
     pub protocol: Protocol,
 }
 
-/// The line.
+/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct UnansweredQueue(VecDeque<(Timestamp, Unanswered)>);
 
 impl UnansweredQueue {
-    /// Puts one at the end. Those at the front that are not `open` any more leave.
+    /// Appends a connection. Connections at the front that are not `open` any more are removed.
     pub fn push(&mut self, entry: Unanswered, now: Timestamp, open: impl Fn(u64) -> bool) {
         while self.0.front().is_some_and(|(_, first)| !open(first.key)) {
             self.0.pop_front();
@@ -33,7 +33,7 @@ impl UnansweredQueue {
         }
     }
 
-    /// The next that is still `open` and has waited long enough.
+    /// Removes and returns the next connection that is still `open` and has waited long enough.
     pub fn next(&mut self, now: Timestamp, open: impl Fn(u64) -> bool) -> Option<Unanswered> {
         loop {
             let due = self

@@ -1,5 +1,5 @@
-//! How an entry of the kernel's table is to be read: how the connection went, whose it is, how much it
-//! carried. The verdicts are those that the capture pipeline gives (`flow/table/connection.rs`).
+//! What an entry of the kernel's table means: the verdict of the connection, its ends and direction, how
+//! much it carried. The verdicts are those that the capture pipeline gives (`flow/table/connection.rs`).
 
 use super::event::{
     Counter, Event, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind,
@@ -19,7 +19,7 @@ pub(super) enum Subject {
     Connection(Protocol),
     /// No policy can express it.
     Other(OtherKind),
-    /// It never leaves the node, nor could a policy say anything of it.
+    /// It never leaves the node, and no policy applies to it.
     Loopback,
 }
 
@@ -60,7 +60,7 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// How the entry began, by a message that may tell it.
+/// How the entry began, as far as a message shows it.
 pub(super) fn beginning(event: &Event, protocol: Protocol) -> Beginning {
     let middle = match (protocol, event.state) {
         (Protocol::Tcp, Some(state)) => {
@@ -95,7 +95,7 @@ pub(super) fn is_established(event: &Event, protocol: Protocol, began: Beginning
     }
 }
 
-/// The verdict of one that is alive and was not answered for some time. `None`: a stray segment.
+/// The verdict of an open connection that was not answered for some time. `None`: a stray segment.
 pub(super) fn waiting_verdict(protocol: Protocol, began: Beginning) -> Option<Verdict> {
     match (protocol, began) {
         (Protocol::Udp, _) | (Protocol::Sctp, Beginning::PickedUp) => Some(Verdict::OneWay),
@@ -104,7 +104,7 @@ pub(super) fn waiting_verdict(protocol: Protocol, began: Beginning) -> Option<Ve
     }
 }
 
-/// The verdict of one that has ended after `age` nanoseconds. `None`: a stray segment.
+/// The verdict of a connection that has ended after `age` nanoseconds. `None`: a stray segment.
 pub(super) fn final_verdict(
     event: &Event,
     protocol: Protocol,
@@ -135,7 +135,7 @@ fn is_refused(event: &Event, age: i64) -> bool {
     match (event.counters, event.state, event.timeout) {
         (Some([_, reply]), ..) => reply.packets > 0,
         (None, Some(state), _) => state == tcp::CLOSE,
-        // Older kernels tell no state at the end; what was killed had time left.
+        // Older kernels report no state at the end; what was killed had time left.
         (None, None, Some(left)) => left > 0,
         (None, None, None) => age < REFUSED_WITHIN * SECOND,
     }

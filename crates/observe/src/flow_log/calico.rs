@@ -1,8 +1,8 @@
 //! Calico's flow logs (felix: `collector/flowlog`, one JSON object a flow) and Goldmane's flows
 //! (projectcalico/calico: `goldmane/proto/api.proto`), which have names instead of addresses.
 
+use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
-use super::{LineError, ParsedLine};
 use nanoseg_flow::{
     ActivityWindows, FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source,
     Verdict,
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-/// What a line says.
+/// The content of a line.
 pub(super) enum CalicoLine {
     Flow(Box<ParsedLine>),
     /// Nothing of a connection; the reason.
@@ -45,7 +45,7 @@ impl Fields {
         Fields(fields)
     }
 
-    /// The first of the names that has a value; `-` is Calico's word for none.
+    /// The first of the names that has a value; Calico writes `-` for none.
     fn text(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| match self.0.get(*name)? {
             Value::String(text) if !text.is_empty() && text != "-" => Some(text.clone()),
@@ -77,7 +77,7 @@ impl Fields {
         match (address, &label) {
             (Some(address), _) => Ok((address, label)),
             (None, Some(PeerLabel::Pod { namespace, name })) => {
-                Ok((stand_in(namespace, name), label))
+                Ok((placeholder_address(namespace, name), label))
             }
             (None, _) => Err("address"),
         }
@@ -102,9 +102,9 @@ impl Fields {
     }
 }
 
-/// An address for one that is known by name only: in 100::/64, which nobody uses (RFC 6666). The same
+/// An address for an end that is known by name only: in 100::/64, which is not in use (RFC 6666). The same
 /// name always has the same one (FNV-1a).
-fn stand_in(namespace: &str, name: &str) -> IpAddr {
+fn placeholder_address(namespace: &str, name: &str) -> IpAddr {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in namespace.bytes().chain([b'/']).chain(name.bytes()) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -192,7 +192,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
         .unwrap_or_default();
     Ok(CalicoLine::Flow(Box::new(ParsedLine::Flow(Observed {
         observer: Observer {
-            // Each end of a connection tells of it, on one node both.
+            // Each end of a connection reports it, on one node both.
             node: format!("{node}/{reporter}").into(),
             source: Source::FlowLog,
         },
@@ -201,7 +201,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
 }
 
 /// Allowed is not answered: what a scan tries is allowed, too. Where packets are counted and none came
-/// back, nobody answered.
+/// back, there was no answer.
 fn verdict(dropped: bool, protocol: Protocol, fields: &Fields) -> Verdict {
     let (received, sent) = (
         fields.number(&["packetsin"]),

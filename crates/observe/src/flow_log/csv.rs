@@ -1,8 +1,8 @@
 //! nanoseg's flow log as CSV: the fields of the JSON form that hold one value, under the same names.
 
 use super::jsonl::{RawLine, parse_protocol};
+use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
-use super::{LineError, ParsedLine};
 use std::io::Read;
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ pub(super) struct CsvLines<R> {
     reader: csv::Reader<R>,
     columns: csv::StringRecord,
     record: csv::StringRecord,
-    /// Reading failed: nothing more will come.
+    /// Reading failed: there are no further lines.
     ended: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Which form a flow log has, by how it begins.
 
-use super::{FlowLogFormat, LineError};
+use super::FlowLogFormat;
+use super::parsed_line::LineError;
 use serde_json::{Map, Value};
 
 /// How the first line begins that is not blank.

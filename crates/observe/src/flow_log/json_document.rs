@@ -1,8 +1,8 @@
 //! Flow logs that are JSON but not by the line: an array, an object around one, objects over several
 //! lines. Only what comes before a damage can be read of these.
 
-use super::LineError;
 use super::detect::is_container;
+use super::parsed_line::LineError;
 use serde_json::{Deserializer, Map, Value};
 use std::io::Read;
 
@@ -12,7 +12,7 @@ pub(super) fn read(
     mut take: impl FnMut(Map<String, Value>),
 ) -> Result<(), LineError> {
     for value in Deserializer::from_reader(input).into_iter::<Value>() {
-        // Here the place is told: there are no lines to count.
+        // The error has the place: there are no lines to count.
         unfold(
             value.map_err(|error| LineError(error.to_string()))?,
             &mut take,

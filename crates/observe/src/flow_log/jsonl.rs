@@ -1,8 +1,8 @@
 //! nanoseg's own form of flow logs: JSON, one object a line (docs/flows.md). What is written is read
 //! again without any difference, so that `observe --out` loses nothing.
 
+use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
-use super::{LineError, ParsedLine};
 use nanoseg_flow::{
     ActivityWindows, FlowRecord, Loss, NameEntry, Observations, Observed, Observer, Opening,
     OtherTraffic, PeerLabels, ScanSummary, Source, Verdict,
@@ -58,7 +58,7 @@ pub(super) struct RawWindows {
     bits: String,
 }
 
-/// What a flow's line looks like, in the order in which fields are written.
+/// The line of a flow, with fields in the order in which they are written.
 #[derive(Serialize)]
 struct FlowLine<'a> {
     client: IpAddr,
@@ -154,7 +154,7 @@ pub fn write_name(address: IpAddr, entry: &NameEntry) -> String {
     })
 }
 
-/// All that a slice holds, as lines, each with its line feed.
+/// All observations as lines, each with its line feed.
 pub fn write_slice(node: &Arc<str>, slice: &Observations) -> String {
     let mut lines = Vec::new();
     for (source, record) in &slice.records {

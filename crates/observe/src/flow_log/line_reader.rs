@@ -1,4 +1,4 @@
-//! LineReader of text from a source that may be damaged, cut off or endless.
+//! Reads lines of text from a source that may be damaged, cut off or endless.
 
 use std::io::{BufRead, ErrorKind};
 
@@ -10,7 +10,7 @@ pub(crate) const MAX_LINE: usize = 1 << 20;
 pub(crate) enum BadLine {
     TooLong,
     NoText,
-    /// Reading failed; nothing more will come.
+    /// Reading failed; there are no further lines.
     Ended(String),
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use std::io::{BufReader, Cursor};
 
     #[test]
-    fn blank_lines_are_passed_over_and_bad_ones_told_with_their_numbers() {
+    fn blank_lines_are_skipped_and_bad_ones_reported_with_their_numbers() {
         let long = "x".repeat(MAX_LINE + 1);
         let text = [
             &b"\xef\xbb\xbfone\r\n\n"[..],

@@ -1,13 +1,11 @@
-//! Takes in flow logs one by one, whatever their form, and keeps count of what could not be.
+//! Reads flow logs of any format one by one, and counts what could not be read.
 
 use super::calico::{self, CalicoLine};
 use super::csv::CsvLines;
 use super::detect::{Beginning, beginning, form_of};
 use super::line_reader::{LineReader, MAX_LINE};
-use super::{
-    FlowLogError, FlowLogFormat, FlowLogRead, FlowLogSummary, LineError, ParsedLine, json_document,
-    jsonl,
-};
+use super::parsed_line::{LineError, ParsedLine};
+use super::{FlowLogError, FlowLogFormat, FlowLogRead, FlowLogSummary, json_document, jsonl};
 use crate::hubble::{self, HubbleLimits, HubbleLine, HubbleLineError, HubbleTable};
 use nanoseg_flow::{Aggregate, Collector, CollectorLimits, Loss, Observations, Source};
 use nanoseg_net::Timestamp;
@@ -23,7 +21,7 @@ const SQLITE: &[u8] = b"SQLite format 3\0";
 /// Everything that was read so far.
 pub(super) struct FlowLogReader {
     aggregate: Aggregate,
-    /// Hubble's events of all files: both ends' nodes tell of one connection.
+    /// Hubble's events of all files: the nodes of both ends report one connection.
     table: HubbleTable,
     collector: Collector,
     /// The latest time in them.
@@ -53,7 +51,7 @@ impl FlowLogReader {
         }
     }
 
-    /// Reads one flow log. `length` tells how many bytes of it were read from the disk.
+    /// Reads one flow log. `length` returns how many bytes of it were read from the disk.
     pub fn read(
         &mut self,
         path: &Path,
@@ -112,7 +110,7 @@ impl FlowLogReader {
         self.add(slice);
     }
 
-    /// Moves what Hubble's events came to so far to the other records.
+    /// Adds the records of Hubble's events so far to the other records.
     fn collect(&mut self) {
         let (records, scans, losses) = self.collector.take();
         let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
@@ -183,7 +181,7 @@ impl<'i> FileReader<'i> {
                 Ok(text) => self.take(text, &number.to_string()),
                 Err(bad) => Err(LineError(bad.to_string())),
             };
-            self.verdict(&number.to_string(), outcome)?;
+            self.count_outcome(&number.to_string(), outcome)?;
         }
         Ok(())
     }
@@ -193,7 +191,7 @@ impl<'i> FileReader<'i> {
         let mut lines = CsvLines::open(input)?;
         while let Some((number, line)) = lines.next() {
             let outcome = line.map(|line| self.take_own(line));
-            self.verdict(&number.to_string(), outcome)?;
+            self.count_outcome(&number.to_string(), outcome)?;
         }
         Ok(())
     }
@@ -214,16 +212,20 @@ impl<'i> FileReader<'i> {
                 let text = serde_json::Value::Object(object).to_string();
                 self.take(&text, &place)
             });
-            if let Err(error) = self.verdict(&place, outcome) {
+            if let Err(error) = self.count_outcome(&place, outcome) {
                 refused.get_or_insert(error);
             }
         });
         refused.map_or(Ok(()), Err)?;
-        self.verdict("end", end)
+        self.count_outcome("end", end)
     }
 
     /// Counts what became of a line. The first one decides whether the file is a flow log.
-    fn verdict(&mut self, place: &str, outcome: Result<(), LineError>) -> Result<(), LineError> {
+    fn count_outcome(
+        &mut self,
+        place: &str,
+        outcome: Result<(), LineError>,
+    ) -> Result<(), LineError> {
         let Err(error) = outcome else {
             self.begun = true;
             return Ok(());
@@ -283,7 +285,7 @@ impl<'i> FileReader<'i> {
         *self.reader.summary.skipped.entry(reason).or_default() += 1;
     }
 
-    /// Counts a flow that says too little.
+    /// Counts a flow without addresses or ports.
     fn incomplete(&mut self, place: &str, what: &str) {
         self.reader.lose(Loss::FlowIncomplete, 1);
         let shown = &mut self.reader.summary.incomplete;

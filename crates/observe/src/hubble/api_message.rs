@@ -9,7 +9,7 @@ use super::json::{
 };
 use serde::de::IgnoredAny;
 
-/// What a response says.
+/// Reads a response.
 pub(super) fn parse_response(response: GetFlowsResponse) -> Result<HubbleLine, HubbleLineError> {
     match response.response_types {
         Some(ResponseTypes::Flow(mut flow)) => {

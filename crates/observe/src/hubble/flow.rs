@@ -1,4 +1,4 @@
-//! One event of Hubble, whichever way it came: what of it matters here.
+//! One event of Hubble, as lines or the API give it: the fields that matter here.
 
 use nanoseg_flow::{PeerLabel, TcpFlags};
 use nanoseg_net::Timestamp;
@@ -13,9 +13,9 @@ pub enum Layer4 {
     Sctp,
 }
 
-/// What an event says of its direction. Field 26, `is_reply`, came with Cilium 1.10: it is left out
-/// where nobody knows. Before there was only field 16, `reply`, which is left out where it is false *and*
-/// where nobody knows.
+/// Whether an event is a reply. Field 26, `is_reply`, came with Cilium 1.10: it is absent where Cilium
+/// does not know. Before there was only field 16, `reply`, which is absent where it is false *and* where
+/// Cilium does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyFlag {
     /// `is_reply: false`: from the client.

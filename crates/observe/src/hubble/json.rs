@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::net::{IpAddr, SocketAddr};
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HubbleLine {
     Flow(Box<HubbleFlow>),
@@ -30,7 +30,7 @@ pub enum HubbleLineError {
     Incomplete(&'static str),
 }
 
-/// An enum's value: a word, or the number that it stands for. Also 64-bit numbers.
+/// An enum's value: its name or its number. Also 64-bit numbers.
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
 pub(super) enum EnumValue {

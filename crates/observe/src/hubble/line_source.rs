@@ -17,10 +17,10 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Duration;
 
-/// Bad lines that are told one by one; more are only counted.
+/// Bad lines that are logged one by one; more are only counted.
 const MAX_LOGGED: u64 = 5;
 
-/// Reads lines on a thread of its own.
+/// Reads lines on its own thread.
 #[derive(Debug)]
 pub struct HubbleLines {
     receiver: HubbleReceiver,
@@ -67,7 +67,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> LiveError + Copy {
     }
 }
 
-/// Reads until the end, or until nobody takes events any more.
+/// Reads until the end, or until the receiver of events is gone.
 fn read(
     input: impl Read + 'static,
     name: &str,

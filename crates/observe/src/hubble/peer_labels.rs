@@ -1,4 +1,4 @@
-//! What Hubble says stands at an end.
+//! Hubble's labels of the ends of a connection.
 
 use nanoseg_flow::PeerLabel;
 
@@ -49,14 +49,14 @@ pub(super) fn build_label(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     } else if reserved("world") || matches!(facts.identity, 2 | 9 | 10) {
         Some(PeerLabel::World)
     } else {
-        // Unmanaged, init, unknown and identities without a pod: the address says more.
+        // Unmanaged, init, unknown and identities without a pod: the address is more exact.
         None
     }
 }
 
-/// How much a label tells; of several of one connection the one that tells most counts. Where a packet
+/// How exact a label is; of several labels of one end the most exact counts. Where a packet
 /// has left for another node, Cilium takes pods there for that node.
-pub(super) fn worth(label: &PeerLabel) -> u8 {
+pub(super) fn exactness(label: &PeerLabel) -> u8 {
     match label {
         PeerLabel::Pod { .. } => 5,
         PeerLabel::Workload { .. } => 4,

@@ -1,5 +1,5 @@
-//! What both ways of Hubble's events have in common: a queue between the thread that reads and the one
-//! that polls, the table, and the collector.
+//! The receiving side of Hubble's events, common to lines and the API: a queue between the thread that
+//! reads and the one that polls, the table, and the collector.
 
 use super::json::{HubbleLine, HubbleLineError};
 use super::table::{HubbleLimits, HubbleTable};
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Events between the threads, about 600 bytes each. Whoever reads waits while the queue is full: a pipe
+/// Events between the threads, about 600 bytes each. The reader waits while the queue is full: a pipe
 /// fills, and Hubble counts what it cannot send.
 const QUEUE: usize = 4096;
-/// How often connections are looked at for something to report.
+/// How often connections are checked for something to report.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// What comes through the queue.
@@ -29,15 +29,15 @@ pub(super) enum Event {
 /// Counters that go on while the source runs on another thread.
 #[derive(Debug, Default)]
 pub struct HubbleCounters {
-    /// Events that were read, whatever they say.
+    /// Events that were read, of all kinds.
     pub events: AtomicU64,
-    /// Events that tell of no connection: ICMP, sockets, nodes, agents.
+    /// Events that belong to no connection: ICMP, sockets, nodes, agents.
     pub skipped: AtomicU64,
     /// Lines that are no event.
     pub malformed: AtomicU64,
     /// Flows without addresses, ports or time.
     pub incomplete: AtomicU64,
-    /// Events that Hubble says it has lost.
+    /// Events that Hubble reports as lost.
     pub lost: AtomicU64,
     /// Connections to Relay that broke.
     pub reconnects: AtomicU64,
@@ -73,10 +73,10 @@ impl HubbleReceiver {
         (receiver, sender)
     }
 
-    /// Waits for events, and takes in what has come. False: nothing more will.
+    /// Waits for events, and processes what has come. Returns false if nothing more will come.
     pub fn poll(&mut self, patience: Duration) -> Result<bool, LiveError> {
         let mut patience = patience;
-        // As many as the queue holds: whoever polls has other things to do, however fast they come.
+        // At most as many as the queue holds: the caller has other work, however fast events come.
         for _ in 0..QUEUE {
             match self.events.recv_timeout(patience) {
                 Ok(event) => self.ingest(event)?,
@@ -124,6 +124,7 @@ impl HubbleReceiver {
         self.table.settle(self.clock.now(), &mut self.collector);
     }
 
+    /// How soon the records should be taken.
     pub fn urgency(&self) -> Urgency {
         if self.collector.is_full() {
             Urgency::Full
@@ -134,6 +135,7 @@ impl HubbleReceiver {
         }
     }
 
+    /// Removes and returns what was seen since the last call.
     pub fn take(&mut self) -> Observations {
         let (records, scans, losses) = self.collector.take();
         let records = records.into_iter().map(|r| (Source::Hubble, r)).collect();
@@ -150,7 +152,7 @@ impl HubbleReceiver {
         slice
     }
 
-    /// Nothing more will come: what was held back is told as it is.
+    /// Nothing more will come: reports what was held back as it is.
     pub fn finish(&mut self) {
         self.table.end_all(&mut self.collector);
     }

@@ -1,4 +1,4 @@
-//! Hubble's events by its API: Relay, which tells of all nodes of a cluster, or one node's Cilium agent.
+//! Hubble's events by its API: Relay, which reports all nodes of a cluster, or one node's Cilium agent.
 
 mod follower;
 
@@ -45,7 +45,7 @@ pub struct HubbleTls {
     pub server_name: Option<String>,
 }
 
-/// Follows Relay on a thread of its own, and connects again for as long as it takes.
+/// Follows Relay on its own thread, and reconnects without end.
 #[derive(Debug)]
 pub struct HubbleRelay {
     receiver: HubbleReceiver,
@@ -86,7 +86,7 @@ impl HubbleRelay {
                     () = follower.run() => {}
                 }
             });
-            // A name that is being looked up is not waited for.
+            // Do not wait for a name that is being looked up.
             runtime.shutdown_background();
         };
         let thread = thread::Builder::new()

@@ -1,16 +1,16 @@
 //! From Hubble's events to connections, in bounded space.
 //!
-//! **Who opened it** (DESIGN §4.1), the first that says so: a SYN or SYN-ACK; most events with `is_reply`
+//! **Who opened it** (DESIGN §4.1), the first evidence of these: a SYN or SYN-ACK; most events with `is_reply`
 //! (Cilium's own connection table decided it); of a version without `is_reply`, events without `reply` at
 //! places where the connection had been looked up. Otherwise nothing decides here, and the client's port
-//! is kept for those who know listeners.
+//! is kept for a receiver that knows the listeners.
 //!
 //! **How it went**: established if both sides were seen, or TCP beyond its SYN (an ACK follows a
 //! handshake). A reply means both sides. DROPPED counts only where nothing of the server was seen. A reset
 //! on its own, after whatever came before, is no connection (DESIGN §4.6).
 
 use super::flow::{HubbleFlow, Layer4, ReplyFlag};
-use super::peer_labels::worth;
+use super::peer_labels::exactness;
 use nanoseg_flow::{
     ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, PeerLabel,
     PeerLabels, Verdict,
@@ -37,7 +37,7 @@ impl Default for HubbleLimits {
     }
 }
 
-/// Events of one connection come from several nodes: after this long without any, it is told as it is.
+/// Events of one connection come from several nodes: after this long without any, it is reported as it is.
 const QUIET_SECONDS: i64 = 15;
 /// An idle connection is forgotten after this long; later events make a new one.
 const IDLE_SECONDS: i64 = 600;
@@ -56,7 +56,7 @@ pub struct HubbleTable {
     events: u64,
     limits: HubbleLimits,
     names: NameTable,
-    /// An event had `is_reply`: where it is missing, nobody knew.
+    /// An event had `is_reply`: where it is missing, Cilium did not know.
     has_is_reply: bool,
     evicted: u64,
     resets: u64,
@@ -72,7 +72,7 @@ struct Connection {
     windows: ActivityWindows,
     /// The client's side, by a SYN or SYN-ACK.
     opened: Option<usize>,
-    /// Events that say which side is the client: by `is_reply`, and by its absence.
+    /// Events that show which side is the client: by `is_reply`, and by its absence.
     said: [u32; 2],
     absent: [u32; 2],
     first_sender: usize,
@@ -93,6 +93,7 @@ struct Connection {
 }
 
 impl HubbleTable {
+    /// An empty table.
     pub fn new(limits: HubbleLimits) -> Self {
         HubbleTable {
             connections: FxHashMap::default(),
@@ -106,7 +107,7 @@ impl HubbleTable {
         }
     }
 
-    /// Takes in one event at `now`; what has to make room goes to `sink`.
+    /// Processes one event at `now`; connections that have to make room are reported to `sink`.
     pub fn ingest(&mut self, flow: &HubbleFlow, now: Timestamp, sink: &mut impl ConnectionSink) {
         self.has_is_reply |= matches!(flow.reply, ReplyFlag::Request);
         self.learn_names(flow);
@@ -188,13 +189,13 @@ impl HubbleTable {
         }
     }
 
-    /// Takes the names that were learned, and how many were too many.
+    /// Removes and returns the names that were learned, and the number that found no room.
     pub fn take_names(&mut self) -> (Vec<(IpAddr, NameEntry)>, u64) {
         let mut names = std::mem::take(&mut self.names);
         (names.drain(), names.overflow())
     }
 
-    /// Takes the number of connections that had to make room.
+    /// Returns and resets the number of connections that had to make room.
     pub fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
     }
@@ -263,7 +264,7 @@ impl Connection {
             if let Some(new) = &flow.labels[place]
                 && self.labels[side]
                     .as_ref()
-                    .is_none_or(|old| worth(new) > worth(old))
+                    .is_none_or(|old| exactness(new) > exactness(old))
             {
                 self.labels[side] = Some(new.clone());
             }
@@ -311,7 +312,7 @@ impl Connection {
         self.finished || self.reset != [false; 2]
     }
 
-    /// Returns true if more events of the next seconds will hardly change what is said of it.
+    /// Returns true if events of the next seconds will hardly change the report.
     fn is_settled(&self) -> bool {
         let both = self.sent == [true; 2];
         both || self.beyond_syn && (self.opened.is_some() || self.said != [0; 2])

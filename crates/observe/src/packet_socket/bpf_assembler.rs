@@ -1,5 +1,5 @@
 //! A small assembler for classic BPF, the language of socket filters (Linux
-//! Documentation/networking/filter.rst). Labels stand for places further on; jumps go forward only, so
+//! Documentation/networking/filter.rst). Labels mark places further on; jumps go forward only, so
 //! every program ends.
 
 /// An instruction as the kernel takes it.

@@ -1,4 +1,4 @@
-//! The in-kernel filter: it lets through only what teaches, so that a node's bulk traffic costs next to
+//! The filter in the kernel: it lets through only packets that teach, so that a node's bulk traffic costs next to
 //! nothing.
 //!
 //! - TCP: what opens, closes or refuses; of the rest one segment in 128, so that connections from
@@ -45,7 +45,7 @@ const FRAGMENT: u32 = 44;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FilterSettings {
     pub interfaces: InterfaceFilter,
-    /// Ports whose datagrams are read as DNS; at most 32 are looked at.
+    /// Ports whose datagrams are read as DNS; at most 32 are checked.
     pub dns_ports: Vec<u16>,
     /// One UDP datagram in 2^this is taken.
     pub udp_shift: u32,

@@ -18,14 +18,14 @@ use std::time::Duration;
 /// What happens in the capture, for metrics. All but the last two only grow.
 #[derive(Debug, Default)]
 pub struct CaptureCounters {
-    /// Packets that the filter let through and that were looked at.
+    /// Packets that the filter let through and that were decoded.
     pub packets: AtomicU64,
     /// Packets for which the ring had no room.
     pub kernel_drops: AtomicU64,
     pub undecoded: AtomicU64,
     /// UDP datagrams left out of the sample, by estimate.
     pub sampled_away: AtomicU64,
-    /// One UDP datagram in this many is looked at now.
+    /// One UDP datagram in this many is captured now.
     pub udp_divisor: AtomicU64,
     /// Connections in the table.
     pub connections: AtomicU64,
@@ -45,7 +45,7 @@ pub(super) struct FrameProcessor {
     last: Timestamp,
     /// A packet with a cooked header, made where it has to be.
     cooked: Vec<u8>,
-    /// How many address_changes the collector knows of.
+    /// How many address changes the collector knows of.
     address_changes: u32,
     evicted: u64,
     undecoded: u64,
@@ -81,6 +81,7 @@ impl FrameProcessor {
         &self.dns_ports
     }
 
+    /// One UDP datagram in 2^shift is captured.
     pub fn udp_shift(&self) -> u32 {
         self.sampling.shift()
     }
@@ -89,6 +90,7 @@ impl FrameProcessor {
         self.collector.lose(loss, count);
     }
 
+    /// Counts packets for which the ring had no room.
     pub fn kernel_dropped(&mut self, count: u64) {
         self.lose(Loss::CaptureDropped, count);
         self.counters
@@ -96,6 +98,7 @@ impl FrameProcessor {
             .fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Decodes a frame and adds it to the table.
     pub fn take_frame(&mut self, frame: &RingFrame<'_>) {
         self.last = self.clock.from_wall(frame.time, self.last);
         self.packets += 1;
@@ -104,7 +107,7 @@ impl FrameProcessor {
             0x0800 if plain => decode(LinkType::IPV4, frame.data, frame.length, self.last),
             0x86dd if plain => decode(LinkType::IPV6, frame.data, frame.length, self.last),
             _ => {
-                // With a tag left in it, or to all of a network: the cooked header says so.
+                // With a tag left in it, or to all of a network: the cooked header shows it.
                 self.cooked.clear();
                 self.cooked.extend([0, frame.kind]);
                 self.cooked.resize(COOKED - 2, 0);
@@ -124,19 +127,19 @@ impl FrameProcessor {
         }
     }
 
-    /// Hands what the table reports to the collector.
+    /// Passes the table's reports to the collector.
     pub fn collect_reports(&mut self) {
         for report in self.table.ended().drain(..) {
             self.collector.report(&report);
         }
     }
 
-    /// Lets time pass. Returns true if another part of UDP is to be taken from now on.
+    /// Moves the table's time. Returns true if another part of UDP is to be captured from now on.
     pub fn turn(&mut self, length: Duration, address_changes: u32) -> bool {
         if self.clock.check_step() {
             self.lose(Loss::ClockStepped, 1);
         }
-        // Before the cut: what is reported here began before it.
+        // Before the address change: what is reported here began before it.
         self.table.report_ongoing(self.clock.now());
         self.collect_reports();
         if address_changes != self.address_changes {
@@ -165,6 +168,7 @@ impl FrameProcessor {
         counters.connections.store(connections, Ordering::Relaxed);
     }
 
+    /// How soon the records should be taken.
     pub fn urgency(&self) -> Urgency {
         if self.collector.is_full() {
             Urgency::Full
@@ -175,6 +179,7 @@ impl FrameProcessor {
         }
     }
 
+    /// Removes and returns what was seen since the last call, in times of the node's clock.
     pub fn take(&mut self) -> Observations {
         self.count();
         let (names, names_lost) = self.table.take_names();
@@ -182,7 +187,7 @@ impl FrameProcessor {
         self.lose(Loss::NameDropped, names_lost);
         self.lose(Loss::OtherDropped, other_lost);
         let (records, scans, losses) = self.collector.take();
-        let mut slice = Observations {
+        let mut seen = Observations {
             records: records
                 .into_iter()
                 .map(|record| (Source::Capture, record))
@@ -192,35 +197,35 @@ impl FrameProcessor {
             other,
             losses,
         };
-        self.put_to_wall(&mut slice);
-        slice
+        self.put_to_wall(&mut seen);
+        seen
     }
 
     /// All times as the node's clock has them now.
-    fn put_to_wall(&self, slice: &mut Observations) {
+    fn put_to_wall(&self, seen: &mut Observations) {
         let put = |at: &mut Timestamp| *at = self.clock.to_wall(*at);
-        for (_, record) in &mut slice.records {
+        for (_, record) in &mut seen.records {
             put(&mut record.first);
             put(&mut record.last);
         }
-        for scan in &mut slice.scans {
+        for scan in &mut seen.scans {
             put(&mut scan.first);
             put(&mut scan.last);
         }
-        for (_, name) in &mut slice.names {
+        for (_, name) in &mut seen.names {
             put(&mut name.from);
             put(&mut name.until);
         }
     }
 
-    /// Everything that is in the table comes into the next slice.
+    /// Ends all connections in the table: they are in the next [`FrameProcessor::take`].
     pub fn finish(&mut self) {
         self.table.end_all();
         self.collect_reports();
     }
 }
 
-/// Records a datagram for sampling. Returns how many others it stands for.
+/// Records a datagram for sampling. Returns how many others it represents.
 fn note(sampling: &mut UdpSampling, dns_ports: &[u16], decoded: &Decoded<'_>) -> u64 {
     match decoded.packet.transport {
         Transport::Udp {

@@ -10,7 +10,7 @@ pub(super) struct RingFrame<'a> {
     pub time: Timestamp,
     /// The EtherType of `data`.
     pub protocol: u16,
-    /// Who it was for, as if_packet.h numbers it (PACKET_BROADCAST …).
+    /// The kind of receiver, as if_packet.h numbers it (PACKET_BROADCAST …).
     pub kind: u8,
     /// Bytes on the wire, from the network header on.
     pub length: u32,

@@ -1,10 +1,10 @@
-//! How much UDP is looked at: all of it, unless it is too much.
+//! Which part of UDP is captured: all of it, unless it is too much.
 
 use std::time::Duration;
 
-/// One datagram in 2^20 at least is looked at.
+/// At least one datagram in 2^20 is captured.
 const MAX_SHIFT: u32 = 20;
-/// How long UDP must have been well within the budget before more of it is looked at.
+/// How long UDP must have been well within the budget before more of it is captured.
 const CALM: Duration = Duration::from_secs(5);
 
 /// Decides which part of UDP is taken: one datagram in 2^shift.
@@ -32,7 +32,7 @@ impl UdpSampling {
         self.shift
     }
 
-    /// Records a datagram that was taken. Returns how many others it stands for, by estimate.
+    /// Records a datagram that was taken. Returns how many others it represents, by estimate.
     pub fn note(&mut self) -> u64 {
         self.taken += 1;
         (1 << self.shift) - 1

@@ -117,7 +117,7 @@ fn name() -> impl Strategy<Value = (IpAddr, NameEntry)> {
     )
 }
 
-/// What the lines say, as a slice again.
+/// The observations that the lines contain.
 fn read_back(text: &str) -> Observations {
     let mut slice = Observations::default();
     for line in text.lines() {

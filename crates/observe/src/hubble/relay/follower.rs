@@ -28,7 +28,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// The first and the longest wait before connecting again.
 pub(super) const BACK_OFF: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(30));
-/// How often a full queue is looked at.
+/// How often a full queue is checked.
 const QUEUE_FULL: Duration = Duration::from_millis(10);
 
 /// Why following ended.
@@ -57,7 +57,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Follows for as long as that is of use; ends only if nobody takes events, or nothing can come.
+    /// Follows until the receiver of events is gone or no event can come any more.
     pub async fn run(&mut self) {
         // Also where nothing comes before the first break, what comes during it is wanted.
         let start = Clock::start().now();
@@ -91,7 +91,7 @@ impl Follower {
         }
     }
 
-    /// Connects, and takes in flows until that ends.
+    /// Connects, and sends flows to the queue until the connection ends.
     async fn follow(&mut self, since: Option<Timestamp>) -> Broken {
         let channel = match timeout(CONNECT, self.endpoint.connect()).await {
             Ok(Ok(channel)) => channel,
@@ -208,7 +208,7 @@ fn timestamp(at: Timestamp) -> ProtoTimestamp {
     }
 }
 
-/// An error with what it comes from; tonic's own text is "transport error".
+/// An error with its causes; tonic's own text is "transport error".
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
