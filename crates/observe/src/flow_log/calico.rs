@@ -290,7 +290,11 @@ mod tests {
                 "lost flow-incomplete 1",
             ]
         );
-        assert_ne!(stand_in("a", "b"), stand_in("a", "c"));
-        assert!(stand_in("a", "b").to_string().starts_with("100::"));
+        assert_ne!(placeholder_address("a", "b"), placeholder_address("a", "c"));
+        assert!(
+            placeholder_address("a", "b")
+                .to_string()
+                .starts_with("100::")
+        );
     }
 }
