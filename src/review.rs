@@ -23,7 +23,7 @@ pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
 pub use digest::{Digest, NotADigest};
 pub use drift::Backoff;
 pub use material::{Question, build_material};
-pub use segment::{Segment, SegmentError};
+pub use segment::{Segment, SegmentError, service_enforcements};
 pub use state::{
     Applied, CONTROLLER, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision,
     WorkloadState,

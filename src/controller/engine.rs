@@ -219,6 +219,7 @@ impl Engine {
         let Parts {
             watches,
             engine_state,
+            observation,
             ..
         } = &mut self.parts;
         let seen = Generations {
@@ -233,6 +234,8 @@ impl Engine {
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
             (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, now);
+            observation.enforcement =
+                engine_state.service_enforcements(observation.enforcement.default);
             self.publish_all |= resegmented;
         }
         let proposals = watches.proposals();

@@ -69,6 +69,9 @@ pub struct ControllerSettings {
     pub output: Option<PathBuf>,
     /// Images that may run in every namespace.
     pub approved: Approved,
+    /// Where the network plugin checks connections through Services, in namespaces whose Segmentation does not
+    /// set it.
+    pub service_enforcement: ServiceEnforcement,
 }
 
 /// Why a controller cannot start, or go on.
@@ -265,7 +268,7 @@ impl Replica {
             engine_state,
             observation: Observation::new(
                 live,
-                ServiceEnforcement::AfterTranslation,
+                settings.service_enforcement,
                 settings.approved.clone(),
             ),
             plan: plan_in,

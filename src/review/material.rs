@@ -14,7 +14,7 @@ use super::resources::{FindingLine, Material, WouldBlock};
 use super::{Digest, Violation, narrow};
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::finding::Finding;
-use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
+use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
@@ -29,6 +29,8 @@ const MOST_LINES: usize = 50;
 pub struct Question<'a> {
     pub inventory: &'a Inventory,
     pub graph: &'a Graph,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: &'a ServiceEnforcements,
     /// All that must be allowed; their edges are those of [`Graph::taught`].
     pub requirements: &'a [Requirement],
     /// Blocked connections that the policy would open.
@@ -191,7 +193,7 @@ impl<'a> Judged<'a> {
         let requiring = Requiring {
             graph: question.graph,
             inventory: question.inventory,
-            enforcement: ServiceEnforcement::AfterTranslation,
+            enforcement: question.enforcement,
         };
         let mut judged = Judged {
             allowed: Vec::new(),

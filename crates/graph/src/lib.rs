@@ -31,5 +31,7 @@ pub use lesson::Tally;
 pub use listeners::{InventoryListeners, address_epochs};
 pub use model::Graph;
 pub use peer::Peer;
-pub use requirement::{End, Requirement, Requiring, ServiceEnforcement, requirements};
+pub use requirement::{
+    End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
+};
 pub use stored::StoredEdge;

@@ -6,7 +6,7 @@ use crate::cli::policies::{current, over};
 use crate::cli::risk::RiskArgs;
 use crate::cluster::read_cluster;
 use crate::finding::Finding;
-use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
@@ -28,6 +28,7 @@ pub fn read(
     cluster: &[PathBuf],
     state: Option<&Path>,
     risk: &RiskArgs,
+    enforcement: ServiceEnforcements,
 ) -> anyhow::Result<View> {
     let GeneratedFolder {
         run,
@@ -46,7 +47,8 @@ pub fn read(
     let given = Given {
         graph: &graph,
         inventory: &inventory,
-        required: requirements(&graph, &inventory, ServiceEnforcement::AfterTranslation),
+        required: requirements(&graph, &inventory, &enforcement),
+        enforcement: &enforcement,
         now: &now,
         run: &run,
         findings: &findings,
@@ -55,6 +57,7 @@ pub fn read(
     let (events, record_problem) = parts::record(state)?;
     let view = View::new(ViewInputs {
         graph_source: GraphSource::Flows,
+        enforcement,
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
         volume: parts::volume(state, &inventory)?,
@@ -95,6 +98,7 @@ fn snapshots(named: &[PathBuf], run: &Value) -> anyhow::Result<Vec<PathBuf>> {
 struct Given<'a> {
     graph: &'a Graph,
     inventory: &'a Inventory,
+    enforcement: &'a ServiceEnforcements,
     required: Vec<Requirement>,
     now: &'a [NetworkPolicy],
     run: &'a Value,
@@ -153,6 +157,7 @@ impl Given<'_> {
         let review = build_material(&Question {
             inventory: self.inventory,
             graph: self.graph,
+            enforcement: self.enforcement,
             requirements: &self.required,
             wanted_blocked: &[],
             workload: id,

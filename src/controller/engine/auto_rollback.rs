@@ -65,6 +65,7 @@ pub fn undo_harmful(
                 &observation.built.graph,
                 recent,
                 &observation.inventory,
+                &observation.enforcement,
                 &before,
                 &after,
                 &workload,

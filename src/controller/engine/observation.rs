@@ -6,7 +6,8 @@ use crate::controller::enforcer::is_ours;
 use crate::finding::{Code, Finding};
 use crate::flow::FlowBatch;
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, estimate, requirements,
+    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
+    estimate, requirements,
 };
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
@@ -63,7 +64,8 @@ pub struct ClusterView {
 /// The cluster and its traffic.
 pub struct Observation {
     live: LiveGraph,
-    enforcement: ServiceEnforcement,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
     /// Images that may run in every namespace.
     pub approved: Approved,
     pub inventory: Arc<Inventory>,
@@ -89,7 +91,7 @@ impl Observation {
     pub fn new(live: LiveGraph, enforcement: ServiceEnforcement, approved: Approved) -> Self {
         Observation {
             live,
-            enforcement,
+            enforcement: enforcement.into(),
             approved,
             inventory: Arc::new(Inventory::default()),
             inventory_findings: Vec::new(),
@@ -211,7 +213,7 @@ impl Observation {
         let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
         let findings = self.inventory_findings.iter().chain(of_graph).cloned();
         ClusterView {
-            requirements: requirements(&graph, &self.inventory, self.enforcement),
+            requirements: requirements(&graph, &self.inventory, &self.enforcement),
             findings: findings.collect(),
             graph,
             only,

@@ -241,6 +241,7 @@ fn propose_one(
     let material = build_material(&Question {
         inventory: &input.observation.inventory,
         graph: &input.view.graph,
+        enforcement: &input.observation.enforcement,
         requirements: input.requirements,
         wanted_blocked: &theirs,
         workload,

@@ -2,11 +2,12 @@
 //! Nothing of it reaches the cluster before [`EngineState::commit`] has put it on the disk.
 
 use crate::controller::pending_writes::key_of;
+use crate::graph::{ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
-use crate::review::{Segment, WorkloadState};
+use crate::review::{Segment, WorkloadState, service_enforcements};
 use crate::store::{
     Commit, EndedReview, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
@@ -196,6 +197,12 @@ impl EngineState {
             Some((namespace.clone(), segment.kept.break_glass.clone()?))
         });
         broken.collect()
+    }
+
+    /// Returns the service enforcement of each segmented namespace, with `default` where none is set.
+    pub fn service_enforcements(&self, default: ServiceEnforcement) -> ServiceEnforcements {
+        let segments = self.segments.values();
+        service_enforcements(default, segments.filter_map(|state| state.segment.as_ref()))
     }
 
     /// All workloads that were ever proposed for.

@@ -32,6 +32,7 @@ pub fn find_violations(
     match violations(
         &view.graph,
         &observation.inventory,
+        &observation.enforcement,
         &in_force.all(),
         &managed,
         &since,
@@ -57,7 +58,13 @@ pub fn find_approved_attempts(
 ) -> Vec<Requirement> {
     let managed: BTreeSet<WorkloadId> = in_force.ours.keys().cloned().collect();
     let all = in_force.all();
-    match approved_attempts(&view.graph, &observation.inventory, &all, &managed) {
+    match approved_attempts(
+        &view.graph,
+        &observation.inventory,
+        &observation.enforcement,
+        &all,
+        &managed,
+    ) {
         Ok(found) => found,
         Err(error) => {
             tracing::error!("failed to look for what was approved: {error}");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::graph::ServiceEnforcement;
 use crate::review::testing::*;
 
 type Seen<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
@@ -18,6 +19,7 @@ fn judge(
         &known,
         &new,
         &cluster(),
+        &ServiceEnforcements::default(),
         before,
         after,
         &id("shop/db"),
@@ -115,6 +117,7 @@ fn a_server_that_is_down_for_everyone_is_an_outage_and_a_ready_one_is_not() {
             &known,
             &new,
             inventory,
+            &ServiceEnforcements::default(),
             &[],
             &[deny()],
             &id("shop/db"),
@@ -164,6 +167,7 @@ fn what_is_allowed_and_fails_nevertheless_takes_more_evidence() {
         &known,
         &new,
         &cluster(),
+        &ServiceEnforcements::default(),
         &[],
         &after(),
         &id("shop/db"),
@@ -196,4 +200,51 @@ fn what_worked_until_the_network_plugin_took_notice_is_told_from_what_works() {
     assert!(is_mixed(&mixed, &id("shop/db")) && is_mixed(&mixed, &id("shop/web")));
     assert!(!is_mixed(&mixed, &id("shop/job")));
     assert!(!is_mixed(&works, &id("shop/db")) && !is_mixed(&fails, &id("shop/db")));
+}
+
+#[test]
+fn where_plugins_check_before_translation_a_policy_without_the_service_port_cuts_a_call_off() {
+    let through_the_service = |verdicts: &[(Verdict, u64)], first: i64, last: i64| {
+        let mut built = graph(&[("shop/web shop/api 8080", verdicts, first, last)]);
+        let (client, server) = (peer("shop/web"), peer("shop/api"));
+        let mut edge = built
+            .edge(&client, &server, Protocol::Tcp, 8080)
+            .expect("an edge")
+            .clone();
+        edge.service_ports.insert(80);
+        built = Graph::default();
+        built.add_edge(&client, &server, edge);
+        built
+    };
+    let known = through_the_service(OK_AND_FAILED, 0, 1010);
+    let new = through_the_service(FAILED, 1001, 1010);
+    let allows = |ports: &str| {
+        let rules = format!(
+            "ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}], ports: [{ports}]}}]"
+        );
+        [of("shop/api", &rules)]
+    };
+    let is_denied = |enforcement: ServiceEnforcement, ports: &str| {
+        let found = blocked_after(
+            &known,
+            &new,
+            &cluster(),
+            &enforcement.into(),
+            &[],
+            &allows(ports),
+            &id("shop/api"),
+            at(APPLIED),
+            at(APPLIED + 60),
+        );
+        found
+            .expect("policies")
+            .is_some_and(|traffic| traffic.denied)
+    };
+    let (after, before) = (
+        ServiceEnforcement::AfterTranslation,
+        ServiceEnforcement::BeforeTranslation,
+    );
+    assert!(!is_denied(after, "{port: 8080}"));
+    assert!(is_denied(before, "{port: 8080}"));
+    assert!(!is_denied(before, "{port: 8080}, {port: 80}"));
 }
