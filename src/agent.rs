@@ -11,7 +11,6 @@
 
 mod batcher;
 mod codec;
-mod health;
 mod keeper;
 mod link;
 mod memory;

@@ -14,5 +14,5 @@ pub use reviews::{
     BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldSummary, HourEdge,
     Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
-pub use spool::{BatchCodec, BatchKey, Spool, SpoolError, SpoolLimits, SpoolState};
+pub use spool::{BatchCodec, Spool, SpoolError, SpoolLimits, SpoolState};
 pub use state_lock::{StateLock, StateLockError};

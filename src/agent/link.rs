@@ -1,7 +1,7 @@
 //! What the sender needs of a way to the receiver. The ways themselves are `wire`'s.
 
-use crate::store::BatchKey;
-use crate::wire::{BatchId, Delivery, DeliveryError};
+use crate::flow::BatchId;
+use crate::wire::{Delivery, DeliveryError};
 use std::future::Future;
 use thiserror::Error;
 
@@ -9,9 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// It is stored for good, now or before.
-    Acknowledged(BatchKey),
+    Acknowledged(BatchId),
     /// No receiver will ever take it: it is malformed.
-    Malformed(BatchKey, String),
+    Malformed(BatchId, String),
 }
 
 /// Why nothing gets through for now. What was sent and not acknowledged is to be sent again.
@@ -28,7 +28,7 @@ pub enum LinkError {
     TooOld(String),
     /// This batch is in the way, and no receiver will ever take it.
     #[error("the receiver refused a batch for good: {1}")]
-    Malformed(BatchKey, String),
+    Malformed(BatchId, String),
 }
 
 /// A way to the receiver.
@@ -36,34 +36,23 @@ pub trait Link {
     /// Sends a batch; its answer comes later. Connects if need be.
     fn send(
         &mut self,
-        which: BatchKey,
+        which: BatchId,
         content: &[u8],
     ) -> impl Future<Output = Result<(), LinkError>> + Send;
 
     /// The next batch that is stored for good, in any order. Dropping the future loses none.
-    fn acknowledged(&mut self) -> impl Future<Output = Result<BatchKey, LinkError>> + Send;
+    fn acknowledged(&mut self) -> impl Future<Output = Result<BatchId, LinkError>> + Send;
 }
 
 impl Link for Delivery {
-    async fn send(&mut self, which: BatchKey, content: &[u8]) -> Result<(), LinkError> {
-        let id = BatchId {
-            instance: which.instance,
-            sequence: which.sequence,
-        };
-        let sent = Delivery::send(self, id, content.to_vec()).await;
+    async fn send(&mut self, which: BatchId, content: &[u8]) -> Result<(), LinkError> {
+        let sent = Delivery::send(self, which, content.to_vec()).await;
         sent.map_err(link_error)
     }
 
-    async fn acknowledged(&mut self) -> Result<BatchKey, LinkError> {
+    async fn acknowledged(&mut self) -> Result<BatchId, LinkError> {
         let id = Delivery::acknowledged(self).await;
-        id.map(key).map_err(link_error)
-    }
-}
-
-fn key(id: BatchId) -> BatchKey {
-    BatchKey {
-        instance: id.instance,
-        sequence: id.sequence,
+        id.map_err(link_error)
     }
 }
 
@@ -75,6 +64,6 @@ fn link_error(error: DeliveryError) -> LinkError {
         DeliveryError::Unsupported { .. } => {
             LinkError::TooOld(format!("{text}; upgrade the receiver"))
         }
-        DeliveryError::Refused(id, why) => LinkError::Malformed(key(id), why),
+        DeliveryError::Refused(id, why) => LinkError::Malformed(id, why),
     }
 }

@@ -198,10 +198,16 @@ impl Metrics {
         out
     }
 
-    /// Whether the main loop turned lately.
-    pub fn is_alive(&self) -> bool {
+    /// Checks that the main loop turned lately.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn is_alive(&self) -> Result<(), String> {
         let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
-        self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN
+        match self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN {
+            true => Ok(()),
+            false => Err("the main loop hangs".to_owned()),
+        }
     }
 
     /// Whether a source runs and the spool works; if not, why.

@@ -1,5 +1,6 @@
 //! The whole agent: starts everything, waits for the signal to end, and ends in order.
 
+use super::AgentError;
 use super::batcher::Batcher;
 use super::keeper::{Event, Keeper};
 use super::link::{DeliveryOutcome, Link};
@@ -7,10 +8,10 @@ use super::metrics::Metrics;
 use super::node::NodeName;
 use super::sender::{Patience, Sender};
 use super::sources::{SourceSpec, Sources};
-use super::{AgentError, health};
 use crate::flow::{Instance, ObservationLimits};
 use crate::observe::{Clock, Pace, Stop};
 use crate::store::{BatchCodec, Spool, SpoolLimits};
+use crate::wire::{Health, HealthServer};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         None => Spool::in_memory(codec, settings.limits),
     };
     let server = match settings.listen {
-        Some(address) => Some(health::serve(address, Arc::clone(&metrics)).await?),
+        Some(address) => Some(serve_health(address, &metrics).await?),
         None => None,
     };
     let (events, happened) = sync_channel(EVENTS);
@@ -104,6 +105,35 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
     let _ = tokio::task::spawn_blocking(move || keeper.join()).await;
     drop(server);
     outcome
+}
+
+/// Serves metrics and health until the returned sender is dropped.
+///
+/// # Errors
+/// If the address cannot be listened on.
+async fn serve_health(
+    address: SocketAddr,
+    metrics: &Arc<Metrics>,
+) -> Result<watch::Sender<bool>, AgentError> {
+    let (text, alive, ready) = (metrics.clone(), metrics.clone(), metrics.clone());
+    let health = Health {
+        metrics: Arc::new(move || Ok(text.text())),
+        alive: Arc::new(move || alive.is_alive()),
+        ready: Arc::new(move || ready.is_ready()),
+    };
+    let server = HealthServer::bind(address, health).await;
+    let server = server.map_err(|error| AgentError::Listen {
+        address,
+        source: error.source,
+    })?;
+    tracing::info!("metrics at http://{}/metrics", server.local_addr());
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        if let Err(error) = server.run(stopped).await {
+            tracing::error!("{error}");
+        }
+    });
+    Ok(stop)
 }
 
 /// Sends until the work is done.

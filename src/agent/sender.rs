@@ -2,7 +2,7 @@
 
 use super::link::{DeliveryOutcome, Link, LinkError};
 use super::metrics::Metrics;
-use crate::store::BatchKey;
+use crate::flow::BatchId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Receiver;
 /// A batch on its way.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    pub which: BatchKey,
+    pub which: BatchId,
     pub content: Vec<u8>,
 }
 
@@ -131,7 +131,7 @@ impl<L: Link> Sender<L> {
         Ok(())
     }
 
-    fn settle(&mut self, which: BatchKey) {
+    fn settle(&mut self, which: BatchId) {
         self.failures = 0;
         self.out.retain(|batch| batch.which != which);
     }

@@ -1,9 +1,7 @@
 //! What the controller counts and whether it is well, for `/metrics` and `/readyz`. Names and labels are stable.
 
-use super::engine::{EngineState, Observation};
 use super::plan::EnforcerReport;
 use crate::cluster::live::Writer;
-use crate::review::Violation;
 use crate::review::record::Entry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -170,31 +168,30 @@ impl ControllerMetrics {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    /// What a cycle came to.
-    pub fn concluded(
-        &self,
-        engine_state: &EngineState,
-        observation: &Observation,
-        violations: &[Violation],
-    ) {
+    /// Sets the gauges after a cycle that looked at everything.
+    pub fn set_counts(&self, counts: &ClusterCounts) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let states = || engine_state.states().values();
-        let is_enforced = |applied: &crate::review::Applied| applied.revision.is_some();
-        self.workloads
-            .set(number(observation.inventory.workloads.len()));
-        self.edges
-            .set(number(observation.built.graph.inner().edge_count()));
-        self.enforced.set(number(
-            states()
-                .filter(|s| s.applied.as_ref().is_some_and(is_enforced))
-                .count(),
-        ));
-        self.open_proposals
-            .set(number(states().filter(|s| s.open().is_some()).count()));
-        self.degraded
-            .set(number(states().filter(|s| s.degraded.is_some()).count()));
-        self.violations.set(number(violations.len()));
+        self.workloads.set(number(counts.workloads));
+        self.edges.set(number(counts.edges));
+        self.enforced.set(number(counts.enforced));
+        self.open_proposals.set(number(counts.open_proposals));
+        self.degraded.set(number(counts.degraded));
+        self.violations.set(number(counts.violations));
     }
+}
+
+/// How many there are in the whole cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClusterCounts {
+    pub workloads: usize,
+    /// Edges of the communication graph.
+    pub edges: usize,
+    /// Workloads with a policy of ours in the cluster.
+    pub enforced: usize,
+    pub open_proposals: usize,
+    /// Workloads that were rolled back because approved traffic was blocked.
+    pub degraded: usize,
+    pub violations: usize,
 }
 
 /// The writer's own counts.

@@ -4,7 +4,7 @@
 mod diff;
 #[cfg(test)]
 mod tests;
-pub use diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff, is_ours};
+pub use diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff};
 
 use super::break_glass::BreakGlass;
 use super::plan::{EnforcerReport, Plan};
@@ -30,7 +30,8 @@ pub struct Enforcer {
 impl Enforcer {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = DriftMemory::default().with_broken(self.break_glass.broken().clone());
+        let mut memory =
+            DriftMemory::default().with_break_glass(self.break_glass.reasons().clone());
         let mut changed = self.watches.changed();
         let (mut unfinished, mut replanned, mut seen) = (false, true, None);
         while !*stop.borrow() {

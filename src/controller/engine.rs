@@ -20,13 +20,14 @@ pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
 pub use state::{EngineState, StateError};
 
-use super::controller_metrics::ControllerMetrics;
+use super::controller_metrics::{ClusterCounts, ControllerMetrics};
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
+use crate::review::WorkloadState;
 use crate::review::record::Entry;
 use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
@@ -203,7 +204,7 @@ impl Engine {
         self.publish_plan();
         let more = tokio::task::block_in_place(|| {
             self.conclude(decided, now);
-            self.housekeeping.run(&mut self.parts, now);
+            self.housekeep(now);
             self.commit(now)
         });
         // Nothing reaches the cluster that is not on the disk.
@@ -312,7 +313,7 @@ impl Engine {
                 segments::retire_gone(engine_state, &observation.inventory, now);
                 self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                controller_metrics.concluded(engine_state, observation, &violations);
+                controller_metrics.set_counts(&counts(engine_state, observation, violations.len()));
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -323,6 +324,20 @@ impl Engine {
             }
         }
         segments::forget_left(engine_state, now);
+    }
+
+    fn housekeep(&mut self, now: Timestamp) {
+        let Parts {
+            watches,
+            store,
+            observation,
+            controller_metrics,
+            ..
+        } = &mut self.parts;
+        if let Err(error) = self.housekeeping.run(watches, store, observation, now) {
+            tracing::error!("{error}");
+            controller_metrics.commit_failed(error.to_string());
+        }
     }
 
     /// Everything new onto the disk. `None` if it refuses: it is tried again.
@@ -404,5 +419,27 @@ impl Engine {
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);
         }
+    }
+}
+
+fn counts(
+    engine_state: &EngineState,
+    observation: &Observation,
+    violations: usize,
+) -> ClusterCounts {
+    let count = |has: fn(&WorkloadState) -> bool| {
+        let states = engine_state.states().values();
+        states.filter(|state| has(state)).count()
+    };
+    ClusterCounts {
+        workloads: observation.inventory.workloads.len(),
+        edges: observation.built.graph.inner().edge_count(),
+        enforced: count(|state| {
+            let applied = state.applied.as_ref();
+            applied.is_some_and(|applied| applied.revision.is_some())
+        }),
+        open_proposals: count(|state| state.open().is_some()),
+        degraded: count(|state| state.degraded.is_some()),
+        violations,
     }
 }

@@ -1,7 +1,7 @@
 //! GitOps: keeps a folder as it was approved, and compares it with the cluster. A GitOps tool commits and
 //! applies what is in the folder; nothing is written to the cluster from here.
 
-use super::break_glass::BreakGlass;
+use super::break_glass::{BreakGlass, reason};
 use super::enforcer::{DriftMemory, PolicyWrite, build_policy, diff};
 use super::plan::{Desired, EnforcerReport, Plan, PlannedPolicy};
 use crate::cluster::live::Watches;
@@ -9,7 +9,6 @@ use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::policy::render_kustomization;
 use crate::review::Digest;
-use crate::review::resources::BREAK_GLASS;
 use crate::store::{FolderError, OutputFolder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -62,7 +61,8 @@ impl Exporter {
 
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = DriftMemory::report_only().with_broken(self.break_glass.broken().clone());
+        let mut memory =
+            DriftMemory::report_only().with_break_glass(self.break_glass.reasons().clone());
         let mut changed = self.watches.changed();
         while !*stop.borrow() {
             let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));
@@ -91,10 +91,9 @@ impl Exporter {
         }
         let now = (self.now)();
         let (namespaces, policies) = (self.watches.namespaces(), self.watches.policies());
-        let open = namespaces.iter().filter(|namespace| {
-            let annotations = namespace.metadata.annotations.as_ref();
-            annotations.is_some_and(|a| a.contains_key(BREAK_GLASS))
-        });
+        let open = namespaces
+            .iter()
+            .filter(|namespace| reason(namespace).is_some());
         let open = open.filter_map(|n| n.metadata.name.as_deref()).collect();
         let seen = diff(&plan, &namespaces, &policies, memory, now);
         self.break_glass.log(&seen.reports);

@@ -6,7 +6,8 @@ use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck, TokenSettings,
+    Authenticator, Health, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck,
+    TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -81,7 +82,11 @@ impl Receiver {
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
         let ready = Arc::new(move || asked.check());
-        let health_server = HealthServer::bind(settings.metrics_listen, registry, ready).await?;
+        let health_server = HealthServer::bind(
+            settings.metrics_listen,
+            Health::of_registry(registry, ready),
+        )
+        .await?;
         Ok(Receiver {
             intake,
             health_server,

@@ -6,7 +6,7 @@ use super::authenticator::{Check, TokenAuthenticator};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, StateError};
+use super::engine::{Engine, EngineState, Observation, Parts, StateError, resume_break_glass};
 use super::exporter::Exporter;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
@@ -24,7 +24,7 @@ use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
 };
-use crate::wire::{HealthError, HealthServer, NatsSettings, ServerTls};
+use crate::wire::{Health, HealthError, HealthServer, NatsSettings, ServerTls};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -184,7 +184,8 @@ impl Replica {
             store_health.check()?;
             controller_metrics.check()
         });
-        HealthServer::bind(self.settings.metrics_listen, registry, ready).await
+        let health = Health::of_registry(registry, ready);
+        HealthServer::bind(self.settings.metrics_listen, health).await
     }
 
     async fn wait_and_lead(
@@ -259,7 +260,8 @@ impl Replica {
         .await?;
         tracing::info!(listen = %intake.local_addr(), "lets agents in");
         let mut engine_state = EngineState::load(loaded)?;
-        let break_glass = BreakGlass::take_over(&settings.store, &store, &mut engine_state)?;
+        resume_break_glass(&mut engine_state, store.unrecorded_break_glass()?);
+        let break_glass = BreakGlass::open(&settings.store, engine_state.break_glass_reasons())?;
         let engine = Engine::new(Parts {
             watches: self.watches.clone(),
             writer: self.writer.clone(),

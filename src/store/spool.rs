@@ -17,7 +17,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::flow::{FlowBatch, Instance, Loss, ObservationLimits};
+use crate::flow::{BatchId, FlowBatch, Instance, Loss, ObservationLimits};
 use condense::Reduction;
 use folder::{Folder, MAX_UNSYNCED, ReadError};
 use name::BatchName;
@@ -78,13 +78,6 @@ pub trait BatchCodec {
     /// # Errors
     /// Why the bytes are no batch.
     fn decode(&self, bytes: &[u8]) -> Result<FlowBatch, String>;
-}
-
-/// Which batch: each is known by its run and its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BatchKey {
-    pub instance: Instance,
-    pub sequence: (u64, u64),
 }
 
 /// Figures for metrics and health.
@@ -227,7 +220,7 @@ impl<C: BatchCodec> Spool<C> {
     }
 
     /// The oldest batch that is not out yet, if another one may go out; it is out then.
-    pub fn hand_out(&mut self) -> Option<(BatchKey, Vec<u8>)> {
+    pub fn hand_out(&mut self) -> Option<(BatchId, Vec<u8>)> {
         loop {
             let out = || self.entries.iter().filter(|entry| entry.out);
             let bytes: u64 = out().map(|entry| entry.bytes).sum();
@@ -243,13 +236,13 @@ impl<C: BatchCodec> Spool<C> {
                 let entry = self.entries.get_mut(index)?;
                 entry.out = true;
                 entry.may_have_arrived = true;
-                return Some((key(&entry.name), content));
+                return Some((entry.name.id(), content));
             }
         }
     }
 
     /// Forgets a batch: it has arrived for good. False if there is no such batch.
-    pub fn acknowledged(&mut self, which: BatchKey) -> bool {
+    pub fn acknowledged(&mut self, which: BatchId) -> bool {
         let Some(entry) = self.remove(which) else {
             return false;
         };
@@ -262,7 +255,7 @@ impl<C: BatchCodec> Spool<C> {
     }
 
     /// Puts a batch aside: no receiver will ever take it. False if there is no such batch.
-    pub fn refused(&mut self, which: BatchKey) -> bool {
+    pub fn refused(&mut self, which: BatchId) -> bool {
         let Some(entry) = self.remove(which) else {
             return false;
         };
@@ -371,11 +364,11 @@ impl<C: BatchCodec> Spool<C> {
         }
     }
 
-    fn remove(&mut self, which: BatchKey) -> Option<Entry> {
+    fn remove(&mut self, which: BatchId) -> Option<Entry> {
         let index = self
             .entries
             .iter()
-            .position(|entry| key(&entry.name) == which)?;
+            .position(|entry| entry.name.id() == which)?;
         self.entries.remove(index)
     }
 
@@ -410,13 +403,6 @@ impl<C: BatchCodec> Spool<C> {
             .filter(|entry| matches!(entry.place, Place::Disk) == disk)
             .map(|entry| entry.bytes)
             .sum()
-    }
-}
-
-fn key(name: &BatchName) -> BatchKey {
-    BatchKey {
-        instance: name.instance,
-        sequence: name.sequence,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod batch;
+mod batch_id;
 mod bytes;
 mod collect;
 mod collector;
@@ -32,6 +33,7 @@ mod windows;
 
 pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch::PacketBatch;
+pub use batch_id::BatchId;
 pub use collect::{FlowResult, FlowTable};
 pub use collector::{Collector, CollectorLimits};
 pub use decode::{Decoded, decode};

@@ -1,10 +1,11 @@
 //! One look at the cluster: what is not as it shall be, and what is to be done about it. Pure.
 
+use crate::controller::break_glass::{policies_to_delete, reason};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
-use crate::inventory::{MANAGED_BY, WorkloadId};
+use crate::inventory::{MANAGED_BY, WorkloadId, is_ours};
 use crate::net::Timestamp;
-use crate::review::resources::{BREAK_GLASS, REVISION};
+use crate::review::resources::REVISION;
 use crate::review::{Backoff, Digest};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -47,7 +48,7 @@ pub struct DriftMemory {
     /// Somebody else writes the policies (GitOps): drift is told, and not repaired.
     report_only: bool,
     /// Why the glass of a namespace is broken.
-    broken: BTreeMap<String, String>,
+    break_glass: BTreeMap<String, String>,
     /// What was taken away to break a glass and is not back yet. The plan may not know that: the engine takes its
     /// time, and a glass can be mended within a second.
     taken_away: BTreeSet<Key>,
@@ -69,8 +70,8 @@ impl DriftMemory {
 
     /// For who takes over: why the glass of namespaces was broken, as it is kept. One that was mended while
     /// nobody led is told of then.
-    pub fn with_broken(mut self, broken: BTreeMap<String, String>) -> DriftMemory {
-        self.broken = broken;
+    pub fn with_break_glass(mut self, reasons: BTreeMap<String, String>) -> DriftMemory {
+        self.break_glass = reasons;
         self
     }
 
@@ -114,12 +115,11 @@ pub fn diff(
         .collect();
     for namespace in namespaces {
         let name = namespace.metadata.name.clone().unwrap_or_default();
-        let annotations = namespace.metadata.annotations.as_ref();
-        match annotations.and_then(|a| a.get(BREAK_GLASS)) {
-            Some(reason) => break_glass(&name, reason, &live, plan, memory, now, &mut diff),
+        match reason(namespace) {
+            Some(reason) => break_glass_on(&name, reason, &live, plan, memory, now, &mut diff),
             None => {
-                if memory.broken.remove(&name).is_some() {
-                    diff.reports.push(mended(&name, now));
+                if memory.break_glass.remove(&name).is_some() {
+                    diff.reports.push(break_glass_off(&name, now));
                 }
                 // A namespace that is on its way out takes no writes.
                 let ends = namespace.metadata.deletion_timestamp.is_some();
@@ -132,7 +132,7 @@ pub fn diff(
     diff
 }
 
-fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
+fn break_glass_off(namespace: &str, at: Timestamp) -> EnforcerReport {
     EnforcerReport::BreakGlass {
         namespace: namespace.to_owned(),
         reason: None,
@@ -141,8 +141,9 @@ fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
     }
 }
 
-/// Takes every policy of ours away, whether or not it is in the plan.
-fn break_glass(
+/// Deletes every policy of ours in the namespace, and reports once that break-glass is on, and again if its reason
+/// changes.
+fn break_glass_on(
     namespace: &str,
     reason: &str,
     live: &BTreeMap<Key, &NetworkPolicy>,
@@ -152,32 +153,25 @@ fn break_glass(
     diff: &mut Diff,
 ) {
     let planned = plan.namespaces.get(namespace);
-    let first = (namespace.to_owned(), String::new());
-    let here = live
-        .range(first..)
-        .take_while(|((ns, _), _)| ns == namespace);
-    let mut deleted = 0;
-    for (key, policy) in here {
-        let known = planned.is_some_and(|p| p.policies.contains_key(&key.1));
-        let ours = is_ours(policy) && (known || annotation(policy, REVISION).is_some());
-        if !ours || memory.pending.is_behind(key, Some(&policy.metadata)) {
-            continue;
-        }
-        deleted += 1;
+    let doomed = policies_to_delete(namespace, planned, live, &mut memory.pending);
+    let deleted = doomed.len();
+    for key in doomed {
+        let uid = live
+            .get(&key)
+            .and_then(|policy| policy.metadata.uid.clone());
+        let (namespace, name) = key;
         diff.writes.push(PolicyWrite::Delete {
             wanted: None,
-            namespace: namespace.to_owned(),
-            name: key.1.clone(),
-            uid: policy.metadata.uid.clone().unwrap_or_default(),
+            namespace,
+            name,
+            uid: uid.unwrap_or_default(),
             drift: false,
         });
     }
-    if memory
-        .broken
-        .insert(namespace.to_owned(), reason.to_owned())
-        .as_deref()
-        != Some(reason)
-    {
+    let known = memory
+        .break_glass
+        .insert(namespace.to_owned(), reason.to_owned());
+    if known.as_deref() != Some(reason) {
         diff.reports.push(EnforcerReport::BreakGlass {
             namespace: namespace.to_owned(),
             reason: Some(reason.to_owned()),
@@ -211,7 +205,7 @@ fn compare(
             }
             continue;
         };
-        if let Some(found) = found.filter(|policy| !is_ours(policy)) {
+        if let Some(found) = found.filter(|policy| !is_ours(&policy.metadata)) {
             foreign(&key, wanted, found, memory, now, diff);
             continue;
         }
@@ -234,12 +228,12 @@ fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<S
     match (&wanted.desired, found) {
         (Desired::Absent, None) => None,
         (Desired::Absent, Some(policy)) => {
-            is_ours(policy).then(|| "it is there, and shall not be".into())
+            is_ours(&policy.metadata).then(|| "it is there, and shall not be".into())
         }
         (Desired::Present { .. }, None) => Some("it was deleted".into()),
         (Desired::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
-            Some(found) if found == *digest && is_ours(policy) => None,
-            _ if !is_ours(policy) => {
+            Some(found) if found == *digest && is_ours(&policy.metadata) => None,
+            _ if !is_ours(&policy.metadata) => {
                 Some("its label app.kubernetes.io/managed-by was changed".into())
             }
             _ => Some("its spec was changed".into()),
@@ -440,17 +434,6 @@ fn in_place(wanted: &PlannedPolicy, at: Timestamp, wrote: bool) -> EnforcerRepor
         at,
         wrote,
     }
-}
-
-pub fn is_ours(policy: &NetworkPolicy) -> bool {
-    let labels = policy.metadata.labels.as_ref();
-    labels
-        .and_then(|l| l.get(MANAGED_BY.0))
-        .is_some_and(|v| v == MANAGED_BY.1)
-}
-
-fn annotation<'a>(policy: &'a NetworkPolicy, name: &str) -> Option<&'a String> {
-    policy.metadata.annotations.as_ref()?.get(name)
 }
 
 fn digest_of(policy: &NetworkPolicy) -> Option<Digest> {

@@ -267,7 +267,7 @@ fn a_namespace_that_ends_takes_no_writes() {
 #[test]
 fn glass_that_was_mended_while_nobody_led_is_told_of_by_who_takes_over() {
     let broken = BTreeMap::from([("shop".to_owned(), "the shop is down".to_owned())]);
-    let mut memory = DriftMemory::default().with_broken(broken);
+    let mut memory = DriftMemory::default().with_break_glass(broken);
     let plan = Plan::default();
     let mended = |diff: Diff| {
         let mut reports = diff.reports.into_iter();

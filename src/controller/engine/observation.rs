@@ -2,14 +2,13 @@
 //! agents send is added edge by edge, and only now and then is everything counted anew.
 
 use crate::cluster::live::Watches;
-use crate::controller::enforcer::is_ours;
 use crate::finding::{Code, Finding};
 use crate::flow::FlowBatch;
 use crate::graph::{
     Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
     estimate, requirements,
 };
-use crate::inventory::{Inventory, OwnerRule, WorkloadId};
+use crate::inventory::{Inventory, OwnerRule, WorkloadId, is_ours};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::risk::Approved;
@@ -180,7 +179,8 @@ impl Observation {
         self.inventory = Arc::new(inventory);
         self.inventory_findings = findings;
         self.labelled_ours = watches.policies();
-        self.labelled_ours.retain(|policy| is_ours(policy));
+        self.labelled_ours
+            .retain(|policy| is_ours(&policy.metadata));
         self.generation = Some(generation);
     }
 

@@ -4,7 +4,7 @@
 use super::state::EngineState;
 use crate::cluster::live::{WriteError, Writer};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
-use crate::inventory::MANAGED_BY;
+use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{
     PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
     ProposalDecisionStatus, WorkloadRef, to_time,
@@ -74,7 +74,7 @@ pub async fn publish_proposals(
     for (key, object) in there {
         // What the state has forgotten goes from the cluster too; what others made is theirs.
         if wanted.contains(&key)
-            || !is_ours(object)
+            || !is_ours(&object.metadata)
             || pending.is_behind(&key, Some(&object.metadata))
         {
             continue;
@@ -112,13 +112,6 @@ async fn publish(
         pending.wrote(&written.object.metadata);
     }
     Ok(())
-}
-
-fn is_ours(object: &PolicyProposal) -> bool {
-    let labels = object.metadata.labels.as_ref();
-    labels
-        .and_then(|labels| labels.get(MANAGED_BY.0))
-        .is_some_and(|value| value == MANAGED_BY.1)
 }
 
 fn objects<'a>(

@@ -191,12 +191,12 @@ impl EngineState {
     }
 
     /// Why the glass of namespaces is broken.
-    pub fn broken(&self) -> BTreeMap<String, String> {
+    pub fn break_glass_reasons(&self) -> BTreeMap<String, String> {
         let segments = self.segments.iter();
-        let broken = segments.filter_map(|(namespace, segment)| {
+        let reasons = segments.filter_map(|(namespace, segment)| {
             Some((namespace.clone(), segment.kept.break_glass.clone()?))
         });
-        broken.collect()
+        reasons.collect()
     }
 
     /// Returns the service enforcement of each segmented namespace, with `default` where none is set.

@@ -1,7 +1,7 @@
 //! File names of batches: they sort in the order in which batches were made, and tell what is inside, so
 //! that nothing needs to be read at start.
 
-use crate::flow::Instance;
+use crate::flow::{BatchId, Instance};
 
 /// How names of batches end.
 pub const ENDING: &str = "batch";
@@ -16,6 +16,14 @@ pub struct BatchName {
 }
 
 impl BatchName {
+    /// Returns which batch it is.
+    pub fn id(&self) -> BatchId {
+        BatchId {
+            instance: self.instance,
+            sequence: self.sequence,
+        }
+    }
+
     pub fn file_name(&self) -> String {
         let (first, last) = self.sequence;
         format!(

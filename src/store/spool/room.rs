@@ -1,7 +1,7 @@
 //! Keeping within the bounds: which batches give up space, and in which order.
 
 use super::condense::{Reduction, condense};
-use super::{BatchCodec, ENTRY, Entry, Place, Spool, key};
+use super::{BatchCodec, ENTRY, Entry, Place, Spool};
 use crate::flow::FlowBatch;
 use std::ops::Range;
 
@@ -142,7 +142,7 @@ impl<C: BatchCodec> Spool<C> {
             // They may not come back when the merged one is gone, so the folder is brought to the disk.
             let removed = old
                 .iter()
-                .filter(|entry| key(&entry.name) != key(&name))
+                .filter(|entry| entry.name.id() != name.id())
                 .try_for_each(|entry| folder.remove(&entry.name))
                 .and_then(|()| folder.sync());
             self.note(removed, "remove a merged batch");

@@ -49,7 +49,13 @@ fn folder() -> tempfile::TempDir {
     fs::write(folder.path().join("cluster.yaml"), CLUSTER).expect("a file");
     fs::write(folder.path().join("flows.jsonl"), FLOWS).expect("a file");
     for setting in ["after-translation", "before-translation"] {
-        let generate = ["generate", "--flows", "flows.jsonl", "--cluster", "cluster.yaml"];
+        let generate = [
+            "generate",
+            "--flows",
+            "flows.jsonl",
+            "--cluster",
+            "cluster.yaml",
+        ];
         let options = ["--service-enforcement", setting, "--out", setting];
         let made = run(folder.path(), &[&generate[..], &options[..]].concat());
         assert_eq!(made.code, Some(0), "{}", made.stderr);
@@ -61,8 +67,21 @@ fn folder() -> tempfile::TempDir {
 fn verify_finds_the_missing_service_port_where_plugins_check_before_translation() {
     let folder = folder();
     let verify = |policies: &str, setting: &str| {
-        let inputs = ["verify", "--flows", "flows.jsonl", "--cluster", "cluster.yaml"];
-        let options = ["--policies", policies, "--service-enforcement", setting, "-o", "json"];
+        let inputs = [
+            "verify",
+            "--flows",
+            "flows.jsonl",
+            "--cluster",
+            "cluster.yaml",
+        ];
+        let options = [
+            "--policies",
+            policies,
+            "--service-enforcement",
+            setting,
+            "-o",
+            "json",
+        ];
         let found = run(folder.path(), &[&inputs[..], &options[..]].concat());
         let verdict: serde_json::Value =
             serde_json::from_str(&found.stdout).unwrap_or_else(|_| panic!("{}", found.stderr));
@@ -78,7 +97,10 @@ fn verify_finds_the_missing_service_port_where_plugins_check_before_translation(
     assert_eq!(verify(after, after), (Some(0), none.clone(), Some(0)));
     assert_eq!(verify(before, before), (Some(0), none.clone(), Some(0)));
     let (code, ports, _) = verify(after, before);
-    assert_eq!((code, ports.first().map(String::as_str)), (Some(1), Some("TCP 80")));
+    assert_eq!(
+        (code, ports.first().map(String::as_str)),
+        (Some(1), Some("TCP 80"))
+    );
     // The Service's port is open for nothing where plugins check after translation.
     assert_eq!(verify(before, after), (Some(0), none, Some(1)));
 }

@@ -1,9 +1,10 @@
 //! The agent's end of the stream.
 
 use super::super::proto::Acknowledgement;
-use super::super::{BatchId, DeliveryError, MAX_BATCH_BYTES};
+use super::super::{DeliveryError, MAX_BATCH_BYTES};
 use super::SEND;
 use super::codec::FrameCodec;
+use nanoseg_flow::BatchId;
 use nanoseg_flow::Instance;
 use std::collections::VecDeque;
 use std::path::PathBuf;

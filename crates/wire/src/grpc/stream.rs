@@ -4,11 +4,11 @@
 //! batch: so the agent knows that a refusal is of the first one that is not acknowledged.
 
 use super::super::proto::Acknowledgement;
-use super::super::{BatchId, WireError, decode};
+use super::super::{WireError, decode};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
-use nanoseg_flow::FlowBatch;
+use nanoseg_flow::{BatchId, FlowBatch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};

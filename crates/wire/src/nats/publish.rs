@@ -1,6 +1,6 @@
 //! The agent's end: publishes batches and waits until the stream has them.
 
-use super::super::{BatchId, DeliveryError};
+use super::super::DeliveryError;
 use super::connect::{NatsError, NatsSettings, connect, stream};
 use super::subject_of;
 use async_nats::jetstream::Context;
@@ -8,6 +8,7 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use nanoseg_flow::BatchId;
 use std::fmt;
 use std::pin::Pin;
 
