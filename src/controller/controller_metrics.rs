@@ -1,4 +1,4 @@
-//! What the controller counts and whether it is well, for `/metrics` and `/readyz`. Names and labels are stable.
+//! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
 use super::plan::EnforcerReport;
 use crate::cluster::live::Writer;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 type Labels = Vec<(&'static str, String)>;
 
-/// See the module.
+/// The controller's metrics.
 #[derive(Debug)]
 pub struct ControllerMetrics {
     leading: Gauge,
@@ -118,10 +118,10 @@ impl ControllerMetrics {
         registry.register_collector(Box::new(Writes(writer)));
     }
 
-    /// Whether the state could be written when it was last tried.
+    /// Checks that the state could be written when it was last tried.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it could not.
     pub fn check(&self) -> Result<(), String> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone().map_or(Ok(()), Err)
@@ -139,8 +139,8 @@ impl ControllerMetrics {
         self.cycles.observe(took.as_secs_f64());
     }
 
-    /// The enforcer told something.
-    pub fn heard(&self, report: &EnforcerReport) {
+    /// Counts a report of the enforcer.
+    pub fn count_report(&self, report: &EnforcerReport) {
         let what = match report {
             EnforcerReport::Repaired { .. } => "repaired",
             EnforcerReport::Drifted { .. } => "left",

@@ -1,18 +1,18 @@
-//! Batches on their way from an agent to the receiver: one face for both ways.
+//! The delivery of batches from an agent to the receiver, with one interface for both transports.
 
 use super::grpc::{GrpcDelivery, GrpcSettings};
 use super::nats::{NatsDelivery, NatsSettings};
 use nanoseg_flow::BatchId;
 use thiserror::Error;
 
-/// Why a batch is not there yet. After any error what was sent and not acknowledged has to be sent again,
-/// except the one batch of [`DeliveryError::Refused`].
+/// Why a batch was not delivered. After any error everything that was sent and not acknowledged has to be sent again,
+/// except the batch of [`DeliveryError::Refused`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DeliveryError {
-    /// The receiver is away, or does not answer in time. Try again, later each time.
+    /// The receiver is not reachable, or does not answer in time. Try again, with a longer pause each time.
     #[error("failed to {action}: {reason}")]
     Unavailable { action: String, reason: String },
-    /// The receiver, or a file of ours, says who we are not. Try again: tokens rotate.
+    /// The receiver rejects our token, or the token's file cannot be read. Try again: tokens rotate.
     #[error("failed to prove who we are: {reason}")]
     Unauthenticated { reason: String },
     /// The receiver is older than this agent. Try again: it will be upgraded.
@@ -23,7 +23,7 @@ pub enum DeliveryError {
     Refused(BatchId, String),
 }
 
-/// The way to the receiver.
+/// The transport to the receiver.
 #[derive(Debug)]
 pub enum Delivery {
     Grpc(Box<GrpcDelivery>),
@@ -31,7 +31,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Directly, by gRPC. Connects when there is something to send.
+    /// Delivers directly, by gRPC. Connects when there is something to send.
     ///
     /// # Errors
     /// If the settings contradict each other or their files cannot be read.
@@ -39,7 +39,7 @@ impl Delivery {
         GrpcDelivery::new(settings).map(|grpc| Delivery::Grpc(Box::new(grpc)))
     }
 
-    /// By way of NATS JetStream, as `node`. Connects when there is something to send.
+    /// Delivers over NATS JetStream, as `node`. Connects when there is something to send.
     pub fn nats(settings: NatsSettings, node: &str) -> Delivery {
         Delivery::Nats(Box::new(NatsDelivery::new(settings, node)))
     }

@@ -1,5 +1,5 @@
-//! Room 4: the message schema of flow batches, and the two ways they take to the receiver: gRPC over TLS
-//! and NATS JetStream. What batches mean is [`nanoseg_flow`]'s, where they are kept is `store`'s.
+//! Room 4: the message schema of flow batches, and the two transports to the receiver: gRPC over TLS and NATS JetStream.
+//! [`nanoseg_flow`] defines what batches mean, `store` keeps them.
 
 mod convert;
 mod delivery;

@@ -1,4 +1,4 @@
-//! One look at the cluster: what is not as it shall be, and what is to be done about it. Pure.
+//! Compares the plan with the cluster: what differs, and which writes put it right. No clock, no I/O.
 
 use crate::controller::break_glass::{policies_to_delete, reason};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
@@ -14,17 +14,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// A write.
+/// One write of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PolicyWrite {
     Apply {
         wanted: PlannedPolicy,
         policy: Box<NetworkPolicy>,
-        /// What was there of it, if it had been as it shall be.
+        /// What differed and the digest found, if the policy had been in the cluster as planned: then somebody else
+        /// changed it.
         drift: Option<(String, Option<Digest>)>,
     },
     Delete {
-        /// `None`: to break the glass.
+        /// `None` if break-glass deletes it.
         wanted: Option<PlannedPolicy>,
         namespace: String,
         name: String,
@@ -33,34 +34,34 @@ pub enum PolicyWrite {
     },
 }
 
-/// What a look comes to.
+/// What differs between plan and cluster.
 #[derive(Debug, Default, PartialEq)]
 pub struct Diff {
     pub writes: Vec<PolicyWrite>,
     pub reports: Vec<EnforcerReport>,
-    /// Something was put off.
+    /// Something was put off, so the comparison has to be repeated.
     pub later: bool,
 }
 
-/// What is remembered between looks.
+/// What is remembered between two comparisons.
 #[derive(Debug, Default)]
 pub struct DriftMemory {
-    /// Somebody else writes the policies (GitOps): drift is told, and not repaired.
+    /// Somebody else writes the policies (GitOps): drift is reported and not repaired.
     report_only: bool,
-    /// Why the glass of a namespace is broken.
+    /// Why break-glass is on, by namespace.
     break_glass: BTreeMap<String, String>,
-    /// What was taken away to break a glass and is not back yet. The plan may not know that: the engine takes its
-    /// time, and a glass can be mended within a second.
+    /// Policies that break-glass deleted and that are not back yet. The plan may not show that: the engine may take
+    /// longer than the second in which break-glass can be turned off again.
     taken_away: BTreeSet<Key>,
-    /// What we wrote and the watch has not shown yet.
+    /// Our writes that the watch does not show yet.
     pending: PendingWrites,
     backoffs: BTreeMap<Key, Backoff>,
-    /// Drift that was reported and not put right.
+    /// Drift that was reported and not repaired.
     reported: BTreeMap<Key, String>,
 }
 
 impl DriftMemory {
-    /// For who never writes.
+    /// For the GitOps exporter, which never writes to the cluster.
     pub fn report_only() -> DriftMemory {
         DriftMemory {
             report_only: true,
@@ -68,14 +69,14 @@ impl DriftMemory {
         }
     }
 
-    /// For who takes over: why the glass of namespaces was broken, as it is kept. One that was mended while
-    /// nobody led is told of then.
+    /// Adds why break-glass was on in namespaces when this leader began. If it was turned off while nobody led,
+    /// the first comparison reports that.
     pub fn with_break_glass(mut self, reasons: BTreeMap<String, String>) -> DriftMemory {
         self.break_glass = reasons;
         self
     }
 
-    /// A step was carried out; an applied policy looks like this now.
+    /// Notes that a write succeeded. `written`: the metadata of an applied policy as the API server returned it.
     pub fn done(&mut self, write: &PolicyWrite, written: Option<&ObjectMeta>) {
         match write {
             PolicyWrite::Apply { .. } => {
@@ -100,7 +101,7 @@ impl DriftMemory {
     }
 }
 
-/// Compares plan and cluster.
+/// Compares the plan with the cluster.
 pub fn diff(
     plan: &Plan,
     namespaces: &[Arc<Namespace>],
@@ -121,7 +122,7 @@ pub fn diff(
                 if memory.break_glass.remove(&name).is_some() {
                     diff.reports.push(break_glass_off(&name, now));
                 }
-                // A namespace that is on its way out takes no writes.
+                // The API server refuses writes in a namespace that is being deleted.
                 let ends = namespace.metadata.deletion_timestamp.is_some();
                 if let Some(plan) = plan.namespaces.get(&name).filter(|_| !ends) {
                     compare(&name, plan, &live, memory, now, &mut diff);
@@ -223,7 +224,7 @@ fn compare(
     }
 }
 
-/// What is not as it shall be, in words.
+/// Returns what differs, in words. `None`: nothing.
 fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<String> {
     match (&wanted.desired, found) {
         (Desired::Absent, None) => None,
@@ -241,7 +242,7 @@ fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<S
     }
 }
 
-/// A policy of that name is not ours: it is never written, and told once.
+/// Reports once that a policy of that name is not ours. It is never written.
 fn foreign(
     key: &Key,
     wanted: &PlannedPolicy,
@@ -264,7 +265,7 @@ fn foreign(
     }
 }
 
-/// Where somebody keeps changing it, the next repair waits. Told once.
+/// Returns true if the next repair has to wait, since somebody keeps changing the policy. Reports that once.
 fn put_off(
     key: &Key,
     wanted: &PlannedPolicy,
@@ -283,7 +284,7 @@ fn put_off(
     true
 }
 
-/// Says once that something is not as it shall be and stays so for now.
+/// Reports once that a policy differs and is not repaired before `until`, or not at all.
 fn report_drift(
     key: &Key,
     wanted: &PlannedPolicy,
@@ -330,7 +331,7 @@ fn write(
     }
 }
 
-/// The object as it is written: nothing but what we own of it.
+/// Returns the object to apply, with only those fields that we own.
 pub fn build_policy(
     (namespace, name): &Key,
     digest: &Digest,
@@ -350,7 +351,7 @@ pub fn build_policy(
 }
 
 impl PolicyWrite {
-    /// What there is to tell when it is done.
+    /// Returns the report of the write after it succeeded. `None` for break-glass, which is reported before.
     pub fn report(&self, at: Timestamp) -> Option<EnforcerReport> {
         match self {
             PolicyWrite::Apply {
@@ -384,7 +385,7 @@ impl PolicyWrite {
         }
     }
 
-    /// What there is to tell when it could not be done.
+    /// Returns the report of the write after it failed.
     pub fn failed(&self, why: String, at: Timestamp) -> EnforcerReport {
         let workload = match self {
             PolicyWrite::Apply { wanted, .. }

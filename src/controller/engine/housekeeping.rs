@@ -1,4 +1,4 @@
-//! What is done now and then: folding old flow records, and keeping pods that are gone across restarts.
+//! Periodic work: folds old flow records, and keeps deleted pods across restarts.
 
 use super::observation::Observation;
 use crate::cluster::live::{Departure, Watches};
@@ -7,22 +7,22 @@ use crate::net::Timestamp;
 use crate::store::{Commit, DepartedPod, ReviewStore, ReviewStoreError};
 use std::time::Duration;
 
-/// Flow records of so many hours stay as they are; older ones become edges of their hour.
+/// For how many hours flow records stay as they are; older ones become edges of their hour.
 const HOT_HOURS: i64 = 6;
-/// The edges of each hour are kept for so long: thirteen months, as auditors ask for a year.
+/// For how many hours the edges of each hour are kept: thirteen months, as auditors ask for a year.
 const KEPT_HOURS: i64 = 24 * 396;
 
-/// Remembers what was done.
+/// What was done already.
 pub struct Housekeeping {
     retention: i64,
     /// The last hour that was folded.
     folded: Option<i64>,
-    /// The number of the last departure that the store has.
+    /// The number of the last deleted pod that the store has.
     departures: u64,
 }
 
 impl Housekeeping {
-    /// `retention`: for how long pods that are gone are kept.
+    /// `retention`: how long deleted pods are kept, in whole seconds.
     pub fn new(retention: Duration) -> Housekeeping {
         Housekeeping {
             retention: i64::try_from(retention.as_secs()).unwrap_or(i64::MAX),
@@ -31,12 +31,12 @@ impl Housekeeping {
         }
     }
 
-    /// Whether an hour is over.
+    /// Returns true if an hour is over that was not folded yet.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.folded != Some(last_cold_hour(now))
     }
 
-    /// Keeps pods that are gone, and folds the hour that is over. What fails is tried again with the next call:
+    /// Stores deleted pods, and folds the hour that is over. What fails is tried again with the next call:
     /// nothing of it is needed at once.
     ///
     /// # Errors

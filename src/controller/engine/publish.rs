@@ -1,5 +1,5 @@
-//! The state → objects in the cluster: proposals with their status, and answers on decisions. Only what
-//! differs is written.
+//! Writes the state to the cluster: proposals with their status, and results of decisions. Only what differs is
+//! written.
 
 use super::state::EngineState;
 use crate::cluster::live::{WriteError, Writer};
@@ -14,12 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is left to be done, by namespace.
+/// What is left to do after publishing.
 #[derive(Debug, Default)]
 pub struct Published {
-    /// Something failed, or the watch does not show our last write yet.
+    /// Namespaces in which a write failed, or in which the watch does not show our last write yet.
     pub again: BTreeSet<String>,
-    /// Something failed for another reason than that it changed meanwhile: the watch tells of that.
+    /// A write failed, so publishing has to be tried again.
     pub failed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The agent's end: publishes batches and waits until the stream has them.
+//! The agent's end: publishes batches and waits until the stream has stored them.
 
 use super::super::DeliveryError;
 use super::connect::{NatsError, NatsSettings, connect, stream};
@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 type Published = (BatchId, Result<(), PublishError>);
 
-/// Sends batches by way of NATS.
+/// Sends batches over NATS.
 pub struct NatsDelivery {
     settings: NatsSettings,
     subject: String,
@@ -72,7 +72,7 @@ impl NatsDelivery {
         }
     }
 
-    /// What an error means; everything under way counts as not delivered.
+    /// Returns what an error means. Everything that is not acknowledged counts as not delivered.
     fn failed(&mut self, id: BatchId, error: &PublishError) -> DeliveryError {
         self.in_flight = FuturesOrdered::new();
         if error.kind() == PublishErrorKind::MaxPayloadExceeded {
@@ -80,7 +80,7 @@ impl NatsDelivery {
             return DeliveryError::Refused(id, reason);
         }
         if error.kind() == PublishErrorKind::StreamNotFound {
-            // It may have been deleted: look for it, or make it, before the next batch.
+            // The stream may have been deleted: it is looked up, or created, before the next batch.
             self.context = None;
         }
         DeliveryError::Unavailable {
