@@ -206,7 +206,7 @@ fn report_outcomes(
     events: SyncSender<Event>,
 ) -> impl Fn(DeliveryOutcome) {
     move |answer| {
-        let _ = tell.send(answer);
+        let _ = outcome_in.send(answer);
         let _ = events.try_send(Event::Answered);
     }
 }

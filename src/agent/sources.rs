@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_that_cannot_run_keeps_no_other_from_running() {
+    fn a_source_that_cannot_run_does_not_stop_the_others() {
         let mut calls = 0;
         let wanted = vec![
             SourceSpec {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_end_if_no_source_has_the_permission() {
+    fn starting_fails_if_no_source_has_the_permission() {
         let refused = |source| SourceSpec {
             source,
             open: Box::new(|| Err(refusal(io::ErrorKind::PermissionDenied))),

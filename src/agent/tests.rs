@@ -265,7 +265,7 @@ fn whatever_the_receiver_does_everything_arrives_in_order_and_counts_once() {
 }
 
 #[test]
-fn what_was_not_sent_at_the_end_is_sent_by_the_next_run() {
+fn batches_that_were_not_sent_at_the_end_are_sent_by_the_next_run() {
     let dir = tempfile::tempdir().expect("a folder");
     let slices = slices(50);
     let expected = truth(&slices);
@@ -303,7 +303,7 @@ fn what_was_not_sent_at_the_end_is_sent_by_the_next_run() {
 }
 
 #[test]
-fn what_the_receiver_refuses_for_good_is_put_aside_and_counted_and_the_rest_goes_on() {
+fn batches_that_the_receiver_refuses_for_good_are_put_aside_and_counted_and_the_rest_continues() {
     let dir = tempfile::tempdir().expect("a folder");
     let picky = Weather {
         malformed_every: 5,

@@ -8,9 +8,9 @@
 use super::pending_writes::{Key, PendingWrites};
 use super::plan::{EnforcerReport, NamespacePlan};
 use crate::inventory::is_ours;
+use crate::inventory::kubernetes::Namespace;
 use crate::review::resources::{BREAK_GLASS, REVISION};
 use crate::store::{BreakGlassEntry, BreakGlassLog, ReviewStoreError};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -65,7 +65,7 @@ impl Enforcer {
         let Some(plan) = self.plan.borrow_and_update().clone() else {
             return false;
         };
-        // Nothing is done while the inventory may be out of date (DESIGN §6).
+        // Nothing is done while the inventory may be out of date (rule: no-write-when-in-doubt).
         if self.watches.check().is_err() {
             return true;
         }

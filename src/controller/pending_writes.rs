@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_watch_shows_is_behind_until_it_is_as_new_as_our_write() {
+    fn the_watch_is_behind_until_it_is_as_new_as_our_write() {
         let mut pending = PendingWrites::default();
         let key = key_of(&meta("a", "1"));
         assert!(!pending.is_behind(&key, None));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deleted_is_behind_until_that_very_object_is_gone() {
+    fn the_watch_is_behind_until_the_deleted_object_is_gone() {
         let mut pending = PendingWrites::default();
         let key = key_of(&meta("a", "1"));
         pending.deleted(key.clone(), "a".into());

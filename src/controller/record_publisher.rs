@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_write_a_second_and_fewer_of_much() {
+    fn writes_are_a_second_apart_and_longer_after_large_ones() {
         assert_eq!(pace(0), Duration::ZERO);
         assert_eq!(pace(1), Duration::from_secs(1));
         assert_eq!(pace(BYTES_PER_SECOND), Duration::from_secs(1));

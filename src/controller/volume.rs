@@ -103,7 +103,7 @@ status: {podIP: 10.0.0.2}
     }
 
     #[test]
-    fn volume_by_the_hour_is_read_of_folded_and_of_new_records() {
+    fn volume_by_the_hour_is_read_from_folded_and_new_records() {
         // An hour of October 2026: pods own their addresses since January.
         const BEGIN: i64 = 497_000;
         let folder = tempfile::tempdir().expect("a folder");

@@ -3,11 +3,11 @@
 use crate::controller::break_glass::{policies_to_delete, reason};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
+use crate::inventory::kubernetes::Namespace;
 use crate::inventory::{MANAGED_BY, WorkloadId, is_ours};
 use crate::net::Timestamp;
 use crate::review::resources::REVISION;
 use crate::review::{Backoff, Digest};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};

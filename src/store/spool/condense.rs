@@ -1,4 +1,5 @@
-//! Makes batches that were never sent smaller: the cheapest loss first, each counted (DESIGN §4.11).
+//! Makes batches that were never sent smaller: the cheapest loss first, each counted (rule: bounded-memory,
+//! loss-is-counted).
 
 use crate::flow::{
     FlowBatch, FlowRecord, Loss, MergedObservations, Observations, ScanSummary, Source, Verdict,
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_by_identity_tells_a_receiver_the_same() {
+    fn merging_by_identity_makes_no_difference_to_a_receiver() {
         let (one, lost) = condense(samples(), Reduction::Merged).expect("a batch");
         assert_eq!(one.sequence, (1, 3));
         assert_eq!(lost[&Loss::CountersMerged], 2);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_costs_what_it_says_and_counts_it() {
+    fn each_reduction_loses_what_it_documents_and_counts_it() {
         let records = |reduction| {
             let (one, lost) = condense(samples(), reduction).expect("a batch");
             assert_eq!(one.seen.losses, lost, "the batch tells it");
