@@ -24,7 +24,7 @@ mod tests;
 mod types;
 
 pub use addresses::{AddressBook, Owner};
-pub use build::{MANAGED_BY, is_ours};
+pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use model::Inventory;
 pub use objects::Objects;

@@ -15,7 +15,7 @@ use crate::graph::{GraphOptions, ServiceEnforcements, build};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::RiskChoices;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
-use crate::review::{Segment, service_enforcements};
+use crate::review::{SegmentationSettings, service_enforcements};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
 use anyhow::Context;
@@ -222,9 +222,9 @@ impl Source {
         let (scans, scans_generation) = self.scans.read(&access.client).await?;
         let mut risk = self.risk.read(&scans)?;
         // One that is not understood approves nothing; the controller says what is wrong with it.
-        let segments: Vec<Segment> = segmentations
+        let segments: Vec<SegmentationSettings> = segmentations
             .iter()
-            .filter_map(|one| Segment::parse(one).ok())
+            .filter_map(|one| SegmentationSettings::parse(one).ok())
             .collect();
         let enforcement = service_enforcements(self.service_enforcement.setting(), &segments);
         let segments = segments.into_iter();

@@ -7,7 +7,7 @@ use crate::inventory::kubernetes::Namespace;
 use crate::inventory::{MANAGED_BY, WorkloadId, is_ours};
 use crate::net::Timestamp;
 use crate::review::resources::REVISION;
-use crate::review::{Backoff, Digest};
+use crate::review::{Digest, RepairBackoff};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +55,7 @@ pub struct DriftMemory {
     taken_away: BTreeSet<Key>,
     /// Our writes that the watch does not show yet.
     pending: PendingWrites,
-    backoffs: BTreeMap<Key, Backoff>,
+    backoffs: BTreeMap<Key, RepairBackoff>,
     /// Drift that was reported and not repaired.
     reported: BTreeMap<Key, String>,
 }

@@ -44,7 +44,7 @@ fn was_published(
     let state = engine_state.states().get(workload);
     state
         .and_then(WorkloadState::open)
-        .is_some_and(|open| open.material.revision == proposal.spec.review.revision)
+        .is_some_and(|open| open.impact.revision == proposal.spec.review.revision)
 }
 
 /// Returns the workload of a proposal, if the state knows it.

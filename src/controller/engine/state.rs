@@ -7,7 +7,7 @@ use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
-use crate::review::{Segment, WorkloadState, service_enforcements};
+use crate::review::{SegmentationSettings, WorkloadState, service_enforcements};
 use crate::store::{
     Commit, EndedReview, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
@@ -59,7 +59,7 @@ pub struct SegmentState {
     pub observing_since: Timestamp,
     pub kept: KeptSegment,
     /// The Segmentation in the cluster; `None` after it was deleted, or if it could not be parsed since the start.
-    pub segment: Option<Segment>,
+    pub segment: Option<SegmentationSettings>,
 }
 
 /// The part that is stored: it outlives the Segmentation object and the process.
