@@ -4,7 +4,7 @@ use super::html::size;
 use super::record::RecordSource;
 use crate::evaluate::{BlastRadius, EvaluateError, Evaluation, HostNetwork, Reach};
 use crate::finding::Finding;
-use crate::graph::Graph;
+use crate::graph::{Graph, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::pipeline::RiskChoices;
@@ -22,6 +22,8 @@ pub struct ViewInputs {
     /// What is looked at: a context, a folder.
     pub subject: String,
     pub graph: Graph,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
     /// Where it comes from.
     pub graph_source: GraphSource,
     pub inventory: Inventory,

@@ -146,7 +146,13 @@ fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<String
         .map_err(|error| error.to_string())?;
     let changes = Changes::of(&comparison);
     let judge = |policies: &[NetworkPolicy]| {
-        let verdict = verify(&view.given.graph, inventory, policies, &[]);
+        let verdict = verify(
+            &view.given.graph,
+            inventory,
+            &view.given.enforcement,
+            policies,
+            &[],
+        );
         verdict
             .map(|verdict| verdict.would_block)
             .map_err(|error| error.to_string())
