@@ -6,25 +6,25 @@
 //! the rules are in [`escape`].
 
 pub mod changes;
+pub mod diff;
 pub mod escape;
 pub mod evidence;
 pub mod graph;
 pub mod layout;
 pub mod learning;
-pub mod lines;
 mod markdown;
 mod run;
 pub mod sarif;
 mod summary;
 pub mod table;
-pub mod verdict;
+pub mod verification;
 pub mod words;
 
 pub use graph::GraphDocument;
 pub use markdown::markdown;
 pub use run::{
-    CaptureInput, Connection, Direction, Estimate, FlowInput, Inputs, Learning, PolicyReport,
-    Proof, RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
+    CaptureInput, Connection, EstimateDocument, FlowInput, Inputs, LearningDocument, PolicyReport,
+    ProofDocument, RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
 };
 pub use summary::{Summary, summary};
 

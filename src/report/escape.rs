@@ -39,6 +39,18 @@ pub fn xml(text: &str) -> String {
     out
 }
 
+/// For a whole HTML document, whose markup maud has written: maud escapes markup, and here control characters and
+/// characters that turn the direction of text become U+FFFD, wherever they are. Line breaks and tabs stay.
+pub fn html_document(document: String) -> String {
+    let is_bad = |c: char| {
+        !matches!(c, '\n' | '\t') && (is_unsafe(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
+    };
+    match document.contains(is_bad) {
+        true => document.replace(is_bad, "\u{fffd}"),
+        false => document,
+    }
+}
+
 /// A DOT string in double quotes. Backslashes are doubled, since `\N` and the like are escapes there.
 pub fn dot(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -161,6 +173,12 @@ mod tests {
     fn xml_never_gets_markup_or_forbidden_characters() {
         let text = xml("<a b=\"c\">&\x00'\u{ffff}");
         assert_eq!(text, "&lt;a b=&quot;c&quot;&gt;&amp;\u{fffd}&#39;\u{fffd}");
+    }
+
+    #[test]
+    fn an_html_document_keeps_its_lines_and_no_other_control_characters() {
+        let text = html_document("<p>a\u{202e}b\x1b[31m\u{ffff}\r\n\tc</p>".into());
+        assert_eq!(text, "<p>a\u{fffd}b\u{fffd}[31m\u{fffd}\u{fffd}\n\tc</p>");
     }
 
     #[test]

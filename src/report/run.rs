@@ -9,6 +9,7 @@ use super::graph::GraphDocument;
 use crate::finding::{Code, Finding, Severity};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
+use crate::policy::Direction;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +21,11 @@ pub struct RunReport {
     pub inputs: Inputs,
     /// Packets, flows and objects that were skipped, counted by reason (DESIGN §4.11).
     pub skipped: BTreeMap<String, u64>,
-    pub learning: Learning,
+    pub learning: LearningDocument,
     /// Where the policies were written, as the operator gave it. `None` if nothing was written.
     pub output: Option<String>,
     pub policies: Vec<PolicyReport>,
-    pub proof: Proof,
+    pub proof: ProofDocument,
     #[serde(serialize_with = "explained")]
     pub findings: Vec<Finding>,
     pub graph: GraphDocument,
@@ -114,10 +115,11 @@ pub struct SnapshotInput {
     pub objects: u64,
 }
 
-/// How much was not seen yet (DESIGN §4.12).
+/// How much was not seen yet (DESIGN §4.12): `graph`'s estimate as `report.json` has it, rounded to whole edges and
+/// without figures that rest on too little traffic.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Learning {
-    pub overall: Estimate,
+pub struct LearningDocument {
+    pub overall: EstimateDocument,
     /// In order of workloads.
     pub workloads: Vec<WorkloadEstimate>,
 }
@@ -127,12 +129,12 @@ pub struct Learning {
 pub struct WorkloadEstimate {
     pub workload: WorkloadId,
     #[serde(flatten)]
-    pub estimate: Estimate,
+    pub estimate: EstimateDocument,
 }
 
 /// An estimate of the edges not yet seen.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct EstimateDocument {
     /// Learned edges that it rests on.
     pub edges: u64,
     /// Estimated share of edges seen, the more careful of Chao2 and Good–Turing, 0–1; `None` if there is too little traffic to tell.
@@ -162,14 +164,6 @@ pub struct PolicyReport {
     pub rules: Vec<RuleReport>,
 }
 
-/// Which side of the subject a rule is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    Ingress,
-    Egress,
-}
-
 /// One rule and why it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
@@ -182,9 +176,10 @@ pub struct RuleReport {
     pub edges: Vec<usize>,
 }
 
-/// The evaluator's judgement (DESIGN §2).
+/// The evaluator's judgement (DESIGN §2) as `report.json` has it: `evaluate`'s proof in words, with observed and implied
+/// edges counted apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Proof {
+pub struct ProofDocument {
     /// Observed edges that must be allowed; implied ones are counted apart.
     pub observed: u64,
     /// How many of them are.
@@ -279,7 +274,7 @@ pub(crate) mod fixture {
             name: "app".into(),
             kind: "Deployment".into(),
         };
-        let estimate = Estimate {
+        let estimate = EstimateDocument {
             edges: 6,
             coverage: Some(0.984),
             missing_mass: Some(0.002),
@@ -307,7 +302,7 @@ pub(crate) mod fixture {
                 }],
             },
             skipped: BTreeMap::from([("LLDP".into(), 16), ("ARP".into(), 96)]),
-            learning: Learning {
+            learning: LearningDocument {
                 overall: estimate.clone(),
                 workloads: vec![WorkloadEstimate {
                     workload: app.clone(),
@@ -334,7 +329,7 @@ pub(crate) mod fixture {
                     },
                 ],
             }],
-            proof: Proof {
+            proof: ProofDocument {
                 observed: 6,
                 observed_allowed: 6,
                 implied: vec![connection(
@@ -343,7 +338,7 @@ pub(crate) mod fixture {
                     "53/TCP",
                     Some("DNS over TCP (RFC 7766)"),
                 )],
-                ..Proof::default()
+                ..ProofDocument::default()
             },
             findings: vec![
                 Finding::new(Code::InternetEgress, "shop/app", "called 203.0.113.9:443"),

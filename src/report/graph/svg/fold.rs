@@ -285,9 +285,9 @@ fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
 
 /// Peers without a namespace that have the same lines, or the same DNS name and the same lines.
 fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
-    type Line<'a> = (bool, &'a Peer, Style, String);
-    type Key<'a> = (&'a str, Option<&'a str>, Vec<Line<'a>>);
-    let mut lines: BTreeMap<&Peer, Vec<Line>> = BTreeMap::new();
+    type DrawnLink<'a> = (bool, &'a Peer, Style, String);
+    type Key<'a> = (&'a str, Option<&'a str>, Vec<DrawnLink<'a>>);
+    let mut lines: BTreeMap<&Peer, Vec<DrawnLink>> = BTreeMap::new();
     let drawn = (0..)
         .zip(links)
         .filter(|(index, _)| !folded.taken.contains(index));

@@ -23,7 +23,7 @@ pub struct Scene {
 
 /// The outline of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shape {
+pub enum NodeShape {
     Workload,
     ApiServer,
     Node,
@@ -34,7 +34,7 @@ pub enum Shape {
 /// One node: a peer, or several that are all alike.
 #[derive(Debug, Clone)]
 pub struct SceneNode {
-    pub shape: Shape,
+    pub shape: NodeShape,
     pub label: String,
     pub sublabel: String,
     /// Further small lines.
@@ -172,11 +172,11 @@ impl Scene {
         let namespace = peer.workload().map(|w| w.namespace.as_str());
         SceneNode {
             shape: match peer {
-                Peer::Workload(_) => Shape::Workload,
-                Peer::ApiServer => Shape::ApiServer,
-                Peer::Node(_) => Shape::Node,
-                Peer::Outside(_) => Shape::Outside,
-                Peer::UnknownPod(_) => Shape::UnknownPod,
+                Peer::Workload(_) => NodeShape::Workload,
+                Peer::ApiServer => NodeShape::ApiServer,
+                Peer::Node(_) => NodeShape::Node,
+                Peer::Outside(_) => NodeShape::Outside,
+                Peer::UnknownPod(_) => NodeShape::UnknownPod,
             },
             label: names::label(graph, peer),
             sublabel: names::sublabel(graph, peer),
@@ -288,13 +288,13 @@ fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
 fn name_bundle(node: &mut SceneNode, first: &Peer, graph: &Graph, number: u64) {
     let named = !names::dns_names(graph, first).is_empty();
     match node.shape {
-        Shape::Outside if named => {
+        NodeShape::Outside if named => {
             node.sublabel = format!("outside · {}", count(number, "address"))
         }
-        Shape::Outside => node.label = count(number, "address"),
-        Shape::Node => node.label = count(number, "node"),
-        Shape::UnknownPod => node.label = count(number, "unknown pod"),
-        Shape::Workload | Shape::ApiServer => {}
+        NodeShape::Outside => node.label = count(number, "address"),
+        NodeShape::Node => node.label = count(number, "node"),
+        NodeShape::UnknownPod => node.label = count(number, "unknown pod"),
+        NodeShape::Workload | NodeShape::ApiServer => {}
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Verdict {
+pub struct Verification {
     pub policies: usize,
     /// Edges that were observed, and how many of them the policies allow wholly.
     pub observed: usize,
@@ -34,7 +34,7 @@ pub struct Verdict {
     pub open_egress: Vec<String>,
 }
 
-impl Verdict {
+impl Verification {
     /// The open workloads, each with the directions in which no policy isolates it, in words.
     pub fn open_ways(&self) -> Vec<(&String, &'static str)> {
         let [ingress, egress] = [&self.open_ingress, &self.open_egress]
@@ -119,7 +119,7 @@ const OPEN_WORKLOAD: Rule = Rule {
 /// # Errors
 /// See [`sarif`].
 pub fn as_sarif(
-    verdict: &Verdict,
+    verdict: &Verification,
     place: impl Fn(&str, Option<&RuleRef>) -> Option<Place>,
     nearest: impl Fn(&str) -> Option<Place>,
 ) -> Result<String, Error> {
