@@ -1,8 +1,8 @@
-//! Room 3: what people and other programs get to see. The communication graph in every export format,
+//! Room 3: what people and other programs read: the communication graph in every export format,
 //! the report of a run as Markdown and JSON, and the terminal summary.
 //!
 //! Everything here is a pure function from plain values to text: no files, no clock, no printing.
-//! Names in captures are an attacker's to choose (DNS answers), so every format escapes every name;
+//! An attacker can choose names in captures (DNS answers), so every format escapes every name;
 //! the rules are in [`escape`].
 
 pub mod changes;

@@ -12,7 +12,7 @@ pub enum DiffLine<'a> {
 
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
-/// The product of both lengths beyond which no common lines are looked for: 16 MB of table.
+/// The largest product of both lengths, in lines, for which common lines are searched: 16 MB of table.
 const MOST: usize = 4_000_000;
 
 /// The lines of both, the common ones once; long runs of the same are cut.
@@ -60,7 +60,7 @@ fn whole<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<DiffLine<'a>> {
     lines
 }
 
-/// Leaves out what is far from any change.
+/// Replaces lines that are far from any change by their number.
 fn cut(lines: Vec<DiffLine>) -> Vec<DiffLine> {
     let is_change = |line: &DiffLine| !matches!(line, DiffLine::Same(_));
     let near = |index: usize| {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_from_a_change_is_counted_only() {
+    fn lines_far_from_a_change_are_only_counted() {
         assert_eq!(
             text("1\n2\n3\n4\n5\n6", "1\n2\n3\n4\n5\nx"),
             "@2| 3| 4| 5|-6|+x"

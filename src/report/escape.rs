@@ -1,5 +1,5 @@
-//! How a name is written in each format, whatever is in it. Names come from captures and manifests of
-//! unknown origin: each function here makes any string harmless in its format.
+//! Escaping of names for each format. Names come from captures and manifests of unknown origin: each function
+//! here makes any string harmless in its format.
 
 use std::borrow::Cow;
 

@@ -12,6 +12,7 @@ mod timeline;
 pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
 pub use controls::{Control, Framework, Standing};
 pub use files::{MANIFEST_SCHEMA, files};
+pub use text::CHECK_COMMANDS;
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
 use super::run::{EstimateDocument, WorkloadEstimate};

@@ -1,5 +1,5 @@
-//! What a `generate` run has to say, as plain data: the contents of `report.json`, and what the Markdown
-//! report and the terminal summary are written from.
+//! The result of a `generate` run as plain data: the content of `report.json`, and the source of the Markdown
+//! report and the terminal summary.
 //!
 //! Schema `nanoseg.dev/report/v1`. Fields may be added within v1; none is renamed, removed or given
 //! another meaning. The caller fills the public fields; nothing here computes a figure that another
@@ -78,7 +78,7 @@ pub struct CaptureInput {
     /// The file as the operator named it, `-` for a stream.
     pub name: String,
     pub packets: u64,
-    /// Bytes of the file, compressed ones as they lie on disk.
+    /// Bytes of the file, compressed files in their size on disk.
     pub bytes: u64,
     /// Time of the first and last packet, `None` without any.
     pub first: Option<Timestamp>,
@@ -98,7 +98,7 @@ pub struct FlowInput {
     pub names: u64,
     /// Lines that could not be read.
     pub malformed: u64,
-    /// Bytes of the file, compressed ones as they lie on disk.
+    /// Bytes of the file, compressed files in their size on disk.
     pub bytes: u64,
     /// Time of the first and last flow, `None` without any.
     pub first: Option<Timestamp>,
@@ -115,7 +115,7 @@ pub struct SnapshotInput {
     pub objects: u64,
 }
 
-/// How much was not seen yet (DESIGN §4.12): `graph`'s estimate as `report.json` has it, rounded to whole edges and
+/// How much was not seen yet (DESIGN §4.12): the estimate of `graph` in the form of `report.json`, rounded to whole edges and
 /// without figures that rest on too little traffic.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LearningDocument {
@@ -176,8 +176,8 @@ pub struct RuleReport {
     pub edges: Vec<usize>,
 }
 
-/// The evaluator's judgement (DESIGN §2) as `report.json` has it: `evaluate`'s proof in words, with observed and implied
-/// edges counted apart.
+/// The evaluator's judgement (DESIGN §2) in the form of `report.json`: the proof of `evaluate` in words, with observed and
+/// implied edges counted apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ProofDocument {
     /// Observed edges that must be allowed; implied ones are counted apart.
@@ -190,7 +190,7 @@ pub struct ProofDocument {
     pub excess_total: u64,
     /// The allowed but unobserved connections.
     pub excess: Vec<Connection>,
-    /// Allowed unseen, for a reason.
+    /// Allowed without being seen, for a reason.
     pub implied: Vec<Connection>,
     /// What policies that were already there allow beyond what was observed.
     pub existing_excess_total: u64,
@@ -204,7 +204,7 @@ pub struct Connection {
     pub server: String,
     /// `8080/TCP`, `8000-8100/TCP`.
     pub ports: String,
-    /// Why, where there is something to say.
+    /// Why, if there is a reason to show.
     pub reason: Option<String>,
     /// How many connections of the proof this line stands for.
     pub count: u64,

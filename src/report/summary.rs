@@ -1,4 +1,4 @@
-//! The terminal summary of a run, in the look of DESIGN §5.
+//! The terminal summary of a run, in the layout of DESIGN §5.
 
 use super::run::{Connection, RunReport};
 use super::words::{count, thousands};

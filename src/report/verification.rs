@@ -1,4 +1,4 @@
-//! What a check of policies against recorded traffic found, and the same for code-review tools.
+//! The result of checking policies against recorded traffic, also for code-review tools.
 
 use super::Error;
 use super::sarif::{Found, Level, Place, Rule, sarif};
@@ -7,15 +7,15 @@ use crate::net::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What was found.
+/// The result of the check.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
     pub policies: usize,
-    /// Edges that were observed, and how many of them the policies allow wholly.
+    /// Edges that were observed, and how many of them the policies allow completely.
     pub observed: usize,
     pub allowed: usize,
-    /// The same of edges that nobody saw and that others imply, such as DNS over TCP.
+    /// The same for edges that were not seen but that others imply, such as DNS over TCP.
     pub implied: usize,
     pub implied_allowed: usize,
     pub would_block: Vec<Blocked>,
@@ -28,7 +28,7 @@ pub struct Verification {
     pub rules: usize,
     /// Workloads that no policy isolates, in one direction at least.
     pub open: Vec<String>,
-    /// Those of them that everybody may connect to.
+    /// Those of them to which everything may connect.
     pub open_ingress: Vec<String>,
     /// Those of them that may connect to everything.
     pub open_egress: Vec<String>,
@@ -61,7 +61,7 @@ pub struct Blocked {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
     pub by: String,
-    /// The policies in its way, as `namespace/name`.
+    /// The policies that block it, as `namespace/name`.
     pub policies: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ pub struct Unused {
     pub client: String,
     pub server: String,
     pub ports: String,
-    /// The policies (`namespace/name`) that select the server, or where it is no pod the client.
+    /// The policies (`namespace/name`) that select the server, or, if it is not a pod, the client.
     pub policies: Vec<String>,
 }
 
@@ -113,8 +113,8 @@ const OPEN_WORKLOAD: Rule = Rule {
     remedy: "Write a policy that selects it: nanoseg generate does.",
 };
 
-/// The verdict as SARIF. `place` finds where a policy, or a rule of it, is written; `nearest` where to look in a
-/// namespace for what is written nowhere.
+/// The result as SARIF. `place` finds where a policy, or one of its rules, is written; `nearest` returns where to look in
+/// a namespace if it is written nowhere.
 ///
 /// # Errors
 /// See [`sarif`].
@@ -123,7 +123,7 @@ pub fn as_sarif(
     place: impl Fn(&str, Option<&RuleRef>) -> Option<Place>,
     nearest: impl Fn(&str) -> Option<Place>,
 ) -> Result<String, Error> {
-    // The places of policies; where they are in no file, one in the namespace of `subject`.
+    // The places of policies; if they are in no file, one in the namespace of `subject`.
     let places = |policies: &[String], subject: &str| -> Vec<Place> {
         let found = policies.iter().filter_map(|name| place(name, None));
         let found: Vec<Place> = found.collect();
@@ -182,7 +182,7 @@ pub fn as_sarif(
     sarif("verify", &rules, &found)
 }
 
-/// Of `namespace/name`.
+/// The namespace of `namespace/name`.
 fn namespace_of(name: &str) -> &str {
     name.split_once('/').map_or("", |(namespace, _)| namespace)
 }

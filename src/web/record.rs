@@ -116,7 +116,8 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
 
 /// Where the entries come from, and whether the record is complete.
 fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> Markup {
-    const WHOLE: &str = "nanoseg ui --state with a copy of the controller's state shows all of it.";
+    const WHOLE: &str =
+        "nanoseg ui --state with a copy of the controller's state shows the whole record.";
     let verdict = html! {
         p {
             @if let Some(problem) = problem {
@@ -140,7 +141,7 @@ fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> Markup {
             p {
                 "From " (place) ", where the controller publishes it. "
                 @if *from > 1 {
-                    "It has the entries from number " b { (from) } " on, and the digest that they follow. " (WHOLE)
+                    "It has the entries from number " b { (from) } " on, and the digest of the entry before them. " (WHOLE)
                 } @else if problem.is_none() {
                     "It has the whole record."
                 }
@@ -150,7 +151,7 @@ fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> Markup {
                 p {
                     span.dim {
                         "Head " code { (head) }
-                        ": keep it elsewhere; it shows whether the record was made anew."
+                        ": keep it elsewhere; with it you can check that the record was not rewritten."
                     }
                 }
                 "\n"
@@ -169,7 +170,7 @@ fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> Markup {
 
 fn entries(shown: &[&Event]) -> Markup {
     if shown.is_empty() {
-        return html! { p { "No entry is as wanted." } "\n" };
+        return html! { p { "No entry matches the filter." } "\n" };
     }
     let row = |event: &&Event| {
         vec![
@@ -257,7 +258,7 @@ mod tests {
         assert!(!second.contains("Older entries"));
         assert_eq!(rows(&shown(&view, &[("text", "NANOSEG-1300")])), 1);
         let none = shown(&view, &[("namespace", "nowhere")]);
-        assert!(none.contains("No entry is as wanted"));
+        assert!(none.contains("No entry matches the filter"));
     }
 
     #[test]

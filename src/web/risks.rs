@@ -188,8 +188,7 @@ fn volume(view: &View) -> Markup {
             Some(report) => { (sudden_changes(report)) }
             None => {
                 p {
-                    "Not known: volume by the hour is in the controller's state, and beside the record that it \
-                     publishes. nanoseg ui --state nanoseg.sqlite shows a copy of the state."
+                    "Not known: volume by the hour is in the controller's state, and published beside the record. nanoseg ui --state nanoseg.sqlite shows a copy of the state."
                 }
                 "\n"
             }

@@ -259,7 +259,7 @@ fn node(out: &mut String, node: &SceneNode, rect: &Rect) {
     out.push_str("</g>\n");
 }
 
-/// The outline says what kind of peer it is.
+/// The outline of a node, one per kind of peer.
 fn outline(shape: NodeShape, rect: &Rect, stroke: &str) -> String {
     let Rect {
         x,

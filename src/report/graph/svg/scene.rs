@@ -17,7 +17,7 @@ pub struct Scene {
     pub links: Vec<SceneLink>,
     /// `14 workloads, 2 outside peers, 31 edges`; outside peers count if something was learned of them.
     pub summary: String,
-    /// Badges that want a word in the legend: text and meaning.
+    /// Badges that the legend explains: text and meaning.
     pub badges: BTreeMap<String, String>,
 }
 
@@ -31,7 +31,7 @@ pub enum NodeShape {
     UnknownPod,
 }
 
-/// One node: a peer, or several that are all alike.
+/// One node: a peer, or several similar ones.
 #[derive(Debug, Clone)]
 pub struct SceneNode {
     pub shape: NodeShape,
@@ -47,7 +47,7 @@ pub struct SceneNode {
     pub kind: String,
 }
 
-/// A pill on a node that stands for lines.
+/// A pill on a node that replaces lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Badge {
     pub text: String,
@@ -236,7 +236,7 @@ impl Scene {
             let (style, label) = (Style::of(link.lesson), link.ports_in_short());
             let next = pins.len();
             let pin = *pins.entry((*to, style, label.clone())).or_insert(next);
-            // Peers in one bundle have the same lines: the first stands for all.
+            // Peers in one bundle have the same lines: the first represents all.
             if !seen.insert((*from, *to, pin)) {
                 continue;
             }
@@ -255,7 +255,7 @@ impl Scene {
         }
     }
 
-    /// Peers outside namespaces stand left if they only call, else right.
+    /// Peers outside namespaces are at the left if they only call, else at the right.
     fn set_sides(&mut self) {
         let called: BTreeSet<usize> = self.links.iter().map(|link| link.to).collect();
         let calls: BTreeSet<usize> = self.links.iter().map(|link| link.from).collect();
@@ -271,7 +271,7 @@ impl Scene {
     }
 }
 
-/// Adds one more peer to a node that stands for several.
+/// Adds one more peer to a node of several.
 fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
     const MOST_LINES: usize = 30;
     match node.tooltip.lines().count() {
@@ -284,7 +284,7 @@ fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
     }
 }
 
-/// Says how many a node stands for.
+/// Writes on a node how many peers it represents.
 fn name_bundle(node: &mut SceneNode, first: &Peer, graph: &Graph, number: u64) {
     let named = !names::dns_names(graph, first).is_empty();
     match node.shape {
