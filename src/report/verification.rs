@@ -113,6 +113,13 @@ const OPEN_WORKLOAD: Rule = Rule {
     remedy: "Write a policy that selects it: nanoseg generate does.",
 };
 
+const RULES: [&Rule; 4] = [
+    &WOULD_BLOCK,
+    &UNUSED_RULE,
+    &UNUSED_CONNECTION,
+    &OPEN_WORKLOAD,
+];
+
 /// The result as SARIF. `place` finds where a policy, or one of its rules, is written; `nearest` returns where to look in
 /// a namespace if it is written nowhere.
 ///
@@ -173,13 +180,7 @@ pub fn as_sarif(
             identity: String::new(),
         });
     let found: Vec<Found> = blocked.chain(rules).chain(unused).chain(open).collect();
-    let rules = [
-        &WOULD_BLOCK,
-        &UNUSED_RULE,
-        &UNUSED_CONNECTION,
-        &OPEN_WORKLOAD,
-    ];
-    sarif("verify", &rules, &found)
+    sarif("verify", &RULES, &found)
 }
 
 /// The namespace of `namespace/name`.

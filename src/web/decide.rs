@@ -1,6 +1,6 @@
 //! Decisions of the page: what a form requests, whether the request is valid, and its outcome.
 
-use super::html::{Frame, Place, part};
+use super::html::{Frame, NavEntry, part};
 use super::view::View;
 use crate::report::words::count;
 use crate::review::resources::Verb;
@@ -135,7 +135,7 @@ pub fn refusal(frame: &Frame, problems: &[String]) -> String {
         "\n"
         p { (frame.link("proposals", "Back to the proposals")) } "\n"
     };
-    frame.page(Place::Proposals, "Nothing was decided", &body)
+    frame.page(NavEntry::Proposals, "Nothing was decided", &body)
 }
 
 /// The page that reports the outcome of each request.
@@ -164,7 +164,7 @@ pub fn outcome(frame: &Frame, all: &[(DecisionRequest, Decided)]) -> String {
         "\n"
         p { (frame.link("proposals", "Back to the proposals")) } "\n"
     };
-    frame.page(Place::Proposals, "Decided", &body)
+    frame.page(NavEntry::Proposals, "Decided", &body)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The evidence behind edges: all edges between two ends, which may be whole namespaces.
 
-use super::html::{Frame, Place, moment, part, size, text};
-use super::long::Long;
+use super::html::{Frame, NavEntry, moment, part, size, text};
 use super::map::{End, end_of};
+use super::pagination::Pagination;
 use super::view::View;
 use crate::graph::{Edge, Evidence, Graph, Lesson, Peer};
 use crate::report::words::thousands;
@@ -82,7 +82,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Opt
         return None;
     }
     let path = "edge";
-    let long = Long { frame, path, query };
+    let pages = Pagination { frame, path, query };
     let samples: Vec<&Evidence> = edges
         .iter()
         .flat_map(|(_, _, edge)| &edge.evidence)
@@ -98,14 +98,14 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Opt
     ];
     let body = html! {
         (other_way(frame, graph, &from, &to))
-        (long.table("rows", &HEADER, &edges, |edge| row(graph, *edge)))
+        (pages.table("rows", &HEADER, &edges, |edge| row(graph, *edge)))
         @if !samples.is_empty() {
             h2 { "Samples" } "\n"
-            (long.table("samples", &header, &samples, |one| sample(one)))
+            (pages.table("samples", &header, &samples, |one| sample(one)))
         }
     };
     let [from, to] = [from, to].map(|end| title(graph, &end));
-    Some(frame.page(Place::Map, &format!("{from} → {to}"), &body))
+    Some(frame.page(NavEntry::Map, &format!("{from} → {to}"), &body))
 }
 
 /// From the callers of an end a link to what it calls, and back; empty if there is nothing.

@@ -25,7 +25,7 @@ pub fn part(text: &str) -> String {
 
 /// Which entry of the navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum NavEntry {
     Map,
     Proposals,
     Workloads,
@@ -34,14 +34,14 @@ pub enum Place {
     Record,
 }
 
-/// The navigation: place, path below the root, name.
-const PLACES: [(Place, &str, &str); 6] = [
-    (Place::Map, "", "Map"),
-    (Place::Proposals, "proposals", "Proposals"),
-    (Place::Workloads, "workloads", "Workloads"),
-    (Place::Risks, "risks", "Risks"),
-    (Place::WhatIf, "what-if", "What if"),
-    (Place::Record, "record", "Record"),
+/// The navigation: entry, path below the root, name.
+const NAVIGATION: [(NavEntry, &str, &str); 6] = [
+    (NavEntry::Map, "", "Map"),
+    (NavEntry::Proposals, "proposals", "Proposals"),
+    (NavEntry::Workloads, "workloads", "Workloads"),
+    (NavEntry::Risks, "risks", "Risks"),
+    (NavEntry::WhatIf, "what-if", "What if"),
+    (NavEntry::Record, "record", "Record"),
 ];
 
 /// What surrounds the body of every page. `root` is the path with the token, ending in a slash.
@@ -58,7 +58,7 @@ pub struct Frame {
 
 impl Frame {
     /// A whole page.
-    pub fn page(&self, place: Place, title: &str, body: &Markup) -> String {
+    pub fn page(&self, current: NavEntry, title: &str, body: &Markup) -> String {
         let root = &self.root;
         let page = html! {
             (DOCTYPE) "\n"
@@ -77,8 +77,8 @@ impl Frame {
                     header {
                         strong { "nanoseg" }
                         nav aria-label="Views" {
-                            @for (at, path, name) in PLACES {
-                                a href={ (root) (path) } aria-current=[(at == place).then_some("page")] { (name) }
+                            @for (entry, path, name) in NAVIGATION {
+                                a href={ (root) (path) } aria-current=[(entry == current).then_some("page")] { (name) }
                             }
                         }
                         span.subject { (self.subject) }

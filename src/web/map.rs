@@ -12,11 +12,11 @@ mod tests;
 
 pub use end::{End, end_of};
 
-use super::html::{Frame, Place};
+use super::html::{Frame, NavEntry};
 use super::risks;
 use super::view::View;
 use maud::{Markup, html};
-use scene::Scene;
+use scene::MapScene;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The legend: class of the entry, and its text.
@@ -70,7 +70,7 @@ impl Filter {
 /// The page.
 pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
     let filter = Filter::parse(query);
-    let scene = Scene::build(view, &filter);
+    let scene = MapScene::build(view, &filter);
     let body = html! {
         (form(view, &filter))
         (risks::first(frame, view))
@@ -95,7 +95,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
         }
         "\n"
     };
-    frame.page(Place::Map, "Map", &body)
+    frame.page(NavEntry::Map, "Map", &body)
 }
 
 /// The buttons work only with the script, which shows them.

@@ -5,7 +5,7 @@ mod queue;
 
 pub use queue::list;
 
-use super::html::{Frame, Place, moment_of, more, part, severity, table, tag, text};
+use super::html::{Frame, NavEntry, moment_of, more, part, severity, table, tag, text};
 use super::policies::changes;
 use super::risks;
 use super::view::{View, proposal_workload, workload_path};
@@ -75,7 +75,7 @@ pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<St
         (changes(spec.base.as_ref(), &spec.policy))
         (decide(frame, proposal, view.given.can_decide))
     };
-    Some(frame.page(Place::Proposals, &format!("Proposal {name}"), &body))
+    Some(frame.page(NavEntry::Proposals, &format!("Proposal {name}"), &body))
 }
 
 /// Who decided, and why; empty if nobody did.

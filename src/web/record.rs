@@ -1,6 +1,6 @@
 //! The page of the record: decisions and writes, the newest first.
 
-use super::html::{Frame, Place, moment, part, select, table, tag, text};
+use super::html::{Frame, NavEntry, moment, part, select, table, tag, text};
 use super::view::View;
 use crate::report::evidence::Event;
 use maud::{Markup, html};
@@ -43,7 +43,7 @@ impl Filter<'_> {
         value.filter(|value| !value.is_empty())
     }
 
-    fn lets(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         let is = |name: &str, value: &str| self.wanted(name).is_none_or(|wanted| wanted == value);
         let has = self.wanted("text").is_none_or(|wanted| {
             let wanted = wanted.to_lowercase();
@@ -98,7 +98,7 @@ impl Filter<'_> {
 /// entries `before` a number.
 pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
     let (events, filter) = (&view.given.events, Filter(query));
-    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.lets(e)).collect();
+    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.matches(e)).collect();
     let shown = &chosen[..chosen.len().min(MOST)];
     let cut_at = shown.last().filter(|_| shown.len() < chosen.len());
     let body = html! {
@@ -111,7 +111,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
             }
         }
     };
-    frame.page(Place::Record, "Record", &body)
+    frame.page(NavEntry::Record, "Record", &body)
 }
 
 /// Where the entries come from, and whether the record is complete.

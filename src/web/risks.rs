@@ -1,6 +1,6 @@
 //! The page of risks: vulnerable workloads and how near the internet is, findings, who sends most, and sudden changes.
 
-use super::html::{Frame, Place, moment, more, severity, size, table, tag, text};
+use super::html::{Frame, NavEntry, moment, more, severity, size, table, tag, text};
 use super::view::{View, workload_path};
 use crate::finding::{Code, Finding};
 use crate::inventory::{Grade, WorkloadId};
@@ -25,7 +25,7 @@ pub fn page(frame: &Frame, view: &View) -> String {
         (findings(view.given.findings.iter(), view.given.can_decide))
         (volume(view))
     };
-    frame.page(Place::Risks, "Risks", &body)
+    frame.page(NavEntry::Risks, "Risks", &body)
 }
 
 /// `critical CVE, reachable from the internet through 2 hops`, coloured by how bad that is.

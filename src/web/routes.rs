@@ -1,7 +1,7 @@
 //! The routes below the token: which page answers which path, decisions, and the stream of changes.
 
 use super::decide::Decide;
-use super::html::{Frame, Place};
+use super::html::{Frame, NavEntry};
 use super::server::Shown;
 use super::view::View;
 use super::{decide, edge, map, proposals, record, risks, what_if, workload};
@@ -91,7 +91,7 @@ impl Asked {
                 let body = html! {
                     p { "There is no such page, or its subject is gone." } "\n"
                 };
-                let page = self.frame.page(Place::Map, "Not found", &body);
+                let page = self.frame.page(NavEntry::Map, "Not found", &body);
                 (StatusCode::NOT_FOUND, Html(page)).into_response()
             }
         }

@@ -1,6 +1,6 @@
 //! What if: policies that are pasted or drawn, or one that is deleted, against the policies and the recorded traffic.
 
-use super::html::{Frame, Place, moment, more, part, ports, table, text};
+use super::html::{Frame, NavEntry, moment, more, part, ports, table, text};
 use super::view::View;
 use crate::cluster::parse_objects;
 use crate::evaluate::{Comparison, HostNetwork};
@@ -39,7 +39,7 @@ pub fn page(frame: &Frame, view: &View, asked: &BTreeMap<String, String>) -> Str
             }
         }
     };
-    frame.page(Place::WhatIf, "What if", &body)
+    frame.page(NavEntry::WhatIf, "What if", &body)
 }
 
 fn form(frame: &Frame, view: &View, asked: &BTreeMap<String, String>, yaml: &str) -> Markup {

@@ -1,7 +1,7 @@
 //! The page of one workload (who may talk to it and whom it may reach, now and as proposed), and the list of all.
 
-use super::html::{Frame, Place, more, ports, table, tag, text};
-use super::long::Long;
+use super::html::{Frame, NavEntry, more, ports, table, tag, text};
+use super::pagination::Pagination;
 use super::risks;
 use super::view::{View, workload_path};
 use crate::evaluate::{BlastRadius, Direction, Evaluation};
@@ -52,7 +52,7 @@ pub fn list(frame: &Frame, view: &View) -> String {
         "\n"
         (table(&header, &rows))
     };
-    frame.page(Place::Workloads, "Workloads", &body)
+    frame.page(NavEntry::Workloads, "Workloads", &body)
 }
 
 fn isolation(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> Markup {
@@ -80,7 +80,7 @@ pub fn one(
     query: &BTreeMap<String, String>,
 ) -> String {
     let path = workload_path(id);
-    let long = Long {
+    let pages = Pagination {
         frame,
         path: &path,
         query,
@@ -90,15 +90,15 @@ pub fn one(
         (radius(view, id))
         (policies(view, id))
         h2 { "Who may talk to it" } "\n"
-        (neighbours(&long, view, id, Direction::Ingress))
+        (neighbours(&pages, view, id, Direction::Ingress))
         h2 { "Whom it may reach" } "\n"
-        (neighbours(&long, view, id, Direction::Egress))
-        (traffic(&long, view, id))
+        (neighbours(&pages, view, id, Direction::Egress))
+        (traffic(&pages, view, id))
         (containers(view, id))
         (vulnerabilities(view, id))
         (findings(view, id))
     };
-    frame.page(Place::Workloads, &id.to_string(), &body)
+    frame.page(NavEntry::Workloads, &id.to_string(), &body)
 }
 
 fn radius(view: &View, id: &WorkloadId) -> Markup {
@@ -189,7 +189,12 @@ fn is_foreign(view: &View, policy: &str) -> bool {
 }
 
 /// The connections that are allowed with others in one direction, or that all of them are.
-fn neighbours(long: &Long<'_>, view: &View, id: &WorkloadId, direction: Direction) -> Markup {
+fn neighbours(
+    pages: &Pagination<'_>,
+    view: &View,
+    id: &WorkloadId,
+    direction: Direction,
+) -> Markup {
     let sides = [0, 1].map(|side: usize| allowed(&view.evaluations[side], id, direction));
     let others = view.given.inventory.workloads.len().saturating_sub(1);
     let is_open = |side: &BTreeMap<WorkloadId, ConnectionSet>| {
@@ -210,7 +215,7 @@ fn neighbours(long: &Long<'_>, view: &View, id: &WorkloadId, direction: Directio
     };
     let row = |other: &&WorkloadId| {
         vec![
-            long.frame.link(&workload_path(other), &other.to_string()),
+            pages.frame.link(&workload_path(other), &other.to_string()),
             shown(0, other),
             shown(1, other),
         ]
@@ -226,7 +231,7 @@ fn neighbours(long: &Long<'_>, view: &View, id: &WorkloadId, direction: Directio
         @if all.is_empty() {
             p { "No workload." } "\n"
         } @else {
-            (long.table(name, &["workload", "now", "as proposed"], &all, row))
+            (pages.table(name, &["workload", "now", "as proposed"], &all, row))
         }
         @for (side, word) in [(0usize, "now"), (1, "as proposed")] {
             p.dim { "Addresses " (word) ": " (addresses(&view.evaluations[side], id, direction)) } "\n"
@@ -279,7 +284,7 @@ fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
     }
 }
 
-fn traffic(long: &Long<'_>, view: &View, id: &WorkloadId) -> Markup {
+fn traffic(pages: &Pagination<'_>, view: &View, id: &WorkloadId) -> Markup {
     let peer = Peer::Workload(id.clone());
     let edges = view.given.graph.edges_of(&peer);
     let row = |edge: &(&Peer, &Peer, &Edge)| super::edge::row(&view.given.graph, *edge);
@@ -288,7 +293,7 @@ fn traffic(long: &Long<'_>, view: &View, id: &WorkloadId) -> Markup {
         @if edges.is_empty() {
             p { "No traffic of it was seen." } "\n"
         } @else {
-            (long.table("seen", &super::edge::HEADER, &edges, row))
+            (pages.table("seen", &super::edge::HEADER, &edges, row))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The map as SVG.
 
 use super::end::End;
-use super::node::Node;
-use super::scene::{Link, Scene};
+use super::node::MapNode;
+use super::scene::{MapLink, MapScene};
 use crate::report::graph::svg::path_data;
 use crate::report::layout::{Layout, Rect, force, layered};
 use crate::web::html::{Frame, part};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// Two drawings, one above the other: boxes come first in the document for keyboard users, and are shown above the
 /// lines all the same.
-pub fn draw(frame: &Frame, scene: &Scene) -> Markup {
+pub fn draw(frame: &Frame, scene: &MapScene) -> Markup {
     let input = scene.input();
     let layout = match scene.is_overview {
         true => force(&input),
@@ -50,7 +50,7 @@ fn rect(rect: &Rect, radius: u32) -> Markup {
     html! { rect x=(x) y=(y) width=(width) height=(height) rx=(radius) {} }
 }
 
-fn areas(frame: &Frame, scene: &Scene, layout: &Layout) -> Markup {
+fn areas(frame: &Frame, scene: &MapScene, layout: &Layout) -> Markup {
     html! {
         @for (name, area) in scene.groups.iter().zip(&layout.groups) {
             g.area {
@@ -64,7 +64,7 @@ fn areas(frame: &Frame, scene: &Scene, layout: &Layout) -> Markup {
     }
 }
 
-fn lines(frame: &Frame, scene: &Scene, layout: &Layout) -> Markup {
+fn lines(frame: &Frame, scene: &MapScene, layout: &Layout) -> Markup {
     let end = |place: usize| part(&scene.nodes[place].end.id());
     let links = scene.links.iter().zip(&layout.links);
     html! {
@@ -80,7 +80,7 @@ fn lines(frame: &Frame, scene: &Scene, layout: &Layout) -> Markup {
 }
 
 /// The page that a box links to.
-fn target(frame: &Frame, node: &Node) -> String {
+fn target(frame: &Frame, node: &MapNode) -> String {
     let root = &frame.root;
     match &node.end {
         End::Workload(id) => format!("{root}{}", workload_path(id)),
@@ -90,7 +90,7 @@ fn target(frame: &Frame, node: &Node) -> String {
     }
 }
 
-fn boxes(frame: &Frame, scene: &Scene, layout: &Layout) -> Markup {
+fn boxes(frame: &Frame, scene: &MapScene, layout: &Layout) -> Markup {
     html! {
         @for (node, place) in scene.nodes.iter().zip(&layout.nodes) {
             @let x = place.x + 10.0;
@@ -107,8 +107,9 @@ fn boxes(frame: &Frame, scene: &Scene, layout: &Layout) -> Markup {
 }
 
 /// Arrow heads and port labels where edges end.
-fn pins(scene: &Scene, layout: &Layout) -> Markup {
-    let labels: BTreeMap<usize, &Link> = scene.links.iter().map(|link| (link.pin, link)).collect();
+fn pins(scene: &MapScene, layout: &Layout) -> Markup {
+    let labels: BTreeMap<usize, &MapLink> =
+        scene.links.iter().map(|link| (link.pin, link)).collect();
     html! {
         @for pin in &layout.pins {
             @if let Some(link) = labels.get(&pin.pin) {

@@ -2,7 +2,7 @@
 
 use super::Filter;
 use super::end::End;
-use super::kind::KindedEdge;
+use super::kind::MapEdge;
 use crate::graph::Peer;
 use crate::web::view::View;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ pub struct Folding<'a> {
 }
 
 impl<'a> Folding<'a> {
-    pub fn of(view: &View, filter: &'a Filter, edges: &[KindedEdge<'_>]) -> Self {
+    pub fn of(view: &View, filter: &'a Filter, edges: &[MapEdge<'_>]) -> Self {
         let peers = edges.iter().flat_map(|one| [one.client, one.server]);
         let outside: BTreeSet<&Peer> = peers
             .filter(|peer| matches!(peer, Peer::Outside(_)))

@@ -15,7 +15,7 @@ const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
 /// How an arrow stands out; of several edges the last one in this order wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum EdgeKind {
     Implied,
     Learned,
     New,
@@ -23,21 +23,21 @@ pub enum Kind {
     Blocked,
 }
 
-impl Kind {
+impl EdgeKind {
     pub fn class(self) -> &'static str {
         match self {
-            Kind::Implied => "implied",
-            Kind::Learned => "learned",
-            Kind::New => "new",
-            Kind::Risky => "risky",
-            Kind::Blocked => "blocked",
+            EdgeKind::Implied => "implied",
+            EdgeKind::Learned => "learned",
+            EdgeKind::New => "new",
+            EdgeKind::Risky => "risky",
+            EdgeKind::Blocked => "blocked",
         }
     }
 
     /// As the legend calls it.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Blocked => "violating",
+            EdgeKind::Blocked => "violating",
             other => other.class(),
         }
     }
@@ -45,14 +45,14 @@ impl Kind {
 
 /// An edge of the graph with its kind.
 #[derive(Debug, Clone, Copy)]
-pub struct KindedEdge<'a> {
+pub struct MapEdge<'a> {
     pub client: &'a Peer,
     pub server: &'a Peer,
     pub edge: &'a Edge,
-    pub kind: Kind,
+    pub kind: EdgeKind,
 }
 
-impl KindedEdge<'_> {
+impl MapEdge<'_> {
     /// Returns true if the filter lets it through.
     fn is_wanted(&self, view: &View, filter: &Filter) -> bool {
         let ends = [self.client, self.server];
@@ -78,10 +78,10 @@ impl KindedEdge<'_> {
 }
 
 /// The edges that the filter lets through.
-pub fn wanted_edges<'a>(view: &'a View, filter: &Filter) -> Vec<KindedEdge<'a>> {
+pub fn wanted_edges<'a>(view: &'a View, filter: &Filter) -> Vec<MapEdge<'a>> {
     let kinds = Kinds::of(view);
     let edges = view.given.graph.edges().into_iter();
-    let edges = edges.map(|(client, server, edge)| KindedEdge {
+    let edges = edges.map(|(client, server, edge)| MapEdge {
         client,
         server,
         edge,
@@ -109,7 +109,7 @@ impl<'a> Kinds<'a> {
         Kinds { view, begin }
     }
 
-    fn kind(&self, client: &Peer, server: &Peer, edge: &Edge) -> Kind {
+    fn kind(&self, client: &Peer, server: &Peer, edge: &Edge) -> EdgeKind {
         let is_new = match (self.begin, edge.first) {
             (Some(begin), Some(first)) => first.nanos() >= begin,
             _ => false,
@@ -119,15 +119,15 @@ impl<'a> Kinds<'a> {
             Lesson::Review(_) | Lesson::Ignored(_)
                 if self.is_blocked(NOW, client, server, edge) =>
             {
-                Kind::Blocked
+                EdgeKind::Blocked
             }
-            Lesson::Review(_) | Lesson::Ignored(_) => Kind::Risky,
-            _ if to_metadata => Kind::Risky,
-            _ if self.is_blocked(NOW, client, server, edge) => Kind::Blocked,
-            _ if self.is_blocked(PROPOSED, client, server, edge) => Kind::Blocked,
-            _ if is_new => Kind::New,
-            Lesson::Implied(_) => Kind::Implied,
-            Lesson::Learned => Kind::Learned,
+            Lesson::Review(_) | Lesson::Ignored(_) => EdgeKind::Risky,
+            _ if to_metadata => EdgeKind::Risky,
+            _ if self.is_blocked(NOW, client, server, edge) => EdgeKind::Blocked,
+            _ if self.is_blocked(PROPOSED, client, server, edge) => EdgeKind::Blocked,
+            _ if is_new => EdgeKind::New,
+            Lesson::Implied(_) => EdgeKind::Implied,
+            Lesson::Learned => EdgeKind::Learned,
         }
     }
 

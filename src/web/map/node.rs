@@ -1,7 +1,7 @@
 //! One box of the map: its texts, its marks, and the words a search finds it by.
 
 use super::end::End;
-use super::kind::{Kind, KindedEdge};
+use super::kind::{EdgeKind, MapEdge};
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::report::layout::{Node as LayoutNode, Side};
@@ -20,7 +20,7 @@ const HEIGHT: f64 = 44.0;
 
 /// One box.
 #[derive(Debug)]
-pub struct Node {
+pub struct MapNode {
     pub end: End,
     pub label: String,
     pub sublabel: String,
@@ -42,8 +42,8 @@ pub struct Role {
     pub group: Option<usize>,
 }
 
-impl Node {
-    pub fn new(view: &View, end: End, inner: &InnerKinds<'_>, role: &Role) -> Node {
+impl MapNode {
+    pub fn new(view: &View, end: End, inner: &InnerKinds<'_>, role: &Role) -> MapNode {
         let (label, mut sublabel, class) = describe(view, &end);
         let marks = marks(view, &end, inner);
         let is_namespace = matches!(end, End::Namespace(_));
@@ -70,7 +70,7 @@ impl Node {
             _ if role.calls => Side::First,
             _ => Side::Last,
         };
-        Node {
+        MapNode {
             class: [&[class], classes.as_slice()].concat().join(" "),
             search: search_words(view, &end, &label),
             only_calls: role.calls && !role.is_called,
@@ -102,9 +102,9 @@ struct Mark {
 }
 
 /// The kinds of the edges inside each namespace.
-pub type InnerKinds<'a> = BTreeMap<&'a str, BTreeSet<Kind>>;
+pub type InnerKinds<'a> = BTreeMap<&'a str, BTreeSet<EdgeKind>>;
 
-pub fn inner_kinds<'a>(edges: &[KindedEdge<'a>]) -> InnerKinds<'a> {
+pub fn inner_kinds<'a>(edges: &[MapEdge<'a>]) -> InnerKinds<'a> {
     let mut inner = InnerKinds::new();
     for one in edges {
         if let (Some(client), Some(server)) = (one.client.workload(), one.server.workload())
@@ -139,10 +139,10 @@ fn marks(view: &View, end: &End, inner: &InnerKinds<'_>) -> Vec<Mark> {
     };
     [
         (is_weak, "weak", "exposed CVE"),
-        (kinds.contains(&Kind::Blocked), "blocked", "violating"),
-        (kinds.contains(&Kind::Risky), "risky", "risky"),
+        (kinds.contains(&EdgeKind::Blocked), "blocked", "violating"),
+        (kinds.contains(&EdgeKind::Risky), "risky", "risky"),
         (on_host, "host", "host network"),
-        (kinds.contains(&Kind::New), "new", "new"),
+        (kinds.contains(&EdgeKind::New), "new", "new"),
     ]
     .into_iter()
     .filter(|(is_so, _, _)| *is_so)

@@ -3,8 +3,8 @@
 use super::Filter;
 use super::end::End;
 use super::folding::Folding;
-use super::kind::{Kind, KindedEdge, wanted_edges};
-use super::node::{InnerKinds, Node, Role, inner_kinds};
+use super::kind::{EdgeKind, MapEdge, wanted_edges};
+use super::node::{InnerKinds, MapNode, Role, inner_kinds};
 use crate::graph::{Graph, Peer};
 use crate::net::Protocol;
 use crate::report::layout::{Input, Link as LayoutLink};
@@ -18,7 +18,7 @@ const MOST_PORTS: usize = 8;
 
 /// One arrow: all edges between two boxes.
 #[derive(Debug)]
-pub struct Link {
+pub struct MapLink {
     pub from: usize,
     pub to: usize,
     pub pin: usize,
@@ -29,10 +29,10 @@ pub struct Link {
 
 /// The whole map.
 #[derive(Debug, Default)]
-pub struct Scene {
-    pub nodes: Vec<Node>,
+pub struct MapScene {
+    pub nodes: Vec<MapNode>,
     pub groups: Vec<String>,
-    pub links: Vec<Link>,
+    pub links: Vec<MapLink>,
     pub summary: String,
     /// The map is of namespaces, which call each other in circles.
     pub is_overview: bool,
@@ -43,12 +43,12 @@ pub struct Scene {
 struct Sum {
     ports: BTreeSet<(Protocol, u16)>,
     connections: u64,
-    kind: Option<Kind>,
+    kind: Option<EdgeKind>,
 }
 
 type Sums = BTreeMap<(End, End), Sum>;
 
-fn sums(edges: &[KindedEdge<'_>], folding: &Folding<'_>) -> Sums {
+fn sums(edges: &[MapEdge<'_>], folding: &Folding<'_>) -> Sums {
     let mut sums = Sums::new();
     for one in edges {
         let ends = (folding.end(one.client), folding.end(one.server));
@@ -60,8 +60,8 @@ fn sums(edges: &[KindedEdge<'_>], folding: &Folding<'_>) -> Sums {
     sums
 }
 
-impl Scene {
-    pub fn build(view: &View, filter: &Filter) -> Scene {
+impl MapScene {
+    pub fn build(view: &View, filter: &Filter) -> MapScene {
         let graph = &view.given.graph;
         let edges = wanted_edges(view, filter);
         let folding = Folding::of(view, filter, &edges);
@@ -78,7 +78,7 @@ impl Scene {
             let all = all.filter(|id| wanted(&id.namespace));
             ends.extend(all.map(|id| folding.end(&Peer::Workload(id.clone()))));
         }
-        let mut scene = Scene {
+        let mut scene = MapScene {
             is_overview: folding.by_namespace && filter.namespace.is_none(),
             summary: format!(
                 "{} of {}, {}",
@@ -86,7 +86,7 @@ impl Scene {
                 count(graph.edges().len() as u64, "edge"),
                 count(view.given.inventory.workloads.len() as u64, "workload"),
             ),
-            ..Scene::default()
+            ..MapScene::default()
         };
         let places = scene.add_nodes(view, ends, &sums, &inner_kinds(&edges));
         scene.add_links(graph, &sums, &places);
@@ -118,7 +118,7 @@ impl Scene {
                 group: own.and_then(|own| self.groups.iter().position(|name| *name == own)),
             };
             places.insert(end.clone(), self.nodes.len());
-            self.nodes.push(Node::new(view, end, inner, &role));
+            self.nodes.push(MapNode::new(view, end, inner, &role));
         }
         places
     }
@@ -140,12 +140,12 @@ impl Scene {
                 [one, two] => format!("{one}, {two}"),
                 [one, rest @ ..] => format!("{one} +{}", rest.len()),
             };
-            let kind = sum.kind.unwrap_or(Kind::Learned);
+            let kind = sum.kind.unwrap_or(EdgeKind::Learned);
             let next = pins.len();
             let pin = (*to, label.clone(), kind.class());
             let pin = *pins.entry(pin).or_insert(next);
             let shown: Vec<&str> = ports.iter().take(MOST_PORTS).map(String::as_str).collect();
-            self.links.push(Link {
+            self.links.push(MapLink {
                 from: *from,
                 to: *to,
                 pin,
@@ -166,7 +166,7 @@ impl Scene {
 
     /// For the layout.
     pub fn input(&self) -> Input {
-        let link = |link: &Link| LayoutLink {
+        let link = |link: &MapLink| LayoutLink {
             from: link.from,
             to: link.to,
             pin: link.pin,
@@ -174,7 +174,7 @@ impl Scene {
             light: link.class == "risky",
         };
         Input {
-            nodes: self.nodes.iter().map(Node::input).collect(),
+            nodes: self.nodes.iter().map(MapNode::input).collect(),
             groups: self.groups.len(),
             links: self.links.iter().map(link).collect(),
         }

@@ -2,8 +2,8 @@
 
 use super::{decision, path, phase, risk};
 use crate::review::resources::{Phase, PolicyProposal};
-use crate::web::html::{Frame, Place, select, text};
-use crate::web::long::Long;
+use crate::web::html::{Frame, NavEntry, select, text};
+use crate::web::pagination::Pagination;
 use crate::web::risks;
 use crate::web::view::{View, proposal_workload, workload_path};
 use kube::ResourceExt;
@@ -36,7 +36,7 @@ pub fn list(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     let all = &view.given.proposals;
     if all.is_empty() {
         let body = html! { p { "Nothing waits for a decision." } "\n" };
-        return frame.page(Place::Proposals, "Proposals", &body);
+        return frame.page(NavEntry::Proposals, "Proposals", &body);
     }
     let wanted = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     let is = |name: &str, value: &str| wanted(name).is_empty() || wanted(name) == value;
@@ -56,7 +56,7 @@ pub fn list(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
         "\n"
         (form(frame, view, query, &chosen))
     };
-    frame.page(Place::Proposals, "Proposals", &body)
+    frame.page(NavEntry::Proposals, "Proposals", &body)
 }
 
 /// The chosen proposals, and the fields that decide several of them at once.
@@ -66,12 +66,12 @@ fn form(
     query: &BTreeMap<String, String>,
     chosen: &[&PolicyProposal],
 ) -> Markup {
-    let long = Long {
+    let pages = Pagination {
         frame,
         path: "proposals",
         query,
     };
-    let mut shown = long.part("rows", chosen).iter();
+    let mut shown = pages.part("rows", chosen).iter();
     let can_decide = view.given.can_decide;
     let is_any_open = shown.any(|one| one.phase() == Phase::Pending);
     html! {
@@ -81,7 +81,7 @@ fn form(
                 // The button needs the script, which shows it.
                 p { button #all type="button" hidden { "Select all shown" } } "\n"
             }
-            (long.table("rows", &HEADER, chosen, |one| row(frame, view, one)))
+            (pages.table("rows", &HEADER, chosen, |one| row(frame, view, one)))
             @if is_any_open || !can_decide {
                 (decision::fields(can_decide, &html! {}))
             }

@@ -1,4 +1,4 @@
-//! Tables of any length: a part of the rows, and links to the others.
+//! Pagination of tables: a part of the rows, and links to the others.
 
 use super::html::{Frame, part, table};
 use crate::report::words::thousands;
@@ -11,14 +11,14 @@ pub const MOST: usize = 200;
 
 /// A page that has long tables. Each of them has a field of the query: the number of rows to skip.
 #[derive(Debug, Clone, Copy)]
-pub struct Long<'a> {
+pub struct Pagination<'a> {
     pub frame: &'a Frame,
     /// The path of the page, made of [`part`]s.
     pub path: &'a str,
     pub query: &'a BTreeMap<String, String>,
 }
 
-impl Long<'_> {
+impl Pagination<'_> {
     /// The part of a table that the query asks for. `name` is the table's own field; `row` makes its cells.
     pub fn table<T>(
         &self,
@@ -98,13 +98,13 @@ mod tests {
             problem: None,
         };
         let query = query.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        let long = Long {
+        let pages = Pagination {
             frame: &frame,
             path: "edge",
             query: &query.collect(),
         };
         let all: Vec<usize> = (1..=total).collect();
-        let table = long.table("rows", &["n"], &all, |n| vec![text(format!("row {n}."))]);
+        let table = pages.table("rows", &["n"], &all, |n| vec![text(format!("row {n}."))]);
         table.into_string()
     }
 
