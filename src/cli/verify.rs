@@ -12,7 +12,7 @@ use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
 use crate::report::evidence::Period;
-use crate::report::verdict::{self, Blocked, Verdict};
+use crate::report::verification::{self, Blocked, Verification};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
@@ -123,7 +123,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
             let places = args.sources.places()?;
-            let text = verdict::as_sarif(
+            let text = verification::as_sarif(
                 &verdict,
                 |policy, rule| places.of(policy, rule),
                 |namespace| places.nearest(namespace),
@@ -187,7 +187,7 @@ pub(super) fn check_namespaces<'a>(
     )
 }
 
-fn render(verdict: &Verdict, most: usize, style: Style) -> String {
+fn render(verdict: &Verification, most: usize, style: Style) -> String {
     let mut text = String::new();
     let mut line = |line: String| {
         text.push_str(&line);

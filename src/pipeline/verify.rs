@@ -7,7 +7,7 @@ use crate::evaluate::{
 use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Direction;
-use crate::report::verdict::{Blocked, Unused, Verdict};
+use crate::report::verification::{Blocked, Unused, Verification};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
@@ -23,13 +23,13 @@ pub fn verify(
     enforcement: &ServiceEnforcements,
     policies: &[NetworkPolicy],
     namespaces: &[String],
-) -> Result<Verdict, evaluate::EvaluateError> {
+) -> Result<Verification, evaluate::EvaluateError> {
     judge(graph, inventory, enforcement, policies, namespaces).map(|judged| judged.verdict)
 }
 
 /// A verdict with what it was worked out from.
 pub(super) struct Judged {
-    pub verdict: Verdict,
+    pub verdict: Verification,
     pub evaluation: Evaluation,
     /// Of the policies of all namespaces.
     pub rules: Vec<RuleUse>,
@@ -65,7 +65,7 @@ pub(super) fn judge(
     let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));
     let names = |ids: &BTreeSet<WorkloadId>| ids.iter().map(WorkloadId::to_string).collect();
     let counted = Counted::of(graph, &required, &proof);
-    let verdict = Verdict {
+    let verdict = Verification {
         policies: policies.len(),
         observed: counted.observed,
         allowed: counted.allowed,
