@@ -1,6 +1,6 @@
 //! `nanoseg approve` and `nanoseg reject`: decide about proposals.
 
-use super::decide::{DecideArgs, Desk, Wanted};
+use super::decision::{DecideArgs, Decider, Decision};
 use super::{exit, terminal};
 use crate::report::escape;
 use crate::review::resources::{Phase, PolicyProposal, Verb, risk_rank};
@@ -89,15 +89,15 @@ impl Risk {
 
 /// Runs `nanoseg approve`.
 pub fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(&args.decide)?;
+    let decider = Decider::connect(&args.decide)?;
     let proposals = if args.all {
         let least = args.risk.unwrap_or(Risk::High).rank();
-        let mut all = desk.proposals()?;
+        let mut all = decider.proposals()?;
         all.retain(|one| one.phase() == Phase::Pending);
         all.retain(|one| risk_rank(&one.spec.review.risk) >= least);
         all
     } else {
-        named(&desk, &args.names)?
+        named(&decider, &args.names)?
     };
     if let Some(pin) = &args.revision {
         ensure!(
@@ -111,18 +111,18 @@ pub fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    decide(&desk, &proposals, Verb::Approve, &args.reason)
+    decide(&decider, &proposals, Verb::Approve, &args.reason)
 }
 
 /// Runs `nanoseg reject`.
 pub fn reject(args: &RejectArgs) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(&args.decide)?;
-    let proposals = named(&desk, &args.names)?;
-    decide(&desk, &proposals, Verb::Reject, &args.reason)
+    let decider = Decider::connect(&args.decide)?;
+    let proposals = named(&decider, &args.names)?;
+    decide(&decider, &proposals, Verb::Reject, &args.reason)
 }
 
-fn named(desk: &Desk, names: &[String]) -> anyhow::Result<Vec<PolicyProposal>> {
-    names.iter().map(|name| desk.proposal(name)).collect()
+fn named(decider: &Decider, names: &[String]) -> anyhow::Result<Vec<PolicyProposal>> {
+    names.iter().map(|name| decider.proposal(name)).collect()
 }
 
 /// What is wrong if the proposal is not of the revision that `pin` begins.
@@ -150,7 +150,7 @@ fn is_other(proposal: &PolicyProposal, pin: &str) -> anyhow::Result<Option<Strin
 }
 
 fn decide(
-    desk: &Desk,
+    decider: &Decider,
     proposals: &[PolicyProposal],
     verb: Verb,
     reason: &str,
@@ -158,7 +158,7 @@ fn decide(
     if proposals.is_empty() {
         eprintln!(
             "nothing waits for a decision in namespace {}",
-            desk.namespace
+            decider.namespace
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -170,17 +170,17 @@ fn decide(
         [_] => format!("{word} it?"),
         all => format!("{word} all {}?", all.len()),
     };
-    if !desk.confirm(&question)? {
+    if !decider.confirm(&question)? {
         eprintln!("nothing was decided");
         return Ok(ExitCode::from(exit::FINDINGS));
     }
-    let wanted = |proposal| Wanted {
+    let decision = |proposal| Decision {
         proposal,
         verb,
         reason,
     };
-    let all: Vec<Wanted> = proposals.iter().map(wanted).collect();
-    Ok(match desk.decide(&all)? {
+    let all: Vec<Decision> = proposals.iter().map(decision).collect();
+    Ok(match decider.decide(&all)? {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })

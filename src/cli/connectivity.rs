@@ -1,12 +1,12 @@
 //! `nanoseg connectivity`: what a set of manifests allows.
 
-use super::policies::note_skipped;
+use super::notices::Stderr;
 use crate::cluster::read_cluster;
 use crate::evaluate::{Connectivity, HostNetwork, Line, connectivity};
-use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::inventory::{Inventory, OwnerRule};
+use crate::load::{current, note_skipped};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -78,13 +78,13 @@ pub enum HostNetworkArg {
 /// Unreadable files, invalid policies, a closed output other than a closed pipe.
 pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (objects, skipped) = read_cluster(&args.paths)?;
-    note_skipped(&skipped);
+    note_skipped(&skipped, &Stderr::new());
     let host_network = match args.host_network {
         HostNetworkArg::LikePods => HostNetwork::LikePods,
         HostNetworkArg::Exact => HostNetwork::Exact,
     };
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
-    let found = connectivity(&inventory, &policies(&objects), host_network)?;
+    let found = connectivity(&inventory, &current(&objects), host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -93,19 +93,6 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
         }
         _ => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// All policies, also those that nanoseg wrote; of several versions of one the last read.
-fn policies(objects: &Objects) -> Vec<NetworkPolicy> {
-    let mut last = BTreeMap::new();
-    for policy in &objects.network_policies {
-        let key = (
-            policy.metadata.namespace.clone(),
-            policy.metadata.name.clone(),
-        );
-        last.insert(key, policy.clone());
-    }
-    last.into_values().collect()
 }
 
 fn print_notes(inventory: &Inventory, found: &Connectivity, host_network: HostNetwork) {

@@ -3,17 +3,14 @@
 mod idle;
 
 use super::access::AccessArgs;
-use super::places::{Places, refused};
-use super::policies::{named_once, read_files, read_objects, replaced};
+use super::notices::Stderr;
 use super::style::Style;
 use super::{exit, terminal};
-use crate::cluster::{append, has_files};
 use crate::evaluate::{Cause, Change, Comparison, Evaluation, HostNetwork};
-use crate::inventory::{Inventory, Objects, OtherPolicy, OwnerRule};
-use crate::report::changes::{self, Changes, NotJudged};
+use crate::load::{PolicyLocations, PolicySets, invalid_policy};
+use crate::report::changes::{self, Changes};
 use crate::report::escape;
 use clap::ValueEnum;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -102,12 +99,18 @@ Exit codes: 0 nothing of what --fail-on names; 1 something; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Sets {
+    let PolicySets {
         inventory,
         before,
         after,
         not_judged,
-    } = read(args)?;
+    } = PolicySets::read(
+        &args.before,
+        &args.after,
+        &args.cluster,
+        &args.access.settings(),
+        &Stderr::new(),
+    )?;
     anyhow::ensure!(
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
@@ -115,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact);
     let comparison = comparison.map_err(|error| {
         let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
-        refused(
+        invalid_policy(
             error,
             match is_of_before {
                 true => std::slice::from_ref(&args.before),
@@ -164,7 +167,10 @@ fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
     let (old, new) = match found.is_empty() {
         // What did not change points nowhere.
         true => Default::default(),
-        false => (Places::find(&args.before)?, Places::find(&args.after)?),
+        false => (
+            PolicyLocations::find(&args.before)?,
+            PolicyLocations::find(&args.after)?,
+        ),
     };
     let place = |reason: Result<&Cause, &str>| match reason {
         Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
@@ -175,101 +181,6 @@ fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
         Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
     };
     Ok(changes::as_sarif(found, place, |file| new.file(file))?)
-}
-
-/// The pods, and both sets over them.
-struct Sets {
-    inventory: Inventory,
-    before: Vec<NetworkPolicy>,
-    after: Vec<NetworkPolicy>,
-    not_judged: Vec<NotJudged>,
-}
-
-fn read(args: &Args) -> anyhow::Result<Sets> {
-    let own = |path: &PathBuf| match path.as_os_str() == "cluster" {
-        true => Ok(None),
-        false => read_set(path).map(Some),
-    };
-    // A snapshot first: what it is read from is gone before the policies need room.
-    let of_cluster = match args.cluster.is_empty() {
-        true => None,
-        false => Some(Judge::read(args)?),
-    };
-    let (before, after) = (own(&args.before)?, own(&args.after)?);
-    let (before, after, judge) = match (before, after, of_cluster) {
-        (Some(before), Some(after), None) if has_workloads(&before) && has_workloads(&after) => {
-            return Ok(of_manifests(before, after));
-        }
-        (before, after, Some(judge)) => (before, after, judge),
-        (before, after, None) => (before, after, Judge::read(args)?),
-    };
-    let both_are_files = before.is_some() && after.is_some();
-    let others = |given: Option<&Objects>| -> Vec<OtherPolicy> {
-        let of_cluster = judge.not_judged.iter().filter(|_| !both_are_files);
-        let given = given.into_iter().flat_map(|objects| &objects.not_judged);
-        of_cluster.chain(given).cloned().collect()
-    };
-    let not_judged = changes::not_judged(&others(before.as_ref()), &others(after.as_ref()));
-    let set = |given: Option<Objects>| match given {
-        None => judge.policies.clone(),
-        Some(given) if both_are_files => named_once(given.network_policies),
-        Some(given) => replaced(judge.policies.clone(), given.network_policies),
-    };
-    Ok(Sets {
-        before: set(before),
-        after: set(after),
-        inventory: judge.inventory,
-        not_judged,
-    })
-}
-
-/// What is in a file or a folder. A repository may have no policies yet, or no more.
-fn read_set(path: &PathBuf) -> anyhow::Result<Objects> {
-    if has_files(path)? {
-        return read_files(std::slice::from_ref(path));
-    }
-    let name = path.display();
-    eprintln!("note: no policies in {name}: there is no *.yaml, *.yml or *.json file in it");
-    Ok(Objects::default())
-}
-
-/// The cluster: its pods, and the policies that it has.
-struct Judge {
-    inventory: Inventory,
-    policies: Vec<NetworkPolicy>,
-    not_judged: Vec<OtherPolicy>,
-}
-
-impl Judge {
-    fn read(args: &Args) -> anyhow::Result<Judge> {
-        let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
-        Ok(Judge {
-            policies: named_once(std::mem::take(&mut objects.network_policies)),
-            not_judged: std::mem::take(&mut objects.not_judged),
-            inventory: Inventory::build(&objects, OwnerRule::Infer).0,
-        })
-    }
-}
-
-/// Whether there is anything to judge policies over.
-fn has_workloads(objects: &Objects) -> bool {
-    objects.count() > objects.namespaces.len() + objects.network_policies.len()
-}
-
-/// Two folders of manifests: both sets over the workloads of both.
-fn of_manifests(mut before: Objects, mut after: Objects) -> Sets {
-    let sets =
-        [&mut before, &mut after].map(|one| named_once(std::mem::take(&mut one.network_policies)));
-    let [old, new] = sets;
-    let not_judged = changes::not_judged(&before.not_judged, &after.not_judged);
-    // The later state of a workload counts.
-    append(&mut before, after);
-    Sets {
-        inventory: Inventory::build(&before, OwnerRule::Infer).0,
-        before: old,
-        after: new,
-        not_judged,
-    }
 }
 
 fn render(found: &Changes, style: Style) -> String {

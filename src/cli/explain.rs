@@ -5,10 +5,12 @@ mod sarif;
 mod text;
 
 use super::access::NamespaceArg;
-use super::policies::{Judged, PolicyArgs};
+use super::notices::Stderr;
+use super::policies::PolicyArgs;
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
 use crate::inventory::{Inventory, OwnerRule};
+use crate::load::EffectivePolicies;
 use crate::net::Protocol;
 use clap::ValueEnum;
 use ends::{End, Target, resolve_end, targets};
@@ -121,11 +123,12 @@ struct Case {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Judged {
+    let sources = args.sources.source();
+    let EffectivePolicies {
         objects,
         policies,
         namespace,
-    } = args.sources.read()?;
+    } = sources.read(&Stderr::new())?;
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
@@ -133,7 +136,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let from = targets(&client, args.port, &inventory)?;
     let to = targets(&server, args.port, &inventory)?;
     let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)
-        .map_err(|error| args.sources.refused(error))?;
+        .map_err(|error| sources.invalid(error))?;
     let cases = cases(
         &evaluation,
         &inventory,
@@ -152,8 +155,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&answer)?)?,
         Output::Sarif => {
-            let places = args.sources.places()?;
-            terminal::print(&sarif::render(&answer, &places)?)?;
+            let locations = sources.locations()?;
+            terminal::print(&sarif::render(&answer, &locations)?)?;
         }
         Output::Text => terminal::print(&text::render(&answer, terminal::colour()))?,
     }

@@ -1,7 +1,8 @@
 //! `nanoseg generate`: the main job.
 
-use super::input::{self, CaptureArgs, GraphArgs};
+use super::notices::Stderr;
 use super::risk::RiskArgs;
+use super::traffic::{GraphArgs, ObservationArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
 use crate::graph::ServiceEnforcement;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    captures: CaptureArgs,
+    captures: ObservationArgs,
     #[command(flatten)]
     graph: GraphArgs,
     /// Write policies only for this namespace (repeatable; default: all).
@@ -103,7 +104,7 @@ Exit codes: 0 proven sound; 1 sound, but with findings of severity error or exce
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = input::read(&args.captures)?;
+    let read = args.captures.read(&Stderr::new())?;
     let options = Options {
         graph: args.graph.options(),
         synthesis: SynthesisOptions {
@@ -119,7 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             namespaces: args.namespace.iter().cloned().collect(),
             excluded: args.exclude_namespace.iter().cloned().collect(),
         },
-        risk: args.risk.read(&read.scans)?,
+        risk: args.risk.source().read(&read.scans)?,
     };
     for namespace in args.namespace.iter().chain(&args.exclude_namespace) {
         anyhow::ensure!(
@@ -133,7 +134,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 .join(", "),
         );
     }
-    let generated = pipeline::generate(&read.seen, read.span, &read.inventory, &options)
+    let generated = pipeline::generate(&read.flows, read.span, &read.inventory, &options)
         .context("failed to judge the policies")?;
     let run = pipeline::build_report(
         &generated,

@@ -1,7 +1,8 @@
 //! `nanoseg graph`: the communication graph in many formats.
 
-use super::input::{self, CaptureArgs, GraphArgs};
+use super::notices::Stderr;
 use super::terminal;
+use super::traffic::{GraphArgs, ObservationArgs};
 use crate::finding::Severity;
 use crate::graph::build;
 use crate::report::graph::{self as formats, Format};
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    captures: CaptureArgs,
+    captures: ObservationArgs,
     #[command(flatten)]
     graph: GraphArgs,
     /// The format.
@@ -52,8 +53,8 @@ Examples:
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = input::read(&args.captures)?;
-    let built = build(&read.seen, &read.inventory, args.graph.options());
+    let read = args.captures.read(&Stderr::new())?;
+    let built = build(&read.flows, &read.inventory, args.graph.options());
     // The graph goes to stdout, so what makes it less exact goes to stderr.
     for finding in read.findings.iter().filter(|f| f.severity < Severity::Note) {
         eprintln!(

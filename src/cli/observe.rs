@@ -1,10 +1,10 @@
 //! `nanoseg observe`: live sources in the foreground of one machine.
 
-mod board;
+mod edges;
 mod hubble;
 mod names;
+mod render;
 mod screen;
-mod view;
 
 use super::agent::parse_window;
 use super::sources::{InterfaceArg, LiveKind, open};
@@ -17,11 +17,11 @@ use crate::inventory::{Inventory, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{Clock, Cuts, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source};
 use anyhow::Context;
-use board::{Board, Order};
 use clap::ValueEnum;
+use edges::{EdgeTable, Order};
 use hubble::HubbleArgs;
 use names::Names;
-use screen::{Screen, Wish};
+use screen::{Command, Screen};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut watch = Watch {
         node: node(&args).into(),
         out,
-        board: Board::default(),
+        edges: EdgeTable::default(),
         names,
         order: args.sort,
         lines: args.output == Output::Text && !live,
@@ -147,7 +147,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 struct Watch {
     node: Arc<str>,
     out: Option<(PathBuf, File)>,
-    board: Board,
+    edges: EdgeTable,
     names: Names,
     order: Order,
     /// Whether each new edge is a line on stdout.
@@ -174,17 +174,17 @@ impl Watch {
             let Some(screen) = screen.as_deref_mut() else {
                 continue;
             };
-            match screen.wish(Duration::ZERO)? {
-                Some(Wish::Quit) => return Ok(()),
-                Some(Wish::Sort(order)) => (self.order, drawn) = (order, None),
-                Some(Wish::Redraw) => drawn = None,
+            match screen.command(Duration::ZERO)? {
+                Some(Command::Quit) => return Ok(()),
+                Some(Command::Sort(order)) => (self.order, drawn) = (order, None),
+                Some(Command::Redraw) => drawn = None,
                 None => {}
             }
             if drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
                 drawn = Some(Instant::now());
                 let footer = format!(
                     "{}   sort: [n]ame [r]ate [a]ge   [q]uit",
-                    view::total(&self.board)
+                    render::total(&self.edges)
                 );
                 screen.draw(&self.table(), &footer)?;
             }
@@ -198,14 +198,14 @@ impl Watch {
             file.write_all(flow_log::write_slice(&self.node, slice).as_bytes())
                 .with_context(|| format!("failed to write {}", path.display()))?;
         }
-        let new = self.board.add(slice, Instant::now());
+        let new = self.edges.add(slice, Instant::now());
         if !self.lines || new.is_empty() {
             return Ok(());
         }
         let lines: String = new
             .iter()
-            .filter_map(|way| Some((way, self.board.get(way)?)))
-            .map(|(way, seen)| view::line(way, seen, &self.names))
+            .filter_map(|key| Some((key, self.edges.get(key)?)))
+            .map(|(key, edge)| render::line(key, edge, &self.names))
             .collect();
         terminal::print(&lines)?;
         Ok(())
@@ -218,7 +218,7 @@ impl Watch {
 
     fn table(&mut self) -> String {
         let at = self.now();
-        view::table(&self.board, &self.names, self.order, Instant::now(), at)
+        render::table(&self.edges, &self.names, self.order, Instant::now(), at)
     }
 
     fn finish(&mut self, output: Output) -> anyhow::Result<()> {
@@ -228,12 +228,13 @@ impl Watch {
         }
         let text = match output {
             Output::Json => {
-                let document = view::document(&self.board, &self.names, self.order, Instant::now());
+                let document =
+                    render::document(&self.edges, &self.names, self.order, Instant::now());
                 format!("{document:#}\n")
             }
             Output::Text => {
                 let gap = if self.lines { "\n" } else { "" };
-                format!("{gap}{}{}\n", self.table(), view::total(&self.board))
+                format!("{gap}{}{}\n", self.table(), render::total(&self.edges))
             }
         };
         terminal::print(&text)?;

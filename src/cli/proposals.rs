@@ -1,6 +1,6 @@
 //! `nanoseg proposals`: what waits for a decision.
 
-use super::access::{Access, AccessArgs, NamespaceArgs};
+use super::access::{AccessArgs, NamespaceArgs};
 use super::style::Style;
 use super::terminal;
 use crate::report::table::{Align, Table};
@@ -96,8 +96,8 @@ struct Row {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let access = Access::open(&args.access)?;
-    let mut found: Vec<PolicyProposal> = access.list(&args.place)?;
+    let client = args.access.connect()?;
+    let mut found: Vec<PolicyProposal> = client.list(args.place.namespace(&client))?;
     let all = found.len();
     let default = [PhaseArg::Pending, PhaseArg::Approved];
     let wanted = match args.phase.as_slice() {
@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&rows)?)?,
         Output::Text if rows.is_empty() => {
-            eprintln!("{}", nothing(all, &args.place.place(&access)));
+            eprintln!("{}", nothing(all, &args.place.place(&client)));
         }
         Output::Text => {
             let style = Style::new(terminal::colour());

@@ -1,22 +1,19 @@
 //! `nanoseg report`: evidence for auditors.
 
-mod approvals;
-mod generated;
 mod sign;
-mod state;
-mod traffic;
 mod verify;
 
 use super::access::AccessArgs;
+use super::notices::Stderr;
 use super::period::PeriodArgs;
-use super::policies::{read_objects, read_policies};
 use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
-use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::inventory::{Inventory, Objects};
+use crate::load::evidence::{LoadedEvidence, from_generated, from_state, from_traffic};
+use crate::load::{NoticeSink, TrafficSource, read_objects, read_policies};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
-use crate::report::evidence::{Evidence, Framework, Source, files};
-use crate::review::Digest;
+use crate::report::evidence::{Evidence, Framework, Period, Source, files};
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
@@ -138,14 +135,6 @@ Examples:
 
 Exit codes: 0 written; 2 an error. Of verify: 0 intact; 1 altered, or not signed by the key; 2 an error.";
 
-/// What a source came to.
-struct Seen {
-    graph: Graph,
-    inventory: Inventory,
-    policies: Vec<NetworkPolicy>,
-    given: EvidenceInputs,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -171,28 +160,13 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         .as_deref()
         .map(sign::Signer::open)
         .transpose()?;
-    let (objects, _) = read_objects(&args.cluster, &args.access)?;
-    let mut seen = match source {
-        SourceArgs {
-            state: Some(path), ..
-        } => state::read(path, period, &objects)?,
-        SourceArgs {
-            generated: Some(path),
-            ..
-        } => generated::read(path, period, &objects)?,
-        _ => traffic::read(source, period, &objects)?,
-    };
+    let notices = Stderr::new();
+    let (objects, _) = read_objects(&args.cluster, &args.access.settings(), &notices)?;
+    let mut loaded = load(source, period, &objects, &notices)?;
     if !args.policies.is_empty() {
-        seen.policies = read_policies(&args.policies)?;
-        // Nobody approved what is another policy under the same name.
-        let judged: BTreeSet<(String, Digest)> = seen.policies.iter().filter_map(named).collect();
-        seen.given.approvals.retain(|one| {
-            judged
-                .iter()
-                .any(|(name, digest)| *name == one.policy && digest.as_str() == one.digest)
-        });
+        loaded.replace_policies(read_policies(&args.policies, &notices)?);
     }
-    let evidence = evidence(args, seen)?;
+    let evidence = evidence(args, loaded)?;
     let signed_by = signer.as_ref().map(|one| one.fingerprint()).transpose()?;
     let all = files(&evidence.0, &evidence.1, signed_by.as_deref());
     let mut all = all.context("failed to write the report")?;
@@ -213,13 +187,30 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
-    let Seen {
+/// Loads the source that the options name.
+fn load(
+    source: &SourceArgs,
+    period: Period,
+    objects: &Objects,
+    notices: &dyn NoticeSink,
+) -> anyhow::Result<LoadedEvidence> {
+    Ok(match (&source.state, &source.generated) {
+        (Some(path), _) => from_state(path, period, objects)?,
+        (None, Some(path)) => from_generated(path, period, objects, notices)?,
+        (None, None) => {
+            let traffic = TrafficSource::new(source.capture.clone(), source.flows.clone());
+            from_traffic(traffic, period, objects, notices)?
+        }
+    })
+}
+
+fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidence, Graph)> {
+    let LoadedEvidence {
         graph,
         mut inventory,
         policies,
-        mut given,
-    } = seen;
+        inputs: mut given,
+    } = loaded;
     // All that is judged is passed; what the inventory holds would be judged twice.
     inventory.policies.clear();
     for name in &args.cluster {
@@ -272,13 +263,6 @@ fn file_name(path: &str) -> String {
     path_name.or_else(real).unwrap_or_else(|| path.to_owned())
 }
 
-/// `namespace/name` of a policy, and its digest.
-fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
-    let meta = &policy.metadata;
-    let name = format!("{}/{}", meta.namespace.as_ref()?, meta.name.as_ref()?);
-    Some((name, Digest::of_policy(policy.spec.as_ref()?)))
-}
-
 /// Each policy as a file of its own.
 fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, String)>> {
     let file = |policy: &NetworkPolicy| {
@@ -301,15 +285,6 @@ fn file_part(name: Option<&str>) -> String {
         // Lists of digests escape what is odd, and not all tools the same way.
         name => name.replace(|c: char| c == '/' || c == '\\' || c.is_control(), "_"),
     }
-}
-
-fn inventory(objects: &Objects) -> anyhow::Result<(Inventory, Vec<crate::finding::Finding>)> {
-    let (inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
-    anyhow::ensure!(
-        !inventory.pods.is_empty(),
-        "no pods in the snapshot; make it with kubectl get pods,… -A -o yaml"
-    );
-    Ok((inventory, findings))
 }
 
 fn summary(evidence: &Evidence) -> String {

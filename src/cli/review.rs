@@ -2,9 +2,10 @@
 
 mod text;
 
-use super::access::{Access, AccessArgs, NamespaceArg, explain};
+use super::access::{AccessArgs, NamespaceArg};
 use super::style::Style;
 use super::{pager, terminal};
+use crate::load::ApiError;
 use crate::review::resources::PolicyProposal;
 use anyhow::Context;
 use clap::ValueEnum;
@@ -53,13 +54,13 @@ enum Output {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let access = Access::open(&args.access)?;
-    let namespace = access.namespace(&args.place);
-    let api: Api<PolicyProposal> = Api::namespaced(access.client.clone(), &namespace);
+    let client = args.access.connect()?;
+    let namespace = args.place.or_default(&client);
+    let api: Api<PolicyProposal> = Api::namespaced(client.client.clone(), &namespace);
     let what = format!("read proposal {} in namespace {namespace}", args.name);
-    let mut proposal = access
-        .wait(api.get(&args.name))
-        .map_err(|error| explain(error, &what))?;
+    let mut proposal = client
+        .block_on(api.get(&args.name))
+        .map_err(|error| ApiError::new(error, what))?;
     // Who wrote which field says nothing to who decides.
     proposal.metadata.managed_fields = None;
     match args.output {

@@ -1,6 +1,6 @@
 //! `nanoseg rollback`: back to an earlier policy of a workload, or of a whole namespace.
 
-use super::decide::{DecideArgs, Desk, Wanted};
+use super::decision::{DecideArgs, Decider, Decision};
 use super::proposals::created;
 use super::{exit, terminal};
 use crate::review::resources::{Phase, PolicyProposal, Verb};
@@ -66,20 +66,20 @@ fn parse_revision(text: &str) -> Result<u32, String> {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(&args.decide)?;
-    let all = desk.proposals()?;
+    let decider = Decider::connect(&args.decide)?;
+    let all = decider.proposals()?;
     let undo: Vec<&PolicyProposal> = match (&args.workload, args.to_time) {
         (Some(workload), _) => {
-            let mine = of_workload(&all, workload, &desk.namespace)?;
+            let mine = of_workload(&all, workload, &decider.namespace)?;
             vec![choose(&mine, args.to, workload)?]
         }
-        (None, Some(time)) => since(&all, time, &approvals(&desk)?),
+        (None, Some(time)) => since(&all, time, &approvals(&decider)?),
         (None, None) => bail!("name a workload, or --namespace-wide --to-time TIME"),
     };
     if undo.is_empty() {
         eprintln!(
             "nothing was approved since then in namespace {}",
-            desk.namespace
+            decider.namespace
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,21 +90,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             proposal.name_any()
         ))?;
     }
-    if !desk.confirm("roll back?")? {
+    if !decider.confirm("roll back?")? {
         eprintln!("nothing was rolled back");
         return Ok(ExitCode::from(exit::FINDINGS));
     }
-    let wanted = |proposal: &&'_ PolicyProposal| -> PolicyProposal { (**proposal).clone() };
-    let undo: Vec<PolicyProposal> = undo.iter().map(wanted).collect();
-    let wanted: Vec<Wanted> = undo
-        .iter()
-        .map(|proposal| Wanted {
+    let decisions: Vec<Decision> = undo
+        .into_iter()
+        .map(|proposal| Decision {
             proposal,
             verb: Verb::Rollback,
             reason: &args.reason,
         })
         .collect();
-    Ok(match desk.decide(&wanted)? {
+    Ok(match decider.decide(&decisions)? {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })
@@ -176,9 +174,9 @@ fn choose<'a>(
 }
 
 /// When each proposal was approved: by the name of the proposal, from the decisions.
-fn approvals(desk: &Desk) -> anyhow::Result<BTreeMap<String, Timestamp>> {
+fn approvals(decider: &Decider) -> anyhow::Result<BTreeMap<String, Timestamp>> {
     let mut found = BTreeMap::new();
-    for decision in desk.decisions()? {
+    for decision in decider.decisions()? {
         let accepted = decision.status.as_ref().and_then(|status| status.outcome);
         if decision.spec.decision == Verb::Approve
             && accepted == Some(crate::review::resources::DecisionOutcome::Accepted)

@@ -1,9 +1,10 @@
 //! `nanoseg status`: how the segmented namespaces are.
 
-use super::access::{Access, AccessArgs, NamespaceArgs};
+use super::access::{AccessArgs, NamespaceArgs};
 use super::proposals::Output;
 use super::style::Style;
 use super::terminal;
+use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
 use crate::review::resources::{BREAK_GLASS, Mode, Segmentation};
@@ -55,14 +56,14 @@ struct Row {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let access = Access::open(&args.access)?;
-    let found: Vec<Segmentation> = access.list(&args.place)?;
-    let rows: Vec<Row> = found.iter().map(|one| row(one, &access)).collect();
+    let client = args.access.connect()?;
+    let found: Vec<Segmentation> = client.list(args.place.namespace(&client))?;
+    let rows: Vec<Row> = found.iter().map(|one| row(one, &client)).collect();
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&rows)?)?,
         Output::Text if rows.is_empty() => eprintln!(
             "nothing is segmented in {}; start with a Segmentation, see docs/operate.md",
-            args.place.place(&access)
+            args.place.place(&client)
         ),
         Output::Text => {
             let style = Style::new(terminal::colour());
@@ -72,11 +73,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(segmentation: &Segmentation, access: &Access) -> Row {
+fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
     let namespace = segmentation.namespace().unwrap_or_default();
     let status = segmentation.status.clone().unwrap_or_default();
     let mut attention = Vec::new();
-    if let Some(reason) = break_glass(&namespace, access) {
+    if let Some(reason) = break_glass(&namespace, client) {
         attention.push(format!("break-glass: {reason}"));
     }
     if segmentation.status.is_none() {
@@ -99,9 +100,9 @@ fn row(segmentation: &Segmentation, access: &Access) -> Row {
 
 /// The reason, if the namespace's policies are taken away. Who may not read namespaces sees it in the
 /// conditions only.
-fn break_glass(namespace: &str, access: &Access) -> Option<String> {
-    let api: Api<Namespace> = Api::all(access.client.clone());
-    let found = access.wait(api.get_opt(namespace)).ok()??;
+fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
+    let api: Api<Namespace> = Api::all(client.client.clone());
+    let found = client.block_on(api.get_opt(namespace)).ok()??;
     found.annotations().get(BREAK_GLASS).cloned()
 }
 

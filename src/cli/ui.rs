@@ -1,17 +1,11 @@
 //! `nanoseg ui`: the review page.
 
-mod changes;
-mod cluster;
-mod desk;
-mod evidence;
-mod folder;
-mod parts;
-mod record;
-mod scans;
+mod decider;
 
-use super::access::AccessArgs;
-use super::published::ControllerArgs;
+use super::access::{AccessArgs, ControllerArgs};
+use super::notices::Stderr;
 use super::risk::RiskArgs;
+use crate::load::page::{PageSource, Views, read_folder};
 use crate::web::{Decide, Server, Shown};
 use anyhow::Context;
 use std::io::Write;
@@ -81,32 +75,42 @@ Exit codes: 2 an error. It runs until it is stopped with Ctrl-C.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (views, desk): (_, Option<Arc<dyn Decide>>) = match &args.folder {
-        Some(path) => {
-            let view = folder::read(path, &args.cluster, args.state.as_deref(), &args.risk)?;
-            (cluster::Views::fixed(view), None)
-        }
-        None => {
-            let views = cluster::Views::watch(args)?;
-            (
-                views,
-                Some(Arc::new(desk::KubeDesk::new(args.access.clone()))),
-            )
-        }
-    };
+    let (views, decider) = open(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start; is the process out of file descriptors?")?;
-    runtime.block_on(serve(args, views.receiver, desk))?;
+    runtime.block_on(serve(args, views.receiver, decider))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The views that the options name, and what decides; a folder has nothing to decide.
+fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
+    let risk = args.risk.source();
+    if let Some(folder) = &args.folder {
+        let state = args.state.as_deref();
+        let view = read_folder(folder, &args.cluster, state, &risk, &Stderr::new())?;
+        return Ok((Views::fixed(view), None));
+    }
+    let source = PageSource {
+        connect: args.access.settings(),
+        flows: args.flows.clone(),
+        state: args.state.clone(),
+        risk,
+        controller_namespace: args.controller.controller_namespace.clone(),
+    };
+    let views = Views::watch(source, Arc::new(Stderr::new()))?;
+    Ok((
+        views,
+        Some(Arc::new(decider::KubeDecider::new(args.access.clone()))),
+    ))
 }
 
 async fn serve(
     args: &Args,
     views: watch::Receiver<Shown>,
-    desk: Option<Arc<dyn Decide>>,
+    decider: Option<Arc<dyn Decide>>,
 ) -> anyhow::Result<()> {
     let server = Server::bind(args.port).await?;
     let url = server.url();
@@ -117,7 +121,7 @@ async fn serve(
         false => open_browser(&url),
     };
     tokio::select! {
-        ended = server.serve(views, desk) => Ok(ended?),
+        ended = server.serve(views, decider) => Ok(ended?),
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }

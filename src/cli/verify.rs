@@ -1,12 +1,14 @@
 //! `nanoseg verify`: policies against recorded traffic.
 
-use super::input::{self, GraphArgs, TrafficArgs};
-use super::period::{PeriodArgs, hours_of};
-use super::policies::{Judged, PolicyArgs};
+use super::notices::Stderr;
+use super::period::PeriodArgs;
+use super::policies::PolicyArgs;
 use super::style::Style;
+use super::traffic::{GraphArgs, TrafficArgs};
 use super::{exit, terminal};
 use crate::graph::build_after;
 use crate::inventory::Inventory;
+use crate::load::{EffectivePolicies, TrafficSource, hours_of, read_traffic};
 use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
@@ -87,16 +89,17 @@ Exit codes: 0 nothing that was observed would be blocked; 1 something would; 2 a
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    input::check_stdin(&args.traffic, &args.sources.cluster)?;
+    args.traffic.check_stdin(&args.sources.cluster)?;
     let period = args.period.period()?;
-    let given = given(args, period);
-    let traffic = |objects: &_| input::read_traffic(&given, objects, Vec::new(), 0);
+    let source = traffic_source(args, period);
+    let (sources, notices) = (args.sources.source(), Stderr::new());
+    let traffic = |objects: &_| read_traffic(&source, objects, &notices);
     let (
-        Judged {
+        EffectivePolicies {
             objects, policies, ..
         },
         read,
-    ) = args.sources.read_beside(traffic)?;
+    ) = sources.read_beside(&notices, traffic)?;
     let mut read = read?;
     read.keep(period);
     // A large snapshot is as large as all that follows.
@@ -104,22 +107,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut inventory = read.inventory;
     // All that is judged is passed; what the inventory holds would be judged twice.
     inventory.policies.clear();
-    let built = build_after(&read.history, &read.seen, &inventory, args.graph.options());
+    let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;
     let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
-        .map_err(|error| args.sources.refused(error))?;
+        .map_err(|error| sources.invalid(error))?;
     if verdict.observed == 0 {
         eprintln!("note: nothing was observed that must be allowed, so this proves nothing");
     }
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
-            let places = args.sources.places()?;
+            let locations = sources.locations()?;
             let text = verdict::as_sarif(
                 &verdict,
-                |policy, rule| places.of(policy, rule),
-                |namespace| places.nearest(namespace),
+                |policy, rule| locations.of(policy, rule),
+                |namespace| locations.nearest(namespace),
             )?;
             terminal::print(&text)?;
         }
@@ -134,7 +137,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let is_sound = verdict.would_block.is_empty();
-    super::leave((inventory, policies, built, verdict, read.seen));
+    super::leave((inventory, policies, built, verdict, read.flows));
     Ok(match is_sound {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
@@ -142,8 +145,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The traffic that is judged: records are cut at the ends of the period, what a controller folded has whole hours.
-fn given(args: &Args, period: Period) -> TrafficArgs {
-    let traffic = args.traffic.clone().with_folded(hours_of(period));
+fn traffic_source(args: &Args, period: Period) -> TrafficSource {
+    let traffic = args.traffic.source().with_folded(hours_of(period));
     match (period.from, period.to) {
         (None, None) => traffic,
         (from, to) => traffic.cut_at(from, to),

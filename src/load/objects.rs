@@ -1,8 +1,8 @@
-//! The cluster as it is now: one list of each kind, for commands that judge policies over pods.
+//! The objects of a cluster as it is now: one list of each kind.
 
-use super::{Access, explain};
+use super::error::{ApiError, LoadError};
+use super::notice::{Notice, NoticeSink};
 use crate::inventory::{ImageScan, Objects};
-use anyhow::bail;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
@@ -11,17 +11,17 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// Objects per answer: an API server holds a whole answer in memory.
+/// Objects per page: an API server holds a whole page in memory.
 const PAGE: u32 = 500;
 /// Scans are large: hundreds of vulnerabilities each.
 const SCANS_PAGE: u32 = 50;
 
-/// How often an API server is asked again that has too much to do.
+/// How often a request is repeated while the API server is overloaded.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// One page of a list. An API server that has too much to do, or has just learned of a resource, says so (429)
-/// and is asked again a little later.
+/// One page of a list. An API server that is overloaded, or has just learned of a resource, answers 429; the
+/// request is then repeated a little later.
 ///
 /// # Errors
 /// As of the API server.
@@ -36,39 +36,32 @@ where
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
-            answer => return answer,
+            page => return page,
         }
     }
 }
 
-/// Lists everything that an inventory is built from, in all namespaces. Pods, namespaces and
-/// NetworkPolicies are needed; what else may not be read is left out, with a note on stderr.
+/// Lists everything that an inventory is built from, in all namespaces. Pods, namespaces and NetworkPolicies are
+/// required; other kinds that may not be listed are left out, with a notice.
 ///
 /// # Errors
-/// No answer, or no right to list what is needed.
-pub fn list_objects(access: &Access) -> anyhow::Result<Objects> {
-    access.wait(list_objects_now(&access.client))
-}
-
-/// [`list_objects`] where a runtime runs already.
-///
-/// # Errors
-/// As there.
-pub async fn list_objects_now(client: &Client) -> anyhow::Result<Objects> {
+/// No answer, or no right to list what is required.
+pub async fn list_objects(client: &Client, notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
+    let lists = Lists { client, notices };
     Ok(Objects {
-        namespaces: list(client, true).await?,
-        pods: list(client, true).await?,
-        network_policies: list(client, true).await?,
-        services: list(client, false).await?,
-        endpoint_slices: list(client, false).await?,
-        nodes: list(client, false).await?,
-        deployments: list(client, false).await?,
-        replica_sets: list(client, false).await?,
-        replication_controllers: list(client, false).await?,
-        stateful_sets: list(client, false).await?,
-        daemon_sets: list(client, false).await?,
-        jobs: list(client, false).await?,
-        cron_jobs: list(client, false).await?,
+        namespaces: lists.required().await?,
+        pods: lists.required().await?,
+        network_policies: lists.required().await?,
+        services: lists.optional().await?,
+        endpoint_slices: lists.optional().await?,
+        nodes: lists.optional().await?,
+        deployments: lists.optional().await?,
+        replica_sets: lists.optional().await?,
+        replication_controllers: lists.optional().await?,
+        stateful_sets: lists.optional().await?,
+        daemon_sets: lists.optional().await?,
+        jobs: lists.optional().await?,
+        cron_jobs: lists.optional().await?,
         snapshots: 1,
         ..Objects::default()
     })
@@ -80,11 +73,14 @@ pub fn scans_resource() -> ApiResource {
     ApiResource::from_gvk(&kind)
 }
 
-/// The scans of trivy-operator, where it is installed and may be read.
+/// The scans of trivy-operator, where it is installed and they may be listed.
 ///
 /// # Errors
 /// The API server does not answer.
-pub async fn list_scans(client: &Client) -> anyhow::Result<Vec<ImageScan>> {
+pub async fn list_scans(
+    client: &Client,
+    notices: &dyn NoticeSink,
+) -> Result<Vec<ImageScan>, ApiError> {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &scans_resource());
     let mut scans = Vec::new();
     let mut params = ListParams::default().limit(SCANS_PAGE);
@@ -93,10 +89,13 @@ pub async fn list_scans(client: &Client) -> anyhow::Result<Vec<ImageScan>> {
             // It is not installed.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(scans),
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                eprintln!("note: left out vulnerabilityreports: {}", status.message);
+                notices.report(Notice::MayNotList {
+                    plural: "vulnerabilityreports".into(),
+                    message: status.message,
+                });
                 return Ok(scans);
             }
-            other => other.map_err(|error| explain(error, "list vulnerabilityreports"))?,
+            other => other.map_err(|error| ApiError::new(error, "list vulnerabilityreports"))?,
         };
         scans.extend(
             page.items
@@ -110,36 +109,71 @@ pub async fn list_scans(client: &Client) -> anyhow::Result<Vec<ImageScan>> {
     }
 }
 
-async fn list<K>(client: &Client, needed: bool) -> anyhow::Result<Vec<K>>
-where
-    K: Resource<DynamicType = ()> + Metadata<Ty = ObjectMeta> + Clone + DeserializeOwned + Debug,
-{
-    let what = format!("list {}", <K as Resource>::plural(&()));
-    let api: Api<K> = Api::all(client.clone());
-    let mut items = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = match list_page(&api, &params).await {
-            Err(kube::Error::Api(status)) if status.code == 403 && !needed => {
-                eprintln!(
-                    "note: left out {}: {}",
-                    <K as Resource>::plural(&()),
-                    status.message
-                );
-                return Ok(Vec::new());
+/// Lists of all namespaces.
+struct Lists<'a> {
+    client: &'a Client,
+    notices: &'a dyn NoticeSink,
+}
+
+impl Lists<'_> {
+    async fn required<K>(&self) -> Result<Vec<K>, ApiError>
+    where
+        K: Resource<DynamicType = ()>
+            + Metadata<Ty = ObjectMeta>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        self.all(|what, message| Err(ApiError::ForbiddenCluster { what, message }))
+            .await
+    }
+
+    async fn optional<K>(&self) -> Result<Vec<K>, ApiError>
+    where
+        K: Resource<DynamicType = ()>
+            + Metadata<Ty = ObjectMeta>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        self.all(|_, message| {
+            self.notices.report(Notice::MayNotList {
+                plural: <K as Resource>::plural(&()).into_owned(),
+                message,
+            });
+            Ok(Vec::new())
+        })
+        .await
+    }
+
+    /// All pages. `forbidden` decides what becomes of a list that is not permitted.
+    async fn all<K>(
+        &self,
+        forbidden: impl FnOnce(String, String) -> Result<Vec<K>, ApiError>,
+    ) -> Result<Vec<K>, ApiError>
+    where
+        K: Resource<DynamicType = ()>
+            + Metadata<Ty = ObjectMeta>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        let what = format!("list {}", <K as Resource>::plural(&()));
+        let api: Api<K> = Api::all(self.client.clone());
+        let mut items = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = match list_page(&api, &params).await {
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    return forbidden(what, status.message);
+                }
+                other => other.map_err(|error| ApiError::new(error, what.clone()))?,
+            };
+            items.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(items),
             }
-            // The roles of nanoseg do not give this: it is the whole cluster's.
-            Err(kube::Error::Api(status)) if status.code == 403 => bail!(
-                "failed to {what}: not permitted: {}; what policies allow depends on the pods, namespaces and \
-                 NetworkPolicies of the whole cluster: ask for the right to list them, or for a snapshot to give with --cluster",
-                status.message
-            ),
-            other => other.map_err(|error| explain(error, &what))?,
-        };
-        items.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(items),
         }
     }
 }

@@ -1,77 +1,71 @@
-//! What `generate` and `graph` read: captures, flow logs and a snapshot, up to flow records and an inventory.
+//! Captures and flow logs, up to flow records and an inventory.
 
-mod flows;
+mod flow_logs;
 
-pub use flows::loss_findings;
+pub use flow_logs::loss_findings;
 
-use super::progress::ReadingBar;
+use super::error::LoadError;
+use super::notice::NoticeSink;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
-use crate::graph::{GraphOptions, History, InventoryListeners, address_epochs};
+use crate::graph::{History, InventoryListeners, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::evidence::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
-use anyhow::Context;
+use flow_logs::FlowLogs;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::slice;
 
 /// Where observations come from.
-#[derive(Debug, Clone, clap::Args)]
-pub struct TrafficArgs {
-    /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
-    #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-", num_args = 1..)]
-    capture: Vec<PathBuf>,
-    /// Flow logs, beside captures or instead: nanoseg's own (JSON lines, CSV), Hubble's jsonpb lines,
-    /// Calico's or Goldmane's JSON, the receiver's store. Plain, gzip or zstd; folders; - for a stream.
-    #[arg(long, value_name = "FILE|DIR|-", num_args = 1..)]
-    flows: Vec<PathBuf>,
-    /// A range that pods get addresses from, where the nodes' podCIDRs do not say it (repeatable).
-    #[arg(long, value_name = "CIDR")]
-    pod_cidr: Vec<ipnet::IpNet>,
-    /// The range that Services get addresses from, where the Services seen do not show it (repeatable).
-    #[arg(long, value_name = "CIDR")]
-    service_cidr: Vec<ipnet::IpNet>,
-    /// Connections held in memory at once, about 170 bytes each.
-    #[arg(long, value_name = "N", default_value_t = FlowConfig::default().max_connections)]
-    max_connections: usize,
-    /// Where flow records must not span an hour, and neither of these times.
-    #[arg(skip)]
+#[derive(Debug, Clone)]
+pub struct TrafficSource {
+    /// Files, folders, or `-`.
+    pub captures: Vec<PathBuf>,
+    /// Files, folders, stores, or `-`.
+    pub flows: Vec<PathBuf>,
+    /// Ranges that pods get addresses from; empty: those of the nodes' podCIDRs.
+    pub pod_ranges: Vec<ipnet::IpNet>,
+    /// Ranges that Services get addresses from; empty: those that the Services show.
+    pub service_ranges: Vec<ipnet::IpNet>,
+    /// Connections held in memory at once.
+    pub max_connections: usize,
+    /// If set, no flow record spans an hour or one of these times.
     cuts: Option<[Option<Timestamp>; 2]>,
-    /// The hours since the Unix epoch of which what a controller folded counts; absent: none.
-    #[arg(skip)]
+    /// The hours since the Unix epoch for which the folded edges of a controller's store are read; `None`: none.
     folded: Option<Range<i64>>,
 }
 
-impl TrafficArgs {
-    /// As given on a command line with options of its own.
-    pub fn of(capture: &[PathBuf], flows: &[PathBuf]) -> Self {
-        TrafficArgs {
-            capture: capture.to_vec(),
-            flows: flows.to_vec(),
-            pod_cidr: Vec::new(),
-            service_cidr: Vec::new(),
+impl TrafficSource {
+    /// With default limits, and ranges as the cluster shows them.
+    pub fn new(captures: Vec<PathBuf>, flows: Vec<PathBuf>) -> Self {
+        TrafficSource {
+            captures,
+            flows,
+            pod_ranges: Vec::new(),
+            service_ranges: Vec::new(),
             max_connections: FlowConfig::default().max_connections,
             cuts: None,
             folded: None,
         }
     }
 
-    /// The same, and what began in which hour, and between these times, can be told from the records.
+    /// The same, with records cut at each hour and at these times, so that records can be attributed to hours and to
+    /// the period between these times.
     pub fn cut_at(self, from: Option<Timestamp>, to: Option<Timestamp>) -> Self {
-        TrafficArgs {
+        TrafficSource {
             cuts: Some([from, to]),
             ..self
         }
     }
 
-    /// The same, with what a controller's store has of these hours since the Unix epoch and is no flow record any more.
+    /// The same, with the folded edges of a controller's store for these hours since the Unix epoch.
     pub fn with_folded(self, hours: Range<i64>) -> Self {
-        TrafficArgs {
+        TrafficSource {
             folded: Some(hours),
             ..self
         }
@@ -86,37 +80,23 @@ impl TrafficArgs {
     }
 }
 
-/// Observations, and the snapshots that say whose they are.
-#[derive(Debug, clap::Args)]
-pub struct CaptureArgs {
-    #[command(flatten)]
-    traffic: TrafficArgs,
-    /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
-    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
-    cluster: Vec<PathBuf>,
-}
-
-/// What may be switched about the graph.
-#[derive(Debug, clap::Args)]
-pub struct GraphArgs {
-    /// Do not allow DNS over TCP where only DNS over UDP was seen.
-    #[arg(long)]
-    no_implied_dns: bool,
-}
-
-impl GraphArgs {
-    pub fn options(&self) -> GraphOptions {
-        GraphOptions {
-            implied_dns: !self.no_implied_dns,
-        }
-    }
+/// The hours since the Unix epoch that a period touches.
+pub fn hours_of(period: Period) -> Range<i64> {
+    const SECONDS: i64 = 3600;
+    // Far enough, and without overflow when it becomes seconds.
+    const FAR: i64 = i64::MAX / (SECONDS * 2);
+    let first = period.from.map_or(-FAR, |from| from.hour());
+    let end = period.to.map_or(FAR, |to| {
+        to.hour() + i64::from(to > Timestamp::from_hour(to.hour()))
+    });
+    first..end
 }
 
 /// Everything that was read.
-pub struct Read {
+pub struct LoadedTraffic {
     pub inventory: Inventory,
-    pub seen: FlowResult,
-    /// What was folded before, where that was asked for.
+    pub flows: FlowResult,
+    /// The folded edges that were asked for.
     pub history: History,
     /// The first and last time of any packet or flow.
     pub span: (Timestamp, Timestamp),
@@ -128,75 +108,86 @@ pub struct Read {
     pub scans: Vec<ImageScan>,
 }
 
-impl Read {
-    /// Keeps what was seen in the period: connections that began in it, scans that touch it.
+impl LoadedTraffic {
+    /// Keeps only the period: connections that began in it, and scans that touch it.
     pub fn keep(&mut self, period: Period) {
-        let seen = &mut self.seen;
-        seen.records.retain(|record| period.contains(record.first));
-        seen.scans
+        let flows = &mut self.flows;
+        flows.records.retain(|record| period.contains(record.first));
+        flows
+            .scans
             .retain(|scan| period.touches(scan.first, Some(scan.last)));
+    }
+
+    /// Adds flow logs to the result of captures of the time `span`.
+    fn add(
+        &mut self,
+        logs: FlowLogs,
+        span: Option<(Timestamp, Timestamp)>,
+        epochs: &AddressEpochs,
+    ) {
+        self.span = match (span, logs.span()) {
+            (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
+            (one, other) => one.or(other).unwrap_or_default(),
+        };
+        self.inputs.flows = logs.inputs();
+        self.findings.extend(logs.findings());
+        let captures = span.map(|_| std::mem::take(&mut self.flows));
+        self.flows = logs.join(captures, &self.inventory, epochs);
     }
 }
 
-/// Reads the snapshot, then captures and flow logs.
+/// Reads snapshots, then captures and flow logs.
 ///
 /// # Errors
 /// Files that cannot be read, or are not what they should be.
-pub fn read(args: &CaptureArgs) -> anyhow::Result<Read> {
-    check_stdin(&args.traffic, &args.cluster)?;
-    let (objects, snapshots, files) = read_snapshots(&args.cluster)?;
-    read_traffic(&args.traffic, &objects, snapshots, files)
+pub fn read_with_snapshots(
+    source: &TrafficSource,
+    cluster: &[PathBuf],
+    notices: &dyn NoticeSink,
+) -> Result<LoadedTraffic, LoadError> {
+    let (objects, snapshots, files) = read_snapshots(cluster)?;
+    read(source, &objects, Snapshots { snapshots, files }, notices)
 }
 
-/// Only one input can be standard input.
-pub fn check_stdin(args: &TrafficArgs, cluster: &[PathBuf]) -> anyhow::Result<()> {
-    let inputs = [args.capture.as_slice(), &args.flows, cluster];
-    let is_stdin = |paths: &&&[PathBuf]| paths.iter().any(|path| path.as_os_str() == "-");
-    anyhow::ensure!(
-        inputs.iter().filter(is_stdin).count() < 2,
-        "only one of --capture, --flows and --cluster can be standard input: give the others files"
-    );
-    Ok(())
-}
-
-/// Reads the observations of a cluster whose objects are known already. `files` of them were no manifests.
+/// Reads the observations of a cluster whose objects are loaded already.
+///
+/// # Errors
+/// As [`read_with_snapshots`].
 pub fn read_traffic(
-    args: &TrafficArgs,
+    source: &TrafficSource,
     objects: &Objects,
+    notices: &dyn NoticeSink,
+) -> Result<LoadedTraffic, LoadError> {
+    read(source, objects, Snapshots::default(), notices)
+}
+
+/// Which snapshots were read.
+#[derive(Default)]
+struct Snapshots {
     snapshots: Vec<SnapshotInput>,
+    /// How many files were not manifests.
     files: usize,
-) -> anyhow::Result<Read> {
-    let (mut inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
-    if !args.pod_cidr.is_empty() {
-        inventory.pod_ranges.clone_from(&args.pod_cidr);
-    }
-    if !args.service_cidr.is_empty() {
-        inventory.service_ranges.clone_from(&args.service_cidr);
-    }
-    anyhow::ensure!(
-        !inventory.pods.is_empty(),
-        "no pods in {}: make the snapshot with kubectl get pods,… -A -o yaml",
-        match snapshots.as_slice() {
-            [] => "the cluster".to_owned(),
-            some => some
-                .iter()
-                .map(|s| s.name.clone())
-                .collect::<Vec<_>>()
-                .join(", "),
-        }
-    );
-    let flows = match args.flows.as_slice() {
+}
+
+fn read(
+    source: &TrafficSource,
+    objects: &Objects,
+    Snapshots { snapshots, files }: Snapshots,
+    notices: &dyn NoticeSink,
+) -> Result<LoadedTraffic, LoadError> {
+    let (inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    let logs = match source.flows.as_slice() {
         [] => None,
-        paths => Some(flows::read(paths, args.folded.as_ref())?),
+        paths => Some(flow_logs::read(paths, source.folded.as_ref(), notices)?),
     };
-    let (seen, frames, summary) = match args.capture.as_slice() {
+    let (flows, frames, summary) = match source.captures.as_slice() {
         [] => Default::default(),
-        _ => read_captures(args, &inventory)?,
+        _ => read_captures(source, &inventory, notices)?,
     };
     findings.extend(summary.findings());
-    findings.extend(overflow(&seen, args.max_connections));
-    let mut skipped = skipped(objects, files, &frames, &summary, &seen);
-    let mut read = Read {
+    findings.extend(overflow(&flows, source.max_connections));
+    let mut skipped = skipped(objects, files, &frames, &summary, &flows);
+    let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
         inputs: Inputs {
             captures: capture_inputs(&summary),
@@ -205,42 +196,45 @@ pub fn read_traffic(
         },
         skipped: BTreeMap::new(),
         inventory,
-        seen,
+        flows,
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
     };
-    if let Some(mut flows) = flows {
-        read.history = std::mem::take(&mut flows.history);
-        let epochs = args.epochs(&read.inventory);
-        skipped.extend(flows.skipped());
-        read.add(flows, summary.span, &epochs);
+    if let Some(mut logs) = logs {
+        loaded.history = std::mem::take(&mut logs.history);
+        let epochs = source.epochs(&loaded.inventory);
+        skipped.extend(logs.skipped());
+        loaded.add(logs, summary.span, &epochs);
     }
-    read.skipped = skipped;
-    Ok(read)
+    loaded.skipped = skipped;
+    Ok(loaded)
 }
 
-impl Read {
-    /// Adds flow logs to what captures showed in the time `span`.
-    fn add(
-        &mut self,
-        flows: flows::Flows,
-        span: Option<(Timestamp, Timestamp)>,
-        epochs: &AddressEpochs,
-    ) {
-        self.span = match (span, flows.span()) {
-            (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
-            (one, other) => one.or(other).unwrap_or_default(),
-        };
-        self.inputs.flows = flows.inputs();
-        self.findings.extend(flows.findings());
-        let captures = span.map(|_| std::mem::take(&mut self.seen));
-        self.seen = flows.join(captures, &self.inventory, epochs);
+fn inventory(
+    source: &TrafficSource,
+    objects: &Objects,
+    snapshots: &[SnapshotInput],
+) -> Result<(Inventory, Vec<Finding>), LoadError> {
+    let (mut inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
+    if !source.pod_ranges.is_empty() {
+        inventory.pod_ranges.clone_from(&source.pod_ranges);
     }
+    if !source.service_ranges.is_empty() {
+        inventory.service_ranges.clone_from(&source.service_ranges);
+    }
+    if inventory.pods.is_empty() {
+        let names: Vec<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
+        return Err(LoadError::NoPods(match names.is_empty() {
+            true => "the cluster".to_owned(),
+            false => names.join(", "),
+        }));
+    }
+    Ok((inventory, findings))
 }
 
-/// The objects of all snapshots, what each came to, and how many files of folders were no manifests.
-fn read_snapshots(cluster: &[PathBuf]) -> anyhow::Result<(Objects, Vec<SnapshotInput>, usize)> {
+/// The objects of all snapshots, what each snapshot holds, and how many files of folders were not manifests.
+fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, usize), LoadError> {
     let (mut all, mut inputs, mut files) = (Objects::default(), Vec::new(), 0);
     for path in cluster {
         let (objects, skipped) = read_cluster(slice::from_ref(path))?;
@@ -256,26 +250,26 @@ fn read_snapshots(cluster: &[PathBuf]) -> anyhow::Result<(Objects, Vec<SnapshotI
 }
 
 fn read_captures(
-    args: &TrafficArgs,
+    source: &TrafficSource,
     inventory: &Inventory,
-) -> anyhow::Result<(FlowResult, SkipCounters, CaptureSummary)> {
-    let captures = CaptureSet::open(&args.capture)?;
-    let limits = FlowConfig {
-        max_connections: args.max_connections,
+    notices: &dyn NoticeSink,
+) -> Result<(FlowResult, SkipCounters, CaptureSummary), LoadError> {
+    let captures = CaptureSet::open(&source.captures)?;
+    let config = FlowConfig {
+        max_connections: source.max_connections,
         ..FlowConfig::default()
     };
     let listeners = InventoryListeners(inventory);
-    let mut table = FlowTable::new(listeners, args.epochs(inventory), limits);
-    let bar = ReadingBar::new();
+    let mut table = FlowTable::new(listeners, source.epochs(inventory), config);
     let (summary, frames) = captures
-        .feed(&mut table, |progress| bar.update(progress))
-        .context("failed to read captures")?;
-    bar.finish();
+        .feed(&mut table, |progress| notices.progress(progress))
+        .map_err(LoadError::ReadCaptures)?;
+    notices.progress_done();
     Ok((table.finish(), frames, summary))
 }
 
-fn overflow(seen: &FlowResult, limit: usize) -> Option<Finding> {
-    let evicted = seen.counters.evicted;
+fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {
+    let evicted = flows.counters.evicted;
     let message =
         format!("{evicted} connections were closed early, since more than {limit} were open");
     (evicted > 0).then(|| Finding::new(Code::TableOverflow, "captures", message))
@@ -298,20 +292,20 @@ fn skipped(
     files: usize,
     frames: &SkipCounters,
     summary: &CaptureSummary,
-    seen: &FlowResult,
+    flows: &FlowResult,
 ) -> BTreeMap<String, u64> {
     let mut skipped: BTreeMap<String, u64> = frames
         .listing()
         .into_iter()
         .map(|(reason, count)| (reason.to_string(), count))
         .collect();
-    let counters = &seen.counters;
+    let counters = &flows.counters;
     for (reason, count) in [
         ("stray-segment", counters.stray_segments),
         ("stray-unreachable", counters.stray_unreachables),
         ("not-expressible", counters.not_expressible),
         ("malformed-dns", counters.dns_malformed),
-        ("unnamed-address", seen.names.overflow()),
+        ("unnamed-address", flows.names.overflow()),
         ("file-without-capture", summary.skipped_files.len() as u64),
         ("file-without-objects", files as u64),
         ("pcapng-block-without-packet", summary.other_blocks),

@@ -1,31 +1,30 @@
-//! Where the commands that judge policies get pods and policies from: files, or the cluster as it is now.
+//! Pods and the policies in force over them: from files, or from the cluster as it is now.
 
-use super::access::{Access, AccessArgs, list_objects};
-use super::places::{Places, refused};
+use super::client::BlockingClient;
+use super::error::LoadError;
+use super::locations::{PolicyLocations, invalid_policy};
+use super::notice::{Notice, NoticeSink};
+use super::objects::list_objects;
+use crate::cluster::live::ConnectSettings;
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
 use crate::inventory::{MANAGED_BY, Objects, OtherPolicy};
-use crate::report::escape;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Pods and policies: of a snapshot, else of the cluster.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct PolicyArgs {
-    /// Snapshots of the cluster as kubectl get … -o yaml prints them, or folders of manifests, instead of
-    /// the cluster itself.
-    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+/// Where pods and policies come from.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySource {
+    /// Snapshots; empty: the cluster itself.
     pub cluster: Vec<PathBuf>,
-    /// NetworkPolicies to judge instead of those that nanoseg manages; those of others stay in force.
-    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    /// Policies to judge instead of those that nanoseg manages; empty: those of the cluster.
     pub policies: Vec<PathBuf>,
-    #[command(flatten)]
-    pub access: AccessArgs,
+    pub connect: ConnectSettings,
 }
 
 /// Pods, and the policies that are in force over them.
-pub struct Judged {
+pub struct EffectivePolicies {
     /// Without NetworkPolicies.
     pub objects: Objects,
     pub policies: Vec<NetworkPolicy>,
@@ -33,19 +32,29 @@ pub struct Judged {
     pub namespace: String,
 }
 
-impl PolicyArgs {
-    /// Reads both.
-    pub fn read(&self) -> anyhow::Result<Judged> {
-        Ok(self.read_beside(|_| ())?.0)
+impl PolicySource {
+    /// Reads pods and policies.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a cluster that does not answer.
+    pub fn read(&self, notices: &dyn NoticeSink) -> Result<EffectivePolicies, LoadError> {
+        Ok(self.read_beside(notices, |_| ())?.0)
     }
 
-    /// Reads both, and does something with the objects while the policies are read.
-    pub fn read_beside<T>(&self, work: impl FnOnce(&Objects) -> T) -> anyhow::Result<(Judged, T)> {
-        let (mut objects, namespace) = read_objects(&self.cluster, &self.access)?;
-        let there = std::mem::take(&mut objects.network_policies);
+    /// Reads pods, then policies in a thread of its own while `work` runs with the pods.
+    ///
+    /// # Errors
+    /// As [`PolicySource::read`].
+    pub fn read_beside<T>(
+        &self,
+        notices: &dyn NoticeSink,
+        work: impl FnOnce(&Objects) -> T,
+    ) -> Result<(EffectivePolicies, T), LoadError> {
+        let (mut objects, namespace) = read_objects(&self.cluster, &self.connect, notices)?;
+        let present = std::mem::take(&mut objects.network_policies);
         let policies = || match self.policies.as_slice() {
-            [] => Ok(named_once(there)),
-            paths => Ok(replaced(there, read_policies(paths)?)),
+            [] => Ok(latest(present)),
+            paths => Ok(applied_over(present, read_policies(paths, notices)?)),
         };
         let (policies, done) = std::thread::scope(|scope| {
             let policies = scope.spawn(policies);
@@ -56,20 +65,21 @@ impl PolicyArgs {
                 done,
             )
         });
-        let policies: anyhow::Result<Vec<NetworkPolicy>> = policies;
-        let judged = Judged {
+        let policies: Result<Vec<NetworkPolicy>, LoadError> = policies;
+        let effective = EffectivePolicies {
             policies: policies?,
             objects,
             namespace,
         };
-        Ok((judged, done))
+        Ok((effective, done))
     }
-}
 
-impl PolicyArgs {
-    /// Where the policies that are judged are written, as far as that is in files.
-    pub fn places(&self) -> anyhow::Result<Places> {
-        Places::find_all(self.files())
+    /// The files and lines of the policies, as far as they come from files.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn locations(&self) -> Result<PolicyLocations, LoadError> {
+        PolicyLocations::find_all(self.files())
     }
 
     fn files(&self) -> &[PathBuf] {
@@ -79,90 +89,111 @@ impl PolicyArgs {
         }
     }
 
-    /// What to tell of a policy that cannot be judged.
-    pub fn refused(&self, error: EvaluateError) -> anyhow::Error {
-        refused(error, self.files())
+    /// The error for a policy that cannot be judged, with its file and line.
+    pub fn invalid(&self, error: EvaluateError) -> LoadError {
+        invalid_policy(error, self.files())
     }
 }
 
-/// The objects of snapshots, or of the cluster if none is named, and the default namespace.
-pub fn read_objects(cluster: &[PathBuf], access: &AccessArgs) -> anyhow::Result<(Objects, String)> {
-    if cluster.is_empty() {
-        let access = Access::open(access).map_err(|error| {
-            anyhow::anyhow!("{error:#}, or a snapshot of the cluster with --cluster FILE")
-        })?;
-        let objects = list_objects(&access)?;
-        return Ok((objects, access.default_namespace));
+/// The objects of snapshots, or of the cluster if there is no snapshot, and the default namespace.
+///
+/// # Errors
+/// Files that cannot be read, or a cluster that does not answer.
+pub fn read_objects(
+    cluster: &[PathBuf],
+    connect: &ConnectSettings,
+    notices: &dyn NoticeSink,
+) -> Result<(Objects, String), LoadError> {
+    if !cluster.is_empty() {
+        return Ok((read_files(cluster, notices)?, "default".into()));
     }
-    Ok((read_files(cluster)?, "default".into()))
+    let client = BlockingClient::new(connect).map_err(|error| match error {
+        LoadError::Connect(error) => LoadError::NoCluster(error),
+        other => other,
+    })?;
+    let objects = client.block_on(list_objects(&client.client, notices))?;
+    Ok((objects, client.default_namespace))
 }
 
 /// The NetworkPolicies of files and folders.
-pub fn read_policies(paths: &[PathBuf]) -> anyhow::Result<Vec<NetworkPolicy>> {
-    Ok(named_once(read_files(paths)?.network_policies))
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn read_policies(
+    paths: &[PathBuf],
+    notices: &dyn NoticeSink,
+) -> Result<Vec<NetworkPolicy>, LoadError> {
+    Ok(latest(read_files(paths, notices)?.network_policies))
 }
 
 /// All objects of files and folders.
-pub fn read_files(paths: &[PathBuf]) -> anyhow::Result<Objects> {
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn read_files(paths: &[PathBuf], notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
     let (objects, skipped) = read_cluster(paths)?;
-    note_skipped(&skipped);
-    note_not_judged(&objects.not_judged);
+    note_skipped(&skipped, notices);
+    note_not_judged(&objects.not_judged, notices);
     Ok(objects)
 }
 
-/// Tells which policies there are that no verdict counts in.
-fn note_not_judged(policies: &[OtherPolicy]) {
+/// Reports which policies no verdict includes.
+fn note_not_judged(policies: &[OtherPolicy], notices: &dyn NoticeSink) {
     const MOST: usize = 20;
     for one in policies.iter().take(MOST) {
-        let line = format!("note: not judged: {one} in {}", one.file);
-        eprintln!("{}", escape::terminal(&line));
+        notices.report(Notice::NotJudged(one.clone()));
     }
     let more = policies.len().saturating_sub(MOST);
     if more > 0 {
-        eprintln!("note: not judged: {more} more policies");
+        notices.report(Notice::MoreNotJudged(more));
     }
     if !policies.is_empty() {
-        eprintln!(
-            "note: only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known here"
-        );
+        notices.report(Notice::OnlyNetworkPolicies);
     }
 }
 
 /// The NetworkPolicies of a folder that `nanoseg generate` wrote.
-pub fn read_generated_policies(folder: &Path) -> anyhow::Result<Vec<NetworkPolicy>> {
-    Ok(current(&read_files(&[folder.to_owned()])?))
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn read_generated_policies(
+    folder: &Path,
+    notices: &dyn NoticeSink,
+) -> Result<Vec<NetworkPolicy>, LoadError> {
+    read_policies(&[folder.to_owned()], notices)
 }
 
-/// Tells which files were no manifests. Of a folder that nanoseg generate wrote that goes without saying.
-pub fn note_skipped(skipped: &[SkippedFile]) {
+/// Reports which files were not manifests. In a folder that `nanoseg generate` wrote, the reports are expected.
+pub fn note_skipped(skipped: &[SkippedFile], notices: &dyn NoticeSink) {
     let is_report =
         |file: &Path| file.ends_with("report.json") && file.with_extension("md").exists();
-    for file in skipped.iter().filter(|one| !is_report(&one.file)) {
-        eprintln!("note: left out {}: {}", file.file.display(), file.reason);
+    for skipped in skipped.iter().filter(|one| !is_report(&one.file)) {
+        notices.report(Notice::SkippedFile {
+            file: skipped.file.clone(),
+            reason: skipped.reason.clone(),
+        });
     }
 }
 
-/// All policies, also those that nanoseg wrote; of several versions of one the last read.
+/// All policies, including those that nanoseg manages; of several versions of one the last that was read.
 pub fn current(objects: &Objects) -> Vec<NetworkPolicy> {
-    named_once(objects.network_policies.clone())
+    latest(objects.network_policies.clone())
 }
 
-/// What is in force once `policies` are applied: policies of others stay, those that nanoseg manages and
-/// that are not among `policies` go.
-pub fn over(objects: &Objects, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
-    replaced(objects.network_policies.clone(), policies)
-}
-
-/// [`over`] what was there.
-pub fn replaced(there: Vec<NetworkPolicy>, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
-    let mut all = by_name(there);
+/// The policies in force once `policies` are applied over `present`: policies of others stay; those that nanoseg
+/// manages and that are not among `policies` are removed.
+pub fn applied_over(
+    present: Vec<NetworkPolicy>,
+    policies: Vec<NetworkPolicy>,
+) -> Vec<NetworkPolicy> {
+    let mut all = by_name(present);
     all.retain(|_, policy| !is_ours(policy));
     all.extend(by_name(policies));
     all.into_values().collect()
 }
 
-/// Of several versions of one policy the last, in order of their names.
-pub fn named_once(policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
+/// Of several versions of one policy the last, ordered by namespace and name.
+pub fn latest(policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
     by_name(policies).into_values().collect()
 }
 

@@ -1,8 +1,8 @@
 //! The answer for code-review tools: what is not allowed is an error at the policies in its way.
 
 use super::{Answer, Case};
-use crate::cli::places::Places;
 use crate::evaluate::Side;
+use crate::load::PolicyLocations;
 use crate::report::Error;
 use crate::report::sarif::{Found, Level, Place, Rule, sarif};
 
@@ -14,13 +14,13 @@ const NOT_ALLOWED: Rule = Rule {
 };
 
 /// The answer as SARIF; no result if the connection is allowed.
-pub fn render(answer: &Answer, places: &Places) -> Result<String, Error> {
+pub fn render(answer: &Answer, locations: &PolicyLocations) -> Result<String, Error> {
     let denied = answer.cases.iter().filter(|case| !case.why.allowed);
-    let found: Vec<Found> = denied.map(|case| found(answer, case, places)).collect();
+    let found: Vec<Found> = denied.map(|case| found(answer, case, locations)).collect();
     sarif("explain", &[&NOT_ALLOWED], &found)
 }
 
-fn found(answer: &Answer, case: &Case, places: &Places) -> Found {
+fn found(answer: &Answer, case: &Case, locations: &PolicyLocations) -> Found {
     let (client, server) = match answer.cases.len() {
         1 => (answer.client.clone(), answer.server.clone()),
         _ => (case.client.join(", "), case.server.join(", ")),
@@ -34,15 +34,15 @@ fn found(answer: &Answer, case: &Case, places: &Places) -> Found {
             // A rule that comes near is where a hand would change something.
             let near = near
                 .iter()
-                .map(|one| places.of(&one.rule.policy, Some(&one.rule)));
-            let policies = isolating.iter().map(|policy| places.of(policy, None));
+                .map(|one| locations.of(&one.rule.policy, Some(&one.rule)));
+            let policies = isolating.iter().map(|policy| locations.of(policy, None));
             at.extend(near.chain(policies).flatten());
         }
     }
     at.dedup();
     if at.is_empty() {
         let namespace = answer.server.split_once('/').map_or("", |(one, _)| one);
-        at.extend(places.nearest(namespace));
+        at.extend(locations.nearest(namespace));
     }
     Found {
         rule: &NOT_ALLOWED,

@@ -1,6 +1,6 @@
-//! Edges as text: one line each as they come, a table, a document.
+//! Edges as text: a line for each new one, a table, a document.
 
-use super::board::{Board, Order, Seen, Way};
+use super::edges::{Edge, EdgeKey, EdgeTable, Order};
 use super::names::Names;
 use crate::flow::{Source, Verdict};
 use crate::net::Timestamp;
@@ -8,37 +8,43 @@ use crate::report::table::{Align, Table};
 use serde_json::json;
 use std::time::Instant;
 
-/// What client and server are shown as.
-fn ends(way: &Way, seen: &Seen, names: &Names) -> [String; 2] {
-    let claims = seen.claims.as_deref();
+/// The names of client and server.
+fn ends(key: &EdgeKey, edge: &Edge, names: &Names) -> [String; 2] {
+    let claims = edge.claims.as_deref();
     [
         names.of(
-            way.client,
-            seen.first,
+            key.client,
+            edge.first,
             claims.and_then(|c| c.client.as_ref()),
         ),
         names.of(
-            way.server,
-            seen.first,
+            key.server,
+            edge.first,
             claims.and_then(|c| c.server.as_ref()),
         ),
     ]
 }
 
 /// One line for a new edge.
-pub fn line(way: &Way, seen: &Seen, names: &Names) -> String {
-    let [client, server] = ends(way, seen, names);
+pub fn line(key: &EdgeKey, edge: &Edge, names: &Names) -> String {
+    let [client, server] = ends(key, edge, names);
     format!(
         "{client} -> {server} {}/{} {} ({})\n",
-        way.port,
-        way.protocol,
-        verdict(way.verdict),
-        sources(seen),
+        key.port,
+        key.protocol,
+        verdict(key.verdict),
+        sources(edge),
     )
 }
 
 /// The edges as lines, a header first.
-pub fn table(board: &Board, names: &Names, order: Order, now: Instant, at: Timestamp) -> String {
+pub fn table(
+    edges: &EdgeTable,
+    names: &Names,
+    order: Order,
+    now: Instant,
+    at: Timestamp,
+) -> String {
     let mut table = Table::new([
         ("client", Align::Left),
         ("server", Align::Left),
@@ -49,66 +55,66 @@ pub fn table(board: &Board, names: &Names, order: Order, now: Instant, at: Times
         ("age", Align::Right),
         ("source", Align::Left),
     ]);
-    for (way, seen) in board.sorted(order, now, |way, seen| ends(way, seen, names)) {
-        let [client, server] = ends(way, seen, names);
-        let unsure = if seen.undecided { "?" } else { "" };
+    for (key, edge) in edges.sorted(order, now, |key, edge| ends(key, edge, names)) {
+        let [client, server] = ends(key, edge, names);
+        let unsure = if edge.undecided { "?" } else { "" };
         table.row([
             client,
             server,
-            format!("{}/{}{unsure}", way.port, way.protocol),
-            verdict(way.verdict).to_owned(),
-            seen.connections().to_string(),
-            format!("{:.1}", seen.rate(now)),
-            age(at.since(seen.first)),
-            sources(seen),
+            format!("{}/{}{unsure}", key.port, key.protocol),
+            verdict(key.verdict).to_owned(),
+            edge.connections().to_string(),
+            format!("{:.1}", edge.rate(now)),
+            age(at.since(edge.first)),
+            sources(edge),
         ]);
     }
     table.render()
 }
 
 /// All edges for programs (schema nanoseg.dev/observe/v1).
-pub fn document(board: &Board, names: &Names, order: Order, now: Instant) -> serde_json::Value {
-    let edges: Vec<_> = board
-        .sorted(order, now, |way, seen| ends(way, seen, names))
+pub fn document(edges: &EdgeTable, names: &Names, order: Order, now: Instant) -> serde_json::Value {
+    let list: Vec<_> = edges
+        .sorted(order, now, |key, edge| ends(key, edge, names))
         .into_iter()
-        .map(|(way, seen)| {
-            let [client, server] = ends(way, seen, names);
+        .map(|(key, edge)| {
+            let [client, server] = ends(key, edge, names);
             json!({
-                "client": way.client,
+                "client": key.client,
                 "clientName": client,
-                "server": way.server,
+                "server": key.server,
                 "serverName": server,
-                "port": way.port,
-                "protocol": way.protocol,
-                "verdict": way.verdict,
-                "connections": seen.connections(),
-                "bytes": seen.bytes,
-                "first": seen.first,
-                "last": seen.last,
-                "inferred": seen.undecided,
-                "sources": seen.sources(),
+                "port": key.port,
+                "protocol": key.protocol,
+                "verdict": key.verdict,
+                "connections": edge.connections(),
+                "bytes": edge.bytes,
+                "first": edge.first,
+                "last": edge.last,
+                "inferred": edge.undecided,
+                "sources": edge.sources(),
             })
         })
         .collect();
     json!({
         "schema": "nanoseg.dev/observe/v1",
-        "edges": edges,
-        "edgesNotShown": board.overflow,
-        "losses": board.losses,
+        "edges": list,
+        "edgesNotShown": edges.overflow,
+        "losses": edges.losses,
     })
 }
 
-/// What there is in all, one line.
-pub fn total(board: &Board) -> String {
-    let mut text = format!("{} edges, {} flow records", board.len(), board.records);
-    if board.overflow > 0 {
+/// The totals, in one line.
+pub fn total(edges: &EdgeTable) -> String {
+    let mut text = format!("{} edges, {} flow records", edges.len(), edges.records);
+    if edges.overflow > 0 {
         text.push_str(&format!(
             ", {} records of edges beyond the table's room",
-            board.overflow
+            edges.overflow
         ));
     }
-    if board.losses > 0 {
-        text.push_str(&format!(", {} losses (see docs/observe.md)", board.losses));
+    if edges.losses > 0 {
+        text.push_str(&format!(", {} losses (see docs/observe.md)", edges.losses));
     }
     text
 }
@@ -116,15 +122,15 @@ pub fn total(board: &Board) -> String {
 fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Established => "established",
-        Verdict::OneWay => "one-way",
+        Verdict::OneWay => "one-key",
         Verdict::Unanswered => "unanswered",
         Verdict::Refused => "refused",
         Verdict::Dropped => "dropped",
     }
 }
 
-fn sources(seen: &Seen) -> String {
-    let names: Vec<_> = seen.sources().into_iter().map(Source::name).collect();
+fn sources(edge: &Edge) -> String {
+    let names: Vec<_> = edge.sources().into_iter().map(Source::name).collect();
     names.join("+")
 }
 

@@ -1,28 +1,28 @@
-//! Decisions of the page, made as the operator.
+//! Decisions on the page, made as the operator.
 
 use crate::cli::access::{AccessArgs, NamespaceArg};
-use crate::cli::decide::{DecideArgs, Desk, Wanted};
+use crate::cli::decision::{DecideArgs, Decider, Decision};
 use crate::review::resources::Verb;
 use crate::web::{Decide, Decided, Wish};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
-/// How long a decision is followed.
+/// How long the result of a decision is awaited.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// Decides with the operator's kubeconfig.
-pub struct KubeDesk {
+pub struct KubeDecider {
     access: AccessArgs,
 }
 
-impl KubeDesk {
+impl KubeDecider {
     pub fn new(access: AccessArgs) -> Self {
-        KubeDesk { access }
+        KubeDecider { access }
     }
 }
 
-impl Decide for KubeDesk {
+impl Decide for KubeDecider {
     fn decide(&self, wish: Wish) -> BoxFuture<'_, Decided> {
         let args = DecideArgs {
             place: NamespaceArg {
@@ -44,8 +44,8 @@ impl Decide for KubeDesk {
 }
 
 fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
-    let desk = Desk::open(args)?;
-    let proposal = desk.proposal(&wish.proposal)?;
+    let decider = Decider::connect(args)?;
+    let proposal = decider.proposal(&wish.proposal)?;
     anyhow::ensure!(
         proposal.spec.review.revision == wish.revision,
         "not decided: it changed since the page showed it; look at it again"
@@ -55,7 +55,7 @@ fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
         wish.verb != Verb::Approve || blocks <= wish.blocks,
         "not decided: it would block {blocks} recorded connections by now; look at it again"
     );
-    desk.decide_one(&Wanted {
+    decider.decide_one(&Decision {
         proposal: &proposal,
         verb: wish.verb,
         reason: &wish.reason,

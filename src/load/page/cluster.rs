@@ -1,103 +1,69 @@
-//! The cluster, looked at again whenever something of it changes that is shown.
+//! The page of a cluster, read again whenever something that it shows changes.
 
+use super::PageSource;
 use super::changes::{Change, Fingerprint, changes, digest, published_version, versions};
-use super::evidence::{of_evidence, of_those_there};
+use super::proposal_graph::{of_evidence, of_present};
 use super::record::{Record, Records};
 use super::scans::Scans;
-use super::{Args, parts};
-use crate::cli::access::{Access, list_everywhere, list_objects_now};
-use crate::cli::input::{TrafficArgs, read_traffic};
-use crate::cli::policies::current;
-use crate::cli::published::{Published, PublishedGraph, read_published, read_published_graph};
-use crate::cli::risk::RiskArgs;
-use crate::graph::{GraphOptions, build};
+use crate::graph::{Graph, GraphOptions, build};
 use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::load::client::{BlockingClient, list_everywhere};
+use crate::load::controller_state;
+use crate::load::error::LoadError;
+use crate::load::notice::NoticeSink;
+use crate::load::objects::list_objects;
+use crate::load::observations::{TrafficSource, read_traffic};
+use crate::load::policies::current;
+use crate::load::published::{Published, PublishedGraph, read_published, read_published_graph};
+use crate::load::risk::RiskSource;
 use crate::pipeline::RiskChoices;
 use crate::review::Segment;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
-use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::ResourceExt;
 use kube::runtime::watcher;
+use kube::{Client, ResourceExt};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Changes often come together: so long is waited for more.
+/// Changes often come together: after the first, more are awaited for this time.
 const SETTLE: Duration = Duration::from_millis(300);
-/// Pods change all the time in a large cluster. Where nothing else did, there is no second look until so long after
-/// the last, and so many times as long as that took.
+/// Pods change all the time in a large cluster. Where only they did, the cluster is read again at the earliest so
+/// long after the last time, and so many times as long as reading took.
 const REST: Duration = Duration::from_secs(2);
 const REST_SHARE: u32 = 10;
 
-/// States of what is looked at, one after the other.
-pub struct Views {
-    pub receiver: watch::Receiver<Shown>,
-    /// A sender that is dropped ends the stream of changes.
-    _sender: Option<watch::Sender<Shown>>,
+/// The page of a cluster.
+pub struct ClusterPage {
+    /// Which cluster it is, and who looks at it.
+    subject: String,
+    flows: Vec<PathBuf>,
+    risk: RiskSource,
+    records: Records,
+    scans: Scans,
+    notices: Arc<dyn NoticeSink>,
 }
 
-impl Views {
-    /// Something that does not change.
-    pub fn fixed(view: View) -> Views {
-        let (sender, receiver) = watch::channel(first(view));
-        Views {
-            receiver,
-            _sender: Some(sender),
-        }
-    }
-
-    /// Reads the cluster once, and again in a thread of its own whenever something changes.
-    pub fn watch(args: &Args) -> anyhow::Result<Views> {
-        let access = Access::open(&args.access)?;
-        let user = access.user().map(|user| format!("{user} at "));
-        let source = Source {
-            subject: user.unwrap_or_default() + &access.cluster,
-            flows: args.flows.clone(),
-            risk: args.risk.clone(),
-            records: Records::new(args),
-            scans: Scans::default(),
-        };
-        let looked = access.wait(source.look(&access, None))?;
-        let (seen, view) = looked.context("nothing was looked at")?;
-        let (sender, receiver) = watch::channel(first(view));
-        std::thread::Builder::new()
-            .name("cluster".into())
-            .spawn(move || source.follow(&access, &sender, seen))
-            .context("failed to start a thread")?;
-        Ok(Views {
-            receiver,
-            _sender: None,
-        })
-    }
-}
-
-/// What is shown of the cluster beside its objects.
-struct Beside {
+/// What was read from the cluster.
+struct ClusterState {
+    objects: Objects,
     proposals: Vec<PolicyProposal>,
-    record: Record,
+    decisions: Vec<ProposalDecision>,
     risk: RiskChoices,
-    /// As the controller publishes it.
-    volume: Option<VolumeReport>,
-    /// The same; or why there is none.
+    /// The published part of the record; `None` where a copy of the controller's state is given.
+    record: Option<Published>,
+    /// The published graph, or why there is none.
     graph: Result<PublishedGraph, String>,
 }
 
-fn first(view: View) -> Shown {
-    Shown {
-        version: 1,
-        view: Arc::new(view),
-        problem: None,
-    }
-}
-
-/// Shows a newer state, or that there is none.
+/// Shows a newer view, or the problem why there is none.
 fn show(sender: &watch::Sender<Shown>, view: Option<Arc<View>>, problem: Option<String>) {
     sender.send_if_modified(|shown| {
         if view.is_none() && shown.problem == problem {
@@ -110,32 +76,61 @@ fn show(sender: &watch::Sender<Shown>, view: Option<Arc<View>>, problem: Option<
     });
 }
 
-fn problem(error: &anyhow::Error) -> String {
+fn problem(error: &LoadError) -> String {
     format!(
-        "The cluster could not be looked at: {error:#}. What is shown here is older than that; it is tried again."
+        "The cluster could not be read: {}. What is shown here is older than that; it is tried again.",
+        chain(error)
     )
 }
 
-struct Source {
-    /// Which cluster it is, and who looks at it.
-    subject: String,
-    flows: Vec<PathBuf>,
-    risk: RiskArgs,
-    records: Records,
-    scans: Scans,
+/// An error with its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
-impl Source {
-    /// Looks again after each change, until nobody wants to know.
-    fn follow(&self, access: &Access, sender: &watch::Sender<Shown>, mut known: Fingerprint) {
-        access.wait(async {
-            let mut changes = changes(&access.client, &self.records.namespace);
+impl ClusterPage {
+    /// `subject` is which cluster it is, and who looks at it.
+    pub fn new(subject: String, source: PageSource, notices: Arc<dyn NoticeSink>) -> ClusterPage {
+        ClusterPage {
+            subject,
+            flows: source.flows,
+            risk: source.risk,
+            records: Records::new(source.state, source.controller_namespace),
+            scans: Scans::default(),
+            notices,
+        }
+    }
+
+    /// Reads the cluster.
+    ///
+    /// # Errors
+    /// The cluster does not answer, or a file cannot be read.
+    pub async fn read_view(&self, client: &Client) -> Result<(Fingerprint, View), LoadError> {
+        let (fingerprint, state) = self.read(client).await?;
+        Ok((fingerprint, self.view(state)?))
+    }
+
+    /// Reads the cluster again after each change, until nobody looks at the page any more.
+    pub fn follow(
+        &self,
+        client: &BlockingClient,
+        sender: &watch::Sender<Shown>,
+        mut known: Fingerprint,
+    ) {
+        client.block_on(async {
+            let mut changes = changes(&client.client, &self.records.namespace);
             let (mut rested, mut is_due) = (Instant::now(), false);
             loop {
                 tokio::select! {
                     change = changes.next() => {
                         let Some(change) = change else { return };
-                        let Some(change) = self.note(change) else { continue };
+                        let Some(change) = self.known_change(change) else { continue };
                         is_due = true;
                         if change != Change::Decisions && Instant::now() < rested {
                             continue;
@@ -145,17 +140,17 @@ impl Source {
                 }
                 self.settle(&mut changes).await;
                 let began = Instant::now();
-                let looked = self.look(access, Some(&known)).await;
+                let newer = self.read_newer(&client.client, &known).await;
                 rested = Instant::now() + REST.max(began.elapsed() * REST_SHARE);
-                is_due = looked.is_err();
-                let (view, problem) = match looked {
+                is_due = newer.is_err();
+                let (view, problem) = match newer {
                     Ok(None) => (None, None),
-                    Ok(Some((seen, view))) => {
-                        known = seen;
+                    Ok(Some((fingerprint, view))) => {
+                        known = fingerprint;
                         (Some(Arc::new(view)), None)
                     }
                     Err(error) => {
-                        tracing::warn!("failed to look at the cluster: {error:#}");
+                        tracing::warn!("failed to read the cluster: {}", chain(&error));
                         (None, Some(problem(&error)))
                     }
                 };
@@ -167,7 +162,7 @@ impl Source {
         });
     }
 
-    /// Whatever else comes within that time is in the same look.
+    /// Waits a moment for more changes, so that they are read together.
     async fn settle(
         &self,
         changes: &mut (impl Stream<Item = Result<Change, watcher::Error>> + Unpin),
@@ -178,15 +173,15 @@ impl Source {
             tokio::select! {
                 () = &mut settled => return,
                 more = changes.next() => match more {
-                    Some(change) => drop(self.note(change)),
+                    Some(change) => drop(self.known_change(change)),
                     None => return,
                 }
             }
         }
     }
 
-    /// What a watch said; `None`: nothing changed that is known of.
-    fn note(&self, change: Result<Change, watcher::Error>) -> Option<Change> {
+    /// What a watch reported; `None`: nothing is known to have changed.
+    fn known_change(&self, change: Result<Change, watcher::Error>) -> Option<Change> {
         match change {
             Ok(Change::Scans) => {
                 self.scans.changed();
@@ -198,127 +193,151 @@ impl Source {
             }
             Ok(change) => Some(change),
             Err(error) => {
-                // A look tells whether it is more than that.
+                // Reading the cluster shows whether more is wrong.
                 tracing::warn!("failed to watch: {error}");
                 Some(Change::Cluster)
             }
         }
     }
 
-    /// Looks at everything; `None`: it is as it is known.
-    async fn look(
+    /// Reads the cluster; `None`: it is as it was at `known`.
+    async fn read_newer(
         &self,
-        access: &Access,
-        known: Option<&Fingerprint>,
-    ) -> anyhow::Result<Option<(Fingerprint, View)>> {
-        let objects = list_objects_now(&access.client).await?;
-        let proposals: Vec<PolicyProposal> = list_everywhere(&access.client).await?;
-        let decisions: Vec<ProposalDecision> = list_everywhere(&access.client).await?;
-        let segmentations: Vec<Segmentation> = list_everywhere(&access.client).await?;
-        let (scans, scans_generation) = self.scans.read(&access.client).await?;
+        client: &Client,
+        known: &Fingerprint,
+    ) -> Result<Option<(Fingerprint, View)>, LoadError> {
+        let (fingerprint, state) = self.read(client).await?;
+        // The first events of a watch are about what was read already.
+        if fingerprint == *known {
+            return Ok(None);
+        }
+        Ok(Some((fingerprint, self.view(state)?)))
+    }
+
+    async fn read(&self, client: &Client) -> Result<(Fingerprint, ClusterState), LoadError> {
+        let objects = list_objects(client, &*self.notices).await?;
+        let proposals: Vec<PolicyProposal> = list_everywhere(client).await?;
+        let decisions: Vec<ProposalDecision> = list_everywhere(client).await?;
+        let segmentations: Vec<Segmentation> = list_everywhere(client).await?;
+        let (scans, scans_generation) = self.scans.read(client, &*self.notices).await?;
         let mut risk = self.risk.read(&scans)?;
-        // One that is not understood approves nothing; the controller says what is wrong with it.
+        // An invalid Segmentation approves nothing; the controller reports what is wrong with it.
         let segments = segmentations
             .iter()
             .filter_map(|one| Segment::parse(one).ok());
         let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
         risk.by_namespace = approved.collect();
-        let published = match self.records.state {
+        let namespace = &self.records.namespace;
+        let record = match self.records.state {
             Some(_) => None,
-            None => Some(read_published(&access.client, &self.records.namespace).await?),
+            None => Some(read_published(client, namespace).await?),
         };
         let graph = match self.flows.as_slice() {
-            [] => read_published_graph(&access.client, &self.records.namespace).await?,
+            [] => read_published_graph(client, namespace).await?,
             _ => Err("recorded flows are given".to_owned()),
         };
-        let graph_version = graph.as_ref().map(|graph| graph.version.clone());
-        let seen = Fingerprint {
-            versions: versions(&objects.network_policies)
-                .chain(versions(&proposals))
-                .chain(versions(&decisions))
-                .chain([
-                    published_version(published.as_ref()),
-                    (None, graph_version.unwrap_or_default()),
-                ])
-                .collect(),
-            pods: objects.pods.iter().map(digest).collect(),
+        let state = ClusterState {
+            objects,
+            proposals,
+            decisions,
+            risk,
+            record,
+            graph,
+        };
+        let fingerprint = Fingerprint {
+            versions: state.versions(),
+            pods: state.objects.pods.iter().map(digest).collect(),
             generations: segmentations
                 .iter()
                 .map(|one| (one.uid(), one.metadata.generation))
                 .collect(),
             scans: scans_generation,
         };
-        // The first events of a watch tell what is known already.
-        if known == Some(&seen) {
-            return Ok(None);
-        }
-        let volume = match &published {
-            Some(Published::Part { volume, .. }) => volume.clone(),
-            _ => None,
-        };
-        let record = self.records.read(published, &decisions)?;
-        let beside = Beside {
-            proposals,
-            record,
-            risk,
-            volume,
-            graph,
-        };
-        Ok(Some((seen, self.view(&objects, beside)?)))
+        Ok((fingerprint, state))
     }
 
-    fn view(&self, objects: &Objects, beside: Beside) -> anyhow::Result<View> {
-        let Beside {
-            proposals,
-            record,
-            risk,
-            volume,
-            graph,
-        } = beside;
-        let (inventory, mut findings) = Inventory::build(objects, OwnerRule::Infer);
-        let (graph, graph_source) = match (self.flows.as_slice(), graph) {
-            ([], Ok(published)) => {
-                let left_out = published.left_out;
-                let graph = of_those_there(&published.graph, &inventory);
-                (graph, GraphSource::Published { left_out })
-            }
-            ([], Err(why)) => (
-                of_evidence(&proposals, &inventory),
-                GraphSource::Evidence { why },
-            ),
-            (paths, _) => {
-                let traffic = TrafficArgs::of(&[], paths);
-                let read = read_traffic(&traffic, objects, Vec::new(), 0)?;
-                let built = build(&read.seen, &inventory, GraphOptions::default());
+    fn view(&self, state: ClusterState) -> Result<View, LoadError> {
+        let (inventory, mut findings) = Inventory::build(&state.objects, OwnerRule::Infer);
+        let (graph, graph_source) = match self.flows.as_slice() {
+            [] => state.graph(&inventory),
+            paths => {
+                let traffic = TrafficSource::new(Vec::new(), paths.to_vec());
+                let read = read_traffic(&traffic, &state.objects, &*self.notices)?;
+                let built = build(&read.flows, &inventory, GraphOptions::default());
                 findings.extend(built.findings);
                 (built.graph, GraphSource::Flows)
             }
         };
-        let now = current(objects);
+        let volume = match &self.records.state {
+            Some(path) => controller_state::volume(Some(path), &inventory)?,
+            None => state.volume(),
+        };
+        let now = current(&state.objects);
+        let Record {
+            events,
+            problem,
+            source,
+        } = self.records.read(state.record, &state.decisions)?;
         let view = View::new(ViewInputs {
             subject: self.subject.clone(),
             graph_source,
-            proposed: proposed(&now, &proposals),
-            volume: match &self.records.state {
-                Some(state) => parts::volume(Some(state), &inventory)?,
-                None => volume,
-            },
-            risk,
+            proposed: proposed(&now, &state.proposals),
+            volume,
+            risk: state.risk,
             now,
-            proposals,
-            events: record.events,
-            record_problem: record.problem,
-            record_source: record.source,
+            proposals: state.proposals,
+            events,
+            record_problem: problem,
+            record_source: source,
             findings,
             graph,
             inventory,
             can_decide: true,
         });
-        view.context("failed to judge the policies of the cluster")
+        view.map_err(|source| LoadError::Judge {
+            what: "the policies of the cluster",
+            source,
+        })
     }
 }
 
-/// What would be in force if every open proposal were approved.
+impl ClusterState {
+    /// The UIDs and resource versions of what is watched as a whole.
+    fn versions(&self) -> Vec<(Option<String>, Option<String>)> {
+        let graph = self.graph.as_ref().ok();
+        let graph = graph.and_then(|graph| graph.version.clone());
+        versions(&self.objects.network_policies)
+            .chain(versions(&self.proposals))
+            .chain(versions(&self.decisions))
+            .chain([published_version(self.record.as_ref()), (None, graph)])
+            .collect()
+    }
+
+    /// The published graph, else the edges in the evidence of proposals.
+    fn graph(&self, inventory: &Inventory) -> (Graph, GraphSource) {
+        match &self.graph {
+            Ok(published) => {
+                let left_out = published.left_out;
+                let graph = of_present(&published.graph, inventory);
+                (graph, GraphSource::Published { left_out })
+            }
+            Err(why) => (
+                of_evidence(&self.proposals, inventory),
+                GraphSource::Evidence { why: why.clone() },
+            ),
+        }
+    }
+
+    /// Volume by the hour as the controller publishes it.
+    fn volume(&self) -> Option<VolumeReport> {
+        match &self.record {
+            Some(Published::Part { volume, .. }) => volume.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// The policies in force if every open proposal were approved.
 fn proposed(now: &[NetworkPolicy], proposals: &[PolicyProposal]) -> Vec<NetworkPolicy> {
     let mut all: BTreeMap<(String, String), NetworkPolicy> = now
         .iter()
