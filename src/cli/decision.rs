@@ -18,17 +18,17 @@ use std::time::{Duration, Instant};
 /// How often the controller's answer is polled.
 const POLL: Duration = Duration::from_millis(200);
 
-/// What every decision needs.
+/// Options of every decision.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DecideArgs {
     #[command(flatten)]
     pub place: NamespaceArg,
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Do not ask on the terminal.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
-    /// How long to wait for the controller, 0 for not at all.
+    /// How long to wait for the controller; 0 does not wait.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s")]
     pub wait: Duration,
 }
@@ -90,7 +90,7 @@ impl Decider {
         Ok(found.map_err(|error| ApiError::new(error, what))?.items)
     }
 
-    /// Asks on a terminal; elsewhere, and with --yes, the answer is yes.
+    /// Asks for confirmation on a terminal; elsewhere, and with --yes, returns true.
     ///
     /// # Errors
     /// If the terminal is gone.
@@ -173,7 +173,7 @@ impl Decider {
     fn follow(&self, decision: &Decision, object: &str) -> anyhow::Result<String> {
         let name = decision.proposal.name_any();
         if self.wait.is_zero() {
-            return Ok(format!("{name}: decision {object} made"));
+            return Ok(format!("{name}: decision {object} created"));
         }
         let until = Instant::now() + self.wait;
         let api = self.api::<ProposalDecision>();
@@ -183,7 +183,7 @@ impl Decider {
         })?;
         let status = status.with_context(|| {
             format!(
-                "decision {object} was made, and no controller has answered it within {} s; see that it runs, and then nanoseg proposals",
+                "decision {object} was created, but no controller answered it within {} s; check that the controller runs, then see nanoseg proposals",
                 self.wait.as_secs()
             )
         })?;

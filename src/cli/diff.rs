@@ -1,4 +1,4 @@
-//! `nanoseg diff`: two sets of policies, by what they allow.
+//! `nanoseg diff`: compares what two sets of policies allow.
 
 mod idle;
 
@@ -20,16 +20,16 @@ use std::process::ExitCode;
     long_about = "\
 Compare two sets of NetworkPolicies by the connections that they allow, not by their text.
 
-A and B are files, folders, or the word cluster: the policies that the cluster has now. Against the \
-cluster the other set counts as applied over it: policies of others stay in force, those that \
+A and B are files, folders, or the word cluster: the policies that the cluster has now. Compared with the \
+cluster, the other set counts as applied over it: policies of others stay in force, and those that \
 nanoseg manages are replaced by the set.
 
-What policies allow depends on the pods: they come from --cluster FILE; else from A and B where \
-both bring workloads; else from the cluster. A folder without manifests is a set without policies.
+What policies allow depends on the pods: they come from --cluster FILE; else from A and B if \
+both have workloads; else from the cluster. A folder without manifests is a set without policies.
 
-Only NetworkPolicies are judged. Of policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
-those that differ are told as not judged, and count as opened and as closed, since nobody knows here. A rule of B \
-that names pods of which there are none opens nothing yet: that is noted.",
+Only NetworkPolicies are judged. Policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
+that differ are listed as not judged, and count as opened and as closed, since their effect is not known. A rule of B \
+for pods that do not exist opens nothing yet: a note says so.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -61,7 +61,7 @@ enum FailOn {
     Closed,
     /// Either.
     Any,
-    /// Nothing does.
+    /// Never.
     Never,
 }
 
@@ -82,20 +82,20 @@ Examples:
   What applying a folder would open and close:
     nanoseg diff cluster policies-out/
 
-  With the files that come with nanoseg, from no policies to the generated ones:
+  With the bundled sample, from no policies to the generated ones:
     nanoseg diff cluster policies-out --cluster samples/shop/cluster.yaml
 
-  A pull request must not open anything, checked without a cluster:
+  Check without a cluster that a pull request opens nothing:
     nanoseg diff main/policies pr/policies --cluster cluster.yaml
 
-  Manifests with their Deployments in them:
+  Manifests with their Deployments:
     nanoseg diff old/ new/ --fail-on any
 
-  As a comment on a pull request, and as findings beside its lines:
+  As a comment on a pull request, and as findings at its lines:
     nanoseg diff main/policies policies --cluster cluster.yaml -o markdown > comment.md
     nanoseg diff main/policies policies --cluster cluster.yaml -o sarif > nanoseg.sarif
 
-Exit codes: 0 nothing of what --fail-on names; 1 something; 2 an error.";
+Exit codes: 0 no difference that --fail-on names; 1 some; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -134,7 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.output {
         Output::Json => crate::report::json(&found)?,
         Output::Markdown => changes::markdown(&found),
-        // What did not change points nowhere.
+        // Without changes no location is needed.
         Output::Sarif => sarif(args, &found)?,
         Output::Text => render(&found, Style::new(terminal::colour())),
     };
@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let opened = unknown || !found.opened.is_empty();
     let closed = unknown || !found.closed.is_empty();
     drop(comparison);
-    super::leave((inventory, before, after, found));
+    super::leak((inventory, before, after, found));
     let fails = match args.fail_on {
         FailOn::Opened => opened,
         FailOn::Closed => closed,
@@ -165,7 +165,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
     let (old, new) = match found.is_empty() {
-        // What did not change points nowhere.
+        // Without changes no location is needed.
         true => Default::default(),
         false => (
             PolicyLocations::find(&args.before)?,
@@ -174,7 +174,7 @@ fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
     };
     let place = |reason: Result<&Cause, &str>| match reason {
         Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
-        // What is reviewed is B: what it no longer says is missing in its policy, if that is still there.
+        // B is reviewed: a rule that it no longer has is missing in its policy, if the policy still exists.
         Ok(cause) => new
             .of(cause.policy(), None)
             .or_else(|| old.of(cause.policy(), cause.rule())),

@@ -6,10 +6,10 @@ use crate::report::evidence::Period;
 /// The period: from when to when.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct PeriodArgs {
-    /// From this time on (RFC 3339); default: the first observation.
+    /// The begin of the period, inclusive (RFC 3339; default: the first observation).
     #[arg(long, value_name = "TIME")]
     from: Option<jiff::Timestamp>,
-    /// Before this time (RFC 3339); default: after the last observation.
+    /// The end of the period, exclusive (RFC 3339; default: after the last observation).
     #[arg(long, value_name = "TIME")]
     to: Option<jiff::Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! `nanoseg report`: evidence for auditors.
+//! `nanoseg report`: writes evidence for auditors.
 
 mod sign;
 mod verify;
@@ -22,19 +22,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write evidence for auditors: what talked to what, what allowed it, who approved it
+/// Write evidence for auditors: observed traffic, the policies that allow it, and who approved them
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     long_about = "\
-Write evidence for auditors: what talked to what in a period, which policies allowed it, who approved them and \
-when, and how it stood with segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
+Write evidence for auditors: the traffic of a period, the policies that allowed it, who approved them and \
+when, and the state of segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
 SVG, OCSF). manifest.json has the SHA-256 of every file; --sign-key signs it as ssh-keygen -Y sign does, so that \
-an auditor checks the report with sha256sum, ssh-keygen, grep and find alone.
+an auditor can check the report with only sha256sum, ssh-keygen, grep and find.
 
-The period is cut to connections that began in it; from the controller's state to whole hours. The same input \
-and period give the same bytes.",
+Connections count if they began in the period; with the controller's state the period is widened to whole hours. \
+The same input and period give the same bytes.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -73,8 +73,8 @@ struct WriteArgs {
     /// Snapshots of the cluster as kubectl get … -o yaml prints them, instead of the cluster itself.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     cluster: Vec<PathBuf>,
-    /// The policies to judge: default those of --generated; else those that were in force at the end of the
-    /// period by the record (--state), beside those of others in the cluster; else those of the cluster.
+    /// The policies to judge (default: those of --generated; else those that were in force at the end of the
+    /// period by the record (--state), and those of others in the cluster; else those of the cluster).
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     policies: Vec<PathBuf>,
     #[command(flatten)]
@@ -84,10 +84,10 @@ struct WriteArgs {
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
-    /// Say how the evidence stands to the controls of a framework.
+    /// Assess the evidence by the controls of a framework.
     #[arg(long, value_enum, value_name = "NAME")]
     framework: Option<FrameworkArg>,
-    /// The folder to write; a report that is there is replaced.
+    /// The folder to write; an existing report is replaced.
     #[arg(long, value_name = "DIR", required = true)]
     out: Option<PathBuf>,
     /// Sign the manifest with this SSH key: a private one without a passphrase, or a public one whose private
@@ -111,14 +111,14 @@ Examples:
   The bundled sample, for PCI DSS:
     nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
 
-  What was seen in March, from the controller's state, signed:
+  The traffic of March, from the controller's state, signed:
     nanoseg report --state /var/lib/nanoseg/nanoseg.sqlite --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
 
   From recorded flows, one namespace:
     nanoseg report --flows flows.jsonl.zst --cluster cluster.yaml -n shop --out shop
 
-  What an auditor runs, without nanoseg and with it:
+  What an auditor runs, without nanoseg and with nanoseg:
     cd march
     ! find . ! -type d ! -type f | grep . &&
     ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \\
@@ -150,10 +150,10 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         source.state.is_some()
             || source.generated.is_some()
             || !(source.capture.is_empty() && source.flows.is_empty()),
-        "nothing to report on; give --state, --generated, --capture or --flows"
+        "no source; give --state, --generated, --capture or --flows"
     );
     let period = args.period.period()?;
-    // A folder or a key that cannot be used is found before the work is done.
+    // Check the folder and the key before the work is done.
     folder::may_write(out)?;
     let signer = args
         .sign_key
@@ -211,7 +211,7 @@ fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidenc
         policies,
         inputs: mut given,
     } = loaded;
-    // All that is judged is passed; what the inventory holds would be judged twice.
+    // All judged policies are passed; those in the inventory would be judged twice.
     inventory.policies.clear();
     for name in &args.cluster {
         given.sources.push(Source {
@@ -233,8 +233,8 @@ fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidenc
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }
 
-/// The namespaces that the report is about, in order and each once. One that is gone from the cluster may be
-/// asked for as long as the sources know it.
+/// The namespaces that the report is about, sorted, each once. A namespace that is gone from the cluster is accepted if
+/// the sources have it.
 fn namespaces(
     args: &WriteArgs,
     inventory: &Inventory,
@@ -254,16 +254,16 @@ fn namespaces(
     Ok(wanted)
 }
 
-/// Where a file lies is not told: the same file gives the same report.
+/// The name of a file without its folder: the same file gives the same report wherever it is.
 fn file_name(path: &str) -> String {
     let name = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
     let path_name = name(Path::new(path));
-    // Such as `.` and `..`: it has a name all the same.
+    // `.` and `..` have a name too.
     let real = || name(&Path::new(path).canonicalize().ok()?);
     path_name.or_else(real).unwrap_or_else(|| path.to_owned())
 }
 
-/// Each policy as a file of its own.
+/// Each policy as a separate file.
 fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, String)>> {
     let file = |policy: &NetworkPolicy| {
         let mut policy = policy.clone();
@@ -278,11 +278,11 @@ fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, Strin
     policies.iter().map(file).collect()
 }
 
-/// A name of a manifest as a part of a path that stays in its folder, whatever it is.
+/// A name from a manifest as a part of a path that cannot leave its folder.
 fn file_part(name: Option<&str>) -> String {
     match name.unwrap_or_default() {
         "" | "." | ".." => "_".to_owned(),
-        // Lists of digests escape what is odd, and not all tools the same way.
+        // Tools escape unusual characters in lists of digests, and not all in the same way.
         name => name.replace(|c: char| c == '/' || c == '\\' || c.is_control(), "_"),
     }
 }

@@ -15,31 +15,31 @@ use std::sync::Arc;
 use tempfile::NamedTempFile;
 use tokio::sync::watch;
 
-/// Open the review page in a browser: map, proposals, workloads, risks, what if, record
+/// Open the review page in a browser: map, proposals, workloads, risks, what-if analysis, record
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Open the review page in a browser: the map of who talks to whom, proposals with what they would do, each \
-workload's blast radius, vulnerabilities that the internet gets near to, what a policy would break, and the record.
+Open the review page in a browser: the map of the traffic, proposals with their effects, each workload's blast \
+radius, vulnerabilities near the internet, what a policy would break, and the record.
 
-Against a cluster it acts as you, with your kubeconfig: decisions are yours, and RBAC says what you may do. With a \
-folder that nanoseg generate wrote it works offline. It listens on this machine's loopback only, and needs the \
-random token of the URL that it prints.",
+With a cluster the page acts as you, with your kubeconfig: decisions are made in your name, and RBAC decides what \
+you may do. With a folder that nanoseg generate wrote it works offline. It listens on this machine's loopback only, \
+and requires the random token in the URL that it prints.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
     /// A folder that nanoseg generate wrote, instead of a cluster
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Snapshots of the cluster for DIR (default: those that it was generated from, if they are there).
+    /// Snapshots of the cluster for DIR (default: those that it was generated from, if they exist).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., requires = "folder")]
     cluster: Vec<PathBuf>,
     /// Recorded flows for the map (default: the graph that the controller publishes, else the evidence of the
     /// proposals).
     #[arg(long, value_name = "FILE|DIR", num_args = 1.., conflicts_with = "folder")]
     flows: Vec<PathBuf>,
-    /// A copy of the controller's state (nanoseg.sqlite), for volume by the hour and for all of the record (default:
-    /// what the controller publishes of it).
+    /// A copy of the controller's state (nanoseg.sqlite), for volume by the hour and for the whole record (default:
+    /// the part that the controller publishes).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub struct Args {
     /// The port to listen on, on 127.0.0.1 (default: a free one).
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
-    /// Only print the URL.
+    /// Print the URL and do not open a browser.
     #[arg(long)]
     no_browser: bool,
 }
@@ -64,14 +64,14 @@ Examples:
   A generated folder, offline:
     nanoseg ui policies-out
 
-  Which workloads with known vulnerabilities the internet reaches, and images that nobody approved:
+  Workloads with known vulnerabilities that the internet reaches, and images that nobody approved:
     nanoseg ui policies-out --vulnerabilities scans/ --approved-registry registry.example
 
   On a machine without a browser, over SSH:
     nanoseg ui --no-browser --port 7077        # there
     ssh -L 7077:127.0.0.1:7077 machine         # here, then open the printed URL
 
-Exit codes: 2 an error. It runs until it is stopped with Ctrl-C.";
+Exit codes: 2 an error. The command runs until Ctrl-C.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -115,8 +115,8 @@ async fn serve(
     let server = Server::bind(args.port).await?;
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
-    eprintln!("The URL is a key: who has it may do what you may do. Ctrl-C ends it.");
-    let _way = match args.no_browser {
+    eprintln!("The URL is a key: whoever has it may do what you may do. Press Ctrl-C to stop.");
+    let _redirect = match args.no_browser {
         true => None,
         false => open_browser(&url),
     };
@@ -126,14 +126,14 @@ async fn serve(
     }
 }
 
-/// As the desktop does it; where there is none the URL was printed. Other users of the machine see the arguments of
-/// all programs, so the browser is given a file that only this user may read, and that leads there.
+/// Opens the desktop's browser; without a desktop the printed URL remains. Other users of the machine see the arguments
+/// of all programs, so the browser gets a file that only this user may read, and that redirects to the URL.
 fn open_browser(url: &str) -> Option<NamedTempFile> {
-    let way = lead_to(url);
-    if let Err(error) = &way {
-        eprintln!("note: failed to write a file that leads there ({error}); open the URL yourself");
+    let redirect = redirect_to(url);
+    if let Err(error) = &redirect {
+        eprintln!("note: failed to write a file for the browser ({error}); open the URL yourself");
     }
-    let way = way.ok()?;
+    let redirect = redirect.ok()?;
     let program = if cfg!(target_os = "macos") {
         "open"
     } else {
@@ -141,18 +141,18 @@ fn open_browser(url: &str) -> Option<NamedTempFile> {
     };
     let mut command = Command::new(program);
     command
-        .arg(way.path())
+        .arg(redirect.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     if command.spawn().is_err() {
-        eprintln!("note: no {program} here; open the URL yourself");
+        eprintln!("note: failed to start {program}; open the URL yourself");
     }
-    Some(way)
+    Some(redirect)
 }
 
-/// A file that takes a browser to the URL, gone with the value.
-fn lead_to(url: &str) -> std::io::Result<NamedTempFile> {
+/// A file that redirects a browser to the URL; dropping the value deletes it.
+fn redirect_to(url: &str) -> std::io::Result<NamedTempFile> {
     let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let folder = folder.filter(|folder| folder.is_dir());
     let folder = folder.unwrap_or_else(std::env::temp_dir);

@@ -1,4 +1,4 @@
-//! `nanoseg verify`: policies against recorded traffic.
+//! `nanoseg verify`: compares policies with recorded traffic.
 
 use super::notices::Stderr;
 use super::period::PeriodArgs;
@@ -17,21 +17,21 @@ use crate::report::verdict::{self, Blocked, Verdict};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
-/// Check NetworkPolicies against recorded traffic: what would be blocked, what is allowed and never used
+/// Check NetworkPolicies against recorded traffic: what would be blocked, and what is allowed but never used
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Check NetworkPolicies against recorded traffic: what was observed and would be blocked, and what is \
-allowed and was never used, whole rules as well. With --from and --to: in that period, by when connections began.
+Check NetworkPolicies against recorded traffic: which observed connections would be blocked, and which allowed \
+connections and whole rules were never used. With --from and --to: only connections that began in that period.
 
-The policies are those of the cluster, or of --cluster FILE; with --policies those that nanoseg \
-manages are replaced. Only traffic that teaches counts (scans and refused connections do not), with \
-DNS over TCP implied as in generate, and counted apart. Allowed and never used is counted where some policy \
-isolates the server for ingress or the client for egress; in the other directions workloads are open, and \
-named.
+The policies are those of the cluster, or of --cluster FILE; --policies replaces those that nanoseg \
+manages. Only traffic that teaches counts (scans and refused connections do not). \
+DNS over TCP is implied as in generate, and counted separately. Connections that are allowed but never used are \
+counted where a policy isolates the server for ingress or the client for egress; in the other directions \
+workloads are open, and are listed.
 
-Of the controller's store also the hours count that it has folded into edges, as far back as it keeps them; each \
-counts whole, also where the period begins or ends within it.",
+The controller's store also has hours that are folded into edges, as far back as it keeps them; each of these hours \
+counts as a whole, even if the period begins or ends within it.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -46,7 +46,7 @@ pub struct Args {
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
-    /// How many lines of each list are shown, 0 for all.
+    /// The most lines of each list to show; 0 shows all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
     /// How to print it
@@ -58,34 +58,34 @@ pub struct Args {
 enum Output {
     /// The lists and a summary
     Text,
-    /// The same as an object, whole
+    /// The same as an object, complete
     Json,
-    /// For code-review tools: what would be blocked and what is unused, at the policies
+    /// For code-review tools: blocked connections and unused rules, at the policies
     Sarif,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  The policies in force, against what the receiver has stored:
+  The policies in force, against the receiver's store:
     nanoseg verify --flows flows.db
 
-  What nothing used in a quarter, from the controller's store:
+  What was not used in a quarter, from the controller's store:
     nanoseg verify --flows nanoseg.sqlite --from 2026-01-01T00:00:00Z --to 2026-04-01T00:00:00Z
 
   Policies that are not applied yet, offline:
     nanoseg verify --flows flows.json --cluster cluster.yaml --policies policies-out
 
-  With the files that come with nanoseg:
+  With the bundled sample:
     nanoseg verify --capture samples/shop/captures --cluster samples/shop/cluster.yaml \\
         --policies policies-out
 
   In CI, for one namespace:
     nanoseg verify --capture caps/ --cluster cluster.yaml -n shop --output json | jq .wouldBlock
 
-  The same as findings beside the lines of the policies:
+  The same as findings at the lines of the policies:
     nanoseg verify --capture caps/ --cluster cluster.yaml --policies k8s/ -o sarif > nanoseg.sarif
 
-Exit codes: 0 nothing that was observed would be blocked; 1 something would; 2 an error.";
+Exit codes: 0 no observed connection would be blocked; 1 some would; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -102,10 +102,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ) = sources.read_beside(&notices, traffic)?;
     let mut read = read?;
     read.keep(period);
-    // A large snapshot is as large as all that follows.
+    // A large snapshot takes as much memory as everything that follows.
     drop(objects);
     let mut inventory = read.inventory;
-    // All that is judged is passed; what the inventory holds would be judged twice.
+    // All judged policies are passed; those in the inventory would be judged twice.
     inventory.policies.clear();
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
@@ -113,7 +113,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
         .map_err(|error| sources.invalid(error))?;
     if verdict.observed == 0 {
-        eprintln!("note: nothing was observed that must be allowed, so this proves nothing");
+        eprintln!("note: no observed connection must be allowed, so this proves nothing");
     }
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
@@ -137,14 +137,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let is_sound = verdict.would_block.is_empty();
-    super::leave((inventory, policies, built, verdict, read.flows));
+    super::leak((inventory, policies, built, verdict, read.flows));
     Ok(match is_sound {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
     })
 }
 
-/// The traffic that is judged: records are cut at the ends of the period, what a controller folded has whole hours.
+/// The traffic to compare with: records are cut at the ends of the period, folded edges have whole hours.
 fn traffic_source(args: &Args, period: Period) -> TrafficSource {
     let traffic = args.traffic.source().with_folded(hours_of(period));
     match (period.from, period.to) {
@@ -153,19 +153,19 @@ fn traffic_source(args: &Args, period: Period) -> TrafficSource {
     }
 }
 
-/// Tells what time the verdict is about, where not all that was recorded counts.
+/// Prints the period that the verdict is about, if not all recorded traffic counts.
 fn note_period(period: Period) {
     let at = |at: Option<Timestamp>, else_: &str| at.map_or(else_.to_owned(), |at| at.to_string());
     if period.from.is_some() || period.to.is_some() {
         eprintln!(
-            "note: connections count that began from {} on and before {}",
+            "note: only connections count that began from {} on and before {}",
             at(period.from, "the first observation"),
             at(period.to, "the end")
         );
     }
 }
 
-/// A mistyped namespace has no traffic, and nothing of it would be blocked.
+/// Checks that the namespaces exist: a mistyped one has no traffic, so nothing of it would be blocked.
 pub(super) fn check_namespaces<'a>(
     wanted: impl IntoIterator<Item = &'a String>,
     inventory: &Inventory,
@@ -177,7 +177,7 @@ pub(super) fn check_namespaces<'a>(
     };
     let known: Vec<&str> = all.keys().map(String::as_str).take(20).collect();
     anyhow::bail!(
-        "no namespace {unknown} in the cluster; there are {}{}",
+        "no namespace {unknown} in the cluster; it has {}{}",
         known.join(", "),
         if known.len() < all.len() { ", …" } else { "" }
     )
@@ -222,7 +222,7 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
             .for_each(&mut line);
     }
     if verdict.unused_total > 0 {
-        let heading = format!("\nallowed and never used: {}", verdict.unused_total);
+        let heading = format!("\nallowed but never used: {}", verdict.unused_total);
         line(style.yellow(&heading));
         for one in verdict.unused.iter().take(most) {
             line(clean(format!(
@@ -234,7 +234,7 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
     }
     if !verdict.unused_rules.is_empty() {
         let (unused, rules) = (verdict.unused_rules.len(), verdict.rules);
-        let heading = format!("\nrules that nothing used: {unused} of {rules}");
+        let heading = format!("\nunused rules: {unused} of {rules}");
         line(style.yellow(&heading));
         for rule in verdict.unused_rules.iter().take(most) {
             line(clean(format!("  {rule}")));
@@ -243,7 +243,7 @@ fn render(verdict: &Verdict, most: usize, style: Style) -> String {
     }
     if !verdict.open.is_empty() {
         let heading = format!(
-            "\nopen in one direction at least, for lack of a policy: {}",
+            "\nopen in at least one direction, without a policy: {}",
             verdict.open.len()
         );
         line(style.yellow(&heading));

@@ -32,12 +32,12 @@ impl Decide for KubeDecider {
             yes: true,
             wait: WAIT,
         };
-        // It brings a runtime of its own, which must not run inside another.
+        // The client has a runtime of its own, which must not run inside another.
         let job = tokio::task::spawn_blocking(move || decide(&args, &wish));
         job.map(|done| match done {
             Ok(Ok(line)) => Ok(line),
             Ok(Err(error)) => Err(format!("{error:#}")),
-            Err(_) => Err("the decision broke off; see the record for what became of it".into()),
+            Err(_) => Err("the decision was interrupted; see the record for its result".into()),
         })
         .boxed()
     }
@@ -48,12 +48,12 @@ fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
     let proposal = decider.proposal(&wish.proposal)?;
     anyhow::ensure!(
         proposal.spec.review.revision == wish.revision,
-        "not decided: it changed since the page showed it; look at it again"
+        "not decided: the proposal changed since the page showed it; review it again"
     );
     let blocks = proposal.spec.review.would_block_total;
     anyhow::ensure!(
         wish.verb != Verb::Approve || blocks <= wish.blocks,
-        "not decided: it would block {blocks} recorded connections by now; look at it again"
+        "not decided: the proposal would block {blocks} recorded connections by now; review it again"
     );
     decider.decide_one(&Decision {
         proposal: &proposal,
