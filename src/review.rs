@@ -25,6 +25,7 @@ pub use drift::Backoff;
 pub use material::{Question, build_material};
 pub use segment::{Segment, SegmentError};
 pub use state::{
-    Applied, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
+    Applied, ApprovedRevision, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision,
+    Ruling, Stage, Wish, WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

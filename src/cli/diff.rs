@@ -118,25 +118,35 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact);
     let comparison = comparison.map_err(|error| {
         let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
-        invalid_policy(
-            error,
-            match is_of_before {
-                true => std::slice::from_ref(&args.before),
-                false => std::slice::from_ref(&args.after),
-            },
-        )
+        let path = if is_of_before {
+            &args.before
+        } else {
+            &args.after
+        };
+        invalid_policy(error, std::slice::from_ref(path))
     })?;
     let found = Changes {
         not_judged,
         ..Changes::of(&comparison)
     };
     idle::note(&comparison, &before, &after);
+    print(args, &found)?;
+    let is_failure = is_failure(args.fail_on, &found);
+    drop(comparison);
+    super::leak((inventory, before, after, found));
+    Ok(match is_failure {
+        true => ExitCode::from(exit::FINDINGS),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// Prints the changes to stdout, and for people their number to stderr.
+fn print(args: &Args, found: &Changes) -> anyhow::Result<()> {
     let text = match args.output {
-        Output::Json => crate::report::json(&found)?,
-        Output::Markdown => changes::markdown(&found),
-        // Without changes no location is needed.
-        Output::Sarif => sarif(args, &found)?,
-        Output::Text => render(&found, Style::new(terminal::colour())),
+        Output::Json => crate::report::json(found)?,
+        Output::Markdown => changes::markdown(found),
+        Output::Sarif => sarif(args, found)?,
+        Output::Text => render(found, Style::new(terminal::colour())),
     };
     terminal::print(&text)?;
     if args.output == Output::Text {
@@ -146,21 +156,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             more => eprintln!("{opened} opened, {closed} closed, {more} not judged"),
         }
     }
+    Ok(())
+}
+
+/// Returns true if there is a change that `fail_on` names. A policy that is not judged may open and close connections.
+fn is_failure(fail_on: FailOn, found: &Changes) -> bool {
     let unknown = !found.not_judged.is_empty();
     let opened = unknown || !found.opened.is_empty();
     let closed = unknown || !found.closed.is_empty();
-    drop(comparison);
-    super::leak((inventory, before, after, found));
-    let fails = match args.fail_on {
+    match fail_on {
         FailOn::Opened => opened,
         FailOn::Closed => closed,
         FailOn::Any => opened || closed,
         FailOn::Never => false,
-    };
-    Ok(match fails {
-        true => ExitCode::from(exit::FINDINGS),
-        false => ExitCode::SUCCESS,
-    })
+    }
 }
 
 fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {

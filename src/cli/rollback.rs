@@ -132,9 +132,9 @@ fn of_workload<'a>(
         .filter(|one| one.spec.workload.name == name)
         .filter(|one| kind.is_none_or(|kind| kind.eq_ignore_ascii_case(&one.spec.workload.kind)))
         .collect();
-    let first = mine.first().with_context(|| {
-        format!("there is no proposal for {workload} in namespace {namespace}")
-    })?;
+    let first = mine
+        .first()
+        .with_context(|| format!("there is no proposal for {workload} in namespace {namespace}"))?;
     if let Some(other) = mine
         .iter()
         .find(|one| one.spec.workload.kind != first.spec.workload.kind)

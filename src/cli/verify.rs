@@ -184,75 +184,80 @@ pub(super) fn check_namespaces<'a>(
 }
 
 fn render(verdict: &Verdict, most: usize, style: Style) -> String {
-    let mut text = String::new();
-    let mut line = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
-    let clean = |text: String| escape::terminal(&text).into_owned();
-    let rest = |total: u64| match total.saturating_sub(most as u64) {
-        0 => None,
-        more => Some(format!("  … and {more} more")),
-    };
     let implied = match verdict.implied {
         0 => String::new(),
         all => format!(", and {} of {all} implied ones", verdict.implied_allowed),
     };
-    line(format!(
-        "{} of {} observed edges{implied} allowed by {} policies",
+    let mut text = format!(
+        "{} of {} observed edges{implied} allowed by {} policies\n",
         verdict.allowed, verdict.observed, verdict.policies
-    ));
-    if !verdict.would_block.is_empty() {
-        let heading = format!("\nwould be blocked: {}", verdict.would_block.len());
-        line(style.red(&heading));
-        for one in verdict.would_block.iter().take(most) {
-            let Blocked {
-                client,
-                server,
-                ports,
-                by,
-                ..
-            } = one;
-            let seen = one.seen();
-            line(clean(format!("  {client} => {server} : {ports}  ({seen})")));
-            line(clean(format!("    {by}")));
+    );
+    let mut list = |heading: String, lines: Vec<String>, total: u64| {
+        if total > 0 {
+            text.push_str(&section(
+                &heading,
+                &lines,
+                total.saturating_sub(most as u64),
+            ));
         }
-        rest(verdict.would_block.len() as u64)
-            .into_iter()
-            .for_each(&mut line);
+    };
+    let blocked = verdict.would_block.iter().take(most).flat_map(|one| {
+        let Blocked {
+            client,
+            server,
+            ports,
+            by,
+            ..
+        } = one;
+        let seen = one.seen();
+        [
+            format!("  {client} => {server} : {ports}  ({seen})"),
+            format!("    {by}"),
+        ]
+    });
+    let count = verdict.would_block.len();
+    list(
+        style.red(&format!("\nwould be blocked: {count}")),
+        blocked.collect(),
+        count as u64,
+    );
+    let unused = verdict.unused.iter().take(most);
+    let unused = unused.map(|one| format!("  {} => {} : {}", one.client, one.server, one.ports));
+    let count = verdict.unused_total;
+    list(
+        style.yellow(&format!("\nallowed but never used: {count}")),
+        unused.collect(),
+        count,
+    );
+    let rules = verdict.unused_rules.iter().take(most);
+    let (count, all) = (verdict.unused_rules.len(), verdict.rules);
+    list(
+        style.yellow(&format!("\nunused rules: {count} of {all}")),
+        rules.map(|rule| format!("  {rule}")).collect(),
+        count as u64,
+    );
+    let open = verdict.open_ways().into_iter().take(most);
+    let count = verdict.open.len();
+    list(
+        style.yellow(&format!(
+            "\nopen in at least one direction, without a policy: {count}"
+        )),
+        open.map(|(one, ways)| format!("  {one}  ({ways})"))
+            .collect(),
+        count as u64,
+    );
+    text
+}
+
+/// A heading with lines, and how many more there are. Names in the lines are anybody's to choose.
+fn section(heading: &str, lines: &[String], more: u64) -> String {
+    let mut text = format!("{heading}\n");
+    for line in lines {
+        text.push_str(&escape::terminal(line));
+        text.push('\n');
     }
-    if verdict.unused_total > 0 {
-        let heading = format!("\nallowed but never used: {}", verdict.unused_total);
-        line(style.yellow(&heading));
-        for one in verdict.unused.iter().take(most) {
-            line(clean(format!(
-                "  {} => {} : {}",
-                one.client, one.server, one.ports
-            )));
-        }
-        rest(verdict.unused_total).into_iter().for_each(&mut line);
-    }
-    if !verdict.unused_rules.is_empty() {
-        let (unused, rules) = (verdict.unused_rules.len(), verdict.rules);
-        let heading = format!("\nunused rules: {unused} of {rules}");
-        line(style.yellow(&heading));
-        for rule in verdict.unused_rules.iter().take(most) {
-            line(clean(format!("  {rule}")));
-        }
-        rest(unused as u64).into_iter().for_each(&mut line);
-    }
-    if !verdict.open.is_empty() {
-        let heading = format!(
-            "\nopen in at least one direction, without a policy: {}",
-            verdict.open.len()
-        );
-        line(style.yellow(&heading));
-        for (one, ways) in verdict.open_ways().into_iter().take(most) {
-            line(clean(format!("  {one}  ({ways})")));
-        }
-        rest(verdict.open.len() as u64)
-            .into_iter()
-            .for_each(&mut line);
+    if more > 0 {
+        text.push_str(&format!("  … and {more} more\n"));
     }
     text
 }

@@ -281,8 +281,7 @@ fn a_decision_that_no_controller_answers_is_told_as_such() {
     );
     assert_eq!(said.code, 1, "{said:?}");
     assert!(
-        said.stderr
-            .contains("no controller answered it within 1 s"),
+        said.stderr.contains("no controller answered it within 1 s"),
         "{}",
         said.stderr
     );

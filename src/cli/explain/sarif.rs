@@ -1,6 +1,6 @@
 //! The report for code-review tools: a connection that is not allowed is an error at the policies that deny it.
 
-use super::{ExplainReport, Case};
+use super::{Case, ExplainReport};
 use crate::evaluate::Side;
 use crate::load::PolicyLocations;
 use crate::report::Error;

@@ -1,6 +1,6 @@
 //! The report as text.
 
-use super::{ExplainReport, Case};
+use super::{Case, ExplainReport};
 use crate::cli::style::Style;
 use crate::evaluate::{Always, Side};
 use crate::report::escape;

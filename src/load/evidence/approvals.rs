@@ -22,8 +22,8 @@ pub fn approval(state: &WorkloadState, revision: &Revision) -> Approval {
         by: revision.decided_by.clone(),
         at: revision.at,
         reason: proposal
-            .and_then(|one| one.reason.clone())
-            .unwrap_or_default(),
+            .and_then(|one| one.stage.ruling())
+            .map_or(String::new(), |ruling| ruling.reason.clone()),
         rules: [Direction::Ingress, Direction::Egress]
             .into_iter()
             .flat_map(|direction| rules(state, revision, direction))
