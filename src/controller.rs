@@ -1,23 +1,23 @@
-//! Room 5: one per cluster. The receiver takes what agents send; the controller does that too, and carries
-//! DESIGN §6: it proposes, has people decide, enforces and rolls back.
+//! Room 5: one per cluster. The receiver takes what agents send; the controller does that too, and carries out
+//! the review (docs/design.md): it proposes, has people decide, enforces and rolls back.
 //!
 //! [`run()`] is the way through it. The engine concludes and never writes a policy; the enforcer writes
 //! policies and never concludes.
 
-mod ahead;
-mod bulletin;
-mod chart;
+mod authenticator;
+mod break_glass;
+mod controller_metrics;
 mod enforcer;
 mod engine;
 mod exporter;
-mod gate;
-mod glass;
+mod graph_publisher;
 mod intake;
-mod metrics;
+mod pending_writes;
 mod plan;
 mod receiver;
+mod receiver_metrics;
+mod record_publisher;
 mod run;
-mod vitals;
 mod volume;
 mod writer;
 

@@ -6,7 +6,7 @@ use super::access::AccessArgs;
 use super::notices::Stderr;
 use super::style::Style;
 use super::{exit, terminal};
-use crate::evaluate::{Cause, Change, Comparison, Evaluation, HostNetwork};
+use crate::evaluate::{Cause, Comparison, ConnectionChange, Evaluation, HostNetwork};
 use crate::load::{PolicyLocations, PolicySets, invalid_policy};
 use crate::report::changes::{self, Changes};
 use crate::report::escape;
@@ -193,7 +193,7 @@ fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
 }
 
 fn render(found: &Changes, style: Style) -> String {
-    let line = |sign: &str, change: &Change| {
+    let line = |sign: &str, change: &ConnectionChange| {
         let text = format!("{sign} {change}");
         let text = escape::terminal(&text).into_owned();
         match sign {

@@ -207,12 +207,10 @@ fn load(
 fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidence, Graph)> {
     let LoadedEvidence {
         graph,
-        mut inventory,
+        inventory,
         policies,
         inputs: mut given,
     } = loaded;
-    // All judged policies are passed; those in the inventory would be judged twice.
-    inventory.policies.clear();
     for name in &args.cluster {
         given.sources.push(Source {
             name: name.display().to_string(),

@@ -104,9 +104,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     read.keep(period);
     // A large snapshot takes as much memory as everything that follows.
     drop(objects);
-    let mut inventory = read.inventory;
-    // All judged policies are passed; those in the inventory would be judged twice.
-    inventory.policies.clear();
+    let inventory = read.inventory;
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;

@@ -10,12 +10,13 @@ use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{History, InventoryListeners, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
+use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::evidence::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use flow_logs::FlowLogs;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -106,6 +107,8 @@ pub struct LoadedTraffic {
     pub findings: Vec<Finding>,
     /// Vulnerability scans that the snapshots hold.
     pub scans: Vec<ImageScan>,
+    /// The NetworkPolicies of the snapshots that nanoseg does not manage.
+    pub foreign_policies: Vec<NetworkPolicy>,
 }
 
 impl LoadedTraffic {
@@ -200,6 +203,7 @@ fn read(
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
+        foreign_policies: foreign_policies(objects),
     };
     if let Some(mut logs) = logs {
         loaded.history = std::mem::take(&mut logs.history);
@@ -286,7 +290,7 @@ fn capture_inputs(summary: &CaptureSummary) -> Vec<CaptureInput> {
     summary.read.iter().map(input).collect()
 }
 
-/// What was skipped, by reason: nothing is lost silently (DESIGN §4.11).
+/// What was skipped, by reason: nothing is lost silently (rule: loss-is-counted).
 fn skipped(
     objects: &Objects,
     files: usize,

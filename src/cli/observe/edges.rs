@@ -167,8 +167,8 @@ impl EdgeTable {
     }
 }
 
-/// Returns true if nothing shows who opened a connection and the lower port is the client's: then the ends are swapped
-/// (DESIGN §4.1's last resort; the graph knows better ones).
+/// Returns true if nothing shows who opened a connection and the lower port is the client's: then the ends are swapped,
+/// the last resort (rule: direction-inferred); the graph knows better ones.
 fn is_turned(record: &FlowRecord) -> bool {
     record.opening == Opening::Undecided
         && record

@@ -3,7 +3,7 @@
 use crate::cli::access::{AccessArgs, NamespaceArg};
 use crate::cli::decision::{DecideArgs, Decider, Decision};
 use crate::review::resources::Verb;
-use crate::web::{Decide, Decided, Wish};
+use crate::web::{Decide, Decided, DecisionRequest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -23,17 +23,17 @@ impl KubeDecider {
 }
 
 impl Decide for KubeDecider {
-    fn decide(&self, wish: Wish) -> BoxFuture<'_, Decided> {
+    fn decide(&self, request: DecisionRequest) -> BoxFuture<'_, Decided> {
         let args = DecideArgs {
             place: NamespaceArg {
-                namespace: Some(wish.namespace.clone()),
+                namespace: Some(request.namespace.clone()),
             },
             access: self.access.clone(),
             yes: true,
             wait: WAIT,
         };
         // The client has a runtime of its own, which must not run inside another.
-        let job = tokio::task::spawn_blocking(move || decide(&args, &wish));
+        let job = tokio::task::spawn_blocking(move || decide(&args, &request));
         job.map(|done| match done {
             Ok(Ok(line)) => Ok(line),
             Ok(Err(error)) => Err(format!("{error:#}")),
@@ -43,21 +43,21 @@ impl Decide for KubeDecider {
     }
 }
 
-fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
+fn decide(args: &DecideArgs, request: &DecisionRequest) -> anyhow::Result<String> {
     let decider = Decider::connect(args)?;
-    let proposal = decider.proposal(&wish.proposal)?;
+    let proposal = decider.proposal(&request.proposal)?;
     anyhow::ensure!(
-        proposal.spec.review.revision == wish.revision,
+        proposal.spec.review.revision == request.revision,
         "not decided: the proposal changed since the page showed it; review it again"
     );
     let blocks = proposal.spec.review.would_block_total;
     anyhow::ensure!(
-        wish.verb != Verb::Approve || blocks <= wish.blocks,
+        request.verb != Verb::Approve || blocks <= request.blocks,
         "not decided: the proposal would block {blocks} recorded connections by now; review it again"
     );
     decider.decide_one(&Decision {
         proposal: &proposal,
-        verb: wish.verb,
-        reason: &wish.reason,
+        verb: request.verb,
+        reason: &request.reason,
     })
 }

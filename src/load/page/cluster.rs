@@ -17,7 +17,7 @@ use crate::load::policies::current;
 use crate::load::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::load::risk::RiskSource;
 use crate::pipeline::RiskChoices;
-use crate::review::Segment;
+use crate::review::SegmentationSettings;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
@@ -224,7 +224,7 @@ impl ClusterPage {
         // An invalid Segmentation approves nothing; the controller reports what is wrong with it.
         let segments = segmentations
             .iter()
-            .filter_map(|one| Segment::parse(one).ok());
+            .filter_map(|one| SegmentationSettings::parse(one).ok());
         let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
         risk.by_namespace = approved.collect();
         let namespace = &self.records.namespace;

@@ -12,7 +12,7 @@ use crate::load::policies::{applied_over, current};
 use crate::load::risk::RiskSource;
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
-use crate::review::{Question, build_material};
+use crate::review::{ImpactInputs, assess_impact};
 use crate::web::{GraphSource, RecordSource, View, ViewInputs};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
@@ -44,9 +44,8 @@ pub fn read_folder(
     } = GeneratedFolder::read(folder, notices)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
-    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     findings.extend(of_run);
-    inventory.policies.clear();
     let risk = risk.read(&objects.scans)?;
     findings.extend(risk.findings(&inventory, |_| true));
     let now = current(&objects);
@@ -166,7 +165,7 @@ impl Inputs<'_> {
             .filter(|one| !is_own(one))
             .cloned()
             .collect();
-        let review = build_material(&Question {
+        let review = assess_impact(&ImpactInputs {
             inventory: self.inventory,
             graph: self.graph,
             requirements: &self.required,

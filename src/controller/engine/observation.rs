@@ -1,0 +1,241 @@
+//! What is known of the cluster and its traffic by now. Everything is built anew where the cluster changed; what
+//! agents send is added edge by edge, and only now and then is everything counted anew.
+
+use crate::cluster::live::Watches;
+use crate::controller::enforcer::is_ours;
+use crate::finding::{Code, Finding};
+use crate::flow::FlowBatch;
+use crate::graph::{
+    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, estimate, requirements,
+};
+use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies};
+use crate::net::Timestamp;
+use crate::pipeline::LiveGraph;
+use crate::risk::Approved;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A full build that takes no longer is made whenever something came.
+const CHEAP: Duration = Duration::from_millis(50);
+/// Where the cluster changes all the time, building takes one part in so many (and one) of the time.
+const SHARE: u32 = 3;
+/// Counts of known edges are brought up to date at least so often, and seldom enough to cost little.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
+const COUNT_SHARE: u32 = 20;
+
+/// What is another than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    Nothing,
+    /// Edges of these workloads.
+    Edges(BTreeSet<WorkloadId>),
+    /// Perhaps everything.
+    Everything,
+}
+
+impl Changes {
+    /// Both.
+    pub fn and(self, other: Changes) -> Changes {
+        match (self, other) {
+            (Changes::Everything, _) | (_, Changes::Everything) => Changes::Everything,
+            (Changes::Nothing, other) => other,
+            (one, Changes::Nothing) => one,
+            (Changes::Edges(mut one), Changes::Edges(other)) => {
+                one.extend(other);
+                Changes::Edges(one)
+            }
+        }
+    }
+}
+
+/// The part of the graph that is looked at, with what it takes to look.
+pub struct ClusterView {
+    pub graph: Graph,
+    pub requirements: Vec<Requirement>,
+    /// Of the inventory and of these edges.
+    pub findings: Vec<Finding>,
+    /// Whose edges these are; `None`: all.
+    pub only: Option<BTreeSet<WorkloadId>>,
+}
+
+/// The cluster and its traffic.
+pub struct Observation {
+    live: LiveGraph,
+    enforcement: ServiceEnforcement,
+    /// Images that may run in every namespace.
+    pub approved: Approved,
+    pub inventory: Arc<Inventory>,
+    inventory_findings: Vec<Finding>,
+    /// NetworkPolicies in the cluster that nanoseg does not manage.
+    pub foreign_policies: Vec<NetworkPolicy>,
+    /// Policies with our label.
+    labelled_ours: Vec<Arc<NetworkPolicy>>,
+    /// The generation of the objects that the inventory was built from.
+    generation: Option<u64>,
+    /// Batches came that the graph does not have.
+    has_new: bool,
+    /// What came cannot be added edge by edge.
+    incomplete: bool,
+    /// Counts and times of known edges are older than what came.
+    uncounted: bool,
+    /// What the last full build took, and when it ended.
+    cost: Duration,
+    built_at: Option<Instant>,
+    pub built: Built,
+    pub learning: Option<Learning>,
+}
+
+impl Observation {
+    pub fn new(live: LiveGraph, enforcement: ServiceEnforcement, approved: Approved) -> Self {
+        Observation {
+            live,
+            enforcement,
+            approved,
+            inventory: Arc::new(Inventory::default()),
+            inventory_findings: Vec::new(),
+            foreign_policies: Vec::new(),
+            labelled_ours: Vec::new(),
+            generation: None,
+            has_new: false,
+            incomplete: true,
+            uncounted: false,
+            cost: Duration::ZERO,
+            built_at: None,
+            built: Built::default(),
+            learning: None,
+        }
+    }
+
+    /// Takes what agents sent.
+    pub fn ingest(&mut self, batch: FlowBatch) {
+        self.live.apply(batch);
+        self.has_new = true;
+    }
+
+    /// Whether something came since the last look.
+    pub fn has_new_batches(&self) -> bool {
+        self.has_new
+    }
+
+    /// When there is something to look at that was put off; `None`: nothing is.
+    pub fn due_in(&self, watches: &Watches) -> Option<Duration> {
+        if self.has_new {
+            return Some(Duration::ZERO);
+        }
+        self.build_due_in(self.generation != Some(watches.inventory_generation()))
+    }
+
+    /// Brings everything up to date, as far as it is time for that. Tells what is another than before.
+    pub fn refresh(&mut self, watches: &Watches) -> Changes {
+        let generation = watches.inventory_generation();
+        let changed = self.generation != Some(generation);
+        let mut changes = Changes::Nothing;
+        if std::mem::take(&mut self.has_new) {
+            self.uncounted = true;
+            if self.cost <= CHEAP || self.built_at.is_none() {
+                self.incomplete = true;
+            } else {
+                changes = self.add_edges();
+            }
+        }
+        if self.build_due_in(changed) == Some(Duration::ZERO) {
+            if changed {
+                self.take_objects(watches, generation);
+            }
+            self.build();
+            return Changes::Everything;
+        }
+        changes
+    }
+
+    fn build_due_in(&self, changed: bool) -> Option<Duration> {
+        let Some(built_at) = self.built_at else {
+            return Some(Duration::ZERO);
+        };
+        let rest = if changed || self.incomplete {
+            self.cost * SHARE
+        } else if self.uncounted {
+            COUNT_EVERY.max(self.cost * COUNT_SHARE)
+        } else {
+            return None;
+        };
+        Some(rest.saturating_sub(built_at.elapsed()))
+    }
+
+    fn add_edges(&mut self) -> Changes {
+        let update = self.live.update();
+        self.incomplete |= !update.complete;
+        if update.touched.is_empty() {
+            return Changes::Nothing;
+        }
+        self.built
+            .graph
+            .replace_around(&update.touched, &update.graph);
+        Changes::Edges(update.touched)
+    }
+
+    fn take_objects(&mut self, watches: &Watches, generation: u64) {
+        let objects = watches.objects();
+        let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+        self.inventory = Arc::new(inventory);
+        self.foreign_policies = foreign_policies(&objects);
+        self.inventory_findings = findings;
+        self.labelled_ours = watches.policies();
+        self.labelled_ours.retain(|policy| is_ours(policy));
+        self.generation = Some(generation);
+    }
+
+    fn build(&mut self) {
+        let began = Instant::now();
+        self.built = self.live.build(&self.inventory, GraphOptions::default());
+        // Up to the last thing seen, not up to now: an estimate does not change while nothing happens.
+        let span = self.live.span();
+        self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
+        self.incomplete = false;
+        self.uncounted = false;
+        self.cost = began.elapsed();
+        self.built_at = Some(Instant::now());
+    }
+
+    /// What concluding from the last full build took is part of its cost.
+    pub fn add_cost(&mut self, took: Duration) {
+        self.cost += took;
+        self.built_at = Some(Instant::now());
+    }
+
+    /// Everything, or what concerns these workloads.
+    pub fn view(&self, only: Option<BTreeSet<WorkloadId>>) -> ClusterView {
+        let graph = match &only {
+            None => self.built.graph.clone(),
+            Some(workloads) => self.built.graph.around(workloads),
+        };
+        // What is found of single edges is found again with the next full build; who scans counts at once.
+        let of_graph = self.built.findings.iter();
+        let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
+        let findings = self.inventory_findings.iter().chain(of_graph).cloned();
+        ClusterView {
+            requirements: requirements(&graph, &self.inventory, self.enforcement),
+            findings: findings.collect(),
+            graph,
+            only,
+        }
+    }
+
+    /// Only what began since then.
+    pub fn recent(&self, since: Timestamp) -> Graph {
+        self.live.recent(since, &self.inventory)
+    }
+
+    /// Policies in the cluster with our label.
+    pub fn labelled_ours(&self) -> &[Arc<NetworkPolicy>] {
+        &self.labelled_ours
+    }
+
+    /// Folds what began in the hours before.
+    pub fn fold(&mut self, before: Timestamp) {
+        self.live.fold(before, &self.inventory);
+        self.incomplete = true;
+    }
+}

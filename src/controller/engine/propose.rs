@@ -1,0 +1,337 @@
+//! What policies there should be by now, and proposals for what differs from what was approved.
+
+use super::in_force::InForce;
+use super::observation::{ClusterView, Observation};
+use super::state::EngineState;
+use super::violations::find_approved_attempts;
+use crate::finding::Finding;
+use crate::graph::{Graph, Peer, Requirement};
+use crate::inventory::WorkloadId;
+use crate::net::Timestamp;
+use crate::pipeline::{Proven, synthesise_and_prove};
+use crate::policy::{SynthesisOptions, WorkloadPolicy};
+use crate::review::resources::{ApprovalMode, Mode};
+use crate::review::{
+    DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation, WorkloadState,
+    assess_impact, may_approve,
+};
+use crate::risk;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Tells
+/// why a namespace could not be proposed for.
+pub fn propose(
+    engine_state: &mut EngineState,
+    observation: &Observation,
+    view: &ClusterView,
+    in_force: &InForce,
+    violations: &[Violation],
+    now: Timestamp,
+) -> BTreeMap<String, String> {
+    let mut problems = BTreeMap::new();
+    let groups = groups(engine_state, observation, view);
+    if groups.is_empty() {
+        return problems;
+    }
+    let mut requirements = view.requirements.clone();
+    requirements.extend(violations.iter().filter_map(asked_for));
+    requirements.extend(find_approved_attempts(observation, view, in_force));
+    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
+    let proven = match synthesise_and_prove(&requirements, &groups, inventory, existing) {
+        Ok(proven) => proven,
+        Err(error) => {
+            for (workloads, _) in &groups {
+                problems.extend(
+                    workloads
+                        .iter()
+                        .map(|id| (id.namespace.clone(), error.to_string())),
+                );
+            }
+            return problems;
+        }
+    };
+    let blocked = unsound(&proven);
+    let findings: Vec<Finding> = view
+        .findings
+        .iter()
+        .chain(&proven.findings)
+        .cloned()
+        .collect();
+    for policy in &proven.synthesis.policies {
+        let workload = &policy.workload;
+        if let Some(why) = blocked.get(workload) {
+            // A policy that would break what was observed is never proposed (rule: sound-or-nothing).
+            problems.insert(workload.namespace.clone(), why.clone());
+        } else if is_due(engine_state, observation, workload, now) {
+            let input = ProposalInput {
+                observation,
+                view,
+                in_force,
+                violations,
+                findings: &findings,
+                requirements: &requirements,
+            };
+            if let Err(error) = propose_one(engine_state, &input, policy, now) {
+                problems.insert(workload.namespace.clone(), error);
+            }
+        }
+    }
+    problems
+}
+
+/// The requirement of a violation that an operator is to be asked about.
+fn asked_for(violation: &Violation) -> Option<Requirement> {
+    violation
+        .may_be_proposed
+        .then(|| violation.requirement.clone())
+}
+
+/// The workloads that policies are made for, by the choices of their namespace.
+fn groups(
+    engine_state: &EngineState,
+    observation: &Observation,
+    view: &ClusterView,
+) -> Vec<(Vec<WorkloadId>, SynthesisOptions)> {
+    let is_seen = |id: &WorkloadId| view.only.as_ref().is_none_or(|only| only.contains(id));
+    let mut groups: Vec<(Vec<WorkloadId>, SynthesisOptions)> = Vec::new();
+    for segment in engine_state
+        .segments
+        .values()
+        .filter_map(|s| s.segment.as_ref())
+    {
+        if segment.mode < Mode::Propose {
+            continue;
+        }
+        if !touches(view, &segment.namespace) {
+            continue;
+        }
+        let mut theirs = segmented(observation, segment);
+        theirs.retain(is_seen);
+        match groups
+            .iter_mut()
+            .find(|(_, options)| *options == segment.synthesis)
+        {
+            Some((workloads, _)) => workloads.extend(theirs),
+            None => groups.push((theirs, segment.synthesis)),
+        }
+    }
+    groups.retain(|(workloads, _)| !workloads.is_empty());
+    groups
+}
+
+/// Whether some workload of a namespace is looked at.
+fn touches(view: &ClusterView, namespace: &str) -> bool {
+    let Some(only) = &view.only else { return true };
+    only.iter().any(|id| id.namespace == namespace)
+}
+
+/// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
+pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> Vec<WorkloadId> {
+    let inventory = &observation.inventory;
+    let kept = inventory
+        .workloads_of(&segment.namespace)
+        .filter(|workload| {
+            let mut pods = workload
+                .pods
+                .iter()
+                .filter_map(|index| inventory.pods.get(*index));
+            !workload.host_network && !pods.any(|pod| segment.excludes(&pod.labels))
+        });
+    kept.map(|workload| workload.id.clone()).collect()
+}
+
+/// Workloads whose policy would block what it shall allow, with what it would block.
+fn unsound(proven: &Proven) -> BTreeMap<WorkloadId, String> {
+    let mut blocked = BTreeMap::new();
+    for found in &proven.proof.blocked {
+        for end in [&found.client, &found.server] {
+            if let crate::evaluate::Span::Workload(id) = end {
+                blocked
+                    .entry(id.clone())
+                    .or_insert_with(|| found.to_string());
+            }
+        }
+    }
+    blocked
+}
+
+/// Whether a workload was watched for long enough; one that has an approved policy was.
+fn is_due(
+    engine_state: &EngineState,
+    observation: &Observation,
+    workload: &WorkloadId,
+    now: Timestamp,
+) -> bool {
+    if engine_state
+        .states()
+        .get(workload)
+        .is_some_and(|state| !state.revisions.is_empty() || state.open().is_some())
+    {
+        return true;
+    }
+    let Some(state) = engine_state.segments.get(&workload.namespace) else {
+        return false;
+    };
+    let Some(segment) = &state.segment else {
+        return false;
+    };
+    let long_enough = now.secs_since(state.observing_since) >= segment.minimum_duration;
+    long_enough && coverage(observation, workload).unwrap_or(0.0) >= segment.minimum_coverage
+}
+
+/// The estimated share of the workload's edges seen; `None` while that says nothing.
+pub fn coverage(observation: &Observation, workload: &WorkloadId) -> Option<f64> {
+    let estimate = observation.learning.as_ref()?.workloads.get(workload)?;
+    estimate.is_telling().then_some(estimate.coverage)
+}
+
+struct ProposalInput<'a> {
+    observation: &'a Observation,
+    view: &'a ClusterView,
+    in_force: &'a InForce,
+    violations: &'a [Violation],
+    findings: &'a [Finding],
+    requirements: &'a [Requirement],
+}
+
+fn propose_one(
+    engine_state: &mut EngineState,
+    input: &ProposalInput<'_>,
+    policy: &WorkloadPolicy,
+    now: Timestamp,
+) -> Result<(), String> {
+    let workload = &policy.workload;
+    let name = policy.policy.metadata.name.clone().unwrap_or_default();
+    let Some(spec) = policy.policy.spec.clone() else {
+        return Ok(());
+    };
+    let theirs: Vec<Violation> = input
+        .violations
+        .iter()
+        .filter(|v| {
+            v.may_be_proposed
+                && [v.client.workload(), v.server.workload()].contains(&Some(workload))
+        })
+        .cloned()
+        .collect();
+    let risks = risks(engine_state, input.observation, workload);
+    let desired = DesiredPolicy {
+        policy: spec,
+        basis: basis(&input.view.graph, workload, &theirs, &risks),
+        asked_by_blocked: !theirs.is_empty(),
+    };
+    let fresh = WorkloadState::new(workload.clone(), name);
+    let known = engine_state.states().get(workload);
+    match known.unwrap_or(&fresh).need(&desired) {
+        Need::Nothing => return Ok(()),
+        Need::Withdraw => {
+            let why = "the approved policy is right by now";
+            engine_state.change(workload, |state, record| state.withdraw(why, now, record));
+            return Ok(());
+        }
+        Need::Assess => {}
+    }
+    if known.is_none() {
+        engine_state.begin(fresh);
+    }
+    let Some(state) = engine_state.states().get(workload) else {
+        return Ok(());
+    };
+    let judged = state.policy_to_assess(&desired);
+    let others = input.in_force.others(workload);
+    let impact = assess_impact(&ImpactInputs {
+        inventory: &input.observation.inventory,
+        graph: &input.view.graph,
+        requirements: input.requirements,
+        wanted_blocked: &theirs,
+        workload,
+        policy_name: &state.policy_name,
+        base: state.wanted_policy(),
+        policy: judged,
+        others: &others,
+        findings: &[input.findings, risks.as_slice()].concat(),
+        coverage: coverage(input.observation, workload),
+        reason: &reason(state, &desired, judged),
+        now,
+    });
+    let impact = impact.map_err(|e| e.to_string())?;
+    engine_state.change(workload, |state, record| {
+        state.propose(desired, impact, now, record)
+    });
+    approve_within_rules(engine_state, workload, now);
+    Ok(())
+}
+
+fn reason(
+    state: &WorkloadState,
+    desired: &DesiredPolicy,
+    judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
+) -> String {
+    if *judged != desired.policy {
+        return "edited by a person".into();
+    }
+    match (desired.asked_by_blocked, state.wanted) {
+        (true, _) => "connections were tried that the approved policy does not allow".into(),
+        (false, None) => "first policy: what was observed so far".into(),
+        (false, Some(revision)) => format!("what was observed differs from revision {revision}"),
+    }
+}
+
+/// What is known of a workload's images and privileges. A new image asks for new impact, since what was not
+/// approved must not be approved by itself.
+fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId) -> Vec<Finding> {
+    let Some(workload) = observation.inventory.workloads.get(id) else {
+        return Vec::new();
+    };
+    let segment = engine_state.segments.get(&id.namespace);
+    let approved = match segment.and_then(|state| state.segment.as_ref()) {
+        Some(segment) => observation.approved.and(&segment.approved),
+        None => observation.approved.clone(),
+    };
+    risk::findings(workload, &approved)
+}
+
+/// Everything that a proposal for the workload shows: its edges, not their counts, and its risks.
+fn basis(
+    graph: &Graph,
+    workload: &WorkloadId,
+    violations: &[Violation],
+    risks: &[Finding],
+) -> Digest {
+    let mut seen = BTreeSet::new();
+    let own = Peer::Workload(workload.clone());
+    for (client, server, edge) in graph.edges_of(&own) {
+        let lesson = edge.lesson.teaches();
+        seen.insert(format!(
+            "{client} {server} {} {} {lesson}",
+            edge.port, edge.protocol
+        ));
+    }
+    seen.extend(
+        violations
+            .iter()
+            .map(|v| format!("{} {} {} {}", v.client, v.server, v.port, v.protocol)),
+    );
+    seen.extend(risks.iter().map(|f| format!("{} {}", f.code, f.message)));
+    Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
+}
+
+fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
+    let segment = engine_state
+        .segments
+        .get(&workload.namespace)
+        .and_then(|s| s.segment.clone());
+    let Some(segment) = segment.filter(|s| s.approval.mode == ApprovalMode::Automatic) else {
+        return;
+    };
+    engine_state.change(workload, |state, record| {
+        let Some(open) = state.open() else { return };
+        if open.is_edited() {
+            return;
+        }
+        match may_approve(&segment, &open.impact, open.asked_by_blocked) {
+            Ok(()) => state.approve_automatically(now, record),
+            Err(why) => state.note(format!("not approved automatically: {why}")),
+        }
+    });
+}

@@ -1,0 +1,166 @@
+//! The newest part of the record and what volume by the hour comes to, in a ConfigMap beside the controller: nothing
+//! listens in the cluster, so the page and auditors read it from the API server. It reads what is on the disk already,
+//! and nothing waits for it: what cannot be published is logged and tried again.
+
+use super::volume::VolumeReader;
+use crate::cluster::live::{ConfigMapData, Watches, WriteError, Writer};
+use crate::inventory::{Inventory, OwnerRule};
+use crate::review::record::{LineError, PUBLISHED, Tail};
+use crate::risk::VOLUME;
+use crate::store::{ReviewStore, ReviewStoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How many bytes of lines are published: half of what a ConfigMap can hold (1 MiB, `MaxSecretSize` in
+/// `k8s.io/kubernetes/pkg/apis/core/types.go`), a thousand lines and more.
+const MOST: usize = 512 << 10;
+/// At most one write in that time.
+const REST: Duration = Duration::from_secs(1);
+/// Every write is a whole new version in etcd, so that many bytes per second are written at most: where much
+/// happens for long, the full ConfigMap is written every eighth second.
+const BYTES_PER_SECOND: usize = 64 << 10;
+/// How often volume is looked at: it is by the hour, and reading it takes a while.
+const VOLUME_EVERY: Duration = Duration::from_secs(600);
+/// So many talkers, and so many changes: some tens of kilobytes.
+const VOLUME_MOST: usize = 100;
+/// How long to wait after failures: doubled each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// What it works with.
+pub struct RecordPublisher {
+    pub writer: Writer,
+    /// Of its own, so that it never stands in the engine's way.
+    pub store: ReviewStore,
+    /// The controller's own.
+    pub namespace: String,
+    /// The number of the record's last line that is on the disk.
+    pub newest: watch::Receiver<u64>,
+    pub watches: Arc<Watches>,
+}
+
+#[derive(Debug, Error)]
+enum RecordPublisherError {
+    #[error(transparent)]
+    Store(#[from] ReviewStoreError),
+    #[error("{0}; find out more with nanoseg record verify")]
+    Line(#[from] LineError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl RecordPublisher {
+    /// Works until `stop` turns true, and then publishes what the engine has recorded at last.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        // The number of the last line that is published. None is known: the leader before may have come to an
+        // end between writing to the disk and publishing.
+        let (mut published, mut retry) = (None, FIRST_RETRY);
+        let (mut reader, mut volume) = (VolumeReader::default(), None);
+        let mut volume_due = Instant::now();
+        loop {
+            // The engine has ended: what is read now is its last word.
+            let is_last = self.newest.has_changed().is_err();
+            let newest = *self.newest.borrow_and_update();
+            if Instant::now() >= volume_due && !is_last {
+                // Of pods that are not known yet nobody knows whose traffic it was.
+                let is_known = self.watches.check().is_ok();
+                if is_known {
+                    let read = self.volume(&mut reader);
+                    if read != volume {
+                        (volume, published) = (read, None);
+                    }
+                }
+                volume_due = Instant::now() + if is_known { VOLUME_EVERY } else { REST };
+            }
+            let mut rest = Duration::ZERO;
+            if published < Some(newest) {
+                match self.publish(volume.as_deref()).await {
+                    Ok((last, bytes)) => {
+                        published = Some(last.max(newest));
+                        retry = FIRST_RETRY;
+                        rest = pace(bytes);
+                    }
+                    Err(error) => {
+                        tracing::warn!(again_in = ?retry, "failed to publish the record: {error}");
+                        rest = retry;
+                        retry = (retry * 2).min(LAST_RETRY);
+                    }
+                }
+            }
+            if is_last {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            if published >= Some(newest) || *stop.borrow() {
+                tokio::select! {
+                    // An error says that the engine has ended; what it left is seen above.
+                    _ = self.newest.changed() => {}
+                    () = tokio::time::sleep_until(volume_due) => {}
+                }
+            }
+        }
+    }
+
+    /// What volume comes to, as JSON; `None`: nothing was seen yet, or it cannot be read.
+    fn volume(&self, reader: &mut VolumeReader) -> Option<String> {
+        let read = tokio::task::block_in_place(|| {
+            let (inventory, _) = Inventory::build(&self.watches.objects(), OwnerRule::Infer);
+            reader.read(&self.store, &inventory)
+        });
+        match read {
+            Ok(volumes) => serde_json::to_string(&volumes.report(VOLUME_MOST)?).ok(),
+            Err(error) => {
+                tracing::warn!("failed to read volume by the hour: {error}");
+                None
+            }
+        }
+    }
+
+    /// Publishes the newest part; the number of its last line, and how many bytes were written.
+    async fn publish(
+        &mut self,
+        volume: Option<&str>,
+    ) -> Result<(u64, usize), RecordPublisherError> {
+        let lines = tokio::task::block_in_place(|| self.store.record_tail(MOST))?;
+        let Some(tail) = Tail::of_lines(lines)? else {
+            return Ok((0, 0));
+        };
+        let mut data = ConfigMapData {
+            text: tail.to_data(),
+            ..ConfigMapData::default()
+        };
+        let volume = volume.map(|volume| (VOLUME.to_owned(), volume.to_owned()));
+        data.text.extend(volume);
+        let bytes = data.text.values().map(String::len).sum();
+        let written = self
+            .writer
+            .apply_config_map(&self.namespace, PUBLISHED, &data)
+            .await?;
+        Ok((tail.head.sequence, if written.changed { bytes } else { 0 }))
+    }
+}
+
+/// How long to rest after a write of so many bytes; 0 is none.
+fn pace(bytes: usize) -> Duration {
+    let seconds = bytes.div_ceil(BYTES_PER_SECOND);
+    REST.saturating_mul(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_write_a_second_and_fewer_of_much() {
+        assert_eq!(pace(0), Duration::ZERO);
+        assert_eq!(pace(1), Duration::from_secs(1));
+        assert_eq!(pace(BYTES_PER_SECOND), Duration::from_secs(1));
+        assert_eq!(pace(MOST), Duration::from_secs(8));
+    }
+}
