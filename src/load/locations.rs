@@ -2,7 +2,8 @@
 
 use super::error::LoadError;
 use crate::cluster::{PolicyPlace, policy_places};
-use crate::evaluate::{Direction, EvaluateError, RuleRef};
+use crate::evaluate::{EvaluateError, RuleRef};
+use crate::net::Direction;
 use crate::report::sarif::Place;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};

@@ -75,7 +75,7 @@ impl TrafficSource {
     fn epochs(&self, inventory: &Inventory) -> AddressEpochs {
         let epochs = address_epochs(inventory);
         match self.cuts {
-            Some(at) => epochs.with_cuts(at),
+            Some(at) => epochs.with_boundaries(at),
             None => epochs,
         }
     }

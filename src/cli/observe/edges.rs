@@ -33,7 +33,7 @@ pub struct Edge {
     /// True if nothing showed who opened it.
     pub undecided: bool,
     /// The latest labels of the ends by the source.
-    pub claims: Option<Arc<PeerLabels>>,
+    pub labels: Option<Arc<PeerLabels>>,
     recent: VecDeque<(Instant, Source, u64)>,
 }
 
@@ -114,11 +114,11 @@ impl EdgeTable {
             first: record.first,
             last: record.last,
             undecided: record.opening == Opening::Undecided,
-            claims: None,
+            labels: None,
             recent: VecDeque::new(),
         });
-        if record.claims.is_some() {
-            edge.claims.clone_from(&record.claims);
+        if record.labels.is_some() {
+            edge.labels.clone_from(&record.labels);
         }
         *edge.by_source.entry(source).or_default() += record.connections;
         edge.bytes = edge

@@ -10,17 +10,17 @@ use std::time::Instant;
 
 /// The names of client and server.
 fn ends(key: &EdgeKey, edge: &Edge, names: &Names) -> [String; 2] {
-    let claims = edge.claims.as_deref();
+    let labels = edge.labels.as_deref();
     [
         names.of(
             key.client,
             edge.first,
-            claims.and_then(|c| c.client.as_ref()),
+            labels.and_then(|c| c.client.as_ref()),
         ),
         names.of(
             key.server,
             edge.first,
-            claims.and_then(|c| c.server.as_ref()),
+            labels.and_then(|c| c.server.as_ref()),
         ),
     ]
 }
