@@ -1,5 +1,6 @@
 //! Room 2b: from what should be to what is decided. Owns the custom resources, what a proposal shows who
-//! decides, the state of each workload's review, drift, violations and the hash-chained record.
+//! decides, the state of each workload's review, drift and violations. It makes entries of the record; the
+//! record itself is the room `record`.
 //!
 //! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
 
@@ -9,7 +10,6 @@ mod digest;
 mod drift;
 mod material;
 mod narrow;
-pub mod record;
 pub mod resources;
 mod segment;
 mod selector;
@@ -20,11 +20,12 @@ mod violation;
 
 pub use automatic::may_approve;
 pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
-pub use digest::{Digest, NotADigest};
+pub use crate::record::{CONTROLLER, Digest};
+pub use digest::policy_digest;
 pub use drift::Backoff;
 pub use material::{Question, build_material};
 pub use segment::{Segment, SegmentError};
 pub use state::{
-    Applied, CONTROLLER, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
+    Applied, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

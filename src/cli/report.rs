@@ -16,7 +16,7 @@ use crate::graph::{Graph, Peer};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
 use crate::report::evidence::{Evidence, Framework, Source, files};
-use crate::review::Digest;
+use crate::review::{Digest, policy_digest};
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
@@ -255,7 +255,7 @@ fn namespaces(
         .iter()
         .flat_map(|(client, server, _)| [client, server]);
     let gone = gone.filter_map(Peer::workload).map(|id| &id.namespace);
-    let known = given.events.iter().map(|event| &event.namespace);
+    let known = given.events.iter().map(|event| &event.entry.namespace);
     let known: BTreeSet<&String> = known.chain(gone).collect();
     let wanted: Vec<String> = wanted.into_iter().cloned().collect();
     let in_cluster = wanted.iter().filter(|one| !known.contains(one));
@@ -276,7 +276,7 @@ fn file_name(path: &str) -> String {
 fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
     let meta = &policy.metadata;
     let name = format!("{}/{}", meta.namespace.as_ref()?, meta.name.as_ref()?);
-    Some((name, Digest::of_policy(policy.spec.as_ref()?)))
+    Some((name, policy_digest(policy.spec.as_ref()?)))
 }
 
 /// Each policy as a file of its own.

@@ -10,9 +10,10 @@ use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, estimate};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
+use crate::record::{ActionKind, Keeping};
 use crate::report::Learning;
 use crate::report::evidence::{
-    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, Keeping, LearningLines,
+    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines,
     Period, RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -141,7 +142,7 @@ impl Done {
         let mut broken = broken_glass(&given.events);
         broken.retain(|one| scope.has(&one.namespace) && period.touches(one.from, one.to));
         let events = given.events.iter();
-        let events = events.filter(|one| scope.has(&one.namespace) && period.contains(one.at));
+        let events = events.filter(|one| scope.has(&one.entry.namespace) && period.contains(one.at));
         Done {
             timeline,
             violations,
@@ -153,7 +154,9 @@ impl Done {
     /// How often the keeping of a namespace's policies ended in the period.
     fn keeping_ended(&self) -> usize {
         let ends = |event: &&Event| {
-            event.keeping == Some(Keeping::Ends) || event.action == "segmentation-removed"
+            let action = &event.entry.action;
+            action.keeping() == Some(Keeping::Ends)
+                || action.kind() == ActionKind::SegmentationRemoved
         };
         self.events.iter().filter(ends).count()
     }

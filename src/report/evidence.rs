@@ -21,7 +21,9 @@ use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::{Protocol, Timestamp};
-use serde::Serialize;
+use crate::record::{Actor, Entry, RecordLine};
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 /// Everything that a report says, but for the graph.
 #[derive(Debug, Clone, Serialize)]
@@ -273,37 +275,59 @@ pub struct RuleApproval {
     pub at: Timestamp,
 }
 
-/// What a line of the record says of who keeps the policies of its namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
-    /// They are left in the cluster, and nobody keeps them from now on.
-    Ends,
-    /// They are kept as they were approved again.
-    Begins,
-}
-
-/// One line of the record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// Something that was done: a line of the record, or a decision that the cluster still has.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub sequence: u64,
+    /// When it was recorded.
     pub at: Timestamp,
-    /// When it was done, where it was written down later than that.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// When it was done, if it was recorded later than that.
     pub done: Option<Timestamp>,
-    #[serde(skip)]
-    pub keeping: Option<Keeping>,
-    pub action: &'static str,
-    pub actor: String,
-    pub namespace: String,
-    pub object: String,
-    pub reason: String,
+    pub entry: Entry,
 }
 
 impl Event {
     /// When it was done.
     pub fn when(&self) -> Timestamp {
         self.done.unwrap_or(self.at)
+    }
+}
+
+impl From<RecordLine> for Event {
+    fn from(line: RecordLine) -> Event {
+        Event {
+            sequence: line.sequence,
+            at: line.at,
+            done: line.done(),
+            entry: line.entry,
+        }
+    }
+}
+
+/// As `evidence.json` has it. The reason is quoted from the record; no figure of the report depends on it.
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entry = &self.entry;
+        let mut event = serializer.serialize_struct("Event", 9)?;
+        event.serialize_field("sequence", &self.sequence)?;
+        event.serialize_field("at", &self.at)?;
+        match &self.done {
+            Some(done) => event.serialize_field("done", done)?,
+            None => event.skip_field("done")?,
+        }
+        event.serialize_field("action", entry.action.kind().name())?;
+        event.serialize_field("actor", &entry.actor.to_string())?;
+        // Where the name is no user's, the program that wrote and when.
+        match &entry.actor {
+            Actor::FieldManager { .. } | Actor::Unknown => {
+                event.serialize_field("by", &entry.actor)?;
+            }
+            Actor::User { .. } | Actor::Controller => event.skip_field("by")?,
+        }
+        event.serialize_field("namespace", &entry.namespace)?;
+        event.serialize_field("object", &entry.object)?;
+        event.serialize_field("reason", &entry.reason)?;
+        event.end()
     }
 }
 

@@ -11,7 +11,8 @@ mod evidence;
 mod tests;
 
 use super::resources::{FindingLine, Material, WouldBlock};
-use super::{Digest, Violation, narrow};
+use super::digest::policy_digest;
+use super::{Violation, narrow};
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
@@ -75,7 +76,7 @@ pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError
     });
     findings.dedup();
     Ok(Material {
-        revision: Digest::of_policy(question.policy).to_string(),
+        revision: policy_digest(question.policy).to_string(),
         reason: question.reason.to_owned(),
         risk: checks::risk(&findings).to_owned(),
         gained: cut(changes.gained),

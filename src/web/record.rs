@@ -2,17 +2,19 @@
 
 use super::html::{Frame, Place, moment, part, select, table, tag, text};
 use super::view::View;
+use crate::record::Entry;
 use crate::report::evidence::Event;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// So many entries are shown at once: some 150 KB.
+/// The most entries on one page: some 150 KB.
 const MOST: usize = 500;
 
-/// Where the entries come from that are shown.
+/// Where the entries on the page come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RecordSource {
-    /// There are none.
+    /// There is no record.
     #[default]
     Nowhere,
     /// A copy of the controller's state, which has all of them.
@@ -23,17 +25,17 @@ pub enum RecordSource {
         from: u64,
         /// The end of the record, as `nanoseg record verify` prints it.
         head: String,
-        /// The object, in words.
+        /// The name of the object, for people.
         place: String,
     },
     /// Only the decisions that the cluster still has.
     Decisions {
-        /// Why there is no more.
+        /// Why the record itself cannot be shown.
         why: String,
     },
 }
 
-/// The fields of a filter that are given.
+/// The fields of the filter in the query.
 struct Filter<'a>(&'a BTreeMap<String, String>);
 
 impl Filter<'_> {
@@ -42,27 +44,29 @@ impl Filter<'_> {
         value.filter(|value| !value.is_empty())
     }
 
-    fn lets(&self, event: &Event) -> bool {
+    fn admits(&self, event: &Event) -> bool {
         let is = |name: &str, value: &str| self.wanted(name).is_none_or(|wanted| wanted == value);
         let has = self.wanted("text").is_none_or(|wanted| {
             let wanted = wanted.to_lowercase();
-            [&event.object, &event.reason]
+            [&event.entry.object, &event.entry.reason]
                 .iter()
                 .any(|text| text.to_lowercase().contains(&wanted))
         });
         let before = self.wanted("before").and_then(|number| number.parse().ok());
-        has && is("action", event.action)
-            && is("namespace", &event.namespace)
-            && is("by", &event.actor)
+        has && is("action", event.entry.action.kind().name())
+            && is("namespace", &event.entry.namespace)
+            && is("by", &event.entry.actor.to_string())
             && before.is_none_or(|before: u64| event.sequence < before)
     }
 
-    /// The form that changes it: of a few possible values a list, else a field.
+    /// The form that changes the filter: a list for fields with few values, an input for others.
     fn form(&self, events: &[Event]) -> String {
         let mut form = String::from("<form class=\"filter\">\n");
-        let mut list = |name: &str, label: &str, of: fn(&Event) -> &str| {
-            let mut values: BTreeSet<&str> = events.iter().map(of).collect();
-            values.extend(self.wanted(name));
+        let mut list = |name: &str, label: &str, of: fn(&Entry) -> Cow<'_, str>| {
+            let mut values: BTreeSet<Cow<'_, str>> =
+                events.iter().map(|event| of(&event.entry)).collect();
+            values.extend(self.wanted(name).map(Cow::from));
+            let values = values.iter().map(AsRef::as_ref).collect();
             let chosen = self.wanted(name).unwrap_or_default();
             let _ = writeln!(
                 form,
@@ -70,9 +74,9 @@ impl Filter<'_> {
                 select(name, chosen, values)
             );
         };
-        list("action", "Action", |event| event.action);
-        list("namespace", "Namespace", |event| &event.namespace);
-        list("by", "By", |event| &event.actor);
+        list("action", "Action", |one| one.action.kind().name().into());
+        list("namespace", "Namespace", |one| (&one.namespace).into());
+        list("by", "By", |one| one.actor.to_string().into());
         let _ = writeln!(
             form,
             "<label>Object or reason <input name=\"text\" value=\"{}\"></label>\n<button>Filter</button></form>",
@@ -81,7 +85,7 @@ impl Filter<'_> {
         form
     }
 
-    /// The link to what is before an entry, by the same filter.
+    /// The link to the entries before an entry, with the same filter.
     fn older(&self, frame: &Frame, before: u64) -> String {
         let mut path = format!("record?before={before}");
         for name in ["action", "namespace", "by", "text"] {
@@ -106,7 +110,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
         return frame.page(Place::Record, "Record", &body);
     }
     body.push_str(&filter.form(events));
-    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.lets(e)).collect();
+    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.admits(e)).collect();
     let shown = &chosen[..chosen.len().min(MOST)];
     body.push_str(&entries(shown));
     if let Some(last) = shown.last().filter(|_| shown.len() < chosen.len()) {
@@ -116,7 +120,7 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
     frame.page(Place::Record, "Record", &body)
 }
 
-/// What is shown, and whether it is whole.
+/// Where the entries come from, and whether the chain is whole.
 fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> String {
     const WHOLE: &str = "nanoseg ui --state with a copy of the controller's state shows all of it.";
     let verdict = match problem {
@@ -177,14 +181,15 @@ fn entries(shown: &[&Event]) -> String {
         return "<p>No entry is as wanted.</p>\n".into();
     }
     let row = |event: &&Event| {
+        let entry = &event.entry;
         vec![
             event.sequence.to_string(),
             moment(event.at),
-            text(event.action),
-            text(&event.actor),
-            text(&event.namespace),
-            text(&event.object),
-            text(&event.reason),
+            text(entry.action.kind().name()),
+            text(&entry.actor.to_string()),
+            text(&entry.namespace),
+            text(&entry.object),
+            text(&entry.reason),
         ]
     };
     let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
@@ -204,6 +209,7 @@ fn entries(shown: &[&Event]) -> String {
 mod tests {
     use super::*;
     use crate::net::Timestamp;
+    use crate::record::{Action, Actor};
     use crate::web::ViewInputs;
 
     fn view(count: u64, source: RecordSource, problem: Option<&str>) -> View {
@@ -211,16 +217,16 @@ mod tests {
             sequence,
             at: Timestamp::from_secs(sequence as i64),
             done: None,
-            keeping: None,
-            action: if sequence % 2 == 0 {
-                "applied"
-            } else {
-                "approved"
-            },
-            actor: "olga & co".into(),
-            namespace: "shop".into(),
-            object: format!("nanoseg-{sequence}"),
-            reason: "<script>alert(1)</script>".into(),
+            entry: Entry::new(
+                match sequence % 2 {
+                    0 => Action::Applied,
+                    _ => Action::Deleted,
+                },
+                Actor::user("olga & co"),
+                "shop",
+                &format!("nanoseg-{sequence}"),
+            )
+            .with_reason("<script>alert(1)</script>".into()),
         };
         let given = ViewInputs {
             events: (1..=count).map(event).collect(),

@@ -2,7 +2,7 @@
 
 use super::{Record, RecordArgs};
 use crate::cli::{exit, terminal};
-use crate::review::record::{Head, Verifier};
+use crate::record::{Head, Verifier};
 use anyhow::{Context, bail};
 use std::process::ExitCode;
 

@@ -4,7 +4,6 @@ use super::{Seen, approvals, inventory};
 use crate::cli::input::loss_findings;
 use crate::cli::period::hours_of;
 use crate::cli::policies::over;
-use crate::cli::record::event;
 use crate::finding::{Code, Finding};
 use crate::flow::Aggregate;
 use crate::graph::{Edge, EdgeKey, GraphOptions, History, Peer};
@@ -13,8 +12,8 @@ use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
-use crate::review::record::{Action, Draft, Verifier, parse_line};
-use crate::review::{Digest, Revision, WorkloadState};
+use crate::record::{ActionKind, Digest, Entry, Verifier, parse_line};
+use crate::review::{Revision, WorkloadState, policy_digest};
 use crate::store::ReviewStore;
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -175,7 +174,7 @@ impl<'s> InForceThen<'s> {
             let there = objects.network_policies.iter().find(|policy| {
                 let at = (&policy.metadata.namespace, &policy.metadata.name);
                 at == (&Some(namespace.clone()), &Some(name.clone()))
-                    && policy.spec.as_ref().map(Digest::of_policy).as_ref() == Some(digest)
+                    && policy.spec.as_ref().map(policy_digest).as_ref() == Some(digest)
             });
             // A workload may have come back, and its policy been approved once more.
             match (known.max_by_key(|(_, revision)| revision.at), there) {
@@ -224,14 +223,14 @@ struct Record {
 }
 
 /// Notes what an entry put into the cluster or took out of it.
-fn note(in_force: &mut InForce, draft: &Draft) {
-    let key = (draft.namespace.clone(), draft.object.clone());
-    match (draft.action, &draft.after) {
-        (Action::Applied | Action::Adopted | Action::DriftRepaired, Some(digest)) => {
+fn note(in_force: &mut InForce, entry: &Entry) {
+    let key = (entry.namespace.clone(), entry.object.clone());
+    match (entry.action.kind(), &entry.after) {
+        (ActionKind::Applied | ActionKind::Adopted | ActionKind::DriftRepaired, Some(digest)) => {
             in_force.insert(key, digest.clone());
         }
-        (Action::Deleted, _) => drop(in_force.remove(&key)),
-        (Action::BreakGlassOn, _) => in_force.retain(|(namespace, _), _| *namespace != key.0),
+        (ActionKind::Deleted, _) => drop(in_force.remove(&key)),
+        (ActionKind::BreakGlassOn, _) => in_force.retain(|(namespace, _), _| *namespace != key.0),
         _ => {}
     }
 }
@@ -266,8 +265,8 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
             digest: entry.digest.as_str().to_owned(),
         };
         lines.push(line.to_owned());
-        note(&mut in_force, &entry.draft);
-        events.push(event(entry));
+        note(&mut in_force, &entry.entry);
+        events.push(Event::from(entry));
         true
     })?;
     match problem {

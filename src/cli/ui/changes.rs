@@ -3,7 +3,7 @@
 use crate::cli::access::scans_resource;
 use crate::cli::published::Published;
 use crate::report::graph::PUBLISHED_GRAPH;
-use crate::review::record::PUBLISHED;
+use crate::record::PUBLISHED;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use futures_util::stream::{BoxStream, select_all};
 use futures_util::{Stream, StreamExt};

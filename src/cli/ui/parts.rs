@@ -1,10 +1,9 @@
 //! What a folder and a cluster have in common: volume by the hour, the record.
 
-use crate::cli::record::event;
 use crate::controller::VolumeReader;
 use crate::inventory::Inventory;
 use crate::report::evidence::Event;
-use crate::review::record::{Verifier, parse_line};
+use crate::record::{Verifier, parse_line};
 use crate::risk::VolumeReport;
 use crate::store::ReviewStore;
 use std::path::Path;
@@ -33,7 +32,7 @@ pub fn record(state: Option<&Path>) -> anyhow::Result<(Vec<Event>, Option<String
                 if let Err(found) = verifier.check(&entry) {
                     problem.get_or_insert(format!("entry {} {}", found.sequence, found.fault));
                 }
-                events.push(event(entry));
+                events.push(Event::from(entry));
             }
             Err(error) => {
                 problem.get_or_insert(format!("entry {number}: {error}"));

@@ -1,5 +1,6 @@
 //! `Segmentation`: what an operator wants of one namespace.
 
+use crate::record::Mode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -50,6 +51,11 @@ pub struct SegmentationSpec {
     /// approved for automatically.
     #[serde(default, skip_serializing_if = "ApprovedImages::is_empty")]
     pub images: ApprovedImages,
+    /// The user who last changed this spec, as the API server authenticates them (kubectl auth whoami). The record
+    /// names them. An admission policy of nanoseg refuses another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub changed_by: Option<String>,
 }
 
 /// Images that somebody approved. Without any entry nothing is said of images.
@@ -86,18 +92,9 @@ impl Default for SegmentationSpec {
             max_outside_addresses: default_max_addresses(),
             on_delete: OnDelete::default(),
             images: ApprovedImages::default(),
+            changed_by: None,
         }
     }
-}
-
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Mode {
-    #[default]
-    Observe,
-    Propose,
-    Enforce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
