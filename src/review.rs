@@ -4,6 +4,7 @@
 //!
 //! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
 
+mod actor;
 mod automatic;
 mod blocked;
 mod digest;
@@ -18,6 +19,9 @@ mod state;
 mod testing;
 mod violation;
 
+pub use actor::{
+    break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by,
+};
 pub use automatic::may_approve;
 pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
 pub use crate::record::{CONTROLLER, Digest};
