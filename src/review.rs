@@ -30,6 +30,7 @@ pub use drift::Backoff;
 pub use material::{Question, build_material};
 pub use segment::{Segment, SegmentError};
 pub use state::{
-    Applied, Decision, Degraded, Need, Proposal, Refusal, Revision, Wish, WorkloadState,
+    Applied, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision,
+    WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

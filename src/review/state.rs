@@ -11,7 +11,7 @@ mod rollback;
 mod tests;
 
 pub use decide::{Decision, Refusal};
-pub use propose::{Need, Wish};
+pub use propose::{DesiredPolicy, Need};
 
 use super::digest::policy_digest;
 use super::resources::{Material, Phase};

@@ -16,7 +16,7 @@ use nanoseg::flow::Verdict;
 use nanoseg::net::Timestamp;
 use nanoseg::review::record::{Action, Chain, Draft, Entry, Head, PUBLISHED, Tail, to_line};
 use nanoseg::review::resources::{DecisionOutcome, Phase, Verb};
-use nanoseg::store::{BrokenGlass, Commit, GlassBook, ReviewStore};
+use nanoseg::store::{BreakGlassEntry, BreakGlassLog, Commit, ReviewStore};
 use process::Controller;
 use serde_json::json;
 use std::time::Duration;
@@ -144,14 +144,14 @@ fn a_glass_whose_leader_is_killed_before_it_can_tell_is_told_of_by_the_next_one(
     world.until_condition("Enforcing", "True", "Enforced");
     // What such a leader leaves: its note, and no policy.
     controller.kill();
-    let untold = BrokenGlass {
+    let untold = BreakGlassEntry {
         namespace: world.namespace.clone(),
         reason: "the shop is down".into(),
         policies: 1,
         at: Timestamp::from_secs(1_700_000_000),
     };
-    let book = GlassBook::open(&controller.store());
-    book.and_then(|mut book| book.write(&[untold]))
+    let log = BreakGlassLog::open(&controller.store());
+    log.and_then(|mut log| log.write(&[untold]))
         .expect("it is written down");
     cluster.run(async {
         let policies: Api<NetworkPolicy> = world.api();

@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 
 /// The policy that a workload should have by what was seen.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wish {
+pub struct DesiredPolicy {
     pub policy: NetworkPolicySpec,
     /// Everything else that the proposal's material depends on.
     pub basis: Digest,
@@ -29,8 +29,8 @@ pub enum Need {
 
 impl WorkloadState {
     /// What a wish asks for.
-    pub fn need(&self, wish: &Wish) -> Need {
-        let digest = policy_digest(&wish.policy);
+    pub fn need(&self, desired: &DesiredPolicy) -> Need {
+        let digest = policy_digest(&desired.policy);
         let in_force = self
             .wanted
             .and_then(|n| self.revision(n))
@@ -38,7 +38,7 @@ impl WorkloadState {
         match self.open() {
             // What a person edited is theirs until it is decided.
             Some(open) if open.is_edited() => {
-                match open.basis == wish.basis && open.base_revision == self.wanted {
+                match open.basis == desired.basis && open.base_revision == self.wanted {
                     true => Need::Nothing,
                     false => Need::Material,
                 }
@@ -47,7 +47,7 @@ impl WorkloadState {
             Some(open)
                 if open.generated == digest
                     && open.base_revision == self.wanted
-                    && open.basis == wish.basis =>
+                    && open.basis == desired.basis =>
             {
                 Need::Nothing
             }
@@ -76,21 +76,21 @@ impl WorkloadState {
     }
 
     /// The policy that the material is to be made for: an edited one stays as it is.
-    pub fn policy_to_judge<'a>(&'a self, wish: &'a Wish) -> &'a NetworkPolicySpec {
+    pub fn policy_to_judge<'a>(&'a self, desired: &'a DesiredPolicy) -> &'a NetworkPolicySpec {
         self.open()
             .filter(|open| open.is_edited())
-            .map_or(&wish.policy, |open| &open.policy)
+            .map_or(&desired.policy, |open| &open.policy)
     }
 
     /// Opens a proposal, or brings the open one up to date.
     pub fn propose(
         &mut self,
-        wish: Wish,
+        desired: DesiredPolicy,
         material: Material,
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) {
-        let generated = policy_digest(&wish.policy);
+        let generated = policy_digest(&desired.policy);
         let (base_revision, base) = (self.wanted, self.wanted_policy().cloned());
         let before = self
             .wanted
@@ -100,13 +100,13 @@ impl WorkloadState {
             let is_edited = open.is_edited();
             let changed = open.generated != generated && !is_edited;
             if !is_edited {
-                open.policy = wish.policy;
+                open.policy = desired.policy;
                 open.generated = generated.clone();
             }
             (open.base_revision, open.base) = (base_revision, base);
-            open.basis = wish.basis;
+            open.basis = desired.basis;
             open.material = material;
-            open.asked_by_blocked |= wish.asked_by_blocked;
+            open.asked_by_blocked |= desired.asked_by_blocked;
             if changed {
                 let action = Action::Proposed {
                     proposal: open.name.clone(),
@@ -130,13 +130,13 @@ impl WorkloadState {
         self.proposals.push(Proposal {
             name,
             created: now,
-            policy: wish.policy,
+            policy: desired.policy,
             base_revision,
             base,
             material,
             generated,
-            basis: wish.basis,
-            asked_by_blocked: wish.asked_by_blocked,
+            basis: desired.basis,
+            asked_by_blocked: desired.asked_by_blocked,
             phase: Phase::Pending,
             since: now,
             decided_by: None,

@@ -17,8 +17,8 @@ fn policy(port: u16) -> NetworkPolicySpec {
     serde_yaml::from_str(&text).expect("a policy")
 }
 
-fn wish(port: u16) -> Wish {
-    Wish {
+fn desired(port: u16) -> DesiredPolicy {
+    DesiredPolicy {
         policy: policy(port),
         basis: Digest::of_bytes(&port.to_be_bytes()),
         asked_by_blocked: false,
@@ -43,10 +43,10 @@ fn state() -> WorkloadState {
 }
 
 fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Entry>) {
-    let wish = wish(port);
-    assert_eq!(state.need(&wish), Need::Material);
-    let material = material(state.policy_to_judge(&wish));
-    state.propose(wish, material, at(now), record);
+    let desired = desired(port);
+    assert_eq!(state.need(&desired), Need::Material);
+    let material = material(state.policy_to_judge(&desired));
+    state.propose(desired, material, at(now), record);
 }
 
 fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
@@ -82,13 +82,13 @@ fn actions(record: &[Entry]) -> Vec<ActionKind> {
 fn a_proposal_is_approved_and_applied_and_the_next_one_supersedes_it() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
-    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
     approve(&mut state, 2, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(80)));
     assert!(!state.is_applied());
     state.applied(at(3), &mut record);
     assert!(state.is_applied());
-    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
     propose(&mut state, 81, 4, &mut record);
     assert_eq!(state.open().and_then(|p| p.base.clone()), Some(policy(80)));
     approve(&mut state, 5, &mut record);
@@ -159,8 +159,8 @@ fn what_was_rejected_is_not_asked_for_again_until_the_traffic_changes() {
     propose(&mut state, 80, 1, &mut record);
     let reject = decision(&state, "api-1", Verb::Reject);
     assert_eq!(state.decide(&reject, Some(UID), at(2), &mut record), Ok(()));
-    assert_eq!(state.need(&wish(80)), Need::Nothing);
-    assert_eq!(state.need(&wish(81)), Need::Material);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(81)), Need::Material);
 }
 
 #[test]
@@ -175,15 +175,15 @@ fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
         matches!(refused, Err(Refusal::Outdated { .. })),
         "not judged yet"
     );
-    assert_eq!(state.need(&wish(80)), Need::Material);
-    assert_eq!(state.policy_to_judge(&wish(80)), &policy(99));
-    state.propose(wish(80), material(&policy(99)), at(3), &mut record);
-    assert_eq!(state.need(&wish(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(80)), Need::Material);
+    assert_eq!(state.policy_to_judge(&desired(80)), &policy(99));
+    state.propose(desired(80), material(&policy(99)), at(3), &mut record);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
     approve(&mut state, 4, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(99)));
     // Who knew better is not asked again, until the traffic asks for something else.
-    assert_eq!(state.need(&wish(80)), Need::Nothing);
-    assert_eq!(state.need(&wish(81)), Need::Material);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(81)), Need::Material);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn blocked_traffic_undoes_the_last_change_and_a_decision_ends_the_trouble() {
     assert!(state.roll_back_blocked("web → api 81/TCP", at(4), &mut record));
     assert!(state.degraded.is_some() && state.wanted.is_none());
     assert_eq!(
-        state.need(&wish(80)),
+        state.need(&desired(80)),
         Need::Nothing,
         "the same is not asked for again"
     );
