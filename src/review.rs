@@ -19,18 +19,15 @@ mod state;
 mod testing;
 mod violation;
 
-pub use actor::{
-    break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by,
-};
+pub use crate::record::{CONTROLLER, Digest};
+pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
 pub use automatic::may_approve;
 pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
-pub use crate::record::{CONTROLLER, Digest};
 pub use digest::policy_digest;
 pub use drift::Backoff;
 pub use material::{Question, build_material};
 pub use segment::{Segment, SegmentError};
 pub use state::{
-    Applied, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision,
-    WorkloadState,
+    Applied, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision, WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

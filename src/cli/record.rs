@@ -72,7 +72,10 @@ impl Record {
     }
 
     /// Calls `each` with every line, in order; stops when it returns false.
-    fn read(&self, mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool) -> anyhow::Result<()> {
+    fn read(
+        &self,
+        mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
+    ) -> anyhow::Result<()> {
         match self {
             Record::File(path) => read_file(path, each),
             Record::Part(tail) => {

@@ -27,7 +27,7 @@ use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
-use crate::review::record::Entry;
+use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
@@ -323,7 +323,7 @@ impl Engine {
     }
 
     /// Everything new onto the disk. `None` if it refuses: it is tried again.
-    fn commit(&mut self, now: Timestamp) -> Option<Vec<Entry>> {
+    fn commit(&mut self, now: Timestamp) -> Option<Vec<RecordLine>> {
         match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
                 self.parts.controller_metrics.committed(&entries);

@@ -13,8 +13,8 @@ use crate::net::Timestamp;
 use crate::record::{ActionKind, Keeping};
 use crate::report::Learning;
 use crate::report::evidence::{
-    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines,
-    Period, RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
+    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines, Period,
+    RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use lines::{answers, edge_lines, figures, workload_lines};
@@ -142,7 +142,8 @@ impl Done {
         let mut broken = broken_glass(&given.events);
         broken.retain(|one| scope.has(&one.namespace) && period.touches(one.from, one.to));
         let events = given.events.iter();
-        let events = events.filter(|one| scope.has(&one.entry.namespace) && period.contains(one.at));
+        let events =
+            events.filter(|one| scope.has(&one.entry.namespace) && period.contains(one.at));
         Done {
             timeline,
             violations,

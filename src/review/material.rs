@@ -10,8 +10,8 @@ mod evidence;
 #[cfg(test)]
 mod tests;
 
-use super::resources::{FindingLine, Material, WouldBlock};
 use super::digest::policy_digest;
+use super::resources::{FindingLine, Material, WouldBlock};
 use super::{Violation, narrow};
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::finding::Finding;

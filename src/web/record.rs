@@ -66,7 +66,7 @@ impl Filter<'_> {
             let mut values: BTreeSet<Cow<'_, str>> =
                 events.iter().map(|event| of(&event.entry)).collect();
             values.extend(self.wanted(name).map(Cow::from));
-            let values = values.iter().map(AsRef::as_ref).collect();
+            let values = values.iter().map(|value| &**value);
             let chosen = self.wanted(name).unwrap_or_default();
             let _ = writeln!(
                 form,

@@ -2,8 +2,8 @@
 
 use crate::cli::access::scans_resource;
 use crate::cli::published::Published;
-use crate::report::graph::PUBLISHED_GRAPH;
 use crate::record::PUBLISHED;
+use crate::report::graph::PUBLISHED_GRAPH;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use futures_util::stream::{BoxStream, select_all};
 use futures_util::{Stream, StreamExt};

@@ -2,8 +2,8 @@
 
 use crate::controller::VolumeReader;
 use crate::inventory::Inventory;
-use crate::report::evidence::Event;
 use crate::record::{Verifier, parse_line};
+use crate::report::evidence::Event;
 use crate::risk::VolumeReport;
 use crate::store::ReviewStore;
 use std::path::Path;

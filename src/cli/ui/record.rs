@@ -4,8 +4,8 @@
 use super::{Args, parts};
 use crate::cli::published::{Published, place};
 use crate::net::Timestamp;
-use crate::report::evidence::Event;
 use crate::record::{Action, ActionKind, Actor, Entry, Head, Tail, TailError};
+use crate::report::evidence::Event;
 use crate::review::resources::{ProposalDecision, Verb};
 use crate::web::RecordSource;
 use kube::ResourceExt;

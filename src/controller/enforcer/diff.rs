@@ -4,8 +4,9 @@ use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
 use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
+use crate::record::{Digest, Drift};
 use crate::review::resources::{BREAK_GLASS, REVISION};
-use crate::review::{Backoff, Digest};
+use crate::review::{Backoff, break_glass_changed_by, policy_digest};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -20,7 +21,7 @@ pub enum PolicyWrite {
         wanted: PlannedPolicy,
         policy: Box<NetworkPolicy>,
         /// What was there of it, if it had been as it shall be.
-        drift: Option<(String, Option<Digest>)>,
+        drift: Option<(Drift, Option<Digest>)>,
     },
     Delete {
         /// `None`: to break the glass.
@@ -116,10 +117,13 @@ pub fn diff(
         let name = namespace.metadata.name.clone().unwrap_or_default();
         let annotations = namespace.metadata.annotations.as_ref();
         match annotations.and_then(|a| a.get(BREAK_GLASS)) {
-            Some(reason) => break_glass(&name, reason, &live, plan, memory, now, &mut diff),
+            Some(reason) => {
+                let metadata = &namespace.metadata;
+                break_glass(metadata, reason, &live, plan, memory, now, &mut diff);
+            }
             None => {
                 if memory.broken.remove(&name).is_some() {
-                    diff.reports.push(mended(&name, now));
+                    diff.reports.push(mended(&namespace.metadata, now));
                 }
                 // A namespace that is on its way out takes no writes.
                 let ends = namespace.metadata.deletion_timestamp.is_some();
@@ -132,10 +136,11 @@ pub fn diff(
     diff
 }
 
-fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
+fn mended(namespace: &ObjectMeta, at: Timestamp) -> EnforcerReport {
     EnforcerReport::BreakGlass {
-        namespace: namespace.to_owned(),
+        namespace: namespace.name.clone().unwrap_or_default(),
         reason: None,
+        by: break_glass_changed_by(namespace),
         deleted: 0,
         at,
     }
@@ -143,7 +148,7 @@ fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
 
 /// Takes every policy of ours away, whether or not it is in the plan.
 fn break_glass(
-    namespace: &str,
+    metadata: &ObjectMeta,
     reason: &str,
     live: &BTreeMap<Key, &NetworkPolicy>,
     plan: &Plan,
@@ -151,6 +156,7 @@ fn break_glass(
     now: Timestamp,
     diff: &mut Diff,
 ) {
+    let namespace = metadata.name.as_deref().unwrap_or_default();
     let planned = plan.namespaces.get(namespace);
     let first = (namespace.to_owned(), String::new());
     let here = live
@@ -181,6 +187,7 @@ fn break_glass(
         diff.reports.push(EnforcerReport::BreakGlass {
             namespace: namespace.to_owned(),
             reason: Some(reason.to_owned()),
+            by: break_glass_changed_by(metadata),
             deleted,
             at: now,
         });
@@ -217,10 +224,10 @@ fn compare(
         }
         let was_applied = wanted.was_applied && !memory.taken_away.contains(&key);
         if was_applied && memory.report_only {
-            report_drift(&key, wanted, &what, None, memory, now, diff);
+            report_drift(&key, wanted, what, None, memory, now, diff);
             continue;
         }
-        if was_applied && put_off(&key, wanted, &what, memory, now, diff) {
+        if was_applied && put_off(&key, wanted, what, memory, now, diff) {
             continue;
         }
         memory.reported.remove(&key);
@@ -229,20 +236,16 @@ fn compare(
     }
 }
 
-/// What is not as it shall be, in words.
-fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<String> {
+/// How the policy in the cluster differs from the planned one.
+fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<Drift> {
     match (&wanted.desired, found) {
         (Desired::Absent, None) => None,
-        (Desired::Absent, Some(policy)) => {
-            is_ours(policy).then(|| "it is there, and shall not be".into())
-        }
-        (Desired::Present { .. }, None) => Some("it was deleted".into()),
+        (Desired::Absent, Some(policy)) => is_ours(policy).then_some(Drift::Unwanted),
+        (Desired::Present { .. }, None) => Some(Drift::Deleted),
         (Desired::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
             Some(found) if found == *digest && is_ours(policy) => None,
-            _ if !is_ours(policy) => {
-                Some("its label app.kubernetes.io/managed-by was changed".into())
-            }
-            _ => Some("its spec was changed".into()),
+            _ if !is_ours(policy) => Some(Drift::LabelChanged),
+            _ => Some(Drift::SpecChanged),
         },
     }
 }
@@ -274,7 +277,7 @@ fn foreign(
 fn put_off(
     key: &Key,
     wanted: &PlannedPolicy,
-    what: &str,
+    what: Drift,
     memory: &mut DriftMemory,
     now: Timestamp,
     diff: &mut Diff,
@@ -293,21 +296,17 @@ fn put_off(
 fn report_drift(
     key: &Key,
     wanted: &PlannedPolicy,
-    what: &str,
+    what: Drift,
     until: Option<Timestamp>,
     memory: &mut DriftMemory,
     now: Timestamp,
     diff: &mut Diff,
 ) {
-    if memory
-        .reported
-        .insert(key.clone(), what.to_owned())
-        .as_deref()
-        != Some(what)
-    {
+    let reported = memory.reported.insert(key.clone(), what.to_string());
+    if reported != Some(what.to_string()) {
         diff.reports.push(EnforcerReport::Drifted {
             workload: wanted.workload.clone(),
-            what: what.to_owned(),
+            drift: what,
             until,
             at: now,
         });
@@ -318,7 +317,7 @@ fn write(
     key: &Key,
     wanted: &PlannedPolicy,
     found: Option<&NetworkPolicy>,
-    drift: Option<(String, Option<Digest>)>,
+    drift: Option<(Drift, Option<Digest>)>,
 ) -> Option<PolicyWrite> {
     match &wanted.desired {
         Desired::Present { digest, spec, .. } => Some(PolicyWrite::Apply {
@@ -365,7 +364,7 @@ impl PolicyWrite {
                 ..
             } => Some(EnforcerReport::Repaired {
                 workload: wanted.workload.clone(),
-                what: what.clone(),
+                drift: *what,
                 found: found.clone(),
                 wanted: wanted.digest(),
                 at,
@@ -376,7 +375,7 @@ impl PolicyWrite {
                 ..
             } => Some(EnforcerReport::Repaired {
                 workload: wanted.workload.clone(),
-                what: "it was there, and shall not be".into(),
+                drift: Drift::Unwanted,
                 found: None,
                 wanted: None,
                 at,
@@ -454,5 +453,5 @@ fn annotation<'a>(policy: &'a NetworkPolicy, name: &str) -> Option<&'a String> {
 }
 
 fn digest_of(policy: &NetworkPolicy) -> Option<Digest> {
-    policy.spec.as_ref().map(Digest::of_policy)
+    policy.spec.as_ref().map(policy_digest)
 }

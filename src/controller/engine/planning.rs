@@ -48,7 +48,7 @@ fn purpose(segment: &SegmentState) -> Option<bool> {
     // One that cannot be understood now is kept as it was: its mode is remembered.
     let enforced = match &segment.segment {
         Some(known) => known.mode == Mode::Enforce,
-        None => segment.kept.mode == "Enforce",
+        None => segment.kept.mode == Mode::Enforce,
     };
     enforced.then_some(false)
 }

@@ -219,8 +219,8 @@ mod tests {
     use super::*;
     use crate::record::{Actor, Entry, Mode, RemainingPolicies};
     use ActionKind::{
-        Adopted, Applied, BreakGlassOff, BreakGlassOn, Deleted, DriftGivenUp, DriftRepaired, ModeChanged,
-        SegmentationRemoved,
+        Adopted, Applied, BreakGlassOff, BreakGlassOn, Deleted, DriftGivenUp, DriftRepaired,
+        ModeChanged, SegmentationRemoved,
     };
 
     fn of(secs: i64, action: Action, object: &str) -> Event {
@@ -344,10 +344,7 @@ mod tests {
 
     #[test]
     fn a_break_glass_that_is_told_late_counts_from_when_it_was() {
-        let mut events = [
-            event(1, Applied, "web"),
-            event(9, BreakGlassOn, "shop"),
-        ];
+        let mut events = [event(1, Applied, "web"), event(9, BreakGlassOn, "shop")];
         events[1].done = Some(Timestamp::from_secs(4));
         let found = timeline(&events, &BTreeMap::new()).enforced;
         assert_eq!(found[0].to, Some(Timestamp::from_secs(4)));

@@ -65,7 +65,13 @@ impl WorkloadState {
             Verb::Approve => self.approve(&decision.proposal, Some(decision), now, record),
             Verb::Reject => self.reject(decision, now, record),
             Verb::Rollback => {
-                self.roll_back(&decision.proposal, Some(decision), &decision.reason, now, record);
+                self.roll_back(
+                    &decision.proposal,
+                    Some(decision),
+                    &decision.reason,
+                    now,
+                    record,
+                );
                 self.degraded = None;
             }
         }
@@ -133,7 +139,10 @@ impl WorkloadState {
         });
         self.wanted = Some(number);
         self.degraded = None;
-        record.push(self.entry(action, actor).with_policies(before, Some(digest)));
+        record.push(
+            self.entry(action, actor)
+                .with_policies(before, Some(digest)),
+        );
     }
 
     fn reject(&mut self, decision: &Decision, now: Timestamp, record: &mut Vec<Entry>) {

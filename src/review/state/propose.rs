@@ -153,8 +153,7 @@ impl WorkloadState {
     pub fn edit(&mut self, name: &str, policy: &NetworkPolicySpec) -> bool {
         match self.open_mut() {
             Some(open)
-                if open.name == name
-                    && policy_digest(&open.policy) != policy_digest(policy) =>
+                if open.name == name && policy_digest(&open.policy) != policy_digest(policy) =>
             {
                 open.policy = policy.clone();
                 // Nothing has this basis, so the next wish makes the material.

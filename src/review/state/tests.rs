@@ -207,7 +207,10 @@ fn a_rollback_brings_back_what_was_in_force_before_and_undoes_what_came_after() 
     assert_eq!(state.decide(&undo, Some(UID), at(50), &mut record), Ok(()));
     assert_eq!(state.wanted_policy(), None);
     state.applied(at(51), &mut record);
-    assert_eq!(record.last().map(|entry| entry.action.kind()), Some(ActionKind::Deleted));
+    assert_eq!(
+        record.last().map(|entry| entry.action.kind()),
+        Some(ActionKind::Deleted)
+    );
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! is not kept cannot look like a change: readiness, restarts and heart-beats make up most updates.
 
 use crate::cluster::noise::drop_last_applied;
-use crate::review::{owns_break_glass, owns_spec};
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
+use crate::review::{owns_break_glass, owns_spec};
 use k8s_openapi::api::apps::v1::{
     DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, ReplicaSet, StatefulSet, StatefulSetSpec,
 };

@@ -140,7 +140,9 @@ const CHANGES: [ActionKind; 13] = [
 
 fn changes(evidence: &Evidence) -> Answer {
     let events = evidence.events.iter();
-    let changes = events.filter(|one| CHANGES.contains(&one.entry.action.kind())).count();
+    let changes = events
+        .filter(|one| CHANGES.contains(&one.entry.action.kind()))
+        .count();
     (
         if_any(changes),
         format!(

@@ -136,7 +136,11 @@ pub fn events(evidence: &Evidence) -> Section {
         "Drift that was repaired or given up:",
         &drift,
     ));
-    let keeping = [ActionKind::SegmentationAdded, ActionKind::ModeChanged, ActionKind::SegmentationRemoved];
+    let keeping = [
+        ActionKind::SegmentationAdded,
+        ActionKind::ModeChanged,
+        ActionKind::SegmentationRemoved,
+    ];
     blocks.extend(listed(
         evidence,
         "Namespaces whose enforcement began, changed or ended:",
