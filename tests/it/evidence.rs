@@ -5,8 +5,10 @@ mod controls;
 mod ended;
 mod folded;
 mod hostile;
+mod lines;
 mod period;
 mod printed;
+mod reworded;
 mod signed;
 mod stock;
 
@@ -16,14 +18,16 @@ use nanoseg::flow::{
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
-use nanoseg::review::record::{Action, Chain, Draft, to_line};
-use nanoseg::review::{Digest, Revision, WorkloadState};
+use nanoseg::record::ActionKind;
+use nanoseg::review::{Revision, WorkloadState, policy_digest};
 use nanoseg::store::{Commit, FlowStore, ReviewStore};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use lines::Form;
 
 fn sample(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -286,6 +290,11 @@ type Line<'a> = (Action, &'a str, &'a str, &'a str, &'a str);
 
 /// The same with more lines of the record, and with proposals of the review of shop/db.
 fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
+    state_as(path, more, proposals, Form::Typed);
+}
+
+/// The same with lines of a certain form.
+fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
     let mut objects = Objects::default();
     nanoseg::cluster::parse_objects(CLUSTER.as_bytes(), "cluster", &mut objects).expect("objects");
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
@@ -319,7 +328,7 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     };
     let policy = serde_yaml::from_str(POLICY).expect("a policy");
     let mut review = WorkloadState::new(id.clone(), "nanoseg-db".into());
-    let digest = Digest::of_policy(&policy);
+    let digest = policy_digest(&policy);
     review.revisions.push(Revision {
         number: 1,
         policy,
@@ -330,24 +339,6 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     });
     review.wanted = Some(1);
     review.proposals = serde_json::from_value(proposals).expect("proposals");
-    let mut chain = Chain::default();
-    let mut line = |(action, actor, object, reason, at): Line<'_>| {
-        let draft = Draft {
-            action,
-            actor: actor.into(),
-            namespace: "shop".into(),
-            object: object.into(),
-            before: None,
-            after: matches!(
-                action,
-                Action::Approved | Action::Applied | Action::DriftRepaired
-            )
-            .then(|| digest.clone()),
-            reason: reason.into(),
-        };
-        let entry = chain.append(draft, time(at));
-        (entry.sequence, to_line(&entry))
-    };
     let policy = "nanoseg-db";
     let first = [
         (
@@ -372,9 +363,9 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
         "edited",
         "2026-04-02T00:00:00Z",
     );
-    let lines = first.iter().chain(more).chain([&last]);
+    let all: Vec<Line<'_>> = first.iter().chain(more).chain([&last]).copied().collect();
     let commit = Commit {
-        record_lines: lines.map(|one| line(*one)).collect(),
+        record_lines: lines::write(&all, &digest, form),
         reviews: vec![(id, serde_json::to_string(&review).expect("JSON"))],
         ..Commit::default()
     };

@@ -373,7 +373,10 @@ mod tests {
             ("approved", "nanoseg-db", "db-2: fine"),
         ];
         let other = Asked {
-            connections: vec!["shop/api → shop/db 5432/TCP".into()],
+            connections: vec![Connection {
+                client: "shop/api".into(),
+                ..asked("db-2").connections[0].clone()
+            }],
             ..asked("db-2")
         };
         assert_eq!(answer(&record(&lines), &[other])[0].reply, Reply::Open);
