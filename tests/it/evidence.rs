@@ -286,7 +286,7 @@ fn state(path: &Path) {
 }
 
 /// An action, who did it, to what, why and when.
-type Line<'a> = (Action, &'a str, &'a str, &'a str, &'a str);
+type Line<'a> = (ActionKind, &'a str, &'a str, &'a str, &'a str);
 
 /// The same with more lines of the record, and with proposals of the review of shop/db.
 fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
@@ -342,14 +342,14 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
     let policy = "nanoseg-db";
     let first = [
         (
-            Action::Approved,
+            ActionKind::Approved,
             "alice",
             policy,
             "db-1: reviewed",
             "2026-03-05T00:00:00Z",
         ),
         (
-            Action::Applied,
+            ActionKind::Applied,
             "nanoseg",
             policy,
             "",
@@ -357,7 +357,7 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
         ),
     ];
     let last = (
-        Action::DriftRepaired,
+        ActionKind::DriftRepaired,
         "nanoseg",
         policy,
         "edited",
@@ -477,7 +477,7 @@ fn hostile_names_stay_text_on_the_page() {
     fs::write(here.join("cluster.yaml"), cluster).expect("a file");
     let reason = "=cmd(), <img src=x onerror=alert(1)> | [x](javascript:alert(1))\n# no heading";
     let broken = (
-        Action::BreakGlassOn,
+        ActionKind::BreakGlassOn,
         "@eve",
         "shop",
         reason,
