@@ -1,5 +1,5 @@
-//! Evidence for auditors: what talked to what in a period, what policies allowed it, who approved them, and
-//! how it stood with segmentation. Plain data and the files that are made of it.
+//! Evidence for auditors: which workloads talked to each other in a period, which policies allowed it, who approved
+//! the policies, and how far workloads were isolated. Plain data and the files that are made of it.
 
 mod answers;
 mod controls;
@@ -37,15 +37,15 @@ pub struct Evidence {
     /// What the report was made from.
     pub sources: Vec<Source>,
     pub figures: Figures,
-    /// Every workload in scope, as it stood at the end of the period.
+    /// The state of every workload in scope at the end of the period.
     pub workloads: Vec<WorkloadLine>,
     /// The policies against what was observed in the period.
     pub verdict: Verdict,
-    /// How much was not seen (DESIGN §4.12).
+    /// How much was not seen (rule: learning-estimate).
     pub learning: LearningLines,
-    /// What was in force at the end of the period, and who approved it.
+    /// The policies that were in force at the end of the period, and who approved them.
     pub approvals: Vec<Approval>,
-    /// When which policy was in force, as far as the record tells.
+    /// When which policy was in force, by the record.
     pub enforced: Vec<Enforced>,
     /// When which approved policy was not as approved, or nobody kept it so.
     pub lapses: Vec<Lapse>,
@@ -194,7 +194,7 @@ pub struct Figures {
     pub break_glass: usize,
     pub decisions: usize,
     /// The estimated share of the edges that were seen, 0–1 (Chao2 and Good–Turing, the more careful one);
-    /// absent where there is too little traffic to tell.
+    /// absent where there is too little traffic for an estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
     /// The estimated share of future connections on edges that were not seen, 0–1 (Good–Turing).
@@ -205,14 +205,14 @@ pub struct Figures {
 /// The learning estimate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LearningLines {
-    /// Of everything in scope; absent where the sources tell only more than that.
+    /// Of everything in scope; absent where the sources have only an estimate of more than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overall: Option<Estimate>,
     /// In order of workloads.
     pub workloads: Vec<WorkloadEstimate>,
 }
 
-/// How one workload stood.
+/// The state of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadLine {

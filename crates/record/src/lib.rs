@@ -1,5 +1,5 @@
 //! Room 0: the record. It has one line for every decision and every write, and each line holds the digest of
-//! the line before it, so that nobody can change, remove, insert or reorder lines unseen.
+//! the line before it, so that nobody can change, remove, insert or reorder lines unseen (rule: record-is-chained).
 //!
 //! How the data flows:
 //!

@@ -11,28 +11,28 @@ impl Action {
                 proposal,
                 refreshed: true,
                 why,
-            } => format!("{proposal} was brought up to date: {why}"),
+            } => format!("{proposal} was updated: {why}"),
             Action::BreakGlassOn {
                 why,
                 policies,
                 done,
             } => match (policies, done) {
                 (Some(policies), Some(done)) => format!(
-                    "{why} ({policies} policies were taken away at {done}; the leader ended before it could tell)"
+                    "{why} ({policies} policies were deleted at {done}; the leader ended before it could record this)"
                 ),
-                (Some(policies), None) => format!("{why} ({policies} policies were taken away)"),
+                (Some(policies), None) => format!("{why} ({policies} policies were deleted)"),
                 (None, _) => why.clone(),
             },
             Action::BreakGlassOff => "policies are enforced again".into(),
             Action::DriftRepaired {
                 drift: Drift::Unwanted,
-            } => "it was there, and shall not be".into(),
+            } => "it was in the cluster, but should not be".into(),
             Action::DriftRepaired { drift } => drift.to_string(),
             Action::DriftGivenUp {
                 drift,
                 until: Some(until),
             } => {
-                format!("{drift}; somebody keeps changing it, so it is put right again at {until}")
+                format!("{drift}; somebody keeps changing it, so it is repaired again at {until}")
             }
             Action::DriftGivenUp { drift, until: None } => drift.to_string(),
             Action::ModeChanged { from, to } => format!("from {from} to {to}"),
@@ -73,7 +73,7 @@ impl fmt::Display for Drift {
             Drift::SpecChanged => "its spec was changed",
             Drift::LabelChanged => "its label app.kubernetes.io/managed-by was changed",
             Drift::Deleted => "it was deleted",
-            Drift::Unwanted => "it is there, and shall not be",
+            Drift::Unwanted => "it is in the cluster, but should not be",
         })
     }
 }
@@ -82,7 +82,7 @@ impl fmt::Display for RemainingPolicies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             RemainingPolicies::Removed => "its policies are removed",
-            RemainingPolicies::Retained => "its policies stay, and nobody keeps them",
+            RemainingPolicies::Retained => "its policies stay, and nobody keeps them as approved",
         })
     }
 }

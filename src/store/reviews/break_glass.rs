@@ -1,5 +1,5 @@
-//! That a glass is being broken is on the disk before the first policy goes: the record's line is written by the
-//! engine, when it comes to it, and the leader may be killed before that. What is untold then, the next one tells.
+//! A break-glass is on the disk before the first policy is deleted. The engine writes the record's line later, and the
+//! leader may be killed before that; then the next leader records it.
 
 use super::{ReviewStore, ReviewStoreError};
 use crate::net::Timestamp;
@@ -9,22 +9,22 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long who breaks a glass waits for others that write to the store: policies must be gone within a second.
+/// How long a break-glass waits for another writer of the store: policies must be gone within a second.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A namespace whose policies are to be taken away.
+/// A break-glass: the policies of a namespace are going to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakGlassEntry {
     pub namespace: String,
     pub reason: String,
     /// Who began it.
     pub by: Actor,
-    /// How many policies there were to take away.
+    /// How many policies there were to delete.
     pub policies: usize,
     pub at: Timestamp,
 }
 
-/// Where glasses that are being broken are written down, beside the [`ReviewStore`] that tells of them.
+/// Writes break-glasses to the disk, beside the [`ReviewStore`] whose commits record them.
 #[derive(Debug)]
 pub struct BreakGlassLog {
     connection: Connection,
@@ -44,7 +44,7 @@ impl BreakGlassLog {
         Ok(BreakGlassLog { connection, path })
     }
 
-    /// Writes down what is to be broken; when this returns it is on the disk.
+    /// Writes the break-glasses; when this returns they are on the disk.
     ///
     /// # Errors
     /// If it could not be written within a quarter of a second.
@@ -76,7 +76,7 @@ impl BreakGlassLog {
 }
 
 impl ReviewStore {
-    /// The glasses of which no commit said that they are told, the oldest first.
+    /// The break-glasses that no commit has recorded yet, the oldest first.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -102,7 +102,7 @@ fn actor(body: Option<String>) -> Actor {
     known.unwrap_or(Actor::Unknown)
 }
 
-/// Forgets what is told.
+/// Forgets the break-glasses that the record has.
 pub(super) fn recorded(
     transaction: &Transaction<'_>,
     told: &[(String, Timestamp)],

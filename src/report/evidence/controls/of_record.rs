@@ -1,4 +1,4 @@
-//! How it stands with what the record tells.
+//! Answers to questions about what was decided and done, from the record.
 
 use super::{Answer, Question, Standing, share};
 use crate::record::ActionKind;
@@ -121,7 +121,7 @@ fn protected(evidence: &Evidence) -> Answer {
     )
 }
 
-/// Lines that tell of a change of what is allowed, or of who sees to it.
+/// Actions that change what is allowed, or whether it is enforced.
 const CHANGES: [ActionKind; 13] = [
     ActionKind::Approved,
     ActionKind::AutoApproved,

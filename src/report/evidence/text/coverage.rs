@@ -5,7 +5,7 @@ use crate::record::ActionKind;
 use crate::report::evidence::{Evidence, WorkloadLine};
 use crate::report::words::{count, time};
 
-/// Who was not isolated at the end of the period, and when policies were in force.
+/// The workloads that were not isolated at the end of the period, and when policies were in force.
 pub fn section(evidence: &Evidence) -> Section {
     let mut blocks = workloads(evidence);
     blocks.extend(enforced(evidence));
