@@ -1,32 +1,32 @@
-//! Room 2b: from what should be to what is decided. Owns the custom resources, what a proposal shows who
-//! decides, the state of each workload's review, drift and violations. It makes entries of the record; the
-//! record itself is the room `record`.
+//! Room 2b: the review of policies, from a proposal to a decision. Owns the custom resources, the impact of a
+//! proposal, the state of each workload's review, the backoff of drift repairs, and violations. It makes entries of the
+//! record; the record itself is the room `record`.
 //!
-//! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
+//! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
 
 mod actor;
-mod automatic;
-mod blocked;
+mod automatic_approval;
+mod blocked_traffic;
 mod digest;
-mod drift;
-mod material;
-mod narrow;
+mod impact;
+mod repair_backoff;
 pub mod resources;
-mod segment;
+mod segmentation_settings;
 mod selector;
 mod state;
+mod subset;
 #[cfg(test)]
 mod testing;
 mod violation;
 
 pub use crate::record::{CONTROLLER, Digest};
 pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
-pub use automatic::may_approve;
-pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
+pub use automatic_approval::may_approve;
+pub use blocked_traffic::{BlockedTraffic, ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
 pub use digest::policy_digest;
-pub use drift::Backoff;
-pub use material::{Question, build_material};
-pub use segment::{Segment, SegmentError};
+pub use impact::{ImpactInputs, assess_impact};
+pub use repair_backoff::RepairBackoff;
+pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Applied, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision, WorkloadState,
 };

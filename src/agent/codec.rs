@@ -1,4 +1,4 @@
-//! How the spool writes batches down: as they are sent.
+//! How the spool encodes batches: as they are sent.
 
 use crate::flow::FlowBatch;
 use crate::store::BatchCodec;
@@ -22,9 +22,9 @@ impl BatchCodec for WireCodec {
 mod tests {
     use super::*;
     use crate::flow::{
-        FlowRecord, Instance, Loss, MergedObservations, NameEntry, ObservationLimits, Observations,
-        Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
-        Windows,
+        ActivityWindows, FlowRecord, Instance, Loss, MergedObservations, NameEntry,
+        ObservationLimits, Observations, Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels,
+        ScanSummary, Source, Verdict,
     };
     use crate::net::{Protocol, Timestamp};
     use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -34,7 +34,7 @@ mod tests {
         Ipv6Addr::from(u128::MAX - u128::from(n)).into()
     }
 
-    /// A record whose fields all take as many bytes as they can.
+    /// Returns a record whose fields all take as many bytes as they can.
     fn largest(n: u32) -> FlowRecord {
         let long = || "n".repeat(253);
         let pod = PeerLabel::Pod {
@@ -52,7 +52,7 @@ mod tests {
             client_port: Some(u16::MAX),
             verdict: Verdict::Dropped,
             opening: Opening::Undecided,
-            claims: n.is_multiple_of(2).then(|| {
+            labels: n.is_multiple_of(2).then(|| {
                 Arc::new(PeerLabels {
                     client: Some(pod.clone()),
                     server: Some(PeerLabel::Workload {
@@ -69,7 +69,7 @@ mod tests {
             bytes_to_client: u64::MAX,
             first,
             last: first,
-            windows: Windows::at(first),
+            windows: ActivityWindows::at(first),
         }
     }
 
@@ -109,7 +109,7 @@ mod tests {
         }
         let mut merged = MergedObservations::default();
         merged.add(slice);
-        let pieces = merged.into_pieces(ObservationLimits::default());
+        let pieces = merged.into_chunks(ObservationLimits::default());
         assert!(pieces.len() > 3);
         for seen in pieces {
             let batch = FlowBatch {

@@ -14,7 +14,7 @@ pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
 
 use super::digest::policy_digest;
-use super::resources::{Material, Phase};
+use super::resources::{Impact, Phase};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::record::{Action, Actor, Digest, Entry};
@@ -57,10 +57,12 @@ pub struct Proposal {
     /// The revision that it would change, with its policy.
     pub base_revision: Option<u32>,
     pub base: Option<NetworkPolicySpec>,
-    pub material: Material,
+    /// What `policy` would do. Stored as `material`, the name of earlier versions.
+    #[serde(rename = "material")]
+    pub impact: Impact,
     /// What nanoseg itself last proposed: another one than `policy` says that a person edited it.
     pub generated: Digest,
-    /// What of the graph it was worked out from; if that changes, the material is made anew.
+    /// What of the graph it was worked out from; if that changes, the impact is made anew.
     pub basis: Digest,
     /// Blocked traffic asked for it: it is never approved automatically.
     pub asked_by_blocked: bool,
@@ -263,7 +265,7 @@ impl WorkloadState {
 impl Proposal {
     /// The revision that a decision must name.
     pub fn digest(&self) -> &str {
-        &self.material.revision
+        &self.impact.revision
     }
 
     /// Whether a person changed what nanoseg proposed.

@@ -5,7 +5,7 @@ use super::{Edge, Graph, Peer};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One end of a requirement, as NetworkPolicy can name it.
@@ -35,7 +35,7 @@ pub struct Requirement {
 }
 
 /// Where the network plugin checks a connection that goes through a Service (rule: service-port-before-translation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum ServiceEnforcement {
     /// After translation, on the pod's own port: most plugins.
     #[default]
@@ -44,11 +44,50 @@ pub enum ServiceEnforcement {
     BeforeTranslation,
 }
 
+/// The [`ServiceEnforcement`] of each namespace.
+///
+/// One network plugin serves a whole cluster, so the default is mostly all there is; an operator can set
+/// another one for a namespace (`spec.serviceEnforcement` of its Segmentation).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceEnforcements {
+    /// Of all namespaces that are not in `namespaces`.
+    pub default: ServiceEnforcement,
+    pub namespaces: BTreeMap<String, ServiceEnforcement>,
+}
+
+impl ServiceEnforcements {
+    /// Returns where a connection between the two peers is checked: before translation too if that is set for
+    /// the namespace of one of them. The default counts for a workload whose namespace has no setting, and where
+    /// neither peer is a workload.
+    pub fn between(&self, client: &Peer, server: &Peer) -> ServiceEnforcement {
+        let of = |peer: &Peer| {
+            let namespace = &peer.workload()?.namespace;
+            Some(
+                self.namespaces
+                    .get(namespace)
+                    .copied()
+                    .unwrap_or(self.default),
+            )
+        };
+        of(client).max(of(server)).unwrap_or(self.default)
+    }
+}
+
+impl From<ServiceEnforcement> for ServiceEnforcements {
+    /// The same in every namespace.
+    fn from(default: ServiceEnforcement) -> Self {
+        ServiceEnforcements {
+            default,
+            namespaces: BTreeMap::new(),
+        }
+    }
+}
+
 /// Lists the requirements of all edges of `O`, in the order of [`Graph::taught`].
 pub fn requirements(
     graph: &Graph,
     inventory: &Inventory,
-    enforcement: ServiceEnforcement,
+    enforcement: &ServiceEnforcements,
 ) -> Vec<Requirement> {
     let requiring = Requiring {
         graph,
@@ -70,7 +109,7 @@ pub struct Requiring<'a> {
     /// For the names of outside addresses.
     pub graph: &'a Graph,
     pub inventory: &'a Inventory,
-    pub enforcement: ServiceEnforcement,
+    pub enforcement: &'a ServiceEnforcements,
 }
 
 impl Requiring<'_> {
@@ -81,7 +120,7 @@ impl Requiring<'_> {
     /// [`Requirement::edge`].
     pub fn of(&self, client: &Peer, server: &Peer, edge: &Edge, index: usize) -> Vec<Requirement> {
         let (graph, inventory) = (self.graph, self.inventory);
-        let one = |client: Side, server: Side, port: u16| Requirement {
+        let one = |client: NamedEnd, server: NamedEnd, port: u16| Requirement {
             label: server.label.or(client.label),
             outside: client.outside || server.outside,
             client: client.end,
@@ -91,12 +130,12 @@ impl Requiring<'_> {
             edge: index,
         };
         let mut all = Vec::new();
-        let from = client_sides(client, edge, graph, inventory);
-        let to = side(server, graph, inventory);
+        let from = client_ends(client, edge, graph, inventory);
+        let to = end_of(server, graph, inventory);
         for from in &from {
             all.push(one(from.clone(), to.clone(), edge.port));
         }
-        if self.enforcement == ServiceEnforcement::BeforeTranslation {
+        if self.enforcement.between(client, server) == ServiceEnforcement::BeforeTranslation {
             for port in edge.service_ports.iter().filter(|port| **port != edge.port) {
                 all.extend(from.iter().map(|from| one(from.clone(), to.clone(), *port)));
             }
@@ -104,14 +143,14 @@ impl Requiring<'_> {
         // To the node port of another node the packet leaves untranslated.
         for port in &edge.node_ports {
             let nodes = any_node(inventory.node_addresses(), edge);
-            all.push(one(side(client, graph, inventory), nodes, *port));
+            all.push(one(end_of(client, graph, inventory), nodes, *port));
         }
         all
     }
 }
 
 #[derive(Clone)]
-struct Side {
+struct NamedEnd {
     end: End,
     label: Option<String>,
     outside: bool,
@@ -119,8 +158,8 @@ struct Side {
 
 /// The client as the plugin sees it: itself, any node where it is masqueraded, or both where a pod
 /// may be seen as itself or as a node, by where the backend runs.
-fn client_sides(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory) -> Vec<Side> {
-    let own = || side(client, graph, inventory);
+fn client_ends(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory) -> Vec<NamedEnd> {
+    let own = || end_of(client, graph, inventory);
     if edge.enforced_from.is_empty() {
         return vec![own()];
     }
@@ -132,27 +171,27 @@ fn client_sides(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory
     }
 }
 
-fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> Side {
+fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> NamedEnd {
     let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
     let label = match services.as_slice() {
         [] => "any node".into(),
         services => format!("any node, for {}", services.join(", ")),
     };
-    Side {
+    NamedEnd {
         end: End::Addresses(addresses),
         label: Some(label),
         outside: false,
     }
 }
 
-fn side(peer: &Peer, graph: &Graph, inventory: &Inventory) -> Side {
-    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>, outside: bool| Side {
+fn end_of(peer: &Peer, graph: &Graph, inventory: &Inventory) -> NamedEnd {
+    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>, outside: bool| NamedEnd {
         end: End::Addresses(set),
         label,
         outside,
     };
     match peer {
-        Peer::Workload(id) => Side {
+        Peer::Workload(id) => NamedEnd {
             end: End::Workload(id.clone()),
             label: None,
             outside: false,

@@ -1,10 +1,10 @@
 //! A proposal as a person reads it.
 
 use crate::cli::style::Style;
+use crate::report::diff::{DiffLine, diff};
 use crate::report::escape;
-use crate::report::lines::{Line, diff};
 use crate::report::table::{Align, Table};
-use crate::review::resources::{Change, EvidenceLine, PolicyProposal, Verb, WouldBlock};
+use crate::review::resources::{ChangeLine, EvidenceLine, PolicyProposal, Verb, WouldBlock};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use kube::ResourceExt;
@@ -87,7 +87,7 @@ impl Printer {
         self.field("revision", &clean(&review.revision));
     }
 
-    fn changes(&mut self, word: &str, list: &[Change], total: u32, sign: &str) {
+    fn changes(&mut self, word: &str, list: &[ChangeLine], total: u32, sign: &str) {
         let text = match (total, list.is_empty()) {
             (0, _) => format!("{word} nothing"),
             // Proposals of earlier versions only count what a first policy closes.
@@ -215,10 +215,12 @@ impl Printer {
         });
         for line in diff(&before, &after) {
             let line = match line {
-                Line::Same(text) => format!("    {}", clean(text)),
-                Line::Removed(text) => self.style.red(&format!("  - {}", clean(text))),
-                Line::Added(text) => self.style.green(&format!("  + {}", clean(text))),
-                Line::Skipped(count) => self.style.cyan(&format!("  @@ {count} lines the same @@")),
+                DiffLine::Same(text) => format!("    {}", clean(text)),
+                DiffLine::Removed(text) => self.style.red(&format!("  - {}", clean(text))),
+                DiffLine::Added(text) => self.style.green(&format!("  + {}", clean(text))),
+                DiffLine::Skipped(count) => {
+                    self.style.cyan(&format!("  @@ {count} lines the same @@"))
+                }
             };
             self.line(&line);
         }

@@ -6,11 +6,11 @@ use crate::cli::policies::{current, over};
 use crate::cli::risk::RiskArgs;
 use crate::cluster::read_cluster;
 use crate::finding::Finding;
-use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
-use crate::review::{Question, build_material};
+use crate::review::{ImpactInputs, assess_impact};
 use crate::web::{GraphSource, RecordSource, View, ViewInputs};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -28,6 +28,7 @@ pub fn read(
     cluster: &[PathBuf],
     state: Option<&Path>,
     risk: &RiskArgs,
+    enforcement: ServiceEnforcements,
 ) -> anyhow::Result<View> {
     let GeneratedFolder {
         run,
@@ -37,16 +38,16 @@ pub fn read(
     } = GeneratedFolder::read(folder)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
-    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     findings.extend(of_run);
-    inventory.policies.clear();
     let risk = risk.read(&objects.scans)?;
     findings.extend(risk.findings(&inventory, |_| true));
     let now = current(&objects);
     let given = Given {
         graph: &graph,
         inventory: &inventory,
-        required: requirements(&graph, &inventory, ServiceEnforcement::AfterTranslation),
+        required: requirements(&graph, &inventory, &enforcement),
+        enforcement: &enforcement,
         now: &now,
         run: &run,
         findings: &findings,
@@ -55,6 +56,7 @@ pub fn read(
     let (events, record_problem) = parts::record(state)?;
     let view = View::new(ViewInputs {
         graph_source: GraphSource::Flows,
+        enforcement,
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
         volume: parts::volume(state, &inventory)?,
@@ -95,6 +97,7 @@ fn snapshots(named: &[PathBuf], run: &Value) -> anyhow::Result<Vec<PathBuf>> {
 struct Given<'a> {
     graph: &'a Graph,
     inventory: &'a Inventory,
+    enforcement: &'a ServiceEnforcements,
     required: Vec<Requirement>,
     now: &'a [NetworkPolicy],
     run: &'a Value,
@@ -150,9 +153,10 @@ impl Given<'_> {
             .filter(|one| !is_own(one))
             .cloned()
             .collect();
-        let review = build_material(&Question {
+        let review = assess_impact(&ImpactInputs {
             inventory: self.inventory,
             graph: self.graph,
+            enforcement: self.enforcement,
             requirements: &self.required,
             wanted_blocked: &[],
             workload: id,

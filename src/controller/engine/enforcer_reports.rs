@@ -1,4 +1,4 @@
-//! What the enforcer did and found → state and record.
+//! Applies the enforcer's reports to the state and the record.
 
 use super::state::EngineState;
 use crate::controller::plan::EnforcerReport;
@@ -7,14 +7,14 @@ use crate::record::{Action, Actor, Digest, Entry};
 use crate::store::BreakGlassEntry;
 use std::collections::BTreeMap;
 
-/// What is wrong in the cluster by now, by workload: for conditions.
+/// What is wrong in the cluster, by workload. Conditions show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
     pub drift: BTreeMap<WorkloadId, String>,
     pub failures: BTreeMap<WorkloadId, String>,
 }
 
-/// Takes a report.
+/// Applies a report.
 pub fn apply_report(
     engine_state: &mut EngineState,
     troubles: &mut Troubles,
@@ -33,7 +33,7 @@ pub fn apply_report(
                 // Nothing else tells of it where others put it right (GitOps).
                 engine_state.mark_unpublished(&workload.namespace);
             }
-            // What was wanted when the enforcer looked; by now it may be something else.
+            // It was wanted when the enforcer compared; another revision may be wanted now.
             let is_wanted = engine_state
                 .states()
                 .get(workload)
@@ -118,7 +118,7 @@ fn note(
     engine_state.note(entry.with_policies(before, after));
 }
 
-/// Records the break-glasses that the leader before began and did not record.
+/// Records the break-glass entries that the leader before logged and did not record.
 pub fn resume_break_glass(engine_state: &mut EngineState, unrecorded: Vec<BreakGlassEntry>) {
     for BreakGlassEntry {
         namespace,
@@ -152,7 +152,7 @@ fn break_glass(
         return;
     }
     segment.kept.break_glass = reason.map(str::to_owned);
-    // Nothing of the namespace is in the cluster now; what comes back is no repair of drift.
+    // None of the namespace's policies is in the cluster now, so applying them again is no repair of drift.
     let theirs: Vec<WorkloadId> = engine_state
         .states_of(namespace)
         .map(|state| state.workload.clone())

@@ -1,17 +1,16 @@
-//! Segmentations → segments: what operators want of namespaces, and since when.
+//! Turns Segmentations into segments: what operators want of namespaces, and since when.
 
 use super::state::{EngineState, KeptSegment, SegmentState};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::record::{Action, Actor, Entry, RemainingPolicies};
 use crate::review::resources::{OnDelete, Segmentation};
-use crate::review::{Segment, segmentation_changed_by};
+use crate::review::{SegmentationSettings, segmentation_changed_by};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Takes all Segmentations as they are now. What cannot be understood is told by namespace; what it wanted
-/// before it could not be understood is kept, so that nothing changes. Tells too whether anything is another
-/// than before.
+/// Processes all Segmentations as they are now. Returns what is wrong with those that cannot be parsed, by namespace, and
+/// whether anything changed. A Segmentation that cannot be parsed changes nothing: its last good version still counts.
 pub fn take_segments(
     engine_state: &mut EngineState,
     segmentations: &[Arc<Segmentation>],
@@ -28,7 +27,7 @@ pub fn take_segments(
             continue;
         }
         present.push(namespace.clone());
-        match Segment::parse(segmentation) {
+        match SegmentationSettings::parse(segmentation) {
             Ok(segment) => {
                 let by = segmentation_changed_by(segmentation);
                 changed |= take(engine_state, segment, by, now);
@@ -50,7 +49,7 @@ pub fn take_segments(
     (errors, changed)
 }
 
-/// When the next namespace will have been watched for long enough.
+/// Returns when the next namespace will have been observed for its minimum duration.
 pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp> {
     let segments = engine_state.segments.values();
     let ends = segments.filter_map(|state| {
@@ -62,7 +61,12 @@ pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp>
 
 /// Returns true if the segment changed. `by` is who changed the Segmentation last: if it changed more than once since
 /// it was last seen, who changed the mode is not known any more.
-fn take(engine_state: &mut EngineState, segment: Segment, by: Actor, now: Timestamp) -> bool {
+fn take(
+    engine_state: &mut EngineState,
+    segment: SegmentationSettings,
+    by: Actor,
+    now: Timestamp,
+) -> bool {
     let (namespace, mode) = (segment.namespace.clone(), segment.mode);
     let known = engine_state
         .segments
@@ -115,8 +119,8 @@ fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timest
     true
 }
 
-/// Workloads that are gone for longer than pods are remembered: their proposals go, and their policies where
-/// the Segmentation says so.
+/// Ends the reviews of workloads that are gone for longer than deleted pods are remembered: their proposals are
+/// deleted, and their policies where the Segmentation says so.
 pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
     let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
     let gone: Vec<WorkloadId> = engine_state
@@ -146,8 +150,8 @@ pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: T
     }
 }
 
-/// Forgets namespaces that left, once nothing of theirs is to be taken away any more: until then their policies are
-/// wanted no longer, so that the record has each deletion.
+/// Forgets namespaces whose Segmentation was deleted, once none of their policies is left to delete. Until then their
+/// policies are unwanted one by one, so that the record has each deletion.
 pub fn forget_left(engine_state: &mut EngineState, now: Timestamp) {
     let leaving: Vec<(String, bool)> = engine_state
         .segments

@@ -1,5 +1,6 @@
-//! `Segmentation`: what an operator wants of one namespace.
+//! `Segmentation`: the settings of an operator for one namespace.
 
+use crate::graph::ServiceEnforcement;
 use crate::record::Mode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
@@ -29,26 +30,30 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationSpec {
-    /// Observe only watches; Propose makes proposals, which may be decided and are not written;
-    /// Enforce writes what was approved and keeps it so.
+    /// Observe only observes. Propose makes proposals, which can be decided; no policy is written. Enforce writes
+    /// approved policies and repairs changes to them.
     #[serde(default)]
     pub mode: Mode,
-    /// Pods that any of these selectors matches get no policy.
+    /// Pods that match any of these selectors get no policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<LabelSelector>,
     #[serde(default)]
     pub learning: LearningCriteria,
     #[serde(default)]
     pub approval: Approval,
-    /// Outside addresses per rule before they are summarised to CIDRs.
+    /// The most outside addresses per rule before they are summarised to CIDRs.
     #[serde(default = "default_max_addresses")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_outside_addresses: u32,
-    /// What happens to the policies when this object, or a workload, goes.
+    /// What happens to the policies when this object or a workload is deleted.
     #[serde(default)]
     pub on_delete: OnDelete,
-    /// Which images may run, beside those that the controller is told of. A workload that runs others is never
-    /// approved for automatically.
+    /// Where the network plugin checks connections through a Service. Not set: as the controller's option
+    /// --service-enforcement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_enforcement: Option<ServiceEnforcementMode>,
+    /// The images that may run, in addition to those in the controller's options. A proposal for a workload that runs
+    /// other images is never approved automatically.
     #[serde(default, skip_serializing_if = "ApprovedImages::is_empty")]
     pub images: ApprovedImages,
     /// The user who last changed this spec, as the API server authenticates them (kubectl auth whoami). The record
@@ -58,7 +63,7 @@ pub struct SegmentationSpec {
     pub changed_by: Option<String>,
 }
 
-/// Images that somebody approved. Without any entry nothing is said of images.
+/// Approved images. Without any entry images are not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovedImages {
@@ -66,7 +71,7 @@ pub struct ApprovedImages {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 512)))]
     pub approved_registries: Vec<String>,
-    /// Images, as `ghcr.io/team/app`; with a tag or digest where only that one is meant.
+    /// Images, as `ghcr.io/team/app`; with a tag or digest if only that one is approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 512)))]
     pub approved_images: Vec<String>,
@@ -91,6 +96,7 @@ impl Default for SegmentationSpec {
             approval: Approval::default(),
             max_outside_addresses: default_max_addresses(),
             on_delete: OnDelete::default(),
+            service_enforcement: None,
             images: ApprovedImages::default(),
             changed_by: None,
         }
@@ -99,22 +105,40 @@ impl Default for SegmentationSpec {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum OnDelete {
-    /// Policies stay as they are; nobody keeps them any more.
+    /// The policies stay in the cluster, and nanoseg no longer manages them.
     #[default]
     Retain,
-    /// Policies that nanoseg wrote are deleted.
+    /// The policies that nanoseg wrote are deleted.
     Remove,
 }
 
-/// When a workload has been watched for long enough to be proposed for.
+/// Where a network plugin checks a connection that goes through a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceEnforcementMode {
+    /// On the pod's port: most network plugins.
+    AfterTranslation,
+    /// On the Service's port as well: policies name both ports.
+    BeforeTranslation,
+}
+
+impl From<ServiceEnforcementMode> for ServiceEnforcement {
+    fn from(mode: ServiceEnforcementMode) -> Self {
+        match mode {
+            ServiceEnforcementMode::AfterTranslation => ServiceEnforcement::AfterTranslation,
+            ServiceEnforcementMode::BeforeTranslation => ServiceEnforcement::BeforeTranslation,
+        }
+    }
+}
+
+/// When a workload has been observed for long enough for a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LearningCriteria {
-    /// How long a namespace is watched at least, as `90s`, `15m`, `24h` or `7d`.
+    /// The minimum duration of the observation of a namespace, as `90s`, `15m`, `24h` or `7d`.
     #[serde(default = "default_duration")]
     #[schemars(regex(pattern = r"^[0-9]+(s|m|h|d)$"))]
     pub minimum_duration: String,
-    /// The estimated share of edges seen that a workload needs, in percent (Good–Turing, Chao2).
+    /// The minimum estimated share of a workload's edges that were observed, in percent (Good–Turing, Chao2).
     #[serde(default = "default_coverage")]
     #[schemars(range(min = 0, max = 100))]
     pub minimum_coverage: u8,
@@ -142,7 +166,7 @@ impl Default for LearningCriteria {
 pub struct Approval {
     #[serde(default)]
     pub mode: ApprovalMode,
-    /// What automatic approval may approve. Everything else waits for a person.
+    /// What automatic approval may approve. Everything else needs a person.
     #[serde(default)]
     pub automatic: AutomaticRules,
 }
@@ -154,8 +178,8 @@ pub enum ApprovalMode {
     Automatic,
 }
 
-/// The rules that bound automatic approval. A proposal with a finding of severity error, or one that was
-/// asked for by blocked traffic, is never approved automatically.
+/// The limits of automatic approval. A proposal with a finding of severity error, or one whose reason is blocked
+/// traffic, is never approved automatically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomaticRules {
@@ -168,7 +192,7 @@ pub struct AutomaticRules {
     /// May close connections that recorded flows used.
     #[serde(default)]
     pub allow_would_block: bool,
-    /// How many connections a proposal may open at most.
+    /// The most connections that a proposal may open.
     #[serde(default = "default_max_gained")]
     pub max_gained: u32,
 }
@@ -177,7 +201,7 @@ fn default_max_gained() -> u32 {
     100
 }
 
-// Not derived: what is left out must mean the same, whichever level it is left out at.
+// Not derived: an absent field must have the same default, whichever level is absent.
 impl Default for AutomaticRules {
     fn default() -> Self {
         AutomaticRules {
@@ -195,15 +219,15 @@ pub struct SegmentationStatus {
     /// Of types Ready, Learning, Enforcing, Drifted and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Since when the namespace is watched for this Segmentation.
+    /// The start of the observation of the namespace for this Segmentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observing_since: Option<Time>,
     #[serde(default)]
     pub counts: SegmentationCounts,
-    /// The estimated share of edges seen in the namespace, as `97 %`; empty while it says nothing.
+    /// The estimated share of the namespace's edges that were observed, as `97 %`. Empty if there is too little data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub coverage: String,
     /// When an edge, a proposal or a policy last changed.
@@ -214,19 +238,19 @@ pub struct SegmentationStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationCounts {
-    /// Workloads that policies can be made for.
+    /// Workloads that can have a policy.
     #[serde(default)]
     pub workloads: u32,
-    /// Workloads with an approved policy that is in the cluster.
+    /// Workloads whose approved policy is in the cluster.
     #[serde(default)]
     pub enforced: u32,
-    /// Proposals that wait for a decision.
+    /// Proposals that need a decision.
     #[serde(default)]
     pub open_proposals: u32,
     /// Learned edges with a workload of the namespace at either end.
     #[serde(default)]
     pub edges: u32,
-    /// Connections that the approved policies do not allow and that were tried nevertheless.
+    /// Attempted connections that the approved policies do not allow.
     #[serde(default)]
     pub violations: u32,
 }

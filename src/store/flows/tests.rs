@@ -11,7 +11,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_store_means_what_the_aggregate_means((batches, order) in deliveries(), group in 1usize..5) {
+    fn the_store_equals_the_aggregate((batches, order) in deliveries(), group in 1usize..5) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut store = store_in(&folder);
         let mut model = Aggregate::default();
@@ -28,7 +28,9 @@ proptest! {
 }
 
 fn batch(sequence: u64) -> FlowBatch {
-    use crate::flow::{FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows};
+    use crate::flow::{
+        ActivityWindows, FlowRecord, Instance, Observations, Opening, Source, Verdict,
+    };
     use crate::net::{Protocol, Timestamp};
     let at = Timestamp::from_secs(1_700_000_000);
     let record = FlowRecord {
@@ -41,14 +43,14 @@ fn batch(sequence: u64) -> FlowBatch {
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 2,
         datagrams: 0,
         bytes_to_server: 10,
         bytes_to_client: 20,
         first: at,
         last: at.plus_secs(1),
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     };
     FlowBatch {
         node: "node-1".into(),
@@ -138,7 +140,7 @@ fn a_store_held_by_another_writer_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_store_that_may_only_be_read_refuses_batches() {
+fn a_read_only_store_refuses_batches() {
     let folder = tempfile::tempdir().unwrap();
     store_in(&folder).apply(&batch(1)).unwrap();
     let mut store = FlowStore::open_read_only(&folder.path().join("flows.db")).unwrap();
@@ -151,7 +153,7 @@ fn a_store_that_may_only_be_read_refuses_batches() {
 }
 
 #[test]
-fn what_is_no_flow_store_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_flow_store_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.db");
     let missing = FlowStore::open_read_only(&path).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! A break-glass is on the disk before the first policy is deleted. The engine writes the record's line later, and the
-//! leader may be killed before that; then the next leader records it.
+//! The log of break-glass. An entry is on the disk before the first policy is deleted: the engine writes the record's
+//! line later, and the leader may be killed before that. The next leader records the entries that are left.
 
 use super::{ReviewStore, ReviewStoreError};
 use crate::net::Timestamp;
@@ -9,22 +9,22 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a break-glass waits for another writer of the store: policies must be gone within a second.
+/// How long break-glass waits for other writers of the store: policies must be deleted within a second.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A break-glass: the policies of a namespace are going to be deleted.
+/// One entry: break-glass came on in a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakGlassEntry {
     pub namespace: String,
     pub reason: String,
     /// Who began it.
     pub by: Actor,
-    /// How many policies there were to delete.
+    /// How many policies were to be deleted.
     pub policies: usize,
     pub at: Timestamp,
 }
 
-/// Writes break-glasses to the disk, beside the [`ReviewStore`] whose commits record them.
+/// The log, with a connection of its own beside the [`ReviewStore`].
 #[derive(Debug)]
 pub struct BreakGlassLog {
     connection: Connection,
@@ -32,7 +32,7 @@ pub struct BreakGlassLog {
 }
 
 impl BreakGlassLog {
-    /// Opens it in the store at `path`, and makes that if there is none.
+    /// Opens the log in the store at `path`, and creates the store if there is none.
     ///
     /// # Errors
     /// As [`ReviewStore::open`].
@@ -44,13 +44,13 @@ impl BreakGlassLog {
         Ok(BreakGlassLog { connection, path })
     }
 
-    /// Writes the break-glasses; when this returns they are on the disk.
+    /// Writes entries; when this returns they are on the disk.
     ///
     /// # Errors
     /// If it could not be written within a quarter of a second.
     pub fn write(&mut self, broken: &[BreakGlassEntry]) -> Result<(), ReviewStoreError> {
         let outcome = (|| {
-            // Dropped without a commit it is rolled back.
+            // A transaction that is dropped without a commit is rolled back.
             let transaction = self
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -76,7 +76,7 @@ impl BreakGlassLog {
 }
 
 impl ReviewStore {
-    /// The break-glasses that no commit has recorded yet, the oldest first.
+    /// Returns the entries that no commit marked as recorded, the oldest first.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -102,7 +102,7 @@ fn actor(body: Option<String>) -> Actor {
     known.unwrap_or(Actor::Unknown)
 }
 
-/// Forgets the break-glasses that the record has.
+/// Removes entries that are recorded.
 pub(super) fn recorded(
     transaction: &Transaction<'_>,
     told: &[(String, Timestamp)],

@@ -1,9 +1,9 @@
-//! From protobuf messages to the types of [`nanoseg_flow`], refusing what those cannot mean.
+//! Converts protobuf messages to the types of [`nanoseg_flow`], and refuses values that these cannot have.
 
 use super::{WireError, proto};
 use nanoseg_flow::{
-    FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening, OtherKind,
-    OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
+    OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 /// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
 const MAX_NODE: usize = 253;
 
-/// No agent counts that far, and a store's integers end there.
+/// The largest count that is accepted: no agent counts that far, and integers of the store end there.
 const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
-/// What is wrong with a field; where it stands is added on the way up.
+/// What is wrong with a field; callers add its place.
 struct Bad {
     place: String,
     problem: String,
@@ -32,7 +32,7 @@ fn bad<T>(place: &str, problem: impl Into<String>) -> Parsed<T> {
 }
 
 trait Inside<T> {
-    /// Puts the name of what the field is part of before its place.
+    /// Puts the name of the enclosing field before its place.
     fn inside(self, what: impl FnOnce() -> String) -> Parsed<T>;
 }
 
@@ -121,7 +121,7 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
             .transpose()?,
         verdict: parse_verdict(record.verdict)?,
         opening: parse_opening(record.opening)?,
-        claims: claims.map(Arc::new),
+        labels: claims.map(Arc::new),
         connections: record.connections,
         datagrams: record.datagrams,
         bytes_to_server: record.bytes_to_server,
@@ -133,14 +133,14 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
     Ok((parse_source(record.source)?, parsed))
 }
 
-fn parse_windows(windows: Option<proto::Windows>) -> Parsed<Windows> {
+fn parse_windows(windows: Option<proto::Windows>) -> Parsed<ActivityWindows> {
     let Some(windows) = windows else {
         return bad("windows", "missing");
     };
     let bits = u128::from(windows.high) << 64 | u128::from(windows.low);
     let parsed = u8::try_from(windows.scale)
         .ok()
-        .and_then(|scale| Windows::from_parts(scale, windows.base, bits));
+        .and_then(|scale| ActivityWindows::from_parts(scale, windows.base, bits));
     match parsed {
         Some(parsed) => Ok(parsed),
         None => bad("windows", "outside of the time that can be told"),
