@@ -162,6 +162,11 @@ impl Crate {
                 _ => {}
             }
             let (named, end) = path(tokens, at);
+            // `field: Type`, `fn name` and `let name` make a name of their own.
+            let makes_name = end == at + 1
+                && (tokens.get(end).is_some_and(|next| next.is(":"))
+                    || at > 0 && ["fn", "let", "mut"].contains(&tokens[at - 1].text.as_str()));
+            let named = named.filter(|_| !makes_name);
             let line = token.line;
             let named = named.map(|path| Named { path, line });
             self.modules[module].named.extend(named);
