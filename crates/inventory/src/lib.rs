@@ -7,6 +7,7 @@
 mod addresses;
 mod build;
 mod containers;
+pub mod kubernetes;
 mod model;
 mod nodes;
 mod objects;
@@ -23,7 +24,7 @@ mod tests;
 mod types;
 
 pub use addresses::{AddressBook, Owner};
-pub use build::MANAGED_BY;
+pub use build::{MANAGED_BY, foreign_policies};
 pub use containers::{Container, Image};
 pub use model::Inventory;
 pub use objects::Objects;

@@ -1,7 +1,6 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
 use super::{AddressBook, Namespace, Node, Pod, Service, Workload, WorkloadId};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,9 +13,7 @@ pub struct Inventory {
     pub services: Vec<Service>,
     pub nodes: Vec<Node>,
     pub namespaces: BTreeMap<String, Namespace>,
-    /// The policies that are already there, of others (those that nanoseg manages are left out).
-    pub policies: Vec<NetworkPolicy>,
-    /// The endpoints of `default/kubernetes` (DESIGN §4.8).
+    /// The endpoints of `default/kubernetes` (rule: api-server-endpoints).
     pub api_server: BTreeSet<SocketAddr>,
     /// Ranges that pods get their addresses from: the nodes' podCIDRs, else what covers the pods seen.
     pub pod_ranges: Vec<ipnet::IpNet>,
@@ -39,7 +36,7 @@ impl Inventory {
             .take_while(move |workload| workload.id.namespace == namespace)
     }
 
-    /// Every address of every node, as a plugin may see traffic from "some node" (DESIGN §4.7).
+    /// Every address of every node, as a plugin may see traffic from "some node" (rule: node-port-from-any-node).
     pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
         self.nodes
             .iter()
