@@ -22,6 +22,7 @@ mod pager;
 mod period;
 mod places;
 mod policies;
+mod process;
 mod progress;
 mod proposals;
 mod published;
@@ -40,7 +41,7 @@ mod units;
 mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use process::{leak, program};
 use std::process::ExitCode;
 use terminal::LogFormat;
 
@@ -121,17 +122,6 @@ pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), Str
         .map_err(|error| error.to_string())
 }
 
-/// As what the program was called: `nanoseg`, or `kubectl nanoseg` where it is kubectl's plug-in, the same
-/// binary under the name `kubectl-nanoseg`.
-fn program() -> &'static str {
-    let called = std::env::args_os().next().map(PathBuf::from);
-    let name = called.as_deref().and_then(Path::file_stem);
-    match name.is_some_and(|name| name == "kubectl-nanoseg") {
-        true => "kubectl nanoseg",
-        false => "nanoseg",
-    }
-}
-
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
     let parsed = Cli::command()
@@ -167,10 +157,4 @@ pub fn run() -> ExitCode {
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)
-}
-
-/// Leaves what a command read to the end of the process, which comes right after: giving the memory of a large
-/// cluster back piece by piece takes a tenth of a second.
-fn leave<T>(what: T) {
-    std::mem::forget(what);
 }

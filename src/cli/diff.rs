@@ -147,7 +147,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let opened = unknown || !found.opened.is_empty();
     let closed = unknown || !found.closed.is_empty();
     drop(comparison);
-    super::leave((inventory, before, after, found));
+    super::leak((inventory, before, after, found));
     let fails = match args.fail_on {
         FailOn::Opened => opened,
         FailOn::Closed => closed,

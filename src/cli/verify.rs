@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let is_sound = verdict.would_block.is_empty();
-    super::leave((inventory, policies, built, verdict, read.seen));
+    super::leak((inventory, policies, built, verdict, read.seen));
     Ok(match is_sound {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(exit::FINDINGS),
