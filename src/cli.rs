@@ -9,33 +9,32 @@ mod approve;
 pub mod connectivity;
 mod controller;
 pub mod crd;
-mod decide;
+mod decision;
 mod diff;
 mod exit;
 mod explain;
 mod generate;
-mod generated;
 mod graph;
-mod input;
+mod notices;
 mod observe;
 mod pager;
 mod period;
-mod places;
 mod policies;
 mod process;
 mod progress;
 mod proposals;
-mod published;
 mod receive;
 mod record;
 mod report;
 mod review;
 mod risk;
 mod rollback;
+mod service_enforcement;
 mod sources;
 mod status;
 mod style;
 mod terminal;
+mod traffic;
 mod ui;
 mod units;
 mod verify;
@@ -56,7 +55,7 @@ use terminal::LogFormat;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
+    /// Log more to stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -111,10 +110,10 @@ impl Command {
     }
 }
 
-/// Whether `arguments` (without the program's name) are a command line that nanoseg takes.
+/// Checks that `arguments` (without the program's name) are a valid command line.
 ///
 /// # Errors
-/// What clap says against it.
+/// Clap's error message.
 pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
     let all = std::iter::once("nanoseg").chain(arguments);
     Cli::try_parse_from(all)

@@ -1,10 +1,10 @@
-//! The state → objects in the cluster: proposals with their status, and answers on decisions. Only what
-//! differs is written.
+//! Writes the state to the cluster: proposals with their status, and results of decisions. Only what differs is
+//! written.
 
 use super::state::EngineState;
 use crate::cluster::live::{WriteError, Writer};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
-use crate::inventory::MANAGED_BY;
+use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{
     PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
     ProposalDecisionStatus, WorkloadRef, to_time,
@@ -14,12 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is left to be done, by namespace.
+/// What is left to do after publishing.
 #[derive(Debug, Default)]
 pub struct Published {
-    /// Something failed, or the watch does not show our last write yet.
+    /// Namespaces in which a write failed, or in which the watch does not show our last write yet.
     pub again: BTreeSet<String>,
-    /// Something failed for another reason than that it changed meanwhile: the watch tells of that.
+    /// A write failed, so publishing has to be tried again.
     pub failed: bool,
 }
 
@@ -74,7 +74,7 @@ pub async fn publish_proposals(
     for (key, object) in there {
         // What the state has forgotten goes from the cluster too; what others made is theirs.
         if wanted.contains(&key)
-            || !is_ours(object)
+            || !is_ours(&object.metadata)
             || pending.is_behind(&key, Some(&object.metadata))
         {
             continue;
@@ -114,13 +114,6 @@ async fn publish(
     Ok(())
 }
 
-fn is_ours(object: &PolicyProposal) -> bool {
-    let labels = object.metadata.labels.as_ref();
-    labels
-        .and_then(|labels| labels.get(MANAGED_BY.0))
-        .is_some_and(|value| value == MANAGED_BY.1)
-}
-
 fn objects<'a>(
     engine_state: &'a EngineState,
     namespace: &'a str,
@@ -155,13 +148,14 @@ fn object(state: &WorkloadState, proposal: &Proposal) -> PolicyProposal {
 }
 
 fn status_of(proposal: &Proposal) -> PolicyProposalStatus {
+    let ruling = proposal.stage.ruling();
     PolicyProposalStatus {
-        phase: proposal.phase,
-        decided_by: proposal.decided_by.clone(),
-        decision: proposal.decision.clone(),
-        reason: proposal.reason.clone(),
+        phase: proposal.stage.phase(),
+        decided_by: ruling.map(|one| one.by.clone()),
+        decision: ruling.and_then(|one| one.decision.clone()),
+        reason: ruling.map(|one| one.reason.clone()),
         since: Some(to_time(proposal.since)),
-        applied_revision: proposal.revision,
+        applied_revision: proposal.stage.approved().map(|one| one.revision),
         message: proposal.message.clone(),
     }
 }
