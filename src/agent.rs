@@ -24,13 +24,13 @@ mod sources;
 mod tests;
 
 pub use codec::WireCodec;
-pub use link::{Answer, Link, LinkError};
+pub use link::{DeliveryOutcome, Link, LinkError};
 pub use memory::keep_small;
 pub use metrics::Metrics;
 pub use node::{NodeName, NotANode};
 pub use run::{Settings, limits, run};
 pub use sender::Patience;
-pub use sources::{Figures, Opener, Wanted, chain};
+pub use sources::{Figures, Opener, SourceSpec, chain};
 
 use crate::observe::LiveError;
 use crate::store::SpoolError;

@@ -4,20 +4,20 @@
 //! [`run()`] is the way through it. The engine concludes and never writes a policy; the enforcer writes
 //! policies and never concludes.
 
-mod ahead;
-mod bulletin;
-mod chart;
+mod authenticator;
+mod break_glass;
+mod controller_metrics;
 mod enforcer;
 mod engine;
 mod exporter;
-mod gate;
-mod glass;
+mod graph_publisher;
 mod intake;
-mod metrics;
+mod pending_writes;
 mod plan;
 mod receiver;
+mod receiver_metrics;
+mod record_publisher;
 mod run;
-mod vitals;
 mod volume;
 mod writer;
 

@@ -11,8 +11,8 @@ mod state_lock;
 pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};
 pub use reviews::{
-    BrokenGlass, Commit, DepartedPod, EndedReview, FoldSummary, GlassBook, HourEdge, Loaded,
-    ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
+    BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldSummary, HourEdge,
+    Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
 pub use spool::{BatchCodec, BatchKey, Spool, SpoolError, SpoolLimits, SpoolState};
 pub use state_lock::{StateLock, StateLockError};

@@ -17,7 +17,7 @@ mod view;
 mod what_if;
 mod workload;
 
-pub use decide::{Decide, Decided, Wish};
+pub use decide::{Decide, Decided, DecisionRequest};
 pub use record::RecordSource;
 pub use server::{Server, ServerError, Shown};
 pub use view::{GraphSource, View, ViewInputs};

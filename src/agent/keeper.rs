@@ -3,7 +3,7 @@
 //! It has a thread of its own, since bringing a batch to the disk may take its time.
 
 use super::batcher::Batcher;
-use super::link::Answer;
+use super::link::DeliveryOutcome;
 use super::metrics::Metrics;
 use super::sender::Outgoing;
 use super::sources::Figures;
@@ -49,7 +49,7 @@ pub struct Keeper<C> {
     pub figures: Vec<(Source, Figures)>,
     /// Where batches go; has room for as many as the spool hands out.
     pub offers: Offers<Outgoing>,
-    pub answers: Receiver<Answer>,
+    pub outcomes: Receiver<DeliveryOutcome>,
 }
 
 impl<C: BatchCodec> Keeper<C> {
@@ -110,14 +110,14 @@ impl<C: BatchCodec> Keeper<C> {
     }
 
     fn take_answers(&mut self) {
-        while let Ok(answer) = self.answers.try_recv() {
+        while let Ok(answer) = self.outcomes.try_recv() {
             match answer {
-                Answer::Acknowledged(which) => {
+                DeliveryOutcome::Acknowledged(which) => {
                     if self.spool.acknowledged(which) {
                         self.metrics.batch_acknowledged();
                     }
                 }
-                Answer::Malformed(which, _) => {
+                DeliveryOutcome::Malformed(which, _) => {
                     if self.spool.refused(which) {
                         self.metrics.batch_refused();
                     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum DeliveryOutcome {
     /// It is stored for good, now or before.
     Acknowledged(BatchKey),
     /// No receiver will ever take it: it is malformed.

@@ -2,11 +2,11 @@
 
 use super::batcher::Batcher;
 use super::keeper::{Event, Keeper};
-use super::link::{Answer, Link};
+use super::link::{DeliveryOutcome, Link};
 use super::metrics::Metrics;
 use super::node::NodeName;
 use super::sender::{Patience, Sender};
-use super::sources::{Sources, Wanted};
+use super::sources::{SourceSpec, Sources};
 use super::{AgentError, health};
 use crate::flow::{Instance, ObservationLimits};
 use crate::observe::{Clock, Pace, Stop};
@@ -46,7 +46,7 @@ const STACK: usize = 1024 * 1024;
 /// Where starting fails for good: the spool, the port for metrics, or no source has the permission.
 pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
     settings: Settings,
-    wanted: Vec<Wanted>,
+    wanted: Vec<SourceSpec>,
     link: L,
     codec: C,
     end: impl Future<Output = ()>,
@@ -67,7 +67,7 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
     };
     let (events, happened) = sync_channel(EVENTS);
     let (offers, batches) = mpsc::channel(settings.limits.out_batches.max(1));
-    let (tell, answers) = std::sync::mpsc::channel();
+    let (tell, outcomes) = std::sync::mpsc::channel();
     let clock = Clock::start();
     let keeper = Keeper {
         batcher: Batcher::new(
@@ -81,7 +81,7 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         clock,
         figures,
         offers,
-        answers,
+        outcomes,
     };
     let (ended, keeper_ended) = oneshot::channel();
     let keeper = thread::Builder::new()
@@ -171,7 +171,10 @@ async fn blocking<T: Send + 'static>(
 
 /// Hands answers to the main loop and wakes it. If its queue is full it is awake, and looks for answers
 /// after each event.
-fn answered(tell: std::sync::mpsc::Sender<Answer>, events: SyncSender<Event>) -> impl Fn(Answer) {
+fn answered(
+    tell: std::sync::mpsc::Sender<DeliveryOutcome>,
+    events: SyncSender<Event>,
+) -> impl Fn(DeliveryOutcome) {
     move |answer| {
         let _ = tell.send(answer);
         let _ = events.try_send(Event::Answered);

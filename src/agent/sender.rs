@@ -1,6 +1,6 @@
 //! Brings batches to the receiver, in order, again and again until each is answered.
 
-use super::link::{Answer, Link, LinkError};
+use super::link::{DeliveryOutcome, Link, LinkError};
 use super::metrics::Metrics;
 use crate::store::BatchKey;
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ impl<L: Link> Sender<L> {
     }
 
     /// Runs until no more batches come and all are answered. Answers go to `told`.
-    pub async fn run(mut self, mut batches: Receiver<Outgoing>, told: impl Fn(Answer)) {
+    pub async fn run(mut self, mut batches: Receiver<Outgoing>, told: impl Fn(DeliveryOutcome)) {
         let mut open = true;
         while let Err(error) = self.converse(&mut batches, &mut open, &told).await {
             if let LinkError::Malformed(which, why) = error {
@@ -72,7 +72,7 @@ impl<L: Link> Sender<L> {
                      please report it as a bug of nanoseg"
                 );
                 self.settle(which);
-                told(Answer::Malformed(which, why));
+                told(DeliveryOutcome::Malformed(which, why));
                 continue;
             }
             self.metrics.disconnected();
@@ -96,7 +96,7 @@ impl<L: Link> Sender<L> {
         &mut self,
         batches: &mut Receiver<Outgoing>,
         open: &mut bool,
-        told: &impl Fn(Answer),
+        told: &impl Fn(DeliveryOutcome),
     ) -> Result<(), LinkError> {
         for batch in &self.out {
             self.link.send(batch.which, &batch.content).await?;
@@ -109,7 +109,7 @@ impl<L: Link> Sender<L> {
                 which = self.link.acknowledged() => {
                     let which = which?;
                     self.settle(which);
-                    told(Answer::Acknowledged(which));
+                    told(DeliveryOutcome::Acknowledged(which));
                 }
                 batch = batches.recv(), if *open => match batch {
                     Some(batch) => {

@@ -20,7 +20,7 @@ pub type Opener = Box<dyn FnMut() -> Result<Box<dyn LiveSource>, LiveError> + Se
 pub type Figures = Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
 /// A source that the agent is to run.
-pub struct Wanted {
+pub struct SourceSpec {
     pub source: Source,
     pub open: Opener,
     pub figures: Figures,
@@ -48,7 +48,7 @@ impl Sources {
     /// # Errors
     /// If the system gives no more threads.
     pub fn start(
-        wanted: Vec<Wanted>,
+        wanted: Vec<SourceSpec>,
         pace: Pace,
         stop: &Stop,
         events: &SyncSender<Event>,
@@ -105,7 +105,7 @@ impl Sources {
 
 /// One source's thread.
 struct One {
-    wanted: Wanted,
+    wanted: SourceSpec,
     pace: Pace,
     stop: Stop,
     events: SyncSender<Event>,
@@ -234,7 +234,7 @@ mod tests {
         }
     }
 
-    fn start(wanted: Vec<Wanted>) -> (Sources, Receiver<Event>, Stop, Arc<Metrics>) {
+    fn start(wanted: Vec<SourceSpec>) -> (Sources, Receiver<Event>, Stop, Arc<Metrics>) {
         let kinds: Vec<_> = wanted.iter().map(|w| w.source).collect();
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10), &kinds));
         let (events, seen) = sync_channel(100);
@@ -247,12 +247,12 @@ mod tests {
     fn one_source_that_cannot_run_keeps_no_other_from_running() {
         let mut calls = 0;
         let wanted = vec![
-            Wanted {
+            SourceSpec {
                 source: Source::Conntrack,
                 open: Box::new(|| Err(refusal(io::ErrorKind::PermissionDenied))),
                 figures: Arc::new(Vec::new),
             },
-            Wanted {
+            SourceSpec {
                 source: Source::Capture,
                 open: Box::new(move || {
                     calls += 1;
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn it_is_the_end_if_no_source_has_the_permission() {
-        let refused = |source| Wanted {
+        let refused = |source| SourceSpec {
             source,
             open: Box::new(|| Err(refusal(io::ErrorKind::PermissionDenied))),
             figures: Arc::new(Vec::new),
@@ -293,7 +293,7 @@ mod tests {
         assert!(chain(&error).contains("run it with CAP_NET_ADMIN"));
         stop.stop();
         sources.join();
-        let absent = Wanted {
+        let absent = SourceSpec {
             source: Source::Capture,
             open: Box::new(|| Err(refusal(io::ErrorKind::NotFound))),
             figures: Arc::new(Vec::new),

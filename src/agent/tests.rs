@@ -214,9 +214,9 @@ fn settings(spool: Option<&std::path::Path>) -> Settings {
     }
 }
 
-fn scripted(script: &Script) -> Vec<Wanted> {
+fn scripted(script: &Script) -> Vec<SourceSpec> {
     let script = Arc::clone(script);
-    vec![Wanted {
+    vec![SourceSpec {
         source: Source::Conntrack,
         open: Box::new(move || Ok(Box::new(Scripted(Arc::clone(&script))))),
         figures: Arc::new(Vec::new),
@@ -331,8 +331,8 @@ fn what_the_receiver_refuses_for_good_is_put_aside_and_counted_and_the_rest_goes
                 }
                 while let Ok(answer) = answers.try_recv() {
                     assert!(match answer {
-                        Answer::Acknowledged(which) => spool.acknowledged(which),
-                        Answer::Malformed(which, _) => spool.refused(which),
+                        DeliveryOutcome::Acknowledged(which) => spool.acknowledged(which),
+                        DeliveryOutcome::Malformed(which, _) => spool.refused(which),
                     });
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -21,7 +21,7 @@ use board::{Board, Order};
 use clap::ValueEnum;
 use hubble::HubbleArgs;
 use names::Names;
-use screen::{Screen, Wish};
+use screen::{Command, Screen};
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -174,10 +174,10 @@ impl Watch {
             let Some(screen) = screen.as_deref_mut() else {
                 continue;
             };
-            match screen.wish(Duration::ZERO)? {
-                Some(Wish::Quit) => return Ok(()),
-                Some(Wish::Sort(order)) => (self.order, drawn) = (order, None),
-                Some(Wish::Redraw) => drawn = None,
+            match screen.command(Duration::ZERO)? {
+                Some(Command::Quit) => return Ok(()),
+                Some(Command::Sort(order)) => (self.order, drawn) = (order, None),
+                Some(Command::Redraw) => drawn = None,
                 None => {}
             }
             if drawn.is_none_or(|at| at.elapsed() >= REDRAW) {

@@ -1,6 +1,6 @@
 //! Live sources on the command line: their names, and how each is started.
 
-use crate::agent::{Figures, Wanted};
+use crate::agent::{Figures, SourceSpec};
 use crate::flow::Source;
 use crate::observe::{
     CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters, ConntrackOptions, Cuts,
@@ -54,7 +54,7 @@ impl InterfaceArg {
 
 /// A source that can be started, and started again. `cuts` tells the sources of one node of each other's
 /// findings.
-pub fn open(kind: LiveKind, interfaces: Interfaces, cuts: Cuts) -> Wanted {
+pub fn open(kind: LiveKind, interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
     match kind {
         LiveKind::Conntrack => conntrack(cuts),
         LiveKind::Capture => capture(interfaces, cuts),
@@ -78,7 +78,7 @@ fn figures<T: Send + 'static>(
     })
 }
 
-fn conntrack(cuts: Cuts) -> Wanted {
+fn conntrack(cuts: Cuts) -> SourceSpec {
     let now: Now<ConntrackCounters> = Now::default();
     let opened = Arc::clone(&now);
     let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
@@ -100,14 +100,14 @@ fn conntrack(cuts: Cuts) -> Wanted {
             ("held", counts.held),
         ]
     };
-    Wanted {
+    SourceSpec {
         source: Source::Conntrack,
         open: Box::new(open),
         figures: figures(now, read),
     }
 }
 
-fn capture(interfaces: Interfaces, cuts: Cuts) -> Wanted {
+fn capture(interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
     let now: Now<Arc<CaptureCounters>> = Now::default();
     let opened = Arc::clone(&now);
     let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
@@ -130,7 +130,7 @@ fn capture(interfaces: Interfaces, cuts: Cuts) -> Wanted {
             ("connections", value(&counters.connections)),
         ]
     };
-    Wanted {
+    SourceSpec {
         source: Source::Capture,
         open: Box::new(open),
         figures: figures(now, read),

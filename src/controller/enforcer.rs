@@ -1,13 +1,13 @@
 //! Keeps the policies of the cluster as they were approved. It decides nothing: the engine gives the plan.
 //! It is apart from the engine so that a pane is broken within a second while the engine computes.
 
-mod look;
+mod diff;
 #[cfg(test)]
 mod tests;
-pub use look::{Look, Memory, Step, build_policy, is_ours, look};
+pub use diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff, is_ours};
 
-use super::glass::Glass;
-use super::plan::{Plan, Report};
+use super::break_glass::BreakGlass;
+use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Kind, Watches, Writer};
 use crate::net::Timestamp;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ pub struct Enforcer {
     pub watches: Arc<Watches>,
     pub writer: Writer,
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
-    pub reports: mpsc::UnboundedSender<Report>,
-    pub glass: Glass,
+    pub reports: mpsc::UnboundedSender<EnforcerReport>,
+    pub break_glass: BreakGlass,
     pub now: fn() -> Timestamp,
 }
 
 impl Enforcer {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = Memory::default().with_broken(self.glass.broken().clone());
+        let mut memory = DriftMemory::default().with_broken(self.break_glass.broken().clone());
         let mut changed = self.watches.changed();
         let (mut unfinished, mut replanned, mut seen) = (false, true, None);
         while !*stop.borrow() {
@@ -60,7 +60,7 @@ impl Enforcer {
     }
 
     /// One look at everything, and what it asks for. Tells whether something is left to do.
-    async fn round(&mut self, memory: &mut Memory) -> bool {
+    async fn round(&mut self, memory: &mut DriftMemory) -> bool {
         let Some(plan) = self.plan.borrow_and_update().clone() else {
             return false;
         };
@@ -70,30 +70,30 @@ impl Enforcer {
         }
         let now = (self.now)();
         let (namespaces, policies) = (self.watches.namespaces(), self.watches.policies());
-        let Look {
-            steps,
+        let Diff {
+            writes,
             reports,
             later,
-        } = look(&plan, &namespaces, &policies, memory, now);
-        tokio::task::block_in_place(|| self.glass.write_down(&reports));
+        } = diff(&plan, &namespaces, &policies, memory, now);
+        tokio::task::block_in_place(|| self.break_glass.log(&reports));
         for report in reports {
             let _ = self.reports.send(report);
         }
         let mut failed = false;
-        for step in steps {
-            failed |= !self.take(step, memory).await;
+        for write in writes {
+            failed |= !self.take(write, memory).await;
         }
         failed || later
     }
 
     /// Carries one step out and reports it. Tells whether it worked.
-    async fn take(&mut self, step: Step, memory: &mut Memory) -> bool {
-        let result = match &step {
-            Step::Apply { policy, .. } => {
+    async fn take(&mut self, write: PolicyWrite, memory: &mut DriftMemory) -> bool {
+        let result = match &write {
+            PolicyWrite::Apply { policy, .. } => {
                 let written = self.writer.apply_policy(policy).await;
                 written.map(|written| Some(written.object.metadata))
             }
-            Step::Delete {
+            PolicyWrite::Delete {
                 namespace,
                 name,
                 uid,
@@ -106,15 +106,15 @@ impl Enforcer {
         let now = (self.now)();
         match result {
             Ok(written) => {
-                memory.done(&step, written.as_ref());
-                if let Some(report) = step.report(now) {
+                memory.done(&write, written.as_ref());
+                if let Some(report) = write.report(now) {
                     let _ = self.reports.send(report);
                 }
                 true
             }
             Err(error) => {
-                tracing::warn!(step = %step, "{error}");
-                let _ = self.reports.send(step.failed(error.to_string(), now));
+                tracing::warn!(step = %write, "{error}");
+                let _ = self.reports.send(write.failed(error.to_string(), now));
                 false
             }
         }

@@ -1,26 +1,28 @@
 //! The leader's work: what operators and traffic say → state and record, on the disk first → plan, proposals,
 //! answers and conditions. One task; [`Engine::cycle`] is its table of contents.
 
+mod auto_rollback;
 mod decide;
-mod hear;
+mod enforcer_reports;
+mod events;
 mod housekeeping;
-mod judge;
-mod ledger;
+mod in_force;
+mod observation;
 mod planning;
+mod propose;
 mod publish;
 mod segments;
-mod sight;
+mod state;
 mod status;
-mod tell;
-mod wish;
+mod violations;
 
-pub use hear::take_up;
-pub use ledger::{Ledger, LedgerError};
-pub use sight::Sight;
+pub use enforcer_reports::resume_break_glass;
+pub use observation::Observation;
+pub use state::{EngineState, StateError};
 
-use super::ahead::Ahead;
-use super::plan::{Plan, Report};
-use super::vitals::Vitals;
+use super::controller_metrics::ControllerMetrics;
+use super::pending_writes::PendingWrites;
+use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
@@ -28,9 +30,10 @@ use crate::net::Timestamp;
 use crate::review::record::Entry;
 use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
-use hear::Troubles;
+use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
-use sight::News;
+use in_force::InForce;
+use observation::Changes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,16 +54,16 @@ pub struct Parts {
     pub writer: Writer,
     pub events: Events,
     pub store: ReviewStore,
-    pub ledger: Ledger,
-    pub sight: Sight,
+    pub engine_state: EngineState,
+    pub observation: Observation,
     pub plan: watch::Sender<Option<Arc<Plan>>>,
     /// The number of the record's last line, for who publishes it.
     pub recorded: watch::Sender<u64>,
     /// The graph, each time that all of it was built, for who publishes it.
     pub graph: watch::Sender<Option<Arc<Graph>>>,
-    pub reports: mpsc::UnboundedReceiver<Report>,
+    pub reports: mpsc::UnboundedReceiver<EnforcerReport>,
     pub heard: mpsc::Receiver<FlowBatch>,
-    pub vitals: Arc<Vitals>,
+    pub controller_metrics: Arc<ControllerMetrics>,
     /// How long pods that are gone are kept.
     pub retention: Duration,
     pub now: fn() -> Timestamp,
@@ -75,11 +78,11 @@ pub struct Engine {
     errors: BTreeMap<String, String>,
     /// Why a namespace cannot be proposed for.
     problems: BTreeMap<String, String>,
-    proposals_ahead: Ahead,
-    decisions_ahead: Ahead,
-    segmentations_ahead: Ahead,
+    pending_proposals: PendingWrites,
+    pending_decisions: PendingWrites,
+    pending_segmentations: PendingWrites,
     /// What of the watches was taken already.
-    seen: Option<Seen>,
+    seen: Option<Generations>,
     /// The proposals that edits were last taken from.
     proposals: Vec<Arc<PolicyProposal>>,
     /// All namespaces are to be looked at when publishing.
@@ -92,7 +95,7 @@ pub struct Engine {
 
 /// Generations of what people write.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct Generations {
     segmentations: u64,
     proposals: u64,
     decisions: u64,
@@ -106,9 +109,9 @@ impl Engine {
             troubles: Troubles::default(),
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
-            proposals_ahead: Ahead::default(),
-            decisions_ahead: Ahead::default(),
-            segmentations_ahead: Ahead::default(),
+            pending_proposals: PendingWrites::default(),
+            pending_decisions: PendingWrites::default(),
+            pending_segmentations: PendingWrites::default(),
             seen: None,
             proposals: Vec::new(),
             publish_all: true,
@@ -126,11 +129,11 @@ impl Engine {
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changed.changed() => match changed { Ok(()) => true, Err(_) => return },
                 batch = self.parts.heard.recv() => match batch {
-                    Some(batch) => { self.parts.sight.hear(batch); true }
+                    Some(batch) => { self.parts.observation.ingest(batch); true }
                     None => return,
                 },
                 report = self.parts.reports.recv() => match report {
-                    Some(report) => { self.hear(&report); true }
+                    Some(report) => { self.apply_report(&report); true }
                     None => return,
                 },
                 () = tokio::time::sleep(pause) => self.is_due(),
@@ -140,7 +143,7 @@ impl Engine {
                 self.take_what_waits();
                 self.cycle().await;
                 let took = began.elapsed();
-                self.parts.vitals.cycle(took);
+                self.parts.controller_metrics.cycle(took);
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
                     () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
@@ -151,13 +154,13 @@ impl Engine {
 
     /// How long to wait for news before looking at what was put off.
     fn pause(&self) -> Duration {
-        let put_off = self.parts.sight.due_in(&self.parts.watches);
+        let put_off = self.parts.observation.due_in(&self.parts.watches);
         put_off.map_or(TICK, |rest| rest.clamp(SHORTEST_PAUSE, TICK))
     }
 
     fn is_due(&self) -> bool {
         let now = (self.parts.now)();
-        let put_off = self.parts.sight.due_in(&self.parts.watches);
+        let put_off = self.parts.observation.due_in(&self.parts.watches);
         self.unfinished
             || put_off == Some(Duration::ZERO)
             || self.due.is_some_and(|due| now >= due)
@@ -167,22 +170,22 @@ impl Engine {
     /// All batches and reports that wait already: one cycle for all of them.
     fn take_what_waits(&mut self) {
         while let Ok(batch) = self.parts.heard.try_recv() {
-            self.parts.sight.hear(batch);
+            self.parts.observation.ingest(batch);
         }
         while let Ok(report) = self.parts.reports.try_recv() {
-            self.hear(&report);
+            self.apply_report(&report);
         }
     }
 
-    fn hear(&mut self, report: &Report) {
-        self.parts.vitals.heard(report);
-        hear::hear(&mut self.parts.ledger, &mut self.troubles, report);
+    fn apply_report(&mut self, report: &EnforcerReport) {
+        self.parts.controller_metrics.heard(report);
+        enforcer_reports::apply_report(&mut self.parts.engine_state, &mut self.troubles, report);
     }
 
     async fn cycle(&mut self) {
         let now = (self.parts.now)();
         let stale = self.parts.watches.check();
-        self.parts.vitals.stale(stale.is_err());
+        self.parts.controller_metrics.stale(stale.is_err());
         self.unfinished = false;
         if let Err(stale) = stale {
             // What the enforcer did is kept; nothing is concluded from what may not be true any more.
@@ -208,106 +211,122 @@ impl Engine {
         entries.extend(more);
         self.publish_plan();
         self.publish(now).await;
-        tell::tell(&entries, &self.parts.watches, &self.parts.events).await;
+        events::publish_events(&entries, &self.parts.watches, &self.parts.events).await;
     }
 
     /// Takes what people wrote: Segmentations, edits, decisions. Tells what that is about.
-    fn take_decisions(&mut self, now: Timestamp) -> News {
+    fn take_decisions(&mut self, now: Timestamp) -> Changes {
         let Parts {
-            watches, ledger, ..
+            watches,
+            engine_state,
+            ..
         } = &mut self.parts;
-        let seen = Seen {
+        let seen = Generations {
             segmentations: watches.generation_of(Kind::Segmentation),
             proposals: watches.generation_of(Kind::PolicyProposal),
             decisions: watches.generation_of(Kind::ProposalDecision),
         };
         let known = self.seen.replace(seen);
-        let is_new = |of: fn(&Seen) -> u64| known.is_none_or(|known| of(&known) != of(&seen));
+        let is_new =
+            |of: fn(&Generations) -> u64| known.is_none_or(|known| of(&known) != of(&seen));
         let (mut resegmented, mut changed) = (false, false);
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
-            (self.errors, resegmented) = segments::take_segments(ledger, &segmentations, now);
+            (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, now);
             self.publish_all |= resegmented;
         }
         let proposals = watches.proposals();
         if is_new(|seen| seen.proposals) {
-            changed |= decide::take_edits(ledger, &proposals) > 0;
+            changed |= decide::take_edits(engine_state, &proposals) > 0;
             self.publish_all = true;
         }
         if is_new(|seen| seen.decisions) {
             let decisions = watches.decisions();
-            changed |= decide::take_decisions(ledger, &decisions, &proposals, now) > 0;
+            changed |= decide::take_decisions(engine_state, &decisions, &proposals, now) > 0;
         }
         self.proposals = proposals;
         match (resegmented, changed) {
-            (true, _) => News::Everything,
+            (true, _) => Changes::Everything,
             // Whom decisions are about: what waits may be settled by them.
-            (false, true) => News::Edges(ledger.touched().clone()),
-            (false, false) => News::Nothing,
+            (false, true) => Changes::Edges(engine_state.touched().clone()),
+            (false, false) => Changes::Nothing,
         }
     }
 
     /// The traffic, and what was decided → what is proposed and what is taken back.
-    fn conclude(&mut self, decided: News, now: Timestamp) {
+    fn conclude(&mut self, decided: Changes, now: Timestamp) {
         let Parts {
             watches,
-            ledger,
-            sight,
-            vitals,
+            engine_state,
+            observation,
+            controller_metrics,
             graph,
             ..
         } = &mut self.parts;
         let began = Instant::now();
         let is_due = self.due.is_some_and(|due| now >= due);
-        let watched = match sight.has_heard() {
-            true => judge::closely_watched(ledger, now),
+        let watched = match observation.has_new_batches() {
+            true => auto_rollback::closely_watched(engine_state, now),
             false => BTreeSet::new(),
         };
         let watched = match watched.is_empty() {
-            true => News::Nothing,
-            false => News::Edges(watched),
+            true => Changes::Nothing,
+            false => Changes::Edges(watched),
         };
-        let only = match sight.look(watches).and(decided).and(watched) {
+        let only = match observation.refresh(watches).and(decided).and(watched) {
             _ if is_due => None,
-            News::Everything => None,
-            News::Edges(touched) => Some(touched),
-            News::Nothing => {
-                segments::forget_left(ledger, now);
+            Changes::Everything => None,
+            Changes::Edges(touched) => Some(touched),
+            Changes::Nothing => {
+                segments::forget_left(engine_state, now);
                 return;
             }
         };
-        let view = sight.view(only);
-        let mut in_force = judge::InForce::build(ledger, sight);
-        let violations = judge::find_violations(ledger, sight, &view, &in_force);
-        let undone = judge::undo_harmful(ledger, sight, &in_force, view.only.as_ref(), now);
+        let view = observation.view(only);
+        let mut in_force = InForce::build(engine_state, observation);
+        let violations = violations::find_violations(engine_state, observation, &view, &in_force);
+        let undone = auto_rollback::undo_harmful(
+            engine_state,
+            observation,
+            &in_force,
+            view.only.as_ref(),
+            now,
+        );
         if !undone.is_empty() {
-            in_force = judge::InForce::build(ledger, sight);
+            in_force = InForce::build(engine_state, observation);
         }
-        let problems = wish::propose(ledger, sight, &view, &in_force, &violations, now);
+        let problems = propose::propose(
+            engine_state,
+            observation,
+            &view,
+            &in_force,
+            &violations,
+            now,
+        );
         match &view.only {
             None => {
                 self.problems = problems;
-                segments::retire_gone(ledger, &sight.inventory, now);
-                self.due = segments::next_due(ledger, now);
+                segments::retire_gone(engine_state, &observation.inventory, now);
+                self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                vitals.concluded(ledger, sight, &violations);
-                sight.also_cost(began.elapsed());
+                controller_metrics.concluded(engine_state, observation, &violations);
+                observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
             Some(only) => {
                 self.problems.extend(problems);
                 only.iter()
-                    .for_each(|id| ledger.mark_unpublished(&id.namespace));
+                    .for_each(|id| engine_state.mark_unpublished(&id.namespace));
             }
         }
-        segments::forget_left(ledger, now);
+        segments::forget_left(engine_state, now);
     }
 
     /// Everything new onto the disk. `None` if it refuses: it is tried again.
     fn commit(&mut self, now: Timestamp) -> Option<Vec<Entry>> {
-        match self.parts.ledger.commit(&mut self.parts.store, now) {
+        match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
-                self.parts.vitals.committed(&entries);
+                self.parts.controller_metrics.committed(&entries);
                 if let Some(last) = entries.last() {
                     self.parts.recorded.send_replace(last.sequence);
                 }
@@ -315,7 +334,9 @@ impl Engine {
             }
             Err(error) => {
                 tracing::error!("{error}");
-                self.parts.vitals.commit_failed(error.to_string());
+                self.parts
+                    .controller_metrics
+                    .commit_failed(error.to_string());
                 self.unfinished = true;
                 None
             }
@@ -323,7 +344,7 @@ impl Engine {
     }
 
     fn publish_plan(&mut self) {
-        let plan = planning::build_plan(&self.parts.ledger);
+        let plan = planning::build_plan(&self.parts.engine_state);
         self.parts.plan.send_if_modified(|known| {
             let is_new = known.as_deref() != Some(&plan);
             if is_new {
@@ -335,42 +356,50 @@ impl Engine {
 
     /// Proposals, answers and conditions into the cluster.
     async fn publish(&mut self, now: Timestamp) {
-        let mut namespaces = self.parts.ledger.take_unpublished();
+        let mut namespaces = self.parts.engine_state.take_unpublished();
         // Not all of the parts may be looked at from two threads.
         let Parts {
-            ledger,
+            engine_state,
             writer,
             watches,
-            sight,
+            observation,
             ..
         } = &self.parts;
         let live = &self.proposals;
         let segmentations = watches.segmentations();
         if std::mem::take(&mut self.publish_all) {
-            namespaces.extend(ledger.segments.keys().cloned());
+            namespaces.extend(engine_state.segments.keys().cloned());
             let places = live.iter().map(|p| &p.metadata);
             let places = places.chain(segmentations.iter().map(|s| &s.metadata));
             namespaces.extend(places.filter_map(|meta| meta.namespace.clone()));
         }
-        let (proposals, decisions) = (&mut self.proposals_ahead, &mut self.decisions_ahead);
+        let (proposals, decisions) = (&mut self.pending_proposals, &mut self.pending_decisions);
         let mut done =
-            publish::publish_proposals(ledger, live, &namespaces, writer, proposals).await;
+            publish::publish_proposals(engine_state, live, &namespaces, writer, proposals).await;
         let all = watches.decisions();
-        done.merge(publish::publish_answers(ledger, &all, writer, decisions).await);
+        done.merge(publish::publish_answers(engine_state, &all, writer, decisions).await);
         let around = status::Circumstances {
-            sight,
+            observation,
             troubles: &self.troubles,
             errors: &self.errors,
             problems: &self.problems,
             now,
         };
-        let ahead = &mut self.segmentations_ahead;
+        let pending = &mut self.pending_segmentations;
         done.merge(
-            status::publish(ledger, &segmentations, &namespaces, &around, writer, ahead).await,
+            status::publish(
+                engine_state,
+                &segmentations,
+                &namespaces,
+                &around,
+                writer,
+                pending,
+            )
+            .await,
         );
         self.unfinished |= done.failed;
         for namespace in done.again {
-            self.parts.ledger.mark_unpublished(&namespace);
+            self.parts.engine_state.mark_unpublished(&namespace);
         }
     }
 }

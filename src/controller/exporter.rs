@@ -1,9 +1,9 @@
 //! GitOps: keeps a folder as it was approved, and compares it with the cluster. A GitOps tool commits and
 //! applies what is in the folder; nothing is written to the cluster from here.
 
-use super::enforcer::{Memory, Step, build_policy, look};
-use super::glass::Glass;
-use super::plan::{Plan, Report, Shape, Wanted};
+use super::break_glass::BreakGlass;
+use super::enforcer::{DriftMemory, PolicyWrite, build_policy, diff};
+use super::plan::{Desired, EnforcerReport, Plan, PlannedPolicy};
 use crate::cluster::live::Watches;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -25,9 +25,9 @@ pub struct Exporter {
     watches: Arc<Watches>,
     root: PathBuf,
     plan: watch::Receiver<Option<Arc<Plan>>>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<EnforcerReport>,
     now: fn() -> Timestamp,
-    glass: Glass,
+    break_glass: BreakGlass,
     /// Whose files there were, by name: to tell which are gone.
     exported: BTreeMap<PathBuf, WorkloadId>,
     failure: Option<String>,
@@ -44,8 +44,8 @@ impl Exporter {
         watches: Arc<Watches>,
         root: &Path,
         plan: watch::Receiver<Option<Arc<Plan>>>,
-        reports: mpsc::UnboundedSender<Report>,
-        glass: Glass,
+        reports: mpsc::UnboundedSender<EnforcerReport>,
+        break_glass: BreakGlass,
         now: fn() -> Timestamp,
     ) -> Exporter {
         Exporter {
@@ -54,7 +54,7 @@ impl Exporter {
             plan,
             reports,
             now,
-            glass,
+            break_glass,
             exported: BTreeMap::new(),
             failure: None,
         }
@@ -62,7 +62,7 @@ impl Exporter {
 
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = Memory::only_telling().with_broken(self.glass.broken().clone());
+        let mut memory = DriftMemory::report_only().with_broken(self.break_glass.broken().clone());
         let mut changed = self.watches.changed();
         while !*stop.borrow() {
             let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));
@@ -82,7 +82,7 @@ impl Exporter {
     }
 
     /// Writes what differs, and tells what the cluster has of it. Tells whether it worked.
-    fn round(&mut self, memory: &mut Memory) -> bool {
+    fn round(&mut self, memory: &mut DriftMemory) -> bool {
         let Some(plan) = self.plan.borrow_and_update().clone() else {
             return true;
         };
@@ -96,16 +96,16 @@ impl Exporter {
             annotations.is_some_and(|a| a.contains_key(BREAK_GLASS))
         });
         let open = open.filter_map(|n| n.metadata.name.as_deref()).collect();
-        let seen = look(&plan, &namespaces, &policies, memory, now);
-        self.glass.write_down(&seen.reports);
+        let seen = diff(&plan, &namespaces, &policies, memory, now);
+        self.break_glass.log(&seen.reports);
         let wrote = self.export(&plan, &open, now);
         for report in seen.reports {
             let _ = self.reports.send(report);
         }
         // What the tool has not carried out yet: nothing to do but to wait for the watch.
-        for step in &seen.steps {
-            if let Step::Apply { .. } = step {
-                tracing::debug!(%step, "waits for the GitOps tool");
+        for write in &seen.writes {
+            if let PolicyWrite::Apply { .. } = write {
+                tracing::debug!(step = %write, "waits for the GitOps tool");
             }
         }
         wrote
@@ -152,7 +152,7 @@ impl Exporter {
 
     fn send(&self, workload: &WorkloadId, policy: Option<Digest>, at: Timestamp) {
         let workload = workload.clone();
-        let _ = self.reports.send(Report::Exported {
+        let _ = self.reports.send(EnforcerReport::Exported {
             workload,
             policy,
             at,
@@ -167,7 +167,7 @@ impl Exporter {
         }
         tracing::error!("{why}");
         for (workload, _) in files.owners.values() {
-            let _ = self.reports.send(Report::Failed {
+            let _ = self.reports.send(EnforcerReport::Failed {
                 workload: workload.clone(),
                 why: why.clone(),
                 at: now,
@@ -191,12 +191,12 @@ fn build_files(plan: &Plan, open: &BTreeSet<&str>) -> Files {
     for (namespace, wanted) in closed {
         for (
             name,
-            Wanted {
-                workload, shape, ..
+            PlannedPolicy {
+                workload, desired, ..
             },
         ) in &wanted.policies
         {
-            let Shape::Present { digest, spec, .. } = shape else {
+            let Desired::Present { digest, spec, .. } = desired else {
                 continue;
             };
             let policy = build_policy(&(namespace.clone(), name.clone()), digest, spec);

@@ -1,11 +1,11 @@
 //! Batches on their way into the store: gRPC and NATS, one writer, and whoever wants to see what was stored.
 
-use super::metrics::Metrics;
-use super::writer::{self, Heard, StoreHealth};
+use super::receiver_metrics::ReceiverMetrics;
+use super::writer::{self, NewBatches, StoreHealth};
 use crate::store::FlowStore;
 use crate::wire::{
-    Gate, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError, ServerSettings,
-    ServerTls,
+    Authenticator, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError,
+    ServerSettings, ServerTls,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ pub struct IntakeSettings {
     pub listen: SocketAddr,
     /// `None`: without TLS.
     pub tls: Option<ServerTls>,
-    pub gate: Arc<dyn Gate>,
+    pub authenticator: Arc<dyn Authenticator>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
     /// Told of each batch that was new, after it is stored.
-    pub heard: Option<Heard>,
+    pub heard: Option<NewBatches>,
 }
 
 /// Why batches cannot be taken.
@@ -41,7 +41,7 @@ pub struct Intake {
     server: Server,
     nats: Option<NatsIntake>,
     queue: mpsc::Receiver<Incoming>,
-    heard: Option<Heard>,
+    heard: Option<NewBatches>,
 }
 
 impl Intake {
@@ -49,15 +49,15 @@ impl Intake {
     /// If something of it is not possible.
     pub async fn bind(settings: IntakeSettings) -> Result<Intake, IntakeError> {
         let (out, queue) = mpsc::channel(writer::QUEUE);
-        let gate = settings.gate;
+        let authenticator = settings.authenticator;
         let nats = match settings.nats {
-            Some(nats) => Some(NatsIntake::start(nats, gate.clone(), out.clone()).await?),
+            Some(nats) => Some(NatsIntake::start(nats, authenticator.clone(), out.clone()).await?),
             None => None,
         };
         let server = Server::bind(ServerSettings {
             listen: settings.listen,
             tls: settings.tls,
-            gate,
+            authenticator,
             out,
         })?;
         Ok(Intake {
@@ -81,7 +81,7 @@ impl Intake {
     pub async fn run(
         self,
         store: FlowStore,
-        metrics: Arc<Metrics>,
+        metrics: Arc<ReceiverMetrics>,
         health: StoreHealth,
         stop: watch::Receiver<bool>,
     ) -> Result<(), IntakeError> {

@@ -16,21 +16,21 @@ pub struct Plan {
 /// One namespace's policies, by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NamespacePlan {
-    pub policies: BTreeMap<String, Wanted>,
+    pub policies: BTreeMap<String, PlannedPolicy>,
 }
 
 /// One policy of ours.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
+pub struct PlannedPolicy {
     pub workload: WorkloadId,
-    pub shape: Shape,
+    pub desired: Desired,
     /// It was in the cluster as it shall be: what differs now was changed by somebody else.
     pub was_applied: bool,
 }
 
 /// How it shall be.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Shape {
+pub enum Desired {
     Present {
         revision: u32,
         digest: Digest,
@@ -40,18 +40,18 @@ pub enum Shape {
     Absent,
 }
 
-impl Shape {
+impl Desired {
     pub fn revision(&self) -> Option<u32> {
         match self {
-            Shape::Present { revision, .. } => Some(*revision),
-            Shape::Absent => None,
+            Desired::Present { revision, .. } => Some(*revision),
+            Desired::Absent => None,
         }
     }
 }
 
 /// What the enforcer did or found.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Report {
+pub enum EnforcerReport {
     /// The cluster has it as it shall be; `wrote` tells whether that took a write.
     InPlace {
         workload: WorkloadId,

@@ -1,12 +1,12 @@
 //! Takes what agents send, by gRPC and from NATS, into one store.
 
-use super::gate::{Check, TokenGate};
+use super::authenticator::{Check, TokenAuthenticator};
 use super::intake::{Intake, IntakeError, IntakeSettings};
-use super::metrics::Metrics;
+use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Gate, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck, TokenSettings,
+    Authenticator, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck, TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ pub struct Receiver {
     intake: Intake,
     health_server: HealthServer,
     store: FlowStore,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ReceiverMetrics>,
     store_health: StoreHealth,
 }
 
@@ -61,8 +61,8 @@ impl Receiver {
     pub async fn start(settings: ReceiverSettings) -> Result<Receiver, ReceiverError> {
         let store = FlowStore::open(&settings.store)?;
         let check = settings.tokens.map(TokenCheck::new).transpose();
-        let metrics = Arc::new(Metrics::default());
-        let gate: Arc<dyn Gate> = Arc::new(TokenGate {
+        let metrics = Arc::new(ReceiverMetrics::default());
+        let authenticator: Arc<dyn Authenticator> = Arc::new(TokenAuthenticator {
             check: check
                 .map_err(ReceiverError::Tokens)?
                 .map_or(Check::None, Check::Keys),
@@ -71,7 +71,7 @@ impl Receiver {
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls,
-            gate,
+            authenticator,
             nats: settings.nats,
             heard: None,
         })

@@ -2,16 +2,16 @@
 //! opens the store, lets agents in and works until it is stopped or the Lease is lost. There is no way back
 //! from leading but the end of the process: nothing half-done outlives it.
 
-use super::bulletin::Bulletin;
-use super::chart::Chart;
+use super::authenticator::{Check, TokenAuthenticator};
+use super::break_glass::BreakGlass;
+use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, Ledger, LedgerError, Parts, Sight};
+use super::engine::{Engine, EngineState, Observation, Parts, StateError};
 use super::exporter::Exporter;
-use super::gate::{Check, TokenGate};
-use super::glass::Glass;
+use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
-use super::metrics::Metrics;
-use super::vitals::Vitals;
+use super::receiver_metrics::ReceiverMetrics;
+use super::record_publisher::RecordPublisher;
 use super::writer::StoreHealth;
 use crate::cluster::live::{
     ConnectError, ConnectSettings, Connection, Election, ElectionSettings, Events, Fence, Refused,
@@ -83,7 +83,7 @@ pub enum ControllerError {
     #[error(transparent)]
     Reviews(#[from] ReviewStoreError),
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    EngineState(#[from] StateError),
     #[error(transparent)]
     Lock(#[from] StateLockError),
     #[error(transparent)]
@@ -122,8 +122,8 @@ pub async fn run(
     let replica = Replica {
         writer: Writer::new(client.clone(), fence.clone()),
         events: Events::new(client.clone(), &settings.identity, fence),
-        vitals: Arc::default(),
-        metrics: Arc::default(),
+        controller_metrics: Arc::default(),
+        receiver_metrics: Arc::default(),
         store_health: StoreHealth::default(),
         client,
         watches,
@@ -163,22 +163,23 @@ struct Replica {
     watches: Arc<Watches>,
     writer: Writer,
     events: Events,
-    vitals: Arc<Vitals>,
-    metrics: Arc<Metrics>,
+    controller_metrics: Arc<ControllerMetrics>,
+    receiver_metrics: Arc<ReceiverMetrics>,
     store_health: StoreHealth,
 }
 
 impl Replica {
     async fn health_server(&self) -> Result<HealthServer, HealthError> {
         let mut registry = Registry::default();
-        self.metrics.register(&mut registry);
-        self.vitals.register(&mut registry, self.writer.clone());
-        let (watches, vitals) = (self.watches.clone(), self.vitals.clone());
+        self.receiver_metrics.register(&mut registry);
+        self.controller_metrics
+            .register(&mut registry, self.writer.clone());
+        let (watches, controller_metrics) = (self.watches.clone(), self.controller_metrics.clone());
         let store_health = self.store_health.clone();
         let ready = Arc::new(move || {
             watches.check().map_err(|stale| stale.to_string())?;
             store_health.check()?;
-            vitals.check()
+            controller_metrics.check()
         });
         HealthServer::bind(self.settings.metrics_listen, registry, ready).await
     }
@@ -198,7 +199,7 @@ impl Replica {
             }
         }
         tracing::info!(identity = election.identity(), "leads");
-        self.vitals.leading(true);
+        self.controller_metrics.leading(true);
         let (halt, halted) = watch::channel(false);
         let work = self.lead(halted);
         tokio::pin!(work);
@@ -238,9 +239,9 @@ impl Replica {
         let (plan_in, plan) = watch::channel(None);
         let (recorded, newest) =
             watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
-        let bulletin = self.bulletin(newest)?;
+        let record_publisher = self.record_publisher(newest)?;
         let (graph_in, graph) = watch::channel(None);
-        let chart = Chart {
+        let graph_publisher = GraphPublisher {
             writer: self.writer.clone(),
             namespace: settings.lease_namespace.clone(),
             graph,
@@ -248,21 +249,21 @@ impl Replica {
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls.clone(),
-            gate: Arc::new(self.gate()),
+            authenticator: Arc::new(self.authenticator()),
             nats: settings.nats.clone(),
             heard: Some(heard_in),
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "lets agents in");
-        let mut ledger = Ledger::load(loaded)?;
-        let glass = Glass::take_over(&settings.store, &store, &mut ledger)?;
+        let mut engine_state = EngineState::load(loaded)?;
+        let break_glass = BreakGlass::take_over(&settings.store, &store, &mut engine_state)?;
         let engine = Engine::new(Parts {
             watches: self.watches.clone(),
             writer: self.writer.clone(),
             events: self.events.clone(),
             store,
-            ledger,
-            sight: Sight::new(
+            engine_state,
+            observation: Observation::new(
                 live,
                 ServiceEnforcement::AfterTranslation,
                 settings.approved.clone(),
@@ -272,13 +273,13 @@ impl Replica {
             graph: graph_in,
             reports,
             heard,
-            vitals: self.vitals.clone(),
+            controller_metrics: self.controller_metrics.clone(),
             retention: settings.retention,
             now,
         });
         let engine = tokio::spawn(engine.run(stop.clone()));
-        let bulletin = tokio::spawn(bulletin.run(stop.clone()));
-        tokio::spawn(chart.run(stop.clone()));
+        let record_publisher = tokio::spawn(record_publisher.run(stop.clone()));
+        tokio::spawn(graph_publisher.run(stop.clone()));
         let enforcer = match &settings.output {
             None => tokio::spawn(
                 Enforcer {
@@ -286,21 +287,28 @@ impl Replica {
                     writer: self.writer.clone(),
                     plan,
                     reports: report_in,
-                    glass,
+                    break_glass,
                     now,
                 }
                 .run(stop.clone()),
             ),
             Some(folder) => tokio::spawn(
-                Exporter::new(self.watches.clone(), folder, plan, report_in, glass, now)
-                    .run(stop.clone()),
+                Exporter::new(
+                    self.watches.clone(),
+                    folder,
+                    plan,
+                    report_in,
+                    break_glass,
+                    now,
+                )
+                .run(stop.clone()),
             ),
         };
-        let (metrics, health) = (self.metrics.clone(), self.store_health.clone());
+        let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
         let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
         self.supervise(engine, enforcer, intake, stop).await?;
         // Nothing depends on it: that it does not end well is said, and no reason to fail.
-        match tokio::time::timeout(LAST_WORD, bulletin).await {
+        match tokio::time::timeout(LAST_WORD, record_publisher).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("the record was not published to its end: {error}"),
             Err(_) => tracing::warn!("the record was not published to its end in time"),
@@ -308,8 +316,11 @@ impl Replica {
         Ok(())
     }
 
-    fn bulletin(&self, newest: watch::Receiver<u64>) -> Result<Bulletin, ControllerError> {
-        Ok(Bulletin {
+    fn record_publisher(
+        &self,
+        newest: watch::Receiver<u64>,
+    ) -> Result<RecordPublisher, ControllerError> {
+        Ok(RecordPublisher {
             writer: self.writer.clone(),
             store: ReviewStore::open_read_only(&self.settings.store)?,
             namespace: self.settings.lease_namespace.clone(),
@@ -346,7 +357,7 @@ impl Replica {
         Ok(())
     }
 
-    fn gate(&self) -> TokenGate {
+    fn authenticator(&self) -> TokenAuthenticator {
         let reviewer = TokenReviewer::new(
             self.client.clone(),
             ReviewSettings {
@@ -354,9 +365,9 @@ impl Replica {
                 subjects: self.settings.agents.clone(),
             },
         );
-        TokenGate {
+        TokenAuthenticator {
             check: Check::Review(reviewer),
-            metrics: self.metrics.clone(),
+            metrics: self.receiver_metrics.clone(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one place that writes to the store: takes batches from all ways in, writes many at a time, and says
 //! of each that it is stored, only after it is.
 
-use super::metrics::Metrics;
+use super::receiver_metrics::ReceiverMetrics;
 use crate::flow::{Applied, FlowBatch};
 use crate::store::FlowStore;
 use crate::wire::Incoming;
@@ -15,7 +15,7 @@ pub const QUEUE: usize = 8;
 const GROUP: usize = 20_000;
 
 /// Where batches go that were new, after they are stored.
-pub type Heard = mpsc::Sender<FlowBatch>;
+pub type NewBatches = mpsc::Sender<FlowBatch>;
 
 /// Whether the last write went well; if not, why.
 #[derive(Debug, Clone, Default)]
@@ -38,9 +38,9 @@ impl StoreHealth {
 pub fn run(
     mut store: FlowStore,
     mut queue: mpsc::Receiver<Incoming>,
-    metrics: &Metrics,
+    metrics: &ReceiverMetrics,
     health: &StoreHealth,
-    heard: Option<&Heard>,
+    heard: Option<&NewBatches>,
 ) {
     while let Some(first) = queue.blocking_recv() {
         let mut records = first.batch.seen.records.len();
@@ -58,9 +58,9 @@ pub fn run(
 fn write(
     store: &mut FlowStore,
     group: Vec<Incoming>,
-    metrics: &Metrics,
+    metrics: &ReceiverMetrics,
     health: &StoreHealth,
-    heard: Option<&Heard>,
+    heard: Option<&NewBatches>,
 ) {
     let (batches, done): (Vec<_>, Vec<_>) = group
         .into_iter()

@@ -4,18 +4,18 @@
 //!
 //! Bodies are JSON that rooms below write and read; here they are text.
 
+mod break_glass;
 mod edges;
 mod error;
-mod glass;
 mod hours;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use break_glass::{BreakGlassEntry, BreakGlassLog};
 pub use edges::FoldSummary;
 pub use error::ReviewStoreError;
-pub use glass::{BrokenGlass, GlassBook};
 pub use hours::HourEdge;
 
 use super::flows;
@@ -104,7 +104,7 @@ pub struct Commit {
     /// Forgets pods that were gone before this.
     pub forget_departed_before: Option<Timestamp>,
     /// Glasses that were broken, by namespace and time, and are told with this.
-    pub told_glass: Vec<(String, Timestamp)>,
+    pub recorded_break_glass: Vec<(String, Timestamp)>,
 }
 
 impl Commit {

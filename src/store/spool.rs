@@ -18,7 +18,7 @@ pub(crate) mod testing;
 mod tests;
 
 use crate::flow::{FlowBatch, Instance, Loss, ObservationLimits};
-use condense::Step;
+use condense::Reduction;
 use folder::{Folder, MAX_UNSYNCED, ReadError};
 use name::BatchName;
 use std::collections::{BTreeMap, VecDeque};
@@ -112,7 +112,7 @@ struct Entry {
     place: Place,
     /// Space on the disk, or in memory.
     bytes: u64,
-    step: Step,
+    reduction: Reduction,
     /// Handed out.
     out: bool,
     /// May have arrived already: handed out, by this run or the one before.
@@ -185,7 +185,7 @@ impl<C: BatchCodec> Spool<C> {
                 name,
                 place: Place::Disk,
                 bytes,
-                step: Step::Whole,
+                reduction: Reduction::Whole,
                 out: false,
                 may_have_arrived: index < doubtful,
             })
@@ -214,7 +214,7 @@ impl<C: BatchCodec> Spool<C> {
             name,
             place,
             bytes,
-            step: Step::Whole,
+            reduction: Reduction::Whole,
             out: false,
             may_have_arrived: false,
         });

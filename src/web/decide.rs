@@ -12,7 +12,7 @@ const MOST_REASON: usize = 2000;
 
 /// What an operator decided on the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct DecisionRequest {
     pub namespace: String,
     pub proposal: String,
     /// What they saw: another one is not decided.
@@ -28,14 +28,17 @@ pub type Decided = Result<String, String>;
 
 /// Carries out decisions as the operator.
 pub trait Decide: Send + Sync {
-    fn decide(&self, wish: Wish) -> BoxFuture<'_, Decided>;
+    fn decide(&self, request: DecisionRequest) -> BoxFuture<'_, Decided>;
 }
 
 /// What a form asks for: all of it, or nothing.
 ///
 /// # Errors
 /// Why nothing of it is decided, in lines for who sent it.
-pub fn wishes(view: &View, form: &[(String, String)]) -> Result<Vec<Wish>, Vec<String>> {
+pub fn decision_requests(
+    view: &View,
+    form: &[(String, String)],
+) -> Result<Vec<DecisionRequest>, Vec<String>> {
     let word = |name: &str| {
         let found = form.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
@@ -51,39 +54,39 @@ pub fn wishes(view: &View, form: &[(String, String)]) -> Result<Vec<Wish>, Vec<S
         let named = form.iter().filter(move |(key, _)| key == name);
         named.map(|(_, value)| value.as_str())
     };
-    let mut wishes = Vec::new();
+    let mut decision_requests = Vec::new();
     let mut problems = Vec::new();
     for chosen in all("one") {
-        match wish(chosen, all("read"), verb, &reason) {
-            Some(wish) => {
-                problems.extend(problem(view, &wish));
-                wishes.push(wish);
+        match request(chosen, all("read"), verb, &reason) {
+            Some(request) => {
+                problems.extend(problem(view, &request));
+                decision_requests.push(request);
             }
             None => problems.push(format!("{chosen:?} names no proposal.")),
         }
     }
-    if wishes.is_empty() {
+    if decision_requests.is_empty() {
         problems.push("Nothing was chosen.".into());
     }
     if reason.is_empty() {
         problems.push("There is no reason: write why. It is kept in the record.".into());
     }
     match problems.is_empty() {
-        true => Ok(wishes),
+        true => Ok(decision_requests),
         false => Err(problems),
     }
 }
 
-fn wish<'a>(
+fn request<'a>(
     chosen: &str,
     mut read: impl Iterator<Item = &'a str>,
     verb: Verb,
     reason: &str,
-) -> Option<Wish> {
+) -> Option<DecisionRequest> {
     let mut parts = chosen.splitn(3, '/');
     let (namespace, proposal, revision) = (parts.next()?, parts.next()?, parts.next()?);
     let blocks = read.find_map(|one| one.strip_prefix(chosen)?.strip_prefix('/')?.parse().ok());
-    Some(Wish {
+    Some(DecisionRequest {
         namespace: namespace.to_owned(),
         proposal: proposal.to_owned(),
         revision: revision.to_owned(),
@@ -94,23 +97,23 @@ fn wish<'a>(
 }
 
 /// Why a wish may not be asked for.
-fn problem(view: &View, wish: &Wish) -> Option<String> {
-    let Wish {
+fn problem(view: &View, request: &DecisionRequest) -> Option<String> {
+    let DecisionRequest {
         namespace,
         proposal,
         ..
-    } = wish;
+    } = request;
     let Some(known) = view.proposal(namespace, proposal) else {
         return Some(format!("{namespace}/{proposal} is gone."));
     };
     let review = &known.spec.review;
-    if review.revision != wish.revision {
+    if review.revision != request.revision {
         return Some(format!(
             "{namespace}/{proposal} changed since the page showed it; look at it again."
         ));
     }
     let total = review.would_block_total;
-    (wish.verb == Verb::Approve && total > wish.blocks).then(|| {
+    (request.verb == Verb::Approve && total > request.blocks).then(|| {
         format!(
             "{namespace}/{proposal} would block {}: look at the list, and tick that you have read it.",
             count(total.into(), "recorded connection")
@@ -132,21 +135,21 @@ pub fn refusal(frame: &Frame, problems: &[String]) -> String {
 }
 
 /// What became of each.
-pub fn outcome(frame: &Frame, all: &[(Wish, Decided)]) -> String {
+pub fn outcome(frame: &Frame, all: &[(DecisionRequest, Decided)]) -> String {
     let mut lines = String::new();
-    for (wish, outcome) in all {
+    for (request, outcome) in all {
         let (class, said) = match outcome {
             Ok(said) => ("done", said),
             Err(problem) => ("problem", problem),
         };
         // What is said on a terminal begins with the name.
-        let name = &wish.proposal;
+        let name = &request.proposal;
         let said = said.strip_prefix(&format!("{name}: ")).unwrap_or(said);
-        let path = format!("proposal/{}/{}", part(&wish.namespace), part(name));
+        let path = format!("proposal/{}/{}", part(&request.namespace), part(name));
         let _ = writeln!(
             lines,
             "<li class=\"{class}\">{} {}</li>",
-            frame.link(&path, &format!("{}/{name}", wish.namespace)),
+            frame.link(&path, &format!("{}/{name}", request.namespace)),
             text(said)
         );
     }
@@ -174,11 +177,11 @@ mod tests {
         View::new(given).expect("a view")
     }
 
-    fn ask(blocks: u32, form: &str) -> Result<Vec<Wish>, String> {
+    fn ask(blocks: u32, form: &str) -> Result<Vec<DecisionRequest>, String> {
         let form: Vec<_> = form_urlencoded::parse(form.as_bytes())
             .into_owned()
             .collect();
-        wishes(&view(blocks), &form).map_err(|problems| problems.join(" "))
+        decision_requests(&view(blocks), &form).map_err(|problems| problems.join(" "))
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
                 assert!(said.contains("no reason"), "{said}");
             }
         }
-        let asked = ask(0, "one=shop/web-1/sha256:1&verb=reject&reason=+no+").expect("a wish");
+        let asked = ask(0, "one=shop/web-1/sha256:1&verb=reject&reason=+no+").expect("a request");
         assert_eq!(asked[0].reason, "no");
         let said = ask(0, "verb=reject&reason=no").expect_err("refused");
         assert!(said.contains("Nothing was chosen"), "{said}");
@@ -212,7 +215,7 @@ mod tests {
             );
         }
         let form = format!("{one}&verb=approve&read=shop/web-1/sha256:1/3");
-        assert_eq!(ask(3, &form).expect("a wish")[0].blocks, 3);
+        assert_eq!(ask(3, &form).expect("a request")[0].blocks, 3);
         assert!(ask(3, &format!("{one}&verb=reject")).is_ok());
         // Of several nothing is decided where one may not be.
         let two = format!("{form}&one=shop/gone/sha256:1");

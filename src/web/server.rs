@@ -239,20 +239,20 @@ async fn post(shared: &Shared, path: &str, body: Body) -> Response {
 async fn decide(shared: &Shared, bytes: &[u8]) -> Response {
     let (frame, view) = shared.now();
     let form: Vec<(String, String)> = form_urlencoded::parse(bytes).into_owned().collect();
-    let wishes = match decide::wishes(&view, &form) {
-        Ok(wishes) => wishes,
+    let decision_requests = match decide::decision_requests(&view, &form) {
+        Ok(decision_requests) => decision_requests,
         Err(problems) => {
             let page = html(decide::refusal(&frame, &problems));
             return (StatusCode::BAD_REQUEST, page).into_response();
         }
     };
     let mut all = Vec::new();
-    for wish in wishes {
+    for request in decision_requests {
         let outcome = match &shared.desk {
-            Some(desk) => desk.decide(wish.clone()).await,
+            Some(desk) => desk.decide(request.clone()).await,
             None => Err("not decided: this is a look at a folder, not at a cluster".into()),
         };
-        all.push((wish, outcome));
+        all.push((request, outcome));
     }
     html(decide::outcome(&frame, &all))
 }

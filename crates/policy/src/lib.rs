@@ -4,7 +4,7 @@
 //! written. It never checks its own work: `evaluate`, which shares no code with this crate, computes what
 //! the policies allow.
 
-mod bits;
+mod bit_set;
 mod ip_blocks;
 mod label;
 mod name;

@@ -9,7 +9,7 @@ mod stream;
 
 pub use client::{GrpcDelivery, GrpcSettings};
 pub use server::{Server, ServerError, ServerSettings, ServerTls};
-pub use stream::{Gate, Incoming, Peer, Refusal};
+pub use stream::{AgentIdentity, Authenticator, Incoming, Refusal};
 
 /// The service's name in proto/nanoseg/flows/v1/flows.proto.
 const SERVICE: &str = "nanoseg.flows.v1.FlowReceiver";

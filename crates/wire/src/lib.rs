@@ -16,8 +16,8 @@ use generated as proto;
 pub use convert::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode};
 pub use delivery::{BatchId, Delivery, DeliveryError};
 pub use grpc::{
-    Gate, GrpcDelivery, GrpcSettings, Incoming, Peer, Refusal, Server, ServerError, ServerSettings,
-    ServerTls,
+    AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
+    ServerError, ServerSettings, ServerTls,
 };
 pub use health::{HealthError, HealthServer, Readiness};
 pub use nats::{NatsAuth, NatsDelivery, NatsError, NatsIntake, NatsSettings, StreamSettings};

@@ -6,7 +6,7 @@ mod keys;
 mod tests;
 mod verify;
 
-use super::{Peer, Refusal};
+use super::{AgentIdentity, Refusal};
 use keys::KeyFile;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -73,12 +73,12 @@ impl TokenCheck {
     ///
     /// # Errors
     /// Why the token is no good.
-    pub fn check(&self, token: Option<&str>) -> Result<Peer, Refusal> {
+    pub fn check(&self, token: Option<&str>) -> Result<AgentIdentity, Refusal> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.check_at(token, now.map_or(0, |since| since.as_secs()))
     }
 
-    fn check_at(&self, token: Option<&str>, now: u64) -> Result<Peer, Refusal> {
+    fn check_at(&self, token: Option<&str>, now: u64) -> Result<AgentIdentity, Refusal> {
         let Some(token) = token else {
             return refuse("no-token", "no bearer token came with the stream");
         };
@@ -94,7 +94,7 @@ impl TokenCheck {
             );
         }
         let left = content.exp.saturating_add(LEEWAY).saturating_sub(now);
-        Ok(Peer {
+        Ok(AgentIdentity {
             node: content.kubernetes.node.map(|node| node.name),
             good_for: Some(Duration::from_secs(left)),
         })

@@ -13,7 +13,7 @@ use super::board::Order;
 
 /// What the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum Command {
     Sort(Order),
     Redraw,
     Quit,
@@ -45,20 +45,20 @@ impl Screen {
     ///
     /// # Errors
     /// If the terminal is gone.
-    pub fn wish(&self, patience: Duration) -> io::Result<Option<Wish>> {
+    pub fn command(&self, patience: Duration) -> io::Result<Option<Command>> {
         if !event::poll(patience)? {
             return Ok(None);
         }
         Ok(match event::read()? {
-            Event::Resize(..) => Some(Wish::Redraw),
+            Event::Resize(..) => Some(Command::Redraw),
             Event::Key(key) => match key.code {
                 KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                    Some(Wish::Quit)
+                    Some(Command::Quit)
                 }
-                KeyCode::Char('q') | KeyCode::Esc => Some(Wish::Quit),
-                KeyCode::Char('n') => Some(Wish::Sort(Order::Name)),
-                KeyCode::Char('r') => Some(Wish::Sort(Order::Rate)),
-                KeyCode::Char('a') => Some(Wish::Sort(Order::Age)),
+                KeyCode::Char('q') | KeyCode::Esc => Some(Command::Quit),
+                KeyCode::Char('n') => Some(Command::Sort(Order::Name)),
+                KeyCode::Char('r') => Some(Command::Sort(Order::Rate)),
+                KeyCode::Char('a') => Some(Command::Sort(Order::Age)),
                 _ => None,
             },
             _ => None,

@@ -3,7 +3,7 @@
 use crate::cli::access::{AccessArgs, NamespaceArg};
 use crate::cli::decide::{DecideArgs, Desk, Wanted};
 use crate::review::resources::Verb;
-use crate::web::{Decide, Decided, Wish};
+use crate::web::{Decide, Decided, DecisionRequest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -23,17 +23,17 @@ impl KubeDesk {
 }
 
 impl Decide for KubeDesk {
-    fn decide(&self, wish: Wish) -> BoxFuture<'_, Decided> {
+    fn decide(&self, request: DecisionRequest) -> BoxFuture<'_, Decided> {
         let args = DecideArgs {
             place: NamespaceArg {
-                namespace: Some(wish.namespace.clone()),
+                namespace: Some(request.namespace.clone()),
             },
             access: self.access.clone(),
             yes: true,
             wait: WAIT,
         };
         // It brings a runtime of its own, which must not run inside another.
-        let job = tokio::task::spawn_blocking(move || decide(&args, &wish));
+        let job = tokio::task::spawn_blocking(move || decide(&args, &request));
         job.map(|done| match done {
             Ok(Ok(line)) => Ok(line),
             Ok(Err(error)) => Err(format!("{error:#}")),
@@ -43,21 +43,21 @@ impl Decide for KubeDesk {
     }
 }
 
-fn decide(args: &DecideArgs, wish: &Wish) -> anyhow::Result<String> {
+fn decide(args: &DecideArgs, request: &DecisionRequest) -> anyhow::Result<String> {
     let desk = Desk::open(args)?;
-    let proposal = desk.proposal(&wish.proposal)?;
+    let proposal = desk.proposal(&request.proposal)?;
     anyhow::ensure!(
-        proposal.spec.review.revision == wish.revision,
+        proposal.spec.review.revision == request.revision,
         "not decided: it changed since the page showed it; look at it again"
     );
     let blocks = proposal.spec.review.would_block_total;
     anyhow::ensure!(
-        wish.verb != Verb::Approve || blocks <= wish.blocks,
+        request.verb != Verb::Approve || blocks <= request.blocks,
         "not decided: it would block {blocks} recorded connections by now; look at it again"
     );
     desk.decide_one(&Wanted {
         proposal: &proposal,
-        verb: wish.verb,
-        reason: &wish.reason,
+        verb: request.verb,
+        reason: &request.reason,
     })
 }

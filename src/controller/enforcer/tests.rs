@@ -1,7 +1,7 @@
 //! What one look at the cluster asks for.
 
-use super::look::{Look, Memory, Step, build_policy, look};
-use crate::controller::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
+use super::diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff};
+use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::Digest;
@@ -32,17 +32,17 @@ fn spec(port: u16) -> NetworkPolicySpec {
 
 /// The plan wants `nanoseg-web` with this port, or wants none.
 fn plan(port: Option<u16>, was_applied: bool) -> Plan {
-    let shape = match port {
-        Some(port) => Shape::Present {
+    let desired = match port {
+        Some(port) => Desired::Present {
             revision: 1,
             digest: Digest::of_policy(&spec(port)),
             spec: Arc::new(spec(port)),
         },
-        None => Shape::Absent,
+        None => Desired::Absent,
     };
-    let wanted = Wanted {
+    let wanted = PlannedPolicy {
         workload: id(),
-        shape,
+        desired,
         was_applied,
     };
     let policies = BTreeMap::from([("nanoseg-web".to_owned(), wanted)]);
@@ -68,24 +68,24 @@ fn live(port: u16, version: u64) -> NetworkPolicy {
     policy
 }
 
-fn see(plan: &Plan, policies: &[NetworkPolicy], memory: &mut Memory, now: Timestamp) -> Look {
+fn see(plan: &Plan, policies: &[NetworkPolicy], memory: &mut DriftMemory, now: Timestamp) -> Diff {
     let policies: Vec<_> = policies.iter().cloned().map(Arc::new).collect();
-    look(plan, &namespace(None), &policies, memory, now)
+    diff(plan, &namespace(None), &policies, memory, now)
 }
 
 #[test]
 fn what_is_missing_is_written_and_what_is_there_is_told_once() {
-    let mut memory = Memory::default();
+    let mut memory = DriftMemory::default();
     let found = see(&plan(Some(80), false), &[], &mut memory, at(0));
     assert!(matches!(
-        &found.steps[..],
-        [Step::Apply { drift: None, .. }]
+        &found.writes[..],
+        [PolicyWrite::Apply { drift: None, .. }]
     ));
     let found = see(&plan(Some(80), false), &[live(80, 5)], &mut memory, at(0));
-    assert!(found.steps.is_empty());
+    assert!(found.writes.is_empty());
     assert!(matches!(
         &found.reports[..],
-        [Report::InPlace {
+        [EnforcerReport::InPlace {
             revision: Some(1),
             wrote: false,
             ..
@@ -93,38 +93,38 @@ fn what_is_missing_is_written_and_what_is_there_is_told_once() {
     ));
     // Known to be applied: nothing to do and nothing to tell.
     let found = see(&plan(Some(80), true), &[live(80, 5)], &mut memory, at(0));
-    assert_eq!(found, Look::default());
+    assert_eq!(found, Diff::default());
 }
 
 #[test]
 fn our_own_write_that_the_watch_does_not_show_yet_is_no_drift() {
-    let mut memory = Memory::default();
+    let mut memory = DriftMemory::default();
     let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
-    memory.done(&found.steps[0], Some(&live(80, 7).metadata));
+    memory.done(&found.writes[0], Some(&live(80, 7).metadata));
     let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
-    assert!(found.steps.is_empty() && found.later);
+    assert!(found.writes.is_empty() && found.later);
     // Somebody wrote after us: that is.
     let found = see(&plan(Some(80), true), &[live(81, 8)], &mut memory, at(0));
-    assert_eq!(found.steps.len(), 1);
+    assert_eq!(found.writes.len(), 1);
 }
 
 #[test]
 fn who_keeps_changing_it_is_told_once_and_waited_for_longer_and_longer() {
-    let mut memory = Memory::default();
-    let (mut repairs, mut told) = (0, 0);
+    let mut memory = DriftMemory::default();
+    let (mut repairs, mut reported) = (0, 0);
     for tenth in 0..600 {
         let now = at(0).plus_nanos(tenth * 100_000_000);
         let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, now);
-        repairs += found.steps.len();
-        told += found.reports.len();
+        repairs += found.writes.len();
+        reported += found.reports.len();
     }
     assert!((4..=10).contains(&repairs), "{repairs} repairs in a minute");
-    assert!((1..=10).contains(&told), "told {told} times");
+    assert!((1..=10).contains(&reported), "reported {reported} times");
 }
 
 #[test]
 fn a_policy_of_somebody_else_is_left_alone_and_told_once() {
-    let mut memory = Memory::default();
+    let mut memory = DriftMemory::default();
     let mut theirs = live(81, 5);
     theirs.metadata.labels = None;
     let found = see(
@@ -133,18 +133,21 @@ fn a_policy_of_somebody_else_is_left_alone_and_told_once() {
         &mut memory,
         at(0),
     );
-    assert!(found.steps.is_empty());
-    assert!(matches!(&found.reports[..], [Report::Failed { .. }]));
+    assert!(found.writes.is_empty());
+    assert!(matches!(
+        &found.reports[..],
+        [EnforcerReport::Failed { .. }]
+    ));
     let found = see(
         &plan(Some(80), false),
         std::slice::from_ref(&theirs),
         &mut memory,
         at(1),
     );
-    assert!(found.steps.is_empty() && found.reports.is_empty());
+    assert!(found.writes.is_empty() && found.reports.is_empty());
     // And never deleted.
     let found = see(&plan(None, false), &[theirs], &mut memory, at(2));
-    assert!(found.steps.is_empty());
+    assert!(found.writes.is_empty());
 }
 
 #[test]
@@ -152,38 +155,38 @@ fn what_shall_not_be_there_is_deleted_by_its_uid() {
     let found = see(
         &plan(None, false),
         &[live(80, 5)],
-        &mut Memory::default(),
+        &mut DriftMemory::default(),
         at(0),
     );
-    assert!(matches!(&found.steps[..], [Step::Delete { uid, .. }] if uid == "u1"));
+    assert!(matches!(&found.writes[..], [PolicyWrite::Delete { uid, .. }] if uid == "u1"));
 }
 
 #[test]
 fn a_broken_pane_takes_our_policies_away_also_those_of_no_plan_and_leaves_those_of_others() {
-    let mut memory = Memory::default();
+    let mut memory = DriftMemory::default();
     let mut theirs = live(80, 5);
     theirs.metadata.labels = None;
     theirs.metadata.name = Some("by-hand".into());
     let all = [Arc::new(live(80, 5)), Arc::new(theirs)];
     let broken = namespace(Some("the shop is down"));
-    let found = look(&Plan::default(), &broken, &all, &mut memory, at(0));
+    let found = diff(&Plan::default(), &broken, &all, &mut memory, at(0));
     assert!(
-        matches!(&found.steps[..], [Step::Delete { wanted: None, name, .. }] if name == "nanoseg-web")
+        matches!(&found.writes[..], [PolicyWrite::Delete { wanted: None, name, .. }] if name == "nanoseg-web")
     );
     assert!(matches!(
         &found.reports[..],
-        [Report::BreakGlass {
+        [EnforcerReport::BreakGlass {
             deleted: 1,
             reason: Some(_),
             ..
         }]
     ));
-    memory.done(&found.steps[0], None);
+    memory.done(&found.writes[0], None);
     // Nothing is written meanwhile, and the breaking is told once.
-    let found = look(&plan(Some(80), true), &broken, &all, &mut memory, at(1));
-    assert!(found.steps.is_empty() && found.reports.is_empty());
+    let found = diff(&plan(Some(80), true), &broken, &all, &mut memory, at(1));
+    assert!(found.writes.is_empty() && found.reports.is_empty());
     // Mended, it comes back.
-    let found = look(
+    let found = diff(
         &plan(Some(80), false),
         &namespace(None),
         &[],
@@ -192,80 +195,83 @@ fn a_broken_pane_takes_our_policies_away_also_those_of_no_plan_and_leaves_those_
     );
     assert!(matches!(
         &found.reports[..],
-        [Report::BreakGlass { reason: None, .. }]
+        [EnforcerReport::BreakGlass { reason: None, .. }]
     ));
     assert!(matches!(
-        &found.steps[..],
-        [Step::Apply { drift: None, .. }]
+        &found.writes[..],
+        [PolicyWrite::Apply { drift: None, .. }]
     ));
 }
 
 #[test]
 fn what_comes_back_behind_mended_glass_is_no_repair_though_the_plan_does_not_know_yet() {
-    let mut memory = Memory::default();
+    let mut memory = DriftMemory::default();
     let known = plan(Some(80), true);
     let broken = namespace(Some("the shop is down"));
-    let found = look(
+    let found = diff(
         &known,
         &broken,
         &[Arc::new(live(80, 5))],
         &mut memory,
         at(0),
     );
-    memory.done(&found.steps[0], None);
+    memory.done(&found.writes[0], None);
     let found = see(&known, &[], &mut memory, at(1));
     assert!(matches!(
-        &found.steps[..],
-        [Step::Apply { drift: None, .. }]
+        &found.writes[..],
+        [PolicyWrite::Apply { drift: None, .. }]
     ));
-    memory.done(&found.steps[0], Some(&live(80, 7).metadata));
+    memory.done(&found.writes[0], Some(&live(80, 7).metadata));
     // Once it is back, what happens to it is drift again.
     let found = see(&known, &[live(80, 7)], &mut memory, at(2));
-    assert!(found.steps.is_empty());
+    assert!(found.writes.is_empty());
     let found = see(&known, &[], &mut memory, at(3));
     assert!(matches!(
-        &found.steps[..],
-        [Step::Apply { drift: Some(_), .. }]
+        &found.writes[..],
+        [PolicyWrite::Apply { drift: Some(_), .. }]
     ));
 }
 
 #[test]
 fn who_only_tells_says_of_drift_when_it_comes_and_when_it_is_over() {
-    let mut memory = Memory::only_telling();
+    let mut memory = DriftMemory::report_only();
     let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
-    assert!(found.steps.is_empty());
+    assert!(found.writes.is_empty());
     assert!(matches!(
         &found.reports[..],
-        [Report::Drifted { until: None, .. }]
+        [EnforcerReport::Drifted { until: None, .. }]
     ));
     let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(1));
-    assert_eq!(found, Look::default());
+    assert_eq!(found, Diff::default());
     let found = see(&plan(Some(80), true), &[live(80, 6)], &mut memory, at(2));
-    assert!(matches!(&found.reports[..], [Report::InPlace { .. }]));
+    assert!(matches!(
+        &found.reports[..],
+        [EnforcerReport::InPlace { .. }]
+    ));
 }
 
 #[test]
 fn a_namespace_that_ends_takes_no_writes() {
     let mut ending = Namespace::clone(&namespace(None)[0]);
     ending.metadata.deletion_timestamp = Some(crate::review::resources::to_time(at(0)));
-    let found = look(
+    let found = diff(
         &plan(Some(80), true),
         &[Arc::new(ending)],
         &[],
-        &mut Memory::default(),
+        &mut DriftMemory::default(),
         at(0),
     );
-    assert_eq!(found, Look::default());
+    assert_eq!(found, Diff::default());
 }
 
 #[test]
 fn glass_that_was_mended_while_nobody_led_is_told_of_by_who_takes_over() {
     let broken = BTreeMap::from([("shop".to_owned(), "the shop is down".to_owned())]);
-    let mut memory = Memory::default().with_broken(broken);
+    let mut memory = DriftMemory::default().with_broken(broken);
     let plan = Plan::default();
-    let mended = |look: Look| {
-        let mut reports = look.reports.into_iter();
-        reports.any(|report| matches!(report, Report::BreakGlass { reason: None, .. }))
+    let mended = |diff: Diff| {
+        let mut reports = diff.reports.into_iter();
+        reports.any(|report| matches!(report, EnforcerReport::BreakGlass { reason: None, .. }))
     };
     assert!(mended(see(&plan, &[], &mut memory, at(1))));
     assert!(!mended(see(&plan, &[], &mut memory, at(2))));

@@ -1,6 +1,6 @@
 //! What people did in the cluster: edited proposals, and decisions.
 
-use super::ledger::{Answer, Ledger};
+use super::state::{DecisionResult, EngineState};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::resources::{DecisionOutcome, PolicyProposal, ProposalDecision};
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Takes over what people changed of open proposals. Tells how many.
-pub fn take_edits(ledger: &mut Ledger, proposals: &[Arc<PolicyProposal>]) -> usize {
+pub fn take_edits(engine_state: &mut EngineState, proposals: &[Arc<PolicyProposal>]) -> usize {
     let mut edits = 0;
     for proposal in proposals {
-        let Some(workload) = owner(ledger, proposal) else {
+        let Some(workload) = owner(engine_state, proposal) else {
             continue;
         };
         let name = proposal.metadata.name.clone().unwrap_or_default();
@@ -22,10 +22,10 @@ pub fn take_edits(ledger: &mut Ledger, proposals: &[Arc<PolicyProposal>]) -> usi
                 .is_some_and(|open| open.name == name && open.is_other(&proposal.spec.policy))
         };
         // Only what we have published can have been edited.
-        if ledger.states().get(&workload).is_some_and(is_other)
-            && was_published(ledger, &workload, proposal)
+        if engine_state.states().get(&workload).is_some_and(is_other)
+            && was_published(engine_state, &workload, proposal)
         {
-            ledger.change(&workload, |state, _| {
+            engine_state.change(&workload, |state, _| {
                 state.edit(&name, &proposal.spec.policy)
             });
             edits += 1;
@@ -34,27 +34,32 @@ pub fn take_edits(ledger: &mut Ledger, proposals: &[Arc<PolicyProposal>]) -> usi
     edits
 }
 
-/// A proposal whose impact is not what we have is behind us: its policy is our own, older one.
-fn was_published(ledger: &Ledger, workload: &WorkloadId, proposal: &PolicyProposal) -> bool {
-    let state = ledger.states().get(workload);
+/// Returns true if the object has the impact that we published last. Otherwise the object is older than our state, and
+/// its policy is an earlier one of ours.
+fn was_published(
+    engine_state: &EngineState,
+    workload: &WorkloadId,
+    proposal: &PolicyProposal,
+) -> bool {
+    let state = engine_state.states().get(workload);
     state
         .and_then(WorkloadState::open)
         .is_some_and(|open| open.impact.revision == proposal.spec.review.revision)
 }
 
 /// The workload whose proposal it is.
-pub fn owner(ledger: &Ledger, proposal: &PolicyProposal) -> Option<WorkloadId> {
+pub fn owner(engine_state: &EngineState, proposal: &PolicyProposal) -> Option<WorkloadId> {
     let id = WorkloadId {
         namespace: proposal.metadata.namespace.clone()?,
         name: proposal.spec.workload.name.clone(),
         kind: proposal.spec.workload.kind.clone(),
     };
-    ledger.states().contains_key(&id).then_some(id)
+    engine_state.states().contains_key(&id).then_some(id)
 }
 
 /// Carries out the decisions that were not carried out yet, oldest first. Tells how many.
 pub fn take_decisions(
-    ledger: &mut Ledger,
+    engine_state: &mut EngineState,
     decisions: &[Arc<ProposalDecision>],
     proposals: &[Arc<PolicyProposal>],
     now: Timestamp,
@@ -66,7 +71,7 @@ pub fn take_decisions(
             d.metadata
                 .uid
                 .as_ref()
-                .is_some_and(|uid| !ledger.decided.contains_key(uid))
+                .is_some_and(|uid| !engine_state.decided.contains_key(uid))
         })
         .filter(|d| d.status.as_ref().and_then(|s| s.outcome).is_none())
         .collect();
@@ -87,13 +92,13 @@ pub fn take_decisions(
         })
         .collect();
     for decision in &fresh {
-        take(ledger, decision, &uids, now);
+        take(engine_state, decision, &uids, now);
     }
     fresh.len()
 }
 
 fn take(
-    ledger: &mut Ledger,
+    engine_state: &mut EngineState,
     object: &ProposalDecision,
     uids: &BTreeMap<(&str, &str), &str>,
     now: Timestamp,
@@ -111,7 +116,7 @@ fn take(
     let uid = uids
         .get(&(namespace.as_str(), decision.proposal.as_str()))
         .copied();
-    let holder = ledger
+    let holder = engine_state
         .states()
         .iter()
         .find(|(id, state)| {
@@ -119,7 +124,7 @@ fn take(
         })
         .map(|(id, _)| id.clone());
     let done = holder.and_then(|id| {
-        ledger.change(&id, |state, record| {
+        engine_state.change(&id, |state, record| {
             state.decide(&decision, uid, now, record)
         })
     });
@@ -127,14 +132,14 @@ fn take(
     let (outcome, message) = match result {
         Ok(()) => (DecisionOutcome::Accepted, None),
         Err(refusal) => {
-            ledger.note(WorkloadState::refused(&namespace, &decision, &refusal));
+            engine_state.note(WorkloadState::refused(&namespace, &decision, &refusal));
             (DecisionOutcome::Refused, Some(refusal.to_string()))
         }
     };
-    let answer = Answer {
+    let answer = DecisionResult {
         spec: object.spec.clone(),
         outcome,
         message,
     };
-    ledger.decided(object, answer, now);
+    engine_state.decided(object, answer, now);
 }

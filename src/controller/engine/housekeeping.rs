@@ -53,7 +53,7 @@ impl Housekeeping {
         });
         if let Err(error) = outcome {
             tracing::error!("{error}");
-            parts.vitals.commit_failed(error.to_string());
+            parts.controller_metrics.commit_failed(error.to_string());
         }
     }
 
@@ -84,11 +84,11 @@ impl Housekeeping {
 
 fn fold(parts: &mut Parts, hour: i64) -> Result<(), crate::store::ReviewStoreError> {
     let before = Timestamp::from_hour(hour);
-    let inventory = parts.sight.inventory.clone();
+    let inventory = parts.observation.inventory.clone();
     parts
         .store
         .fold(before, |records| History::fold(records, &inventory))?;
-    parts.sight.fold(before);
+    parts.observation.fold(before);
     parts
         .store
         .forget_hours(Timestamp::from_hour(hour - KEPT_HOURS))

@@ -1,27 +1,31 @@
 //! What was approved → what the enforcer keeps in the cluster.
 
-use super::ledger::{Ledger, SegmentState};
-use crate::controller::plan::{NamespacePlan, Plan, Shape, Wanted};
+use super::state::{EngineState, SegmentState};
+use crate::controller::plan::{Desired, NamespacePlan, Plan, PlannedPolicy};
 use crate::review::WorkloadState;
 use crate::review::resources::Mode;
 use std::sync::Arc;
 
 /// The plan for all namespaces that are enforced, and for those whose policies go.
-pub fn build_plan(ledger: &Ledger) -> Plan {
+pub fn build_plan(engine_state: &EngineState) -> Plan {
     let mut plan = Plan::default();
-    for (namespace, segment) in &ledger.segments {
+    for (namespace, segment) in &engine_state.segments {
         let Some(going) = purpose(segment) else {
             continue;
         };
-        let policies = ledger.states_of(namespace).filter_map(|state| {
-            let shape = if going { Shape::Absent } else { shape(state)? };
+        let policies = engine_state.states_of(namespace).filter_map(|state| {
+            let desired = if going {
+                Desired::Absent
+            } else {
+                desired(state)?
+            };
             let was_applied = state
                 .applied
                 .as_ref()
-                .is_some_and(|a| a.revision == shape.revision());
-            let wanted = Wanted {
+                .is_some_and(|a| a.revision == desired.revision());
+            let wanted = PlannedPolicy {
                 workload: state.workload.clone(),
-                shape,
+                desired,
                 was_applied,
             };
             Some((state.policy_name.clone(), wanted))
@@ -50,13 +54,13 @@ fn purpose(segment: &SegmentState) -> Option<bool> {
 }
 
 /// `None`: nothing was ever approved.
-fn shape(state: &WorkloadState) -> Option<Shape> {
+fn desired(state: &WorkloadState) -> Option<Desired> {
     match state.wanted.and_then(|number| state.revision(number)) {
-        Some(revision) => Some(Shape::Present {
+        Some(revision) => Some(Desired::Present {
             revision: revision.number,
             digest: revision.digest.clone(),
             spec: Arc::new(revision.policy.clone()),
         }),
-        None => state.applied.is_some().then_some(Shape::Absent),
+        None => state.applied.is_some().then_some(Desired::Absent),
     }
 }

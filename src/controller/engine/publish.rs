@@ -1,9 +1,9 @@
 //! The state → objects in the cluster: proposals with their status, and answers on decisions. Only what
 //! differs is written.
 
-use super::ledger::Ledger;
+use super::state::EngineState;
 use crate::cluster::live::{WriteError, Writer};
-use crate::controller::ahead::{Ahead, Key, key_of};
+use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::inventory::MANAGED_BY;
 use crate::review::resources::{
     PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
@@ -42,11 +42,11 @@ impl Published {
 /// Brings the proposals of these namespaces in line. `live` are those that edits were taken from: with later ones
 /// an edit could be taken for a proposal of ours that is out of date.
 pub async fn publish_proposals(
-    ledger: &Ledger,
+    engine_state: &EngineState,
     live: &[Arc<PolicyProposal>],
     namespaces: &BTreeSet<String>,
     writer: &Writer,
-    ahead: &mut Ahead,
+    pending: &mut PendingWrites,
 ) -> Published {
     let there: BTreeMap<Key, &PolicyProposal> = live
         .iter()
@@ -55,15 +55,17 @@ pub async fn publish_proposals(
         .collect();
     let mut published = Published::default();
     let mut wanted = BTreeSet::new();
-    let theirs = namespaces.iter().flat_map(|name| objects(ledger, name));
+    let theirs = namespaces
+        .iter()
+        .flat_map(|name| objects(engine_state, name));
     for (proposal, object) in theirs {
         let key = key_of(&object.metadata);
         let found = there.get(&key).copied();
-        if ahead.is_behind(&key, found.map(|f| &f.metadata)) {
+        if pending.is_behind(&key, found.map(|f| &f.metadata)) {
             published.again.insert(key.0.clone());
         } else {
             let status = status_of(proposal);
-            if let Err(error) = publish(writer, ahead, found, &object, &status).await {
+            if let Err(error) = publish(writer, pending, found, &object, &status).await {
                 published.failed(key.0.clone(), error);
             }
         }
@@ -73,13 +75,13 @@ pub async fn publish_proposals(
         // What the state has forgotten goes from the cluster too; what others made is theirs.
         if wanted.contains(&key)
             || !is_ours(object)
-            || ahead.is_behind(&key, Some(&object.metadata))
+            || pending.is_behind(&key, Some(&object.metadata))
         {
             continue;
         }
         let uid = object.metadata.uid.clone().unwrap_or_default();
         match writer.delete_proposal(&key.0, &key.1, Some(&uid)).await {
-            Ok(_) => ahead.deleted(key, uid),
+            Ok(_) => pending.deleted(key, uid),
             Err(error) => published.failed(key.0, error),
         }
     }
@@ -90,7 +92,7 @@ pub async fn publish_proposals(
 /// second fails, the first was made.
 async fn publish(
     writer: &Writer,
-    ahead: &mut Ahead,
+    pending: &mut PendingWrites,
     found: Option<&PolicyProposal>,
     object: &PolicyProposal,
     status: &PolicyProposalStatus,
@@ -100,14 +102,14 @@ async fn publish(
         _ => {
             let written = writer.apply_proposal(object, found).await?;
             if written.changed {
-                ahead.wrote(&written.object.metadata);
+                pending.wrote(&written.object.metadata);
             }
             written.object
         }
     };
     let written = writer.apply_status(&live, status).await?;
     if written.changed {
-        ahead.wrote(&written.object.metadata);
+        pending.wrote(&written.object.metadata);
     }
     Ok(())
 }
@@ -120,10 +122,10 @@ fn is_ours(object: &PolicyProposal) -> bool {
 }
 
 fn objects<'a>(
-    ledger: &'a Ledger,
+    engine_state: &'a EngineState,
     namespace: &'a str,
 ) -> impl Iterator<Item = (&'a Proposal, PolicyProposal)> {
-    ledger.states_of(namespace).flat_map(|state| {
+    engine_state.states_of(namespace).flat_map(|state| {
         let proposals = state.proposals.iter();
         proposals.map(|proposal| (proposal, object(state, proposal)))
     })
@@ -166,19 +168,19 @@ fn status_of(proposal: &Proposal) -> PolicyProposalStatus {
 
 /// Says on each decision what became of it: also what a crash kept an earlier leader from saying.
 pub async fn publish_answers(
-    ledger: &Ledger,
+    engine_state: &EngineState,
     decisions: &[Arc<ProposalDecision>],
     writer: &Writer,
-    ahead: &mut Ahead,
+    pending: &mut PendingWrites,
 ) -> Published {
     let mut published = Published::default();
     for decision in decisions {
         let uid = decision.metadata.uid.as_ref();
-        let Some(answer) = uid.and_then(|uid| ledger.decided.get(uid)) else {
+        let Some(answer) = uid.and_then(|uid| engine_state.decided.get(uid)) else {
             continue;
         };
         let key = key_of(&decision.metadata);
-        if ahead.is_behind(&key, Some(&decision.metadata)) {
+        if pending.is_behind(&key, Some(&decision.metadata)) {
             continue;
         }
         let status = ProposalDecisionStatus {
@@ -186,7 +188,7 @@ pub async fn publish_answers(
             message: answer.message.clone(),
         };
         match writer.apply_status(decision.as_ref(), &status).await {
-            Ok(written) if written.changed => ahead.wrote(&written.object.metadata),
+            Ok(written) if written.changed => pending.wrote(&written.object.metadata),
             Ok(_) | Err(WriteError::Gone { .. }) => {}
             Err(error) => published.failed(key.0, error),
         }

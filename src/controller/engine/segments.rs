@@ -1,6 +1,6 @@
 //! Segmentations → segments: what operators want of namespaces, and since when.
 
-use super::ledger::{KeptSegment, Ledger, SegmentState};
+use super::state::{EngineState, KeptSegment, SegmentState};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft, mode_changed, segmentation_removed};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// before it could not be understood is kept, so that nothing changes. Tells too whether anything is another
 /// than before.
 pub fn take_segments(
-    ledger: &mut Ledger,
+    engine_state: &mut EngineState,
     segmentations: &[Arc<Segmentation>],
     now: Timestamp,
 ) -> (BTreeMap<String, String>, bool) {
@@ -27,27 +27,27 @@ pub fn take_segments(
         }
         present.push(namespace.clone());
         match SegmentationSettings::parse(segmentation) {
-            Ok(segment) => changed |= take(ledger, segment, now),
+            Ok(segment) => changed |= take(engine_state, segment, now),
             Err(error) => {
                 errors.insert(namespace, error.to_string());
             }
         }
     }
-    let gone: Vec<String> = ledger
+    let gone: Vec<String> = engine_state
         .segments
         .keys()
         .filter(|ns| !present.contains(ns))
         .cloned()
         .collect();
     for namespace in gone {
-        changed |= leave(ledger, &namespace);
+        changed |= leave(engine_state, &namespace);
     }
     (errors, changed)
 }
 
 /// When the next namespace will have been watched for long enough.
-pub fn next_due(ledger: &Ledger, now: Timestamp) -> Option<Timestamp> {
-    let segments = ledger.segments.values();
+pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp> {
+    let segments = engine_state.segments.values();
     let ends = segments.filter_map(|state| {
         let segment = state.segment.as_ref()?;
         Some(state.observing_since.plus_secs(segment.minimum_duration))
@@ -56,7 +56,7 @@ pub fn next_due(ledger: &Ledger, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Tells whether it is another than before.
-fn take(ledger: &mut Ledger, segment: SegmentationSettings, now: Timestamp) -> bool {
+fn take(engine_state: &mut EngineState, segment: SegmentationSettings, now: Timestamp) -> bool {
     let namespace = segment.namespace.clone();
     let mode = format!("{:?}", segment.mode);
     let draft = |action, reason: String| Draft {
@@ -68,7 +68,7 @@ fn take(ledger: &mut Ledger, segment: SegmentationSettings, now: Timestamp) -> b
         after: None,
         reason,
     };
-    let known = ledger
+    let known = engine_state
         .segments
         .get(&namespace)
         .filter(|known| !known.kept.leaving);
@@ -81,9 +81,9 @@ fn take(ledger: &mut Ledger, segment: SegmentationSettings, now: Timestamp) -> b
         Some(_) => None,
     };
     if let Some(news) = news {
-        ledger.note(news);
+        engine_state.note(news);
     }
-    let state = ledger
+    let state = engine_state
         .segments
         .entry(namespace)
         .or_insert_with(|| SegmentState {
@@ -103,8 +103,8 @@ fn take(ledger: &mut Ledger, segment: SegmentationSettings, now: Timestamp) -> b
 }
 
 /// A Segmentation went, while we looked or while nobody did. Tells whether that is new.
-fn leave(ledger: &mut Ledger, namespace: &str) -> bool {
-    let Some(state) = ledger.segments.get_mut(namespace) else {
+fn leave(engine_state: &mut EngineState, namespace: &str) -> bool {
+    let Some(state) = engine_state.segments.get_mut(namespace) else {
         return false;
     };
     state.segment = None;
@@ -113,7 +113,7 @@ fn leave(ledger: &mut Ledger, namespace: &str) -> bool {
     }
     state.kept.leaving = true;
     let what = segmentation_removed(state.kept.remove_on_delete);
-    ledger.note(Draft {
+    engine_state.note(Draft {
         action: Action::SegmentationRemoved,
         actor: CONTROLLER.into(),
         namespace: namespace.to_owned(),
@@ -127,34 +127,39 @@ fn leave(ledger: &mut Ledger, namespace: &str) -> bool {
 
 /// Workloads that are gone for longer than pods are remembered: their proposals go, and their policies where
 /// the Segmentation says so.
-pub fn retire_gone(ledger: &mut Ledger, inventory: &Inventory, now: Timestamp) {
+pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
     let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
-    let gone: Vec<WorkloadId> = ledger.states().keys().filter(is_gone).cloned().collect();
+    let gone: Vec<WorkloadId> = engine_state
+        .states()
+        .keys()
+        .filter(is_gone)
+        .cloned()
+        .collect();
     for id in gone {
-        let segment = ledger.segments.get(&id.namespace);
+        let segment = engine_state.segments.get(&id.namespace);
         let Some(segment) = segment.and_then(|state| state.segment.as_ref()) else {
             continue;
         };
         let removes = segment.on_delete == OnDelete::Remove;
         let why = "the workload is gone";
-        let Some(state) = ledger.states().get(&id) else {
+        let Some(state) = engine_state.states().get(&id) else {
             continue;
         };
         let has_policy = state.applied.as_ref().is_some_and(|a| a.revision.is_some());
         if removes && !has_policy {
-            ledger.end(&id);
+            engine_state.end(&id);
         } else if removes && state.wanted.is_some() {
-            ledger.change(&id, |state, record| state.retire(why, now, record));
+            engine_state.change(&id, |state, record| state.retire(why, now, record));
         } else if !removes && state.open().is_some() {
-            ledger.change(&id, |state, record| state.withdraw(why, now, record));
+            engine_state.change(&id, |state, record| state.withdraw(why, now, record));
         }
     }
 }
 
 /// Forgets namespaces that left, once nothing of theirs is to be taken away any more: until then their policies are
 /// wanted no longer, so that the record has each deletion.
-pub fn forget_left(ledger: &mut Ledger, now: Timestamp) {
-    let leaving: Vec<(String, bool)> = ledger
+pub fn forget_left(engine_state: &mut EngineState, now: Timestamp) {
+    let leaving: Vec<(String, bool)> = engine_state
         .segments
         .iter()
         .filter(|(_, segment)| segment.kept.leaving)
@@ -162,10 +167,10 @@ pub fn forget_left(ledger: &mut Ledger, now: Timestamp) {
         .collect();
     for (namespace, remove) in leaving {
         if remove {
-            retire_all(ledger, &namespace, now);
+            retire_all(engine_state, &namespace, now);
         }
-        let theirs = |ledger: &Ledger| -> Vec<_> {
-            let states = ledger
+        let theirs = |engine_state: &EngineState| -> Vec<_> {
+            let states = engine_state
                 .states()
                 .iter()
                 .filter(|(id, _)| id.namespace == namespace);
@@ -178,23 +183,23 @@ pub fn forget_left(ledger: &mut Ledger, now: Timestamp) {
                 })
                 .collect()
         };
-        let all = theirs(ledger);
+        let all = theirs(engine_state);
         if !remove || all.iter().all(|(_, present)| !present) {
             for (id, _) in all {
-                ledger.end(&id);
+                engine_state.end(&id);
             }
-            ledger.segments.remove(&namespace);
+            engine_state.segments.remove(&namespace);
         }
     }
 }
 
-fn retire_all(ledger: &mut Ledger, namespace: &str, now: Timestamp) {
-    let wanted = ledger
+fn retire_all(engine_state: &mut EngineState, namespace: &str, now: Timestamp) {
+    let wanted = engine_state
         .states_of(namespace)
         .filter(|state| state.wanted.is_some());
     let wanted: Vec<WorkloadId> = wanted.map(|state| state.workload.clone()).collect();
     for id in wanted {
         let why = "its namespace is not segmented any more";
-        ledger.change(&id, |state, record| state.retire(why, now, record));
+        engine_state.change(&id, |state, record| state.retire(why, now, record));
     }
 }

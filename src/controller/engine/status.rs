@@ -1,13 +1,13 @@
 //! The status of Segmentations: conditions and counts.
 
-use super::hear::Troubles;
-use super::judge::is_enforced;
-use super::ledger::{Ledger, SegmentState};
+use super::enforcer_reports::Troubles;
+use super::in_force::is_enforced;
+use super::observation::Observation;
+use super::propose;
 use super::publish::Published;
-use super::sight::Sight;
-use super::wish;
+use super::state::{EngineState, SegmentState};
 use crate::cluster::live::Writer;
-use crate::controller::ahead::{Ahead, key_of};
+use crate::controller::pending_writes::{PendingWrites, key_of};
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -19,9 +19,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What the engine knows beside the ledger.
+/// What the engine knows beside the engine_state.
 pub struct Circumstances<'a> {
-    pub sight: &'a Sight,
+    pub observation: &'a Observation,
     pub troubles: &'a Troubles,
     /// Segmentations that cannot be understood, by namespace.
     pub errors: &'a BTreeMap<String, String>,
@@ -32,12 +32,12 @@ pub struct Circumstances<'a> {
 
 /// Brings the status of the Segmentations of these namespaces in line.
 pub async fn publish(
-    ledger: &Ledger,
+    engine_state: &EngineState,
     segmentations: &[Arc<Segmentation>],
     namespaces: &BTreeSet<String>,
     around: &Circumstances<'_>,
     writer: &Writer,
-    ahead: &mut Ahead,
+    pending: &mut PendingWrites,
 ) -> Published {
     let mut published = Published::default();
     for live in segmentations {
@@ -45,13 +45,13 @@ pub async fn publish(
         if !namespaces.contains(&key.0) {
             continue;
         }
-        if ahead.is_behind(&key, Some(&live.metadata)) {
+        if pending.is_behind(&key, Some(&live.metadata)) {
             published.again.insert(key.0);
             continue;
         }
-        let status = build_status(ledger, live, around);
+        let status = build_status(engine_state, live, around);
         match writer.apply_status(live.as_ref(), &status).await {
-            Ok(written) if written.changed => ahead.wrote(&written.object.metadata),
+            Ok(written) if written.changed => pending.wrote(&written.object.metadata),
             Ok(_) => {}
             Err(error) => published.failed(key.0, error),
         }
@@ -61,7 +61,7 @@ pub async fn publish(
 
 /// The status that a Segmentation should have. Equal to the one it has if nothing changed.
 fn build_status(
-    ledger: &Ledger,
+    engine_state: &EngineState,
     segmentation: &Segmentation,
     around: &Circumstances<'_>,
 ) -> SegmentationStatus {
@@ -75,16 +75,16 @@ fn build_status(
         observed_generation: segmentation.metadata.generation,
         ..was.clone()
     };
-    let theirs: Vec<&WorkloadState> = ledger.states_of(namespace).collect();
-    if let Some(state) = ledger.segments.get(namespace) {
+    let theirs: Vec<&WorkloadState> = engine_state.states_of(namespace).collect();
+    if let Some(state) = engine_state.segments.get(namespace) {
         status.observing_since = Some(to_time(state.observing_since));
         if let Some(segment) = &state.segment {
-            let workloads = wish::segmented(around.sight, segment);
-            status.counts = counts(state, &workloads, &theirs, around.sight);
-            status.coverage = coverage(&workloads, around.sight);
+            let workloads = propose::segmented(around.observation, segment);
+            status.counts = counts(state, &workloads, &theirs, around.observation);
+            status.coverage = coverage(&workloads, around.observation);
         }
     }
-    let facts = facts(ledger, namespace, &theirs, around);
+    let facts = facts(engine_state, namespace, &theirs, around);
     status.conditions = facts
         .into_iter()
         .map(|fact| condition(fact, segmentation, &was.conditions, around.now))
@@ -100,13 +100,13 @@ fn counts(
     state: &SegmentState,
     workloads: &[WorkloadId],
     theirs: &[&WorkloadState],
-    sight: &Sight,
+    observation: &Observation,
 ) -> SegmentationCounts {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let edges = |id: &WorkloadId| {
         let own = Peer::Workload(id.clone());
         let is_other = |client: &Peer| client.workload().is_none_or(|c| !workloads.contains(c));
-        let edges = sight.built.graph.edges_of(&own).into_iter();
+        let edges = observation.built.graph.edges_of(&own).into_iter();
         // One between two of them counts with its client.
         edges
             .filter(|(client, _, edge)| {
@@ -129,10 +129,10 @@ fn counts(
 }
 
 /// The mean of the workloads' estimates, in whole percent; empty while none says anything.
-fn coverage(workloads: &[WorkloadId], sight: &Sight) -> String {
+fn coverage(workloads: &[WorkloadId], observation: &Observation) -> String {
     let known: Vec<f64> = workloads
         .iter()
-        .filter_map(|id| wish::coverage(sight, id))
+        .filter_map(|id| propose::coverage(observation, id))
         .collect();
     if known.is_empty() {
         return String::new();
@@ -154,17 +154,17 @@ struct Fact {
 }
 
 fn facts(
-    ledger: &Ledger,
+    engine_state: &EngineState,
     namespace: &str,
     theirs: &[&WorkloadState],
     around: &Circumstances<'_>,
 ) -> Vec<Fact> {
-    let state = ledger.segments.get(namespace);
+    let state = engine_state.segments.get(namespace);
     let segment = state.and_then(|s| s.segment.as_ref());
     vec![
         ready(namespace, around),
         learning(segment, theirs, around),
-        enforcing(ledger, namespace, state, theirs),
+        enforcing(engine_state, namespace, state, theirs),
         drifted(namespace, around),
         degraded(namespace, theirs, around),
     ]
@@ -199,7 +199,7 @@ fn learning(
     let Some(segment) = segment else {
         return fact(false, "NotWatched", String::new());
     };
-    let workloads = wish::segmented(around.sight, segment);
+    let workloads = propose::segmented(around.observation, segment);
     let known = |id: &&WorkloadId| theirs.iter().any(|s| s.workload == **id);
     let unknown: Vec<String> = workloads
         .iter()
@@ -231,7 +231,7 @@ fn learning(
 }
 
 fn enforcing(
-    ledger: &Ledger,
+    engine_state: &EngineState,
     namespace: &str,
     state: Option<&SegmentState>,
     theirs: &[&WorkloadState],
@@ -245,7 +245,7 @@ fn enforcing(
     if let Some(why) = state.and_then(|s| s.kept.break_glass.as_ref()) {
         return fact(false, "BreakGlass", why.clone());
     }
-    if !is_enforced(ledger, namespace) {
+    if !is_enforced(engine_state, namespace) {
         return fact(false, "NotEnforced", "the mode is not Enforce".into());
     }
     let waiting: Vec<&str> = theirs

@@ -327,8 +327,8 @@ fn an_address_has_the_names_of_the_time_that_is_asked_for() {
 fn broken_glass_is_untold_until_a_commit_tells_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = store_in(&folder);
-    let mut book = GlassBook::open(&folder.path().join("nanoseg.sqlite")).expect("a book");
-    let broken = |namespace: &str, secs| BrokenGlass {
+    let mut book = BreakGlassLog::open(&folder.path().join("nanoseg.sqlite")).expect("a book");
+    let broken = |namespace: &str, secs| BreakGlassEntry {
         namespace: namespace.into(),
         reason: "the shop is down".into(),
         policies: 3,
@@ -338,7 +338,7 @@ fn broken_glass_is_untold_until_a_commit_tells_it() {
     book.write(&all).expect("it is written");
     book.write(&all[..1]).expect("it is written again");
     drop(book);
-    let untold = store.untold_glass().expect("content");
+    let untold = store.unrecorded_break_glass().expect("content");
     assert_eq!(
         untold,
         [broken("dns", 10), broken("shop", 10), broken("shop", 20)]
@@ -346,18 +346,21 @@ fn broken_glass_is_untold_until_a_commit_tells_it() {
     // What is not committed is not told either.
     let told = vec![("shop".to_owned(), Timestamp::from_secs(20))];
     let gap = Commit {
-        told_glass: told.clone(),
+        recorded_break_glass: told.clone(),
         record_lines: vec![(7, "{}".into())],
         ..Commit::default()
     };
     store.commit(&gap).expect_err("a gap in the record");
-    assert_eq!(store.untold_glass().expect("content").len(), 3);
+    assert_eq!(store.unrecorded_break_glass().expect("content").len(), 3);
     let commit = Commit {
-        told_glass: told,
+        recorded_break_glass: told,
         ..Commit::default()
     };
     store.commit(&commit).expect("it is committed");
-    assert_eq!(store.untold_glass().expect("content"), untold[..2]);
+    assert_eq!(
+        store.unrecorded_break_glass().expect("content"),
+        untold[..2]
+    );
 }
 
 #[test]
@@ -365,12 +368,12 @@ fn who_breaks_a_glass_does_not_wait_long_for_who_writes() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("nanoseg.sqlite");
     let mut store = store_in(&folder);
-    let mut book = GlassBook::open(&path).expect("a book");
+    let mut book = BreakGlassLog::open(&path).expect("a book");
     let writer = store
         .connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .expect("a transaction");
-    let broken = BrokenGlass {
+    let broken = BreakGlassEntry {
         namespace: "shop".into(),
         reason: "the shop is down".into(),
         policies: 3,

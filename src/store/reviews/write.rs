@@ -1,6 +1,6 @@
 //! One commit into the tables, inside a transaction.
 
-use super::{Commit, EndedReview, glass};
+use super::{Commit, EndedReview, break_glass};
 use rusqlite::{Transaction, params};
 
 /// A line of the record that does not follow the last one.
@@ -78,7 +78,7 @@ pub fn commit(
             ])?;
     }
     departed(transaction, commit)?;
-    glass::told(transaction, &commit.told_glass)?;
+    break_glass::recorded(transaction, &commit.recorded_break_glass)?;
     Ok(Ok(()))
 }
 

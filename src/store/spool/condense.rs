@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// What has been given up in a batch. Each step includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum Reduction {
     /// Nothing.
     Whole,
     /// That records of the same identity came in several batches: nothing that a receiver would know.
@@ -22,19 +22,22 @@ pub enum Step {
     Emptied,
 }
 
-impl Step {
-    pub const ALL: [Step; 5] = [
-        Step::Merged,
-        Step::PortsLost,
-        Step::TimesLost,
-        Step::FailuresLost,
-        Step::Emptied,
+impl Reduction {
+    pub const ALL: [Reduction; 5] = [
+        Reduction::Merged,
+        Reduction::PortsLost,
+        Reduction::TimesLost,
+        Reduction::FailuresLost,
+        Reduction::Emptied,
     ];
 }
 
 /// One batch for several that follow each other, of one instance and in order, with what was lost by it,
 /// which the batch tells too. `None` if there are none.
-pub fn condense(batches: Vec<FlowBatch>, step: Step) -> Option<(FlowBatch, BTreeMap<Loss, u64>)> {
+pub fn condense(
+    batches: Vec<FlowBatch>,
+    reduction: Reduction,
+) -> Option<(FlowBatch, BTreeMap<Loss, u64>)> {
     let (first, last) = (batches.first()?, batches.last()?);
     let mut one = FlowBatch {
         node: first.node.clone(),
@@ -52,19 +55,19 @@ pub fn condense(batches: Vec<FlowBatch>, step: Step) -> Option<(FlowBatch, BTree
         lost.lose(Loss::CountersMerged, merged.add(batch.seen));
     }
     let mut seen = merged.into_slice();
-    if step >= Step::PortsLost {
+    if reduction >= Reduction::PortsLost {
         lose_ports(&mut seen, &mut lost);
     }
-    if step >= Step::TimesLost {
+    if reduction >= Reduction::TimesLost {
         lose_times(&mut seen, &mut lost);
         seen.scans = add_up(seen.scans);
     }
-    if step >= Step::FailuresLost {
+    if reduction >= Reduction::FailuresLost {
         let before = seen.records.len();
         seen.records.retain(|(_, record)| !has_failed(record));
         lost.lose(Loss::RecordDropped, (before - seen.records.len()) as u64);
     }
-    if step >= Step::Emptied {
+    if reduction >= Reduction::Emptied {
         empty(&mut seen, &mut lost);
     }
     for (loss, count) in &lost.losses {
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn merging_by_identity_tells_a_receiver_the_same() {
-        let (one, lost) = condense(samples(), Step::Merged).expect("a batch");
+        let (one, lost) = condense(samples(), Reduction::Merged).expect("a batch");
         assert_eq!(one.sequence, (1, 3));
         assert_eq!(lost[&Loss::CountersMerged], 2);
         assert_eq!(told(&apply([one])), told(&apply(samples())));
@@ -186,28 +189,32 @@ mod tests {
 
     #[test]
     fn each_step_costs_what_it_says_and_counts_it() {
-        let records = |step| {
-            let (one, lost) = condense(samples(), step).expect("a batch");
+        let records = |reduction| {
+            let (one, lost) = condense(samples(), reduction).expect("a batch");
             assert_eq!(one.seen.losses, lost, "the batch tells it");
             (one.seen.records.len(), lost)
         };
-        assert_eq!(records(Step::Merged).0, 5);
-        let (left, lost) = records(Step::PortsLost);
+        assert_eq!(records(Reduction::Merged).0, 5);
+        let (left, lost) = records(Reduction::PortsLost);
         assert_eq!((left, lost[&Loss::ClientPortMerged]), (3, 2));
-        let (left, lost) = records(Step::TimesLost);
+        let (left, lost) = records(Reduction::TimesLost);
         assert_eq!((left, lost[&Loss::CountersMerged]), (2, 3));
-        let (left, lost) = records(Step::FailuresLost);
+        let (left, lost) = records(Reduction::FailuresLost);
         assert_eq!((left, lost[&Loss::RecordDropped]), (1, 1));
-        let (left, lost) = records(Step::Emptied);
+        let (left, lost) = records(Reduction::Emptied);
         assert_eq!((left, lost[&Loss::RecordDropped]), (0, 2));
     }
 
     #[test]
     fn connections_are_kept_until_records_are_dropped() {
-        for step in [Step::Merged, Step::PortsLost, Step::TimesLost] {
-            let (one, _) = condense(samples(), step).expect("a batch");
+        for reduction in [
+            Reduction::Merged,
+            Reduction::PortsLost,
+            Reduction::TimesLost,
+        ] {
+            let (one, _) = condense(samples(), reduction).expect("a batch");
             let connections: u64 = one.seen.records.iter().map(|(_, r)| r.connections).sum();
-            assert_eq!(connections, 6, "{step:?}");
+            assert_eq!(connections, 6, "{reduction:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Keeping within the bounds: which batches give up space, and in which order.
 
-use super::condense::{Step, condense};
+use super::condense::{Reduction, condense};
 use super::{BatchCodec, ENTRY, Entry, Place, Spool, key};
 use crate::flow::FlowBatch;
 use std::ops::Range;
@@ -11,12 +11,14 @@ impl<C: BatchCodec> Spool<C> {
     pub(super) fn make_room(&mut self) {
         // The first step costs nothing that a receiver would know, so it begins early, a piece at a time.
         if self.bytes(true) > self.limits.disk_bytes / 4 * 3 {
-            self.take_step(true, Step::Merged);
+            self.reduce(true, Reduction::Merged);
         }
         for disk in [true, false] {
-            while self.is_too_much(disk) && Step::ALL.iter().any(|step| self.take_step(disk, *step))
-            {
-            }
+            while self.is_too_much(disk)
+                && Reduction::ALL
+                    .iter()
+                    .any(|reduction| self.reduce(disk, *reduction))
+            {}
         }
     }
 
@@ -31,27 +33,27 @@ impl<C: BatchCodec> Spool<C> {
 
     /// Makes the oldest batches that have not taken `step` take it. False if there are none, or the disk
     /// refuses.
-    fn take_step(&mut self, disk: bool, step: Step) -> bool {
-        let Some(range) = self.oldest_run(disk, step) else {
+    fn reduce(&mut self, disk: bool, reduction: Reduction) -> bool {
+        let Some(range) = self.oldest_run(disk, reduction) else {
             return false;
         };
-        if range.len() == 1 && step == Step::Merged {
+        if range.len() == 1 && reduction == Reduction::Merged {
             if let Some(entry) = self.entries.get_mut(range.start) {
-                entry.step = step;
+                entry.reduction = reduction;
             }
             return true;
         }
-        self.rewrite(range, step)
+        self.rewrite(range, reduction)
     }
 
     /// The oldest batches that have not taken `step` and can be merged: of one run, one after the other.
-    fn oldest_run(&self, disk: bool, step: Step) -> Option<Range<usize>> {
+    fn oldest_run(&self, disk: bool, reduction: Reduction) -> Option<Range<usize>> {
         let fits =
             |entry: &Entry| !entry.may_have_arrived && matches!(entry.place, Place::Disk) == disk;
         let from = self
             .entries
             .iter()
-            .position(|entry| fits(entry) && entry.step < step)?;
+            .position(|entry| fits(entry) && entry.reduction < reduction)?;
         let first = self.entries.get(from)?;
         let with_first = |entry: &Entry| fits(entry) && entry.name.instance == first.name.instance;
         let mut bytes = first.bytes;
@@ -73,7 +75,7 @@ impl<C: BatchCodec> Spool<C> {
     }
 
     /// Puts one batch in the place of several. True if there is anything new to go on with.
-    fn rewrite(&mut self, range: Range<usize>, step: Step) -> bool {
+    fn rewrite(&mut self, range: Range<usize>, reduction: Reduction) -> bool {
         let mut batches: Vec<FlowBatch> = Vec::new();
         for index in range.clone() {
             let Some(content) = self.content(index) else {
@@ -92,10 +94,10 @@ impl<C: BatchCodec> Spool<C> {
                 }
             }
         }
-        let Some((one, lost)) = condense(batches, step) else {
+        let Some((one, lost)) = condense(batches, reduction) else {
             return false;
         };
-        if !self.replace(range, &one, step) {
+        if !self.replace(range, &one, reduction) {
             return false;
         }
         for (loss, count) in lost {
@@ -104,7 +106,7 @@ impl<C: BatchCodec> Spool<C> {
         true
     }
 
-    fn replace(&mut self, range: Range<usize>, one: &FlowBatch, step: Step) -> bool {
+    fn replace(&mut self, range: Range<usize>, one: &FlowBatch, reduction: Reduction) -> bool {
         let content = self.codec.encode(one);
         let Some(first) = self.entries.get(range.start) else {
             return false;
@@ -119,7 +121,7 @@ impl<C: BatchCodec> Spool<C> {
                 name,
                 place: Place::Disk,
                 bytes,
-                step,
+                reduction,
                 out: false,
                 may_have_arrived: false,
             }
@@ -128,7 +130,7 @@ impl<C: BatchCodec> Spool<C> {
                 name,
                 bytes: content.len() as u64 + ENTRY,
                 place: Place::Memory(content),
-                step,
+                reduction,
                 out: false,
                 may_have_arrived: false,
             }

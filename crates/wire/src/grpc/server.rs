@@ -3,7 +3,7 @@
 use super::super::MAX_BATCH_BYTES;
 use super::super::proto::Acknowledgement;
 use super::codec::FrameCodec;
-use super::stream::{Gate, Hall, Incoming};
+use super::stream::{Authenticator, Hall, Incoming};
 use super::{SEND, SERVICE, stream};
 use futures_util::future::BoxFuture;
 use std::convert::Infallible;
@@ -42,7 +42,7 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// `None`: without TLS.
     pub tls: Option<ServerTls>,
-    pub gate: Arc<dyn Gate>,
+    pub authenticator: Arc<dyn Authenticator>,
     pub out: mpsc::Sender<Incoming>,
 }
 
@@ -119,7 +119,7 @@ impl Server {
     /// If the listener fails.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
         let service = Receiver(Hall {
-            gate: self.settings.gate,
+            authenticator: self.settings.authenticator,
             out: self.settings.out,
             stop: stop.clone(),
         });
@@ -198,15 +198,19 @@ async fn start(
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    let peer = hall.gate.admit(token).await.map_err(|refusal| {
-        hall.gate.refused(&refusal);
-        match refusal.kind {
-            // Nothing is wrong with the token: it is worth another try.
-            "no-review" => Status::unavailable(refusal.reason),
-            _ => Status::unauthenticated(refusal.reason),
-        }
-    })?;
+    let agent = hall
+        .authenticator
+        .authenticate(token)
+        .await
+        .map_err(|refusal| {
+            hall.authenticator.refused(&refusal);
+            match refusal.kind {
+                // Nothing is wrong with the token: it is worth another try.
+                "no-review" => Status::unavailable(refusal.reason),
+                _ => Status::unauthenticated(refusal.reason),
+            }
+        })?;
     let (answers, answered) = mpsc::channel(ANSWERS);
-    tokio::spawn(stream::run(hall, peer, batches, answers));
+    tokio::spawn(stream::run(hall, agent, batches, answers));
     Ok(Response::new(ReceiverStream::new(answered)))
 }

@@ -19,7 +19,7 @@ const IN_FLIGHT: usize = 16;
 
 /// Who is at the other end of a stream, as far as a token says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peer {
+pub struct AgentIdentity {
     /// The only node whose batches it may send; `None`: any.
     pub node: Option<String>,
     /// For how long its token is good; `None`: forever.
@@ -36,12 +36,15 @@ pub struct Refusal {
 }
 
 /// Decides who may send, and hears of what was refused.
-pub trait Gate: Send + Sync + 'static {
+pub trait Authenticator: Send + Sync + 'static {
     /// Decides on the bearer token of a new stream. May ask somebody about it.
     ///
     /// # Errors
     /// Why it is not let in.
-    fn admit<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Peer, Refusal>>;
+    fn authenticate<'a>(
+        &'a self,
+        token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>>;
 
     /// A batch, or a stream, was refused.
     fn refused(&self, refusal: &Refusal);
@@ -57,25 +60,25 @@ pub struct Incoming {
 /// What all streams share.
 #[derive(Clone)]
 pub struct Hall {
-    pub gate: Arc<dyn Gate>,
+    pub authenticator: Arc<dyn Authenticator>,
     pub out: mpsc::Sender<Incoming>,
     /// Turns true when no more is taken.
     pub stop: watch::Receiver<bool>,
 }
 
-type Answer = Result<Acknowledgement, Status>;
+type AcknowledgeResult = Result<Acknowledgement, Status>;
 
 /// Takes batches until the stream ends, something is wrong, or the receiver stops; what was taken by then is
 /// acknowledged before the stream ends.
 pub async fn run(
     hall: Hall,
-    peer: Peer,
+    agent: AgentIdentity,
     mut batches: Streaming<Vec<u8>>,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<AcknowledgeResult>,
 ) {
     let mut pending = FuturesOrdered::new();
     let stopped = stopped(hall.stop.clone());
-    let expired = expiry(peer.good_for);
+    let expired = expiry(agent.good_for);
     tokio::pin!(expired, stopped);
     let end = loop {
         tokio::select! {
@@ -101,7 +104,7 @@ pub async fn run(
                     // The agent is gone, so nobody is left to tell.
                     Ok(None) | Err(_) => break None,
                 };
-                match admit_batch(&hall, &peer, &bytes) {
+                match admit_batch(&hall, &agent, &bytes) {
                     Ok(batch) => match hand_on(&hall, batch).await {
                         Ok(stored) => pending.push_back(stored),
                         Err(status) => break Some(status),
@@ -128,7 +131,7 @@ fn too_large(hall: &Hall, status: &Status) -> Status {
         kind: "too-large",
         reason: status.message().to_owned(),
     };
-    hall.gate.refused(&refusal);
+    hall.authenticator.refused(&refusal);
     Status::invalid_argument(refusal.reason)
 }
 
@@ -144,20 +147,20 @@ async fn expiry(good_for: Option<Duration>) {
     }
 }
 
-fn admit_batch(hall: &Hall, peer: &Peer, bytes: &[u8]) -> Result<FlowBatch, Status> {
+fn admit_batch(hall: &Hall, agent: &AgentIdentity, bytes: &[u8]) -> Result<FlowBatch, Status> {
     let batch = decode(bytes).map_err(|error| {
         let refusal = Refusal {
             kind: error.reason(),
             reason: error.to_string(),
         };
-        hall.gate.refused(&refusal);
+        hall.authenticator.refused(&refusal);
         let code = match error {
             WireError::Schema { .. } => Code::FailedPrecondition,
             _ => Code::InvalidArgument,
         };
         Status::new(code, refusal.reason)
     })?;
-    match &peer.node {
+    match &agent.node {
         Some(node) if **node != *batch.node => {
             let refusal = Refusal {
                 kind: "other-node",
@@ -166,7 +169,7 @@ fn admit_batch(hall: &Hall, peer: &Peer, bytes: &[u8]) -> Result<FlowBatch, Stat
                     batch.node
                 ),
             };
-            hall.gate.refused(&refusal);
+            hall.authenticator.refused(&refusal);
             Err(Status::permission_denied(refusal.reason))
         }
         _ => Ok(batch),
@@ -177,7 +180,7 @@ fn admit_batch(hall: &Hall, peer: &Peer, bytes: &[u8]) -> Result<FlowBatch, Stat
 async fn hand_on(
     hall: &Hall,
     batch: FlowBatch,
-) -> Result<impl Future<Output = Answer> + use<>, Status> {
+) -> Result<impl Future<Output = AcknowledgeResult> + use<>, Status> {
     let id = BatchId::of(&batch);
     let (done, stored) = oneshot::channel();
     let stopping = || Status::unavailable("the receiver is stopping");

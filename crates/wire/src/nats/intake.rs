@@ -1,6 +1,6 @@
 //! The receiver's end: takes batches from the stream, and lets the stream forget them when they are stored.
 
-use super::super::{Gate, Incoming, Refusal, WireError, decode};
+use super::super::{Authenticator, Incoming, Refusal, WireError, decode};
 use super::connect::{NatsError, NatsSettings, connect, stream};
 use super::{CONSUMER, subject_of};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
@@ -32,7 +32,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct NatsIntake {
     settings: NatsSettings,
     context: Context,
-    gate: Arc<dyn Gate>,
+    authenticator: Arc<dyn Authenticator>,
     out: mpsc::Sender<Incoming>,
 }
 
@@ -43,14 +43,14 @@ impl NatsIntake {
     /// Why that is not possible.
     pub async fn start(
         settings: NatsSettings,
-        gate: Arc<dyn Gate>,
+        authenticator: Arc<dyn Authenticator>,
         out: mpsc::Sender<Incoming>,
     ) -> Result<NatsIntake, NatsError> {
         let context = connect(&settings).await?;
         let intake = NatsIntake {
             settings,
             context,
-            gate,
+            authenticator,
             out,
         };
         intake.consumer().await?;
@@ -131,7 +131,7 @@ impl NatsIntake {
 
     /// Puts a message's batch into the queue; what is returned settles the message.
     async fn hand_on(&self, message: Message) -> Option<Settling> {
-        let batch = match self.admit(&message) {
+        let batch = match self.authenticate(&message) {
             Ok(batch) => batch,
             Err(kind) => {
                 settle(&message, kind).await;
@@ -153,7 +153,7 @@ impl NatsIntake {
         }))
     }
 
-    fn admit(&self, message: &Message) -> Result<FlowBatch, AckKind> {
+    fn authenticate(&self, message: &Message) -> Result<FlowBatch, AckKind> {
         let (refusal, kind) = match decode(&message.payload) {
             Ok(batch) if subject_of(&batch.node) == *message.subject => return Ok(batch),
             Ok(batch) => {
@@ -184,7 +184,7 @@ impl NatsIntake {
                 )
             }
         };
-        self.gate.refused(&refusal);
+        self.authenticator.refused(&refusal);
         Err(kind)
     }
 }

@@ -5,7 +5,7 @@ use crate::story::telling::Telling;
 use std::time::{Duration, Instant};
 
 const ANNOTATION: &str = "nanoseg.dev/break-glass";
-/// From the annotation until no policy is left.
+/// The time limit from the annotation until no policy is left.
 const BROKEN: Duration = Duration::from_secs(1);
 
 pub fn breaking_the_glass_opens_everything_in_a_second(telling: &Telling) {

@@ -27,7 +27,7 @@ const COUNT_SHARE: u32 = 20;
 
 /// What is another than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum Changes {
     Nothing,
     /// Edges of these workloads.
     Edges(BTreeSet<WorkloadId>),
@@ -35,23 +35,23 @@ pub enum News {
     Everything,
 }
 
-impl News {
+impl Changes {
     /// Both.
-    pub fn and(self, other: News) -> News {
+    pub fn and(self, other: Changes) -> Changes {
         match (self, other) {
-            (News::Everything, _) | (_, News::Everything) => News::Everything,
-            (News::Nothing, other) => other,
-            (one, News::Nothing) => one,
-            (News::Edges(mut one), News::Edges(other)) => {
+            (Changes::Everything, _) | (_, Changes::Everything) => Changes::Everything,
+            (Changes::Nothing, other) => other,
+            (one, Changes::Nothing) => one,
+            (Changes::Edges(mut one), Changes::Edges(other)) => {
                 one.extend(other);
-                News::Edges(one)
+                Changes::Edges(one)
             }
         }
     }
 }
 
 /// The part of the graph that is looked at, with what it takes to look.
-pub struct View {
+pub struct ClusterView {
     pub graph: Graph,
     pub requirements: Vec<Requirement>,
     /// Of the inventory and of these edges.
@@ -61,7 +61,7 @@ pub struct View {
 }
 
 /// The cluster and its traffic.
-pub struct Sight {
+pub struct Observation {
     live: LiveGraph,
     enforcement: ServiceEnforcement,
     /// Images that may run in every namespace.
@@ -75,7 +75,7 @@ pub struct Sight {
     /// The generation of the objects that the inventory was built from.
     generation: Option<u64>,
     /// Batches came that the graph does not have.
-    heard: bool,
+    has_new: bool,
     /// What came cannot be added edge by edge.
     incomplete: bool,
     /// Counts and times of known edges are older than what came.
@@ -87,9 +87,9 @@ pub struct Sight {
     pub learning: Option<Learning>,
 }
 
-impl Sight {
+impl Observation {
     pub fn new(live: LiveGraph, enforcement: ServiceEnforcement, approved: Approved) -> Self {
-        Sight {
+        Observation {
             live,
             enforcement,
             approved,
@@ -98,7 +98,7 @@ impl Sight {
             foreign_policies: Vec::new(),
             labelled_ours: Vec::new(),
             generation: None,
-            heard: false,
+            has_new: false,
             incomplete: true,
             uncounted: false,
             cost: Duration::ZERO,
@@ -109,35 +109,35 @@ impl Sight {
     }
 
     /// Takes what agents sent.
-    pub fn hear(&mut self, batch: FlowBatch) {
+    pub fn ingest(&mut self, batch: FlowBatch) {
         self.live.apply(batch);
-        self.heard = true;
+        self.has_new = true;
     }
 
     /// Whether something came since the last look.
-    pub fn has_heard(&self) -> bool {
-        self.heard
+    pub fn has_new_batches(&self) -> bool {
+        self.has_new
     }
 
     /// When there is something to look at that was put off; `None`: nothing is.
     pub fn due_in(&self, watches: &Watches) -> Option<Duration> {
-        if self.heard {
+        if self.has_new {
             return Some(Duration::ZERO);
         }
         self.build_due_in(self.generation != Some(watches.inventory_generation()))
     }
 
     /// Brings everything up to date, as far as it is time for that. Tells what is another than before.
-    pub fn look(&mut self, watches: &Watches) -> News {
+    pub fn refresh(&mut self, watches: &Watches) -> Changes {
         let generation = watches.inventory_generation();
         let changed = self.generation != Some(generation);
-        let mut news = News::Nothing;
-        if std::mem::take(&mut self.heard) {
+        let mut changes = Changes::Nothing;
+        if std::mem::take(&mut self.has_new) {
             self.uncounted = true;
             if self.cost <= CHEAP || self.built_at.is_none() {
                 self.incomplete = true;
             } else {
-                news = self.add_edges();
+                changes = self.add_edges();
             }
         }
         if self.build_due_in(changed) == Some(Duration::ZERO) {
@@ -145,9 +145,9 @@ impl Sight {
                 self.take_objects(watches, generation);
             }
             self.build();
-            return News::Everything;
+            return Changes::Everything;
         }
-        news
+        changes
     }
 
     fn build_due_in(&self, changed: bool) -> Option<Duration> {
@@ -164,16 +164,16 @@ impl Sight {
         Some(rest.saturating_sub(built_at.elapsed()))
     }
 
-    fn add_edges(&mut self) -> News {
+    fn add_edges(&mut self) -> Changes {
         let update = self.live.update();
         self.incomplete |= !update.complete;
         if update.touched.is_empty() {
-            return News::Nothing;
+            return Changes::Nothing;
         }
         self.built
             .graph
             .replace_around(&update.touched, &update.graph);
-        News::Edges(update.touched)
+        Changes::Edges(update.touched)
     }
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
@@ -200,13 +200,13 @@ impl Sight {
     }
 
     /// What concluding from the last full build took is part of its cost.
-    pub fn also_cost(&mut self, took: Duration) {
+    pub fn add_cost(&mut self, took: Duration) {
         self.cost += took;
         self.built_at = Some(Instant::now());
     }
 
     /// Everything, or what concerns these workloads.
-    pub fn view(&self, only: Option<BTreeSet<WorkloadId>>) -> View {
+    pub fn view(&self, only: Option<BTreeSet<WorkloadId>>) -> ClusterView {
         let graph = match &only {
             None => self.built.graph.clone(),
             Some(workloads) => self.built.graph.around(workloads),
@@ -215,7 +215,7 @@ impl Sight {
         let of_graph = self.built.findings.iter();
         let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
         let findings = self.inventory_findings.iter().chain(of_graph).cloned();
-        View {
+        ClusterView {
             requirements: requirements(&graph, &self.inventory, self.enforcement),
             findings: findings.collect(),
             graph,

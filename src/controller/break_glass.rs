@@ -1,33 +1,33 @@
 //! Broken glass across leaders: that policies are about to be taken away is on the disk before the first one goes,
 //! so that a leader that is killed then leaves it to the next one to tell.
 
-use super::engine::{Ledger, take_up};
-use super::plan::Report;
-use crate::store::{BrokenGlass, GlassBook, ReviewStore, ReviewStoreError};
+use super::engine::{EngineState, resume_break_glass};
+use super::plan::EnforcerReport;
+use crate::store::{BreakGlassEntry, BreakGlassLog, ReviewStore, ReviewStoreError};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What who takes policies away must know and keep of broken glass.
-pub struct Glass {
+pub struct BreakGlass {
     /// Why the glass of namespaces was broken when this leader began.
     broken: BTreeMap<String, String>,
-    book: GlassBook,
+    log: BreakGlassLog,
 }
 
-impl Glass {
-    /// Takes over from the leader before: what it did not come to tell is noted in `ledger`. `path`: that of `store`.
+impl BreakGlass {
+    /// Takes over from the leader before: what it did not come to tell is noted in `engine_state`. `path`: that of `store`.
     ///
     /// # Errors
     /// If the store cannot be read or opened for writing.
     pub fn take_over(
         path: &Path,
         store: &ReviewStore,
-        ledger: &mut Ledger,
-    ) -> Result<Glass, ReviewStoreError> {
-        take_up(ledger, store.untold_glass()?);
-        Ok(Glass {
-            broken: ledger.broken(),
-            book: GlassBook::open(path)?,
+        engine_state: &mut EngineState,
+    ) -> Result<BreakGlass, ReviewStoreError> {
+        resume_break_glass(engine_state, store.unrecorded_break_glass()?);
+        Ok(BreakGlass {
+            broken: engine_state.broken(),
+            log: BreakGlassLog::open(path)?,
         })
     }
 
@@ -38,25 +38,25 @@ impl Glass {
 
     /// Puts what `reports` say of broken glass on the disk. That the disk refuses is logged, and no reason to keep an
     /// operator waiting who breaks a glass. Blocks, for a quarter of a second at most.
-    pub fn write_down(&mut self, reports: &[Report]) {
-        let broken: Vec<BrokenGlass> = reports.iter().filter_map(broken).collect();
+    pub fn log(&mut self, reports: &[EnforcerReport]) {
+        let broken: Vec<BreakGlassEntry> = reports.iter().filter_map(broken).collect();
         if broken.is_empty() {
             return;
         }
-        if let Err(error) = self.book.write(&broken) {
+        if let Err(error) = self.log.write(&broken) {
             tracing::error!("{error}; policies are taken away all the same");
         }
     }
 }
 
-fn broken(report: &Report) -> Option<BrokenGlass> {
+fn broken(report: &EnforcerReport) -> Option<BreakGlassEntry> {
     match report {
-        Report::BreakGlass {
+        EnforcerReport::BreakGlass {
             namespace,
             reason: Some(reason),
             deleted,
             at,
-        } => Some(BrokenGlass {
+        } => Some(BreakGlassEntry {
             namespace: namespace.clone(),
             reason: reason.clone(),
             policies: *deleted,

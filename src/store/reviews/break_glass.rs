@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A namespace whose policies are to be taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokenGlass {
+pub struct BreakGlassEntry {
     pub namespace: String,
     pub reason: String,
     /// How many policies there were to take away.
@@ -23,44 +23,44 @@ pub struct BrokenGlass {
 
 /// Where glasses that are being broken are written down, beside the [`ReviewStore`] that tells of them.
 #[derive(Debug)]
-pub struct GlassBook {
+pub struct BreakGlassLog {
     connection: Connection,
     path: PathBuf,
 }
 
-impl GlassBook {
+impl BreakGlassLog {
     /// Opens it in the store at `path`, and makes that if there is none.
     ///
     /// # Errors
     /// As [`ReviewStore::open`].
-    pub fn open(path: &Path) -> Result<GlassBook, ReviewStoreError> {
+    pub fn open(path: &Path) -> Result<BreakGlassLog, ReviewStoreError> {
         let connection = flows::open(path)?;
         let patient = connection.busy_timeout(PATIENCE);
         patient.map_err(|e| FlowStoreError::of("open", path, e))?;
         let path = path.to_owned();
-        Ok(GlassBook { connection, path })
+        Ok(BreakGlassLog { connection, path })
     }
 
     /// Writes down what is to be broken; when this returns it is on the disk.
     ///
     /// # Errors
     /// If it could not be written within a quarter of a second.
-    pub fn write(&mut self, broken: &[BrokenGlass]) -> Result<(), ReviewStoreError> {
+    pub fn write(&mut self, broken: &[BreakGlassEntry]) -> Result<(), ReviewStoreError> {
         let outcome = (|| {
             // Dropped without a commit it is rolled back.
             let transaction = self
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for glass in broken {
+            for entry in broken {
                 transaction
                     .prepare_cached(
                         "REPLACE INTO broken_glass (namespace, at, reason, policies) VALUES (?1, ?2, ?3, ?4)",
                     )?
                     .execute(params![
-                        glass.namespace,
-                        glass.at.nanos(),
-                        glass.reason,
-                        i64::try_from(glass.policies).unwrap_or(i64::MAX)
+                        entry.namespace,
+                        entry.at.nanos(),
+                        entry.reason,
+                        i64::try_from(entry.policies).unwrap_or(i64::MAX)
                     ])?;
             }
             transaction.commit()
@@ -75,11 +75,11 @@ impl ReviewStore {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn untold_glass(&self) -> Result<Vec<BrokenGlass>, ReviewStoreError> {
+    pub fn unrecorded_break_glass(&self) -> Result<Vec<BreakGlassEntry>, ReviewStoreError> {
         let query =
             "SELECT namespace, at, reason, policies FROM broken_glass ORDER BY at, namespace";
         let broken = super::read::all(&self.connection, query, |row| {
-            Ok(BrokenGlass {
+            Ok(BreakGlassEntry {
                 namespace: row.get(0)?,
                 at: super::read::time(row, 1)?,
                 reason: row.get(2)?,
@@ -91,7 +91,7 @@ impl ReviewStore {
 }
 
 /// Forgets what is told.
-pub(super) fn told(
+pub(super) fn recorded(
     transaction: &Transaction<'_>,
     told: &[(String, Timestamp)],
 ) -> rusqlite::Result<()> {

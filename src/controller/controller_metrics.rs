@@ -1,7 +1,7 @@
 //! What the controller counts and whether it is well, for `/metrics` and `/readyz`. Names and labels are stable.
 
-use super::engine::{Ledger, Sight};
-use super::plan::Report;
+use super::engine::{EngineState, Observation};
+use super::plan::EnforcerReport;
 use crate::cluster::live::Writer;
 use crate::review::Violation;
 use crate::review::record::Entry;
@@ -19,7 +19,7 @@ type Labels = Vec<(&'static str, String)>;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Vitals {
+pub struct ControllerMetrics {
     leading: Gauge,
     stale: Gauge,
     cycles: Histogram,
@@ -37,9 +37,9 @@ pub struct Vitals {
     problem: Mutex<Option<String>>,
 }
 
-impl Default for Vitals {
+impl Default for ControllerMetrics {
     fn default() -> Self {
-        Vitals {
+        ControllerMetrics {
             leading: Gauge::default(),
             stale: Gauge::default(),
             cycles: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
@@ -58,7 +58,7 @@ impl Default for Vitals {
     }
 }
 
-impl Vitals {
+impl ControllerMetrics {
     pub fn register(&self, registry: &mut Registry, writer: Writer) {
         let registry = registry.sub_registry_with_prefix("nanoseg_controller");
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
@@ -142,14 +142,14 @@ impl Vitals {
     }
 
     /// The enforcer told something.
-    pub fn heard(&self, report: &Report) {
+    pub fn heard(&self, report: &EnforcerReport) {
         let what = match report {
-            Report::Repaired { .. } => "repaired",
-            Report::Drifted { .. } => "left",
-            Report::InPlace { .. }
-            | Report::Exported { .. }
-            | Report::Failed { .. }
-            | Report::BreakGlass { .. } => return,
+            EnforcerReport::Repaired { .. } => "repaired",
+            EnforcerReport::Drifted { .. } => "left",
+            EnforcerReport::InPlace { .. }
+            | EnforcerReport::Exported { .. }
+            | EnforcerReport::Failed { .. }
+            | EnforcerReport::BreakGlass { .. } => return,
         };
         let labels = vec![("outcome", what.to_owned())];
         self.drift.get_or_create(&labels).inc();
@@ -171,13 +171,19 @@ impl Vitals {
     }
 
     /// What a cycle came to.
-    pub fn concluded(&self, ledger: &Ledger, sight: &Sight, violations: &[Violation]) {
+    pub fn concluded(
+        &self,
+        engine_state: &EngineState,
+        observation: &Observation,
+        violations: &[Violation],
+    ) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let states = || ledger.states().values();
+        let states = || engine_state.states().values();
         let is_enforced = |applied: &crate::review::Applied| applied.revision.is_some();
-        self.workloads.set(number(sight.inventory.workloads.len()));
+        self.workloads
+            .set(number(observation.inventory.workloads.len()));
         self.edges
-            .set(number(sight.built.graph.inner().edge_count()));
+            .set(number(observation.built.graph.inner().edge_count()));
         self.enforced.set(number(
             states()
                 .filter(|s| s.applied.as_ref().is_some_and(is_enforced))

@@ -15,7 +15,7 @@ pub fn key_of(meta: &ObjectMeta) -> Key {
 
 /// Our last write of each object of one kind, until the watch shows it.
 #[derive(Debug, Default)]
-pub struct Ahead(BTreeMap<Key, Last>);
+pub struct PendingWrites(BTreeMap<Key, Last>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Last {
@@ -25,7 +25,7 @@ enum Last {
     Deleted(String),
 }
 
-impl Ahead {
+impl PendingWrites {
     /// It was written, and this is what the API server made of it.
     pub fn wrote(&mut self, meta: &ObjectMeta) {
         if let Some(version) = version(meta) {
@@ -72,23 +72,23 @@ mod tests {
 
     #[test]
     fn what_the_watch_shows_is_behind_until_it_is_as_new_as_our_write() {
-        let mut ahead = Ahead::default();
+        let mut pending = PendingWrites::default();
         let key = key_of(&meta("a", "1"));
-        assert!(!ahead.is_behind(&key, None));
-        ahead.wrote(&meta("a", "10"));
-        assert!(ahead.is_behind(&key, None));
-        assert!(ahead.is_behind(&key, Some(&meta("a", "9"))));
-        assert!(!ahead.is_behind(&key, Some(&meta("a", "11"))));
+        assert!(!pending.is_behind(&key, None));
+        pending.wrote(&meta("a", "10"));
+        assert!(pending.is_behind(&key, None));
+        assert!(pending.is_behind(&key, Some(&meta("a", "9"))));
+        assert!(!pending.is_behind(&key, Some(&meta("a", "11"))));
         // Caught up once, it is judged as it is: gone is gone.
-        assert!(!ahead.is_behind(&key, None));
+        assert!(!pending.is_behind(&key, None));
     }
 
     #[test]
     fn what_was_deleted_is_behind_until_that_very_object_is_gone() {
-        let mut ahead = Ahead::default();
+        let mut pending = PendingWrites::default();
         let key = key_of(&meta("a", "1"));
-        ahead.deleted(key.clone(), "a".into());
-        assert!(ahead.is_behind(&key, Some(&meta("a", "1"))));
-        assert!(!ahead.is_behind(&key, Some(&meta("b", "3"))));
+        pending.deleted(key.clone(), "a".into());
+        assert!(pending.is_behind(&key, Some(&meta("a", "1"))));
+        assert!(!pending.is_behind(&key, Some(&meta("b", "3"))));
     }
 }

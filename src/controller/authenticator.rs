@@ -1,8 +1,8 @@
 //! Who may send to the receiver, and the account of who was refused.
 
-use super::metrics::Metrics;
+use super::receiver_metrics::ReceiverMetrics;
 use crate::cluster::live::TokenReviewer;
-use crate::wire::{Gate, Peer, Refusal, TokenCheck};
+use crate::wire::{AgentIdentity, Authenticator, Refusal, TokenCheck};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
@@ -17,19 +17,22 @@ pub enum Check {
 }
 
 /// Lets in who has a good token.
-pub struct TokenGate {
+pub struct TokenAuthenticator {
     pub check: Check,
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<ReceiverMetrics>,
 }
 
-impl Gate for TokenGate {
-    fn admit<'a>(&'a self, token: Option<&'a str>) -> BoxFuture<'a, Result<Peer, Refusal>> {
+impl Authenticator for TokenAuthenticator {
+    fn authenticate<'a>(
+        &'a self,
+        token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>> {
         Box::pin(async move {
             match &self.check {
-                Check::None => Ok(Peer::default()),
+                Check::None => Ok(AgentIdentity::default()),
                 Check::Keys(check) => check.check(token),
                 Check::Review(reviewer) => match reviewer.check(token).await {
-                    Ok(agent) => Ok(Peer {
+                    Ok(agent) => Ok(AgentIdentity {
                         node: agent.node,
                         good_for: Some(agent.good_for),
                     }),

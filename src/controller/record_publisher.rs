@@ -31,7 +31,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What it works with.
-pub struct Bulletin {
+pub struct RecordPublisher {
     pub writer: Writer,
     /// Of its own, so that it never stands in the engine's way.
     pub store: ReviewStore,
@@ -43,7 +43,7 @@ pub struct Bulletin {
 }
 
 #[derive(Debug, Error)]
-enum BulletinError {
+enum RecordPublisherError {
     #[error(transparent)]
     Store(#[from] ReviewStoreError),
     #[error("{0}; find out more with nanoseg record verify")]
@@ -52,7 +52,7 @@ enum BulletinError {
     Write(#[from] WriteError),
 }
 
-impl Bulletin {
+impl RecordPublisher {
     /// Works until `stop` turns true, and then publishes what the engine has recorded at last.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         // The number of the last line that is published. None is known: the leader before may have come to an
@@ -123,7 +123,10 @@ impl Bulletin {
     }
 
     /// Publishes the newest part; the number of its last line, and how many bytes were written.
-    async fn publish(&mut self, volume: Option<&str>) -> Result<(u64, usize), BulletinError> {
+    async fn publish(
+        &mut self,
+        volume: Option<&str>,
+    ) -> Result<(u64, usize), RecordPublisherError> {
         let lines = tokio::task::block_in_place(|| self.store.record_tail(MOST))?;
         let Some(tail) = Tail::of_lines(lines)? else {
             return Ok((0, 0));

@@ -1,7 +1,7 @@
 //! One look at the cluster: what is not as it shall be, and what is to be done about it. Pure.
 
-use crate::controller::ahead::{Ahead, Key, key_of};
-use crate::controller::plan::{NamespacePlan, Plan, Report, Shape, Wanted};
+use crate::controller::pending_writes::{Key, PendingWrites, key_of};
+use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
 use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{BREAK_GLASS, REVISION};
@@ -15,16 +15,16 @@ use std::sync::Arc;
 
 /// A write.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum PolicyWrite {
     Apply {
-        wanted: Wanted,
+        wanted: PlannedPolicy,
         policy: Box<NetworkPolicy>,
         /// What was there of it, if it had been as it shall be.
         drift: Option<(String, Option<Digest>)>,
     },
     Delete {
         /// `None`: to break the glass.
-        wanted: Option<Wanted>,
+        wanted: Option<PlannedPolicy>,
         namespace: String,
         name: String,
         uid: String,
@@ -34,55 +34,55 @@ pub enum Step {
 
 /// What a look comes to.
 #[derive(Debug, Default, PartialEq)]
-pub struct Look {
-    pub steps: Vec<Step>,
-    pub reports: Vec<Report>,
+pub struct Diff {
+    pub writes: Vec<PolicyWrite>,
+    pub reports: Vec<EnforcerReport>,
     /// Something was put off.
     pub later: bool,
 }
 
 /// What is remembered between looks.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct DriftMemory {
     /// Somebody else writes the policies (GitOps): drift is told, and not repaired.
-    only_tells: bool,
+    report_only: bool,
     /// Why the glass of a namespace is broken.
     broken: BTreeMap<String, String>,
     /// What was taken away to break a glass and is not back yet. The plan may not know that: the engine takes its
     /// time, and a glass can be mended within a second.
     taken_away: BTreeSet<Key>,
     /// What we wrote and the watch has not shown yet.
-    ahead: Ahead,
+    pending: PendingWrites,
     backoffs: BTreeMap<Key, RepairBackoff>,
     /// Drift that was reported and not put right.
-    told: BTreeMap<Key, String>,
+    reported: BTreeMap<Key, String>,
 }
 
-impl Memory {
+impl DriftMemory {
     /// For who never writes.
-    pub fn only_telling() -> Memory {
-        Memory {
-            only_tells: true,
-            ..Memory::default()
+    pub fn report_only() -> DriftMemory {
+        DriftMemory {
+            report_only: true,
+            ..DriftMemory::default()
         }
     }
 
     /// For who takes over: why the glass of namespaces was broken, as it is kept. One that was mended while
     /// nobody led is told of then.
-    pub fn with_broken(mut self, broken: BTreeMap<String, String>) -> Memory {
+    pub fn with_broken(mut self, broken: BTreeMap<String, String>) -> DriftMemory {
         self.broken = broken;
         self
     }
 
     /// A step was carried out; an applied policy looks like this now.
-    pub fn done(&mut self, step: &Step, written: Option<&ObjectMeta>) {
-        match step {
-            Step::Apply { .. } => {
+    pub fn done(&mut self, write: &PolicyWrite, written: Option<&ObjectMeta>) {
+        match write {
+            PolicyWrite::Apply { .. } => {
                 if let Some(written) = written {
-                    self.ahead.wrote(written);
+                    self.pending.wrote(written);
                 }
             }
-            Step::Delete {
+            PolicyWrite::Delete {
                 wanted,
                 namespace,
                 name,
@@ -93,21 +93,21 @@ impl Memory {
                 if wanted.is_none() {
                     self.taken_away.insert(key.clone());
                 }
-                self.ahead.deleted(key, uid.clone());
+                self.pending.deleted(key, uid.clone());
             }
         }
     }
 }
 
 /// Compares plan and cluster.
-pub fn look(
+pub fn diff(
     plan: &Plan,
     namespaces: &[Arc<Namespace>],
     policies: &[Arc<NetworkPolicy>],
-    memory: &mut Memory,
+    memory: &mut DriftMemory,
     now: Timestamp,
-) -> Look {
-    let mut look = Look::default();
+) -> Diff {
+    let mut diff = Diff::default();
     let live: BTreeMap<Key, &NetworkPolicy> = policies
         .iter()
         .map(|p| (key_of(&p.metadata), p.as_ref()))
@@ -116,24 +116,24 @@ pub fn look(
         let name = namespace.metadata.name.clone().unwrap_or_default();
         let annotations = namespace.metadata.annotations.as_ref();
         match annotations.and_then(|a| a.get(BREAK_GLASS)) {
-            Some(reason) => break_glass(&name, reason, &live, plan, memory, now, &mut look),
+            Some(reason) => break_glass(&name, reason, &live, plan, memory, now, &mut diff),
             None => {
                 if memory.broken.remove(&name).is_some() {
-                    look.reports.push(mended(&name, now));
+                    diff.reports.push(mended(&name, now));
                 }
                 // A namespace that is on its way out takes no writes.
                 let ends = namespace.metadata.deletion_timestamp.is_some();
                 if let Some(plan) = plan.namespaces.get(&name).filter(|_| !ends) {
-                    compare(&name, plan, &live, memory, now, &mut look);
+                    compare(&name, plan, &live, memory, now, &mut diff);
                 }
             }
         }
     }
-    look
+    diff
 }
 
-fn mended(namespace: &str, at: Timestamp) -> Report {
-    Report::BreakGlass {
+fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
+    EnforcerReport::BreakGlass {
         namespace: namespace.to_owned(),
         reason: None,
         deleted: 0,
@@ -147,9 +147,9 @@ fn break_glass(
     reason: &str,
     live: &BTreeMap<Key, &NetworkPolicy>,
     plan: &Plan,
-    memory: &mut Memory,
+    memory: &mut DriftMemory,
     now: Timestamp,
-    look: &mut Look,
+    diff: &mut Diff,
 ) {
     let planned = plan.namespaces.get(namespace);
     let first = (namespace.to_owned(), String::new());
@@ -160,11 +160,11 @@ fn break_glass(
     for (key, policy) in here {
         let known = planned.is_some_and(|p| p.policies.contains_key(&key.1));
         let ours = is_ours(policy) && (known || annotation(policy, REVISION).is_some());
-        if !ours || memory.ahead.is_behind(key, Some(&policy.metadata)) {
+        if !ours || memory.pending.is_behind(key, Some(&policy.metadata)) {
             continue;
         }
         deleted += 1;
-        look.steps.push(Step::Delete {
+        diff.writes.push(PolicyWrite::Delete {
             wanted: None,
             namespace: namespace.to_owned(),
             name: key.1.clone(),
@@ -178,7 +178,7 @@ fn break_glass(
         .as_deref()
         != Some(reason)
     {
-        look.reports.push(Report::BreakGlass {
+        diff.reports.push(EnforcerReport::BreakGlass {
             namespace: namespace.to_owned(),
             reason: Some(reason.to_owned()),
             deleted,
@@ -191,53 +191,53 @@ fn compare(
     namespace: &str,
     plan: &NamespacePlan,
     live: &BTreeMap<Key, &NetworkPolicy>,
-    memory: &mut Memory,
+    memory: &mut DriftMemory,
     now: Timestamp,
-    look: &mut Look,
+    diff: &mut Diff,
 ) {
     for (name, wanted) in &plan.policies {
         let key = (namespace.to_owned(), name.clone());
         let found = live.get(&key).copied();
-        if memory.ahead.is_behind(&key, found.map(|f| &f.metadata)) {
-            look.later = true;
+        if memory.pending.is_behind(&key, found.map(|f| &f.metadata)) {
+            diff.later = true;
             continue;
         }
         let problem = difference(wanted, found);
         let Some(what) = problem else {
             memory.taken_away.remove(&key);
-            let had_trouble = memory.told.remove(&key).is_some();
+            let had_trouble = memory.reported.remove(&key).is_some();
             if !wanted.was_applied || had_trouble {
-                look.reports.push(in_place(wanted, now, false));
+                diff.reports.push(in_place(wanted, now, false));
             }
             continue;
         };
         if let Some(found) = found.filter(|policy| !is_ours(policy)) {
-            foreign(&key, wanted, found, memory, now, look);
+            foreign(&key, wanted, found, memory, now, diff);
             continue;
         }
         let was_applied = wanted.was_applied && !memory.taken_away.contains(&key);
-        if was_applied && memory.only_tells {
-            tell_drift(&key, wanted, &what, None, memory, now, look);
+        if was_applied && memory.report_only {
+            report_drift(&key, wanted, &what, None, memory, now, diff);
             continue;
         }
-        if was_applied && put_off(&key, wanted, &what, memory, now, look) {
+        if was_applied && put_off(&key, wanted, &what, memory, now, diff) {
             continue;
         }
-        memory.told.remove(&key);
+        memory.reported.remove(&key);
         let drift = was_applied.then(|| (what, found.and_then(digest_of)));
-        look.steps.extend(step(&key, wanted, found, drift));
+        diff.writes.extend(write(&key, wanted, found, drift));
     }
 }
 
 /// What is not as it shall be, in words.
-fn difference(wanted: &Wanted, found: Option<&NetworkPolicy>) -> Option<String> {
-    match (&wanted.shape, found) {
-        (Shape::Absent, None) => None,
-        (Shape::Absent, Some(policy)) => {
+fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<String> {
+    match (&wanted.desired, found) {
+        (Desired::Absent, None) => None,
+        (Desired::Absent, Some(policy)) => {
             is_ours(policy).then(|| "it is there, and shall not be".into())
         }
-        (Shape::Present { .. }, None) => Some("it was deleted".into()),
-        (Shape::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
+        (Desired::Present { .. }, None) => Some("it was deleted".into()),
+        (Desired::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
             Some(found) if found == *digest && is_ours(policy) => None,
             _ if !is_ours(policy) => {
                 Some("its label app.kubernetes.io/managed-by was changed".into())
@@ -250,19 +250,19 @@ fn difference(wanted: &Wanted, found: Option<&NetworkPolicy>) -> Option<String> 
 /// A policy of that name is not ours: it is never written, and told once.
 fn foreign(
     key: &Key,
-    wanted: &Wanted,
+    wanted: &PlannedPolicy,
     found: &NetworkPolicy,
-    memory: &mut Memory,
+    memory: &mut DriftMemory,
     now: Timestamp,
-    look: &mut Look,
+    diff: &mut Diff,
 ) {
     let name = found.metadata.name.as_deref().unwrap_or_default();
     let why = format!(
         "a policy {name} is there that does not carry {}={}: it is left alone; rename it, or give it back the label",
         MANAGED_BY.0, MANAGED_BY.1
     );
-    if memory.told.insert(key.clone(), why.clone()).as_deref() != Some(why.as_str()) {
-        look.reports.push(Report::Failed {
+    if memory.reported.insert(key.clone(), why.clone()).as_deref() != Some(why.as_str()) {
+        diff.reports.push(EnforcerReport::Failed {
             workload: wanted.workload.clone(),
             why,
             at: now,
@@ -273,34 +273,39 @@ fn foreign(
 /// Where somebody keeps changing it, the next repair waits. Told once.
 fn put_off(
     key: &Key,
-    wanted: &Wanted,
+    wanted: &PlannedPolicy,
     what: &str,
-    memory: &mut Memory,
+    memory: &mut DriftMemory,
     now: Timestamp,
-    look: &mut Look,
+    diff: &mut Diff,
 ) -> bool {
     let backoff = memory.backoffs.entry(key.clone()).or_default();
     let until = match backoff.ask(now) {
         None => return false,
         Some(until) => until,
     };
-    look.later = true;
-    tell_drift(key, wanted, what, Some(until), memory, now, look);
+    diff.later = true;
+    report_drift(key, wanted, what, Some(until), memory, now, diff);
     true
 }
 
 /// Says once that something is not as it shall be and stays so for now.
-fn tell_drift(
+fn report_drift(
     key: &Key,
-    wanted: &Wanted,
+    wanted: &PlannedPolicy,
     what: &str,
     until: Option<Timestamp>,
-    memory: &mut Memory,
+    memory: &mut DriftMemory,
     now: Timestamp,
-    look: &mut Look,
+    diff: &mut Diff,
 ) {
-    if memory.told.insert(key.clone(), what.to_owned()).as_deref() != Some(what) {
-        look.reports.push(Report::Drifted {
+    if memory
+        .reported
+        .insert(key.clone(), what.to_owned())
+        .as_deref()
+        != Some(what)
+    {
+        diff.reports.push(EnforcerReport::Drifted {
             workload: wanted.workload.clone(),
             what: what.to_owned(),
             until,
@@ -309,19 +314,19 @@ fn tell_drift(
     }
 }
 
-fn step(
+fn write(
     key: &Key,
-    wanted: &Wanted,
+    wanted: &PlannedPolicy,
     found: Option<&NetworkPolicy>,
     drift: Option<(String, Option<Digest>)>,
-) -> Option<Step> {
-    match &wanted.shape {
-        Shape::Present { digest, spec, .. } => Some(Step::Apply {
+) -> Option<PolicyWrite> {
+    match &wanted.desired {
+        Desired::Present { digest, spec, .. } => Some(PolicyWrite::Apply {
             wanted: wanted.clone(),
             policy: Box::new(build_policy(key, digest, spec)),
             drift,
         }),
-        Shape::Absent => Some(Step::Delete {
+        Desired::Absent => Some(PolicyWrite::Delete {
             wanted: Some(wanted.clone()),
             namespace: key.0.clone(),
             name: key.1.clone(),
@@ -350,50 +355,50 @@ pub fn build_policy(
     }
 }
 
-impl Step {
+impl PolicyWrite {
     /// What there is to tell when it is done.
-    pub fn report(&self, at: Timestamp) -> Option<Report> {
+    pub fn report(&self, at: Timestamp) -> Option<EnforcerReport> {
         match self {
-            Step::Apply {
+            PolicyWrite::Apply {
                 wanted,
                 drift: Some((what, found)),
                 ..
-            } => Some(Report::Repaired {
+            } => Some(EnforcerReport::Repaired {
                 workload: wanted.workload.clone(),
                 what: what.clone(),
                 found: found.clone(),
                 wanted: wanted.digest(),
                 at,
             }),
-            Step::Delete {
+            PolicyWrite::Delete {
                 wanted: Some(wanted),
                 drift: true,
                 ..
-            } => Some(Report::Repaired {
+            } => Some(EnforcerReport::Repaired {
                 workload: wanted.workload.clone(),
                 what: "it was there, and shall not be".into(),
                 found: None,
                 wanted: None,
                 at,
             }),
-            Step::Apply { wanted, .. }
-            | Step::Delete {
+            PolicyWrite::Apply { wanted, .. }
+            | PolicyWrite::Delete {
                 wanted: Some(wanted),
                 ..
             } => Some(in_place(wanted, at, true)),
-            Step::Delete { wanted: None, .. } => None,
+            PolicyWrite::Delete { wanted: None, .. } => None,
         }
     }
 
     /// What there is to tell when it could not be done.
-    pub fn failed(&self, why: String, at: Timestamp) -> Report {
+    pub fn failed(&self, why: String, at: Timestamp) -> EnforcerReport {
         let workload = match self {
-            Step::Apply { wanted, .. }
-            | Step::Delete {
+            PolicyWrite::Apply { wanted, .. }
+            | PolicyWrite::Delete {
                 wanted: Some(wanted),
                 ..
             } => wanted.workload.clone(),
-            Step::Delete {
+            PolicyWrite::Delete {
                 namespace, name, ..
             } => WorkloadId {
                 namespace: namespace.clone(),
@@ -401,37 +406,37 @@ impl Step {
                 kind: "NetworkPolicy".into(),
             },
         };
-        Report::Failed { workload, why, at }
+        EnforcerReport::Failed { workload, why, at }
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for PolicyWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Apply { policy, .. } => {
+            PolicyWrite::Apply { policy, .. } => {
                 let (namespace, name) = key_of(&policy.metadata);
                 write!(f, "apply {namespace}/{name}")
             }
-            Step::Delete {
+            PolicyWrite::Delete {
                 namespace, name, ..
             } => write!(f, "delete {namespace}/{name}"),
         }
     }
 }
 
-impl Wanted {
+impl PlannedPolicy {
     fn digest(&self) -> Option<Digest> {
-        match &self.shape {
-            Shape::Present { digest, .. } => Some(digest.clone()),
-            Shape::Absent => None,
+        match &self.desired {
+            Desired::Present { digest, .. } => Some(digest.clone()),
+            Desired::Absent => None,
         }
     }
 }
 
-fn in_place(wanted: &Wanted, at: Timestamp, wrote: bool) -> Report {
-    Report::InPlace {
+fn in_place(wanted: &PlannedPolicy, at: Timestamp, wrote: bool) -> EnforcerReport {
+    EnforcerReport::InPlace {
         workload: wanted.workload.clone(),
-        revision: wanted.shape.revision(),
+        revision: wanted.desired.revision(),
         at,
         wrote,
     }

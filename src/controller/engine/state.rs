@@ -1,7 +1,7 @@
 //! The engine's memory of reviews: what the store has, what is new since, and the chain of the record.
-//! Nothing of it reaches the cluster before [`Ledger::commit`] has put it on the disk.
+//! Nothing of it reaches the cluster before [`EngineState::commit`] has put it on the disk.
 
-use crate::controller::ahead::key_of;
+use crate::controller::pending_writes::key_of;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
-/// Why the ledger cannot be read.
+/// Why the engine_state cannot be read.
 #[derive(Debug, Error)]
-pub enum LedgerError {
+pub enum StateError {
     #[error(
         "failed to read the review of {workload}: {source}; the store was written by another nanoseg, or damaged"
     )]
@@ -27,7 +27,7 @@ pub enum LedgerError {
     #[error(
         "failed to read the segment of {namespace}: {source}; the store was written by another nanoseg, or damaged"
     )]
-    SegmentationSettings {
+    Segment {
         namespace: String,
         source: serde_json::Error,
     },
@@ -46,7 +46,7 @@ pub enum LedgerError {
 
 /// What became of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct DecisionResult {
     pub spec: ProposalDecisionSpec,
     pub outcome: DecisionOutcome,
     pub message: Option<String>,
@@ -78,16 +78,16 @@ pub struct KeptSegment {
 }
 
 /// Everything that is decided.
-pub struct Ledger {
+pub struct EngineState {
     states: BTreeMap<WorkloadId, WorkloadState>,
     pub segments: BTreeMap<String, SegmentState>,
     /// What became of decisions, by uid.
-    pub decided: BTreeMap<String, Answer>,
+    pub decided: BTreeMap<String, DecisionResult>,
     chain: Chain,
     drafts: Vec<Draft>,
     decisions: Vec<StoredDecision>,
     /// Glasses that were broken and that the store is not told of yet.
-    told_glass: Vec<(String, Timestamp)>,
+    recorded_break_glass: Vec<(String, Timestamp)>,
     /// States that ended and that the store does not know of yet.
     ended: Vec<WorkloadState>,
     /// Workloads whose state may differ from what the store has.
@@ -97,14 +97,14 @@ pub struct Ledger {
     stored_segments: BTreeMap<String, (Timestamp, String)>,
 }
 
-impl Ledger {
+impl EngineState {
     /// # Errors
     /// If the store holds what this program does not understand.
-    pub fn load(loaded: Loaded) -> Result<Ledger, LedgerError> {
+    pub fn load(loaded: Loaded) -> Result<EngineState, StateError> {
         let mut states = BTreeMap::new();
         for (workload, body) in loaded.reviews {
             let state: WorkloadState =
-                serde_json::from_str(&body).map_err(|source| LedgerError::Review {
+                serde_json::from_str(&body).map_err(|source| StateError::Review {
                     workload: workload.clone(),
                     source,
                 })?;
@@ -118,11 +118,9 @@ impl Ledger {
             body,
         } in loaded.segments
         {
-            let kept = serde_json::from_str(&body).map_err(|source| {
-                LedgerError::SegmentationSettings {
-                    namespace: namespace.clone(),
-                    source,
-                }
+            let kept = serde_json::from_str(&body).map_err(|source| StateError::Segment {
+                namespace: namespace.clone(),
+                source,
             })?;
             stored_segments.insert(namespace.clone(), (observing_since, body));
             segments.insert(
@@ -137,7 +135,7 @@ impl Ledger {
         let mut answers = BTreeMap::new();
         for decision in loaded.decisions {
             let answer = serde_json::from_str(&decision.body);
-            let answer = answer.map_err(|source| LedgerError::Decision {
+            let answer = answer.map_err(|source| StateError::Decision {
                 name: decision.name,
                 source,
             })?;
@@ -146,21 +144,21 @@ impl Ledger {
         let chain = match loaded.record_head {
             None => Chain::default(),
             Some((_, line)) => {
-                let entry = parse_line(&line).map_err(|e| LedgerError::Record(e.to_string()))?;
+                let entry = parse_line(&line).map_err(|e| StateError::Record(e.to_string()))?;
                 Chain::after(Head {
                     sequence: entry.sequence,
                     digest: entry.digest,
                 })
             }
         };
-        Ok(Ledger {
+        Ok(EngineState {
             states,
             segments,
             decided: answers,
             chain,
             drafts: Vec::new(),
             decisions: Vec::new(),
-            told_glass: Vec::new(),
+            recorded_break_glass: Vec::new(),
             ended: Vec::new(),
             touched: BTreeSet::new(),
             unpublished: BTreeSet::new(),
@@ -175,8 +173,8 @@ impl Ledger {
     }
 
     /// The line of a glass that was broken is among those noted, or none is due.
-    pub fn told_glass(&mut self, namespace: &str, at: Timestamp) {
-        self.told_glass.push((namespace.to_owned(), at));
+    pub fn recorded_break_glass(&mut self, namespace: &str, at: Timestamp) {
+        self.recorded_break_glass.push((namespace.to_owned(), at));
     }
 
     /// Changes a workload's state, if there is one; what it says for the record is kept.
@@ -248,7 +246,7 @@ impl Ledger {
     }
 
     /// A decision was carried out, or refused.
-    pub fn decided(&mut self, decision: &ProposalDecision, answer: Answer, at: Timestamp) {
+    pub fn decided(&mut self, decision: &ProposalDecision, answer: DecisionResult, at: Timestamp) {
         let uid = decision.metadata.uid.clone().unwrap_or_default();
         let (namespace, name) = key_of(&decision.metadata);
         self.decisions.push(StoredDecision {
@@ -294,7 +292,7 @@ impl Ledger {
             segments: segments.clone(),
             removed_segments: removed_segments.clone(),
             decisions: self.decisions.clone(),
-            told_glass: self.told_glass.clone(),
+            recorded_break_glass: self.recorded_break_glass.clone(),
             record_lines: entries
                 .iter()
                 .map(|entry| (entry.sequence, to_line(entry)))
@@ -308,7 +306,7 @@ impl Ledger {
         self.chain = chain;
         self.drafts.clear();
         self.decisions.clear();
-        self.told_glass.clear();
+        self.recorded_break_glass.clear();
         self.ended.clear();
         self.touched.clear();
         for namespace in removed_segments {

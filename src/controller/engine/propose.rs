@@ -1,8 +1,9 @@
 //! What policies there should be by now, and proposals for what differs from what was approved.
 
-use super::judge::{self, InForce};
-use super::ledger::Ledger;
-use super::sight::{Sight, View};
+use super::in_force::InForce;
+use super::observation::{ClusterView, Observation};
+use super::state::EngineState;
+use super::violations::find_approved_attempts;
 use crate::finding::Finding;
 use crate::graph::{Graph, Peer, Requirement};
 use crate::inventory::WorkloadId;
@@ -20,22 +21,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Tells
 /// why a namespace could not be proposed for.
 pub fn propose(
-    ledger: &mut Ledger,
-    sight: &Sight,
-    view: &View,
+    engine_state: &mut EngineState,
+    observation: &Observation,
+    view: &ClusterView,
     in_force: &InForce,
     violations: &[Violation],
     now: Timestamp,
 ) -> BTreeMap<String, String> {
     let mut problems = BTreeMap::new();
-    let groups = groups(ledger, sight, view);
+    let groups = groups(engine_state, observation, view);
     if groups.is_empty() {
         return problems;
     }
     let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
-    requirements.extend(judge::find_approved_attempts(sight, view, in_force));
-    let (inventory, existing) = (&sight.inventory, &sight.foreign_policies);
+    requirements.extend(find_approved_attempts(observation, view, in_force));
+    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
     let proven = match synthesise_and_prove(&requirements, &groups, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
@@ -61,16 +62,16 @@ pub fn propose(
         if let Some(why) = blocked.get(workload) {
             // A policy that would break what was observed is never proposed (DESIGN §2).
             problems.insert(workload.namespace.clone(), why.clone());
-        } else if is_due(ledger, sight, workload, now) {
-            let asks = Asks {
-                sight,
+        } else if is_due(engine_state, observation, workload, now) {
+            let input = ProposalInput {
+                observation,
                 view,
                 in_force,
                 violations,
                 findings: &findings,
                 requirements: &requirements,
             };
-            if let Err(error) = propose_one(ledger, &asks, policy, now) {
+            if let Err(error) = propose_one(engine_state, &input, policy, now) {
                 problems.insert(workload.namespace.clone(), error);
             }
         }
@@ -86,17 +87,25 @@ fn asked_for(violation: &Violation) -> Option<Requirement> {
 }
 
 /// The workloads that policies are made for, by the choices of their namespace.
-fn groups(ledger: &Ledger, sight: &Sight, view: &View) -> Vec<(Vec<WorkloadId>, SynthesisOptions)> {
+fn groups(
+    engine_state: &EngineState,
+    observation: &Observation,
+    view: &ClusterView,
+) -> Vec<(Vec<WorkloadId>, SynthesisOptions)> {
     let is_seen = |id: &WorkloadId| view.only.as_ref().is_none_or(|only| only.contains(id));
     let mut groups: Vec<(Vec<WorkloadId>, SynthesisOptions)> = Vec::new();
-    for segment in ledger.segments.values().filter_map(|s| s.segment.as_ref()) {
+    for segment in engine_state
+        .segments
+        .values()
+        .filter_map(|s| s.segment.as_ref())
+    {
         if segment.mode < Mode::Propose {
             continue;
         }
         if !touches(view, &segment.namespace) {
             continue;
         }
-        let mut theirs = segmented(sight, segment);
+        let mut theirs = segmented(observation, segment);
         theirs.retain(is_seen);
         match groups
             .iter_mut()
@@ -111,14 +120,14 @@ fn groups(ledger: &Ledger, sight: &Sight, view: &View) -> Vec<(Vec<WorkloadId>, 
 }
 
 /// Whether some workload of a namespace is looked at.
-fn touches(view: &View, namespace: &str) -> bool {
+fn touches(view: &ClusterView, namespace: &str) -> bool {
     let Some(only) = &view.only else { return true };
     only.iter().any(|id| id.namespace == namespace)
 }
 
 /// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
-pub fn segmented(sight: &Sight, segment: &SegmentationSettings) -> Vec<WorkloadId> {
-    let inventory = &sight.inventory;
+pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> Vec<WorkloadId> {
+    let inventory = &observation.inventory;
     let kept = inventory
         .workloads_of(&segment.namespace)
         .filter(|workload| {
@@ -147,33 +156,38 @@ fn unsound(proven: &Proven) -> BTreeMap<WorkloadId, String> {
 }
 
 /// Whether a workload was watched for long enough; one that has an approved policy was.
-fn is_due(ledger: &Ledger, sight: &Sight, workload: &WorkloadId, now: Timestamp) -> bool {
-    if ledger
+fn is_due(
+    engine_state: &EngineState,
+    observation: &Observation,
+    workload: &WorkloadId,
+    now: Timestamp,
+) -> bool {
+    if engine_state
         .states()
         .get(workload)
         .is_some_and(|state| !state.revisions.is_empty() || state.open().is_some())
     {
         return true;
     }
-    let Some(state) = ledger.segments.get(&workload.namespace) else {
+    let Some(state) = engine_state.segments.get(&workload.namespace) else {
         return false;
     };
     let Some(segment) = &state.segment else {
         return false;
     };
     let long_enough = now.secs_since(state.observing_since) >= segment.minimum_duration;
-    long_enough && coverage(sight, workload).unwrap_or(0.0) >= segment.minimum_coverage
+    long_enough && coverage(observation, workload).unwrap_or(0.0) >= segment.minimum_coverage
 }
 
 /// The estimated share of the workload's edges seen; `None` while that says nothing.
-pub fn coverage(sight: &Sight, workload: &WorkloadId) -> Option<f64> {
-    let estimate = sight.learning.as_ref()?.workloads.get(workload)?;
+pub fn coverage(observation: &Observation, workload: &WorkloadId) -> Option<f64> {
+    let estimate = observation.learning.as_ref()?.workloads.get(workload)?;
     estimate.is_telling().then_some(estimate.coverage)
 }
 
-struct Asks<'a> {
-    sight: &'a Sight,
-    view: &'a View,
+struct ProposalInput<'a> {
+    observation: &'a Observation,
+    view: &'a ClusterView,
     in_force: &'a InForce,
     violations: &'a [Violation],
     findings: &'a [Finding],
@@ -181,8 +195,8 @@ struct Asks<'a> {
 }
 
 fn propose_one(
-    ledger: &mut Ledger,
-    asks: &Asks<'_>,
+    engine_state: &mut EngineState,
+    input: &ProposalInput<'_>,
     policy: &WorkloadPolicy,
     now: Timestamp,
 ) -> Result<(), String> {
@@ -191,7 +205,7 @@ fn propose_one(
     let Some(spec) = policy.policy.spec.clone() else {
         return Ok(());
     };
-    let theirs: Vec<Violation> = asks
+    let theirs: Vec<Violation> = input
         .violations
         .iter()
         .filter(|v| {
@@ -200,79 +214,79 @@ fn propose_one(
         })
         .cloned()
         .collect();
-    let risks = risks(ledger, asks.sight, workload);
-    let wish = DesiredPolicy {
+    let risks = risks(engine_state, input.observation, workload);
+    let desired = DesiredPolicy {
         policy: spec,
-        basis: basis(&asks.view.graph, workload, &theirs, &risks),
+        basis: basis(&input.view.graph, workload, &theirs, &risks),
         asked_by_blocked: !theirs.is_empty(),
     };
     let fresh = WorkloadState::new(workload.clone(), name);
-    let known = ledger.states().get(workload);
-    match known.unwrap_or(&fresh).need(&wish) {
+    let known = engine_state.states().get(workload);
+    match known.unwrap_or(&fresh).need(&desired) {
         Need::Nothing => return Ok(()),
         Need::Withdraw => {
             let why = "the approved policy is right by now";
-            ledger.change(workload, |state, record| state.withdraw(why, now, record));
+            engine_state.change(workload, |state, record| state.withdraw(why, now, record));
             return Ok(());
         }
         Need::Assess => {}
     }
     if known.is_none() {
-        ledger.begin(fresh);
+        engine_state.begin(fresh);
     }
-    let Some(state) = ledger.states().get(workload) else {
+    let Some(state) = engine_state.states().get(workload) else {
         return Ok(());
     };
-    let judged = state.policy_to_assess(&wish);
-    let others = asks.in_force.others(workload);
+    let judged = state.policy_to_assess(&desired);
+    let others = input.in_force.others(workload);
     let impact = assess_impact(&ImpactInputs {
-        inventory: &asks.sight.inventory,
-        graph: &asks.view.graph,
-        requirements: asks.requirements,
+        inventory: &input.observation.inventory,
+        graph: &input.view.graph,
+        requirements: input.requirements,
         wanted_blocked: &theirs,
         workload,
         policy_name: &state.policy_name,
         base: state.wanted_policy(),
         policy: judged,
         others: &others,
-        findings: &[asks.findings, risks.as_slice()].concat(),
-        coverage: coverage(asks.sight, workload),
-        reason: &reason(state, &wish, judged),
+        findings: &[input.findings, risks.as_slice()].concat(),
+        coverage: coverage(input.observation, workload),
+        reason: &reason(state, &desired, judged),
         now,
     });
     let impact = impact.map_err(|e| e.to_string())?;
-    ledger.change(workload, |state, record| {
-        state.propose(wish, impact, now, record)
+    engine_state.change(workload, |state, record| {
+        state.propose(desired, impact, now, record)
     });
-    approve_within_rules(ledger, workload, now);
+    approve_within_rules(engine_state, workload, now);
     Ok(())
 }
 
 fn reason(
     state: &WorkloadState,
-    wish: &DesiredPolicy,
+    desired: &DesiredPolicy,
     judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
 ) -> String {
-    if *judged != wish.policy {
+    if *judged != desired.policy {
         return "edited by a person".into();
     }
-    match (wish.asked_by_blocked, state.wanted) {
+    match (desired.asked_by_blocked, state.wanted) {
         (true, _) => "connections were tried that the approved policy does not allow".into(),
         (false, None) => "first policy: what was observed so far".into(),
         (false, Some(revision)) => format!("what was observed differs from revision {revision}"),
     }
 }
 
-/// What is known of a workload's images and privileges. A new image asks for new impact, since what was not
-/// approved must not be approved by itself.
-fn risks(ledger: &Ledger, sight: &Sight, id: &WorkloadId) -> Vec<Finding> {
-    let Some(workload) = sight.inventory.workloads.get(id) else {
+/// Returns the findings about a workload's images and privileges. A new image changes the basis of a proposal, since an
+/// image that was not approved must not be approved automatically.
+fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId) -> Vec<Finding> {
+    let Some(workload) = observation.inventory.workloads.get(id) else {
         return Vec::new();
     };
-    let segment = ledger.segments.get(&id.namespace);
+    let segment = engine_state.segments.get(&id.namespace);
     let approved = match segment.and_then(|state| state.segment.as_ref()) {
-        Some(segment) => sight.approved.and(&segment.approved),
-        None => sight.approved.clone(),
+        Some(segment) => observation.approved.and(&segment.approved),
+        None => observation.approved.clone(),
     };
     risk::findings(workload, &approved)
 }
@@ -302,15 +316,15 @@ fn basis(
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }
 
-fn approve_within_rules(ledger: &mut Ledger, workload: &WorkloadId, now: Timestamp) {
-    let segment = ledger
+fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
+    let segment = engine_state
         .segments
         .get(&workload.namespace)
         .and_then(|s| s.segment.clone());
     let Some(segment) = segment.filter(|s| s.approval.mode == ApprovalMode::Automatic) else {
         return;
     };
-    ledger.change(workload, |state, record| {
+    engine_state.change(workload, |state, record| {
         let Some(open) = state.open() else { return };
         if open.is_edited() {
             return;

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 type Labels = Vec<(&'static str, String)>;
 
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub struct ReceiverMetrics {
     batches: Family<Labels, Counter>,
     refused: Family<Labels, Counter>,
     records: Counter,
@@ -19,7 +19,7 @@ pub struct Metrics {
     store_errors: Counter,
 }
 
-impl Metrics {
+impl ReceiverMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("nanoseg_receiver");
         registry.register(

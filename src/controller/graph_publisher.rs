@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_secs(60);
 const SHORT_REST: Duration = Duration::from_secs(5);
 
 /// What it works with.
-pub struct Chart {
+pub struct GraphPublisher {
     pub writer: Writer,
     /// The controller's own.
     pub namespace: String,
@@ -30,14 +30,14 @@ pub struct Chart {
 }
 
 #[derive(Debug, Error)]
-enum ChartError {
+enum GraphPublisherError {
     #[error(transparent)]
     Report(#[from] crate::report::Error),
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-impl Chart {
+impl GraphPublisher {
     /// Works until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (mut edges, mut rested) = (0, Instant::now());
@@ -79,7 +79,7 @@ impl Chart {
         }
     }
 
-    async fn publish(&self, graph: &Graph) -> Result<(), ChartError> {
+    async fn publish(&self, graph: &Graph) -> Result<(), GraphPublisherError> {
         let Packed { bytes, left_out } = tokio::task::block_in_place(|| pack(graph, MOST))?;
         let data = ConfigMapData {
             text: BTreeMap::from([(LEFT_OUT.to_owned(), left_out.to_string())]),

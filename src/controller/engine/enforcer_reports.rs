@@ -1,12 +1,12 @@
 //! What the enforcer did and found → state and record.
 
-use super::ledger::Ledger;
-use crate::controller::plan::Report;
+use super::state::EngineState;
+use crate::controller::plan::EnforcerReport;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft, glass_told_late};
 use crate::review::{CONTROLLER, Digest};
-use crate::store::BrokenGlass;
+use crate::store::BreakGlassEntry;
 use std::collections::BTreeMap;
 
 /// What is wrong in the cluster by now, by workload: for conditions.
@@ -17,9 +17,13 @@ pub struct Troubles {
 }
 
 /// Takes a report.
-pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
+pub fn apply_report(
+    engine_state: &mut EngineState,
+    troubles: &mut Troubles,
+    report: &EnforcerReport,
+) {
     match report {
-        Report::InPlace {
+        EnforcerReport::InPlace {
             workload,
             revision,
             at,
@@ -29,20 +33,20 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
             let failed = troubles.failures.remove(workload).is_some();
             if drifted || failed {
                 // Nothing else tells of it where others put it right (GitOps).
-                ledger.mark_unpublished(&workload.namespace);
+                engine_state.mark_unpublished(&workload.namespace);
             }
             // What was wanted when the enforcer looked; by now it may be something else.
-            let is_wanted = ledger
+            let is_wanted = engine_state
                 .states()
                 .get(workload)
                 .is_some_and(|s| s.wanted == *revision && !s.is_applied());
             if is_wanted {
-                ledger.change(workload, |state, record| {
+                engine_state.change(workload, |state, record| {
                     state.applied(CONTROLLER, *at, record)
                 });
             }
         }
-        Report::Repaired {
+        EnforcerReport::Repaired {
             workload,
             what,
             found,
@@ -52,14 +56,14 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
             troubles.drift.remove(workload);
             troubles.failures.remove(workload);
             note(
-                ledger,
+                engine_state,
                 Action::DriftRepaired,
                 workload,
                 (found.clone(), wanted.clone()),
                 what,
             );
         }
-        Report::Drifted {
+        EnforcerReport::Drifted {
             workload,
             what,
             until,
@@ -72,26 +76,32 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
                 None => what.clone(),
             };
             troubles.drift.insert(workload.clone(), words.clone());
-            note(ledger, Action::DriftGivenUp, workload, (None, None), &words);
+            note(
+                engine_state,
+                Action::DriftGivenUp,
+                workload,
+                (None, None),
+                &words,
+            );
         }
-        Report::Exported {
+        EnforcerReport::Exported {
             workload, policy, ..
         } => {
             note(
-                ledger,
+                engine_state,
                 Action::Exported,
                 workload,
                 (None, policy.clone()),
                 "",
             );
         }
-        Report::Failed { workload, why, .. } => {
+        EnforcerReport::Failed { workload, why, .. } => {
             let known = troubles.failures.insert(workload.clone(), why.clone());
             if known.as_ref() != Some(why) {
-                ledger.mark_unpublished(&workload.namespace);
+                engine_state.mark_unpublished(&workload.namespace);
             }
         }
-        Report::BreakGlass {
+        EnforcerReport::BreakGlass {
             namespace,
             reason,
             deleted,
@@ -99,25 +109,25 @@ pub fn hear(ledger: &mut Ledger, troubles: &mut Troubles, report: &Report) {
         } => match reason {
             Some(reason) => {
                 let words = format!("{reason} ({deleted} policies were taken away)");
-                glass_broken(ledger, namespace, *at, reason, words);
+                glass_broken(engine_state, namespace, *at, reason, words);
             }
-            None => glass_mended(ledger, namespace),
+            None => glass_mended(engine_state, namespace),
         },
     }
 }
 
 fn note(
-    ledger: &mut Ledger,
+    engine_state: &mut EngineState,
     action: Action,
     workload: &WorkloadId,
     (before, after): (Option<Digest>, Option<Digest>),
     what: &str,
 ) {
-    let object = ledger
+    let object = engine_state
         .states()
         .get(workload)
         .map_or(workload.name.clone(), |s| s.policy_name.clone());
-    ledger.note(Draft {
+    engine_state.note(Draft {
         action,
         actor: CONTROLLER.into(),
         namespace: workload.namespace.clone(),
@@ -129,37 +139,49 @@ fn note(
 }
 
 /// What the leader before broke and did not come to tell.
-pub fn take_up(ledger: &mut Ledger, untold: Vec<BrokenGlass>) {
-    for glass in untold {
-        let BrokenGlass {
+pub fn resume_break_glass(engine_state: &mut EngineState, untold: Vec<BreakGlassEntry>) {
+    for break_glass in untold {
+        let BreakGlassEntry {
             namespace,
             reason,
             policies,
             at,
-        } = glass;
+        } = break_glass;
         let words = glass_told_late(&reason, policies, at);
-        glass_broken(ledger, &namespace, at, &reason, words);
+        glass_broken(engine_state, &namespace, at, &reason, words);
     }
 }
 
-fn glass_broken(ledger: &mut Ledger, namespace: &str, at: Timestamp, reason: &str, words: String) {
-    ledger.told_glass(namespace, at);
-    glass(ledger, namespace, Some(reason), Action::BreakGlassOn, words);
+fn glass_broken(
+    engine_state: &mut EngineState,
+    namespace: &str,
+    at: Timestamp,
+    reason: &str,
+    words: String,
+) {
+    engine_state.recorded_break_glass(namespace, at);
+    break_glass(
+        engine_state,
+        namespace,
+        Some(reason),
+        Action::BreakGlassOn,
+        words,
+    );
 }
 
-fn glass_mended(ledger: &mut Ledger, namespace: &str) {
+fn glass_mended(engine_state: &mut EngineState, namespace: &str) {
     let words = "policies are enforced again".to_owned();
-    glass(ledger, namespace, None, Action::BreakGlassOff, words);
+    break_glass(engine_state, namespace, None, Action::BreakGlassOff, words);
 }
 
-fn glass(
-    ledger: &mut Ledger,
+fn break_glass(
+    engine_state: &mut EngineState,
     namespace: &str,
     reason: Option<&str>,
     action: Action,
     words: String,
 ) {
-    let Some(segment) = ledger.segments.get_mut(namespace) else {
+    let Some(segment) = engine_state.segments.get_mut(namespace) else {
         return;
     };
     if segment.kept.break_glass.as_deref() == reason {
@@ -167,14 +189,14 @@ fn glass(
     }
     segment.kept.break_glass = reason.map(str::to_owned);
     // Nothing of the namespace is in the cluster now; what comes back is no repair of drift.
-    let theirs: Vec<WorkloadId> = ledger
+    let theirs: Vec<WorkloadId> = engine_state
         .states_of(namespace)
         .map(|state| state.workload.clone())
         .collect();
     for workload in theirs {
-        ledger.change(&workload, |state, _| state.taken_away());
+        engine_state.change(&workload, |state, _| state.taken_away());
     }
-    ledger.note(Draft {
+    engine_state.note(Draft {
         action,
         actor: CONTROLLER.into(),
         namespace: namespace.to_owned(),

@@ -1,14 +1,14 @@
 //! New lines of the record → Events on the objects concerned, where `kubectl describe` shows them.
 
 use crate::cluster::live::{Events, Severity, Watches};
-use crate::controller::ahead::key_of;
+use crate::controller::pending_writes::key_of;
 use crate::review::record::{Action, Entry};
 use crate::review::resources::{GROUP, Segmentation};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
 /// Publishes what is new. An Event that cannot be published is logged and forgotten: the record has it.
-pub async fn tell(entries: &[Entry], watches: &Watches, events: &Events) {
+pub async fn publish_events(entries: &[Entry], watches: &Watches, events: &Events) {
     for entry in entries {
         let Some((severity, reason, action)) = words(entry.draft.action) else {
             continue;
@@ -39,7 +39,7 @@ fn words(action: Action) -> Option<(Severity, &'static str, &'static str)> {
         Action::BreakGlassOn => (Warning, "GlassBroken", "BreakGlass"),
         Action::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
         Action::Violation => (Warning, "Violation", "Judge"),
-        Action::ModeChanged => (Normal, "ModeChanged", "SegmentationSettings"),
+        Action::ModeChanged => (Normal, "ModeChanged", "Segment"),
         Action::Exported => (Normal, "PoliciesExported", "Export"),
         Action::Superseded | Action::SegmentationAdded | Action::SegmentationRemoved => {
             return None;

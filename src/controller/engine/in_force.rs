@@ -1,0 +1,84 @@
+//! The policies in force: those that were approved and are enforced, and those of others.
+
+use super::observation::Observation;
+use super::state::EngineState;
+use crate::controller::pending_writes::{Key, key_of};
+use crate::inventory::WorkloadId;
+use crate::review::resources::Mode;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The policies in force, by workload, and all those of others.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    pub ours: BTreeMap<WorkloadId, NetworkPolicy>,
+    pub foreign: Vec<NetworkPolicy>,
+}
+
+impl InForce {
+    /// What is wanted counts as in force where it is kept: it is there in a moment.
+    pub fn build(engine_state: &EngineState, observation: &Observation) -> InForce {
+        let ours = engine_state
+            .states()
+            .iter()
+            .filter(|(id, _)| is_enforced(engine_state, &id.namespace));
+        let ours = ours.filter_map(|(id, state)| {
+            Some((
+                id.clone(),
+                as_policy(id, &state.policy_name, state.wanted_policy()?),
+            ))
+        });
+        let ours: BTreeMap<WorkloadId, NetworkPolicy> = ours.collect();
+        let names: BTreeSet<Key> = ours.values().map(|p| key_of(&p.metadata)).collect();
+        // Ours by their label, but not by what was approved: written from a folder, or left behind.
+        let strays = observation
+            .labelled_ours()
+            .iter()
+            .filter(|policy| !names.contains(&key_of(&policy.metadata)))
+            .map(|policy| policy.as_ref().clone());
+        let foreign = observation.foreign_policies.iter().cloned().chain(strays);
+        InForce {
+            foreign: foreign.collect(),
+            ours,
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<NetworkPolicy> {
+        self.ours.values().chain(&self.foreign).cloned().collect()
+    }
+
+    /// All but that workload's own.
+    pub fn others(&self, workload: &WorkloadId) -> Vec<NetworkPolicy> {
+        let ours = self
+            .ours
+            .iter()
+            .filter(|(id, _)| *id != workload)
+            .map(|(_, policy)| policy);
+        ours.chain(&self.foreign).cloned().collect()
+    }
+}
+
+/// Whether the namespace's approved policies are kept in the cluster now.
+pub fn is_enforced(engine_state: &EngineState, namespace: &str) -> bool {
+    engine_state.segments.get(namespace).is_some_and(|segment| {
+        segment.kept.break_glass.is_none()
+            && segment
+                .segment
+                .as_ref()
+                .is_some_and(|s| s.mode == Mode::Enforce)
+    })
+}
+
+/// A policy of ours as an object for the evaluator.
+pub fn as_policy(workload: &WorkloadId, name: &str, spec: &NetworkPolicySpec) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: ObjectMeta {
+            namespace: Some(workload.namespace.clone()),
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec.clone()),
+    }
+}
