@@ -25,7 +25,7 @@ pub struct Violation {
     /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
     /// Is true if a proposal to allow it may be made: the server is known to listen there, and both
-    /// ends are known. What only a scanner tries is no edge at all (DESIGN §4.2).
+    /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
 }
 

@@ -88,7 +88,8 @@ const ODD: &str = r#"{"flow":{"time":"2026-01-01T00:00:00.000000001Z","verdict":
 "#;
 
 #[test]
-fn services_workloads_names_losses_and_ignored_events_are_the_same_through_the_relay_and_in_a_file() {
+fn services_workloads_names_losses_and_ignored_events_are_the_same_through_the_relay_and_in_a_file()
+{
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("odd.json");
     std::fs::write(&path, ODD).expect("written");

@@ -413,7 +413,10 @@ fn parse_port(port: &NetworkPolicyPort) -> Result<(Protocol, Port), Problem> {
             Port::Numbers(PortSet::range(first, last))
         }
         (Some(IntOrString::String(_)), Some(_)) => {
-            return problem("endPort", "endPort cannot be combined with a named port".into());
+            return problem(
+                "endPort",
+                "endPort cannot be combined with a named port".into(),
+            );
         }
         (Some(IntOrString::String(name)), None) if name.is_empty() => {
             return problem("port", "a named port needs a name".into());

@@ -1,6 +1,9 @@
 //! Findings: everything an operator must know that is not a policy. One closed list of codes with a
 //! severity, a meaning and a remedy each; checks in every room push them, only `cli` prints them.
 
+mod rule;
+pub use rule::Rule;
+
 use serde::Serialize;
 use std::fmt;
 

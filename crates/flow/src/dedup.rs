@@ -1,4 +1,4 @@
-//! One connection counts once, however many observers saw it (DESIGN §4.3): conntrack and capture of
+//! One connection counts once, however many observers saw it (rule: observers-agree): conntrack and capture of
 //! one node, and the nodes of both ends.
 //!
 //! Observers count independently, so they agree on edges but each has its own count. Per hour the one
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const APART: i64 = 10;
 
 /// Where records of several observers may be of the same connections: the ends, and who owned their
-/// addresses then (DESIGN §4.4), the verdict, the hour: small differences between the nodes' clocks do not
+/// addresses then (rule: owner-at-that-time), the verdict, the hour: small differences between the nodes' clocks do not
 /// matter when counts are compared hour by hour.
 type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
@@ -60,7 +60,7 @@ pub(super) fn agree(
 }
 
 /// The record with its server decided by what is known to listen, where no handshake showed it. On a
-/// node nobody knows listeners; here they are known (DESIGN §4.1).
+/// node nobody knows listeners; here they are known (rule: direction-inferred).
 pub fn decided<'r>(record: &'r FlowRecord, listeners: &impl Listeners) -> Cow<'r, FlowRecord> {
     let open = record.opening == Opening::Undecided
         || record.opening == Opening::FirstPacket && record.protocol == Protocol::Udp;
@@ -222,7 +222,7 @@ fn count_again(records: &mut [FlowRecord]) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Count {
     connections: u64,
-    /// Those without an answer, since it depends on their number whether they teach (DESIGN §4.2).
+    /// Those without an answer, since it depends on their number whether they teach (rule: one-way-udp).
     datagrams: u64,
 }
 

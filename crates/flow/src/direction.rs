@@ -1,4 +1,4 @@
-//! Who is the server when no packet says so (DESIGN §4.1).
+//! Who is the server when no packet says so (rule: direction-inferred).
 
 use super::{Listeners, Opening};
 use nanoseg_net::{Protocol, Timestamp};

@@ -1,4 +1,4 @@
-//! From packets to connections: who opened them, how they went, each counted once (DESIGN §4.1–3, 6).
+//! From packets to connections: who opened them, how they went, each counted once (rule: direction-from-handshake, count-once).
 //!
 //! Memory is bounded by [`FlowConfig`], not by the capture: silent connections leave the table and
 //! are handed to a [`ConnectionSink`]. Nothing here allocates per packet.
@@ -66,7 +66,7 @@ pub struct FlowCounters {
     pub connections: u64,
     /// Legs of translated connections beyond the first.
     pub legs: u64,
-    /// FIN, RST or acknowledgments that belong to no known connection (DESIGN §4.6).
+    /// FIN, RST or acknowledgments that belong to no known connection (rule: reply-opens-nothing).
     pub stray_segments: u64,
     /// "Unreachable" messages that name no known connection.
     pub stray_unreachables: u64,
@@ -437,7 +437,7 @@ impl<L: Listeners> ConnectionTable<L> {
             Transport::Udp { source_port, .. } if self.limits.dns_ports.contains(&source_port) => {
                 payload
             }
-            // Over TCP the message stands behind its length (RFC 1035 §4.2.2).
+            // Over TCP the message stands behind its length (RFC 1035 section 4.2.2).
             Transport::Tcp {
                 source_port: 53, ..
             } => payload.get(2..).unwrap_or(&[]),

@@ -1,4 +1,4 @@
-//! In which time windows something was active: the samples of the learning estimate (DESIGN §4.12).
+//! In which time windows something was active: the samples of the learning estimate (rule: learning-estimate).
 
 use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -176,7 +176,7 @@ impl History {
             return;
         };
         let edge = add(edges, key, edge);
-        // The addresses of all nodes, as they are by now (DESIGN §4.7).
+        // The addresses of all nodes, as they are by now (rule: node-port-from-any-node).
         if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
             edge.enforced_from.clone_from(&attribution.node_addresses);
         }

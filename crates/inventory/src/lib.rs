@@ -7,6 +7,7 @@
 mod addresses;
 mod build;
 mod containers;
+pub mod kubernetes;
 mod model;
 mod nodes;
 mod objects;

@@ -13,7 +13,7 @@ pub struct Inventory {
     pub services: Vec<Service>,
     pub nodes: Vec<Node>,
     pub namespaces: BTreeMap<String, Namespace>,
-    /// The endpoints of `default/kubernetes` (DESIGN §4.8).
+    /// The endpoints of `default/kubernetes` (rule: api-server-endpoints).
     pub api_server: BTreeSet<SocketAddr>,
     /// Ranges that pods get their addresses from: the nodes' podCIDRs, else what covers the pods seen.
     pub pod_ranges: Vec<ipnet::IpNet>,
@@ -36,7 +36,7 @@ impl Inventory {
             .take_while(move |workload| workload.id.namespace == namespace)
     }
 
-    /// Every address of every node, as a plugin may see traffic from "some node" (DESIGN §4.7).
+    /// Every address of every node, as a plugin may see traffic from "some node" (rule: node-port-from-any-node).
     pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
         self.nodes
             .iter()

@@ -1,4 +1,4 @@
-//! Room 2a: from requirements to NetworkPolicies, and their YAML text (DESIGN §5).
+//! Room 2a: from requirements to NetworkPolicies, and their YAML text (docs/design.md, "Rules of generation").
 //!
 //! Decides which labels select a workload, how rules are grouped, and how addresses and ports are
 //! written. It never checks its own work: `evaluate`, which shares no code with this crate, computes what

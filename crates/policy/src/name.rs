@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The prefix of every name, because a hand-written policy may have the name without it.
 const PREFIX: &str = "nanoseg-";
 
-/// The longest DNS-1123 subdomain, which the name of a NetworkPolicy must be (RFC 1123 §2.1).
+/// The longest DNS-1123 subdomain, which the name of a NetworkPolicy must be (RFC 1123 section 2.1).
 const MAX_NAME: usize = 253;
 
 /// The names of the policies of many workloads, unique per namespace. A name depends only on the set of

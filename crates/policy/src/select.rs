@@ -1,4 +1,4 @@
-//! Which labels select a workload and nothing else (DESIGN §5.2).
+//! Which labels select a workload and nothing else (rule: selector-is-exact, fewest-labels).
 //!
 //! The search starts with the owner's `matchLabels` and adds labels until the selector matches no pod of another
 //! workload in the namespace, now or in the past. If there is no such selector, the result lists the other

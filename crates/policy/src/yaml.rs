@@ -1,4 +1,4 @@
-//! YAML text in the style of DESIGN §5: block style, two spaces, dashes indented, comments.
+//! YAML text in one style (rule: policy-reads-as-written-by-hand): block style, two spaces, dashes indented, comments.
 //!
 //! The writer is our own because no library writes comments. A scalar stays a scalar and a comment stays a
 //! comment, whatever text it has: every text that is not a plain word is quoted, and a comment is one line.

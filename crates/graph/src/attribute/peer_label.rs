@@ -113,7 +113,7 @@ impl<'a> Attribution<'a> {
                 let place = self.claimed.workload(namespace, name, kind)?;
                 let id = self.workloads.get(place as usize)?;
                 let host_network = self.inventory.workloads.get(id)?.host_network;
-                // No policy selects it: its node's address is what counts (DESIGN §4.7).
+                // No policy selects it: its node's address is what counts (rule: node-by-address).
                 (!host_network).then_some((PeerKey::Workload(place), None))
             }
             // An API server may be reached by an address that no Endpoints object tells; then the rule
@@ -128,7 +128,7 @@ impl<'a> Attribution<'a> {
     }
 
     /// The Service that the source says was called, where the address does not tell: all that stands
-    /// behind it counts (DESIGN §4.5). Of its ports, the one whose endpoints listen where the connection
+    /// behind it counts (rule: all-ready-endpoints). Of its ports, the one whose endpoints listen where the connection
     /// arrived.
     pub(super) fn claimed_service(&self, record: &FlowRecord) -> Option<Through<'a>> {
         let name = record.claims.as_ref()?.service.as_ref()?;
