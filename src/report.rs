@@ -23,8 +23,8 @@ pub mod words;
 pub use graph::GraphDocument;
 pub use markdown::markdown;
 pub use run::{
-    CaptureInput, Connection, Direction, Estimate, FlowInput, Inputs, Learning, PolicyReport,
-    Proof, RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
+    CaptureInput, Connection, Estimate, FlowInput, Inputs, Learning, PolicyReport, Proof,
+    RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
 };
 pub use summary::{Summary, summary};
 

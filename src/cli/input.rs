@@ -81,7 +81,7 @@ impl TrafficArgs {
     fn epochs(&self, inventory: &Inventory) -> AddressEpochs {
         let epochs = address_epochs(inventory);
         match self.cuts {
-            Some(at) => epochs.with_cuts(at),
+            Some(at) => epochs.with_boundaries(at),
             None => epochs,
         }
     }

@@ -1,11 +1,12 @@
 //! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
 
 use crate::evaluate::{
-    self, BlockedBy, Direction, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof,
-    RuleUse, Span, prove_each_way, rule_use,
+    self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
+    prove_each_way, rule_use,
 };
 use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, WorkloadId};
+use crate::net::Direction;
 use crate::report::verdict::{Blocked, Unused, Verdict};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;

@@ -8,7 +8,7 @@
 use super::graph::GraphDocument;
 use crate::finding::{Code, Finding, Rule, Severity};
 use crate::inventory::WorkloadId;
-use crate::net::Timestamp;
+use crate::net::{Direction, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,14 +160,6 @@ pub struct PolicyReport {
     /// Relative to the output folder.
     pub file: String,
     pub rules: Vec<RuleReport>,
-}
-
-/// Which side of the subject a rule is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    Ingress,
-    Egress,
 }
 
 /// One rule and why it is there.

@@ -1,6 +1,6 @@
 //! From the reviews of workloads: who approved which rule, and which connections proposals asked for.
 
-use crate::evaluate::Direction;
+use crate::net::Direction;
 use crate::report::evidence::{Approval, Asked, RuleApproval};
 use crate::review::resources::EvidenceLine;
 use crate::review::{Revision, WorkloadState};

@@ -182,7 +182,7 @@ fn is_due(
 /// The estimated share of the workload's edges seen; `None` while that says nothing.
 pub fn coverage(observation: &Observation, workload: &WorkloadId) -> Option<f64> {
     let estimate = observation.learning.as_ref()?.workloads.get(workload)?;
-    estimate.is_telling().then_some(estimate.coverage)
+    estimate.is_meaningful().then_some(estimate.coverage)
 }
 
 struct ProposalInput<'a> {

@@ -1,9 +1,10 @@
 //! The policies by namespace, and behind each rule the edges that need it.
 
 use super::{heading, table};
+use crate::net::Direction;
 use crate::report::escape::{code, markdown as text};
 use crate::report::graph::EdgeDocument;
-use crate::report::run::{Direction, PolicyReport, RuleReport, RunReport};
+use crate::report::run::{PolicyReport, RuleReport, RunReport};
 use crate::report::words::{count, thousands, time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
