@@ -96,7 +96,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
 }
 
 #[test]
-fn break_glass_deletes_all_policies_at_once_and_its_end_restores_them() {
+fn break_glass_deletes_all_policies_at_once_and_its_end_brings_them_back() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -133,7 +133,7 @@ fn break_glass_deletes_all_policies_at_once_and_its_end_restores_them() {
 }
 
 #[test]
-fn a_break_glass_is_recorded_by_the_next_leader_if_the_leader_was_killed_before() {
+fn break_glass_of_a_killed_leader_is_recorded_by_the_next_one() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -187,7 +187,7 @@ fn a_break_glass_is_recorded_by_the_next_leader_if_the_leader_was_killed_before(
 }
 
 #[test]
-fn break_glass_works_although_the_store_is_read_only() {
+fn break_glass_works_although_the_store_refuses_writes() {
     let Some(cluster) = Cluster::get() else {
         return;
     };

@@ -408,7 +408,7 @@ fn the_helm_chart_gives_the_same_objects_as_kustomize() {
         &["--set", "tls.mode=generated"],
         &[
             "--set",
-            "gitops.enabled=true,controller.spread=true,controller.retention=48h",
+            "gitops.enabled=true,controller.spread=true,controller.retention=48h,controller.serviceEnforcement=before-translation",
         ],
         &[
             "--set",

@@ -1,11 +1,12 @@
 //! Batches, sent to a receiver as an agent sends them.
 
+use nanoseg::flow::BatchId;
 use nanoseg::flow::{
     ActivityWindows, Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source,
     Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
-use nanoseg::wire::{BatchId, Delivery, DeliveryError, encode};
+use nanoseg::wire::{Delivery, DeliveryError, encode};
 use std::time::{Duration, Instant};
 
 /// The timeout of every wait.
