@@ -1,10 +1,19 @@
 //! CPU and memory of the conntrack source while a generator opens and closes connections.
 //!
-//! `cargo bench --bench conntrack -- [connections per second]…` as root, with `ip` and `nft`: it makes a
-//! network namespace of its own and takes it away afterwards.
+//! `cargo bench --bench conntrack -- [connections per second]…` as root, with `ip` and `nft`: it creates a network
+//! namespace and deletes it afterwards.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
 
 use nanoseg::flow::{Loss, Verdict};
-use nanoseg::observe::{Conntrack, ConntrackOptions, Cuts, LiveSource, Urgency};
+use nanoseg::observe::{AddressChanges, Conntrack, ConntrackOptions, LiveSource, Urgency};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,7 +42,7 @@ fn main() {
         eprintln!("skipped: needs root and ip of iproute2");
         return;
     }
-    // Threads begin in the namespace of the one that starts them.
+    // A new thread is in the network namespace of the thread that starts it.
     enter();
     prepare();
     for rate in rates {
@@ -68,14 +77,15 @@ fn prepare() {
         .write_all(rules.as_bytes())
         .expect("nft reads");
     assert!(nft.wait().expect("nft").success());
-    // Entries end soon, so that ends come as fast as beginnings.
+    // Short timeouts, so that connections end as fast as they begin.
     let close = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close";
     std::fs::write(close, "2").expect("a sysctl");
     std::fs::write("/proc/sys/net/netfilter/nf_conntrack_acct", "1").expect("a sysctl");
 }
 
 fn measure(rate: u64) {
-    let mut source = Conntrack::open(ConntrackOptions::default(), Cuts::default()).expect("opens");
+    let mut source =
+        Conntrack::open(ConntrackOptions::default(), AddressChanges::default()).expect("opens");
     let stop = AtomicBool::new(false);
     let (made, seen, losses, cpu, wall) = std::thread::scope(|scope| {
         let stop = &stop;
@@ -89,7 +99,7 @@ fn measure(rate: u64) {
                 source.poll(Duration::from_millis(250)).expect("goes on");
                 let window = match source.urgency() {
                     Urgency::None => 10_000,
-                    Urgency::News => 1_000,
+                    Urgency::NewEdge => 1_000,
                     Urgency::Full => 0,
                 };
                 if taken.elapsed() >= Duration::from_millis(window) {
@@ -98,7 +108,7 @@ fn measure(rate: u64) {
                 }
             }
             let (cpu, wall) = (thread_cpu() - before, start.elapsed());
-            // What is under way still: the generator has stopped.
+            // The generator has stopped; wait for the pending events.
             for _ in 0..4 {
                 source.poll(Duration::from_millis(250)).expect("goes on");
             }
@@ -125,7 +135,7 @@ fn count(
     losses: &mut BTreeMap<Loss, u64>,
 ) -> usize {
     for (_, record) in &slice.records {
-        // Those with a port are what the measurement before has left.
+        // Records with a client port are left over from the measurement before.
         if record.verdict == Verdict::Established && record.client_port.is_none() {
             *seen += record.connections;
         }
@@ -136,7 +146,7 @@ fn count(
     slice.records.len()
 }
 
-/// Opens and aborts connections at the rate; returns how many.
+/// Opens and aborts connections at the given rate. Returns their number.
 fn generate(rate: u64) -> u64 {
     let listeners: Vec<TcpListener> = (0..SERVERS)
         .map(|n| TcpListener::bind(SocketAddr::from(([10, 9, 0, 1], 8000 + n))).expect("binds"))

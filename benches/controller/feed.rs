@@ -1,9 +1,9 @@
-//! What agents would send.
+//! The batches that agents would send.
 
 use super::objects::World;
 use crate::support::kubernetes::Cluster;
 use nanoseg::flow::{
-    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
@@ -37,7 +37,7 @@ impl Feed {
         }
     }
 
-    /// In every namespace the second workload calls the first, again and again in the minutes before now.
+    /// Sends connections from the second workload to the first one in every namespace, repeated over the last minutes.
     pub fn learn(&mut self, world: &World) {
         let now: Timestamp = jiff::Timestamp::now().into();
         for minute in (2..42).rev().step_by(2) {
@@ -50,7 +50,7 @@ impl Feed {
         }
     }
 
-    /// One connection, now.
+    /// Sends one connection with the present time.
     pub fn see(&mut self, edge: (IpAddr, IpAddr, u16)) {
         let now: Timestamp = jiff::Timestamp::now().into();
         self.send(now, vec![record(edge, now)]);
@@ -91,13 +91,13 @@ fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowR
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 5,
         datagrams: 0,
         bytes_to_server: 100,
         bytes_to_client: 100,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     }
 }

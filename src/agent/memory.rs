@@ -1,5 +1,7 @@
 //! Keeps the process small.
 
+#![allow(unsafe_code, reason = "mallopt(3) has no safe wrapper")]
+
 /// Lets all threads allocate from one heap. glibc gives each thread its own, of which the parts that are
 /// free are of no use to the others; here threads hand memory to each other all the time.
 pub fn keep_small() {

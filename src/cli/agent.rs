@@ -4,7 +4,7 @@ use super::receive::NatsArgs;
 use super::sources::{InterfaceArg, LiveKind, open};
 use super::units::{parse_duration, parse_size};
 use crate::agent::{self, NodeName, Patience, Settings, WireCodec};
-use crate::observe::{Cuts, Pace};
+use crate::observe::{AddressChanges, Pace};
 use crate::wire::{Delivery, GrpcSettings};
 use anyhow::Context;
 use std::net::SocketAddr;
@@ -123,14 +123,14 @@ pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     agent::keep_small();
     let delivery = delivery(&args)?;
-    let cuts = Cuts::default();
+    let address_changes = AddressChanges::default();
     let mut kinds = args.source.clone();
     kinds.sort();
     kinds.dedup();
     let interfaces = args.interface.interfaces();
     let wanted = kinds
         .into_iter()
-        .map(|kind| open(kind, interfaces.clone(), cuts.clone()))
+        .map(|kind| open(kind, interfaces.clone(), address_changes.clone()))
         .collect();
     let settings = Settings {
         node: args.node.clone(),

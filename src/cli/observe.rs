@@ -15,7 +15,9 @@ use crate::cluster::read_cluster;
 use crate::flow::{Observations, Source};
 use crate::inventory::{Inventory, OwnerRule};
 use crate::net::Timestamp;
-use crate::observe::{Clock, Cuts, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source};
+use crate::observe::{
+    AddressChanges, Clock, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source,
+};
 use anyhow::Context;
 use board::{Board, Order};
 use clap::ValueEnum;
@@ -212,7 +214,7 @@ impl Watch {
     }
 
     fn now(&mut self) -> Timestamp {
-        self.clock.look();
+        self.clock.check_step();
         self.clock.to_wall(self.clock.now())
     }
 
@@ -260,11 +262,11 @@ fn start(args: &Args, stop: &Stop, out: &SyncSender<Observations>) -> anyhow::Re
         window: args.window,
         ..Pace::default()
     };
-    let cuts = Cuts::default();
+    let address_changes = AddressChanges::default();
     let mut opened = Vec::from_iter(args.hubble.open()?);
     let mut failed = Vec::new();
     for kind in kinds {
-        match (open(kind, args.interface.interfaces(), cuts.clone()).open)() {
+        match (open(kind, args.interface.interfaces(), address_changes.clone()).open)() {
             Ok(source) => opened.push(source),
             Err(error) if by_default => failed.push((kind, error)),
             Err(error) => return Err(error).context(format!("{kind} cannot be watched")),

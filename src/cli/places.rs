@@ -1,7 +1,8 @@
 //! Where findings about policies point: the file and line of a policy or a rule.
 
 use crate::cluster::{PolicyPlace, policy_places};
-use crate::evaluate::{Direction, EvaluateError, RuleRef};
+use crate::evaluate::{EvaluateError, RuleRef};
+use crate::net::Direction;
 use crate::report::sarif::Place;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};

@@ -3,8 +3,8 @@
 use crate::agent::{Figures, SourceSpec};
 use crate::flow::Source;
 use crate::observe::{
-    CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters, ConntrackOptions, Cuts,
-    Interfaces, LiveError, LiveSource, PacketSocket,
+    AddressChanges, CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters,
+    ConntrackOptions, Interfaces, LiveError, LiveSource, PacketSocket,
 };
 use clap::ValueEnum;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,12 +52,12 @@ impl InterfaceArg {
     }
 }
 
-/// A source that can be started, and started again. `cuts` tells the sources of one node of each other's
+/// A source that can be started, and started again. `address_changes` tells the sources of one node of each other's
 /// findings.
-pub fn open(kind: LiveKind, interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
+pub fn open(kind: LiveKind, interfaces: Interfaces, address_changes: AddressChanges) -> SourceSpec {
     match kind {
-        LiveKind::Conntrack => conntrack(cuts),
-        LiveKind::Capture => capture(interfaces, cuts),
+        LiveKind::Conntrack => conntrack(address_changes),
+        LiveKind::Capture => capture(interfaces, address_changes),
     }
 }
 
@@ -78,11 +78,11 @@ fn figures<T: Send + 'static>(
     })
 }
 
-fn conntrack(cuts: Cuts) -> SourceSpec {
+fn conntrack(address_changes: AddressChanges) -> SourceSpec {
     let now: Now<ConntrackCounters> = Now::default();
     let opened = Arc::clone(&now);
     let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
-        let source = Conntrack::open(ConntrackOptions::default(), cuts.clone())?;
+        let source = Conntrack::open(ConntrackOptions::default(), address_changes.clone())?;
         set(&opened, source.counters());
         Ok(Box::new(source))
     };
@@ -107,7 +107,7 @@ fn conntrack(cuts: Cuts) -> SourceSpec {
     }
 }
 
-fn capture(interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
+fn capture(interfaces: Interfaces, address_changes: AddressChanges) -> SourceSpec {
     let now: Now<Arc<CaptureCounters>> = Now::default();
     let opened = Arc::clone(&now);
     let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
@@ -115,7 +115,7 @@ fn capture(interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
             interfaces: interfaces.clone(),
             ..CaptureSettings::default()
         };
-        let source = PacketSocket::open(settings, cuts.clone())?;
+        let source = PacketSocket::open(settings, address_changes.clone())?;
         set(&opened, source.counters());
         Ok(Box::new(source))
     };

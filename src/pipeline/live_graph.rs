@@ -104,16 +104,16 @@ impl LiveGraph {
         let Some(standing) = &mut self.standing else {
             return Update::default();
         };
-        let news = standing.news(&pending);
-        self.incomplete |= news.undecided > 0;
-        if news.edges.is_empty() {
+        let delta = standing.delta(&pending);
+        self.incomplete |= delta.undecided > 0;
+        if delta.edges.is_empty() {
             return Update {
                 complete: !self.incomplete,
                 ..Update::default()
             };
         }
-        let ends = self.ends.with_explanations(&news.ends);
-        let change = standing.learn(&news, &self.history, &self.hot.between(ends));
+        let ends = self.ends.with_explanations(&delta.ends);
+        let change = standing.learn(&delta, &self.history, &self.hot.between(ends));
         self.incomplete |= change.new_scanner;
         Update {
             touched: change.touched,

@@ -5,8 +5,8 @@ use crate::evaluate::{Blocked, Excess, Span};
 use crate::finding::{Finding, Rule};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Estimate, Learning, Lesson, Peer};
-use crate::net::{ConnectionSet, Timestamp};
-use crate::policy::{Direction, RuleOrigin, WorkloadPolicy, file_name};
+use crate::net::{ConnectionSet, Direction, Timestamp};
+use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +74,7 @@ pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Le
 fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::EstimateDocument {
     report::EstimateDocument {
         edges: estimate.edges_seen as u64,
-        coverage: estimate.is_telling().then_some(estimate.coverage),
+        coverage: estimate.is_meaningful().then_some(estimate.coverage),
         missing_mass: estimate.missing_mass,
         unseen_low: estimate.unseen_low.floor() as u64,
         unseen_high: estimate.unseen_high.ceil() as u64,
@@ -119,11 +119,11 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
         .collect();
     let ports: Vec<String> = ports.into_iter().collect();
-    let way = match rule.direction {
-        Direction::Ingress => "in from",
-        Direction::Egress => "out to",
+    let (names, ports) = (names.join(", "), ports.join(", "));
+    let text = match rule.direction {
+        Direction::Ingress => format!("in from {names} → {ports}"),
+        Direction::Egress => format!("out to {names} → {ports}"),
     };
-    let text = format!("{way} {} → {}", names.join(", "), ports.join(", "));
     RuleReport {
         direction: rule.direction,
         text,

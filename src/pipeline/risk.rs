@@ -1,10 +1,11 @@
 //! What is known of workloads beside their traffic, together: exposure and vulnerabilities over what policies
 //! allow, images and privileges.
 
-use crate::evaluate::{Direction, Evaluation, Reach};
+use crate::evaluate::{Evaluation, Reach};
 use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, WorkloadId};
+use crate::net::Direction;
 use crate::risk::{self, Approved, Exposure, Vulnerabilities, Weakness, exposed, weaknesses};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,11 +17,11 @@ pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timelin
 
 use super::run::{EstimateDocument, WorkloadEstimate};
 use super::verification::Verification;
-use crate::evaluate::{Direction, RuleRef};
+use crate::evaluate::RuleRef;
 use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
-use crate::net::{Protocol, Timestamp};
+use crate::net::{Direction, Protocol, Timestamp};
 use serde::Serialize;
 
 /// Everything that a report says, but for the graph.

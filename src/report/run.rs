@@ -8,8 +8,7 @@
 use super::graph::GraphDocument;
 use crate::finding::{Code, Finding, Rule, Severity};
 use crate::inventory::WorkloadId;
-use crate::net::Timestamp;
-use crate::policy::Direction;
+use crate::net::{Direction, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 

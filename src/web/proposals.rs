@@ -12,7 +12,7 @@ use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
 use crate::report::words::count;
-use crate::review::resources::{Change, Material, Phase, PolicyProposal, PolicyProposalStatus};
+use crate::review::resources::{ChangeLine, Impact, Phase, PolicyProposal, PolicyProposalStatus};
 use kube::ResourceExt;
 use maud::{Markup, html};
 
@@ -116,7 +116,7 @@ fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> Markup 
     }
 }
 
-fn figures(view: &View, id: &WorkloadId, review: &Material) -> Markup {
+fn figures(view: &View, id: &WorkloadId, review: &Impact) -> Markup {
     let radius = |side: usize| view.radii[side].get(id).copied().unwrap_or_default();
     let (now, then) = (radius(0), radius(1));
     let coverage = match review.coverage {
@@ -138,9 +138,9 @@ fn figures(view: &View, id: &WorkloadId, review: &Material) -> Markup {
     }
 }
 
-fn connections(title: &str, list: &[Change], total: u32) -> Markup {
+fn connections(title: &str, list: &[ChangeLine], total: u32) -> Markup {
     let all = u64::from(total);
-    let row = |one: &Change| vec![text(&one.client), text(&one.server), text(ports(one))];
+    let row = |one: &ChangeLine| vec![text(&one.client), text(&one.server), text(ports(one))];
     let rows: Vec<Vec<Markup>> = list.iter().map(row).collect();
     html! {
         @if !rows.is_empty() {
@@ -155,14 +155,14 @@ fn connections(title: &str, list: &[Change], total: u32) -> Markup {
     }
 }
 
-fn ports(change: &Change) -> &str {
+fn ports(change: &ChangeLine) -> &str {
     match change.ports.as_str() {
         "All Connections" => "all ports",
         ports => ports,
     }
 }
 
-fn findings(review: &Material, is_live: bool) -> Markup {
+fn findings(review: &Impact, is_live: bool) -> Markup {
     if review.findings.is_empty() {
         return html! {};
     }
@@ -189,7 +189,7 @@ fn findings(review: &Material, is_live: bool) -> Markup {
     }
 }
 
-fn would_block(review: &Material) -> Markup {
+fn would_block(review: &Impact) -> Markup {
     if review.would_block_total == 0 {
         return html! {};
     }
@@ -215,7 +215,7 @@ fn would_block(review: &Material) -> Markup {
     }
 }
 
-fn evidence(review: &Material) -> Markup {
+fn evidence(review: &Impact) -> Markup {
     let rows: Vec<Vec<Markup>> = review
         .evidence
         .iter()

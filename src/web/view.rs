@@ -101,8 +101,6 @@ impl View {
     /// # Errors
     /// A policy that the API server would refuse.
     pub fn new(mut given: ViewInputs) -> Result<View, EvaluateError> {
-        // All policies are passed as arguments; those in the inventory would be evaluated twice.
-        given.inventory.policies.clear();
         let evaluate = |policies: &[NetworkPolicy]| {
             Evaluation::new(&given.inventory, policies, HostNetwork::Exact)
         };

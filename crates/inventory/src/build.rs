@@ -1,4 +1,4 @@
-//! Objects → inventory, in the order in which one thing needs the other.
+//! Builds the inventory from objects, in the order of their dependencies.
 
 use super::containers::note_containers;
 use super::nodes::read_nodes;
@@ -9,12 +9,13 @@ use super::services::read_services;
 use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// On policies that nanoseg wrote itself.
+/// The label of policies that nanoseg wrote.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nanoseg");
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -37,7 +38,6 @@ impl Inventory {
             api_server: api_server(&services),
             pod_ranges: pod_ranges(&nodes, &pods),
             service_ranges: service_ranges(&services),
-            policies: foreign_policies(objects),
             pods,
             workloads,
             services,
@@ -155,8 +155,9 @@ fn build_namespaces(namespaces: &[&core::Namespace], pods: &[Pod]) -> BTreeMap<S
     all
 }
 
-/// The newest version of each policy that nanoseg did not write.
-fn foreign_policies(objects: &Objects) -> Vec<k8s_openapi::api::networking::v1::NetworkPolicy> {
+/// Returns the newest version of each NetworkPolicy that does not have nanoseg's managed-by label
+/// ([`MANAGED_BY`]): those that somebody else manages.
+pub fn foreign_policies(objects: &Objects) -> Vec<NetworkPolicy> {
     let managed = |labels: &BTreeMap<String, String>| {
         labels
             .get(MANAGED_BY.0)
@@ -179,7 +180,7 @@ fn api_server(services: &[Service]) -> BTreeSet<SocketAddr> {
         .collect()
 }
 
-/// What the snapshots lack, and what got less exact by it.
+/// What the snapshots lack, and what is less exact for it.
 fn missing_findings(
     objects: &Objects,
     missing_owners: &BTreeSet<String>,

@@ -1,11 +1,21 @@
 //! Room 2a: from requirements to NetworkPolicies, and their YAML text (docs/design.md, "Rules of generation").
 //!
-//! Owns which labels select a workload, how rules are grouped, how addresses and ports are written.
-//! It never judges its own work: what the policies allow is computed by `evaluate`, which shares no
-//! code with this room.
+//! Decides which labels select a workload, how rules are grouped, and how addresses and ports are
+//! written. It never checks its own work: `evaluate`, which shares no code with this crate, computes what
+//! the policies allow.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
 
 mod bits;
-mod block;
+mod ip_blocks;
 mod label;
 mod name;
 mod ports;
@@ -20,6 +30,6 @@ mod yaml;
 
 pub use name::file_name;
 pub use render::{render, render_kustomization};
-pub use rule::{Direction, PeerOrigin, RuleOrigin};
+pub use rule::{PeerOrigin, RuleOrigin};
 pub use selector::Selector;
 pub use synthesis::{Synthesis, SynthesisOptions, WorkloadPolicy, synthesise};

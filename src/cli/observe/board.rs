@@ -33,7 +33,7 @@ pub struct Seen {
     /// Nothing showed who opened it.
     pub undecided: bool,
     /// What the source said of the ends, last.
-    pub claims: Option<Arc<PeerLabels>>,
+    pub labels: Option<Arc<PeerLabels>>,
     recent: VecDeque<(Instant, Source, u64)>,
 }
 
@@ -114,11 +114,11 @@ impl Board {
             first: record.first,
             last: record.last,
             undecided: record.opening == Opening::Undecided,
-            claims: None,
+            labels: None,
             recent: VecDeque::new(),
         });
-        if record.claims.is_some() {
-            seen.claims.clone_from(&record.claims);
+        if record.labels.is_some() {
+            seen.labels.clone_from(&record.labels);
         }
         *seen.by_source.entry(source).or_default() += record.connections;
         seen.bytes = seen

@@ -10,17 +10,17 @@ use std::time::Instant;
 
 /// What client and server are shown as.
 fn ends(way: &Way, seen: &Seen, names: &Names) -> [String; 2] {
-    let claims = seen.claims.as_deref();
+    let labels = seen.labels.as_deref();
     [
         names.of(
             way.client,
             seen.first,
-            claims.and_then(|c| c.client.as_ref()),
+            labels.and_then(|c| c.client.as_ref()),
         ),
         names.of(
             way.server,
             seen.first,
-            claims.and_then(|c| c.server.as_ref()),
+            labels.and_then(|c| c.server.as_ref()),
         ),
     ]
 }

@@ -1,6 +1,6 @@
 //! From the reviews of workloads: who approved which rule, and which connections proposals asked for.
 
-use crate::evaluate::Direction;
+use crate::net::Direction;
 use crate::report::evidence::{Approval, Asked, RuleApproval};
 use crate::review::resources::EvidenceLine;
 use crate::review::{Revision, WorkloadState};
@@ -87,7 +87,7 @@ pub fn asked(state: &WorkloadState) -> Vec<Asked> {
             namespace: state.workload.namespace.clone(),
             name: proposal.name.clone(),
             connections: proposal
-                .material
+                .impact
                 .evidence
                 .iter()
                 .map(EvidenceLine::connection)

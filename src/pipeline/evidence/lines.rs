@@ -1,10 +1,10 @@
 //! The rows of a report: workloads, edges, figures.
 
 use super::Done;
-use crate::evaluate::{Direction, Evaluation, RuleRef, RuleUse};
+use crate::evaluate::{Evaluation, RuleRef, RuleUse};
 use crate::graph::{Edge, Graph, Peer};
 use crate::inventory::WorkloadId;
-use crate::net::Protocol;
+use crate::net::{Direction, Protocol};
 use crate::report::evidence::{
     Approval, EdgeLine, Figures, LearningLines, RuleApproval, ViolationLine, WorkloadLine,
 };

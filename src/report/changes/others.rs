@@ -45,7 +45,7 @@ pub fn not_judged(before: &[OtherPolicy], after: &[OtherPolicy]) -> Vec<NotJudge
         let was = old.get(name).and_then(|at| before.get(*at));
         let is = new.get(name).and_then(|at| after.get(*at));
         let (way, one) = match (was, is) {
-            (Some(was), Some(is)) if was.says_as(is) => return None,
+            (Some(was), Some(is)) if was.is_same_as(is) => return None,
             (Some(_), Some(is)) => ("changed", is),
             (None, Some(is)) => ("added", is),
             (Some(was), None) => ("removed", was),

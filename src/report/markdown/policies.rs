@@ -1,7 +1,7 @@
 //! The policies by namespace, and behind each rule the edges that need it.
 
 use super::{heading, table};
-use crate::policy::Direction;
+use crate::net::Direction;
 use crate::report::escape::{code, markdown as text};
 use crate::report::graph::EdgeDocument;
 use crate::report::run::{PolicyReport, RuleReport, RunReport};

@@ -54,7 +54,7 @@ pub fn condense(
     for batch in batches {
         lost.lose(Loss::CountersMerged, merged.add(batch.seen));
     }
-    let mut seen = merged.into_slice();
+    let mut seen = merged.into_observations();
     if reduction >= Reduction::PortsLost {
         lose_ports(&mut seen, &mut lost);
     }
@@ -92,7 +92,7 @@ fn lose_ports(seen: &mut Observations, lost: &mut Observations) {
         lost.lose(Loss::ClientPortMerged, u64::from(had_port));
         merged.add_record(source, record);
     }
-    seen.records = merged.into_slice().records;
+    seen.records = merged.into_observations().records;
 }
 
 /// Records that differ in time only become one, which began when the first did.

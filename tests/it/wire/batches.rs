@@ -1,7 +1,8 @@
 //! Batches, and their way to a receiver as an agent sends them.
 
 use nanoseg::flow::{
-    Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source,
+    Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{BatchId, Delivery, DeliveryError, encode};
@@ -23,14 +24,14 @@ pub fn batch(node: &str, number: u64) -> FlowBatch {
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 1,
         datagrams: 0,
         bytes_to_server: number,
         bytes_to_client: 1,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     };
     let ports = [80, 443, 1000 + number as u16];
     FlowBatch {

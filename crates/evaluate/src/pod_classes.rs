@@ -1,0 +1,343 @@
+//! The pods of an evaluation, grouped into classes that no policy can distinguish, and the index that finds
+//! the classes that a selector matches without testing all of them.
+
+use super::selector::{LabelRequirement, Labels, Selector, Symbol, Symbols};
+use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
+use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// How pods with `hostNetwork: true` are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostNetwork {
+    /// As network plugins do: no policy selects them, no pod selector matches them, and as peers they have
+    /// their node's addresses.
+    #[default]
+    Exact,
+    /// As ordinary pods, as several tools that read manifests do.
+    LikePods,
+}
+
+/// The index of a [`PodClass`] in an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClassId(pub(super) u32);
+
+impl ClassId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Pods of one workload that none of the evaluated policies can distinguish.
+#[derive(Debug, Clone)]
+pub struct PodClass {
+    pub workload: WorkloadId,
+    /// Is true if the pods use their node's network and [`HostNetwork::Exact`] applies.
+    pub host_network: bool,
+    /// Indices into [`Inventory::pods`], ascending. Never empty.
+    pub pods: Vec<usize>,
+    /// The index of its workload among all workloads, in the order of [`WorkloadId`].
+    pub(super) workload_number: u32,
+    pub(super) labels: Labels,
+    /// The index of its named ports in [`PodClasses::port_lists`].
+    pub(super) ports: u32,
+}
+
+/// The index of a namespace among all namespaces, in the order of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NamespaceId(u32);
+
+/// The facts about one pod that evaluations of single pods need.
+#[derive(Debug)]
+pub(super) struct PodFacts {
+    pub class: ClassId,
+    pub node: Option<String>,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// All classes, namespaces and nodes, with an index by label.
+#[derive(Debug, Default)]
+pub struct PodClasses {
+    pub(super) classes: Vec<PodClass>,
+    pub(super) pods: Vec<PodFacts>,
+    pub(super) workloads: BTreeMap<WorkloadId, Vec<ClassId>>,
+    pub(super) node_addresses: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Lists of named ports, each list once; sorted.
+    pub(super) port_lists: Vec<Vec<ContainerPort>>,
+    /// The families of which some pod or node has an address. IPv4 if nothing has an address.
+    pub(super) families: Families,
+    namespaces: BTreeMap<String, NamespaceId>,
+    namespace_labels: Vec<Labels>,
+    /// The classes that pod selectors can match, by namespace, ascending.
+    members: Vec<Vec<ClassId>>,
+    namespaces_with: FxHashMap<(Symbol, Symbol), Vec<NamespaceId>>,
+    members_with: FxHashMap<(NamespaceId, Symbol, Symbol), Vec<ClassId>>,
+    /// The number of classes that pod selectors can match.
+    pub(super) selectable: usize,
+}
+
+/// The address families in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Families {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+impl PodClasses {
+    /// Groups the pods of `inventory`, current, past and expected, into classes. Two pods of a workload are
+    /// in different classes only if they differ in a label of `keys` (the keys that some policy reads), in
+    /// their named ports, or in hostNetwork.
+    pub(super) fn build(
+        inventory: &Inventory,
+        keys: &BTreeSet<&str>,
+        host_network: HostNetwork,
+        symbols: &mut Symbols,
+    ) -> PodClasses {
+        let mut pod_classes = PodClasses::default();
+        pod_classes.add_namespaces(inventory, symbols);
+        pod_classes.add_classes(inventory, keys, host_network, symbols);
+        for (number, classes) in pod_classes.workloads.values().enumerate() {
+            for class in classes {
+                pod_classes.classes[class.index()].workload_number = number as u32;
+            }
+        }
+        for node in &inventory.nodes {
+            pod_classes
+                .node_addresses
+                .insert(node.name.clone(), node.addresses.clone());
+        }
+        let pods = inventory.pods.iter().flat_map(|pod| &pod.addresses);
+        for address in pods.chain(inventory.nodes.iter().flat_map(|node| &node.addresses)) {
+            pod_classes.families.v4 |= address.is_ipv4();
+            pod_classes.families.v6 |= address.is_ipv6();
+        }
+        pod_classes.families.v4 |= !pod_classes.families.v6;
+        pod_classes
+    }
+
+    fn add_namespaces(&mut self, inventory: &Inventory, symbols: &mut Symbols) {
+        let mut all: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+        for pod in &inventory.pods {
+            all.entry(&pod.namespace).or_default();
+        }
+        for namespace in inventory.namespaces.values() {
+            let labels = namespace
+                .labels
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()));
+            all.insert(&namespace.name, labels.collect());
+        }
+        for (number, (name, mut labels)) in all.into_iter().enumerate() {
+            // The API server sets this label on every namespace, and nobody can change it (KEP-2161).
+            labels.insert("kubernetes.io/metadata.name", name);
+            let id = NamespaceId(number as u32);
+            let labels = intern(labels.into_iter(), symbols);
+            for label in &labels {
+                self.namespaces_with.entry(*label).or_default().push(id);
+            }
+            self.namespaces.insert(name.to_owned(), id);
+            self.namespace_labels.push(labels);
+            self.members.push(Vec::new());
+        }
+    }
+
+    fn add_classes(
+        &mut self,
+        inventory: &Inventory,
+        keys: &BTreeSet<&str>,
+        host_network: HostNetwork,
+        symbols: &mut Symbols,
+    ) {
+        let mut lists: FxHashMap<Vec<ContainerPort>, u32> = FxHashMap::default();
+        let mut known: FxHashMap<(&WorkloadId, NamespaceId, Labels, u32, bool), ClassId> =
+            FxHashMap::default();
+        for (index, pod) in inventory.pods.iter().enumerate() {
+            let Some(namespace) = self.namespaces.get(&pod.namespace).copied() else {
+                continue;
+            };
+            let named = named_ports(pod);
+            let ports = *lists.entry(named).or_insert_with_key(|named| {
+                self.port_lists.push(named.clone());
+                (self.port_lists.len() - 1) as u32
+            });
+            let host = pod.host_network && host_network == HostNetwork::Exact;
+            let labels = pod
+                .labels
+                .iter()
+                .filter(|(key, _)| keys.contains(key.as_str()));
+            let labels = intern(labels.map(|(k, v)| (k.as_str(), v.as_str())), symbols);
+            let key = (&pod.workload, namespace, labels, ports, host);
+            let class = match known.get(&key) {
+                Some(class) => *class,
+                None => {
+                    let class = self.add_class(pod, namespace, key.2.clone(), ports, host);
+                    known.insert(key, class);
+                    class
+                }
+            };
+            self.classes[class.index()].pods.push(index);
+            self.pods.push(PodFacts {
+                class,
+                node: pod.node.clone(),
+                addresses: pod.addresses.clone(),
+            });
+        }
+    }
+
+    fn add_class(
+        &mut self,
+        pod: &Pod,
+        namespace: NamespaceId,
+        labels: Labels,
+        ports: u32,
+        host_network: bool,
+    ) -> ClassId {
+        let id = ClassId(self.classes.len() as u32);
+        if !host_network {
+            self.selectable += 1;
+            self.members[namespace.0 as usize].push(id);
+            for (key, value) in &labels {
+                self.members_with
+                    .entry((namespace, *key, *value))
+                    .or_default()
+                    .push(id);
+            }
+        }
+        self.workloads
+            .entry(pod.workload.clone())
+            .or_default()
+            .push(id);
+        let workload = pod.workload.clone();
+        self.classes.push(PodClass {
+            workload,
+            host_network,
+            pods: Vec::new(),
+            workload_number: 0,
+            labels,
+            ports,
+        });
+        id
+    }
+
+    pub(super) fn namespace(&self, name: &str) -> Option<NamespaceId> {
+        self.namespaces.get(name).copied()
+    }
+
+    /// Returns the namespaces that `selector` matches, ascending.
+    pub(super) fn namespaces_of(&self, selector: &Selector) -> Vec<NamespaceId> {
+        let matches = |id: &NamespaceId| {
+            self.namespace_labels
+                .get(id.0 as usize)
+                .is_some_and(|labels| selector.matches(labels))
+        };
+        match shortest(selector, |key, value| {
+            self.namespaces_with.get(&(key, value))
+        }) {
+            Some(candidates) => candidates.into_iter().filter(matches).collect(),
+            None => self.namespaces.values().copied().filter(matches).collect(),
+        }
+    }
+
+    /// Adds the classes of one namespace that `selector` matches to `found`, ascending.
+    pub(super) fn classes_of(
+        &self,
+        namespace: NamespaceId,
+        selector: &Selector,
+        found: &mut Vec<ClassId>,
+    ) {
+        let Some(members) = self.members.get(namespace.0 as usize) else {
+            return;
+        };
+        if selector.requirements.is_empty() {
+            found.extend_from_slice(members);
+            return;
+        }
+        let matches = |id: &ClassId| selector.matches(&self.classes[id.index()].labels);
+        let with = |key, value| self.members_with.get(&(namespace, key, value));
+        match shortest(selector, with) {
+            Some(candidates) => found.extend(candidates.into_iter().filter(matches)),
+            None => found.extend(members.iter().copied().filter(matches)),
+        }
+    }
+
+    /// Returns every class that a pod selector can match, ascending.
+    pub(super) fn selectable_classes(&self) -> impl Iterator<Item = ClassId> + '_ {
+        let ids = (0..self.classes.len()).map(|index| ClassId(index as u32));
+        ids.filter(|id| !self.classes[id.index()].host_network)
+    }
+
+    /// Returns every address of the families in use.
+    pub(super) fn everywhere(&self) -> AddressSet {
+        match (self.families.v4, self.families.v6) {
+            (true, true) => AddressSet::all(),
+            (_, false) => AddressSet::all_v4(),
+            (false, true) => AddressSet::all_v6(),
+        }
+    }
+
+    /// Returns the index of each workload that has pods, in the order of [`WorkloadId`].
+    pub(super) fn workload_numbers(&self) -> FxHashMap<&WorkloadId, u32> {
+        self.workloads.keys().zip(0..).collect()
+    }
+
+    /// Returns the ports that `name` refers to for `protocol` in the pods of `class`.
+    pub(super) fn named_port(
+        &self,
+        class: ClassId,
+        protocol: Protocol,
+        name: &str,
+    ) -> ConnectionSet {
+        let list = self
+            .port_lists
+            .get(self.classes[class.index()].ports as usize);
+        let ports = list
+            .into_iter()
+            .flatten()
+            .filter(|port| port.protocol == protocol && port.name.as_deref() == Some(name));
+        ConnectionSet::of(protocol, ports.map(|port| port.number).collect())
+    }
+}
+
+/// Returns the candidates of the requirement that has the fewest of them, or `None` if no requirement lists
+/// values.
+fn shortest<'a, T: Copy + Ord + 'a>(
+    selector: &Selector,
+    with: impl Fn(Symbol, Symbol) -> Option<&'a Vec<T>>,
+) -> Option<Vec<T>> {
+    let lists = selector
+        .requirements
+        .iter()
+        .filter_map(|requirement| match requirement {
+            LabelRequirement::In(key, values) => {
+                let lists: Vec<_> = values
+                    .iter()
+                    .filter_map(|value| with(*key, *value))
+                    .collect();
+                Some(lists)
+            }
+            _ => None,
+        });
+    let lists = lists.min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>())?;
+    let mut candidates: Vec<T> = lists.into_iter().flatten().copied().collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    Some(candidates)
+}
+
+fn intern<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, symbols: &mut Symbols) -> Labels {
+    let mut labels: Labels = labels
+        .map(|(key, value)| (symbols.intern(key), symbols.intern(value)))
+        .collect();
+    labels.sort_unstable();
+    labels
+}
+
+fn named_ports(pod: &Pod) -> Vec<ContainerPort> {
+    let named: BTreeSet<&ContainerPort> = pod
+        .ports
+        .iter()
+        .filter(|port| port.name.is_some())
+        .collect();
+    named.into_iter().cloned().collect()
+}
