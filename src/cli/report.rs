@@ -10,6 +10,7 @@ mod verify;
 use super::access::AccessArgs;
 use super::period::PeriodArgs;
 use super::policies::{read_objects, read_policies};
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
@@ -84,6 +85,8 @@ struct WriteArgs {
     access: AccessArgs,
     #[command(flatten)]
     period: PeriodArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -238,6 +241,7 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
         FrameworkArg::Soc2 => Framework::Soc2,
     });
     given.policy_files = policy_files(&policies)?;
+    given.enforcement = args.service_enforcement.everywhere();
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }
 

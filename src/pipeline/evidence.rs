@@ -7,7 +7,7 @@ use super::report::learning_report;
 use super::verify::{Judged, judge};
 use crate::evaluate::EvaluateError;
 use crate::finding::Finding;
-use crate::graph::{Edge, Graph, Peer, estimate};
+use crate::graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::report::LearningDocument;
@@ -26,6 +26,8 @@ pub struct EvidenceInputs {
     pub period: Period,
     /// Empty: all.
     pub namespaces: Vec<String>,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
     pub sources: Vec<Source>,
     pub findings: Vec<Finding>,
     pub framework: Option<Framework>,
@@ -68,7 +70,13 @@ pub fn build_evidence(
         evaluation,
         rules,
         blocked,
-    } = judge(graph, inventory, policies, &given.namespaces)?;
+    } = judge(
+        graph,
+        inventory,
+        &given.enforcement,
+        policies,
+        &given.namespaces,
+    )?;
     let scope = Scope(&given.namespaces);
     let mut workloads = workload_lines(&evaluation);
     workloads.retain(|one| scope.has(&one.workload.namespace));

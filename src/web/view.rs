@@ -4,7 +4,7 @@ use super::html::size;
 use super::record::RecordSource;
 use crate::evaluate::{BlastRadius, EvaluateError, Evaluation, HostNetwork, Reach};
 use crate::finding::Finding;
-use crate::graph::Graph;
+use crate::graph::{Graph, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::pipeline::RiskChoices;
@@ -22,6 +22,8 @@ pub struct ViewInputs {
     /// The name of the source: a context, a folder.
     pub subject: String,
     pub graph: Graph,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
     /// The source of the graph.
     pub graph_source: GraphSource,
     pub inventory: Inventory,

@@ -152,7 +152,13 @@ fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<Markup
         .map_err(|error| error.to_string())?;
     let changes = Changes::of(&comparison);
     let judge = |policies: &[NetworkPolicy]| {
-        let found = verify(&view.given.graph, inventory, policies, &[]);
+        let found = verify(
+            &view.given.graph,
+            inventory,
+            &view.given.enforcement,
+            policies,
+            &[],
+        );
         found
             .map(|found| found.would_block)
             .map_err(|error| error.to_string())
