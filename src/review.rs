@@ -28,6 +28,7 @@ pub use impact::{ImpactInputs, assess_impact};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
-    Applied, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision, WorkloadState,
+    Applied, ApprovedRevision, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal,
+    Revision, Ruling, Stage, WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

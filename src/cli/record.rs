@@ -3,8 +3,8 @@
 mod show;
 mod verify;
 
-use crate::cli::access::{Access, AccessArgs};
-use crate::cli::published::{ControllerArgs, Published, place, read_published};
+use crate::cli::access::{AccessArgs, ControllerArgs};
+use crate::load::{Published, place, read_published};
 use crate::record::{Head, RecordLine, Tail, parse_line};
 use crate::report::escape;
 use crate::store::ReviewStore;
@@ -179,8 +179,8 @@ impl RecordArgs {
         }
         let namespace = &self.controller.controller_namespace;
         let place = place(namespace);
-        let access = Access::open(&self.access)?;
-        match access.wait(read_published(&access.client, namespace))? {
+        let client = self.access.connect()?;
+        match client.block_on(read_published(&client.client, namespace))? {
             Published::Part { tail, .. } => Ok(Record::Part(tail.with_context(|| place.clone())?)),
             Published::Absent => bail!(
                 "failed to read {place}: it is not there; has the controller recorded anything, and is it in another --controller-namespace?"

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::ActionKind;
+use crate::review::resources::Phase;
 use crate::review::resources::Verb;
 
 const UID: &str = "u1";
@@ -71,7 +72,7 @@ fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Entry>) {
 }
 
 fn phases(state: &WorkloadState) -> Vec<Phase> {
-    state.proposals.iter().map(|p| p.phase).collect()
+    state.proposals.iter().map(|p| p.stage.phase()).collect()
 }
 
 fn actions(record: &[Entry]) -> Vec<ActionKind> {

@@ -1,20 +1,22 @@
-//! The scans of trivy-operator, read only when something of them changed.
+//! The scans of trivy-operator, read again only after one of them changed.
 
-use crate::cli::access::list_scans;
 use crate::inventory::ImageScan;
+use crate::load::error::ApiError;
+use crate::load::notice::NoticeSink;
+use crate::load::objects::list_scans;
 use kube::Client;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The scans of trivy-operator as they were last read: there are many and large ones.
+/// The scans of trivy-operator as they were last read: they are many and large.
 #[derive(Default)]
 pub struct Scans(Mutex<KnownScans>);
 
 #[derive(Default)]
 struct KnownScans {
     found: Arc<Vec<ImageScan>>,
-    /// How often others were found than before.
+    /// How often reading them found a difference.
     generation: u64,
-    /// They were read, and nothing of them changed since.
+    /// True if no scan changed since they were read.
     is_current: bool,
 }
 
@@ -23,21 +25,25 @@ impl Scans {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something of them changed.
+    /// Marks the scans as changed.
     pub fn changed(&self) {
         self.known().is_current = false;
     }
 
-    /// As they are now, and how often others were found than before.
+    /// The scans as they are now, and a generation that grows whenever reading them finds a difference.
     ///
     /// # Errors
     /// The API server does not answer.
-    pub async fn read(&self, client: &Client) -> anyhow::Result<(Arc<Vec<ImageScan>>, u64)> {
+    pub async fn read(
+        &self,
+        client: &Client,
+        notices: &dyn NoticeSink,
+    ) -> Result<(Arc<Vec<ImageScan>>, u64), ApiError> {
         if self.known().is_current {
             let known = self.known();
             return Ok((known.found.clone(), known.generation));
         }
-        let found = list_scans(client).await?;
+        let found = list_scans(client, notices).await?;
         let mut known = self.known();
         known.is_current = true;
         if *known.found != found {

@@ -1,8 +1,8 @@
-//! What changes in a cluster, and what of it makes another page.
+//! What changes in a cluster, and which changes need a new view.
 
-use crate::cli::access::scans_resource;
-use crate::cli::published::Published;
 use crate::inventory::kubernetes::Pod;
+use crate::load::objects::scans_resource;
+use crate::load::published::Published;
 use crate::record::PUBLISHED;
 use crate::report::graph::PUBLISHED_GRAPH;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
@@ -21,28 +21,28 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// What is decided about, and what was decided.
+    /// Proposals, decisions, policies and the record.
     Decisions,
-    /// Pods and Segmentations, whose status changes all the time, and the graph.
+    /// The graph, and pods and Segmentations, whose status changes all the time.
     Cluster,
     Scans,
-    /// Scans cannot be watched: they may change unseen.
+    /// Scans cannot be watched: they may change without an event.
     ScansUnseen,
 }
 
-/// Of whatever kind, only that it changed: one type for all of them, so that one watcher is compiled.
+/// An object of any kind, of which only its change matters: one type for all kinds, so that one watcher is compiled.
 type Watched = PartialObjectMeta<DynamicObject>;
 
-/// Returns a change for everything that a look would show, or an error for a watch that broke.
+/// A stream of the changes that the page would show, and of watches that broke.
 pub fn changes(
     client: &Client,
     controller_namespace: &str,
 ) -> impl Stream<Item = Result<Change, watcher::Error>> + Unpin + use<> {
-    // That what is published may not be read is on the page.
+    // Errors are left out: the page shows by itself that the user may not read what is published.
     let published = |name: &str, change: Change| {
         let resource = ApiResource::erase::<ConfigMap>(&());
         let api = Api::namespaced_with(client.clone(), controller_namespace, &resource);
-        // Only of that name: a role gives no more.
+        // Only this name: the role permits no more.
         let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
         events(api, only)
             .filter_map(move |event| ready(event.ok().map(|()| Ok(change))))
@@ -57,7 +57,7 @@ pub fn changes(
         changes_of::<Pod>(client, Change::Cluster),
         published(PUBLISHED, Change::Decisions),
         published(PUBLISHED_GRAPH, Change::Cluster),
-        // trivy-operator may not be installed, or may be later; a role may give less than ours.
+        // trivy-operator may not be installed, or be installed later; a role may permit less than ours.
         events(scans, watcher::Config::default())
             .map(|event| {
                 Ok(match event {
@@ -87,19 +87,20 @@ fn events(
     events.map(|event| event.map(|_| ())).boxed()
 }
 
-/// What was looked at, as far as it is watched.
+/// The versions of what was read, as far as it is watched. The same fingerprint gives the same view.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprint {
-    /// Of policies, proposals, decisions and what is published.
+    /// UID and resource version of policies, proposals, decisions and what is published.
     pub versions: Vec<(Option<String>, Option<String>)>,
-    /// Of the pods what is shown of them: their status has more, which changes all the time.
+    /// Digests of what is shown of pods: the rest of their status changes all the time.
     pub pods: Vec<u64>,
-    /// Of Segmentations: their status is not shown.
+    /// UID and generation of Segmentations: their status is not shown.
     pub generations: Vec<(Option<String>, Option<i64>)>,
-    /// How often other scans were found than before.
+    /// The generation of the scans: see [`super::scans::Scans::read`].
     pub scans: u64,
 }
 
+/// UIDs and resource versions.
 pub fn versions<'a, K: ResourceExt + 'a>(
     objects: impl IntoIterator<Item = &'a K>,
 ) -> impl Iterator<Item = (Option<String>, Option<String>)> {
@@ -107,7 +108,7 @@ pub fn versions<'a, K: ResourceExt + 'a>(
     objects.map(|one| (one.uid(), one.resource_version()))
 }
 
-/// What is shown of a pod.
+/// A digest of what is shown of a pod.
 pub fn digest(pod: &Pod) -> u64 {
     let mut hasher = DefaultHasher::new();
     (pod.uid(), pod.labels()).hash(&mut hasher);
@@ -121,7 +122,7 @@ pub fn digest(pod: &Pod) -> u64 {
     hasher.finish()
 }
 
-/// Of the part of the record that the controller publishes.
+/// The version of the published part of the record.
 pub fn published_version(published: Option<&Published>) -> (Option<String>, Option<String>) {
     match published {
         Some(Published::Part { version, .. }) => (None, version.clone()),

@@ -1,13 +1,13 @@
 //! From the controller's state: traffic by the hour, what was approved, the record.
 
-use super::{Seen, approvals, inventory};
-use crate::cli::input::loss_findings;
-use crate::cli::period::hours_of;
-use crate::cli::policies::over;
+use super::{LoadedEvidence, approvals, inventory};
 use crate::finding::{Code, Finding};
 use crate::flow::Aggregate;
 use crate::graph::{Edge, EdgeKey, GraphOptions, History, Peer};
 use crate::inventory::{Inventory, MANAGED_BY, Objects, WorkloadId};
+use crate::load::error::LoadError;
+use crate::load::observations::{hours_of, loss_findings};
+use crate::load::policies::applied_over;
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
@@ -15,16 +15,24 @@ use crate::record::{ActionKind, Digest, Entry, Verifier, parse_line};
 use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
 use crate::review::{Revision, WorkloadState, policy_digest};
 use crate::store::ReviewStore;
-use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Seconds of an hour.
 const SECONDS: i64 = 3600;
 
-pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
+/// Loads what the controller stored about the period. `path` is its state, `objects` is the cluster as it is now.
+///
+/// # Errors
+/// A state that cannot be read or is damaged.
+pub fn from_state(
+    path: &Path,
+    period: Period,
+    objects: &Objects,
+) -> Result<LoadedEvidence, LoadError> {
     let store = ReviewStore::open_read_only(path)?;
     let (inventory, mut findings) = inventory(objects)?;
     let (history, hot, hours) = traffic(&store, hours_of(period), &inventory)?;
@@ -45,16 +53,16 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
         ),
     };
     let record = record(&store, period)?;
-    let InForceThen {
+    let PoliciesAtEnd {
         approved,
         mut policies,
         lost,
-    } = InForceThen::find(&states, &record.in_force, objects, period);
+    } = PoliciesAtEnd::find(&states, &record.in_force, objects, period);
     findings.extend(lost);
     policies.extend(approved.iter().map(|(state, one)| policy(state, one)));
-    Ok(Seen {
-        policies: over(objects, policies),
-        given: EvidenceInputs {
+    Ok(LoadedEvidence {
+        policies: applied_over(objects.network_policies.clone(), policies),
+        inputs: EvidenceInputs {
             period: period.by_the_hour(),
             sources: vec![source],
             findings,
@@ -80,7 +88,7 @@ pub fn read(path: &Path, period: Period, objects: &Objects) -> anyhow::Result<Se
     })
 }
 
-/// The edges with an end that is not there any more: a policy cannot name it, but it was seen.
+/// The edges with an end that is gone: no policy can name it, but it was observed.
 fn gone(edges: Vec<(EdgeKey, Edge)>, inventory: &Inventory) -> Vec<(Peer, Peer, Edge)> {
     let is_gone = |peer: &Peer| match peer {
         Peer::Workload(id) => !inventory.workloads.contains_key(id),
@@ -100,9 +108,9 @@ fn traffic(
     store: &ReviewStore,
     hours: Range<i64>,
     inventory: &Inventory,
-) -> anyhow::Result<Traffic> {
+) -> Result<Traffic, LoadError> {
     let mut sums: BTreeMap<(i64, EdgeKey), HourLine> = BTreeMap::new();
-    let mut note = |hour: i64, key: &EdgeKey, edge: &crate::graph::Edge| {
+    let mut note = |hour: i64, key: &EdgeKey, edge: &Edge| {
         let line = sums.entry((hour, key.clone())).or_insert_with(|| HourLine {
             hour: Timestamp::from_hour(hour),
             client: key.0.clone(),
@@ -137,35 +145,37 @@ fn traffic(
     Ok((history, hot, lines))
 }
 
-fn states(store: &ReviewStore) -> anyhow::Result<Vec<WorkloadState>> {
+/// The reviews of all workloads, including those that are gone.
+fn states(store: &ReviewStore) -> Result<Vec<WorkloadState>, LoadError> {
     let reviews = store.load()?.reviews.into_iter();
     let ended = store.ended_reviews()?.into_iter();
     let ended = ended.map(|one| (one.workload, one.body));
     let state = |(id, body): (WorkloadId, String)| {
-        serde_json::from_str(&body)
-            .with_context(|| format!("failed to read the review of {id}; the state is damaged"))
+        serde_json::from_str(&body).map_err(|error| {
+            LoadError::unreadable(format!("the review of {id}"), "the state is damaged", error)
+        })
     };
     reviews.chain(ended).map(state).collect()
 }
 
-/// What was in the cluster at the end of the period.
+/// The policies in the cluster at the end of the period.
 #[derive(Default)]
-struct InForceThen<'s> {
+struct PoliciesAtEnd<'s> {
     approved: Vec<(&'s WorkloadState, &'s Revision)>,
-    /// Those of which no review is kept, but which the snapshot has still.
+    /// Policies without a stored review that the snapshot still has.
     policies: Vec<NetworkPolicy>,
-    /// Those that are not known any more.
+    /// Policies that are not known any more.
     lost: Vec<Finding>,
 }
 
-impl<'s> InForceThen<'s> {
+impl<'s> PoliciesAtEnd<'s> {
     fn find(
         states: &'s [WorkloadState],
         in_force: &InForce,
         objects: &Objects,
         period: Period,
     ) -> Self {
-        let mut found = InForceThen::default();
+        let mut found = PoliciesAtEnd::default();
         for ((namespace, name), digest) in in_force {
             let theirs = states.iter().filter(|state| {
                 state.workload.namespace == *namespace && state.policy_name == *name
@@ -209,7 +219,7 @@ fn policy(state: &WorkloadState, revision: &Revision) -> NetworkPolicy {
     policy
 }
 
-/// What of each policy, by namespace and name, was in the cluster at the end of the period.
+/// The digest of each policy, by namespace and name, in the cluster at the end of the period.
 type InForce = BTreeMap<(String, String), Digest>;
 
 /// The record up to the end of the period.
@@ -222,7 +232,7 @@ struct Record {
     in_force: InForce,
 }
 
-/// Notes what an entry put into the cluster or took out of it.
+/// Applies to `in_force` what an entry wrote to the cluster or deleted from it.
 fn note(in_force: &mut InForce, entry: &Entry) {
     let key = (entry.namespace.clone(), entry.object.clone());
     match (entry.action.kind(), &entry.after) {
@@ -235,8 +245,8 @@ fn note(in_force: &mut InForce, entry: &Entry) {
     }
 }
 
-/// Reads it.
-fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
+/// Reads the record up to the end of the period.
+fn record(store: &ReviewStore, period: Period) -> Result<Record, LoadError> {
     let (mut events, mut lines, mut in_force) = (Vec::new(), Vec::new(), InForce::new());
     let mut head = RecordHead {
         sequence: 0,
@@ -248,9 +258,11 @@ fn record(store: &ReviewStore, period: Period) -> anyhow::Result<Record> {
         let entry = match parse_line(line) {
             Ok(entry) => entry,
             Err(error) => {
-                problem = Some(anyhow::Error::new(error).context(format!(
-                    "failed to read entry {number} of the record; find out more with nanoseg record verify"
-                )));
+                problem = Some(LoadError::unreadable(
+                    format!("entry {number} of the record"),
+                    "find out more with nanoseg record verify",
+                    error,
+                ));
                 return false;
             }
         };

@@ -1,4 +1,5 @@
-//! The graph without recorded flows: what the controller publishes, or what proposals have evidence of.
+//! The graph without recorded flows: from the evidence of proposals, or the part of the published graph whose
+//! workloads still exist.
 
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Lesson, Peer};
@@ -7,7 +8,7 @@ use crate::net::{Protocol, Timestamp};
 use crate::review::resources::{EvidenceLine, PolicyProposal};
 use std::collections::BTreeMap;
 
-/// The edges that proposals have evidence of: what an operator may read without the controller's state.
+/// The edges in the evidence of proposals: an operator may read them without the controller's state.
 pub fn of_evidence(proposals: &[PolicyProposal], inventory: &Inventory) -> Graph {
     let mut edges: BTreeMap<(Peer, Peer, Protocol, u16), Edge> = BTreeMap::new();
     let mut graph = Graph::default();
@@ -24,7 +25,7 @@ pub fn of_evidence(proposals: &[PolicyProposal], inventory: &Inventory) -> Graph
                 }
             }
             let known = edges.entry(key).or_insert_with(|| edge.clone());
-            // Both ends' proposals have it; the later one knows more.
+            // The proposals of both ends have it; the later one has more.
             if edge.last > known.last {
                 *known = edge;
             }
@@ -36,15 +37,15 @@ pub fn of_evidence(proposals: &[PolicyProposal], inventory: &Inventory) -> Graph
     graph
 }
 
-/// The edges of `graph` whose workloads are there still.
-pub fn of_those_there(graph: &Graph, inventory: &Inventory) -> Graph {
-    let is_there = |peer: &Peer| {
+/// The edges of `graph` whose workloads still exist.
+pub fn of_present(graph: &Graph, inventory: &Inventory) -> Graph {
+    let is_present = |peer: &Peer| {
         let workload = peer.workload();
         workload.is_none_or(|id| inventory.workloads.contains_key(id))
     };
     let mut part = Graph::default();
     for (client, server, edge) in graph.edges() {
-        if is_there(client) && is_there(server) {
+        if is_present(client) && is_present(server) {
             part.add_edge(client, server, edge.clone());
         }
     }
@@ -52,7 +53,7 @@ pub fn of_those_there(graph: &Graph, inventory: &Inventory) -> Graph {
     part
 }
 
-/// Of the notes of a line what is none of its other words is a DNS name.
+/// Returns true if a note of an evidence line is a DNS name: it is none of the fixed words.
 fn is_name(note: &str) -> bool {
     !matches!(note, "implied" | "blocked" | "new") && !note.starts_with("via ")
 }
@@ -81,7 +82,7 @@ fn edge(line: &EvidenceLine, inventory: &Inventory) -> Option<Keyed> {
     Some(((client, server, protocol, port), edge))
 }
 
-/// From the words of a proposal back to a peer.
+/// Parses a peer as proposals write it.
 fn peer(words: &str, inventory: &Inventory) -> Option<Peer> {
     if words == "api-server" {
         return Some(Peer::ApiServer);

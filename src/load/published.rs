@@ -1,6 +1,6 @@
-//! What the controller publishes in its own namespace: the newest part of the record, the graph.
+//! ConfigMaps that the controller publishes in its own namespace: the newest part of the record, and the graph.
 
-use super::access::explain;
+use super::error::ApiError;
 use crate::graph::Graph;
 use crate::record::{PUBLISHED, Tail, TailError};
 use crate::report::graph::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, unpack};
@@ -9,41 +9,28 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeMap;
 
-/// Where the controller is.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ControllerArgs {
-    /// The namespace of the controller, for the record that it publishes.
-    #[arg(
-        long,
-        value_name = "NS",
-        default_value = "nanoseg",
-        help_heading = "Cluster"
-    )]
-    pub controller_namespace: String,
-}
-
-/// What is found of it.
+/// The published part of the record.
 #[derive(Debug)]
 pub enum Published {
     Part {
-        /// Of the object.
+        /// The object's resource version.
         version: Option<String>,
-        /// Or why it is none.
+        /// The newest entries, or why the object does not hold any.
         tail: Result<Tail, TailError>,
-        /// Volume by the hour, if that is known.
+        /// Volume by the hour, if that is published.
         volume: Option<VolumeReport>,
     },
     /// There is no such object.
     Absent,
-    /// It may not be read: what the API server said.
+    /// The user may not read it: the API server's message.
     Refused(String),
 }
 
-/// Reads it.
+/// Reads the published part of the record. `namespace` is the controller's.
 ///
 /// # Errors
 /// No answer from the API server.
-pub async fn read_published(client: &Client, namespace: &str) -> anyhow::Result<Published> {
+pub async fn read_published(client: &Client, namespace: &str) -> Result<Published, ApiError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     match api.get_opt(PUBLISHED).await {
         Ok(Some(object)) => {
@@ -59,7 +46,7 @@ pub async fn read_published(client: &Client, namespace: &str) -> anyhow::Result<
         Err(kube::Error::Api(status)) if status.code == 403 => {
             Ok(Published::Refused(status.message.clone()))
         }
-        Err(error) => Err(explain(error, &format!("read {}", place(namespace)))),
+        Err(error) => Err(ApiError::new(error, format!("read {}", place(namespace)))),
     }
 }
 
@@ -72,28 +59,28 @@ fn volume(data: &BTreeMap<String, String>, namespace: &str) -> Option<VolumeRepo
     .ok()
 }
 
-/// The object in words.
+/// The name of the object for people.
 pub fn place(namespace: &str) -> String {
     format!("ConfigMap {namespace}/{PUBLISHED}")
 }
 
-/// The communication graph as the controller knows it.
+/// The communication graph as the controller published it.
 pub struct PublishedGraph {
     pub graph: Graph,
-    /// How many more edges it has, seen last before these.
+    /// How many more edges the controller has; they were last seen before the published ones.
     pub left_out: usize,
-    /// Of the object.
+    /// The object's resource version.
     pub version: Option<String>,
 }
 
-/// Reads it; `Err`: why there is none, in words.
+/// Reads the published graph. The inner `Err` is why there is none, in words.
 ///
 /// # Errors
 /// No answer from the API server.
 pub async fn read_published_graph(
     client: &Client,
     namespace: &str,
-) -> anyhow::Result<Result<PublishedGraph, String>> {
+) -> Result<Result<PublishedGraph, String>, ApiError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let place = format!("ConfigMap {namespace}/{PUBLISHED_GRAPH}");
     let object = match api.get_opt(PUBLISHED_GRAPH).await {
@@ -102,7 +89,7 @@ pub async fn read_published_graph(
         Err(kube::Error::Api(status)) if status.code == 403 => {
             return Ok(Err(format!("you may not read {place}")));
         }
-        Err(error) => return Err(explain(error, &format!("read {place}"))),
+        Err(error) => return Err(ApiError::new(error, format!("read {place}"))),
     };
     let version = object.resource_version();
     let binary = object.binary_data.unwrap_or_default();

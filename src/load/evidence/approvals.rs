@@ -1,4 +1,4 @@
-//! From the reviews of workloads: who approved which rule, and which connections proposals asked for.
+//! From the reviews of workloads: who approved which rule, and which connections proposals would allow.
 
 use crate::net::Direction;
 use crate::report::evidence::{Approval, Asked, RuleApproval};
@@ -22,8 +22,8 @@ pub fn approval(state: &WorkloadState, revision: &Revision) -> Approval {
         by: revision.decided_by.clone(),
         at: revision.at,
         reason: proposal
-            .and_then(|one| one.reason.clone())
-            .unwrap_or_default(),
+            .and_then(|one| one.stage.ruling())
+            .map_or(String::new(), |ruling| ruling.reason.clone()),
         rules: [Direction::Ingress, Direction::Egress]
             .into_iter()
             .flat_map(|direction| rules(state, revision, direction))
@@ -31,18 +31,21 @@ pub fn approval(state: &WorkloadState, revision: &Revision) -> Approval {
     }
 }
 
-/// A rule was approved with the first revision, of those that this one was made of, that has it as it is.
+/// Each rule was approved with the earliest revision that has it unchanged in every revision since, following the
+/// revisions that this one is based on.
 fn rules(state: &WorkloadState, revision: &Revision, direction: Direction) -> Vec<RuleApproval> {
-    let mut line = vec![(revision, rules_of(revision, direction))];
-    while let Some((last, _)) = line.last()
+    let mut lineage = vec![(revision, rules_of(revision, direction))];
+    while let Some((last, _)) = lineage.last()
         && let Some(base) = base(state, last)
     {
-        line.push((base, rules_of(base, direction)));
+        lineage.push((base, rules_of(base, direction)));
     }
     let rules = rules_of(revision, direction).into_iter().enumerate();
     rules
         .map(|(index, rule)| {
-            let has_it = line.iter().take_while(|(_, rules)| rules.contains(&rule));
+            let has_it = lineage
+                .iter()
+                .take_while(|(_, rules)| rules.contains(&rule));
             let first = has_it.last().map_or(revision, |(first, _)| first);
             RuleApproval {
                 direction,
@@ -55,8 +58,8 @@ fn rules(state: &WorkloadState, revision: &Revision, direction: Direction) -> Ve
         .collect()
 }
 
-/// The revision that this one changed. `None` too where its proposal is not kept any more: then it is this one
-/// whose approval is known.
+/// The revision that this one changed. Also `None` if its proposal is not kept any more: then the approval of this
+/// one is the earliest known.
 fn base<'s>(state: &'s WorkloadState, revision: &Revision) -> Option<&'s Revision> {
     let number = state.proposal(&revision.proposal)?.base_revision?;
     state

@@ -1,5 +1,6 @@
-//! Where findings about policies point: the file and line of a policy or a rule.
+//! The file and line of a policy or a rule, for findings about policies.
 
+use super::error::LoadError;
 use crate::cluster::{PolicyPlace, policy_places};
 use crate::evaluate::{EvaluateError, RuleRef};
 use crate::net::Direction;
@@ -7,27 +8,35 @@ use crate::report::sarif::Place;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// The policies of some files, and where they are written.
+/// The policies of some files, with the files and lines in which they are written.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct PolicyLocations {
     policies: BTreeMap<String, PolicyPlace>,
     repository: Repository,
 }
 
-impl Places {
+impl PolicyLocations {
     /// Those of one file or folder; none for the word cluster.
-    pub fn find(path: &Path) -> anyhow::Result<Places> {
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn find(path: &Path) -> Result<PolicyLocations, LoadError> {
         match path.as_os_str() == "cluster" {
-            true => Ok(Places::default()),
-            false => Places::find_all(&[path.to_owned()]),
+            true => Ok(PolicyLocations::default()),
+            false => PolicyLocations::find_all(&[path.to_owned()]),
         }
     }
 
     /// Those of files and folders.
-    pub fn find_all(paths: &[PathBuf]) -> anyhow::Result<Places> {
-        Ok(Places {
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn find_all(paths: &[PathBuf]) -> Result<PolicyLocations, LoadError> {
+        Ok(PolicyLocations {
             policies: policy_places(paths)?,
-            repository: Repository::around(&std::env::current_dir()?),
+            repository: Repository::around(
+                &std::env::current_dir().map_err(LoadError::CurrentFolder)?,
+            ),
         })
     }
 
@@ -44,8 +53,8 @@ impl Places {
         Some(self.at(place, line))
     }
 
-    /// Where to look for what no policy is the reason of: the first policy of the namespace, else of all. Tools
-    /// refuse a result that names no file.
+    /// The location of a result that no policy causes: the first policy of the namespace, else of all. Tools refuse
+    /// a result without a file.
     pub fn nearest(&self, namespace: &str) -> Option<Place> {
         let from = format!("{namespace}/");
         let own = self.policies.range(from.clone()..).next();
@@ -55,8 +64,8 @@ impl Places {
         place.map(|(_, place)| self.at(place, None))
     }
 
-    /// `file:line` of a policy, the file as it was given.
-    fn written(&self, policy: &str) -> Option<String> {
+    /// `file:line` of a policy, with the file as it was named.
+    fn text(&self, policy: &str) -> Option<String> {
         let place = self.policies.get(policy)?;
         Some(format!("{}:{}", place.file.display(), place.line))
     }
@@ -77,20 +86,20 @@ impl Places {
     }
 }
 
-/// What to tell of a policy that cannot be judged: where in these files it is, and what to do.
-pub fn refused(error: EvaluateError, paths: &[PathBuf]) -> anyhow::Error {
-    let places = Places::find_all(paths).unwrap_or_default();
-    let at = places.written(&error.policy);
+/// The error for a policy that cannot be judged, with its file and line among `paths`.
+pub fn invalid_policy(error: EvaluateError, paths: &[PathBuf]) -> LoadError {
+    let locations = PolicyLocations::find_all(paths).unwrap_or_default();
+    let at = locations.text(&error.policy);
     let at = at.map_or(String::new(), |at| format!("{at}: "));
-    anyhow::anyhow!("{at}{error}; correct it, the API server refuses it as well")
+    LoadError::InvalidPolicy { at, error }
 }
 
 /// Code-review tools know files by their path in the repository.
 #[derive(Debug, Default)]
 struct Repository {
-    /// Where commands are typed.
+    /// The current folder.
     current: PathBuf,
-    /// The nearest folder above with a `.git`, else the same.
+    /// The nearest folder above that has a `.git`, else the current folder.
     root: PathBuf,
 }
 

@@ -1,48 +1,50 @@
-//! A folder that `nanoseg generate` wrote, read again.
+//! The content of a folder that `nanoseg generate` wrote.
 
+use super::error::LoadError;
+use super::notice::NoticeSink;
 use super::policies::read_generated_policies;
 use crate::finding::{Code, Finding};
 use crate::graph::Graph;
 use crate::report::graph::parse;
-use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// What is in such a folder.
+/// The content of such a folder.
 pub struct GeneratedFolder {
     /// `report.json`.
     pub run: Value,
     pub graph: Graph,
     pub policies: Vec<NetworkPolicy>,
-    /// Of the run.
+    /// The findings of the run.
     pub findings: Vec<Finding>,
 }
 
 impl GeneratedFolder {
     /// Reads it.
-    pub fn read(folder: &Path) -> anyhow::Result<GeneratedFolder> {
+    ///
+    /// # Errors
+    /// A file that is missing, or that `nanoseg generate` did not write.
+    pub fn read(folder: &Path, notices: &dyn NoticeSink) -> Result<GeneratedFolder, LoadError> {
+        const ADVICE: &str = "is it a folder that nanoseg generate wrote?";
         let path = folder.join("report.json");
-        let failed = || {
-            format!(
-                "failed to read {}; is it a folder that nanoseg generate wrote?",
-                path.display()
-            )
-        };
-        let text = fs::read_to_string(&path).with_context(failed)?;
-        let run: Value = serde_json::from_str(&text).with_context(failed)?;
-        let graph = parse(&run["graph"].to_string()).with_context(failed)?;
+        let text = fs::read_to_string(&path)
+            .map_err(|error| LoadError::unreadable(path.display(), ADVICE, error))?;
+        let run: Value = serde_json::from_str(&text)
+            .map_err(|error| LoadError::unreadable(path.display(), ADVICE, error))?;
+        let graph = parse(&run["graph"].to_string())
+            .map_err(|error| LoadError::unreadable(path.display(), ADVICE, error))?;
         Ok(GeneratedFolder {
             findings: findings(&run),
             run,
             graph,
-            policies: read_generated_policies(folder)?,
+            policies: read_generated_policies(folder, notices)?,
         })
     }
 }
 
-/// The findings of `report.json`; one of a code that this version does not know is left out.
+/// The findings of `report.json`. A finding with a code that this version does not know is left out.
 fn findings(run: &Value) -> Vec<Finding> {
     let all = run["findings"].as_array().into_iter().flatten();
     let finding = |one: &Value| {

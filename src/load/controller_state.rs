@@ -1,5 +1,6 @@
-//! What a folder and a cluster have in common: volume by the hour, the record.
+//! A copy of the controller's state: volume by the hour, and the record.
 
+use super::error::LoadError;
 use crate::controller::VolumeReader;
 use crate::inventory::Inventory;
 use crate::record::{Verifier, parse_line};
@@ -8,8 +9,14 @@ use crate::risk::VolumeReport;
 use crate::store::ReviewStore;
 use std::path::Path;
 
-/// Volume by the hour, of the last two days that a copy of the controller's state knows.
-pub fn volume(state: Option<&Path>, inventory: &Inventory) -> anyhow::Result<Option<VolumeReport>> {
+/// Volume by the hour, of the last two days in a copy of the controller's state.
+///
+/// # Errors
+/// The copy cannot be read.
+pub fn volume(
+    state: Option<&Path>,
+    inventory: &Inventory,
+) -> Result<Option<VolumeReport>, LoadError> {
     let Some(path) = state else {
         return Ok(None);
     };
@@ -18,8 +25,11 @@ pub fn volume(state: Option<&Path>, inventory: &Inventory) -> anyhow::Result<Opt
     Ok(volumes.report(usize::MAX))
 }
 
-/// The events of a copy of the controller's state, and what is wrong with their chain.
-pub fn record(state: Option<&Path>) -> anyhow::Result<(Vec<Event>, Option<String>)> {
+/// The events in a copy of the controller's state, and the first problem of their chain.
+///
+/// # Errors
+/// The copy cannot be read.
+pub fn record(state: Option<&Path>) -> Result<(Vec<Event>, Option<String>), LoadError> {
     let Some(path) = state else {
         return Ok((Vec::new(), None));
     };

@@ -1,8 +1,9 @@
-//! The record of a cluster: all of it from a copy of the controller's state, else the part that the controller
+//! The record of a cluster: the whole from a copy of the controller's state, else the part that the controller
 //! publishes, else the decisions that the cluster still has.
 
-use super::{Args, parts};
-use crate::cli::published::{Published, place};
+use crate::load::controller_state;
+use crate::load::error::LoadError;
+use crate::load::published::{Published, place};
 use crate::net::Timestamp;
 use crate::record::{Action, ActionKind, Actor, Entry, Head, Tail, TailError};
 use crate::report::evidence::Event;
@@ -12,17 +13,17 @@ use kube::ResourceExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// Where the record is looked for.
+/// Where the record is read from.
 pub struct Records {
     /// A copy of the controller's state.
     pub state: Option<PathBuf>,
-    /// The controller's.
+    /// The namespace of the controller.
     pub namespace: String,
-    /// The end of the published record when it was last whole: who makes it anew is found out by it.
+    /// The head of the published record when its chain was last intact: it shows if the record was replaced.
     known: Mutex<Option<Head>>,
 }
 
-/// What is shown.
+/// The record that is shown.
 pub struct Record {
     /// Oldest first.
     pub events: Vec<Event>,
@@ -31,15 +32,16 @@ pub struct Record {
 }
 
 impl Records {
-    pub fn new(args: &Args) -> Records {
+    /// `state` is a copy of the controller's state, `namespace` the controller's.
+    pub fn new(state: Option<PathBuf>, namespace: String) -> Records {
         Records {
-            state: args.state.clone(),
-            namespace: args.controller.controller_namespace.clone(),
+            state,
+            namespace,
             known: Mutex::default(),
         }
     }
 
-    /// The best that there is. `published` is `None` where there is a copy of the controller's state.
+    /// Reads the most complete record available. `published` is `None` where a copy of the controller's state is given.
     ///
     /// # Errors
     /// The copy cannot be read.
@@ -47,10 +49,10 @@ impl Records {
         &self,
         published: Option<Published>,
         decisions: &[ProposalDecision],
-    ) -> anyhow::Result<Record> {
+    ) -> Result<Record, LoadError> {
         let why = match published {
             None => {
-                let (events, problem) = parts::record(self.state.as_deref())?;
+                let (events, problem) = controller_state::record(self.state.as_deref())?;
                 return Ok(Record {
                     events,
                     problem,
@@ -114,7 +116,7 @@ impl Records {
     }
 }
 
-/// The decisions that the cluster still has, oldest first. Their outcome is the controller's word.
+/// The decisions that the cluster still has, oldest first. Their outcome is left out: it is in the controller's hands.
 fn of_decisions(decisions: &[ProposalDecision]) -> Vec<Event> {
     let mut all: Vec<&ProposalDecision> = decisions.iter().collect();
     all.sort_by_key(|one| (one.metadata.creation_timestamp.clone(), one.name_any()));

@@ -1,41 +1,48 @@
 //! A folder that `nanoseg generate` wrote: each of its policies is a proposal.
 
-use super::parts;
-use crate::cli::generated::GeneratedFolder;
-use crate::cli::policies::{current, over};
-use crate::cli::risk::RiskArgs;
 use crate::cluster::read_cluster;
 use crate::finding::Finding;
 use crate::graph::{Graph, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
+use crate::load::controller_state;
+use crate::load::error::LoadError;
+use crate::load::generated_folder::GeneratedFolder;
+use crate::load::notice::NoticeSink;
+use crate::load::policies::{applied_over, current};
+use crate::load::risk::RiskSource;
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
 use crate::review::{ImpactInputs, assess_impact};
 use crate::web::{GraphSource, RecordSource, View, ViewInputs};
-use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// In seconds.
+/// Seconds of a day.
 const DAY: i64 = 24 * 3600;
 
 const REASON: &str = "Generated from what was observed.";
 
-pub fn read(
+/// The page of a generated folder. `cluster` are snapshots (empty: those that the folder was generated from), `state`
+/// is a copy of the controller's state.
+///
+/// # Errors
+/// Files that cannot be read, or policies that the API server would refuse.
+pub fn read_folder(
     folder: &Path,
     cluster: &[PathBuf],
     state: Option<&Path>,
-    risk: &RiskArgs,
+    risk: &RiskSource,
     enforcement: ServiceEnforcements,
-) -> anyhow::Result<View> {
+    notices: &dyn NoticeSink,
+) -> Result<View, LoadError> {
     let GeneratedFolder {
         run,
         graph,
         policies: ours,
         findings: of_run,
-    } = GeneratedFolder::read(folder)?;
+    } = GeneratedFolder::read(folder, notices)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
     let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
@@ -43,7 +50,7 @@ pub fn read(
     let risk = risk.read(&objects.scans)?;
     findings.extend(risk.findings(&inventory, |_| true));
     let now = current(&objects);
-    let given = Given {
+    let inputs = Inputs {
         graph: &graph,
         inventory: &inventory,
         required: requirements(&graph, &inventory, &enforcement),
@@ -52,14 +59,14 @@ pub fn read(
         run: &run,
         findings: &findings,
     };
-    let proposals = given.proposals(&ours)?;
-    let (events, record_problem) = parts::record(state)?;
+    let proposals = inputs.proposals(&ours)?;
+    let (events, record_problem) = controller_state::record(state)?;
     let view = View::new(ViewInputs {
         graph_source: GraphSource::Flows,
         enforcement,
         subject: folder.display().to_string(),
-        proposed: over(&objects, ours),
-        volume: parts::volume(state, &inventory)?,
+        proposed: applied_over(objects.network_policies, ours),
+        volume: controller_state::volume(state, &inventory)?,
         risk,
         now,
         proposals,
@@ -74,11 +81,14 @@ pub fn read(
         inventory,
         can_decide: false,
     });
-    view.context("failed to judge the policies")
+    view.map_err(|source| LoadError::Judge {
+        what: "the policies",
+        source,
+    })
 }
 
 /// The snapshots that are named, else those that the folder was generated from.
-fn snapshots(named: &[PathBuf], run: &Value) -> anyhow::Result<Vec<PathBuf>> {
+fn snapshots(named: &[PathBuf], run: &Value) -> Result<Vec<PathBuf>, LoadError> {
     if !named.is_empty() {
         return Ok(named.to_vec());
     }
@@ -87,30 +97,36 @@ fn snapshots(named: &[PathBuf], run: &Value) -> anyhow::Result<Vec<PathBuf>> {
         .filter_map(|one| one["name"].as_str())
         .map(PathBuf::from)
         .collect();
-    anyhow::ensure!(
-        !paths.is_empty() && paths.iter().all(|path| path.exists()),
-        "the snapshots that the folder was generated from are not here; name them with --cluster"
-    );
-    Ok(paths)
+    match !paths.is_empty() && paths.iter().all(|path| path.exists()) {
+        true => Ok(paths),
+        false => Err(LoadError::NoSnapshots),
+    }
 }
 
-struct Given<'a> {
+/// What the proposals are made of.
+struct Inputs<'a> {
     graph: &'a Graph,
     inventory: &'a Inventory,
     enforcement: &'a ServiceEnforcements,
     required: Vec<Requirement>,
     now: &'a [NetworkPolicy],
     run: &'a Value,
-    /// Of reading and of the run.
+    /// The findings of reading and of the run.
     findings: &'a [Finding],
 }
 
-impl Given<'_> {
-    fn proposals(&self, ours: &[NetworkPolicy]) -> anyhow::Result<Vec<PolicyProposal>> {
+impl Inputs<'_> {
+    fn proposals(&self, ours: &[NetworkPolicy]) -> Result<Vec<PolicyProposal>, LoadError> {
         let mut workloads: BTreeMap<(String, String), WorkloadId> = BTreeMap::new();
         for one in self.run["policies"].as_array().into_iter().flatten() {
-            let id: WorkloadId = serde_json::from_value(one["workload"].clone())
-                .context("failed to read report.json: a policy without a workload")?;
+            let id: WorkloadId =
+                serde_json::from_value(one["workload"].clone()).map_err(|error| {
+                    LoadError::unreadable(
+                        "report.json",
+                        "it has a policy without a workload",
+                        error,
+                    )
+                })?;
             let name = one["name"].as_str().unwrap_or_default().to_owned();
             workloads.insert((id.namespace.clone(), name), id);
         }
@@ -128,13 +144,13 @@ impl Given<'_> {
         Ok(proposals)
     }
 
-    /// What one policy would do; nothing if it is there already.
+    /// The proposal to apply one policy; `None` if it has no spec.
     fn proposal(
         &self,
         id: &WorkloadId,
         name: &str,
         policy: &NetworkPolicy,
-    ) -> anyhow::Result<Option<PolicyProposal>> {
+    ) -> Result<Option<PolicyProposal>, LoadError> {
         let Some(spec) = &policy.spec else {
             return Ok(None);
         };
@@ -168,7 +184,11 @@ impl Given<'_> {
             coverage: self.coverage(id),
             reason: REASON,
             now: self.now(),
-        });
+        })
+        .map_err(|source| LoadError::Judge {
+            what: "a policy",
+            source,
+        })?;
         let mut proposal = PolicyProposal::new(
             name,
             PolicyProposalSpec {
@@ -179,14 +199,15 @@ impl Given<'_> {
                 policy_name: name.to_owned(),
                 policy: spec.clone(),
                 base: base.cloned(),
-                review: review.context("failed to judge a policy")?,
+                review,
             },
         );
         proposal.metadata.namespace = Some(id.namespace.clone());
         Ok(Some(proposal))
     }
 
-    /// The last observation. Where nothing is a day old nothing is new: it is taken as if it were a day ago.
+    /// The time that the proposals are about: the last observation. In an observation of at most a day everything would
+    /// count as new; there the time is a day later.
     fn now(&self) -> Timestamp {
         match self.graph.span() {
             None => Timestamp::MIN,

@@ -1,4 +1,4 @@
-//! Flow logs beside or instead of captures: what `--flows` reads.
+//! Flow logs beside or instead of captures.
 
 use crate::finding::{Code, Finding};
 use crate::flow::{
@@ -7,6 +7,8 @@ use crate::flow::{
 };
 use crate::graph::{History, InventoryListeners};
 use crate::inventory::Inventory;
+use crate::load::error::LoadError;
+use crate::load::notice::{Notice, NoticeSink};
 use crate::net::Timestamp;
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
@@ -16,10 +18,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the flow logs came to.
-pub struct Flows {
+/// The content of flow logs.
+pub struct FlowLogs {
     aggregate: Aggregate,
-    /// What a controller's stores folded of the hours that were asked for.
+    /// The edges that controllers' stores folded in the hours that were asked for.
     pub history: History,
     pub summary: FlowLogSummary,
     stores: Vec<FlowInput>,
@@ -29,7 +31,11 @@ pub struct Flows {
 ///
 /// # Errors
 /// As [`read_flows`], or a store that cannot be opened.
-pub fn read(paths: &[PathBuf], folded: Option<&Range<i64>>) -> anyhow::Result<Flows> {
+pub fn read(
+    paths: &[PathBuf],
+    folded: Option<&Range<i64>>,
+    notices: &dyn NoticeSink,
+) -> Result<FlowLogs, LoadError> {
     let (mut aggregate, summary) = read_flows(paths)?;
     let (mut stores, mut history) = (Vec::new(), History::default());
     for path in &summary.stores {
@@ -38,11 +44,11 @@ pub fn read(paths: &[PathBuf], folded: Option<&Range<i64>>) -> anyhow::Result<Fl
         stores.push(input);
         // After the records: what is folded in between counts twice, and is not missed.
         match folded {
-            Some(hours) => history.merge(&read_folded(path, hours)?),
-            None => note_folded(path)?,
+            Some(hours) => history.merge(&read_folded(path, hours, notices)?),
+            None => report_left_out(path, notices)?,
         }
     }
-    Ok(Flows {
+    Ok(FlowLogs {
         aggregate,
         history,
         summary,
@@ -50,8 +56,8 @@ pub fn read(paths: &[PathBuf], folded: Option<&Range<i64>>) -> anyhow::Result<Fl
     })
 }
 
-/// What a receiver has stored.
-fn read_store(path: &Path) -> anyhow::Result<(Aggregate, FlowInput)> {
+/// The flow records that a receiver or controller stored.
+fn read_store(path: &Path) -> Result<(Aggregate, FlowInput), LoadError> {
     let store = FlowStore::open_read_only(path)?.load()?;
     let span = store.span();
     let input = FlowInput {
@@ -67,8 +73,8 @@ fn read_store(path: &Path) -> anyhow::Result<(Aggregate, FlowInput)> {
     Ok((store, input))
 }
 
-/// A store as that of a controller; none where it is a receiver's of before there were controllers.
-fn of_controller(path: &Path) -> anyhow::Result<Option<ReviewStore>> {
+/// The store as a controller's; `None` if a receiver wrote it, of a version that had no controllers.
+fn of_controller(path: &Path) -> Result<Option<ReviewStore>, LoadError> {
     match ReviewStore::open_read_only(path) {
         Ok(store) => Ok(Some(store)),
         Err(ReviewStoreError::NoReviews { .. }) => Ok(None),
@@ -76,8 +82,12 @@ fn of_controller(path: &Path) -> anyhow::Result<Option<ReviewStore>> {
     }
 }
 
-/// What a controller folded of some hours since the Unix epoch. Tells which there are.
-fn read_folded(path: &Path, hours: &Range<i64>) -> anyhow::Result<History> {
+/// The edges that a controller folded in these hours since the Unix epoch. Reports which hours there are.
+fn read_folded(
+    path: &Path,
+    hours: &Range<i64>,
+    notices: &dyn NoticeSink,
+) -> Result<History, LoadError> {
     let Some(store) = of_controller(path)? else {
         return Ok(History::default());
     };
@@ -87,12 +97,11 @@ fn read_folded(path: &Path, hours: &Range<i64>) -> anyhow::Result<History> {
         false => store.names(hours.clone())?,
     };
     if let (Some(first), Some(last)) = (edges.first(), edges.last()) {
-        eprintln!(
-            "note: {} has hours that are folded, and each counts whole: from {} to {}",
-            path.display(),
-            Timestamp::from_hour(first.hour),
-            Timestamp::from_hour(last.hour + 1)
-        );
+        notices.report(Notice::FoldedHours {
+            store: path.to_owned(),
+            from: Timestamp::from_hour(first.hour),
+            to: Timestamp::from_hour(last.hour + 1),
+        });
     }
     for one in edges {
         history.add_edge(&one.key, &one.edge);
@@ -103,18 +112,17 @@ fn read_folded(path: &Path, hours: &Range<i64>) -> anyhow::Result<History> {
     Ok(history)
 }
 
-/// Tells which hours of a controller's store are not read where only flow records are.
-fn note_folded(path: &Path) -> anyhow::Result<()> {
+/// Reports which hours of a controller's store are left out where only flow records are read.
+fn report_left_out(path: &Path, notices: &dyn NoticeSink) -> Result<(), LoadError> {
     let last = match of_controller(path)? {
         Some(store) => store.last_hour()?,
         None => None,
     };
     if let Some(last) = last {
-        eprintln!(
-            "note: {} is a controller's: its hours up to {} are folded and left out here; nanoseg verify and report --state count them",
-            path.display(),
-            Timestamp::from_hour(last + 1)
-        );
+        notices.report(Notice::FoldedHoursLeftOut {
+            store: path.to_owned(),
+            to: Timestamp::from_hour(last + 1),
+        });
     }
     Ok(())
 }
@@ -135,13 +143,13 @@ pub fn loss_findings(
         .collect()
 }
 
-impl Flows {
+impl FlowLogs {
     /// The first and the last time of any flow.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         self.aggregate.span()
     }
 
-    /// What the report says of each file.
+    /// The inputs that the report lists, one for each file.
     pub fn inputs(&self) -> Vec<FlowInput> {
         let input = |read: &FlowLogRead| FlowInput {
             name: read.name.clone(),
@@ -182,7 +190,7 @@ impl Flows {
         skipped
     }
 
-    /// Flow logs and what captures showed, each connection counted once.
+    /// Flow logs together with the result of captures, each connection counted once.
     pub fn join(
         mut self,
         captures: Option<FlowResult>,

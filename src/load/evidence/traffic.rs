@@ -1,21 +1,32 @@
 //! From captures and flow logs.
 
-use super::{Seen, SourceArgs};
-use crate::cli::input::{TrafficArgs, read_traffic};
-use crate::cli::policies::current;
+use super::LoadedEvidence;
 use crate::flow::FlowResult;
 use crate::graph::{GraphOptions, build};
 use crate::inventory::{Inventory, Objects};
+use crate::load::error::LoadError;
+use crate::load::notice::NoticeSink;
+use crate::load::observations::{TrafficSource, read_traffic};
+use crate::load::policies::current;
 use crate::net::Timestamp;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::report::evidence::{HourLine, Period, Source};
 use std::collections::BTreeMap;
 
-pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::Result<Seen> {
-    let args = TrafficArgs::of(&source.capture, &source.flows).cut_at(period.from, period.to);
-    let mut read = read_traffic(&args, objects, Vec::new(), 0)?;
+/// Loads what was observed in the period, with the policies of `objects`.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn from_traffic(
+    source: TrafficSource,
+    period: Period,
+    objects: &Objects,
+    notices: &dyn NoticeSink,
+) -> Result<LoadedEvidence, LoadError> {
+    let source = source.cut_at(period.from, period.to);
+    let mut read = read_traffic(&source, objects, notices)?;
     read.keep(period);
-    let built = build(&read.seen, &read.inventory, GraphOptions::default());
+    let built = build(&read.flows, &read.inventory, GraphOptions::default());
     let captures = read.inputs.captures.iter().map(|one| Source {
         name: one.name.clone(),
         what: format!("a capture of {} packets", one.packets),
@@ -30,12 +41,12 @@ pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::R
     let sources = captures.chain(flows).collect();
     let mut findings = read.findings;
     findings.extend(built.findings);
-    Ok(Seen {
-        given: EvidenceInputs {
+    Ok(LoadedEvidence {
+        inputs: EvidenceInputs {
             period,
             sources,
             findings,
-            hours: hours(&read.seen, &read.inventory),
+            hours: hours(&read.flows, &read.inventory),
             observed: Some(period.clip(read.span)),
             ..EvidenceInputs::default()
         },
@@ -45,10 +56,10 @@ pub fn read(source: &SourceArgs, period: Period, objects: &Objects) -> anyhow::R
     })
 }
 
-/// The edges of each hour for itself, by when connections began.
-fn hours(seen: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
+/// The edges of each hour on its own, by when connections began.
+fn hours(flows: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
     let mut by_hour: BTreeMap<i64, FlowResult> = BTreeMap::new();
-    for record in &seen.records {
+    for record in &flows.records {
         by_hour
             .entry(record.first.hour())
             .or_default()
@@ -57,8 +68,8 @@ fn hours(seen: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
     }
     let options = GraphOptions { implied_dns: false };
     let mut lines = Vec::new();
-    for (hour, seen) in by_hour {
-        let graph = build(&seen, inventory, options).graph;
+    for (hour, flows) in by_hour {
+        let graph = build(&flows, inventory, options).graph;
         for (client, server, edge) in graph.edges() {
             lines.push(HourLine {
                 hour: Timestamp::from_hour(hour),
