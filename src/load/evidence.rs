@@ -14,7 +14,8 @@ use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::review::{Digest, policy_digest};
+use crate::record::Digest;
+use crate::review::policy_digest;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
