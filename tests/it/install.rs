@@ -148,9 +148,10 @@ fn who_changes_a_mode_or_breaks_a_glass_gives_the_own_name() {
     let namespace = cluster.namespace("signed");
     let run = |words: &[&str]| -> Result<(), String> {
         let output = cluster.kubectl(words);
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
     };
     modes_are_signed(cluster, &namespace, &run);

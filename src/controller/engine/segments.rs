@@ -110,9 +110,10 @@ fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timest
         return false;
     }
     state.kept.leaving = true;
-    let policies = match state.kept.remove_on_delete {
-        true => RemainingPolicies::Removed,
-        false => RemainingPolicies::Retained,
+    let policies = if state.kept.remove_on_delete {
+        RemainingPolicies::Removed
+    } else {
+        RemainingPolicies::Retained
     };
     let action = Action::SegmentationRemoved { policies, deleted };
     engine_state.note(Entry::new(action, Actor::Unknown, namespace, "default"));
