@@ -3,6 +3,7 @@
 use super::access::AccessArgs;
 use super::receive::NatsArgs;
 use super::risk::ApprovedArgs;
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
@@ -55,6 +56,9 @@ pub struct Args {
 
     #[command(flatten)]
     images: ApprovedArgs,
+
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
 
     /// How long deleted pods stay known, for records that arrive late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
@@ -240,6 +244,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         retention: args.retention,
         output: args.output_dir,
         approved: args.images.approved(),
+        service_enforcement: args.service_enforcement.setting(),
     })
 }
 

@@ -7,6 +7,7 @@ mod text;
 use super::access::NamespaceArg;
 use super::notices::Stderr;
 use super::policies::PolicyArgs;
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
 use crate::inventory::{Inventory, OwnerRule};
@@ -27,7 +28,7 @@ Show which rule of which NetworkPolicy allows a connection, or which rule is mis
 SRC and DST are a workload, a pod, or (DST only) a Service, as name, namespace/name or \
 namespace/kind/name, or an address. Pods of a workload are listed separately if the policies differ for them. \
 A Service stands for the pods behind it, on their own ports: network plugins check after \
-translation.",
+translation; with --service-enforcement before-translation also on the Service's port.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -44,6 +45,8 @@ pub struct Args {
     place: NamespaceArg,
     #[command(flatten)]
     sources: PolicyArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     /// How to print it
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -114,7 +117,7 @@ struct Case {
     /// The pods and addresses that it is about, with names for people.
     client: Vec<String>,
     server: Vec<String>,
-    /// The port that is checked: the pod's, not the Service's.
+    /// The port that is checked: the pod's; if the plugin checks before translation, also the Service's.
     port: u16,
     #[serde(flatten)]
     why: Explanation,
@@ -132,8 +135,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
     let server = resolve_end(&args.server, &namespace, &inventory)?;
-    let from = targets(&client, args.port, &inventory)?;
-    let to = targets(&server, args.port, &inventory)?;
+    let enforcement = args.service_enforcement.setting();
+    let from = targets(&client, args.port, &inventory, enforcement)?;
+    let to = targets(&server, args.port, &inventory, enforcement)?;
     let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)
         .map_err(|error| sources.invalid(error))?;
     let cases = cases(

@@ -5,7 +5,8 @@ mod decider;
 use super::access::{AccessArgs, ControllerArgs};
 use super::notices::Stderr;
 use super::risk::RiskArgs;
-use crate::load::page::{PageSource, Views, read_folder};
+use super::service_enforcement::ServiceEnforcementArgs;
+use crate::load::page::{FolderSource, PageSource, Views, read_folder};
 use crate::web::{Decide, Server, Shown};
 use anyhow::Context;
 use std::io::Write;
@@ -44,6 +45,8 @@ pub struct Args {
     state: Option<PathBuf>,
     #[command(flatten)]
     risk: RiskArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -89,8 +92,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
     let risk = args.risk.source();
     if let Some(folder) = &args.folder {
-        let state = args.state.as_deref();
-        let view = read_folder(folder, &args.cluster, state, &risk, &Stderr::new())?;
+        let source = FolderSource {
+            folder,
+            cluster: &args.cluster,
+            state: args.state.as_deref(),
+            risk: &risk,
+            enforcement: args.service_enforcement.everywhere(),
+        };
+        let view = read_folder(source, &Stderr::new())?;
         return Ok((Views::fixed(view), None));
     }
     let source = PageSource {
@@ -98,6 +107,7 @@ fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
         flows: args.flows.clone(),
         state: args.state.clone(),
         risk,
+        service_enforcement: args.service_enforcement.setting(),
         controller_namespace: args.controller.controller_namespace.clone(),
     };
     let views = Views::watch(source, Arc::new(Stderr::new()))?;

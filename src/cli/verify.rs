@@ -3,6 +3,7 @@
 use super::notices::Stderr;
 use super::period::PeriodArgs;
 use super::policies::PolicyArgs;
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::style::Style;
 use super::traffic::{GraphArgs, TrafficArgs};
 use super::{exit, terminal};
@@ -13,7 +14,7 @@ use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
 use crate::report::evidence::Period;
-use crate::report::verdict::{self, Blocked, Verdict};
+use crate::report::verification::{self, Blocked, Verification};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ pub struct Args {
     sources: PolicyArgs,
     #[command(flatten)]
     period: PeriodArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -108,8 +111,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;
-    let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
-        .map_err(|error| sources.invalid(error))?;
+    let verdict = verify(
+        &built.graph,
+        &inventory,
+        &args.service_enforcement.everywhere(),
+        &policies,
+        &args.namespace,
+    )
+    .map_err(|error| sources.invalid(error))?;
     if verdict.observed == 0 {
         eprintln!("note: no observed connection must be allowed, so this proves nothing");
     }
@@ -117,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
             let locations = sources.locations()?;
-            let text = verdict::as_sarif(
+            let text = verification::as_sarif(
                 &verdict,
                 |policy, rule| locations.of(policy, rule),
                 |namespace| locations.nearest(namespace),
@@ -181,7 +190,7 @@ pub(super) fn check_namespaces<'a>(
     )
 }
 
-fn render(verdict: &Verdict, most: usize, style: Style) -> String {
+fn render(verdict: &Verification, most: usize, style: Style) -> String {
     let implied = match verdict.implied {
         0 => String::new(),
         all => format!(", and {} of {all} implied ones", verdict.implied_allowed),

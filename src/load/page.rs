@@ -7,13 +7,14 @@ mod proposal_graph;
 mod record;
 mod scans;
 
-pub use folder::read_folder;
+pub use folder::{FolderSource, read_folder};
 
 use super::client::BlockingClient;
 use super::error::LoadError;
 use super::notice::NoticeSink;
 use super::risk::RiskSource;
 use crate::cluster::live::ConnectSettings;
+use crate::graph::ServiceEnforcement;
 use crate::web::{Shown, View};
 use cluster::ClusterPage;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub struct PageSource {
     /// A copy of the controller's state.
     pub state: Option<PathBuf>,
     pub risk: RiskSource,
+    /// Where the network plugin checks traffic to Services, in namespaces whose Segmentation does not say it.
+    pub service_enforcement: ServiceEnforcement,
     /// The namespace of the controller.
     pub controller_namespace: String,
 }

@@ -4,30 +4,31 @@ use crate::evaluate::{
     self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
     prove_each_way, rule_use,
 };
-use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Direction;
-use crate::report::verdict::{Blocked, Unused, Verdict};
+use crate::report::verification::{Blocked, Unused, Verification};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
-/// Compares `policies` with the edges of `graph` in the namespaces (all, if none is named). The policies in the
-/// inventory itself would take part as well.
+/// Compares `policies` with the edges of `graph` in the namespaces (all, if none is named). `enforcement`: where the
+/// network plugin checks connections through Services. The policies in the inventory itself would take part as well.
 ///
 /// # Errors
 /// A policy that the API server would refuse.
 pub fn verify(
     graph: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     policies: &[NetworkPolicy],
     namespaces: &[String],
-) -> Result<Verdict, evaluate::EvaluateError> {
-    judge(graph, inventory, policies, namespaces).map(|judged| judged.verdict)
+) -> Result<Verification, evaluate::EvaluateError> {
+    judge(graph, inventory, enforcement, policies, namespaces).map(|judged| judged.verdict)
 }
 
 /// A verdict with the data that it was computed from.
 pub(super) struct Judged {
-    pub verdict: Verdict,
+    pub verdict: Verification,
     pub evaluation: Evaluation,
     /// The use of the rules of all namespaces.
     pub rules: Vec<RuleUse>,
@@ -38,10 +39,11 @@ pub(super) struct Judged {
 pub(super) fn judge(
     graph: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     policies: &[NetworkPolicy],
     namespaces: &[String],
 ) -> Result<Judged, evaluate::EvaluateError> {
-    let required = required(graph, inventory, namespaces);
+    let required = required(graph, inventory, enforcement, namespaces);
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let ways = [Direction::Ingress, Direction::Egress];
     let [closed_in, closed_out] =
@@ -62,7 +64,7 @@ pub(super) fn judge(
     let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));
     let names = |ids: &BTreeSet<WorkloadId>| ids.iter().map(WorkloadId::to_string).collect();
     let counted = Counted::of(graph, &required, &proof);
-    let verdict = Verdict {
+    let verdict = Verification {
         policies: policies.len(),
         observed: counted.observed,
         allowed: counted.allowed,
@@ -166,9 +168,14 @@ fn unused(evaluation: &Evaluation, proof: &Proof) -> Vec<Unused> {
 }
 
 /// The requirements of the edges with an end in one of the namespaces.
-fn required(graph: &Graph, inventory: &Inventory, namespaces: &[String]) -> Vec<Requirement> {
+fn required(
+    graph: &Graph,
+    inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
+    namespaces: &[String],
+) -> Vec<Requirement> {
     let taught = graph.taught();
-    let mut required = requirements(graph, inventory, ServiceEnforcement::AfterTranslation);
+    let mut required = requirements(graph, inventory, enforcement);
     required.retain(|one| {
         let ends = taught.get(one.edge).map(|edge| [edge.0, edge.1]);
         let mut ends = ends

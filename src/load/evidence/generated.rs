@@ -6,7 +6,7 @@ use crate::load::error::LoadError;
 use crate::load::generated_folder::GeneratedFolder;
 use crate::load::notice::NoticeSink;
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::report::Learning;
+use crate::report::LearningDocument;
 use crate::report::evidence::{Counted, Period, Source};
 use serde_json::Value;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub fn from_generated(
 }
 
 /// The learning estimate of the run, if it has one.
-fn learning(run: &Value, folder: &Path) -> Result<Option<Learning>, LoadError> {
+fn learning(run: &Value, folder: &Path) -> Result<Option<LearningDocument>, LoadError> {
     if run["learning"].is_null() {
         return Ok(None);
     }

@@ -5,7 +5,7 @@ use super::changes::{Change, Fingerprint, changes, digest, published_version, ve
 use super::proposal_graph::{of_evidence, of_present};
 use super::record::{Record, Records};
 use super::scans::Scans;
-use crate::graph::{Graph, GraphOptions, build};
+use crate::graph::{Graph, GraphOptions, ServiceEnforcement, ServiceEnforcements, build};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::load::client::{BlockingClient, list_everywhere};
 use crate::load::controller_state;
@@ -17,8 +17,8 @@ use crate::load::policies::current;
 use crate::load::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::load::risk::RiskSource;
 use crate::pipeline::RiskChoices;
-use crate::review::SegmentationSettings;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
+use crate::review::{SegmentationSettings, service_enforcements};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
 use futures_util::{Stream, StreamExt};
@@ -46,6 +46,7 @@ pub struct ClusterPage {
     subject: String,
     flows: Vec<PathBuf>,
     risk: RiskSource,
+    service_enforcement: ServiceEnforcement,
     records: Records,
     scans: Scans,
     notices: Arc<dyn NoticeSink>,
@@ -57,6 +58,7 @@ struct ClusterState {
     proposals: Vec<PolicyProposal>,
     decisions: Vec<ProposalDecision>,
     risk: RiskChoices,
+    enforcement: ServiceEnforcements,
     /// The published part of the record; `None` where a copy of the controller's state is given.
     record: Option<Published>,
     /// The published graph, or why there is none.
@@ -101,6 +103,7 @@ impl ClusterPage {
             subject,
             flows: source.flows,
             risk: source.risk,
+            service_enforcement: source.service_enforcement,
             records: Records::new(source.state, source.controller_namespace),
             scans: Scans::default(),
             notices,
@@ -222,10 +225,13 @@ impl ClusterPage {
         let (scans, scans_generation) = self.scans.read(client, &*self.notices).await?;
         let mut risk = self.risk.read(&scans)?;
         // An invalid Segmentation approves nothing; the controller reports what is wrong with it.
-        let segments = segmentations
+        let segments: Vec<SegmentationSettings> = segmentations
             .iter()
-            .filter_map(|one| SegmentationSettings::parse(one).ok());
-        let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
+            .filter_map(|one| SegmentationSettings::parse(one).ok())
+            .collect();
+        let enforcement = service_enforcements(self.service_enforcement, &segments);
+        let segments = segments.into_iter();
+        let approved = segments.map(|segment| (segment.namespace, segment.approved));
         risk.by_namespace = approved.collect();
         let namespace = &self.records.namespace;
         let record = match self.records.state {
@@ -241,6 +247,7 @@ impl ClusterPage {
             proposals,
             decisions,
             risk,
+            enforcement,
             record,
             graph,
         };
@@ -281,6 +288,7 @@ impl ClusterPage {
         let view = View::new(ViewInputs {
             subject: self.subject.clone(),
             graph_source,
+            enforcement: state.enforcement,
             proposed: proposed(&now, &state.proposals),
             volume,
             risk: state.risk,

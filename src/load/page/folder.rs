@@ -2,7 +2,7 @@
 
 use crate::cluster::read_cluster;
 use crate::finding::Finding;
-use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::load::controller_state;
 use crate::load::error::LoadError;
@@ -24,18 +24,32 @@ const DAY: i64 = 24 * 3600;
 
 const REASON: &str = "Generated from what was observed.";
 
-/// The page of a generated folder. `cluster` are snapshots (empty: those that the folder was generated from), `state`
-/// is a copy of the controller's state.
+/// Where the page of a generated folder comes from.
+pub struct FolderSource<'a> {
+    pub folder: &'a Path,
+    /// Snapshots; empty: those that the folder was generated from.
+    pub cluster: &'a [PathBuf],
+    /// A copy of the controller's state.
+    pub state: Option<&'a Path>,
+    pub risk: &'a RiskSource,
+    pub enforcement: ServiceEnforcements,
+}
+
+/// The page of a generated folder.
 ///
 /// # Errors
 /// Files that cannot be read, or policies that the API server would refuse.
 pub fn read_folder(
-    folder: &Path,
-    cluster: &[PathBuf],
-    state: Option<&Path>,
-    risk: &RiskSource,
+    source: FolderSource<'_>,
     notices: &dyn NoticeSink,
 ) -> Result<View, LoadError> {
+    let FolderSource {
+        folder,
+        cluster,
+        state,
+        risk,
+        enforcement,
+    } = source;
     let GeneratedFolder {
         run,
         graph,
@@ -52,7 +66,8 @@ pub fn read_folder(
     let inputs = Inputs {
         graph: &graph,
         inventory: &inventory,
-        required: requirements(&graph, &inventory, ServiceEnforcement::AfterTranslation),
+        required: requirements(&graph, &inventory, &enforcement),
+        enforcement: &enforcement,
         now: &now,
         run: &run,
         findings: &findings,
@@ -61,6 +76,7 @@ pub fn read_folder(
     let (events, record_problem) = controller_state::record(state)?;
     let view = View::new(ViewInputs {
         graph_source: GraphSource::Flows,
+        enforcement,
         subject: folder.display().to_string(),
         proposed: applied_over(objects.network_policies, ours),
         volume: controller_state::volume(state, &inventory)?,
@@ -104,6 +120,7 @@ fn snapshots(named: &[PathBuf], run: &Value) -> Result<Vec<PathBuf>, LoadError> 
 struct Inputs<'a> {
     graph: &'a Graph,
     inventory: &'a Inventory,
+    enforcement: &'a ServiceEnforcements,
     required: Vec<Requirement>,
     now: &'a [NetworkPolicy],
     run: &'a Value,
@@ -168,6 +185,7 @@ impl Inputs<'_> {
         let review = assess_impact(&ImpactInputs {
             inventory: self.inventory,
             graph: self.graph,
+            enforcement: self.enforcement,
             requirements: &self.required,
             wanted_blocked: &[],
             workload: id,
