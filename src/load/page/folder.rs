@@ -39,10 +39,7 @@ pub struct FolderSource<'a> {
 ///
 /// # Errors
 /// Files that cannot be read, or policies that the API server would refuse.
-pub fn read_folder(
-    source: FolderSource<'_>,
-    notices: &dyn NoticeSink,
-) -> Result<View, LoadError> {
+pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result<View, LoadError> {
     let FolderSource {
         folder,
         cluster,
