@@ -17,7 +17,6 @@ pub mod page;
 mod policies;
 mod policy_sets;
 mod published;
-mod record;
 mod risk;
 
 pub use client::BlockingClient;
@@ -30,5 +29,4 @@ pub use policies::{
 };
 pub use policy_sets::PolicySets;
 pub use published::{Published, place, read_published};
-pub use record::event;
 pub use risk::RiskSource;

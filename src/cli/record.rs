@@ -5,8 +5,9 @@ mod verify;
 
 use crate::cli::access::{AccessArgs, ControllerArgs};
 use crate::load::{Published, place, read_published};
+use crate::record::{Head, RecordLine, Tail, parse_line};
 use crate::report::escape;
-use crate::review::record::{Entry, Head, Tail, parse_line};
+
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -18,9 +19,9 @@ use std::process::ExitCode;
 /// Read or verify the record of decisions and writes
 #[derive(Debug, clap::Args)]
 #[command(long_about = "\
-Read or verify the record: one line for every decision and every write, each with the digest of the \
+Read or verify the record. It has one line for every decision and every write, each with the digest of the \
 line before. FILE is the controller's state (nanoseg.sqlite; it may be in use), or an export of JSON lines, \
-or - for standard input. `cluster` is the newest part of it, as the controller publishes it in its namespace.")]
+or - for standard input. `cluster` is the newest part of the record, as the controller publishes it in its namespace.")]
 pub struct Args {
     #[command(subcommand)]
     command: RecordCommand,
@@ -40,30 +41,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A line that cannot be read: it was changed, or is none.
+/// A line that cannot be read: it was changed, or is no line of a record.
 #[derive(Debug)]
 struct Unreadable {
-    /// Of the export, or its number in the record.
+    /// Its number in the export or in the record.
     line: u64,
     problem: String,
 }
 
-/// How every file of SQLite begins (<https://sqlite.org/fileformat2.html#the_database_header>).
+/// The first bytes of every SQLite file (<https://sqlite.org/fileformat2.html#the_database_header>).
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// The longest line of an export. A reason has 2 000 characters at most.
+/// The longest line of an export, in bytes. A reason has 2 000 characters at most.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Where lines come from.
+/// Where the lines come from.
 enum Record {
-    /// All of them.
+    /// A file with all lines.
     File(PathBuf),
-    /// The newest.
+    /// The newest lines, as the controller publishes them.
     Part(Tail),
 }
 
 impl Record {
-    /// What the first line must follow.
+    /// Returns the head that the first line must follow.
     fn after(&self) -> Head {
         match self {
             Record::File(_) => Head::default(),
@@ -71,8 +72,11 @@ impl Record {
         }
     }
 
-    /// Calls `each` with every line, in order; ends early where it says false.
-    fn read(&self, mut each: impl FnMut(Result<Entry, Unreadable>) -> bool) -> anyhow::Result<()> {
+    /// Calls `each` with every line, in order; stops when it returns false.
+    fn read(
+        &self,
+        mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
+    ) -> anyhow::Result<()> {
         match self {
             Record::File(path) => read_file(path, each),
             Record::Part(tail) => {
@@ -86,7 +90,7 @@ impl Record {
 
 fn read_file(
     path: &Path,
-    each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+    each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
 ) -> anyhow::Result<()> {
     if path.as_os_str() == "-" {
         return read_lines(io::stdin().lock(), path, each);
@@ -108,7 +112,7 @@ fn read_file(
 
 fn read_store(
     path: &Path,
-    mut each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+    mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
 ) -> anyhow::Result<()> {
     let store = ReviewStore::open_read_only(path)?;
     store.record_lines(1, |number, line| each(parse(number, line)))?;
@@ -118,7 +122,7 @@ fn read_store(
 fn read_lines(
     mut source: impl BufRead,
     path: &Path,
-    mut each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+    mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
 ) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
@@ -141,7 +145,7 @@ fn read_lines(
             Ok(text) => parse(number, text),
             Err(_) => Err(Unreadable {
                 line: number,
-                problem: "it is no text".into(),
+                problem: "it is not text".into(),
             }),
         };
         if !each(entry) {
@@ -150,7 +154,7 @@ fn read_lines(
     }
 }
 
-fn parse(line: u64, text: &str) -> Result<Entry, Unreadable> {
+fn parse(line: u64, text: &str) -> Result<RecordLine, Unreadable> {
     parse_line(text).map_err(|error| Unreadable {
         line,
         problem: escape::terminal(&error.to_string()).into_owned(),

@@ -249,7 +249,7 @@ fn namespaces(
         .iter()
         .flat_map(|(client, server, _)| [client, server]);
     let gone = gone.filter_map(Peer::workload).map(|id| &id.namespace);
-    let known = given.events.iter().map(|event| &event.namespace);
+    let known = given.events.iter().map(|event| &event.entry.namespace);
     let known: BTreeSet<&String> = known.chain(gone).collect();
     let wanted: Vec<String> = wanted.into_iter().cloned().collect();
     let in_cluster = wanted.iter().filter(|one| !known.contains(one));

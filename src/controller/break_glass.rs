@@ -58,11 +58,13 @@ fn entry(report: &EnforcerReport) -> Option<BreakGlassEntry> {
         EnforcerReport::BreakGlass {
             namespace,
             reason: Some(reason),
+            by,
             deleted,
             at,
         } => Some(BreakGlassEntry {
             namespace: namespace.clone(),
             reason: reason.clone(),
+            by: by.clone(),
             policies: *deleted,
             at: *at,
         }),

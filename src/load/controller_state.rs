@@ -1,11 +1,10 @@
 //! A copy of the controller's state: volume by the hour, and the record.
 
 use super::error::LoadError;
-use super::record::event;
 use crate::controller::VolumeReader;
 use crate::inventory::Inventory;
+use crate::record::{Verifier, parse_line};
 use crate::report::evidence::Event;
-use crate::review::record::{Verifier, parse_line};
 use crate::risk::VolumeReport;
 use crate::store::ReviewStore;
 use std::path::Path;
@@ -43,7 +42,7 @@ pub fn record(state: Option<&Path>) -> Result<(Vec<Event>, Option<String>), Load
                 if let Err(found) = verifier.check(&entry) {
                     problem.get_or_insert(format!("entry {} {}", found.sequence, found.fault));
                 }
-                events.push(event(entry));
+                events.push(Event::from(entry));
             }
             Err(error) => {
                 problem.get_or_insert(format!("entry {number}: {error}"));

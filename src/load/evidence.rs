@@ -14,7 +14,8 @@ use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::review::Digest;
+use crate::record::Digest;
+use crate::review::policy_digest;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
@@ -44,7 +45,7 @@ impl LoadedEvidence {
 fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
     let meta = &policy.metadata;
     let name = format!("{}/{}", meta.namespace.as_ref()?, meta.name.as_ref()?);
-    Some((name, Digest::of_policy(policy.spec.as_ref()?)))
+    Some((name, policy_digest(policy.spec.as_ref()?)))
 }
 
 fn inventory(objects: &Objects) -> Result<(Inventory, Vec<Finding>), LoadError> {

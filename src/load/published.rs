@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use crate::graph::Graph;
+use crate::record::{PUBLISHED, Tail, TailError};
 use crate::report::graph::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, unpack};
-use crate::review::record::{PUBLISHED, Tail, TailError};
 use crate::risk::{VOLUME, VolumeReport};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};

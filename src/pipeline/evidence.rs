@@ -10,10 +10,11 @@ use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
+use crate::record::{ActionKind, Keeping};
 use crate::report::LearningDocument;
 use crate::report::evidence::{
-    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, Keeping, LearningLines,
-    Period, RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
+    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines, Period,
+    RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use lines::{answers, edge_lines, figures, workload_lines};
@@ -148,7 +149,8 @@ impl Done {
         let mut broken = broken_glass(&given.events);
         broken.retain(|one| scope.has(&one.namespace) && period.touches(one.from, one.to));
         let events = given.events.iter();
-        let events = events.filter(|one| scope.has(&one.namespace) && period.contains(one.at));
+        let events =
+            events.filter(|one| scope.has(&one.entry.namespace) && period.contains(one.at));
         Done {
             timeline,
             violations,
@@ -160,7 +162,9 @@ impl Done {
     /// How often the enforcement of a namespace's policies ended in the period.
     fn keeping_ended(&self) -> usize {
         let ends = |event: &&Event| {
-            event.keeping == Some(Keeping::Ends) || event.action == "segmentation-removed"
+            let action = &event.entry.action;
+            action.keeping() == Some(Keeping::Ends)
+                || action.kind() == ActionKind::SegmentationRemoved
         };
         self.events.iter().filter(ends).count()
     }

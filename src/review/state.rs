@@ -15,16 +15,13 @@ pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
 pub use stage::{ApprovedRevision, Ruling, Stage};
 
-use super::digest::Digest;
-use super::record::{Action, Draft};
+use super::digest::policy_digest;
 use super::resources::Impact;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
+use crate::record::{Action, Actor, Digest, Entry};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use serde::{Deserialize, Serialize};
-
-/// Who acts where no person does.
-pub const CONTROLLER: &str = "nanoseg";
 
 /// How many proposals that are over are kept per workload; rollback needs the applied ones.
 const KEPT: usize = 20;
@@ -164,7 +161,7 @@ impl WorkloadState {
     }
 
     /// What shall be in the cluster is there: `at` is when it was written, or found there.
-    pub fn applied(&mut self, actor: &str, at: Timestamp, record: &mut Vec<Draft>) {
+    pub fn applied(&mut self, at: Timestamp, record: &mut Vec<Entry>) {
         let before = self.applied.as_ref().and_then(|a| a.revision);
         if self.is_applied() {
             return;
@@ -180,7 +177,7 @@ impl WorkloadState {
             Action::Deleted
         };
         let (was, is) = (digest(before), digest(self.wanted));
-        record.push(self.draft(action, actor, was, is, String::new()));
+        record.push(self.entry(action, Actor::Controller).with_policies(was, is));
         self.applied = Some(Applied {
             revision: self.wanted,
             at,
@@ -208,7 +205,7 @@ impl WorkloadState {
     }
 
     /// The workload is gone: nothing waits any more, and no policy is wanted. Tells whether that is new.
-    pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Draft>) -> bool {
+    pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Entry>) -> bool {
         let had_open = self.open().is_some();
         self.withdraw(why, now, record);
         had_open | self.wanted.take().is_some()
@@ -247,23 +244,9 @@ impl WorkloadState {
         gone
     }
 
-    fn draft(
-        &self,
-        action: Action,
-        actor: &str,
-        before: Option<Digest>,
-        after: Option<Digest>,
-        reason: String,
-    ) -> Draft {
-        Draft {
-            action,
-            actor: actor.to_owned(),
-            namespace: self.workload.namespace.clone(),
-            object: self.policy_name.clone(),
-            before,
-            after,
-            reason,
-        }
+    /// An entry of the record about the workload's policy.
+    fn entry(&self, action: Action, actor: Actor) -> Entry {
+        Entry::new(action, actor, &self.workload.namespace, &self.policy_name)
     }
 }
 
@@ -275,12 +258,12 @@ impl Proposal {
 
     /// Whether a person changed what nanoseg proposed.
     pub fn is_edited(&self) -> bool {
-        Digest::of_policy(&self.policy) != self.generated
+        policy_digest(&self.policy) != self.generated
     }
 
     /// Whether this is another policy than the one that waits.
     pub fn is_other(&self, policy: &NetworkPolicySpec) -> bool {
-        Digest::of_policy(&self.policy) != Digest::of_policy(policy)
+        policy_digest(&self.policy) != policy_digest(policy)
     }
 
     fn turn(&mut self, stage: Stage, at: Timestamp) {

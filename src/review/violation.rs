@@ -6,6 +6,7 @@ use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Protocol, Timestamp};
+use crate::record::Connection;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,14 +31,15 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// Returns the text `client → server port/protocol`, as in the record. The evidence of the proposal that would
-    /// allow it has the same text ([`super::resources::EvidenceLine::connection`]), so that a report finds the
-    /// decision.
-    pub fn connection(&self) -> String {
-        format!(
-            "{} → {} {}/{}",
-            self.client, self.server, self.port, self.protocol
-        )
+    /// The connection, as the record has it. The evidence of the proposal that would allow it has the same,
+    /// [`super::resources::EvidenceLine::connection`], so that a report finds the answer.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            client: self.client.to_string(),
+            server: self.server.to_string(),
+            protocol: self.protocol,
+            port: self.port,
+        }
     }
 }
 

@@ -103,7 +103,7 @@ pub struct Commit {
     pub departed: Vec<DepartedPod>,
     /// Forgets pods that were gone before this.
     pub forget_departed_before: Option<Timestamp>,
-    /// Glasses that were broken, by namespace and time, and are told with this.
+    /// Break-glasses, by namespace and time, that this commit records.
     pub recorded_break_glass: Vec<(String, Timestamp)>,
 }
 

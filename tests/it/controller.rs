@@ -14,7 +14,9 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use nanoseg::flow::Verdict;
 use nanoseg::net::Timestamp;
-use nanoseg::review::record::{Action, Chain, Draft, Entry, Head, PUBLISHED, Tail, to_line};
+use nanoseg::record::{
+    Action, ActionKind, Actor, Chain, Entry, Head, PUBLISHED, RecordLine, Tail, to_line,
+};
 use nanoseg::review::resources::{DecisionOutcome, Phase, Verb};
 use nanoseg::store::{BreakGlassEntry, BreakGlassLog, Commit, ReviewStore};
 use process::Controller;
@@ -108,7 +110,7 @@ fn break_glass_deletes_all_policies_at_once_and_its_end_brings_them_back() {
     for name in ["nanoseg-web", "nanoseg-api", "nanoseg-db"] {
         world.policy(name);
     }
-    world.annotate("nanoseg.dev/break-glass", Some("the shop is down"));
+    world.break_glass(Some("the shop is down"));
     let began = std::time::Instant::now();
     cluster.run(until(
         Duration::from_secs(5),
@@ -127,9 +129,20 @@ fn break_glass_deletes_all_policies_at_once_and_its_end_brings_them_back() {
     ));
     eprintln!("the glass took {:?}", began.elapsed());
     world.until_condition("Enforcing", "False", "BreakGlass");
-    world.annotate("nanoseg.dev/break-glass", None);
+    world.break_glass(None);
     world.policy("nanoseg-api");
     world.until_condition("Enforcing", "True", "Enforced");
+    // Each line names who did it.
+    for kind in [
+        ActionKind::SegmentationAdded,
+        ActionKind::BreakGlassOn,
+        ActionKind::BreakGlassOff,
+    ] {
+        let lines = controller.record_lines();
+        let line = lines.iter().find(|one| one.entry.action.kind() == kind);
+        let actor = line.map(|one| one.entry.actor.clone());
+        assert_eq!(actor, Some(Actor::user("system:admin")), "{kind}");
+    }
 }
 
 #[test]
@@ -147,6 +160,7 @@ fn break_glass_of_a_killed_leader_is_recorded_by_the_next_one() {
     let untold = BreakGlassEntry {
         namespace: world.namespace.clone(),
         reason: "the shop is down".into(),
+        by: Actor::user("olga"),
         policies: 1,
         at: Timestamp::from_secs(1_700_000_000),
     };
@@ -201,7 +215,7 @@ fn break_glass_works_although_the_store_refuses_writes() {
         .execute_batch("BEGIN IMMEDIATE")
         .expect("it is locked");
     let began = std::time::Instant::now();
-    world.annotate("nanoseg.dev/break-glass", Some("the shop is down"));
+    world.break_glass(Some("the shop is down"));
     world.until_policy("nanoseg-api", "it is gone", |policy| policy.is_none());
     eprintln!("the glass took {:?}", began.elapsed());
     assert!(other.execute_batch("ROLLBACK").is_ok());
@@ -500,8 +514,15 @@ fn the_record_is_published_and_an_idle_controller_writes_nothing() {
     let (tail, version) = until_published(cluster, &controller);
     let (entries, problems) = tail.check(None);
     assert_eq!(problems, []);
-    let actions: Vec<Action> = entries.iter().map(|entry| entry.draft.action).collect();
-    for action in [Action::Proposed, Action::Approved, Action::Applied] {
+    let actions: Vec<ActionKind> = entries
+        .iter()
+        .map(|line| line.entry.action.kind())
+        .collect();
+    for action in [
+        ActionKind::Proposed,
+        ActionKind::Approved,
+        ActionKind::Applied,
+    ] {
         assert!(actions.contains(&action), "{actions:?}");
     }
     let writes = controller.writes();
@@ -517,7 +538,7 @@ fn the_record_is_published_and_an_idle_controller_writes_nothing() {
     let (tail, _) = until_published(cluster, &controller);
     let (entries, problems) = tail.check(None);
     assert_eq!(problems, []);
-    let rejected = |entry: &&Entry| entry.draft.action == Action::Rejected;
+    let rejected = |line: &&RecordLine| line.entry.action.kind() == ActionKind::Rejected;
     assert!(entries.iter().find(rejected).is_some(), "{entries:?}");
 
     a_long_record_is_published_from_some_entry_on(cluster, &mut controller, tail.head);
@@ -531,18 +552,11 @@ fn a_long_record_is_published_from_some_entry_on(
     let mut store = ReviewStore::open(&controller.store()).expect("the store");
     let mut chain = Chain::after(head);
     let now: Timestamp = jiff::Timestamp::now().into();
-    let draft = Draft {
-        action: Action::Violation,
-        actor: "nanoseg".into(),
-        namespace: "shop".into(),
-        object: "db".into(),
-        before: None,
-        after: None,
-        reason: "x".repeat(500),
-    };
+    let entry = Entry::new(Action::Exported, Actor::Controller, "shop", "db");
+    let entry = entry.with_reason("x".repeat(500));
     let line = |_| {
-        let entry = chain.append(draft.clone(), now);
-        (entry.sequence, to_line(&entry))
+        let line = chain.append(entry.clone(), now);
+        (line.sequence, to_line(&line))
     };
     let commit = Commit {
         record_lines: (0..1500).map(line).collect(),

@@ -5,8 +5,10 @@ mod controls;
 mod ended;
 mod folded;
 mod hostile;
+mod lines;
 mod period;
 mod printed;
+mod reworded;
 mod signed;
 mod stock;
 
@@ -16,14 +18,16 @@ use nanoseg::flow::{
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
-use nanoseg::review::record::{Action, Chain, Draft, to_line};
-use nanoseg::review::{Digest, Revision, WorkloadState};
+use nanoseg::record::ActionKind;
+use nanoseg::review::{Revision, WorkloadState, policy_digest};
 use nanoseg::store::{Commit, FlowStore, ReviewStore};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use lines::Form;
 
 fn sample(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -282,10 +286,15 @@ fn state(path: &Path) {
 }
 
 /// An action, who did it, to what, why and when.
-type Line<'a> = (Action, &'a str, &'a str, &'a str, &'a str);
+type Line<'a> = (ActionKind, &'a str, &'a str, &'a str, &'a str);
 
 /// The same with more lines of the record, and with proposals of the review of shop/db.
 fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
+    state_as(path, more, proposals, Form::Typed);
+}
+
+/// The same with lines of a certain form.
+fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
     let mut objects = Objects::default();
     nanoseg::cluster::parse_objects(CLUSTER.as_bytes(), "cluster", &mut objects).expect("objects");
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
@@ -319,7 +328,7 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     };
     let policy = serde_yaml::from_str(POLICY).expect("a policy");
     let mut review = WorkloadState::new(id.clone(), "nanoseg-db".into());
-    let digest = Digest::of_policy(&policy);
+    let digest = policy_digest(&policy);
     review.revisions.push(Revision {
         number: 1,
         policy,
@@ -330,35 +339,17 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     });
     review.wanted = Some(1);
     review.proposals = serde_json::from_value(proposals).expect("proposals");
-    let mut chain = Chain::default();
-    let mut line = |(action, actor, object, reason, at): Line<'_>| {
-        let draft = Draft {
-            action,
-            actor: actor.into(),
-            namespace: "shop".into(),
-            object: object.into(),
-            before: None,
-            after: matches!(
-                action,
-                Action::Approved | Action::Applied | Action::DriftRepaired
-            )
-            .then(|| digest.clone()),
-            reason: reason.into(),
-        };
-        let entry = chain.append(draft, time(at));
-        (entry.sequence, to_line(&entry))
-    };
     let policy = "nanoseg-db";
     let first = [
         (
-            Action::Approved,
+            ActionKind::Approved,
             "alice",
             policy,
             "db-1: reviewed",
             "2026-03-05T00:00:00Z",
         ),
         (
-            Action::Applied,
+            ActionKind::Applied,
             "nanoseg",
             policy,
             "",
@@ -366,15 +357,15 @@ fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
         ),
     ];
     let last = (
-        Action::DriftRepaired,
+        ActionKind::DriftRepaired,
         "nanoseg",
         policy,
         "edited",
         "2026-04-02T00:00:00Z",
     );
-    let lines = first.iter().chain(more).chain([&last]);
+    let all: Vec<Line<'_>> = first.iter().chain(more).chain([&last]).copied().collect();
     let commit = Commit {
-        record_lines: lines.map(|one| line(*one)).collect(),
+        record_lines: lines::write(&all, &digest, form),
         reviews: vec![(id, serde_json::to_string(&review).expect("JSON"))],
         ..Commit::default()
     };
@@ -486,7 +477,7 @@ fn hostile_names_stay_text_on_the_page() {
     fs::write(here.join("cluster.yaml"), cluster).expect("a file");
     let reason = "=cmd(), <img src=x onerror=alert(1)> | [x](javascript:alert(1))\n# no heading";
     let broken = (
-        Action::BreakGlassOn,
+        ActionKind::BreakGlassOn,
         "@eve",
         "shop",
         reason,

@@ -140,6 +140,90 @@ fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
 }
 
 #[test]
+fn who_changes_a_mode_or_breaks_a_glass_gives_the_own_name() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let _installed = Installation::make(cluster);
+    let namespace = cluster.namespace("signed");
+    let run = |words: &[&str]| -> Result<(), String> {
+        let output = cluster.kubectl(words);
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    };
+    modes_are_signed(cluster, &namespace, &run);
+    glasses_are_signed(cluster, &namespace, &run);
+}
+
+type Run<'r> = &'r dyn Fn(&[&str]) -> Result<(), String>;
+
+fn modes_are_signed(cluster: &'static Cluster, namespace: &str, run: Run<'_>) {
+    let segment = |by: Option<&str>| {
+        let object = json!({
+            "apiVersion": "nanoseg.dev/v1alpha1",
+            "kind": "Segmentation",
+            "metadata": {"namespace": namespace, "name": "default"},
+            "spec": {"mode": "Observe", "changedBy": by},
+        });
+        create(cluster, cluster.kubeconfig(), &object)
+    };
+    let refused = cluster.run(until(
+        PATIENCE,
+        "another name is refused",
+        async || match segment(Some("somebody-else")) {
+            Err(refusal) => Ok(refusal),
+            Ok(said) => {
+                run(&["delete", "segmentation", "default", "-n", namespace])?;
+                Err(said)
+            }
+        },
+    ));
+    assert!(refused.contains("but you are system:admin"), "{refused}");
+    assert!(segment(None).is_err(), "without a name");
+    segment(Some("system:admin")).expect("with the own name");
+    let patch = |what: &str| {
+        let place = ["patch", "segmentation", "default", "-n", namespace];
+        run(&[&place[..], &["--type=merge", "-p", what]].concat())
+    };
+    // What is not the spec needs no name, and the name that is there does for its owner alone.
+    patch(r#"{"metadata": {"labels": {"team": "shop"}}}"#).expect("a label");
+    patch(r#"{"spec": {"mode": "Propose"}}"#).expect("the same user");
+    let forged = patch(r#"{"spec": {"mode": "Enforce", "changedBy": "olga"}}"#);
+    assert!(forged.is_err_and(|said| said.contains("sign changes")));
+}
+
+fn glasses_are_signed(cluster: &'static Cluster, namespace: &str, run: Run<'_>) {
+    let annotate = |annotations: &[&str]| {
+        let place = ["annotate", "--overwrite", "namespace", namespace];
+        run(&[&place[..], annotations].concat())
+    };
+    let mut number = 0;
+    let refused = cluster.run(until(PATIENCE, "another name is refused", async || {
+        number += 1;
+        let reason = format!("nanoseg.dev/break-glass=try {number}");
+        match annotate(&[&reason, "nanoseg.dev/break-glass-by=somebody-else"]) {
+            Err(refusal) => Ok(refusal),
+            Ok(()) => Err("it was let through".into()),
+        }
+    }));
+    let accepted = "nanoseg.dev/break-glass=REASON nanoseg.dev/break-glass-by=system:admin";
+    assert!(refused.contains(accepted), "{refused}");
+    let own = "nanoseg.dev/break-glass-by=system:admin";
+    annotate(&["nanoseg.dev/break-glass=checkout is down", own]).expect("with the own name");
+    // Anything else of a namespace is nobody's business here.
+    annotate(&["team=shop"]).expect("another annotation");
+    let other = "nanoseg.dev/break-glass-by=olga";
+    let unsigned = annotate(&["nanoseg.dev/break-glass-", other]);
+    assert!(unsigned.is_err_and(|said| said.contains("nanoseg.dev/break-glass- ")));
+    annotate(&["nanoseg.dev/break-glass-", own]).expect("with the own name");
+    annotate(&["nanoseg.dev/break-glass-by-"]).expect("the name alone");
+    let bare = annotate(&["nanoseg.dev/break-glass=again"]);
+    assert!(bare.is_err(), "without a name");
+}
+
+#[test]
 fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
     let Some(cluster) = Cluster::get() else {
         return;

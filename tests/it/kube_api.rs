@@ -240,7 +240,10 @@ fn a_segmentation_that_cannot_be_followed_is_refused_by_the_schema() {
                    "metadata": {"name": name, "namespace": namespace}, "spec": spec})
         };
         let params = PatchParams::apply("test");
-        let good = of("default", json!({"mode": "Propose"}));
+        let good = of(
+            "default",
+            json!({"mode": "Propose", "changedBy": "system:admin"}),
+        );
         let made = segmentations
             .patch("default", &params, &Patch::Apply(&good))
             .await

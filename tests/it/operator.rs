@@ -66,8 +66,12 @@ fn status_tells_how_a_namespace_is_and_what_needs_attention() {
     assert!(!said.stdout.contains('\x1b'), "{:?}", said.stdout);
 
     // Who may read namespaces is told of break-glass at once.
-    let annotate = "nanoseg.dev/break-glass=checkout is down";
-    let done = cluster.kubectl(&["annotate", "namespace", &shop.namespace, annotate]);
+    let annotate = [
+        "nanoseg.dev/break-glass=checkout is down",
+        "nanoseg.dev/break-glass-by=system:admin",
+    ];
+    let place = ["annotate", "namespace", &shop.namespace];
+    let done = cluster.kubectl(&[&place[..], &annotate].concat());
     assert!(done.status.success(), "{done:?}");
     let rows = json_of(&status(cluster.kubeconfig(), &["-o", "json"]));
     assert_eq!(rows[0]["mode"], "Enforce");

@@ -1,7 +1,7 @@
 //! `nanoseg record`: what an auditor does with an export, and with the store of a controller at work.
 
 use nanoseg::net::Timestamp;
-use nanoseg::review::record::{Action, Chain, Draft, Head, to_line};
+use nanoseg::record::{Action, Actor, Chain, Entry, Head, to_line};
 use nanoseg::store::{Commit, ReviewStore};
 use std::fs;
 use std::path::Path;
@@ -36,16 +36,11 @@ fn folder() -> tempfile::TempDir {
 fn record() -> (Vec<String>, String) {
     let mut chain = Chain::default();
     let lines = (0..5).map(|number| {
-        let draft = Draft {
-            action: Action::Applied,
-            actor: "nanoseg".into(),
-            namespace: if number < 3 { "shop" } else { "other" }.into(),
-            object: format!("NetworkPolicy/nanoseg-{number}"),
-            before: None,
-            after: None,
-            reason: "because".into(),
-        };
-        to_line(&chain.append(draft, Timestamp::from_secs(number)))
+        let namespace = if number < 3 { "shop" } else { "other" };
+        let object = format!("NetworkPolicy/nanoseg-{number}");
+        let entry = Entry::new(Action::Applied, Actor::Controller, namespace, &object);
+        let entry = entry.with_reason("because".into());
+        to_line(&chain.append(entry, Timestamp::from_secs(number)))
     });
     let lines = lines.collect();
     let Head { sequence, digest } = chain.head().clone();

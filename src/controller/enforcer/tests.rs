@@ -5,7 +5,7 @@ use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, Plan
 use crate::inventory::WorkloadId;
 use crate::inventory::kubernetes::Namespace;
 use crate::net::Timestamp;
-use crate::review::Digest;
+use crate::review::policy_digest;
 use crate::review::resources::BREAK_GLASS;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ fn plan(port: Option<u16>, was_applied: bool) -> Plan {
     let desired = match port {
         Some(port) => Desired::Present {
             revision: 1,
-            digest: Digest::of_policy(&spec(port)),
+            digest: policy_digest(&spec(port)),
             spec: Arc::new(spec(port)),
         },
         None => Desired::Absent,
@@ -62,7 +62,7 @@ fn namespace(glass: Option<&str>) -> Vec<Arc<Namespace>> {
 /// `nanoseg-web` as the API server has it.
 fn live(port: u16, version: u64) -> NetworkPolicy {
     let key = ("shop".to_owned(), "nanoseg-web".to_owned());
-    let mut policy = build_policy(&key, &Digest::of_policy(&spec(port)), &spec(port));
+    let mut policy = build_policy(&key, &policy_digest(&spec(port)), &spec(port));
     policy.metadata.uid = Some("u1".into());
     policy.metadata.resource_version = Some(version.to_string());
     policy

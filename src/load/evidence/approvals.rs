@@ -82,7 +82,7 @@ fn as_values<T: serde::Serialize>(rules: &[T]) -> Vec<Value> {
         .collect()
 }
 
-/// The connections that each proposal would allow, in the form in which the record names violations.
+/// The connections that each proposal would allow.
 pub fn asked(state: &WorkloadState) -> Vec<Asked> {
     let proposals = state.proposals.iter();
     proposals
@@ -93,7 +93,7 @@ pub fn asked(state: &WorkloadState) -> Vec<Asked> {
                 .impact
                 .evidence
                 .iter()
-                .map(EvidenceLine::connection)
+                .filter_map(EvidenceLine::connection)
                 .collect(),
         })
         .collect()
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::inventory::WorkloadId;
     use crate::net::Timestamp;
-    use crate::review::Digest;
+    use crate::review::policy_digest;
 
     fn state(revisions: &[(&str, &str, Option<u32>)]) -> WorkloadState {
         let workload = WorkloadId {
@@ -122,14 +122,14 @@ mod tests {
             proposals.push(serde_json::json!({
                 "name": format!("db-{number}"), "created": at, "policy": policy,
                 "base_revision": base, "base": null, "material": {},
-                "generated": Digest::of_policy(&policy), "basis": Digest::of_policy(&policy),
+                "generated": policy_digest(&policy), "basis": policy_digest(&policy),
                 "asked_by_blocked": false, "phase": "Applied", "since": at,
                 "decided_by": by, "decision": null, "reason": "fine", "message": null,
                 "revision": number,
             }));
             state.revisions.push(Revision {
                 number,
-                digest: Digest::of_policy(&policy),
+                digest: policy_digest(&policy),
                 policy,
                 proposal: format!("db-{number}"),
                 decided_by: (*by).into(),

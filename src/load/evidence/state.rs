@@ -8,13 +8,12 @@ use crate::inventory::{Inventory, MANAGED_BY, Objects, WorkloadId};
 use crate::load::error::LoadError;
 use crate::load::observations::{hours_of, loss_findings};
 use crate::load::policies::applied_over;
-use crate::load::record::event;
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
+use crate::record::{ActionKind, Digest, Entry, Verifier, parse_line};
 use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
-use crate::review::record::{Action, Draft, Verifier, parse_line};
-use crate::review::{Digest, Revision, WorkloadState};
+use crate::review::{Revision, WorkloadState, policy_digest};
 use crate::store::ReviewStore;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
@@ -185,7 +184,7 @@ impl<'s> PoliciesAtEnd<'s> {
             let there = objects.network_policies.iter().find(|policy| {
                 let at = (&policy.metadata.namespace, &policy.metadata.name);
                 at == (&Some(namespace.clone()), &Some(name.clone()))
-                    && policy.spec.as_ref().map(Digest::of_policy).as_ref() == Some(digest)
+                    && policy.spec.as_ref().map(policy_digest).as_ref() == Some(digest)
             });
             // A workload may have come back, and its policy been approved once more.
             match (known.max_by_key(|(_, revision)| revision.at), there) {
@@ -234,14 +233,14 @@ struct Record {
 }
 
 /// Applies to `in_force` what an entry wrote to the cluster or deleted from it.
-fn note(in_force: &mut InForce, draft: &Draft) {
-    let key = (draft.namespace.clone(), draft.object.clone());
-    match (draft.action, &draft.after) {
-        (Action::Applied | Action::Adopted | Action::DriftRepaired, Some(digest)) => {
+fn note(in_force: &mut InForce, entry: &Entry) {
+    let key = (entry.namespace.clone(), entry.object.clone());
+    match (entry.action.kind(), &entry.after) {
+        (ActionKind::Applied | ActionKind::Adopted | ActionKind::DriftRepaired, Some(digest)) => {
             in_force.insert(key, digest.clone());
         }
-        (Action::Deleted, _) => drop(in_force.remove(&key)),
-        (Action::BreakGlassOn, _) => in_force.retain(|(namespace, _), _| *namespace != key.0),
+        (ActionKind::Deleted, _) => drop(in_force.remove(&key)),
+        (ActionKind::BreakGlassOn, _) => in_force.retain(|(namespace, _), _| *namespace != key.0),
         _ => {}
     }
 }
@@ -278,8 +277,8 @@ fn record(store: &ReviewStore, period: Period) -> Result<Record, LoadError> {
             digest: entry.digest.as_str().to_owned(),
         };
         lines.push(line.to_owned());
-        note(&mut in_force, &entry.draft);
-        events.push(event(entry));
+        note(&mut in_force, &entry.entry);
+        events.push(Event::from(entry));
         true
     })?;
     match problem {

@@ -3,8 +3,8 @@
 use crate::inventory::kubernetes::Pod;
 use crate::load::objects::scans_resource;
 use crate::load::published::Published;
+use crate::record::PUBLISHED;
 use crate::report::graph::PUBLISHED_GRAPH;
-use crate::review::record::PUBLISHED;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use futures_util::stream::{BoxStream, select_all};
 use futures_util::{Stream, StreamExt};

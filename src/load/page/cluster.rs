@@ -292,6 +292,7 @@ impl ClusterPage {
             proposed: proposed(&now, &state.proposals),
             volume,
             risk: state.risk,
+            enforcement: state.enforcement,
             now,
             proposals: state.proposals,
             events,

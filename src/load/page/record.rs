@@ -4,10 +4,9 @@
 use crate::load::controller_state;
 use crate::load::error::LoadError;
 use crate::load::published::{Published, place};
-use crate::load::record::event;
 use crate::net::Timestamp;
+use crate::record::{Action, ActionKind, Actor, Entry, Head, Tail, TailError};
 use crate::report::evidence::Event;
-use crate::review::record::{Head, Tail, TailError};
 use crate::review::resources::{ProposalDecision, Verb};
 use crate::web::RecordSource;
 use kube::ResourceExt;
@@ -110,7 +109,7 @@ impl Records {
             more => format!("{what}{first}, and {more} more"),
         });
         Record {
-            events: entries.into_iter().map(event).collect(),
+            events: entries.into_iter().map(Event::from).collect(),
             problem,
             source: source(tail.after.sequence.saturating_add(1), tail.head.to_string()),
         }
@@ -129,24 +128,31 @@ fn of_decisions(decisions: &[ProposalDecision]) -> Vec<Event> {
             .as_ref()
             .map_or(Timestamp::MIN, |time| time.0.into()),
         done: None,
-        keeping: None,
-        action: match one.spec.decision {
-            Verb::Approve => "approved",
-            Verb::Reject => "rejected",
-            Verb::Rollback => "rolled-back",
-        },
-        actor: one.spec.decided_by.clone(),
-        namespace: one.namespace().unwrap_or_default(),
-        object: one.spec.proposal.clone(),
-        reason: one.spec.reason.clone(),
+        entry: entry(one),
     };
     all.into_iter().enumerate().map(event).collect()
+}
+
+fn entry(decision: &ProposalDecision) -> Entry {
+    let spec = &decision.spec;
+    let (proposal, why) = (spec.proposal.clone(), spec.reason.clone());
+    let action = match spec.decision {
+        Verb::Approve => Action::Approved { proposal, why },
+        Verb::Reject => Action::Rejected { proposal, why },
+        // The revision that it went back to is in the record alone.
+        Verb::Rollback => Action::Undetailed {
+            action: ActionKind::RolledBack,
+        },
+    };
+    let namespace = decision.namespace().unwrap_or_default();
+    let actor = Actor::user(&spec.decided_by);
+    Entry::new(action, actor, &namespace, &spec.proposal).with_reason(spec.reason.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::review::record::{Action, Chain, Draft, to_line};
+    use crate::record::{Chain, to_line};
 
     fn records() -> Records {
         Records {
@@ -158,16 +164,11 @@ mod tests {
 
     fn lines(actor: &str, count: i64) -> Vec<String> {
         let mut chain = Chain::default();
-        let draft = Draft {
-            action: Action::Approved,
-            actor: actor.into(),
-            namespace: "shop".into(),
-            object: "nanoseg-web".into(),
-            before: None,
-            after: None,
-            reason: String::new(),
+        let action = Action::AutoApproved {
+            proposal: "web-1".into(),
         };
-        let line = |at| to_line(&chain.append(draft.clone(), Timestamp::from_secs(at)));
+        let entry = Entry::new(action, Actor::user(actor), "shop", "nanoseg-web");
+        let line = |at| to_line(&chain.append(entry.clone(), Timestamp::from_secs(at)));
         (0..count).map(line).collect()
     }
 

@@ -27,9 +27,9 @@ pub enum Standing {
     Partly,
     /// The figures speak against it.
     Gap,
-    /// The sources would tell, and nothing of it is in the period.
+    /// The sources would show it, and have nothing of it in the period.
     Nothing,
-    /// Nothing in the sources tells.
+    /// The sources do not show it.
     NotTold,
 }
 

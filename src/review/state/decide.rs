@@ -1,9 +1,9 @@
 //! Decisions: who may decide is RBAC's to say; here is what may be decided.
 
-use super::{ApprovedRevision, CONTROLLER, Proposal, Revision, Ruling, Stage, WorkloadState};
+use super::{ApprovedRevision, Proposal, Revision, Ruling, Stage, WorkloadState};
 use crate::net::Timestamp;
-use crate::review::digest::Digest;
-use crate::review::record::{Action, Draft};
+use crate::record::{Action, Actor, Entry, RefusalKind};
+use crate::review::digest::policy_digest;
 use crate::review::resources::{Phase, Verb};
 use thiserror::Error;
 
@@ -49,7 +49,7 @@ impl WorkloadState {
         decision: &Decision,
         live_uid: Option<&str>,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) -> Result<(), Refusal> {
         let proposal = self
             .proposal(&decision.proposal)
@@ -65,12 +65,10 @@ impl WorkloadState {
             Verb::Approve => self.approve(&decision.proposal, Some(decision), now, record),
             Verb::Reject => self.reject(decision, now, record),
             Verb::Rollback => {
-                let (actor, why) = (decision.decided_by.as_str(), decision.reason.as_str());
                 self.roll_back(
                     &decision.proposal,
-                    Action::RolledBack,
-                    actor,
-                    why,
+                    Some(decision),
+                    &decision.reason,
                     now,
                     record,
                 );
@@ -81,7 +79,7 @@ impl WorkloadState {
     }
 
     /// The open proposal is approved by the rules of its Segmentation.
-    pub fn approve_automatically(&mut self, now: Timestamp, record: &mut Vec<Draft>) {
+    pub fn approve_automatically(&mut self, now: Timestamp, record: &mut Vec<Entry>) {
         if let Some(name) = self.open().map(|open| open.name.clone()) {
             self.approve(&name, None, now, record);
         }
@@ -92,28 +90,35 @@ impl WorkloadState {
         name: &str,
         decision: Option<&Decision>,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) {
         let number = self.revisions.last().map_or(1, |last| last.number + 1);
         let before = self
             .wanted
             .and_then(|n| self.revision(n))
             .map(|r| r.digest.clone());
-        let actor = decision
-            .map_or(CONTROLLER, |d| d.decided_by.as_str())
-            .to_owned();
-        let reason = decision
-            .map_or("within the rules of automatic approval", |d| {
-                d.reason.as_str()
-            })
-            .to_owned();
+        let (actor, action) = match decision {
+            Some(decision) => (
+                Actor::user(&decision.decided_by),
+                Action::Approved {
+                    proposal: name.to_owned(),
+                    why: decision.reason.clone(),
+                },
+            ),
+            None => (
+                Actor::Controller,
+                Action::AutoApproved {
+                    proposal: name.to_owned(),
+                },
+            ),
+        };
         let Some(proposal) = self.proposals.iter_mut().find(|p| p.name == name) else {
             return;
         };
         let ruling = Ruling {
-            by: actor.clone(),
+            by: actor.name().to_owned(),
             decision: decision.map(|d| d.name.clone()),
-            reason: reason.clone(),
+            reason: action.why().unwrap_or_default(),
         };
         let approval = ApprovedRevision {
             ruling,
@@ -122,7 +127,7 @@ impl WorkloadState {
         proposal.turn(Stage::Approved(approval), now);
         proposal.message = None;
         let policy = proposal.policy.clone();
-        let digest = Digest::of_policy(&policy);
+        let digest = policy_digest(&policy);
         // One that was approved before and is not in the cluster yet will never be.
         for other in &mut self.proposals {
             if let Stage::Approved(approval) = &other.stage
@@ -137,26 +142,18 @@ impl WorkloadState {
             policy,
             digest: digest.clone(),
             proposal: name.to_owned(),
-            decided_by: actor.clone(),
+            decided_by: actor.name().to_owned(),
             at: now,
         });
         self.wanted = Some(number);
         self.degraded = None;
-        let action = if decision.is_some() {
-            Action::Approved
-        } else {
-            Action::AutoApproved
-        };
-        record.push(self.draft(
-            action,
-            &actor,
-            before,
-            Some(digest),
-            format!("{name}: {reason}"),
-        ));
+        record.push(
+            self.entry(action, actor)
+                .with_policies(before, Some(digest)),
+        );
     }
 
-    fn reject(&mut self, decision: &Decision, now: Timestamp, record: &mut Vec<Draft>) {
+    fn reject(&mut self, decision: &Decision, now: Timestamp, record: &mut Vec<Entry>) {
         let Some(proposal) = self
             .proposals
             .iter_mut()
@@ -170,27 +167,34 @@ impl WorkloadState {
             reason: decision.reason.clone(),
         };
         proposal.turn(Stage::Rejected(ruling), now);
-        let digest = Digest::of_policy(&proposal.policy);
-        let reason = format!("{}: {}", decision.proposal, decision.reason);
-        record.push(self.draft(
-            Action::Rejected,
-            &decision.decided_by,
-            Some(digest),
-            None,
-            reason,
-        ));
+        let digest = policy_digest(&proposal.policy);
+        let action = Action::Rejected {
+            proposal: decision.proposal.clone(),
+            why: decision.reason.clone(),
+        };
+        let entry = self.entry(action, Actor::user(&decision.decided_by));
+        record.push(entry.with_policies(Some(digest), None));
     }
 
-    /// The record's line for a decision that does not count.
-    pub fn refused(namespace: &str, decision: &Decision, refusal: &Refusal) -> Draft {
-        Draft {
-            action: Action::DecisionRefused,
-            actor: decision.decided_by.clone(),
-            namespace: namespace.to_owned(),
-            object: decision.proposal.clone(),
-            before: None,
-            after: None,
-            reason: refusal.to_string(),
+    /// The record's entry for a decision that does not count.
+    pub fn refused(namespace: &str, decision: &Decision, refusal: &Refusal) -> Entry {
+        let action = Action::DecisionRefused {
+            proposal: decision.proposal.clone(),
+            because: refusal.kind(),
+        };
+        let actor = Actor::user(&decision.decided_by);
+        Entry::new(action, actor, namespace, &decision.proposal).with_reason(refusal.to_string())
+    }
+}
+
+impl Refusal {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::Unknown(_) => RefusalKind::Unknown,
+            Refusal::AnotherObject(_) => RefusalKind::AnotherObject,
+            Refusal::Outdated { .. } => RefusalKind::Outdated,
+            Refusal::NotPending { .. } => RefusalKind::NotPending,
+            Refusal::NotApproved { .. } => RefusalKind::NotApproved,
         }
     }
 }
@@ -204,7 +208,7 @@ fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusa
     }
     // An edit that was not judged yet makes the impact one of another policy.
     if proposal.digest() != decision.revision
-        || Digest::of_policy(&proposal.policy).to_string() != decision.revision
+        || policy_digest(&proposal.policy).to_string() != decision.revision
     {
         return Err(Refusal::Outdated {
             proposal: proposal.name.clone(),

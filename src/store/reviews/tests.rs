@@ -1,5 +1,6 @@
 use super::*;
 use crate::flow::testing::batches::deliveries;
+use crate::record::Actor;
 use crate::store::FlowStore;
 use proptest::prelude::*;
 
@@ -331,6 +332,7 @@ fn break_glass_is_unrecorded_until_a_commit_records_it() {
     let broken = |namespace: &str, secs| BreakGlassEntry {
         namespace: namespace.into(),
         reason: "the shop is down".into(),
+        by: Actor::user("olga"),
         policies: 3,
         at: Timestamp::from_secs(secs),
     };
@@ -376,6 +378,7 @@ fn break_glass_does_not_wait_long_for_another_writer() {
     let broken = BreakGlassEntry {
         namespace: "shop".into(),
         reason: "the shop is down".into(),
+        by: Actor::user("olga"),
         policies: 3,
         at: Timestamp::from_secs(10),
     };

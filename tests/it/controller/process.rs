@@ -2,7 +2,7 @@
 
 use crate::support::free_port;
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
-use nanoseg::review::record::{Verifier, parse_line};
+use nanoseg::record::{RecordLine, Verifier, parse_line};
 use nanoseg::store::ReviewStore;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -87,19 +87,27 @@ impl Controller {
 
     /// The actions of all lines of the record, which is verified.
     pub fn record_actions(&self) -> Vec<String> {
+        let lines = self.record_lines().into_iter();
+        lines
+            .map(|line| line.entry.action.kind().name().to_owned())
+            .collect()
+    }
+
+    /// All lines of the record, which is verified.
+    pub fn record_lines(&self) -> Vec<RecordLine> {
         let store = ReviewStore::open_read_only(&self.store());
         let store = store.expect("the store");
         let mut verifier = Verifier::default();
-        let mut actions = Vec::new();
+        let mut lines = Vec::new();
         store
             .record_lines(1, |_, line| {
-                let entry = parse_line(line).expect("a line");
-                verifier.check(&entry).unwrap_or_else(|b| panic!("{b:?}"));
-                actions.push(entry.draft.action.name().to_owned());
+                let line = parse_line(line).expect("a line");
+                verifier.check(&line).unwrap_or_else(|b| panic!("{b:?}"));
+                lines.push(line);
                 true
             })
             .expect("the record");
-        actions
+        lines
     }
 
     pub fn restart(&mut self) {

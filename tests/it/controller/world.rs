@@ -9,8 +9,8 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, CustomResourceExt, Resource, ResourceExt};
 use nanoseg::review::resources::{
-    DecisionOutcome, Phase, PolicyProposal, ProposalDecision, ProposalDecisionSpec, Segmentation,
-    Verb,
+    BREAK_GLASS, BREAK_GLASS_BY, DecisionOutcome, Phase, PolicyProposal, ProposalDecision,
+    ProposalDecisionSpec, Segmentation, Verb,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -112,7 +112,8 @@ impl World {
     }
 
     /// Segments the namespace.
-    pub fn segment_as(&self, spec: Value) {
+    pub fn segment_as(&self, mut spec: Value) {
+        spec["changedBy"] = "system:admin".into();
         let segmentation = json!({
             "apiVersion": "nanoseg.dev/v1alpha1",
             "kind": "Segmentation",
@@ -331,9 +332,10 @@ impl World {
         deleted.expect("it is deleted");
     }
 
-    /// Annotates the namespace, or takes the annotation away.
-    pub fn annotate(&self, key: &str, value: Option<&str>) {
-        let patch = json!({"metadata": {"annotations": {key: value}}});
+    /// Breaks the glass of the namespace for a reason, or ends that.
+    pub fn break_glass(&self, reason: Option<&str>) {
+        let annotations = json!({BREAK_GLASS: reason, BREAK_GLASS_BY: "system:admin"});
+        let patch = json!({"metadata": {"annotations": annotations}});
         let api: Api<Namespace> = Api::all(self.cluster.client());
         self.cluster.run(async {
             let params = PatchParams::default();

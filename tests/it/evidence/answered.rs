@@ -1,7 +1,7 @@
 //! What was decided about violations, how much was not seen, and who is gone by now.
 
 use super::{CLUSTER, state, state_with, written};
-use nanoseg::review::record::Action;
+use nanoseg::record::ActionKind;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn report(folder: &Path, more: &[&str]) -> Value {
 }
 
 /// A proposal for shop/db that holds these connections of shop/web.
-fn proposal(name: &str, ports: &[&str]) -> Value {
+pub fn proposal(name: &str, ports: &[&str]) -> Value {
     let evidence: Vec<Value> = ports
         .iter()
         .map(|port| {
@@ -45,49 +45,49 @@ fn each_violation_is_told_with_who_answered_it_and_when() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     fs::write(here.join("cluster.yaml"), CLUSTER).expect("a file");
-    let seen = |port, at| (Action::Violation, "nanoseg", "db", port, at);
+    let seen = |port, at| (ActionKind::Violation, "nanoseg", "db", port, at);
     let policy = "nanoseg-db";
     let lines = [
         seen("shop/web → shop/db 81/TCP", "2026-03-06T00:00:00Z"),
         seen("shop/web → shop/db 82/TCP", "2026-03-06T00:00:01Z"),
         seen("shop/web → shop/db 83/TCP", "2026-03-06T00:00:02Z"),
         (
-            Action::Proposed,
+            ActionKind::Proposed,
             "nanoseg",
             policy,
             "db-2: new traffic",
             "2026-03-06T00:00:03Z",
         ),
         (
-            Action::Rejected,
+            ActionKind::Rejected,
             "bob",
             policy,
             "db-2: a scanner",
             "2026-03-07T00:00:00Z",
         ),
         (
-            Action::Proposed,
+            ActionKind::Proposed,
             "nanoseg",
             policy,
             "db-3: new traffic",
             "2026-03-08T00:00:00Z",
         ),
         (
-            Action::Approved,
+            ActionKind::Approved,
             "carol",
             policy,
             "db-3: ticket 7",
             "2026-03-09T00:00:00Z",
         ),
         (
-            Action::BreakGlassOn,
+            ActionKind::BreakGlassOn,
             "nanoseg",
             "shop",
             "outage",
             "2026-03-20T00:00:00Z",
         ),
         (
-            Action::BreakGlassOff,
+            ActionKind::BreakGlassOff,
             "nanoseg",
             "shop",
             "over",

@@ -1,7 +1,7 @@
 //! How the evidence stands to controls: nothing is shown by what allows everything, or by nothing.
 
 use super::{CLUSTER, Line, nanoseg, sample, state_with, written};
-use nanoseg::review::record::Action;
+use nanoseg::record::ActionKind;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -165,10 +165,18 @@ fn drift_that_was_left_and_enforcement_that_ended_are_told() {
     assert_eq!(standings(&whole)["1.2.8"].0, "shown");
     let when = "2026-03-10T00:00:00Z";
     let lines = [
-        (Action::DriftGivenUp, "nanoseg-db", "its spec was changed"),
-        (Action::ModeChanged, "default", "from Enforce to Observe"),
         (
-            Action::SegmentationRemoved,
+            ActionKind::DriftGivenUp,
+            "nanoseg-db",
+            "its spec was changed",
+        ),
+        (
+            ActionKind::ModeChanged,
+            "default",
+            "from Enforce to Observe",
+        ),
+        (
+            ActionKind::SegmentationRemoved,
             "default",
             "its policies stay, and nobody keeps them",
         ),
@@ -201,14 +209,14 @@ fn drift_that_was_left_and_enforcement_that_ended_are_told() {
     }
     // What is repaired was a deviation for a time.
     let repaired = (
-        Action::DriftRepaired,
+        ActionKind::DriftRepaired,
         "nanoseg",
         "nanoseg-db",
         "its spec was changed",
         "2026-03-11T00:00:00Z",
     );
     let left = (
-        Action::DriftGivenUp,
+        ActionKind::DriftGivenUp,
         "nanoseg",
         "nanoseg-db",
         "its spec was changed",
@@ -293,7 +301,7 @@ fn a_break_glass_that_was_told_late_is_told_of_when_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let late = (
-        Action::BreakGlassOn,
+        ActionKind::BreakGlassOn,
         "nanoseg",
         "shop",
         "outage (1 policies were taken away at 2026-03-20T00:00:00Z; the leader ended before it could tell)",

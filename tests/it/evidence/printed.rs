@@ -1,7 +1,7 @@
 //! The page on paper: what a browser's PDF of it holds.
 
 use super::{CLUSTER, sample, state_with, tool, written};
-use nanoseg::review::record::Action;
+use nanoseg::record::ActionKind;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -180,7 +180,7 @@ fn names_without_end_stay_on_the_paper() {
     fs::write(here.join("cluster.yaml"), cluster).expect("a file");
     let words = format!("shop/{long} → shop/db 81/TCP");
     let line = (
-        Action::Violation,
+        ActionKind::Violation,
         "nanoseg",
         long.as_str(),
         words.as_str(),

@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use nanoseg::flow::Verdict;
 use nanoseg::net::Timestamp;
-use nanoseg::review::record::PUBLISHED;
+use nanoseg::record::PUBLISHED;
 use nanoseg::review::resources::{Phase, PolicyProposal, Verb};
 use serde_json::json;
 use tokio::task::block_in_place;

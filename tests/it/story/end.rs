@@ -131,6 +131,13 @@ fn breaking_the_glass_left_its_traces(telling: &Telling, lines: &[Value]) {
                 .iter()
                 .any(|line| is(line, "namespace", &namespace) && is(line, "action", action));
             assert!(has, "no {action} of {namespace}");
+            let signed = lines.iter().any(|line| {
+                is(line, "namespace", &namespace)
+                    && is(line, "action", action)
+                    && is(line, "actor", "system:admin")
+                    && is(line, "by", "user")
+            });
+            assert!(signed, "no {action} of {namespace} names who did it");
         }
     }
 }

@@ -74,6 +74,7 @@ pub fn set_mode(telling: &Telling, mode: &str) {
             "metadata": {"name": "default", "namespace": namespace},
             "spec": {
                 "mode": mode,
+                "changedBy": "rosa",
                 "learning": {"minimumDuration": "10s", "minimumCoverage": ENOUGH},
             },
         });

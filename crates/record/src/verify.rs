@@ -1,7 +1,6 @@
-//! Finds what somebody did to a record, one entry after the other, in constant space for one that is
-//! intact.
+//! Finds what somebody did to a record, one line after the other. For an intact record it takes constant space.
 
-use super::{Entry, Head, line};
+use crate::{Digest, Head, RecordLine, line};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -36,20 +35,20 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to verify record: entry {sequence} {fault}; compare with a copy kept elsewhere")]
 pub struct Break {
-    /// The number of the entry that is concerned; of several missing ones the first.
+    /// The number of the line that is concerned; of several missing ones the first.
     pub sequence: u64,
     pub fault: Fault,
 }
 
-/// Checks entries in the order in which they stand. It goes on after a break, so that all of them
-/// can be told: an entry that is found missing and comes later is reported as reordered then.
+/// Checks lines in the order in which they stand. It goes on after a break, so that all breaks can be
+/// reported: a line that is missing at its place and comes later is reported as reordered then.
 #[derive(Debug, Clone, Default)]
 pub struct Verifier {
     head: Head,
-    /// Missing so far: from the first to the last, by the first.
+    /// Missing so far: the last of each gap, by its first.
     gaps: BTreeMap<u64, u64>,
     /// What is known from elsewhere, by sequence.
-    anchors: BTreeMap<u64, super::Digest>,
+    anchors: BTreeMap<u64, Digest>,
 }
 
 impl Verifier {
@@ -61,18 +60,19 @@ impl Verifier {
         }
     }
 
-    /// An entry's digest that was kept elsewhere: a chain that was made anew has another.
+    /// The same verifier with the digest of a line that was kept elsewhere: a chain that was made anew has
+    /// another.
     #[must_use]
     pub fn with_anchor(mut self, anchor: Head) -> Verifier {
         self.anchors.insert(anchor.sequence, anchor.digest);
         self
     }
 
-    /// Checks the next entry.
+    /// Checks the next line.
     ///
     /// # Errors
-    /// What is wrong with it, or with what should stand before it.
-    pub fn check(&mut self, entry: &Entry) -> Result<(), Break> {
+    /// What is wrong with it, or with the line that should stand before it.
+    pub fn check(&mut self, entry: &RecordLine) -> Result<(), Break> {
         let broken = |sequence, fault| Err(Break { sequence, fault });
         let sequence = entry.sequence;
         if sequence <= self.head.sequence {
@@ -94,7 +94,7 @@ impl Verifier {
         if sequence > missing {
             self.gaps.insert(missing, sequence - 1);
         }
-        // Only of what a part of a record follows there was no entry that could be compared.
+        // A part of a record follows an entry that is not in it: only its digest can be compared.
         let start = self.anchors.remove(&before.sequence);
         let known = self.anchors.remove(&sequence);
         if line::digest(entry) != entry.digest || known.is_some_and(|d| d != entry.digest) {
@@ -107,19 +107,19 @@ impl Verifier {
             return broken(missing, Fault::Removed);
         }
         if entry.previous != before.digest {
-            // This one is as it was written; what it was written after is another.
+            // This line is as it was written, but it was written after another line.
             return broken(before.sequence.max(1), Fault::Changed);
         }
         Ok(())
     }
 
-    /// The end of the record. `expected` is the last entry's number and digest, where they are known
-    /// from elsewhere.
+    /// Ends the check. `expected` is the number and the digest of the last line, if they are known from
+    /// elsewhere.
     ///
     /// # Errors
-    /// Entries are missing at the end (also one that an anchor is of), the last is another one, or there are
-    /// more than there should be.
-    pub fn finish(self, expected: Option<(u64, super::Digest)>) -> Result<(), Break> {
+    /// Lines are missing at the end (also the line of an anchor), the last line is another one, or there are
+    /// more lines than there should be.
+    pub fn finish(self, expected: Option<(u64, Digest)>) -> Result<(), Break> {
         let last = self.head.sequence;
         let broken = |sequence, fault| Err(Break { sequence, fault });
         if self.anchors.keys().any(|sequence| *sequence > last) {
@@ -140,7 +140,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Takes `sequence` out of the gaps. `false` if it was not missing.
+    /// Takes `sequence` out of the gaps. Returns false if it was not missing.
     fn fill(&mut self, sequence: u64) -> bool {
         let gap = self.gaps.range(..=sequence).next_back();
         let Some((first, last)) = gap.map(|(first, last)| (*first, *last)) else {

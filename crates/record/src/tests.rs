@@ -1,26 +1,121 @@
-use super::*;
+use crate::*;
 use proptest::prelude::*;
 
-fn draft(number: usize) -> Draft {
-    Draft {
-        action: Action::ALL[number % Action::ALL.len()],
-        actor: format!("user-{number}"),
-        namespace: "shop".into(),
-        object: format!("NetworkPolicy/nanoseg-{number}"),
-        before: number
-            .is_multiple_of(2)
-            .then(|| Digest::of_bytes(&[number as u8])),
-        after: number
-            .is_multiple_of(3)
-            .then(|| Digest::of_bytes(&[number as u8, 1])),
-        reason: "because \"it\" is\nnew → ü".into(),
-    }
+/// One action of each kind, with all its details.
+fn actions() -> Vec<Action> {
+    let (proposal, why) = ("web-1".to_owned(), "because: \"it\" is\nnew → ü".to_owned());
+    let name = || proposal.clone();
+    let text = || why.clone();
+    let connection = Connection {
+        client: "shop/web".into(),
+        server: "shop/db".into(),
+        protocol: nanoseg_net::Protocol::Tcp,
+        port: 5432,
+    };
+    let at = Some(Timestamp::from_secs(1));
+    vec![
+        Action::Proposed {
+            proposal: name(),
+            refreshed: true,
+            why: text(),
+        },
+        Action::Superseded {
+            proposal: name(),
+            why: text(),
+        },
+        Action::Approved {
+            proposal: name(),
+            why: text(),
+        },
+        Action::AutoApproved { proposal: name() },
+        Action::Rejected {
+            proposal: name(),
+            why: text(),
+        },
+        Action::DecisionRefused {
+            proposal: name(),
+            because: RefusalKind::AnotherObject,
+        },
+        Action::Applied,
+        Action::Deleted,
+        Action::DriftRepaired {
+            drift: Drift::LabelChanged,
+        },
+        Action::DriftGivenUp {
+            drift: Drift::SpecChanged,
+            until: at,
+        },
+        Action::RolledBack {
+            proposal: name(),
+            to: None,
+            why: text(),
+        },
+        Action::AutoRolledBack {
+            proposal: name(),
+            to: Some(3),
+            why: text(),
+        },
+        Action::BreakGlassOn {
+            why: text(),
+            policies: Some(3),
+            done: at,
+        },
+        Action::BreakGlassOff,
+        Action::ModeChanged {
+            from: Mode::Enforce,
+            to: Mode::Propose,
+        },
+        Action::SegmentationAdded {
+            mode: Mode::Observe,
+        },
+        Action::SegmentationRemoved {
+            policies: RemainingPolicies::Retained,
+            deleted: at,
+        },
+        Action::Violation {
+            connection,
+            policy: "nanoseg-db".into(),
+        },
+        Action::Adopted,
+        Action::Exported,
+    ]
 }
 
-fn record(length: usize) -> Vec<Entry> {
+fn entry(number: usize) -> Entry {
+    let all = actions();
+    let actors = [
+        Actor::user(format!("user-{number}")),
+        Actor::Controller,
+        Actor::FieldManager {
+            name: format!("manager-{number}"),
+            at: None,
+        },
+        Actor::Unknown,
+        Actor::FieldManager {
+            name: "kubectl".into(),
+            at: Some(Timestamp::from_secs(7)),
+        },
+    ];
+    // The first kinds of actors are by users, as tests change their names.
+    let actor = match number < 12 {
+        true => actors[0].clone(),
+        false => actors[number % actors.len()].clone(),
+    };
+    let object = format!("NetworkPolicy/nanoseg-{number}");
+    Entry::new(all[number % all.len()].clone(), actor, "shop", &object).with_policies(
+        number
+            .is_multiple_of(2)
+            .then(|| Digest::of_bytes(&[number as u8])),
+        number
+            .is_multiple_of(3)
+            .then(|| Digest::of_bytes(&[number as u8, 1])),
+    )
+}
+
+fn record(length: usize) -> Vec<RecordLine> {
     let mut chain = Chain::default();
     (0..length)
-        .map(|number| chain.append(draft(number), Timestamp::from_secs(number as i64)))
+        .map(|number| chain.append(entry(number), Timestamp::from_secs(number as i64)))
         .collect()
 }
 
@@ -36,16 +131,16 @@ fn verify(lines: &[String], end: &Head) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-fn lines(entries: &[Entry]) -> Vec<String> {
+fn lines(entries: &[RecordLine]) -> Vec<String> {
     entries.iter().map(to_line).collect()
 }
 
-fn end(entries: &[Entry]) -> Head {
-    entries.last().map_or_else(Head::default, Entry::head)
+fn end(entries: &[RecordLine]) -> Head {
+    entries.last().map_or_else(Head::default, RecordLine::head)
 }
 
 /// The part of a record from an entry on.
-fn tail(entries: &[Entry], from: usize) -> Tail {
+fn tail(entries: &[RecordLine], from: usize) -> Tail {
     let tail = Tail::of_lines(lines(&entries[from..])).unwrap();
     tail.unwrap()
 }
@@ -55,7 +150,7 @@ fn problems(tail: &Tail, known: Option<&Head>) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
-fn fault(entries: &[Entry]) -> Option<(u64, Fault)> {
+fn fault(entries: &[RecordLine]) -> Option<(u64, Fault)> {
     let mut verifier = Verifier::default();
     let found = entries.iter().find_map(|entry| verifier.check(entry).err());
     found.map(|found| (found.sequence, found.fault))
@@ -63,7 +158,7 @@ fn fault(entries: &[Entry]) -> Option<(u64, Fault)> {
 
 #[test]
 fn the_names_of_actions_are_those_of_the_lines() {
-    for action in Action::ALL {
+    for action in ActionKind::ALL {
         let written = serde_json::to_string(action).unwrap();
         assert_eq!(written, format!("\"{action}\""));
     }
@@ -83,7 +178,7 @@ fn a_record_that_nobody_touched_is_whole() {
 fn a_chain_goes_on_after_its_head() {
     let mut entries = record(3);
     let mut chain = Chain::after(end(&entries));
-    entries.push(chain.append(draft(9), Timestamp::from_secs(9)));
+    entries.push(chain.append(entry(9), Timestamp::from_secs(9)));
     assert_eq!(fault(&entries), None);
     let mut verifier = Verifier::after(end(&entries[..2]));
     assert!(entries[2..].iter().all(|e| verifier.check(e).is_ok()));
@@ -93,12 +188,12 @@ fn a_chain_goes_on_after_its_head() {
 fn what_was_done_is_told_with_its_place() {
     let good = record(6);
     let mut changed = good.clone();
-    changed[2].draft.actor = "mallory".into();
+    changed[2].entry.actor = Actor::user("mallory");
     assert_eq!(fault(&changed), Some((3, Fault::Changed)));
 
     let mut replaced = good.clone();
     let before = end(&good[..2]);
-    replaced[2] = Chain::after(before).append(draft(77), Timestamp::from_secs(2));
+    replaced[2] = Chain::after(before).append(entry(77), Timestamp::from_secs(2));
     assert_eq!(fault(&replaced), Some((3, Fault::Changed)));
 
     let mut removed = good.clone();
@@ -140,8 +235,8 @@ fn a_cut_tail_is_found_by_the_expected_end() {
 fn a_chain_that_was_made_anew_is_found_by_an_anchor() {
     let good = record(5);
     let mut chain = Chain::default();
-    let forged: Vec<Entry> = (10..16)
-        .map(|n| chain.append(draft(n), Timestamp::from_secs(n as i64)))
+    let forged: Vec<RecordLine> = (10..16)
+        .map(|n| chain.append(entry(n), Timestamp::from_secs(n as i64)))
         .collect();
     assert_eq!(fault(&forged), None);
     let mut verifier = Verifier::default().with_anchor(end(&good[..3]));
@@ -223,8 +318,8 @@ fn a_part_of_a_record_that_was_made_anew_is_found_by_what_was_seen_before() {
     let (seen, before) = (end(&good[..5]), end(&good[..3]));
     // Whole in itself, and so is what is before it.
     let mut chain = Chain::after(before.clone());
-    let forged: Vec<Entry> = (3..8)
-        .map(|number| chain.append(draft(number + 9), Timestamp::from_secs(9)))
+    let forged: Vec<RecordLine> = (3..8)
+        .map(|number| chain.append(entry(number + 9), Timestamp::from_secs(9)))
         .collect();
     let forged = tail(&forged, 0);
     assert_eq!(problems(&forged, None), [""; 0]);
@@ -306,5 +401,69 @@ proptest! {
         if bad != good {
             prop_assert!(verify(&bad, &end(&entries)).is_err());
         }
+    }
+}
+
+/// A line as versions without typed details wrote it.
+fn earlier(previous: &Head, action: &str, reason: &str) -> String {
+    let before = format!(
+        "{{\"sequence\":{},\"at\":\"2026-03-01T00:00:00Z\",\"action\":\"{action}\",\"actor\":\"olga\",\
+         \"namespace\":\"shop\",\"object\":\"nanoseg-db\",\"reason\":\"{reason}\",\"previous\":\"{}\"",
+        previous.sequence + 1,
+        previous.digest
+    );
+    let digest = Digest::of_bytes(format!("{before}}}").as_bytes());
+    format!("{before},\"digest\":\"{digest}\"}}")
+}
+
+#[test]
+fn lines_of_earlier_versions_read_and_verify_as_they_were_written_and_new_ones_follow_them() {
+    let mut head = Head::default();
+    let mut lines = Vec::new();
+    for kind in ActionKind::ALL {
+        let line = earlier(&head, kind.name(), "db-2: fine");
+        let read = parse_line(&line).unwrap();
+        assert_eq!(to_line(&read), line);
+        assert_eq!(read.entry.action.kind(), *kind);
+        assert_eq!(read.entry.actor, Actor::user("olga"));
+        head = read.head();
+        lines.push(line);
+    }
+    let approved = parse_line(&lines[2]).unwrap();
+    assert_eq!(approved.entry.action.proposal(), Some("db-2"));
+    let next = Chain::after(head).append(entry(3), Timestamp::from_secs(9));
+    lines.push(to_line(&next));
+    assert_eq!(verify(&lines, &next.head()), Ok(()));
+}
+
+#[test]
+fn a_line_of_an_earlier_version_cannot_be_given_details() {
+    let line = earlier(&Head::default(), "applied", "");
+    for details in ["{}", "null", "{\"proposal\":\"x\"}"] {
+        let more = format!("\"action\":\"applied\",\"details\":{details},");
+        let other = line.replacen("\"action\":\"applied\",", &more, 1);
+        assert!(parse_line(&other).is_err(), "{other}");
+    }
+    let typed = to_line(&record(3)[2]);
+    for (from, to) in [
+        ("\"details\":{", "\"details\":{\"more\":1,"),
+        (",\"why\":", ",\"reason\":"),
+        ("\"by\":\"user\",", "\"by\":\"person\","),
+        ("\"by\":\"user\",", ""),
+    ] {
+        let other = typed.replacen(from, to, 1);
+        assert_ne!(other, typed);
+        assert!(parse_line(&other).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn the_facts_of_a_line_are_in_its_details_and_not_in_its_sentence() {
+    for line in record(20) {
+        let mut chain = Chain::default();
+        let reworded = line.entry.clone().with_reason("in other words".into());
+        let reworded = parse_line(&to_line(&chain.append(reworded, line.at))).unwrap();
+        assert_eq!(reworded.entry.action, line.entry.action);
+        assert_eq!(reworded.entry.actor, line.entry.actor);
     }
 }

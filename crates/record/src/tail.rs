@@ -1,11 +1,11 @@
-//! The newest part of a record, to be read where the whole of it is not: lines, what stands before the first
-//! of them, and the last. Who changes, removes or adds a line of it breaks its chain; who makes the whole part
-//! anew is found out by a [`Head`] that was kept from an earlier look.
+//! The newest part of a record, for readers who cannot read the whole: its lines, the head before the first of
+//! them, and the head of the last. Changing, removing or adding a line breaks the chain. A part that was made
+//! anew as a whole is found by a [`Head`] that was kept from an earlier look.
 
-use super::{Break, Entry, Head, LineError, NotAHead, Verifier, parse_line};
+use crate::{Break, Head, LineError, NotAHead, RecordLine, Verifier, parse_line};
 use std::collections::BTreeMap;
 
-/// The name of the ConfigMap in the controller's namespace.
+/// The name of the ConfigMap with the newest part, in the controller's namespace.
 pub const PUBLISHED: &str = "nanoseg-record";
 
 /// The keys of its data.
@@ -16,15 +16,15 @@ const LINES: &str = "record.jsonl";
 /// Lines that follow each other, up to the end of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tail {
-    /// What the first line follows; sequence 0: it is the record's first.
+    /// The head that the first line follows; its sequence is 0 if that is the record's first line.
     pub after: Head,
-    /// The last line's.
+    /// The head of the last line.
     pub head: Head,
     /// Oldest first, without line breaks.
     pub lines: Vec<String>,
 }
 
-/// Something that is no part of a record.
+/// Data that is no part of a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TailError {
     #[error("failed to read published record: it has no {0:?}; it was changed or is none")]
@@ -38,7 +38,7 @@ pub enum TailError {
 pub enum Problem {
     #[error("line {line}: {error}")]
     Line {
-        /// From 1, of those that are there.
+        /// Its place in the part, from 1.
         line: usize,
         error: LineError,
     },
@@ -47,7 +47,7 @@ pub enum Problem {
 }
 
 impl Tail {
-    /// Of the record's last lines, oldest first; `None` if there are none.
+    /// The part that consists of the record's last lines, oldest first; `None` if there are none.
     ///
     /// # Errors
     /// The first or the last is no line of a record.
@@ -66,7 +66,7 @@ impl Tail {
         }))
     }
 
-    /// As the data of a ConfigMap: `record.jsonl` is an export like that of `nanoseg record show -o json`.
+    /// The data of a ConfigMap: `record.jsonl` is an export like that of `nanoseg record show -o json`.
     pub fn to_data(&self) -> BTreeMap<String, String> {
         let mut lines = String::new();
         for line in &self.lines {
@@ -80,10 +80,10 @@ impl Tail {
         ])
     }
 
-    /// Reads what [`Tail::to_data`] wrote; whether it is whole is for [`Tail::check`] to say.
+    /// Reads what [`Tail::to_data`] wrote; whether it is whole is for [`Tail::check`] to find.
     ///
     /// # Errors
-    /// Something of it is missing, or is not what it should be.
+    /// A key is missing, or its value is no head.
     pub fn from_data(data: &BTreeMap<String, String>) -> Result<Tail, TailError> {
         let get = |key: &'static str| data.get(key).ok_or(TailError::Missing(key));
         let head = |key| Head::parse(get(key)?).map_err(|error| TailError::Head(key, error));
@@ -94,9 +94,9 @@ impl Tail {
         })
     }
 
-    /// All entries that can be read, and everything that is wrong. `known` is the end of the record as it was
-    /// seen before: its entry must be there as it was, unless the part begins after it.
-    pub fn check(&self, known: Option<&Head>) -> (Vec<Entry>, Vec<Problem>) {
+    /// Returns all lines that can be read, and everything that is wrong. `known` is the end of the record as it was
+    /// seen before: its line must be there as it was, unless the part begins after it.
+    pub fn check(&self, known: Option<&Head>) -> (Vec<RecordLine>, Vec<Problem>) {
         let mut verifier = Verifier::after(self.after.clone());
         if let Some(known) = known {
             verifier = verifier.with_anchor(known.clone());
