@@ -117,8 +117,7 @@ struct Case {
     /// The pods and addresses that it is about, with names for people.
     client: Vec<String>,
     server: Vec<String>,
-    /// The port that is checked: that of the pod; where the plugin checks before translation also that of the
-    /// Service.
+    /// The port that is checked: the pod's; if the plugin checks before translation, also the Service's.
     port: u16,
     #[serde(flatten)]
     why: Explanation,
