@@ -1,5 +1,5 @@
-//! Makes batches that were never sent smaller: the cheapest loss first, each counted (rule: bounded-memory,
-//! loss-is-counted).
+//! Makes batches that were never sent smaller: the cheapest loss first, each counted
+//! (rule: bounded-memory, loss-is-counted).
 
 use crate::flow::{
     FlowBatch, FlowRecord, Loss, MergedObservations, Observations, ScanSummary, Source, Verdict,
