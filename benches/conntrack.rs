@@ -3,8 +3,17 @@
 //! `cargo bench --bench conntrack -- [connections per second]…` as root, with `ip` and `nft`: it creates a network
 //! namespace and deletes it afterwards.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 use nanoseg::flow::{Loss, Verdict};
-use nanoseg::observe::{Conntrack, ConntrackOptions, Cuts, LiveSource, Urgency};
+use nanoseg::observe::{AddressChanges, Conntrack, ConntrackOptions, LiveSource, Urgency};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -75,7 +84,8 @@ fn prepare() {
 }
 
 fn measure(rate: u64) {
-    let mut source = Conntrack::open(ConntrackOptions::default(), Cuts::default()).expect("opens");
+    let mut source =
+        Conntrack::open(ConntrackOptions::default(), AddressChanges::default()).expect("opens");
     let stop = AtomicBool::new(false);
     let (made, seen, losses, cpu, wall) = std::thread::scope(|scope| {
         let stop = &stop;
@@ -89,7 +99,7 @@ fn measure(rate: u64) {
                 source.poll(Duration::from_millis(250)).expect("goes on");
                 let window = match source.urgency() {
                     Urgency::None => 10_000,
-                    Urgency::News => 1_000,
+                    Urgency::NewEdge => 1_000,
                     Urgency::Full => 0,
                 };
                 if taken.elapsed() >= Duration::from_millis(window) {

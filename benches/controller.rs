@@ -3,6 +3,15 @@
 //! etcd, API server and controller manager are those of the tests. The controller is the optimised binary on the same
 //! machine. Everything is measured from outside: with watches, /proc and /metrics.
 
+#![allow(
+    unsafe_code,
+    reason = "namespaces and signals of processes take system calls without a safe wrapper"
+)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+
 #[path = "../tests/it/support"]
 #[allow(
     dead_code,

@@ -1,5 +1,10 @@
 //! Writes a capture with its cluster snapshot: `cargo bench --bench generate_capture -- --help`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+
 mod synthetic;
 
 use clap::Parser;

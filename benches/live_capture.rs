@@ -3,11 +3,20 @@
 //!
 //! `cargo bench --bench live_capture [-- RATE…]`; needs root, `ip` and `nft`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 #[path = "../tests/it/capture/network.rs"]
 #[allow(dead_code)] // The tests use more of it.
 mod network;
 
-use nanoseg::observe::{CaptureSettings, Cuts, Pace, PacketSocket, Stop, run};
+use nanoseg::observe::{AddressChanges, CaptureSettings, Pace, PacketSocket, Stop, run};
 use network::Network;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -59,7 +68,7 @@ fn measure(rate: u64, capture: bool) {
         if !capture {
             return None;
         }
-        let mut source = PacketSocket::open(CaptureSettings::default(), Cuts::default());
+        let mut source = PacketSocket::open(CaptureSettings::default(), AddressChanges::default());
         let source = source.as_mut().expect("a packet socket");
         let counters = source.counters();
         ready.send(()).expect("somebody waits");

@@ -3,6 +3,15 @@
 //! Every run is a separate process, so that its peak memory is measured separately. A run fails if its graph has other
 //! edges than the generated traffic: a fast wrong result does not count.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 mod measure;
 mod synthetic;
 

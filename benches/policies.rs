@@ -3,6 +3,15 @@
 //! nanoseg builds the graph from one flow record for each edge of a generated cluster. A result that is not sound and
 //! tight fails.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 mod ground;
 mod measure;
 mod synthetic;

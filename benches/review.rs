@@ -1,5 +1,14 @@
 //! Diff, verify and blast radius, timed, and np-guard's analyzer beside it: `cargo bench --bench review -- --help`.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a bench that fails to unwrap has failed"
+)]
+#![allow(
+    unsafe_code,
+    reason = "measuring memory and time of processes takes system calls without a safe wrapper"
+)]
+
 mod commands;
 mod ground;
 mod measure;

@@ -6,6 +6,11 @@
 //! TIME_WAIT on either side. It prints `{"connections": …, "failed": …, "seconds": …}`. Each command uses one
 //! thread, because both run beside the measured agent on few cores.
 
+#![allow(
+    unsafe_code,
+    reason = "socket options and resource limits have no safe wrapper here"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;

@@ -9,22 +9,19 @@ mod approve;
 pub mod connectivity;
 mod controller;
 pub mod crd;
-mod decide;
+mod decision;
 mod diff;
 mod exit;
 mod explain;
 mod generate;
-mod generated;
 mod graph;
-mod input;
+mod notices;
 mod observe;
 mod pager;
 mod period;
-mod places;
 mod policies;
 mod progress;
 mod proposals;
-mod published;
 mod receive;
 mod record;
 mod report;
@@ -36,6 +33,7 @@ mod sources;
 mod status;
 mod style;
 mod terminal;
+mod traffic;
 mod ui;
 mod units;
 mod verify;
@@ -56,7 +54,7 @@ use terminal::LogFormat;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
+    /// Log more to stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -111,10 +109,10 @@ impl Command {
     }
 }
 
-/// Whether `arguments` (without the program's name) are a command line that nanoseg takes.
+/// Checks that `arguments` (without the program's name) are a valid command line.
 ///
 /// # Errors
-/// What clap says against it.
+/// Clap's error message.
 pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
     let all = std::iter::once("nanoseg").chain(arguments);
     Cli::try_parse_from(all)
@@ -122,8 +120,8 @@ pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), Str
         .map_err(|error| error.to_string())
 }
 
-/// As what the program was called: `nanoseg`, or `kubectl nanoseg` where it is kubectl's plug-in, the same
-/// binary under the name `kubectl-nanoseg`.
+/// The name for usage texts: `nanoseg`, or `kubectl nanoseg` if the binary runs as kubectl's plug-in, under the name
+/// `kubectl-nanoseg`.
 fn program() -> &'static str {
     let called = std::env::args_os().next().map(PathBuf::from);
     let name = called.as_deref().and_then(Path::file_stem);
@@ -170,8 +168,8 @@ pub fn run() -> ExitCode {
     exit::code(result)
 }
 
-/// Leaves what a command read to the end of the process, which comes right after: giving the memory of a large
-/// cluster back piece by piece takes a tenth of a second.
-fn leave<T>(what: T) {
+/// Does not free a value: the process ends right after, and freeing the memory of a large cluster piece by piece takes
+/// a tenth of a second.
+fn leak<T>(what: T) {
     std::mem::forget(what);
 }

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
+pub mod load;
 pub mod pipeline;
 pub mod report;
 pub mod review;

@@ -26,7 +26,7 @@ pub use impact::{ImpactInputs, assess_impact};
 pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
-    Applied, CONTROLLER, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision,
-    WorkloadState,
+    Applied, ApprovedRevision, CONTROLLER, Decision, Degraded, DesiredPolicy, Need, Proposal,
+    Refusal, Revision, Ruling, Stage, WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

@@ -4,7 +4,7 @@ use super::objects::World;
 use crate::support::kubernetes::Cluster;
 use nanoseg::flow::BatchId;
 use nanoseg::flow::{
-    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, GrpcSettings, encode};
@@ -92,13 +92,13 @@ fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowR
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 5,
         datagrams: 0,
         bytes_to_server: 100,
         bytes_to_client: 100,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     }
 }

@@ -4,7 +4,7 @@ use super::Failure;
 use super::synthetic::cluster::{Cluster, ClusterSize};
 use super::synthetic::{snapshot, traffic};
 use nanoseg::cluster::parse_objects;
-use nanoseg::flow::{FlowRecord, FlowResult, Opening, Verdict, Windows};
+use nanoseg::flow::{ActivityWindows, FlowRecord, FlowResult, Opening, Verdict};
 use nanoseg::graph::{
     Graph, GraphOptions, Requirement, ServiceEnforcements, build as build_graph, requirements,
 };
@@ -79,7 +79,7 @@ fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
         via: None,
         seen_as: None,
         client_port: None,
-        claims: None,
+        labels: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
         connections: 1,
@@ -88,6 +88,6 @@ fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
         bytes_to_client: 80,
         first: time,
         last: time,
-        windows: Windows::at(time),
+        windows: ActivityWindows::at(time),
     }
 }

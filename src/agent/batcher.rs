@@ -63,7 +63,7 @@ impl Batcher {
         // The node's clock may have gone back.
         let span = (self.from.min(now), now);
         self.from = now;
-        let pieces = gathered.into_pieces(self.limits);
+        let pieces = gathered.into_chunks(self.limits);
         pieces
             .into_iter()
             .map(|seen| {

@@ -22,9 +22,9 @@ impl BatchCodec for WireCodec {
 mod tests {
     use super::*;
     use crate::flow::{
-        FlowRecord, Instance, Loss, MergedObservations, NameEntry, ObservationLimits, Observations,
-        Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
-        Windows,
+        ActivityWindows, FlowRecord, Instance, Loss, MergedObservations, NameEntry,
+        ObservationLimits, Observations, Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels,
+        ScanSummary, Source, Verdict,
     };
     use crate::net::{Protocol, Timestamp};
     use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -52,7 +52,7 @@ mod tests {
             client_port: Some(u16::MAX),
             verdict: Verdict::Dropped,
             opening: Opening::Undecided,
-            claims: n.is_multiple_of(2).then(|| {
+            labels: n.is_multiple_of(2).then(|| {
                 Arc::new(PeerLabels {
                     client: Some(pod.clone()),
                     server: Some(PeerLabel::Workload {
@@ -69,7 +69,7 @@ mod tests {
             bytes_to_client: u64::MAX,
             first,
             last: first,
-            windows: Windows::at(first),
+            windows: ActivityWindows::at(first),
         }
     }
 
@@ -109,7 +109,7 @@ mod tests {
         }
         let mut merged = MergedObservations::default();
         merged.add(slice);
-        let pieces = merged.into_pieces(ObservationLimits::default());
+        let pieces = merged.into_chunks(ObservationLimits::default());
         assert!(pieces.len() > 3);
         for seen in pieces {
             let batch = FlowBatch {

@@ -102,7 +102,7 @@ impl<C: BatchCodec> Keeper<C> {
             self.batcher.lose(loss, count);
         }
         // The node's clock may have been set.
-        self.clock.look();
+        self.clock.check_step();
         let now = self.clock.to_wall(self.clock.now());
         for batch in self.batcher.take(now, last_words) {
             self.metrics.batch_made();

@@ -1,5 +1,7 @@
 //! Keeps the memory of the process small.
 
+#![allow(unsafe_code, reason = "mallopt(3) has no safe wrapper")]
+
 /// Makes all threads allocate from one heap. glibc gives each thread its own, and the free parts of one heap are of no
 /// use to other threads; here threads hand memory to each other all the time.
 pub fn keep_small() {

@@ -3,11 +3,10 @@
 mod show;
 mod verify;
 
-use crate::cli::access::{Access, AccessArgs};
-use crate::cli::published::{ControllerArgs, Published, place, read_published};
+use crate::cli::access::{AccessArgs, ControllerArgs};
+use crate::load::{Published, place, read_published};
 use crate::report::escape;
-use crate::report::evidence::{Event, Keeping};
-use crate::review::record::{self, Entry, Head, Tail, glass_broken_at, keeping, parse_line};
+use crate::review::record::{Entry, Head, Tail, parse_line};
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -158,31 +157,6 @@ fn parse(line: u64, text: &str) -> Result<Entry, Unreadable> {
     })
 }
 
-/// An entry as reports and the page show it.
-pub fn event(entry: Entry) -> Event {
-    let Entry {
-        sequence,
-        at,
-        draft,
-        ..
-    } = entry;
-    Event {
-        sequence,
-        at,
-        // Nothing is told before it is done.
-        done: glass_broken_at(&draft).filter(|done| *done <= at),
-        keeping: keeping(&draft).map(|keeping| match keeping {
-            record::Keeping::Begins => Keeping::Begins,
-            record::Keeping::Ends => Keeping::Ends,
-        }),
-        action: draft.action.name(),
-        actor: draft.actor,
-        namespace: draft.namespace,
-        object: draft.object,
-        reason: draft.reason,
-    }
-}
-
 /// Which record.
 #[derive(Debug, clap::Args)]
 struct RecordArgs {
@@ -202,8 +176,8 @@ impl RecordArgs {
         }
         let namespace = &self.controller.controller_namespace;
         let place = place(namespace);
-        let access = Access::open(&self.access)?;
-        match access.wait(read_published(&access.client, namespace))? {
+        let client = self.access.connect()?;
+        match client.block_on(read_published(&client.client, namespace))? {
             Published::Part { tail, .. } => Ok(Record::Part(tail.with_context(|| place.clone())?)),
             Published::Absent => bail!(
                 "failed to read {place}: it is not there; has the controller recorded anything, and is it in another --controller-namespace?"

@@ -1,16 +1,16 @@
-//! Live sources on the command line: their names, and how each is started.
+//! Live sources: their names on the command line, and how each is started.
 
 use crate::agent::{Figures, SourceSpec};
 use crate::flow::Source;
 use crate::observe::{
-    CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters, ConntrackOptions, Cuts,
-    Interfaces, LiveError, LiveSource, PacketSocket,
+    AddressChanges, CaptureCounters, CaptureSettings, Conntrack, ConntrackCounters,
+    ConntrackOptions, Interfaces, LiveError, LiveSource, PacketSocket,
 };
 use clap::ValueEnum;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Sources that need nothing but the node.
+/// Sources of the node itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LiveKind {
     /// The kernel's connection tracking.
@@ -34,7 +34,7 @@ impl LiveKind {
     }
 }
 
-/// Where packets are captured.
+/// Which interfaces packets are captured on.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InterfaceArg {
     /// Interfaces to capture on: auto (all but loopback, bridges and dummies), any, names, or patterns
@@ -52,16 +52,16 @@ impl InterfaceArg {
     }
 }
 
-/// A source that can be started, and started again. `cuts` tells the sources of one node of each other's
-/// findings.
-pub fn open(kind: LiveKind, interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
+/// A source that can be started, and restarted. The sources of one node share `address_changes`: each adds the changes
+/// that it finds.
+pub fn open(kind: LiveKind, interfaces: Interfaces, address_changes: AddressChanges) -> SourceSpec {
     match kind {
-        LiveKind::Conntrack => conntrack(cuts),
-        LiveKind::Capture => capture(interfaces, cuts),
+        LiveKind::Conntrack => conntrack(address_changes),
+        LiveKind::Capture => capture(interfaces, address_changes),
     }
 }
 
-/// The counters of the source that runs now.
+/// The counters of the source that is running.
 type Now<T> = Arc<Mutex<Option<T>>>;
 
 fn set<T>(now: &Now<T>, counters: T) {
@@ -78,11 +78,11 @@ fn figures<T: Send + 'static>(
     })
 }
 
-fn conntrack(cuts: Cuts) -> SourceSpec {
+fn conntrack(address_changes: AddressChanges) -> SourceSpec {
     let now: Now<ConntrackCounters> = Now::default();
     let opened = Arc::clone(&now);
     let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
-        let source = Conntrack::open(ConntrackOptions::default(), cuts.clone())?;
+        let source = Conntrack::open(ConntrackOptions::default(), address_changes.clone())?;
         set(&opened, source.counters());
         Ok(Box::new(source))
     };
@@ -107,7 +107,7 @@ fn conntrack(cuts: Cuts) -> SourceSpec {
     }
 }
 
-fn capture(interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
+fn capture(interfaces: Interfaces, address_changes: AddressChanges) -> SourceSpec {
     let now: Now<Arc<CaptureCounters>> = Now::default();
     let opened = Arc::clone(&now);
     let open = move || -> Result<Box<dyn LiveSource>, LiveError> {
@@ -115,7 +115,7 @@ fn capture(interfaces: Interfaces, cuts: Cuts) -> SourceSpec {
             interfaces: interfaces.clone(),
             ..CaptureSettings::default()
         };
-        let source = PacketSocket::open(settings, cuts.clone())?;
+        let source = PacketSocket::open(settings, address_changes.clone())?;
         set(&opened, source.counters());
         Ok(Box::new(source))
     };

@@ -245,13 +245,12 @@ fn an_alias_to_itself_is_refused() {
 
 #[test]
 fn ordinary_aliases_are_read() {
-    let objects = parse(
-        "kind: Pod\nmetadata: {name: x, labels: &l {app: a}}\nspec: {containers: [], nodeSelector: *l}\n",
-    );
-    let selector = objects.pods[0]
+    let objects =
+        parse("kind: Service\nmetadata: {name: x, labels: &l {app: a}}\nspec: {selector: *l}\n");
+    let selector = objects.services[0]
         .spec
         .as_ref()
-        .and_then(|spec| spec.node_selector.clone());
+        .and_then(|spec| spec.selector.clone());
     assert_eq!(
         selector.and_then(|mut map| map.remove("app")).as_deref(),
         Some("a")

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::cluster::parse_objects;
     use crate::flow::{
-        FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+        ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
     };
     use crate::inventory::{Objects, OwnerRule};
     use crate::net::{Protocol, Timestamp};
@@ -89,7 +89,7 @@ status: {podIP: 10.0.0.2}
             via: None,
             seen_as: None,
             client_port: None,
-            claims: None,
+            labels: None,
             verdict: Verdict::Established,
             opening: Opening::Handshake,
             connections: 3,
@@ -98,7 +98,7 @@ status: {podIP: 10.0.0.2}
             bytes_to_client: bytes,
             first: at,
             last: at,
-            windows: Windows::at(at),
+            windows: ActivityWindows::at(at),
         }
     }
 

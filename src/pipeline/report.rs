@@ -1,24 +1,24 @@
-//! A run's results as the report's plain data. Figures are taken over, never computed anew.
+//! The results of a run as the report's plain data. Figures are copied, never computed again.
 
 use super::Generated;
 use crate::evaluate::{Blocked, Excess, Span};
 use crate::finding::{Finding, Rule};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Estimate, Learning, Lesson, Peer};
-use crate::net::{ConnectionSet, Timestamp};
-use crate::policy::{Direction, RuleOrigin, WorkloadPolicy, file_name};
+use crate::net::{ConnectionSet, Direction, Timestamp};
+use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the report says of a run beyond what the run itself found.
+/// What the report has beside the results of the run.
 #[derive(Debug, Clone, Default)]
 pub struct ReportInputs {
     pub inputs: Inputs,
     /// Frames and objects that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Findings of reading: damaged captures, missing objects.
+    /// Findings from loading: damaged captures, missing objects.
     pub findings: Vec<Finding>,
-    /// The output folder as the operator named it.
+    /// The output folder as the operator wrote it.
     pub output: Option<String>,
 }
 
@@ -55,10 +55,10 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
     }
 }
 
-/// The estimate as reports have it; the observation ended at `end`.
-pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Learning {
+/// The estimate in the form of reports; the observation ended at `end`.
+pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::LearningDocument {
     let convert = |estimate: &Estimate| estimate_report(estimate, end);
-    report::Learning {
+    report::LearningDocument {
         overall: convert(&learning.overall),
         workloads: learning
             .workloads
@@ -71,10 +71,10 @@ pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Le
     }
 }
 
-fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::Estimate {
-    report::Estimate {
+fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::EstimateDocument {
+    report::EstimateDocument {
         edges: estimate.edges_seen as u64,
-        coverage: estimate.is_telling().then_some(estimate.coverage),
+        coverage: estimate.is_meaningful().then_some(estimate.coverage),
         missing_mass: estimate.missing_mass,
         unseen_low: estimate.unseen_low.floor() as u64,
         unseen_high: estimate.unseen_high.ceil() as u64,
@@ -119,18 +119,13 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
         .collect();
     let ports: Vec<String> = ports.into_iter().collect();
-    let (direction, text) = match rule.direction {
-        Direction::Ingress => {
-            let text = format!("in from {} → {}", names.join(", "), ports.join(", "));
-            (report::Direction::Ingress, text)
-        }
-        Direction::Egress => {
-            let text = format!("out to {} → {}", names.join(", "), ports.join(", "));
-            (report::Direction::Egress, text)
-        }
+    let way = match rule.direction {
+        Direction::Ingress => "in from",
+        Direction::Egress => "out to",
     };
+    let text = format!("{way} {} → {}", names.join(", "), ports.join(", "));
     RuleReport {
-        direction,
+        direction: rule.direction,
         text,
         decided_by: deciding_rules(&edges),
         edges: rule
@@ -171,7 +166,7 @@ fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<Rule> {
     rules.into_iter().collect()
 }
 
-fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
+fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::ProofDocument {
     let proof = &generated.proof;
     let is_implied = |index: usize| {
         taught
@@ -187,7 +182,7 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
     let observed = (0..taught.len())
         .filter(|index| !is_implied(*index))
         .count() as u64;
-    report::Proof {
+    report::ProofDocument {
         observed,
         observed_allowed: observed - blocked_edges.len() as u64,
         blocked: proof.blocked.iter().map(blocked_line).collect(),
@@ -238,7 +233,7 @@ fn implied_line((client, server, edge): &TaughtEdge<'_>) -> Option<Connection> {
     })
 }
 
-/// A span in words; a long list of ranges is cut, with the number of addresses.
+/// A span as text; a long list of ranges is cut, with the number of addresses.
 fn span(span: &Span) -> String {
     const SHOWN: usize = 4;
     match span {

@@ -76,8 +76,9 @@ impl Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{Direction, Evaluation, HostNetwork};
+    use crate::evaluate::{Evaluation, HostNetwork};
     use crate::inventory::testing;
+    use crate::net::Direction;
     use k8s_openapi::api::networking::v1::NetworkPolicy;
 
     /// Compares every operator on every set of labels with the evaluator: a policy with the selector isolates the

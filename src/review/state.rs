@@ -7,15 +7,17 @@
 mod decide;
 mod propose;
 mod rollback;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
+pub use stage::{ApprovedRevision, Ruling, Stage};
 
 use super::digest::Digest;
 use super::record::{Action, Draft};
-use super::resources::{Impact, Phase};
+use super::resources::Impact;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
@@ -69,15 +71,11 @@ pub struct Proposal {
     pub basis: Digest,
     /// Blocked traffic asked for it: it is never approved automatically.
     pub asked_by_blocked: bool,
-    pub phase: Phase,
+    #[serde(flatten)]
+    pub stage: Stage,
     /// When the phase last changed.
     pub since: Timestamp,
-    pub decided_by: Option<String>,
-    /// The name of the decision.
-    pub decision: Option<String>,
-    pub reason: Option<String>,
     pub message: Option<String>,
-    pub revision: Option<u32>,
 }
 
 /// A policy that was approved.
@@ -128,14 +126,14 @@ impl WorkloadState {
         self.proposals
             .iter()
             .rev()
-            .find(|p| p.phase == Phase::Pending)
+            .find(|p| p.stage == Stage::Pending)
     }
 
     fn open_mut(&mut self) -> Option<&mut Proposal> {
         self.proposals
             .iter_mut()
             .rev()
-            .find(|p| p.phase == Phase::Pending)
+            .find(|p| p.stage == Stage::Pending)
     }
 
     pub fn proposal(&self, name: &str) -> Option<&Proposal> {
@@ -190,18 +188,8 @@ impl WorkloadState {
         });
         let wanted = self.wanted;
         for proposal in &mut self.proposals {
-            let phase = match proposal.phase {
-                Phase::Approved | Phase::Superseded
-                    if proposal.revision == wanted && wanted.is_some() =>
-                {
-                    Phase::Applied
-                }
-                Phase::Approved | Phase::Applied if proposal.revision != wanted => {
-                    Phase::Superseded
-                }
-                other => other,
-            };
-            proposal.turn(phase, at);
+            let stage = proposal.stage.clone().with_applied(wanted);
+            proposal.turn(stage, at);
         }
     }
 
@@ -237,8 +225,8 @@ impl WorkloadState {
     fn prune(&mut self) -> Vec<String> {
         let over = |p: &Proposal| {
             matches!(
-                p.phase,
-                Phase::Rejected | Phase::Superseded | Phase::RolledBack
+                p.stage,
+                Stage::Rejected(_) | Stage::Superseded(_) | Stage::RolledBack(_)
             )
         };
         let mut excess = self
@@ -295,10 +283,10 @@ impl Proposal {
         Digest::of_policy(&self.policy) != Digest::of_policy(policy)
     }
 
-    fn turn(&mut self, phase: Phase, at: Timestamp) {
-        if self.phase != phase {
-            self.phase = phase;
+    fn turn(&mut self, stage: Stage, at: Timestamp) {
+        if self.stage.phase() != stage.phase() {
             self.since = at;
         }
+        self.stage = stage;
     }
 }

@@ -6,7 +6,7 @@ use super::support::frames::{DnsAnswer, dns};
 use nanoseg::flow::{FlowRecord, Loss, Observations, Opening, Verdict};
 use nanoseg::net::Protocol;
 use nanoseg::observe::{
-    CaptureSettings, Cuts, LiveError, LiveSource, Pace, PacketSocket, Stop, run,
+    AddressChanges, CaptureSettings, LiveError, LiveSource, Pace, PacketSocket, Stop, run,
 };
 use network::Network;
 use std::io::{Read, Write};
@@ -38,22 +38,22 @@ struct Watch {
     slices: Receiver<Observations>,
     seen: Observations,
     stop: Stop,
-    cuts: Cuts,
+    address_changes: AddressChanges,
     thread: Option<JoinHandle<Result<(), LiveError>>>,
 }
 
 impl Watch {
     fn start(network: &Network, settings: CaptureSettings) -> Watch {
-        let (stop, cuts) = (Stop::default(), Cuts::default());
+        let (stop, address_changes) = (Stop::default(), AddressChanges::default());
         let (sender, slices) = sync_channel(64);
         let (ready, started) = sync_channel(1);
-        let (stopped, told) = (stop.clone(), cuts.clone());
+        let (stopped, told) = (stop.clone(), address_changes.clone());
         let thread = network.within("n", move || {
             let mut source = PacketSocket::open(settings, told)?;
             ready.send(()).expect("the test waits");
             let pace = Pace {
                 window: Duration::from_secs(1),
-                news_after: Duration::from_millis(100),
+                new_edges_after: Duration::from_millis(100),
             };
             run(&mut source, pace, &stopped, &sender)
         });
@@ -62,7 +62,7 @@ impl Watch {
             slices,
             seen: Observations::default(),
             stop,
-            cuts,
+            address_changes,
             thread: Some(thread),
         }
     }
@@ -287,7 +287,7 @@ fn interfaces_that_appear_later_are_seen_and_those_that_vanish_are_told() {
         let network = Network::new();
         echo(&network, 8080);
         let mut watch = Watch::start(&network, on(interfaces));
-        let before = watch.cuts.count();
+        let before = watch.address_changes.count();
         network::run(&format!(
             "ip -n {node} link add vethx type veth peer name eth1 netns {client}
              ip -n {node} addr add 10.93.0.1/24 dev vethx
@@ -299,7 +299,7 @@ fn interfaces_that_appear_later_are_seen_and_those_that_vanish_are_told() {
             client = network.name("c"),
         ));
         let deadline = Instant::now() + DEADLINE;
-        while watch.cuts.count() == before {
+        while watch.address_changes.count() == before {
             assert!(Instant::now() < deadline, "the new interface was not told");
             std::thread::yield_now();
         }
@@ -344,7 +344,7 @@ fn what_cannot_be_opened_says_what_to_do() {
     let network = Network::new();
     let open = |settings| {
         network.inside("n", move || {
-            let opened = PacketSocket::open(settings, Cuts::default());
+            let opened = PacketSocket::open(settings, AddressChanges::default());
             opened.err().expect("an error").to_string()
         })
     };
@@ -357,7 +357,7 @@ fn what_cannot_be_opened_says_what_to_do() {
         let nobody = 65534;
         // SAFETY: only this thread gives up its rights; the C library's call would do so for all.
         unsafe { libc::syscall(libc::SYS_setresuid, nobody, nobody, nobody) };
-        let opened = PacketSocket::open(on("auto"), Cuts::default());
+        let opened = PacketSocket::open(on("auto"), AddressChanges::default());
         opened.err().expect("an error").to_string()
     });
     assert!(text.contains("CAP_NET_RAW"), "{text}");
@@ -386,7 +386,7 @@ fn a_ring_that_overflows_says_how_much_was_lost() {
         ..on("auto")
     };
     let mut source = network.inside("n", move || {
-        PacketSocket::open(settings, Cuts::default()).map_err(|error| error.to_string())
+        PacketSocket::open(settings, AddressChanges::default()).map_err(|error| error.to_string())
     });
     let source = source.as_mut().expect("opened");
     flood(&network, 20_000);

@@ -4,7 +4,7 @@
 use crate::support::namespaces::Routed;
 use nanoseg::flow::{FlowRecord, Loss, Observations, Opening, OtherKind, Verdict};
 use nanoseg::net::Protocol;
-use nanoseg::observe::{Conntrack, ConntrackOptions, Cuts, LiveSource};
+use nanoseg::observe::{AddressChanges, Conntrack, ConntrackOptions, LiveSource};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ impl Watch {
     fn start(net: &Routed, options: ConntrackOptions) -> Self {
         let source = net
             .router
-            .inside(|| Conntrack::open(options, Cuts::default()))
+            .inside(|| Conntrack::open(options, AddressChanges::default()))
             .expect("the source starts");
         Watch {
             source,

@@ -4,7 +4,8 @@
 
 use nanoseg::cluster::parse_objects;
 use nanoseg::flow::{
-    Applied, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, Applied, FlowBatch, FlowRecord, Instance, Observations, Opening, Source,
+    Verdict,
 };
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
@@ -51,14 +52,14 @@ fn batch(number: u64) -> FlowBatch {
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 1,
         datagrams: 0,
         bytes_to_server: 1,
         bytes_to_client: 1,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     };
     FlowBatch {
         node: "n1".into(),

@@ -11,7 +11,7 @@ mod signed;
 mod stock;
 
 use nanoseg::flow::{
-    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
 };
 use nanoseg::graph::History;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
@@ -263,7 +263,7 @@ fn record(port: u16, at: Timestamp) -> FlowRecord {
         via: None,
         seen_as: None,
         client_port: None,
-        claims: None,
+        labels: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
         connections: 3,
@@ -272,7 +272,7 @@ fn record(port: u16, at: Timestamp) -> FlowRecord {
         bytes_to_client: 20,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     }
 }
 

@@ -523,7 +523,7 @@ fn verify_refuses_a_namespace_that_is_not_there() {
     assert!(
         found
             .stderr
-            .contains("no namespace shpo in the cluster; there are default, "),
+            .contains("no namespace shpo in the cluster; it has default, "),
         "{}",
         found.stderr
     );

@@ -1,5 +1,11 @@
 //! All integration tests, in one binary so that linking is paid once.
 
+#![allow(
+    unsafe_code,
+    reason = "tests of namespaces and signals make system calls that have no safe wrapper"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
+
 mod architecture;
 mod binary;
 mod boutique;

@@ -1,11 +1,12 @@
 //! The causes of a change: the rules and policies that opened or closed a connection.
 
+use super::ClassId;
 use super::difference::{Comparison, ConnectionChange};
 use super::explain::RuleRef;
 use super::proof::Span;
 use super::rule_matcher::{RuleMatcher, RulePeer};
 use super::rules::Policy;
-use super::{ClassId, Direction};
+use nanoseg_net::Direction;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;

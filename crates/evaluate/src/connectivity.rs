@@ -1,9 +1,9 @@
 //! The connectivity that policies allow, as one line per pair of workloads or addresses, for people to read.
 
-use super::{AddressMap, Direction, EvaluateError, Evaluation, HostNetwork};
+use super::{AddressMap, EvaluateError, Evaluation, HostNetwork};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{AddressRange, AddressSet, ConnectionSet};
+use nanoseg_net::{AddressRange, AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 

@@ -4,10 +4,10 @@
 use super::evaluation::{Evaluation, address_map, pair};
 use super::proof::Span;
 use super::tables::Tables;
-use super::{AddressMap, ClassId, Direction, EvaluateError, HostNetwork};
+use super::{AddressMap, ClassId, EvaluateError, HostNetwork};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;

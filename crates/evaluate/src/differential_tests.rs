@@ -3,15 +3,13 @@
 //! are every pair of pods and addresses, and every port at which a result could change.
 
 use super::testing;
-use super::{
-    Direction, Evaluation, ExcessList, HostNetwork, PeerRef, PolicySets, Span, difference, prove,
-};
+use super::{Evaluation, ExcessList, HostNetwork, PeerRef, PolicySets, Span, difference, prove};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Direction, Protocol};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

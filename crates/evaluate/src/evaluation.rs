@@ -1,6 +1,5 @@
 //! An evaluation: a set of policies, resolved over the pods of an inventory.
 
-use super::Direction;
 use super::address_map::AddressMap;
 use super::connection_set_pool::SetId;
 use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
@@ -9,7 +8,7 @@ use super::selector::Symbols;
 use super::tables::{Table, Tables};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

@@ -1,10 +1,10 @@
 //! Explains why one connection is allowed or denied: the rules that allow it, or the policies that deny it. It
 //! uses the rules as [`super::rules`] resolved them, so the result is that of [`Evaluation::allowed`].
 
+use super::ClassId;
 use super::evaluation::{Evaluation, PeerRef};
 use super::rules::{Policy, Rule};
-use super::{ClassId, Direction};
-use nanoseg_net::{ConnectionSet, Protocol};
+use nanoseg_net::{ConnectionSet, Direction, Protocol};
 use serde::Serialize;
 use std::fmt;
 

@@ -22,6 +22,16 @@
 //! and the same values of all labels that some policy reads are one class. Results per class are stored
 //! sparsely, and classes that the same policies select share one table.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod address_map;
 mod cause;
 mod connection_set_pool;
@@ -59,25 +69,3 @@ pub use proof::{
 pub use reach::{BlastRadius, Reach};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;
-
-use serde::Serialize;
-use std::fmt;
-
-/// The side of a connection that a rule is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// The server's side.
-    Ingress,
-    /// The client's side.
-    Egress,
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Direction::Ingress => "ingress",
-            Direction::Egress => "egress",
-        })
-    }
-}

@@ -9,11 +9,11 @@ mod tight;
 
 use super::rules::Names;
 use super::tables::Tables;
-use super::{ClassId, Direction, EvaluateError, Evaluation, HostNetwork};
+use super::{ClassId, EvaluateError, Evaluation, HostNetwork};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_graph::Requirement;
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use required::Required;
 use rustc_hash::FxHashMap;
 use serde::Serialize;

@@ -3,11 +3,12 @@
 
 mod closure;
 
+use super::ClassId;
 use super::connection_set_pool::SetId;
 use super::evaluation::{Evaluation, pair};
-use super::{ClassId, Direction};
 use fixedbitset::FixedBitSet;
 use nanoseg_inventory::WorkloadId;
+use nanoseg_net::Direction;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

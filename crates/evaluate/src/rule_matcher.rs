@@ -2,8 +2,8 @@
 //! end and that match the other end on some of the ports.
 
 use super::rules::{Policy, Rule};
-use super::{ClassId, Direction, Evaluation};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use super::{ClassId, Evaluation};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 
 /// The other end of a connection, as the peers of rules describe it.
 pub(super) enum RulePeer<'a> {

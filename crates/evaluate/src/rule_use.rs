@@ -3,9 +3,9 @@
 
 use super::explain::RuleRef;
 use super::rule_matcher::{RuleMatcher, RulePeer};
-use super::{ClassId, Direction, Evaluation};
+use super::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 

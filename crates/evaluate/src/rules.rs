@@ -1,7 +1,6 @@
 //! One NetworkPolicy, validated and resolved: the classes that it selects and, for each direction, the
 //! classes, addresses and ports that its rules match.
 
-use super::Direction;
 use super::connection_set_pool::{ConnectionSetPool, SetId};
 use super::pod_classes::{ClassId, PodClasses};
 use super::selector::{Selector, Symbols, keys, parse_selector};
@@ -11,7 +10,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use nanoseg_net::{AddressSet, ConnectionSet, PortSet, Protocol};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction, PortSet, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 

@@ -1,11 +1,10 @@
 //! What is allowed to each class. All classes that the same policies select share one table.
 
-use super::Direction;
 use super::address_map::AddressMap;
 use super::connection_set_pool::SetId;
 use super::pod_classes::{ClassId, PodClasses};
 use super::rules::{Names, PodsId, Policy, PortsId, Rule};
-use nanoseg_net::AddressSet;
+use nanoseg_net::{AddressSet, Direction};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 

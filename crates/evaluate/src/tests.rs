@@ -1,9 +1,9 @@
 //! Tests of each single rule of the NetworkPolicy API. The operators of selectors are tested in `selector`.
 
 use super::testing::*;
-use super::{ClassId, Direction, EvaluateError, Evaluation, HostNetwork, PeerRef};
+use super::{ClassId, EvaluateError, Evaluation, HostNetwork, PeerRef};
 use nanoseg_inventory::Inventory;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Direction, Protocol};
 use std::net::IpAddr;
 
 const ALL: &str = "All Connections";

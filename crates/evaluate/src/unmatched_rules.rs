@@ -1,10 +1,11 @@
 //! Rules that allow nothing now, because no pod matches their selectors.
 
+use super::ClassId;
 use super::difference::Comparison;
 use super::evaluation::Evaluation;
 use super::explain::RuleRef;
 use super::rules::{Policy, Rule};
-use super::{ClassId, Direction};
+use nanoseg_net::Direction;
 
 impl Comparison {
     /// Returns the rules of the policies after the change whose pod selectors match no pod. They allow nothing

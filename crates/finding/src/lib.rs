@@ -1,13 +1,24 @@
-//! Findings: everything an operator must know that is not a policy. One closed list of codes with a
+//! Findings: everything an operator must know that is not a policy. A closed list of codes with a
 //! severity, a meaning and a remedy each; checks in every room push them, only `cli` prints them.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod rule;
+
 pub use rule::Rule;
 
 use serde::Serialize;
 use std::fmt;
 
-/// How bad it is. *Error* findings make `generate` exit with 1.
+/// How serious a finding is. *Error* findings make `generate` exit with 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -34,8 +45,11 @@ macro_rules! codes {
         pub enum Code { $( #[doc = $meaning] $variant, )* }
 
         impl Code {
+            /// Every code, in the order of the list.
             pub const ALL: &'static [Code] = &[ $( Code::$variant, )* ];
+            /// The stable kebab-case name.
             pub fn name(self) -> &'static str { match self { $( Code::$variant => $name, )* } }
+            /// The severity of all findings with this code.
             pub fn severity(self) -> Severity { match self { $( Code::$variant => Severity::$severity, )* } }
             /// What the code means, one sentence.
             pub fn meaning(self) -> &'static str { match self { $( Code::$variant => $meaning, )* } }
@@ -174,7 +188,7 @@ codes! {
         "Add a snapshot that shows when the first pod ended.";
 }
 
-/// One thing an operator must know.
+/// One thing that an operator must know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     pub severity: Severity,
@@ -189,6 +203,7 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A finding with the code's severity and no samples.
     pub fn new(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
         Finding {
             severity: code.severity(),
@@ -199,11 +214,12 @@ impl Finding {
         }
     }
 
-    /// Whether the subject names `what`: alone, or as an end of an edge.
+    /// Returns true if the subject names `what`: alone, or as an end of an edge.
     pub fn is_about(&self, what: &str) -> bool {
         self.subject.split([' ', ':']).any(|word| word == what)
     }
 
+    /// The same finding with examples.
     #[must_use]
     pub fn with_samples(mut self, samples: impl IntoIterator<Item = String>) -> Self {
         self.samples = samples.into_iter().collect();

@@ -1,16 +1,17 @@
-//! What all observers saw, put together: batches in any order and any number of times give the same.
+//! The observations of all observers together. Batches give the same result in any order and however
+//! often each is applied.
 
-use super::dedup::agree;
+use super::dedup::deduplicate;
 use super::{
     AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
-    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordIdentity, Records,
-    ScanSummary,
+    NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordBuilder,
+    RecordIdentity, ScanSummary,
 };
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A set of sequence numbers, kept as intervals: small, since numbers come without gaps in the end.
+/// A set of sequence numbers, kept as intervals: small, since in the end numbers come without gaps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SequenceSet {
     /// First → last, apart from each other.
@@ -18,7 +19,7 @@ pub struct SequenceSet {
 }
 
 impl SequenceSet {
-    /// Adds first..=last. False, and nothing changes, if one of them is there already.
+    /// Adds first..=last. Returns false and changes nothing if one of them is there already.
     pub fn insert(&mut self, first: u64, last: u64) -> bool {
         let before = self.intervals.range(..=last).next_back();
         if first > last || before.is_some_and(|(_, end)| *end >= first) {
@@ -45,7 +46,7 @@ impl SequenceSet {
     }
 }
 
-/// Whether a batch told anything.
+/// Whether a batch changed the aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     New,
@@ -53,7 +54,7 @@ pub enum Applied {
     Duplicate,
 }
 
-/// Flow records of all observers, with everything else that they tell.
+/// Flow records of all observers, with scans, DNS names, other traffic and losses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aggregate {
     applied: BTreeMap<Instance, SequenceSet>,
@@ -74,7 +75,7 @@ impl Aggregate {
         Applied::New
     }
 
-    /// Adds what was seen on `node` without asking whether it has been added before.
+    /// Adds what was seen on `node` without checking whether it was added before.
     pub fn add(&mut self, node: &std::sync::Arc<str>, seen: Observations) {
         for (source, record) in seen.records {
             let node = node.clone();
@@ -147,8 +148,8 @@ impl Aggregate {
         }
     }
 
-    /// Notes that these numbers of an agent have been applied, as a store does that has their content
-    /// already. False if one of them was known.
+    /// Marks these numbers of an agent as applied: a store does so that has their content already. Returns
+    /// false if one of them was marked before.
     pub fn mark_applied(&mut self, instance: Instance, (first, last): (u64, u64)) -> bool {
         self.applied
             .entry(instance)
@@ -178,6 +179,7 @@ impl Aggregate {
         &self.losses
     }
 
+    /// Returns true if it has neither records nor scans.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.scans.is_empty()
     }
@@ -187,18 +189,30 @@ impl Aggregate {
         self.records.iter().map(|((observer, _), r)| (observer, r))
     }
 
-    /// Everything that can be told now that listeners and owners of addresses are known: the form in
-    /// which captures come too.
+    /// Everything that follows once listeners and owners of addresses are known: the form that captures
+    /// give too. `max_failed_targets` bounds the failed targets that each client has records of.
     pub fn into_result(
         self,
         listeners: &impl Listeners,
         epochs: &AddressEpochs,
         max_failed_targets: usize,
     ) -> FlowResult {
-        self.result(listeners, epochs, max_failed_targets)
+        let other = self.other_traffic().collect();
+        let records = self.records.into_iter();
+        let observed = records.map(|((observer, _), record)| Observed { observer, record });
+        let (records, scans) =
+            count_once(observed.collect(), listeners, epochs, max_failed_targets);
+        FlowResult {
+            counters: counters(&records),
+            records,
+            scans: merge_scans(self.scans, scans),
+            names: self.names,
+            other,
+            other_overflow: self.losses.get(&Loss::OtherDropped).copied().unwrap_or(0),
+        }
     }
 
-    /// The same, and more can be added afterwards.
+    /// As [`Aggregate::into_result`], from a copy of the records: more can be added afterwards.
     pub fn result(
         &self,
         listeners: &impl Listeners,
@@ -209,29 +223,12 @@ impl Aggregate {
             observer: observer.clone(),
             record: record.clone(),
         });
-        let mut records = Records::new(max_failed_targets);
-        for record in agree(observed.collect(), listeners, epochs) {
-            let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
-            records.add(&record, at);
-        }
-        let (records, scans) = records.finish();
-        let mut all = Aggregate {
-            scans: self.scans.clone(),
-            ..Aggregate::default()
-        };
-        for scan in scans {
-            all.add_scan(scan);
-        }
+        let (records, scans) =
+            count_once(observed.collect(), listeners, epochs, max_failed_targets);
         FlowResult {
-            counters: FlowCounters {
-                connections: records
-                    .iter()
-                    .map(|record| record.connections)
-                    .fold(0, u64::saturating_add),
-                ..FlowCounters::default()
-            },
+            counters: counters(&records),
             records,
-            scans: all.scans.into_values().collect(),
+            scans: merge_scans(self.scans.clone(), scans),
             names: self.names.clone(),
             other: self.other_traffic().collect(),
             other_overflow: self.losses.get(&Loss::OtherDropped).copied().unwrap_or(0),
@@ -239,14 +236,13 @@ impl Aggregate {
     }
 
     fn other_traffic(&self) -> impl Iterator<Item = OtherTraffic> {
-        self.other
-            .iter()
-            .map(|((source, destination, kind), packets)| OtherTraffic {
-                source: *source,
-                destination: *destination,
-                kind: *kind,
-                packets: *packets,
-            })
+        let other = self.other.iter();
+        other.map(|((source, destination, kind), packets)| OtherTraffic {
+            source: *source,
+            destination: *destination,
+            kind: *kind,
+            packets: *packets,
+        })
     }
 
     /// Only the records that began at `since` or later, with all names.
@@ -289,8 +285,8 @@ impl Aggregate {
         some
     }
 
-    /// Takes the records out that began in hours before the hour `end`, by these hours (counted since the
-    /// Unix epoch), each with a copy of all names.
+    /// Removes the records that began before the hour `end` and returns them by hour (hours since the Unix
+    /// epoch), each with a copy of all names.
     pub fn take_hours(&mut self, end: i64) -> BTreeMap<i64, Aggregate> {
         let mut hours: BTreeMap<i64, Aggregate> = BTreeMap::new();
         for (key, record) in std::mem::take(&mut self.records) {
@@ -306,6 +302,44 @@ impl Aggregate {
         }
         hours
     }
+}
+
+/// Each connection once, however many observers saw it.
+fn count_once(
+    observed: Vec<Observed>,
+    listeners: &impl Listeners,
+    epochs: &AddressEpochs,
+    max_failed_targets: usize,
+) -> (Vec<FlowRecord>, Vec<ScanSummary>) {
+    let mut records = RecordBuilder::new(max_failed_targets);
+    for record in deduplicate(observed, listeners, epochs) {
+        let at = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
+        records.add(&record, at);
+    }
+    records.finish()
+}
+
+fn counters(records: &[FlowRecord]) -> FlowCounters {
+    let connections = records.iter().map(|record| record.connections);
+    FlowCounters {
+        connections: connections.fold(0, u64::saturating_add),
+        ..FlowCounters::default()
+    }
+}
+
+/// The summaries of both, in order of client.
+fn merge_scans(
+    known: BTreeMap<Option<IpAddr>, ScanSummary>,
+    more: Vec<ScanSummary>,
+) -> Vec<ScanSummary> {
+    let mut all = Aggregate {
+        scans: known,
+        ..Aggregate::default()
+    };
+    for scan in more {
+        all.add_scan(scan);
+    }
+    all.scans.into_values().collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The identity of a batch, in the agent's spool, on the wire and at the receiver.
 
-use super::observed::{FlowBatch, Instance};
+use super::observations::{FlowBatch, Instance};
 use std::fmt;
 
 /// Identifies a batch: the run of the agent that made it, and the first and last sequence number that the batch

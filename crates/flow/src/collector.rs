@@ -1,8 +1,7 @@
-//! What a live source collects until the next time its records are taken: flow records of one window, in
-//! bounded space.
+//! Collects the flow records of a live source for one window, in bounded space.
 
-use super::{ConnectionReport, ConnectionSink, FlowRecord, Loss, Records, ScanSummary};
-use nanoseg_net::{Protocol, Timestamp};
+use super::{ConnectionReport, ConnectionSink, FlowRecord, Loss, RecordBuilder, ScanSummary};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -27,91 +26,95 @@ impl Default for CollectorLimits {
 }
 
 /// Edges remembered as known to the receiver, 16 bytes each.
-const MAX_FAMILIAR: usize = 1 << 16;
+const MAX_KNOWN_EDGES: usize = 1 << 16;
 /// How long failed targets of a client are counted together, in nanoseconds.
-const FAILURES_FOR: i64 = 600 * 1_000_000_000;
+const FAILURE_PERIOD: i64 = 600 * SECOND;
 
-/// Connections that began in the same so many seconds are one record, unless addresses may have changed
-/// hands in between.
-const TOGETHER: i64 = 10;
-/// Cuts remembered; more within [`TOGETHER`] do not happen on one node.
-const MAX_CUTS: usize = 1024;
+/// Connections that began within the same period of this many seconds are one record, unless an address
+/// may have changed its owner in between.
+const MERGE_SECONDS: i64 = 10;
+/// Address changes remembered; more within [`MERGE_SECONDS`] do not happen on one node.
+const MAX_ADDRESS_CHANGES: usize = 1024;
 
-/// The edge of a record, as far as a node knows it.
-type Way = (IpAddr, IpAddr, u16, Protocol, super::Verdict);
+/// An edge as a node knows it: client, server, port, protocol and verdict.
+type EdgeKey = (IpAddr, IpAddr, u16, Protocol, super::Verdict);
 
 /// Collects [`ConnectionReport`]s into flow records.
 #[derive(Debug)]
 pub struct Collector {
-    records: Records,
+    records: RecordBuilder,
     limits: CollectorLimits,
-    familiar: FxHashSet<Way>,
-    news: bool,
-    /// The latest times at which addresses may have changed hands, in order.
-    cuts: VecDeque<Timestamp>,
+    known_edges: FxHashSet<EdgeKey>,
+    new_edges: bool,
+    /// The latest times at which an address may have changed its owner, in order.
+    address_changes: VecDeque<Timestamp>,
     /// Where counting failed targets began.
     failures_since: Timestamp,
     losses: BTreeMap<Loss, u64>,
 }
 
 impl Collector {
+    /// An empty collector.
     pub fn new(limits: CollectorLimits) -> Self {
         Collector {
-            records: Records::new(limits.max_failed_targets),
+            records: RecordBuilder::new(limits.max_failed_targets),
             limits,
-            familiar: FxHashSet::default(),
-            news: false,
-            cuts: VecDeque::new(),
+            known_edges: FxHashSet::default(),
+            new_edges: false,
+            address_changes: VecDeque::new(),
             failures_since: Timestamp::MIN,
             losses: BTreeMap::new(),
         }
     }
 
-    /// Connections that begin from `at` on go to other records: an address may have a new owner.
-    pub fn cut(&mut self, at: Timestamp) {
-        if self.cuts.len() >= MAX_CUTS {
-            self.cuts.pop_front();
+    /// Records that an address may have a new owner from `at` on: connections that begin later go to other
+    /// records.
+    pub fn address_change(&mut self, at: Timestamp) {
+        if self.address_changes.len() >= MAX_ADDRESS_CHANGES {
+            self.address_changes.pop_front();
         }
-        self.cuts.push_back(at);
+        self.address_changes.push_back(at);
     }
 
-    /// What tells connections that began at `first` from those of an address's other owners: when that
-    /// was, and how many cuts there were shortly before.
+    /// Distinguishes connections that began at `first` from those of an address's other owners: the period
+    /// in which they began, and the number of address changes shortly before.
     fn part(&self, first: Timestamp) -> [u32; 2] {
-        let began = first.nanos().div_euclid(TOGETHER * 1_000_000_000);
-        let cuts = self
-            .cuts
+        let began = first.nanos().div_euclid(MERGE_SECONDS * SECOND);
+        let address_changes = self
+            .address_changes
             .iter()
             .rev()
-            .take_while(|cut| cut.nanos().div_euclid(TOGETHER * 1_000_000_000) >= began);
+            .take_while(|cut| cut.nanos().div_euclid(MERGE_SECONDS * SECOND) >= began);
         [
             began as u32,
-            cuts.filter(|cut| **cut <= first).count() as u32,
+            address_changes.filter(|cut| **cut <= first).count() as u32,
         ]
     }
 
-    /// Whether an edge is among the records that was not there for long: those are not kept waiting.
-    pub fn has_news(&self) -> bool {
-        self.news
+    /// Returns true if an edge is among the records that is new: the records should not wait for the end of
+    /// the window.
+    pub fn has_new_edges(&self) -> bool {
+        self.new_edges
     }
 
-    /// Whether the records should be taken before their time.
+    /// Returns true if the records should be taken before the end of the window, for lack of room.
     pub fn is_full(&self) -> bool {
         self.records.len() >= self.limits.max_records / 8 * 7
     }
 
+    /// Returns true if there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.losses.is_empty()
     }
 
-    /// Takes what has been collected.
+    /// Removes and returns what has been collected.
     pub fn take(&mut self) -> (Vec<FlowRecord>, Vec<ScanSummary>, BTreeMap<Loss, u64>) {
-        self.news = false;
+        self.new_edges = false;
         let (records, scans) = self.records.drain();
         (records, scans, std::mem::take(&mut self.losses))
     }
 
-    /// Notes that something was lost.
+    /// Records that something was lost.
     pub fn lose(&mut self, loss: Loss, count: u64) {
         if count > 0 {
             *self.losses.entry(loss).or_default() += count;
@@ -121,24 +124,24 @@ impl Collector {
 
 impl ConnectionSink for Collector {
     fn report(&mut self, connection: &ConnectionReport) {
-        if connection.last.since(self.failures_since) > FAILURES_FOR {
+        if connection.last.since(self.failures_since) > FAILURE_PERIOD {
             self.failures_since = connection.last;
             self.records.forget_failures();
         }
         let (client, server) = (connection.client.ip(), connection.server);
-        let way = (
+        let edge = (
             client,
             server.ip(),
             server.port(),
             connection.protocol,
             connection.verdict,
         );
-        if !self.familiar.contains(&way) {
-            if self.familiar.len() >= MAX_FAMILIAR {
-                self.familiar.clear();
+        if !self.known_edges.contains(&edge) {
+            if self.known_edges.len() >= MAX_KNOWN_EDGES {
+                self.known_edges.clear();
             }
-            self.familiar.insert(way);
-            self.news = true;
+            self.known_edges.insert(edge);
+            self.new_edges = true;
         }
         let mut report = ConnectionReport {
             epochs: self.part(connection.first),
@@ -159,7 +162,7 @@ impl ConnectionSink for Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Aggregate, NoListeners, Observations, Opening, Source, Verdict, Windows};
+    use crate::{ActivityWindows, Aggregate, NoListeners, Observations, Opening, Source, Verdict};
 
     /// A connection from 10.0.0.1:`port` to 10.0.0.2:53 that began after so many milliseconds.
     fn udp(port: u16, began: i64) -> ConnectionReport {
@@ -174,14 +177,14 @@ mod tests {
             verdict: Verdict::Established,
             opening: Opening::FirstPacket,
             counted: false,
-            claims: None,
+            labels: None,
             mid_stream: false,
             datagrams: 1,
             bytes_to_server: 10,
             bytes_to_client: 10,
             first,
             last: first,
-            windows: Windows::at(first),
+            windows: ActivityWindows::at(first),
             epochs: [0; 2],
         }
     }
@@ -199,7 +202,7 @@ mod tests {
         let mut collector = Collector::new(CollectorLimits::default());
         collector.report(&udp(1, 3000));
         collector.report(&udp(2, 4000));
-        collector.cut(Timestamp::from_secs(1_700_000_005));
+        collector.address_change(Timestamp::from_secs(1_700_000_005));
         collector.report(&udp(3, 8000));
         // Reported late: it began before.
         collector.report(&udp(4, 2000));

@@ -57,11 +57,16 @@ impl Context {
     }
 }
 
-type Outcome<'a> = Result<Decoded<'a>, Skip>;
+type DecodeResult<'a> = Result<Decoded<'a>, Skip>;
 
 /// Decodes one frame as far as ports and flags. `original_length` is the frame's length on the wire.
 #[inline]
-pub fn decode(link: LinkType, data: &[u8], original_length: u32, time: Timestamp) -> Outcome<'_> {
+pub fn decode(
+    link: LinkType,
+    data: &[u8],
+    original_length: u32,
+    time: Timestamp,
+) -> DecodeResult<'_> {
     let cut = original_length.saturating_sub(data.len() as u32);
     let context = Context {
         time,

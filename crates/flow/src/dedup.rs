@@ -2,7 +2,7 @@
 //! one node, and the nodes of both ends.
 //!
 //! Observers count independently, so they agree on edges but each has its own count. Per hour the one
-//! that tells most is taken at its word; of the others only what goes beyond it counts.
+//! that counted most is taken as it is; of the others only what goes beyond it counts.
 
 use super::direction::server_by_listener;
 use super::{AddressEpochs, FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
@@ -13,55 +13,59 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// How far apart two observers may see the same, in seconds.
-const APART: i64 = 10;
+/// How far apart two observers may see the same connection, in seconds.
+const SAME_TIME_SECONDS: i64 = 10;
 
-/// Where records of several observers may be of the same connections: the ends, and who owned their
-/// addresses then (rule: owner-at-that-time), the verdict, the hour: small differences between the nodes' clocks do not
+/// What the records of one connection have in common, whoever observed it: the ends and the owners of
+/// their addresses (rule: owner-at-that-time), the verdict and the hour. Small differences between the nodes' clocks do not
 /// matter when counts are compared hour by hour.
-type Meeting = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
+type ConnectionGroup = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
-/// Which server was called, and whose address that was then.
-type Called = (IpAddr, u32, Protocol, u16);
+/// The server that was called, with the epoch of its address.
+type ServerKey = (IpAddr, u32, Protocol, u16);
 
-/// The records with each connection counted once, in no particular order of observers.
-pub(super) fn agree(
+/// Returns records that count each connection once, in no particular order.
+pub(super) fn deduplicate(
     observed: Vec<Observed>,
     listeners: &impl Listeners,
     epochs: &AddressEpochs,
 ) -> Vec<FlowRecord> {
     let mut observed: Vec<Observed> = observed
         .into_iter()
-        .map(|seen| match decided(&seen.record, listeners) {
+        .map(|seen| match decide_by_listeners(&seen.record, listeners) {
             Cow::Borrowed(_) => seen,
             Cow::Owned(record) => Observed { record, ..seen },
         })
         .collect();
     remove_untranslated(&mut observed, epochs);
     remove_echoes(&mut observed, epochs);
-    let mut meetings: BTreeMap<Meeting, BTreeMap<Observer, Vec<FlowRecord>>> = BTreeMap::new();
+    let mut groups: BTreeMap<ConnectionGroup, BTreeMap<Observer, Vec<FlowRecord>>> =
+        BTreeMap::new();
     for Observed { observer, record } in observed {
         let owned = |address| (address, epochs.epoch(address, record.first));
-        let meeting = (
+        let group = (
             [owned(record.client), owned(record.server)],
             record.protocol,
             record.port,
             record.verdict,
             record.first.hour(),
         );
-        meetings
-            .entry(meeting)
+        groups
+            .entry(group)
             .or_default()
             .entry(observer)
             .or_default()
             .push(record);
     }
-    meetings.into_values().flat_map(count_once).collect()
+    groups.into_values().flat_map(count_once).collect()
 }
 
-/// The record with its server decided by what is known to listen, where no handshake showed it. On a
-/// node nobody knows listeners; here they are known (rule: direction-inferred).
-pub fn decided<'r>(record: &'r FlowRecord, listeners: &impl Listeners) -> Cow<'r, FlowRecord> {
+/// Decides the direction by the known listeners, where no handshake showed it (rule: direction-inferred). An agent on
+/// a node does not know the listeners; the receiver of its records does.
+pub fn decide_by_listeners<'r>(
+    record: &'r FlowRecord,
+    listeners: &impl Listeners,
+) -> Cow<'r, FlowRecord> {
     let open = record.opening == Opening::Undecided
         || record.opening == Opening::FirstPacket && record.protocol == Protocol::Udp;
     let Some(client_port) = record.client_port.filter(|_| open) else {
@@ -88,8 +92,8 @@ pub fn decided<'r>(record: &'r FlowRecord, listeners: &impl Listeners) -> Cow<'r
     }
 }
 
-/// Leaves out what was seen on its way to where it was translated: a node port of another node, called by a
-/// pod. That node saw the same client call the same address and port, and where it went on to.
+/// Removes records of connections that were seen before their translation: a pod called a node port of
+/// another node. That node saw the same client call the same address and port, and the translation.
 fn remove_untranslated(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     let way = |record: &FlowRecord, called| {
         let owner = epochs.epoch(record.client, record.first);
@@ -117,12 +121,12 @@ fn remove_untranslated(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     });
 }
 
-/// Leaves out what only is the other side of a translated connection: one node saw the client's own
+/// Removes records that are only the other side of a translated connection: one node saw the client's own
 /// address and that it was shown under the node's; the server's node saw the connection come from that
 /// node. It is no echo if the first node itself saw connections that begin with its own address.
 fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     let called = |record: &FlowRecord| called(record, epochs);
-    let mut translated: FxHashMap<(IpAddr, Called), FxHashSet<Arc<str>>> = FxHashMap::default();
+    let mut translated: FxHashMap<(IpAddr, ServerKey), FxHashSet<Arc<str>>> = FxHashMap::default();
     for Observed { observer, record } in &*observed {
         if let Some(seen_as) = record.seen_as {
             translated
@@ -134,7 +138,7 @@ fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     if translated.is_empty() {
         return;
     }
-    let own: FxHashSet<(Arc<str>, IpAddr, Called)> = observed
+    let own: FxHashSet<(Arc<str>, IpAddr, ServerKey)> = observed
         .iter()
         .filter(|seen| translated.contains_key(&(seen.record.client, called(&seen.record))))
         .map(|seen| {
@@ -156,25 +160,25 @@ fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
     });
 }
 
-fn called(record: &FlowRecord, epochs: &AddressEpochs) -> Called {
+fn called(record: &FlowRecord, epochs: &AddressEpochs) -> ServerKey {
     let owner = epochs.epoch(record.server, record.first);
     (record.server, owner, record.protocol, record.port)
 }
 
-/// Of the observers of the same connections: the records of the one that tells most as they are, and of
-/// the others what they saw beyond.
+/// Keeps the records of the observer that counted most as they are, and of the others what they saw
+/// beyond.
 fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowRecord> {
     by_observer
         .values_mut()
-        .for_each(|records| count_again(records));
+        .for_each(|records| count_reseen_once(records));
     if by_observer.len() == 1 {
         return by_observer.into_values().flatten().collect();
     }
-    // What the client had called is known on its own node only, and it opens all that stands behind it.
+    // What the client called is known on its own node only, and it allows everything behind it.
     let worth = |records: &[FlowRecord]| {
         let informed = records
             .iter()
-            .any(|r| r.via.is_some() || r.claims.is_some());
+            .any(|r| r.via.is_some() || r.labels.is_some());
         let bytes = records
             .iter()
             .flat_map(|r| [r.bytes_to_server, r.bytes_to_client])
@@ -198,15 +202,15 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
     for records in by_observer.into_values() {
         let beyond = Count::of(&records).beyond(counted);
         counted = counted.plus(beyond);
-        kept.extend(what_is_new(records, &kept, beyond));
+        kept.extend(records_beyond(records, &kept, beyond));
     }
     kept
 }
 
-/// Connections without a handshake are told by their client's port, so one that an agent found again
-/// counts once. Beside connections that were seen to begin they count nothing: an agent that was started
-/// again finds in the kernel's table what it had counted before.
-fn count_again(records: &mut [FlowRecord]) {
+/// Connections without a handshake are identified by their client's port, so one that an agent found
+/// again counts once. Beside connections that were seen to begin they count nothing: an agent that was
+/// restarted finds in the kernel's table what it had counted before.
+fn count_reseen_once(records: &mut [FlowRecord]) {
     let seen_to_begin = records.iter().any(|record| record.client_port.is_none());
     let mut known = FxHashSet::default();
     for record in records {
@@ -218,11 +222,11 @@ fn count_again(records: &mut [FlowRecord]) {
     }
 }
 
-/// What observers of the same are compared by, the first thing first.
+/// What observers of the same connections are compared by; the first field decides first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Count {
     connections: u64,
-    /// Those without an answer, since it depends on their number whether they teach (rule: one-way-udp).
+    /// Datagrams without an answer: their number decides whether they teach (rule: one-way-udp).
     datagrams: u64,
 }
 
@@ -247,7 +251,7 @@ impl Count {
         }
     }
 
-    /// Of each what is more than in `other`.
+    /// How much each count exceeds that of `other`; 0 where it does not.
     fn beyond(self, other: Count) -> Count {
         Count {
             connections: self.connections.saturating_sub(other.connections),
@@ -255,12 +259,12 @@ impl Count {
         }
     }
 
-    /// Takes as much of a record's count out as there is.
+    /// Removes up to a record's counts and returns what was removed.
     fn take(&mut self, record: &FlowRecord) -> Count {
         let datagrams = self.datagrams.min(record.one_way_datagrams());
         let mut connections = self.connections.min(record.connections);
         if record.verdict == Verdict::OneWay {
-            // Each of them would stand for a datagram.
+            // Each connection counts as at least one datagram.
             connections = connections.min(datagrams);
         }
         self.connections -= connections;
@@ -272,14 +276,14 @@ impl Count {
     }
 }
 
-/// Those of `records` that tell of another time or another way than `kept`, with `beyond` as their
-/// count in all.
-fn what_is_new(
+/// The records of another time or of other translations than those in `kept`; their counts add up to
+/// `beyond`.
+fn records_beyond(
     records: Vec<FlowRecord>,
     kept: &[FlowRecord],
     mut beyond: Count,
 ) -> Vec<FlowRecord> {
-    let tells_the_same = |a: &FlowRecord, b: &FlowRecord| {
+    let is_same_path = |a: &FlowRecord, b: &FlowRecord| {
         (a.via.is_none() || a.via == b.via) && (a.seen_as.is_none() || a.seen_as == b.seen_as)
     };
     let mut by_time: BTreeMap<i64, Vec<&FlowRecord>> = BTreeMap::new();
@@ -287,9 +291,10 @@ fn what_is_new(
         by_time.entry(known.began()).or_default().push(known);
     }
     let is_known = |record: &FlowRecord| {
-        let near = record.began().saturating_sub(APART)..=record.began().saturating_add(APART);
+        let near = record.began().saturating_sub(SAME_TIME_SECONDS)
+            ..=record.began().saturating_add(SAME_TIME_SECONDS);
         let mut near = by_time.range(near).flat_map(|(_, known)| known);
-        near.any(|known| tells_the_same(record, known))
+        near.any(|known| is_same_path(record, known))
     };
     let mut new = Vec::new();
     for record in records.into_iter().rev() {

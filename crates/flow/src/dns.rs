@@ -20,7 +20,7 @@ const AAAA: u16 = 28;
 pub struct NotDns;
 
 /// An answer record that matters here.
-struct Answer {
+struct AddressAnswer {
     owner: String,
     ttl: u32,
     data: Data,
@@ -81,7 +81,7 @@ pub fn learn_answers(
 }
 
 /// The name asked for and every name that it is an alias of, with the TTL of each step.
-fn aliases(question: &str, answers: &[Answer]) -> Vec<(String, u32)> {
+fn aliases(question: &str, answers: &[AddressAnswer]) -> Vec<(String, u32)> {
     let mut chain = vec![(question.to_string(), u32::MAX)];
     for _ in 0..MAX_ANSWERS {
         let last = chain.last().map_or("", |(name, _)| name.as_str());
@@ -98,7 +98,7 @@ fn aliases(question: &str, answers: &[Answer]) -> Vec<(String, u32)> {
 }
 
 /// One resource record; `None` in it if its type does not matter here.
-fn parse_answer(message: &[u8], at: usize) -> Result<(Option<Answer>, usize), NotDns> {
+fn parse_answer(message: &[u8], at: usize) -> Result<(Option<AddressAnswer>, usize), NotDns> {
     let (owner, at) = parse_name(message, at)?;
     let fixed: [u8; 10] = slice(message, at, 10)?.try_into().map_err(|_| NotDns)?;
     let kind = u16::from_be_bytes([fixed[0], fixed[1]]);
@@ -120,7 +120,7 @@ fn parse_answer(message: &[u8], at: usize) -> Result<(Option<Answer>, usize), No
     };
     // A TTL with the top bit set means 0 (RFC 2181 section 8).
     let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
-    Ok((data.map(|data| Answer { owner, ttl, data }), end))
+    Ok((data.map(|data| AddressAnswer { owner, ttl, data }), end))
 }
 
 fn slice(message: &[u8], at: usize, length: usize) -> Result<&[u8], NotDns> {

@@ -1,57 +1,69 @@
-//! Room 1a: from frames to flow records. Decoding, connections, who opened them, what counts once.
+//! Room 1a: from frames to flow records. Decoding, connections, their direction, deduplication.
 //!
 //! This room knows nothing of Kubernetes: what it needs of the inventory comes in as plain data
 //! ([`Listeners`], [`AddressEpochs`]), so that the same code runs on a capture file and on a node.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
+mod activity_windows;
 mod aggregate;
-mod batch;
 mod batch_id;
-mod bytes;
-mod collect;
+mod big_endian;
 mod collector;
+mod connection_report;
 mod decode;
 mod dedup;
 mod direction;
 mod dns;
-mod identity;
-mod link;
-mod merged;
-mod names;
-mod observed;
-mod other;
+mod dns_names;
+mod endpoints;
+mod flow_table;
+mod link_type;
+mod merged_observations;
+mod not_expressible;
+mod observations;
 mod packet;
+mod packet_batch;
 mod peer_label;
 mod popularity;
 mod record;
-mod records;
-mod report;
+mod record_builder;
+mod record_identity;
 mod skip;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod windows;
 
+pub use activity_windows::ActivityWindows;
 pub use aggregate::{Aggregate, Applied, SequenceSet};
-pub use batch::PacketBatch;
 pub use batch_id::BatchId;
-pub use collect::{FlowResult, FlowTable};
 pub use collector::{Collector, CollectorLimits};
+pub use connection_report::{ConnectionReport, ConnectionSink};
 pub use decode::{Decoded, decode};
-pub use dedup::decided;
-pub use direction::{infer_server, server_by_listener};
+pub use dedup::decide_by_listeners;
+pub use direction::{infer_server, is_probable_answer, server_by_listener};
 pub use dns::{NotDns, learn_answers};
-pub use identity::RecordIdentity;
-pub use link::LinkType;
-pub use merged::{MergedObservations, ObservationLimits};
-pub use names::{NameEntry, NameTable};
-pub use observed::{FlowBatch, Instance, Loss, Observations, Observed, Observer, Source};
-pub use other::{OtherKind, OtherTally, OtherTraffic};
+pub use dns_names::{NameEntry, NameTable};
+pub use endpoints::Endpoints;
+pub use flow_table::{FlowResult, FlowTable};
+pub use link_type::LinkType;
+pub use merged_observations::{MergedObservations, ObservationLimits};
+pub use not_expressible::{OtherKind, OtherTally, OtherTraffic};
+pub use observations::{FlowBatch, Instance, Loss, Observations, Observed, Observer, Source};
 pub use packet::{IcmpUnreachable, Packet, SctpChunk, TcpFlags, Transport};
+pub use packet_batch::PacketBatch;
 pub use peer_label::{PeerLabel, PeerLabels};
 pub use popularity::Popularity;
 pub use record::{AddressEpochs, FlowRecord, Listeners, NoListeners, Opening, Verdict};
-pub use records::{Records, ScanSummary};
-pub use report::{ConnectionReport, ConnectionSink};
+pub use record_builder::{RecordBuilder, ScanSummary};
+pub use record_identity::RecordIdentity;
 pub use skip::{Skip, SkipCounters};
 pub use table::{ConnectionTable, FlowConfig, FlowCounters};
-pub use windows::Windows;

@@ -9,16 +9,16 @@ pub struct Packet {
     pub time: Timestamp,
     pub source: IpAddr,
     pub destination: IpAddr,
-    /// The IPv4 identification field, 0 for IPv6: survives NAT, so it helps to tell copies.
+    /// The IPv4 identification field, 0 for IPv6: survives NAT, so it helps to recognise copies.
     pub ip_id: u16,
     /// VLAN ids and tunnel ids folded into one number, 0 for none: the same 5-tuple in two VLANs is
     /// two connections. Overlay ids (VNI) are left out: the same packet is seen inside and outside.
     pub vlan: u16,
     /// The IPv4 time to live or IPv6 hop limit. Address translation happens where packets are
-    /// routed, which lowers it: so it tells the legs of one connection from a scanner's probes that
+    /// routed, which lowers it: so it distinguishes the legs of one connection from a scanner's probes that
     /// look alike, and which leg came first.
     pub ttl: u8,
-    /// Sent to all or many: an IP multicast or broadcast address, or a link-layer broadcast.
+    /// Sent to all hosts or to a group: an IP multicast or broadcast address, or a link-layer broadcast.
     pub group: bool,
     pub transport: Transport,
 }
@@ -65,9 +65,13 @@ pub enum Transport {
 pub struct TcpFlags(pub u8);
 
 impl TcpFlags {
+    /// The sender sends no more data.
     pub const FIN: u8 = 0x01;
+    /// Opens a connection.
     pub const SYN: u8 = 0x02;
+    /// Resets the connection.
     pub const RST: u8 = 0x04;
+    /// The acknowledgment number is valid.
     pub const ACK: u8 = 0x10;
 
     pub const fn fin(self) -> bool {
@@ -84,7 +88,7 @@ impl TcpFlags {
     }
 }
 
-/// The first chunk of an SCTP packet, as far as it tells a connection's state (RFC 9260 section 3.2).
+/// The first chunk of an SCTP packet, as far as it shows a connection's state (RFC 9260 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SctpChunk {
     Init,

@@ -1,10 +1,10 @@
-//! What a source of flow records itself says about the ends of a connection. Some sources (Cilium's
+//! What a source of flow records reports about the ends of a connection. Some sources (Cilium's
 //! Hubble, Calico's flow logs) attribute traffic at the node, with more knowledge than an address and
-//! a time give; the graph keeps such an attribution where the inventory knows the one that is named.
+//! a time give; the graph keeps such a label where the inventory knows the object that it names.
 
 use serde::{Deserialize, Serialize};
 
-/// What stands at one end, by the source's word.
+/// What a source reports for one end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerLabel {
@@ -26,7 +26,7 @@ pub enum PeerLabel {
     World,
 }
 
-/// What stands at both ends, as far as the source says.
+/// What a source reports for both ends; `None` where it reports nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PeerLabels {

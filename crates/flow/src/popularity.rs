@@ -1,4 +1,4 @@
-//! The last resort for the direction (rule: direction-inferred): where no packet and no known listener tells
+//! The last resort of the direction rule (rule: direction-inferred): where no packet and no known listener shows
 //! who opened a connection, the port that more peers talk to is the server's, else the lower port.
 
 use super::{FlowRecord, Opening, infer_server};
@@ -58,7 +58,7 @@ impl Popularity {
                 .map_or(0, FxHashSet::len)
         };
         match infer_server(ends.map(SocketAddr::from), ends.map(count)) {
-            0 => Cow::Owned(turned(record, client_port)),
+            0 => record.turned().map_or(Cow::Borrowed(record), Cow::Owned),
             _ => Cow::Borrowed(record),
         }
     }
@@ -69,19 +69,4 @@ fn undecided_port(record: &FlowRecord) -> Option<u16> {
     record
         .client_port
         .filter(|_| record.opening == Opening::Undecided)
-}
-
-/// The same record seen from the other side.
-fn turned(record: &FlowRecord, client_port: u16) -> FlowRecord {
-    FlowRecord {
-        client: record.server,
-        server: record.client,
-        port: client_port,
-        client_port: Some(record.port),
-        bytes_to_server: record.bytes_to_client,
-        bytes_to_client: record.bytes_to_server,
-        via: None,
-        seen_as: None,
-        ..record.clone()
-    }
 }

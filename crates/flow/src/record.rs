@@ -1,13 +1,13 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
-use super::{PeerLabels, Windows};
+use super::{ActivityWindows, PeerLabels};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// How a connection went (rule: only-conversations-teach). Only [`Verdict::Established`] teaches without conditions.
+/// The outcome of a connection (rule: only-conversations-teach). Only [`Verdict::Established`] teaches without conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -19,7 +19,7 @@ pub enum Verdict {
     Unanswered,
     /// Answered with RST, ABORT or ICMP unreachable.
     Refused,
-    /// A flow log says that a policy dropped it.
+    /// A flow log reports that a policy dropped it.
     Dropped,
 }
 
@@ -55,13 +55,13 @@ pub struct FlowRecord {
     pub via: Option<SocketAddr>,
     /// The client's address as the server saw it, where it was translated on the way (SNAT).
     pub seen_as: Option<IpAddr>,
-    /// The client's port, kept only where there was no handshake: it tells the same connection when it
-    /// is seen again, and what the server's port is if client and server turn out to be exchanged.
+    /// The client's port, kept only where there was no handshake: it identifies the connection when it
+    /// is seen again, and is the server's port if client and server turn out to be exchanged.
     pub client_port: Option<u16>,
     pub verdict: Verdict,
     pub opening: Opening,
-    /// What the source itself says stands at the ends, where it knows more than addresses.
-    pub claims: Option<Arc<PeerLabels>>,
+    /// What the source reports about the ends, where it knows more than addresses.
+    pub labels: Option<Arc<PeerLabels>>,
     /// Connections (5-tuples), each counted once however often its packets were captured.
     pub connections: u64,
     /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.
@@ -73,12 +73,12 @@ pub struct FlowRecord {
     pub first: Timestamp,
     pub last: Timestamp,
     /// The time windows in which it was active, for the learning estimate.
-    pub windows: Windows,
+    pub windows: ActivityWindows,
 }
 
 impl FlowRecord {
-    /// How many datagrams it stands for if none was answered, else 0. One without a datagram count (of a
-    /// flow log) stands for one per connection.
+    /// The number of datagrams if none was answered, else 0. A record without a datagram count (of a flow
+    /// log) counts one datagram per connection.
     pub fn one_way_datagrams(&self) -> u64 {
         match self.verdict {
             Verdict::OneWay => self.datagrams.max(self.connections),
@@ -87,12 +87,13 @@ impl FlowRecord {
     }
 }
 
-/// What the flow room may ask about listeners: "does something known listen there?"
+/// What the flow room needs to know about listeners; the caller knows the inventory.
 pub trait Listeners {
+    /// Returns true if something is known to listen at `address` and `port`.
     fn listens(&self, address: IpAddr, protocol: Protocol, port: u16, at: Timestamp) -> bool;
 }
 
-/// Knows no listener at all.
+/// Listeners are not known, as on a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoListeners;
 
@@ -108,7 +109,7 @@ impl Listeners for NoListeners {
 pub struct AddressEpochs {
     changes: FxHashMap<IpAddr, Vec<Timestamp>>,
     /// Every whole hour and these times begin an epoch of every address.
-    cuts: Option<[Option<Timestamp>; 2]>,
+    boundaries: Option<[Option<Timestamp>; 2]>,
 }
 
 impl AddressEpochs {
@@ -120,15 +121,16 @@ impl AddressEpochs {
         }
     }
 
-    /// The same, and no record spans a whole hour or one of these times either: so what began within a
-    /// period, and in which hour, can be told. Connections go on across them and count where they began.
+    /// Makes every whole hour and these times boundaries too: no record spans them, so that the period and
+    /// the hour in which a record began are known. Connections continue across boundaries and count where
+    /// they began.
     #[must_use]
-    pub fn with_cuts(mut self, at: [Option<Timestamp>; 2]) -> Self {
-        self.cuts = Some(at);
+    pub fn with_boundaries(mut self, at: [Option<Timestamp>; 2]) -> Self {
+        self.boundaries = Some(at);
         self
     }
 
-    /// Forgets the changes before `at`: where all traffic comes later they tell nothing apart.
+    /// Forgets the changes before `at`, which distinguish nothing where all traffic comes later.
     pub fn forget_before(&mut self, at: Timestamp) {
         self.changes.retain(|_, times| {
             times.drain(..times.partition_point(|t| *t < at));
@@ -138,9 +140,13 @@ impl AddressEpochs {
 
     /// The number of the epoch of `address` that `at` falls into: a later one has a larger number.
     pub fn epoch(&self, address: IpAddr, at: Timestamp) -> u32 {
-        let cut = self.cuts.map_or(0, |cuts| {
-            let passed = cuts.iter().flatten().filter(|cut| **cut <= at).count();
-            // None of the summands falls as time goes on, so a sum is that of one epoch only.
+        let cut = self.boundaries.map_or(0, |boundaries| {
+            let passed = boundaries
+                .iter()
+                .flatten()
+                .filter(|boundary| **boundary <= at)
+                .count();
+            // No summand ever decreases with time, so each sum belongs to one epoch only.
             (at.hour() as u32).wrapping_add(passed as u32)
         });
         if self.changes.is_empty() {

@@ -9,7 +9,9 @@ macro_rules! reasons {
         pub enum Skip { $( #[doc = $meaning] $variant, )* }
 
         impl Skip {
+            /// Every reason, in the order of the list.
             pub const ALL: &'static [Skip] = &[ $( Skip::$variant, )* ];
+            /// The stable kebab-case name.
             pub fn name(self) -> &'static str { match self { $( Skip::$variant => $name, )* } }
             /// One sentence for the report.
             pub fn meaning(self) -> &'static str { match self { $( Skip::$variant => $meaning, )* } }
@@ -54,14 +56,17 @@ impl Default for SkipCounters {
 }
 
 impl SkipCounters {
+    /// Counts one frame.
     pub fn add(&mut self, reason: Skip) {
         self.0[reason as usize] += 1;
     }
 
+    /// The number of frames that were skipped for one reason.
     pub fn get(&self, reason: Skip) -> u64 {
         self.0[reason as usize]
     }
 
+    /// The number of all skipped frames.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
@@ -77,6 +82,7 @@ impl SkipCounters {
         list
     }
 
+    /// Adds the counts of other frames.
     pub fn merge(&mut self, other: &SkipCounters) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine += theirs;

@@ -1,22 +1,23 @@
-//! From packets to connections: who opened them, how they went, each counted once (rule: direction-from-handshake, count-once).
+//! The connection table, from packets to connections: who opened them, their verdict, each counted once
+//! (rule: direction-from-handshake, count-once).
 //!
 //! Memory is bounded by [`FlowConfig`], not by the capture: silent connections leave the table and
-//! are handed to a [`ConnectionSink`]. Nothing here allocates per packet.
+//! are reported to a [`ConnectionSink`]. Nothing here allocates per packet.
 
 mod connection;
 mod index;
 mod key;
 mod legs;
 mod lifetime;
-mod live;
+mod ongoing;
+mod report;
 mod sent_names;
 #[cfg(test)]
 mod tests;
-mod verdict;
 mod wheel;
 
 use super::dns::learn_answers;
-use super::other::{OtherKind, OtherTally, OtherTraffic};
+use super::not_expressible::{OtherKind, OtherTally, OtherTraffic};
 use super::{
     AddressEpochs, ConnectionReport, Decoded, IcmpUnreachable, Listeners, NameTable, Packet,
     PacketBatch, Transport,
@@ -40,10 +41,10 @@ pub struct FlowConfig {
     pub max_failed_targets: usize,
     /// UDP and TCP ports whose answers are read as DNS.
     pub dns_ports: Vec<u16>,
-    /// The packets are a running node's, and of the segments that neither open nor close a connection
-    /// only a sample: open connections are kept longer, what has not been seen proves nothing, and
-    /// nobody knows listeners.
-    pub live: bool,
+    /// The packets come from a running node, and of the segments that neither open nor close a connection
+    /// only a sample comes: open connections are kept longer, a packet that was not seen proves nothing,
+    /// and listeners are not known.
+    pub sampled: bool,
 }
 
 impl Default for FlowConfig {
@@ -52,13 +53,13 @@ impl Default for FlowConfig {
             max_connections: 400_000,
             max_failed_targets: 1024,
             dns_ports: vec![53, 5353],
-            live: false,
+            sampled: false,
         }
     }
 }
 
-/// What was counted on the way. Every decoded packet is in `packets`; the others say what became of
-/// those that are not part of a connection.
+/// Counters of a connection table. Every decoded packet is in `packets`; the others count
+/// those that are not part of a connection, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     pub packets: u64,
@@ -83,8 +84,8 @@ pub struct FlowCounters {
 pub struct ConnectionTable<L> {
     listeners: L,
     epochs: AddressEpochs,
-    limits: FlowConfig,
-    /// What has left the table and is not taken away yet.
+    config: FlowConfig,
+    /// Reports that were not taken yet.
     ended: Vec<ConnectionReport>,
     slab: Vec<Connection>,
     free: Vec<u32>,
@@ -93,10 +94,10 @@ pub struct ConnectionTable<L> {
     wheel: Wheel,
     due: Vec<Ticket>,
     sightings: Sightings,
-    /// Where UDP was answered: after a silence the server may speak first.
+    /// Where UDP was answered: after a silence the server may send first.
     udp_servers: FxHashSet<SocketAddr>,
     names: NameTable,
-    handed: SentNames,
+    sent_names: SentNames,
     other: OtherTally,
     counters: FlowCounters,
 }
@@ -113,11 +114,11 @@ const AHEAD: usize = 16;
 
 impl<L: Listeners> ConnectionTable<L> {
     /// An empty table; no record of what it ends spans a time in `epochs`.
-    pub fn new(listeners: L, epochs: AddressEpochs, limits: FlowConfig) -> Self {
+    pub fn new(listeners: L, epochs: AddressEpochs, config: FlowConfig) -> Self {
         ConnectionTable {
             listeners,
             epochs,
-            limits,
+            config,
             ended: Vec::new(),
             slab: Vec::new(),
             free: Vec::new(),
@@ -128,7 +129,7 @@ impl<L: Listeners> ConnectionTable<L> {
             sightings: Sightings::new(),
             udp_servers: FxHashSet::default(),
             names: NameTable::default(),
-            handed: SentNames::default(),
+            sent_names: SentNames::default(),
             other: OtherTally::default(),
             counters: FlowCounters::default(),
         }
@@ -136,10 +137,10 @@ impl<L: Listeners> ConnectionTable<L> {
 
     /// The source ports of which [`PacketBatch`] is to keep payloads.
     pub fn dns_ports(&self) -> &[u16] {
-        &self.limits.dns_ports
+        &self.config.dns_ports
     }
 
-    /// The connections that ended since this was last asked, to be drained.
+    /// The reports since the last call, for the caller to drain.
     pub fn ended(&mut self) -> &mut Vec<ConnectionReport> {
         &mut self.ended
     }
@@ -150,8 +151,8 @@ impl<L: Listeners> ConnectionTable<L> {
         (self.counters, self.names, other, overflow)
     }
 
-    /// Takes in one packet. Packets should come in the order of time; small disorder, as between
-    /// captures, is no harm.
+    /// Processes one packet. Packets should come in the order of time; small disorder, as between
+    /// captures, does no harm.
     pub fn ingest(&mut self, decoded: &Decoded<'_>) {
         let packet = &decoded.packet;
         if let Some((key, side)) = tuple(packet) {
@@ -164,12 +165,12 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// Takes in many packets, as [`FlowTable::ingest`] does one by one.
+    /// Processes many packets, as [`FlowTable::ingest`] does one by one.
     pub fn ingest_batch(&mut self, batch: &PacketBatch) {
         for packets in batch.packets.chunks(AHEAD) {
             let mut places = [(0u32, None); AHEAD];
-            // First every packet's place is looked at, so that the memory behind them is fetched
-            // at the same time and not one after another.
+            // First every packet's place is touched, so that the memory behind them is fetched at the
+            // same time and not one after another.
             let mut warm = 0u32;
             for (packet, (hash, place)) in packets.iter().zip(&mut places) {
                 *place = tuple(packet);
@@ -333,7 +334,7 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// Recognises a leg of another connection, or hands on to the connection what a leg saw.
+    /// Recognises a leg of another connection, or adds what a leg saw to its connection.
     fn join_legs(&mut self, slot: u32, side: Side, packet: &Packet) {
         if self.slab[slot as usize].parent.is_none() {
             self.slab[slot as usize].probes -= 1;
@@ -434,7 +435,7 @@ impl<L: Listeners> ConnectionTable<L> {
     /// Learns from a payload, if it came from a DNS server.
     fn dns(&mut self, packet: &Packet, payload: &[u8]) {
         let message = match packet.transport {
-            Transport::Udp { source_port, .. } if self.limits.dns_ports.contains(&source_port) => {
+            Transport::Udp { source_port, .. } if self.config.dns_ports.contains(&source_port) => {
                 payload
             }
             // Over TCP the message stands behind its length (RFC 1035 section 4.2.2).

@@ -23,7 +23,7 @@ pub(super) enum PeerKey {
     UnknownPod(IpAddr),
 }
 
-/// One server that a record speaks of.
+/// One server of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
     pub peer: PeerKey,
@@ -35,7 +35,7 @@ pub(super) struct Target {
 
 /// The Service through which a record's client called.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Through<'a> {
+pub(super) struct ServiceAccess<'a> {
     pub service: &'a Service,
     pub port: &'a ServicePort,
     /// Called by a node's address and node port.
@@ -44,7 +44,7 @@ pub(super) struct Through<'a> {
     pub from_outside: bool,
 }
 
-impl Through<'_> {
+impl ServiceAccess<'_> {
     pub fn name(&self) -> String {
         format!(
             "{}/{}:{}",
@@ -59,16 +59,16 @@ pub(super) struct Attributed<'a> {
     pub client: PeerKey,
     /// All servers, in order: one, or everything behind a Service port, since any may be picked next.
     pub targets: Vec<Target>,
-    pub through: Option<Through<'a>>,
+    pub service_access: Option<ServiceAccess<'a>>,
 }
 
-/// The inventory with what attribution looks up often.
+/// The inventory with lookup tables for attribution.
 pub(super) struct Attribution<'a> {
     pub inventory: &'a Inventory,
     tables: Arc<Tables>,
 }
 
-/// What attribution looks up often: made once for an inventory.
+/// Lookup tables for attribution, built once for an inventory.
 pub(super) struct Tables {
     /// Every address of every node.
     pub node_addresses: BTreeSet<IpAddr>,
@@ -79,7 +79,7 @@ pub(super) struct Tables {
     node_ports: FxHashMap<(Protocol, u16), (usize, usize)>,
     /// Workloads' ports that a masquerading Service exposes on nodes.
     exposed: FxHashSet<(u32, Protocol, u16)>,
-    claimed: peer_label::Claimed,
+    named_peers: peer_label::NamedPeers,
 }
 
 impl std::ops::Deref for Attribution<'_> {
@@ -133,7 +133,7 @@ impl Tables {
             pods,
             node_ports,
             exposed,
-            claimed: peer_label::Claimed::build(inventory),
+            named_peers: peer_label::NamedPeers::build(inventory),
         }
     }
 }
@@ -155,34 +155,34 @@ impl<'a> Attribution<'a> {
     /// Names the peers of a record whose client and server are decided.
     pub fn attribute(&self, record: &FlowRecord) -> Attributed<'a> {
         let at = record.first;
-        let claims = record.claims.as_deref();
-        let client = claims
-            .and_then(|claims| self.claimed(claims.client.as_ref()?, record.client))
+        let labels = record.labels.as_deref();
+        let client = labels
+            .and_then(|labels| self.labelled(labels.client.as_ref()?, record.client))
             .map_or_else(|| self.client(record.client, at), |(peer, _)| peer);
         let called = record.via.map(|via| (via.ip(), via.port()));
         let arrived = (record.server, record.port);
         // Two legs of one connection may come in either order where two nodes' clocks differ.
         let service_at = |(address, port)| self.service_at(address, port, record.protocol, at);
-        let through = called
+        let service_access = called
             .and_then(service_at)
             .or_else(|| service_at(arrived))
-            .or_else(|| self.claimed_service(record));
+            .or_else(|| self.labelled_service(record));
         let mut targets = Vec::new();
-        if let Some(through) = &through {
-            let endpoints = through.port.endpoints.iter();
+        if let Some(service_access) = &service_access {
+            let endpoints = service_access.port.endpoints.iter();
             targets.extend(endpoints.map(|endpoint| self.endpoint(endpoint, at)));
         }
         for (address, port) in called.into_iter().chain([arrived]) {
-            if through.is_some() && service_at((address, port)).is_some() {
+            if service_access.is_some() && service_at((address, port)).is_some() {
                 continue;
             }
-            let is_last = (address, port) == arrived || through.is_some();
+            let is_last = (address, port) == arrived || service_access.is_some();
             let is_service = || matches!(self.inventory.resolve(address, at), Owner::Service(_));
-            // A claim speaks of where the connection arrived.
-            let claimed = claims
+            // A label is about the place where the connection arrived.
+            let labelled = labels
                 .filter(|_| (address, port) == arrived)
-                .and_then(|claims| self.claimed(claims.server.as_ref()?, address));
-            match claimed {
+                .and_then(|labels| self.labelled(labels.server.as_ref()?, address));
+            match labelled {
                 Some((peer, node)) if is_last => targets.push(Target { peer, port, node }),
                 None if is_last && !is_service() => targets.push(self.server(address, port, at)),
                 _ => {}
@@ -193,11 +193,11 @@ impl<'a> Attribution<'a> {
         Attributed {
             client,
             targets,
-            through,
+            service_access,
         }
     }
 
-    /// The peer that a client's address stands for.
+    /// The peer that has a client's address.
     pub fn client(&self, address: IpAddr, at: Timestamp) -> PeerKey {
         match self.inventory.resolve(address, at) {
             Owner::Pod(index) => self.pod(index),
@@ -208,12 +208,12 @@ impl<'a> Attribution<'a> {
         }
     }
 
-    /// Whether a masquerading Service exposes that port of the workload on nodes.
+    /// Returns true if a masquerading Service exposes that port of the workload on nodes.
     pub fn is_exposed(&self, peer: PeerKey, protocol: Protocol, port: u16) -> bool {
         matches!(peer, PeerKey::Workload(place) if self.exposed.contains(&(place, protocol, port)))
     }
 
-    /// The peer by name.
+    /// The peer of a compact key.
     pub fn peer(&self, key: PeerKey) -> Peer {
         match key {
             PeerKey::Workload(place) => Peer::Workload(self.workloads[place as usize].clone()),
@@ -231,7 +231,7 @@ impl<'a> Attribution<'a> {
         port: u16,
         protocol: Protocol,
         at: Timestamp,
-    ) -> Option<Through<'a>> {
+    ) -> Option<ServiceAccess<'a>> {
         match self.inventory.resolve(address, at) {
             Owner::Service(index) => {
                 let service = &self.inventory.services[index];
@@ -240,7 +240,7 @@ impl<'a> Attribution<'a> {
                     .iter()
                     .find(|p| p.port == port && p.protocol == protocol)?;
                 let from_outside = !service.cluster_ips.contains(&address);
-                Some(Through {
+                Some(ServiceAccess {
                     service,
                     port: found,
                     by_node_port: false,
@@ -251,7 +251,7 @@ impl<'a> Attribution<'a> {
                 let (service, index) = *self.node_ports.get(&(protocol, port))?;
                 let service = &self.inventory.services[service];
                 let port = &service.ports[index];
-                Some(Through {
+                Some(ServiceAccess {
                     service,
                     port,
                     by_node_port: true,

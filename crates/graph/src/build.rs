@@ -1,9 +1,9 @@
 //! Flow records → graph: attribute each record, gather edges, decide what each teaches.
 
-use super::attribute::{Attributed, Attribution, PeerKey, Target, Through};
+use super::attribute::{Attributed, Attribution, PeerKey, ServiceAccess, Target};
 use super::edge::{Edge, Evidence};
 use super::history::History;
-use super::{Graph, Peer, findings, implied, scan};
+use super::{Graph, Peer, findings, implied_edges, port_scan};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::Inventory;
@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// What an operator may switch.
+/// What an operator may choose.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphOptions {
     /// Allow DNS over TCP where DNS over UDP was seen (rule: dns-over-tcp-implied).
@@ -25,7 +25,7 @@ impl Default for GraphOptions {
     }
 }
 
-/// The graph with what was noticed while building it.
+/// The graph with the findings of building it.
 #[derive(Debug, Clone, Default)]
 pub struct Built {
     pub graph: Graph,
@@ -37,15 +37,15 @@ pub struct Built {
 /// Client, server, protocol, port.
 pub type EdgeKey = (Peer, Peer, Protocol, u16);
 pub(super) type Edges = BTreeMap<EdgeKey, Edge>;
-/// The same while records are still coming.
-pub(super) type Sketches = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
+/// Edges by the compact keys of their ends, while records are still coming.
+pub(super) type EdgesByKey = FxHashMap<(PeerKey, PeerKey, Protocol, u16), Edge>;
 
 /// Builds the graph. The order of the records does not matter.
 pub fn build(seen: &FlowResult, inventory: &Inventory, options: GraphOptions) -> Built {
     build_after(&History::default(), seen, inventory, options)
 }
 
-/// Builds the graph of `seen` and of what came before it.
+/// Builds the graph of `seen` and of the history before it.
 pub fn build_after(
     history: &History,
     seen: &FlowResult,
@@ -55,11 +55,11 @@ pub fn build_after(
     assemble(history, seen, &Attribution::build(inventory), options).built
 }
 
-/// A graph with what it takes to add to it.
+/// A graph with the state that is needed to add to it.
 pub(super) struct Assembled {
     pub built: Built,
     pub edges: Edges,
-    pub scans: scan::Scans,
+    pub scans: port_scan::AttemptsByPeer,
 }
 
 pub(super) fn assemble(
@@ -68,21 +68,21 @@ pub(super) fn assemble(
     attribution: &Attribution<'_>,
     options: GraphOptions,
 ) -> Assembled {
-    let Drawn {
+    let RawGraph {
         mut edges,
         names,
         mut scans,
         orphans,
         skipped,
-    } = Drawn::of(seen, attribution);
+    } = RawGraph::of(seen, attribution);
     let mut findings = orphans.into_findings();
     scans.note_history(history);
     history.add_to(&mut edges, attribution);
     let scanners = scans.scanners();
-    scan::remove_edges(&scanners, &mut edges);
+    port_scan::remove_edges(&scanners, &mut edges);
     findings.extend(scans.findings(&scanners));
     if options.implied_dns {
-        implied::add_dns_over_tcp(&mut edges);
+        implied_edges::add_dns_over_tcp(&mut edges);
     }
     let mut graph = Graph::default();
     graph.names = names;
@@ -106,34 +106,34 @@ pub(super) fn assemble(
     }
 }
 
-/// Everything that was tried, also by what looks like a scanner: where a policy blocks all that a
-/// workload does, only what was before tells it from one.
+/// Everything that was tried, also by clients that look like scanners: where a policy blocks all
+/// connections of a workload, only its history distinguishes it from a scanner.
 pub fn build_attempts(seen: &FlowResult, inventory: &Inventory) -> Graph {
-    let drawn = Drawn::of(seen, &Attribution::build(inventory));
+    let raw = RawGraph::of(seen, &Attribution::build(inventory));
     let mut graph = Graph::default();
-    graph.names = drawn.names;
-    for ((client, server, _, _), edge) in drawn.edges {
+    graph.names = raw.names;
+    for ((client, server, _, _), edge) in raw.edges {
         graph.add_edge(&client, &server, edge);
     }
     graph
 }
 
-/// What records came to, before anything is taken out again or added.
-pub(super) struct Drawn {
+/// The edges of records, before any are removed or added.
+pub(super) struct RawGraph {
     pub edges: Edges,
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
-    pub scans: scan::Scans,
+    pub scans: port_scan::AttemptsByPeer,
     pub orphans: findings::Orphans,
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
-impl Drawn {
-    pub fn of(seen: &FlowResult, attribution: &Attribution<'_>) -> Drawn {
+impl RawGraph {
+    pub fn of(seen: &FlowResult, attribution: &Attribution<'_>) -> RawGraph {
         let mut skipped = BTreeMap::new();
-        let mut sketches = Sketches::default();
+        let mut edges_by_key = EdgesByKey::default();
         let mut names = BTreeMap::new();
         let mut orphans = findings::Orphans::default();
-        let mut attempts = scan::Noted::default();
+        let mut attempts = port_scan::AttemptsByKey::default();
         attempts.note_summaries(&seen.scans, attribution);
         let popularity = Popularity::of(&seen.records);
         for record in seen.records.iter().map(|record| popularity.decide(record)) {
@@ -148,12 +148,14 @@ impl Drawn {
             if attributed.targets.is_empty() {
                 orphans.note(&attributed, &record, attribution);
                 *skipped.entry("service-without-endpoints").or_default() += record.connections;
-            } else if let Some(reason) = sketch(&mut sketches, &record, &attributed, attribution) {
+            } else if let Some(reason) =
+                add_record(&mut edges_by_key, &record, &attributed, attribution)
+            {
                 *skipped.entry(reason).or_default() += record.connections;
             }
         }
-        Drawn {
-            edges: settle_all(sketches, attribution),
+        RawGraph {
+            edges: settle_all(edges_by_key, attribution),
             names,
             scans: attempts.named(attribution),
             orphans,
@@ -164,8 +166,8 @@ impl Drawn {
 
 /// Adds a record to the edges it belongs to: one for each peer and port behind a Service, however
 /// many pods and nodes these are. Tells why, where it belongs to none.
-pub(super) fn sketch(
-    sketches: &mut Sketches,
+pub(super) fn add_record(
+    edges_by_key: &mut EdgesByKey,
     record: &FlowRecord,
     attributed: &Attributed<'_>,
     attribution: &Attribution<'_>,
@@ -179,7 +181,7 @@ pub(super) fn sketch(
             None if last == Some((target.peer, target.port)) => {}
             None => {
                 last = Some((target.peer, target.port));
-                add(sketches, record, attributed, target, attribution);
+                add(edges_by_key, record, attributed, target, attribution);
             }
         }
     }
@@ -187,8 +189,8 @@ pub(super) fn sketch(
 }
 
 /// Names the peers and decides what each edge teaches.
-fn settle_all(sketches: Sketches, attribution: &Attribution<'_>) -> Edges {
-    let named = sketches
+fn settle_all(edges_by_key: EdgesByKey, attribution: &Attribution<'_>) -> Edges {
+    let named = edges_by_key
         .into_iter()
         .map(|((client, server, protocol, port), mut edge)| {
             let (client, server) = (attribution.peer(client), attribution.peer(server));
@@ -220,7 +222,7 @@ fn note_names(
     }
 }
 
-/// Traffic that no NetworkPolicy speaks of.
+/// Traffic to which no NetworkPolicy applies.
 fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
     // Probes and other traffic of a node to its own pods is always allowed (rule: node-reaches-own-pods).
     if let PeerKey::Node(node) = client
@@ -233,14 +235,14 @@ fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
 }
 
 fn add(
-    sketches: &mut Sketches,
+    edges_by_key: &mut EdgesByKey,
     record: &FlowRecord,
     attributed: &Attributed<'_>,
     target: &Target,
     attribution: &Attribution<'_>,
 ) {
     let key = (attributed.client, target.peer, record.protocol, target.port);
-    let edge = sketches
+    let edge = edges_by_key
         .entry(key)
         .or_insert_with(|| Edge::new(record.protocol, target.port));
     *edge.verdicts.entry(record.verdict).or_default() += record.connections;
@@ -251,12 +253,12 @@ fn add(
     edge.windows.merge(&record.windows);
     keep_earliest(&mut edge.evidence, evidence(record));
     edge.evidence_total += 1;
-    if let Some(through) = &attributed.through {
-        let name = through.name();
+    if let Some(service_access) = &attributed.service_access {
+        let name = service_access.name();
         if !edge.services.contains(&name) {
             edge.services.insert(name);
         }
-        edge.service_ports.insert(through.port.port);
+        edge.service_ports.insert(service_access.port.port);
     }
     if is_masqueraded(attributed, target, record.protocol, attribution)
         && edge.enforced_from.is_empty()
@@ -269,7 +271,7 @@ fn add(
     edge.tally.add(
         record,
         declared,
-        is_dns(record, attributed.through.as_ref()),
+        is_dns(record, attributed.service_access.as_ref()),
     );
 }
 
@@ -289,7 +291,7 @@ fn keep_earliest(kept: &mut Vec<Evidence>, new: Evidence) {
     }
 }
 
-/// Whether a plugin will see some node's address instead of the client's: on the way through a node
+/// Returns true if a plugin will see some node's address instead of the client's: on the way through a node
 /// port or load balancer, unless the Service keeps client addresses (rule: node-port-from-any-node).
 fn is_masqueraded(
     attributed: &Attributed<'_>,
@@ -297,8 +299,10 @@ fn is_masqueraded(
     protocol: Protocol,
     attribution: &Attribution<'_>,
 ) -> bool {
-    match &attributed.through {
-        Some(through) => through.from_outside && !through.service.external_local,
+    match &attributed.service_access {
+        Some(service_access) => {
+            service_access.from_outside && !service_access.service.external_local
+        }
         // The other side of such a connection: from a node, to a pod behind a node port.
         None => {
             matches!(attributed.client, PeerKey::Node(_))
@@ -309,15 +313,15 @@ fn is_masqueraded(
 
 /// The node port that a pod called: on the way to another node it is not translated yet.
 fn node_port(attributed: &Attributed<'_>) -> Option<u16> {
-    let through = attributed
-        .through
+    let service_access = attributed
+        .service_access
         .as_ref()
-        .filter(|through| through.by_node_port)?;
-    matches!(attributed.client, PeerKey::Workload(_)).then_some(through.port.node_port)?
+        .filter(|service_access| service_access.by_node_port)?;
+    matches!(attributed.client, PeerKey::Workload(_)).then_some(service_access.port.node_port)?
 }
 
-fn is_dns(record: &FlowRecord, through: Option<&Through<'_>>) -> bool {
-    let service_port = through.map(|through| through.port.port);
+fn is_dns(record: &FlowRecord, service_access: Option<&ServiceAccess<'_>>) -> bool {
+    let service_port = service_access.map(|service_access| service_access.port.port);
     let called = record.via.map(|via| via.port());
     [Some(record.port), service_port, called].contains(&Some(53))
 }

@@ -2,7 +2,7 @@
 
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
-use nanoseg_flow::{Opening, Verdict, Windows};
+use nanoseg_flow::{ActivityWindows, Opening, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ pub enum Lesson {
 }
 
 impl Lesson {
-    /// Whether the edge belongs to `O`.
+    /// Returns true if the edge belongs to `O`.
     pub fn teaches(&self) -> bool {
         matches!(self, Lesson::Learned | Lesson::Implied(_))
     }
@@ -70,7 +70,7 @@ pub struct Edge {
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
     #[serde(skip)]
-    pub windows: Windows,
+    pub windows: ActivityWindows,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
     /// The Service ports of those, for plugins that enforce before translation (rule: service-port-before-translation).
@@ -86,7 +86,7 @@ pub struct Edge {
     pub evidence: Vec<Evidence>,
     /// How many flow records stand behind the edge in all.
     pub evidence_total: u64,
-    /// What decides the lesson beyond what is shown.
+    /// What decides the lesson beyond the public fields.
     #[serde(skip)]
     pub tally: Tally,
 }
@@ -107,7 +107,7 @@ impl Edge {
             bytes_to_client: 0,
             first: None,
             last: None,
-            windows: Windows::default(),
+            windows: ActivityWindows::default(),
             services: BTreeSet::new(),
             service_ports: BTreeSet::new(),
             node_ports: BTreeSet::new(),
@@ -118,11 +118,11 @@ impl Edge {
         }
     }
 
-    /// Adds what was seen of the same edge elsewhere or at another time. In whatever order and groups
-    /// edges are merged, the result is the same; of what each part counted, nothing is counted once only.
+    /// Adds what was seen of the same edge elsewhere or at another time. The result does not depend on the
+    /// order and grouping of merges; counts add up.
     ///
-    /// The lesson is decided anew from all that was seen, since it may take more than one part to teach. An
-    /// edge that was implied stays so unless it is learned by now.
+    /// The lesson is decided again from all that was seen, since it may take more than one part to teach. An
+    /// implied edge stays implied unless it is learned now.
     pub fn merge(&mut self, other: &Edge, client: &Peer, server: &Peer) {
         for (verdict, count) in &other.verdicts {
             let known = self.verdicts.entry(*verdict).or_default();
@@ -153,7 +153,8 @@ impl Edge {
         }
     }
 
-    /// Whether `other`, of the same ends, tells nothing of another kind: only counts and times would change.
+    /// Returns true if `other`, of the same ends, adds no fact of another kind: only counts and times would
+    /// change.
     pub(super) fn covers(&self, other: &Edge) -> bool {
         let repeats = |(verdict, _): (&Verdict, _)| self.verdicts.contains_key(verdict);
         // One-way datagrams teach only where they repeat.
@@ -168,8 +169,8 @@ impl Edge {
             && self.tally.opening_seen >= other.tally.opening_seen
     }
 
-    /// Takes in what some of the records behind the edge tell, which may be counted in it already: every
-    /// kind of thing that they tell, and of each count the larger.
+    /// Adds the facts of some of the records behind the edge, which may be counted in it already: all facts
+    /// of another kind, and of each count the larger.
     pub(super) fn widen(&mut self, other: &Edge, client: &Peer, server: &Peer) {
         let most = |known: &mut u64, other: u64| *known = (*known).max(other);
         let counted = self.clone();
@@ -196,7 +197,7 @@ impl Edge {
         self.order_evidence();
     }
 
-    /// Decides what it teaches, from all that was seen of it.
+    /// Decides what the edge teaches, from all that was seen of it.
     pub(super) fn settle(&mut self, client: &Peer, server: &Peer) {
         self.order_evidence();
         self.inferred = !self.tally.opening_seen;

@@ -28,8 +28,8 @@ impl Orphans {
         record: &FlowRecord,
         attribution: &Attribution<'_>,
     ) {
-        let service = match &attributed.through {
-            Some(through) => through.name(),
+        let service = match &attributed.service_access {
+            Some(service_access) => service_access.name(),
             None => std::net::SocketAddr::new(record.server, record.port).to_string(),
         };
         self.by_service
@@ -73,7 +73,7 @@ pub(super) fn of_edges(graph: &Graph) -> Vec<Finding> {
     findings
 }
 
-/// Findings that speak of one edge.
+/// Findings about one edge.
 fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
     let mut findings = Vec::new();
     let what = format!("{client} → {server} {}/{}", edge.port, edge.protocol);
@@ -105,7 +105,7 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
     if edge.lesson.teaches() && !edge.enforced_from.is_empty() && server.workload().is_some() {
         let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
         let message = format!(
-            "comes through a node ({}); the {} addresses of all nodes are allowed",
+            "comes service_access a node ({}); the {} addresses of all nodes are allowed",
             if services.is_empty() {
                 "NodePort".into()
             } else {
@@ -137,12 +137,12 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
         .collect()
 }
 
-/// Traffic of pods that no policy can speak of, one finding for each sender (rule: inexpressible-is-reported).
+/// Traffic of pods that no policy can express, one finding for each sender (rule: inexpressible-is-reported).
 pub(super) fn not_expressible(
     other: &[OtherTraffic],
     attribution: &Attribution<'_>,
 ) -> Vec<Finding> {
-    // Such traffic is counted without times, so the latest owner of an address stands for it.
+    // Such traffic is counted without times, so the latest owner of an address counts.
     let at = Timestamp::MAX.plus_nanos(-1);
     let pairs: BTreeSet<(IpAddr, IpAddr)> = other
         .iter()
@@ -150,7 +150,7 @@ pub(super) fn not_expressible(
         .collect();
     let mut by_sender: BTreeMap<Peer, BTreeSet<String>> = BTreeMap::new();
     for traffic in other {
-        // Where both sides sent, one is the answer; it is no traffic of its own (rule: reply-opens-nothing).
+        // Where both sides sent, one is the answer; it is not counted as traffic (rule: reply-opens-nothing).
         let answered = pairs.contains(&(traffic.destination, traffic.source));
         if answered && traffic.destination < traffic.source {
             continue;
@@ -187,7 +187,7 @@ pub(super) fn not_expressible(
         .collect()
 }
 
-/// Connections that got nowhere, one finding for each client and way.
+/// Failed connections, one finding for each client and verdict.
 fn failed(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut by_client: BTreeMap<(Code, &Peer), BTreeSet<String>> = BTreeMap::new();
     for (client, server, edge) in edges {

@@ -1,15 +1,15 @@
-//! What flow records of earlier hours came to: edges, names and scans, without the records. Histories of
-//! parts of the time merge to that of the whole.
+//! The edges, names and scans of earlier hours, without their flow records. The histories of periods merge
+//! to the history of the whole time.
 //!
 //! Exact in any order: which edges there are, what each teaches, and for parts of whole hours their
 //! connections and bytes. Not exact: a record that only another hour's records explain (a direction that
 //! was undecided, a leg of a translated connection) is judged by its own hour.
 
 use super::attribute::Attribution;
-use super::build::{Drawn, EdgeKey, Edges};
+use super::build::{EdgeKey, Edges, RawGraph};
 use super::edge::Edge;
 use super::peer::Peer;
-use super::{InventoryListeners, address_epochs, scan};
+use super::{InventoryListeners, address_epochs, port_scan};
 use nanoseg_flow::{Aggregate, FlowConfig};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
@@ -29,12 +29,12 @@ pub struct History {
     scans: BTreeMap<Peer, FoldedScan>,
 }
 
-/// What a scanner tried; none of it is an edge.
+/// The attempts of a scanner; none of them is an edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoldedScan {
-    /// What it called in vain: the first thousand in order of address.
+    /// The targets that did not answer: the first thousand in order of address.
     pub failed: BTreeSet<SocketAddr>,
-    /// Attempts beyond those, as far as they were counted.
+    /// The number of attempts beyond those, as far as they were counted.
     pub more: u64,
     pub last: Timestamp,
 }
@@ -62,7 +62,7 @@ impl FoldedScan {
 }
 
 impl History {
-    /// Folds records into what they come to. Implied edges are no observations, so there are none.
+    /// Folds records into edges, names and scans. Implied edges are no observations, so there are none.
     pub fn fold(records: &Aggregate, inventory: &Inventory) -> History {
         let attribution = Attribution::build(inventory);
         let seen = records.result(
@@ -70,14 +70,14 @@ impl History {
             &address_epochs(inventory),
             FlowConfig::default().max_failed_targets,
         );
-        let Drawn {
+        let RawGraph {
             mut edges,
             names,
             scans,
             ..
-        } = Drawn::of(&seen, &attribution);
+        } = RawGraph::of(&seen, &attribution);
         let scanners = scans.scanners();
-        scan::remove_edges(&scanners, &mut edges);
+        port_scan::remove_edges(&scanners, &mut edges);
         History {
             edges,
             names,
@@ -108,7 +108,7 @@ impl History {
         self.names.entry(address).or_default().extend(names);
     }
 
-    /// Adds what a scanner tried.
+    /// Adds the attempts of a scanner.
     pub fn add_scan(&mut self, client: &Peer, scan: &FoldedScan) {
         match self.scans.get_mut(client) {
             Some(known) => known.merge(scan),
@@ -133,7 +133,7 @@ impl History {
         &self.names
     }
 
-    /// Scans by client.
+    /// AttemptsByPeer by client.
     pub fn scans(&self) -> &BTreeMap<Peer, FoldedScan> {
         &self.scans
     }
@@ -145,11 +145,12 @@ impl History {
         Some((first, last))
     }
 
+    /// Returns true if it has neither edges nor names nor scans.
     pub fn is_empty(&self) -> bool {
         self.edges.is_empty() && self.names.is_empty() && self.scans.is_empty()
     }
 
-    /// Adds those edges whose ends are there still: a policy cannot name others.
+    /// Adds the edges whose ends still exist: a policy cannot name others.
     pub(super) fn add_to(&self, edges: &mut Edges, attribution: &Attribution<'_>) {
         let inventory = attribution.inventory;
         let nodes: BTreeSet<&str> = inventory.nodes.iter().map(|n| n.name.as_str()).collect();
@@ -165,7 +166,7 @@ impl History {
         }
     }
 
-    /// Adds what came to one edge, whose ends are there.
+    /// Adds the history of one edge, whose ends exist.
     pub(super) fn add_one_to(
         &self,
         edges: &mut Edges,
@@ -176,7 +177,7 @@ impl History {
             return;
         };
         let edge = add(edges, key, edge);
-        // The addresses of all nodes, as they are by now (rule: node-port-from-any-node).
+        // The addresses of all nodes as they are now (rule: node-port-from-any-node).
         if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
             edge.enforced_from.clone_from(&attribution.node_addresses);
         }

@@ -1,24 +1,25 @@
-//! The graph as it stands, brought up to date with new records between two full builds.
+//! The current graph, updated with new records between two full builds.
 //!
-//! What new records tell of known edges costs their attribution only. For an edge that is new, or of which
-//! they tell another kind of thing (a verdict, a Service), all records between the same addresses are
-//! looked at again. So edges and lessons are known at once; until the next full build
+//! New records of known edges cost their attribution only. For an edge that is new, or for which they add
+//! a fact of another kind (a verdict, a Service), all records between the same addresses are read again.
+//! So edges and lessons are known at once; until the next full build
 //! - counts and times of known edges stay as they were,
-//! - an edge stays that another observer's word takes away (one leg of a translated connection),
+//! - an edge stays that another observer's records remove (one leg of a translated connection),
 //! - connections stay out whose direction nothing decides but other connections,
 //! - one-way datagrams do not teach that come from several pods of a workload, one from each.
 
 use super::attribute::{Attribution, PeerKey, Tables};
-use super::build::{Assembled, Drawn, EdgeKey, Edges, Sketches, assemble, sketch};
+use super::build::{Assembled, EdgeKey, Edges, EdgesByKey, RawGraph, add_record, assemble};
 use super::edge::{Edge, Lesson};
 use super::history::History;
 use super::peer::Peer;
 use super::{
-    Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied, scan,
+    Built, Graph, GraphOptions, InventoryListeners, address_epochs, findings, implied_edges,
+    port_scan,
 };
 use nanoseg_finding::Finding;
 use nanoseg_flow::{
-    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decided,
+    AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decide_by_listeners,
 };
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
@@ -28,45 +29,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Edges, with what it takes to add to them.
+/// A graph, with the state that is needed to add to it.
 pub struct IncrementalGraph {
     inventory: Arc<Inventory>,
     tables: Arc<Tables>,
     epochs: AddressEpochs,
     options: GraphOptions,
     edges: Edges,
-    /// Who calls each server, and where.
+    /// The clients of each server, with protocol and port.
     callers: FxHashMap<Peer, BTreeSet<(Peer, Protocol, u16)>>,
     names: BTreeMap<IpAddr, BTreeSet<String>>,
-    scans: scan::Scans,
+    scans: port_scan::AttemptsByPeer,
 }
 
-/// What new records tell that is not known yet.
+/// What new records add to the graph.
 #[derive(Debug, Clone, Default)]
 pub struct Delta {
     /// Client and server of the records.
     pub ends: BTreeSet<(IpAddr, IpAddr)>,
-    /// The edges that are new, or of which they tell another kind of thing.
+    /// The edges that are new, or for which the records add a fact of another kind.
     pub edges: BTreeSet<EdgeKey>,
-    /// Records that only a full build can tell the direction of.
+    /// Records whose direction only a full build can decide.
     pub undecided: usize,
 }
 
-/// What changed.
+/// What an update changed.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct GraphChange {
     /// Workloads with an edge that changed.
     pub touched: BTreeSet<WorkloadId>,
     /// All edges of these workloads.
     pub graph: Graph,
     /// What an operator must know of these edges.
     pub findings: Vec<Finding>,
-    /// A client turned out to be a scanner: only a full build takes its edges away.
+    /// A client turned out to be a scanner: only a full build removes its edges.
     pub new_scanner: bool,
 }
 
 impl IncrementalGraph {
-    /// Builds the graph of `records` and of what came before them, to be kept up to date.
+    /// Builds the graph of `records` and of the history before them.
     pub fn build(
         history: &History,
         records: &Aggregate,
@@ -86,7 +87,7 @@ impl IncrementalGraph {
             let known = callers.entry(server.clone()).or_default();
             known.insert((client.clone(), *protocol, *port));
         }
-        let standing = IncrementalGraph {
+        let incremental = IncrementalGraph {
             tables: attribution.tables(),
             names: built.graph.names.clone(),
             inventory: inventory.clone(),
@@ -96,40 +97,40 @@ impl IncrementalGraph {
             callers,
             scans,
         };
-        (standing, built)
+        (incremental, built)
     }
 
-    /// What `records` tell that is not known yet.
-    pub fn news(&self, records: &[FlowRecord]) -> Delta {
+    /// What `records` add to the graph.
+    pub fn delta(&self, records: &[FlowRecord]) -> Delta {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let listeners = InventoryListeners(&self.inventory);
-        let mut news = Delta::default();
+        let mut delta = Delta::default();
         let records: Vec<Cow<'_, FlowRecord>> = records
             .iter()
-            .map(|record| decided(record, &listeners))
+            .map(|record| decide_by_listeners(record, &listeners))
             .filter(|record| record.client != record.server || record.via.is_some())
             .collect();
-        let mut sketches = Sketches::default();
+        let mut edges_by_key = EdgesByKey::default();
         for record in &records {
             if record.opening == Opening::Undecided && record.client_port.is_some() {
-                news.undecided += 1;
+                delta.undecided += 1;
             } else {
                 let attributed = attribution.attribute(record);
-                sketch(&mut sketches, record, &attributed, &attribution);
+                add_record(&mut edges_by_key, record, &attributed, &attribution);
             }
         }
-        let is_news = |key: &EdgeKey, edge: &Edge| {
+        let is_new = |key: &EdgeKey, edge: &Edge| {
             let known = self.edges.get(key);
             known.is_none_or(|known| !known.covers(edge))
         };
         let mut unknown: BTreeSet<(PeerKey, PeerKey, Protocol, u16)> = BTreeSet::new();
-        for (sketched, edge) in &sketches {
-            let (client, server, protocol, port) = *sketched;
+        for (edge_key, edge) in &edges_by_key {
+            let (client, server, protocol, port) = *edge_key;
             let (client, server) = (attribution.peer(client), attribution.peer(server));
             let key = (client, server, protocol, port);
-            if is_news(&key, edge) {
-                unknown.insert(*sketched);
-                news.edges.insert(key);
+            if is_new(&key, edge) {
+                unknown.insert(*edge_key);
+                delta.edges.insert(key);
             }
         }
         if !unknown.is_empty() {
@@ -141,31 +142,31 @@ impl IncrementalGraph {
                     unknown.contains(&key)
                 });
                 if is_unknown {
-                    news.ends.insert((record.client, record.server));
+                    delta.ends.insert((record.client, record.server));
                 }
             }
         }
-        news
+        delta
     }
 
-    /// Learns the news from all records between their ends, from those that may explain them, and from what
-    /// earlier ones came to: one datagram of an hour that was folded and one of now are two.
-    pub fn learn(&mut self, news: &Delta, history: &History, records: &Aggregate) -> Change {
+    /// Applies the delta. `records` are all records between its ends and those that may explain them;
+    /// `history` counts too: one datagram of an hour that was folded and one of now are two.
+    pub fn learn(&mut self, delta: &Delta, history: &History, records: &Aggregate) -> GraphChange {
         let attribution = Attribution::with(&self.inventory, self.tables.clone());
         let seen = result(records, &self.inventory, &self.epochs);
-        let mut drawn = Drawn::of(&seen, &attribution);
-        for key in &news.edges {
-            history.add_one_to(&mut drawn.edges, key, &attribution);
+        let mut raw = RawGraph::of(&seen, &attribution);
+        for key in &delta.edges {
+            history.add_one_to(&mut raw.edges, key, &attribution);
         }
-        let scanners = self.scans.widen(drawn.scans);
+        let scanners = self.scans.widen(raw.scans);
         let mut touched = BTreeSet::new();
         let mut new_scanner = false;
-        for key in &news.edges {
-            let Some(edge) = drawn.edges.remove(key) else {
+        for key in &delta.edges {
+            let Some(edge) = raw.edges.remove(key) else {
                 continue;
             };
             if scanners.contains(&key.0) && matches!(edge.lesson, Lesson::Ignored(_)) {
-                new_scanner |= self.calls_in_vain(&key.0);
+                new_scanner |= self.has_unanswered_edges(&key.0);
                 continue;
             }
             for key in self.add(key, &edge) {
@@ -173,11 +174,11 @@ impl IncrementalGraph {
                 touched.extend(ends.filter_map(|peer| peer.workload()).cloned());
             }
         }
-        for (address, names) in drawn.names {
+        for (address, names) in raw.names {
             self.names.entry(address).or_default().extend(names);
         }
         let graph = self.part(&touched);
-        Change {
+        GraphChange {
             findings: findings::of_edges(&graph),
             touched,
             graph,
@@ -185,13 +186,13 @@ impl IncrementalGraph {
         }
     }
 
-    /// Whether there are edges of a client that a scan alone made.
-    fn calls_in_vain(&self, client: &Peer) -> bool {
+    /// Returns true if a client has edges that only a scan made.
+    fn has_unanswered_edges(&self, client: &Peer) -> bool {
         self.edges_from(client)
             .any(|(_, edge)| matches!(edge.lesson, Lesson::Ignored(_)))
     }
 
-    /// Adds what is known of an edge, and what that implies. Tells which edges that changed.
+    /// Adds an edge, and the edges that it implies. Returns the keys of the edges that changed.
     fn add(&mut self, key: &EdgeKey, edge: &Edge) -> Vec<EdgeKey> {
         let known = match self.edges.get(key) {
             Some(known) => {
@@ -206,7 +207,7 @@ impl IncrementalGraph {
         if self.options.implied_dns && key.2 == Protocol::Udp {
             let tcp = self.edges.get(&over_tcp).cloned();
             few.extend(tcp.map(|edge| (over_tcp, edge)));
-            implied::add_dns_over_tcp(&mut few);
+            implied_edges::add_dns_over_tcp(&mut few);
         }
         let changed: Vec<EdgeKey> = few.keys().cloned().collect();
         for (key, edge) in few {

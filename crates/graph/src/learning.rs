@@ -2,17 +2,17 @@
 //! how often the seen ones were seen. Pure arithmetic over counts; no timer, no threshold.
 
 use super::{Edge, Graph, Lesson, Peer};
-use nanoseg_flow::{Verdict, Windows};
+use nanoseg_flow::{ActivityWindows, Verdict};
 use nanoseg_inventory::WorkloadId;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// At most this many time windows are the samples of an estimate.
 const MAX_WINDOWS: i64 = 64;
-/// With fewer windows the estimate says little.
+/// With fewer windows the estimate means little.
 const FEW_WINDOWS: u32 = 8;
-/// Where so much of the traffic is of edges seen once, the number of unseen ones cannot be told.
+/// Where so large a part of the traffic is of edges seen once, the number of unseen ones cannot be estimated.
 const MUCH_MISSING: f64 = 0.5;
 /// The 97.5 % quantile of the normal distribution.
 const Z95: f64 = 1.96;
@@ -45,8 +45,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Whether there was enough traffic for the figures to mean anything.
-    pub fn is_telling(&self) -> bool {
+    /// Returns true if there was enough traffic for the figures to mean anything.
+    pub fn is_meaningful(&self) -> bool {
         self.windows >= FEW_WINDOWS && self.missing_mass.is_some_and(|m| m < MUCH_MISSING)
     }
 }
@@ -108,12 +108,16 @@ struct Grid {
 }
 
 impl Grid {
-    fn over<'a>(begin: Timestamp, end: Timestamp, seen: impl Iterator<Item = &'a Windows>) -> Grid {
+    fn over<'a>(
+        begin: Timestamp,
+        end: Timestamp,
+        seen: impl Iterator<Item = &'a ActivityWindows>,
+    ) -> Grid {
         let (first, last) = (
-            begin.nanos().div_euclid(1_000_000_000),
-            end.nanos().div_euclid(1_000_000_000),
+            begin.nanos().div_euclid(SECOND),
+            end.nanos().div_euclid(SECOND),
         );
-        let mut scale = seen.map(Windows::scale).max().unwrap_or(0);
+        let mut scale = seen.map(ActivityWindows::scale).max().unwrap_or(0);
         while (last >> scale) - (first >> scale) >= MAX_WINDOWS {
             scale += 1;
         }
@@ -157,7 +161,7 @@ impl Grid {
             windows: self.windows,
             window_secs: 1 << self.scale,
             last_new_edge,
-            secs_since_new_edge: last_new_edge.map(|at| end.since(at) / 1_000_000_000),
+            secs_since_new_edge: last_new_edge.map(|at| end.since(at) / SECOND),
             confidence: confidence(seen, self.windows, missing),
         }
     }

@@ -6,7 +6,7 @@ use nanoseg_flow::{FlowRecord, Opening, Verdict};
 use nanoseg_net::Protocol;
 use serde::{Deserialize, Serialize};
 
-/// What the decision needs beyond the edge itself.
+/// The facts that decide the lesson beyond the edge itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// One-way datagrams to a declared port, and to others.
@@ -20,6 +20,7 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds one record. `declared`: its server port is declared; `dns`: its server was called as a DNS server.
     pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
         self.dns |= dns;
         self.opening_seen |= match record.opening {
@@ -36,7 +37,7 @@ impl Tally {
         *known = known.saturating_add(datagrams);
     }
 
-    /// Takes in what may be counted already: of each count the larger.
+    /// Adds what may be counted already: of each count the larger.
     pub fn widen(&mut self, other: &Tally) {
         self.declared_datagrams = self.declared_datagrams.max(other.declared_datagrams);
         self.undeclared_datagrams = self.undeclared_datagrams.max(other.undeclared_datagrams);

@@ -1,21 +1,31 @@
 //! Room 1b: the communication graph. Joins flow records with the inventory: peers, edges, what each
 //! edge teaches and why, and what of it a policy must allow.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod attribute;
 mod build;
 mod edge;
 mod findings;
+mod graph;
 mod history;
-mod implied;
+mod implied_edges;
 mod incremental;
+mod inventory_listeners;
 mod learning;
 mod lesson;
-mod listeners;
-mod model;
 mod peer;
+mod port_scan;
 mod requirement;
-mod scan;
-mod stored;
+mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -24,14 +34,14 @@ mod tests;
 pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
 pub use findings::{METADATA, is_private};
+pub use graph::Graph;
 pub use history::{FoldedScan, History};
-pub use incremental::{Change, Delta, IncrementalGraph};
+pub use incremental::{Delta, GraphChange, IncrementalGraph};
+pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
-pub use listeners::{InventoryListeners, address_epochs};
-pub use model::Graph;
 pub use peer::Peer;
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
-pub use stored::StoredEdge;
+pub use stored_edge::StoredEdge;

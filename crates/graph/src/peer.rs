@@ -34,6 +34,7 @@ impl fmt::Display for Peer {
 }
 
 impl Peer {
+    /// The workload, if the peer is one.
     pub fn workload(&self) -> Option<&WorkloadId> {
         match self {
             Peer::Workload(id) => Some(id),

@@ -120,7 +120,7 @@ impl Requiring<'_> {
     /// [`Requirement::edge`].
     pub fn of(&self, client: &Peer, server: &Peer, edge: &Edge, index: usize) -> Vec<Requirement> {
         let (graph, inventory) = (self.graph, self.inventory);
-        let one = |client: Side, server: Side, port: u16| Requirement {
+        let one = |client: NamedEnd, server: NamedEnd, port: u16| Requirement {
             label: server.label.or(client.label),
             outside: client.outside || server.outside,
             client: client.end,
@@ -130,8 +130,8 @@ impl Requiring<'_> {
             edge: index,
         };
         let mut all = Vec::new();
-        let from = client_sides(client, edge, graph, inventory);
-        let to = side(server, graph, inventory);
+        let from = client_ends(client, edge, graph, inventory);
+        let to = end_of(server, graph, inventory);
         for from in &from {
             all.push(one(from.clone(), to.clone(), edge.port));
         }
@@ -143,14 +143,14 @@ impl Requiring<'_> {
         // To the node port of another node the packet leaves untranslated.
         for port in &edge.node_ports {
             let nodes = any_node(inventory.node_addresses(), edge);
-            all.push(one(side(client, graph, inventory), nodes, *port));
+            all.push(one(end_of(client, graph, inventory), nodes, *port));
         }
         all
     }
 }
 
 #[derive(Clone)]
-struct Side {
+struct NamedEnd {
     end: End,
     label: Option<String>,
     outside: bool,
@@ -158,8 +158,8 @@ struct Side {
 
 /// The client as the plugin sees it: itself, any node where it is masqueraded, or both where a pod
 /// may be seen as itself or as a node, by where the backend runs.
-fn client_sides(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory) -> Vec<Side> {
-    let own = || side(client, graph, inventory);
+fn client_ends(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory) -> Vec<NamedEnd> {
+    let own = || end_of(client, graph, inventory);
     if edge.enforced_from.is_empty() {
         return vec![own()];
     }
@@ -171,27 +171,27 @@ fn client_sides(client: &Peer, edge: &Edge, graph: &Graph, inventory: &Inventory
     }
 }
 
-fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> Side {
+fn any_node(addresses: BTreeSet<IpAddr>, edge: &Edge) -> NamedEnd {
     let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
     let label = match services.as_slice() {
         [] => "any node".into(),
         services => format!("any node, for {}", services.join(", ")),
     };
-    Side {
+    NamedEnd {
         end: End::Addresses(addresses),
         label: Some(label),
         outside: false,
     }
 }
 
-fn side(peer: &Peer, graph: &Graph, inventory: &Inventory) -> Side {
-    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>, outside: bool| Side {
+fn end_of(peer: &Peer, graph: &Graph, inventory: &Inventory) -> NamedEnd {
+    let addresses = |set: BTreeSet<IpAddr>, label: Option<String>, outside: bool| NamedEnd {
         end: End::Addresses(set),
         label,
         outside,
     };
     match peer {
-        Peer::Workload(id) => Side {
+        Peer::Workload(id) => NamedEnd {
             end: End::Workload(id.clone()),
             label: None,
             outside: false,

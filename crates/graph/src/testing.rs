@@ -1,6 +1,6 @@
 //! A small cluster and any traffic in it, for tests.
 
-use nanoseg_flow::{FlowRecord, Opening, Verdict, Windows};
+use nanoseg_flow::{ActivityWindows, FlowRecord, Opening, Verdict};
 use nanoseg_inventory::{Inventory, testing};
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -46,10 +46,12 @@ pub fn cluster() -> Inventory {
     testing::inventory(&documents.join("\n---\n")).0
 }
 
+/// Parses an address.
 pub fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+/// A TCP record of one connection; the server is `address:port`.
 pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
     let server: SocketAddr = server.parse().expect("an address and port");
     let first = Timestamp::from_secs(1_800_000_000);
@@ -61,7 +63,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
         via: None,
         seen_as: None,
         client_port: None,
-        claims: None,
+        labels: None,
         verdict,
         opening: Opening::Handshake,
         connections: 1,
@@ -70,10 +72,11 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
         bytes_to_client: 20,
         first,
         last: first.plus_secs(1),
-        windows: Windows::at(first),
+        windows: ActivityWindows::at(first),
     }
 }
 
+/// A UDP record with this many datagrams.
 pub fn udp(client: &str, server: &str, verdict: Verdict, datagrams: u64) -> FlowRecord {
     FlowRecord {
         protocol: Protocol::Udp,
@@ -134,7 +137,7 @@ pub fn seen() -> impl Strategy<Value = (&'static str, FlowRecord)> {
     )
         .prop_map(|(node, record, at, lasts, connections)| {
             let first = Timestamp::from_secs(START + at);
-            let mut windows = Windows::at(first);
+            let mut windows = ActivityWindows::at(first);
             windows.mark(first.plus_secs(lasts));
             let record = FlowRecord {
                 first,

@@ -271,7 +271,7 @@ fn an_undecided_connection_is_turned_to_the_port_that_more_peers_use_and_marked(
     );
     assert!(built.graph.edges().iter().all(|(_, _, edge)| edge.inferred));
     assert!(codes(&built).contains(&Code::InferredDirection));
-    // Nothing tells them apart: the lower port is the server's.
+    // No fact distinguishes them: the lower port is the server's.
     let lower = graph_of(&[undecided("10.244.1.5", 8080, "10.244.2.6:40001")]);
     assert_eq!(edges(&lower), ["+ shop/api-a → shop/web 8080/TCP"]);
 }

@@ -15,7 +15,7 @@ pub enum Owner {
     Node(usize),
     /// Index into [`Inventory::services`].
     Service(usize),
-    /// In a range of the cluster, but nobody is known to have had it at that time.
+    /// In a range of the cluster, but without a known owner at that time.
     Unknown,
     Outside,
 }
@@ -102,12 +102,12 @@ impl AddressBook {
         }
     }
 
-    /// Whether something is known to listen there.
+    /// Returns true if something is known to listen at this address and port.
     pub fn listens(&self, address: IpAddr, protocol: Protocol, port: u16) -> bool {
         self.listeners.contains(&(address, protocol, port))
     }
 
-    /// The times at which addresses got or lost an owner.
+    /// The times at which addresses gained or lost an owner.
     pub fn changes(&self) -> impl Iterator<Item = (IpAddr, Timestamp)> + '_ {
         self.pods.iter().flat_map(|(address, tenures)| {
             tenures

@@ -1,4 +1,4 @@
-//! Objects → inventory, in the order in which one thing needs the other.
+//! Builds the inventory from objects, in the order of their dependencies.
 
 use super::containers::note_containers;
 use super::nodes::read_nodes;
@@ -15,7 +15,7 @@ use nanoseg_finding::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// On policies that nanoseg wrote itself.
+/// The label of policies that nanoseg wrote.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nanoseg");
 
 /// Returns true if an object has the label [`MANAGED_BY`]: nanoseg wrote it and may change or delete it.
@@ -183,7 +183,7 @@ fn api_server(services: &[Service]) -> BTreeSet<SocketAddr> {
         .collect()
 }
 
-/// What the snapshots lack, and what got less exact by it.
+/// What the snapshots lack, and what is less exact for it.
 fn missing_findings(
     objects: &Objects,
     missing_owners: &BTreeSet<String>,

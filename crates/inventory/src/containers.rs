@@ -1,4 +1,4 @@
-//! What runs in a workload: its containers' images, and what lets them step around network policy.
+//! What runs in a workload: its containers' images, and privileges that bypass network policy.
 
 use super::owners::OwnerIndex;
 use super::{Pod, Workload, WorkloadId};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// An image reference, taken apart as container runtimes do (github.com/distribution/reference).
+/// An image reference, parsed as container runtimes do (github.com/distribution/reference).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Image {
     /// `docker.io` where none is written.
@@ -22,8 +22,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Takes a reference apart. Whatever is written gives an image: what a kubelet would refuse is none of
-    /// ours to refuse.
+    /// Parses a reference. Any text gives an image: it is the kubelet's task to refuse a bad one.
     pub fn parse(text: &str) -> Image {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.to_owned())),
@@ -44,9 +43,10 @@ impl Image {
             Some(at) => (&rest[..last + at], Some(rest[last + at + 1..].to_owned())),
             None => (rest, None),
         };
-        let repository = match registry == "docker.io" && !name.contains('/') {
-            true => format!("library/{name}"),
-            false => name.to_owned(),
+        let repository = if registry == "docker.io" && !name.contains('/') {
+            format!("library/{name}")
+        } else {
+            name.to_owned()
         };
         Image {
             registry: registry.to_owned(),
@@ -61,7 +61,7 @@ impl Image {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// Whether another image may be behind the same reference tomorrow: only a digest never moves.
+    /// Returns true if the reference may name another image tomorrow: only a digest never changes.
     pub fn is_mutable(&self) -> bool {
         self.digest.is_none()
     }
@@ -80,13 +80,13 @@ impl fmt::Display for Image {
     }
 }
 
-/// One container of a workload, as its pods say it.
+/// One container of a workload, as its pods describe it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
     pub name: String,
     pub image: Image,
-    /// What really runs, as the kubelet says (`status.containerStatuses[].imageID`): `sha256:…`.
+    /// The digest that really runs, as the kubelet reports it (`status.containerStatuses[].imageID`): `sha256:…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<String>,
     pub privileged: bool,
@@ -96,8 +96,8 @@ pub struct Container {
     pub host_ports: BTreeSet<u16>,
 }
 
-/// Notes of each workload what runs in it: by its pods that have not ended, else by those that have, else
-/// by its template. During a rollout there are several versions, and each is there.
+/// Records for each workload what runs in it: by its pods that have not ended, else by those that have,
+/// else by its template. During a rollout there are several versions, and each is there.
 pub(super) fn note_containers(
     workloads: &mut BTreeMap<WorkloadId, Workload>,
     pods: &[Pod],
@@ -169,7 +169,7 @@ fn capability(written: &str) -> String {
     upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
 }
 
-/// The digest that the kubelet says the container runs: `NAME@DIGEST`, or a bare digest where the image was
+/// The digest that the kubelet reports for the container: `NAME@DIGEST`, or a bare digest where the image was
 /// never pulled from a registry.
 fn running(pod: &core::Pod, name: &str) -> Option<String> {
     let status = pod.status.as_ref()?;

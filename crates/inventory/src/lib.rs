@@ -1,21 +1,31 @@
-//! Room 1a: who owned which address when. Pods, workloads and what runs in them, services, endpoints, nodes,
+//! Room 1a: which address belonged to whom at which time. Pods, workloads and what runs in them, services, endpoints, nodes,
 //! namespaces.
 //!
 //! Built once from [`Objects`]; resolving an address takes the time as an argument. Reading files
 //! is `cluster`'s, joining with traffic is `graph`'s.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod addresses;
 mod build;
 mod containers;
+mod image_scans;
+mod inventory;
 pub mod kubernetes;
-mod model;
 mod nodes;
 mod objects;
-mod others;
+mod other_policies;
 mod owners;
 mod pods;
 mod ranges;
-mod scans;
 mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -26,11 +36,11 @@ mod types;
 pub use addresses::{AddressBook, Owner};
 pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
-pub use model::Inventory;
+pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
+pub use inventory::Inventory;
 pub use objects::Objects;
-pub use others::OtherPolicy;
+pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
-pub use scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,

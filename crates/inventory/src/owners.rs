@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 /// How far ownerReferences are trusted to name the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnerRule {
-    /// Only what references and objects say: a ReplicaSet whose object is missing is the workload.
+    /// Only references and objects count: a ReplicaSet whose object is missing is the workload.
     Literal,
-    /// Where an intermediate owner's object is missing, its name tells the next: a ReplicaSet named
+    /// Where an intermediate owner's object is missing, its name gives the next: a ReplicaSet named
     /// `NAME-<pod-template-hash>` belongs to Deployment NAME, a Job named `NAME-<minutes>` to CronJob NAME.
     Infer,
 }
@@ -135,7 +135,7 @@ impl<'a> OwnerIndex<'a> {
         let mut controller = controller_of(pod);
         let mut missing = None;
         for _ in 0..MAX_DEPTH {
-            // A static pod is "owned" by its node: it stands for itself.
+            // A static pod is "owned" by its node: it is its own workload.
             let Some(reference) = controller.filter(|reference| reference.kind != "Node") else {
                 break;
             };
@@ -151,7 +151,7 @@ impl<'a> OwnerIndex<'a> {
             match self.get(&current) {
                 Some(object) => controller = object.controller,
                 None => {
-                    // A custom owner is a workload of its own; nothing is missing.
+                    // A custom owner is a workload itself; nothing is missing.
                     if KNOWN_KINDS.contains(&current.kind.as_str()) {
                         missing = Some(format!("{} {current}", current.kind));
                         if rule == OwnerRule::Infer {
@@ -169,7 +169,7 @@ impl<'a> OwnerIndex<'a> {
     }
 }
 
-/// The owner that a missing ReplicaSet's or Job's name tells: the names are made by the Deployment
+/// The owner that follows from the name of a missing ReplicaSet or Job: the names are made by the Deployment
 /// controller (`NAME-<pod-template-hash>`) and the CronJob controller (`NAME-<unix minutes>`).
 fn inferred_parent(owner: &WorkloadId, pod: &ObjectMeta) -> Option<WorkloadId> {
     match owner.kind.as_str() {

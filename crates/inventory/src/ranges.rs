@@ -1,12 +1,12 @@
-//! The ranges that pod and Service addresses come from, so that a cluster address nobody is known
-//! to own is told from an outside one (rule: unknown-pod-never-allowed) and no CIDR ever covers the cluster (rule: cidr-excludes-cluster).
+//! The ranges that pod and Service addresses come from, so that a cluster address without a
+//! known owner is distinguished from an outside one (rule: unknown-pod-never-allowed) and no CIDR ever covers the cluster (rule: cidr-excludes-cluster).
 
 use super::{Node, Pod, Service};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::IpAddr;
 
 /// The nodes' podCIDRs, and a /24 or /64 around each pod that none of them covers: a plugin with
-/// an address management of its own does not use podCIDRs.
+/// its own address management does not use podCIDRs.
 pub(super) fn pod_ranges(nodes: &[Node], pods: &[Pod]) -> Vec<IpNet> {
     let mut ranges: Vec<IpNet> = nodes
         .iter()

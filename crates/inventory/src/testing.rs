@@ -33,6 +33,7 @@ pub fn objects(yaml: &str) -> Objects {
     objects
 }
 
+/// The inventory of such documents, with the findings of building it.
 pub fn inventory(yaml: &str) -> (Inventory, Vec<Finding>) {
     Inventory::build(&objects(yaml), OwnerRule::Infer)
 }

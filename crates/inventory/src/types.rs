@@ -1,4 +1,4 @@
-//! What the inventory holds, validated: one type per thing an address or a policy can mean.
+//! The objects of the inventory, validated: one type for each thing that an address or a policy can mean.
 
 use super::Container;
 use nanoseg_net::{Protocol, Timestamp};
@@ -69,7 +69,7 @@ pub struct Pod {
     /// When its network is known to be up: the PodReadyToStartContainers condition, else the first
     /// container's start. Bounds from above when it took over an address.
     pub network_up: Option<Timestamp>,
-    /// Not a real pod: stands for the pods that a workload without any would make.
+    /// Not a real pod: a template for the pods that a workload without pods would create.
     pub template: bool,
 }
 
@@ -89,7 +89,7 @@ pub struct Node {
     pub pod_cidrs: Vec<ipnet::IpNet>,
 }
 
-/// A Service with the addresses that stand for it.
+/// A Service with its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     pub namespace: String,

@@ -14,14 +14,17 @@ pub struct AddressRange {
 }
 
 impl AddressRange {
+    /// The lowest address.
     pub fn first(&self) -> IpAddr {
         self.first
     }
 
+    /// The highest address.
     pub fn last(&self) -> IpAddr {
         self.last
     }
 
+    /// Returns true if `address` is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && self.first <= address && address <= self.last
     }
@@ -60,6 +63,7 @@ impl AddressSet {
         Self::all_v4().union(&Self::all_v6())
     }
 
+    /// Every IPv4 address.
     pub fn all_v4() -> Self {
         AddressSet {
             v4: Intervals::one(0, u32::MAX),
@@ -67,6 +71,7 @@ impl AddressSet {
         }
     }
 
+    /// Every IPv6 address.
     pub fn all_v6() -> Self {
         AddressSet {
             v4: Intervals::default(),
@@ -74,6 +79,7 @@ impl AddressSet {
         }
     }
 
+    /// The set of one address.
     pub fn one(address: IpAddr) -> Self {
         [address].into_iter().collect()
     }
@@ -98,10 +104,12 @@ impl AddressSet {
         except.into_iter().fold(Self::from_cidr(cidr), without)
     }
 
+    /// Returns true if no address is in the set.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// Returns true if `address` is in the set.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => self.v4.contains(address.into()),
@@ -109,6 +117,7 @@ impl AddressSet {
         }
     }
 
+    /// The addresses that are in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         AddressSet {
@@ -117,6 +126,7 @@ impl AddressSet {
         }
     }
 
+    /// The addresses that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         AddressSet {
@@ -134,6 +144,7 @@ impl AddressSet {
         }
     }
 
+    /// Returns true if `other` has every address of `self`.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.v4.is_subset(&other.v4) && self.v6.is_subset(&other.v6)
     }

@@ -32,14 +32,17 @@ impl ConnectionSet {
         Self::of(protocol, PortSet::one(port))
     }
 
+    /// Returns true if no connection is in the set.
     pub fn is_empty(&self) -> bool {
         self.ports.iter().all(PortSet::is_empty)
     }
 
+    /// Returns true if every port of every protocol is in the set.
     pub fn is_all(&self) -> bool {
         self.ports.iter().all(PortSet::is_all)
     }
 
+    /// Returns true if the port of the protocol is in the set.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
         self.ports(protocol).contains(port)
     }
@@ -67,11 +70,13 @@ impl ConnectionSet {
         self.ports.iter().map(PortSet::count).sum()
     }
 
+    /// The connections that are in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         self.zip(other, PortSet::union)
     }
 
+    /// The connections that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         self.zip(other, PortSet::intersection)

@@ -61,10 +61,12 @@ impl<T: Point> Intervals<T> {
         &self.0
     }
 
+    /// Returns true if no value is in the set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Returns true if `value` is in the set.
     pub fn contains(&self, value: T) -> bool {
         let index = self.0.partition_point(|(first, _)| *first <= value);
         index
@@ -73,6 +75,7 @@ impl<T: Point> Intervals<T> {
             .is_some_and(|(_, last)| value <= *last)
     }
 
+    /// The values that are in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         if self.is_empty() || self == other {
@@ -84,6 +87,7 @@ impl<T: Point> Intervals<T> {
         Self::of(self.0.iter().chain(&other.0).copied().collect())
     }
 
+    /// The values that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
@@ -134,6 +138,7 @@ impl<T: Point> Intervals<T> {
         Intervals(rest)
     }
 
+    /// Returns true if `other` has every value of `self`.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.difference(other).is_empty()
     }

@@ -1,8 +1,19 @@
-//! Room 0: protocols, time, addresses, ports and the exact sets over them; the hash that names contents. Pure values; nothing here
-//! knows Kubernetes, packets or policies.
+//! Room 0: protocols, directions, time, addresses, ports and the exact sets over them; the hash that
+//! identifies contents. Pure values: nothing here knows Kubernetes, packets or policies.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
 
 mod addresses;
 mod connections;
+mod direction;
 mod intervals;
 mod ports;
 mod protocol;
@@ -11,7 +22,8 @@ mod time;
 
 pub use addresses::{AddressRange, AddressSet};
 pub use connections::ConnectionSet;
+pub use direction::Direction;
 pub use ports::PortSet;
 pub use protocol::Protocol;
 pub use sha256::{sha256_hex, sha256_hex_of};
-pub use time::Timestamp;
+pub use time::{SECOND, Timestamp};

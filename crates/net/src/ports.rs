@@ -9,13 +9,17 @@ use std::fmt;
 pub struct PortSet(Intervals<u16>);
 
 impl PortSet {
+    /// The lowest port.
     pub const FIRST: u16 = 1;
+    /// The highest port.
     pub const LAST: u16 = u16::MAX;
 
+    /// Every port.
     pub fn all() -> Self {
         PortSet(Intervals::one(Self::FIRST, Self::LAST))
     }
 
+    /// The set of one port; empty for port 0.
     pub fn one(port: u16) -> Self {
         Self::range(port, port)
     }
@@ -25,14 +29,17 @@ impl PortSet {
         PortSet(Intervals::one(first.max(Self::FIRST), last))
     }
 
+    /// Returns true if no port is in the set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Returns true if every port is in the set.
     pub fn is_all(&self) -> bool {
         self.0.as_slice() == [(Self::FIRST, Self::LAST)]
     }
 
+    /// Returns true if `port` is in the set.
     pub fn contains(&self, port: u16) -> bool {
         self.0.contains(port)
     }
@@ -50,16 +57,19 @@ impl PortSet {
             .sum()
     }
 
+    /// The ports that are in either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         PortSet(self.0.union(&other.0))
     }
 
+    /// The ports that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         PortSet(self.0.intersection(&other.0))
     }
 
+    /// The ports of `self` that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         PortSet(self.0.difference(&other.0))

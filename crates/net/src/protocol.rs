@@ -14,6 +14,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every protocol, in the order of the enum.
     pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
     /// The spelling of the Kubernetes API.

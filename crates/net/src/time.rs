@@ -4,36 +4,43 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-const NANOS_PER_HOUR: i64 = 3600 * 1_000_000_000;
+/// A second in nanoseconds, the unit of [`Timestamp`].
+pub const SECOND: i64 = 1_000_000_000;
+const HOUR: i64 = 3600 * SECOND;
 
 /// Nanoseconds since the Unix epoch, UTC. Times outside 1677–2262 are clamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The earliest time.
     pub const MIN: Timestamp = Timestamp(i64::MIN);
+    /// The latest time.
     pub const MAX: Timestamp = Timestamp(i64::MAX);
 
+    /// The time this many nanoseconds after the Unix epoch (before it if negative).
     pub const fn from_nanos(nanos: i64) -> Self {
         Timestamp(nanos)
     }
 
+    /// The time this many seconds after the Unix epoch, clamped at the ends.
     pub const fn from_secs(secs: i64) -> Self {
-        Timestamp(secs.saturating_mul(1_000_000_000))
+        Timestamp(secs.saturating_mul(SECOND))
     }
 
+    /// Nanoseconds since the Unix epoch.
     pub const fn nanos(self) -> i64 {
         self.0
     }
 
     /// The whole hours from the Unix epoch to here (negative before it).
     pub const fn hour(self) -> i64 {
-        self.0.div_euclid(NANOS_PER_HOUR)
+        self.0.div_euclid(HOUR)
     }
 
     /// The begin of an hour, as [`Timestamp::hour`] counts them, clamped at the ends.
     pub const fn from_hour(hour: i64) -> Self {
-        Timestamp(hour.saturating_mul(NANOS_PER_HOUR))
+        Timestamp(hour.saturating_mul(HOUR))
     }
 
     /// This time moved by `nanos`, clamped at the ends.
@@ -43,12 +50,12 @@ impl Timestamp {
 
     /// This time moved by `secs`, clamped at the ends.
     pub const fn plus_secs(self, secs: i64) -> Self {
-        self.plus_nanos(secs.saturating_mul(1_000_000_000))
+        self.plus_nanos(secs.saturating_mul(SECOND))
     }
 
     /// Whole seconds from `earlier` to here (negative if it is later).
     pub const fn secs_since(self, earlier: Timestamp) -> i64 {
-        self.since(earlier).div_euclid(1_000_000_000)
+        self.since(earlier).div_euclid(SECOND)
     }
 
     /// Nanoseconds from `earlier` to here (negative if it is later), clamped.

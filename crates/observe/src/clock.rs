@@ -1,5 +1,5 @@
-//! Time for live sources: it never jumps and never goes back, whatever happens to the node's clock.
-//! What leaves a source is put to the node's clock as it is then.
+//! The clock of live sources: it never jumps and never goes back, whatever happens to the node's clock.
+//! Records that leave a source are converted to the node's clock as it is then.
 
 use nanoseg_net::Timestamp;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ pub struct Clock {
     start: Instant,
     /// The node's clock when this one was started.
     epoch: Timestamp,
-    /// The node's clock minus this one, when last looked at.
+    /// The node's clock minus this one, at the last comparison.
     correction: i64,
 }
 
@@ -27,12 +27,13 @@ impl Clock {
         }
     }
 
+    /// The current time of this clock.
     pub fn now(&self) -> Timestamp {
         self.epoch.plus_nanos(nanos(self.start.elapsed()))
     }
 
-    /// Looks at the node's clock. True if it has jumped since this was last asked.
-    pub fn look(&mut self) -> bool {
+    /// Compares with the node's clock. Returns true if it has jumped since the last call.
+    pub fn check_step(&mut self) -> bool {
         self.compare(wall_clock())
     }
 
@@ -43,7 +44,7 @@ impl Clock {
         stepped
     }
 
-    /// A time of this clock as the node's clock would have it.
+    /// Converts a time of this clock to the node's clock.
     pub fn to_wall(&self, at: Timestamp) -> Timestamp {
         at.plus_nanos(self.correction)
     }

@@ -4,38 +4,38 @@
 //!
 //! One entry has the client, the Service address that it called and the backend that was chosen, without
 //! a packet being copied. What the entries mean is decided in the pure part: [`parse`] reads bytes,
-//! [`judge`] gives verdicts, [`ledger`] makes reports. This room refuses to infer who listens where: what
+//! [`verdict`] gives verdicts, [`tracker`] makes reports. This module does not infer who listens where: what
 //! was picked up in the middle stays [`nanoseg_flow::Opening::Undecided`].
 
 mod counters;
 mod event;
 mod filter;
-mod judge;
-mod ledger;
-mod message;
-mod node;
+mod netlink;
 mod parse;
-mod silence;
+mod prerequisites;
 mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
-mod waiting;
+mod timeouts;
+mod tracker;
+mod unanswered;
+mod verdict;
 
 pub use counters::{ConntrackCounters, ConntrackCounts};
 
-use super::links::Links;
-use super::{Clock, Cuts, LiveError, LiveSource, Urgency};
-use ledger::{DumpReason, Ledger, Moment};
-use message::{Messages, NLMSG_DONE, NLMSG_ERROR, native_u32};
+use super::rtnetlink::LinkTable;
+use super::{AddressChanges, Clock, LiveError, LiveSource, Urgency};
 use nanoseg_flow::{Collector, CollectorLimits, Loss, Observations, Source};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
+use netlink::{Messages, NLMSG_DONE, NLMSG_ERROR, native_u32};
 use parse::parse_event;
-use silence::Timeouts;
 use socket::{DumpSocket, EventSocket, Received};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
+use timeouts::Timeouts;
+use tracker::{DumpReason, Moment, Tracker};
 
 /// How the source works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,27 +61,27 @@ impl Default for ConntrackOptions {
     }
 }
 
-/// Events are left to gather so long, so that many are read at a time.
+/// How long events gather, so that many are read at a time.
 const GATHER: Duration = Duration::from_millis(10);
 /// Dumps after overruns are so far apart: while there is too much to read, dumps only make it more.
-const OVERRUN_DUMPS_APART: i64 = 2_000_000_000;
-/// Batches of events read before anything else is looked at.
+const OVERRUN_DUMPS_APART: i64 = 2 * SECOND;
+/// Batches of events read before anything else is done.
 const BATCHES: usize = 256;
 
 /// The running source.
 pub struct Conntrack {
     events: EventSocket,
     dumps: DumpSocket,
-    /// An address changes hands only with an interface.
-    links: Links,
-    ledger: Ledger,
+    /// An address changes its owner only together with an interface.
+    links: LinkTable,
+    tracker: Tracker,
     clock: Clock,
-    cuts: Cuts,
-    cuts_seen: u32,
+    address_changes: AddressChanges,
+    address_changes_seen: u32,
     options: ConntrackOptions,
-    /// The dump that goes on.
+    /// The dump in progress.
     dumping: Option<DumpReason>,
-    /// The one to begin as soon as may be.
+    /// The dump to begin as soon as possible.
     wanted: Option<DumpReason>,
     /// When the last one began.
     last_dump: Timestamp,
@@ -95,28 +95,32 @@ impl Conntrack {
     ///
     /// # Errors
     /// Without CAP_NET_ADMIN there, or if the kernel has no ctnetlink.
-    pub fn open(options: ConntrackOptions, cuts: Cuts) -> Result<Self, LiveError> {
+    pub fn open(
+        options: ConntrackOptions,
+        address_changes: AddressChanges,
+    ) -> Result<Self, LiveError> {
         let events = EventSocket::open(options.receive_buffer)
-            .map_err(|error| node::live_error("subscribe to conntrack events", error))?;
-        let dumps = DumpSocket::open()
-            .map_err(|error| node::live_error("open a socket for conntrack dumps", error))?;
-        let links = Links::open()?;
-        node::warn_of_settings();
+            .map_err(|error| prerequisites::live_error("subscribe to conntrack events", error))?;
+        let dumps = DumpSocket::open().map_err(|error| {
+            prerequisites::live_error("open a socket for conntrack dumps", error)
+        })?;
+        let links = LinkTable::open()?;
+        prerequisites::warn_of_settings();
         let clock = Clock::start();
         let start = clock.now();
         let mut source = Conntrack {
             events,
             dumps,
             links,
-            ledger: Ledger::new(
+            tracker: Tracker::new(
                 options.max_connections,
                 Collector::new(options.collector),
                 start,
                 Timeouts::read(),
             ),
             clock,
-            cuts_seen: cuts.count(),
-            cuts,
+            address_changes_seen: address_changes.count(),
+            address_changes,
             options,
             dumping: None,
             wanted: Some(DumpReason::Start),
@@ -158,8 +162,8 @@ impl Conntrack {
         }
         self.dumps
             .ask()
-            .map_err(|error| node::live_error("ask for the conntrack table", error))?;
-        self.ledger.begin_dump(reason);
+            .map_err(|error| prerequisites::live_error("ask for the conntrack table", error))?;
+        self.tracker.begin_dump(reason);
         (self.dumping, self.wanted, self.last_dump) = (Some(reason), None, now);
         Ok(())
     }
@@ -168,19 +172,19 @@ impl Conntrack {
     fn read_events(&mut self) -> Result<(), LiveError> {
         for _ in 0..BATCHES {
             let at = self.moment();
-            let ledger = &mut self.ledger;
+            let tracker = &mut self.tracker;
             let mut malformed = 0;
             let received = self
                 .events
-                .receive(|datagram| malformed += take_events(ledger, datagram, at))
-                .map_err(|error| node::live_error("read conntrack events", error))?;
+                .receive(|datagram| malformed += take_events(tracker, datagram, at))
+                .map_err(|error| prerequisites::live_error("read conntrack events", error))?;
             self.lose_malformed(malformed);
             match received {
                 Received::Some(count) if count > 0 => {}
                 Received::Some(_) | Received::Nothing => return Ok(()),
                 Received::Overrun => {
                     self.counts.overruns += 1;
-                    self.ledger.collector.lose(Loss::ConntrackOverrun, 1);
+                    self.tracker.collector.lose(Loss::ConntrackOverrun, 1);
                     self.wanted = self.wanted.max(Some(DumpReason::Overrun));
                 }
             }
@@ -188,21 +192,21 @@ impl Conntrack {
         Ok(())
     }
 
-    /// Reads what there is of a dump. The kernel makes each part when the one before it is read: events
-    /// are read in between, so that a part never tells of anything newer than they do, and what has
+    /// Reads the available parts of a dump. The kernel makes each part when the one before it is read: events
+    /// are read in between, so that a part never contains anything newer than they do, and what has
     /// ended since is known.
     fn read_dump(&mut self) -> Result<(), LiveError> {
         while self.dumping.is_some() {
             let part = self
                 .dumps
                 .receive()
-                .map_err(|error| node::live_error("read the conntrack table", error))?;
+                .map_err(|error| prerequisites::live_error("read the conntrack table", error))?;
             let Some(part) = part.map(<[u8]>::to_vec) else {
                 return Ok(());
             };
             self.read_events()?;
             let at = self.moment();
-            let end = take_dump(&mut self.ledger, &part, at);
+            let end = take_dump(&mut self.tracker, &part, at);
             self.lose_malformed(end.malformed);
             match end.outcome {
                 None => {}
@@ -212,7 +216,7 @@ impl Conntrack {
                 }
                 Some(Err(error)) => {
                     self.end_dump(false);
-                    return Err(node::live_error("read the conntrack table", error));
+                    return Err(prerequisites::live_error("read the conntrack table", error));
                 }
             }
         }
@@ -220,33 +224,33 @@ impl Conntrack {
     }
 
     fn end_dump(&mut self, complete: bool) {
-        self.ledger.end_dump(complete);
+        self.tracker.end_dump(complete);
         let reason = self.dumping.take();
         if !complete {
             self.wanted = self.wanted.max(reason);
             return;
         }
         self.counts.dumps += 1;
-        let seen = self.ledger.tally;
+        let seen = self.tracker.tally;
         if self.counts.dumps == 2 && seen.new + seen.updates + seen.destroyed + seen.dumped == 0 {
-            node::warn_of_nothing_tracked();
+            prerequisites::warn_of_nothing_tracked();
         }
     }
 
     fn lose_malformed(&mut self, count: u64) {
         self.counts.malformed += count;
-        self.ledger.collector.lose(Loss::ConntrackMalformed, count);
+        self.tracker.collector.lose(Loss::ConntrackMalformed, count);
     }
 
     fn publish(&mut self) {
-        let tally = self.ledger.tally;
+        let tally = self.tracker.tally;
         self.counters.write(ConntrackCounts {
             new: tally.new,
             updates: tally.updates,
             destroyed: tally.destroyed,
             dumped: tally.dumped,
             strays: tally.strays,
-            held: self.ledger.held() as u64,
+            held: self.tracker.held() as u64,
             filtered: self.events.filtered,
             ..self.counts
         });
@@ -261,57 +265,57 @@ impl LiveSource for Conntrack {
     fn poll(&mut self, patience: Duration) -> Result<bool, LiveError> {
         let sockets = [self.events.as_raw_fd(), self.dumps.as_raw_fd()];
         let ready = socket::wait(sockets, patience)
-            .map_err(|error| node::live_error("wait for conntrack events", error))?;
+            .map_err(|error| prerequisites::live_error("wait for conntrack events", error))?;
         if ready && self.dumping.is_none() {
             std::thread::sleep(GATHER.min(patience));
         }
         let changes = self
             .links
             .read()
-            .map_err(|error| node::live_error("follow network interfaces", error))?;
-        if changes.came_or_went {
-            self.cuts.cut();
+            .map_err(|error| prerequisites::live_error("follow network interfaces", error))?;
+        if changes.appeared_or_vanished {
+            self.address_changes.record();
         }
-        let cuts = self.cuts.count();
-        if cuts != self.cuts_seen {
-            self.cuts_seen = cuts;
-            self.ledger.collector.cut(self.clock.now());
+        let address_changes = self.address_changes.count();
+        if address_changes != self.address_changes_seen {
+            self.address_changes_seen = address_changes;
+            self.tracker.collector.address_change(self.clock.now());
         }
         self.read_events()?;
         self.start_dump()?;
         self.read_dump()?;
         let at = self.moment();
-        self.ledger.tell_waiting(at);
+        self.tracker.report_unanswered(at);
         self.publish();
         Ok(true)
     }
 
     fn urgency(&self) -> Urgency {
-        let collector = &self.ledger.collector;
+        let collector = &self.tracker.collector;
         if collector.is_full() {
             Urgency::Full
-        } else if collector.has_news() {
-            Urgency::News
+        } else if collector.has_new_edges() {
+            Urgency::NewEdge
         } else {
             Urgency::None
         }
     }
 
     fn take(&mut self) -> Observations {
-        if self.clock.look() {
-            self.ledger.collector.lose(Loss::ClockStepped, 1);
+        if self.clock.check_step() {
+            self.tracker.collector.lose(Loss::ClockStepped, 1);
         }
-        self.ledger.take(|at| self.clock.to_wall(at))
+        self.tracker.take(|at| self.clock.to_wall(at))
     }
 }
 
 /// Reads the events of one datagram; returns how many could not be read.
-fn take_events(ledger: &mut Ledger, datagram: Option<&[u8]>, at: Moment) -> u64 {
+fn take_events(tracker: &mut Tracker, datagram: Option<&[u8]>, at: Moment) -> u64 {
     let Some(datagram) = datagram else { return 1 };
     let mut malformed = 0;
     for message in Messages::of(datagram) {
         match message.and_then(|message| parse_event(&message, false)) {
-            Ok(Some(event)) => ledger.take_in(&event, at),
+            Ok(Some(event)) => tracker.ingest(&event, at),
             Ok(None) => {}
             Err(_) => malformed += 1,
         }
@@ -326,7 +330,7 @@ struct Part {
     outcome: Option<io::Result<()>>,
 }
 
-fn take_dump(ledger: &mut Ledger, part: &[u8], at: Moment) -> Part {
+fn take_dump(tracker: &mut Tracker, part: &[u8], at: Moment) -> Part {
     let mut malformed = 0;
     for message in Messages::of(part) {
         let message = match message {
@@ -349,7 +353,7 @@ fn take_dump(ledger: &mut Ledger, part: &[u8], at: Moment) -> Part {
             };
         }
         match parse_event(&message, true) {
-            Ok(Some(event)) => ledger.take_in(&event, at),
+            Ok(Some(event)) => tracker.ingest(&event, at),
             Ok(None) => {}
             Err(_) => malformed += 1,
         }
@@ -368,13 +372,13 @@ pub fn replay_conntrack(data: &[u8]) -> Observations {
         wall: Timestamp::from_secs(seconds),
     };
     let collector = Collector::new(CollectorLimits::default());
-    let mut ledger = Ledger::new(64, collector, at(0).now, Timeouts::default());
-    let malformed = take_events(&mut ledger, Some(data), at(1));
-    ledger.begin_dump(DumpReason::Refresh);
-    let part = take_dump(&mut ledger, data, at(2));
-    ledger.end_dump(part.outcome.is_none_or(|end| end.is_ok()));
-    ledger.tell_waiting(at(9));
+    let mut tracker = Tracker::new(64, collector, at(0).now, Timeouts::default());
+    let malformed = take_events(&mut tracker, Some(data), at(1));
+    tracker.begin_dump(DumpReason::Refresh);
+    let part = take_dump(&mut tracker, data, at(2));
+    tracker.end_dump(part.outcome.is_none_or(|end| end.is_ok()));
+    tracker.report_unanswered(at(9));
     let lost = malformed + part.malformed;
-    ledger.collector.lose(Loss::ConntrackMalformed, lost);
-    ledger.take(|time| time)
+    tracker.collector.lose(Loss::ConntrackMalformed, lost);
+    tracker.take(|time| time)
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+/// Why a set of captures cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
     #[error("failed to open capture {path}; check the path and its permissions")]

@@ -1,5 +1,5 @@
 //! Flow logs: files in which somebody else, or `nanoseg observe`, has written down connections. Which
-//! form a file has is told by its content, never by its name.
+//! format a file has is decided by its content, never by its name.
 //!
 //! A line that cannot be read is counted and named, and the rest of the file is used; a file whose first
 //! line is no flow is refused, for it is the wrong file.
@@ -7,60 +7,32 @@
 mod calico;
 mod csv;
 mod detect;
-mod document;
 mod error;
-mod intake;
+mod json_document;
 mod jsonl;
-pub(crate) mod lines;
+pub(crate) mod line_reader;
+mod parsed_line;
+mod reader;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod time;
 
 pub use error::FlowLogError;
-pub use intake::parse_bytes;
 pub use jsonl::{write_name, write_record, write_slice};
+pub use reader::parse_bytes;
 pub use summary::{FlowLogFormat, FlowLogRead, FlowLogSummary};
 
 use super::SkippedFile;
-use super::files::{self, Input};
-use super::input;
-use intake::Intake;
-use nanoseg_flow::{Aggregate, Loss, NameEntry, Observed, OtherTraffic, ScanSummary};
+use super::capture_files::{self, Input};
+use super::decompression;
+use nanoseg_flow::Aggregate;
+use reader::FlowLogReader;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-/// What one line of a flow log says.
-#[derive(Debug, Clone, PartialEq)]
-enum Line {
-    Flow(Observed),
-    Name(IpAddr, NameEntry),
-    Other(OtherTraffic),
-    Scan(ScanSummary),
-    Loss(Loss, u64),
-}
-
-/// Why a line cannot be read: what is wrong, and where that is not plain what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-struct LineError(String);
-
-impl LineError {
-    /// Without serde's "at line 1 column 5": the line is told elsewhere, by its number in the file.
-    fn of_json(error: &serde_json::Error) -> Self {
-        let text = error.to_string();
-        let end = text.rfind(" at line ").unwrap_or(text.len());
-        LineError(text.get(..end).unwrap_or(&text).to_owned())
-    }
-
-    fn missing(what: &str) -> Self {
-        LineError(format!("there is no {what}"))
-    }
-}
 
 /// Reads files, folders (recursively) and `-` (standard input).
 ///
@@ -68,15 +40,15 @@ impl LineError {
 /// A named file that cannot be opened or is no flow log, a folder that cannot be listed, or nothing
 /// that is a flow log at all.
 pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), FlowLogError> {
-    let mut intake = Intake::new();
-    for input in files::list(paths)? {
+    let mut reader = FlowLogReader::new();
+    for input in capture_files::list(paths)? {
         let (path, named) = match input {
             Input::File { path, named } => (path, named),
             Input::Stdin => (PathBuf::from("-"), true),
         };
-        match read_one(&path, &mut intake) {
+        match read_one(&path, &mut reader) {
             Err(FlowLogError::NotAFlowLog { path, reason }) if !named => {
-                intake
+                reader
                     .summary
                     .skipped_files
                     .push(SkippedFile { path, reason });
@@ -84,7 +56,7 @@ pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), Flow
             outcome => outcome?,
         }
     }
-    let (aggregate, summary) = intake.finish();
+    let (aggregate, summary) = reader.finish();
     if summary.read.is_empty() && summary.stores.is_empty() {
         let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
         return Err(FlowLogError::NoFlowLogs {
@@ -94,7 +66,7 @@ pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), Flow
     Ok((aggregate, summary))
 }
 
-fn read_one(path: &Path, intake: &mut Intake) -> Result<(), FlowLogError> {
+fn read_one(path: &Path, reader: &mut FlowLogReader) -> Result<(), FlowLogError> {
     let failed = |source| FlowLogError::Open {
         path: path.to_path_buf(),
         source,
@@ -105,6 +77,6 @@ fn read_one(path: &Path, intake: &mut Intake) -> Result<(), FlowLogError> {
     } else {
         Box::new(File::open(path).map_err(failed)?)
     };
-    let source = input::decompressed(raw, Rc::clone(&read)).map_err(failed)?;
-    intake.read(path, source, &read)
+    let source = decompression::decompressed(raw, Rc::clone(&read)).map_err(failed)?;
+    reader.read(path, source, &read)
 }

@@ -1,24 +1,24 @@
 //! Cilium's Hubble: flow events, as lines of JSON or by the Relay API, put together to connections.
 //!
-//! Hubble tells of single packets as some point of some node saw them, so a connection comes as many
-//! events, each of which says little. What all of them together say is decided in [`table`].
+//! Hubble reports single packets as they pass a point of a node, so one connection gives many events with
+//! little information each. [`table`] combines the events of a connection.
 
 mod flow;
 mod peer_labels;
 #[rustfmt::skip]
 #[allow(missing_docs, dead_code, clippy::all, clippy::pedantic, rustdoc::all)]
 mod generated;
-mod intake;
+mod api_message;
 mod json;
-mod lines;
-mod message;
+mod line_source;
+mod receiver;
 mod relay;
 mod resume;
 mod table;
 
-pub use flow::{Direction, HubbleFlow, Layer4};
-pub use intake::HubbleCounters;
+pub use flow::{HubbleFlow, Layer4, ReplyFlag};
 pub use json::{HubbleLine, HubbleLineError, parse_line};
-pub use lines::HubbleLines;
+pub use line_source::HubbleLines;
+pub use receiver::HubbleCounters;
 pub use relay::{HubbleRelay, HubbleRelaySettings, HubbleTls};
 pub use table::{HubbleLimits, HubbleTable};

@@ -2,38 +2,40 @@
 //! (the kernel's connection tracking, packet sockets, Hubble) and flow logs become flow records. What
 //! packets mean is decided in [`nanoseg_flow`].
 //!
-//! A capture never decides anything by its name: formats and compressions are told by their magic
-//! numbers. Damage never ends a run: what comes before it is used, and a finding says so.
+//! The name of a file never decides anything: formats and compressions are recognised by their magic
+//! numbers. Damage never ends a run: what comes before it is used, and a finding reports it.
 
-mod buffer;
-mod captures;
+mod address_changes;
+mod capture_files;
+mod capture_format;
+mod capture_merge;
+mod capture_pipeline;
+mod capture_set;
+mod capture_summary;
 mod clock;
 mod conntrack;
-mod cuts;
+mod decompression;
 mod error;
-mod files;
 pub mod flow_log;
-mod format;
 pub mod hubble;
-mod input;
-mod links;
-mod live;
-mod merge;
+mod live_source;
 mod packet_socket;
 mod pcap;
 mod pcapng;
-mod pipeline;
-mod summary;
+mod read_buffer;
+mod rtnetlink;
 #[cfg(test)]
 mod tests;
 
-pub use captures::{CaptureSet, Frame, read_capture_bytes};
+pub use address_changes::AddressChanges;
+pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
+pub use capture_summary::{
+    CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,
+};
 pub use clock::Clock;
 pub use conntrack::{
     Conntrack, ConntrackCounters, ConntrackCounts, ConntrackOptions, replay_conntrack,
 };
-pub use cuts::Cuts;
 pub use error::ObserveError;
-pub use live::{LiveError, LiveSource, Pace, Stop, Urgency, run};
+pub use live_source::{LiveError, LiveSource, Pace, Stop, Urgency, run};
 pub use packet_socket::{CaptureCounters, CaptureSettings, Interfaces, PacketSocket};
-pub use summary::{CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind};

@@ -1,32 +1,32 @@
 //! Live capture: packets of the node's interfaces, filtered in the kernel to those that teach, become
-//! flow records. It sees what connection tracking cannot: DNS names, connections that nobody answers,
+//! flow records. It sees what connection tracking cannot: DNS names, connections without an answer,
 //! and clusters whose datapath goes past it.
 //!
-//! This room knows sockets, interfaces and the filter; what packets mean is decided in [`nanoseg_flow`].
+//! This module knows sockets, interfaces and the filter; what packets mean is decided in [`nanoseg_flow`].
 
-mod assembler;
-mod filter;
-mod frames;
-mod intake;
+mod bpf_assembler;
+mod bpf_filter;
+mod frame_processor;
 mod interfaces;
-mod sampling;
-mod sys;
+mod ring;
+mod ring_frames;
+mod udp_sampling;
 
-pub use intake::CaptureCounters;
+pub use frame_processor::CaptureCounters;
 pub use interfaces::Interfaces;
 
-use super::links::Links;
-use super::live::{LiveError, LiveSource, Urgency};
-use super::{Clock, Cuts};
-use filter::{FilterSettings, build_filter};
-use frames::Frames;
-use intake::Intake;
+use super::live_source::{LiveError, LiveSource, Urgency};
+use super::rtnetlink::LinkTable;
+use super::{AddressChanges, Clock};
+use bpf_filter::{FilterSettings, build_filter};
+use frame_processor::FrameProcessor;
 use nanoseg_flow::{CollectorLimits, FlowConfig, Loss, Observations, Source};
+use ring::PacketRing;
+use ring_frames::Frames;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use sys::PacketRing;
 
 /// What an operator may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct CaptureSettings {
     pub interfaces: Interfaces,
     /// Bytes of the ring that the kernel fills.
     pub ring_bytes: usize,
-    /// UDP datagrams per second beyond which only a part is looked at (DNS always is).
+    /// UDP datagrams per second beyond which only a part is decoded (DNS always is).
     pub udp_budget: u64,
     pub flow: FlowConfig,
     pub collector: CollectorLimits,
@@ -49,7 +49,7 @@ impl Default for CaptureSettings {
             udp_budget: 2000,
             flow: FlowConfig {
                 max_connections: 1 << 16,
-                live: true,
+                sampled: true,
                 ..FlowConfig::default()
             },
             collector: CollectorLimits::default(),
@@ -57,41 +57,44 @@ impl Default for CaptureSettings {
     }
 }
 
-/// How often time passes in the table, load is looked at and loss is counted.
+/// How often the table's time moves, load is checked and loss is counted.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Blocks taken at a time before anything else is looked at.
+/// Blocks read at a time before anything else is done.
 const BLOCKS_AT_ONCE: usize = 64;
 
 /// A packet socket on the interfaces of the network namespace in which it was opened.
 pub struct PacketSocket {
     ring: PacketRing,
-    links: Links,
+    links: LinkTable,
     interfaces: Interfaces,
-    intake: Intake,
-    cuts: Cuts,
+    processor: FrameProcessor,
+    address_changes: AddressChanges,
     turned: Instant,
 }
 
 impl PacketSocket {
-    /// Starts to capture. Interfaces that come and go are told to `cuts`.
+    /// Starts to capture. Interfaces that appear or vanish are recorded in `address_changes`.
     ///
     /// # Errors
     /// Without CAP_NET_RAW, in a kernel without packet sockets, or when a named interface is not there.
-    pub fn open(settings: CaptureSettings, cuts: Cuts) -> Result<PacketSocket, LiveError> {
+    pub fn open(
+        settings: CaptureSettings,
+        address_changes: AddressChanges,
+    ) -> Result<PacketSocket, LiveError> {
         let ring = PacketRing::open(settings.ring_bytes).map_err(cannot_open)?;
-        let links = Links::open()?;
+        let links = LinkTable::open()?;
         if let [name, ..] = settings.interfaces.missing(links.all()).as_slice() {
             return Err(no_such_interface(name, &links));
         }
         let interfaces = settings.interfaces.clone();
-        let intake = Intake::new(settings, Clock::start(), cuts.count());
+        let processor = FrameProcessor::new(settings, Clock::start(), address_changes.count());
         let socket = PacketSocket {
             ring,
             links,
             interfaces,
-            intake,
-            cuts,
+            processor,
+            address_changes,
             turned: Instant::now(),
         };
         socket.set_filter()?;
@@ -102,14 +105,14 @@ impl PacketSocket {
 
     /// Counters that go on while the source runs on another thread.
     pub fn counters(&self) -> Arc<CaptureCounters> {
-        self.intake.counters()
+        self.processor.counters()
     }
 
     fn set_filter(&self) -> Result<(), LiveError> {
         let settings = FilterSettings {
             interfaces: self.interfaces.filter(self.links.all()),
-            dns_ports: self.intake.dns_ports().to_vec(),
-            udp_shift: self.intake.udp_shift(),
+            dns_ports: self.processor.dns_ports().to_vec(),
+            udp_shift: self.processor.udp_shift(),
         };
         let too_long = || io::Error::from(io::ErrorKind::InvalidInput);
         build_filter(&settings)
@@ -122,7 +125,7 @@ impl PacketSocket {
             })
     }
 
-    /// Takes in which interfaces have come and gone.
+    /// Updates the list of interfaces.
     fn follow_links(&mut self) -> Result<(), LiveError> {
         let missing = |socket: &Self| -> Vec<String> {
             let names = socket.interfaces.missing(socket.links.all());
@@ -134,15 +137,15 @@ impl PacketSocket {
             remedy: None,
             source,
         })?;
-        if changes.came_or_went {
-            self.cuts.cut();
+        if changes.appeared_or_vanished {
+            self.address_changes.record();
         }
         if !changes.any {
             return Ok(());
         }
         for name in missing(self).iter().filter(|name| !before.contains(name)) {
             tracing::warn!(interface = %name, "an interface vanished, its packets are no longer seen");
-            self.intake.lose(Loss::InterfaceLost, 1);
+            self.processor.lose(Loss::InterfaceLost, 1);
         }
         if self.interfaces.nothing_left(self.links.all()) {
             return Err(LiveError {
@@ -155,18 +158,20 @@ impl PacketSocket {
     }
 
     fn read_blocks(&mut self) {
-        let PacketSocket { ring, intake, .. } = self;
+        let PacketSocket {
+            ring, processor, ..
+        } = self;
         for _ in 0..BLOCKS_AT_ONCE {
             let more = ring.with_block(|block| {
                 for frame in Frames::new(block) {
-                    intake.take_frame(&frame);
+                    processor.take_frame(&frame);
                 }
             });
             if !more {
                 break;
             }
         }
-        intake.hand_over();
+        processor.collect_reports();
     }
 
     fn turn(&mut self) -> Result<(), LiveError> {
@@ -177,8 +182,8 @@ impl PacketSocket {
             remedy: None,
             source,
         })?;
-        self.intake.kernel_dropped(kernel.drops);
-        if self.intake.turn(length, self.cuts.count()) {
+        self.processor.kernel_dropped(kernel.drops);
+        if self.processor.turn(length, self.address_changes.count()) {
             self.set_filter()?;
         }
         Ok(())
@@ -195,7 +200,7 @@ impl LiveSource for PacketSocket {
         let fds = [self.ring.as_raw_fd(), self.links.as_raw_fd()];
         // Rounded up: a wait of less than a millisecond would be none.
         let wait = patience.min(left) + Duration::from_millis(1);
-        let [_, links] = sys::wait(fds, wait).map_err(|source| LiveError {
+        let [_, links] = ring::wait(fds, wait).map_err(|source| LiveError {
             action: "wait for packets".to_owned(),
             remedy: None,
             source,
@@ -209,29 +214,29 @@ impl LiveSource for PacketSocket {
     }
 
     fn urgency(&self) -> Urgency {
-        self.intake.urgency()
+        self.processor.urgency()
     }
 
     fn take(&mut self) -> Observations {
-        self.intake.take()
+        self.processor.take()
     }
 
     fn finish(&mut self) {
-        // What came until now may stand in a block that the kernel hands over when its time is up.
-        let until = Instant::now() + 2 * sys::BLOCK_TIMEOUT;
+        // The last packets may be in a block that the kernel hands over when its timeout ends.
+        let until = Instant::now() + 2 * ring::BLOCK_TIMEOUT;
         loop {
             self.read_blocks();
             let left = until.saturating_duration_since(Instant::now());
             // Only the ring: interfaces no longer matter.
             let fds = [self.ring.as_raw_fd(), -1];
-            if left.is_zero() || sys::wait(fds, left + Duration::from_millis(1)).is_err() {
+            if left.is_zero() || ring::wait(fds, left + Duration::from_millis(1)).is_err() {
                 break;
             }
         }
         if let Ok(counts) = self.ring.counts() {
-            self.intake.kernel_dropped(counts.drops);
+            self.processor.kernel_dropped(counts.drops);
         }
-        self.intake.finish();
+        self.processor.finish();
     }
 }
 
@@ -251,7 +256,7 @@ fn cannot_open(source: io::Error) -> LiveError {
     }
 }
 
-fn no_such_interface(name: &str, links: &Links) -> LiveError {
+fn no_such_interface(name: &str, links: &LinkTable) -> LiveError {
     LiveError {
         action: format!("capture on {name}"),
         remedy: Some(there_are(links)),
@@ -259,7 +264,7 @@ fn no_such_interface(name: &str, links: &Links) -> LiveError {
     }
 }
 
-fn there_are(links: &Links) -> String {
+fn there_are(links: &LinkTable) -> String {
     let names: Vec<&str> = links.all().values().map(|link| &*link.name).collect();
     format!("there are {}", names.join(", "))
 }

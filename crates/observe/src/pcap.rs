@@ -1,10 +1,10 @@
 //! The classic capture file: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html>.
 
-use super::buffer::MAX_RECORD;
-use super::format::{Head, Step};
-use super::summary::TroubleKind;
+use super::capture_format::{Head, Step};
+use super::capture_summary::TroubleKind;
+use super::read_buffer::MAX_RECORD;
 use nanoseg_flow::LinkType;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use pcap_parser::{
     LegacyPcapBlock, parse_pcap_frame, parse_pcap_frame_be, parse_pcap_frame_modified,
     parse_pcap_header,
@@ -108,6 +108,6 @@ impl Pcap {
     #[inline(always)]
     fn time(&self, seconds: u32, fraction: u32) -> Timestamp {
         // A fraction of a second or more is wrong, but the packet is still one: carried over.
-        Timestamp::from_nanos(i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.unit)
+        Timestamp::from_nanos(i64::from(seconds) * SECOND + i64::from(fraction) * self.unit)
     }
 }

@@ -4,9 +4,9 @@
 //! millions, are sliced here: `pcap-parser` collects each one's options into a vector and gives up a
 //! packet whose options are damaged, and it does not know the obsolete packet block.
 
-use super::buffer::MAX_RECORD;
-use super::format::{Head, Step};
-use super::summary::TroubleKind;
+use super::capture_format::{Head, Step};
+use super::capture_summary::TroubleKind;
+use super::read_buffer::MAX_RECORD;
 use nanoseg_flow::LinkType;
 use nanoseg_net::Timestamp;
 use pcap_parser::pcapng::{
@@ -30,6 +30,9 @@ struct Interface {
     clock: Clock,
 }
 
+/// As wide as the arithmetic of timestamps needs it.
+const SECOND: u128 = nanoseg_net::SECOND as u128;
+
 /// How an interface's timestamps become nanoseconds.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
@@ -47,12 +50,8 @@ impl Clock {
         let exponent = u32::from(resolution & 0x7f);
         let base: u128 = if resolution & 0x80 != 0 { 2 } else { 10 };
         let units = base.checked_pow(exponent)?;
-        let whole = units <= 1_000_000_000 && 1_000_000_000 % units == 0;
-        let nanos = if whole {
-            (1_000_000_000 / units) as u64
-        } else {
-            0
-        };
+        let whole = units <= SECOND && SECOND.is_multiple_of(units);
+        let nanos = if whole { (SECOND / units) as u64 } else { 0 };
         Some(Clock {
             units,
             nanos,
@@ -75,7 +74,7 @@ impl Clock {
         let seconds = u128::from(ticks) / self.units;
         let fraction = u128::from(ticks) % self.units;
         // The fraction is below 2^64, so the product is below 2^94.
-        let nanos = seconds * 1_000_000_000 + fraction * 1_000_000_000 / self.units;
+        let nanos = seconds * SECOND + fraction * SECOND / self.units;
         i64::try_from(nanos).unwrap_or(i64::MAX)
     }
 }

@@ -1,11 +1,11 @@
 //! Sets of captures: order, damage, what is no capture.
 
+use nanoseg_net::SECOND;
+
 use super::*;
 use nanoseg_flow::testing::frames::*;
 use nanoseg_flow::{AddressEpochs, FlowConfig, FlowTable, NoListeners};
 use std::path::{Path, PathBuf};
-
-const SECOND: i64 = 1_000_000_000;
 
 /// Frames of one byte, which tell where they come from.
 fn one_byte(times: &[i64], mark: u8) -> Vec<u8> {

@@ -4,6 +4,16 @@
 //! written. It never checks its own work: `evaluate`, which shares no code with this crate, computes what
 //! the policies allow.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may read files and print"
+    )
+)]
+
 mod bits;
 mod ip_blocks;
 mod label;
@@ -20,6 +30,6 @@ mod yaml;
 
 pub use name::file_name;
 pub use render::{render, render_kustomization};
-pub use rule::{Direction, PeerOrigin, RuleOrigin};
+pub use rule::{PeerOrigin, RuleOrigin};
 pub use selector::Selector;
 pub use synthesis::{Synthesis, SynthesisOptions, WorkloadPolicy, synthesise};

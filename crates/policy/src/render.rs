@@ -1,7 +1,7 @@
 //! The text of a policy as a person would write it (rule: policy-reads-as-written-by-hand).
 
 use super::ports::port_text;
-use super::rule::{Direction, PeerOrigin};
+use super::rule::PeerOrigin;
 use super::synthesis::WorkloadPolicy;
 use super::yaml::{Yaml, comment};
 use k8s_openapi::api::networking::v1::{
@@ -9,6 +9,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_net::Direction;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest comment line, in characters. A single longer name is not broken.

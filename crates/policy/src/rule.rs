@@ -10,21 +10,13 @@ use super::selector::Selector;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use nanoseg_inventory::WorkloadId;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Direction, Protocol};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The label that every namespace has had since Kubernetes 1.22 (KEP-2161).
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
-
-/// The list of a policy that a rule is in: `spec.ingress` or `spec.egress`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    Ingress,
-    Egress,
-}
 
 /// The origin of a rule of a policy: the traffic that it was written for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

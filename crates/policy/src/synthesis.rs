@@ -5,7 +5,7 @@ mod selections;
 use super::ip_blocks::ExcludedRanges;
 use super::name::PolicyNames;
 use super::ports::port_text;
-use super::rule::{Direction, EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
+use super::rule::{EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicySpec,
 };
@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::Direction;
 use rustc_hash::FxHashMap;
 use selections::Selections;
 use std::collections::{BTreeMap, BTreeSet};

@@ -183,7 +183,7 @@ fn is_due(
 /// estimate.
 pub fn coverage(observation: &Observation, workload: &WorkloadId) -> Option<f64> {
     let estimate = observation.learning.as_ref()?.workloads.get(workload)?;
-    estimate.is_telling().then_some(estimate.coverage)
+    estimate.is_meaningful().then_some(estimate.coverage)
 }
 
 struct ProposalInput<'a> {

@@ -1,17 +1,17 @@
 //! The rows of a report: workloads, edges, figures.
 
 use super::Done;
-use crate::evaluate::{Direction, Evaluation, RuleRef, RuleUse};
+use crate::evaluate::{Evaluation, RuleRef, RuleUse};
 use crate::graph::{Edge, Graph, Peer};
 use crate::inventory::WorkloadId;
-use crate::net::Protocol;
+use crate::net::{Direction, Protocol};
 use crate::report::evidence::{
     Approval, EdgeLine, Figures, LearningLines, RuleApproval, ViolationLine, WorkloadLine,
 };
 use crate::report::graph::{EdgeDocument, GraphDocument, id};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How each workload stands: isolated where all its pods are.
+/// The isolation of each workload: it is isolated if all its pods are.
 pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
     let mut lines: BTreeMap<WorkloadId, WorkloadLine> = BTreeMap::new();
     for (id, class) in evaluation.classes() {
@@ -43,17 +43,17 @@ pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
     lines.into_values().collect()
 }
 
-/// Client, server, protocol and port of an edge, as documents have them.
+/// Client, server, protocol and port of an edge, as documents write them.
 pub type Key = (String, String, Protocol, u16);
 
-/// What the policies say of one edge.
+/// Whether the policies allow one edge.
 #[derive(Debug, Default)]
 pub struct Said {
     allowed_by: Vec<RuleRef>,
     blocked: bool,
 }
 
-/// What the policies say of each edge of `O`. A rule at one end allows nothing that the other end denies.
+/// Whether the policies allow each edge of `O`. A rule at one end does not allow what the other end denies.
 pub fn answers(
     graph: &Graph,
     uses: Vec<RuleUse>,

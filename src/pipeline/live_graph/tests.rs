@@ -299,7 +299,7 @@ fn an_update_at_the_scale_of_a_large_cluster() {
         FlowRecord {
             first,
             last: first,
-            windows: crate::flow::Windows::at(first),
+            windows: crate::flow::ActivityWindows::at(first),
             ..seen
         }
     };

@@ -1,9 +1,10 @@
 //! The policies by namespace, and behind each rule the edges that need it.
 
 use super::{heading, table};
+use crate::net::Direction;
 use crate::report::escape::{code, markdown as text};
 use crate::report::graph::EdgeDocument;
-use crate::report::run::{Direction, PolicyReport, RuleReport, RunReport};
+use crate::report::run::{PolicyReport, RuleReport, RunReport};
 use crate::report::words::{count, thousands, time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -76,7 +77,7 @@ fn one(out: &mut String, run: &RunReport, policy: &PolicyReport, names: &Names) 
     table(out, &header, &rows);
 }
 
-/// One row per edge; the rule and what decided stand in the first.
+/// One row per edge; the first has the rule and what decided.
 fn rows(run: &RunReport, rule: &RuleReport, names: &Names) -> Vec<Vec<String>> {
     let edges: Vec<&EdgeDocument> = rule
         .edges

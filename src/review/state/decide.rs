@@ -1,6 +1,6 @@
 //! Decisions: who may decide is RBAC's to say; here is what may be decided.
 
-use super::{CONTROLLER, Proposal, Revision, WorkloadState};
+use super::{ApprovedRevision, CONTROLLER, Proposal, Revision, Ruling, Stage, WorkloadState};
 use crate::net::Timestamp;
 use crate::review::digest::Digest;
 use crate::review::record::{Action, Draft};
@@ -110,18 +110,26 @@ impl WorkloadState {
         let Some(proposal) = self.proposals.iter_mut().find(|p| p.name == name) else {
             return;
         };
-        proposal.turn(Phase::Approved, now);
-        proposal.decided_by = Some(actor.clone());
-        proposal.decision = decision.map(|d| d.name.clone());
-        proposal.reason = Some(reason.clone());
+        let ruling = Ruling {
+            by: actor.clone(),
+            decision: decision.map(|d| d.name.clone()),
+            reason: reason.clone(),
+        };
+        let approval = ApprovedRevision {
+            ruling,
+            revision: number,
+        };
+        proposal.turn(Stage::Approved(approval), now);
         proposal.message = None;
-        proposal.revision = Some(number);
         let policy = proposal.policy.clone();
         let digest = Digest::of_policy(&policy);
         // One that was approved before and is not in the cluster yet will never be.
         for other in &mut self.proposals {
-            if other.phase == Phase::Approved && other.name != name {
-                other.turn(Phase::Superseded, now);
+            if let Stage::Approved(approval) = &other.stage
+                && other.name != name
+            {
+                let approval = Some(approval.clone());
+                other.turn(Stage::Superseded(approval), now);
             }
         }
         self.revisions.push(Revision {
@@ -156,10 +164,12 @@ impl WorkloadState {
         else {
             return;
         };
-        proposal.turn(Phase::Rejected, now);
-        proposal.decided_by = Some(decision.decided_by.clone());
-        proposal.decision = Some(decision.name.clone());
-        proposal.reason = Some(decision.reason.clone());
+        let ruling = Ruling {
+            by: decision.decided_by.clone(),
+            decision: Some(decision.name.clone()),
+            reason: decision.reason.clone(),
+        };
+        proposal.turn(Stage::Rejected(ruling), now);
         let digest = Digest::of_policy(&proposal.policy);
         let reason = format!("{}: {}", decision.proposal, decision.reason);
         record.push(self.draft(
@@ -186,10 +196,10 @@ impl WorkloadState {
 }
 
 fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusal> {
-    if proposal.phase != Phase::Pending {
+    if proposal.stage != Stage::Pending {
         return Err(Refusal::NotPending {
             proposal: proposal.name.clone(),
-            phase: proposal.phase,
+            phase: proposal.stage.phase(),
         });
     }
     // An edit that was not judged yet makes the impact one of another policy.
@@ -205,13 +215,11 @@ fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusa
 }
 
 fn may_be_undone(proposal: &Proposal) -> Result<(), Refusal> {
-    match proposal.phase {
-        Phase::Approved | Phase::Applied | Phase::Superseded if proposal.revision.is_some() => {
-            Ok(())
-        }
-        phase => Err(Refusal::NotApproved {
+    match proposal.stage.undoable() {
+        Some(_) => Ok(()),
+        None => Err(Refusal::NotApproved {
             proposal: proposal.name.clone(),
-            phase,
+            phase: proposal.stage.phase(),
         }),
     }
 }

@@ -1,10 +1,10 @@
 //! What is proposed: at most one proposal is open per workload, and it says what would be right by now.
 
-use super::{CONTROLLER, Proposal, WorkloadState};
+use super::{CONTROLLER, Proposal, Stage, WorkloadState};
 use crate::net::Timestamp;
 use crate::review::digest::Digest;
 use crate::review::record::{Action, Draft};
-use crate::review::resources::{Impact, Phase};
+use crate::review::resources::Impact;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 
 /// The policy that a workload needs for the observed traffic.
@@ -62,7 +62,7 @@ impl WorkloadState {
     /// The very same was rejected, or rolled back, as a change of what is in force now: it is not asked for
     /// again until the traffic asks for something else.
     fn was_refused(&self, digest: &Digest) -> bool {
-        let refused = |p: &&Proposal| matches!(p.phase, Phase::Rejected | Phase::RolledBack);
+        let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_) | Stage::RolledBack(_));
         let mut refused = self.proposals.iter().filter(refused);
         refused.any(|p| Digest::of_policy(&p.policy) == *digest && p.base_revision == self.wanted)
     }
@@ -70,7 +70,10 @@ impl WorkloadState {
     /// A person made what is in force out of this very proposal: who knew better then is not asked again until
     /// the traffic asks for something else.
     fn was_improved_on(&self, digest: &Digest) -> bool {
-        let made_of_it = |p: &Proposal| p.revision.is_some() && p.revision == self.wanted;
+        let made_of_it = |p: &Proposal| {
+            let approval = p.stage.approved();
+            approval.is_some_and(|one| self.wanted == Some(one.revision))
+        };
         let mut origin = self.proposals.iter().filter(|p| made_of_it(p));
         origin.any(|p| p.is_edited() && p.generated == *digest)
     }
@@ -142,13 +145,9 @@ impl WorkloadState {
             generated,
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
-            phase: Phase::Pending,
+            stage: Stage::Pending,
             since: now,
-            decided_by: None,
-            decision: None,
-            reason: None,
             message: None,
-            revision: None,
         });
         self.prune();
     }
@@ -173,7 +172,7 @@ impl WorkloadState {
     /// Closes the open proposal: what is in force is right.
     pub fn withdraw(&mut self, why: &str, now: Timestamp, record: &mut Vec<Draft>) {
         let Some(open) = self.open_mut() else { return };
-        open.turn(Phase::Superseded, now);
+        open.turn(Stage::Superseded(None), now);
         open.message = Some(why.to_owned());
         let (name, digest) = (open.name.clone(), open.generated.clone());
         let reason = format!("{name}: {why}");

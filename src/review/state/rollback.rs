@@ -1,9 +1,8 @@
 //! Going back: undoing a proposal makes what was in force before it wanted again.
 
-use super::{CONTROLLER, Degraded, WorkloadState};
+use super::{CONTROLLER, Degraded, Stage, WorkloadState};
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft};
-use crate::review::resources::Phase;
 
 impl WorkloadState {
     /// Undoes a proposal and everything that was approved after it.
@@ -18,7 +17,7 @@ impl WorkloadState {
     ) {
         let Some((revision, back_to)) = self
             .proposal(name)
-            .and_then(|p| Some((p.revision?, p.base_revision)))
+            .and_then(|p| Some((p.stage.approved()?.revision, p.base_revision)))
         else {
             return;
         };
@@ -32,19 +31,14 @@ impl WorkloadState {
         let reason = format!("{name}: back to {to}: {why}");
         record.push(self.draft(action, actor, before, after, reason));
         for proposal in &mut self.proposals {
-            let undone = proposal.revision.is_some_and(|r| r >= revision);
-            if undone
-                && matches!(
-                    proposal.phase,
-                    Phase::Approved | Phase::Applied | Phase::Superseded
-                )
-            {
-                proposal.turn(Phase::RolledBack, now);
+            let undone = proposal.stage.undoable().cloned();
+            if let Some(undone) = undone.filter(|one| one.revision >= revision) {
+                proposal.turn(Stage::RolledBack(undone), now);
                 proposal.message = Some(format!("rolled back by {actor}: {why}"));
             }
             // It was a change of what is not in force any more.
-            if proposal.phase == Phase::Pending {
-                proposal.turn(Phase::Superseded, now);
+            if proposal.stage == Stage::Pending {
+                proposal.turn(Stage::Superseded(None), now);
                 proposal.message = Some(format!("{name} was rolled back"));
             }
         }

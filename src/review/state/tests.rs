@@ -1,6 +1,7 @@
 //! A workload's way: proposed, decided, applied, rolled back; each step with its line in the record.
 
 use super::*;
+use crate::review::resources::Phase;
 use crate::review::resources::Verb;
 
 const UID: &str = "u1";
@@ -70,7 +71,7 @@ fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Draft>) {
 }
 
 fn phases(state: &WorkloadState) -> Vec<Phase> {
-    state.proposals.iter().map(|p| p.phase).collect()
+    state.proposals.iter().map(|p| p.stage.phase()).collect()
 }
 
 fn actions(record: &[Draft]) -> Vec<Action> {

@@ -2,8 +2,8 @@
 
 use super::words::{parse_opening, parse_other, parse_verdict};
 use crate::flow::{
-    Aggregate, FlowRecord, Instance, Loss, NameEntry, Observations, Observed, Observer,
-    OtherTraffic, PeerLabels, ScanSummary, Source, Windows,
+    ActivityWindows, Aggregate, FlowRecord, Instance, Loss, NameEntry, Observations, Observed,
+    Observer, OtherTraffic, PeerLabels, ScanSummary, Source,
 };
 use crate::net::{Protocol, Timestamp};
 use rusqlite::types::Type;
@@ -189,7 +189,7 @@ pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
         },
         verdict: word(row, 10, parse_verdict)?,
         opening: word(row, 11, parse_opening)?,
-        claims,
+        labels: claims,
         connections: count(row, 13)?,
         datagrams: count(row, 14)?,
         bytes_to_server: count(row, 15)?,
@@ -201,9 +201,9 @@ pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
     Ok((word(row, 2, source)?, record))
 }
 
-fn windows(row: &Row<'_>) -> rusqlite::Result<Windows> {
+fn windows(row: &Row<'_>) -> rusqlite::Result<ActivityWindows> {
     let bits = u128::from_be_bytes(row.get::<_, [u8; 16]>(21)?);
-    Windows::from_parts(row.get(19)?, row.get(20)?, bits)
+    ActivityWindows::from_parts(row.get(19)?, row.get(20)?, bits)
         .ok_or_else(|| odd("windows", &format!("{bits:x}")))
 }
 

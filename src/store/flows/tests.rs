@@ -28,7 +28,9 @@ proptest! {
 }
 
 fn batch(sequence: u64) -> FlowBatch {
-    use crate::flow::{FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows};
+    use crate::flow::{
+        ActivityWindows, FlowRecord, Instance, Observations, Opening, Source, Verdict,
+    };
     use crate::net::{Protocol, Timestamp};
     let at = Timestamp::from_secs(1_700_000_000);
     let record = FlowRecord {
@@ -41,14 +43,14 @@ fn batch(sequence: u64) -> FlowBatch {
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 2,
         datagrams: 0,
         bytes_to_server: 10,
         bytes_to_client: 20,
         first: at,
         last: at.plus_secs(1),
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     };
     FlowBatch {
         node: "node-1".into(),

@@ -118,7 +118,7 @@ fn add_record(
 
 fn row_of(node: &str, source: Source, record: &FlowRecord) -> rusqlite::Result<[Value; 22]> {
     let text = |text: &str| Value::Text(text.to_owned());
-    let claims = match record.claims.as_deref() {
+    let claims = match record.labels.as_deref() {
         Some(claims) => json(claims)?,
         None => String::new(),
     };

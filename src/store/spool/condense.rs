@@ -56,7 +56,7 @@ pub fn condense(
     for batch in batches {
         lost.lose(Loss::CountersMerged, merged.add(batch.seen));
     }
-    let mut seen = merged.into_slice();
+    let mut seen = merged.into_observations();
     if reduction >= Reduction::PortsLost {
         lose_ports(&mut seen, &mut lost);
     }
@@ -94,7 +94,7 @@ fn lose_ports(seen: &mut Observations, lost: &mut Observations) {
         lost.lose(Loss::ClientPortMerged, u64::from(had_port));
         merged.add_record(source, record);
     }
-    seen.records = merged.into_slice().records;
+    seen.records = merged.into_observations().records;
 }
 
 /// Merges records that differ in time only. The merged record begins when the first one did.

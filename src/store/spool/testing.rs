@@ -2,7 +2,7 @@
 
 use super::BatchCodec;
 use crate::flow::{
-    FlowBatch, FlowRecord, Instance, Loss, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, Observations, Opening, Source, Verdict,
 };
 use crate::net::{Protocol, Timestamp};
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ pub fn record(client: u32, port: u16, at: i64) -> FlowRecord {
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 1,
         datagrams: 0,
         bytes_to_server: 100,
         bytes_to_client: 1000,
         first,
         last: first,
-        windows: Windows::at(first),
+        windows: ActivityWindows::at(first),
     }
 }
 

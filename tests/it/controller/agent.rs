@@ -5,7 +5,7 @@ use super::world::World;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use nanoseg::flow::BatchId;
 use nanoseg::flow::{
-    FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, GrpcSettings, encode};
@@ -135,13 +135,13 @@ fn record(
         client_port: None,
         verdict,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections,
         datagrams: 0,
         bytes_to_server: 100,
         bytes_to_client: 100,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     }
 }

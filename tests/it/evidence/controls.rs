@@ -130,7 +130,7 @@ fn what_is_isolated_in_one_direction_is_judged_in_that_direction() {
         .output()
         .expect("nanoseg runs");
     let text = String::from_utf8_lossy(&verify.stdout);
-    assert!(text.contains("allowed and never used: "), "{text}");
+    assert!(text.contains("allowed but never used: "), "{text}");
     assert!(text.contains("shop/db  (egress)"), "{text}");
 }
 
@@ -345,7 +345,7 @@ fn options_that_cannot_be_meant_are_refused() {
     assert!(empty.contains("the period is empty"), "{empty}");
     let typo = say(&["-n", "shpo"]);
     assert!(
-        typo.contains("no namespace shpo in the cluster; there are shop"),
+        typo.contains("no namespace shpo in the cluster; it has shop"),
         "{typo}"
     );
     assert!(!here.join("report").exists());

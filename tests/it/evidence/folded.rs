@@ -58,7 +58,7 @@ fn a_rule_that_was_used_in_an_hour_that_is_folded_is_no_unused_one() {
     );
     assert!(
         all.said
-            .contains("each counts whole: from 2026-03-03T10:00:00Z to 2026-03-03T11:00:00Z"),
+            .contains("the hours from 2026-03-03T10:00:00Z to 2026-03-03T11:00:00Z in nanoseg.db are folded, and each counts as a whole"),
         "{}",
         all.said
     );
@@ -71,7 +71,7 @@ fn a_rule_that_was_used_in_an_hour_that_is_folded_is_no_unused_one() {
     );
     assert!(
         march.said.contains(
-            "connections count that began from the first observation on and before 2026-04-01T00:00:00Z"
+            "only connections count that began from the first observation on and before 2026-04-01T00:00:00Z"
         ),
         "{}",
         march.said

@@ -75,7 +75,7 @@ fn a_signature_that_is_no_text_or_no_file_was_changed() {
     let (code, said) = verify(here, &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("manifest.json.sig: it is no SSH signature, or it was changed"),
+        said.contains("manifest.json.sig: it is not an SSH signature, or it was changed"),
         "{said}"
     );
     fs::remove_file(&signature).expect("it is there");

@@ -72,7 +72,7 @@ fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
         let (code, said) = verify(here, &["--key", key]);
         assert_eq!(code, Some(1), "{key}: {said}");
         assert!(
-            said.contains("the signature does not fit it"),
+            said.contains("the signature does not match it"),
             "{key}: {said}"
         );
         fs::write(&manifest, text).expect("a manifest");
@@ -121,11 +121,11 @@ fn a_key_that_cannot_be_used_is_named_before_the_work() {
         ),
         (
             "pem",
-            "a private key that this cannot read; private keys that work",
+            "a private key that nanoseg cannot read; private keys that work",
         ),
         (
             "notes",
-            "it is no SSH key; private keys that work are Ed25519",
+            "it is not an SSH key; private keys that work are Ed25519",
         ),
     ] {
         let output = nanoseg(here, &[&sources, ["--sign-key", key].as_slice()].concat());

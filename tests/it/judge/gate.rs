@@ -168,7 +168,7 @@ fn a_rule_that_names_nobody_yet_is_noted_where_it_is_new() {
     assert_eq!((found.code, found.stdout.as_str()), (Some(0), ""));
     assert!(
         found.stderr.contains(
-            "note: shop/db, spec.ingress[1] names pods or namespaces of which there are none now"
+            "note: shop/db, spec.ingress[1] is for pods or namespaces that do not exist now"
         ),
         "{}",
         found.stderr

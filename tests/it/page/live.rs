@@ -120,7 +120,7 @@ fn the_map_has_the_traffic_before_there_are_proposals_and_says_when_the_cluster_
         browser.until_text("main", "api").await;
 
         door.lock().unwrap_or_else(PoisonError::into_inner).close();
-        browser.until_text("main", "could not be looked at").await;
+        browser.until_text("main", "could not be read").await;
         assert_eq!(browser.count("#problem[role=alert]").await, 1);
         browser.picture("controller-gone").await;
         door.lock()

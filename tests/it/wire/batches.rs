@@ -2,7 +2,8 @@
 
 use nanoseg::flow::BatchId;
 use nanoseg::flow::{
-    Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict, Windows,
+    ActivityWindows, Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source,
+    Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, DeliveryError, encode};
@@ -24,14 +25,14 @@ pub fn batch(node: &str, number: u64) -> FlowBatch {
         client_port: None,
         verdict: Verdict::Established,
         opening: Opening::Handshake,
-        claims: None,
+        labels: None,
         connections: 1,
         datagrams: 0,
         bytes_to_server: number,
         bytes_to_client: 1,
         first: at,
         last: at,
-        windows: Windows::at(at),
+        windows: ActivityWindows::at(at),
     };
     let ports = [80, 443, 1000 + number as u16];
     FlowBatch {

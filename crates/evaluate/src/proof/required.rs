@@ -1,10 +1,10 @@
 //! The requirements, indexed by their ends, so that they can be subtracted from what is allowed.
 
+use crate::AddressMap;
 use crate::connection_set_pool::{ConnectionSetPool, SetId};
 use crate::pod_classes::PodClasses;
-use crate::{AddressMap, Direction};
 use nanoseg_graph::{End, Requirement};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! The first half of the proof: is each requirement allowed for every pod and address that it names?
 
 use super::{Blocked, BlockedBy, Span};
-use crate::{ClassId, Direction, Evaluation};
+use crate::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

@@ -6,9 +6,9 @@ use crate::evaluation::{address_map, pair};
 use crate::pod_classes::PodClasses;
 use crate::rules::Policy;
 use crate::tables::{addresses_of_one, allowed_by_one};
-use crate::{AddressMap, ClassId, Direction};
+use crate::{AddressMap, ClassId};
 use nanoseg_inventory::WorkloadId;
-use nanoseg_net::{AddressSet, ConnectionSet};
+use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 

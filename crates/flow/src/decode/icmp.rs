@@ -1,20 +1,20 @@
-//! ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable" says of which packet.
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443): "destination unreachable" quotes the packet that was refused.
 
 use super::ip::{Layer, protocol};
-use super::{Context, Outcome};
-use crate::bytes::{array, be16, byte, rest};
+use super::{Context, DecodeResult};
+use crate::big_endian::{array, be16, byte, rest};
 use crate::{IcmpUnreachable, Skip, Transport};
 use nanoseg_net::Protocol;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub(super) fn v4<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+pub(super) fn v4<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let (kind, code) = (byte(layer.data, 0)?, byte(layer.data, 1)?);
     // Code 4 asks for smaller packets (RFC 1191) and refuses nothing.
     let unreachable = (kind == 3 && code != 4).then(|| rest(layer.data, 8).and_then(original_v4));
     Ok(layer.packet(transport(unreachable, protocol::ICMP), context, &[]))
 }
 
-pub(super) fn v6<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+pub(super) fn v6<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let unreachable = match byte(layer.data, 0)? {
         1 => Some(rest(layer.data, 8).and_then(original_v6)),
         130..=132 | 143 => return Err(Skip::GroupMembership),

@@ -1,14 +1,14 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, their fragments and extensions.
 
-use super::{Context, Outcome, icmp, link_layer, transport, tunnel};
-use crate::bytes::{array, be16, byte, rest};
+use super::{Context, DecodeResult, icmp, link_layer, transport, tunnel};
+use crate::big_endian::{array, be16, byte, rest};
 use crate::{Packet, Skip, Transport};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How many IPv6 extension headers are followed.
 const MAX_EXTENSIONS: usize = 16;
 
-/// IANA protocol numbers that are looked into.
+/// IANA protocol numbers that are decoded.
 pub(super) mod protocol {
     pub const ICMP: u8 = 1;
     pub const IGMP: u8 = 2;
@@ -25,7 +25,7 @@ pub(super) mod protocol {
     pub const ETHERNET: u8 = 143;
 }
 
-/// What an IP header says, and what stands behind it.
+/// The fields of an IP header, and the bytes behind it.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     pub source: IpAddr,
@@ -55,7 +55,7 @@ impl<'a> Layer<'a> {
             vlan: context.vlan,
             ttl: self.ttl,
             // A broadcast frame carries a packet to a network's broadcast address, which its netmask
-            // would tell. TCP cannot be sent to all.
+            // would show. TCP cannot be sent to a broadcast address.
             group: self.group || context.broadcast && !matches!(transport, Transport::Tcp { .. }),
             transport,
         };
@@ -64,7 +64,7 @@ impl<'a> Layer<'a> {
 }
 
 #[inline]
-pub(super) fn v4(data: &[u8], context: Context) -> Outcome<'_> {
+pub(super) fn v4(data: &[u8], context: Context) -> DecodeResult<'_> {
     let Some(header) = data.first_chunk::<20>() else {
         return Err(Skip::TooShort);
     };
@@ -102,7 +102,7 @@ pub(super) fn v4(data: &[u8], context: Context) -> Outcome<'_> {
     upper(header[9], layer, context)
 }
 
-pub(super) fn v6(data: &[u8], context: Context) -> Outcome<'_> {
+pub(super) fn v6(data: &[u8], context: Context) -> DecodeResult<'_> {
     let Some(header) = data.first_chunk::<40>() else {
         return Err(Skip::TooShort);
     };
@@ -130,7 +130,7 @@ pub(super) fn v6(data: &[u8], context: Context) -> Outcome<'_> {
 }
 
 /// Walks extension headers (RFC 8200 section 4) to the transport header.
-fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> Outcome<'_> {
+fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> DecodeResult<'_> {
     for _ in 0..MAX_EXTENSIONS {
         let length = match next {
             // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
@@ -144,7 +144,7 @@ fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> Outcome<'
             }
             _ => return upper(next, layer, context),
         };
-        // Mobility without anything behind it (RFC 6275 section 6.1.1) is a protocol of its own.
+        // Mobility without anything behind it (RFC 6275 section 6.1.1) is a protocol in itself.
         if next == 135 && byte(layer.data, 0)? == 59 {
             return upper(next, layer, context);
         }
@@ -156,7 +156,7 @@ fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> Outcome<'
 }
 
 #[inline]
-fn upper(next: u8, layer: Layer<'_>, context: Context) -> Outcome<'_> {
+fn upper(next: u8, layer: Layer<'_>, context: Context) -> DecodeResult<'_> {
     match next {
         protocol::TCP => transport::tcp(layer, context),
         protocol::UDP => transport::udp(layer, context),
@@ -164,7 +164,7 @@ fn upper(next: u8, layer: Layer<'_>, context: Context) -> Outcome<'_> {
     }
 }
 
-fn uncommon(next: u8, mut layer: Layer<'_>, context: Context) -> Outcome<'_> {
+fn uncommon(next: u8, mut layer: Layer<'_>, context: Context) -> DecodeResult<'_> {
     match next {
         protocol::SCTP => transport::sctp(layer, context),
         protocol::ICMP => icmp::v4(layer, context),

@@ -1,7 +1,7 @@
 //! What stands before IP: Ethernet with its tags, cooked, loopback, PPP, 802.11.
 
-use super::{Context, Outcome, ip, tunnel};
-use crate::bytes::{array, be16, byte, rest};
+use super::{Context, DecodeResult, ip, tunnel};
+use crate::big_endian::{array, be16, byte, rest};
 use crate::{LinkType, Skip};
 
 pub(super) mod ethertype {
@@ -15,7 +15,7 @@ pub(super) mod ethertype {
 const MAX_TAGS: usize = 32;
 
 #[inline]
-pub(super) fn ethernet(data: &[u8], mut context: Context) -> Outcome<'_> {
+pub(super) fn ethernet(data: &[u8], mut context: Context) -> DecodeResult<'_> {
     if let Some([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) = data.first_chunk::<6>() {
         context.broadcast = true;
     }
@@ -28,7 +28,7 @@ pub(super) fn ethernet(data: &[u8], mut context: Context) -> Outcome<'_> {
 }
 
 /// Every link type but Ethernet.
-pub(super) fn other(link: LinkType, data: &[u8], mut context: Context) -> Outcome<'_> {
+pub(super) fn other(link: LinkType, data: &[u8], mut context: Context) -> DecodeResult<'_> {
     match link {
         LinkType::LINUX_SLL => {
             context.broadcast = be16(data, 0)? == 1;
@@ -55,7 +55,11 @@ pub(super) fn other(link: LinkType, data: &[u8], mut context: Context) -> Outcom
 }
 
 /// What an EtherType announces; tags are followed to the packet behind them.
-pub(super) fn typed<'a>(mut kind: u16, mut data: &'a [u8], mut context: Context) -> Outcome<'a> {
+pub(super) fn typed<'a>(
+    mut kind: u16,
+    mut data: &'a [u8],
+    mut context: Context,
+) -> DecodeResult<'a> {
     for _ in 0..MAX_TAGS {
         match kind {
             ethertype::IPV4 => return ip::v4(data, context),
@@ -108,7 +112,7 @@ fn llc(data: &[u8]) -> Result<Option<(u16, &[u8])>, Skip> {
 }
 
 /// IPv4 or IPv6 by the version nibble.
-pub(super) fn by_version(data: &[u8], context: Context) -> Outcome<'_> {
+pub(super) fn by_version(data: &[u8], context: Context) -> DecodeResult<'_> {
     match byte(data, 0)? >> 4 {
         4 => ip::v4(data, context),
         6 => ip::v6(data, context),
@@ -117,7 +121,7 @@ pub(super) fn by_version(data: &[u8], context: Context) -> Outcome<'_> {
 }
 
 /// Address families differ by system (AF_INET6 is 10, 24, 28 or 30), and so does the byte order.
-fn loopback(data: &[u8], context: Context) -> Outcome<'_> {
+fn loopback(data: &[u8], context: Context) -> DecodeResult<'_> {
     let family = array::<4>(data, 0)?;
     let family = u32::from_be_bytes(family).min(u32::from_le_bytes(family));
     let inner = rest(data, 4)?;
@@ -129,7 +133,7 @@ fn loopback(data: &[u8], context: Context) -> Outcome<'_> {
 }
 
 /// PPP with or without address and control bytes (RFC 1662 section 3.1).
-pub(super) fn ppp(data: &[u8], context: Context) -> Outcome<'_> {
+pub(super) fn ppp(data: &[u8], context: Context) -> DecodeResult<'_> {
     let data = if array::<2>(data, 0)? == [0xff, 0x03] {
         rest(data, 2)?
     } else {
@@ -144,7 +148,7 @@ pub(super) fn ppp(data: &[u8], context: Context) -> Outcome<'_> {
     }
 }
 
-fn ppp_protocol(protocol: u16, data: &[u8], context: Context) -> Outcome<'_> {
+fn ppp_protocol(protocol: u16, data: &[u8], context: Context) -> DecodeResult<'_> {
     match protocol {
         0x0021 => ip::v4(data, context),
         0x0057 => ip::v6(data, context),
@@ -154,7 +158,7 @@ fn ppp_protocol(protocol: u16, data: &[u8], context: Context) -> Outcome<'_> {
 }
 
 /// An 802.11 data frame with an unencrypted LLC payload (IEEE 802.11 section 9.2.4).
-fn wlan(data: &[u8], context: Context) -> Outcome<'_> {
+fn wlan(data: &[u8], context: Context) -> DecodeResult<'_> {
     let control = byte(data, 0)?;
     let flags = byte(data, 1)?;
     let (kind, subtype) = ((control >> 2) & 3, control >> 4);
@@ -176,7 +180,7 @@ fn wlan(data: &[u8], context: Context) -> Outcome<'_> {
 }
 
 /// Netfilter's log: type-length-value fields in host order, of which number 9 is the packet.
-fn nflog(data: &[u8], context: Context) -> Outcome<'_> {
+fn nflog(data: &[u8], context: Context) -> DecodeResult<'_> {
     let mut fields = rest(data, 4)?;
     for _ in 0..MAX_TAGS {
         let length = u16::from_le_bytes(array(fields, 0)?) as usize;

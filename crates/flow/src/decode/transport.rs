@@ -1,16 +1,16 @@
 //! TCP (RFC 9293), UDP (RFC 768) and SCTP (RFC 9260) headers.
 
 use super::ip::Layer;
-use super::{Context, Outcome, tunnel};
-use crate::bytes::{be16, be32, byte};
+use super::{Context, DecodeResult, tunnel};
+use crate::big_endian::{be16, be32, byte};
 use crate::{SctpChunk, TcpFlags, Transport};
 
-/// How many payload bytes go into a fingerprint: enough to tell datagrams apart, few enough to be
+/// How many payload bytes go into a fingerprint: enough to distinguish datagrams, few enough to be
 /// there under a short snap length too.
 const FINGERPRINT_BYTES: usize = 32;
 
 #[inline]
-pub(super) fn tcp<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+pub(super) fn tcp<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let Some(header) = layer.data.first_chunk::<20>() else {
         return cut_tcp(layer, context);
     };
@@ -36,7 +36,7 @@ pub(super) fn tcp<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
 /// A segment that the snap length cut inside the TCP header still has its ports. Without flags it
 /// counts as a bare acknowledgment, which opens nothing and closes nothing.
 #[cold]
-fn cut_tcp<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+fn cut_tcp<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let transport = Transport::Tcp {
         source_port: be16(layer.data, 0)?,
         destination_port: be16(layer.data, 2)?,
@@ -69,7 +69,7 @@ fn timestamp_option(segment: &[u8], header_length: usize) -> u32 {
 }
 
 #[inline]
-pub(super) fn udp<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+pub(super) fn udp<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let source_port = be16(layer.data, 0)?;
     let destination_port = be16(layer.data, 2)?;
     let length = be16(layer.data, 4).map_or(0, u32::from);
@@ -93,7 +93,7 @@ pub(super) fn udp<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
     Ok(layer.packet(transport, context, payload))
 }
 
-pub(super) fn sctp<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+pub(super) fn sctp<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let chunks = layer.data.get(12..).unwrap_or(&[]);
     let transport = Transport::Sctp {
         source_port: be16(layer.data, 0)?,

@@ -2,14 +2,18 @@
 
 use super::ip::Layer;
 use super::link_layer::{self, ethertype};
-use super::{Context, Outcome};
+use super::{Context, DecodeResult};
 use crate::Skip;
-use crate::bytes::{array, be16, byte, rest};
+use crate::big_endian::{array, be16, byte, rest};
 
 /// The packet inside a UDP tunnel; `None` if this is no tunnel but ordinary UDP. The tunnel's own
 /// datagram never counts: its ports are a node's, not a workload's.
 #[inline(always)]
-pub(super) fn over_udp<'a>(port: u16, payload: &'a [u8], context: Context) -> Option<Outcome<'a>> {
+pub(super) fn over_udp<'a>(
+    port: u16,
+    payload: &'a [u8],
+    context: Context,
+) -> Option<DecodeResult<'a>> {
     match port {
         4789 | 8472 => vxlan(payload, context),
         4790 => vxlan_gpe(payload, context),
@@ -20,7 +24,7 @@ pub(super) fn over_udp<'a>(port: u16, payload: &'a [u8], context: Context) -> Op
 
 /// RFC 7348 section 5. A header without the I flag or with reserved bits set is something else (but the
 /// group policy extension sets G and D and a group in the reserved bits).
-fn vxlan(payload: &[u8], context: Context) -> Option<Outcome<'_>> {
+fn vxlan(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     let header = payload.first_chunk::<8>()?;
     let plain = header[0] == 0x08 && header[1..4] == [0; 3];
     let grouped = header[0] == 0x88;
@@ -35,7 +39,7 @@ fn vxlan(payload: &[u8], context: Context) -> Option<Outcome<'_>> {
 }
 
 /// draft-ietf-nvo3-vxlan-gpe section 3: as VXLAN, with a next-protocol byte.
-fn vxlan_gpe(payload: &[u8], context: Context) -> Option<Outcome<'_>> {
+fn vxlan_gpe(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     let header = payload.first_chunk::<8>()?;
     let (instance, next_protocol) = (header[0] & 0x08 != 0, header[0] & 0x04 != 0);
     if !instance || header[0] & 0xf0 != 0 {
@@ -55,7 +59,7 @@ fn vxlan_gpe(payload: &[u8], context: Context) -> Option<Outcome<'_>> {
 }
 
 /// RFC 8926 section 3.4.
-fn geneve(payload: &[u8], context: Context) -> Option<Outcome<'_>> {
+fn geneve(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     let header = payload.first_chunk::<8>()?;
     let (version, reserved) = (header[0] >> 6, header[1] & 0x3f);
     if version != 0 || reserved != 0 || header[7] != 0 {
@@ -68,7 +72,7 @@ fn geneve(payload: &[u8], context: Context) -> Option<Outcome<'_>> {
 }
 
 /// GRE (RFC 2784, RFC 2890), PPTP's version 1 (RFC 2637 section 4.1) and ERSPAN inside it.
-pub(super) fn gre<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
+pub(super) fn gre<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let data = layer.data;
     let flags = be16(data, 0)?;
     let kind = be16(data, 2)?;
@@ -106,7 +110,7 @@ pub(super) fn gre<'a>(layer: Layer<'a>, context: Context) -> Outcome<'a> {
 }
 
 /// Label stack (RFC 3032), then IP, or Ethernet with or without a control word (RFC 4448 section 4.6).
-pub(super) fn mpls(mut data: &[u8], context: Context) -> Outcome<'_> {
+pub(super) fn mpls(mut data: &[u8], context: Context) -> DecodeResult<'_> {
     for _ in 0..32 {
         let label = array::<4>(data, 0)?;
         data = rest(data, 4)?;

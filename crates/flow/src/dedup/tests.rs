@@ -1,5 +1,5 @@
 use super::*;
-use crate::{NoListeners, Source, Windows};
+use crate::{ActivityWindows, NoListeners, Source};
 use nanoseg_net::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,14 +25,14 @@ fn seen(node: &str, source: Source, client: &str, server: &str, connections: u64
             client_port: None,
             verdict: Verdict::Established,
             opening: Opening::Handshake,
-            claims: None,
+            labels: None,
             connections,
             datagrams: 0,
             bytes_to_server: 10 * connections,
             bytes_to_client: 20 * connections,
             first: at,
             last: at,
-            windows: Windows::at(at),
+            windows: ActivityWindows::at(at),
         },
     }
 }
@@ -51,7 +51,7 @@ fn what_two_observers_saw_counts_once() {
     let one = seen("a", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
     for (node, source) in [("b", Source::Conntrack), ("a", Source::Capture)] {
         let other = seen(node, source, "10.0.0.1", "10.0.0.2:80", 3);
-        let agreed = agree(
+        let agreed = deduplicate(
             vec![one.clone(), other],
             &NoListeners,
             &AddressEpochs::default(),
@@ -64,7 +64,7 @@ fn what_two_observers_saw_counts_once() {
 fn what_one_observer_saw_beyond_another_counts_too() {
     let few = seen("a", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
     let many = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 5);
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![few.clone(), many],
         &NoListeners,
         &AddressEpochs::default(),
@@ -77,7 +77,7 @@ fn what_one_observer_saw_beyond_another_counts_too() {
     let mut informed = few;
     informed.record.via = Some("10.96.0.1:80".parse().unwrap());
     let many = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 5);
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![informed, many],
         &NoListeners,
         &AddressEpochs::default(),
@@ -110,7 +110,7 @@ proptest! {
             *by_observer.entry(&seen.observer).or_default() += seen.record.one_way_datagrams();
         }
         let most = by_observer.into_values().max();
-        let agreed = agree(observed.clone(), &NoListeners, &AddressEpochs::default());
+        let agreed = deduplicate(observed.clone(), &NoListeners, &AddressEpochs::default());
         prop_assert_eq!(Some(Count::of(&agreed).datagrams), most);
     }
 }
@@ -119,7 +119,7 @@ proptest! {
 fn observers_with_different_edges_do_not_take_from_each_other() {
     let one = seen("a", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
     let two = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:81", 3);
-    let agreed = agree(vec![one, two], &NoListeners, &AddressEpochs::default());
+    let agreed = deduplicate(vec![one, two], &NoListeners, &AddressEpochs::default());
     assert_eq!(connections(&agreed), 6);
 }
 
@@ -130,7 +130,7 @@ fn the_service_that_only_the_client_s_node_knows_is_kept() {
     knows.record.via = Some(via);
     let server = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 2);
     for order in [[knows.clone(), server.clone()], [server, knows]] {
-        let agreed = agree(order.to_vec(), &NoListeners, &AddressEpochs::default());
+        let agreed = deduplicate(order.to_vec(), &NoListeners, &AddressEpochs::default());
         assert_eq!(connections(&agreed), 2);
         assert!(
             agreed.iter().all(|record| record.via == Some(via)),
@@ -144,7 +144,7 @@ fn the_echo_of_a_masqueraded_connection_is_dropped() {
     let mut client = seen("a", Source::Conntrack, "10.0.0.1", "10.1.0.2:80", 2);
     client.record.seen_as = Some("192.168.0.1".parse().unwrap());
     let echo = seen("b", Source::Conntrack, "192.168.0.1", "10.1.0.2:80", 2);
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![client.clone(), echo.clone()],
         &NoListeners,
         &AddressEpochs::default(),
@@ -152,7 +152,7 @@ fn the_echo_of_a_masqueraded_connection_is_dropped() {
     assert_eq!(agreed.as_slice(), std::slice::from_ref(&client.record));
     // The node itself calls the same server: its own agent has seen that.
     let own = seen("a", Source::Conntrack, "192.168.0.1", "10.1.0.2:80", 1);
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![client, echo, own],
         &NoListeners,
         &AddressEpochs::default(),
@@ -166,7 +166,7 @@ fn a_call_of_another_node_s_node_port_counts_where_it_was_translated() {
     let before = seen("a", Source::Conntrack, "10.0.0.1", "192.168.0.2:30080", 12);
     let mut after = seen("b", Source::Conntrack, "10.0.0.1", "10.1.0.2:8080", 12);
     after.record.via = Some("192.168.0.2:30080".parse().unwrap());
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![before.clone(), after.clone()],
         &NoListeners,
         &AddressEpochs::default(),
@@ -174,7 +174,7 @@ fn a_call_of_another_node_s_node_port_counts_where_it_was_translated() {
     assert_eq!(agreed.as_slice(), std::slice::from_ref(&after.record));
     // Somebody else's call is not explained by it.
     let other = seen("a", Source::Conntrack, "10.0.0.9", "192.168.0.2:30080", 1);
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![before, after, other.clone()],
         &NoListeners,
         &AddressEpochs::default(),
@@ -199,7 +199,7 @@ fn an_undecided_connection_is_turned_to_its_listener() {
     open.record.opening = Opening::Undecided;
     open.record.client_port = Some(8080);
     let decide = |listener: &str| {
-        let agreed = agree(
+        let agreed = deduplicate(
             vec![open.clone()],
             &Listens(listener.parse().unwrap()),
             &AddressEpochs::default(),
@@ -222,7 +222,7 @@ fn an_undecided_connection_is_turned_to_its_listener() {
     assert_eq!(unknown, open.record);
     let mut handshake = open.clone();
     handshake.record.opening = Opening::Handshake;
-    let agreed = agree(
+    let agreed = deduplicate(
         vec![handshake.clone()],
         &Listens("10.0.0.1:8080".parse().unwrap()),
         &AddressEpochs::default(),
@@ -240,7 +240,7 @@ fn counts_that_no_traffic_has_are_no_reason_to_stop() {
     let mut other = huge.clone();
     other.observer.node = "b".into();
     assert_eq!(
-        connections(&agree(
+        connections(&deduplicate(
             vec![huge, also, other],
             &NoListeners,
             &AddressEpochs::default()

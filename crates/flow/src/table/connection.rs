@@ -1,21 +1,19 @@
-//! One live connection: what has been seen of it, how long it may be silent, how it went.
+//! One connection in the table: what was seen of it, how long it may be silent, and its outcome.
 
 use super::key::{Key, Side};
 use super::legs::Legs;
 use super::wheel::Ticket;
-use crate::{SctpChunk, TcpFlags, Verdict, Windows};
-use nanoseg_net::{Protocol, Timestamp};
-
-const SECOND: i64 = 1_000_000_000;
+use crate::{ActivityWindows, SctpChunk, TcpFlags, Verdict};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 
 /// How long a closed connection is remembered for late segments, in seconds: several retransmission
-/// time-outs (RFC 6298 section 2.4 has one second as the least). It is the shortest patience there is; the
-/// fewer closed connections are kept, the more of the live ones stay in the cache.
+/// time-outs (RFC 6298 section 2.4 has one second as the least). It is the shortest patience; the fewer closed
+/// connections are kept, the more of the live ones stay in the cache.
 pub(super) const CLOSED_PATIENCE: i64 = 2;
 
 /// What a side has sent, as bits. SCTP's INIT, INIT ACK, SHUTDOWN and ABORT count as SYN, SYN-ACK,
 /// FIN and RST.
-pub(super) mod seen {
+pub(super) mod sent {
     pub const SYN: u16 = 1;
     pub const SYN_ACK: u16 = 2;
     pub const DATA: u16 = 4;
@@ -60,17 +58,17 @@ pub(super) enum State {
     Datagrams(Recent),
 }
 
-/// What few connections need: kept apart so that the others stay small.
+/// State that few connections need, kept apart so that the others stay small.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     /// Activity between the first and the last packet's windows.
-    pub windows: Windows,
+    pub windows: ActivityWindows,
     pub legs: Option<Legs>,
-    /// What has been reported of it while it goes on.
+    /// What was reported of it while it is ongoing.
     pub reported: Option<Box<Reported>>,
 }
 
-/// What earlier reports of a connection that goes on have told.
+/// What earlier reports of an ongoing connection contained.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Reported {
     /// When the latest was made, in nanoseconds since the epoch.
@@ -79,7 +77,7 @@ pub(super) struct Reported {
     pub last: i64,
     /// The verdicts under which it has been counted, as bits.
     pub verdicts: u8,
-    /// Payload bytes and datagrams told, by sending side.
+    /// Payload bytes and datagrams reported, by sending side.
     pub bytes: [u64; 2],
     pub datagrams: [u32; 2],
 }
@@ -90,14 +88,14 @@ pub(super) struct Connection {
     /// Nanoseconds since the epoch.
     pub first: i64,
     pub last: i64,
-    /// When an address of it changes hands; a UDP conversation ends there (rule: owner-at-that-time).
+    /// When one of its addresses changes its owner; a UDP conversation ends there (rule: owner-at-that-time).
     pub epoch_end: i64,
     /// Payload bytes by sending side.
     pub bytes: [u64; 2],
     pub datagrams: [u32; 2],
     pub seen: [u16; 2],
     /// What other legs saw, by this connection's sides.
-    pub leg_seen: [u16; 2],
+    pub sent_on_legs: [u16; 2],
     pub state: State,
     pub extra: Option<Box<Extra>>,
     /// The connection of which this is only another leg.
@@ -112,17 +110,17 @@ pub(super) struct Connection {
     pub live: bool,
     /// Which side sent the first packet.
     pub opener: u8,
-    /// How many more packets may tell that this is a leg of another connection.
+    /// How many more packets may show that this is a leg of another connection.
     pub probes: u8,
     pub closed: bool,
     pub refused: bool,
-    /// The wheel has looked at it once, so it may not do so again soon.
+    /// The wheel has checked it once, so the next check may be far ahead.
     pub settled: bool,
     /// Only a sample of its packets is seen, besides those that open and close it.
     pub sampled: bool,
 }
 
-/// What a leg hands on to its parent.
+/// What a leg reports to its parent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LegView {
     seen: [u16; 2],
@@ -134,7 +132,7 @@ pub(super) struct LegView {
     last: i64,
 }
 
-/// What a connection came to.
+/// The outcome of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// The side that a handshake (or, for UDP, the first packet) names as the client.
@@ -157,7 +155,7 @@ impl Connection {
             bytes: [0; 2],
             datagrams: [0; 2],
             seen: [0; 2],
-            leg_seen: [0; 2],
+            sent_on_legs: [0; 2],
             state,
             extra: None,
             parent: None,
@@ -175,7 +173,7 @@ impl Connection {
         }
     }
 
-    /// Notes a packet's time. Only the third second of activity and later ones need a set.
+    /// Records a packet's time. Only from the third second of activity on a set is needed.
     #[inline(always)]
     pub fn touch(&mut self, at: i64) {
         if at > self.last {
@@ -189,11 +187,11 @@ impl Connection {
     }
 
     /// All windows in which it was active.
-    pub fn windows(&self) -> Windows {
+    pub fn windows(&self) -> ActivityWindows {
         let mut windows = self
             .extra
             .as_ref()
-            .map_or(Windows::default(), |extra| extra.windows);
+            .map_or(ActivityWindows::default(), |extra| extra.windows);
         windows.mark(Timestamp::from_nanos(self.first));
         windows.mark(Timestamp::from_nanos(self.last));
         windows
@@ -219,8 +217,8 @@ impl Connection {
 
     #[inline(always)]
     fn takes_part_on_both_sides(&self) -> bool {
-        self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0
-            || (self.sent(0) | self.sent(1)) & seen::MOVED != 0
+        self.sent(0) & sent::LIVE != 0 && self.sent(1) & sent::LIVE != 0
+            || (self.sent(0) | self.sent(1)) & sent::MOVED != 0
     }
 
     /// In seconds; a single segment of a connection without a handshake waits for a second one.
@@ -229,7 +227,7 @@ impl Connection {
         let any = self.sent(0) | self.sent(1);
         if self.takes_part_on_both_sides() {
             4 * 3600
-        } else if any & (seen::SYN | seen::SYN_ACK) != 0 {
+        } else if any & (sent::SYN | sent::SYN_ACK) != 0 {
             40
         } else {
             600
@@ -237,11 +235,11 @@ impl Connection {
     }
 
     /// Counts the bytes of segments that were left out of the sample: the next one's sequence number
-    /// tells how many there were.
+    /// shows their number.
     pub fn fill_gap(&mut self, side: Side, flags: TcpFlags, sequence: u32) {
         let seen = &mut self.seen[side];
         if let State::Streams(streams) = &mut self.state
-            && *seen & (seen::SEQUENCE | seen::FIN) == seen::SEQUENCE
+            && *seen & (sent::SEQUENCE | sent::FIN) == sent::SEQUENCE
             && !flags.syn()
             && !flags.rst()
         {
@@ -249,12 +247,12 @@ impl Connection {
             if beyond > 0 {
                 self.bytes[side] += u64::from(beyond.unsigned_abs());
                 streams.next[side] = sequence;
-                *seen |= seen::DATA;
+                *seen |= sent::DATA;
             }
         }
     }
 
-    /// Takes in a TCP segment. True if this closed the connection.
+    /// Processes a TCP segment. Returns true if this closed the connection.
     #[inline(always)]
     pub fn segment(
         &mut self,
@@ -270,22 +268,22 @@ impl Connection {
         let seen = &mut self.seen[side];
         let was_closed = self.closed;
         if flags.rst() {
-            *seen |= seen::RST;
+            *seen |= sent::RST;
             self.closed = true;
             return !was_closed;
         }
         if flags.ack() {
-            if *seen & seen::ACK != 0 && streams.acknowledged[side] != ack {
-                *seen |= seen::MOVED;
+            if *seen & sent::ACK != 0 && streams.acknowledged[side] != ack {
+                *seen |= sent::MOVED;
             }
             streams.acknowledged[side] = ack;
-            *seen |= seen::ACK;
+            *seen |= sent::ACK;
         }
         if flags.syn() {
             *seen |= if flags.ack() {
-                seen::SYN_ACK
+                sent::SYN_ACK
             } else {
-                seen::SYN
+                sent::SYN
             };
             streams.initial[side] = sequence;
         }
@@ -294,15 +292,15 @@ impl Connection {
                 .wrapping_add(payload)
                 .wrapping_add(flags.syn().into());
             if payload > 0 {
-                *seen |= seen::DATA;
+                *seen |= sent::DATA;
             }
-            if flags.syn() || *seen & seen::SEQUENCE == 0 {
+            if flags.syn() || *seen & sent::SEQUENCE == 0 {
                 // A repeated SYN (of TCP Fast Open: with data) comes before everything else.
-                if *seen & seen::SEQUENCE == 0 {
+                if *seen & sent::SEQUENCE == 0 {
                     self.bytes[side] += u64::from(payload);
                     streams.next[side] = end;
                 }
-                *seen |= seen::SEQUENCE;
+                *seen |= sent::SEQUENCE;
             } else {
                 // Only what goes beyond the highest byte counts: copies and retransmissions do not.
                 let beyond = end.wrapping_sub(streams.next[side]) as i32;
@@ -318,15 +316,15 @@ impl Connection {
             }
         }
         if flags.fin() {
-            *seen |= seen::FIN;
-            if self.seen[1 - side] & seen::FIN != 0 {
+            *seen |= sent::FIN;
+            if self.seen[1 - side] & sent::FIN != 0 {
                 self.closed = true;
             }
         }
         self.closed && !was_closed
     }
 
-    /// True if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
+    /// Returns true if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
     /// ports: the port was used again. A repeated or late one does not.
     pub fn is_reopened(&self, side: Side, sequence: u32, answer: bool) -> bool {
         let State::Streams(streams) = &self.state else {
@@ -334,20 +332,20 @@ impl Connection {
         };
         let (own, other) = (self.seen[side], self.seen[1 - side]);
         if answer {
-            let known = own & (seen::SYN | seen::SYN_ACK) != 0;
+            let known = own & (sent::SYN | sent::SYN_ACK) != 0;
             return self.closed && known && sequence != streams.initial[side];
         }
-        if own & (seen::SYN | seen::SYN_ACK) != 0 {
+        if own & (sent::SYN | sent::SYN_ACK) != 0 {
             return sequence != streams.initial[side];
         }
         let soon = |later: u32| (1..REORDERED).contains(&later.wrapping_sub(sequence));
-        let simultaneous = other & seen::LIVE == seen::SYN && !self.closed;
-        let late = own & seen::SEQUENCE != 0 && soon(streams.next[side])
-            || other & seen::ACK != 0 && soon(streams.acknowledged[1 - side]);
+        let simultaneous = other & sent::LIVE == sent::SYN && !self.closed;
+        let late = own & sent::SEQUENCE != 0 && soon(streams.next[side])
+            || other & sent::ACK != 0 && soon(streams.acknowledged[1 - side]);
         !(simultaneous || late)
     }
 
-    /// Takes in a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
+    /// Processes a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
     /// within moments; without an IP identification a datagram may really have been sent again.
     pub fn datagram(&mut self, side: Side, at: i64, ip_id: u16, fingerprint: u32, payload: u32) {
         let State::Datagrams(recent) = &mut self.state else {
@@ -367,26 +365,26 @@ impl Connection {
         let place = usize::from(recent.cursor) % recent.marks.len();
         (recent.marks[place], recent.times[place]) = (mark, now);
         recent.cursor = (recent.cursor + 1) % recent.marks.len() as u8;
-        self.seen[side] |= seen::DATA;
+        self.seen[side] |= sent::DATA;
         self.datagrams[side] = self.datagrams[side].saturating_add(1);
         self.bytes[side] += u64::from(payload);
     }
 
-    /// Notes what an SCTP packet's first chunk says. True if this closed the association.
+    /// Records the first chunk of an SCTP packet. Returns true if this closed the association.
     pub fn chunk(&mut self, side: Side, chunk: SctpChunk) -> bool {
         let was_closed = self.closed;
         let seen = &mut self.seen[side];
         match chunk {
-            SctpChunk::Init => *seen |= seen::SYN,
-            SctpChunk::InitAck => *seen |= seen::SYN_ACK,
-            SctpChunk::Data => *seen |= seen::DATA,
-            SctpChunk::Other => *seen |= seen::ACK,
+            SctpChunk::Init => *seen |= sent::SYN,
+            SctpChunk::InitAck => *seen |= sent::SYN_ACK,
+            SctpChunk::Data => *seen |= sent::DATA,
+            SctpChunk::Other => *seen |= sent::ACK,
             SctpChunk::Shutdown => {
-                *seen |= seen::FIN;
-                self.closed |= self.seen[1 - side] & seen::FIN != 0;
+                *seen |= sent::FIN;
+                self.closed |= self.seen[1 - side] & sent::FIN != 0;
             }
             SctpChunk::Abort => {
-                *seen |= seen::RST;
+                *seen |= sent::RST;
                 self.closed = true;
             }
         }
@@ -416,7 +414,7 @@ impl Connection {
     /// since the packets of a leg are copies.
     pub fn learn_from_leg(&mut self, leg: &LegView) {
         for side in 0..2 {
-            self.leg_seen[side] |= leg.seen[side];
+            self.sent_on_legs[side] |= leg.seen[side];
         }
         if let Some(legs) = self.extra.as_mut().and_then(|extra| extra.legs.as_mut()) {
             legs.count(leg.bytes, leg.datagrams);
@@ -439,11 +437,11 @@ impl Connection {
         }
     }
 
-    /// Who opened it, and how it went.
+    /// The client's side and the verdict.
     pub fn outcome(&self) -> Outcome {
         match self.key.protocol() {
             Protocol::Udp => {
-                let both = self.sent(0) & self.sent(1) & seen::DATA != 0;
+                let both = self.sent(0) & self.sent(1) & sent::DATA != 0;
                 let verdict = match (both, self.refused) {
                     (true, _) => Verdict::Established,
                     (false, true) => Verdict::Refused,
@@ -470,19 +468,19 @@ impl Connection {
     /// What a side has sent, on whichever leg it was seen.
     #[inline(always)]
     fn sent(&self, side: Side) -> u16 {
-        self.seen[side] | self.leg_seen[side]
+        self.seen[side] | self.sent_on_legs[side]
     }
 
     fn opening_side(&self) -> Option<Side> {
         let sent = |what: u16| [self.sent(0) & what != 0, self.sent(1) & what != 0];
-        match sent(seen::SYN) {
+        match sent(sent::SYN) {
             // Both (simultaneous open, RFC 9293 section 3.5): the first one.
             [true, true] => return Some(self.opener.into()),
             [true, false] => return Some(0),
             [false, true] => return Some(1),
             [false, false] => {}
         }
-        match sent(seen::SYN_ACK) {
+        match sent(sent::SYN_ACK) {
             [true, _] => Some(1),
             [false, true] => Some(0),
             [false, false] => None,
@@ -491,11 +489,11 @@ impl Connection {
 
     fn opened_verdict(&self, client: Side) -> Verdict {
         let (ours, theirs) = (self.sent(client), self.sent(1 - client));
-        let moved = (ours | theirs) & seen::MOVED != 0;
+        let moved = (ours | theirs) & sent::MOVED != 0;
         // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
-        if moved || theirs & seen::LIVE != 0 && ours & seen::LIVE != 0 {
+        if moved || theirs & sent::LIVE != 0 && ours & sent::LIVE != 0 {
             Verdict::Established
-        } else if theirs & seen::RST != 0 || self.refused {
+        } else if theirs & sent::RST != 0 || self.refused {
             Verdict::Refused
         } else {
             Verdict::Unanswered
@@ -506,21 +504,21 @@ impl Connection {
     /// end of a connection.
     fn mid_stream_verdict(&self) -> Option<Verdict> {
         let any = self.sent(0) | self.sent(1);
-        let both = self.sent(0) & seen::LIVE != 0 && self.sent(1) & seen::LIVE != 0;
-        let data = any & seen::DATA != 0;
-        if both && (data || any & seen::FIN == 0) || data && any & seen::MOVED != 0 {
+        let both = self.sent(0) & sent::LIVE != 0 && self.sent(1) & sent::LIVE != 0;
+        let data = any & sent::DATA != 0;
+        if both && (data || any & sent::FIN == 0) || data && any & sent::MOVED != 0 {
             Some(Verdict::Established)
         } else if self.sampled {
-            // That no answer was among the few packets seen says nothing.
+            // Only few packets are seen, so a missing answer proves nothing.
             None
         } else if self.key.protocol() == Protocol::Sctp && data {
-            let refused = self.refused || any & seen::RST != 0;
+            let refused = self.refused || any & sent::RST != 0;
             Some(if refused {
                 Verdict::Refused
             } else {
                 Verdict::OneWay
             })
-        } else if data && (any & seen::RST != 0 || self.refused) {
+        } else if data && (any & sent::RST != 0 || self.refused) {
             Some(Verdict::Refused)
         } else if data {
             Some(Verdict::Unanswered)

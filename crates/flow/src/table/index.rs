@@ -44,7 +44,7 @@ impl Index {
         }
     }
 
-    /// The slot that stands first under `hash`, right or wrong: to fetch it ahead of time.
+    /// The first slot under `hash`, whether it is the right one or not: to prefetch it.
     #[inline(always)]
     pub fn first(&self, hash: u32) -> Option<u32> {
         (self.entries[self.home(hash)] as u32).checked_sub(1)
@@ -76,7 +76,7 @@ impl Index {
         }
     }
 
-    /// Takes a slot out and closes the gap, so that no tombstones pile up.
+    /// Removes a slot and closes the gap, so that no tombstones pile up.
     pub fn remove(&mut self, hash: u32, slot: u32) {
         let wanted = u64::from(hash) << 32 | (u64::from(slot) + 1);
         let mut gap = self.home(hash);

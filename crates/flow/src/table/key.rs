@@ -1,4 +1,4 @@
-//! What makes packets one connection: both endpoints, protocol and VLAN, whoever sent first.
+//! The key of a connection: both endpoints without direction, protocol and VLAN.
 
 use nanoseg_net::Protocol;
 use std::hash::BuildHasher;
@@ -69,6 +69,7 @@ impl Key {
         }
     }
 
+    /// The transport protocol.
     pub fn protocol(&self) -> Protocol {
         match self.rest >> 48 {
             0 => Protocol::Tcp,
@@ -77,10 +78,12 @@ impl Key {
         }
     }
 
+    /// The VLAN number, 0 for none.
     pub fn vlan(&self) -> u16 {
         (self.rest >> 32) as u16
     }
 
+    /// One side's address and port.
     pub fn endpoint(&self, side: Side) -> SocketAddr {
         let port = if side == 0 {
             self.rest as u16
@@ -91,7 +94,7 @@ impl Key {
     }
 }
 
-/// Hashes keys, with secrets of this process: nobody can send packets whose keys collide.
+/// Hashes keys, with secrets of this process, so that nobody can send packets whose keys collide.
 #[derive(Debug, Clone)]
 pub(super) struct KeyHasher {
     secrets: [u64; 2],
@@ -105,6 +108,7 @@ impl KeyHasher {
         }
     }
 
+    /// The hash of a key; it differs from process to process.
     #[inline(always)]
     pub fn hash(&self, key: &Key) -> u32 {
         let [[high0, low0], [high1, low1]] = key.addresses;

@@ -4,21 +4,21 @@
 //!
 //! What translation leaves as it is: sequence numbers and TCP timestamps, the IPv4 identification,
 //! the payload. What it changes besides addresses: the time to live, since translation happens where
-//! packets are routed. That last one is what tells a leg from a scanner's probes, which may all have
-//! the same sequence number and source port but come from the same place; and it tells which leg is
-//! nearer to the client, whatever the captures' clocks say. A proxy is no leg: it opens a connection
-//! of its own, with a sequence number of its own.
+//! packets are routed. The time to live distinguishes a leg from a scanner's probes, which may all have
+//! the same sequence number and source port but come from the same place; and it shows which leg is
+//! nearer to the client, whatever the captures' clocks are. A proxy is no leg: it opens another
+//! connection, with another sequence number.
 
 use super::connection::Connection;
 use super::key::{Key, Side};
 use super::wheel::Ticket;
 use crate::{Packet, Transport};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, SECOND};
 use std::net::SocketAddr;
 
 /// How far apart in time two legs may show the same packet, in nanoseconds.
-const TCP_WINDOW: i64 = 2_000_000_000;
-const UDP_WINDOW: i64 = 1_000_000_000;
+const TCP_WINDOW: i64 = 2 * SECOND;
+const UDP_WINDOW: i64 = SECOND;
 
 /// How many openings are remembered, and over how many buckets they are spread. At ten thousand new
 /// connections a second these are the last 1.6 s; legs mostly come within 1 ms.
@@ -51,7 +51,7 @@ impl Legs {
         }
     }
 
-    /// Takes in how much a leg saw.
+    /// Takes the larger of what is known and what a leg saw.
     pub fn count(&mut self, bytes: [u64; 2], datagrams: [u32; 2]) {
         for side in 0..2 {
             self.bytes[side] = self.bytes[side].max(bytes[side]);
@@ -83,7 +83,7 @@ pub(super) struct Sighting {
     kind: Kind,
 }
 
-/// How strongly the signature tells packets apart.
+/// How well the signature distinguishes packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A SYN's sequence number and timestamp; a segment's sequence and acknowledgment numbers.
@@ -93,7 +93,7 @@ enum Kind {
 }
 
 impl Sighting {
-    /// What of a packet translation does not change; `None` if that tells nothing.
+    /// The part of a packet that translation does not change; `None` if it identifies nothing.
     pub fn new(packet: &Packet, ticket: Ticket, sender: Side) -> Option<Sighting> {
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         let (signature, kind) = match packet.transport {
@@ -145,7 +145,7 @@ impl Sighting {
     }
 }
 
-/// Whether two sightings in different connections are the same packet.
+/// Returns true if two sightings in different connections are the same packet.
 fn is_same_packet(new: &Sighting, old: &Sighting, new_key: &Key, old_key: &Key) -> bool {
     let protocol = new_key.protocol();
     let window = if protocol == Protocol::Udp {
@@ -175,14 +175,14 @@ fn is_same_packet(new: &Sighting, old: &Sighting, new_key: &Key, old_key: &Key) 
         return true;
     }
     // Routed in between, or with an identification that a client does not give out twice. (A bridge
-    // that translates does not route.) Without either they may be two packets that look alike: a
-    // resolver asks several servers the same thing at once.
-    let told = new.ttl != old.ttl || new.ip_id != 0;
+    // that translates does not route.) Without either they may be two equal packets: a
+    // resolver sends the same question to several servers at once.
+    let distinct = new.ttl != old.ttl || new.ip_id != 0;
     let shared = new_ends.0 == old_ends.0 || new_ends.1 == old_ends.1;
     match new.kind {
-        Kind::Strong => told,
-        Kind::Weak if protocol == Protocol::Tcp => told && shared,
-        Kind::Weak => told && (shared || new.ip_id != 0),
+        Kind::Strong => distinct,
+        Kind::Weak if protocol == Protocol::Tcp => distinct && shared,
+        Kind::Weak => distinct && (shared || new.ip_id != 0),
     }
 }
 
@@ -190,16 +190,16 @@ fn is_same_packet(new: &Sighting, old: &Sighting, new_key: &Key, old_key: &Key) 
 pub(super) struct Sightings {
     /// With each the link to an earlier one of the same signature.
     ring: Vec<(Sighting, u32)>,
-    /// For each part of the signatures the latest two, told by another part, so that the ring is
-    /// touched only where one is found.
-    buckets: Vec<[Found; 2]>,
+    /// For one part of the signature the latest two sightings, distinguished by another part, so that the
+    /// ring is touched only where one is found.
+    buckets: Vec<[SightingPlace; 2]>,
     /// The number of the next entry, from 1 up; entry n is at n modulo the ring's length.
     next: u32,
 }
 
 /// Where a sighting is in the ring. Number 0: nowhere.
 #[derive(Debug, Clone, Copy, Default)]
-struct Found {
+struct SightingPlace {
     tag: u32,
     number: u32,
 }
@@ -208,7 +208,7 @@ impl Sightings {
     pub fn new() -> Self {
         Sightings {
             ring: Vec::new(),
-            buckets: vec![[Found::default(); 2]; BUCKETS],
+            buckets: vec![[SightingPlace::default(); 2]; BUCKETS],
             next: 1,
         }
     }
@@ -277,7 +277,7 @@ impl Sightings {
         }
         let (bucket, tag) = Self::place(new.signature);
         let [first, second] = self.buckets[bucket];
-        let own = Found {
+        let own = SightingPlace {
             tag,
             number: self.next,
         };

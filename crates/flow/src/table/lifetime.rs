@@ -1,21 +1,21 @@
-//! Connections come into the table and leave it.
+//! How connections enter the table and leave it.
 
 use super::connection::{CLOSED_PATIENCE, Connection};
 use super::key::{Key, Side};
 use super::{ConnectionTable, Listeners};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 
-/// When the table is full, this part of it leaves at once: looking for the longest idle then costs
-/// each newcomer a constant.
+/// When the table is full, this part of it leaves at once: finding the longest idle then costs
+/// each new connection a constant.
 const EVICTED_PART: usize = 16;
 
-/// When the wheel first looks at a connection, in nanoseconds after its first packet: when a short
-/// one is closed and has waited for late packets.
-const FIRST_LOOK: i64 = (CLOSED_PATIENCE + 1) * 1_000_000_000;
+/// When the wheel first checks a connection, in nanoseconds after its first packet: by then a short
+/// connection is closed and has waited for late packets.
+const FIRST_LOOK: i64 = (CLOSED_PATIENCE + 1) * SECOND;
 
 impl<L: Listeners> ConnectionTable<L> {
     /// The live connection under `key`. One that was silent for too long ends here, so that nothing
-    /// depends on when the wheel comes round.
+    /// depends on when the wheel reaches it.
     #[inline(always)]
     pub(super) fn lookup(&mut self, key: &Key, hash: u32, now: i64) -> Option<u32> {
         let slab = &self.slab;
@@ -24,7 +24,7 @@ impl<L: Listeners> ConnectionTable<L> {
             .find(hash, |slot| slab[slot as usize].key == *key)?;
         let connection = &self.slab[slot as usize];
         let silence = now.saturating_sub(connection.last);
-        if silence > CLOSED_PATIENCE * 1_000_000_000 && silence > connection.patience()
+        if silence > CLOSED_PATIENCE * SECOND && silence > connection.patience()
             || now >= connection.epoch_end
         {
             self.end(slot);
@@ -34,13 +34,13 @@ impl<L: Listeners> ConnectionTable<L> {
     }
 
     pub(super) fn create(&mut self, key: Key, hash: u32, side: Side, now: i64, probes: u8) -> u32 {
-        if self.slab.len() - self.free.len() >= self.limits.max_connections.max(1) {
+        if self.slab.len() - self.free.len() >= self.config.max_connections.max(1) {
             self.evict();
         }
         let mut connection = Connection::new(key, hash, 0, side, now);
         connection.probes = probes;
-        connection.sampled = self.limits.live;
-        // A TCP connection belongs to those that opened it; datagrams to whoever has the address.
+        connection.sampled = self.config.sampled;
+        // A TCP connection belongs to those that opened it; datagrams to the owner of the address at that time.
         if key.protocol() == Protocol::Udp {
             let ends = [0, 1].map(|side| {
                 self.epochs
@@ -62,15 +62,15 @@ impl<L: Listeners> ConnectionTable<L> {
             }
         };
         self.index.insert(hash, slot);
-        // Most connections are closed and gone at the first look.
+        // Most connections are closed and gone at the first check.
         let generation = self.slab[slot as usize].generation;
         self.wheel
             .schedule(now.saturating_add(FIRST_LOOK), (slot, generation));
         slot
     }
 
-    /// The sender opens a UDP conversation, unless it is known to answer there and the other is not:
-    /// then it only speaks first after a silence.
+    /// The sender opens a UDP conversation, unless it is a known server and the other end is not: then it
+    /// only sends first after a silence.
     fn udp_opener(&self, key: &Key, sender: Side) -> Side {
         let known = |side| self.udp_servers.contains(&key.endpoint(side));
         if !self.udp_servers.is_empty() && known(sender) && !known(1 - sender) {
@@ -80,7 +80,7 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// A connection closed: if the wheel is not to look at it soon anyway, it is told to.
+    /// Schedules a closed connection, unless the wheel will check it soon anyway.
     #[inline(always)]
     pub(super) fn closed(&mut self, slot: u32) {
         if self.slab[slot as usize].settled {
@@ -88,13 +88,13 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// Has the wheel look at the connection when its patience may have ended.
+    /// Schedules the next check of the connection for when its patience may have ended.
     fn watch(&mut self, slot: u32) {
         let connection = &mut self.slab[slot as usize];
         connection.settled = true;
         let at = connection.last.saturating_add(connection.patience() + 1);
         self.wheel.schedule(at, (slot, connection.generation));
-        if self.wheel.tickets() > 4 * self.limits.max_connections + (1 << 16) {
+        if self.wheel.tickets() > 4 * self.config.max_connections + (1 << 16) {
             let slab = &self.slab;
             self.wheel.retain(|(slot, generation)| {
                 slab.get(slot as usize)
@@ -123,7 +123,7 @@ impl<L: Listeners> ConnectionTable<L> {
         self.due = due;
     }
 
-    /// Makes room: the longest idle leave.
+    /// Makes room: the connections that are idle for longest end.
     #[cold]
     fn evict(&mut self) {
         let mut idle: Vec<(i64, u32)> = (0u32..)
@@ -143,7 +143,7 @@ impl<L: Listeners> ConnectionTable<L> {
         }
     }
 
-    /// Takes a connection out of the table and hands it on.
+    /// Removes a connection from the table and reports it.
     pub(super) fn end(&mut self, slot: u32) {
         let connection = &mut self.slab[slot as usize];
         if !connection.live {
@@ -161,7 +161,7 @@ impl<L: Listeners> ConnectionTable<L> {
 
     /// Ends all connections.
     pub fn end_all(&mut self) {
-        // In the order in which they began: a sink that keeps them shows a capture's order.
+        // In the order in which they began, so that a sink keeps a capture's order.
         let mut live: Vec<(i64, u32)> = (0u32..)
             .zip(&self.slab)
             .filter(|(_, connection)| connection.live)

@@ -4,10 +4,9 @@ use super::*;
 use crate::testing::frames::*;
 use crate::{ConnectionReport, LinkType, NoListeners, Opening, Verdict, decode};
 use crate::{ConnectionSink, FlowRecord, FlowResult, FlowTable};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use std::net::IpAddr;
 
-const SECOND: i64 = 1_000_000_000;
 const MS: i64 = 1_000_000;
 
 /// Frames with their times in nanoseconds.

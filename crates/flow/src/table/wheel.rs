@@ -1,16 +1,17 @@
-//! When to look at a connection again: a ring of one-second buckets. Entries may be stale; who takes
-//! them out checks. Nothing is touched per packet.
+//! A timer wheel for the next check of each connection: a ring of one-second buckets. Entries may be
+//! stale; the caller checks. Nothing is touched per packet.
+
+use nanoseg_net::SECOND;
 
 /// Buckets of a second; longer waits take several rounds.
 const BUCKETS: usize = 1024;
-const SECOND: i64 = 1_000_000_000;
 
 /// A connection's slot and the slot's generation at that time.
 pub(super) type Ticket = (u32, u32);
 
 pub(super) struct Wheel {
     buckets: Vec<Vec<Ticket>>,
-    /// The second up to which everything has been taken out; `None` before the first packet.
+    /// The second up to which all tickets were taken; `None` before the first packet.
     now: Option<i64>,
     tickets: usize,
 }
@@ -28,7 +29,7 @@ impl Wheel {
         self.tickets
     }
 
-    /// Asks for `ticket` to be taken out at `nanos` or, if that is too far off, earlier.
+    /// Schedules `ticket` for `nanos` or, if that is too far ahead, earlier.
     pub fn schedule(&mut self, nanos: i64, ticket: Ticket) {
         let now = *self.now.get_or_insert(nanos.div_euclid(SECOND));
         let wait = nanos
@@ -43,7 +44,7 @@ impl Wheel {
         &mut self.buckets[second.rem_euclid(BUCKETS as i64) as usize]
     }
 
-    /// True if [`Wheel::due`] has something to take out at `nanos`.
+    /// Returns true if [`Wheel::advance`] may have tickets to take at `nanos`.
     #[inline(always)]
     pub fn is_due(&self, nanos: i64) -> bool {
         match self.now {
@@ -52,7 +53,7 @@ impl Wheel {
         }
     }
 
-    /// Goes on by one second towards `nanos` and takes out its bucket into `out`; false once there.
+    /// Moves one second towards `nanos` and appends its bucket to `out`. Returns false once it is there.
     pub fn advance(&mut self, nanos: i64, out: &mut Vec<Ticket>) -> bool {
         let target = nanos.div_euclid(SECOND);
         let now = *self.now.get_or_insert(target);
@@ -68,7 +69,7 @@ impl Wheel {
         true
     }
 
-    /// Drops the tickets that `keep` does not want.
+    /// Keeps only the tickets for which `keep` returns true.
     pub fn retain(&mut self, mut keep: impl FnMut(Ticket) -> bool) {
         self.tickets = 0;
         for bucket in &mut self.buckets {

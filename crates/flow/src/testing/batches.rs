@@ -1,8 +1,8 @@
 //! Any batches: few addresses, ports and times, so that records often meet.
 
 use crate::{
-    FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening, OtherKind,
-    OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
+    OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
     ]
 }
 
-fn claim() -> impl Strategy<Value = PeerLabel> {
+fn label() -> impl Strategy<Value = PeerLabel> {
     let text = || select(&["", "shop", "wéb"][..]).prop_map(str::to_owned);
     prop_oneof![
         (text(), text()).prop_map(|(namespace, name)| PeerLabel::Pod { namespace, name }),
@@ -57,9 +57,9 @@ fn claim() -> impl Strategy<Value = PeerLabel> {
     ]
 }
 
-fn claims() -> impl Strategy<Value = Arc<PeerLabels>> {
+fn labels() -> impl Strategy<Value = Arc<PeerLabels>> {
     let service = select(vec![None, Some(("shop".to_owned(), "web".to_owned()))]);
-    (option::of(claim()), option::of(claim()), service).prop_map(|(client, server, service)| {
+    (option::of(label()), option::of(label()), service).prop_map(|(client, server, service)| {
         Arc::new(PeerLabels {
             client,
             server,
@@ -68,6 +68,7 @@ fn claims() -> impl Strategy<Value = Arc<PeerLabels>> {
     })
 }
 
+/// Any flow record.
 pub fn record() -> impl Strategy<Value = FlowRecord> {
     let ends = (
         address(),
@@ -79,7 +80,7 @@ pub fn record() -> impl Strategy<Value = FlowRecord> {
         option::weighted(0.2, socket()),
         option::weighted(0.2, address()),
         option::weighted(0.3, select(&[0, 40000, 65535][..])),
-        option::weighted(0.2, claims()),
+        option::weighted(0.2, labels()),
     );
     let verdicts = [
         Verdict::Established,
@@ -99,7 +100,7 @@ pub fn record() -> impl Strategy<Value = FlowRecord> {
     (ends, translated, how, counts, vec(time(), 1..4)).prop_map(
         |(ends, translated, how, counts, mut times)| {
             times.sort();
-            let mut windows = Windows::default();
+            let mut windows = ActivityWindows::default();
             times.iter().for_each(|at| windows.mark(*at));
             FlowRecord {
                 client: ends.0,
@@ -109,7 +110,7 @@ pub fn record() -> impl Strategy<Value = FlowRecord> {
                 via: translated.0,
                 seen_as: translated.1,
                 client_port: translated.2,
-                claims: translated.3,
+                labels: translated.3,
                 verdict: how.0,
                 opening: how.1,
                 connections: counts.0,

@@ -1,16 +1,15 @@
-//! What a source itself says stands at an end (Hubble, Calico) goes before what the address says, where
-//! the inventory knows the one that is named. Where it does not, the address at that time decides, as it
-//! does without a claim.
+//! A source's label of an end (Hubble, Calico) goes before the address, where the inventory knows the object
+//! that it names. Where it does not, the address at that time decides, as it does without a label.
 
-use super::{Attribution, PeerKey, Through};
+use super::{Attribution, PeerKey, ServiceAccess};
 use nanoseg_flow::{FlowRecord, PeerLabel};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Where pods and workloads are, by name.
-pub(super) struct Claimed {
+/// The pods, workloads and Services of the inventory, by name.
+pub(super) struct NamedPeers {
     /// Namespace and name → the latest pod of that name.
     pods: BTreeMap<(String, String), usize>,
     /// Namespace and name → workloads, with their places in the inventory's order.
@@ -18,7 +17,7 @@ pub(super) struct Claimed {
     services: FxHashMap<(String, String), usize>,
 }
 
-impl Claimed {
+impl NamedPeers {
     pub fn build(inventory: &Inventory) -> Self {
         let mut pods = BTreeMap::new();
         for (index, pod) in inventory.pods.iter().enumerate() {
@@ -44,15 +43,15 @@ impl Claimed {
         let named = |(index, s): (usize, &nanoseg_inventory::Service)| {
             ((s.namespace.clone(), s.name.clone()), index)
         };
-        Claimed {
+        NamedPeers {
             pods,
             workloads,
             services: inventory.services.iter().enumerate().map(named).collect(),
         }
     }
 
-    /// The pod of that name. A name that ends in `*` stands for all pods that begin so (Calico's
-    /// aggregation by generateName): any of them tells the workload, if all are of one.
+    /// The pod of that name. A name that ends in `*` means all pods that begin so (Calico's
+    /// aggregation by generateName): any of them gives the workload, if all are of one.
     pub fn pod(&self, namespace: &str, name: &str, inventory: &Inventory) -> Option<usize> {
         let Some(prefix) = name.strip_suffix('*') else {
             let key = (namespace.to_owned(), name.to_owned());
@@ -81,7 +80,7 @@ impl Claimed {
         let found = self.workloads.get(&key)?;
         match found.iter().find(|(_, known)| known == kind) {
             Some((place, _)) => Some(*place),
-            // Hubble tells a CronJob's pods as a Job's and the like; one of that name is meant.
+            // Hubble reports a CronJob's pods as a Job's and the like; the one of that name is meant.
             None if found.len() == 1 => found.first().map(|(place, _)| *place),
             None => None,
         }
@@ -89,19 +88,18 @@ impl Claimed {
 }
 
 impl<'a> Attribution<'a> {
-    /// The peer that is claimed to stand at `address`, and its node where it is a pod. `None`: the address
-    /// decides.
-    pub(super) fn claimed(
+    /// The peer that a label names for `address`, and its node where it is a pod. `None`: the address decides.
+    pub(super) fn labelled(
         &self,
-        claim: &PeerLabel,
+        label: &PeerLabel,
         address: IpAddr,
     ) -> Option<(PeerKey, Option<u32>)> {
-        match claim {
+        match label {
             PeerLabel::Pod { namespace, name } => {
-                let index = self.claimed.pod(namespace, name, self.inventory)?;
+                let index = self.named_peers.pod(namespace, name, self.inventory)?;
                 let (_, node) = *self.pods.get(index)?;
                 let pod = self.inventory.pods.get(index)?;
-                // A name with `*` stands for pods on several nodes.
+                // A name with `*` means pods on several nodes.
                 let exact = name == &pod.name && !pod.host_network;
                 Some((self.pod(index), node.filter(|_| exact)))
             }
@@ -110,36 +108,36 @@ impl<'a> Attribution<'a> {
                 kind,
                 name,
             } => {
-                let place = self.claimed.workload(namespace, name, kind)?;
+                let place = self.named_peers.workload(namespace, name, kind)?;
                 let id = self.workloads.get(place as usize)?;
                 let host_network = self.inventory.workloads.get(id)?.host_network;
                 // No policy selects it: its node's address is what counts (rule: node-by-address).
                 (!host_network).then_some((PeerKey::Workload(place), None))
             }
-            // An API server may be reached by an address that no Endpoints object tells; then the rule
+            // An API server may be reached by an address that no Endpoints object has; then the rule
             // must carry that address.
             PeerLabel::ApiServer => self
                 .is_api_server(address)
                 .then_some((PeerKey::ApiServer, None)),
-            // Which node it is the address says, and what Cilium takes for outside may as well be a pod
+            // The address decides which node it is, and what Cilium reports as outside may be a pod
             // of another cluster, or one that has just ended: in the cluster's ranges the address is right.
             PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
         }
     }
 
-    /// The Service that the source says was called, where the address does not tell: all that stands
+    /// The Service that was called by the source's label, where the address does not show it: everything
     /// behind it counts (rule: all-ready-endpoints). Of its ports, the one whose endpoints listen where the connection
     /// arrived.
-    pub(super) fn claimed_service(&self, record: &FlowRecord) -> Option<Through<'a>> {
-        let name = record.claims.as_ref()?.service.as_ref()?;
-        let service = &self.inventory.services[*self.claimed.services.get(name)?];
+    pub(super) fn labelled_service(&self, record: &FlowRecord) -> Option<ServiceAccess<'a>> {
+        let name = record.labels.as_ref()?.service.as_ref()?;
+        let service = &self.inventory.services[*self.named_peers.services.get(name)?];
         let port = service.ports.iter().find(|port| {
             port.protocol == record.protocol
                 && port.endpoints.iter().any(|endpoint| {
                     endpoint.port == record.port && endpoint.address == record.server
                 })
         })?;
-        Some(Through {
+        Some(ServiceAccess {
             service,
             port,
             by_node_port: false,

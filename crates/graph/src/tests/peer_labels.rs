@@ -11,9 +11,9 @@ fn pod(name: &str) -> Option<PeerLabel> {
     })
 }
 
-fn claimed(client: &str, server: &str, claims: PeerLabels) -> FlowRecord {
+fn labelled(client: &str, server: &str, labels: PeerLabels) -> FlowRecord {
     FlowRecord {
-        claims: Some(Arc::new(claims)),
+        labels: Some(Arc::new(labels)),
         ..record(client, server, Verdict::Established)
     }
 }
@@ -39,7 +39,7 @@ fn a_claim_goes_before_the_address_where_the_inventory_knows_the_name() {
     };
     // Addresses that nobody has, as after a pod was replaced.
     assert_eq!(
-        edges(&[claimed("10.244.1.99", "10.244.2.99:8080", both)]),
+        edges(&[labelled("10.244.1.99", "10.244.2.99:8080", both)]),
         ["shop/web → shop/api-a 8080"]
     );
     let workload = PeerLabels {
@@ -51,7 +51,7 @@ fn a_claim_goes_before_the_address_where_the_inventory_knows_the_name() {
         ..PeerLabels::default()
     };
     assert_eq!(
-        edges(&[claimed("10.244.1.5", "10.244.2.99:8080", workload)]),
+        edges(&[labelled("10.244.1.5", "10.244.2.99:8080", workload)]),
         ["shop/web → shop/api-b 8080"],
         "one workload of that name: the kind may differ"
     );
@@ -65,7 +65,7 @@ fn where_the_name_is_not_known_the_address_decides() {
         service: Some(("shop".into(), "nothing".into())),
     };
     assert_eq!(
-        edges(&[claimed("10.244.1.5", "10.244.2.6:8080", unknown)]),
+        edges(&[labelled("10.244.1.5", "10.244.2.6:8080", unknown)]),
         ["shop/web → shop/api-a 8080"]
     );
     for other in [
@@ -74,12 +74,12 @@ fn where_the_name_is_not_known_the_address_decides() {
         PeerLabel::RemoteNode,
         PeerLabel::ApiServer,
     ] {
-        let claims = PeerLabels {
+        let labels = PeerLabels {
             server: Some(other),
             ..PeerLabels::default()
         };
         assert_eq!(
-            edges(&[claimed("10.244.1.5", "10.244.2.6:8080", claims)]),
+            edges(&[labelled("10.244.1.5", "10.244.2.6:8080", labels)]),
             ["shop/web → shop/api-a 8080"],
             "a pod's address is a pod's, whatever Cilium takes it for"
         );
@@ -93,7 +93,7 @@ fn a_claimed_service_stands_for_all_that_is_behind_it() {
         ..PeerLabels::default()
     };
     assert_eq!(
-        edges(&[claimed("10.244.1.5", "10.244.2.6:8080", service)]),
+        edges(&[labelled("10.244.1.5", "10.244.2.6:8080", service)]),
         ["shop/web → shop/api-a 8080", "shop/web → shop/api-b 9090"]
     );
 }
@@ -105,11 +105,11 @@ fn a_name_with_a_star_stands_for_pods_of_one_workload() {
         ..PeerLabels::default()
     };
     assert_eq!(
-        edges(&[claimed("10.244.1.99", "10.244.2.6:8080", star("we*"))]),
+        edges(&[labelled("10.244.1.99", "10.244.2.6:8080", star("we*"))]),
         ["shop/web → shop/api-a 8080"]
     );
     assert_eq!(
-        edges(&[claimed("10.244.1.99", "10.244.2.6:8080", star("api-*"))]),
+        edges(&[labelled("10.244.1.99", "10.244.2.6:8080", star("api-*"))]),
         ["unknown-pod:10.244.1.99 → shop/api-a 8080"],
         "two workloads begin so"
     );

@@ -23,7 +23,7 @@ pub struct ConntrackCounts {
     pub strays: u64,
     /// Connections remembered now.
     pub held: u64,
-    /// Whether the kernel leaves out updates that tell nothing.
+    /// Whether the kernel leaves out updates that do not matter.
     pub filtered: bool,
 }
 
@@ -32,6 +32,7 @@ pub struct ConntrackCounts {
 pub struct ConntrackCounters(Arc<Mutex<ConntrackCounts>>);
 
 impl ConntrackCounters {
+    /// The numbers as of the last read of the source.
     pub fn read(&self) -> ConntrackCounts {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

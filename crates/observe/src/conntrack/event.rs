@@ -1,4 +1,4 @@
-//! What one message of the kernel says of one entry of its connection-tracking table.
+//! One event: a message of the kernel about one entry of its connection-tracking table.
 
 use std::net::SocketAddr;
 
@@ -45,7 +45,7 @@ pub(super) struct Counter {
     pub bytes: u64,
 }
 
-/// What one message says.
+/// The content of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Event {
     pub kind: Kind,
@@ -54,7 +54,7 @@ pub(super) struct Event {
     pub original: Tuple,
     pub reply: Tuple,
     pub status: Status,
-    /// State of TCP ([`tcp`]) or SCTP ([`sctp`]), where the message tells it.
+    /// State of TCP ([`tcp`]) or SCTP ([`sctp`]), where the message has it.
     pub state: Option<u8>,
     /// TCP: the kernel picked it up in the middle (IP_CT_TCP_FLAG_BE_LIBERAL on the original side is
     /// set where the first packet was no SYN: nf_conntrack_proto_tcp.c, `tcp_new`).
@@ -64,7 +64,7 @@ pub(super) struct Event {
     /// When the entry was made, in nanoseconds since the Unix epoch by the node's clock; only with
     /// the sysctl `net.netfilter.nf_conntrack_timestamp`.
     pub started: Option<u64>,
-    /// Seconds that were left to it.
+    /// Seconds until the entry expires.
     pub timeout: Option<u32>,
     pub id: u32,
     /// The zone, of whichever direction.

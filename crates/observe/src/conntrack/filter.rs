@@ -1,5 +1,5 @@
 //! A filter that runs in the kernel on every event, so that most of them never reach the agent: of a TCP
-//! connection's five updates only the one that establishes it tells something.
+//! connection's five updates only the one that establishes it matters.
 
 use netlink_sys::Socket;
 use std::io;
@@ -37,7 +37,7 @@ const fn jump(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
-/// Drops updates of TCP connections that tell another state than ESTABLISHED. Updates without a state
+/// Drops updates of TCP connections in another state than ESTABLISHED. Updates without a state
 /// (an answer to what was picked up in the middle) pass, so does all that is not TCP.
 const PROGRAM: [libc::sock_filter; 19] = [
     // Not IPCTNL_MSG_CT_NEW (the low byte of the type): accept.
@@ -69,7 +69,7 @@ const PROGRAM: [libc::sock_filter; 19] = [
 /// Puts the filter on the socket.
 ///
 /// # Errors
-/// What setsockopt(2) says; the socket works without as well.
+/// The error of setsockopt(2); the socket works without the filter too.
 pub(super) fn attach(socket: &Socket) -> io::Result<()> {
     let mut program = PROGRAM;
     let program = libc::sock_fprog {

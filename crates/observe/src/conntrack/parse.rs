@@ -3,7 +3,7 @@
 //! are in network byte order.
 
 use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, Kind, Status, Tuple};
-use super::message::{Attributes, CT_DELETE, CT_NEW, FAMILY_HEADER, Malformed, Message};
+use super::netlink::{Attributes, CT_DELETE, CT_NEW, FAMILY_HEADER, Malformed, Message};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// NLM_F_CREATE and NLM_F_EXCL: an event of a new entry.
@@ -91,7 +91,7 @@ pub(super) fn parse_event(message: &Message<'_>, dumped: bool) -> Result<Option<
     }))
 }
 
-/// What attributes have said so far.
+/// The attributes read so far.
 #[derive(Default)]
 struct Parts {
     original: Option<(Tuple, u8)>,

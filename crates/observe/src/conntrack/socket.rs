@@ -1,7 +1,12 @@
 //! The two netlink sockets: one for events, one for dumps. The only place that calls the kernel.
 
+#![allow(
+    unsafe_code,
+    reason = "poll(2), recvmmsg(2) and socket options have no safe wrapper here"
+)]
+
 use super::filter;
-use super::message::{CT_GET, FAMILY_HEADER, HEADER};
+use super::netlink::{CT_GET, FAMILY_HEADER, HEADER};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -20,7 +25,7 @@ const DUMP_SIZE: usize = 32 << 10;
 pub(super) struct EventSocket {
     socket: Socket,
     buffers: Vec<[u8; EVENT_SIZE]>,
-    /// Whether the kernel leaves out what tells nothing.
+    /// Whether the kernel leaves out updates that do not matter.
     pub filtered: bool,
 }
 
@@ -39,7 +44,7 @@ impl EventSocket {
     /// Subscribes to all events of the network namespace that the calling thread is in.
     ///
     /// # Errors
-    /// What the kernel says: EPERM without CAP_NET_ADMIN there.
+    /// The kernel's error: EPERM without CAP_NET_ADMIN there.
     pub fn open(receive_buffer: usize) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
@@ -66,7 +71,7 @@ impl EventSocket {
         })
     }
 
-    /// Reads what is there, up to a batch, and hands over each datagram; `None` for one that was longer
+    /// Reads the available datagrams, up to a batch, and passes on each; `None` for one that was longer
     /// than any event.
     ///
     /// # Errors
@@ -104,7 +109,7 @@ pub(super) struct DumpSocket {
 
 impl DumpSocket {
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
@@ -119,7 +124,7 @@ impl DumpSocket {
     /// Asks for all entries, of IPv4 and IPv6.
     ///
     /// # Errors
-    /// What the kernel says; EBUSY while the last dump goes on.
+    /// The kernel's error; EBUSY while the last dump is in progress.
     pub fn ask(&self) -> io::Result<()> {
         // NLM_F_REQUEST and NLM_F_DUMP (ROOT and MATCH); family AF_UNSPEC is both.
         const FLAGS: u16 = 0x001 | 0x100 | 0x200;
@@ -156,7 +161,7 @@ impl AsRawFd for DumpSocket {
 /// Waits until one of the sockets can be read, or for `patience`.
 ///
 /// # Errors
-/// What poll(2) says.
+/// The error of poll(2).
 pub(super) fn wait(sockets: [RawFd; 2], patience: Duration) -> io::Result<bool> {
     let mut polled = sockets.map(|fd| libc::pollfd {
         fd,
@@ -194,7 +199,7 @@ pub(super) fn set_option<T>(fd: RawFd, option: libc::c_int, value: &T) -> io::Re
     Ok(())
 }
 
-/// Fills buffers with datagrams without waiting (recvmmsg(2)) and tells their lengths; of a datagram
+/// Fills buffers with datagrams without waiting (recvmmsg(2)) and returns their lengths; of a datagram
 /// that did not fit, `Some(usize::MAX)`; `None` for those that were not needed.
 fn receive_many(fd: RawFd, buffers: &mut [[u8; EVENT_SIZE]]) -> io::Result<[Option<usize>; BATCH]> {
     let mut vectors = [libc::iovec {

@@ -9,9 +9,9 @@
 pub(super) struct Slot {
     /// Its hash; 0 is a free slot.
     key: u64,
-    /// When it began, in the ledger's units.
+    /// When it began, in the tracker's units.
     pub began: u32,
-    /// What was told of it and how: the ledger's bits.
+    /// What was reported of it and how: the tracker's bits.
     pub marks: u8,
     /// The dump that last listed it.
     pub generation: u8,
@@ -172,7 +172,7 @@ impl Table {
     }
 }
 
-/// 0 stands for a free slot.
+/// 0 means a free slot.
 fn stored(key: u64) -> u64 {
     key.max(1)
 }

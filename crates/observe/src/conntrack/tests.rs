@@ -1,10 +1,10 @@
-//! The rules of the ledger, one by one.
+//! The rules of the tracker, one by one.
 
 mod kernel;
 
 use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind, Status, Tuple};
-use super::ledger::{DumpReason, Ledger, Moment};
-use super::silence::Timeouts;
+use super::timeouts::Timeouts;
+use super::tracker::{DumpReason, Moment, Tracker};
 use nanoseg_flow::{
     Collector, CollectorLimits, FlowRecord, Loss, Observations, Opening, OtherKind, Verdict,
 };
@@ -69,9 +69,9 @@ impl Event {
     }
 }
 
-/// A ledger and a clock that the node's is an hour ahead of.
+/// A tracker and a clock that the node's is an hour ahead of.
 struct Bench {
-    ledger: Ledger,
+    tracker: Tracker,
     seconds: i64,
 }
 
@@ -84,7 +84,7 @@ impl Bench {
         let collector = Collector::new(CollectorLimits::default());
         let start = Timestamp::from_secs(1000);
         Bench {
-            ledger: Ledger::new(max, collector, start, Timeouts::default()),
+            tracker: Tracker::new(max, collector, start, Timeouts::default()),
             seconds: 1000,
         }
     }
@@ -97,27 +97,27 @@ impl Bench {
     }
 
     fn see(&mut self, event: Event) {
-        self.ledger.take_in(&event, self.moment());
+        self.tracker.ingest(&event, self.moment());
     }
 
     fn wait(&mut self, seconds: i64) {
         self.seconds += seconds;
-        self.ledger.tell_waiting(self.moment());
+        self.tracker.report_unanswered(self.moment());
     }
 
     fn dump(&mut self, reason: DumpReason, listed: &[Event]) {
-        self.ledger.begin_dump(reason);
+        self.tracker.begin_dump(reason);
         for event in listed {
             self.see(Event {
                 kind: Kind::Dumped,
                 ..*event
             });
         }
-        self.ledger.end_dump(true);
+        self.tracker.end_dump(true);
     }
 
     fn take(&mut self) -> Observations {
-        self.ledger.take(|time| time.plus_secs(3600))
+        self.tracker.take(|time| time.plus_secs(3600))
     }
 
     fn records(&mut self) -> Vec<FlowRecord> {
@@ -130,7 +130,7 @@ impl Bench {
             .collect()
     }
 
-    /// What the only record says: verdict, connections, and bytes to and fro.
+    /// The only record: verdict, connections, and bytes in both directions.
     fn only(&mut self) -> (Verdict, u64, [u64; 2]) {
         let records = self.records();
         let [record] = &records[..] else {
@@ -142,7 +142,7 @@ impl Bench {
 }
 
 #[test]
-fn a_handshake_is_told_at_once_and_its_bytes_at_the_end() {
+fn a_handshake_is_reported_at_once_and_its_bytes_at_the_end() {
     let mut bench = Bench::new();
     bench.see(tcp(40000));
     bench.see(tcp(40000).established());
@@ -174,11 +174,11 @@ fn a_handshake_is_told_at_once_and_its_bytes_at_the_end() {
         Timestamp::from_secs(4600 + 80),
         "TIME_WAIT is no traffic"
     );
-    assert_eq!(bench.ledger.held(), 0);
+    assert_eq!(bench.tracker.held(), 0);
 }
 
 #[test]
-fn translated_addresses_are_told_from_both_tuples() {
+fn translated_addresses_come_from_both_tuples() {
     let mut bench = Bench::new();
     let call = Event {
         original: tuple("10.0.0.1:40000", "10.96.0.1:80"),
@@ -197,7 +197,7 @@ fn translated_addresses_are_told_from_both_tuples() {
 }
 
 #[test]
-fn an_unanswered_syn_is_told_after_three_seconds_and_once() {
+fn an_unanswered_syn_is_reported_once_after_three_seconds() {
     let mut bench = Bench::new();
     bench.see(tcp(40000));
     bench.wait(2);
@@ -364,7 +364,7 @@ fn what_was_picked_up_in_the_middle_is_in_the_order_of_addresses() {
     );
     assert_eq!((record.port, record.opening), (8080, Opening::Undecided));
     assert_eq!((record.bytes_to_client, record.bytes_to_server), (70, 5));
-    // A lone segment of something long gone tells nothing.
+    // A lone segment of a connection that ended long ago means nothing.
     bench.see(Event { id: 2, ..picked });
     bench.wait(10);
     bench.see(Event {
@@ -372,11 +372,11 @@ fn what_was_picked_up_in_the_middle_is_in_the_order_of_addresses() {
         ..picked.now(Kind::Destroy, Some(8), UNREPLIED)
     });
     assert_eq!(bench.records(), []);
-    assert_eq!(bench.ledger.tally.strays, 1);
+    assert_eq!(bench.tracker.tally.strays, 1);
 }
 
 #[test]
-fn dumps_tell_what_long_connections_carried_and_the_end_tells_the_rest() {
+fn dumps_report_what_long_connections_carried_and_the_end_reports_the_rest() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
@@ -399,7 +399,7 @@ fn dumps_tell_what_long_connections_carried_and_the_end_tells_the_rest() {
 }
 
 #[test]
-fn after_lost_events_the_dump_tells_what_is_not_known_and_only_that() {
+fn after_lost_events_the_dump_reports_only_what_is_not_known() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
@@ -453,12 +453,12 @@ fn what_ends_while_a_dump_goes_on_is_not_taken_for_new() {
     let mut bench = Bench::new();
     bench.see(tcp(1));
     bench.see(tcp(1).established());
-    bench.ledger.begin_dump(DumpReason::Refresh);
+    bench.tracker.begin_dump(DumpReason::Refresh);
     bench.see(tcp(1).now(Kind::Destroy, Some(7), ASSURED));
     bench.see(tcp(1).established().now(Kind::Dumped, Some(3), ASSURED));
-    bench.ledger.end_dump(true);
+    bench.tracker.end_dump(true);
     assert_eq!(bench.only().1, 1);
-    assert_eq!(bench.ledger.held(), 0);
+    assert_eq!(bench.tracker.held(), 0);
 }
 
 #[test]
@@ -467,12 +467,16 @@ fn what_two_dumps_do_not_list_is_forgotten() {
     bench.see(tcp(1));
     bench.see(tcp(2));
     bench.dump(DumpReason::Refresh, &[tcp(2)]);
-    assert_eq!(bench.ledger.held(), 2, "the kernel may have missed it once");
-    bench.ledger.begin_dump(DumpReason::Refresh);
-    bench.ledger.end_dump(false);
-    assert_eq!(bench.ledger.held(), 2, "an incomplete dump tells nothing");
+    assert_eq!(
+        bench.tracker.held(),
+        2,
+        "the kernel may have missed it once"
+    );
+    bench.tracker.begin_dump(DumpReason::Refresh);
+    bench.tracker.end_dump(false);
+    assert_eq!(bench.tracker.held(), 2, "an incomplete dump tells nothing");
     bench.dump(DumpReason::Refresh, &[tcp(2)]);
-    assert_eq!(bench.ledger.held(), 1);
+    assert_eq!(bench.tracker.held(), 1);
 }
 
 #[test]
@@ -515,7 +519,7 @@ fn the_node_s_own_traffic_is_left_out_and_groups_are_no_connections() {
     }
     bench.see(event(47, 0));
     let slice = bench.take();
-    assert_eq!((slice.records.len(), bench.ledger.held()), (0, 0));
+    assert_eq!((slice.records.len(), bench.tracker.held()), (0, 0));
     let kinds: Vec<_> = slice.other.iter().map(|o| (o.kind, o.packets)).collect();
     let group = OtherKind::Group(Protocol::Udp);
     assert_eq!(
@@ -533,7 +537,7 @@ fn left(event: Event, seconds: u32) -> Event {
 }
 
 #[test]
-fn what_was_there_before_the_agent_is_told_at_the_time_of_its_last_use() {
+fn an_entry_from_before_the_agent_is_reported_at_the_time_of_its_last_use() {
     let mut bench = Bench::new();
     let entry = tcp(40000).established();
     bench.dump(DumpReason::Start, &[left(entry, 432_000 - 90)]);
@@ -545,7 +549,7 @@ fn what_was_there_before_the_agent_is_told_at_the_time_of_its_last_use() {
 }
 
 #[test]
-fn an_old_entry_that_nobody_uses_is_not_told_until_somebody_does() {
+fn an_old_entry_that_is_not_in_use_is_not_reported_until_it_is_used() {
     let mut bench = Bench::new();
     let entry = tcp(40000).established();
     bench.dump(DumpReason::Start, &[left(entry, 432_000 - 86_400)]);
@@ -561,7 +565,7 @@ fn an_old_entry_that_nobody_uses_is_not_told_until_somebody_does() {
 }
 
 #[test]
-fn an_old_entry_that_ends_by_its_timeout_tells_nothing_and_one_that_is_closed_does() {
+fn an_old_entry_that_ends_by_its_timeout_is_not_reported_and_one_that_is_closed_is() {
     for (state, expected) in [(3, 0), (8, 1)] {
         let mut bench = Bench::new();
         let entry = tcp(40000).established();

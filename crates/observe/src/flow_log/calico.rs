@@ -1,10 +1,11 @@
 //! Calico's flow logs (felix: `collector/flowlog`, one JSON object a flow) and Goldmane's flows
 //! (projectcalico/calico: `goldmane/proto/api.proto`), which have names instead of addresses.
 
+use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
-use super::{Line, LineError};
 use nanoseg_flow::{
-    FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source, Verdict, Windows,
+    ActivityWindows, FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source,
+    Verdict,
 };
 use nanoseg_net::Protocol;
 use serde::Deserialize;
@@ -12,9 +13,9 @@ use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-/// What a line says.
+/// The content of a line.
 pub(super) enum CalicoLine {
-    Flow(Box<Line>),
+    Flow(Box<ParsedLine>),
     /// Nothing of a connection; the reason.
     Skipped(&'static str),
     /// Without what makes a connection.
@@ -44,7 +45,7 @@ impl Fields {
         Fields(fields)
     }
 
-    /// The first of the names that has a value; `-` is Calico's word for none.
+    /// The first of the names that has a value; Calico writes `-` for none.
     fn text(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| match self.0.get(*name)? {
             Value::String(text) if !text.is_empty() && text != "-" => Some(text.clone()),
@@ -63,7 +64,7 @@ impl Fields {
             .find_map(|name| FlowTime::deserialize(self.0.get(*name)?).ok())
     }
 
-    /// The address and the claim of one end, `source` or `dest`.
+    /// The address and the label of one end, `source` or `dest`.
     fn end(&self, side: &str) -> Result<(IpAddr, Option<PeerLabel>), &'static str> {
         let named = |what: &str| format!("{side}{what}");
         let short = if side == "source" { "srcip" } else { "dstip" };
@@ -72,18 +73,18 @@ impl Fields {
             Some(text) => Some(text.parse::<IpAddr>().map_err(|_| "address")?),
             None => None,
         };
-        let claim = self.claim(side);
-        match (address, &claim) {
-            (Some(address), _) => Ok((address, claim)),
+        let label = self.label(side);
+        match (address, &label) {
+            (Some(address), _) => Ok((address, label)),
             (None, Some(PeerLabel::Pod { namespace, name })) => {
-                Ok((stand_in(namespace, name), claim))
+                Ok((placeholder_address(namespace, name), label))
             }
             (None, _) => Err("address"),
         }
     }
 
     /// A pod, if the end is a workload endpoint ("wep", `WorkloadEndpoint`, 1).
-    fn claim(&self, side: &str) -> Option<PeerLabel> {
+    fn label(&self, side: &str) -> Option<PeerLabel> {
         let named = |what: &str| format!("{side}{what}");
         let kind = self.text(&[&named("type")]);
         let is_pod =
@@ -101,9 +102,9 @@ impl Fields {
     }
 }
 
-/// An address for one that is known by name only: in 100::/64, which nobody uses (RFC 6666). The same
+/// An address for an end that is known by name only: in 100::/64, which is not in use (RFC 6666). The same
 /// name always has the same one (FNV-1a).
-fn stand_in(namespace: &str, name: &str) -> IpAddr {
+fn placeholder_address(namespace: &str, name: &str) -> IpAddr {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in namespace.bytes().chain([b'/']).chain(name.bytes()) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -138,7 +139,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
         .time(&["endtime"])
         .map_or(first, |end| end.0)
         .max(first);
-    let mut windows = Windows::at(first);
+    let mut windows = ActivityWindows::at(first);
     windows.mark(last);
     let reporter = match fields.text(&["reporter"]).as_deref() {
         Some("dst" | "Dst" | "2") => "dst",
@@ -148,7 +149,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
         fields.text(&["action"]).as_deref(),
         Some("deny" | "Deny" | "2")
     );
-    let claims = PeerLabels {
+    let labels = PeerLabels {
         client: client_claim,
         server: server_claim,
         service: fields.service(),
@@ -175,7 +176,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
             Protocol::Udp => Opening::FirstPacket,
             _ => Opening::Handshake,
         },
-        claims: (claims != PeerLabels::default()).then(|| Arc::new(claims)),
+        labels: (labels != PeerLabels::default()).then(|| Arc::new(labels)),
         connections: fields
             .number(&["numflowsstarted", "numconnectionsstarted"])
             .unwrap_or(1),
@@ -189,9 +190,9 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
     let node = fields
         .text(&["host", "node", "nodename"])
         .unwrap_or_default();
-    Ok(CalicoLine::Flow(Box::new(Line::Flow(Observed {
+    Ok(CalicoLine::Flow(Box::new(ParsedLine::Flow(Observed {
         observer: Observer {
-            // Each end of a connection tells of it, on one node both.
+            // Each end of a connection reports it, on one node both.
             node: format!("{node}/{reporter}").into(),
             source: Source::FlowLog,
         },
@@ -200,7 +201,7 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
 }
 
 /// Allowed is not answered: what a scan tries is allowed, too. Where packets are counted and none came
-/// back, nobody answered.
+/// back, there was no answer.
 fn verdict(dropped: bool, protocol: Protocol, fields: &Fields) -> Verdict {
     let (received, sent) = (
         fields.number(&["packetsin"]),
@@ -228,17 +229,17 @@ mod tests {
         );
         let (aggregate, summary) = parse_bytes(&std::fs::read(path).unwrap(), name).unwrap();
         assert_eq!(summary.malformed, Vec::<String>::new());
-        let end = |claim: Option<&PeerLabel>, address: IpAddr| match claim {
+        let end = |label: Option<&PeerLabel>, address: IpAddr| match label {
             Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
             _ => address.to_string(),
         };
         let line = |(observer, r): (&Observer, &FlowRecord)| {
-            let claims = r.claims.as_deref().cloned().unwrap_or_default();
+            let labels = r.labels.as_deref().cloned().unwrap_or_default();
             format!(
                 "{} {} → {} {}/{} {:?} {} {}>{}<",
                 observer.node,
-                end(claims.client.as_ref(), r.client),
-                end(claims.server.as_ref(), r.server),
+                end(labels.client.as_ref(), r.client),
+                end(labels.server.as_ref(), r.server),
                 r.port,
                 r.protocol,
                 r.verdict,
@@ -289,7 +290,11 @@ mod tests {
                 "lost flow-incomplete 1",
             ]
         );
-        assert_ne!(stand_in("a", "b"), stand_in("a", "c"));
-        assert!(stand_in("a", "b").to_string().starts_with("100::"));
+        assert_ne!(placeholder_address("a", "b"), placeholder_address("a", "c"));
+        assert!(
+            placeholder_address("a", "b")
+                .to_string()
+                .starts_with("100::")
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! nanoseg's flow log as CSV: the fields of the JSON form that hold one value, under the same names.
 
 use super::jsonl::{RawLine, parse_protocol};
+use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
-use super::{Line, LineError};
 use std::io::Read;
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ pub(super) struct CsvLines<R> {
     reader: csv::Reader<R>,
     columns: csv::StringRecord,
     record: csv::StringRecord,
-    /// Reading failed: nothing more will come.
+    /// Reading failed: there are no further lines.
     ended: bool,
 }
 
@@ -69,7 +69,7 @@ impl<R: Read> CsvLines<R> {
     }
 
     /// The next line with its number, counted from 1; `None` at the end.
-    pub fn next(&mut self) -> Option<(u64, Result<Line, LineError>)> {
+    pub fn next(&mut self) -> Option<(u64, Result<ParsedLine, LineError>)> {
         if self.ended {
             return None;
         }
@@ -87,7 +87,7 @@ impl<R: Read> CsvLines<R> {
         }
     }
 
-    fn parse(&self) -> Result<Line, LineError> {
+    fn parse(&self) -> Result<ParsedLine, LineError> {
         if self.record.len() != self.columns.len() {
             return Err(LineError(format!(
                 "{} fields under {} columns",

@@ -1,6 +1,7 @@
 //! Which form a flow log has, by how it begins.
 
-use super::{FlowLogFormat, LineError};
+use super::FlowLogFormat;
+use super::parsed_line::LineError;
 use serde_json::{Map, Value};
 
 /// How the first line begins that is not blank.
@@ -89,7 +90,7 @@ fn is_calico(object: &Map<String, Value>) -> bool {
     named(&["dest_port", "destPort"]) && named(&["reporter", "proto", "protocol"])
 }
 
-/// Whether it is but a wrapping around a list of flows.
+/// Returns true if it is but a wrapping around a list of flows.
 pub(super) fn is_container(object: &Map<String, Value>) -> bool {
     ["items", "flows"]
         .iter()

@@ -4,6 +4,7 @@ use crate::ObserveError;
 use std::io;
 use std::path::PathBuf;
 
+/// Why a set of flow logs cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowLogError {
     #[error("failed to open flow log {path}; check the path and its permissions")]

@@ -1,11 +1,11 @@
 //! nanoseg's own form of flow logs: JSON, one object a line (docs/flows.md). What is written is read
 //! again without any difference, so that `observe --out` loses nothing.
 
+use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
-use super::{Line, LineError};
 use nanoseg_flow::{
-    FlowRecord, Loss, NameEntry, Observations, Observed, Observer, Opening, OtherTraffic,
-    PeerLabels, ScanSummary, Source, Verdict, Windows,
+    ActivityWindows, FlowRecord, Loss, NameEntry, Observations, Observed, Observer, Opening,
+    OtherTraffic, PeerLabels, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -27,7 +27,8 @@ pub(super) struct RawLine {
     pub client_port: Option<u16>,
     pub verdict: Option<Verdict>,
     pub opening: Option<Opening>,
-    pub claims: Option<PeerLabels>,
+    #[serde(rename = "claims")]
+    pub labels: Option<PeerLabels>,
     pub connections: Option<u64>,
     pub datagrams: Option<u64>,
     pub bytes_to_server: Option<u64>,
@@ -48,7 +49,7 @@ pub(super) struct RawLine {
     count: Option<u64>,
 }
 
-/// [`Windows`] with its bits as hexadecimal digits: 128 bits are more than JSON numbers hold everywhere.
+/// [`ActivityWindows`] with its bits as hexadecimal digits: 128 bits are more than JSON numbers hold everywhere.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWindows {
@@ -57,7 +58,7 @@ pub(super) struct RawWindows {
     bits: String,
 }
 
-/// What a flow's line looks like, in the order in which fields are written.
+/// The line of a flow, with fields in the order in which they are written.
 #[derive(Serialize)]
 struct FlowLine<'a> {
     client: IpAddr,
@@ -73,7 +74,8 @@ struct FlowLine<'a> {
     verdict: Verdict,
     opening: Opening,
     #[serde(skip_serializing_if = "Option::is_none")]
-    claims: Option<&'a PeerLabels>,
+    #[serde(rename = "claims")]
+    labels: Option<&'a PeerLabels>,
     connections: u64,
     #[serde(skip_serializing_if = "is_zero")]
     datagrams: u64,
@@ -124,7 +126,7 @@ pub fn write_record(observer: &Observer, record: &FlowRecord) -> String {
         client_port: record.client_port,
         verdict: record.verdict,
         opening: record.opening,
-        claims: record.claims.as_deref(),
+        labels: record.labels.as_deref(),
         connections: record.connections,
         datagrams: record.datagrams,
         bytes_to_server: record.bytes_to_server,
@@ -152,7 +154,7 @@ pub fn write_name(address: IpAddr, entry: &NameEntry) -> String {
     })
 }
 
-/// All that a slice holds, as lines, each with its line feed.
+/// All observations as lines, each with its line feed.
 pub fn write_slice(node: &Arc<str>, slice: &Observations) -> String {
     let mut lines = Vec::new();
     for (source, record) in &slice.records {
@@ -187,24 +189,24 @@ fn is_zero(number: &u64) -> bool {
 ///
 /// # Errors
 /// A line that is none of the documented kinds.
-pub(super) fn parse_line(text: &str) -> Result<Line, LineError> {
+pub(super) fn parse_line(text: &str) -> Result<ParsedLine, LineError> {
     let raw: RawLine = serde_json::from_str(text).map_err(|e| LineError::of_json(&e))?;
     raw.parse()
 }
 
 impl RawLine {
     /// Decides which kind of line it is.
-    pub fn parse(self) -> Result<Line, LineError> {
+    pub fn parse(self) -> Result<ParsedLine, LineError> {
         if let Some(traffic) = self.other {
-            return Ok(Line::Other(traffic));
+            return Ok(ParsedLine::Other(traffic));
         }
         if let Some(scan) = self.scan {
-            return Ok(Line::Scan(scan));
+            return Ok(ParsedLine::Scan(scan));
         }
         if let Some(name) = &self.loss {
             let loss = Loss::ALL.iter().find(|loss| loss.name() == name);
             let loss = loss.ok_or_else(|| LineError(format!("there is no loss {name:?}")))?;
-            return Ok(Line::Loss(*loss, self.count.unwrap_or(1)));
+            return Ok(ParsedLine::Loss(*loss, self.count.unwrap_or(1)));
         }
         if self.name.is_some() {
             return self.parse_name();
@@ -212,14 +214,14 @@ impl RawLine {
         self.parse_flow()
     }
 
-    fn parse_name(self) -> Result<Line, LineError> {
+    fn parse_name(self) -> Result<ParsedLine, LineError> {
         let (Some(name), Some(address), Some(client)) = (self.name, self.address, self.client)
         else {
             return Err(LineError::missing("name, address and client"));
         };
         let from = self.from.or(self.first).or(self.time);
         let from = from.ok_or_else(|| LineError::missing("from"))?.0;
-        Ok(Line::Name(
+        Ok(ParsedLine::Name(
             address,
             NameEntry {
                 name: name.into(),
@@ -230,7 +232,7 @@ impl RawLine {
         ))
     }
 
-    fn parse_flow(self) -> Result<Line, LineError> {
+    fn parse_flow(self) -> Result<ParsedLine, LineError> {
         let need = |what| LineError::missing(what);
         let protocol = self.protocol.ok_or_else(|| need("protocol"))?;
         let first = self.first.or(self.time);
@@ -240,7 +242,7 @@ impl RawLine {
         let windows = match self.windows {
             Some(windows) => windows.parse()?,
             None => {
-                let mut windows = Windows::at(first);
+                let mut windows = ActivityWindows::at(first);
                 windows.mark(last);
                 windows
             }
@@ -260,7 +262,7 @@ impl RawLine {
             client_port: self.client_port,
             verdict: self.verdict.unwrap_or(Verdict::Established),
             opening,
-            claims: self.claims.map(Arc::new),
+            labels: self.labels.map(Arc::new),
             connections: self.connections.unwrap_or(1),
             datagrams: self.datagrams.unwrap_or(0),
             bytes_to_server: self.bytes_to_server.unwrap_or(0),
@@ -269,7 +271,7 @@ impl RawLine {
             last,
             windows,
         };
-        Ok(Line::Flow(Observed {
+        Ok(ParsedLine::Flow(Observed {
             observer: Observer {
                 node: self.node.unwrap_or_default().into(),
                 source: self.source.unwrap_or_default(),
@@ -280,10 +282,10 @@ impl RawLine {
 }
 
 impl RawWindows {
-    fn parse(self) -> Result<Windows, LineError> {
+    fn parse(self) -> Result<ActivityWindows, LineError> {
         u128::from_str_radix(&self.bits, 16)
             .ok()
-            .and_then(|bits| Windows::from_parts(self.scale, self.base, bits))
+            .and_then(|bits| ActivityWindows::from_parts(self.scale, self.base, bits))
             .ok_or_else(|| LineError("windows are none; leave the field out".into()))
     }
 }

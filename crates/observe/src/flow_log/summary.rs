@@ -1,4 +1,4 @@
-//! What reading flow logs came to.
+//! The summary of reading flow logs.
 
 use crate::SkippedFile;
 use nanoseg_net::Timestamp;
@@ -14,11 +14,12 @@ pub enum FlowLogFormat {
     Csv,
     /// `hubble observe -o jsonpb`.
     Hubble,
-    /// Calico's flow logs, and what Goldmane tells.
+    /// Calico's flow logs, and Goldmane's flows.
     Calico,
 }
 
 impl FlowLogFormat {
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             FlowLogFormat::Jsonl => "jsonl",
@@ -29,15 +30,15 @@ impl FlowLogFormat {
     }
 }
 
-/// What one file came to.
+/// The summary of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowLogRead {
     /// The file as it was given, `-` for standard input.
     pub name: String,
     pub format: FlowLogFormat,
-    /// Bytes as they lie on the disk.
+    /// Bytes on the disk, compressed or not.
     pub bytes: u64,
-    /// Flows that it tells of: flow records, or events that make connections.
+    /// Flows in the file: flow records, or events of connections.
     pub flows: u64,
     pub names: u64,
     /// Lines that could not be read.
@@ -46,19 +47,19 @@ pub struct FlowLogRead {
     pub span: Option<(Timestamp, Timestamp)>,
 }
 
-/// What all files came to.
+/// The summary of all files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowLogSummary {
     /// Each file, in order of name.
     pub read: Vec<FlowLogRead>,
-    /// SQLite files: flow records that a receiver stored. Whoever knows the store opens them.
+    /// SQLite files: flow records that a receiver stored. The store opens them.
     pub stores: Vec<PathBuf>,
     /// Files of folders that are no flow logs.
     pub skipped_files: Vec<SkippedFile>,
-    /// Flows that say nothing of a connection, by reason.
+    /// Flows that are no connection, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// The first few lines that could not be read: file, line and reason.
     pub malformed: Vec<String>,
-    /// The first few flows that say too little: file, line and reason.
+    /// The first few flows without addresses or ports: file, line and reason.
     pub incomplete: Vec<String>,
 }

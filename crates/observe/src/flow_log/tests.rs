@@ -1,7 +1,7 @@
 //! Damaged logs of every form: nothing panics, and what cannot be read is counted.
 
 use super::*;
-use nanoseg_flow::{AddressEpochs, NoListeners};
+use nanoseg_flow::{AddressEpochs, Loss, NoListeners};
 use proptest::prelude::*;
 
 const OWN: &str = r#"{"client":"10.0.0.1","server":"10.0.0.2","port":80,"protocol":"TCP","time":1767225600,"client_port":4,"windows":{"scale":3,"base":5,"bits":"ff"}}

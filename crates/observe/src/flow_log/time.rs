@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// RFC 3339, or seconds, milli-, micro- or nanoseconds since the Unix epoch as a number. Which of
-/// those a number means is told by its size: each unit's range ends where the next one's begins, in
+/// those a number means follows from its size: each unit's range ends where the next one's begins, in
 /// the year 5138 (seconds) or in March 1973 (the others).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FlowTime(pub Timestamp);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_told_by_their_size() {
+    fn the_unit_of_a_number_follows_from_its_size() {
         let at = |text: &str| FlowTime::parse(text).unwrap().0;
         let expected = at("2026-01-01T00:00:00.5Z");
         for text in [

@@ -1,4 +1,4 @@
-//! One event of Hubble, whichever way it came: what of it matters here.
+//! One event of Hubble, as lines or the API give it: the fields that matter here.
 
 use nanoseg_flow::{PeerLabel, TcpFlags};
 use nanoseg_net::Timestamp;
@@ -13,18 +13,18 @@ pub enum Layer4 {
     Sctp,
 }
 
-/// What an event says of its direction. Field 26, `is_reply`, came with Cilium 1.10: it is left out
-/// where nobody knows. Before there was only field 16, `reply`, which is left out where it is false *and*
-/// where nobody knows.
+/// Whether an event is a reply. Field 26, `is_reply`, came with Cilium 1.10: it is absent where Cilium
+/// does not know. Before there was only field 16, `reply`, which is absent where it is false *and* where
+/// Cilium does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum ReplyFlag {
     /// `is_reply: false`: from the client.
     Request,
     /// `is_reply` or `reply`: from the server.
     Reply,
     /// Neither field, at a place where Cilium had looked the connection up: from the client if the event
     /// is of a version without `is_reply`.
-    NotSaid,
+    Absent,
     Unknown,
 }
 
@@ -44,7 +44,7 @@ pub struct HubbleFlow {
     /// Of the packet, not of the connection: source and destination.
     pub ends: [SocketAddr; 2],
     pub layer4: Layer4,
-    pub direction: Direction,
+    pub reply: ReplyFlag,
     /// DROPPED or ERROR.
     pub dropped: bool,
     /// A message of layer 7, not a packet.
@@ -52,7 +52,7 @@ pub struct HubbleFlow {
     /// Where in the datapath: the same packet is seen at several places.
     pub point: i64,
     /// What stands at source and destination.
-    pub claims: [Option<PeerLabel>; 2],
+    pub labels: [Option<PeerLabel>; 2],
     /// Names under which source and destination were looked up.
     pub names: [Vec<String>; 2],
     /// The Service of source and destination.

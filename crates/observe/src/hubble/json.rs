@@ -2,15 +2,15 @@
 //! exporter writes. Field names come as the .proto spells them or in camel case, enums as words or
 //! numbers, 64-bit numbers as strings; all are read.
 
-use super::flow::{Direction, DnsAnswer, HubbleFlow, Layer4};
-use super::peer_labels::{EndpointFacts, build_claim};
+use super::flow::{DnsAnswer, HubbleFlow, Layer4, ReplyFlag};
+use super::peer_labels::{EndpointFacts, build_label};
 use nanoseg_flow::TcpFlags;
 use nanoseg_net::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::net::{IpAddr, SocketAddr};
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HubbleLine {
     Flow(Box<HubbleFlow>),
@@ -30,30 +30,30 @@ pub enum HubbleLineError {
     Incomplete(&'static str),
 }
 
-/// An enum's value: a word, or the number that it stands for. Also 64-bit numbers.
+/// An enum's value: its name or its number. Also 64-bit numbers.
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Word {
+pub(super) enum EnumValue {
     Text(String),
     Number(i64),
     #[default]
     None,
 }
 
-impl Word {
+impl EnumValue {
     fn is(&self, word: &str, number: i64) -> bool {
         match self {
-            Word::Text(text) => text == word,
-            Word::Number(n) => *n == number,
-            Word::None => false,
+            EnumValue::Text(text) => text == word,
+            EnumValue::Number(n) => *n == number,
+            EnumValue::None => false,
         }
     }
 
     fn number(&self) -> Option<i64> {
         match self {
-            Word::Text(text) => text.parse().ok(),
-            Word::Number(number) => Some(*number),
-            Word::None => None,
+            EnumValue::Text(text) => text.parse().ok(),
+            EnumValue::Number(number) => Some(*number),
+            EnumValue::None => None,
         }
     }
 }
@@ -76,21 +76,21 @@ struct RawLine {
 #[derive(Debug, Deserialize)]
 struct RawLost {
     #[serde(default, alias = "numEventsLost")]
-    num_events_lost: Word,
+    num_events_lost: EnumValue,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawFlow {
     pub time: Option<jiff::Timestamp>,
-    pub verdict: Word,
+    pub verdict: EnumValue,
     #[serde(alias = "IP")]
     pub ip: Option<RawIp>,
     pub l4: Option<RawLayer4>,
     pub source: Option<RawEndpoint>,
     pub destination: Option<RawEndpoint>,
     #[serde(alias = "Type")]
-    pub r#type: Word,
+    pub r#type: EnumValue,
     #[serde(alias = "sourceNames")]
     pub source_names: Vec<String>,
     #[serde(alias = "destinationNames")]
@@ -106,7 +106,7 @@ pub(super) struct RawFlow {
     #[serde(alias = "destinationService")]
     pub destination_service: Option<RawService>,
     #[serde(alias = "traceObservationPoint")]
-    pub trace_observation_point: Word,
+    pub trace_observation_point: EnumValue,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,7 +188,7 @@ pub(super) struct RawEventType {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawLayer7 {
-    pub r#type: Word,
+    pub r#type: EnumValue,
     pub dns: Option<RawDns>,
 }
 
@@ -269,11 +269,11 @@ impl RawFlow {
             time,
             ends,
             layer4,
-            direction: self.direction(),
+            reply: self.reply(),
             dropped: self.verdict.is("DROPPED", 2) || self.verdict.is("ERROR", 3),
             layer7: self.l7.is_some(),
             point: self.point(),
-            claims: [&self.source, &self.destination].map(|end| end.as_ref()?.claim()),
+            labels: [&self.source, &self.destination].map(|end| end.as_ref()?.label()),
             services: [&self.source_service, &self.destination_service]
                 .map(|s| s.as_ref()?.parse()),
             dns: self.l7.as_ref().and_then(RawLayer7::answer),
@@ -281,23 +281,23 @@ impl RawFlow {
         })))
     }
 
-    fn direction(&self) -> Direction {
+    fn reply(&self) -> ReplyFlag {
         let l7 = |word, number| {
             self.l7
                 .as_ref()
                 .is_some_and(|l7| l7.r#type.is(word, number))
         };
         match (self.is_reply, self.reply) {
-            (Some(true), _) | (None, Some(true)) => Direction::Reply,
-            (Some(false), _) => Direction::Request,
-            _ if l7("REQUEST", 1) => Direction::Request,
-            _ if l7("RESPONSE", 2) => Direction::Reply,
-            _ if self.was_looked_up() => Direction::NotSaid,
-            _ => Direction::Unknown,
+            (Some(true), _) | (None, Some(true)) => ReplyFlag::Reply,
+            (Some(false), _) => ReplyFlag::Request,
+            _ if l7("REQUEST", 1) => ReplyFlag::Request,
+            _ if l7("RESPONSE", 2) => ReplyFlag::Reply,
+            _ if self.was_looked_up() => ReplyFlag::Absent,
+            _ => ReplyFlag::Unknown,
         }
     }
 
-    /// Whether Cilium knew the connection where it saw the packet: on the way to an endpoint, the stack
+    /// Returns true if Cilium knew the connection where it saw the packet: on the way to an endpoint, the stack
     /// or the proxy, and where a policy had decided. On its way out of the node it is not looked up.
     fn was_looked_up(&self) -> bool {
         let event = self.event_type.as_ref().map_or(0, |event| event.r#type);
@@ -319,11 +319,11 @@ impl RawFlow {
     fn point(&self) -> i64 {
         let event = self.event_type.as_ref().map_or(0, |event| event.r#type);
         let point = match &self.trace_observation_point {
-            Word::Text(text) => text
+            EnumValue::Text(text) => text
                 .bytes()
                 .fold(0, |sum, byte| sum * 31 % 65_521 + i64::from(byte)),
-            Word::Number(number) => *number,
-            Word::None => 0,
+            EnumValue::Number(number) => *number,
+            EnumValue::None => 0,
         };
         event.wrapping_shl(32) ^ point
     }
@@ -342,9 +342,9 @@ impl RawFlags {
 }
 
 impl RawEndpoint {
-    fn claim(&self) -> Option<nanoseg_flow::PeerLabel> {
+    fn label(&self) -> Option<nanoseg_flow::PeerLabel> {
         let first = self.workloads.first();
-        build_claim(&EndpointFacts {
+        build_label(&EndpointFacts {
             namespace: &self.namespace,
             pod_name: &self.pod_name,
             workload: first.map(|w| (w.kind.as_str(), w.name.as_str())),

@@ -1,4 +1,4 @@
-//! What Hubble says stands at an end.
+//! Hubble's labels of the ends of a connection.
 
 use nanoseg_flow::PeerLabel;
 
@@ -14,8 +14,8 @@ pub(super) struct EndpointFacts<'a> {
     pub identity: u64,
 }
 
-/// The most exact claim that the endpoint allows.
-pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
+/// The most exact label that the endpoint allows.
+pub(super) fn build_label(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     let namespace = facts.namespace.to_owned();
     if !facts.namespace.is_empty() && !facts.pod_name.is_empty() {
         return Some(PeerLabel::Pod {
@@ -49,15 +49,15 @@ pub(super) fn build_claim(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     } else if reserved("world") || matches!(facts.identity, 2 | 9 | 10) {
         Some(PeerLabel::World)
     } else {
-        // Unmanaged, init, unknown and identities without a pod: the address says more.
+        // Unmanaged, init, unknown and identities without a pod: the address is more exact.
         None
     }
 }
 
-/// How much a claim tells; of several of one connection the one that tells most counts. Where a packet
+/// How exact a label is; of several labels of one end the most exact counts. Where a packet
 /// has left for another node, Cilium takes pods there for that node.
-pub(super) fn worth(claim: &PeerLabel) -> u8 {
-    match claim {
+pub(super) fn exactness(label: &PeerLabel) -> u8 {
+    match label {
         PeerLabel::Pod { .. } => 5,
         PeerLabel::Workload { .. } => 4,
         PeerLabel::ApiServer => 3,

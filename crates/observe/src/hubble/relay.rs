@@ -1,8 +1,8 @@
-//! Hubble's events by its API: Relay, which tells of all nodes of a cluster, or one node's Cilium agent.
+//! Hubble's events by its API: Relay, which reports all nodes of a cluster, or one node's Cilium agent.
 
 mod follower;
 
-use super::intake::{HubbleCounters, Intake};
+use super::receiver::{HubbleCounters, HubbleReceiver};
 use super::resume::Resume;
 use crate::{LiveError, LiveSource, Urgency};
 use follower::{BACK_OFF, Follower};
@@ -45,10 +45,10 @@ pub struct HubbleTls {
     pub server_name: Option<String>,
 }
 
-/// Follows Relay on a thread of its own, and connects again for as long as it takes.
+/// Follows Relay on its own thread, and reconnects without end.
 #[derive(Debug)]
 pub struct HubbleRelay {
-    intake: Intake,
+    receiver: HubbleReceiver,
     /// Dropped to end the thread.
     running: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -66,7 +66,7 @@ impl HubbleRelay {
             .enable_all()
             .build()
             .map_err(failed)?;
-        let (intake, out) = Intake::new();
+        let (receiver, out) = HubbleReceiver::new();
         let (opened, outcome) = sync_channel(1);
         let (running, ended) = oneshot::channel();
         let mut follower = Follower {
@@ -74,7 +74,7 @@ impl HubbleRelay {
             address: settings.address.clone(),
             secure: settings.tls.is_some(),
             resume: settings.since.map(Resume::from).unwrap_or_default(),
-            counters: Arc::clone(&intake.counters),
+            counters: Arc::clone(&receiver.counters),
             opened: Some(opened),
             out,
             back_off: BACK_OFF.0,
@@ -86,7 +86,7 @@ impl HubbleRelay {
                     () = follower.run() => {}
                 }
             });
-            // A name that is being looked up is not waited for.
+            // Do not wait for a name that is being looked up.
             runtime.shutdown_background();
         };
         let thread = thread::Builder::new()
@@ -97,7 +97,7 @@ impl HubbleRelay {
             .recv()
             .map_err(|_| failed(io::Error::other("its thread ended")))??;
         Ok(HubbleRelay {
-            intake,
+            receiver,
             running: Some(running),
             thread: Some(thread),
         })
@@ -105,7 +105,7 @@ impl HubbleRelay {
 
     /// Counters that go on while the source runs on another thread.
     pub fn counters(&self) -> Arc<HubbleCounters> {
-        Arc::clone(&self.intake.counters)
+        Arc::clone(&self.receiver.counters)
     }
 }
 
@@ -124,19 +124,19 @@ impl LiveSource for HubbleRelay {
     }
 
     fn poll(&mut self, patience: Duration) -> Result<bool, LiveError> {
-        self.intake.poll(patience)
+        self.receiver.poll(patience)
     }
 
     fn urgency(&self) -> Urgency {
-        self.intake.urgency()
+        self.receiver.urgency()
     }
 
     fn take(&mut self) -> Observations {
-        self.intake.take()
+        self.receiver.take()
     }
 
     fn finish(&mut self) {
-        self.intake.finish();
+        self.receiver.finish();
     }
 }
 

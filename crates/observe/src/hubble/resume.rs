@@ -39,7 +39,7 @@ impl Resume {
         self.last.map(|last| last.plus_secs(-OVERLAP_SECONDS))
     }
 
-    /// Notes a flow. False if it came before.
+    /// Records a flow. False if it came before.
     pub fn is_new(&mut self, flow: &HubbleFlow) -> bool {
         let key = (flow.time, flow.ends, flow.point);
         if self.doubtful.is_some_and(|until| flow.time <= until) && self.recent.contains(&key) {

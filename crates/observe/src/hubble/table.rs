@@ -1,21 +1,21 @@
 //! From Hubble's events to connections, in bounded space.
 //!
-//! **Who opened it** (rule: direction-from-handshake), the first that says so: a SYN or SYN-ACK; most events with `is_reply`
+//! **Who opened it** (rule: direction-from-handshake), the first evidence of these: a SYN or SYN-ACK; most events with `is_reply`
 //! (Cilium's own connection table decided it); of a version without `is_reply`, events without `reply` at
 //! places where the connection had been looked up. Otherwise nothing decides here, and the client's port
-//! is kept for those who know listeners.
+//! is kept for a receiver that knows the listeners.
 //!
 //! **How it went**: established if both sides were seen, or TCP beyond its SYN (an ACK follows a
 //! handshake). A reply means both sides. DROPPED counts only where nothing of the server was seen. A reset
 //! on its own, after whatever came before, is no connection (rule: reply-opens-nothing).
 
-use super::flow::{Direction, HubbleFlow, Layer4};
-use super::peer_labels::worth;
+use super::flow::{HubbleFlow, Layer4, ReplyFlag};
+use super::peer_labels::exactness;
 use nanoseg_flow::{
-    ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, PeerLabel, PeerLabels,
-    Verdict, Windows,
+    ActivityWindows, ConnectionReport, ConnectionSink, NameEntry, NameTable, Opening, PeerLabel,
+    PeerLabels, Verdict,
 };
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// Bounds of a [`HubbleTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HubbleLimits {
-    /// Connections held at once, about 500 bytes each with their claims.
+    /// Connections held at once, about 500 bytes each with their labels.
     pub max_connections: usize,
 }
 
@@ -37,7 +37,7 @@ impl Default for HubbleLimits {
     }
 }
 
-/// Events of one connection come from several nodes: after this long without any, it is told as it is.
+/// Events of one connection come from several nodes: after this long without any, it is reported as it is.
 const QUIET_SECONDS: i64 = 15;
 /// An idle connection is forgotten after this long; later events make a new one.
 const IDLE_SECONDS: i64 = 600;
@@ -56,7 +56,7 @@ pub struct HubbleTable {
     events: u64,
     limits: HubbleLimits,
     names: NameTable,
-    /// An event had `is_reply`: where it is missing, nobody knew.
+    /// An event had `is_reply`: where it is missing, Cilium did not know.
     has_is_reply: bool,
     evicted: u64,
     resets: u64,
@@ -69,12 +69,12 @@ struct Connection {
     touched: Timestamp,
     first: Timestamp,
     last: Timestamp,
-    windows: Windows,
+    windows: ActivityWindows,
     /// The client's side, by a SYN or SYN-ACK.
     opened: Option<usize>,
-    /// Events that say which side is the client: by `is_reply`, and by its absence.
+    /// Events that show which side is the client: by `is_reply`, and by its absence.
     said: [u32; 2],
-    not_said: [u32; 2],
+    absent: [u32; 2],
     first_sender: usize,
     /// Traffic of each side, resets and drops left out.
     sent: [bool; 2],
@@ -84,7 +84,7 @@ struct Connection {
     reset: [bool; 2],
     finished: bool,
     dropped: bool,
-    claims: [Option<PeerLabel>; 2],
+    labels: [Option<PeerLabel>; 2],
     service: [Option<(String, String)>; 2],
     point: i64,
     datagrams: [u64; 2],
@@ -93,6 +93,7 @@ struct Connection {
 }
 
 impl HubbleTable {
+    /// An empty table.
     pub fn new(limits: HubbleLimits) -> Self {
         HubbleTable {
             connections: FxHashMap::default(),
@@ -106,9 +107,9 @@ impl HubbleTable {
         }
     }
 
-    /// Takes in one event at `now`; what has to make room goes to `sink`.
+    /// Processes one event at `now`; connections that have to make room are reported to `sink`.
     pub fn ingest(&mut self, flow: &HubbleFlow, now: Timestamp, sink: &mut impl ConnectionSink) {
-        self.has_is_reply |= matches!(flow.direction, Direction::Request);
+        self.has_is_reply |= matches!(flow.reply, ReplyFlag::Request);
         self.learn_names(flow);
         let side = usize::from(flow.ends[0] > flow.ends[1]);
         let [a, b] = flow.ends;
@@ -157,7 +158,7 @@ impl HubbleTable {
             let Some(connection) = self.connections.get_mut(key) else {
                 continue;
             };
-            let idle = now.since(connection.touched) / 1_000_000_000;
+            let idle = now.since(connection.touched) / SECOND;
             if idle >= IDLE_SECONDS || idle >= QUIET_SECONDS && connection.is_over() {
                 over.push(*key);
             } else if connection.dirty && (connection.is_settled() || idle >= QUIET_SECONDS) {
@@ -188,13 +189,13 @@ impl HubbleTable {
         }
     }
 
-    /// Takes the names that were learned, and how many were too many.
+    /// Removes and returns the names that were learned, and the number that found no room.
     pub fn take_names(&mut self) -> (Vec<(IpAddr, NameEntry)>, u64) {
         let mut names = std::mem::take(&mut self.names);
         (names.drain(), names.overflow())
     }
 
-    /// Takes the number of connections that had to make room.
+    /// Returns and resets the number of connections that had to make room.
     pub fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
     }
@@ -230,10 +231,10 @@ impl Connection {
             touched: flow.time,
             first: flow.time,
             last: flow.time,
-            windows: Windows::default(),
+            windows: ActivityWindows::default(),
             opened: None,
             said: [0; 2],
-            not_said: [0; 2],
+            absent: [0; 2],
             first_sender: side,
             sent: [false; 2],
             syn_ack: false,
@@ -241,7 +242,7 @@ impl Connection {
             reset: [false; 2],
             finished: false,
             dropped: false,
-            claims: [None, None],
+            labels: [None, None],
             service: [None, None],
             point: flow.point,
             datagrams: [0; 2],
@@ -260,26 +261,26 @@ impl Connection {
         self.dirty = true;
         let sides = [side, 1 - side];
         for (place, side) in sides.into_iter().enumerate() {
-            if let Some(new) = &flow.claims[place]
-                && self.claims[side]
+            if let Some(new) = &flow.labels[place]
+                && self.labels[side]
                     .as_ref()
-                    .is_none_or(|old| worth(new) > worth(old))
+                    .is_none_or(|old| exactness(new) > exactness(old))
             {
-                self.claims[side] = Some(new.clone());
+                self.labels[side] = Some(new.clone());
             }
             if flow.services[place].is_some() {
                 self.service[side].clone_from(&flow.services[place]);
             }
         }
-        match flow.direction {
-            Direction::Request => self.said[side] += 1,
-            Direction::Reply => {
+        match flow.reply {
+            ReplyFlag::Request => self.said[side] += 1,
+            ReplyFlag::Reply => {
                 self.said[1 - side] += 1;
                 // Cilium knows the other direction, or it would not be a reply.
                 self.sent[1 - side] |= !flow.dropped;
             }
-            Direction::NotSaid => self.not_said[side] += 1,
-            Direction::Unknown => {}
+            ReplyFlag::Absent => self.absent[side] += 1,
+            ReplyFlag::Unknown => {}
         }
         if let Layer4::Tcp(Some(flags)) = flow.layer4 {
             if flags.syn() {
@@ -311,27 +312,27 @@ impl Connection {
         self.finished || self.reset != [false; 2]
     }
 
-    /// Whether more events of the next seconds will hardly change what is said of it.
+    /// Returns true if events of the next seconds will hardly change the report.
     fn is_settled(&self) -> bool {
         let both = self.sent == [true; 2];
         both || self.beyond_syn && (self.opened.is_some() || self.said != [0; 2])
     }
 
     /// The client's side, and what decided it.
-    fn client(&self, has_is_reply: bool) -> (usize, Option<Decided>) {
+    fn client(&self, has_is_reply: bool) -> (usize, Option<DirectionSource>) {
         let most = |votes: [u32; 2]| match votes[0].cmp(&votes[1]) {
             std::cmp::Ordering::Greater => Some(0),
             std::cmp::Ordering::Less => Some(1),
             std::cmp::Ordering::Equal => None,
         };
         if let Some(side) = self.opened {
-            return (side, Some(Decided::Handshake));
+            return (side, Some(DirectionSource::Handshake));
         }
         if let Some(side) = most(self.said) {
-            return (side, Some(Decided::Said));
+            return (side, Some(DirectionSource::Said));
         }
-        match most(self.not_said).filter(|_| !has_is_reply) {
-            Some(side) => (side, Some(Decided::Said)),
+        match most(self.absent).filter(|_| !has_is_reply) {
+            Some(side) => (side, Some(DirectionSource::Said)),
             None => (self.first_sender, None),
         }
     }
@@ -372,9 +373,9 @@ impl Connection {
             (Some(_), _) => Opening::Handshake,
             (None, _) => Opening::Undecided,
         };
-        let claims = PeerLabels {
-            client: self.claims[client].clone(),
-            server: self.claims[server].clone(),
+        let labels = PeerLabels {
+            client: self.labels[client].clone(),
+            server: self.labels[server].clone(),
             service: self.service[server].clone(),
         };
         sink.report(&ConnectionReport {
@@ -387,10 +388,10 @@ impl Connection {
             verdict,
             opening,
             counted: self.reported == Some(verdict),
-            claims: (claims != PeerLabels::default()).then(|| Arc::new(claims)),
+            labels: (labels != PeerLabels::default()).then(|| Arc::new(labels)),
             mid_stream: match decided {
-                Some(Decided::Handshake) => false,
-                Some(Decided::Said) => protocol != Protocol::Udp,
+                Some(DirectionSource::Handshake) => false,
+                Some(DirectionSource::Said) => protocol != Protocol::Udp,
                 None => true,
             },
             datagrams: if protocol == Protocol::Tcp {
@@ -413,7 +414,7 @@ impl Connection {
 
 /// What decided who the client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decided {
+enum DirectionSource {
     Handshake,
     /// Cilium's connection table.
     Said,

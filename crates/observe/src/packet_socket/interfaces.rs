@@ -1,7 +1,7 @@
 //! Which interfaces are watched: by choice of the operator, or all on which a pod's packet is seen.
 
-use super::filter::InterfaceFilter;
-use crate::links::Link;
+use super::bpf_filter::InterfaceFilter;
+use crate::rtnetlink::Link;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ pub enum Interfaces {
     Auto,
     /// All there are.
     Any,
-    /// Those with one of these names; `*` and `?` stand for any characters and for one. At least one.
+    /// Those with one of these names; `*` means any characters and `?` means one. At least one.
     Named(Vec<String>),
 }
 
@@ -58,7 +58,7 @@ impl Interfaces {
     }
 
     /// What the filter is to let through. Where names do not decide, interfaces that appear are seen
-    /// at once, and not only when the filter is made anew.
+    /// at once, and not only when the filter is replaced.
     pub(super) fn filter(&self, links: &BTreeMap<u32, Link>) -> InterfaceFilter {
         let which = |wanted: bool| {
             links
@@ -73,7 +73,7 @@ impl Interfaces {
         }
     }
 
-    /// The names (no patterns) that stand for no interface.
+    /// The names (no patterns) without an interface.
     pub(super) fn missing(&self, links: &BTreeMap<u32, Link>) -> Vec<&str> {
         let Interfaces::Named(names) = self else {
             return Vec::new();
@@ -86,17 +86,17 @@ impl Interfaces {
             .collect()
     }
 
-    /// Whether all that is wanted has gone for good: names without patterns, and none of them there.
+    /// Returns true if all that is wanted has gone for good: names without patterns, and none of them there.
     pub(super) fn nothing_left(&self, links: &BTreeMap<u32, Link>) -> bool {
         matches!(self, Interfaces::Named(names) if self.missing(links).len() == names.len())
     }
 }
 
-/// Whether a name fits a pattern with `*` and `?`.
+/// Returns true if a name fits a pattern with `*` and `?`.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
-    // Where the last star stood, and up to where of the name it stands for.
+    // The place of the last star, and the end of what it matches in the name.
     let mut star: Option<(usize, usize)> = None;
     while let Some(byte) = name.get(n) {
         match (pattern.get(p), star) {

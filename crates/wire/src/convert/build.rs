@@ -51,7 +51,7 @@ fn build_record(source: Source, record: &FlowRecord) -> proto::FlowRecord {
         via: record.via.map(build_socket),
         seen_as: record.seen_as.map(build_address).unwrap_or_default(),
         client_port: record.client_port.map(u32::from),
-        claims: record.claims.as_deref().map(build_claims),
+        claims: record.labels.as_deref().map(build_claims),
         connections: record.connections,
         datagrams: record.datagrams,
         bytes_to_server: record.bytes_to_server,

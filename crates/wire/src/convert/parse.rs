@@ -2,8 +2,8 @@
 
 use super::{WireError, proto};
 use nanoseg_flow::{
-    FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening, OtherKind,
-    OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict, Windows,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
+    OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
             .transpose()?,
         verdict: parse_verdict(record.verdict)?,
         opening: parse_opening(record.opening)?,
-        claims: claims.map(Arc::new),
+        labels: claims.map(Arc::new),
         connections: record.connections,
         datagrams: record.datagrams,
         bytes_to_server: record.bytes_to_server,
@@ -133,14 +133,14 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
     Ok((parse_source(record.source)?, parsed))
 }
 
-fn parse_windows(windows: Option<proto::Windows>) -> Parsed<Windows> {
+fn parse_windows(windows: Option<proto::Windows>) -> Parsed<ActivityWindows> {
     let Some(windows) = windows else {
         return bad("windows", "missing");
     };
     let bits = u128::from(windows.high) << 64 | u128::from(windows.low);
     let parsed = u8::try_from(windows.scale)
         .ok()
-        .and_then(|scale| Windows::from_parts(scale, windows.base, bits));
+        .and_then(|scale| ActivityWindows::from_parts(scale, windows.base, bits));
     match parsed {
         Some(parsed) => Ok(parsed),
         None => bad("windows", "outside of the time that can be told"),

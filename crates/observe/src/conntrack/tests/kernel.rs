@@ -2,7 +2,7 @@
 
 use super::{Bench, tuple};
 use crate::conntrack::event::{Event, Kind};
-use crate::conntrack::message::Messages;
+use crate::conntrack::netlink::Messages;
 use crate::conntrack::parse::parse_event;
 use crate::conntrack::replay_conntrack;
 use nanoseg_flow::{Loss, OtherKind, Verdict};

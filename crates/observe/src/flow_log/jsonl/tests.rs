@@ -13,7 +13,7 @@ fn socket() -> impl Strategy<Value = SocketAddr> {
     (address(), any::<u16>()).prop_map(SocketAddr::from)
 }
 
-fn claim() -> impl Strategy<Value = PeerLabel> {
+fn label() -> impl Strategy<Value = PeerLabel> {
     prop_oneof![
         (".*", ".*").prop_map(|(namespace, name)| PeerLabel::Pod { namespace, name }),
         (".*", ".*", ".*").prop_map(|(namespace, kind, name)| PeerLabel::Workload {
@@ -30,8 +30,8 @@ fn claim() -> impl Strategy<Value = PeerLabel> {
     ]
 }
 
-fn claims() -> impl Strategy<Value = PeerLabels> {
-    let side = || prop::option::of(claim());
+fn labels() -> impl Strategy<Value = PeerLabels> {
+    let side = || prop::option::of(label());
     (side(), side(), prop::option::of((".*", ".*"))).prop_map(|(client, server, service)| {
         PeerLabels {
             client,
@@ -52,7 +52,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
         prop::option::of(socket()),
         prop::option::of(address()),
         prop::option::of(any::<u16>()),
-        prop::option::of(claims()),
+        prop::option::of(labels()),
     );
     let words = (
         prop::sample::select(vec![
@@ -76,7 +76,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
     );
     (ends, rest, words, any::<[u64; 4]>(), times).prop_map(
         |((client, server, port, protocol), rest, words, counts, (a, b, active))| {
-            let mut windows = Windows::default();
+            let mut windows = ActivityWindows::default();
             for at in active {
                 windows.mark(Timestamp::from_nanos(at));
             }
@@ -90,7 +90,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
                 client_port: rest.2,
                 verdict: words.0,
                 opening: words.1,
-                claims: rest.3.map(Arc::new),
+                labels: rest.3.map(Arc::new),
                 connections: counts[0],
                 datagrams: counts[1],
                 bytes_to_server: counts[2],
@@ -117,19 +117,19 @@ fn name() -> impl Strategy<Value = (IpAddr, NameEntry)> {
     )
 }
 
-/// What the lines say, as a slice again.
+/// The observations that the lines contain.
 fn read_back(text: &str) -> Observations {
     let mut slice = Observations::default();
     for line in text.lines() {
         match parse_line(line).unwrap() {
-            Line::Flow(seen) => {
+            ParsedLine::Flow(seen) => {
                 assert_eq!(&*seen.observer.node, "node-1");
                 slice.records.push((seen.observer.source, seen.record));
             }
-            Line::Name(address, entry) => slice.names.push((address, entry)),
-            Line::Other(traffic) => slice.other.push(traffic),
-            Line::Scan(scan) => slice.scans.push(scan),
-            Line::Loss(loss, count) => slice.lose(loss, count),
+            ParsedLine::Name(address, entry) => slice.names.push((address, entry)),
+            ParsedLine::Other(traffic) => slice.other.push(traffic),
+            ParsedLine::Scan(scan) => slice.scans.push(scan),
+            ParsedLine::Loss(loss, count) => slice.lose(loss, count),
         }
     }
     slice
@@ -177,14 +177,14 @@ proptest! {
 fn the_least_that_must_be_there_is_who_called_whom_on_what_and_when() {
     let text =
         r#"{"client":"10.0.0.1","server":"10.0.0.2","port":80,"protocol":"tcp","time":1767225600}"#;
-    let Ok(Line::Flow(seen)) = parse_line(text) else {
+    let Ok(ParsedLine::Flow(seen)) = parse_line(text) else {
         panic!("no flow")
     };
     assert_eq!(seen.record.verdict, Verdict::Established);
     assert_eq!(seen.record.opening, Opening::Handshake);
     assert_eq!(seen.record.connections, 1);
     assert_eq!(seen.record.last, seen.record.first);
-    assert_eq!(seen.record.windows, Windows::at(seen.record.first));
+    assert_eq!(seen.record.windows, ActivityWindows::at(seen.record.first));
     assert_eq!(seen.observer.source, Source::FlowLog);
 }
 

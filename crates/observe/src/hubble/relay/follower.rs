@@ -1,18 +1,18 @@
 //! The part of the Relay client that runs on its thread: connects, takes flows in, and connects again.
 
+use super::super::api_message::parse_response;
 use super::super::generated::flow::Timestamp as ProtoTimestamp;
 use super::super::generated::observer::observer_client::ObserverClient;
 use super::super::generated::observer::{
     GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
 };
 use super::super::generated::relay::{NodeState, NodeStatusEvent};
-use super::super::intake::{Event, HubbleCounters, add};
 use super::super::json::HubbleLine;
-use super::super::message::parse_response;
+use super::super::receiver::{Event, HubbleCounters, add};
 use super::super::resume::Resume;
 use super::{CONNECT, cannot};
 use crate::{Clock, LiveError};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{SECOND, Timestamp};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// The first and the longest wait before connecting again.
 pub(super) const BACK_OFF: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(30));
-/// How often a full queue is looked at.
+/// How often a full queue is checked.
 const QUEUE_FULL: Duration = Duration::from_millis(10);
 
 /// Why following ended.
@@ -57,7 +57,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Follows for as long as that is of use; ends only if nobody takes events, or nothing can come.
+    /// Follows until the receiver of events is gone or no event can come any more.
     pub async fn run(&mut self) {
         // Also where nothing comes before the first break, what comes during it is wanted.
         let start = Clock::start().now();
@@ -66,11 +66,11 @@ impl Follower {
             let error = match self.follow(since).await {
                 Broken::Unwanted => return,
                 Broken::For(error) | Broken::Forever(error) if self.opened.is_some() => {
-                    self.tell_opened(Err(error));
+                    self.report_opened(Err(error));
                     return;
                 }
                 Broken::Forever(error) => {
-                    let _ = self.hand_on(Event::Failed(error)).await;
+                    let _ = self.send(Event::Failed(error)).await;
                     return;
                 }
                 Broken::For(error) => error,
@@ -85,13 +85,13 @@ impl Follower {
         }
     }
 
-    fn tell_opened(&mut self, outcome: Result<(), LiveError>) {
+    fn report_opened(&mut self, outcome: Result<(), LiveError>) {
         if let Some(opened) = self.opened.take() {
             let _ = opened.send(outcome);
         }
     }
 
-    /// Connects, and takes in flows until that ends.
+    /// Connects, and sends flows to the queue until the connection ends.
     async fn follow(&mut self, since: Option<Timestamp>) -> Broken {
         let channel = match timeout(CONNECT, self.endpoint.connect()).await {
             Ok(Ok(channel)) => channel,
@@ -108,7 +108,7 @@ impl Follower {
         if let Ok(Err(status)) = &early {
             return self.refused(status);
         }
-        self.tell_opened(Ok(()));
+        self.report_opened(Ok(()));
         let answer = match early {
             Ok(answer) => answer,
             Err(_) => call.await,
@@ -133,7 +133,7 @@ impl Follower {
 
     async fn take(&mut self, response: GetFlowsResponse) -> Result<(), Unwanted> {
         if let Some(ResponseTypes::NodeStatus(status)) = &response.response_types {
-            tell_nodes(status);
+            log_nodes(status);
         }
         let parsed = parse_response(response);
         if let Ok(HubbleLine::Flow(flow)) = &parsed
@@ -141,13 +141,13 @@ impl Follower {
         {
             return Ok(());
         }
-        self.hand_on(Event::Line(parsed)).await?;
+        self.send(Event::Line(parsed)).await?;
         add(&self.counters.events, 1);
         Ok(())
     }
 
     /// Waits while the queue is full. Then Relay's end fills, and Hubble counts what it cannot send.
-    async fn hand_on(&self, event: Event) -> Result<(), Unwanted> {
+    async fn send(&self, event: Event) -> Result<(), Unwanted> {
         let mut event = event;
         loop {
             match self.out.try_send(event) {
@@ -160,12 +160,11 @@ impl Follower {
     }
 
     fn unreachable(&self, reason: String) -> Broken {
-        let remedy = match self.secure {
-            true => "are the authority and the server's name those of Hubble Relay's certificate?",
-            false => {
-                "`kubectl -n kube-system port-forward service/hubble-relay 4245:80` makes it \
+        let remedy = if self.secure {
+            "are the authority and the server's name those of Hubble Relay's certificate?"
+        } else {
+            "`kubectl -n kube-system port-forward service/hubble-relay 4245:80` makes it \
                  localhost:4245; a Relay with TLS needs its authority's certificate"
-            }
         };
         Broken::For(cannot(
             &self.address,
@@ -191,7 +190,7 @@ impl Follower {
 /// Nobody takes events any more.
 struct Unwanted;
 
-fn tell_nodes(status: &NodeStatusEvent) {
+fn log_nodes(status: &NodeStatusEvent) {
     let nodes = status.node_names.join(", ");
     match status.state_change() {
         NodeState::NodeUnavailable | NodeState::NodeError => {
@@ -204,12 +203,12 @@ fn tell_nodes(status: &NodeStatusEvent) {
 fn timestamp(at: Timestamp) -> ProtoTimestamp {
     let nanos = at.nanos();
     ProtoTimestamp {
-        seconds: nanos.div_euclid(1_000_000_000),
-        nanos: nanos.rem_euclid(1_000_000_000) as i32,
+        seconds: nanos.div_euclid(SECOND),
+        nanos: nanos.rem_euclid(SECOND) as i32,
     }
 }
 
-/// An error with what it comes from; tonic's own text is "transport error".
+/// An error with its causes; tonic's own text is "transport error".
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

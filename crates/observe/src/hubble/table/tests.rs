@@ -40,8 +40,8 @@ fn plain(name: &str) -> BTreeSet<Edge> {
     text.lines().skip(1).map(edge).collect()
 }
 
-fn label(claim: Option<&PeerLabel>, end: SocketAddr) -> String {
-    match claim {
+fn label(label: Option<&PeerLabel>, end: SocketAddr) -> String {
+    match label {
         Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
         Some(PeerLabel::Host) => "reserved:host".into(),
         Some(PeerLabel::RemoteNode) => "reserved:remote-node".into(),
@@ -53,10 +53,10 @@ fn label(claim: Option<&PeerLabel>, end: SocketAddr) -> String {
 fn edges(connections: &[ConnectionReport]) -> BTreeMap<Edge, BTreeSet<Verdict>> {
     let mut edges: BTreeMap<Edge, BTreeSet<Verdict>> = BTreeMap::new();
     for c in connections {
-        let claims = c.claims.as_deref().unwrap();
+        let labels = c.labels.as_deref().unwrap();
         let edge = (
-            label(claims.client.as_ref(), c.client),
-            label(claims.server.as_ref(), c.server),
+            label(labels.client.as_ref(), c.client),
+            label(labels.server.as_ref(), c.server),
             c.protocol.to_string(),
             c.server.port(),
         );
@@ -269,15 +269,15 @@ fn a_missing_reply_flag_means_a_request_only_where_the_version_has_no_better_one
     };
     let at = r#","eventType":{"type":4},"traceObservationPoint":101"#;
     assert_eq!(
-        seen(&format!("{at},\"isReply\":true")).direction,
-        Direction::Reply
+        seen(&format!("{at},\"isReply\":true")).reply,
+        ReplyFlag::Reply
     );
     assert_eq!(
-        seen(&format!("{at},\"reply\":true")).direction,
-        Direction::Reply
+        seen(&format!("{at},\"reply\":true")).reply,
+        ReplyFlag::Reply
     );
-    assert_eq!(seen(at).direction, Direction::NotSaid);
-    assert_eq!(seen("").direction, Direction::Unknown);
+    assert_eq!(seen(at).reply, ReplyFlag::Absent);
+    assert_eq!(seen("").reply, ReplyFlag::Unknown);
     let old = connections(&[seen(at)]);
     assert!(!old[0].mid_stream);
     let other = event(

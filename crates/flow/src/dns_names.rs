@@ -1,0 +1,195 @@
+//! Names under which addresses were looked up, with the client that asked and the time until which the answer held.
+
+use nanoseg_net::Timestamp;
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// Bounds of a [`NameTable`]; what does not fit is counted.
+const MAX_NAMES: usize = 100_000;
+const MAX_NAMES_PER_ADDRESS: usize = 256;
+
+/// One answer: `client` asked for `name` and received an address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NameEntry {
+    pub name: Box<str>,
+    pub client: IpAddr,
+    pub from: Timestamp,
+    /// When the last answer's TTL ends.
+    pub until: Timestamp,
+}
+
+/// DNS answers seen in the traffic, by address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameTable {
+    entries: FxHashMap<IpAddr, Vec<NameEntry>>,
+    names: usize,
+    overflow: u64,
+}
+
+impl NameTable {
+    /// Records that `client` received at `at` the answer that `name` has `address`, valid for `ttl` seconds.
+    pub fn learn(&mut self, address: IpAddr, name: &str, client: IpAddr, at: Timestamp, ttl: u32) {
+        self.note(address, name, client, (at, at.plus_secs(ttl.into())));
+    }
+
+    /// Adds an entry of another table.
+    pub fn add(&mut self, address: IpAddr, entry: NameEntry) {
+        let held = (entry.from, entry.until);
+        self.note(address, &entry.name, entry.client, held);
+    }
+
+    fn note(
+        &mut self,
+        address: IpAddr,
+        name: &str,
+        client: IpAddr,
+        (from, until): (Timestamp, Timestamp),
+    ) {
+        let entries = self.entries.entry(address).or_default();
+        let place =
+            entries.binary_search_by(|entry| (&*entry.name, entry.client).cmp(&(name, client)));
+        match place {
+            Ok(place) => {
+                if let Some(known) = entries.get_mut(place) {
+                    known.from = known.from.min(from);
+                    known.until = known.until.max(until);
+                }
+            }
+            Err(place) if self.names < MAX_NAMES && entries.len() < MAX_NAMES_PER_ADDRESS => {
+                self.names += 1;
+                entries.insert(
+                    place,
+                    NameEntry {
+                        name: name.into(),
+                        client,
+                        from,
+                        until,
+                    },
+                );
+            }
+            Err(_) => self.overflow += 1,
+        }
+    }
+
+    /// Removes all entries and returns them in order.
+    pub fn drain(&mut self) -> Vec<(IpAddr, NameEntry)> {
+        let mut list: Vec<_> = std::mem::take(&mut self.entries)
+            .into_iter()
+            .flat_map(|(address, entries)| entries.into_iter().map(move |entry| (address, entry)))
+            .collect();
+        list.sort();
+        self.names = 0;
+        list
+    }
+
+    /// Names that `client` had for `address` at `at`. Programs keep answers beyond their TTL, so an
+    /// older answer to that client counts if no current one is known; and the answers to other clients
+    /// count if that client's own question was not seen.
+    pub fn resolve(&self, address: IpAddr, client: IpAddr, at: Timestamp) -> BTreeSet<&str> {
+        let Some(entries) = self.entries.get(&address) else {
+            return BTreeSet::new();
+        };
+        let pick = |wanted: &dyn Fn(&NameEntry) -> bool| -> BTreeSet<&str> {
+            entries
+                .iter()
+                .filter(|entry| wanted(entry))
+                .map(|entry| &*entry.name)
+                .collect()
+        };
+        let choices: [&dyn Fn(&NameEntry) -> bool; 3] = [
+            &|entry| entry.client == client && (entry.from..=entry.until).contains(&at),
+            &|entry| entry.client == client && entry.from <= at,
+            &|_| true,
+        ];
+        choices
+            .iter()
+            .map(|wanted| pick(wanted))
+            .find(|names| !names.is_empty())
+            .unwrap_or_default()
+    }
+
+    /// The entries of these addresses only.
+    pub fn only(&self, addresses: impl IntoIterator<Item = IpAddr>) -> NameTable {
+        let mut some = NameTable::default();
+        for address in addresses {
+            if let Some(entries) = self.entries.get(&address) {
+                some.names += entries.len();
+                some.entries.insert(address, entries.clone());
+            }
+        }
+        some
+    }
+
+    /// Every name of `address`, in order.
+    pub fn names_of(&self, address: IpAddr) -> BTreeSet<&str> {
+        self.entries
+            .get(&address)
+            .into_iter()
+            .flatten()
+            .map(|entry| &*entry.name)
+            .collect()
+    }
+
+    /// All entries in order of address, name, client.
+    pub fn listing(&self) -> Vec<(IpAddr, &NameEntry)> {
+        let mut list: Vec<_> = self
+            .entries
+            .iter()
+            .flat_map(|(address, entries)| entries.iter().map(move |entry| (*address, entry)))
+            .collect();
+        list.sort();
+        list
+    }
+
+    /// Returns true if no name is known.
+    pub fn is_empty(&self) -> bool {
+        self.names == 0
+    }
+
+    /// Returns and resets the number of answers that found no room.
+    pub(super) fn take_overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
+    }
+
+    /// The number of answers that found no room.
+    pub fn overflow(&self) -> u64 {
+        self.overflow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_s_own_current_answer_goes_before_older_ones_and_those_of_others() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (web, a, b, c) = (
+            ip("192.0.2.1"),
+            ip("10.0.0.1"),
+            ip("10.0.0.2"),
+            ip("10.0.0.3"),
+        );
+        let mut names = NameTable::default();
+        names.learn(web, "old.example", a, Timestamp::from_secs(100), 10);
+        names.learn(web, "new.example", a, Timestamp::from_secs(200), 10);
+        names.learn(web, "other.example", b, Timestamp::from_secs(100), 10);
+        let at = |client, secs| {
+            names
+                .resolve(web, client, Timestamp::from_secs(secs))
+                .into_iter()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(at(a, 105), ["old.example"]);
+        assert_eq!(at(a, 205), ["new.example"]);
+        assert_eq!(
+            at(a, 300),
+            ["new.example", "old.example"],
+            "held beyond the TTL"
+        );
+        assert_eq!(at(c, 300).len(), 3, "asked before the capture");
+        assert!(names.resolve(a, b, Timestamp::from_secs(0)).is_empty());
+    }
+}

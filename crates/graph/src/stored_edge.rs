@@ -1,0 +1,57 @@
+//! An edge as it is stored: with the facts that decided its lesson, so that it can be decided again when more
+//! is known.
+
+use super::edge::Edge;
+use super::lesson::Tally;
+use nanoseg_flow::ActivityWindows;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// All of an edge, to be written and read with serde.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
+pub struct StoredEdge(pub Edge);
+
+/// Its parts: what is shown to people, and what is not.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    edge: Edge,
+    /// Scale, base and bits in hexadecimal digits: the bits are more than numbers of JSON hold.
+    windows: (u8, i64, String),
+    service_ports: BTreeSet<u16>,
+    node_ports: BTreeSet<u16>,
+    tally: Tally,
+}
+
+impl From<StoredEdge> for Parts {
+    fn from(StoredEdge(edge): StoredEdge) -> Self {
+        let (scale, base, bits) = edge.windows.parts();
+        Parts {
+            windows: (scale, base, format!("{bits:x}")),
+            service_ports: edge.service_ports.clone(),
+            node_ports: edge.node_ports.clone(),
+            tally: edge.tally,
+            edge,
+        }
+    }
+}
+
+impl TryFrom<Parts> for StoredEdge {
+    type Error = String;
+
+    fn try_from(parts: Parts) -> Result<Self, String> {
+        let (scale, base, bits) = &parts.windows;
+        let windows = u128::from_str_radix(bits, 16)
+            .ok()
+            .and_then(|bits| ActivityWindows::from_parts(*scale, *base, bits))
+            .ok_or_else(|| format!("{:?} are no windows", parts.windows))?;
+        Ok(StoredEdge(Edge {
+            windows,
+            service_ports: parts.service_ports,
+            node_ports: parts.node_ports,
+            tally: parts.tally,
+            ..parts.edge
+        }))
+    }
+}

@@ -1,0 +1,54 @@
+//! The inventory itself: the indices over everything a snapshot held.
+
+use super::{AddressBook, Namespace, Node, Pod, Service, Workload, WorkloadId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// Everything known about the cluster, over time. Built by [`Inventory::build`].
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// Current and past pods, and one template pod for each workload without pods.
+    pub pods: Vec<Pod>,
+    pub workloads: BTreeMap<WorkloadId, Workload>,
+    pub services: Vec<Service>,
+    pub nodes: Vec<Node>,
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// The endpoints of `default/kubernetes` (rule: api-server-endpoints).
+    pub api_server: BTreeSet<SocketAddr>,
+    /// Ranges that pods get their addresses from: the nodes' podCIDRs, else what covers the pods seen.
+    pub pod_ranges: Vec<ipnet::IpNet>,
+    /// Ranges that Services get their addresses from, as far as the Services seen show them.
+    pub service_ranges: Vec<ipnet::IpNet>,
+    /// Who owns an address at a time.
+    pub addresses: AddressBook,
+}
+
+impl Inventory {
+    /// The workloads of one namespace, in order.
+    pub fn workloads_of(&self, namespace: &str) -> impl Iterator<Item = &Workload> {
+        let first = WorkloadId {
+            namespace: namespace.to_owned(),
+            name: String::new(),
+            kind: String::new(),
+        };
+        let from = self.workloads.range(first..);
+        from.map(|(_, workload)| workload)
+            .take_while(move |workload| workload.id.namespace == namespace)
+    }
+
+    /// Every address of every node, as a plugin may see traffic from "some node" (rule: node-port-from-any-node).
+    pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
+        self.nodes
+            .iter()
+            .flat_map(|node| node.addresses.iter().copied())
+            .collect()
+    }
+
+    /// Returns true if `address` lies in a range that pods or Services get their addresses from.
+    pub fn in_cluster_range(&self, address: IpAddr) -> bool {
+        self.pod_ranges
+            .iter()
+            .chain(&self.service_ranges)
+            .any(|range| range.contains(&address))
+    }
+}
