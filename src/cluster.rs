@@ -12,7 +12,6 @@ mod kinds;
 mod large;
 pub mod live;
 mod nesting;
-mod noise;
 mod parse;
 mod places;
 mod shares;

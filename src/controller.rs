@@ -1,5 +1,5 @@
-//! Room 5: one per cluster. The receiver takes what agents send; the controller does that too, and carries
-//! DESIGN §6: it proposes, has people decide, enforces and rolls back.
+//! Room 5: one per cluster. The receiver takes what agents send; the controller does that too, and carries out
+//! the review (docs/design.md): it proposes, has people decide, enforces and rolls back.
 //!
 //! [`run()`] is the way through it. The engine concludes and never writes a policy; the enforcer writes
 //! policies and never concludes.

@@ -292,7 +292,7 @@ fn capture_inputs(summary: &CaptureSummary) -> Vec<CaptureInput> {
     summary.read.iter().map(input).collect()
 }
 
-/// What was skipped, by reason: nothing is lost silently (DESIGN §4.11).
+/// What was skipped, by reason: nothing is lost silently (rule: loss-is-counted).
 fn skipped(
     objects: &Objects,
     files: usize,

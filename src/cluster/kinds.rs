@@ -1,8 +1,9 @@
 //! Which kinds are read, and how a tree becomes a typed object.
 
-use super::noise::Quieten;
+use crate::inventory::kubernetes::drop_last_applied;
 use crate::inventory::{ImageScan, Objects, OtherPolicy};
 use k8s_openapi::Metadata;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
@@ -28,8 +29,14 @@ macro_rules! kinds {
         ) -> Result<Typed, D::Error> {
             match (kind, group) {
                 $( ($kind, $group) => objects.$field.push(namespaced(tree)?), )*
-                ("Namespace", "") => objects.namespaces.push(quiet(tree)?),
-                ("Node", "") => objects.nodes.push(quiet(tree)?),
+                ("Namespace", "") => objects.namespaces.push(Deserialize::deserialize(tree)?),
+                ("Node", "") => objects.nodes.push(Deserialize::deserialize(tree)?),
+                ("NetworkPolicy", "networking.k8s.io") => {
+                    let mut policy: NetworkPolicy = namespaced(tree)?;
+                    policy.metadata.managed_fields = None;
+                    drop_last_applied(&mut policy.metadata);
+                    objects.network_policies.push(policy);
+                }
                 // A custom resource, and only one of several that speak of an image.
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
                     let tree = serde_json::Value::deserialize(tree)?;
@@ -50,6 +57,7 @@ macro_rules! kinds {
             $( objects.$field.append(&mut more.$field); )*
             objects.namespaces.append(&mut more.namespaces);
             objects.nodes.append(&mut more.nodes);
+            objects.network_policies.append(&mut more.network_policies);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
             objects.snapshots += more.snapshots;
@@ -71,26 +79,15 @@ kinds! {
     "DaemonSet" "apps" daemon_sets;
     "Job" "batch" jobs;
     "CronJob" "batch" cron_jobs;
-    "NetworkPolicy" "networking.k8s.io" network_policies;
-}
-
-fn quiet<'de, K, D>(tree: D) -> Result<K, D::Error>
-where
-    K: Deserialize<'de> + Quieten,
-    D: Deserializer<'de>,
-{
-    let mut object = K::deserialize(tree)?;
-    object.quieten();
-    Ok(object)
 }
 
 /// A namespaced object; without a namespace it is in `default`, as kubectl would put it.
 fn namespaced<'de, K, D>(tree: D) -> Result<K, D::Error>
 where
-    K: Deserialize<'de> + Metadata<Ty = ObjectMeta> + Quieten,
+    K: Deserialize<'de> + Metadata<Ty = ObjectMeta>,
     D: Deserializer<'de>,
 {
-    let mut object: K = quiet(tree)?;
+    let mut object = K::deserialize(tree)?;
     let namespace = &mut object.metadata_mut().namespace;
     if namespace.as_deref().is_none_or(str::is_empty) {
         *namespace = Some("default".to_owned());

@@ -64,7 +64,7 @@ impl Enforcer {
         let Some(plan) = self.plan.borrow_and_update().clone() else {
             return false;
         };
-        // What is not known to be true is not acted upon (DESIGN §6).
+        // What is not known to be true is not acted upon (rule: no-write-when-in-doubt).
         if self.watches.check().is_err() {
             return true;
         }

@@ -2,7 +2,8 @@
 
 use super::Generated;
 use crate::evaluate::{Blocked, Excess, Span};
-use crate::finding::Finding;
+use crate::finding::{Finding, Rule};
+use crate::flow::Verdict;
 use crate::graph::{Edge, Estimate, Learning, Lesson, Peer};
 use crate::net::{ConnectionSet, Direction, Timestamp};
 use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
@@ -135,33 +136,34 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
     }
 }
 
-/// The rules of the design that made these edges what they are.
-fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<String> {
+/// The rules of `docs/design.md` that made these edges what they are.
+fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<Rule> {
     let mut rules = BTreeSet::new();
     for (client, server, edge) in edges {
         rules.insert(match &edge.lesson {
-            Lesson::Implied(_) => "§4.9",
-            _ => "§4.2",
+            Lesson::Implied(_) => Rule::DnsOverTcpImplied,
+            _ if edge.verdicts.contains_key(&Verdict::Established) => Rule::OnlyConversationsTeach,
+            _ => Rule::OneWayUdp,
         });
         if edge.inferred {
-            rules.insert("§4.1");
+            rules.insert(Rule::DirectionInferred);
         }
         if !edge.services.is_empty() {
-            rules.insert("§4.5");
+            rules.insert(Rule::ServiceTargetPort);
         }
         if !edge.enforced_from.is_empty() {
-            rules.insert("§4.7");
+            rules.insert(Rule::NodePortFromAnyNode);
         }
         for peer in [client, server] {
             match peer {
-                Peer::Node(_) => rules.insert("§4.7"),
-                Peer::ApiServer => rules.insert("§4.8"),
-                Peer::Outside(_) => rules.insert("§5.5"),
+                Peer::Node(_) => rules.insert(Rule::NodeByAddress),
+                Peer::ApiServer => rules.insert(Rule::ApiServerEndpoints),
+                Peer::Outside(_) => rules.insert(Rule::OutsideAddressBlocks),
                 Peer::Workload(_) | Peer::UnknownPod(_) => false,
             };
         }
     }
-    rules.into_iter().map(str::to_owned).collect()
+    rules.into_iter().collect()
 }
 
 fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {

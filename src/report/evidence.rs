@@ -39,7 +39,7 @@ pub struct Evidence {
     pub workloads: Vec<WorkloadLine>,
     /// The policies against what was observed in the period.
     pub verdict: Verdict,
-    /// How much was not seen (DESIGN §4.12).
+    /// How much was not seen (rule: learning-estimate).
     pub learning: LearningLines,
     /// What was in force at the end of the period, and who approved it.
     pub approvals: Vec<Approval>,

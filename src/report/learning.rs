@@ -1,4 +1,4 @@
-//! The learning estimate in words (DESIGN §4.12), the same way in every report.
+//! The learning estimate in words (rule: learning-estimate), the same way in every report.
 
 use super::run::Estimate;
 use super::words::{duration, percent, thousands, time};

@@ -6,7 +6,7 @@
 //! room owns.
 
 use super::graph::GraphDocument;
-use crate::finding::{Code, Finding, Severity};
+use crate::finding::{Code, Finding, Rule, Severity};
 use crate::inventory::WorkloadId;
 use crate::net::{Direction, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
@@ -18,7 +18,7 @@ pub struct RunReport {
     /// Always [`RunReport::SCHEMA`].
     pub schema: &'static str,
     pub inputs: Inputs,
-    /// Packets, flows and objects that were skipped, counted by reason (DESIGN §4.11).
+    /// Packets, flows and objects that were skipped, counted by reason (rule: loss-is-counted).
     pub skipped: BTreeMap<String, u64>,
     pub learning: Learning,
     /// Where the policies were written, as the operator gave it. `None` if nothing was written.
@@ -114,7 +114,7 @@ pub struct SnapshotInput {
     pub objects: u64,
 }
 
-/// How much was not seen yet (DESIGN §4.12).
+/// How much was not seen yet (rule: learning-estimate).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Learning {
     pub overall: Estimate,
@@ -168,13 +168,13 @@ pub struct RuleReport {
     pub direction: Direction,
     /// In words: `in from shop/web → 8080/TCP`.
     pub text: String,
-    /// The rules of DESIGN that decided: `§4.5`, `§5.2`.
-    pub decided_by: Vec<String>,
+    /// The rules of `docs/design.md` that decided, in the order of that page.
+    pub decided_by: Vec<Rule>,
     /// The edges that need it, as indices into the graph's edges.
     pub edges: Vec<usize>,
 }
 
-/// The evaluator's judgement (DESIGN §2).
+/// The evaluator's judgement (rule: sound-or-nothing, excess-is-listed).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Proof {
     /// Observed edges that must be allowed; implied ones are counted apart.
@@ -315,13 +315,13 @@ pub(crate) mod fixture {
                     RuleReport {
                         direction: Direction::Ingress,
                         text: "in from shop/web → 8080/TCP".into(),
-                        decided_by: vec!["§4.5".into()],
+                        decided_by: vec![Rule::ServiceTargetPort],
                         edges: vec![5],
                     },
                     RuleReport {
                         direction: Direction::Egress,
                         text: "out to 203.0.113.9 → 443/TCP".into(),
-                        decided_by: vec!["§5.5".into()],
+                        decided_by: vec![Rule::OutsideAddressBlocks],
                         edges: vec![4],
                     },
                 ],

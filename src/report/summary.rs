@@ -1,4 +1,4 @@
-//! The terminal summary of a run, in the look of DESIGN §5.
+//! The terminal summary of a run.
 
 use super::run::{Connection, RunReport};
 use super::words::{count, thousands};
@@ -201,7 +201,7 @@ fn implied_reasons(implied: &[Connection]) -> String {
         .iter()
         .filter_map(|connection| {
             let reason = connection.reason.as_deref()?;
-            // DESIGN §4.9, the one kind there is so far, has a name that is shorter than its reason.
+            // The one kind there is so far (rule: dns-over-tcp-implied) has a name that is shorter than its reason.
             if reason.contains("DNS") && connection.ports.ends_with("/TCP") {
                 return Some("DNS over TCP");
             }

@@ -88,7 +88,7 @@ pub fn blocked_after(
             let worked = answered(known).saturating_sub(answered(new));
             let began = known.first.is_some_and(|first| first < applied_at);
             let failed = failures(new);
-            // Only what taught was meant to be allowed (DESIGN §4.2).
+            // Only what taught was meant to be allowed (rule: rollback-needs-evidence).
             let counts = began && worked > 0 && failed > 0 && answered(new) == 0;
             (counts && known.lesson.teaches()).then_some(Candidate {
                 client,

@@ -1,5 +1,5 @@
 //! The record: one line for every decision and every write, each with the digest of the line before,
-//! so that nobody can change, remove, insert or reorder lines unseen (DESIGN §6).
+//! so that nobody can change, remove, insert or reorder lines unseen (rule: record-is-chained).
 //!
 //! The chain has no key: who can write the whole file can write another chain. What an auditor keeps
 //! elsewhere (a [`Head`]) is what such a chain is found out by.

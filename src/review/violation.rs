@@ -26,7 +26,7 @@ pub struct Violation {
     /// What would have to be allowed. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
     /// Whether an operator is to be asked to allow it: the server is known to listen there, and both
-    /// ends are known. What only a scanner tries is no edge at all (DESIGN §4.2).
+    /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
 }
 

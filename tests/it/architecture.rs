@@ -1,11 +1,28 @@
-//! The rooms of ARCHITECTURE.md, checked against the sources.
+//! The rooms of ARCHITECTURE.md, checked against the sources and against what cargo resolves.
+
+mod circles;
+mod crates;
+mod cut;
+mod example;
+mod house;
+mod lexer;
+mod modules;
+mod names;
+mod paths;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use circles::{circles, describe, edges};
+use crates::Crates;
+use house::{House, absolute_paths};
+use modules::{Crate, File};
+use table::{Row, WALL, root, table};
 
 /// What may not stand below the wall, with the reason.
-const ABOVE_THE_WALL_ONLY: [(&str, &str); 14] = [
+const ABOVE_THE_WALL_ONLY: [(&str, &str); 16] = [
     ("std::fs", "files"),
     ("std::env", "environment"),
     ("std::thread", "threads"),
@@ -16,146 +33,118 @@ const ABOVE_THE_WALL_ONLY: [(&str, &str); 14] = [
     ("Instant::now", "a clock"),
     ("Timestamp::now", "a clock"),
     ("async fn", "async"),
+    ("async move", "async"),
     ("tokio::", "async"),
     ("kube::", "a Kubernetes client"),
     ("println!", "printing"),
+    ("print!(", "printing"),
     ("eprint", "printing"),
 ];
 
-struct Row {
-    floor: u32,
-    may_use: BTreeSet<String>,
+/// The same as paths, however a `use` takes them apart or renames them.
+const PATHS_ABOVE_THE_WALL_ONLY: [(&[&str], &str); 12] = [
+    (&["std", "fs"], "files"),
+    (&["std", "os"], "files"),
+    (&["std", "env"], "environment"),
+    (&["std", "thread"], "threads"),
+    (&["std", "process"], "processes"),
+    (&["std", "net", "TcpListener"], "sockets"),
+    (&["std", "net", "TcpStream"], "sockets"),
+    (&["std", "net", "UdpSocket"], "sockets"),
+    (&["std", "time", "SystemTime"], "a clock"),
+    (&["std", "time", "Instant"], "a clock"),
+    (&["tokio"], "async"),
+    (&["kube"], "a Kubernetes client"),
+];
+
+/// Packages that nothing below the wall is built with.
+const PACKAGES_ABOVE_THE_WALL_ONLY: [&str; 6] =
+    ["tokio", "kube", "tonic", "rusqlite", "axum", "async-nats"];
+
+/// Rooms of which neither may use the other, not even by way of a third.
+const APART: [(&str, &str); 2] = [("policy", "evaluate"), ("flow", "inventory")];
+
+/// More files than this in a circle cannot be understood one by one.
+const LARGEST_CIRCLE: usize = 5;
+
+/// Circles that may be larger, by folder, with the reason.
+const RECURSIONS: [(&str, &str); 1] = [(
+    "crates/flow/src/decode",
+    "a tunnel's payload is a packet again, with link layer, addresses and transport",
+)];
+
+/// Read once for all tests.
+fn house() -> &'static House {
+    static HOUSE: LazyLock<House> = LazyLock::new(House::read);
+    &HOUSE
 }
 
-fn table() -> BTreeMap<String, Row> {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let names = |cell: &str| -> BTreeSet<String> {
-        cell.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    };
-    let start = text.find("| floor | room |").expect("the table of rooms");
-    text[start..]
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let floor = cells[1]
-                .trim_end_matches(char::is_alphabetic)
-                .parse()
-                .expect("a floor");
-            let room = names(cells[2]).pop_first().expect("a room");
-            (
-                room,
-                Row {
-                    floor,
-                    may_use: names(cells[3]),
-                },
-            )
-        })
-        .collect()
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Modules that a file declares for tests only.
-fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
-    let folder = path.with_extension("");
-    let after = text.split("#[cfg(test)]").skip(1);
-    after
-        .filter_map(|rest| {
-            let line = rest.trim_start().lines().next()?;
-            let name = line.strip_suffix(';')?.split(' ').next_back()?;
-            line.contains("mod ")
-                .then(|| folder.join(format!("{name}.rs")))
-        })
-        .collect()
-}
-
-/// Every source file with its room; those that only tests compile are left out.
-fn sources() -> Vec<(String, PathBuf, String)> {
-    let mut files = Vec::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("src").flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let inside = path.strip_prefix(root().join("src")).expect("inside src");
-                let first = inside.components().next().expect("a name").as_os_str();
-                let room = first.to_string_lossy().trim_end_matches(".rs").to_string();
-                let text = fs::read_to_string(&path).expect("a source file");
-                files.push((room, path, text));
-            }
-        }
-    }
-    let for_tests: Vec<PathBuf> = files
-        .iter()
-        .flat_map(|(_, path, text)| test_modules(path, text))
-        .collect();
-    files.retain(|(room, path, _)| room != "lib" && room != "main" && !for_tests.contains(path));
-    files.sort();
-    files
-}
-
-/// The rooms that a line of code names, as `crate::room` or in `use crate::{a, b::c}`.
-fn rooms_named(code: &str, rooms: &BTreeMap<String, Row>) -> BTreeSet<String> {
+/// The rooms that a file names, as `crate::room` or as `nanoseg_room`.
+fn rooms_named(
+    krate: &Crate,
+    file: usize,
+    rooms: &BTreeMap<String, Row>,
+) -> BTreeSet<(String, usize)> {
     let mut named = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
-        let list = rest
-            .strip_prefix('{')
-            .and_then(|inner| inner.split_once("};"))
-            .map(|(l, _)| l);
-        let heads: Vec<&str> = match list {
-            Some(list) => list.split(',').collect(),
-            None => vec![rest],
+    for (path, line) in absolute_paths(krate, file) {
+        let room = match path[0].as_str() {
+            "crate" => path.get(1).map(String::as_str),
+            other => other.strip_prefix("nanoseg_"),
         };
-        for head in heads {
-            let word: String = head
-                .trim()
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            if rooms.contains_key(&word) {
-                named.insert(word);
-            }
+        let is_room = |room: &&str| rooms.contains_key(*room) || *room == "*";
+        if let Some(room) = room.filter(is_room) {
+            named.insert((room.to_owned(), line));
         }
     }
     named
 }
 
-fn without_comments(text: &str) -> String {
-    text.lines()
-        .map(|line| line.split("//").next().unwrap_or_default())
-        .collect::<Vec<_>>()
-        .join("\n")
+#[test]
+fn every_room_is_in_the_table_and_every_row_is_a_room() {
+    let rows: BTreeSet<String> = table().into_keys().collect();
+    assert_eq!(house().rooms(), rows);
 }
 
 #[test]
-fn every_room_is_in_the_table_and_every_row_is_a_room() {
-    let rooms: BTreeSet<String> = sources().into_iter().map(|(room, _, _)| room).collect();
-    let rows: BTreeSet<String> = table().into_keys().collect();
-    assert_eq!(rooms, rows);
+fn every_folder_under_crates_is_a_crate_of_the_workspace() {
+    let folders: BTreeSet<String> = house()
+        .crates
+        .iter()
+        .map(|(room, _)| room.clone())
+        .collect();
+    let members: BTreeSet<String> = Crates::read().declared.into_keys().collect();
+    assert_eq!(folders, members);
 }
 
 #[test]
 fn no_room_reaches_where_it_may_not() {
     let table = table();
+    let house = house();
     let mut wrong = Vec::new();
-    for (room, path, text) in sources() {
-        for named in rooms_named(&without_comments(&text), &table) {
-            if named != room && !table[&room].may_use.contains(&named) {
-                wrong.push(format!("{} ({room}) uses {named}", path.display()));
+    for (at, file) in house.main.files.iter().enumerate().skip(1) {
+        let room = &house.main.modules[file.module].name[0];
+        for (named, line) in rooms_named(&house.main, at, &table) {
+            if named != *room && !table[room].may_use.contains(&named) {
+                wrong.push(format!(
+                    "{}:{line} ({room}) uses {named}",
+                    file.path.display()
+                ));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_row_of_a_crate_is_what_its_manifest_depends_on() {
+    let table = table();
+    let declared = Crates::read().declared;
+    let rows: BTreeMap<&String, &BTreeSet<String>> = table
+        .iter()
+        .filter(|(room, _)| declared.contains_key(*room))
+        .map(|(room, row)| (room, &row.may_use))
+        .collect();
+    assert_eq!(rows, declared.iter().collect());
 }
 
 #[test]
@@ -176,19 +165,74 @@ fn rooms_use_only_rooms_below_them() {
 }
 
 #[test]
-fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
+fn rooms_that_stand_apart_are_not_built_with_each_other() {
+    let crates = Crates::read();
+    for (one, other) in APART {
+        for (room, apart) in [(one, other), (other, one)] {
+            let built_with = crates.closure(room);
+            assert!(
+                !built_with.contains(format!("nanoseg-{apart}").as_str()),
+                "{room} depends on {apart}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_crate_below_the_wall_is_built_with_a_client_a_server_or_a_database() {
     let table = table();
+    let crates = Crates::read();
     let mut wrong = Vec::new();
-    for (room, path, text) in sources() {
-        if table[&room].floor > 3 {
+    for room in crates.declared.keys() {
+        if table.get(room).is_some_and(|row| row.floor > WALL) {
             continue;
         }
-        let code = without_comments(text.split("#[cfg(test)]").next().unwrap_or_default());
+        let built_with = crates.closure(room);
+        for package in PACKAGES_ABOVE_THE_WALL_ONLY {
+            if built_with.contains(package) {
+                wrong.push(format!("{room} is built with {package}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The facts can be read: above the wall they are otherwise.
+    assert!(crates.closure("wire").contains("tokio"));
+}
+
+#[test]
+fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
+    let table = table();
+    let house = house();
+    let mut wrong = Vec::new();
+    for (room, krate, file) in house.files() {
+        if table[room].floor > WALL {
+            continue;
+        }
+        let File { path, code, .. } = &krate.files[file];
         // A derive that writes schemas; it knows no client.
         let code = code.replace("kube::CustomResource", "");
         for (token, what) in ABOVE_THE_WALL_ONLY {
             if code.contains(token) {
                 wrong.push(format!("{}: {token} ({what})", path.display()));
+            }
+        }
+        for (named, line) in absolute_paths(krate, file) {
+            if named == ["kube", "CustomResource"] {
+                continue;
+            }
+            for (forbidden, what) in PATHS_ABOVE_THE_WALL_ONLY {
+                if named
+                    .iter()
+                    .map(String::as_str)
+                    .take(forbidden.len())
+                    .eq(forbidden.iter().copied())
+                {
+                    wrong.push(format!(
+                        "{}:{line}: {} ({what})",
+                        path.display(),
+                        named.join("::")
+                    ));
+                }
             }
         }
     }
@@ -197,11 +241,53 @@ fn below_the_wall_there_is_no_file_no_clock_and_no_printing() {
 
 #[test]
 fn only_cli_prints() {
-    for (room, path, text) in sources() {
-        let code = without_comments(text.split("#[cfg(test)]").next().unwrap_or_default());
-        let prints = ["println!", "print!(", "eprint"]
+    let house = house();
+    for (room, krate, file) in house.files() {
+        let File { path, code, .. } = &krate.files[file];
+        let prints = ["println!", "print!(", "eprint", "dbg!"]
             .iter()
             .any(|token| code.contains(token));
         assert!(room == "cli" || !prints, "{} prints", path.display());
     }
+}
+
+#[test]
+fn no_circle_of_files_is_large() {
+    let house = house();
+    let crates = house.crates.iter().map(|(_, krate)| krate);
+    let mut wrong = Vec::new();
+    for krate in crates.chain([&house.main]) {
+        let edges = edges(krate);
+        for circle in circles(krate.files.len(), &edges) {
+            let is_known = RECURSIONS.iter().any(|(folder, _)| {
+                let folder = root().join(folder);
+                let is_inside = |file: &usize| {
+                    let path = &krate.files[*file].path;
+                    path.starts_with(&folder) || *path == folder.with_extension("rs")
+                };
+                circle.iter().all(is_inside)
+            });
+            if circle.len() > LARGEST_CIRCLE && !is_known {
+                wrong.push(describe(krate, &edges, &circle));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn every_path_of_the_page_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let is_path = |word: &&str| {
+        let folders = ["src/", "crates/", "tests/", "docs/"];
+        folders.iter().any(|folder| word.starts_with(folder))
+    };
+    let missing: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_path)
+        .filter(|path| !root().join(path).exists())
+        .collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
 }

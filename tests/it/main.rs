@@ -16,6 +16,7 @@ mod connectivity;
 mod conntrack;
 mod controller;
 mod deploy;
+mod design;
 mod docs;
 mod durability;
 mod evidence;

@@ -74,10 +74,12 @@ fn every_scenario_says_which_rule_it_proves() {
     for scenario in &scenarios {
         let readme = fs::read_to_string(scenario.folder.join("README.md")).unwrap_or_default();
         let lines = readme.lines().filter(|line| !line.is_empty()).count();
-        let told = readme.contains('§') && (1..=8).contains(&lines);
+        let rule = scenario.name.split("--").next().unwrap_or_default();
+        let link = format!("[{rule}](../../../docs/design.md#{rule})");
+        let told = readme.contains(&link) && (1..=8).contains(&lines);
         assert!(
             told,
-            "{}: README.md must name its rule (§) in a few lines",
+            "{}: README.md must name its rule in a few lines, as {link}",
             scenario.name
         );
     }

@@ -1,5 +1,5 @@
 //! Room 2a: what a set of NetworkPolicies allows, exactly, and the proof that generated ones are
-//! sound and tight (DESIGN §2). It shares no code with `policy`: it is its judge.
+//! sound and tight (rule: sound-or-nothing, excess-is-listed, evaluator-is-independent). It shares no code with `policy`: it is its judge.
 //!
 //! The model is `networking.k8s.io/v1` as its API documentation states it:
 //!

@@ -1,4 +1,4 @@
-//! The promise of DESIGN §2, computed: is every requirement allowed (*sound*), and what is allowed
+//! The promise (rule: sound-or-nothing, excess-is-listed), computed: is every requirement allowed (*sound*), and what is allowed
 //! beyond the requirements (*tight*)?
 
 mod required;

@@ -11,6 +11,9 @@
     )
 )]
 
+mod rule;
+pub use rule::Rule;
+
 use serde::Serialize;
 use std::fmt;
 

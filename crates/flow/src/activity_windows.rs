@@ -1,4 +1,4 @@
-//! The time windows in which something was active: the samples of the learning estimate (DESIGN §4.12).
+//! The time windows in which something was active: the samples of the learning estimate (rule: learning-estimate).
 
 use nanoseg_net::{SECOND, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -34,7 +34,7 @@ pub struct ConnectionReport {
     pub first: Timestamp,
     pub last: Timestamp,
     pub windows: ActivityWindows,
-    /// The epochs of the client's and the server's address at the first packet (DESIGN §4.4).
+    /// The epochs of the client's and the server's address at the first packet (rule: owner-at-that-time).
     pub epochs: [u32; 2],
 }
 

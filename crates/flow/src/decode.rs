@@ -49,7 +49,7 @@ impl Context {
         }
     }
 
-    /// Inside one more VLAN tag. Tag 0 is a priority tag and no VLAN (IEEE 802.1Q §9.6).
+    /// Inside one more VLAN tag. Tag 0 is a priority tag and no VLAN (IEEE 802.1Q section 9.6).
     fn in_vlan(mut self, tag: u16) -> Context {
         let id = tag & 0x0fff;
         self.vlan = self.vlan.wrapping_mul(0x1003) ^ id;

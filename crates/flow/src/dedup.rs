@@ -1,4 +1,4 @@
-//! One connection counts once, however many observers saw it (DESIGN §4.3): conntrack and capture of
+//! One connection counts once, however many observers saw it (rule: observers-agree): conntrack and capture of
 //! one node, and the nodes of both ends.
 //!
 //! Observers count independently, so they agree on edges but each has its own count. Per hour the one
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const SAME_TIME_SECONDS: i64 = 10;
 
 /// What the records of one connection have in common, whoever observed it: the ends and the owners of
-/// their addresses (DESIGN §4.4), the verdict and the hour. Small differences between the nodes' clocks do not
+/// their addresses (rule: owner-at-that-time), the verdict and the hour. Small differences between the nodes' clocks do not
 /// matter when counts are compared hour by hour.
 type ConnectionGroup = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);
 
@@ -60,7 +60,7 @@ pub(super) fn deduplicate(
     groups.into_values().flat_map(count_once).collect()
 }
 
-/// Decides the direction by the known listeners, where no handshake showed it (DESIGN §4.1). An agent on
+/// Decides the direction by the known listeners, where no handshake showed it (rule: direction-inferred). An agent on
 /// a node does not know the listeners; the receiver of its records does.
 pub fn decide_by_listeners<'r>(
     record: &'r FlowRecord,
@@ -226,7 +226,7 @@ fn count_reseen_once(records: &mut [FlowRecord]) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Count {
     connections: u64,
-    /// Datagrams without an answer: their number decides whether they teach (DESIGN §4.2).
+    /// Datagrams without an answer: their number decides whether they teach (rule: one-way-udp).
     datagrams: u64,
 }
 

@@ -1,10 +1,10 @@
-//! DNS answers (RFC 1035 §4): which name an address was looked up under.
+//! DNS answers (RFC 1035 section 4): which name an address was looked up under.
 
 use super::NameTable;
 use nanoseg_net::Timestamp;
 use std::net::IpAddr;
 
-/// A name has at most this many bytes in presentation form (RFC 1035 §2.3.4).
+/// A name has at most this many bytes in presentation form (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
 /// Compression pointers followed in one name; real names need one or two, bombs thousands.
 const MAX_POINTERS: usize = 16;
@@ -107,7 +107,7 @@ fn parse_answer(message: &[u8], at: usize) -> Result<(Option<AddressAnswer>, usi
     let length = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
     let value = slice(message, at + 10, length)?;
     let end = at + 10 + length;
-    // The top bit of the class is mDNS's cache-flush bit (RFC 6762 §10.2).
+    // The top bit of the class is mDNS's cache-flush bit (RFC 6762 section 10.2).
     let data = match (kind, class & 0x7fff) {
         (A, 1) => value
             .first_chunk::<4>()
@@ -118,7 +118,7 @@ fn parse_answer(message: &[u8], at: usize) -> Result<(Option<AddressAnswer>, usi
         (CNAME, 1) => Some(Data::Alias(parse_name(message, at + 10)?.0)),
         _ => None,
     };
-    // A TTL with the top bit set means 0 (RFC 2181 §8).
+    // A TTL with the top bit set means 0 (RFC 2181 section 8).
     let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
     Ok((data.map(|data| AddressAnswer { owner, ttl, data }), end))
 }
@@ -130,7 +130,7 @@ fn slice(message: &[u8], at: usize, length: usize) -> Result<&[u8], NotDns> {
 }
 
 /// A name in lower case without the final dot, and where the message goes on after it. Bytes that
-/// could be mistaken in a report or a policy's comment are escaped as \DDD (RFC 1035 §5.1).
+/// could be mistaken in a report or a policy's comment are escaped as \DDD (RFC 1035 section 5.1).
 fn parse_name(message: &[u8], mut at: usize) -> Result<(String, usize), NotDns> {
     let mut name = String::new();
     let mut after = None;
@@ -158,7 +158,7 @@ fn parse_name(message: &[u8], mut at: usize) -> Result<(String, usize), NotDns> 
                 let target = (length & 0x3f) << 8 | low;
                 after.get_or_insert(at + 2);
                 pointers += 1;
-                // Pointers lead backwards only (RFC 1035 §4.1.4), which already rules out loops.
+                // Pointers lead backwards only (RFC 1035 section 4.1.4), which already rules out loops.
                 if target >= at || pointers > MAX_POINTERS {
                     return Err(NotDns);
                 }

@@ -1,4 +1,4 @@
-//! Traffic that no NetworkPolicy can express (DESIGN §4.10): counted by sender and receiver.
+//! Traffic that no NetworkPolicy can express (rule: inexpressible-is-reported): counted by sender and receiver.
 
 use nanoseg_net::Protocol;
 use rustc_hash::FxHashMap;

@@ -69,7 +69,7 @@ pub struct Observed {
 
 macro_rules! losses {
     ($( $variant:ident $name:literal $meaning:literal; )*) => {
-        /// A way in which observation may lose something (DESIGN §4.11); each has its own counter. The
+        /// A way in which observation may lose something (rule: loss-is-counted); each has its own counter. The
         /// kebab-case name is stable.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Loss { $( #[doc = $meaning] $variant, )* }

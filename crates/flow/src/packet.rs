@@ -88,7 +88,7 @@ impl TcpFlags {
     }
 }
 
-/// The first chunk of an SCTP packet, as far as it shows a connection's state (RFC 9260 §3.2).
+/// The first chunk of an SCTP packet, as far as it shows a connection's state (RFC 9260 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SctpChunk {
     Init,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The outcome of a connection (DESIGN §3). Only [`Verdict::Established`] teaches without conditions.
+/// The outcome of a connection (rule: only-conversations-teach). Only [`Verdict::Established`] teaches without conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -23,7 +23,7 @@ pub enum Verdict {
     Dropped,
 }
 
-/// What decided who the client is (DESIGN §4.1).
+/// What decided who the client is (rule: direction-from-handshake).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Opening {
@@ -104,7 +104,7 @@ impl Listeners for NoListeners {
 }
 
 /// The times at which an address changed hands. Flow records never span such a time, so that each
-/// can be attributed to the owner of its own time (DESIGN §4.4).
+/// can be attributed to the owner of its own time (rule: owner-at-that-time).
 #[derive(Debug, Clone, Default)]
 pub struct AddressEpochs {
     changes: FxHashMap<IpAddr, Vec<Timestamp>>,

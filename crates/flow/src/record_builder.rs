@@ -1,7 +1,7 @@
 //! From ended connections to flow records: many connections between the same ends are one record.
 //!
-//! What never answered is bounded per client: a scanner must not fill the memory (DESIGN §4.11, what
-//! is not recorded one by one is summed up).
+//! What never answered is bounded per client: a scanner must not fill the memory (rule: bounded-memory); what
+//! is not recorded one by one is summed up.
 
 use super::{
     ActivityWindows, ConnectionReport, ConnectionSink, FlowRecord, Opening, PeerLabels, Verdict,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Records are distinguished by when the first of their connections began, to this many seconds: an address
-/// may belong to someone else afterwards (DESIGN §4.4), and a record is attributed at its start.
+/// may belong to someone else afterwards (rule: owner-at-that-time), and a record is attributed at its start.
 pub(super) const BEGAN_SECONDS: i64 = 1;
 
 /// What two records must share to be merged.

@@ -1,4 +1,4 @@
-//! Why a frame yields no packet. Every skipped frame is counted by reason (DESIGN §4.11).
+//! Why a frame yields no packet. Every skipped frame is counted by reason (rule: loss-is-counted).
 
 use std::fmt;
 

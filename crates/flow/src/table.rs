@@ -1,5 +1,5 @@
 //! The connection table, from packets to connections: who opened them, their verdict, each counted once
-//! (DESIGN §4.1–3, 6).
+//! (rule: direction-from-handshake, count-once).
 //!
 //! Memory is bounded by [`FlowConfig`], not by the capture: silent connections leave the table and
 //! are reported to a [`ConnectionSink`]. Nothing here allocates per packet.
@@ -67,7 +67,7 @@ pub struct FlowCounters {
     pub connections: u64,
     /// Legs of translated connections beyond the first.
     pub legs: u64,
-    /// FIN, RST or acknowledgments that belong to no known connection (DESIGN §4.6).
+    /// FIN, RST or acknowledgments that belong to no known connection (rule: reply-opens-nothing).
     pub stray_segments: u64,
     /// "Unreachable" messages that name no known connection.
     pub stray_unreachables: u64,
@@ -438,7 +438,7 @@ impl<L: Listeners> ConnectionTable<L> {
             Transport::Udp { source_port, .. } if self.config.dns_ports.contains(&source_port) => {
                 payload
             }
-            // Over TCP the message stands behind its length (RFC 1035 §4.2.2).
+            // Over TCP the message stands behind its length (RFC 1035 section 4.2.2).
             Transport::Tcp {
                 source_port: 53, ..
             } => payload.get(2..).unwrap_or(&[]),

@@ -1,4 +1,4 @@
-//! From the addresses of a flow record to peers, at the time of the record (DESIGN §4.4–4.8).
+//! From the addresses of a flow record to peers, at the time of the record (rule: owner-at-that-time).
 
 mod peer_label;
 
@@ -224,7 +224,7 @@ impl<'a> Attribution<'a> {
         }
     }
 
-    /// The Service port that stands at an address, by cluster IP, external IP or node port (§4.5).
+    /// The Service port that stands at an address, by cluster IP, external IP or node port (rule: service-target-port).
     fn service_at(
         &self,
         address: IpAddr,
@@ -290,7 +290,7 @@ impl<'a> Attribution<'a> {
         }
     }
 
-    /// A pod's peer is its workload; a hostNetwork pod's is its node (§4.7).
+    /// A pod's peer is its workload; a hostNetwork pod's is its node (rule: node-by-address).
     fn pod(&self, index: usize) -> PeerKey {
         let (workload, node) = self.pods[index];
         match node {

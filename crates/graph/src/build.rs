@@ -15,7 +15,7 @@ use std::net::IpAddr;
 /// What an operator may choose.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphOptions {
-    /// Allow DNS over TCP where DNS over UDP was seen (RFC 7766, DESIGN §4.9).
+    /// Allow DNS over TCP where DNS over UDP was seen (rule: dns-over-tcp-implied).
     pub implied_dns: bool,
 }
 
@@ -200,7 +200,7 @@ fn settle_all(edges_by_key: EdgesByKey, attribution: &Attribution<'_>) -> Edges 
     named.collect()
 }
 
-/// The names under which clients had looked up the outside addresses that they called (DESIGN §4.9).
+/// The names under which clients had looked up the outside addresses that they called (rule: dns-names-outside-addresses).
 fn note_names(
     names: &mut BTreeMap<IpAddr, BTreeSet<String>>,
     record: &FlowRecord,
@@ -224,7 +224,7 @@ fn note_names(
 
 /// Traffic to which no NetworkPolicy applies.
 fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
-    // Probes and other traffic of a node to its own pods is always allowed (DESIGN §4.7).
+    // Probes and other traffic of a node to its own pods is always allowed (rule: node-reaches-own-pods).
     if let PeerKey::Node(node) = client
         && target.node == Some(node)
     {
@@ -292,7 +292,7 @@ fn keep_earliest(kept: &mut Vec<Evidence>, new: Evidence) {
 }
 
 /// Returns true if a plugin will see some node's address instead of the client's: on the way through a node
-/// port or load balancer, unless the Service keeps client addresses (DESIGN §4.7).
+/// port or load balancer, unless the Service keeps client addresses (rule: node-port-from-any-node).
 fn is_masqueraded(
     attributed: &Attributed<'_>,
     target: &Target,

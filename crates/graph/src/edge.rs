@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-/// What an edge teaches (DESIGN §4.2).
+/// What an edge teaches (rule: only-conversations-teach).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "reason")]
 pub enum Lesson {
     /// Observed and learned: belongs to `O`.
     Learned,
-    /// Not seen, but belongs to `O` for the stated reason (DESIGN §4.9).
+    /// Not seen, but belongs to `O` for the stated reason (rule: dns-over-tcp-implied).
     Implied(String),
     /// Seen, not learned, an operator should decide.
     Review(String),
@@ -60,7 +60,7 @@ pub struct Edge {
     /// The server's own port (a pod port for a workload).
     pub port: u16,
     pub lesson: Lesson,
-    /// No packet shows who opened it: the server was inferred from known or popular ports (§4.1).
+    /// No packet shows who opened it: the server was inferred from known or popular ports (rule: direction-inferred).
     pub inferred: bool,
     /// Connections by verdict; each counted once.
     pub verdicts: BTreeMap<Verdict, u64>,
@@ -73,14 +73,14 @@ pub struct Edge {
     pub windows: ActivityWindows,
     /// The Services through which it was called, `namespace/name:port`.
     pub services: BTreeSet<String>,
-    /// The Service ports of those, for plugins that enforce before translation (DESIGN §4.5).
+    /// The Service ports of those, for plugins that enforce before translation (rule: service-port-before-translation).
     #[serde(skip)]
     pub service_ports: BTreeSet<u16>,
     /// Node ports that a pod called: not translated yet when it leaves for another node.
     #[serde(skip)]
     pub node_ports: BTreeSet<u16>,
     /// The addresses from which a network plugin sees the client, where these are not the client's
-    /// own: all nodes' for traffic through a NodePort (DESIGN §4.7).
+    /// own: all nodes' for traffic through a NodePort (rule: node-port-from-any-node).
     pub enforced_from: BTreeSet<IpAddr>,
     /// At most [`Edge::MAX_EVIDENCE`] samples, the earliest first.
     pub evidence: Vec<Evidence>,

@@ -137,7 +137,7 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
         .collect()
 }
 
-/// Traffic of pods that no policy can express, one finding for each sender (DESIGN §4.10).
+/// Traffic of pods that no policy can express, one finding for each sender (rule: inexpressible-is-reported).
 pub(super) fn not_expressible(
     other: &[OtherTraffic],
     attribution: &Attribution<'_>,
@@ -150,7 +150,7 @@ pub(super) fn not_expressible(
         .collect();
     let mut by_sender: BTreeMap<Peer, BTreeSet<String>> = BTreeMap::new();
     for traffic in other {
-        // Where both sides sent, one is the answer; it is not counted as traffic (DESIGN §4.6).
+        // Where both sides sent, one is the answer; it is not counted as traffic (rule: reply-opens-nothing).
         let answered = pairs.contains(&(traffic.destination, traffic.source));
         if answered && traffic.destination < traffic.source {
             continue;

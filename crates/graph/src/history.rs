@@ -177,7 +177,7 @@ impl History {
             return;
         };
         let edge = add(edges, key, edge);
-        // The addresses of all nodes as they are now (DESIGN §4.7).
+        // The addresses of all nodes as they are now (rule: node-port-from-any-node).
         if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
             edge.enforced_from.clone_from(&attribution.node_addresses);
         }

@@ -1,10 +1,10 @@
-//! Edges that are allowed unseen: DNS over TCP beside DNS over UDP, and nothing else (DESIGN §4.9).
+//! Edges that are allowed unseen: DNS over TCP beside DNS over UDP, and nothing else (rule: dns-over-tcp-implied).
 
 use super::build::Edges;
 use super::edge::Lesson;
 use nanoseg_net::Protocol;
 
-/// Every client of a DNS server over UDP may fall back to TCP (RFC 7766 §5), on the server's own port.
+/// Every client of a DNS server over UDP may fall back to TCP (RFC 7766 section 5), on the server's own port.
 pub(super) fn add_dns_over_tcp(edges: &mut Edges) {
     let resolved: Vec<_> = edges
         .iter()

@@ -6,7 +6,7 @@ use nanoseg_inventory::Inventory;
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::IpAddr;
 
-/// The inventory's listeners, for the direction rule (DESIGN §4.1).
+/// The inventory's listeners, for the direction rule (rule: direction-inferred).
 #[derive(Debug, Clone, Copy)]
 pub struct InventoryListeners<'a>(pub &'a Inventory);
 
@@ -18,7 +18,7 @@ impl Listeners for InventoryListeners<'_> {
     }
 }
 
-/// The times at which flow records must not span (DESIGN §4.4).
+/// The times at which flow records must not span (rule: owner-at-that-time).
 pub fn address_epochs(inventory: &Inventory) -> AddressEpochs {
     let mut epochs = AddressEpochs::default();
     for (address, at) in inventory.addresses.changes() {

@@ -1,4 +1,4 @@
-//! "Have we learned long enough?" (DESIGN §4.12): how many edges are still unseen, estimated from
+//! "Have we learned long enough?" (rule: learning-estimate): how many edges are still unseen, estimated from
 //! how often the seen ones were seen. Pure arithmetic over counts; no timer, no threshold.
 
 use super::{Edge, Graph, Lesson, Peer};

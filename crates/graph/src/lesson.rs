@@ -1,4 +1,4 @@
-//! What an edge teaches: only real conversations do (DESIGN §4.2).
+//! What an edge teaches: only real conversations do (rule: only-conversations-teach).
 
 use super::edge::{Edge, Lesson};
 use super::peer::Peer;
@@ -15,7 +15,7 @@ pub struct Tally {
     /// The server was called as a DNS server.
     pub dns: bool,
     /// A packet showed who opened it. For UDP a known listener shows it as well; for TCP and SCTP
-    /// it is an inference (DESIGN §4.1).
+    /// it is an inference (rule: direction-inferred).
     pub opening_seen: bool,
 }
 

@@ -10,13 +10,13 @@ use std::net::IpAddr;
 #[serde(rename_all = "kebab-case")]
 pub enum Peer {
     Workload(WorkloadId),
-    /// The endpoints of `default/kubernetes` (DESIGN §4.8).
+    /// The endpoints of `default/kubernetes` (rule: api-server-endpoints).
     ApiServer,
-    /// A node itself or a hostNetwork pod on it (DESIGN §4.7).
+    /// A node itself or a hostNetwork pod on it (rule: node-by-address).
     Node(String),
     /// An address outside the cluster.
     Outside(IpAddr),
-    /// An address of the pod range that no known pod owned at that time (DESIGN §4.4).
+    /// An address of the pod range that no known pod owned at that time (rule: unknown-pod-never-allowed).
     UnknownPod(IpAddr),
 }
 

@@ -1,4 +1,4 @@
-//! Port scans: one client that tries many targets and gets next to no answers (DESIGN §4.2).
+//! Port scans: one client that tries many targets and gets next to no answers (rule: scan-teaches-nothing).
 
 use super::attribute::{Attribution, PeerKey};
 use super::build::Edges;

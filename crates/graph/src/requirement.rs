@@ -28,13 +28,13 @@ pub struct Requirement {
     /// What a person reads beside the rule: the server's or client's name where the end is a set of
     /// addresses (a DNS name, `API server`, `node n1`, `any node (NodePort)`).
     pub label: Option<String>,
-    /// The addresses are outside ones: they may be summarised to CIDRs (DESIGN §5.5).
+    /// The addresses are outside ones: they may be summarised to CIDRs (rule: outside-address-blocks).
     pub outside: bool,
     /// Index of the edge in [`super::Graph::taught`].
     pub edge: usize,
 }
 
-/// Where the network plugin checks a connection that goes through a Service (DESIGN §4.5).
+/// Where the network plugin checks a connection that goes through a Service (rule: service-port-before-translation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ServiceEnforcement {
     /// After translation, on the pod's own port: most plugins.

@@ -1,4 +1,4 @@
-//! Who owns an address at a time. Pod addresses are reused, so each has a history (DESIGN §4.4).
+//! Who owns an address at a time. Pod addresses are reused, so each has a history (rule: owner-at-that-time).
 
 use super::{Inventory, Node, Pod, Service};
 use nanoseg_finding::{Code, Finding};

@@ -2,7 +2,7 @@
 
 use super::owners::OwnerIndex;
 use super::{Pod, Workload, WorkloadId};
-use k8s_openapi::api::core::v1::{self as core, PodSpec};
+use crate::kubernetes::{self as core, PodSpec};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

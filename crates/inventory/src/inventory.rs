@@ -16,7 +16,7 @@ pub struct Inventory {
     pub namespaces: BTreeMap<String, Namespace>,
     /// The policies that are already there, of others (those that nanoseg manages are left out).
     pub policies: Vec<NetworkPolicy>,
-    /// The endpoints of `default/kubernetes` (DESIGN §4.8).
+    /// The endpoints of `default/kubernetes` (rule: api-server-endpoints).
     pub api_server: BTreeSet<SocketAddr>,
     /// Ranges that pods get their addresses from: the nodes' podCIDRs, else what covers the pods seen.
     pub pod_ranges: Vec<ipnet::IpNet>,
@@ -39,7 +39,7 @@ impl Inventory {
             .take_while(move |workload| workload.id.namespace == namespace)
     }
 
-    /// Every address of every node, as a plugin may see traffic from "some node" (DESIGN §4.7).
+    /// Every address of every node, as a plugin may see traffic from "some node" (rule: node-port-from-any-node).
     pub fn node_addresses(&self) -> BTreeSet<IpAddr> {
         self.nodes
             .iter()

@@ -19,6 +19,7 @@ mod build;
 mod containers;
 mod image_scans;
 mod inventory;
+pub mod kubernetes;
 mod nodes;
 mod objects;
 mod other_policies;

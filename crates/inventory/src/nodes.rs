@@ -1,8 +1,8 @@
-//! Nodes with every address they are known to use (DESIGN §4.7).
+//! Nodes with every address they are known to use (rule: node-by-address).
 
 use super::{Node, Pod};
+use crate::kubernetes as core;
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1 as core;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

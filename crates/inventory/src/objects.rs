@@ -1,10 +1,10 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
 use super::{ImageScan, OtherPolicy};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use crate::kubernetes::{
+    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
+    ReplicationController, Service, StatefulSet,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Which workload a pod belongs to: the top of its chain of controllers.
 
 use super::{Objects, WorkloadId};
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use crate::kubernetes::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use super::owners::{OwnerIndex, OwnerObject, OwnerRule, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
-use k8s_openapi::api::core::v1::{self as core, PodSpec};
+use crate::kubernetes::{self as core, PodSpec};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::IpAddr;
 

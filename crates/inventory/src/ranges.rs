@@ -1,5 +1,5 @@
 //! The ranges that pod and Service addresses come from, so that a cluster address without a
-//! known owner is distinguished from an outside one (DESIGN §4.4) and no CIDR ever covers the cluster (§5.5).
+//! known owner is distinguished from an outside one (rule: unknown-pod-never-allowed) and no CIDR ever covers the cluster (rule: cidr-excludes-cluster).
 
 use super::{Node, Pod, Service};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -2,8 +2,7 @@
 
 use super::owners::namespace_of;
 use super::{Objects, Pod, Service, ServiceEndpoint, ServicePort};
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use crate::kubernetes::{self as core, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +115,7 @@ fn parse_addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
 }
 
 /// The ready endpoints of one slice for one Service port; slices carry resolved numbers, so a named
-/// targetPort that differs per pod comes as several slices (DESIGN §4.5).
+/// targetPort that differs per pod comes as several slices (rule: all-ready-endpoints).
 fn slice_endpoints(
     slice: &EndpointSlice,
     port: &core::ServicePort,

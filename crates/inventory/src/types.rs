@@ -32,7 +32,7 @@ pub struct Workload {
     pub match_labels: BTreeMap<String, String>,
     /// Indices into [`super::Inventory::pods`], current and past.
     pub pods: Vec<usize>,
-    /// All its pods use the node's network, so no policy can select them (DESIGN §4.7).
+    /// All its pods use the node's network, so no policy can select them (rule: node-by-address).
     pub host_network: bool,
     /// What runs in it, each different container once.
     pub containers: Vec<Container>,

@@ -3,7 +3,7 @@
 use super::intervals::Intervals;
 use std::fmt;
 
-/// A set of ports out of 1–65535. Port 0 is reserved (RFC 6335 §6) and the Kubernetes API refuses
+/// A set of ports out of 1–65535. Port 0 is reserved (RFC 6335 section 6) and the Kubernetes API refuses
 /// it, so it is in no set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortSet(Intervals<u16>);

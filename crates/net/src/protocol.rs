@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A transport protocol of `networking.k8s.io/v1` NetworkPolicyPort. Anything else cannot be
-/// expressed and becomes a `not-expressible` finding (DESIGN §4.10).
+/// expressed and becomes a `not-expressible` finding (rule: inexpressible-is-reported).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {

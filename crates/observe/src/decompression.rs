@@ -46,7 +46,7 @@ pub(super) fn decompressed(raw: impl Read + 'static, count: Rc<Cell<u64>>) -> io
             COMPRESSED_CHUNK,
             whole,
         ))),
-        // A Zstandard frame or a skippable one before it (RFC 8878 §3.1).
+        // A Zstandard frame or a skippable one before it (RFC 8878 section 3.1).
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
             Box::new(Zstd::new(BufReader::with_capacity(COMPRESSED_CHUNK, whole)))
         }
@@ -63,7 +63,7 @@ struct Zstd<R> {
     failure: Option<io::Error>,
 }
 
-/// A frame's end: an empty last block (RFC 8878 §3.1.1.2) and room for a checksum, which the
+/// A frame's end: an empty last block (RFC 8878 section 3.1.1.2) and room for a checksum, which the
 /// decoder does not compare. Fed to it after the end of a cut input, it releases the window that the decoder holds back.
 const FRAME_END: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
 

@@ -44,7 +44,7 @@ impl Pcap {
             (_, true) => Records::BigEndian,
             _ => Records::LittleEndian,
         };
-        // The upper bits hold the frame check sequence's length (draft-ietf-opsawg-pcap §4).
+        // The upper bits hold the frame check sequence's length (draft-ietf-opsawg-pcap section 4).
         let link = LinkType((header.network.0 as u32 & 0xffff) as u16);
         let unit = if header.is_nanosecond_precision() {
             1

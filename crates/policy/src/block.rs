@@ -1,5 +1,5 @@
 //! Addresses as ipBlocks: one each, and for too many outside ones the few CIDRs that add the
-//! fewest addresses, with everything cut out that is not outside (DESIGN §5.5).
+//! fewest addresses, with everything cut out that is not outside (rule: outside-address-blocks, cidr-excludes-cluster).
 
 mod closed;
 mod merge;

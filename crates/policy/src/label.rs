@@ -6,7 +6,7 @@ use nanoseg_inventory::{Pod, WorkloadId};
 /// The labels that a Job puts on its pods and that stay the same for this one Job.
 const JOB_NAMES: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
-/// Keys whose value differs per pod or per rollout (DESIGN §5.2), by who sets them.
+/// Keys whose value differs per pod or per rollout (rule: volatile-labels-never-select), by who sets them.
 const VOLATILE: [&str; 27] = [
     // Deployments, Argo Rollouts, DaemonSets and StatefulSets
     "pod-template-hash",

@@ -1,4 +1,4 @@
-//! Room 2a: from requirements to NetworkPolicies, and their YAML text (DESIGN §5).
+//! Room 2a: from requirements to NetworkPolicies, and their YAML text (docs/design.md, "Rules of generation").
 //!
 //! Owns which labels select a workload, how rules are grouped, how addresses and ports are written.
 //! It never judges its own work: what the policies allow is computed by `evaluate`, which shares no

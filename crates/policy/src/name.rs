@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Stands before every name: a hand-written policy may have the bare one.
 const PREFIX: &str = "nanoseg-";
 
-/// The longest DNS-1123 subdomain, which the name of a NetworkPolicy must be (RFC 1123 §2.1).
+/// The longest DNS-1123 subdomain, which the name of a NetworkPolicy must be (RFC 1123 section 2.1).
 const MAX_NAME: usize = 253;
 
 /// The names of the policies of many workloads, each used once per namespace. A name depends only

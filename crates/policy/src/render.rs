@@ -1,4 +1,4 @@
-//! The text of a policy as a person would write it (DESIGN §5, "How a result should look").
+//! The text of a policy as a person would write it (rule: policy-reads-as-written-by-hand).
 
 use super::ports::port_text;
 use super::rule::PeerOrigin;

@@ -1,4 +1,4 @@
-//! Which labels select a workload and nothing else (DESIGN §5.2).
+//! Which labels select a workload and nothing else (rule: selector-is-exact, fewest-labels).
 //!
 //! Starts from the owner's `matchLabels`, adds labels until no pod of another workload in the
 //! namespace is selected, now or in the history, and says so where that cannot be reached. A

@@ -25,11 +25,11 @@ const MAX_SAMPLES: usize = 8;
 /// Choices that an operator has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SynthesisOptions {
-    /// Outside addresses per rule before they are summarised to CIDRs (DESIGN §5.5).
+    /// Outside addresses per rule before they are summarised to CIDRs (rule: outside-address-blocks).
     pub max_addresses: usize,
-    /// How many neighbouring ports inside an `endPort` range may be unobserved (DESIGN §5.4).
+    /// How many neighbouring ports inside an `endPort` range may be unobserved (rule: port-range-is-observed).
     pub range_threshold: u16,
-    /// Write a deny-all policy for a workload that nothing was seen of (DESIGN §5.1).
+    /// Write a deny-all policy for a workload that nothing was seen of (rule: unobserved-workload-left-out).
     pub include_unobserved: bool,
 }
 

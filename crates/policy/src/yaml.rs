@@ -1,4 +1,4 @@
-//! YAML text in the style of DESIGN §5: block style, two spaces, dashes indented, comments.
+//! YAML text in one style (rule: policy-reads-as-written-by-hand): block style, two spaces, dashes indented, comments.
 //!
 //! Written by hand because no library writes comments. Whatever a scalar or a comment holds, it
 //! stays one: anything that is not plainly a word is quoted, and comments are one line each.

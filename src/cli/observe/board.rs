@@ -167,8 +167,8 @@ impl Board {
     }
 }
 
-/// Where nothing shows who opened a connection, the lower port is shown as the server's (DESIGN §4.1's
-/// last resort; the graph knows better ones).
+/// Where nothing shows who opened a connection, the lower port is shown as the server's: the last resort
+/// (rule: direction-inferred); the graph knows better ones.
 fn is_turned(record: &FlowRecord) -> bool {
     record.opening == Opening::Undecided
         && record

@@ -2,19 +2,19 @@
 
 use crate::cli::access::scans_resource;
 use crate::cli::published::Published;
+use crate::inventory::kubernetes::Pod;
 use crate::report::graph::PUBLISHED_GRAPH;
 use crate::review::record::PUBLISHED;
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use futures_util::stream::{BoxStream, select_all};
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
+use kube::core::ApiResource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
 use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -30,41 +30,38 @@ pub enum Change {
     ScansUnseen,
 }
 
-/// Word of everything that a look would show, or of a watch that broke.
+/// Of whatever kind, only that it changed: one type for all of them, so that one watcher is compiled.
+type Watched = PartialObjectMeta<DynamicObject>;
+
+/// Returns a change for everything that a look would show, or an error for a watch that broke.
 pub fn changes(
     client: &Client,
     controller_namespace: &str,
 ) -> impl Stream<Item = Result<Change, watcher::Error>> + Unpin + use<> {
-    let settings = watcher::Config::default;
     // That what is published may not be read is on the page.
     let published = |name: &str, change: Change| {
-        watcher(
-            Api::<PartialObjectMeta<ConfigMap>>::namespaced(client.clone(), controller_namespace),
-            // Only of that name: a role gives no more.
-            settings().fields(&format!("metadata.name={name}")),
-        )
-        .default_backoff()
-        .filter_map(move |event| ready(event.ok().map(|_| Ok(change))))
-        .boxed()
+        let resource = ApiResource::erase::<ConfigMap>(&());
+        let api = Api::namespaced_with(client.clone(), controller_namespace, &resource);
+        // Only of that name: a role gives no more.
+        let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        events(api, only)
+            .filter_map(move |event| ready(event.ok().map(|()| Ok(change))))
+            .boxed()
     };
-    let scans = watcher(
-        Api::<PartialObjectMeta<DynamicObject>>::all_with(client.clone(), &scans_resource()),
-        settings(),
-    );
+    let scans = Api::all_with(client.clone(), &scans_resource());
     select_all([
         changes_of::<PolicyProposal>(client, Change::Decisions),
         changes_of::<ProposalDecision>(client, Change::Decisions),
         changes_of::<NetworkPolicy>(client, Change::Decisions),
-        changes_of::<PartialObjectMeta<Segmentation>>(client, Change::Cluster),
-        changes_of::<PartialObjectMeta<Pod>>(client, Change::Cluster),
+        changes_of::<Segmentation>(client, Change::Cluster),
+        changes_of::<Pod>(client, Change::Cluster),
         published(PUBLISHED, Change::Decisions),
         published(PUBLISHED_GRAPH, Change::Cluster),
         // trivy-operator may not be installed, or may be later; a role may give less than ours.
-        scans
-            .default_backoff()
+        events(scans, watcher::Config::default())
             .map(|event| {
                 Ok(match event {
-                    Ok(_) => Change::Scans,
+                    Ok(()) => Change::Scans,
                     Err(_) => Change::ScansUnseen,
                 })
             })
@@ -72,16 +69,22 @@ pub fn changes(
     ])
 }
 
-fn changes_of<K>(
+fn changes_of<K: Resource<DynamicType = ()>>(
     client: &Client,
     change: Change,
-) -> BoxStream<'static, Result<Change, watcher::Error>>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default());
-    let events = events.default_backoff();
-    events.map(move |event| event.map(|_| change)).boxed()
+) -> BoxStream<'static, Result<Change, watcher::Error>> {
+    let api = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
+    events(api, watcher::Config::default())
+        .map(move |event| event.map(|()| change))
+        .boxed()
+}
+
+fn events(
+    api: Api<Watched>,
+    config: watcher::Config,
+) -> BoxStream<'static, Result<(), watcher::Error>> {
+    let events = watcher(api, config).default_backoff();
+    events.map(|event| event.map(|_| ())).boxed()
 }
 
 /// What was looked at, as far as it is watched.

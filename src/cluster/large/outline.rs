@@ -1,4 +1,4 @@
-//! Leaves out of the text of items what `noise` would drop, before the parser sees it: in YAML, reading that takes
+//! Leaves out of the text of items what nobody reads, before the parser sees it: in YAML, reading that takes
 //! most of the time. It works line by line, by indentation, and only where no line can mean anything else than
 //! it seems to: a text with flow collections, anchors, tags, or quotes that go on in the next line is unusual.
 
@@ -17,7 +17,7 @@ use Fate::{Noise, Partly};
 const METADATA: Fate = Partly(&[
     (
         "annotations",
-        Partly(&[(crate::cluster::noise::LAST_APPLIED, Noise)]),
+        Partly(&[(crate::inventory::kubernetes::LAST_APPLIED, Noise)]),
     ),
     ("managedFields", Noise),
 ]);

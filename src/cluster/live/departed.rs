@@ -1,11 +1,11 @@
 //! Pods that are gone, or that gave an address back, kept for a while: flow records of their time may come
-//! later, and their labels still count (DESIGN §4.4, §5.2).
+//! later, and their labels still count (rule: owner-at-that-time, selector-is-exact).
 //!
 //! `inventory` reads the end of a pod's tenure from the pod itself: when its containers ended, else its
 //! `deletionTimestamp`. So a kept pod is made to say there when it really lost its addresses.
 
+use crate::inventory::kubernetes::Pod;
 use crate::net::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -11,11 +11,12 @@
 //!
 //! Refused: keeping more of an object than somebody reads (`trim`), and telling of changes that nobody can see.
 
+mod cache;
 mod follow;
 mod freshness;
-mod hub;
+mod ingest;
 mod kinds;
-mod shelf;
+mod store;
 mod trim;
 
 pub use freshness::Stale;
@@ -23,9 +24,9 @@ pub use kinds::{INVENTORY, Kind};
 
 use super::departed::Departure;
 use crate::inventory::Objects;
+use crate::inventory::kubernetes::{Namespace, Pod};
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
-use hub::Hub;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use cache::Cache;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kinds::Watched;
 use kube::Client;
@@ -60,7 +61,7 @@ impl Default for WatchSettings {
 
 /// Everything that is watched. Ends when it is dropped.
 pub struct Watches {
-    hub: Arc<Hub>,
+    cache: Arc<Cache>,
     _tasks: JoinSet<()>,
 }
 
@@ -68,28 +69,31 @@ impl Watches {
     /// Starts to list and watch. Must be called inside of a tokio runtime; returns at once, and
     /// [`Self::check`] tells when everything is there.
     pub fn start(client: Client, settings: WatchSettings) -> Watches {
-        let hub = Arc::new(Hub::new(&settings));
-        hub.restore(settings.restored);
+        let cache = Arc::new(Cache::new(&settings));
+        cache.restore(settings.restored);
         let mut tasks = JoinSet::new();
-        kinds::follow_all(&client, &hub, &mut tasks);
-        let expiring = hub.clone();
+        kinds::follow_all(&client, &cache, &mut tasks);
+        let expiring = cache.clone();
         tasks.spawn(async move { expiring.expire_for_ever().await });
-        Watches { hub, _tasks: tasks }
+        Watches {
+            cache,
+            _tasks: tasks,
+        }
     }
 
     /// A number that grows with every change of any kind that somebody could see.
     pub fn changed(&self) -> watch::Receiver<u64> {
-        self.hub.subscribe()
+        self.cache.subscribe()
     }
 
     /// What [`Self::changed`] said when that kind last changed; 0 if nothing of it was seen yet.
     pub fn generation_of(&self, kind: Kind) -> u64 {
-        self.hub.generation_of(kind)
+        self.cache.generation_of(kind)
     }
 
     /// The latest of [`Self::generation_of`] all kinds of [`Self::objects`].
     pub fn inventory_generation(&self) -> u64 {
-        self.hub.inventory_generation()
+        self.cache.inventory_generation()
     }
 
     /// Whether everything that was in the cluster `limit` ago is in here.
@@ -97,60 +101,60 @@ impl Watches {
     /// # Errors
     /// Which kind is not, why, and since when.
     pub fn check(&self) -> Result<(), Stale> {
-        self.hub.check()
+        self.cache.check()
     }
 
     /// Everything that the inventory is built from, with the pods that are gone. Built anew after a change
     /// only; all callers get the same one.
     pub fn objects(&self) -> Arc<Objects> {
-        self.hub.objects()
+        self.cache.objects()
     }
 
     /// In the order of namespaces and names, as all of these.
     pub fn segmentations(&self) -> Vec<Arc<Segmentation>> {
-        Segmentation::shelf(&self.hub.shelves).all()
+        Segmentation::store(&self.cache.stores).all()
     }
 
     pub fn proposals(&self) -> Vec<Arc<PolicyProposal>> {
-        PolicyProposal::shelf(&self.hub.shelves).all()
+        PolicyProposal::store(&self.cache.stores).all()
     }
 
     pub fn decisions(&self) -> Vec<Arc<ProposalDecision>> {
-        ProposalDecision::shelf(&self.hub.shelves).all()
+        ProposalDecision::store(&self.cache.stores).all()
     }
 
     /// All NetworkPolicies, ours and those of others, with their managedFields.
     pub fn policies(&self) -> Vec<Arc<NetworkPolicy>> {
-        NetworkPolicy::shelf(&self.hub.shelves).all()
+        NetworkPolicy::store(&self.cache.stores).all()
     }
 
     pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
-        Namespace::shelf(&self.hub.shelves).all()
+        Namespace::store(&self.cache.stores).all()
     }
 
     /// The pods that are there, without those that are gone.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
-        Pod::shelf(&self.hub.shelves).all()
+        Pod::store(&self.cache.stores).all()
     }
 
     /// The pods that are gone and still kept, in the order in which they left. JSON keeps all of them.
     pub fn departed(&self) -> Vec<Pod> {
-        self.hub.departed()
+        self.cache.departed()
     }
 
     /// Those that left after departure `number` (0: all that are kept).
     pub fn departures_since(&self, number: u64) -> Vec<Departure> {
-        self.hub.departures_since(number)
+        self.cache.departures_since(number)
     }
 
     /// How many pods were dropped before their time because there were more than `most_departed`.
     pub fn forgotten(&self) -> u64 {
-        self.hub.forgotten()
+        self.cache.forgotten()
     }
 
     /// Takes back what [`Self::departed`] and [`Self::pods`] gave out in an earlier life. A pod that was
     /// there then and is not now left while nobody looked: it counts as gone since the first list.
     pub fn restore(&self, pods: Vec<Pod>) {
-        self.hub.restore(pods);
+        self.cache.restore(pods);
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
+use crate::inventory::kubernetes::Namespace;
 use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{BREAK_GLASS, REVISION};
 use crate::review::{Backoff, Digest};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};

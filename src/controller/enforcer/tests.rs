@@ -3,10 +3,10 @@
 use super::diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff};
 use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
 use crate::inventory::WorkloadId;
+use crate::inventory::kubernetes::Namespace;
 use crate::net::Timestamp;
 use crate::review::Digest;
 use crate::review::resources::BREAK_GLASS;
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -59,7 +59,7 @@ pub fn propose(
     for policy in &proven.synthesis.policies {
         let workload = &policy.workload;
         if let Some(why) = blocked.get(workload) {
-            // A policy that would break what was observed is never proposed (DESIGN §2).
+            // A policy that would break what was observed is never proposed (rule: sound-or-nothing).
             problems.insert(workload.namespace.clone(), why.clone());
         } else if is_due(engine_state, observation, workload, now) {
             let input = ProposalInput {

@@ -22,6 +22,7 @@ pub fn policies(out: &mut String, run: &RunReport) {
         out.push_str("None.\n");
         return;
     }
+    out.push_str("The rules under *Decided by* are described in `docs/design.md` of nanoseg.\n\n");
     let names: Names = run
         .graph
         .peers
@@ -86,7 +87,7 @@ fn rows(run: &RunReport, rule: &RuleReport, names: &Names) -> Vec<Vec<String>> {
     let decided: Vec<String> = rule
         .decided_by
         .iter()
-        .map(|decided| text(decided))
+        .map(|rule| code(rule.name()))
         .collect();
     let mut rows: Vec<Vec<String>> = edges
         .iter()

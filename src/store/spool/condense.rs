@@ -1,4 +1,4 @@
-//! How batches that were never sent give up space: the cheapest loss first, each counted (DESIGN §4.11).
+//! How batches that were never sent give up space: the cheapest loss first, each counted (rule: bounded-memory, loss-is-counted).
 
 use crate::flow::{
     FlowBatch, FlowRecord, Loss, MergedObservations, Observations, ScanSummary, Source, Verdict,

@@ -174,7 +174,7 @@ impl Plan {
             .collect()
     }
 
-    /// What the calls teach, by the rules of DESIGN §4.2 and §4.5.
+    /// What the calls teach, (rule: only-conversations-teach, all-ready-endpoints).
     pub fn required(&self) -> BTreeSet<Required> {
         self.calls
             .iter()

@@ -101,7 +101,7 @@ pub fn tcp(header: Ip, segment: TcpSegment<'_>) -> Vec<u8> {
     bytes.extend(segment.sequence.to_be_bytes());
     bytes.extend(segment.acknowledgment.to_be_bytes());
     bytes.extend([0x80, segment.flags, 0xff, 0xff, 0, 0, 0, 0]);
-    // No-operation twice, then the timestamp option (RFC 7323 §3).
+    // No-operation twice, then the timestamp option (RFC 7323 section 3).
     bytes.extend([1, 1, 8, 10]);
     bytes.extend(segment.timestamp.to_be_bytes());
     bytes.extend([0; 4]);
@@ -119,7 +119,7 @@ pub fn udp(header: Ip, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     seal(header, UDP, bytes, 6)
 }
 
-/// One SCTP packet with one chunk: its type, flags and value (RFC 9260 §3.2).
+/// One SCTP packet with one chunk: its type, flags and value (RFC 9260 section 3.2).
 pub fn sctp(header: Ip, ports: (u16, u16), tag: u32, chunk: (u8, u8, &[u8])) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(ports.0.to_be_bytes());

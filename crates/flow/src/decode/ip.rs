@@ -93,7 +93,7 @@ pub(super) fn v4(data: &[u8], context: Context) -> DecodeResult<'_> {
         destination: IpAddr::V4(destination),
         ip_id: u16::from_be_bytes([header[4], header[5]]),
         ttl: header[8],
-        // Nothing can answer a multicast source either (RFC 1122 §3.2.1.3).
+        // Nothing can answer a multicast source either (RFC 1122 section 3.2.1.3).
         group: header[16] >= 224 && (destination.is_multicast() || destination.is_broadcast())
             || header[12] & 0xf0 == 0xe0,
         data: data.get(header_length..end).ok_or(Skip::TooShort)?,
@@ -129,7 +129,7 @@ pub(super) fn v6(data: &[u8], context: Context) -> DecodeResult<'_> {
     extensions(header[6], layer, context)
 }
 
-/// Walks extension headers (RFC 8200 §4) to the transport header.
+/// Walks extension headers (RFC 8200 section 4) to the transport header.
 fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> DecodeResult<'_> {
     for _ in 0..MAX_EXTENSIONS {
         let length = match next {
@@ -144,7 +144,7 @@ fn extensions(mut next: u8, mut layer: Layer<'_>, context: Context) -> DecodeRes
             }
             _ => return upper(next, layer, context),
         };
-        // Mobility without anything behind it (RFC 6275 §6.1.1) is a protocol in itself.
+        // Mobility without anything behind it (RFC 6275 section 6.1.1) is a protocol in itself.
         if next == 135 && byte(layer.data, 0)? == 59 {
             return upper(next, layer, context);
         }

@@ -132,7 +132,7 @@ fn loopback(data: &[u8], context: Context) -> DecodeResult<'_> {
     }
 }
 
-/// PPP with or without address and control bytes (RFC 1662 §3.1).
+/// PPP with or without address and control bytes (RFC 1662 section 3.1).
 pub(super) fn ppp(data: &[u8], context: Context) -> DecodeResult<'_> {
     let data = if array::<2>(data, 0)? == [0xff, 0x03] {
         rest(data, 2)?
@@ -140,7 +140,7 @@ pub(super) fn ppp(data: &[u8], context: Context) -> DecodeResult<'_> {
         data
     };
     let first = byte(data, 0)?;
-    // An odd first byte is a compressed protocol field (RFC 1661 §6.5).
+    // An odd first byte is a compressed protocol field (RFC 1661 section 6.5).
     if first & 1 == 1 {
         ppp_protocol(first.into(), rest(data, 1)?, context)
     } else {
@@ -157,7 +157,7 @@ fn ppp_protocol(protocol: u16, data: &[u8], context: Context) -> DecodeResult<'_
     }
 }
 
-/// An 802.11 data frame with an unencrypted LLC payload (IEEE 802.11 §9.2.4).
+/// An 802.11 data frame with an unencrypted LLC payload (IEEE 802.11 section 9.2.4).
 fn wlan(data: &[u8], context: Context) -> DecodeResult<'_> {
     let control = byte(data, 0)?;
     let flags = byte(data, 1)?;

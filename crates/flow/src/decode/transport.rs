@@ -49,7 +49,7 @@ fn cut_tcp<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     Ok(layer.packet(transport, context, &[]))
 }
 
-/// TSval of the timestamps option (RFC 7323 §3.2), 0 if there is none.
+/// TSval of the timestamps option (RFC 7323 section 3.2), 0 if there is none.
 fn timestamp_option(segment: &[u8], header_length: usize) -> u32 {
     let mut options = segment
         .get(20..header_length.min(segment.len()))
@@ -73,7 +73,7 @@ pub(super) fn udp<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let source_port = be16(layer.data, 0)?;
     let destination_port = be16(layer.data, 2)?;
     let length = be16(layer.data, 4).map_or(0, u32::from);
-    // Length 0 is a jumbogram (RFC 2675 §4) or segmentation offload.
+    // Length 0 is a jumbogram (RFC 2675 section 4) or segmentation offload.
     let length = if length == 0 {
         layer.length
     } else {

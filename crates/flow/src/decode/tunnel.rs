@@ -22,7 +22,7 @@ pub(super) fn over_udp<'a>(
     }
 }
 
-/// RFC 7348 §5. A header without the I flag or with reserved bits set is something else (but the
+/// RFC 7348 section 5. A header without the I flag or with reserved bits set is something else (but the
 /// group policy extension sets G and D and a group in the reserved bits).
 fn vxlan(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     let header = payload.first_chunk::<8>()?;
@@ -38,7 +38,7 @@ fn vxlan(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     )
 }
 
-/// draft-ietf-nvo3-vxlan-gpe §3: as VXLAN, with a next-protocol byte.
+/// draft-ietf-nvo3-vxlan-gpe section 3: as VXLAN, with a next-protocol byte.
 fn vxlan_gpe(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     let header = payload.first_chunk::<8>()?;
     let (instance, next_protocol) = (header[0] & 0x08 != 0, header[0] & 0x04 != 0);
@@ -58,7 +58,7 @@ fn vxlan_gpe(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     )
 }
 
-/// RFC 8926 §3.4.
+/// RFC 8926 section 3.4.
 fn geneve(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     let header = payload.first_chunk::<8>()?;
     let (version, reserved) = (header[0] >> 6, header[1] & 0x3f);
@@ -71,7 +71,7 @@ fn geneve(payload: &[u8], context: Context) -> Option<DecodeResult<'_>> {
     Some(inner.and_then(|inner| link_layer::typed(kind, inner, context.deeper()?)))
 }
 
-/// GRE (RFC 2784, RFC 2890), PPTP's version 1 (RFC 2637 §4.1) and ERSPAN inside it.
+/// GRE (RFC 2784, RFC 2890), PPTP's version 1 (RFC 2637 section 4.1) and ERSPAN inside it.
 pub(super) fn gre<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     let data = layer.data;
     let flags = be16(data, 0)?;
@@ -96,7 +96,7 @@ pub(super) fn gre<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     match kind {
         // ERSPAN type II has 8 bytes of its own and a GRE sequence number, type I has neither.
         0x88be => link_layer::ethernet(rest(inner, if sequence { 8 } else { 0 })?, context),
-        // ERSPAN type III: 12 bytes, and 8 more with the O flag (draft-foschiano-erspan §4.3).
+        // ERSPAN type III: 12 bytes, and 8 more with the O flag (draft-foschiano-erspan section 4.3).
         0x22eb => {
             let more = if byte(inner, 11)? & 1 != 0 { 8 } else { 0 };
             link_layer::ethernet(rest(inner, 12 + more)?, context)
@@ -109,7 +109,7 @@ pub(super) fn gre<'a>(layer: Layer<'a>, context: Context) -> DecodeResult<'a> {
     }
 }
 
-/// Label stack (RFC 3032), then IP, or Ethernet with or without a control word (RFC 4448 §4.6).
+/// Label stack (RFC 3032), then IP, or Ethernet with or without a control word (RFC 4448 section 4.6).
 pub(super) fn mpls(mut data: &[u8], context: Context) -> DecodeResult<'_> {
     for _ in 0..32 {
         let label = array::<4>(data, 0)?;

@@ -7,7 +7,7 @@ use crate::{ActivityWindows, SctpChunk, TcpFlags, Verdict};
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 
 /// How long a closed connection is remembered for late segments, in seconds: several retransmission
-/// time-outs (RFC 6298 §2.4 has one second as the least). It is the shortest patience; the fewer closed
+/// time-outs (RFC 6298 section 2.4 has one second as the least). It is the shortest patience; the fewer closed
 /// connections are kept, the more of the live ones stay in the cache.
 pub(super) const CLOSED_PATIENCE: i64 = 2;
 
@@ -88,7 +88,7 @@ pub(super) struct Connection {
     /// Nanoseconds since the epoch.
     pub first: i64,
     pub last: i64,
-    /// When one of its addresses changes its owner; a UDP conversation ends there (DESIGN §4.4).
+    /// When one of its addresses changes its owner; a UDP conversation ends there (rule: owner-at-that-time).
     pub epoch_end: i64,
     /// Payload bytes by sending side.
     pub bytes: [u64; 2],
@@ -474,7 +474,7 @@ impl Connection {
     fn opening_side(&self) -> Option<Side> {
         let sent = |what: u16| [self.sent(0) & what != 0, self.sent(1) & what != 0];
         match sent(sent::SYN) {
-            // Both (simultaneous open, RFC 9293 §3.5): the first one.
+            // Both (simultaneous open, RFC 9293 section 3.5): the first one.
             [true, true] => return Some(self.opener.into()),
             [true, false] => return Some(0),
             [false, true] => return Some(1),

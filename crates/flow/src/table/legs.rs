@@ -1,4 +1,4 @@
-//! One connection before and after address translation (DESIGN §4.3): a client calls a Service's
+//! One connection before and after address translation (rule: legs-are-one-connection): a client calls a Service's
 //! address and the packet goes on to a pod's (DNAT), perhaps from a node's address (SNAT). Each such
 //! leg has other addresses or ports, but the packet in it is the same one.
 //!

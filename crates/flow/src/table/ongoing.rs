@@ -15,7 +15,7 @@ use std::net::IpAddr;
 /// moment to find each other.
 const SETTLED: i64 = SECOND / 2;
 /// How long an answer is waited for: the first two repetitions of a SYN come after 1 s and 3 s (RFC
-/// 6298 §2.1, Linux TCP_TIMEOUT_INIT).
+/// 6298 section 2.1, Linux TCP_TIMEOUT_INIT).
 const UNANSWERED: i64 = 3 * SECOND;
 /// How often the bytes of a connection that was reported before are reported again.
 const REPORT_AGAIN: i64 = 10 * SECOND;

@@ -1,4 +1,4 @@
-//! One test per rule of DESIGN §4 that connections must keep.
+//! One test per rule of docs/design.md that connections must keep.
 
 use super::*;
 use crate::testing::frames::*;

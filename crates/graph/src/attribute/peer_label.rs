@@ -111,7 +111,7 @@ impl<'a> Attribution<'a> {
                 let place = self.named_peers.workload(namespace, name, kind)?;
                 let id = self.workloads.get(place as usize)?;
                 let host_network = self.inventory.workloads.get(id)?.host_network;
-                // No policy selects it: its node's address is what counts (DESIGN §4.7).
+                // No policy selects it: its node's address is what counts (rule: node-by-address).
                 (!host_network).then_some((PeerKey::Workload(place), None))
             }
             // An API server may be reached by an address that no Endpoints object has; then the rule
@@ -126,7 +126,7 @@ impl<'a> Attribution<'a> {
     }
 
     /// The Service that was called by the source's label, where the address does not show it: everything
-    /// behind it counts (DESIGN §4.5). Of its ports, the one whose endpoints listen where the connection
+    /// behind it counts (rule: all-ready-endpoints). Of its ports, the one whose endpoints listen where the connection
     /// arrived.
     pub(super) fn labelled_service(&self, record: &FlowRecord) -> Option<ServiceAccess<'a>> {
         let name = record.labels.as_ref()?.service.as_ref()?;

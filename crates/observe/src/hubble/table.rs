@@ -1,13 +1,13 @@
 //! From Hubble's events to connections, in bounded space.
 //!
-//! **Who opened it** (DESIGN §4.1), the first evidence of these: a SYN or SYN-ACK; most events with `is_reply`
+//! **Who opened it** (rule: direction-from-handshake), the first evidence of these: a SYN or SYN-ACK; most events with `is_reply`
 //! (Cilium's own connection table decided it); of a version without `is_reply`, events without `reply` at
 //! places where the connection had been looked up. Otherwise nothing decides here, and the client's port
 //! is kept for a receiver that knows the listeners.
 //!
 //! **How it went**: established if both sides were seen, or TCP beyond its SYN (an ACK follows a
 //! handshake). A reply means both sides. DROPPED counts only where nothing of the server was seen. A reset
-//! on its own, after whatever came before, is no connection (DESIGN §4.6).
+//! on its own, after whatever came before, is no connection (rule: reply-opens-nothing).
 
 use super::flow::{HubbleFlow, Layer4, ReplyFlag};
 use super::peer_labels::exactness;

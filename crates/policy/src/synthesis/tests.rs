@@ -1,4 +1,4 @@
-//! Each rule of DESIGN §5 on a small cluster.
+//! Each rule of generation (docs/design.md) on a small cluster.
 
 use super::*;
 use crate::render;

@@ -1,16 +1,17 @@
 //! Which kinds are watched, and what is particular to each.
 
+use super::cache::Cache;
 use super::follow;
-use super::hub::{Hub, Shelves};
-use super::shelf::Shelf;
+use super::ingest::{Ingest, everywhere, in_default};
+use super::store::Store;
 use super::trim::Trim;
+use crate::inventory::kubernetes::{
+    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet, Service,
+    StatefulSet,
+};
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::{Api, Client, Resource};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -30,14 +31,11 @@ pub trait Watched:
 {
     const KIND: Kind;
 
-    fn shelf(shelves: &Shelves) -> &Shelf<Self>;
-
-    /// Where one name can be asked for.
-    fn probe(client: &Client) -> Api<Self>;
+    fn store(stores: &Stores) -> &Store<Self>;
 }
 
 macro_rules! kinds {
-    ($( $kind:ident $field:ident $probe:expr; )*) => {
+    ($( $kind:ident $field:ident $probe:ident; )*) => {
         /// What is watched.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind { $( $kind, )* }
@@ -51,42 +49,27 @@ macro_rules! kinds {
             }
         }
 
-        /// A shelf for each kind.
+        /// A store for each kind.
         #[derive(Default)]
-        pub struct AllShelves { $( pub $field: Shelf<$kind>, )* }
+        pub struct Stores { $( pub $field: Store<$kind>, )* }
 
         $(
             impl Watched for $kind {
                 const KIND: Kind = Kind::$kind;
 
-                fn shelf(shelves: &Shelves) -> &Shelf<Self> {
-                    &shelves.$field
-                }
-
-                fn probe(client: &Client) -> Api<Self> {
-                    let probe: fn(&Client) -> Api<Self> = $probe;
-                    probe(client)
+                fn store(stores: &Stores) -> &Store<Self> {
+                    &stores.$field
                 }
             }
         )*
 
         /// A task for each kind.
-        pub fn follow_all(client: &Client, hub: &Arc<Hub>, tasks: &mut JoinSet<()>) {
-            $( tasks.spawn(follow::follow::<$kind>(client.clone(), hub.clone())); )*
+        pub fn follow_all(client: &Client, cache: &Arc<Cache>, tasks: &mut JoinSet<()>) {
+            for ingest in [ $( Ingest::of::<$kind>($probe::<$kind>), )* ] {
+                tasks.spawn(follow::follow(client.clone(), cache.clone(), ingest));
+            }
         }
     };
-}
-
-fn everywhere<K: Resource<DynamicType = ()>>(client: &Client) -> Api<K> {
-    Api::all(client.clone())
-}
-
-/// One namespace, so that the API server reads one key instead of all.
-fn in_default<K>(client: &Client) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-{
-    Api::namespaced(client.clone(), "default")
 }
 
 kinds! {

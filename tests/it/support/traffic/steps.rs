@@ -264,7 +264,7 @@ fn udp(serial: u32, event: &Event) -> Vec<Step> {
     steps
 }
 
-/// RFC 9260 §5.1: INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, then data and shutdown.
+/// RFC 9260 section 5.1: INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, then data and shutdown.
 fn sctp(serial: u32, event: &Event) -> Vec<Step> {
     let tags = [
         serial.wrapping_mul(2_654_435_761) | 1,

@@ -1,0 +1,282 @@
+//! What the loops write into and everybody reads from.
+
+use super::WatchSettings;
+use super::freshness::{Freshness, Moment, Stale};
+use super::kinds::{INVENTORY, Kind, Stores, Watched};
+use super::store::{Key, key};
+use crate::cluster::live::departed::{Departed, Departure};
+use crate::inventory::Objects;
+use crate::inventory::kubernetes::Pod;
+use crate::net::Timestamp;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// The shortest limit: watches are 4 s long at least, two of them must fit.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(10);
+/// How often pods whose time is over are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(30);
+
+/// All that is known.
+pub struct Cache {
+    limit: Duration,
+    pub stores: Stores,
+    freshness: BTreeMap<Kind, Mutex<Freshness>>,
+    /// Locked after the store of pods, never before.
+    departed: Mutex<Departed>,
+    generation: watch::Sender<u64>,
+    generations: BTreeMap<Kind, AtomicU64>,
+    objects: Mutex<Option<(u64, Arc<Objects>)>>,
+}
+
+impl Moment {
+    pub fn now() -> Moment {
+        Moment {
+            instant: Instant::now(),
+            time: jiff::Timestamp::now().into(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cache {
+    pub fn new(settings: &WatchSettings) -> Cache {
+        let limit = settings.limit.max(SHORTEST_LIMIT);
+        let now = Moment::now();
+        let fresh = |kind: &Kind| (*kind, Mutex::new(Freshness::new(*kind, limit, now)));
+        let retention = i64::try_from(settings.retention.as_nanos()).unwrap_or(i64::MAX);
+        Cache {
+            limit,
+            stores: Stores::default(),
+            freshness: Kind::ALL.iter().map(fresh).collect(),
+            departed: Mutex::new(Departed::new(retention, settings.most_departed)),
+            generation: watch::Sender::new(0),
+            generations: Kind::ALL.iter().map(|k| (*k, AtomicU64::new(0))).collect(),
+            objects: Mutex::new(None),
+        }
+    }
+
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    pub fn generation_of(&self, kind: Kind) -> u64 {
+        let generation = self.generations.get(&kind);
+        generation.map_or(0, |number| number.load(Ordering::Acquire))
+    }
+
+    pub fn inventory_generation(&self) -> u64 {
+        let all = INVENTORY.iter().map(|kind| self.generation_of(*kind));
+        all.max().unwrap_or(0)
+    }
+
+    /// Called after the change can be seen, so that whoever hears of it sees it.
+    fn bump(&self, kind: Kind) {
+        self.generation.send_modify(|generation| {
+            *generation += 1;
+            if let Some(own) = self.generations.get(&kind) {
+                own.store(*generation, Ordering::Release);
+            }
+        });
+    }
+
+    pub fn freshness(&self, kind: Kind) -> MutexGuard<'_, Freshness> {
+        match self.freshness.get(&kind) {
+            Some(freshness) => lock(freshness),
+            None => unreachable!("there is one for each of Kind::ALL"),
+        }
+    }
+
+    pub fn failed(&self, kind: Kind, why: String) {
+        self.freshness(kind).failed(why, Moment::now());
+    }
+
+    pub fn check(&self) -> Result<(), Stale> {
+        let now = Instant::now();
+        self.freshness
+            .values()
+            .try_for_each(|freshness| lock(freshness).check(now))
+    }
+
+    /// A trimmed object is there, new or changed.
+    pub fn put<K: Watched>(&self, object: K) {
+        let mut store = K::store(&self.stores).lock();
+        let key = key(&object);
+        let changed = self.insert(&mut store, key, object);
+        drop(store);
+        if changed {
+            self.bump(K::KIND);
+        }
+    }
+
+    /// An object is gone; `last` is how it was last seen.
+    pub fn remove<K: Watched>(&self, last: K) {
+        let mut store = K::store(&self.stores).lock();
+        let old = store.remove(&key(&last));
+        if let Some(pod) = as_pod(&last) {
+            let old = old.as_deref().and_then(as_pod);
+            lock(&self.departed).left(old, pod.clone(), now());
+        }
+        drop(store);
+        self.bump(K::KIND);
+    }
+
+    /// These trimmed objects are there, and no others.
+    pub fn replace<K: Watched>(&self, objects: Vec<K>) {
+        let mut store = K::store(&self.stores).lock();
+        let mut before = std::mem::take(&mut *store);
+        let mut changed = false;
+        for object in objects {
+            let key = key(&object);
+            if let Some(old) = before.remove(&key) {
+                store.insert(key.clone(), old);
+            }
+            changed |= self.insert(&mut store, key, object);
+        }
+        changed |= !before.is_empty();
+        let mut departed = lock(&self.departed);
+        for pod in before.values().filter_map(|gone| as_pod(gone.as_ref())) {
+            departed.left(None, pod.clone(), now());
+        }
+        if K::KIND == Kind::Pod {
+            let is_there = |pod: &Pod| {
+                let there = store.get(&key(pod));
+                there.is_some_and(|there| there.meta().uid == pod.metadata.uid)
+            };
+            departed.listed(is_there, now());
+        }
+        drop(departed);
+        drop(store);
+        // The first list counts as a change, though it may be empty: before it nothing was known.
+        if changed || self.generation_of(K::KIND) == 0 {
+            self.bump(K::KIND);
+        }
+    }
+
+    /// Says whether it is different from what was there.
+    fn insert<K: Watched>(
+        &self,
+        store: &mut BTreeMap<Key, Arc<K>>,
+        key: Key,
+        mut object: K,
+    ) -> bool {
+        let old = store.get(&key);
+        if let Some(pod) = as_pod_mut(&mut object) {
+            let old = old.and_then(|old| as_pod(old.as_ref()));
+            lock(&self.departed).arrived(old, pod, now());
+        }
+        if old.is_some_and(|old| **old == object) {
+            return false;
+        }
+        store.insert(key, Arc::new(object));
+        true
+    }
+
+    pub fn restore(&self, pods: Vec<Pod>) {
+        let listed = self.generation_of(Kind::Pod) > 0;
+        let store = Pod::store(&self.stores).lock();
+        let mut departed = lock(&self.departed);
+        departed.restore(pods);
+        if listed {
+            let is_there = |pod: &Pod| {
+                let there = store.get(&key(pod));
+                there.is_some_and(|there| there.metadata.uid == pod.metadata.uid)
+            };
+            departed.listed(is_there, now());
+        }
+        drop(departed);
+        drop(store);
+        if listed {
+            self.bump(Kind::Pod);
+        }
+    }
+
+    pub fn departed(&self) -> Vec<Pod> {
+        let departed = lock(&self.departed);
+        departed.pods().map(|pod| Pod::clone(pod)).collect()
+    }
+
+    pub fn departures_since(&self, number: u64) -> Vec<Departure> {
+        lock(&self.departed).since(number)
+    }
+
+    pub fn forgotten(&self) -> u64 {
+        lock(&self.departed).forgotten()
+    }
+
+    pub async fn expire_for_ever(&self) {
+        loop {
+            tokio::time::sleep(EXPIRE_EVERY).await;
+            let dropped = lock(&self.departed).expire(now());
+            if dropped {
+                self.bump(Kind::Pod);
+            }
+        }
+    }
+
+    pub fn objects(&self) -> Arc<Objects> {
+        // Before the stores are read: what changes meanwhile is read again next time.
+        let generation = self.inventory_generation();
+        let mut cached = lock(&self.objects);
+        if let Some((of, objects)) = &*cached
+            && *of == generation
+        {
+            return objects.clone();
+        }
+        let objects = Arc::new(self.build_objects());
+        *cached = Some((generation, objects.clone()));
+        objects
+    }
+
+    fn build_objects(&self) -> Objects {
+        let stores = &self.stores;
+        let pods = {
+            // Both at once: a pod that leaves just now is in exactly one of them.
+            let there = stores.pods.lock();
+            let departed = lock(&self.departed);
+            let all = departed.pods().chain(there.values());
+            all.map(|pod| Pod::clone(pod)).collect()
+        };
+        Objects {
+            not_judged: Vec::new(),
+            scans: Vec::new(),
+            namespaces: stores.namespaces.copies(),
+            pods,
+            services: stores.services.copies(),
+            endpoint_slices: stores.endpoint_slices.copies(),
+            nodes: stores.nodes.copies(),
+            deployments: stores.deployments.copies(),
+            replica_sets: stores.replica_sets.copies(),
+            replication_controllers: Vec::new(),
+            stateful_sets: stores.stateful_sets.copies(),
+            daemon_sets: stores.daemon_sets.copies(),
+            jobs: stores.jobs.copies(),
+            cron_jobs: stores.cron_jobs.copies(),
+            network_policies: stores.network_policies.copies(),
+            snapshots: 1,
+            skipped: BTreeMap::new(),
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}
+
+fn as_pod<K: 'static>(object: &K) -> Option<&Pod> {
+    (object as &dyn Any).downcast_ref()
+}
+
+fn as_pod_mut<K: 'static>(object: &mut K) -> Option<&mut Pod> {
+    (object as &mut dyn Any).downcast_mut()
+}

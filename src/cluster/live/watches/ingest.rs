@@ -1,0 +1,93 @@
+//! The only code of a watch that is compiled once for each kind: from a dynamic object to the kind's own type,
+//! and into the cache. Lists, watches and pauses (`follow`) know dynamic objects alone.
+
+use super::cache::Cache;
+use super::kinds::{Kind, Watched};
+use kube::api::DynamicObject;
+use kube::{Api, Client, Resource};
+use serde_json::{Map, Value};
+
+/// One kind, for `follow`.
+#[derive(Clone, Copy)]
+pub struct Ingest {
+    pub kind: Kind,
+    /// All objects of the kind.
+    pub api: fn(&Client) -> Api<DynamicObject>,
+    /// Where one name can be asked for: one namespace, so that the API server reads one key instead of all.
+    pub probe: fn(&Client) -> Api<DynamicObject>,
+    /// The start of a list.
+    pub list: fn() -> Box<dyn Listing>,
+    /// An object is there, new or changed.
+    pub put: fn(&Cache, DynamicObject) -> Result<(), String>,
+    /// An object is gone.
+    pub remove: fn(&Cache, DynamicObject) -> Result<(), String>,
+}
+
+/// The objects of a list, page by page: what nobody reads of a page is gone before the next one comes.
+pub trait Listing: Send {
+    /// # Errors
+    /// The object that has a field of the wrong type.
+    fn add(&mut self, page: Vec<DynamicObject>) -> Result<(), String>;
+
+    /// Makes the list the content of the cache.
+    fn finish(self: Box<Self>, cache: &Cache);
+}
+
+struct ListOf<K>(Vec<K>);
+
+impl<K: Watched> Listing for ListOf<K> {
+    fn add(&mut self, page: Vec<DynamicObject>) -> Result<(), String> {
+        for object in page {
+            self.0.push(typed(object)?);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, cache: &Cache) {
+        cache.replace(self.0);
+    }
+}
+
+impl Ingest {
+    pub fn of<K: Watched>(probe: fn(&Client) -> Api<DynamicObject>) -> Ingest {
+        Ingest {
+            kind: K::KIND,
+            api: everywhere::<K>,
+            probe,
+            list: || Box::new(ListOf::<K>(Vec::new())),
+            put: |cache, object| typed::<K>(object).map(|object| cache.put(object)),
+            remove: |cache, object| typed::<K>(object).map(|last| cache.remove(last)),
+        }
+    }
+}
+
+pub fn everywhere<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &kube::core::ApiResource::erase::<K>(&()))
+}
+
+pub fn in_default<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    let resource = kube::core::ApiResource::erase::<K>(&());
+    Api::namespaced_with(client.clone(), "default", &resource)
+}
+
+/// The trimmed object in the kind's own type.
+fn typed<K: Watched>(object: DynamicObject) -> Result<K, String> {
+    let DynamicObject { metadata, data, .. } = object;
+    let mut fields = match data {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    // Custom resources demand it; the real one is typed already.
+    fields.insert("metadata".to_owned(), Value::Object(Map::new()));
+    let mut object: K = serde_json::from_value(Value::Object(fields)).map_err(|error| {
+        format!(
+            "{} {}/{}: {error}",
+            K::KIND,
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default()
+        )
+    })?;
+    *object.meta_mut() = metadata;
+    object.trim();
+    Ok(object)
+}
