@@ -1,7 +1,7 @@
 //! CPU and memory of the conntrack source while a generator opens and closes connections.
 //!
-//! `cargo bench --bench conntrack -- [connections per second]…` as root, with `ip` and `nft`: it makes a
-//! network namespace of its own and takes it away afterwards.
+//! `cargo bench --bench conntrack -- [connections per second]…` as root, with `ip` and `nft`: it creates a network
+//! namespace and deletes it afterwards.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,7 @@ fn main() {
         eprintln!("skipped: needs root and ip of iproute2");
         return;
     }
-    // Threads begin in the namespace of the one that starts them.
+    // A new thread is in the network namespace of the thread that starts it.
     enter();
     prepare();
     for rate in rates {
@@ -77,7 +77,7 @@ fn prepare() {
         .write_all(rules.as_bytes())
         .expect("nft reads");
     assert!(nft.wait().expect("nft").success());
-    // Entries end soon, so that ends come as fast as beginnings.
+    // Short timeouts, so that connections end as fast as they begin.
     let close = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close";
     std::fs::write(close, "2").expect("a sysctl");
     std::fs::write("/proc/sys/net/netfilter/nf_conntrack_acct", "1").expect("a sysctl");
@@ -108,7 +108,7 @@ fn measure(rate: u64) {
                 }
             }
             let (cpu, wall) = (thread_cpu() - before, start.elapsed());
-            // What is under way still: the generator has stopped.
+            // The generator has stopped; wait for the pending events.
             for _ in 0..4 {
                 source.poll(Duration::from_millis(250)).expect("goes on");
             }
@@ -135,7 +135,7 @@ fn count(
     losses: &mut BTreeMap<Loss, u64>,
 ) -> usize {
     for (_, record) in &slice.records {
-        // Those with a port are what the measurement before has left.
+        // Records with a client port are left over from the measurement before.
         if record.verdict == Verdict::Established && record.client_port.is_none() {
             *seen += record.connections;
         }
@@ -146,7 +146,7 @@ fn count(
     slice.records.len()
 }
 
-/// Opens and aborts connections at the rate; returns how many.
+/// Opens and aborts connections at the given rate. Returns their number.
 fn generate(rate: u64) -> u64 {
     let listeners: Vec<TcpListener> = (0..SERVERS)
         .map(|n| TcpListener::bind(SocketAddr::from(([10, 9, 0, 1], 8000 + n))).expect("binds"))

@@ -1,7 +1,7 @@
 //! The controller on a real API server, with many objects: `cargo bench --bench controller -- --help`.
 //!
-//! etcd, API server and controller manager are those of the tests; the controller is the optimised binary, beside
-//! them on the same machine. What is measured is seen from outside: by watches, /proc and /metrics.
+//! etcd, API server and controller manager are those of the tests. The controller is the optimised binary on the same
+//! machine. Everything is measured from outside: with watches, /proc and /metrics.
 
 #![allow(
     unsafe_code,
@@ -56,19 +56,19 @@ pub struct Options {
     /// New edges that are timed, one after the other.
     #[arg(long, default_value_t = 100)]
     edges: usize,
-    /// Pods that are replaced each second; each is about three changes.
+    /// Pods that are replaced per second; each causes about three changes.
     #[arg(long, default_value_t = 67)]
     churn: usize,
-    /// How long pods are replaced, in seconds.
+    /// Duration of the replacement of pods, in seconds.
     #[arg(long, default_value_t = 60)]
     churn_secs: u64,
-    /// How long nothing happens, in seconds.
+    /// Duration of the idle phase, in seconds.
     #[arg(long, default_value_t = 600)]
     idle_secs: u64,
     /// The optimised binary.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_nanoseg"))]
     binary: String,
-    /// cargo passes it.
+    /// Set by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -30,27 +30,27 @@ struct Options {
     workloads: Option<usize>,
     #[arg(long, default_value_t = 20)]
     namespaces: usize,
-    /// How many other workloads each one calls.
+    /// The number of other workloads that each workload calls.
     #[arg(long, default_value_t = 10)]
     calls: usize,
-    /// Of 100 connections, how many go through a cluster IP.
+    /// The percentage of connections through a cluster IP.
     #[arg(long, default_value_t = 20)]
     through_services: u64,
-    /// Show connections through a cluster IP before and after translation; comes on top of --packets.
+    /// Write connections through a cluster IP before and after translation, in addition to --packets.
     #[arg(long)]
     both_legs: bool,
-    /// Of 100 connections, how many fall silent and are never closed.
+    /// The percentage of connections that become idle and are never closed.
     #[arg(long, default_value_t = 0)]
     idle: u64,
-    /// How long the traffic lasts. [default: 120 for every million packets]
+    /// Duration of the traffic, in seconds. [default: 120 for every million packets]
     #[arg(long)]
     seconds: Option<u64>,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder for capture.pcap, cluster.json and expected.json; kept if it was made by the same options.
+    /// Folder for capture.pcap, cluster.json and expected.json. It is kept if it was made with the same options.
     #[arg(long, default_value = "target/bench/5m")]
     out: PathBuf,
-    /// Given by `cargo bench`; changes nothing.
+    /// Set by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }

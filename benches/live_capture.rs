@@ -1,5 +1,5 @@
-//! What live capture costs on a node that routes between two pods: processor time of its thread,
-//! memory, and what it adds to the kernel's own work, at some rates of new connections.
+//! The cost of live capture on a node that routes between two pods: processor time of the capture thread, memory, and
+//! the additional work of the kernel, at several rates of new connections.
 //!
 //! `cargo bench --bench live_capture [-- RATE…]`; needs root, `ip` and `nft`.
 
@@ -79,7 +79,7 @@ fn measure(rate: u64, capture: bool) {
         );
         Some((thread_seconds(), packets, drops))
     });
-    // An error where nothing is captured.
+    // An error if nothing is captured.
     let _ = started.recv();
     let (busy, began) = (machine_seconds(), Instant::now());
     let rate_text = rate.to_string();
@@ -120,7 +120,7 @@ fn serve() {
         .map(|port| {
             std::thread::spawn(move || {
                 let listener = TcpListener::bind(("0.0.0.0", 9000 + port)).expect("a listener");
-                // Closed at once, by the server: the client's ports are free again.
+                // The server closes first, so that the client's ports are free again.
                 listener.incoming().for_each(drop);
             })
         })
@@ -139,7 +139,7 @@ fn call(rate: u64) {
             let port = 9000 + (made % u64::from(PORTS)) as u16;
             match TcpStream::connect(SocketAddr::from(([10, 92, 0, 2], port))) {
                 Ok(mut stream) => drop(stream.read(&mut [0; 1])),
-                // The client's ports are used up.
+                // The client has no free port.
                 Err(_) => failed += 1,
             }
             made += 1;
@@ -149,7 +149,7 @@ fn call(rate: u64) {
     println!("{}", made - failed);
 }
 
-/// Processor time of this thread.
+/// Returns the processor time of this thread, in seconds.
 fn thread_seconds() -> f64 {
     // SAFETY: plain data, filled in by the call.
     let usage = unsafe {
@@ -161,7 +161,7 @@ fn thread_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// Processor time of everything on this machine that is not idle.
+/// Returns the processor time of this machine that is not idle, in seconds.
 fn machine_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
     let ticks: Vec<f64> = text

@@ -1,7 +1,7 @@
 //! Capture → graph, timed: `cargo bench --bench pipeline -- --help`.
 //!
-//! Every run is a process of its own, so that its peak memory is its own too. A run whose graph has
-//! other edges than the generator made fails: a fast wrong answer is no result.
+//! Every run is a separate process, so that its peak memory is measured separately. A run fails if its graph has other
+//! edges than the generated traffic: a fast wrong result does not count.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,10 +32,10 @@ use synthetic::traffic::TrafficSize;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Peak memory that the issue allows, in MiB.
+/// The allowed peak memory, in MiB.
 const MEMORY: f64 = 150.0;
-/// How much dearer a packet may get from the smallest capture to the largest before growth is not
-/// called linear: caches and a busy machine give some tens of percent.
+/// The allowed factor between the cost of a packet in the largest and in the smallest capture for which growth counts
+/// as linear. Caches and a busy machine cause some tens of percent.
 const GROWTH: f64 = 1.5;
 
 /// Times read → decode → connections → attribution → graph.
@@ -44,27 +44,27 @@ struct Options {
     /// Packets of each capture.
     #[arg(long, num_args = 1.., default_values_t = [1_000_000, 5_000_000, 10_000_000])]
     packets: Vec<u64>,
-    /// Instead: 20 million packets over a day, where half of the connections are never closed.
+    /// Instead: 20 million packets over a day; half of the connections are never closed.
     #[arg(long)]
     idle: bool,
-    /// Show connections through Services before and after translation.
+    /// Write connections through Services before and after translation.
     #[arg(long)]
     both_legs: bool,
-    /// Measured runs of each capture, after one that is not.
+    /// Measured runs of each capture, after one run for warming up.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Where captures are made and kept.
+    /// The folder in which captures are generated and kept.
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
-    /// Runs once on this folder and prints figures for the parent process.
+    /// Runs once on this folder and prints the figures for the parent process.
     #[arg(long, hide = true)]
     measure: Option<PathBuf>,
-    /// Given by `cargo bench`; changes nothing.
+    /// Set by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// One run's figures.
+/// The figures of one run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Run {
     /// Snapshot → inventory.
@@ -110,7 +110,7 @@ fn recipe(packets: u64, idle: bool, both_legs: bool) -> Recipe {
     }
 }
 
-/// The whole way, once.
+/// Runs the whole pipeline once.
 fn measure(folder: &Folder) -> Result<Run, Failure> {
     let begin = Instant::now();
     let inventory = {
@@ -148,7 +148,7 @@ fn measure(folder: &Folder) -> Result<Run, Failure> {
     })
 }
 
-/// Runs this program on `folder` in a process of its own.
+/// Runs this program on `folder` in a separate process.
 fn measure_apart(path: &Path) -> Result<Run, Failure> {
     let output = Command::new(std::env::current_exe()?)
         .arg("--measure")
@@ -160,7 +160,7 @@ fn measure_apart(path: &Path) -> Result<Run, Failure> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What is wrong with a run's result, if anything is.
+/// Returns the difference between a run's result and the expected one, if there is one.
 fn difference(run: &Run, folder: &Folder) -> Result<Option<String>, Failure> {
     let expected: serde_json::Value = serde_json::from_slice(&std::fs::read(&folder.expected)?)?;
     for (what, got) in [
@@ -175,7 +175,7 @@ fn difference(run: &Run, folder: &Folder) -> Result<Option<String>, Failure> {
     Ok(None)
 }
 
-/// Measures one capture, prints its line, and gives nanoseconds per packet and whether all is well.
+/// Measures one capture and prints its line. Returns the nanoseconds per packet and whether all limits are met.
 fn bench(options: &Options, packets: u64) -> Result<(f64, bool), Failure> {
     let legs = if options.both_legs { "-both-legs" } else { "" };
     let idle = if options.idle { "-idle" } else { "" };

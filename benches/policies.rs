@@ -1,7 +1,7 @@
 //! Synthesis and proof, timed: `cargo bench --bench policies -- --help`.
 //!
-//! The graph is built by nanoseg itself from one flow record for each edge of a made-up cluster. A
-//! result that is not sound and tight fails.
+//! nanoseg builds the graph from one flow record for each edge of a generated cluster. A result that is not sound and
+//! tight fails.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ mod synthetic;
 use clap::Parser;
 use ground::Ground;
 use measure::{median, millis};
+use nanoseg::evaluate::PolicySets;
 use nanoseg::inventory::WorkloadId;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use synthetic::cluster::ClusterSize;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The issue's: synthesis and proof of 2000 workloads with 20 000 edges.
+/// The target: the number of workloads (with 20 000 edges), and the allowed time of synthesis and proof.
 const TARGET: (usize, Duration) = (2000, Duration::from_secs(1));
 /// See `pipeline.rs`.
 const GROWTH: f64 = 1.5;
@@ -38,20 +39,20 @@ struct Options {
     /// Workloads of each cluster.
     #[arg(long, num_args = 1.., default_values_t = [500, 1000, 2000, 4000])]
     workloads: Vec<usize>,
-    /// How many others each one calls.
+    /// The number of other workloads that each workload calls.
     #[arg(long, default_value_t = 10)]
     calls: usize,
     #[arg(long, default_value_t = 2)]
     pods_per_workload: usize,
-    /// Measured runs, after one that is not.
+    /// Measured runs, after one run for warming up.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Given by `cargo bench`; changes nothing.
+    /// Set by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// Synthesis, proof, and what is wrong with the result.
+/// Returns the time of synthesis, the time of the proof, and the fault of the result, if there is one.
 fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure> {
     let begin = Instant::now();
     let synthesis = nanoseg::policy::synthesise(
@@ -72,8 +73,8 @@ fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure
         .map(|p| p.policy.clone())
         .collect();
     let begin = Instant::now();
-    let proof =
-        nanoseg::evaluate::prove(&ground.inventory, &policies, &ground.requirements, &managed)?;
+    let sets = PolicySets::only(&policies);
+    let proof = nanoseg::evaluate::prove(&ground.inventory, sets, &ground.requirements, &managed)?;
     let proven = begin.elapsed();
     let wrong = (!proof.is_sound() || !proof.is_tight()).then(|| {
         format!(
@@ -85,7 +86,7 @@ fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure
     Ok((synthesised, proven, wrong))
 }
 
-/// Measures one size, prints its line, and gives nanoseconds per edge and whether all is well.
+/// Measures one size and prints its line. Returns the nanoseconds per edge and whether all limits are met.
 fn bench(options: &Options, workloads: usize) -> Result<(f64, bool), Failure> {
     let ground = Ground::build(ClusterSize {
         pods: workloads * options.pods_per_workload,

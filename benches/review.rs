@@ -33,22 +33,22 @@ use tokio::net::TcpStream;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The issue's: each of the three on 5000 workloads and 5000 policies.
+/// The target: the allowed time of each of the three on 5000 workloads and 5000 policies.
 const TARGET: (usize, Duration, f64) = (5000, Duration::from_secs(2), 500.0);
-/// A page's bytes and time, before the browser paints it: of 300 KB and 300 ms a part.
+/// The allowed bytes and time of a page without the rendering of the browser, a part of 300 KB and 300 ms.
 const PAGE: (usize, Duration) = (300_000, Duration::from_millis(150));
-/// How many times longer the analyzer must take.
+/// The factor by which the analyzer must be slower.
 const FACTOR: f64 = 20.0;
-/// From this many workloads on.
+/// The number of workloads from which on the factor is required.
 const FACTOR_FROM: usize = 300;
 
 /// Times diff, verify and blast radius.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Workloads of the cluster; each has a policy.
+    /// Workloads of the cluster. Each has a policy.
     #[arg(long, default_value_t = TARGET.0)]
     workloads: usize,
-    /// How many others each one calls.
+    /// The number of other workloads that each workload calls.
     #[arg(long, default_value_t = 10)]
     calls: usize,
     #[arg(long, default_value_t = 2)]
@@ -56,30 +56,30 @@ struct Options {
     /// Measured runs.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// np-guard's netpolicy: asks it and nanoseg for the connectivity of the same folders instead.
+    /// Path of np-guard's netpolicy. Compares its connectivity with that of nanoseg for the same folders instead.
     #[arg(long, value_name = "PROGRAM")]
     analyzer: Option<PathBuf>,
     /// Workloads of the folders for the analyzer.
     #[arg(long, num_args = 1.., default_values_t = [300, 600])]
     sizes: Vec<usize>,
-    /// Serves the review page of so many workloads instead, and fetches every kind of page once.
+    /// Serves the review page of a cluster with this many workloads instead, and fetches every kind of page once.
     #[arg(long, value_name = "WORKLOADS")]
     page: Option<usize>,
-    /// Writes the files that the commands read to this folder and keeps them there, for a look with a profiler.
+    /// Writes the input files of the commands to this folder and keeps them, for use with a profiler.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// With --page: goes on serving, for a look with a browser.
+    /// With --page: continues to serve, for use with a browser.
     #[arg(long)]
     stay: bool,
-    /// Writes the files that the commands read to this folder, and ends: in a process of its own, since what it
-    /// leaves behind in memory is not what is measured.
+    /// Writes the input files of the commands to this folder and exits. This is a separate process, because its memory
+    /// must not count.
     #[arg(long, hide = true, value_name = "DIR")]
     write_files: Option<PathBuf>,
-    /// Runs the commands on the files of this folder, and ends: in a process of its own, since a process begins
-    /// with the peak of memory of the one that starts it.
+    /// Runs the commands on the files of this folder and exits. This is a separate process, because a process inherits
+    /// the peak memory of its parent.
     #[arg(long, hide = true, value_name = "DIR")]
     run_commands: Option<PathBuf>,
-    /// Given by `cargo bench`; changes nothing.
+    /// Set by `cargo bench`; ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -102,7 +102,8 @@ fn ground(options: &Options, workloads: usize) -> Result<(Ground, Vec<NetworkPol
     Ok((ground, policies))
 }
 
-/// Of every 50th policy the first ingress rule goes; every 50th other lets in and out what is in the cluster.
+/// Removes the first ingress rule of every 50th policy, and makes every 50th other policy allow everything inside the
+/// cluster.
 fn changed(policies: &[NetworkPolicy]) -> Vec<NetworkPolicy> {
     let mut after = policies.to_vec();
     let everyone = || NetworkPolicyPeer {
@@ -153,7 +154,7 @@ fn scale(options: &Options) -> Result<bool, Failure> {
     if !again(options, "--write-files", folder)? {
         return Err("failed to write what the commands read".into());
     }
-    // What reading takes is measured with the whole commands.
+    // The time of reading is measured with the complete commands.
     keep_to_one_heap();
     let (mut ground, before) = ground(options, options.workloads)?;
     let after = changed(&before);
@@ -163,7 +164,7 @@ fn scale(options: &Options) -> Result<bool, Failure> {
         before.len(),
         ground.requirements.len()
     );
-    // What made the cluster is not what is measured.
+    // The memory for generating the cluster must not count.
     drop(std::mem::take(&mut ground.snapshot));
     drop(std::mem::take(&mut ground.flows));
     forget_peak();
@@ -215,7 +216,7 @@ fn scale(options: &Options) -> Result<bool, Failure> {
     Ok(good & again(options, "--run-commands", folder)?)
 }
 
-/// Prints whether the targets are met.
+/// Prints whether a target is met.
 fn judge(is_met: bool) -> bool {
     let word = if is_met { "PASS" } else { "MISS" };
     println!(
@@ -226,7 +227,7 @@ fn judge(is_met: bool) -> bool {
     is_met
 }
 
-/// Runs this program once more, for a part of the work; whether that went well.
+/// Runs this program again for a part of the work. Returns true if it succeeded.
 fn again(options: &Options, part: &str, folder: &Path) -> Result<bool, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     for (name, value) in [
@@ -297,7 +298,7 @@ fn against(options: &Options, analyzer: &Path) -> Result<bool, Failure> {
     Ok(good)
 }
 
-/// The page of a cluster, every kind of it fetched once: bytes and milliseconds.
+/// Fetches every kind of page of a cluster once and prints bytes and milliseconds.
 async fn page(options: &Options, workloads: usize) -> Result<bool, Failure> {
     let (ground, policies) = ground(options, workloads)?;
     let id = ground.workloads.first().ok_or("no workload")?.clone();
@@ -341,7 +342,7 @@ async fn page(options: &Options, workloads: usize) -> Result<bool, Failure> {
     Ok(good)
 }
 
-/// One page, as a browser would fetch it.
+/// Fetches one page as a browser does.
 async fn fetch(url: &str, path: &str) -> Result<(usize, Duration), Failure> {
     let (host, root) = url
         .trim_start_matches("http://")

@@ -1,10 +1,10 @@
-//! Opens many short TCP connections, for the load tests of the agent: built as an example, so that tests and
-//! `benches/agent` have it beside the binary.
+//! Opens many short TCP connections, for the load tests of the agent. It is an example, so that cargo builds it
+//! beside the binary for tests and benches.
 //!
 //! `generate_connections serve PORT` answers; `generate_connections call ADDRESS:PORT RATE SECONDS` opens RATE
-//! connections a second, exchanges a byte in each direction and ends each with a reset, so that neither side
-//! keeps a port in TIME_WAIT. It prints `{"connections": …, "failed": …, "seconds": …}`. One thread each: both
-//! run beside the agent that is measured, on few cores.
+//! connections per second, exchanges a byte in each direction and ends each with a reset, so that no port stays in
+//! TIME_WAIT on either side. It prints `{"connections": …, "failed": …, "seconds": …}`. Each command uses one
+//! thread, because both run beside the measured agent on few cores.
 
 #![allow(
     unsafe_code,
@@ -39,8 +39,8 @@ fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| exit("not a number"))
 }
 
-/// Answers one byte to each connection. A call is short and its byte comes at once, so that waiting for each
-/// in turn is no loss.
+/// Answers one byte to each connection. A call is short and its byte arrives immediately, so serving one connection
+/// after the other is fast enough.
 fn serve(port: u16) -> ExitCode {
     let listener = TcpListener::bind(("0.0.0.0", port)).unwrap_or_else(|e| exit(&e.to_string()));
     lengthen_backlog(&listener);
@@ -51,13 +51,13 @@ fn serve(port: u16) -> ExitCode {
         if stream.read_exact(&mut byte).is_ok() {
             let _ = stream.write_all(&byte);
         }
-        // Whoever closes first keeps the port: the caller does, by a reset.
+        // The side that closes first keeps the port in TIME_WAIT. The caller closes first, with a reset.
         let _ = stream.read(&mut byte);
     }
     ExitCode::SUCCESS
 }
 
-/// std listens with a backlog of 128, which a burst overruns.
+/// Sets a larger backlog: std listens with 128, which a burst exceeds.
 fn lengthen_backlog(listener: &TcpListener) {
     // SAFETY: listen(2) on a socket that is open for as long as `listener` lives.
     unsafe { libc::listen(listener.as_raw_fd(), 4096) };

@@ -15,7 +15,7 @@ pub use live_graph::{LiveGraph, Update};
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 
-use crate::evaluate::{EvaluateError, Evaluation, HostNetwork, Proof, Reach, prove};
+use crate::evaluate::{EvaluateError, Evaluation, HostNetwork, PolicySets, Proof, Reach, prove};
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
@@ -26,6 +26,7 @@ use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::policy::{Synthesis, SynthesisOptions, synthesise};
 use crate::risk::Weakness;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which namespaces get policies. Others stay in the graph, as peers.
@@ -69,14 +70,16 @@ pub struct Generated {
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
-/// Runs the whole way. `begin` and `end` are the first and last time of the observation.
+/// Runs the whole way. `begin` and `end` are the first and last time of the observation; `existing` are the
+/// policies in the cluster that somebody else manages.
 ///
 /// # Errors
-/// If a policy that is already in the inventory is one that no API server accepts.
+/// Returns an error if a policy of `existing` is one that no API server accepts.
 pub fn generate(
     seen: &FlowResult,
     (begin, end): (Timestamp, Timestamp),
     inventory: &Inventory,
+    existing: &[NetworkPolicy],
     options: &Options,
 ) -> Result<Generated, EvaluateError> {
     let Built {
@@ -92,7 +95,7 @@ pub fn generate(
         .cloned()
         .collect();
     let groups = [(in_scope, options.synthesis)];
-    let proven = synthesise_and_prove(&requirements, &groups, inventory)?;
+    let proven = synthesise_and_prove(&requirements, &groups, inventory, existing)?;
     findings.extend(proven.findings);
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     findings.extend(options.risk.findings(inventory, in_scope));
@@ -152,7 +155,8 @@ pub struct Proven {
     pub findings: Vec<Finding>,
 }
 
-/// Writes policies for groups of workloads, each with its own choices, and proves them all together.
+/// Writes policies for groups of workloads, each with its own choices, and proves them all together with the
+/// policies of others in `existing`.
 ///
 /// # Errors
 /// As [`generate`].
@@ -160,6 +164,7 @@ pub fn synthesise_and_prove(
     requirements: &[Requirement],
     groups: &[(Vec<WorkloadId>, SynthesisOptions)],
     inventory: &Inventory,
+    existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
@@ -180,7 +185,11 @@ pub fn synthesise_and_prove(
         .iter()
         .map(|p| p.workload.clone())
         .collect();
-    let proof = prove(inventory, &policies, requirements, &managed)?;
+    let sets = PolicySets {
+        generated: &policies,
+        existing,
+    };
+    let proof = prove(inventory, sets, requirements, &managed)?;
     let mut findings = synthesis.findings.clone();
     findings.extend(findings::of_proof(&proof));
     findings.sort();

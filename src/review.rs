@@ -1,29 +1,30 @@
-//! Room 2b: from what should be to what is decided. Owns the custom resources, what a proposal shows who
-//! decides, the state of each workload's review, drift, violations and the hash-chained record.
+//! Room 2b: the review of policies, from a proposal to a decision. Owns the custom resources, the impact of a
+//! proposal, the state of each workload's review, the backoff of drift repairs, violations and the hash-chained
+//! record.
 //!
-//! Refuses to talk to a cluster or a disk: it says what is to be written, others write it.
+//! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
 
-mod automatic;
-mod blocked;
+mod automatic_approval;
+mod blocked_traffic;
 mod digest;
-mod drift;
-mod material;
-mod narrow;
+mod impact;
 pub mod record;
+mod repair_backoff;
 pub mod resources;
-mod segment;
+mod segmentation_settings;
 mod selector;
 mod state;
+mod subset;
 #[cfg(test)]
 mod testing;
 mod violation;
 
-pub use automatic::may_approve;
-pub use blocked::{BlockedTraffic, SETTLED, blocked_after, is_mixed};
+pub use automatic_approval::may_approve;
+pub use blocked_traffic::{BlockedTraffic, ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
 pub use digest::{Digest, NotADigest};
-pub use drift::Backoff;
-pub use material::{Question, build_material};
-pub use segment::{Segment, SegmentError};
+pub use impact::{ImpactInputs, assess_impact};
+pub use repair_backoff::RepairBackoff;
+pub use segmentation_settings::{SegmentationError, SegmentationSettings};
 pub use state::{
     Applied, CONTROLLER, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision,
     WorkloadState,

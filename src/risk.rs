@@ -1,9 +1,9 @@
-//! Room 2a: what is known of a workload beside its traffic, and what that means for who decides: images that
-//! nobody approved, privileges that step around network policy, known vulnerabilities and how far they are
-//! from the internet, and who sends more than before.
+//! Room 2a: risks of workloads, as findings for the person who decides: images that nobody approved, privileges
+//! that bypass network policies, known vulnerabilities and their distance from the internet, and sudden changes
+//! of traffic volume.
 //!
-//! It judges nothing that policies allow: how far one workload is from another comes from `evaluate`, as an
-//! argument.
+//! It does not evaluate policies: the distance from one workload to another is an argument, computed by
+//! `evaluate`.
 
 mod exposure;
 mod images;
@@ -21,7 +21,7 @@ pub use vulnerabilities::{Vulnerabilities, Weakness, weaknesses};
 use crate::finding::Finding;
 use crate::inventory::Workload;
 
-/// What is found of a workload's images and privileges.
+/// Returns the findings about a workload's images and privileges.
 pub fn findings(workload: &Workload, approved: &Approved) -> Vec<Finding> {
     let mut found = approved.findings(workload);
     found.extend(privileges::privileges(workload));

@@ -1,5 +1,5 @@
-//! The review commands as an operator types them, from the start of the process to its end, and the memory that
-//! each had.
+//! Measures the review commands as an operator runs them: the time from start to exit of the process, and its peak
+//! memory.
 
 use super::Failure;
 use super::ground::Ground;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What is typed: what it is called in the table, and the arguments.
+/// A command: its name in the table, and the arguments.
 const COMMANDS: [(&str, &[&str]); 5] = [
     (
         "diff, JSON",
@@ -77,8 +77,8 @@ const COMMANDS: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// Writes what the commands read: the snapshot as `kubectl get -o json` and `-o yaml` print it, two sets of
-/// policies with a file for each policy, and the flows.
+/// Writes the input of the commands: the snapshot in the formats of `kubectl get -o json` and `-o yaml`, two sets of
+/// policies with one file per policy, and the flows.
 pub fn write_files(
     folder: &Path,
     ground: &Ground,
@@ -106,7 +106,7 @@ pub fn write_files(
     Ok(())
 }
 
-/// One command: its median time, and the most memory that a run had, in MiB.
+/// The result of one command: its median time, and the highest peak memory of a run, in MiB.
 pub struct Figures {
     pub name: &'static str,
     pub time: Duration,

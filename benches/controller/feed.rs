@@ -1,4 +1,4 @@
-//! What agents would send.
+//! The batches that agents would send.
 
 use super::objects::World;
 use crate::support::kubernetes::Cluster;
@@ -37,7 +37,7 @@ impl Feed {
         }
     }
 
-    /// In every namespace the second workload calls the first, again and again in the minutes before now.
+    /// Sends connections from the second workload to the first one in every namespace, repeated over the last minutes.
     pub fn learn(&mut self, world: &World) {
         let now: Timestamp = jiff::Timestamp::now().into();
         for minute in (2..42).rev().step_by(2) {
@@ -50,7 +50,7 @@ impl Feed {
         }
     }
 
-    /// One connection, now.
+    /// Sends one connection with the present time.
     pub fn see(&mut self, edge: (IpAddr, IpAddr, u16)) {
         let now: Timestamp = jiff::Timestamp::now().into();
         self.send(now, vec![record(edge, now)]);

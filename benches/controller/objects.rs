@@ -1,4 +1,4 @@
-//! Many objects on the API server, and what people and kubelets do with them.
+//! Many objects on the API server, and the actions of people and kubelets on them.
 
 use super::feed::Feed;
 use super::process::Controller;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Requests at a time.
+/// The number of concurrent requests.
 const AT_ONCE: usize = 32;
 
 pub struct World {
@@ -38,7 +38,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Every pod of every Deployment but the first calls one of the first.
+    /// Every pod of every Deployment except the first calls a pod of the first one.
     pub fn calls(&self, port: u16) -> Vec<(IpAddr, IpAddr, u16)> {
         let mut workloads = self.pods.values();
         let servers = workloads.next().map(Vec::as_slice).unwrap_or_default();
@@ -49,7 +49,7 @@ impl Place {
     }
 }
 
-/// What churn came to.
+/// The result of replacing pods.
 pub struct Churned {
     pub changes: usize,
     pub took: Duration,
@@ -137,7 +137,7 @@ impl World {
         self
     }
 
-    /// What a kubelet says of a pod that runs.
+    /// Returns the status that a kubelet reports for a running pod.
     async fn run_pod(&self, client: &Client, pod: &Pod) {
         let pods: Api<Pod> =
             Api::namespaced(client.clone(), &pod.namespace().expect("a namespace"));
@@ -149,7 +149,7 @@ impl World {
             "podIP": address, "podIPs": [{"ip": address}],
             "conditions": [{"type": "Ready", "status": "True"}],
         }});
-        // It may be gone already while pods are replaced.
+        // The pod may be deleted already while pods are replaced.
         let _ = pods
             .patch_status(
                 &pod.name_any(),
@@ -159,7 +159,7 @@ impl World {
             .await;
     }
 
-    /// Waits until nothing is written any more.
+    /// Waits until the controller no longer writes.
     pub fn settle(&self, controller: &Controller) {
         let mut last = -1.0;
         self.cluster
@@ -172,7 +172,7 @@ impl World {
             }));
     }
 
-    /// New edges, one after the other: from the acknowledged record to the proposal that has it.
+    /// Times new edges, one after the other: from the acknowledged record to the proposal that includes it.
     pub fn time_proposals(&self, feed: &mut Feed, count: usize) -> Vec<Duration> {
         let mut times = Vec::new();
         for (number, place) in (0..count).zip(self.namespaces.iter().cycle()) {
@@ -212,7 +212,7 @@ impl World {
         times
     }
 
-    /// Decisions in namespaces that enforce: from the created decision to the policy.
+    /// Times decisions in namespaces in mode Enforce: from the created decision to the written policy.
     pub fn time_decisions(&self, count: usize) -> Vec<Duration> {
         let client = self.client();
         let mut times = Vec::new();
@@ -236,7 +236,7 @@ impl World {
                 };
                 let decision = ProposalDecision::new("bench", spec);
                 let decisions: Api<ProposalDecision> = Api::namespaced(client.clone(), &place.name);
-                // The Segmentation's change is to be over.
+                // Wait until the change of the Segmentation is processed.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let began = Instant::now();
                 decisions
@@ -256,7 +256,7 @@ impl World {
         times
     }
 
-    /// Deletes pods, and plays the kubelet for those that take their place.
+    /// Deletes pods, and acts as the kubelet for the pods that replace them.
     pub fn churn(&self, options: &Options) -> Churned {
         let client = self.client();
         self.cluster.run(async {
@@ -318,7 +318,7 @@ fn is_here(pod: &Pod) -> bool {
     ours && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// All of them, some at a time.
+/// Runs all requests, a limited number at a time.
 async fn each<T>(all: &[T], act: impl AsyncFn(&T)) {
     stream::iter(all)
         .for_each_concurrent(AT_ONCE, |one| act(one))

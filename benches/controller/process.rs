@@ -1,4 +1,4 @@
-//! The controller, and what can be seen of it from outside.
+//! The controller process, measured from outside.
 
 use crate::support::kubernetes::{Cluster, Program, until};
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-/// How long the slowest step may take.
+/// The timeout of the slowest step.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Controller {
@@ -51,7 +51,7 @@ impl Controller {
         controller
     }
 
-    /// Waits until a metric without labels is at least that.
+    /// Waits until a metric without labels is at least the given value.
     pub fn until(&self, name: &str, least: f64) {
         self.cluster.run(until(PATIENCE, name, async || {
             let value = self.metric(name).ok_or_else(|| self.program.last_words())?;
@@ -67,7 +67,7 @@ impl Controller {
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
-    /// Writes that reached the API server.
+    /// Returns the number of writes that reached the API server.
     pub fn writes(&self) -> f64 {
         let text = self.page().unwrap_or_default();
         let lines = text.lines().filter(|line| {
@@ -88,7 +88,7 @@ impl Controller {
         Some(text)
     }
 
-    /// Resident, now.
+    /// Returns the present resident memory, in MiB.
     pub fn memory_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id()));
         let status = status.unwrap_or_default();
@@ -97,7 +97,7 @@ impl Controller {
         kib.unwrap_or(f64::NAN) / 1024.0
     }
 
-    /// User and system time so far.
+    /// Returns the user and system time so far.
     pub fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.id()));
         let stat = stat.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What was measured, as a table.
+//! The results as a table.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ pub struct Row {
     name: String,
     value: f64,
     unit: &'static str,
-    /// It is to be no more.
+    /// The upper limit of the figure.
     limit: Option<f64>,
 }
 
@@ -28,7 +28,7 @@ impl Row {
         }
     }
 
-    /// Median and 99th percentile; the latter is judged.
+    /// Adds median and 99th percentile. The limit is for the latter.
     pub fn times(name: &str, times: &[Duration], limit: Duration) -> Vec<Row> {
         let mut millis: Vec<f64> = times.iter().map(|t| t.as_secs_f64() * 1000.0).collect();
         millis.sort_by(f64::total_cmp);
@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-/// Prints all; whether every limit is kept.
+/// Prints all rows. Returns true if every limit is met.
 pub fn print(rows: &[Row]) -> bool {
     for row in rows {
         let limit = row

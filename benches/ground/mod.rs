@@ -1,4 +1,4 @@
-//! A made-up cluster with one observed connection for each of its edges.
+//! A generated cluster with one observed connection for each of its edges.
 
 use super::Failure;
 use super::synthetic::cluster::{Cluster, ClusterSize};
@@ -12,17 +12,17 @@ use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
 use std::net::IpAddr;
 
-/// What synthesis starts from.
+/// The input of synthesis.
 pub struct Ground {
     pub inventory: Inventory,
     #[allow(dead_code, reason = "each benchmark uses its part")]
     pub graph: Graph,
     pub requirements: Vec<Requirement>,
     pub workloads: Vec<WorkloadId>,
-    /// One for each edge.
+    /// One requirement per edge.
     #[allow(dead_code, reason = "each benchmark uses its part")]
     pub flows: Vec<FlowRecord>,
-    /// As kubectl would print it.
+    /// The snapshot in the format of kubectl.
     #[allow(dead_code, reason = "each benchmark uses its part")]
     pub snapshot: Vec<u8>,
 }
@@ -67,7 +67,7 @@ impl Ground {
     }
 }
 
-/// One connection between the first pods of an edge's workloads.
+/// Returns one connection between the first pods of an edge's workloads.
 fn record(cluster: &Cluster, edge: usize) -> FlowRecord {
     let (client, server) = cluster.edges[edge];
     let address = |workload: usize| {

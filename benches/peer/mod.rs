@@ -1,4 +1,4 @@
-//! The same folder put to nanoseg and to np-guard's analyzer, each as a program of its own.
+//! Runs nanoseg and np-guard's analyzer on the same folder, each as a separate program.
 
 use super::Failure;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -7,16 +7,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// An answer, and how long it took from start to end of the program.
+/// A result, and the time from start to exit of the program.
 pub struct Answer {
     pub time: Duration,
     /// Sorted.
     pub lines: Vec<String>,
 }
 
-/// A folder of manifests, as a repository has them: the namespaces and Deployments of the snapshot in one file,
-/// each policy in its own. (Where a folder holds ReplicaSets and pods as well, the analyzer takes each for a
-/// workload of its own.)
+/// Writes a folder of manifests as a repository has them: the namespaces and Deployments of the snapshot in one file,
+/// and each policy in its own. (If a folder also has ReplicaSets and pods, the analyzer treats each of them as a
+/// separate workload.)
 pub fn folder(snapshot: &[u8], policies: &[NetworkPolicy]) -> Result<tempfile::TempDir, Failure> {
     let folder = tempfile::tempdir()?;
     let mut list: serde_json::Value = serde_json::from_slice(snapshot)?;
@@ -36,14 +36,14 @@ pub fn write_policies(folder: &Path, policies: &[NetworkPolicy]) -> Result<(), F
     Ok(())
 }
 
-/// `nanoseg connectivity`, which answers in the analyzer's words.
+/// Runs `nanoseg connectivity`, whose output has the analyzer's format.
 pub fn nanoseg(folder: &Path) -> Result<Answer, Failure> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
     command.arg("connectivity").arg(folder);
     ask(command)
 }
 
-/// `netpolicy list`.
+/// Runs `netpolicy list`.
 pub fn analyzer(program: &Path, folder: &Path) -> Result<Answer, Failure> {
     let mut command = Command::new(program);
     command.args(["list", "--quiet", "--dirpath"]).arg(folder);
@@ -63,7 +63,7 @@ fn ask(mut command: Command) -> Result<Answer, Failure> {
     Ok(Answer { time, lines })
 }
 
-/// The first line that only one of the two has.
+/// Returns the first line that only one of the two results has.
 pub fn first_difference(ours: &Answer, theirs: &Answer) -> String {
     let only =
         |a: &Answer, b: &Answer| a.lines.iter().find(|line| !b.lines.contains(line)).cloned();

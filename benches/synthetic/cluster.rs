@@ -1,16 +1,16 @@
-//! Who is there and who talks to whom.
+//! The generated cluster: its workloads, and which of them connect to which.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-/// How large the cluster is.
+/// The size of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClusterSize {
     pub pods: usize,
     pub workloads: usize,
     pub namespaces: usize,
-    /// How many other workloads each one calls.
+    /// The number of other workloads that each workload calls.
     pub calls: usize,
 }
 
@@ -22,11 +22,11 @@ pub struct Workload {
     /// The Deployment's `matchLabels`. Every third workload shares its first label with its
     /// neighbour, so that no single label is exact.
     pub selector: Vec<(&'static str, String)>,
-    /// What its containers listen on, and the Service's `targetPort`.
+    /// The port on which its containers listen, and the Service's `targetPort`.
     pub port: u16,
     pub service_port: u16,
     pub cluster_ip: Ipv4Addr,
-    /// Its pods' places in [`Cluster::pods`]. Never empty.
+    /// The indices of its pods in [`Cluster::pods`]. Never empty.
     pub pods: Range<usize>,
 }
 
@@ -45,11 +45,11 @@ pub struct Cluster {
     pub nodes: usize,
     pub workloads: Vec<Workload>,
     pub pods: Vec<Pod>,
-    /// Client workload → server workload, no pair twice, none to itself.
+    /// Client workload → server workload. Every pair is unique, and none is a workload with itself.
     pub edges: Vec<(usize, usize)>,
 }
 
-/// kubelet's default is 110 pods on a node; a cluster is seldom that full.
+/// Pods per node. The kubelet's default limit is 110; a cluster is rarely that full.
 const PODS_PER_NODE: usize = 50;
 const PORTS: [(u16, u16); 8] = [
     (8080, 80),
@@ -64,7 +64,7 @@ const PORTS: [(u16, u16); 8] = [
 const TIERS: [&str; 3] = ["frontend", "backend", "store"];
 
 impl Cluster {
-    /// Plans a cluster. Wants `pods >= workloads > calls`, and at least one namespace.
+    /// Plans a cluster. Requires `pods >= workloads > calls`, and at least one namespace.
     pub fn plan(size: ClusterSize, random: &mut fastrand::Rng) -> Cluster {
         let counts = pods_per_workload(size, random);
         let mut cluster = Cluster {
@@ -81,7 +81,7 @@ impl Cluster {
             let workload = workload(number, size.namespaces, first..first + count, random);
             for _ in 0..count {
                 let place = cluster.pods.len();
-                // Like the scheduler: the pods of one workload come onto different nodes.
+                // As the scheduler does it, the pods of one workload are on different nodes.
                 let node = place % cluster.nodes;
                 cluster.pods.push(Pod {
                     workload: number,
@@ -101,7 +101,7 @@ impl Cluster {
     }
 }
 
-/// An address in a node's podCIDR, `10.128.0.0/9` cut into a /24 for each node.
+/// Returns an address in a node's podCIDR: `10.128.0.0/9`, split into a /24 per node.
 pub fn node_address(node: usize, host: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x0a80_0000 + ((node as u32) << 8) + host as u32)
 }
@@ -114,7 +114,7 @@ pub fn template_hash(workload: usize) -> String {
     )
 }
 
-/// One pod each, the others by chance: most workloads have a few, some many.
+/// Gives each workload one pod and distributes the others at random: most workloads have a few, some many.
 fn pods_per_workload(size: ClusterSize, random: &mut fastrand::Rng) -> Vec<usize> {
     let mut counts = vec![1; size.workloads];
     for _ in size.workloads..size.pods {
@@ -155,7 +155,7 @@ fn workload(
     }
 }
 
-/// Each workload calls `size.calls` others; some are called by many (u² prefers low numbers).
+/// Makes each workload call `size.calls` others. Some are called by many (u² prefers low numbers).
 fn edges(size: ClusterSize, random: &mut fastrand::Rng) -> Vec<(usize, usize)> {
     let mut edges = Vec::with_capacity(size.workloads * size.calls);
     for client in 0..size.workloads {
@@ -172,13 +172,13 @@ fn edges(size: ClusterSize, random: &mut fastrand::Rng) -> Vec<(usize, usize)> {
     edges
 }
 
-/// A number below `limit`. The rarest is half as likely as the average, so none stays unseen.
+/// Returns a random number below `limit`. The rarest number is half as likely as the average, so that each occurs.
 pub fn skewed(limit: usize, random: &mut fastrand::Rng) -> usize {
     let unit = random.f64();
     ((unit * unit * limit as f64) as usize).min(limit - 1)
 }
 
-/// The five characters that the ReplicaSet controller appends, from its own alphabet.
+/// Returns five characters such as the ReplicaSet controller appends, from its alphabet.
 fn suffix(random: &mut fastrand::Rng) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     (0..5)

@@ -1,4 +1,4 @@
-//! The bytes: pcap (classic, microseconds, little endian), Ethernet, IPv4, TCP, all checksums right.
+//! The bytes of a capture: pcap (classic, microseconds, little endian), Ethernet, IPv4 and TCP with correct checksums.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -109,7 +109,7 @@ fn fill_tcp(tcp: &mut [u8], segment: &Segment, options: usize) {
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// The Internet checksum (RFC 1071) of `bytes` on top of `start`.
+/// Returns the Internet checksum (RFC 1071) of `bytes`, added to `start`.
 fn checksum(start: u32, bytes: &[u8]) -> u16 {
     let words = bytes.chunks_exact(2);
     let odd = words
@@ -125,7 +125,7 @@ fn checksum(start: u32, bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// A locally administered MAC address, one for each IP address.
+/// Returns a locally administered MAC address, unique per IP address.
 fn mac(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x02, 0x42, a, b, c, d]

@@ -1,4 +1,4 @@
-//! What `kubectl get namespaces,pods,… -A -o json` would print of the cluster.
+//! The output of `kubectl get namespaces,pods,… -A -o json` for the cluster.
 
 use super::cluster::{Cluster, Workload, node_address, template_hash};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 /// Before [`super::traffic::START`].
 const CREATED: &str = "2025-01-15T09:30:00Z";
 
-/// The snapshot as one JSON `List`, indented as kubectl does it.
+/// Returns the snapshot as one JSON `List`, indented as by kubectl.
 pub fn snapshot(cluster: &Cluster) -> Vec<u8> {
     let mut items: Vec<Value> = Vec::new();
     items.push(namespace("default"));
@@ -110,7 +110,7 @@ fn labels(workload: &Workload) -> Map<String, Value> {
         .collect()
 }
 
-/// What every pod of a workload carries: more labels than the selector wants.
+/// Returns the labels of every pod of a workload: more labels than the selector requires.
 fn pod_labels(cluster: &Cluster, workload: &Workload) -> Map<String, Value> {
     let mut labels = labels(workload);
     let namespace = &cluster.namespaces[workload.namespace];
@@ -330,7 +330,7 @@ fn pod(cluster: &Cluster, number: usize) -> Value {
     )
 }
 
-/// A UUID that the same object always gets.
+/// Returns a UUID that is always the same for the same object.
 fn uid(kind: u64, name: &str) -> String {
     let hash = name
         .bytes()

@@ -1,7 +1,7 @@
-//! Connections between the pods of a cluster, packet by packet in the order of time.
+//! Connections between the pods of a cluster, as packets in the order of time.
 //!
 //! A connection is nine packets: SYN, SYN-ACK, ACK, request, response, ACK, FIN, FIN-ACK, ACK. Many
-//! are open at once, as in a real cluster, so their packets come mixed.
+//! are open at the same time, as in a real cluster, so their packets are interleaved.
 
 use super::cluster::{Cluster, skewed};
 use super::frame::{self, ACK, FIN, PSH, SYN, Segment};
@@ -10,21 +10,21 @@ use std::collections::BinaryHeap;
 use std::io::{self, Write};
 use std::net::SocketAddrV4;
 
-/// How much traffic there is.
+/// The amount of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrafficSize {
-    /// Packets of all connections; what is more than they need become further data packets.
-    /// With `both_legs` the second legs come on top.
+    /// Packets of all connections. Packets beyond the fewest that they need become further data packets. With `both_legs`
+    /// the second legs are added to this number.
     pub packets: u64,
     pub connections: u64,
-    /// From the first connection to the last, in seconds.
+    /// The time from the first connection to the last, in seconds.
     pub seconds: u64,
-    /// Of 100 connections, how many call a Service's cluster IP.
+    /// The percentage of connections to a Service's cluster IP.
     pub through_services: u64,
-    /// Show connections through a cluster IP twice, before and after translation, as a capture of
-    /// all of a node's interfaces does.
+    /// Write connections through a cluster IP twice, before and after translation, as a capture of all interfaces of a
+    /// node does.
     pub both_legs: bool,
-    /// Of 100 connections, how many fall silent after the response and are never closed.
+    /// The percentage of connections that become idle after the response and are never closed.
     pub idle: u64,
 }
 
@@ -34,9 +34,9 @@ pub struct Written {
     pub packets: u64,
     pub bytes: u64,
     pub connections: u64,
-    /// Workload → workload on a port, each counted once: what the graph must have.
+    /// Workload → workload on a port, each counted once: the expected edges of the graph.
     pub edges: u64,
-    /// The most connections that were between their SYN and their last packet at once.
+    /// The most connections that were open at the same time, from the SYN to the last packet.
     pub most_open: u64,
 }
 
@@ -49,19 +49,19 @@ const FIRST_EPHEMERAL: u32 = 32_768;
 const EPHEMERAL: u32 = 28_232;
 
 impl TrafficSize {
-    /// Whether connection `number` stays open for ever.
+    /// Returns true if connection `number` is never closed.
     fn is_idle(&self, number: u64) -> bool {
         number * self.idle / 100 != (number + 1) * self.idle / 100
     }
 
-    /// The fewest packets that these connections need.
+    /// Returns the fewest packets that these connections need.
     pub fn fewest_packets(&self) -> u64 {
         let idle = self.connections * self.idle / 100;
         (self.connections - idle) * CLOSED + idle * UNCLOSED
     }
 }
 
-/// One end's sequence numbers and clock.
+/// The sequence numbers and the clock of one end.
 #[derive(Debug, Clone, Copy)]
 struct Side {
     sequence: u32,
@@ -72,18 +72,18 @@ struct Side {
 #[derive(Debug, Clone)]
 struct Connection {
     client: SocketAddrV4,
-    /// What the client called.
+    /// The address and port that the client called.
     called: SocketAddrV4,
-    /// Where it arrived, if that is shown too.
+    /// The address and port after translation, if that leg is written too.
     arrived: Option<SocketAddrV4>,
     sides: [Side; 2],
-    /// The next packet, and how many there are of each part.
+    /// The index of the next packet, and the number of packets of each part.
     step: u64,
     data: u64,
     idle: bool,
 }
 
-/// Where a connection's next packet comes from and what it is.
+/// The sender and the kind of a connection's next packet.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     by_client: bool,
@@ -120,7 +120,7 @@ impl Connection {
                 }
             }
             step => match step - self.data {
-                // Who got the last data acknowledges it.
+                // The receiver of the last data acknowledges it.
                 3 => plain(self.data.is_multiple_of(2), ACK),
                 4 => plain(true, FIN | ACK),
                 5 => plain(false, FIN | ACK),
@@ -129,8 +129,8 @@ impl Connection {
         }
     }
 
-    /// Microseconds from the packet before to the current one: a network's round trip, a server that
-    /// thinks, a client that keeps its connection for some seconds.
+    /// Returns the microseconds from the packet before to the current one: the round trip of a network, the processing
+    /// time of a server, or a client that keeps its connection for some seconds.
     fn pause(&self, random: &mut fastrand::Rng) -> u64 {
         match self.step {
             step if step < 4 => random.u64(20..400),
@@ -178,7 +178,7 @@ impl Connection {
     }
 }
 
-/// The second leg of a segment through a Service: one hop on, the server's own address.
+/// Returns the second leg of a segment through a Service: one hop further, with the server's own address.
 fn other_leg(segment: &Segment, called: SocketAddrV4, arrived: SocketAddrV4) -> Segment {
     let translate = |end: SocketAddrV4| if end == called { arrived } else { end };
     Segment {
@@ -235,7 +235,7 @@ impl Opener<'_> {
     }
 }
 
-/// Writes the capture. Wants `size.packets >= size.fewest_packets()` and a connection at least.
+/// Writes the capture. Requires `size.packets >= size.fewest_packets()` and at least one connection.
 pub fn write_capture(
     out: &mut impl Write,
     cluster: &Cluster,
@@ -298,7 +298,7 @@ pub fn write_capture(
     Ok(written)
 }
 
-/// Writes a segment as often as the capture saw it, in the order in which it passed.
+/// Writes a segment once per captured interface, in the order in which it passed them.
 fn write_legs(
     out: &mut impl Write,
     connection: &Connection,
@@ -321,7 +321,7 @@ fn write_legs(
     Ok(2)
 }
 
-/// Counts what passes.
+/// Counts the bytes that are written.
 struct Counting<'a, W> {
     out: &'a mut W,
     bytes: u64,

@@ -1,4 +1,4 @@
-//! Any bytes as a flow batch; what is one comes back the same.
+//! Parses any bytes as a flow batch. A valid batch must be the same after it is written and read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as a capture file, through to flow records.
+//! Reads any bytes as a capture file, up to flow records.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

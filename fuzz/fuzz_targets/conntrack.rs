@@ -1,4 +1,4 @@
-//! Any bytes as conntrack messages, as events and as a dump, through to flow records.
+//! Reads any bytes as conntrack messages, as events and as a dump, up to flow records.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

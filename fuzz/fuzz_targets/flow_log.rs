@@ -1,4 +1,4 @@
-//! Any bytes as a flow log of any form: ours, CSV, Hubble's events, Calico's.
+//! Reads any bytes as a flow log of any format: our own, CSV, Hubble's events, Calico's.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Any text as a long list of a cluster's objects: the short way of reading it gives what the long way gives, where
-//! both read it.
+//! Reads any text as a long list of a cluster's objects. The fast reader and the complete reader must give the same
+//! result for every text that both accept.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as a frame of any link type.
+//! Decodes any bytes as a frame of any link type.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as a cluster snapshot, through to the inventory.
+//! Reads any bytes as a cluster snapshot, up to the inventory.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

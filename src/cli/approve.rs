@@ -216,12 +216,12 @@ fn summary(word: &str, proposal: &PolicyProposal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::review::resources::{Material, PolicyProposalSpec};
+    use crate::review::resources::{Impact, PolicyProposalSpec};
 
     fn proposal() -> PolicyProposal {
-        let review = Material {
+        let review = Impact {
             revision: format!("sha256:{}", "0123456789abcdef".repeat(4)),
-            ..Material::default()
+            ..Impact::default()
         };
         let spec = PolicyProposalSpec {
             review,

@@ -2,7 +2,7 @@
 
 use super::policies::note_skipped;
 use crate::cluster::read_cluster;
-use crate::evaluate::{Connectivity, HostNetwork, Line, connectivity};
+use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -145,7 +145,7 @@ pub fn render(found: &Connectivity, output: Output) -> anyhow::Result<String> {
     })
 }
 
-fn json_line(line: &Line) -> serde_json::Value {
+fn json_line(line: &ConnectivityLine) -> serde_json::Value {
     serde_json::json!({
         "src": line.client.to_string(),
         "dst": line.server.to_string(),
@@ -153,7 +153,7 @@ fn json_line(line: &Line) -> serde_json::Value {
     })
 }
 
-fn csv(lines: &[Line]) -> String {
+fn csv(lines: &[ConnectivityLine]) -> String {
     let mut text = String::from("src,dst,conn\n");
     for line in lines {
         let conn = line.connections.to_string();
@@ -167,15 +167,15 @@ fn csv(lines: &[Line]) -> String {
     text
 }
 
-fn dot(lines: &[Line]) -> String {
-    use crate::evaluate::LineEnd;
+fn dot(lines: &[ConnectivityLine]) -> String {
+    use crate::evaluate::ConnectivityEnd;
     let quoted = |text: String| text.replace('\\', "\\\\").replace('"', "\\\"");
     let nodes: BTreeMap<String, &str> = lines
         .iter()
         .flat_map(|line| [&line.client, &line.server])
         .map(|end| match end {
-            LineEnd::Outside(_) => (quoted(end.to_string()), "red2"),
-            LineEnd::Workload(_) => (quoted(end.to_string()), "blue"),
+            ConnectivityEnd::Outside(_) => (quoted(end.to_string()), "red2"),
+            ConnectivityEnd::Workload(_) => (quoted(end.to_string()), "blue"),
         })
         .collect();
     let mut text = String::from("digraph {\n");

@@ -8,7 +8,7 @@ use super::policies::{named_once, read_files, read_objects, replaced};
 use super::style::Style;
 use super::{exit, terminal};
 use crate::cluster::{append, has_files};
-use crate::evaluate::{Cause, Change, Comparison, Evaluation, HostNetwork};
+use crate::evaluate::{Cause, Comparison, ConnectionChange, Evaluation, HostNetwork};
 use crate::inventory::{Inventory, Objects, OtherPolicy, OwnerRule};
 use crate::report::changes::{self, Changes, NotJudged};
 use crate::report::escape;
@@ -273,7 +273,7 @@ fn of_manifests(mut before: Objects, mut after: Objects) -> Sets {
 }
 
 fn render(found: &Changes, style: Style) -> String {
-    let line = |sign: &str, change: &Change| {
+    let line = |sign: &str, change: &ConnectionChange| {
         let text = format!("{sign} {change}");
         let text = escape::terminal(&text).into_owned();
         match sign {

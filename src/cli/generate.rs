@@ -133,8 +133,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 .join(", "),
         );
     }
-    let generated = pipeline::generate(&read.seen, read.span, &read.inventory, &options)
-        .context("failed to judge the policies")?;
+    let generated = pipeline::generate(
+        &read.seen,
+        read.span,
+        &read.inventory,
+        &read.foreign_policies,
+        &options,
+    )
+    .context("failed to judge the policies")?;
     let run = pipeline::build_report(
         &generated,
         ReportInputs {

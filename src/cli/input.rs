@@ -9,12 +9,13 @@ use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{GraphOptions, History, InventoryListeners, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule};
+use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::evidence::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use anyhow::Context;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -126,6 +127,8 @@ pub struct Read {
     pub findings: Vec<Finding>,
     /// Vulnerability scans that the snapshots hold.
     pub scans: Vec<ImageScan>,
+    /// The NetworkPolicies of the snapshots that nanoseg does not manage.
+    pub foreign_policies: Vec<NetworkPolicy>,
 }
 
 impl Read {
@@ -209,6 +212,7 @@ pub fn read_traffic(
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
+        foreign_policies: foreign_policies(objects),
     };
     if let Some(mut flows) = flows {
         read.history = std::mem::take(&mut flows.history);

@@ -216,12 +216,10 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
 fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
     let Seen {
         graph,
-        mut inventory,
+        inventory,
         policies,
         mut given,
     } = seen;
-    // All that is judged is passed; what the inventory holds would be judged twice.
-    inventory.policies.clear();
     for name in &args.cluster {
         given.sources.push(Source {
             name: name.display().to_string(),

@@ -101,9 +101,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     read.keep(period);
     // A large snapshot is as large as all that follows.
     drop(objects);
-    let mut inventory = read.inventory;
-    // All that is judged is passed; what the inventory holds would be judged twice.
-    inventory.policies.clear();
+    let inventory = read.inventory;
     let built = build_after(&read.history, &read.seen, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;

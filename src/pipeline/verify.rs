@@ -1,7 +1,7 @@
 //! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
 
 use crate::evaluate::{
-    self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, Proof, RuleUse, Span,
+    self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
     prove_each_way, rule_use,
 };
 use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcement, requirements};
@@ -52,7 +52,7 @@ pub(super) fn judge(
         ingress: &closed_in,
         egress: &closed_out,
     };
-    let proof = prove_each_way(inventory, policies, &required, managed)?;
+    let proof = prove_each_way(inventory, PolicySets::only(policies), &required, managed)?;
     let rules = rule_use(&evaluation, &required);
     // What a policy of another namespace is for, traffic of these namespaces does not tell.
     let in_scope = |policy: &str| {

@@ -9,14 +9,14 @@ use super::escape::{code, markdown as text};
 use super::markdown::{heading, table};
 use super::sarif::{Found, Level, Place, Rule, sarif};
 use super::words::{count, thousands};
-use crate::evaluate::{Cause, Causes, Change, Comparison, Turn};
+use crate::evaluate::{Cause, Causes, ChangeKind, Comparison, ConnectionChange};
 use serde::Serialize;
 
 /// A change, and what in the policies made it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explained {
     #[serde(flatten)]
-    pub change: Change,
+    pub change: ConnectionChange,
     pub causes: Vec<Cause>,
 }
 
@@ -40,7 +40,7 @@ impl Changes {
     pub fn of(comparison: &Comparison) -> Self {
         let found = comparison.difference();
         let causes = Causes::new(comparison);
-        let explain = |list: Vec<Change>, turn: Turn| {
+        let explain = |list: Vec<ConnectionChange>, turn: ChangeKind| {
             let each = list.into_iter().map(|change| Explained {
                 causes: causes.of(&change, turn),
                 change,
@@ -48,8 +48,8 @@ impl Changes {
             each.collect()
         };
         Changes {
-            opened: explain(found.opened, Turn::Opened),
-            closed: explain(found.closed, Turn::Closed),
+            opened: explain(found.opened, ChangeKind::Opened),
+            closed: explain(found.closed, ChangeKind::Closed),
             not_judged: Vec::new(),
         }
     }
@@ -110,7 +110,7 @@ pub fn markdown(changes: &Changes) -> String {
 }
 
 fn row(one: &Explained) -> Vec<String> {
-    let Change {
+    let ConnectionChange {
         client,
         server,
         connections,

@@ -1,5 +1,5 @@
 //! The custom resources of `nanoseg.dev/v1alpha1`: what operators write and read with kubectl. Their
-//! schemas are generated from these types (`nanoseg crd`), so the docs here are what `kubectl explain` says.
+//! schemas are generated from these types (`nanoseg crd`), so `kubectl explain` shows the docs of these types.
 
 mod decision;
 mod proposal;
@@ -9,7 +9,7 @@ pub use decision::{
     DecisionOutcome, ProposalDecision, ProposalDecisionSpec, ProposalDecisionStatus, Verb,
 };
 pub use proposal::{
-    Change, EvidenceLine, FindingLine, Material, Phase, PolicyProposal, PolicyProposalSpec,
+    ChangeLine, EvidenceLine, FindingLine, Impact, Phase, PolicyProposal, PolicyProposalSpec,
     PolicyProposalStatus, WorkloadRef, WouldBlock, risk_rank,
 };
 pub use segmentation::{
@@ -20,17 +20,18 @@ pub use segmentation::{
 use crate::net::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// A time as the API server keeps it: whole seconds, so that what is read back is what was written.
+/// Converts a time to the precision of the API server, whole seconds, so that the value is the same when it is read
+/// back.
 pub fn to_time(at: Timestamp) -> Time {
     let seconds = at.nanos().div_euclid(1_000_000_000);
     Time(Timestamp::from_secs(seconds).into())
 }
 
-/// The group of all of them.
+/// The API group of all custom resources.
 pub const GROUP: &str = "nanoseg.dev";
-/// On a namespace: takes our policies away and pauses enforcement, for the reason that is its value.
+/// Annotation of a namespace: deletes our policies there and pauses enforcement. The value is the reason.
 pub const BREAK_GLASS: &str = "nanoseg.dev/break-glass";
-/// On a policy of ours: the revision (digest of its spec) that it was written from.
+/// Annotation of a policy of ours: the revision (digest of its spec) that it was written from.
 pub const REVISION: &str = "nanoseg.dev/revision";
 /// The server-side-apply field manager of every write.
 pub const FIELD_MANAGER: &str = "nanoseg";

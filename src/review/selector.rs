@@ -1,10 +1,10 @@
-//! Label selectors over labels as they are. `evaluate` has its own over interned labels, for many
-//! questions at once; here a selector is asked about a few pods.
+//! Label selectors over plain labels, for a few pods. The crate `evaluate` has its own selectors over interned
+//! labels, for many pods and policies.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use std::collections::BTreeMap;
 
-/// One condition. A selector is all of them together.
+/// One condition of a selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
     In(String, Vec<String>),
@@ -13,11 +13,11 @@ enum Condition {
     DoesNotExist(String),
 }
 
-/// A label selector that is known to be right.
+/// A valid label selector. It matches if all of its conditions match.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Selector(Vec<Condition>);
 
-/// Where a selector is wrong, relative to it, and how.
+/// The field of a selector that is invalid, relative to the selector, and the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SelectorProblem {
     pub field: String,
@@ -25,10 +25,10 @@ pub(super) struct SelectorProblem {
 }
 
 impl Selector {
-    /// Reads a selector of the API.
+    /// Parses a selector of the Kubernetes API.
     ///
     /// # Errors
-    /// An unknown operator, or values that do not fit it.
+    /// Returns an error for an unknown operator, or for values that do not fit the operator.
     pub fn parse(selector: &LabelSelector) -> Result<Selector, SelectorProblem> {
         let labels = selector.match_labels.iter().flatten();
         let mut conditions: Vec<Condition> = labels
@@ -81,8 +81,8 @@ mod tests {
     use crate::net::Direction;
     use k8s_openapi::api::networking::v1::NetworkPolicy;
 
-    /// Every operator over every set of labels, judged by the evaluator as well: a policy with that
-    /// selector isolates the pod exactly if the selector matches.
+    /// Compares every operator on every set of labels with the evaluator: a policy with the selector isolates the
+    /// pod if and only if the selector matches.
     #[test]
     fn a_selector_matches_what_a_policy_with_it_selects() {
         let all = ["", "app: a", "app: b", "app: a, tier: x", "tier: x"];

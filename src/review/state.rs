@@ -15,7 +15,7 @@ pub use propose::{DesiredPolicy, Need};
 
 use super::digest::Digest;
 use super::record::{Action, Draft};
-use super::resources::{Material, Phase};
+use super::resources::{Impact, Phase};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
@@ -60,10 +60,12 @@ pub struct Proposal {
     /// The revision that it would change, with its policy.
     pub base_revision: Option<u32>,
     pub base: Option<NetworkPolicySpec>,
-    pub material: Material,
+    /// What `policy` would do. Stored as `material`, the name of earlier versions.
+    #[serde(rename = "material")]
+    pub impact: Impact,
     /// What nanoseg itself last proposed: another one than `policy` says that a person edited it.
     pub generated: Digest,
-    /// What of the graph it was worked out from; if that changes, the material is made anew.
+    /// What of the graph it was worked out from; if that changes, the impact is made anew.
     pub basis: Digest,
     /// Blocked traffic asked for it: it is never approved automatically.
     pub asked_by_blocked: bool,
@@ -280,7 +282,7 @@ impl WorkloadState {
 impl Proposal {
     /// The revision that a decision must name.
     pub fn digest(&self) -> &str {
-        &self.material.revision
+        &self.impact.revision
     }
 
     /// Whether a person changed what nanoseg proposed.

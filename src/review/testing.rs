@@ -1,4 +1,4 @@
-//! A small cluster and hand-made edges for the tests of this room.
+//! A small cluster and edges for the tests of this room.
 
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Lesson, Peer};
@@ -61,10 +61,10 @@ pub fn peer(text: &str) -> Peer {
     }
 }
 
-/// `client server port`, what was seen of it, and from when to when.
+/// `client server port`, the verdicts, and the first and last second.
 pub type Sketch<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
 
-/// These edges, all TCP.
+/// Builds a graph of these edges, all TCP.
 pub fn graph(edges: &[Sketch<'_>]) -> Graph {
     let mut graph = Graph::default();
     for (ends, verdicts, first, last) in edges {
@@ -98,7 +98,7 @@ pub fn policy(name: &str, yaml: &str) -> NetworkPolicy {
     policy
 }
 
-/// Selects `app: NAME` in both directions and allows what `rules` say.
+/// A policy that selects `app: NAME` in both directions and has these rules.
 pub fn of(name: &str, rules: &str) -> NetworkPolicy {
     let (_, app) = name.split_once('/').expect("namespace/name");
     let yaml = format!(

@@ -1,6 +1,6 @@
-//! Violations: connections that were tried although the policies in force do not allow them.
+//! Violations: connections that were attempted although the policies in force do not allow them.
 
-use super::narrow;
+use super::subset;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
@@ -16,14 +16,13 @@ pub struct Violation {
     pub server: Peer,
     pub protocol: Protocol,
     pub port: u16,
-    /// How it went, over all time; `established` among them says that the policy is not enforced, or was
-    /// not then.
+    /// The verdicts of all attempts. `established` means that the policy is not enforced, or was not enforced then.
     pub verdicts: BTreeMap<Verdict, u64>,
     pub first: Timestamp,
     pub last: Timestamp,
-    /// Attempts over all time.
+    /// The number of attempts over all time.
     pub connections: u64,
-    /// What would have to be allowed. Its `edge` is [`Requiring::NOT_TAUGHT`].
+    /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
     /// Whether an operator is to be asked to allow it: the server is known to listen there, and both
     /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
@@ -31,8 +30,9 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// In words, as the record has it: `client → server port/protocol`. The evidence of the proposal that would
-    /// allow it has the same, [`super::resources::EvidenceLine::connection`], so that a report finds the answer.
+    /// Returns the text `client → server port/protocol`, as in the record. The evidence of the proposal that would
+    /// allow it has the same text ([`super::resources::EvidenceLine::connection`]), so that a report finds the
+    /// decision.
     pub fn connection(&self) -> String {
         format!(
             "{} → {} {}/{}",
@@ -41,16 +41,15 @@ impl Violation {
     }
 }
 
-/// The violations of the policies of `managed`, in the order of the graph's edges. A connection that has
-/// several requirements (a pod that calls a node port is seen as itself or as a node) is there once for
-/// each that is denied.
+/// Returns the violations of the policies of `managed`, in the order of the graph's edges. A connection with several
+/// requirements (a pod that calls a node port appears as itself or as a node) is returned once for each that is
+/// denied.
 ///
-/// `enforced` are all policies in force, also those of others. Only traffic that is not older than when
-/// the policy of the workload concerned was applied, `since`, counts; a workload without such a time has
-/// no violations.
+/// `enforced` are all policies in force, also those of others. Only traffic since the policy of the workload was
+/// applied (`since`) counts; a workload without such a time has no violations.
 ///
 /// # Errors
-/// A policy that the API server would refuse.
+/// Returns an error if the API server would refuse a policy.
 pub fn violations(
     graph: &Graph,
     inventory: &Inventory,
@@ -63,7 +62,7 @@ pub fn violations(
         id.and_then(|id| since.get(id))
             .is_some_and(|at| last >= *at)
     };
-    // What it takes to judge is built only where there is something to judge.
+    // The evaluation is built only if there is something to evaluate.
     let edges: Vec<Suspect<'_>> = graph
         .edges()
         .into_iter()
@@ -83,15 +82,15 @@ pub fn violations(
         return Ok(Vec::new());
     }
     let ends = edges.iter().flat_map(|s| [s.client, s.server]);
-    let small = narrow::with_workloads(inventory, &ends.filter_map(Peer::workload).collect());
-    let selecting = narrow::selecting(enforced, &small);
+    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = subset::policies_selecting(enforced, &small);
     let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
         graph,
         inventory,
         enforcement: ServiceEnforcement::AfterTranslation,
     };
-    let listeners = Listening::build(graph, inventory);
+    let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
     for suspect in edges {
         let Suspect {
@@ -100,8 +99,8 @@ pub fn violations(
             edge,
             ..
         } = suspect;
-        let asked = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
-        for requirement in asked
+        let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+        for requirement in needed
             .into_iter()
             .filter(|r| suspect.is_denied(r, &evaluation))
         {
@@ -122,11 +121,12 @@ pub fn violations(
     Ok(found)
 }
 
-/// What was tried and never answered, and is allowed nevertheless, at one of the `managed` ends and everywhere:
-/// somebody approved it, so it stays allowed although nothing of it was observed to work yet.
+/// Returns the requirements of connections of `managed` workloads that were attempted, never succeeded, and are
+/// allowed by all policies at both ends: somebody approved them, so they stay allowed although none was observed to
+/// work yet.
 ///
 /// # Errors
-/// A policy that the API server would refuse.
+/// Returns an error if the API server would refuse a policy.
 pub fn approved_attempts(
     graph: &Graph,
     inventory: &Inventory,
@@ -145,21 +145,21 @@ pub fn approved_attempts(
     let ends = edges
         .iter()
         .flat_map(|(client, server, _)| [*client, *server]);
-    let small = narrow::with_workloads(inventory, &ends.filter_map(Peer::workload).collect());
-    let selecting = narrow::selecting(enforced, &small);
+    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = subset::policies_selecting(enforced, &small);
     let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
     let requiring = Requiring {
         graph,
         inventory,
         enforcement: ServiceEnforcement::AfterTranslation,
     };
-    let listeners = Listening::build(graph, inventory);
+    let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
     for (client, server, edge) in edges {
         if listeners.may_be_proposed(client, server, edge) {
-            let asked = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+            let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
             found.extend(
-                asked
+                needed
                     .into_iter()
                     .filter(|r| evaluation.blocked(r).is_empty()),
             );
@@ -173,13 +173,14 @@ struct Suspect<'a> {
     client: &'a Peer,
     server: &'a Peer,
     edge: &'a Edge,
-    /// The client's policy is ours, and older than the traffic.
+    /// Is true if the client's policy is ours and older than the traffic.
     at_client: bool,
+    /// Is true if the server's policy is ours and older than the traffic.
     at_server: bool,
 }
 
 impl Suspect<'_> {
-    /// Whether the policies at an end that is ours deny it.
+    /// Returns true if the policies at an end that is ours deny the requirement.
     fn is_denied(&self, requirement: &Requirement, evaluation: &Evaluation) -> bool {
         let blocked = evaluation.blocked(requirement);
         blocked.iter().any(|blocked| match blocked.by {
@@ -190,10 +191,10 @@ impl Suspect<'_> {
     }
 }
 
-/// Where workloads are known to listen.
-struct Listening<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
+/// The ports on which workloads are known to listen.
+struct KnownListeners<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
 
-impl<'a> Listening<'a> {
+impl<'a> KnownListeners<'a> {
     /// Declared container ports, endpoints of Services, and servers that answered.
     fn build(graph: &'a Graph, inventory: &'a Inventory) -> Self {
         let mut known = BTreeSet::new();
@@ -213,7 +214,7 @@ impl<'a> Listening<'a> {
                 known.insert((id, edge.protocol, edge.port));
             }
         }
-        Listening(known)
+        KnownListeners(known)
     }
 
     fn may_be_proposed(&self, client: &Peer, server: &Peer, edge: &Edge) -> bool {

@@ -1,4 +1,4 @@
-//! Which workloads the internet can call without going through another one.
+//! The workloads that are directly reachable from the internet, without another workload between.
 
 use crate::flow::Verdict;
 use crate::graph::{Graph, Peer, is_private};
@@ -6,14 +6,14 @@ use crate::inventory::{Inventory, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Why a workload counts as reached from outside.
+/// Why a workload counts as reachable from outside of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exposure {
     /// A load balancer, external address or node port of this Service (`namespace/name`).
     Service(String),
-    /// A port of its node.
+    /// A container port that is mapped to a port of its node (`hostPort`).
     HostPort(u16),
-    /// A public address called it and got an answer.
+    /// A public address connected to it and got an answer.
     Seen,
 }
 
@@ -27,9 +27,9 @@ impl fmt::Display for Exposure {
     }
 }
 
-/// All workloads that are reached from outside, and why. What stands in front of a node or load balancer
-/// (a firewall, a private network) is not known here: each counts as open to the internet. Workloads on the
-/// host network count where they were seen to be called.
+/// Returns all workloads that are reachable from outside, with the reasons. What is in front of a node or load
+/// balancer (a firewall, a private network) is not known here, so each counts as open to the internet. Workloads on
+/// the host network count if a connection to them was observed.
 pub fn exposed(inventory: &Inventory, graph: &Graph) -> BTreeMap<WorkloadId, BTreeSet<Exposure>> {
     let mut found: BTreeMap<WorkloadId, BTreeSet<Exposure>> = BTreeMap::new();
     for service in &inventory.services {

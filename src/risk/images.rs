@@ -1,19 +1,19 @@
-//! Which images are wanted. Without a list nothing is said: no list means that nobody decided.
+//! Approved images and registries. Without a list nothing is reported, because nobody has decided yet.
 
 use crate::finding::{Code, Finding};
 use crate::inventory::{Image, Workload};
 use std::collections::BTreeSet;
 
-/// What an operator approved.
+/// The registries and images that an operator approved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Approved {
     /// Registries, such as `ghcr.io`, or with a path, such as `ghcr.io/team`.
     pub registries: Vec<String>,
-    /// Images: `ghcr.io/team/app`, with a tag or digest where only that one is meant.
+    /// Images: `ghcr.io/team/app`, with a tag or digest if only that one is approved.
     pub images: Vec<String>,
 }
 
-/// What makes an automatic approval impossible.
+/// The findings that make an automatic approval impossible.
 pub const UNAPPROVED: [Code; 3] = [
     Code::UnapprovedRegistry,
     Code::UnapprovedImage,
@@ -25,7 +25,7 @@ impl Approved {
         self.registries.is_empty() && self.images.is_empty()
     }
 
-    /// What either of two lists approves.
+    /// Returns the union of two lists.
     #[must_use]
     pub fn and(&self, other: &Approved) -> Approved {
         Approved {
@@ -38,14 +38,14 @@ impl Approved {
         let name = image.name();
         self.registries.iter().any(|one| {
             let one = one.trim_end_matches('/');
-            // Whole parts of the path: ghcr.io/team is not ghcr.io/team-evil.
+            // Whole segments of the path: ghcr.io/team does not match ghcr.io/team-evil.
             let rest = name.strip_prefix(one);
             rest.is_some_and(|rest| rest.starts_with('/'))
         })
     }
 
-    /// `running` is the digest that the kubelet says: it tells that what is approved by digest is what runs,
-    /// and proves nothing of a tag.
+    /// Returns true if an approved image matches. `running` is the digest that the kubelet reports: it shows that the
+    /// running image is one that was approved by digest, and proves nothing about a tag.
     fn image(&self, image: &Image, running: Option<&str>) -> bool {
         self.images.iter().any(|one| {
             let wanted = Image::parse(one);
@@ -56,8 +56,8 @@ impl Approved {
         })
     }
 
-    /// What of a workload's containers is not approved. An image that is approved by name needs no approved
-    /// registry.
+    /// Returns findings about the images of a workload that are not approved. An image that is approved by name needs no
+    /// approved registry.
     pub fn findings(&self, workload: &Workload) -> Vec<Finding> {
         let mut unapproved: BTreeSet<(Code, String)> = BTreeSet::new();
         if self.is_empty() {
@@ -70,7 +70,7 @@ impl Approved {
                 let message = format!("runs {image}: {} is not approved", image.registry);
                 unapproved.insert((Code::UnapprovedRegistry, message));
             }
-            // With a list of registries only, every image of them is approved.
+            // Every image of an approved registry is approved.
             if !self.images.is_empty() && !by_name && !self.registry(image) {
                 let message = format!("runs {image}, which is not approved");
                 unapproved.insert((Code::UnapprovedImage, message));
@@ -99,19 +99,19 @@ mod tests {
         }
     }
 
-    /// The codes that are found of a workload with one container of this image.
+    /// Returns the codes of the findings about a workload with one container of this image.
     fn codes(approved: &Approved, image: &str) -> Vec<&'static str> {
         let found = approved.findings(&workload("shop/app", image));
         found.iter().map(|one| one.code.name()).collect()
     }
 
     #[test]
-    fn without_a_list_nothing_is_said() {
+    fn without_a_list_there_are_no_findings() {
         assert!(codes(&Approved::default(), "evil.example/app:latest").is_empty());
     }
 
     #[test]
-    fn a_registry_is_approved_by_whole_parts_of_its_path() {
+    fn a_registry_is_matched_by_whole_segments_of_its_path() {
         let list = approved(&["ghcr.io/team/", "r.example:5000"], &[]);
         assert!(codes(&list, "ghcr.io/team/app@sha256:aa").is_empty());
         assert!(codes(&list, "r.example:5000/any/app@sha256:aa").is_empty());
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_is_meant_where_no_registry_is_written() {
+    fn an_image_without_a_registry_is_from_docker_hub() {
         assert!(codes(&approved(&["docker.io"], &[]), "nginx@sha256:aa").is_empty());
         assert!(codes(&approved(&["docker.io/library"], &[]), "nginx@sha256:aa").is_empty());
         let team = codes(&approved(&["docker.io/library"], &[]), "team/app@sha256:aa");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_approved_as_far_as_it_is_named() {
+    fn an_image_is_approved_by_name_tag_or_digest() {
         let by_name = approved(&[], &["ghcr.io/team/app"]);
         assert!(codes(&by_name, "ghcr.io/team/app@sha256:aa").is_empty());
         assert_eq!(
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_approved_by_name_needs_no_registry_and_the_other_way_round() {
+    fn an_image_that_is_approved_by_name_needs_no_registry_and_vice_versa() {
         let both = approved(&["ghcr.io/team"], &["quay.io/prometheus/prometheus"]);
         assert!(codes(&both, "quay.io/prometheus/prometheus@sha256:aa").is_empty());
         assert!(codes(&both, "ghcr.io/team/any@sha256:aa").is_empty());
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_may_move_whatever_is_approved() {
+    fn an_approved_image_with_a_mutable_tag_is_still_a_finding() {
         let list = approved(&["docker.io"], &["nginx:1.27"]);
         assert_eq!(codes(&list, "nginx:1.27"), ["mutable-tag"]);
         assert_eq!(codes(&list, "nginx"), ["mutable-tag"]);
     }
 
     #[test]
-    fn what_runs_may_be_what_is_approved_by_digest_though_the_reference_may_move() {
+    fn the_running_digest_can_be_the_approved_one_although_the_tag_is_mutable() {
         let list = approved(&[], &["nginx@sha256:aa"]);
         let mut app = workload("shop/app", "nginx:1.27");
         app.containers[0].running = Some("sha256:aa".into());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_in_several_containers_is_said_once() {
+    fn the_same_finding_in_several_containers_is_reported_once() {
         let mut app = workload("shop/app", "nginx");
         app.containers.push(app.containers[0].clone());
         let found = approved(&["ghcr.io"], &[]).findings(&app);

@@ -1,10 +1,12 @@
-//! What steps around network policy: a container that owns its node owns every pod's network on it.
+//! Privileges that bypass network policies: a container that controls its node controls the network of every pod on
+//! it.
 
 use crate::finding::{Code, Finding};
 use crate::inventory::Workload;
 use std::collections::BTreeSet;
 
-/// Capabilities that reach into the network or the node, and that no ordinary server needs (capabilities(7)).
+/// Capabilities that give access to the network or the node and that an ordinary server does not need
+/// (capabilities(7)).
 const GRAVE: [&str; 12] = [
     "ALL",
     "NET_ADMIN",
@@ -20,7 +22,7 @@ const GRAVE: [&str; 12] = [
     "MKNOD",
 ];
 
-/// Findings of a workload's containers. (The host network is found with the graph: `host-network-workload`.)
+/// Returns findings about a workload's containers. (The graph reports the host network: `host-network-workload`.)
 pub fn privileges(workload: &Workload) -> Vec<Finding> {
     let subject = workload.id.to_string();
     let mut privileged = BTreeSet::new();
@@ -59,7 +61,7 @@ pub fn privileges(workload: &Workload) -> Vec<Finding> {
         );
         findings.push(Finding::new(Code::PrivilegedContainer, &subject, message));
     }
-    // Replicas of two versions say the same twice.
+    // Replicas of two versions give the same finding twice.
     findings.sort();
     findings.dedup();
     findings
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_around_network_policy_is_found() {
+    fn each_privilege_that_bypasses_network_policies_is_found() {
         let mut app = workload("shop/app", "app");
         let own = &mut app.containers[0];
         own.privileged = true;

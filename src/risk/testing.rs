@@ -26,7 +26,7 @@ pub fn workload(name: &str, image: &str) -> Workload {
     }
 }
 
-/// A cluster of these, with one pod each, in their order.
+/// A cluster of these workloads, in their order, with one pod each.
 pub fn inventory<const N: usize>(workloads: [Workload; N]) -> Inventory {
     let mut inventory = Inventory::default();
     for mut workload in workloads {

@@ -1,18 +1,18 @@
-//! Who sends most, and who suddenly sends more or less than before.
+//! Traffic volume: the peers that send most, and the edges whose volume changed suddenly.
 
 use crate::finding::{Code, Finding};
 use crate::graph::{Edge, EdgeKey, Graph, Peer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Fewer hours before tell nothing of what is usual.
+/// The fewest hours of history for a usual volume.
 const LEAST_HOURS: i64 = 6;
-/// So many times as much, or as little, is sudden.
+/// The factor between the usual and the present volume from which on a change is sudden.
 const FACTOR: u64 = 10;
-/// Less than that in an hour is nobody's business: bytes, and connections.
+/// The least volume per hour that is considered: bytes, and connections.
 const LEAST: [u64; 2] = [1 << 20, 100];
 
-/// What was counted of an edge.
+/// The volume of an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Amount {
     pub bytes_to_server: u64,
@@ -44,13 +44,13 @@ impl Amount {
     }
 }
 
-/// What one peer sent and received.
+/// The volume that one peer sent and received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Talker {
     pub peer: Peer,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-    /// Opened and accepted.
+    /// Connections that it opened and accepted.
     pub connections: u64,
 }
 
@@ -60,7 +60,7 @@ impl Talker {
     }
 }
 
-/// All peers that sent or received, the busiest first.
+/// Returns all peers that sent or received, the busiest first.
 pub fn talkers(graph: &Graph) -> Vec<Talker> {
     let edges = graph.edges().into_iter();
     ranked(edges.map(|(client, server, edge)| (client, server, Amount::of(edge))))
@@ -94,11 +94,12 @@ fn ranked<'p>(edges: impl Iterator<Item = (&'p Peer, &'p Peer, Amount)>) -> Vec<
 /// The key under which the controller publishes a [`VolumeReport`] beside the record.
 pub const VOLUME: &str = "volume.json";
 
-/// What volume by the hour comes to.
+/// A report about the volume by the hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeReport {
-    /// The hours that it is of, since the Unix epoch. The last may not be over.
+    /// The first hour of the report, in hours since the Unix epoch.
     pub first_hour: i64,
+    /// The last hour of the report, in hours since the Unix epoch. It may not be over.
     pub last_hour: i64,
     /// The busiest first.
     pub talkers: Vec<Talker>,
@@ -109,20 +110,20 @@ pub struct VolumeReport {
 /// Bytes and connections of each edge by the hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Volumes {
-    /// By whole hours since the Unix epoch.
+    /// By edge and by whole hours since the Unix epoch.
     by_edge: BTreeMap<EdgeKey, BTreeMap<i64, Amount>>,
 }
 
-/// An edge whose last hour is nothing like those before.
+/// An edge whose volume changed suddenly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeChange {
     pub edge: EdgeKey,
     /// Whole hours since the Unix epoch.
     pub hour: i64,
-    /// Of the hours before: the median.
+    /// The median of the hours before.
     pub usual: u64,
     pub now: u64,
-    /// Whether bytes are counted; else connections.
+    /// Is true if bytes are counted, false if connections are.
     pub in_bytes: bool,
 }
 
@@ -148,7 +149,7 @@ impl VolumeChange {
 }
 
 impl Volumes {
-    /// Adds what was counted in an hour.
+    /// Adds the volume of an hour.
     pub fn add(&mut self, edge: &EdgeKey, hour: i64, amount: Amount) {
         let hours = match self.by_edge.get_mut(edge) {
             Some(known) => known,
@@ -157,7 +158,7 @@ impl Volumes {
         hours.entry(hour).or_default().add(&amount);
     }
 
-    /// Forgets the hours before.
+    /// Removes the hours before `hour`.
     pub fn forget_before(&mut self, hour: i64) {
         self.by_edge.retain(|_, hours| {
             *hours = hours.split_off(&hour);
@@ -165,14 +166,14 @@ impl Volumes {
         });
     }
 
-    /// The first and the last hour that anything was counted in.
+    /// Returns the first and the last hour with any volume.
     fn span(&self) -> Option<(i64, i64)> {
         let ends = self.by_edge.values();
         let ends = ends.filter_map(|hours| Some((*hours.keys().next()?, *hours.keys().last()?)));
         ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// What it comes to, with so many talkers and changes at most; `None` of no volume at all.
+    /// Returns a report with at most `most` talkers and `most` changes, or `None` if there is no volume at all.
     pub fn report(&self, most: usize) -> Option<VolumeReport> {
         let (first_hour, last_hour) = self.span()?;
         let edges = self.by_edge.iter().map(|((client, server, ..), hours)| {
@@ -191,12 +192,13 @@ impl Volumes {
         Some(report)
     }
 
-    /// Edges whose last hours are nothing like those before, the largest change first. The very last hour may
-    /// not be over: in it only what is more than usual tells something.
+    /// Returns edges whose volume changed suddenly in the last two hours, the largest change first. The last hour may
+    /// not be over, so in it only a rise is considered.
     fn changes(&self, last: i64) -> Vec<VolumeChange> {
         let mut found: Vec<VolumeChange> = Vec::new();
         for (edge, hours) in &self.by_edge {
-            // Before an edge was there it was not silent: it is new, which is said elsewhere.
+            // The hours before the first one of an edge do not count as zero volume: a new edge is reported
+            // elsewhere.
             let since = hours.keys().next().copied().unwrap_or(last);
             let judged = [(last, true), (last - 1, false)].into_iter();
             let mut changes = judged.filter_map(|(hour, only_more)| {
@@ -219,7 +221,7 @@ impl Volumes {
     }
 }
 
-/// What is usual, what the hour had, and of which count, where that is sudden.
+/// Returns the usual volume, the volume of the hour, and the kind of count, if the change is sudden.
 fn sudden(hours: &BTreeMap<i64, Amount>, since: i64, judged: i64) -> Option<(u64, u64, usize)> {
     if judged - since < LEAST_HOURS {
         return None;
@@ -238,7 +240,7 @@ fn sudden(hours: &BTreeMap<i64, Amount>, since: i64, judged: i64) -> Option<(u64
     })
 }
 
-/// Of an even number the lower of the two in the middle; 0 of none.
+/// Returns the median; of an even number of values the lower middle one, and 0 of none.
 fn median(values: impl Iterator<Item = u64>) -> u64 {
     let mut all: Vec<u64> = values.collect();
     all.sort_unstable();
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_end_sends_the_other_receives() {
+    fn bytes_that_one_end_sends_are_received_by_the_other() {
         let mut graph = Graph::default();
         for (client, server, up, down) in
             [("shop/a", "shop/b", 10, 1000), ("shop/c", "shop/b", 1, 2)]
@@ -309,34 +311,34 @@ mod tests {
     }
 
     #[test]
-    fn ten_times_as_much_or_as_little_is_sudden() {
+    fn a_tenfold_rise_or_fall_is_sudden() {
         let then = |hours: &[u64]| changes(&[[MIB; 6].as_slice(), hours].concat());
         assert_eq!(then(&[10 * MIB]), [(MIB, 10 * MIB)]);
         assert_eq!(then(&[9 * MIB]), []);
         assert_eq!(then(&[10 * MIB, MIB]), [(MIB, 10 * MIB)]);
         assert_eq!(then(&[MIB / 10, MIB]), [(MIB, MIB / 10)]);
         assert_eq!(then(&[0, MIB]), [(MIB, 0)]);
-        // An hour later it is over.
+        // One hour later it is no longer reported.
         assert_eq!(then(&[10 * MIB, MIB, MIB]), []);
-        // One busy hour among many is not what is usual.
+        // One busy hour among many does not change the median.
         assert_eq!(changes(&[MIB, 90 * MIB, MIB, MIB, MIB, MIB, MIB]), []);
     }
 
     #[test]
-    fn little_traffic_and_little_time_say_nothing() {
+    fn little_traffic_or_little_history_gives_no_change() {
         assert_eq!(changes(&[1, 1, 1, 1, 1, 1, MIB - 1]), []);
         assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, 100 * MIB]), []);
         assert_eq!(changes(&[]), []);
     }
 
     #[test]
-    fn the_last_hour_may_not_be_over_and_tells_of_no_fall() {
+    fn the_last_hour_may_not_be_over_so_a_fall_in_it_is_ignored() {
         assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, MIB, MIB, 0]), []);
         assert_eq!(changes(&[MIB, MIB, MIB, MIB, MIB, MIB, 0, 0]), [(MIB, 0)]);
     }
 
     #[test]
-    fn many_more_connections_count_though_they_carry_little() {
+    fn many_more_connections_are_a_change_even_with_few_bytes() {
         let mut volumes = Volumes::default();
         for hour in 0..7 {
             let connections = if hour == 6 { 500 } else { 2 };
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_of_the_hours_that_are_kept_and_comes_back_as_it_was_written() {
+    fn a_report_covers_the_kept_hours_and_is_read_back_unchanged() {
         let mut volumes = volumes(&[MIB, MIB, MIB, MIB, MIB, MIB, MIB, 20 * MIB]);
         volumes.add(&key("shop/c", "shop/b"), 100, amount(4, 1));
         let whole = volumes.report(1).expect("volume");

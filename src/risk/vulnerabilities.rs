@@ -1,13 +1,14 @@
-//! Vulnerability scans, mapped to the workloads that run the images; and how far each is from the internet.
+//! Vulnerability scans, mapped to the workloads that run the images, with the distance of each workload from the
+//! internet.
 
 use crate::finding::{Code, Finding};
 use crate::inventory::{Container, Grade, Image, ImageScan, Inventory, Vulnerability, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many identifiers are in a finding.
+/// The most identifiers in a finding.
 const SHOWN: usize = 5;
 
-/// What images have, by what scans call them.
+/// The vulnerabilities of images, by the names that scans use for the images.
 #[derive(Debug, Clone, Default)]
 pub struct Vulnerabilities {
     /// By digest (`sha256:…`), of a manifest or of the configuration.
@@ -40,8 +41,8 @@ impl Vulnerabilities {
         self.by_digest.is_empty() && self.by_tag.is_empty()
     }
 
-    /// What a container has: by the digest that really runs, else by the one that is asked for, else by its
-    /// tag. `None`: nobody scanned it.
+    /// Returns the vulnerabilities of a container: by the running digest, else by the digest of its image reference,
+    /// else by its tag. Returns `None` if no scan covers it.
     pub fn of_container(&self, container: &Container) -> Option<&BTreeSet<Vulnerability>> {
         let image = &container.image;
         let digests = [container.running.as_ref(), image.digest.as_ref()];
@@ -51,29 +52,29 @@ impl Vulnerabilities {
     }
 }
 
-/// Without a tag `latest` is meant.
+/// Returns the tag of an image; the default is `latest`.
 fn tag(image: &Image) -> String {
     image.tag.clone().unwrap_or_else(|| "latest".into())
 }
 
-/// A workload whose images have known vulnerabilities, and how far an attacker is from it.
+/// A workload whose images have known vulnerabilities, with its distance from the internet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Weakness {
-    /// The gravest. First, so that weaknesses sort by what matters.
+    /// The highest severity. It is the first field, so that weaknesses are sorted by severity.
     pub grade: Grade,
-    /// Over how many connections the internet reaches it by the policies in force: 1 is direct.
-    /// [`Weakness::UNREACHABLE`] where it does not.
+    /// The number of connections from the internet to the workload that the policies in force allow: 1 is direct.
+    /// [`Weakness::UNREACHABLE`] if there is no path.
     pub hops: usize,
     pub workload: WorkloadId,
-    /// The gravest first.
+    /// The highest severity first.
     pub vulnerabilities: BTreeSet<Vulnerability>,
 }
 
 impl Weakness {
-    /// Further away than anything.
+    /// The number of hops of an unreachable workload.
     pub const UNREACHABLE: usize = usize::MAX;
 
-    /// How many of each grade: `2 critical, 1 low`.
+    /// Returns the count per severity: `2 critical, 1 low`.
     pub fn counts(&self) -> String {
         let mut counts: BTreeMap<Grade, usize> = BTreeMap::new();
         for one in &self.vulnerabilities {
@@ -85,7 +86,7 @@ impl Weakness {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// `reachable from the internet through 2 hops`.
+    /// Returns the distance as text: `reachable from the internet through 2 hops`.
     pub fn way(&self) -> String {
         match self.hops {
             Weakness::UNREACHABLE => "not reachable from the internet".into(),
@@ -94,17 +95,17 @@ impl Weakness {
         }
     }
 
-    /// `critical CVE, reachable from the internet through 2 hops`.
+    /// Returns the severity and the distance as text: `critical CVE, reachable from the internet through 2 hops`.
     pub fn headline(&self) -> String {
         format!("{} CVE, {}", self.grade, self.way())
     }
 
-    /// Whether somebody must hurry: high or worse.
+    /// Returns true if the highest severity is high or critical.
     pub fn is_grave(&self) -> bool {
         self.grade <= Grade::High
     }
 
-    /// The finding, for those that are [grave](Weakness::is_grave).
+    /// Returns the finding, if the severity is [high or critical](Weakness::is_grave).
     pub fn finding(&self) -> Option<Finding> {
         let grave = self.vulnerabilities.iter();
         let grave = grave.filter(|one| one.grade == self.grade);
@@ -120,8 +121,8 @@ impl Weakness {
     }
 }
 
-/// The workloads with known vulnerabilities, the gravest and nearest first. `hops`: over how many
-/// connections the internet reaches each workload.
+/// Returns the workloads with known vulnerabilities, the highest severity and shortest distance first. `hops` is the
+/// number of connections from the internet to each workload.
 pub fn weaknesses(
     inventory: &Inventory,
     known: &Vulnerabilities,
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_really_runs_decides_before_what_is_written() {
+    fn the_running_digest_has_priority_over_the_image_reference() {
         let known = Vulnerabilities::of(&[
             scan("app@sha256:aa", &[(Grade::Low, "CVE-digest")]),
             scan("app:1", &[(Grade::High, "CVE-tag")]),
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_a_tag_is_latest_and_one_without_names_is_known_by_its_configuration() {
+    fn an_image_without_a_tag_is_latest_and_one_without_names_is_identified_by_its_configuration() {
         let mut by_config = scan("x@sha256:cc", &[(Grade::High, "CVE-1")]);
         by_config.images.clear();
         by_config.config = Some("sha256:cfg".into());
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gravest_and_nearest_come_first() {
+    fn the_highest_severity_and_the_shortest_distance_come_first() {
         let cluster = inventory([
             workload("shop/a", "high"),
             workload("shop/b", "critical"),
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_grave_is_no_finding() {
+    fn a_medium_severity_is_no_finding() {
         let cluster = inventory([workload("shop/a", "a")]);
         let known = Vulnerabilities::of(&[scan("a", &[(Grade::Medium, "CVE-1")])]);
         let found = weaknesses(&cluster, &known, &BTreeMap::new());

@@ -12,7 +12,7 @@ use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
 use crate::report::words::count;
-use crate::review::resources::{Change, Material, Phase, PolicyProposal};
+use crate::review::resources::{ChangeLine, Impact, Phase, PolicyProposal};
 use kube::ResourceExt;
 use std::fmt::Write as _;
 
@@ -120,7 +120,7 @@ fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> String 
     )
 }
 
-fn figures(view: &View, id: &WorkloadId, review: &Material) -> String {
+fn figures(view: &View, id: &WorkloadId, review: &Impact) -> String {
     let radius = |side: usize| view.radii[side].get(id).copied().unwrap_or_default();
     let (now, then) = (radius(0), radius(1));
     let coverage = match review.coverage {
@@ -134,7 +134,7 @@ fn figures(view: &View, id: &WorkloadId, review: &Material) -> String {
     )
 }
 
-fn connections(title: &str, list: &[Change], total: u32) -> String {
+fn connections(title: &str, list: &[ChangeLine], total: u32) -> String {
     let all = u64::from(total);
     if list.is_empty() {
         // Proposals of earlier versions list nothing that a first policy closes.
@@ -147,7 +147,7 @@ fn connections(title: &str, list: &[Change], total: u32) -> String {
             ),
         };
     }
-    let row = |one: &Change| vec![text(&one.client), text(&one.server), text(ports(one))];
+    let row = |one: &ChangeLine| vec![text(&one.client), text(&one.server), text(ports(one))];
     let rows: Vec<Vec<String>> = list.iter().map(row).collect();
     format!(
         "<h2>{title} {}</h2>\n{}{}",
@@ -157,14 +157,14 @@ fn connections(title: &str, list: &[Change], total: u32) -> String {
     )
 }
 
-fn ports(change: &Change) -> &str {
+fn ports(change: &ChangeLine) -> &str {
     match change.ports.as_str() {
         "All Connections" => "all ports",
         ports => ports,
     }
 }
 
-fn findings(review: &Material, is_live: bool) -> String {
+fn findings(review: &Impact, is_live: bool) -> String {
     if review.findings.is_empty() {
         return String::new();
     }
@@ -191,7 +191,7 @@ fn findings(review: &Material, is_live: bool) -> String {
     )
 }
 
-fn would_block(review: &Material) -> String {
+fn would_block(review: &Impact) -> String {
     if review.would_block_total == 0 {
         return String::new();
     }
@@ -217,7 +217,7 @@ fn would_block(review: &Material) -> String {
     )
 }
 
-fn evidence(review: &Material) -> String {
+fn evidence(review: &Impact) -> String {
     let rows: Vec<Vec<String>> = review
         .evidence
         .iter()

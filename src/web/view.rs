@@ -101,8 +101,6 @@ impl View {
     /// # Errors
     /// A policy that the API server would refuse.
     pub fn new(mut given: ViewInputs) -> Result<View, EvaluateError> {
-        // All that is judged is passed; what the inventory holds would be judged twice.
-        given.inventory.policies.clear();
         let evaluate = |policies: &[NetworkPolicy]| {
             Evaluation::new(&given.inventory, policies, HostNetwork::Exact)
         };

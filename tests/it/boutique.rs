@@ -5,10 +5,10 @@
 use crate::places::shared;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::cluster::read_cluster;
-use nanoseg::evaluate::{HostNetwork, LineEnd, connectivity};
+use nanoseg::evaluate::{ConnectivityEnd, HostNetwork, connectivity};
 use nanoseg::flow::{FlowConfig, FlowTable};
 use nanoseg::graph::{InventoryListeners, address_epochs};
-use nanoseg::inventory::{Inventory, OwnerRule};
+use nanoseg::inventory::{Inventory, OwnerRule, foreign_policies};
 use nanoseg::net::ConnectionSet;
 use nanoseg::observe::CaptureSet;
 use nanoseg::pipeline::{self, Generated, Options};
@@ -21,13 +21,14 @@ type Allowed = BTreeMap<(String, String), BTreeSet<String>>;
 fn generate(folder: &Path) -> (Inventory, Generated) {
     let (objects, _) = read_cluster(&[folder.join("cluster.yaml")]).expect("the snapshot");
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
+    let existing = foreign_policies(&objects);
     let listeners = InventoryListeners(&inventory);
     let mut table = FlowTable::new(listeners, address_epochs(&inventory), FlowConfig::default());
     let captures = CaptureSet::open(&[folder.join("node1.pcap.zst")]).expect("the capture");
     let (summary, _) = captures.feed(&mut table, |_| {}).expect("packets");
     let seen = table.finish();
     let span = summary.span.expect("packets");
-    let generated = pipeline::generate(&seen, span, &inventory, &Options::default());
+    let generated = pipeline::generate(&seen, span, &inventory, &existing, &Options::default());
     let generated = generated.expect("policies that can be judged");
     (inventory, generated)
 }
@@ -51,9 +52,9 @@ fn hand_written(folder: &Path) -> Vec<NetworkPolicy> {
 
 fn allowed(inventory: &Inventory, policies: &[NetworkPolicy]) -> Allowed {
     let mut allowed = Allowed::new();
-    let name = |end: &LineEnd| match end {
-        LineEnd::Workload(id) => id.to_string(),
-        LineEnd::Outside(_) => "outside".into(),
+    let name = |end: &ConnectivityEnd| match end {
+        ConnectivityEnd::Workload(id) => id.to_string(),
+        ConnectivityEnd::Outside(_) => "outside".into(),
     };
     for line in connectivity(inventory, policies, HostNetwork::Exact)
         .expect("valid policies")

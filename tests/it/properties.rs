@@ -7,7 +7,7 @@ mod world;
 use crate::support::frames::Link;
 use crate::support::traffic::Script;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use nanoseg::evaluate::prove;
+use nanoseg::evaluate::{PolicySets, prove};
 use nanoseg::finding::Code;
 use nanoseg::flow::{FlowConfig, FlowResult, FlowTable, LinkType, Verdict, decode};
 use nanoseg::graph::{GraphOptions, InventoryListeners, Peer, address_epochs};
@@ -70,7 +70,7 @@ fn generate_from(seen: &FlowResult, inventory: &Inventory) -> Generated {
         ..Options::default()
     };
     let span = (Timestamp::from_secs(0), Timestamp::from_secs(600));
-    pipeline::generate(seen, span, inventory, &options).expect("policies that can be judged")
+    pipeline::generate(seen, span, inventory, &[], &options).expect("policies that can be judged")
 }
 
 fn generate(plan: &Plan) -> Generated {
@@ -274,7 +274,7 @@ proptest! {
         let prober = Prober::new(&plan);
         let wanted = prober.wanted(&plan.required());
         for (what, set) in weakened(&policies(&generated)) {
-            let proof = prove(&inventory, &set, &generated.requirements, &managed);
+            let proof = prove(&inventory, PolicySets::only(&set), &generated.requirements, &managed);
             prop_assert!(!proof.expect("policies that can be judged").is_sound(), "{what} is still sound");
             prop_assert!(!wanted.is_subset(&prober.allowed(&set)), "{what}: the prober misses nothing");
         }
@@ -296,7 +296,7 @@ proptest! {
         // and only if the connection is a new one.
         let managed = after.synthesis.policies.iter().map(|p| p.workload.clone()).collect();
         let inventory = plan.inventory(false);
-        let proof = prove(&inventory, &policies(&after), &before.requirements, &managed);
+        let proof = prove(&inventory, PolicySets::only(&policies(&after)), &before.requirements, &managed);
         let is_new = !plan.required_by(&more).iter().all(|r| plan.required().contains(r));
         prop_assert_eq!(!proof.expect("policies that can be judged").is_tight(), is_new);
     }

@@ -1,16 +1,16 @@
-//! Which connections which addresses may have: disjoint address sets, each with its own connection
-//! set.
+//! A map from addresses to the connections that are allowed with them: disjoint address sets, each with its
+//! own connection set.
 
 use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
 use std::net::IpAddr;
 
-/// Addresses and what is allowed with them. The address sets are disjoint and not empty, no two
-/// have the same connections, and none has no connections; in order of the addresses.
+/// Addresses and what is allowed with them. The address sets are disjoint and not empty. No two have the same
+/// connections, and each has at least one. The order is that of the addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressMap(Vec<(AddressSet, ConnectionSet)>);
 
 impl AddressMap {
-    /// Adds `connections` to what each of `addresses` already has.
+    /// Adds `connections` to those that are already allowed with each of `addresses`.
     pub fn add(&mut self, addresses: &AddressSet, connections: &ConnectionSet) {
         if connections.is_empty() {
             return;
@@ -31,13 +31,13 @@ impl AddressMap {
         self.0 = normal(parts);
     }
 
-    /// What is allowed here and not in `other`.
+    /// Returns what is allowed here and not in `other`.
     #[must_use]
     pub fn difference(&self, other: &AddressMap) -> AddressMap {
         self.combine(other, ConnectionSet::difference, true)
     }
 
-    /// What is allowed both here and in `other`.
+    /// Returns what is allowed both here and in `other`.
     #[must_use]
     pub fn intersection(&self, other: &AddressMap) -> AddressMap {
         self.combine(other, ConnectionSet::intersection, false)
@@ -66,14 +66,14 @@ impl AddressMap {
         AddressMap(normal(parts))
     }
 
-    /// What `address` may have.
+    /// Returns the connections that are allowed with `address`.
     pub fn at(&self, address: IpAddr) -> ConnectionSet {
         let part = self.0.iter().find(|(set, _)| set.contains(address));
         part.map(|(_, connections)| connections.clone())
             .unwrap_or_default()
     }
 
-    /// The addresses that may have `protocol` to or from `port`.
+    /// Returns the addresses with which `protocol` on `port` is allowed.
     pub fn with(&self, protocol: Protocol, port: u16) -> AddressSet {
         let parts = self
             .0
@@ -86,7 +86,7 @@ impl AddressMap {
         self.0.is_empty()
     }
 
-    /// The parts, in order of their addresses.
+    /// Returns the parts, in the order of their addresses.
     pub fn iter(&self) -> impl Iterator<Item = (&AddressSet, &ConnectionSet)> {
         self.0
             .iter()
@@ -94,7 +94,7 @@ impl AddressMap {
     }
 }
 
-/// Drops what is empty, joins what has the same connections, sorts.
+/// Removes empty parts, joins parts with the same connections, and sorts.
 fn normal(mut parts: Vec<(AddressSet, ConnectionSet)>) -> Vec<(AddressSet, ConnectionSet)> {
     parts.retain(|(addresses, connections)| !addresses.is_empty() && !connections.is_empty());
     parts.sort_unstable_by(|a, b| a.1.cmp(&b.1));

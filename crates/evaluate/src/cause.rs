@@ -1,10 +1,10 @@
-//! What opened or closed a connection: the rules and policies of one set that the other lacks.
+//! The causes of a change: the rules and policies that opened or closed a connection.
 
 use super::ClassId;
-use super::bearing::{Bearing, Far};
-use super::difference::{Change, Comparison};
+use super::difference::{Comparison, ConnectionChange};
 use super::explain::RuleRef;
 use super::proof::Span;
+use super::rule_matcher::{RuleMatcher, RulePeer};
 use super::rules::Policy;
 use nanoseg_net::Direction;
 use serde::Serialize;
@@ -15,16 +15,16 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "cause")]
 pub enum Cause {
-    /// Opened: this rule, of after, allows it.
+    /// Opened: this rule of the policies after the change allows it.
     Allows(RuleRef),
-    /// Opened: this policy, of before, isolated the pods in this direction; none does after.
+    /// Opened: this policy isolated the pods in this direction before the change; none does after it.
     NoLongerIsolates {
         policy: String,
         direction: Direction,
     },
-    /// Closed: this rule, of before, allowed it; none does after.
+    /// Closed: this rule allowed it before the change; none does after it.
     NoLongerAllows(RuleRef),
-    /// Closed: this policy, of after, isolates pods that were not isolated before in this direction.
+    /// Closed: this policy isolates pods that were not isolated in this direction before the change.
     Isolates {
         policy: String,
         direction: Direction,
@@ -32,7 +32,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The policy, as `namespace/name`.
+    /// Returns the policy, as `namespace/name`.
     pub fn policy(&self) -> &str {
         match self {
             Cause::Allows(rule) | Cause::NoLongerAllows(rule) => &rule.policy,
@@ -40,7 +40,7 @@ impl Cause {
         }
     }
 
-    /// The rule, where it is one.
+    /// Returns the rule, if the cause is a rule.
     pub fn rule(&self) -> Option<&RuleRef> {
         match self {
             Cause::Allows(rule) | Cause::NoLongerAllows(rule) => Some(rule),
@@ -48,14 +48,14 @@ impl Cause {
         }
     }
 
-    /// Whether it speaks of a policy of after, not of before.
+    /// Returns true if the policy is one of those after the change.
     pub fn is_of_after(&self) -> bool {
         matches!(self, Cause::Allows(_) | Cause::Isolates { .. })
     }
 }
 
 impl fmt::Display for Cause {
-    /// A clause that goes on from the connection: `allowed by shop/db, spec.ingress[0]`.
+    /// A clause that follows the connection: `allowed by shop/db, spec.ingress[0]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Allows(rule) => write!(f, "allowed by {rule}"),
@@ -70,9 +70,9 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Which way a connection changed.
+/// Whether a connection was opened or closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum ChangeKind {
     Opened,
     Closed,
 }
@@ -81,22 +81,22 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Causes<'a> {
     comparison: &'a Comparison,
-    bearing: Bearing<'a>,
+    matcher: RuleMatcher<'a>,
 }
 
 impl<'a> Causes<'a> {
     pub fn new(comparison: &'a Comparison) -> Self {
         Causes {
             comparison,
-            bearing: Bearing::new(&comparison.evaluation),
+            matcher: RuleMatcher::new(&comparison.evaluation),
         }
     }
 
-    /// The causes of one change of [`Comparison::difference`], sorted.
+    /// Returns the causes of one change of [`Comparison::difference`], sorted.
     ///
-    /// A side that gave or took nothing is no cause: of a connection that the client's policies always
-    /// allowed, only those of the server are named.
-    pub fn of(&self, change: &Change, turn: Turn) -> Vec<Cause> {
+    /// A side that changed nothing is not a cause: if the client's policies allow a connection both before and
+    /// after, only policies of the server are returned.
+    pub fn of(&self, change: &ConnectionChange, turn: ChangeKind) -> Vec<Cause> {
         let evaluation = &self.comparison.evaluation;
         let classes = |span: &Span| match span {
             Span::Workload(id) => evaluation.classes_of(id),
@@ -107,13 +107,13 @@ impl<'a> Causes<'a> {
             (Span::Addresses(far), Span::Workload(_)) => {
                 for class in classes(&change.server) {
                     let end = (*class, Direction::Ingress);
-                    self.of_end(end, &Far::Addresses(far), change, turn, &mut causes);
+                    self.of_end(end, &RulePeer::Addresses(far), change, turn, &mut causes);
                 }
             }
             (Span::Workload(_), Span::Addresses(far)) => {
                 for class in classes(&change.client) {
                     let end = (*class, Direction::Egress);
-                    self.of_end(end, &Far::Addresses(far), change, turn, &mut causes);
+                    self.of_end(end, &RulePeer::Addresses(far), change, turn, &mut causes);
                 }
             }
             (client, server) => {
@@ -124,7 +124,7 @@ impl<'a> Causes<'a> {
                             ((*server, Direction::Ingress), *client),
                         ];
                         for (end, far) in ends {
-                            self.of_end(end, &Far::Class(far), change, turn, &mut causes);
+                            self.of_end(end, &RulePeer::Class(far), change, turn, &mut causes);
                         }
                     }
                 }
@@ -133,15 +133,15 @@ impl<'a> Causes<'a> {
         causes.into_iter().collect()
     }
 
-    /// The causes at one end. What is allowed there with more (`wide`) and with less (`narrow`) policies of
-    /// the two sets: the rules of the wide set that bear on the part that only it allows are the causes; where
-    /// it does not isolate at all, the policies are that isolate in the narrow one.
+    /// Adds the causes at one end. `wide` is the set of policies that allows more there, `narrow` the one that allows
+    /// less. The causes are the rules of the wide set that allow some of the part that only this set allows; if
+    /// the wide set does not isolate the end at all, they are the isolating policies of the narrow set.
     fn of_end(
         &self,
         (class, direction): (ClassId, Direction),
-        far: &Far,
-        change: &Change,
-        turn: Turn,
+        far: &RulePeer,
+        change: &ConnectionChange,
+        turn: ChangeKind,
         causes: &mut BTreeSet<Cause>,
     ) {
         let Comparison { old, new, .. } = self.comparison;
@@ -149,13 +149,13 @@ impl<'a> Causes<'a> {
             return;
         }
         let ((wide, wide_is_new), narrow) = match turn {
-            Turn::Opened => ((new, true), old),
-            Turn::Closed => ((old, false), new),
+            ChangeKind::Opened => ((new, true), old),
+            ChangeKind::Closed => ((old, false), new),
         };
         let part = match far {
-            // An address has no policies of its own: all of the change is of this end.
-            Far::Addresses(_) => change.connections.clone(),
-            Far::Class(peer) => {
+            // No policy applies to an address: the whole change is at this end.
+            RulePeer::Addresses(_) => change.connections.clone(),
+            RulePeer::Class(peer) => {
                 let evaluation = &self.comparison.evaluation;
                 let had = evaluation.class_side(narrow, class, direction, *peer);
                 change.connections.difference(&had)
@@ -168,8 +168,8 @@ impl<'a> Causes<'a> {
             for policy in self.isolating(class, direction, !wide_is_new) {
                 let policy = policy.name.clone();
                 causes.insert(match turn {
-                    Turn::Opened => Cause::NoLongerIsolates { policy, direction },
-                    Turn::Closed => Cause::Isolates { policy, direction },
+                    ChangeKind::Opened => Cause::NoLongerIsolates { policy, direction },
+                    ChangeKind::Closed => Cause::Isolates { policy, direction },
                 });
             }
             return;
@@ -177,7 +177,10 @@ impl<'a> Causes<'a> {
         for policy in self.isolating(class, direction, wide_is_new) {
             let rules = policy.rules(direction).unwrap_or_default();
             for (index, rule) in rules.iter().enumerate() {
-                if !self.bearing.bears_on(rule, (class, direction), far, &part) {
+                if !self
+                    .matcher
+                    .allows_some(rule, (class, direction), far, &part)
+                {
                     continue;
                 }
                 let rule = RuleRef {
@@ -186,14 +189,14 @@ impl<'a> Causes<'a> {
                     index,
                 };
                 causes.insert(match turn {
-                    Turn::Opened => Cause::Allows(rule),
-                    Turn::Closed => Cause::NoLongerAllows(rule),
+                    ChangeKind::Opened => Cause::Allows(rule),
+                    ChangeKind::Closed => Cause::NoLongerAllows(rule),
                 });
             }
         }
     }
 
-    /// The policies of one set that isolate `class` in `direction`.
+    /// Returns the policies of one set that isolate `class` in `direction`.
     fn isolating(
         &self,
         class: ClassId,
@@ -201,7 +204,7 @@ impl<'a> Causes<'a> {
         after: bool,
     ) -> impl Iterator<Item = &Policy> {
         let split = self.comparison.split;
-        let all = self.bearing.isolating(class, direction);
+        let all = self.matcher.isolating(class, direction);
         all.filter(move |(index, _)| (*index >= split) == after)
             .map(|(_, policy)| policy)
     }
@@ -209,7 +212,7 @@ impl<'a> Causes<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use crate::HostNetwork;
     use nanoseg_inventory::Inventory;
@@ -233,7 +236,10 @@ mod tests {
         let (before, after) = (read(before), read(after));
         let comparison = Comparison::new(&shop(), &before, &after, HostNetwork::Exact).unwrap();
         let (found, causes) = (comparison.difference(), Causes::new(&comparison));
-        let lists = [(Turn::Opened, found.opened), (Turn::Closed, found.closed)];
+        let lists = [
+            (ChangeKind::Opened, found.opened),
+            (ChangeKind::Closed, found.closed),
+        ];
         let mut lines = Vec::new();
         for (turn, list) in lists {
             for change in list {
@@ -260,7 +266,7 @@ mod tests {
         {to: [{podSelector: {}}], ports: [{port: 80, endPort: 81}]}]}";
 
     #[test]
-    fn a_rule_that_opens_is_named_and_rules_that_were_there_are_not() {
+    fn a_rule_that_opens_a_connection_is_a_cause_and_rules_that_existed_before_are_not() {
         assert_eq!(
             causes(&[("shop/db", DB)], &[("shop/db", DB_MORE)]),
             [
@@ -293,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_policy_of_a_workload_is_the_cause_of_all_that_it_closes() {
+    fn the_first_policy_of_a_workload_is_the_cause_of_everything_that_it_closes() {
         let found = causes(&[], &[("shop/db", DB)]);
         assert_eq!(found.len(), 3);
         for line in found {

@@ -1,4 +1,4 @@
-//! What policies allow, told workload by workload: the lines that people read.
+//! The connectivity that policies allow, as one line per pair of workloads or addresses, for people to read.
 
 use super::{AddressMap, EvaluateError, Evaluation, HostNetwork};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -7,37 +7,37 @@ use nanoseg_net::{AddressRange, AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// One end of a [`Line`].
+/// One end of a [`ConnectivityLine`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LineEnd {
+pub enum ConnectivityEnd {
     Outside(AddressRange),
     Workload(WorkloadId),
 }
 
-impl fmt::Display for LineEnd {
+impl fmt::Display for ConnectivityEnd {
     /// `first-last`, or `namespace/name[Kind]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LineEnd::Outside(range) => write!(f, "{range}"),
-            LineEnd::Workload(id) => write!(f, "{id}[{}]", id.kind),
+            ConnectivityEnd::Outside(range) => write!(f, "{range}"),
+            ConnectivityEnd::Workload(id) => write!(f, "{id}[{}]", id.kind),
         }
     }
 }
 
-/// What one end may open to another.
+/// The connections that one end may open to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub client: LineEnd,
-    pub server: LineEnd,
+pub struct ConnectivityLine {
+    pub client: ConnectivityEnd,
+    pub server: ConnectivityEnd,
     pub connections: ConnectionSet,
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for ConnectivityLine {
     /// `ns/name[Kind] => ns/name[Kind] : TCP 80,443,UDP 53`; address ranges end in `[External]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = |end: &LineEnd| match end {
-            LineEnd::Outside(_) => format!("{end}[External]"),
-            LineEnd::Workload(_) => end.to_string(),
+        let end = |end: &ConnectivityEnd| match end {
+            ConnectivityEnd::Outside(_) => format!("{end}[External]"),
+            ConnectivityEnd::Workload(_) => end.to_string(),
         };
         write!(
             f,
@@ -53,14 +53,14 @@ impl fmt::Display for Line {
 #[derive(Debug, Clone, Default)]
 pub struct Connectivity {
     /// In the order of their text.
-    pub lines: Vec<Line>,
-    /// Workloads with pods that differ in what they may do: their lines say what some pod may do.
+    pub lines: Vec<ConnectivityLine>,
+    /// Workloads whose pods are not all allowed the same. Their lines list what some pod is allowed.
     pub uneven: BTreeSet<WorkloadId>,
 }
 
-/// Lists what `policies` allow between the workloads of `inventory` and with outside addresses. A
-/// workload with itself is not listed. Address ranges are cut at every bound of every ipBlock of the
-/// direction, so that the ranges of all clients are the same or disjoint, and those of all servers.
+/// Lists what `policies` allow between the workloads of `inventory` and with outside addresses. Connections of a
+/// workload with itself are not listed. Address ranges are split at every bound of every ipBlock of the
+/// direction, so that any two ranges of a direction are equal or disjoint.
 ///
 /// # Errors
 /// A policy that the API server would refuse.
@@ -89,7 +89,7 @@ pub fn connectivity(
 }
 
 fn pair_lines(evaluation: &Evaluation, found: &mut Connectivity) {
-    // The connections, and how many pairs of classes have them.
+    // The connections, and the number of pairs of classes that have them.
     let mut pairs: BTreeMap<(&WorkloadId, &WorkloadId), (ConnectionSet, usize)> = BTreeMap::new();
     evaluation.for_each_pair(|client, server, connections| {
         let ends = (
@@ -112,9 +112,9 @@ fn pair_lines(evaluation: &Evaluation, found: &mut Connectivity) {
         if count != evaluation.classes_of(ends.0).len() * evaluation.classes_of(ends.1).len() {
             note_uneven(evaluation, ends, &mut found.uneven);
         }
-        found.lines.push(Line {
-            client: LineEnd::Workload(ends.0.clone()),
-            server: LineEnd::Workload(ends.1.clone()),
+        found.lines.push(ConnectivityLine {
+            client: ConnectivityEnd::Workload(ends.0.clone()),
+            server: ConnectivityEnd::Workload(ends.1.clone()),
             connections,
         });
     }
@@ -155,14 +155,14 @@ fn address_lines(
             continue;
         }
         let (outside, own) = (
-            LineEnd::Outside(*range),
-            LineEnd::Workload(workload.clone()),
+            ConnectivityEnd::Outside(*range),
+            ConnectivityEnd::Workload(workload.clone()),
         );
         let (client, server) = match direction {
             Direction::Ingress => (outside, own),
             Direction::Egress => (own, outside),
         };
-        found.lines.push(Line {
+        found.lines.push(ConnectivityLine {
             client,
             server,
             connections,

@@ -1,5 +1,5 @@
-//! What a change of policies opens and closes: two sets of policies over the same pods, by what they allow
-//! and not by their text.
+//! The semantic difference of two sets of policies over the same pods: the connections that a change opens and
+//! closes, whatever the text of the policies.
 
 use super::evaluation::{Evaluation, address_map, pair};
 use super::proof::Span;
@@ -14,13 +14,13 @@ use std::fmt;
 
 /// Connections between two ends that were opened or closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Change {
+pub struct ConnectionChange {
     pub client: Span,
     pub server: Span,
     pub connections: ConnectionSet,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for ConnectionChange {
     /// `shop/web => shop/db : TCP 5432`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -31,8 +31,9 @@ impl fmt::Display for Change {
     }
 }
 
-impl Change {
-    /// The namespace of the server, else of the client; empty where neither is a workload.
+impl ConnectionChange {
+    /// Returns the namespace of the server, or of the client if the server is not a workload; empty if neither is
+    /// one.
     pub fn namespace(&self) -> &str {
         match (&self.server, &self.client) {
             (Span::Workload(id), _) | (_, Span::Workload(id)) => &id.namespace,
@@ -45,25 +46,24 @@ impl Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// Allowed after and not before.
-    pub opened: Vec<Change>,
+    pub opened: Vec<ConnectionChange>,
     /// Allowed before and not after.
-    pub closed: Vec<Change>,
+    pub closed: Vec<ConnectionChange>,
 }
 
-/// Two sets of policies over the same pods, ready to be compared.
+/// Two sets of policies, resolved over the same pods.
 #[derive(Debug)]
 pub struct Comparison {
-    /// Over both sets, those before first.
+    /// The policies of both sets, first those before the change.
     pub(super) evaluation: Evaluation,
     pub(super) old: Tables,
     pub(super) new: Tables,
-    /// How many policies there are before.
+    /// The number of policies before the change.
     pub(super) split: usize,
 }
 
 impl Comparison {
-    /// Resolves `before` and `after` over the pods of `inventory`. The policies that the inventory itself
-    /// holds take part only where they are passed.
+    /// Resolves `before` and `after` over the pods of `inventory`.
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.
@@ -77,13 +77,13 @@ impl Comparison {
         let mut evaluation = Evaluation::new(inventory, both, host_network)?;
         let split = before.len();
         let Evaluation {
-            world,
+            pod_classes,
             policies,
             names,
             ..
         } = &mut evaluation;
-        let old = Tables::build(world, policies, names, |index| index < split);
-        let new = Tables::build(world, policies, names, |index| index >= split);
+        let old = Tables::build(pod_classes, policies, names, |index| index < split);
+        let new = Tables::build(pod_classes, policies, names, |index| index >= split);
         Ok(Comparison {
             evaluation,
             old,
@@ -92,11 +92,11 @@ impl Comparison {
         })
     }
 
-    /// What is allowed by one set and not by the other.
+    /// Returns the connections that one set allows and the other does not.
     ///
-    /// A pair of workloads counts if any of their pods gained or lost the connection; replicas of one
-    /// workload are a pair as well. Addresses are those of the families in use; addresses that one
-    /// workload gained or lost the same connections with are one end.
+    /// A connection of a pair of workloads counts if any of their pods gained or lost it; replicas of one workload
+    /// are a pair as well. Addresses are those of the families in use. Addresses with which one workload gained or
+    /// lost the same connections are one end.
     pub fn difference(&self) -> Difference {
         let mut compared = Compared {
             comparison: self,
@@ -115,13 +115,13 @@ impl Comparison {
         difference
     }
 
-    /// Whether what a class may have changed in a direction.
+    /// Returns true if what is allowed to a class in a direction changed.
     pub(super) fn differs(&self, class: ClassId, direction: Direction) -> bool {
         self.old.of(class, direction) != self.new.of(class, direction)
     }
 }
 
-/// [`Comparison::difference`] where nothing else is asked.
+/// Compares two sets of policies ([`Comparison::difference`]).
 ///
 /// # Errors
 /// A policy that the API server would refuse, named with the field.
@@ -137,12 +137,13 @@ pub fn difference(
 
 type Pairs<'a> = BTreeMap<(&'a WorkloadId, &'a WorkloadId), ConnectionSet>;
 
-fn changes(pairs: Pairs) -> Vec<Change> {
-    let change = |((client, server), connections): ((&WorkloadId, &WorkloadId), _)| Change {
-        client: Span::Workload(client.clone()),
-        server: Span::Workload(server.clone()),
-        connections,
-    };
+fn changes(pairs: Pairs) -> Vec<ConnectionChange> {
+    let change =
+        |((client, server), connections): ((&WorkloadId, &WorkloadId), _)| ConnectionChange {
+            client: Span::Workload(client.clone()),
+            server: Span::Workload(server.clone()),
+            connections,
+        };
     pairs.into_iter().map(change).collect()
 }
 
@@ -153,7 +154,8 @@ struct Compared<'a> {
 }
 
 impl<'a> Compared<'a> {
-    /// Most changes are about few classes: a pair can only differ where one of its two tables does.
+    /// Compares pairs of classes. Most changes affect few classes, and a pair can differ only if one of its two
+    /// tables does, so only such pairs are compared.
     fn pairs(&mut self) {
         let comparison = self.comparison;
         let all: Vec<ClassId> = comparison.evaluation.classes().map(|(id, _)| id).collect();
@@ -182,7 +184,7 @@ impl<'a> Compared<'a> {
         } = self.comparison;
         let ends = (evaluation.class(client), evaluation.class(server));
         let hosts = ends.0.host_network || ends.1.host_network;
-        // The same sets have the same numbers: most pairs cost no more than this.
+        // Equal sets have equal ids, so most pairs need no more than this comparison.
         if !hosts && pair(old, client, server) == pair(new, client, server) {
             return;
         }
@@ -201,7 +203,7 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// What the workloads gained and lost with addresses in one direction.
+    /// Adds what the workloads gained and lost with addresses in one direction.
     fn addresses(&self, direction: Direction, difference: &mut Difference) {
         let comparison = self.comparison;
         let evaluation = &comparison.evaluation;
@@ -238,7 +240,11 @@ impl<'a> Compared<'a> {
     }
 }
 
-fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap) -> Vec<Change> {
+fn with_addresses(
+    workload: &WorkloadId,
+    direction: Direction,
+    map: &AddressMap,
+) -> Vec<ConnectionChange> {
     let change = |(addresses, connections): (&AddressSet, &ConnectionSet)| {
         let (far, own) = (
             Span::Addresses(addresses.clone()),
@@ -248,7 +254,7 @@ fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap)
             Direction::Ingress => (far, own),
             Direction::Egress => (own, far),
         };
-        Change {
+        ConnectionChange {
             client,
             server,
             connections: connections.clone(),
@@ -259,7 +265,7 @@ fn with_addresses(workload: &WorkloadId, direction: Direction, map: &AddressMap)
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
 
     fn shop() -> Inventory {
@@ -274,7 +280,8 @@ mod tests {
         let read = |specs: &[&str]| specs.iter().map(|spec| policy(spec)).collect::<Vec<_>>();
         let found = difference(&shop(), &read(before), &read(after), HostNetwork::Exact);
         let Difference { opened, closed } = found.unwrap();
-        let text = |list: Vec<Change>| list.iter().map(Change::to_string).collect();
+        let text =
+            |list: Vec<ConnectionChange>| list.iter().map(ConnectionChange::to_string).collect();
         (text(opened), text(closed))
     }
 
@@ -282,7 +289,7 @@ mod tests {
         {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]}]}";
 
     #[test]
-    fn the_same_meaning_in_other_words_is_no_difference() {
+    fn policies_with_the_same_meaning_and_another_text_do_not_differ() {
         let other = "{podSelector: {matchExpressions: [{key: app, operator: In, values: [db]}]},
             policyTypes: [Ingress], ingress: [
             {from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80, endPort: 80}]}]}";
@@ -290,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_more_opens_and_a_rule_less_closes_just_that() {
+    fn an_added_rule_opens_and_a_removed_rule_closes_exactly_its_connections() {
         let wider = "{podSelector: {matchLabels: {app: db}}, ingress: [
             {from: [{podSelector: {}}], ports: [{port: 80, endPort: 81}]}]}";
         let gained = vec![
@@ -302,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_policy_of_a_workload_closes_what_it_does_not_allow_addresses_too() {
+    fn the_first_policy_of_a_workload_closes_everything_else_including_addresses() {
         let (opened, closed) = compare(&[], &[WEB_80]);
         assert!(opened.is_empty());
         assert_eq!(

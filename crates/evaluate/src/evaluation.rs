@@ -1,38 +1,37 @@
-//! Policies over the pods of an inventory, ready to be asked.
+//! An evaluation: a set of policies, resolved over the pods of an inventory.
 
 use super::address_map::AddressMap;
-use super::pool::SetId;
+use super::connection_set_pool::SetId;
+use super::pod_classes::{ClassId, HostNetwork, PodClass, PodClasses};
 use super::rules::{EvaluateError, Names, Policy, parse_policy, pod_label_keys};
 use super::selector::Symbols;
 use super::tables::{Table, Tables};
-use super::world::{Class, ClassId, HostNetwork, World};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// One end of a connection that is asked about.
+/// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerRef {
     /// A pod, by its index in [`Inventory::pods`].
     Pod(usize),
-    /// An address as such. It is the caller's to find out whether a pod owns it.
+    /// An address. The caller must look up whether a pod owns it.
     Address(IpAddr),
 }
 
 /// What a set of policies allows.
 #[derive(Debug)]
 pub struct Evaluation {
-    pub(super) world: World,
+    pub(super) pod_classes: PodClasses,
     pub(super) policies: Vec<Policy>,
     pub(super) names: Names,
     pub(super) tables: Tables,
 }
 
 impl Evaluation {
-    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones. The
-    /// policies that the inventory itself holds do not take part unless they are passed.
+    /// Resolves `policies` over the pods of `inventory`, current, past and expected ones.
     ///
     /// # Errors
     /// A policy that the API server would refuse, named with the field.
@@ -43,48 +42,48 @@ impl Evaluation {
     ) -> Result<Evaluation, EvaluateError> {
         let mut symbols = Symbols::default();
         let keys = pod_label_keys(policies.clone());
-        let world = World::build(inventory, &keys, host_network, &mut symbols);
+        let pod_classes = PodClasses::build(inventory, &keys, host_network, &mut symbols);
         let mut names = Names::default();
         let policies = policies.into_iter();
         let policies: Result<Vec<Policy>, EvaluateError> = policies
-            .map(|policy| parse_policy(policy, &world, &mut names, &mut symbols))
+            .map(|policy| parse_policy(policy, &pod_classes, &mut names, &mut symbols))
             .collect();
         let policies = policies?;
-        let tables = Tables::build(&world, &policies, &mut names, |_| true);
+        let tables = Tables::build(&pod_classes, &policies, &mut names, |_| true);
         Ok(Evaluation {
-            world,
+            pod_classes,
             policies,
             names,
             tables,
         })
     }
 
-    /// All classes, in the order of the first pod of each.
-    pub fn classes(&self) -> impl Iterator<Item = (ClassId, &Class)> {
+    /// Returns all classes, in the order of the first pod of each.
+    pub fn classes(&self) -> impl Iterator<Item = (ClassId, &PodClass)> {
         let ids = (0..).map(ClassId);
-        ids.zip(&self.world.classes)
+        ids.zip(&self.pod_classes.classes)
     }
 
-    pub fn class(&self, id: ClassId) -> &Class {
-        &self.world.classes[id.index()]
+    pub fn class(&self, id: ClassId) -> &PodClass {
+        &self.pod_classes.classes[id.index()]
     }
 
-    /// The classes of a workload; empty if no pod of it is known.
+    /// Returns the classes of a workload; empty if no pod of it is known.
     pub fn classes_of(&self, workload: &WorkloadId) -> &[ClassId] {
-        self.world
+        self.pod_classes
             .workloads
             .get(workload)
             .map(Vec::as_slice)
             .unwrap_or_default()
     }
 
-    /// Whether some policy isolates the pods of `class` in `direction`.
+    /// Returns true if some policy isolates the pods of `class` in `direction`.
     pub fn isolated(&self, class: ClassId, direction: Direction) -> bool {
         self.tables.of(class, direction).is_some()
     }
 
-    /// Whether policies isolate the pods of `class` in `direction` and yet allow it everything there: every
-    /// pod and every address, on all ports.
+    /// Returns true if policies isolate the pods of `class` in `direction` and still allow every connection
+    /// there: with every pod and every address, on all ports.
     pub fn allows_everything(&self, class: ClassId, direction: Direction) -> bool {
         let Some(table) = self.tables.of(class, direction) else {
             return false;
@@ -96,13 +95,13 @@ impl Evaluation {
             && wholly.any(|(set, _)| everywhere.difference(set).is_empty())
     }
 
-    /// The policies that isolate the pods of `class` in `direction`, as `namespace/name`.
+    /// Returns the policies that isolate the pods of `class` in `direction`, as `namespace/name`.
     pub fn isolated_by(&self, class: ClassId, direction: Direction) -> Vec<&str> {
         let policies = self.isolating(class, direction);
         policies.map(|policy| policy.name.as_str()).collect()
     }
 
-    /// The policies (`namespace/name`) that isolate pods of each workload in `direction`.
+    /// Returns the policies (`namespace/name`) that isolate pods in `direction`, by workload.
     pub fn isolating_by_workload(
         &self,
         direction: Direction,
@@ -118,15 +117,15 @@ impl Evaluation {
         found
     }
 
-    /// What the policies that select `class` let it have with pods of `peer`, whatever those of `peer`
-    /// say: one half of [`Evaluation::between`].
+    /// Returns what the policies that select `class` allow it with pods of `peer`. The policies of `peer` are
+    /// not considered: this is one half of [`Evaluation::between`].
     pub fn at_end(&self, class: ClassId, direction: Direction, peer: ClassId) -> ConnectionSet {
         self.class_side(&self.tables, class, direction, peer)
     }
 
-    /// What `client` may open to `server`. A pod always reaches itself and a node its own pods. An
-    /// end that is a hostNetwork pod may do at each of its addresses what policies allow there; the
-    /// answer is the union. Between two addresses no policy has a say.
+    /// Returns the connections that `client` may open to `server`. A pod always reaches itself, and a node its
+    /// own pods. For an end that is a hostNetwork pod the result is the union over its addresses. Between
+    /// two addresses every connection is allowed, since policies apply to pods only.
     pub fn allowed(&self, client: PeerRef, server: PeerRef) -> ConnectionSet {
         if client == server || self.is_own_node(client, server) {
             return ConnectionSet::all();
@@ -136,13 +135,14 @@ impl Evaluation {
         egress.intersection(&ingress)
     }
 
-    /// What a pod of class `client` may open to *another* pod of class `server`. The promise that a
-    /// node reaches its own pods is not in it: a class may spread over nodes.
+    /// Returns the connections that a pod of class `client` may open to *another* pod of class `server`. The
+    /// rule that a node reaches its own pods is not applied, because the pods of a class may run on
+    /// several nodes.
     pub fn between(&self, client: ClassId, server: ClassId) -> ConnectionSet {
         self.between_in(&self.tables, client, server)
     }
 
-    /// As [`Evaluation::between`], for another choice of the policies.
+    /// Returns the same as [`Evaluation::between`] for the policies of `tables`.
     pub(super) fn between_in(
         &self,
         tables: &Tables,
@@ -165,9 +165,9 @@ impl Evaluation {
         egress.intersection(&self.class_side(tables, server, Direction::Ingress, client))
     }
 
-    /// What the pods of `class` may have with addresses, of the address families in use: in
-    /// direction ingress as server, in direction egress as client. Every address counts, also of
-    /// pods and nodes.
+    /// Returns what is allowed between the pods of `class` and addresses of the families in use. The pods are the
+    /// servers in direction ingress and the clients in direction egress. The addresses of pods and nodes
+    /// are included.
     pub fn addresses(&self, class: ClassId, direction: Direction) -> AddressMap {
         address_map(
             &self.names,
@@ -176,12 +176,12 @@ impl Evaluation {
         )
     }
 
-    /// Every address of the families that pods and nodes use.
+    /// Returns every address of the families that pods and nodes use.
     pub fn everywhere(&self) -> AddressSet {
-        self.world.everywhere()
+        self.pod_classes.everywhere()
     }
 
-    /// Every ipBlock of the rules of one direction, in the order of the policies.
+    /// Returns every ipBlock of the rules of one direction, in the order of the policies.
     pub fn ip_blocks(&self, direction: Direction) -> impl Iterator<Item = &AddressSet> {
         let rules = self
             .policies
@@ -190,8 +190,9 @@ impl Evaluation {
         rules.flatten().flat_map(|rule| &rule.addresses)
     }
 
-    /// Calls `visit` for every pair of classes that may talk, by client and then server. Costs what
-    /// the answer is long: where nothing is isolated, that is all pairs.
+    /// Calls `visit` for every pair of classes between which some connection is allowed, ordered by client and
+    /// then by server. The cost is proportional to the number of such pairs; where nothing is isolated,
+    /// these are all pairs.
     pub fn for_each_pair(&self, mut visit: impl FnMut(ClassId, ClassId, ConnectionSet)) {
         let all: Vec<ClassId> = self.classes().map(|(id, _)| id).collect();
         let hosts: BTreeSet<ClassId> = all
@@ -211,25 +212,25 @@ impl Evaluation {
                 }
                 _ => None,
             };
-            let mut ask = |server: ClassId| {
+            let mut visit_pair = |server: ClassId| {
                 let connections = self.between(*client, server);
                 if !connections.is_empty() {
                     visit(*client, server, connections);
                 }
             };
             match sparse {
-                Some(servers) => servers.into_iter().for_each(&mut ask),
-                None => all.iter().copied().for_each(&mut ask),
+                Some(servers) => servers.into_iter().for_each(&mut visit_pair),
+                None => all.iter().copied().for_each(&mut visit_pair),
             }
         }
     }
 
-    /// What the policies of `end` allow it with `peer`.
+    /// Returns what the policies of `end` allow it with `peer`.
     fn side(&self, end: PeerRef, direction: Direction, peer: PeerRef) -> ConnectionSet {
         let PeerRef::Pod(pod) = end else {
             return ConnectionSet::all();
         };
-        let Some(pod) = self.world.pods.get(pod) else {
+        let Some(pod) = self.pod_classes.pods.get(pod) else {
             return ConnectionSet::default();
         };
         let Some(table) = self.tables.of(pod.class, direction) else {
@@ -237,7 +238,7 @@ impl Evaluation {
         };
         match peer {
             PeerRef::Address(address) => self.with_addresses(table, &[address]),
-            PeerRef::Pod(peer) => match self.world.pods.get(peer) {
+            PeerRef::Pod(peer) => match self.pod_classes.pods.get(peer) {
                 None => ConnectionSet::default(),
                 Some(peer) if self.class(peer.class).host_network => {
                     self.with_addresses(table, &peer.addresses)
@@ -247,7 +248,7 @@ impl Evaluation {
         }
     }
 
-    /// What the policies of `class` allow it with the pods of `peer`.
+    /// Returns what the policies of `class` allow it with the pods of `peer`.
     pub(super) fn class_side(
         &self,
         tables: &Tables,
@@ -265,7 +266,7 @@ impl Evaluation {
             .class(peer)
             .pods
             .iter()
-            .filter_map(|pod| self.world.pods.get(*pod));
+            .filter_map(|pod| self.pod_classes.pods.get(*pod));
         let addresses: Vec<IpAddr> = pods.flat_map(|pod| pod.addresses.iter().copied()).collect();
         self.with_addresses(table, &addresses)
     }
@@ -276,31 +277,31 @@ impl Evaluation {
         each.fold(everyone, |sum, one| sum.union(&one))
     }
 
-    /// Whether `client` is the node that `server` runs on, or a hostNetwork pod there.
+    /// Returns true if `client` is the node that `server` runs on, or a hostNetwork pod on this node.
     pub(super) fn is_own_node(&self, client: PeerRef, server: PeerRef) -> bool {
         let PeerRef::Pod(server) = server else {
             return false;
         };
         let node = self
-            .world
+            .pod_classes
             .pods
             .get(server)
             .and_then(|pod| pod.node.as_ref());
         let Some(node) = node else { return false };
         match client {
             PeerRef::Address(address) => {
-                let addresses = self.world.node_addresses.get(node);
+                let addresses = self.pod_classes.node_addresses.get(node);
                 addresses.is_some_and(|addresses| addresses.contains(&address))
             }
-            PeerRef::Pod(client) => self.world.pods.get(client).is_some_and(|client| {
+            PeerRef::Pod(client) => self.pod_classes.pods.get(client).is_some_and(|client| {
                 self.class(client.class).host_network && client.node.as_ref() == Some(node)
             }),
         }
     }
 }
 
-/// What the client's and what the server's policies say of a pair of classes, neither hostNetwork:
-/// allowed is what both allow.
+/// Returns what the client's policies and what the server's policies allow for a pair of classes, neither of
+/// them hostNetwork. A connection is allowed if both allow it.
 pub(super) fn pair(tables: &Tables, client: ClassId, server: ClassId) -> (SetId, SetId) {
     let side = |class, direction, peer| match tables.of(class, direction) {
         Some(table) => table.pod(peer),
@@ -312,7 +313,7 @@ pub(super) fn pair(tables: &Tables, client: ClassId, server: ClassId) -> (SetId,
     )
 }
 
-/// What a table allows with addresses; everything without a table.
+/// Returns what a table allows with addresses; without a table, everything.
 pub(super) fn address_map(
     names: &Names,
     table: Option<&Table>,

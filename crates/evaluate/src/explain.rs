@@ -1,5 +1,5 @@
-//! Why one connection is allowed or not: the rules that allow it, or the policies in its way. The rules are
-//! asked as [`super::rules`] resolved them, so the answer is that of [`Evaluation::allowed`].
+//! Explains why one connection is allowed or denied: the rules that allow it, or the policies that deny it. It
+//! uses the rules as [`super::rules`] resolved them, so the result is that of [`Evaluation::allowed`].
 
 use super::ClassId;
 use super::evaluation::{Evaluation, PeerRef};
@@ -8,12 +8,12 @@ use nanoseg_net::{ConnectionSet, Direction, Protocol};
 use serde::Serialize;
 use std::fmt;
 
-/// Why a connection is allowed or not.
+/// Why a connection is allowed or denied.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
     pub allowed: bool,
-    /// The connection needs no rule, whatever the two sides say.
+    /// Is set if the connection needs no rule, whatever the policies of the two sides allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub always: Option<Always>,
     /// The client's side.
@@ -22,7 +22,7 @@ pub struct Explanation {
     pub ingress: Side,
 }
 
-/// Connections that no policy can take away (API documentation of `spec.ingress`).
+/// Connections that no policy can deny (API documentation of `spec.ingress`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Always {
@@ -32,26 +32,27 @@ pub enum Always {
     OwnNode,
 }
 
-/// What the policies of one end say.
+/// What the policies of one end decide.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "verdict")]
 pub enum Side {
-    /// No policy has a say: an address, or a pod that uses its node's network.
+    /// No policy applies: the end is an address, or a pod that uses its node's network.
     NoSubject,
     /// No policy isolates the pod in this direction: everything is allowed.
     NotIsolated,
-    /// Some rules allow it.
+    /// These rules allow the connection.
     Allowed { rules: Vec<RuleRef> },
-    /// It is isolated, and no rule allows it.
+    /// The pod is isolated, and no rule allows the connection.
     Denied {
         /// The policies that isolate it, as `namespace/name`.
         isolating: Vec<String>,
-        /// Rules that name the other end, on other ports.
+        /// Rules that match the other end on other ports.
         near: Vec<NearMiss>,
     },
 }
 
 impl Side {
+    /// Returns true unless the policies of this side deny the connection.
     pub fn allows(&self) -> bool {
         !matches!(self, Side::Denied { .. })
     }
@@ -63,7 +64,7 @@ pub struct RuleRef {
     /// `namespace/name`.
     pub policy: String,
     pub direction: Direction,
-    /// Its place in `spec.ingress` or `spec.egress`, from 0.
+    /// Its index in `spec.ingress` or `spec.egress`, from 0.
     pub index: usize,
 }
 
@@ -78,7 +79,7 @@ impl fmt::Display for RuleRef {
     }
 }
 
-/// A rule that names the other end, and what it allows with it.
+/// A rule that matches the other end, and the connections that it allows with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NearMiss {
     pub rule: RuleRef,
@@ -86,7 +87,7 @@ pub struct NearMiss {
 }
 
 impl Evaluation {
-    /// Explains a connection to one port. For an unknown pod both sides have no subject and nothing is
+    /// Explains a connection to one port. If a pod is unknown, both sides are [`Side::NoSubject`] and nothing is
     /// allowed, as in [`Evaluation::allowed`].
     pub fn explain(
         &self,
@@ -113,7 +114,7 @@ impl Evaluation {
 
     fn knows(&self, end: PeerRef) -> bool {
         match end {
-            PeerRef::Pod(pod) => pod < self.world.pods.len(),
+            PeerRef::Pod(pod) => pod < self.pod_classes.pods.len(),
             PeerRef::Address(_) => true,
         }
     }
@@ -126,7 +127,7 @@ impl Evaluation {
         (protocol, port): (Protocol, u16),
     ) -> Side {
         let facts = match end {
-            PeerRef::Pod(pod) => self.world.pods.get(pod),
+            PeerRef::Pod(pod) => self.pod_classes.pods.get(pod),
             PeerRef::Address(_) => None,
         };
         let Some(class) = facts.map(|pod| pod.class) else {
@@ -162,7 +163,7 @@ impl Evaluation {
         }
     }
 
-    /// What one rule allows `class` with `peer`; nothing if it does not name it.
+    /// Returns what one rule allows `class` with `peer`; nothing if the rule does not match `peer`.
     fn of_rule(
         &self,
         rule: &Rule,
@@ -172,7 +173,7 @@ impl Evaluation {
     ) -> ConnectionSet {
         let (peer_class, addresses) = match peer {
             PeerRef::Address(address) => (None, vec![address]),
-            PeerRef::Pod(pod) => match self.world.pods.get(pod) {
+            PeerRef::Pod(pod) => match self.pod_classes.pods.get(pod) {
                 None => return ConnectionSet::default(),
                 Some(pod) if self.class(pod.class).host_network => (None, pod.addresses.clone()),
                 Some(pod) => (Some(pod.class), Vec::new()),
@@ -196,23 +197,22 @@ impl Evaluation {
         self.ports_of(rule, server)
     }
 
-    /// Whether a pod selector of the rule names the pods of `peer`.
+    /// Returns true if a pod selector of the rule matches the pods of `peer`.
     pub(super) fn names_class(&self, rule: &Rule, peer: ClassId) -> bool {
         let mut selectors = rule.pods.iter();
         selectors.any(|pods| self.names.pods(*pods).binary_search(&peer).is_ok())
     }
 
-    /// What the ports of a rule mean towards pods of `server`; towards an address, `None`, a named port
-    /// matches nothing.
+    /// Resolves the ports of a rule for pods of `server`. For an address (`None`) a named port matches nothing.
     pub(super) fn ports_of(&self, rule: &Rule, server: Option<ClassId>) -> ConnectionSet {
         let fixed = self.names.pool.get(self.names.ports(rule.ports).fixed);
         match server {
-            Some(server) => fixed.union(&self.names.named(rule.ports, server, &self.world)),
+            Some(server) => fixed.union(&self.names.named(rule.ports, server, &self.pod_classes)),
             None => fixed.clone(),
         }
     }
 
-    /// The policies that isolate the pods of `class` in `direction`.
+    /// Returns the policies that isolate the pods of `class` in `direction`.
     pub(super) fn isolating(
         &self,
         class: ClassId,
@@ -226,7 +226,7 @@ impl Evaluation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use nanoseg_inventory::Inventory;
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_that_allows_is_named_with_its_place() {
+    fn an_allowed_connection_lists_the_rule_that_allows_it() {
         let found = ask(0, 5432);
         assert!(found.allowed);
         assert_eq!(found.egress, Side::NotIsolated);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_names_who_isolates_and_which_rule_comes_near() {
+    fn a_denied_connection_lists_the_isolating_policies_and_the_near_misses() {
         let found = ask(0, 80);
         assert!(!found.allowed);
         let Side::Denied { isolating, near } = found.ingress else {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_reaches_itself_and_no_rule_is_asked() {
+    fn a_pod_reaches_itself_without_any_rule() {
         let found = ask(1, 80);
         assert!(found.allowed);
         assert_eq!(found.always, Some(Always::Itself));

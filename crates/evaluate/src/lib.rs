@@ -1,25 +1,26 @@
 //! Room 2a: what a set of NetworkPolicies allows, exactly, and the proof that generated ones are
-//! sound and tight (rule: sound-or-nothing, excess-is-listed, evaluator-is-independent). It shares no code with `policy`: it is its judge.
+//! sound and tight (rule: sound-or-nothing, excess-is-listed, evaluator-is-independent). It shares no code with `policy`, so that the generator does not prove its
+//! own work.
 //!
 //! The model is `networking.k8s.io/v1` as its API documentation states it:
 //!
-//! - A pod is isolated in a direction once a policy with that policy type selects it; then it may
-//!   have only what the rules of all policies that select it add up to. A connection needs the
-//!   client's egress and the server's ingress.
-//! - A hostNetwork pod is selected by no policy and matched by no pod selector: as a peer it is its
-//!   node's addresses ([`HostNetwork::Exact`]).
+//! - A pod is isolated in a direction if a policy with that policy type selects it. Then only those
+//!   connections are allowed that a rule of a policy that selects it allows. A connection must be
+//!   allowed by the client's egress and by the server's ingress.
+//! - No policy selects a hostNetwork pod and no pod selector matches it. As a peer it has its node's
+//!   addresses ([`HostNetwork::Exact`]).
 //! - A pod always reaches itself, and a node always reaches its own pods (API documentation of
-//!   `spec.ingress`). The way back, a pod to its own node, has no such promise and needs a rule.
-//! - A named port is looked up in the destination pod, by name and protocol; towards an address it
-//!   matches nothing. Only replies that belong to an allowed connection pass the other way.
+//!   `spec.ingress`). The other direction, from a pod to its own node, has no such promise and needs a rule.
+//! - A named port is looked up in the destination pod, by name and protocol. For a destination that is
+//!   an address it matches nothing. Replies of an allowed connection need no rule.
 //! - An `ipBlock` names addresses, never pods: pods are matched by selectors only. Network plugins
 //!   differ here (Cilium ignores pods in an ipBlock, iptables-based ones match them), so whether a
-//!   policy is *sound* never leans on an ipBlock that covers a pod, while the *excess* of an ipBlock
-//!   counts all its addresses, those of pods among them. Both figures hold for every plugin.
+//!   policy is *sound* never depends on an ipBlock that covers a pod, while the *excess* of an ipBlock
+//!   counts all its addresses, also those of pods. Both figures hold for every plugin.
 //!
-//! Answers are sets, not probes. Pods with the same workload, the same labels as far as some policy
-//! looks at them, and the same named ports are one class; what a class may reach is kept sparse, and
-//! classes that the same policies select share one table.
+//! Results are sets of connections, not single probes. Pods of one workload that have the same named ports
+//! and the same values of all labels that some policy reads are one class. Results per class are stored
+//! sparsely, and classes that the same policies select share one table.
 
 #![cfg_attr(
     test,
@@ -32,39 +33,39 @@
 )]
 
 mod address_map;
-mod bearing;
 mod cause;
+mod connection_set_pool;
 mod connectivity;
 mod difference;
 mod evaluation;
 mod explain;
-mod idle;
-mod pool;
+mod pod_classes;
 mod proof;
 mod reach;
+mod rule_matcher;
 mod rule_use;
 mod rules;
 mod selector;
 mod tables;
-mod world;
+mod unmatched_rules;
 
 #[cfg(test)]
-mod fixture;
+mod differential_tests;
 #[cfg(test)]
-mod oracle;
+mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use address_map::AddressMap;
-pub use cause::{Cause, Causes, Turn};
-pub use connectivity::{Connectivity, Line, LineEnd, connectivity};
-pub use difference::{Change, Comparison, Difference, difference};
+pub use cause::{Cause, Causes, ChangeKind};
+pub use connectivity::{Connectivity, ConnectivityEnd, ConnectivityLine, connectivity};
+pub use difference::{Comparison, ConnectionChange, Difference, difference};
 pub use evaluation::{Evaluation, PeerRef};
 pub use explain::{Always, Explanation, NearMiss, RuleRef, Side};
+pub use pod_classes::{ClassId, HostNetwork, PodClass};
 pub use proof::{
-    Blocked, BlockedBy, Excess, ExcessList, Managed, Proof, Span, prove, prove_each_way,
+    Blocked, BlockedBy, Excess, ExcessList, Managed, PolicySets, Proof, Span, prove, prove_each_way,
 };
 pub use reach::{BlastRadius, Reach};
 pub use rule_use::{RuleUse, rule_use};
 pub use rules::EvaluateError;
-pub use world::{Class, ClassId, HostNetwork};

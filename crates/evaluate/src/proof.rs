@@ -20,14 +20,14 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// One end of what is blocked or allowed in excess.
+/// One end of connections that are blocked or allowed in excess.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Span {
     /// Pods of a workload.
     Workload(WorkloadId),
     Addresses(AddressSet),
-    /// Any pod and any address: the other end is not isolated at all.
+    /// Any pod and any address: the other end is not isolated in this direction.
     Anything,
 }
 
@@ -63,7 +63,7 @@ pub enum BlockedBy {
     Ingress(Vec<String>),
     /// These policies (`namespace/name`) isolate the client and none allows it.
     Egress(Vec<String>),
-    /// The inventory knows no pod of that workload, so nothing can be said of it.
+    /// The inventory has no pod of this workload, so nothing can be proven for it.
     UnknownWorkload(WorkloadId),
 }
 
@@ -90,13 +90,13 @@ impl fmt::Display for Blocked {
     }
 }
 
-/// Connections that are allowed and that no requirement asks for.
+/// Connections that are allowed although no requirement needs them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Excess {
     pub client: Span,
     pub server: Span,
     pub connections: ConnectionSet,
-    /// The existing policies (`namespace/name`) that allow it; empty where the generated ones do.
+    /// The existing policies (`namespace/name`) that allow them; empty if the generated ones do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
 }
@@ -111,13 +111,13 @@ impl fmt::Display for Excess {
     }
 }
 
-/// Excess, counted wholly and listed up to a limit.
+/// Excess: counted completely, listed up to a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ExcessList {
     /// Sorted; at most [`Proof::MAX_LISTED`].
     pub entries: Vec<Excess>,
-    /// How many entries there are: pairs of client and server, where all addresses that one workload
-    /// may have the same connections with are one end.
+    /// The number of entries: pairs of client and server, where all addresses with which one workload is allowed
+    /// the same connections are one end.
     pub total: u64,
 }
 
@@ -134,59 +134,79 @@ impl ExcessList {
     }
 }
 
-/// What [`prove`] found.
+/// The result of [`prove`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// How many requirements were checked.
+    /// The number of requirements that were checked.
     pub requirements: usize,
-    /// How many of them are allowed wholly.
+    /// The number of them that are allowed completely.
     pub allowed: usize,
-    /// What is not allowed of the others; empty if the policies are sound.
+    /// The parts of the others that are not allowed; empty if the policies are sound.
     pub blocked: Vec<Blocked>,
     /// What the generated policies allow beyond the requirements; empty if they are tight.
     pub excess: ExcessList,
-    /// What is allowed beyond the requirements only because of policies that were there before.
+    /// What is allowed beyond the requirements only because of the existing policies.
     pub excess_by_existing: ExcessList,
 }
 
 impl Proof {
-    /// How many entries of excess are listed at most. All are counted.
+    /// The most entries of excess that are listed. All are counted.
     pub const MAX_LISTED: usize = 10_000;
 
+    /// Returns true if every requirement is allowed.
     pub fn is_sound(&self) -> bool {
         self.blocked.is_empty()
     }
 
-    /// Whether the generated policies allow nothing beyond the requirements.
+    /// Returns true if the generated policies allow nothing beyond the requirements.
     pub fn is_tight(&self) -> bool {
         self.excess.is_empty()
     }
 }
 
 impl Evaluation {
-    /// What of a requirement the policies block, by the policies that block it; empty if it is allowed
-    /// for every pod and address that it names.
+    /// Returns the parts of a requirement that the policies block, each with the policies that block it. Empty if the
+    /// requirement is allowed for every pod and address that it names.
     pub fn blocked(&self, requirement: &Requirement) -> Vec<Blocked> {
         sound::blocked(self, 0, requirement)
     }
 }
 
-/// Judges `generated`, together with the policies that `inventory` already holds, by `requirements`.
+/// The policies of a proof. Together they are what is in force; the excess is counted apart for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PolicySets<'a> {
+    /// The policies that are to be proven.
+    pub generated: &'a [NetworkPolicy],
+    /// The policies that somebody else manages in the cluster.
+    pub existing: &'a [NetworkPolicy],
+}
+
+impl<'a> PolicySets<'a> {
+    /// Returns sets where nobody else manages a policy.
+    pub fn only(generated: &'a [NetworkPolicy]) -> PolicySets<'a> {
+        PolicySets {
+            generated,
+            existing: &[],
+        }
+    }
+}
+
+/// Compares what the policies of both sets allow together with `requirements`.
 ///
 /// *Sound*: every requirement is allowed from every pod of the client workload to every pod of the
 /// server workload, past and expected pods included, and for every address of an address end.
 ///
-/// *Tight*: everything that is allowed with a workload of `managed` at one end at least, without the
-/// requirements. A pair of workloads counts if any of their pods may talk. Not counted: a pod with
-/// itself, a node with its own pods, workloads of `managed` that use the host network, and
-/// connections between two workloads of which none is managed. Replicas of one workload are pods
-/// like any others: if they may talk to each other and need not, that is excess.
+/// *Tight*: nothing is allowed beyond the requirements where at least one end is a workload of `managed`. A pair
+/// of workloads counts if some connection between any of their pods is allowed. Not counted: a pod with
+/// itself, a node with its own pods, workloads of `managed` that use the host network, and connections
+/// between two workloads of which none is managed. Replicas of one workload are pods like any others:
+/// connections between them that are allowed and not required are excess.
 ///
 /// # Errors
-/// A policy that the API server would refuse, named with the field.
+/// Returns an error with the policy and the field if the API server would refuse a policy.
 pub fn prove(
     inventory: &Inventory,
-    generated: &[NetworkPolicy],
+    sets: PolicySets<'_>,
     requirements: &[Requirement],
     managed: &BTreeSet<WorkloadId>,
 ) -> Result<Proof, EvaluateError> {
@@ -194,15 +214,15 @@ pub fn prove(
         ingress: managed,
         egress: managed,
     };
-    prove_each_way(inventory, generated, requirements, managed)
+    prove_each_way(inventory, sets, requirements, managed)
 }
 
-/// The workloads whose excess counts, by direction.
+/// The workloads for which excess is counted, by direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Managed<'a> {
-    /// What others may open to these.
+    /// Excess of connections to these workloads is counted.
     pub ingress: &'a BTreeSet<WorkloadId>,
-    /// What these may open to others.
+    /// Excess of connections from these workloads is counted.
     pub egress: &'a BTreeSet<WorkloadId>,
 }
 
@@ -215,18 +235,22 @@ impl<'a> Managed<'a> {
     }
 }
 
-/// The same as [`prove`] where a workload may be managed in one direction only: excess is what is allowed
-/// to a server that is managed for ingress, or to a client that is managed for egress.
+/// Does the same as [`prove`] for workloads that may be managed in one direction only. Excess is what is
+/// allowed to a server that is managed for ingress, or to a client that is managed for egress.
 ///
 /// # Errors
 /// See [`prove`].
 pub fn prove_each_way(
     inventory: &Inventory,
-    generated: &[NetworkPolicy],
+    sets: PolicySets<'_>,
     requirements: &[Requirement],
     managed: Managed<'_>,
 ) -> Result<Proof, EvaluateError> {
-    let policies = generated.iter().chain(&inventory.policies);
+    let PolicySets {
+        generated,
+        existing,
+    } = sets;
+    let policies = generated.iter().chain(existing);
     let mut evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let mut proof = Proof {
         requirements: requirements.len(),
@@ -238,24 +262,27 @@ pub fn prove_each_way(
         proof.blocked.extend(blocked);
     }
     let Evaluation {
-        world,
+        pod_classes,
         policies,
         names,
         tables,
     } = &mut evaluation;
-    let required = Required::build(requirements, world, &mut names.pool);
-    let alone = (!inventory.policies.is_empty())
-        .then(|| Tables::build(world, policies, names, |index| index < generated.len()));
+    let required = Required::build(requirements, pod_classes, &mut names.pool);
+    let alone = (!existing.is_empty()).then(|| {
+        Tables::build(pod_classes, policies, names, |index| {
+            index < generated.len()
+        })
+    });
     let mut existing_at: FxHashMap<ClassId, Vec<usize>> = FxHashMap::default();
     for (index, policy) in policies.iter().enumerate().skip(generated.len()) {
         for class in &policy.selected {
             existing_at.entry(*class).or_default().push(index);
         }
     }
-    let numbers = world.workload_numbers();
-    let judge = tight::Judge {
-        everywhere: world.everywhere().union(&required.families()),
-        world,
+    let numbers = pod_classes.workload_numbers();
+    let search = tight::ExcessSearch {
+        everywhere: pod_classes.everywhere().union(&required.families()),
+        pod_classes,
         names,
         policies,
         existing_at,
@@ -268,8 +295,8 @@ pub fn prove_each_way(
             .iter()
             .filter_map(|id| numbers.get(id).copied())
             .collect(),
-        ids: world.workloads.keys().collect(),
+        ids: pod_classes.workloads.keys().collect(),
     };
-    (proof.excess, proof.excess_by_existing) = judge.judge();
+    (proof.excess, proof.excess_by_existing) = search.run();
     Ok(proof)
 }

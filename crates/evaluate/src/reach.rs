@@ -1,10 +1,11 @@
-//! The blast radius: where a break-in gets from a workload, hop by hop, over connections that policies allow.
+//! The blast radius: the workloads that an attacker in one workload reaches, hop by hop, over connections that
+//! the policies allow.
 
 mod closure;
 
 use super::ClassId;
+use super::connection_set_pool::SetId;
 use super::evaluation::{Evaluation, pair};
-use super::pool::SetId;
 use fixedbitset::FixedBitSet;
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::Direction;
@@ -12,35 +13,36 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many other workloads a break-in reaches.
+/// The number of other workloads that an attacker in one workload reaches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlastRadius {
-    /// Within one, two and three hops, each with those before.
+    /// Within one, two and three hops; each number includes those of fewer hops.
     pub hops: [usize; 3],
-    /// In the end, however many hops it takes.
+    /// Over any number of hops.
     pub all: usize,
 }
 
-/// Which workload may open a connection, whatever the port, to which.
+/// The reachability of workloads: which workload may open a connection, on any port, to which.
 ///
-/// A pair counts if any of their pods may talk. A workload that uses the host network counts by the addresses
-/// of its nodes, as policies see it. Ways over a node itself, or over addresses outside, do not count.
+/// A pair counts if some connection between any of their pods is allowed. A workload that uses the host network is
+/// represented by the addresses of its nodes, as policies match it. Paths over a node itself, or over
+/// addresses outside of the cluster, do not count.
 #[derive(Debug)]
 pub struct Reach {
     ids: Vec<WorkloadId>,
-    /// By client: the servers.
+    /// The servers of each client.
     rows: Vec<FixedBitSet>,
-    /// How many each reaches in the end.
+    /// The number of workloads that each reaches over any number of hops.
     all: Vec<usize>,
 }
 
 impl Reach {
-    /// Everything that `evaluation` allows between two workloads. Takes space for one bit per pair.
+    /// Computes the reachability of all workloads. Needs one bit of memory per pair of workloads.
     pub fn of(evaluation: &Evaluation) -> Reach {
-        let ids: Vec<WorkloadId> = evaluation.world.workloads.keys().cloned().collect();
-        let mut numbers = vec![0; evaluation.world.classes.len()];
-        for (number, classes) in evaluation.world.workloads.values().enumerate() {
+        let ids: Vec<WorkloadId> = evaluation.pod_classes.workloads.keys().cloned().collect();
+        let mut numbers = vec![0; evaluation.pod_classes.classes.len()];
+        for (number, classes) in evaluation.pod_classes.workloads.values().enumerate() {
             for class in classes {
                 numbers[class.index()] = number;
             }
@@ -58,7 +60,7 @@ impl Reach {
             .collect();
         for client in &all {
             let row = &mut rows[numbers[client.index()]];
-            let mut note = |server: ClassId| {
+            let mut visit = |server: ClassId| {
                 let number = numbers[server.index()];
                 if !row.contains(number) && talk.may(*client, server) {
                     row.insert(number);
@@ -67,12 +69,12 @@ impl Reach {
             match evaluation.tables.of(*client, Direction::Egress) {
                 Some(table) if table.every_pod == SetId::NONE => {
                     let named = table.pods.iter().map(|(server, _)| *server);
-                    named.chain(hosts.iter().copied()).for_each(&mut note);
+                    named.chain(hosts.iter().copied()).for_each(&mut visit);
                 }
-                _ => all.iter().copied().for_each(&mut note),
+                _ => all.iter().copied().for_each(&mut visit),
             }
         }
-        // A break-in is there already.
+        // The attacker is in this workload already.
         for (number, row) in rows.iter_mut().enumerate() {
             row.set(number, false);
         }
@@ -80,19 +82,19 @@ impl Reach {
         Reach { ids, rows, all }
     }
 
-    /// The workloads, sorted.
+    /// Returns the workloads, sorted.
     pub fn workloads(&self) -> &[WorkloadId] {
         &self.ids
     }
 
-    /// The workloads that `from` may open connections to.
+    /// Returns the workloads to which `from` may open connections.
     pub fn servers(&self, from: &WorkloadId) -> impl Iterator<Item = &WorkloadId> {
         let row = self.ids.binary_search(from).ok().map(|at| &self.rows[at]);
         row.into_iter()
             .flat_map(|row| row.ones().map(|at| &self.ids[at]))
     }
 
-    /// The blast radius of one workload; none for an unknown one.
+    /// Returns the blast radius of one workload; zero for an unknown workload.
     pub fn radius(&self, from: &WorkloadId) -> BlastRadius {
         match self.ids.binary_search(from) {
             Ok(at) => self.radius_at(at),
@@ -115,14 +117,14 @@ impl Reach {
         radius
     }
 
-    /// The blast radius of every workload, in their order.
+    /// Returns the blast radius of every workload, in the order of [`Reach::workloads`].
     pub fn radii(&self) -> Vec<(&WorkloadId, BlastRadius)> {
         let each = self.ids.iter().enumerate();
         each.map(|(at, id)| (id, self.radius_at(at))).collect()
     }
 
-    /// How many hops each workload is away from the nearest of `from`, those themselves 0. What cannot be
-    /// reached is not in it.
+    /// Returns the distance of each workload from the nearest of `from`, in hops; 0 for those themselves. Workloads
+    /// that cannot be reached are left out.
     pub fn distances<'a>(
         &self,
         from: impl IntoIterator<Item = &'a WorkloadId>,
@@ -145,7 +147,8 @@ impl Reach {
     }
 }
 
-/// Whether classes may talk at all, remembered by the two sets of connections that it hangs on.
+/// Decides whether any connection between two classes is allowed, and caches the result by the two sets of
+/// connections that it depends on.
 struct Talk<'a> {
     evaluation: &'a Evaluation,
     known: FxHashMap<(SetId, SetId), bool>,
@@ -169,11 +172,11 @@ impl Talk<'_> {
     }
 }
 
-/// A walk outwards, hop by hop.
+/// A breadth-first search, hop by hop.
 struct Walk<'a> {
     reach: &'a Reach,
     seen: FixedBitSet,
-    /// What the last hop added.
+    /// The workloads that the last hop added.
     frontier: Vec<usize>,
     starts: usize,
     count: usize,
@@ -193,7 +196,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// One hop more; whether it reached anything new.
+    /// Goes one hop further. Returns true if this reached a new workload.
     fn hop(&mut self) -> bool {
         let mut next = self.seen.clone();
         for at in &self.frontier {
@@ -205,7 +208,7 @@ impl<'a> Walk<'a> {
         !self.frontier.is_empty()
     }
 
-    /// How many were reached, without where it started.
+    /// Returns the number of reached workloads, without the starts.
     fn reached(&self) -> usize {
         self.count - self.starts
     }
@@ -213,7 +216,7 @@ impl<'a> Walk<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use nanoseg_inventory::Inventory;
 
@@ -230,7 +233,7 @@ mod tests {
         inventory
     }
 
-    /// Everything is closed but a → b → c → d → e on port 80.
+    /// Everything is closed except a → b → c → d → e on port 80.
     fn chain() -> Evaluation {
         let rule = |from: &str| {
             format!(
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_those_from_the_nearest_start() {
+    fn a_distance_is_that_from_the_nearest_start() {
         let reach = Reach::of(&chain());
         let starts = [id("shop/a"), id("shop/d")];
         let found: Vec<(String, usize)> = reach
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_both_ends_must_meet() {
+    fn both_ends_must_allow_a_common_port() {
         let out = "{podSelector: {matchLabels: {app: a}}, policyTypes: [Egress], egress: [
             {to: [{podSelector: {}}], ports: [{port: 81}]}]}";
         let into = "{podSelector: {matchLabels: {app: b}}, ingress: [{ports: [{port: 80}]}]}";

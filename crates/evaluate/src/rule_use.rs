@@ -1,14 +1,15 @@
-//! Which rules observed traffic used: what is left over may be taken away, as far as was observed.
+//! The rules that observed traffic used. A rule that nothing used can be removed without blocking anything that
+//! was observed.
 
-use super::bearing::{Bearing, Far};
 use super::explain::RuleRef;
+use super::rule_matcher::{RuleMatcher, RulePeer};
 use super::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One rule, and who used it.
+/// One rule and the edges that used it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleUse {
     pub rule: RuleRef,
@@ -17,12 +18,12 @@ pub struct RuleUse {
     pub edges: BTreeSet<usize>,
 }
 
-/// All rules of all policies of `evaluation`, in the order of the policies, with the requirements that lean
-/// on each. Two rules that allow the same traffic are both used.
+/// Returns all rules of all policies of `evaluation`, in the order of the policies, each with the edges of the
+/// requirements that it allows. If two rules allow the same traffic, both are used.
 pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<RuleUse> {
     let mut uses = Uses {
         evaluation,
-        bearing: Bearing::new(evaluation),
+        matcher: RuleMatcher::new(evaluation),
         found: BTreeMap::new(),
     };
     for one in requirements {
@@ -50,8 +51,8 @@ pub fn rule_use(evaluation: &Evaluation, requirements: &[Requirement]) -> Vec<Ru
 
 struct Uses<'a> {
     evaluation: &'a Evaluation,
-    bearing: Bearing<'a>,
-    /// By policy, direction and place of the rule.
+    matcher: RuleMatcher<'a>,
+    /// The edges by policy, direction and index of the rule.
     found: BTreeMap<(usize, Direction, usize), BTreeSet<usize>>,
 }
 
@@ -69,12 +70,12 @@ impl Uses<'_> {
                 match far {
                     End::Workload(far) => {
                         for far in evaluation.classes_of(far) {
-                            self.side((*class, direction), &Far::Class(*far), &part, one.edge);
+                            self.side((*class, direction), &RulePeer::Class(*far), &part, one.edge);
                         }
                     }
                     End::Addresses(addresses) => {
                         let addresses: AddressSet = addresses.iter().copied().collect();
-                        let far = Far::Addresses(&addresses);
+                        let far = RulePeer::Addresses(&addresses);
                         self.side((*class, direction), &far, &part, one.edge);
                     }
                 }
@@ -85,14 +86,17 @@ impl Uses<'_> {
     fn side(
         &mut self,
         (class, direction): (ClassId, Direction),
-        far: &Far,
+        far: &RulePeer,
         part: &ConnectionSet,
         edge: usize,
     ) {
-        for (index, policy) in self.bearing.isolating(class, direction) {
+        for (index, policy) in self.matcher.isolating(class, direction) {
             let rules = policy.rules(direction).unwrap_or_default();
             for (place, rule) in rules.iter().enumerate() {
-                if self.bearing.bears_on(rule, (class, direction), far, part) {
+                if self
+                    .matcher
+                    .allows_some(rule, (class, direction), far, part)
+                {
                     let edges = self.found.entry((index, direction, place)).or_default();
                     edges.insert(edge);
                 }
@@ -103,13 +107,13 @@ impl Uses<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::*;
+    use super::super::testing::*;
     use super::*;
     use nanoseg_inventory::Inventory;
     use nanoseg_net::Protocol;
 
     #[test]
-    fn only_rules_that_some_traffic_leans_on_are_used() {
+    fn a_rule_is_used_only_if_it_allows_some_observed_traffic() {
         let mut inventory = Inventory::default();
         namespace(&mut inventory, "shop", "");
         let web = pod(&mut inventory, "shop/web", "app=web").workload.clone();

@@ -1,9 +1,9 @@
-//! One NetworkPolicy, validated and resolved: which classes it selects and, for each direction, which
-//! classes and addresses its rules name on which ports.
+//! One NetworkPolicy, validated and resolved: the classes that it selects and, for each direction, the
+//! classes, addresses and ports that its rules match.
 
-use super::pool::{Pool, SetId};
+use super::connection_set_pool::{ConnectionSetPool, SetId};
+use super::pod_classes::{ClassId, PodClasses};
 use super::selector::{Selector, Symbols, keys, parse_selector};
-use super::world::{ClassId, World};
 use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
@@ -14,45 +14,45 @@ use nanoseg_net::{AddressSet, ConnectionSet, Direction, PortSet, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
-/// A NetworkPolicy that the API server would refuse.
+/// A NetworkPolicy that the API server would refuse (validation of `networking.k8s.io/v1`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to evaluate NetworkPolicy {policy}: {field}: {problem}")]
 pub struct EvaluateError {
     /// `namespace/name`.
     pub policy: String,
-    /// Where in the policy, such as `spec.ingress[0].ports[1].endPort`.
+    /// The path of the invalid field, such as `spec.ingress[0].ports[1].endPort`.
     pub field: String,
     pub problem: String,
 }
 
-/// A set of classes by number, kept once.
+/// The index of an interned set of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PodsId(u32);
 
-/// A ports clause by number, kept once.
+/// The index of an interned `ports` list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PortsId(u32);
 
-/// What a `ports` list means.
+/// A resolved `ports` list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Ports {
-    /// What does not depend on the destination.
+    /// The connections that do not depend on the destination.
     pub fixed: SetId,
-    /// Named ports, to be looked up in the destination pod.
+    /// Named ports, which must be looked up in the destination pod.
     pub named: Vec<(Protocol, String)>,
 }
 
 /// One ingress or egress rule.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// No `from`/`to`, or an empty one: every pod and every address.
+    /// Is true if `from` or `to` is absent or empty: the rule matches every pod and every address.
     pub everyone: bool,
     pub pods: Vec<PodsId>,
     pub addresses: Vec<AddressSet>,
     pub ports: PortsId,
 }
 
-/// A policy, resolved.
+/// A resolved policy.
 #[derive(Debug)]
 pub(super) struct Policy {
     /// `namespace/name`.
@@ -60,12 +60,12 @@ pub(super) struct Policy {
     pub selected: Vec<ClassId>,
     ingress: Option<Vec<Rule>>,
     egress: Option<Vec<Rule>>,
-    /// Whether the ingress rules have named ports, so that the selected pod's own ports matter.
+    /// Is true if the ingress rules have named ports, so that they depend on the selected pod's own ports.
     pub named_ingress: bool,
 }
 
 impl Policy {
-    /// The rules in one direction, `None` if the policy does not isolate in it.
+    /// Returns the rules in one direction, or `None` if the policy does not isolate in it.
     pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {
             Direction::Ingress => self.ingress.as_deref(),
@@ -74,10 +74,10 @@ impl Policy {
     }
 }
 
-/// Everything the rules name, once.
+/// Everything that the rules of all policies refer to, each stored once.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    pub pool: Pool,
+    pub pool: ConnectionSetPool,
     pods: Vec<Vec<ClassId>>,
     pod_ids: FxHashMap<Vec<ClassId>, PodsId>,
     ports: Vec<Ports>,
@@ -85,7 +85,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The classes of a set, ascending.
+    /// Returns the classes of a set, ascending.
     pub fn pods(&self, id: PodsId) -> &[ClassId] {
         &self.pods[id.0 as usize]
     }
@@ -114,25 +114,30 @@ impl Names {
         id
     }
 
-    /// What a ports clause means towards pods of `server`.
-    pub fn resolve(&mut self, ports: PortsId, server: ClassId, world: &World) -> SetId {
+    /// Resolves a `ports` list for pods of `server`.
+    pub fn resolve(&mut self, ports: PortsId, server: ClassId, pod_classes: &PodClasses) -> SetId {
         let fixed = self.ports(ports).fixed;
         if self.ports(ports).named.is_empty() {
             return fixed;
         }
-        let named = self.pool.intern(self.named(ports, server, world));
+        let named = self.pool.intern(self.named(ports, server, pod_classes));
         self.pool.union(fixed, named)
     }
 
-    /// What the named ports of a ports clause mean in pods of `server`.
-    pub fn named(&self, ports: PortsId, server: ClassId, world: &World) -> ConnectionSet {
+    /// Resolves the named ports of a `ports` list in pods of `server`.
+    pub fn named(
+        &self,
+        ports: PortsId,
+        server: ClassId,
+        pod_classes: &PodClasses,
+    ) -> ConnectionSet {
         let named = self.ports(ports).named.iter();
-        let each = named.map(|(protocol, name)| world.named_port(server, *protocol, name));
+        let each = named.map(|(protocol, name)| pod_classes.named_port(server, *protocol, name));
         each.fold(ConnectionSet::default(), |all, one| all.union(&one))
     }
 }
 
-/// The label keys that the pod selectors of `policies` look at.
+/// Returns the label keys that the pod selectors of `policies` read.
 pub(super) fn pod_label_keys<'a>(
     policies: impl IntoIterator<Item = &'a NetworkPolicy>,
 ) -> BTreeSet<&'a str> {
@@ -161,10 +166,13 @@ pub(super) fn pod_label_keys<'a>(
     all
 }
 
-/// Reads and resolves one policy.
+/// Validates and resolves one policy.
+///
+/// # Errors
+/// Returns an error if the API server would refuse the policy.
 pub(super) fn parse_policy(
     policy: &NetworkPolicy,
-    world: &World,
+    pod_classes: &PodClasses,
     names: &mut Names,
     symbols: &mut Symbols,
 ) -> Result<Policy, EvaluateError> {
@@ -180,7 +188,7 @@ pub(super) fn parse_policy(
     );
     let mut reader = Reader {
         namespace,
-        world,
+        pod_classes,
         names,
         symbols,
     };
@@ -193,12 +201,12 @@ pub(super) fn parse_policy(
         })
 }
 
-/// The field and what is wrong with it.
+/// The field and the problem.
 type Problem = (String, String);
 
 struct Reader<'a> {
     namespace: &'a str,
-    world: &'a World,
+    pod_classes: &'a PodClasses,
     names: &'a mut Names,
     symbols: &'a mut Symbols,
 }
@@ -225,8 +233,9 @@ impl Reader<'_> {
             Some(selector) => self.selector(selector, "spec.podSelector")?,
             None => Selector::default(),
         };
-        if let Some(namespace) = self.world.namespace(self.namespace) {
-            self.world.classes_of(namespace, &selector, &mut selected);
+        if let Some(namespace) = self.pod_classes.namespace(self.namespace) {
+            self.pod_classes
+                .classes_of(namespace, &selector, &mut selected);
         }
         let named = |rule: &Rule| !self.names.ports(rule.ports).named.is_empty();
         Ok(Policy {
@@ -277,13 +286,18 @@ impl Reader<'_> {
                 let namespaces = match namespaces {
                     Some(namespaces) => {
                         let namespaces = self.selector(namespaces, "namespaceSelector")?;
-                        self.world.namespaces_of(&namespaces)
+                        self.pod_classes.namespaces_of(&namespaces)
                     }
-                    None => self.world.namespace(self.namespace).into_iter().collect(),
+                    None => self
+                        .pod_classes
+                        .namespace(self.namespace)
+                        .into_iter()
+                        .collect(),
                 };
                 let mut classes = Vec::new();
                 for namespace in namespaces {
-                    self.world.classes_of(namespace, &selector, &mut classes);
+                    self.pod_classes
+                        .classes_of(namespace, &selector, &mut classes);
                 }
                 classes.sort_unstable();
                 rule.pods.push(self.names.intern_pods(classes));
@@ -316,7 +330,7 @@ impl Reader<'_> {
     }
 }
 
-/// Puts the path of a field before it.
+/// Returns a function that prefixes the field of a problem with `path`.
 fn within(path: String) -> impl Fn(Problem) -> Problem {
     move |(field, problem)| {
         let field = if field.is_empty() {
@@ -328,8 +342,9 @@ fn within(path: String) -> impl Fn(Problem) -> Problem {
     }
 }
 
-/// Whether a policy isolates for ingress and for egress. Without `policyTypes`: ingress always,
-/// egress if there are egress rules (API documentation of `spec.policyTypes`).
+/// Returns whether a policy isolates for ingress and whether it isolates for egress. Without `policyTypes`:
+/// always for ingress, and for egress if there are egress rules (API documentation of
+/// `spec.policyTypes`).
 fn policy_types(types: Option<&[String]>, has_egress: bool) -> Result<(bool, bool), Problem> {
     let types = types.unwrap_or_default();
     if types.is_empty() {

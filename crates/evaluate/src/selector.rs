@@ -3,11 +3,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use rustc_hash::FxHashMap;
 
-/// A label key or value by number.
+/// The index of an interned label key or value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(u32);
 
-/// Every label key and value in use, once.
+/// Every label key and value in use, each stored once.
 #[derive(Debug, Default)]
 pub struct Symbols(FxHashMap<String, Symbol>);
 
@@ -25,18 +25,18 @@ impl Symbols {
 /// Labels, sorted by key.
 pub type Labels = Vec<(Symbol, Symbol)>;
 
-/// One condition on labels. A label selector is the conjunction of its requirements.
+/// One requirement of a label selector. A selector matches if all of its requirements match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Requirement {
-    /// The key is there with one of the values.
+pub enum LabelRequirement {
+    /// The label exists and has one of the values.
     In(Symbol, Vec<Symbol>),
-    /// The key is absent, or there with none of the values.
+    /// The label does not exist, or has none of the values.
     NotIn(Symbol, Vec<Symbol>),
     Exists(Symbol),
     DoesNotExist(Symbol),
 }
 
-impl Requirement {
+impl LabelRequirement {
     fn matches(&self, labels: &[(Symbol, Symbol)]) -> bool {
         let value = |key: &Symbol| {
             let index = labels.binary_search_by_key(key, |(key, _)| *key);
@@ -46,10 +46,10 @@ impl Requirement {
                 .map(|(_, value)| *value)
         };
         match self {
-            Requirement::In(key, values) => value(key).is_some_and(|v| values.contains(&v)),
-            Requirement::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(&v)),
-            Requirement::Exists(key) => value(key).is_some(),
-            Requirement::DoesNotExist(key) => value(key).is_none(),
+            LabelRequirement::In(key, values) => value(key).is_some_and(|v| values.contains(&v)),
+            LabelRequirement::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(&v)),
+            LabelRequirement::Exists(key) => value(key).is_some(),
+            LabelRequirement::DoesNotExist(key) => value(key).is_none(),
         }
     }
 }
@@ -57,7 +57,7 @@ impl Requirement {
 /// A compiled label selector; without requirements it matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selector {
-    pub requirements: Vec<Requirement>,
+    pub requirements: Vec<LabelRequirement>,
 }
 
 impl Selector {
@@ -71,15 +71,15 @@ impl Selector {
 /// Reads a label selector of the API.
 ///
 /// # Errors
-/// The field, relative to the selector, and what is wrong with it: an unknown operator, `In` or
-/// `NotIn` without values, `Exists` or `DoesNotExist` with values.
+/// Returns the field, relative to the selector, and the problem: an unknown operator, `In` or `NotIn` without
+/// values, `Exists` or `DoesNotExist` with values.
 pub fn parse_selector(
     selector: &LabelSelector,
     symbols: &mut Symbols,
 ) -> Result<Selector, (String, String)> {
     let mut requirements = Vec::new();
     for (key, value) in selector.match_labels.iter().flatten() {
-        requirements.push(Requirement::In(
+        requirements.push(LabelRequirement::In(
             symbols.intern(key),
             vec![symbols.intern(value)],
         ));
@@ -104,17 +104,17 @@ pub fn parse_selector(
         }
         let values = values.iter().map(|value| symbols.intern(value)).collect();
         requirements.push(match expression.operator.as_str() {
-            "In" => Requirement::In(key, values),
-            "NotIn" => Requirement::NotIn(key, values),
-            "Exists" => Requirement::Exists(key),
-            "DoesNotExist" => Requirement::DoesNotExist(key),
+            "In" => LabelRequirement::In(key, values),
+            "NotIn" => LabelRequirement::NotIn(key, values),
+            "Exists" => LabelRequirement::Exists(key),
+            "DoesNotExist" => LabelRequirement::DoesNotExist(key),
             other => return bad("operator", format!("unknown operator {other:?}")),
         });
     }
     Ok(Selector { requirements })
 }
 
-/// Every label key that a selector looks at.
+/// Returns every label key that a selector reads.
 pub fn keys(selector: &LabelSelector) -> impl Iterator<Item = &str> {
     let labels = selector
         .match_labels
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn match_labels_wants_every_label() {
+    fn match_labels_requires_every_label() {
         let yaml = "matchLabels: {app: a, tier: x}";
         assert!(matches(yaml, &[("tier", "x"), ("app", "a"), ("more", "1")]));
         assert!(!matches(yaml, &[("app", "a")]));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn in_wants_the_key_with_one_of_the_values() {
+    fn in_requires_the_key_with_one_of_the_values() {
         let yaml = "matchExpressions: [{key: app, operator: In, values: [a, b]}]";
         assert!(matches(yaml, &[("app", "b")]));
         assert!(!matches(yaml, &[("app", "c")]));
@@ -178,21 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn exists_wants_the_key_with_any_value() {
+    fn exists_requires_the_key_with_any_value() {
         let yaml = "matchExpressions: [{key: app, operator: Exists}]";
         assert!(matches(yaml, &[("app", "")]));
         assert!(!matches(yaml, &[("apps", "a")]));
     }
 
     #[test]
-    fn does_not_exist_wants_the_key_absent() {
+    fn does_not_exist_requires_that_the_key_is_absent() {
         let yaml = "matchExpressions: [{key: app, operator: DoesNotExist}]";
         assert!(matches(yaml, &[("apps", "a")]));
         assert!(!matches(yaml, &[("app", "")]));
     }
 
     #[test]
-    fn labels_and_expressions_must_all_hold() {
+    fn labels_and_expressions_must_all_match() {
         let yaml =
             "{matchLabels: {app: a}, matchExpressions: [{key: old, operator: DoesNotExist}]}";
         assert!(matches(yaml, &[("app", "a")]));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_operator_is_named_with_its_field() {
+    fn an_unknown_operator_is_reported_with_its_field() {
         let (field, problem) =
             problem("matchExpressions: [{key: app, operator: Near, values: [a]}]");
         assert_eq!(field, "matchExpressions[0].operator");

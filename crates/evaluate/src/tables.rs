@@ -1,29 +1,28 @@
-//! What the policies that select a class let it have, one table for all classes that the same
-//! policies select.
+//! What is allowed to each class. All classes that the same policies select share one table.
 
 use super::address_map::AddressMap;
-use super::pool::SetId;
+use super::connection_set_pool::SetId;
+use super::pod_classes::{ClassId, PodClasses};
 use super::rules::{Names, PodsId, Policy, PortsId, Rule};
-use super::world::{ClassId, World};
 use nanoseg_net::{AddressSet, Direction};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
-/// What one group of isolated classes may have in one direction.
+/// What is allowed to one group of isolated classes in one direction.
 #[derive(Debug, PartialEq)]
 pub(super) struct Table {
     /// With every pod and every address.
     pub everyone: SetId,
     /// With every pod that a selector can match, `everyone` included.
     pub every_pod: SetId,
-    /// With single classes, `every_pod` included; ascending, only where it is more than `every_pod`.
+    /// With single classes, `every_pod` included; ascending, only classes with more than `every_pod`.
     pub pods: Vec<(ClassId, SetId)>,
-    /// With addresses, beside `everyone`.
+    /// With addresses, in addition to `everyone`.
     pub addresses: AddressMap,
 }
 
 impl Table {
-    /// What is allowed with a class that pod selectors can match.
+    /// Returns what is allowed with a class that pod selectors can match.
     pub fn pod(&self, class: ClassId) -> SetId {
         match self.pods.binary_search_by_key(&class, |(class, _)| *class) {
             Ok(index) => self.pods[index].1,
@@ -32,7 +31,7 @@ impl Table {
     }
 }
 
-/// The tables of all classes for one choice of policies. A class without a table is not isolated.
+/// The tables of all classes for one selection of policies. A class without a table is not isolated.
 #[derive(Debug)]
 pub(super) struct Tables {
     tables: Vec<Table>,
@@ -41,7 +40,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// The table of a class, `None` if it is not isolated in that direction.
+    /// Returns the table of a class, or `None` if it is not isolated in that direction.
     pub fn of(&self, class: ClassId, direction: Direction) -> Option<&Table> {
         let tables = match direction {
             Direction::Ingress => &self.ingress,
@@ -50,16 +49,16 @@ impl Tables {
         tables[class.index()].and_then(|index| self.tables.get(index as usize))
     }
 
-    /// Adds up the rules of the policies that `chosen` accepts by index.
+    /// Builds the tables from the rules of the policies whose index `chosen` accepts.
     pub fn build(
-        world: &World,
+        pod_classes: &PodClasses,
         policies: &[Policy],
         names: &mut Names,
         chosen: impl Fn(usize) -> bool,
     ) -> Tables {
-        let classes = world.classes.len();
+        let classes = pod_classes.classes.len();
         let mut builder = Builder {
-            world,
+            pod_classes,
             policies,
             names,
             scratch: vec![SetId::NONE; classes],
@@ -81,14 +80,14 @@ impl Tables {
 type Expansion = Rc<[(ClassId, SetId)]>;
 
 struct Builder<'a> {
-    world: &'a World,
+    pod_classes: &'a PodClasses,
     policies: &'a [Policy],
     names: &'a mut Names,
-    /// What the table in work allows with each class, beside `every_pod`.
+    /// What the table under construction allows with each class, in addition to `every_pod`.
     scratch: Vec<SetId>,
-    /// The classes whose scratch entry is in use, each once.
+    /// The classes that have a scratch entry, each once.
     touched: Vec<ClassId>,
-    /// What an egress rule with named ports means, for each class it names; `None`: for all.
+    /// The connections of an egress rule with named ports, for each class that it matches; `None`: for all.
     expansions: FxHashMap<(Option<PodsId>, PortsId), Expansion>,
     tables: Vec<Table>,
 }
@@ -99,7 +98,7 @@ impl Builder<'_> {
         direction: Direction,
         chosen: &impl Fn(usize) -> bool,
     ) -> Vec<Option<u32>> {
-        let mut selecting: Vec<Vec<u32>> = vec![Vec::new(); self.world.classes.len()];
+        let mut selecting: Vec<Vec<u32>> = vec![Vec::new(); self.pod_classes.classes.len()];
         for (index, policy) in self.policies.iter().enumerate() {
             if chosen(index) && policy.rules(direction).is_some() {
                 for class in &policy.selected {
@@ -119,7 +118,7 @@ impl Builder<'_> {
             let own_ports = direction == Direction::Ingress && policies.iter().any(named);
             let key = (
                 policies,
-                own_ports.then_some(self.world.classes[index].ports),
+                own_ports.then_some(self.pod_classes.classes[index].ports),
             );
             let table = match known.get(&key) {
                 Some(table) => *table,
@@ -149,7 +148,7 @@ impl Builder<'_> {
             for rule in policy.rules(direction).unwrap_or_default() {
                 let towards_addresses = match direction {
                     Direction::Ingress => {
-                        let set = self.names.resolve(rule.ports, class, self.world);
+                        let set = self.names.resolve(rule.ports, class, self.pod_classes);
                         self.add_rule(rule, set, &mut table);
                         set
                     }
@@ -175,7 +174,7 @@ impl Builder<'_> {
         table
     }
 
-    /// Adds a rule whose ports mean `set` towards everything that it names.
+    /// Adds a rule whose ports resolve to `set` for every peer that it matches.
     fn add_rule(&mut self, rule: &Rule, set: SetId, table: &mut Table) {
         if rule.everyone {
             table.everyone = self.names.pool.union(table.everyone, set);
@@ -184,7 +183,7 @@ impl Builder<'_> {
             return;
         }
         for pods in &rule.pods {
-            if self.names.pods(*pods).len() == self.world.selectable {
+            if self.names.pods(*pods).len() == self.pod_classes.selectable {
                 table.every_pod = self.names.pool.union(table.every_pod, set);
                 continue;
             }
@@ -195,7 +194,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds what the named ports of an egress rule mean in each pod that the rule names.
+    /// Adds what the named ports of an egress rule resolve to in each pod that the rule matches.
     fn add_named(&mut self, rule: &Rule) {
         if self.names.ports(rule.ports).named.is_empty() {
             return;
@@ -214,11 +213,11 @@ impl Builder<'_> {
         }
         let peers: Vec<ClassId> = match pods {
             Some(pods) => self.names.pods(pods).to_vec(),
-            None => self.world.selectable_classes().collect(),
+            None => self.pod_classes.selectable_classes().collect(),
         };
         let fixed = self.names.ports(ports).fixed;
         let resolved = peers.into_iter().filter_map(|peer| {
-            let set = self.names.resolve(ports, peer, self.world);
+            let set = self.names.resolve(ports, peer, self.pod_classes);
             (set != fixed && set != SetId::NONE).then_some((peer, set))
         });
         let resolved: Expansion = resolved.collect();
@@ -249,13 +248,13 @@ impl Builder<'_> {
     }
 }
 
-/// What one policy by itself allows `class` in `direction` with `peer`.
+/// Returns what one policy alone allows `class` in `direction` with `peer`.
 pub(super) fn allowed_by_one(
     policy: &Policy,
     direction: Direction,
     class: ClassId,
     peer: ClassId,
-    world: &World,
+    pod_classes: &PodClasses,
     names: &mut Names,
 ) -> SetId {
     let server = if direction == Direction::Ingress {
@@ -267,27 +266,27 @@ pub(super) fn allowed_by_one(
     for rule in policy.rules(direction).unwrap_or_default() {
         let with = |pods: &PodsId| names.pods(*pods).binary_search(&peer).is_ok();
         if rule.everyone || rule.pods.iter().any(with) {
-            let set = names.resolve(rule.ports, server, world);
+            let set = names.resolve(rule.ports, server, pod_classes);
             sum = names.pool.union(sum, set);
         }
     }
     sum
 }
 
-/// What one policy by itself allows `class` in `direction` with addresses.
+/// Returns what one policy alone allows `class` in `direction` with addresses.
 pub(super) fn addresses_of_one(
     policy: &Policy,
     direction: Direction,
     class: ClassId,
     everywhere: &AddressSet,
-    world: &World,
+    pod_classes: &PodClasses,
     names: &Names,
 ) -> AddressMap {
     let mut map = AddressMap::default();
     for rule in policy.rules(direction).unwrap_or_default() {
         let mut set = names.pool.get(names.ports(rule.ports).fixed).clone();
         if direction == Direction::Ingress {
-            set = set.union(&names.named(rule.ports, class, world));
+            set = set.union(&names.named(rule.ports, class, pod_classes));
         }
         let addresses = if rule.everyone {
             everywhere.clone()

@@ -1,6 +1,6 @@
-//! Each rule of the NetworkPolicy API by itself. The operators of selectors are in `selector`.
+//! Tests of each single rule of the NetworkPolicy API. The operators of selectors are tested in `selector`.
 
-use super::fixture::*;
+use super::testing::*;
 use super::{ClassId, EvaluateError, Evaluation, HostNetwork, PeerRef};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::{Direction, Protocol};
@@ -92,7 +92,7 @@ fn a_connection_needs_both_egress_and_ingress() {
 }
 
 #[test]
-fn policies_add_up() {
+fn the_rules_of_all_policies_are_combined() {
     let web = "{podSelector: {matchLabels: {app: db}},
         ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 1}]}]}";
     let all = "{podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: [{port: 2}]}]}";
@@ -112,7 +112,7 @@ fn an_empty_rule_allows_every_peer_and_port() {
 }
 
 #[test]
-fn a_pod_selector_alone_means_the_policys_own_namespace() {
+fn a_pod_selector_alone_matches_pods_of_the_policys_own_namespace() {
     let evaluation =
         one("{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}");
     assert_eq!(allowed(&evaluation, 0, 1), ALL);
@@ -120,7 +120,7 @@ fn a_pod_selector_alone_means_the_policys_own_namespace() {
 }
 
 #[test]
-fn a_namespace_selector_alone_means_all_pods_there() {
+fn a_namespace_selector_alone_matches_all_pods_of_the_namespaces() {
     let evaluation = one(
         "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: ops}}}]}]}",
     );
@@ -129,7 +129,7 @@ fn a_namespace_selector_alone_means_all_pods_there() {
 }
 
 #[test]
-fn an_empty_namespace_selector_means_all_namespaces_but_no_address() {
+fn an_empty_namespace_selector_matches_all_namespaces_but_no_address() {
     let evaluation = one("{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}");
     assert_eq!(allowed(&evaluation, 3, 1), ALL);
     assert!(from_address(&evaluation, "8.8.8.8", 1).is_empty());
@@ -169,7 +169,7 @@ fn namespaces_have_their_name_as_a_label_even_if_the_snapshot_lacks_it() {
 }
 
 #[test]
-fn the_protocol_is_tcp_unless_it_is_written() {
+fn the_default_protocol_is_tcp() {
     let evaluation = one("{podSelector: {}, ingress: [{ports: [{port: 80}]}]}");
     assert_eq!(allowed(&evaluation, 3, 0), "TCP 80");
     let evaluation = one("{podSelector: {}, ingress: [{ports: [{protocol: SCTP}, {}]}]}");
@@ -213,7 +213,7 @@ fn a_named_port_must_match_the_protocol_too() {
 }
 
 #[test]
-fn a_named_port_towards_an_ip_block_matches_nothing() {
+fn a_named_port_of_an_ip_block_peer_matches_nothing() {
     let evaluation = one("{podSelector: {}, policyTypes: [Egress],
         egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: sql}, {port: 443}]}]}");
     assert_eq!(to_address(&evaluation, 0, "8.8.8.8").to_string(), "TCP 443");
@@ -230,7 +230,7 @@ fn an_ip_block_allows_its_addresses_without_the_exceptions() {
 }
 
 #[test]
-fn an_exception_of_one_block_does_not_take_from_another() {
+fn an_exception_of_one_block_does_not_affect_another() {
     let evaluation = one("{podSelector: {}, ingress: [{from: [
         {ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.128/25]}}, {ipBlock: {cidr: 192.0.2.200/32}}]}]}");
     assert!(from_address(&evaluation, "192.0.2.200", 0).is_all());
@@ -238,7 +238,7 @@ fn an_exception_of_one_block_does_not_take_from_another() {
 }
 
 #[test]
-fn an_ip_block_does_not_name_pods() {
+fn an_ip_block_does_not_match_pods() {
     let evaluation = one("{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}");
     assert_eq!(allowed(&evaluation, 3, 0), NONE);
     assert!(
@@ -248,7 +248,7 @@ fn an_ip_block_does_not_name_pods() {
 }
 
 #[test]
-fn outside_ranges_come_out_exact_and_disjoint() {
+fn outside_ranges_are_exact_and_disjoint() {
     let evaluation = one("{podSelector: {}, ingress: [
         {from: [{ipBlock: {cidr: 192.0.2.0/24}}], ports: [{port: 80}]},
         {from: [{ipBlock: {cidr: 192.0.2.0/25}}], ports: [{port: 81}]}]}");
@@ -336,7 +336,7 @@ fn a_node_reaches_its_own_pods_and_no_others() {
 }
 
 #[test]
-fn the_way_from_a_pod_to_its_node_needs_a_rule() {
+fn a_connection_from_a_pod_to_its_node_needs_a_rule() {
     let deny = policy("{podSelector: {}, policyTypes: [Egress]}");
     let evaluation = evaluate(&with_nodes(), &[deny]);
     assert!(to_address(&evaluation, 1, "172.18.0.2").is_empty());
@@ -344,14 +344,14 @@ fn the_way_from_a_pod_to_its_node_needs_a_rule() {
 }
 
 #[test]
-fn host_network_pods_may_be_shown_like_pods() {
+fn host_network_pods_can_be_treated_like_ordinary_pods() {
     let deny = named_policy("ops/p", "{podSelector: {}}");
     let evaluation = Evaluation::new(&with_nodes(), [&deny], HostNetwork::LikePods).unwrap();
     assert_eq!(allowed(&evaluation, 0, 4), NONE);
 }
 
 #[test]
-fn pods_that_no_policy_tells_apart_are_one_class() {
+fn pods_that_no_policy_can_distinguish_are_one_class() {
     let mut inventory = shop();
     for replica in 0..5 {
         pod(
@@ -382,7 +382,7 @@ fn a_policy_without_a_namespace_is_in_default() {
 }
 
 #[test]
-fn asking_for_an_unknown_pod_answers_nothing() {
+fn nothing_is_allowed_for_an_unknown_pod() {
     let evaluation = evaluate(&shop(), &[]);
     assert!(
         evaluation
@@ -398,7 +398,7 @@ fn asking_for_an_unknown_pod_answers_nothing() {
 }
 
 #[test]
-fn the_sparse_list_of_pairs_is_the_same_as_asking_each() {
+fn the_sparse_list_of_pairs_equals_the_results_of_all_pairs() {
     let spec = "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress],
         egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}]}";
     let evaluation = evaluate(&with_nodes(), &[policy(spec)]);
@@ -421,7 +421,7 @@ fn error(spec: &str) -> EvaluateError {
 }
 
 #[test]
-fn an_invalid_policy_is_named_with_its_field() {
+fn an_invalid_policy_is_reported_with_its_field() {
     let cases = [
         ("{policyTypes: [Both]}", "spec.policyTypes[0]"),
         (

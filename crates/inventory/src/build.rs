@@ -9,6 +9,7 @@ use super::services::read_services;
 use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +38,6 @@ impl Inventory {
             api_server: api_server(&services),
             pod_ranges: pod_ranges(&nodes, &pods),
             service_ranges: service_ranges(&services),
-            policies: foreign_policies(objects),
             pods,
             workloads,
             services,
@@ -155,8 +155,9 @@ fn build_namespaces(namespaces: &[&core::Namespace], pods: &[Pod]) -> BTreeMap<S
     all
 }
 
-/// The newest version of each policy that nanoseg did not write.
-fn foreign_policies(objects: &Objects) -> Vec<k8s_openapi::api::networking::v1::NetworkPolicy> {
+/// Returns the newest version of each NetworkPolicy that does not have nanoseg's managed-by label
+/// ([`MANAGED_BY`]): those that somebody else manages.
+pub fn foreign_policies(objects: &Objects) -> Vec<NetworkPolicy> {
     let managed = |labels: &BTreeMap<String, String>| {
         labels
             .get(MANAGED_BY.0)

@@ -1,7 +1,6 @@
 //! The inventory itself: the indices over everything a snapshot held.
 
 use super::{AddressBook, Namespace, Node, Pod, Service, Workload, WorkloadId};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,8 +13,6 @@ pub struct Inventory {
     pub services: Vec<Service>,
     pub nodes: Vec<Node>,
     pub namespaces: BTreeMap<String, Namespace>,
-    /// The policies that are already there, of others (those that nanoseg manages are left out).
-    pub policies: Vec<NetworkPolicy>,
     /// The endpoints of `default/kubernetes` (rule: api-server-endpoints).
     pub api_server: BTreeSet<SocketAddr>,
     /// Ranges that pods get their addresses from: the nodes' podCIDRs, else what covers the pods seen.

@@ -1,7 +1,7 @@
-//! A fixed-size set of small numbers: the pods that a selector would also select, as bits, so that
-//! trying a combination of labels is a handful of `and`s.
+//! A fixed-size bit set: the pod classes that a selector also selects, as bits, so that a combination of
+//! labels is tried with a few `and` operations.
 
-/// A set of numbers below the size it was made with.
+/// A set of numbers smaller than the size that it was created with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Bits(Vec<u64>);
 
@@ -10,7 +10,7 @@ impl Bits {
         Bits(vec![0; size.div_ceil(64)])
     }
 
-    /// Adds `index`; beyond the size nothing is added.
+    /// Adds `index`. Ignores an index that is not smaller than the size.
     pub fn insert(&mut self, index: usize) {
         if let Some(word) = self.0.get_mut(index / 64) {
             *word |= 1 << (index % 64);
@@ -25,33 +25,33 @@ impl Bits {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// Whether both have a number in common.
+    /// Returns true if both sets have a number in common.
     pub fn meets(&self, other: &Bits) -> bool {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 
-    /// Keeps only what `other` has as well.
+    /// Keeps only the numbers that `other` has as well (intersection).
     pub fn keep(&mut self, other: &Bits) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a &= b;
         }
     }
 
-    /// Adds everything that `other` has.
+    /// Adds every number of `other` (union).
     pub fn add(&mut self, other: &Bits) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a |= b;
         }
     }
 
-    /// Removes everything that `other` has.
+    /// Removes every number of `other` (difference).
     pub fn remove(&mut self, other: &Bits) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a &= !b;
         }
     }
 
-    /// The numbers in the set, in order.
+    /// Returns the numbers of the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(place, word)| {
             (0..64)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_keeps_what_was_put_in_and_nothing_else() {
+    fn a_set_has_exactly_the_inserted_numbers() {
         let mut a = Bits::empty(130);
         for index in [0, 63, 64, 129, 500] {
             a.insert(index);

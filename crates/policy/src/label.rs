@@ -1,9 +1,9 @@
-//! What is known about label keys: which change per pod or per rollout and so never select a
-//! workload, which are better left alone, and which a person would pick first.
+//! Facts about label keys: which keys change per pod or per rollout and so never select a workload, which are
+//! used only as a last resort, and which are preferred.
 
 use nanoseg_inventory::{Pod, WorkloadId};
 
-/// The labels that a Job puts on its pods and that stay the same for this one Job.
+/// The labels that a Job sets on its pods and that are constant for this Job.
 const JOB_NAMES: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
 /// Keys whose value differs per pod or per rollout (rule: volatile-labels-never-select), by who sets them.
@@ -41,8 +41,8 @@ const VOLATILE: [&str; 27] = [
     "workflows.argoproj.io/workflow",
 ];
 
-/// Keys that stay the same between pods but change with the next release, or say nothing about who
-/// a workload is: taken only where nothing else tells two workloads apart, and never alone.
+/// Keys that are equal for all pods but change with the next release, or that do not identify a workload. They are
+/// used only if nothing else distinguishes two workloads, and never alone.
 const WEAK: [&str; 15] = [
     "app.kubernetes.io/version",
     "app.kubernetes.io/managed-by",
@@ -61,7 +61,7 @@ const WEAK: [&str; 15] = [
     "linkerd.io/control-plane-ns",
 ];
 
-/// Keys that a person would pick, best first.
+/// Keys that a person would choose, best first.
 const PREFERRED: [&str; 10] = [
     "app.kubernetes.io/name",
     "app.kubernetes.io/instance",
@@ -91,13 +91,13 @@ pub(super) fn may_select(workload: &WorkloadId, key: &str, value: &str) -> bool 
     !is_volatile(key)
 }
 
-/// Whether a selector may ask that `key` be absent or have another value.
+/// Returns true if a selector may require that `key` is absent or has another value.
 pub(super) fn may_exclude(key: &str) -> bool {
     !is_volatile(key) && !JOB_NAMES.contains(&key)
 }
 
-/// Whether the value gives away that the label is made per pod or per rollout, whatever its key: it
-/// is the pod's own name, or carries the rollout's hash.
+/// Returns true if the value shows that the label is generated per pod or per rollout, whatever its key: the value
+/// is the pod's own name, or ends with the rollout's hash.
 pub(super) fn is_fleeting_value(pod: &Pod, value: &str) -> bool {
     if value == pod.name && pod.workload.kind != "Pod" && !pod.template {
         return true;
@@ -110,12 +110,12 @@ pub(super) fn is_fleeting_value(pod: &Pod, value: &str) -> bool {
     })
 }
 
-/// Whether `key` is a poor choice (see the list's words).
+/// Returns true if `key` is one of the [`WEAK`] keys.
 pub(super) fn is_weak(key: &str) -> bool {
     WEAK.contains(&key)
 }
 
-/// The order of preference; smaller is better. Equal ranks are ordered by key.
+/// Returns the rank of a key in the order of preference; smaller is better. Equal ranks are ordered by key.
 pub(super) fn rank(key: &str) -> usize {
     const OTHER: usize = PREFERRED.len();
     if let Some(place) = PREFERRED.iter().position(|k| *k == key) {

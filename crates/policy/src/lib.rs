@@ -1,8 +1,8 @@
 //! Room 2a: from requirements to NetworkPolicies, and their YAML text (docs/design.md, "Rules of generation").
 //!
-//! Owns which labels select a workload, how rules are grouped, how addresses and ports are written.
-//! It never judges its own work: what the policies allow is computed by `evaluate`, which shares no
-//! code with this room.
+//! Decides which labels select a workload, how rules are grouped, and how addresses and ports are
+//! written. It never checks its own work: `evaluate`, which shares no code with this crate, computes what
+//! the policies allow.
 
 #![cfg_attr(
     test,
@@ -15,7 +15,7 @@
 )]
 
 mod bits;
-mod block;
+mod ip_blocks;
 mod label;
 mod name;
 mod ports;

@@ -1,23 +1,23 @@
-//! Names of policies and of the files they are written to.
+//! The names of policies and of the files that they are written to.
 
 use super::synthesis::WorkloadPolicy;
 use nanoseg_inventory::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Stands before every name: a hand-written policy may have the bare one.
+/// The prefix of every name, because a hand-written policy may have the name without it.
 const PREFIX: &str = "nanoseg-";
 
 /// The longest DNS-1123 subdomain, which the name of a NetworkPolicy must be (RFC 1123 section 2.1).
 const MAX_NAME: usize = 253;
 
-/// The names of the policies of many workloads, each used once per namespace. A name depends only
-/// on what workloads there are, never on the order in which they come.
+/// The names of the policies of many workloads, unique per namespace. A name depends only on the set of
+/// workloads, never on their order.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<WorkloadId, String>);
+pub(super) struct PolicyNames(BTreeMap<WorkloadId, String>);
 
-impl Names {
-    /// Gives each workload its plain name; those that would share one get their kind appended, and
-    /// where that is not enough, a hash of who they are.
+impl PolicyNames {
+    /// Gives each workload its plain name. Workloads that would share a name get their kind appended and, if that is
+    /// not enough, a hash of their identity.
     pub fn build<'a>(workloads: impl IntoIterator<Item = &'a WorkloadId>) -> Self {
         let mut by_namespace: BTreeMap<&str, BTreeSet<&WorkloadId>> = BTreeMap::new();
         for id in workloads {
@@ -27,10 +27,10 @@ impl Names {
         for ids in by_namespace.into_values() {
             name_namespace(&ids, &mut names);
         }
-        Names(names)
+        PolicyNames(names)
     }
 
-    /// The policy's name; for a workload that was not in the list, the one it would have alone.
+    /// Returns the name of the policy of a workload; for a workload that was not in the list, its plain name.
     pub fn get(&self, id: &WorkloadId) -> String {
         self.0.get(id).cloned().unwrap_or_else(|| plain(id))
     }
@@ -77,8 +77,8 @@ fn with_hash(id: &WorkloadId) -> String {
     valid(&format!("{PREFIX}{}-{kind}-{hash:016x}", id.name), hash)
 }
 
-/// `text` if it is a DNS-1123 subdomain, else what is left of it, with `hash` appended so that two
-/// different texts stay different.
+/// Returns `text` if it is a DNS-1123 subdomain. Otherwise returns its valid characters with `hash` appended, so that
+/// two different texts stay different.
 fn valid(text: &str, hash: u64) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
@@ -96,7 +96,7 @@ fn valid(text: &str, hash: u64) -> String {
     if clean == text && (1..=MAX_NAME).contains(&clean.len()) {
         return clean.to_string();
     }
-    // Only ASCII is left, so every index is a character border.
+    // Only ASCII is left, so every index is a character boundary.
     let room = clean.len().min(MAX_NAME - 17);
     let head = clean.get(..room).unwrap_or("").trim_end_matches(['-', '.']);
     if head.is_empty() {
@@ -116,8 +116,8 @@ fn hash(id: &WorkloadId) -> u64 {
         })
 }
 
-/// Where a policy belongs inside the output folder: `<namespace>/<workload>.yaml`, always exactly
-/// one folder deep and made of `a-z0-9.-` only, whatever the namespace is called.
+/// Returns the path of a policy inside the output folder: `<namespace>/<workload>.yaml`. It is always exactly one
+/// folder deep and has only the characters `a-z0-9.-`, whatever the name of the namespace.
 pub fn file_name(policy: &WorkloadPolicy) -> String {
     let id = &policy.workload;
     let folder = WorkloadId {
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_policy_is_named_after_its_workload() {
         let cart = id("Deployment", "cart");
-        assert_eq!(Names::build([&cart]).get(&cart), "nanoseg-cart");
+        assert_eq!(PolicyNames::build([&cart]).get(&cart), "nanoseg-cart");
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             id("StatefulSet", "cart"),
             id("Job", "cart-deployment"),
         ];
-        let names = Names::build(&all);
+        let names = PolicyNames::build(&all);
         assert_eq!(names.get(&all[1]), "nanoseg-cart-statefulset");
         let distinct: BTreeSet<String> = all.iter().map(|id| names.get(id)).collect();
         assert_eq!(distinct.len(), 3, "{distinct:?}");
@@ -180,7 +180,7 @@ mod tests {
     fn a_name_that_is_too_long_is_cut_and_hashed() {
         let (a, b) = ("a".repeat(252), "a".repeat(251));
         let ids = [id("Deployment", &a), id("Deployment", &b)];
-        let names = Names::build(&ids);
+        let names = PolicyNames::build(&ids);
         assert!(names.get(&ids[0]).len() <= MAX_NAME);
         assert_ne!(names.get(&ids[0]), names.get(&ids[1]));
     }
@@ -199,7 +199,7 @@ mod tests {
             let mut workload = id("Deployment", "../x");
             workload.namespace = namespace.into();
             let mut api = NetworkPolicy::default();
-            api.metadata.name = Some(Names::build([&workload]).get(&workload));
+            api.metadata.name = Some(PolicyNames::build([&workload]).get(&workload));
             let policy = WorkloadPolicy {
                 workload,
                 policy: api,
@@ -219,7 +219,7 @@ mod tests {
             ids in prop::collection::btree_set(("[a-cA.\\-é]{0,4}|[a-z]{240,260}", "Job|Pod|J-O"), 1..12)
         ) {
             let ids: Vec<_> = ids.iter().map(|(name, kind)| id(kind, name)).collect();
-            let names = Names::build(&ids);
+            let names = PolicyNames::build(&ids);
             let mut seen = BTreeSet::new();
             for id in &ids {
                 let name = names.get(id);

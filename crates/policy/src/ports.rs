@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Protocol;
 use std::collections::BTreeMap;
 
-/// From how many observed ports on a run of them is written as a range.
+/// The smallest number of observed ports in a run that is written as a range.
 const RANGE_FROM: usize = 3;
 
 /// The entries for `ports`, by number, then protocol. A run of at least three ports becomes one
@@ -41,7 +41,7 @@ pub(super) fn build_ports(ports: &[(u16, Protocol)], gap: u16) -> Vec<NetworkPol
         .collect()
 }
 
-/// `443/TCP` or `8000-8100/TCP`, as people write it.
+/// Returns `443/TCP` or `8000-8100/TCP`.
 pub(super) fn port_text(port: &NetworkPolicyPort) -> String {
     let number = match &port.port {
         Some(IntOrString::Int(number)) => number.to_string(),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_bridged_only_as_far_as_the_operator_allows() {
+    fn gaps_are_included_only_up_to_the_threshold_of_the_operator() {
         assert_eq!(written(&[1, 3, 5, 9], 1), [(1, Some(5)), (9, None)]);
         assert_eq!(written(&[1, 3], 1), [(1, None), (3, None)]);
         assert_eq!(written(&[1, 30000, 65535], u16::MAX), [(1, Some(65535))]);

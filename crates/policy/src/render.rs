@@ -12,17 +12,18 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use nanoseg_net::Direction;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Comment lines are no longer than this, as far as single names allow.
+/// The longest comment line, in characters. A single longer name is not broken.
 const LINE_WIDTH: usize = 100;
 
-/// How many names of peers the head of a policy lists for one rule.
+/// The most names of peers that the head comment of a policy lists for one rule.
 const NAMES_PER_RULE: usize = 24;
 
-/// From how many characters on the ports of a rule are only counted in the head.
+/// The longest list of ports in the head comment, in characters. Of longer lists only the count is written.
 const PORTS_WIDTH: usize = 60;
 
-/// The YAML document of a policy, with comments: what it is for, who may reach whom, and what
-/// stands behind each ipBlock. Depends on the policy and its reasons only: same traffic, same bytes.
+/// Returns the YAML document of a policy with comments: its workload, which peers may connect on which ports, and
+/// the names behind each ipBlock. The text depends on the policy and its origins only: the same traffic gives the
+/// same bytes.
 pub fn render(policy: &WorkloadPolicy) -> String {
     let mut out = String::new();
     write_head(&mut out, policy);
@@ -30,11 +31,11 @@ pub fn render(policy: &WorkloadPolicy) -> String {
     out
 }
 
-/// The `kustomization.yaml` over `files` (paths relative to it), for `kubectl apply -k`.
+/// Returns the `kustomization.yaml` that lists `files` (paths relative to it), for `kubectl apply -k`.
 pub fn render_kustomization<S: AsRef<str>>(files: &[S]) -> String {
     let files: BTreeSet<&str> = files.iter().map(AsRef::as_ref).collect();
     let resources = files.into_iter().map(Yaml::text).collect();
-    // By this line the next run knows that the folder's files are its own.
+    // The next run recognises by this line that nanoseg wrote the files of the folder.
     let mut out = String::from("# Written by nanoseg generate\n");
     Yaml::map([
         (
@@ -72,7 +73,7 @@ fn write_head(out: &mut String, policy: &WorkloadPolicy) {
     write_direction(out, policy, Direction::Egress, &egress);
 }
 
-/// One entry per rule: `in   a, b → 80/TCP`, or over several lines where that gets too long.
+/// Writes one entry per rule: `in   a, b → 80/TCP`, on several lines if it is too long.
 fn write_direction(
     out: &mut String,
     policy: &WorkloadPolicy,
@@ -124,7 +125,7 @@ fn write_comment(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// Names separated by commas, broken into lines.
+/// Writes names separated by commas, wrapped into lines.
 fn write_wrapped(out: &mut String, names: &[String]) {
     const INDENT: &str = "       ";
     let mut line = String::new();

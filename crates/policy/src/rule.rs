@@ -4,7 +4,7 @@
 
 mod address;
 
-use super::block::{Block, ClosedRanges};
+use super::ip_blocks::{Block, ExcludedRanges};
 use super::ports::build_ports;
 use super::selector::Selector;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
@@ -18,37 +18,37 @@ use std::net::IpAddr;
 /// The label that every namespace has had since Kubernetes 1.22 (KEP-2161).
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Where a rule of a policy comes from.
+/// The origin of a rule of a policy: the traffic that it was written for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleOrigin {
     pub direction: Direction,
-    /// The rule's place in `spec.ingress` or `spec.egress`.
+    /// The rule's index in `spec.ingress` or `spec.egress`.
     pub rule: usize,
     /// One for each entry of the rule's `from` or `to`, in the same order.
     pub peers: Vec<PeerOrigin>,
 }
 
 impl RuleOrigin {
-    /// The edges behind the rule.
+    /// Returns the edges that need the rule, as indices into [`nanoseg_graph::Graph::taught`].
     pub fn edges(&self) -> BTreeSet<usize> {
         let edges = self.peers.iter().flat_map(|peer| &peer.edges);
         edges.copied().collect()
     }
 }
 
-/// Where one peer of a rule comes from.
+/// The origin of one peer of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PeerOrigin {
-    /// What a person calls it: workloads as `namespace/name`, a DNS name, `API server`, `node n1`,
-    /// else the address. At least one.
+    /// Its names for people: workloads as `namespace/name`, a DNS name, `API server`, `node n1`, otherwise the
+    /// address. Never empty.
     pub names: Vec<String>,
-    /// What stands beside its ipBlock.
+    /// The comment beside its ipBlock.
     pub comment: Option<String>,
     /// Indices of the edges of [`nanoseg_graph::Graph::taught`] that need it.
     pub edges: BTreeSet<usize>,
 }
 
-/// One end of what is needed, as a policy names it.
+/// The other end of a requirement, as a policy can express it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EndKey<'a> {
     /// A namespace and a selector of pods in it.
@@ -56,22 +56,22 @@ pub(super) enum EndKey<'a> {
     Address(IpAddr),
 }
 
-/// What one end needs, and why.
+/// The ports that one peer needs, and the reasons.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Need<'a> {
     pub workloads: BTreeSet<&'a WorkloadId>,
     pub labels: BTreeSet<&'a str>,
-    /// Some of it is about an address of the cluster itself (a node, the API server): those are
-    /// few and known, so they are written one by one.
+    /// Is true if the address belongs to the cluster itself (a node, the API server). Such addresses are few and
+    /// known, so each is written as a block of its own.
     pub of_cluster: bool,
     pub ports: BTreeSet<(u16, Protocol)>,
     pub edges: BTreeSet<usize>,
 }
 
-/// Everything that one direction of a workload needs.
+/// Everything that a workload needs in one direction, by peer.
 pub(super) type Needs<'a> = BTreeMap<EndKey<'a>, Need<'a>>;
 
-/// One rule: all of its peers on all of its ports.
+/// One rule: it allows all of its peers on all of its ports.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rule {
     pub peers: Vec<NetworkPolicyPeer>,
@@ -80,40 +80,40 @@ pub(super) struct Rule {
     pub summarised: Option<Summary>,
 }
 
-/// What summarising did to a rule.
+/// The effect of summarising addresses in a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// How many observed addresses were joined.
+    /// The number of observed addresses that were summarised.
     pub addresses: usize,
-    /// The CIDRs that they became.
+    /// The CIDRs that cover them.
     pub cidrs: Vec<String>,
-    /// How many addresses that were not seen this allows; `u128::MAX` for more.
+    /// The number of addresses that were not observed and that these CIDRs allow, at most `u128::MAX`.
     pub added: u128,
 }
 
-/// What building rules depends on beside the needs.
+/// The parameters of rules, in addition to the needs.
 pub(super) struct RuleContext<'a> {
-    pub closed: &'a ClosedRanges,
+    pub closed: &'a ExcludedRanges,
     pub max_addresses: usize,
     pub port_gap: u16,
-    /// What a person calls a workload.
+    /// Returns the name of a workload for people.
     pub display: &'a dyn Fn(&WorkloadId) -> String,
 }
 
-/// Needs with the same ports: what becomes one rule.
+/// Needs with the same ports. They become one rule.
 #[derive(Default)]
 struct Group<'a> {
     pods: Vec<(&'a str, &'a Selector, Need<'a>)>,
     addresses: BTreeMap<IpAddr, Need<'a>>,
-    /// What the addresses are written as; made by [`address::plan`].
+    /// The blocks that the addresses are written as; set by [`address::plan`].
     blocks: Vec<Block>,
 }
 
-/// Ports in order: what needs are grouped by.
+/// Ports in ascending order. Needs are grouped by them.
 type Ports = Vec<(u16, Protocol)>;
 
-/// The rules for what a direction of a workload in `namespace` needs, ordered by port, with peers
-/// ordered by namespace and name, then address.
+/// Builds the rules of one direction for a workload in `namespace`. Rules are ordered by port, their peers by
+/// namespace and name, then by address.
 pub(super) fn build_rules(needs: Needs, namespace: &str, context: &RuleContext) -> Vec<Rule> {
     let mut groups: BTreeMap<Ports, Group> = BTreeMap::new();
     for (end, need) in needs {

@@ -1,9 +1,9 @@
 //! Which labels select a workload and nothing else (rule: selector-is-exact, fewest-labels).
 //!
-//! Starts from the owner's `matchLabels`, adds labels until no pod of another workload in the
-//! namespace is selected, now or in the history, and says so where that cannot be reached. A
-//! Service's selector is never looked at. Pods on the node's network do not count: no policy
-//! selects them.
+//! The search starts with the owner's `matchLabels` and adds labels until the selector matches no pod of another
+//! workload in the namespace, now or in the past. If there is no such selector, the result lists the other
+//! workloads that it matches. The selectors of Services are never used. Pods on the node's network do not count,
+//! because no policy selects them.
 
 mod exclude;
 mod index;
@@ -21,19 +21,20 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How well a workload can be selected.
+/// A selector for one workload, and how exact it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Selection {
-    /// Selects every pod of the workload, and beside it only those of `also`.
+    /// Matches every pod of the workload, and otherwise only pods of the workloads in `reach`.
     pub selector: Selector,
-    /// Where the selector is not exact: all workloads of which it selects some pod, itself among
-    /// them. Those that are alike share one list.
+    /// Is set if the selector is not exact: all workloads of which it matches some pod, including the workload
+    /// itself. Workloads with the same pods share one list.
     pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
-    /// The pods share no stable label: fit to name a peer at best, never to carry a policy.
+    /// Is true if the pods share no stable label. The selector can then describe a peer at most, and no policy is
+    /// written with it.
     pub unselectable: bool,
 }
 
-/// Finds selectors; indexes the pods of every namespace once.
+/// Finds selectors. The pods of every namespace are indexed once.
 pub(super) struct Selectors<'a> {
     inventory: &'a Inventory,
     namespaces: BTreeMap<&'a str, NamespaceIndex<'a>>,
@@ -49,8 +50,8 @@ impl<'a> Selectors<'a> {
         }
     }
 
-    /// The best selector for `workload`. Cannot fail, but may be inexact or, for a workload without
-    /// stable labels, as wide as the namespace: see [`Selection`].
+    /// Returns the best selector for `workload`. The selector may be inexact or, for a workload without stable labels,
+    /// match every pod of the namespace: see [`Selection`].
     pub fn select(&mut self, workload: &'a WorkloadId) -> Selection {
         let nobody = Selection {
             unselectable: true,
@@ -73,8 +74,8 @@ impl<'a> Selectors<'a> {
             others.keep(&candidate.confused);
         }
         let exclusions = exclude::choose(index, own, &others);
-        // What all labels together cannot leave out, no subset can: it is settled here, one way or
-        // the other, and the search for few labels must not stumble over it.
+        // What all labels together cannot exclude, no subset can exclude. It is decided here, so that the search for
+        // few labels ignores it.
         let mut settled = others.clone();
         for exclusion in &exclusions {
             others.remove(&exclusion.removes);
@@ -94,7 +95,7 @@ impl<'a> Selectors<'a> {
     }
 }
 
-/// The workloads of `classes`, made once for each set of classes.
+/// Returns the workloads of `classes`. The list is built once for each set of classes.
 fn reach<'a>(
     known: &mut FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
     namespace: &'a str,
@@ -110,7 +111,7 @@ fn reach<'a>(
     }
 }
 
-/// The labels that all pods of the workload carry and always carried, best first.
+/// Returns the labels that all present and past pods of the workload have, best first.
 fn candidates<'a>(
     inventory: &'a Inventory,
     workload: &WorkloadId,
@@ -136,8 +137,8 @@ fn candidates<'a>(
     candidates
 }
 
-/// The smallest exact set of the owner's labels if they suffice; else the best of them with the
-/// fewest of the other stable labels, else with the fewest of all.
+/// Returns the smallest exact subset of the owner's labels, if there is one. Otherwise returns the best of them with
+/// the fewest other stable labels, or with the fewest of all labels.
 fn selector(candidates: &[Candidate], exclusions: Vec<Exclusion>) -> Selector {
     let owner: Vec<&Candidate> = candidates.iter().filter(|c| c.owner).collect();
     let stable: Vec<&Candidate> = candidates.iter().filter(|c| c.owner || !c.weak).collect();

@@ -1,10 +1,10 @@
-//! A label selector as this room writes it: equal labels, and where these cannot tell, keys that
+//! A label selector of a generated policy: equal labels and, if these do not distinguish workloads, keys that
 //! must be absent and values that must not occur.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A label selector; all parts must hold.
+/// A label selector; all parts must match.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Selector {
     /// `matchLabels`.
@@ -16,7 +16,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// The selector of the API. An empty one selects every pod of the namespace.
+    /// Returns the selector of the Kubernetes API. An empty one selects every pod of the namespace.
     pub fn to_api(&self) -> LabelSelector {
         let absent = self
             .absent

@@ -1,9 +1,9 @@
-//! The whole way from requirements to one policy per managed workload.
+//! Synthesis: from requirements to one policy per managed workload.
 
 mod selections;
 
-use super::block::ClosedRanges;
-use super::name::Names;
+use super::ip_blocks::ExcludedRanges;
+use super::name::PolicyNames;
 use super::ports::port_text;
 use super::rule::{EndKey, Needs, Rule, RuleContext, RuleOrigin, Summary, build_rules};
 use k8s_openapi::api::networking::v1::{
@@ -19,10 +19,10 @@ use selections::Selections;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How many examples a finding shows.
+/// The most examples that a finding lists.
 const MAX_SAMPLES: usize = 8;
 
-/// Choices that an operator has.
+/// The options of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SynthesisOptions {
     /// Outside addresses per rule before they are summarised to CIDRs (rule: outside-address-blocks).
@@ -43,7 +43,7 @@ impl Default for SynthesisOptions {
     }
 }
 
-/// What came out: policies in the order of their workloads, and what an operator must know.
+/// The result: policies in the order of their workloads, and findings for the operator.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Synthesis {
     pub policies: Vec<WorkloadPolicy>,
@@ -51,19 +51,19 @@ pub struct Synthesis {
     pub findings: Vec<Finding>,
 }
 
-/// The policy of one workload, with the reason of each rule.
+/// The policy of one workload, with the origin of each rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkloadPolicy {
     pub workload: WorkloadId,
     pub policy: NetworkPolicy,
-    /// One for each rule: ingress first, each list in order.
+    /// One origin per rule: first those of ingress, then those of egress, each in the order of the rules.
     pub rules: Vec<RuleOrigin>,
-    /// Where no labels select the workload alone: all workloads of which the policy selects some
-    /// pod, itself among them.
+    /// Is set if no labels select the workload alone: all workloads of which the policy selects some pod, including
+    /// the workload itself.
     pub reach: Option<Arc<BTreeSet<WorkloadId>>>,
 }
 
-/// Requirements by the workload that a policy for them belongs to.
+/// The requirements by the workload whose policy must allow them.
 #[derive(Default)]
 struct Demand<'a> {
     ingress: FxHashMap<&'a WorkloadId, Vec<&'a Requirement>>,
@@ -97,10 +97,10 @@ impl<'a> Demand<'a> {
     }
 }
 
-/// Writes the policies of the `managed` workloads that allow what `requirements` ask for and, as
-/// far as labels and the language can say it, nothing else.
+/// Writes policies for the `managed` workloads that allow `requirements` and nothing else, as far as labels and the
+/// NetworkPolicy API can express it.
 ///
-/// Workloads on the node's network are passed over in silence: the graph has said so already.
+/// Workloads on the node's network are skipped without a finding: the graph has reported them already.
 pub fn synthesise(
     inventory: &Inventory,
     requirements: &[Requirement],
@@ -126,8 +126,8 @@ pub fn synthesise(
         subjects.insert(id);
     }
     let adopted = adopt(&subjects, &selections, &demand);
-    let closed = ClosedRanges::build(inventory);
-    let names = Names::build(inventory.workloads.keys().chain(subjects.iter().copied()));
+    let closed = ExcludedRanges::build(inventory);
+    let names = PolicyNames::build(inventory.workloads.keys().chain(subjects.iter().copied()));
     let display = |id: &WorkloadId| selections.display(id);
     let context = RuleContext {
         closed: &closed,
@@ -150,9 +150,9 @@ pub fn synthesise(
     Synthesis { policies, findings }
 }
 
-/// A policy that selects more than its workload also blocks the others' traffic. Those with a
-/// policy of their own have their rules there, and policies add up; the rest is adopted by the first
-/// policy that selects them.
+/// A policy that selects more than its workload also isolates the other workloads. Those with a policy of their own
+/// have their rules there, and the rules of all policies are combined. For each of the rest, the first policy that
+/// selects it gets its rules as well.
 fn adopt<'a>(
     subjects: &BTreeSet<&'a WorkloadId>,
     selections: &'a Selections,
@@ -187,13 +187,13 @@ fn nothing_observed(id: &WorkloadId, included: bool) -> Finding {
     Finding::new(Code::NothingObserved, id.to_string(), message)
 }
 
-/// Everything that writing one policy needs.
+/// The context for writing one policy.
 struct Writer<'a> {
     demand: &'a Demand<'a>,
     selections: &'a Selections<'a>,
-    /// Workloads without a policy of their own, by the one whose policy lets their traffic through.
+    /// Workloads without a policy of their own, by the workload whose policy has their rules.
     adopted: &'a BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
-    names: &'a Names,
+    names: &'a PolicyNames,
     context: &'a RuleContext<'a>,
 }
 

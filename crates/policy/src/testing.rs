@@ -1,4 +1,4 @@
-//! Small inventories and requirements, made by hand for the tests of this room.
+//! Small inventories and requirements for the tests of this crate.
 
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, Namespace, Node, Owned, Pod, Workload, WorkloadId};
@@ -89,12 +89,12 @@ pub(super) fn end(text: &str) -> End {
     }
 }
 
-/// Whether a label says that its addresses are the cluster's own.
+/// Returns true if a label denotes addresses of the cluster itself.
 fn of_cluster(label: &str) -> bool {
     label == "API server" || label.contains("node")
 }
 
-/// One requirement per line: `client > server PORT/PROTOCOL # label`; its edge is the line's number.
+/// Parses one requirement per line: `client > server PORT/PROTOCOL # label`. Its edge is the index of the line.
 pub(super) fn requirements(text: &str) -> Vec<Requirement> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines

@@ -1,14 +1,14 @@
 //! YAML text in one style (rule: policy-reads-as-written-by-hand): block style, two spaces, dashes indented, comments.
 //!
-//! Written by hand because no library writes comments. Whatever a scalar or a comment holds, it
-//! stays one: anything that is not plainly a word is quoted, and comments are one line each.
+//! The writer is our own because no library writes comments. A scalar stays a scalar and a comment stays a
+//! comment, whatever text it has: every text that is not a plain word is quoted, and a comment is one line.
 
 use std::borrow::Cow;
 
-/// Longer comments are cut.
+/// The longest comment, in characters. Longer ones are truncated.
 const MAX_COMMENT: usize = 160;
 
-/// A value to be written.
+/// A value of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Yaml {
     Text(String),
@@ -20,7 +20,7 @@ pub(super) enum Yaml {
 }
 
 impl Yaml {
-    /// A map, from keys and values in the order in which they are to be written.
+    /// Returns a map of the entries that have a value, in the given order.
     pub fn map<const N: usize>(entries: [(&str, Option<Yaml>); N]) -> Yaml {
         let present = entries
             .into_iter()
@@ -32,7 +32,7 @@ impl Yaml {
         Yaml::Text(text.into())
     }
 
-    /// The text of a document, without `---`.
+    /// Writes the text of a document, without `---`.
     pub fn write(&self, out: &mut String) {
         match self {
             Yaml::Map(entries) if !entries.is_empty() => write_map(out, entries, 0, None),
@@ -41,7 +41,8 @@ impl Yaml {
     }
 }
 
-/// Writes `lead` (a dash, where the map is a list's item) or the indentation before the first key.
+/// Writes a map. Before the first key it writes `lead` (a dash, if the map is an item of a list), or else the
+/// indentation.
 fn write_map(out: &mut String, entries: &[(String, Yaml)], indent: usize, mut lead: Option<&str>) {
     for (key, value) in entries {
         match lead.take() {
@@ -54,7 +55,7 @@ fn write_map(out: &mut String, entries: &[(String, Yaml)], indent: usize, mut le
     }
 }
 
-/// Writes what stands after a key, or a whole document that is no map.
+/// Writes the value of a key, or a whole document that is not a map.
 fn write_value(out: &mut String, value: &Yaml, indent: usize) {
     match value {
         Yaml::Map(entries) if !entries.is_empty() => {
@@ -91,7 +92,7 @@ fn write_item(out: &mut String, item: &Yaml, indent: usize) {
     }
 }
 
-/// What fits on the line, and the line's end.
+/// Writes a value that fits on the line, and the end of the line.
 fn write_short(out: &mut String, value: &Yaml) {
     match value {
         Yaml::Text(text) => out.push_str(&scalar(text)),
@@ -107,8 +108,8 @@ fn write_short(out: &mut String, value: &Yaml) {
     out.push('\n');
 }
 
-/// A scalar that every YAML reader, 1.1 or 1.2, takes for exactly this text: plain where it looks
-/// like nothing else, double-quoted otherwise.
+/// Returns a scalar that every YAML 1.1 and 1.2 reader reads as exactly this text: plain if it cannot be read as
+/// anything else, otherwise double-quoted.
 pub(super) fn scalar(text: &str) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
@@ -131,8 +132,8 @@ pub(super) fn scalar(text: &str) -> Cow<'_, str> {
     Cow::Owned(quoted)
 }
 
-/// Words and IPv4 CIDRs. Nothing else that begins with a digit: dates, sexagesimal numbers,
-/// octals, floats.
+/// Returns true for words and IPv4 CIDRs. Every other text that begins with a digit may be a date, a sexagesimal
+/// number, an octal number or a float.
 fn is_plain(text: &str) -> bool {
     const RESERVED: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"];
     if RESERVED.iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -146,7 +147,7 @@ fn is_plain(text: &str) -> bool {
     word || text.parse::<ipnet::Ipv4Net>().is_ok()
 }
 
-/// `text` as it may stand in a comment: one line, no control or invisible characters, not too long.
+/// Returns `text` as a comment: one line, without control and invisible characters, not too long.
 pub(super) fn comment(text: &str) -> String {
     let mut line: String = text
         .chars()
@@ -159,8 +160,8 @@ pub(super) fn comment(text: &str) -> String {
     line
 }
 
-/// Whether a character is neither a control character, nor a line break of Unicode, nor one of
-/// those that change the order in which text is shown (CVE-2021-42574).
+/// Returns true if a character is neither a control character, nor a Unicode line break, nor one that changes the
+/// order in which text is displayed (CVE-2021-42574).
 fn is_visible(c: char) -> bool {
     !c.is_control()
         && !matches!(
@@ -178,7 +179,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn what_looks_like_something_else_is_quoted() {
+    fn text_that_could_be_read_as_another_value_is_quoted() {
         for text in [
             "true",
             "Yes",
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_indented_and_empty_ones_written_out() {
+    fn lists_are_indented_and_empty_lists_are_written() {
         let doc = Yaml::map([
             ("empty", Some(Yaml::List(vec![]))),
             ("none", None),
@@ -279,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_back_as_it_was(
+        fn any_text_is_read_back_unchanged(
             key in "\\PC{0,40}|[ -~]{0,20}",
             value in any::<String>(),
             note in any::<String>(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Tells of those in policies that are new or changed.
 pub fn note(comparison: &Comparison, before: &[NetworkPolicy], after: &[NetworkPolicy]) {
     let (old, new) = (by_name(before), by_name(after));
-    let idle = comparison.idle_rules();
+    let idle = comparison.rules_without_pods();
     let changed = idle
         .iter()
         .filter(|rule| old.get(&rule.policy) != new.get(&rule.policy));

@@ -87,7 +87,7 @@ pub fn asked(state: &WorkloadState) -> Vec<Asked> {
             namespace: state.workload.namespace.clone(),
             name: proposal.name.clone(),
             connections: proposal
-                .material
+                .impact
                 .evidence
                 .iter()
                 .map(EvidenceLine::connection)

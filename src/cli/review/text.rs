@@ -4,7 +4,7 @@ use crate::cli::style::Style;
 use crate::report::escape;
 use crate::report::lines::{Line, diff};
 use crate::report::table::{Align, Table};
-use crate::review::resources::{Change, EvidenceLine, PolicyProposal, Verb, WouldBlock};
+use crate::review::resources::{ChangeLine, EvidenceLine, PolicyProposal, Verb, WouldBlock};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use kube::ResourceExt;
@@ -87,7 +87,7 @@ impl Printer {
         self.field("revision", &clean(&review.revision));
     }
 
-    fn changes(&mut self, word: &str, list: &[Change], total: u32, sign: &str) {
+    fn changes(&mut self, word: &str, list: &[ChangeLine], total: u32, sign: &str) {
         let text = match (total, list.is_empty()) {
             (0, _) => format!("{word} nothing"),
             // Proposals of earlier versions only count what a first policy closes.

@@ -13,7 +13,7 @@ use crate::cli::risk::RiskArgs;
 use crate::graph::{GraphOptions, build};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::RiskChoices;
-use crate::review::Segment;
+use crate::review::SegmentationSettings;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
@@ -220,7 +220,7 @@ impl Source {
         // One that is not understood approves nothing; the controller says what is wrong with it.
         let segments = segmentations
             .iter()
-            .filter_map(|one| Segment::parse(one).ok());
+            .filter_map(|one| SegmentationSettings::parse(one).ok());
         let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
         risk.by_namespace = approved.collect();
         let published = match self.records.state {

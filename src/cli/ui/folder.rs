@@ -10,7 +10,7 @@ use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
-use crate::review::{Question, build_material};
+use crate::review::{ImpactInputs, assess_impact};
 use crate::web::{GraphSource, RecordSource, View, ViewInputs};
 use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -37,9 +37,8 @@ pub fn read(
     } = GeneratedFolder::read(folder)?;
     let paths = snapshots(cluster, &run)?;
     let (objects, _) = read_cluster(&paths)?;
-    let (mut inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
+    let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     findings.extend(of_run);
-    inventory.policies.clear();
     let risk = risk.read(&objects.scans)?;
     findings.extend(risk.findings(&inventory, |_| true));
     let now = current(&objects);
@@ -150,7 +149,7 @@ impl Given<'_> {
             .filter(|one| !is_own(one))
             .cloned()
             .collect();
-        let review = build_material(&Question {
+        let review = assess_impact(&ImpactInputs {
             inventory: self.inventory,
             graph: self.graph,
             requirements: &self.required,

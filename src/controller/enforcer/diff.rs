@@ -6,7 +6,7 @@ use crate::inventory::kubernetes::Namespace;
 use crate::inventory::{MANAGED_BY, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{BREAK_GLASS, REVISION};
-use crate::review::{Backoff, Digest};
+use crate::review::{Digest, RepairBackoff};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub struct DriftMemory {
     taken_away: BTreeSet<Key>,
     /// What we wrote and the watch has not shown yet.
     pending: PendingWrites,
-    backoffs: BTreeMap<Key, Backoff>,
+    backoffs: BTreeMap<Key, RepairBackoff>,
     /// Drift that was reported and not put right.
     reported: BTreeMap<Key, String>,
 }

@@ -6,7 +6,7 @@ use super::state::EngineState;
 use crate::graph::Graph;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::{SETTLED, blocked_after, is_mixed};
+use crate::review::{ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
 use std::collections::BTreeSet;
 
 /// For how long after a change of its policy a workload's traffic may undo it, in seconds.
@@ -73,9 +73,9 @@ pub fn undo_harmful(
             )
         };
         let recent = observation.recent(applied_at);
-        let settled = applied_at.plus_secs(SETTLED);
+        let settled = applied_at.plus_secs(ENFORCEMENT_DELAY);
         let found = match judge(&recent) {
-            Ok(None) if now > settled && is_mixed(&recent, &workload) => {
+            Ok(None) if now > settled && has_mixed_results(&recent, &workload) => {
                 judge(&observation.recent(settled))
             }
             found => found,

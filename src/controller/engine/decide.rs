@@ -34,7 +34,7 @@ pub fn take_edits(engine_state: &mut EngineState, proposals: &[Arc<PolicyProposa
     edits
 }
 
-/// A proposal whose material is not what we have is behind us: its policy is our own, older one.
+/// A proposal whose impact is not what we have is behind us: its policy is our own, older one.
 fn was_published(
     engine_state: &EngineState,
     workload: &WorkloadId,
@@ -43,7 +43,7 @@ fn was_published(
     let state = engine_state.states().get(workload);
     state
         .and_then(WorkloadState::open)
-        .is_some_and(|open| open.material.revision == proposal.spec.review.revision)
+        .is_some_and(|open| open.impact.revision == proposal.spec.review.revision)
 }
 
 /// The workload whose proposal it is.

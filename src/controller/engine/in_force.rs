@@ -37,7 +37,7 @@ impl InForce {
             .iter()
             .filter(|policy| !names.contains(&key_of(&policy.metadata)))
             .map(|policy| policy.as_ref().clone());
-        let foreign = observation.inventory.policies.iter().cloned().chain(strays);
+        let foreign = observation.foreign_policies.iter().cloned().chain(strays);
         InForce {
             foreign: foreign.collect(),
             ours,

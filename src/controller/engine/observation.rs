@@ -8,7 +8,7 @@ use crate::flow::FlowBatch;
 use crate::graph::{
     Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, estimate, requirements,
 };
-use crate::inventory::{Inventory, OwnerRule, WorkloadId};
+use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::risk::Approved;
@@ -68,6 +68,8 @@ pub struct Observation {
     pub approved: Approved,
     pub inventory: Arc<Inventory>,
     inventory_findings: Vec<Finding>,
+    /// NetworkPolicies in the cluster that nanoseg does not manage.
+    pub foreign_policies: Vec<NetworkPolicy>,
     /// Policies with our label.
     labelled_ours: Vec<Arc<NetworkPolicy>>,
     /// The generation of the objects that the inventory was built from.
@@ -93,6 +95,7 @@ impl Observation {
             approved,
             inventory: Arc::new(Inventory::default()),
             inventory_findings: Vec::new(),
+            foreign_policies: Vec::new(),
             labelled_ours: Vec::new(),
             generation: None,
             has_new: false,
@@ -174,8 +177,10 @@ impl Observation {
     }
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
-        let (inventory, findings) = Inventory::build(&watches.objects(), OwnerRule::Infer);
+        let objects = watches.objects();
+        let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
         self.inventory = Arc::new(inventory);
+        self.foreign_policies = foreign_policies(&objects);
         self.inventory_findings = findings;
         self.labelled_ours = watches.policies();
         self.labelled_ours.retain(|policy| is_ours(policy));

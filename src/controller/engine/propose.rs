@@ -12,8 +12,8 @@ use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
-    DesiredPolicy, Digest, Need, Question, Segment, Violation, WorkloadState, build_material,
-    may_approve,
+    DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation, WorkloadState,
+    assess_impact, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,8 @@ pub fn propose(
     let mut requirements = view.requirements.clone();
     requirements.extend(violations.iter().filter_map(asked_for));
     requirements.extend(find_approved_attempts(observation, view, in_force));
-    let proven = match synthesise_and_prove(&requirements, &groups, &observation.inventory) {
+    let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
+    let proven = match synthesise_and_prove(&requirements, &groups, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
             for (workloads, _) in &groups {
@@ -125,7 +126,7 @@ fn touches(view: &ClusterView, namespace: &str) -> bool {
 }
 
 /// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
-pub fn segmented(observation: &Observation, segment: &Segment) -> Vec<WorkloadId> {
+pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> Vec<WorkloadId> {
     let inventory = &observation.inventory;
     let kept = inventory
         .workloads_of(&segment.namespace)
@@ -228,7 +229,7 @@ fn propose_one(
             engine_state.change(workload, |state, record| state.withdraw(why, now, record));
             return Ok(());
         }
-        Need::Material => {}
+        Need::Assess => {}
     }
     if known.is_none() {
         engine_state.begin(fresh);
@@ -236,9 +237,9 @@ fn propose_one(
     let Some(state) = engine_state.states().get(workload) else {
         return Ok(());
     };
-    let judged = state.policy_to_judge(&desired);
+    let judged = state.policy_to_assess(&desired);
     let others = input.in_force.others(workload);
-    let material = build_material(&Question {
+    let impact = assess_impact(&ImpactInputs {
         inventory: &input.observation.inventory,
         graph: &input.view.graph,
         requirements: input.requirements,
@@ -253,9 +254,9 @@ fn propose_one(
         reason: &reason(state, &desired, judged),
         now,
     });
-    let material = material.map_err(|e| e.to_string())?;
+    let impact = impact.map_err(|e| e.to_string())?;
     engine_state.change(workload, |state, record| {
-        state.propose(desired, material, now, record)
+        state.propose(desired, impact, now, record)
     });
     approve_within_rules(engine_state, workload, now);
     Ok(())
@@ -276,7 +277,7 @@ fn reason(
     }
 }
 
-/// What is known of a workload's images and privileges. A new image asks for new material, since what was not
+/// What is known of a workload's images and privileges. A new image asks for new impact, since what was not
 /// approved must not be approved by itself.
 fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId) -> Vec<Finding> {
     let Some(workload) = observation.inventory.workloads.get(id) else {
@@ -328,7 +329,7 @@ fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, n
         if open.is_edited() {
             return;
         }
-        match may_approve(&segment, &open.material, open.asked_by_blocked) {
+        match may_approve(&segment, &open.impact, open.asked_by_blocked) {
             Ok(()) => state.approve_automatically(now, record),
             Err(why) => state.note(format!("not approved automatically: {why}")),
         }

@@ -148,7 +148,7 @@ fn object(state: &WorkloadState, proposal: &Proposal) -> PolicyProposal {
             policy_name: state.policy_name.clone(),
             policy: proposal.policy.clone(),
             base: proposal.base.clone(),
-            review: proposal.material.clone(),
+            review: proposal.impact.clone(),
         },
         status: None,
     }

@@ -5,7 +5,7 @@ use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::record::{Action, Draft, mode_changed, segmentation_removed};
 use crate::review::resources::{OnDelete, Segmentation};
-use crate::review::{CONTROLLER, Segment};
+use crate::review::{CONTROLLER, SegmentationSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub fn take_segments(
             continue;
         }
         present.push(namespace.clone());
-        match Segment::parse(segmentation) {
+        match SegmentationSettings::parse(segmentation) {
             Ok(segment) => changed |= take(engine_state, segment, now),
             Err(error) => {
                 errors.insert(namespace, error.to_string());
@@ -56,7 +56,7 @@ pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp>
 }
 
 /// Tells whether it is another than before.
-fn take(engine_state: &mut EngineState, segment: Segment, now: Timestamp) -> bool {
+fn take(engine_state: &mut EngineState, segment: SegmentationSettings, now: Timestamp) -> bool {
     let namespace = segment.namespace.clone();
     let mode = format!("{:?}", segment.mode);
     let draft = |action, reason: String| Draft {

@@ -6,7 +6,7 @@ use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
-use crate::review::{Segment, WorkloadState};
+use crate::review::{SegmentationSettings, WorkloadState};
 use crate::store::{
     Commit, EndedReview, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
@@ -58,7 +58,7 @@ pub struct SegmentState {
     pub observing_since: Timestamp,
     pub kept: KeptSegment,
     /// As it is in the cluster now; `None` while it cannot be understood, or after it went.
-    pub segment: Option<Segment>,
+    pub segment: Option<SegmentationSettings>,
 }
 
 /// What outlives the Segmentation object and the process.

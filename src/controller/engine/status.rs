@@ -14,7 +14,7 @@ use crate::net::Timestamp;
 use crate::review::resources::{
     Mode, Segmentation, SegmentationCounts, SegmentationStatus, to_time,
 };
-use crate::review::{Segment, WorkloadState};
+use crate::review::{SegmentationSettings, WorkloadState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -186,7 +186,7 @@ fn ready(namespace: &str, around: &Circumstances<'_>) -> Fact {
 }
 
 fn learning(
-    segment: Option<&Segment>,
+    segment: Option<&SegmentationSettings>,
     theirs: &[&WorkloadState],
     around: &Circumstances<'_>,
 ) -> Fact {

@@ -1,10 +1,10 @@
-//! `ProposalDecision`: creating one is deciding, so RBAC says who may.
+//! `ProposalDecision`: whoever creates one decides, so RBAC controls who may decide.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A decision about a proposal. Creating it is deciding; it cannot be changed afterwards.
+/// A decision about a proposal. It takes effect when it is created, and it cannot be changed afterwards.
 #[derive(
     Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, CustomResource, JsonSchema,
 )]
@@ -33,14 +33,14 @@ pub struct ProposalDecisionSpec {
     pub proposal: String,
     #[schemars(length(min = 1, max = 64))]
     pub proposal_uid: String,
-    /// `spec.review.revision` of the proposal as it was read. Another one is refused.
+    /// `spec.review.revision` of the proposal that was reviewed. A decision about another revision is refused.
     #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub revision: String,
     pub decision: Verb,
     #[serde(default)]
     #[schemars(length(max = 2000))]
     pub reason: String,
-    /// The user name as the API server knows it; the admission policy sees to it that it is true.
+    /// The user name of whoever creates the decision, as the API server knows it. The admission policy enforces it.
     #[schemars(length(min = 1, max = 1000))]
     pub decided_by: String,
 }
@@ -52,18 +52,18 @@ pub enum Verb {
     #[default]
     Approve,
     Reject,
-    /// Of an applied proposal: go back to the policy that was in force before it.
+    /// Undo an applied proposal: return to the policy that was in force before it.
     Rollback,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProposalDecisionStatus {
-    // Left out rather than null: kubectl refuses a definition that has null among the values of an enum.
+    // Omitted instead of null: kubectl refuses a definition whose enum values include null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DecisionOutcome")]
     pub outcome: Option<DecisionOutcome>,
-    /// Why it was refused.
+    /// Why the decision was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

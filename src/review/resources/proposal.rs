@@ -1,4 +1,4 @@
-//! `PolicyProposal`: a change to one workload's policy that waits for a decision.
+//! `PolicyProposal`: a change to one workload's policy that needs a decision.
 
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -6,10 +6,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A change to one workload's policy that waits for a decision. One is open per workload.
+/// A change to one workload's policy that needs a decision. Each workload has at most one open proposal.
 ///
-/// `spec.policy` may be edited while it waits: what it would do is worked out anew, and it gets another
-/// revision, so that a decision for what it was before is refused.
+/// `spec.policy` may be edited while the proposal is open. Its impact is then computed again, and it gets another
+/// revision, so that a decision about the earlier revision is refused.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
     group = "nanoseg.dev",
@@ -33,20 +33,20 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct PolicyProposalSpec {
     pub workload: WorkloadRef,
-    /// The NetworkPolicy that it is about.
+    /// The name of the NetworkPolicy that it changes.
     pub policy_name: String,
-    /// What the policy shall be.
+    /// The proposed policy.
     pub policy: NetworkPolicySpec,
-    /// The approved policy that it changes; none if there was none.
+    /// The approved policy that it changes. Absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<NetworkPolicySpec>,
-    /// What `policy` would do, for who decides. Written by the controller.
+    /// What `policy` would do, for the person who decides. Written by the controller.
     #[serde(default)]
-    pub review: Material,
+    pub review: Impact,
 }
 
 impl PolicyProposal {
-    /// The phase; a proposal that the controller has not answered yet is pending.
+    /// Returns the phase. A proposal without a status yet is pending.
     pub fn phase(&self) -> Phase {
         self.status
             .as_ref()
@@ -54,7 +54,7 @@ impl PolicyProposal {
     }
 }
 
-/// High first; what is none of the three is taken for the worst.
+/// Returns the rank of a risk; high comes first. An unknown value counts as high.
 pub fn risk_rank(risk: &str) -> u8 {
     match risk {
         "low" => 2,
@@ -71,27 +71,27 @@ pub struct WorkloadRef {
     pub name: String,
 }
 
-/// What a proposal would do. Lists are cut, with their totals beside.
+/// What a proposal would do. Long lists are truncated; their totals are listed as well.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Material {
-    /// The digest of the policy that all this was worked out for: `sha256:` and 64 hexadecimal digits.
+pub struct Impact {
+    /// The digest of the policy that this was computed for: `sha256:` and 64 hexadecimal digits.
     #[serde(default)]
     pub revision: String,
-    /// Why there is a proposal, one sentence.
+    /// The reason of the proposal, one sentence.
     #[serde(default)]
     pub reason: String,
     /// `high`, `medium` or `low`, by the findings.
     #[serde(default)]
     pub risk: String,
-    /// Connections that it opens, as the evaluator sees them.
+    /// Connections that it opens, computed from the policies.
     #[serde(default)]
-    pub gained: Vec<Change>,
+    pub gained: Vec<ChangeLine>,
     #[serde(default)]
     pub gained_total: u32,
-    /// Connections that it closes. Without a base that is everything that it does not allow.
+    /// Connections that it closes. Without a base these are all connections that it does not allow.
     #[serde(default)]
-    pub lost: Vec<Change>,
+    pub lost: Vec<ChangeLine>,
     #[serde(default)]
     pub lost_total: u32,
     /// What an operator should know before deciding.
@@ -102,21 +102,21 @@ pub struct Material {
     pub would_block: Vec<WouldBlock>,
     #[serde(default)]
     pub would_block_total: u32,
-    /// The evidence of each connection that the policy allows, those that it allows anew first.
+    /// The evidence of each connection that the policy allows. Newly allowed connections come first.
     #[serde(default)]
     pub evidence: Vec<EvidenceLine>,
     #[serde(default)]
     pub evidence_total: u32,
-    /// The estimated share of the workload's edges seen, in percent; none while it says nothing.
+    /// The estimated share of the workload's edges that were observed, in percent. Absent if there is too little data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<u8>,
 }
 
-/// Connections between two ends, as words: workloads as `namespace/name`, ports as `8080/TCP`.
+/// Connections between two ends, as text: workloads as `namespace/name`, ports as `TCP 80,443`.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
 )]
-pub struct Change {
+pub struct ChangeLine {
     pub client: String,
     pub server: String,
     pub ports: String,
@@ -162,16 +162,16 @@ pub struct EvidenceLine {
     pub first_seen: String,
     /// RFC 3339.
     pub last_seen: String,
-    /// The Services through which it went, DNS names, `implied`, `blocked`.
+    /// The Services that the connections used, DNS names, `implied`, `blocked`, `new`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Some of the addresses between which it was seen: `10.244.1.7 → 10.244.2.9:8080`.
+    /// Some of the addresses between which it was observed: `10.244.1.7 → 10.244.2.9:8080`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
 }
 
 impl EvidenceLine {
-    /// In words, as the record has violations: [`crate::review::Violation::connection`].
+    /// Returns the same text as the record has for violations: [`crate::review::Violation::connection`].
     pub fn connection(&self) -> String {
         format!("{} → {} {}", self.client, self.server, self.port)
     }
@@ -195,7 +195,7 @@ pub struct PolicyProposalStatus {
     /// The number of the workload's revision that it became.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_revision: Option<u32>,
-    /// What the controller has to say of it.
+    /// A message of the controller about the proposal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -206,11 +206,11 @@ pub struct PolicyProposalStatus {
 pub enum Phase {
     #[default]
     Pending,
-    /// Decided for, and not in the cluster yet (mode Propose, break-glass, stale inventory).
+    /// Approved, and not in the cluster yet (mode Propose, break-glass, stale inventory).
     Approved,
     Rejected,
     Applied,
-    /// Another proposal took its place.
+    /// Another proposal replaced it.
     Superseded,
     RolledBack,
 }

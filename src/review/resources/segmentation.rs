@@ -1,4 +1,4 @@
-//! `Segmentation`: what an operator wants of one namespace.
+//! `Segmentation`: the settings of an operator for one namespace.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
@@ -28,31 +28,31 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationSpec {
-    /// Observe only watches; Propose makes proposals, which may be decided and are not written;
-    /// Enforce writes what was approved and keeps it so.
+    /// Observe only observes. Propose makes proposals, which can be decided; no policy is written. Enforce writes
+    /// approved policies and repairs changes to them.
     #[serde(default)]
     pub mode: Mode,
-    /// Pods that any of these selectors matches get no policy.
+    /// Pods that match any of these selectors get no policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<LabelSelector>,
     #[serde(default)]
     pub learning: LearningCriteria,
     #[serde(default)]
     pub approval: Approval,
-    /// Outside addresses per rule before they are summarised to CIDRs.
+    /// The most outside addresses per rule before they are summarised to CIDRs.
     #[serde(default = "default_max_addresses")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_outside_addresses: u32,
-    /// What happens to the policies when this object, or a workload, goes.
+    /// What happens to the policies when this object or a workload is deleted.
     #[serde(default)]
     pub on_delete: OnDelete,
-    /// Which images may run, beside those that the controller is told of. A workload that runs others is never
-    /// approved for automatically.
+    /// The images that may run, in addition to those in the controller's options. A proposal for a workload that runs
+    /// other images is never approved automatically.
     #[serde(default, skip_serializing_if = "ApprovedImages::is_empty")]
     pub images: ApprovedImages,
 }
 
-/// Images that somebody approved. Without any entry nothing is said of images.
+/// Approved images. Without any entry images are not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovedImages {
@@ -60,7 +60,7 @@ pub struct ApprovedImages {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 512)))]
     pub approved_registries: Vec<String>,
-    /// Images, as `ghcr.io/team/app`; with a tag or digest where only that one is meant.
+    /// Images, as `ghcr.io/team/app`; with a tag or digest if only that one is approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 512)))]
     pub approved_images: Vec<String>,
@@ -102,22 +102,22 @@ pub enum Mode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum OnDelete {
-    /// Policies stay as they are; nobody keeps them any more.
+    /// The policies stay in the cluster, and nanoseg no longer manages them.
     #[default]
     Retain,
-    /// Policies that nanoseg wrote are deleted.
+    /// The policies that nanoseg wrote are deleted.
     Remove,
 }
 
-/// When a workload has been watched for long enough to be proposed for.
+/// When a workload has been observed for long enough for a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LearningCriteria {
-    /// How long a namespace is watched at least, as `90s`, `15m`, `24h` or `7d`.
+    /// The minimum duration of the observation of a namespace, as `90s`, `15m`, `24h` or `7d`.
     #[serde(default = "default_duration")]
     #[schemars(regex(pattern = r"^[0-9]+(s|m|h|d)$"))]
     pub minimum_duration: String,
-    /// The estimated share of edges seen that a workload needs, in percent (Good–Turing, Chao2).
+    /// The minimum estimated share of a workload's edges that were observed, in percent (Good–Turing, Chao2).
     #[serde(default = "default_coverage")]
     #[schemars(range(min = 0, max = 100))]
     pub minimum_coverage: u8,
@@ -145,7 +145,7 @@ impl Default for LearningCriteria {
 pub struct Approval {
     #[serde(default)]
     pub mode: ApprovalMode,
-    /// What automatic approval may approve. Everything else waits for a person.
+    /// What automatic approval may approve. Everything else needs a person.
     #[serde(default)]
     pub automatic: AutomaticRules,
 }
@@ -157,8 +157,8 @@ pub enum ApprovalMode {
     Automatic,
 }
 
-/// The rules that bound automatic approval. A proposal with a finding of severity error, or one that was
-/// asked for by blocked traffic, is never approved automatically.
+/// The limits of automatic approval. A proposal with a finding of severity error, or one whose reason is blocked
+/// traffic, is never approved automatically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomaticRules {
@@ -171,7 +171,7 @@ pub struct AutomaticRules {
     /// May close connections that recorded flows used.
     #[serde(default)]
     pub allow_would_block: bool,
-    /// How many connections a proposal may open at most.
+    /// The most connections that a proposal may open.
     #[serde(default = "default_max_gained")]
     pub max_gained: u32,
 }
@@ -180,7 +180,7 @@ fn default_max_gained() -> u32 {
     100
 }
 
-// Not derived: what is left out must mean the same, whichever level it is left out at.
+// Not derived: an absent field must have the same default, whichever level is absent.
 impl Default for AutomaticRules {
     fn default() -> Self {
         AutomaticRules {
@@ -198,15 +198,15 @@ pub struct SegmentationStatus {
     /// Of types Ready, Learning, Enforcing, Drifted and Degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Since when the namespace is watched for this Segmentation.
+    /// The start of the observation of the namespace for this Segmentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observing_since: Option<Time>,
     #[serde(default)]
     pub counts: SegmentationCounts,
-    /// The estimated share of edges seen in the namespace, as `97 %`; empty while it says nothing.
+    /// The estimated share of the namespace's edges that were observed, as `97 %`. Empty if there is too little data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub coverage: String,
     /// When an edge, a proposal or a policy last changed.
@@ -217,19 +217,19 @@ pub struct SegmentationStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationCounts {
-    /// Workloads that policies can be made for.
+    /// Workloads that can have a policy.
     #[serde(default)]
     pub workloads: u32,
-    /// Workloads with an approved policy that is in the cluster.
+    /// Workloads whose approved policy is in the cluster.
     #[serde(default)]
     pub enforced: u32,
-    /// Proposals that wait for a decision.
+    /// Proposals that need a decision.
     #[serde(default)]
     pub open_proposals: u32,
     /// Learned edges with a workload of the namespace at either end.
     #[serde(default)]
     pub edges: u32,
-    /// Connections that the approved policies do not allow and that were tried nevertheless.
+    /// Attempted connections that the approved policies do not allow.
     #[serde(default)]
     pub violations: u32,
 }

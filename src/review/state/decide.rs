@@ -192,7 +192,7 @@ fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusa
             phase: proposal.phase,
         });
     }
-    // An edit that was not judged yet makes the material one of another policy.
+    // An edit that was not judged yet makes the impact one of another policy.
     if proposal.digest() != decision.revision
         || Digest::of_policy(&proposal.policy).to_string() != decision.revision
     {

@@ -4,31 +4,31 @@ use super::{CONTROLLER, Proposal, WorkloadState};
 use crate::net::Timestamp;
 use crate::review::digest::Digest;
 use crate::review::record::{Action, Draft};
-use crate::review::resources::{Material, Phase};
+use crate::review::resources::{Impact, Phase};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 
-/// The policy that a workload should have by what was seen.
+/// The policy that a workload needs for the observed traffic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredPolicy {
     pub policy: NetworkPolicySpec,
-    /// Everything else that the proposal's material depends on.
+    /// The digest of everything else that the proposal's impact depends on.
     pub basis: Digest,
-    /// Blocked traffic asks for it.
+    /// Blocked traffic made this policy necessary.
     pub asked_by_blocked: bool,
 }
 
-/// What is to be done about a wish.
+/// What the controller must do about the desired policy of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     Nothing,
     /// No proposal is needed any more: [`WorkloadState::withdraw`].
     Withdraw,
-    /// Material is to be made for this policy: [`WorkloadState::propose`].
-    Material,
+    /// The impact of this policy must be assessed: [`WorkloadState::propose`].
+    Assess,
 }
 
 impl WorkloadState {
-    /// What a wish asks for.
+    /// Returns what the desired policy asks for.
     pub fn need(&self, desired: &DesiredPolicy) -> Need {
         let digest = Digest::of_policy(&desired.policy);
         let in_force = self
@@ -40,7 +40,7 @@ impl WorkloadState {
             Some(open) if open.is_edited() => {
                 match open.basis == desired.basis && open.base_revision == self.wanted {
                     true => Need::Nothing,
-                    false => Need::Material,
+                    false => Need::Assess,
                 }
             }
             Some(_) if in_force => Need::Withdraw,
@@ -51,11 +51,11 @@ impl WorkloadState {
             {
                 Need::Nothing
             }
-            Some(_) => Need::Material,
+            Some(_) => Need::Assess,
             None if in_force || self.was_refused(&digest) || self.was_improved_on(&digest) => {
                 Need::Nothing
             }
-            None => Need::Material,
+            None => Need::Assess,
         }
     }
 
@@ -75,8 +75,8 @@ impl WorkloadState {
         origin.any(|p| p.is_edited() && p.generated == *digest)
     }
 
-    /// The policy that the material is to be made for: an edited one stays as it is.
-    pub fn policy_to_judge<'a>(&'a self, desired: &'a DesiredPolicy) -> &'a NetworkPolicySpec {
+    /// The policy that the impact is to be made for: an edited one stays as it is.
+    pub fn policy_to_assess<'a>(&'a self, desired: &'a DesiredPolicy) -> &'a NetworkPolicySpec {
         self.open()
             .filter(|open| open.is_edited())
             .map_or(&desired.policy, |open| &open.policy)
@@ -86,7 +86,7 @@ impl WorkloadState {
     pub fn propose(
         &mut self,
         desired: DesiredPolicy,
-        material: Material,
+        impact: Impact,
         now: Timestamp,
         record: &mut Vec<Draft>,
     ) {
@@ -105,12 +105,12 @@ impl WorkloadState {
             }
             (open.base_revision, open.base) = (base_revision, base);
             open.basis = desired.basis;
-            open.material = material;
+            open.impact = impact;
             open.asked_by_blocked |= desired.asked_by_blocked;
             if changed {
                 let reason = format!(
                     "{} was brought up to date: {}",
-                    open.name, open.material.reason
+                    open.name, open.impact.reason
                 );
                 record.push(self.draft(
                     Action::Proposed,
@@ -124,7 +124,7 @@ impl WorkloadState {
         }
         let name = format!("{}-{}", self.object_name(), self.next_proposal);
         self.next_proposal += 1;
-        let reason = format!("{name}: {}", material.reason);
+        let reason = format!("{name}: {}", impact.reason);
         record.push(self.draft(
             Action::Proposed,
             CONTROLLER,
@@ -138,7 +138,7 @@ impl WorkloadState {
             policy: desired.policy,
             base_revision,
             base,
-            material,
+            impact,
             generated,
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
@@ -154,7 +154,7 @@ impl WorkloadState {
     }
 
     /// A person changed the open proposal's policy in the cluster. Tells whether it is another one now;
-    /// then its material is to be made anew.
+    /// then its impact is to be made anew.
     pub fn edit(&mut self, name: &str, policy: &NetworkPolicySpec) -> bool {
         match self.open_mut() {
             Some(open)
@@ -162,7 +162,7 @@ impl WorkloadState {
                     && Digest::of_policy(&open.policy) != Digest::of_policy(policy) =>
             {
                 open.policy = policy.clone();
-                // Nothing has this basis, so the next wish makes the material.
+                // Nothing has this basis, so the next pass assesses the impact.
                 open.basis = Digest::of_bytes(b"edited");
                 true
             }

@@ -24,11 +24,11 @@ fn desired(port: u16) -> DesiredPolicy {
     }
 }
 
-fn material(policy: &NetworkPolicySpec) -> Material {
-    Material {
+fn impact(policy: &NetworkPolicySpec) -> Impact {
+    Impact {
         revision: Digest::of_policy(policy).to_string(),
         reason: "a test".into(),
-        ..Material::default()
+        ..Impact::default()
     }
 }
 
@@ -43,9 +43,9 @@ fn state() -> WorkloadState {
 
 fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Draft>) {
     let desired = desired(port);
-    assert_eq!(state.need(&desired), Need::Material);
-    let material = material(state.policy_to_judge(&desired));
-    state.propose(desired, material, at(now), record);
+    assert_eq!(state.need(&desired), Need::Assess);
+    let impact = impact(state.policy_to_assess(&desired));
+    state.propose(desired, impact, at(now), record);
 }
 
 fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
@@ -159,7 +159,7 @@ fn what_was_rejected_is_not_asked_for_again_until_the_traffic_changes() {
     let reject = decision(&state, "api-1", Verb::Reject);
     assert_eq!(state.decide(&reject, Some(UID), at(2), &mut record), Ok(()));
     assert_eq!(state.need(&desired(80)), Need::Nothing);
-    assert_eq!(state.need(&desired(81)), Need::Material);
+    assert_eq!(state.need(&desired(81)), Need::Assess);
 }
 
 #[test]
@@ -174,15 +174,15 @@ fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
         matches!(refused, Err(Refusal::Outdated { .. })),
         "not judged yet"
     );
-    assert_eq!(state.need(&desired(80)), Need::Material);
-    assert_eq!(state.policy_to_judge(&desired(80)), &policy(99));
-    state.propose(desired(80), material(&policy(99)), at(3), &mut record);
+    assert_eq!(state.need(&desired(80)), Need::Assess);
+    assert_eq!(state.policy_to_assess(&desired(80)), &policy(99));
+    state.propose(desired(80), impact(&policy(99)), at(3), &mut record);
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     approve(&mut state, 4, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(99)));
     // Who knew better is not asked again, until the traffic asks for something else.
     assert_eq!(state.need(&desired(80)), Need::Nothing);
-    assert_eq!(state.need(&desired(81)), Need::Material);
+    assert_eq!(state.need(&desired(81)), Need::Assess);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn deny(name: &str) -> NetworkPolicy {
 }
 
 #[test]
-fn what_was_tried_and_is_denied_is_a_violation_and_may_be_proposed_where_something_listens() {
+fn a_denied_attempt_is_a_violation_and_may_be_proposed_if_something_listens() {
     let graph = graph(&[
         ("shop/web shop/db 5432", FAILED, 10, 20),
         ("shop/web shop/db 9999", FAILED, 10, 20),
@@ -45,7 +45,7 @@ fn what_was_tried_and_is_denied_is_a_violation_and_may_be_proposed_where_somethi
 }
 
 #[test]
-fn a_server_that_answered_once_listens_there() {
+fn a_server_that_answered_once_is_known_to_listen() {
     let graph = graph(&[
         ("ops/probe shop/web 7000", WORKED, 0, 1),
         ("shop/job shop/web 7000", FAILED, 10, 20),
@@ -56,7 +56,7 @@ fn a_server_that_answered_once_listens_there() {
 }
 
 #[test]
-fn what_is_older_than_the_policy_or_allowed_or_not_ours_is_none() {
+fn traffic_that_is_older_than_the_policy_or_allowed_or_not_ours_is_no_violation() {
     let graph = graph(&[
         ("shop/web shop/db 5432", FAILED, 10, 20),
         ("shop/web shop/api 8080", FAILED, 10, 20),
@@ -76,7 +76,7 @@ fn what_is_older_than_the_policy_or_allowed_or_not_ours_is_none() {
 }
 
 #[test]
-fn traffic_that_gets_through_although_it_is_denied_is_a_violation_as_well() {
+fn traffic_that_succeeds_although_it_is_denied_is_a_violation_too() {
     let graph = graph(&[("shop/web 93.184.216.34 443", WORKED, 10, 20)]);
     let seen = found(&graph, &[deny("shop/web")], &[("shop/web", 15)]);
     assert_eq!(
@@ -86,7 +86,7 @@ fn traffic_that_gets_through_although_it_is_denied_is_a_violation_as_well() {
 }
 
 #[test]
-fn what_must_be_allowed_is_said_as_for_a_learned_edge() {
+fn the_requirement_of_a_violation_equals_that_of_a_learned_edge() {
     let built = graph(&[("shop/web 93.184.216.34 443", FAILED, 10, 20)]);
     let managed = BTreeSet::from([id("shop/web")]);
     let since = BTreeMap::from([(id("shop/web"), at(0))]);
@@ -100,7 +100,7 @@ fn what_must_be_allowed_is_said_as_for_a_learned_edge() {
 }
 
 #[test]
-fn addresses_that_nobody_is_known_to_have_are_not_proposed() {
+fn addresses_without_a_known_owner_are_not_proposed() {
     let mut built = Graph::default();
     let mut edge = Edge::new(Protocol::Tcp, 5432);
     edge.verdicts.insert(Verdict::Unanswered, 1);
@@ -115,11 +115,11 @@ fn addresses_that_nobody_is_known_to_have_are_not_proposed() {
 }
 
 #[test]
-fn what_was_approved_before_it_was_seen_to_work_stays_asked_for() {
+fn a_connection_that_was_approved_before_it_worked_stays_required() {
     let graph = graph(&[
         ("shop/web shop/db 5432", FAILED, 10, 20),
         ("shop/job shop/db 5432", FAILED, 10, 20),
-        // Nobody is known to listen there.
+        // Nothing is known to listen there.
         ("shop/web shop/db 9999", FAILED, 10, 20),
     ]);
     let allows_web = of(

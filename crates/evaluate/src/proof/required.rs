@@ -1,14 +1,14 @@
-//! The requirements by their ends, ready to be subtracted from what is allowed.
+//! The requirements, indexed by their ends, so that they can be subtracted from what is allowed.
 
 use crate::AddressMap;
-use crate::pool::{Pool, SetId};
-use crate::world::World;
+use crate::connection_set_pool::{ConnectionSetPool, SetId};
+use crate::pod_classes::PodClasses;
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
-/// `O`, by its ends: workloads by their number in [`World`].
+/// All required connections by their ends. Workloads are given by their index in [`PodClasses`].
 #[derive(Debug, Default)]
 pub struct Required {
     /// By client and server.
@@ -18,12 +18,16 @@ pub struct Required {
 }
 
 impl Required {
-    /// Requirements of workloads without pods have nothing to be subtracted from and are left out.
-    pub fn build(requirements: &[Requirement], world: &World, pool: &mut Pool) -> Self {
+    /// Requirements of workloads without pods are left out: there is nothing to subtract them from.
+    pub fn build(
+        requirements: &[Requirement],
+        pod_classes: &PodClasses,
+        pool: &mut ConnectionSetPool,
+    ) -> Self {
         let mut required = Required::default();
-        let numbers = world.workload_numbers();
-        // Addresses of the same workload and port are put together first: a map is rebuilt with
-        // each set that is added.
+        let numbers = pod_classes.workload_numbers();
+        // Addresses of the same workload and port are collected first, because each added set rebuilds
+        // the map.
         let mut by_port: BTreeMap<(u32, Direction, _, u16), Vec<_>> = BTreeMap::new();
         for one in requirements {
             let number = |end: &End| match end {
@@ -71,7 +75,7 @@ impl Required {
         required
     }
 
-    /// What must be allowed between two workloads.
+    /// Returns what must be allowed between two workloads.
     pub fn pair(&self, client: u32, server: u32) -> SetId {
         self.pairs
             .get(&(client, server))
@@ -79,14 +83,14 @@ impl Required {
             .unwrap_or(SetId::NONE)
     }
 
-    /// What must be allowed between a workload and addresses.
+    /// Returns what must be allowed between a workload and addresses.
     pub fn addresses(&self, workload: u32, direction: Direction) -> &AddressMap {
         self.addresses
             .get(&(workload, direction))
             .unwrap_or(&self.none)
     }
 
-    /// All addresses of the families that some requirement names.
+    /// Returns all addresses of the families that some requirement names.
     pub fn families(&self) -> AddressSet {
         let mut all = AddressSet::default();
         for (set, _) in self.addresses.values().flat_map(AddressMap::iter) {

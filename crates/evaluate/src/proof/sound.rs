@@ -1,4 +1,4 @@
-//! Is a requirement allowed for every pod and address that it names?
+//! The first half of the proof: is each requirement allowed for every pod and address that it names?
 
 use super::{Blocked, BlockedBy, Span};
 use crate::{ClassId, Evaluation};
@@ -7,13 +7,13 @@ use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// What stands at the other end of a class.
-enum Far<'a> {
+/// The other end of a requirement, seen from one class.
+enum RequiredPeer<'a> {
     Classes(&'a [ClassId]),
     Addresses(&'a BTreeSet<IpAddr>),
 }
 
-/// What of `requirement` the policies block; empty if nothing.
+/// Returns the parts of `requirement` that the policies block; empty if there are none.
 pub fn blocked(evaluation: &Evaluation, index: usize, requirement: &Requirement) -> Vec<Blocked> {
     let check = Check {
         evaluation,
@@ -66,20 +66,21 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Checks what the policies at `near` say of `far`. What is blocked, by the policies that block.
+    /// Checks what the policies that select `near` allow with `far`. Returns what is blocked, by the policies that
+    /// block it.
     fn side(&self, direction: Direction, near: &End, far: &End) -> BTreeMap<Vec<String>, Span> {
         let mut blocked = BTreeMap::new();
         let End::Workload(workload) = near else {
             return blocked;
         };
         let peers = match far {
-            End::Workload(id) => Far::Classes(self.evaluation.classes_of(id)),
-            End::Addresses(addresses) => Far::Addresses(addresses),
+            End::Workload(id) => RequiredPeer::Classes(self.evaluation.classes_of(id)),
+            End::Addresses(addresses) => RequiredPeer::Addresses(addresses),
         };
         for class in self.evaluation.classes_of(workload) {
             let rest = match &peers {
-                Far::Classes(peers) => self.classes(*class, direction, peers, far),
-                Far::Addresses(addresses) => {
+                RequiredPeer::Classes(peers) => self.classes(*class, direction, peers, far),
+                RequiredPeer::Addresses(addresses) => {
                     self.addresses(*class, direction, &addresses.iter().copied().collect())
                 }
             };
@@ -95,7 +96,7 @@ impl Check<'_> {
         blocked
     }
 
-    /// The blocked part of the classes of a workload, `None` if all are allowed.
+    /// Returns the blocked part of the classes of a workload, or `None` if all are allowed.
     fn classes(
         &self,
         class: ClassId,
@@ -109,7 +110,7 @@ impl Check<'_> {
         for peer in peers {
             if evaluation.class(*peer).host_network {
                 let pods = evaluation.class(*peer).pods.iter();
-                let facts = pods.filter_map(|pod| evaluation.world.pods.get(*pod));
+                let facts = pods.filter_map(|pod| evaluation.pod_classes.pods.get(*pod));
                 let addresses = facts
                     .flat_map(|pod| pod.addresses.iter().copied())
                     .collect();
@@ -128,7 +129,7 @@ impl Check<'_> {
         None
     }
 
-    /// The blocked ones of `addresses`, `None` if all are allowed.
+    /// Returns the blocked part of `addresses`, or `None` if all are allowed.
     fn addresses(
         &self,
         class: ClassId,

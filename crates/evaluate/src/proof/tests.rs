@@ -1,7 +1,8 @@
-//! The promise, case by case, and against the probing oracle.
+//! Tests of the proof, case by case. The differential tests compare it with a naive evaluator.
 
-use super::{BlockedBy, Managed, Proof, Span, prove, prove_each_way};
-use crate::fixture::*;
+use super::{BlockedBy, Managed, PolicySets, Proof, Span, prove_each_way};
+use crate::EvaluateError;
+use crate::testing::*;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -62,6 +63,21 @@ fn web_and_db() -> Vec<NetworkPolicy> {
     ]
 }
 
+/// Proves `generated` where there are no policies of others.
+fn prove(
+    inventory: &Inventory,
+    generated: &[NetworkPolicy],
+    requirements: &[Requirement],
+    managed: &BTreeSet<WorkloadId>,
+) -> Result<Proof, EvaluateError> {
+    super::prove(
+        inventory,
+        PolicySets::only(generated),
+        requirements,
+        managed,
+    )
+}
+
 fn excess(proof: &Proof) -> Vec<String> {
     proof
         .excess
@@ -72,7 +88,7 @@ fn excess(proof: &Proof) -> Vec<String> {
 }
 
 #[test]
-fn policies_that_fit_are_sound_and_tight() {
+fn policies_that_allow_exactly_the_requirements_are_sound_and_tight() {
     let needs = [need("shop/web", "shop/db", 5432)];
     let proof = prove(
         &shop(),
@@ -87,7 +103,7 @@ fn policies_that_fit_are_sound_and_tight() {
 }
 
 #[test]
-fn what_is_blocked_names_the_direction_and_the_policies() {
+fn a_blocked_requirement_lists_the_direction_and_the_policies() {
     let needs = [
         need("shop/web", "shop/db", 5432),
         need("shop/job", "shop/db", 5432),
@@ -115,7 +131,7 @@ fn what_is_blocked_names_the_direction_and_the_policies() {
 fn every_pod_of_both_workloads_must_be_allowed() {
     let needs = [need("shop/web", "shop/db", 5432)];
     let mut inventory = shop();
-    // Gone by now, with other labels: it may come back after a roll-back.
+    // This pod no longer exists and has other labels. It may come back after a rollback.
     pod(&mut inventory, "shop/web", "app=web-old").owned.until =
         Some(nanoseg_net::Timestamp::from_secs(1));
     let proof = prove(&inventory, &web_and_db(), &needs, &managed(&[])).unwrap();
@@ -128,10 +144,13 @@ fn every_pod_of_both_workloads_must_be_allowed() {
 
 #[test]
 fn an_existing_policy_can_block_too() {
-    let mut inventory = shop();
-    inventory.policies = vec![named_policy("ops/deny", "{podSelector: {}}")];
+    let existing = [named_policy("ops/deny", "{podSelector: {}}")];
     let needs = [need("shop/job", "ops/probe", 80)];
-    let proof = prove(&inventory, &[], &needs, &managed(&[])).unwrap();
+    let sets = PolicySets {
+        generated: &[],
+        existing: &existing,
+    };
+    let proof = super::prove(&shop(), sets, &needs, &managed(&[])).unwrap();
     assert_eq!(
         proof.blocked[0].by,
         BlockedBy::Ingress(vec!["ops/deny".into()])
@@ -139,7 +158,7 @@ fn an_existing_policy_can_block_too() {
 }
 
 #[test]
-fn a_workload_without_known_pods_is_not_taken_as_proven() {
+fn a_requirement_of_a_workload_without_pods_is_not_proven() {
     let needs = [need("shop/gone", "shop/db", 5432)];
     let proof = prove(&shop(), &[], &needs, &managed(&[])).unwrap();
     assert_eq!(
@@ -166,7 +185,7 @@ fn only_the_blocked_addresses_are_listed() {
 }
 
 #[test]
-fn what_is_allowed_beyond_the_needs_is_excess() {
+fn what_is_allowed_beyond_the_requirements_is_excess() {
     let proof = prove(
         &shop(),
         &web_and_db(),
@@ -195,7 +214,7 @@ fn what_is_allowed_beyond_the_needs_is_excess() {
 }
 
 #[test]
-fn an_ip_block_counts_with_every_address_that_is_not_needed() {
+fn every_address_of_an_ip_block_that_is_not_required_is_excess() {
     let to = "{to: [{ipBlock: {cidr: 10.244.0.0/29}}], ports: [{port: 443}]}";
     let policies = [tight("shop/n-web", "web", "", to)];
     let needs = [need("shop/web", "10.244.0.7", 443)];
@@ -272,23 +291,20 @@ fn replicas_that_need_not_talk_to_each_other_are_excess() {
 }
 
 #[test]
-fn what_only_existing_policies_add_is_told_apart_with_their_names() {
-    let mut inventory = shop();
+fn excess_of_existing_policies_is_listed_separately_with_their_names() {
     let wide = "{podSelector: {matchLabels: {app: db}},
         ingress: [{ports: [{port: 5432, endPort: 5440}]}]}";
     let other = "{podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 9}]}]}";
-    inventory.policies = vec![
+    let existing = [
         named_policy("shop/wide", wide),
         named_policy("shop/b", other),
     ];
     let needs = [need("shop/web", "shop/db", 5432)];
-    let proof = prove(
-        &inventory,
-        &web_and_db(),
-        &needs,
-        &managed(&["shop/web", "shop/db"]),
-    )
-    .unwrap();
+    let sets = PolicySets {
+        generated: &web_and_db(),
+        existing: &existing,
+    };
+    let proof = super::prove(&shop(), sets, &needs, &managed(&["shop/web", "shop/db"])).unwrap();
     assert!(proof.is_sound() && proof.is_tight(), "{proof:?}");
     let found: Vec<_> = proof
         .excess_by_existing
@@ -382,7 +398,13 @@ fn what_is_managed_in_one_direction_counts_in_that_direction() {
     let (db, web, none) = (managed(&["shop/db"]), managed(&["shop/web"]), managed(&[]));
     let count = |ingress, egress| {
         let managed = Managed { ingress, egress };
-        let proof = prove_each_way(&inventory, std::slice::from_ref(&open), &[], managed).unwrap();
+        let proof = prove_each_way(
+            &inventory,
+            PolicySets::only(std::slice::from_ref(&open)),
+            &[],
+            managed,
+        )
+        .unwrap();
         excess(&proof)
     };
     // Every pod, its own replicas too, and every address.

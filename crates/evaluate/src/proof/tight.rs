@@ -1,24 +1,24 @@
-//! What is allowed with managed workloads that no requirement asks for.
+//! The second half of the proof: what is allowed with managed workloads although no requirement needs it.
 
 use super::{Excess, ExcessList, Managed, Names, Required, Span, Tables};
+use crate::connection_set_pool::SetId;
 use crate::evaluation::{address_map, pair};
-use crate::pool::SetId;
+use crate::pod_classes::PodClasses;
 use crate::rules::Policy;
 use crate::tables::{addresses_of_one, allowed_by_one};
-use crate::world::World;
 use crate::{AddressMap, ClassId};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 
-/// Everything that the judgement needs. Whatever both tables allow is the generated policies' doing;
-/// what only `all` allows is that of the existing ones.
-pub struct Judge<'a> {
-    pub world: &'a World,
+/// Finds the excess. What both tables allow is excess of the generated policies; what only `all` allows is excess
+/// of the existing ones.
+pub struct ExcessSearch<'a> {
+    pub pod_classes: &'a PodClasses,
     pub names: &'a mut Names,
     pub policies: &'a [Policy],
-    /// Of each class the policies that select it and were there before, by index.
+    /// The indices of the existing policies that select a class.
     pub existing_at: FxHashMap<ClassId, Vec<usize>>,
     /// Generated and existing policies.
     pub all: &'a Tables,
@@ -26,16 +26,16 @@ pub struct Judge<'a> {
     pub alone: Option<&'a Tables>,
     pub required: &'a Required,
     pub managed: Managed<'a>,
-    /// The numbers of the workloads that are managed for ingress.
+    /// The indices of the workloads that are managed for ingress.
     pub is_managed_server: FxHashSet<u32>,
-    /// The workloads by number.
+    /// The workloads by their index.
     pub ids: Vec<&'a WorkloadId>,
     /// Every address of the families in use.
     pub everywhere: AddressSet,
 }
 
 /// Excess of one workload with another.
-struct Pair {
+struct PairExcess {
     generated: SetId,
     existing: SetId,
     policies: BTreeSet<usize>,
@@ -43,14 +43,14 @@ struct Pair {
 
 /// Excess of one workload with addresses.
 #[derive(Default)]
-struct Outside {
+struct AddressExcess {
     generated: AddressMap,
     existing: AddressMap,
 }
 
-impl<'a> Judge<'a> {
-    /// The excess of the generated and of the existing policies.
-    pub fn judge(mut self) -> (ExcessList, ExcessList) {
+impl<'a> ExcessSearch<'a> {
+    /// Returns the excess of the generated and of the existing policies.
+    pub fn run(mut self) -> (ExcessList, ExcessList) {
         let (mut generated, mut existing) = (ExcessList::default(), ExcessList::default());
         let managed = self.managed;
         for workload in managed.ingress.union(managed.egress) {
@@ -72,16 +72,16 @@ impl<'a> Judge<'a> {
         generated: &mut ExcessList,
         existing: &mut ExcessList,
     ) {
-        let world = self.world;
-        let Some(classes) = world.workloads.get(workload) else {
+        let pod_classes = self.pod_classes;
+        let Some(classes) = pod_classes.workloads.get(workload) else {
             return;
         };
-        let mut pairs: FxHashMap<u32, Pair> = FxHashMap::default();
-        let mut outside = Outside::default();
+        let mut pairs: FxHashMap<u32, PairExcess> = FxHashMap::default();
+        let mut outside = AddressExcess::default();
         let mut open = false;
         for class in classes
             .iter()
-            .filter(|class| !world.classes[class.index()].host_network)
+            .filter(|class| !pod_classes.classes[class.index()].host_network)
         {
             if self.all.of(*class, direction).is_none() {
                 open = true;
@@ -95,7 +95,7 @@ impl<'a> Judge<'a> {
             let all = ConnectionSet::all();
             generated.push_with(|| excess(direction, own(), Span::Anything, all));
         }
-        let mut pairs: Vec<(u32, Pair)> = pairs.into_iter().collect();
+        let mut pairs: Vec<(u32, PairExcess)> = pairs.into_iter().collect();
         pairs.sort_unstable_by_key(|(peer, _)| *peer);
         for (peer, pair) in pairs {
             self.push_pair(direction, workload, peer, &pair, generated, existing);
@@ -118,7 +118,7 @@ impl<'a> Judge<'a> {
         direction: Direction,
         workload: &WorkloadId,
         peer: u32,
-        pair: &Pair,
+        pair: &PairExcess,
         generated: &mut ExcessList,
         existing: &mut ExcessList,
     ) {
@@ -146,10 +146,15 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Adds the excess of `class` with the pods of other classes. A pair whose server is
-    /// managed is counted there.
-    fn pairs(&mut self, class: ClassId, direction: Direction, pairs: &mut FxHashMap<u32, Pair>) {
-        let (world, all) = (self.world, self.all);
+    /// Adds the excess of `class` with the pods of other classes. A pair whose server is managed is counted with
+    /// the server only.
+    fn pairs(
+        &mut self,
+        class: ClassId,
+        direction: Direction,
+        pairs: &mut FxHashMap<u32, PairExcess>,
+    ) {
+        let (pod_classes, all) = (self.pod_classes, self.all);
         let Some(table) = all.of(class, direction) else {
             return;
         };
@@ -158,7 +163,7 @@ impl<'a> Judge<'a> {
                 self.pair(class, direction, *peer, pairs);
             }
         } else {
-            for peer in world.selectable_classes() {
+            for peer in pod_classes.selectable_classes() {
                 self.pair(class, direction, peer, pairs);
             }
         }
@@ -169,9 +174,9 @@ impl<'a> Judge<'a> {
         class: ClassId,
         direction: Direction,
         peer: ClassId,
-        pairs: &mut FxHashMap<u32, Pair>,
+        pairs: &mut FxHashMap<u32, PairExcess>,
     ) {
-        let number = |class: ClassId| self.world.classes[class.index()].workload_number;
+        let number = |class: ClassId| self.pod_classes.classes[class.index()].workload_number;
         let far = number(peer);
         if direction == Direction::Egress && self.is_managed_server.contains(&far) {
             return;
@@ -194,7 +199,7 @@ impl<'a> Judge<'a> {
             None => rest,
         };
         let existing = pool.difference(rest, generated);
-        let entry = pairs.entry(far).or_insert_with(|| Pair {
+        let entry = pairs.entry(far).or_insert_with(|| PairExcess {
             generated: SetId::NONE,
             existing: SetId::NONE,
             policies: BTreeSet::new(),
@@ -209,7 +214,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The existing policies, at either end, that allow some of `connections`.
+    /// Returns the existing policies, at either end, that allow some of `connections`.
     fn pair_policies(
         &mut self,
         client: ClassId,
@@ -224,7 +229,8 @@ impl<'a> Judge<'a> {
         for (direction, own, peer) in ends {
             for index in self.existing_at.get(&own).into_iter().flatten() {
                 let policy = &self.policies[*index];
-                let allowed = allowed_by_one(policy, direction, own, peer, self.world, self.names);
+                let allowed =
+                    allowed_by_one(policy, direction, own, peer, self.pod_classes, self.names);
                 if self.names.pool.intersection(allowed, connections) != SetId::NONE {
                     found.push(*index);
                 }
@@ -234,8 +240,8 @@ impl<'a> Judge<'a> {
     }
 
     /// Adds the excess of `class` with addresses.
-    fn addresses(&mut self, class: ClassId, direction: Direction, outside: &mut Outside) {
-        let workload = self.world.classes[class.index()].workload_number;
+    fn addresses(&mut self, class: ClassId, direction: Direction, outside: &mut AddressExcess) {
+        let workload = self.pod_classes.classes[class.index()].workload_number;
         let required = self.required.addresses(workload, direction);
         let everywhere = &self.everywhere;
         let all = address_map(self.names, self.all.of(class, direction), everywhere);
@@ -266,17 +272,22 @@ impl<'a> Judge<'a> {
         addresses: &AddressSet,
         connections: &ConnectionSet,
     ) -> Vec<String> {
-        let mut asked = AddressMap::default();
-        asked.add(addresses, connections);
+        let mut wanted = AddressMap::default();
+        wanted.add(addresses, connections);
         let mut found = BTreeSet::new();
         for class in classes {
             for index in self.existing_at.get(class).into_iter().flatten() {
                 let policy = &self.policies[*index];
                 let everywhere = &self.everywhere;
                 let allowed = addresses_of_one(
-                    policy, direction, *class, everywhere, self.world, self.names,
+                    policy,
+                    direction,
+                    *class,
+                    everywhere,
+                    self.pod_classes,
+                    self.names,
                 );
-                if !allowed.intersection(&asked).is_empty() {
+                if !allowed.intersection(&wanted).is_empty() {
                     found.insert(*index);
                 }
             }
@@ -288,7 +299,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// (client, server) of the near and the far end of a direction.
+/// Returns (client, server) for the near and the far end of a direction.
 fn ordered<T>(direction: Direction, near: T, far: T) -> (T, T) {
     match direction {
         Direction::Ingress => (far, near),

@@ -1,9 +1,9 @@
-//! How many nodes each node of a graph reaches in the end: by its strongly connected components (Kosaraju,
-//! Sharir), since all nodes of one reach the same.
+//! The transitive closure of a graph, counted: the number of nodes that each node reaches. Computed over the
+//! strongly connected components (Kosaraju, Sharir), because all nodes of a component reach the same nodes.
 
 use fixedbitset::FixedBitSet;
 
-/// For each node how many others it reaches. `rows` are the successors of each node.
+/// Returns for each node the number of other nodes that it reaches. `rows` are the successors of each node.
 pub fn reached(rows: &[FixedBitSet]) -> Vec<usize> {
     let components = components(rows);
     let mut of = vec![0; rows.len()];
@@ -12,7 +12,7 @@ pub fn reached(rows: &[FixedBitSet]) -> Vec<usize> {
             of[*node] = number;
         }
     }
-    // Components are in the order of the ways between them: what one reaches is done before it.
+    // Components are in topological order: those that a component reaches are finished before it.
     let mut sets: Vec<FixedBitSet> = vec![FixedBitSet::new(); components.len()];
     let mut counts = vec![0; rows.len()];
     for (number, component) in components.iter().enumerate().rev() {
@@ -36,7 +36,7 @@ pub fn reached(rows: &[FixedBitSet]) -> Vec<usize> {
     counts
 }
 
-/// The strongly connected components; no way leads from one to an earlier one.
+/// Returns the strongly connected components in topological order: no path leads from one to an earlier one.
 fn components(rows: &[FixedBitSet]) -> Vec<Vec<usize>> {
     let mut backwards = vec![FixedBitSet::with_capacity(rows.len()); rows.len()];
     for (from, row) in rows.iter().enumerate() {
@@ -62,7 +62,7 @@ fn components(rows: &[FixedBitSet]) -> Vec<Vec<usize>> {
     components
 }
 
-/// Visits what is unseen from `start` on, depth first, and lists it as it is left.
+/// Visits the unseen nodes that `start` reaches, depth first, and lists them in post-order.
 fn visit(rows: &[FixedBitSet], start: usize, unseen: &mut FixedBitSet, finished: &mut Vec<usize>) {
     if !unseen.contains(start) {
         return;
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_counts_what_a_walk_counts(edges in proptest::collection::vec((0..12usize, 0..12usize), 0..40)) {
+        fn the_counts_equal_those_of_a_search_from_each_node(edges in proptest::collection::vec((0..12usize, 0..12usize), 0..40)) {
             let mut rows = vec![FixedBitSet::with_capacity(12); 12];
             for (from, to) in edges {
                 rows[from].insert(to);

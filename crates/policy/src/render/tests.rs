@@ -43,7 +43,7 @@ fn many_peers_are_listed_over_several_lines() {
 }
 
 #[test]
-fn a_hostile_name_does_not_leave_its_comment() {
+fn a_hostile_name_stays_inside_its_comment() {
     let cluster = inventory(&["shop/web"]);
     let mut wanted = requirements("shop/web > 192.0.2.1 443/TCP");
     wanted[0].label = Some("x\nspec: {}\n# \r\u{85}\u{2028}y".to_string());
@@ -66,7 +66,7 @@ fn a_kustomization_lists_each_file_once_in_order() {
     );
 }
 
-/// Label values that YAML readers like to take for something else.
+/// Label values that YAML readers may read as something else.
 fn tricky() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![

@@ -1,17 +1,17 @@
-//! The addresses of rules as ipBlocks: which are summarised, and what stands beside them.
+//! The addresses of rules as ipBlocks: which addresses are summarised, and the comments beside the blocks.
 
 use super::{Block, Group, Need, PeerOrigin, Ports, RuleContext, Summary};
-use crate::block::summarise;
+use crate::ip_blocks::summarise;
 use k8s_openapi::api::networking::v1::{IPBlock, NetworkPolicyPeer};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// How many names stand beside one ipBlock.
+/// The most names in the comment beside one ipBlock.
 const NAMES_PER_BLOCK: usize = 3;
 
-/// Decides the blocks of every group. Groups with more ports come first: an address that a block of
-/// theirs lets in anyway needs no rule of its own for fewer ports.
+/// Decides the blocks of every group. Groups with more ports are decided first: an address that one of their
+/// blocks allows anyway needs no rule of its own for fewer ports.
 pub(super) fn plan(groups: &mut BTreeMap<Ports, Group>, context: &RuleContext) {
     let mut order: Vec<Ports> = groups.keys().cloned().collect();
     order.sort_by_key(|ports| Reverse(ports.len()));
@@ -35,12 +35,12 @@ pub(super) fn plan(groups: &mut BTreeMap<Ports, Group>, context: &RuleContext) {
     }
 }
 
-/// Whether `wider` has all of `ports` and more.
+/// Returns true if `wider` has all of `ports` and at least one more.
 fn includes(wider: &Ports, ports: &Ports) -> bool {
     wider.len() > ports.len() && ports.iter().all(|port| wider.contains(port))
 }
 
-/// Moves the addresses that a summarised block of `wider` lets in from `group` to that block.
+/// Moves the addresses that a summarised block of `wider` allows from `group` to this block.
 fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
     let addresses = std::mem::take(&mut group.addresses);
     for (address, need) in addresses {
@@ -57,7 +57,7 @@ fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
     }
 }
 
-/// One block per address; outside ones summarised where they are too many.
+/// Returns one block per address. Outside addresses are summarised if there are too many.
 fn blocks(addresses: &BTreeMap<IpAddr, Need>, context: &RuleContext) -> Vec<Block> {
     let outside = addresses.iter().filter(|(_, need)| !need.of_cluster);
     let outside: BTreeSet<IpAddr> = outside.map(|(address, _)| *address).collect();
@@ -68,7 +68,7 @@ fn blocks(addresses: &BTreeMap<IpAddr, Need>, context: &RuleContext) -> Vec<Bloc
     blocks
 }
 
-/// What summarising did, if it did anything.
+/// Returns the effect of summarising, or `None` if nothing was summarised.
 pub(super) fn summary(blocks: &[Block]) -> Option<Summary> {
     let joined: Vec<&Block> = blocks.iter().filter(|b| b.members.len() > 1).collect();
     (!joined.is_empty()).then(|| Summary {
@@ -80,7 +80,7 @@ pub(super) fn summary(blocks: &[Block]) -> Option<Summary> {
     })
 }
 
-/// Why a block is there: the reasons of all addresses that it stands for.
+/// Returns the origin of a block: the origins of all addresses that it covers.
 pub(super) fn origin(block: &Block, addresses: &BTreeMap<IpAddr, Need>) -> PeerOrigin {
     let mut labels: BTreeSet<&str> = BTreeSet::new();
     let mut edges = BTreeSet::new();

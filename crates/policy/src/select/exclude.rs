@@ -1,21 +1,21 @@
-//! Telling a workload by what it lacks: where another workload carries all of its labels and more,
-//! no equal labels can leave that one out, but "has no such key" can.
+//! Selects a workload by labels that it does not have: if another workload has all of its labels and more, no
+//! equal label excludes the other one, but `DoesNotExist` or `NotIn` does.
 
 use super::index::{NamespaceIndex, Own};
 use super::{Bits, label};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A requirement that all own pods meet and some others do not.
+/// A requirement that all pods of the workload meet and some other pods do not.
 pub(super) struct Exclusion<'a> {
     pub key: &'a str,
-    /// The values that must not occur; empty: the key itself must not.
+    /// The values that must not occur. Empty if the key itself must not exist.
     pub values: BTreeSet<&'a str>,
-    /// The classes that it leaves out.
+    /// The classes that it excludes.
     pub removes: Bits,
 }
 
-/// The fewest requirements (found greedily; at most one per key) that leave out as many of
-/// `confused` as can be.
+/// Returns the fewest requirements (found greedily; at most one per key) that exclude as many of `confused` as
+/// possible.
 pub(super) fn choose<'a>(
     index: &NamespaceIndex<'a>,
     own: &Own<'a>,
@@ -54,8 +54,7 @@ pub(super) fn choose<'a>(
     chosen
 }
 
-/// Notes what the chosen requirements leave out beside what they were chosen for: fewer labels are
-/// needed then.
+/// Adds to the chosen requirements the other classes that they exclude as well, so that fewer labels are needed.
 fn widen(chosen: &mut [Exclusion], index: &NamespaceIndex, own: &Own) {
     if chosen.is_empty() {
         return;

@@ -1,5 +1,5 @@
-//! The pods of a namespace, by label. Pods of one workload with the same labels are one class, so
-//! that cost grows with classes and not with replicas.
+//! The pods of a namespace, indexed by label. Pods of one workload with the same labels are one class, so the
+//! cost grows with classes and not with replicas.
 
 use super::Bits;
 use super::label;
@@ -10,40 +10,40 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Sorted (key, value) pairs.
 type Labels<'a> = Vec<(&'a str, &'a str)>;
 
-/// Everything that selects pods in one namespace.
+/// The classes and labels of one namespace.
 #[derive(Default)]
 pub(super) struct NamespaceIndex<'a> {
     classes: Vec<Class<'a>>,
-    /// Classes that carry the label.
+    /// The classes that have a label.
     carriers: FxHashMap<(&'a str, &'a str), Vec<usize>>,
     pub own: FxHashMap<&'a WorkloadId, Own<'a>>,
     shapes: FxHashMap<Labels<'a>, usize>,
 }
 
-/// Pods of one workload with the same labels (those keys left out that no selector may use).
+/// Pods of one workload with the same labels, without the keys that no selector may use.
 struct Class<'a> {
     workload: &'a WorkloadId,
     labels: Labels<'a>,
-    /// The same number for the same labels.
+    /// The index of its label set: equal for equal labels.
     shape: usize,
 }
 
-/// What the pods of one workload have.
+/// The labels of the pods of one workload.
 #[derive(Default)]
 pub(super) struct Own<'a> {
     pub classes: Vec<usize>,
     /// The distinct label sets of its classes.
     pub shapes: FxHashSet<usize>,
-    /// Labels that all of them carry.
+    /// The labels that all of its pods have.
     pub common: BTreeMap<&'a str, &'a str>,
-    /// Every value that a key has among them.
+    /// Every value that a key has among its pods.
     pub values: FxHashMap<&'a str, BTreeSet<&'a str>>,
-    /// Keys whose values give away that they are made per pod or per rollout.
+    /// The keys whose values show that they are generated per pod or per rollout.
     pub fleeting: FxHashSet<&'a str>,
 }
 
 impl<'a> NamespaceIndex<'a> {
-    /// One index per namespace that has a selectable pod.
+    /// Returns one index per namespace that has a selectable pod.
     pub fn build_all(pods: &'a [Pod]) -> BTreeMap<&'a str, NamespaceIndex<'a>> {
         let mut namespaces: BTreeMap<&str, NamespaceIndex> = BTreeMap::new();
         let mut seen: FxHashMap<(&WorkloadId, Labels), ()> = FxHashMap::default();
@@ -96,14 +96,14 @@ impl<'a> NamespaceIndex<'a> {
         });
     }
 
-    /// All classes but the workload's own.
+    /// Returns all classes except the workload's own.
     pub fn others(&self, own: &Own) -> Bits {
         let mut others = self.all();
         others.remove(&self.bits(&own.classes));
         others
     }
 
-    /// The classes of other workloads that carry a label.
+    /// Returns the classes of other workloads that have a label.
     pub fn carriers(&self, key: &str, value: &str, own: &Own) -> Bits {
         let mut carriers = match self.carriers.get(&(key, value)) {
             Some(classes) => self.bits(classes),
@@ -116,7 +116,7 @@ impl<'a> NamespaceIndex<'a> {
         carriers
     }
 
-    /// All classes of the namespace.
+    /// Returns all classes of the namespace.
     pub fn all(&self) -> Bits {
         let mut all = Bits::empty(self.classes.len());
         (0..self.classes.len()).for_each(|class| all.insert(class));
@@ -133,18 +133,19 @@ impl<'a> NamespaceIndex<'a> {
         self.classes.len()
     }
 
-    /// The labels of a class.
+    /// Returns the labels of a class.
     pub fn labels(&self, class: usize) -> &[(&'a str, &'a str)] {
         self.classes.get(class).map_or(&[], |c| &c.labels)
     }
 
-    /// Whether a class has the very labels of some own pod: nothing can tell it then.
+    /// Returns true if a class has exactly the labels of some pod of the workload, so that no selector can
+    /// distinguish them.
     pub fn is_twin(&self, class: usize, own: &Own) -> bool {
         let class = self.classes.get(class);
         class.is_some_and(|class| own.shapes.contains(&class.shape))
     }
 
-    /// The workloads that the classes belong to.
+    /// Returns the workloads that the classes belong to.
     pub fn workloads(&self, classes: &Bits) -> BTreeSet<WorkloadId> {
         classes
             .iter()

@@ -1,24 +1,24 @@
-//! The smallest set of labels that confuses a workload with no other.
+//! Finds the smallest set of labels that selects a workload and no other.
 
 use super::Bits;
 
-/// Up to this many candidates, all sets of three are tried; beyond it only pairs, then greedily.
+/// With up to this many candidates all sets of three are tried; with more, only pairs, then a greedy search.
 const TRIPLES_UP_TO: usize = 32;
 
-/// A label that all pods of the workload carry.
+/// A label that all pods of the workload have.
 pub(super) struct Candidate<'a> {
     pub key: &'a str,
     pub value: &'a str,
-    /// One of the owner's own `matchLabels`.
+    /// Is true if it is one of the owner's `matchLabels`.
     pub owner: bool,
-    /// A version or the like: never to stand alone where there is anything better.
+    /// Is true for a version and similar labels, which are never used alone if there is a better one.
     pub weak: bool,
-    /// The classes of other workloads that carry it too.
+    /// The classes of other workloads that have the label too.
     pub confused: Bits,
 }
 
-/// The smallest subset that no other class carries as a whole; among equals the first in the order
-/// of `candidates`. `None` where even all together confuse.
+/// Returns the smallest subset that no other class has completely; among equals the first in the order of
+/// `candidates`. Returns `None` if some other class has all of them.
 pub(super) fn smallest<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<Vec<&'c Candidate<'a>>> {
     let mut rest = candidates.first()?.confused.clone();
     for candidate in candidates {
@@ -35,8 +35,8 @@ pub(super) fn smallest<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<Vec<&
         .or_else(|| Some(greedy(candidates)))
 }
 
-/// The smallest subset that `anchor` is in: a label that other workloads may carry tomorrow, such as
-/// a component, is not left to stand alone where the owner names one of its own.
+/// Returns the smallest subset that includes `anchor`. A label that other workloads may get later, such as a
+/// component, is not used alone if the owner has a label of its own.
 pub(super) fn extended<'c, 'a>(
     anchor: Option<&'c Candidate<'a>>,
     candidates: &[&'c Candidate<'a>],
@@ -101,8 +101,8 @@ fn triples<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&
     })
 }
 
-/// Takes the label that leaves the fewest others until none is left, then drops what turned out
-/// not to be needed. Exact whenever all labels together are.
+/// Adds the label that leaves the fewest other classes until none is left, then removes labels that are not needed.
+/// The result is exact whenever all labels together are exact.
 fn greedy<'c, 'a>(all: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
     let mut chosen: Vec<&'c Candidate<'a>> = Vec::new();
     let mut left: Option<Bits> = None;
@@ -126,11 +126,11 @@ fn greedy<'c, 'a>(all: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
         }
         chosen.push(next);
     }
-    drop_needless(&mut chosen);
+    drop_redundant(&mut chosen);
     chosen
 }
 
-fn drop_needless(chosen: &mut Vec<&Candidate>) {
+fn drop_redundant(chosen: &mut Vec<&Candidate>) {
     let mut place = chosen.len();
     while place > 1 {
         place -= 1;

@@ -1,4 +1,4 @@
-//! Selectors select their workload and nothing else.
+//! Tests that a selector matches its workload and nothing else.
 
 use super::*;
 use crate::testing::{add, id, labels};
@@ -16,7 +16,7 @@ fn text(selector: &Selector) -> String {
     parts.join(",")
 }
 
-/// A selection, with the other workloads that are selected too.
+/// A selection as text, with the other workloads that it matches too.
 #[derive(Debug, PartialEq)]
 struct Found {
     selector: Selector,
@@ -93,7 +93,7 @@ fn labels_of_a_rollout_or_a_pod_are_never_used() {
 }
 
 #[test]
-fn a_bare_job_may_be_selected_by_its_name() {
+fn a_job_without_an_owner_can_be_selected_by_its_name() {
     let name = "batch.kubernetes.io/job-name=once,batch.kubernetes.io/controller-uid=7";
     assert_eq!(
         exact(&[(
@@ -113,7 +113,7 @@ fn a_value_that_is_the_pods_name_or_the_rollouts_hash_is_never_used() {
 }
 
 #[test]
-fn a_label_must_have_been_on_every_pod_ever() {
+fn a_label_must_exist_on_every_present_and_past_pod() {
     assert_eq!(
         exact(&[
             (
@@ -190,7 +190,7 @@ fn pods_on_the_node_network_and_in_other_namespaces_do_not_count() {
 }
 
 #[test]
-fn where_another_has_the_same_labels_and_more_what_is_lacking_tells() {
+fn a_workload_whose_labels_another_has_too_is_selected_by_an_absent_label() {
     assert_eq!(
         exact(&[
             ("s/a", "app=x", &["app=x"]),
@@ -209,7 +209,7 @@ fn where_another_has_the_same_labels_and_more_what_is_lacking_tells() {
 }
 
 #[test]
-fn workloads_with_the_same_labels_are_named() {
+fn workloads_with_the_same_labels_are_listed() {
     let selection = first(&[
         ("s/a", "app=x", &["app=x"]),
         ("s/b", "app=x", &["app=x", "app=x,y=1"]),
@@ -242,7 +242,7 @@ fn many_labels_are_searched_without_trying_all_sets() {
     assert!(selection.also.is_empty());
 }
 
-/// What Kubernetes does with a selector, written without this room's index.
+/// Returns whether a selector matches labels as Kubernetes does it, without the index of this crate.
 fn selects(selector: &Selector, pod: &BTreeMap<String, String>) -> bool {
     selector.labels.iter().all(|(k, v)| pod.get(k) == Some(v))
         && selector.absent.iter().all(|k| !pod.contains_key(k))
@@ -252,7 +252,7 @@ fn selects(selector: &Selector, pod: &BTreeMap<String, String>) -> bool {
             .all(|(k, values)| pod.get(k).is_none_or(|v| !values.contains(v)))
 }
 
-/// Few keys and values, so that workloads get into each other's way; volatile ones among them.
+/// Labels of few keys and values, so that workloads often share labels. Some keys are volatile.
 fn pod() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "app",
@@ -270,14 +270,14 @@ fn pod() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn a_selection_takes_all_own_pods_and_only_those_others_that_it_names(
+    fn a_selection_matches_all_own_pods_and_only_the_other_pods_that_it_lists(
         workloads in prop::collection::vec(
             (prop::collection::vec(pod(), 1..4), pod(), prop::bool::weighted(0.1), 0..3u8), 1..7),
     ) {
         let mut inventory = Inventory::default();
         let mut ids = Vec::new();
         for (number, (pods, match_labels, host, kind)) in workloads.iter().enumerate() {
-            // "w0/Job" etc.: a job-name of "a" never is its own, so name some after a value.
+            // A job name equals a label value only if the workload has the name of a value, so some have.
             let kind = ["Deployment", "Job", "CronJob"][usize::from(*kind)];
             let name = if number == 0 { "s/a".to_string() } else { format!("s/w{number}") };
             let name = format!("{name}/{kind}");
@@ -325,7 +325,7 @@ proptest! {
         for key in chosen.keys().filter(|_| chosen.len() > 1) {
             let mut fewer = selection.selector.clone();
             fewer.labels.remove(key);
-            // A version may bring along one that it stands beside.
+            // A weak label may need another label beside it.
             if fewer.labels.keys().any(|key| !label::is_weak(key)) {
                 prop_assert!(hits(&fewer) > hits(&selection.selector), "{:?}", selection);
             }
@@ -341,7 +341,7 @@ proptest! {
             for (workload, labels) in pods {
                 add(&mut inventory, &format!("s/w{workload}"), "", &[labels]);
             }
-            // The pods' names come from their order, which is not what is tested here.
+            // The names of pods depend on their order, which this test does not check.
             inventory.pods.iter_mut().for_each(|p| p.name = String::from("p"));
             (0..4).map(|w| select(&inventory, &format!("s/w{w}"))).collect::<Vec<_>>()
         };

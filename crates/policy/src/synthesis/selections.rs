@@ -1,4 +1,4 @@
-//! The selectors of all workloads that a policy or a peer names, and what is wrong with them.
+//! The selectors of all workloads that get a policy or occur as a peer, and the findings about them.
 
 use crate::select::{Selection, Selectors};
 use nanoseg_finding::{Code, Finding};
@@ -8,10 +8,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Computed once per workload.
+/// All selections, each computed once.
 pub(super) struct Selections<'a> {
     known: BTreeMap<&'a WorkloadId, Selection>,
-    /// For a workload that was not asked for.
+    /// The selection of a workload that was not requested.
     nobody: Selection,
     /// (namespace, name) pairs that several kinds share.
     shared_names: FxHashSet<(&'a str, &'a str)>,
@@ -51,7 +51,7 @@ impl<'a> Selections<'a> {
         self.known.get(id).unwrap_or(&self.nobody)
     }
 
-    /// `namespace/name`, with the kind where that alone is ambiguous.
+    /// Returns `namespace/name`, with the kind if that alone is ambiguous.
     pub fn display(&self, id: &WorkloadId) -> String {
         if self.shared_names.contains(&(&id.namespace, &id.name)) {
             format!("{id} ({})", id.kind)
@@ -60,14 +60,15 @@ impl<'a> Selections<'a> {
         }
     }
 
-    /// Workloads without stable labels, and those that no labels tell apart; each group once.
+    /// Returns findings about workloads without stable labels and about workloads that no labels distinguish; each
+    /// group once.
     pub fn findings(&self, managed: &BTreeSet<&WorkloadId>) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut groups: FxHashMap<*const BTreeSet<WorkloadId>, Vec<&WorkloadId>> =
             FxHashMap::default();
         for (id, selection) in &self.known {
             if selection.unselectable {
-                // A peer that is told exactly by what it lacks is no trouble.
+                // A peer that is selected exactly by the labels that it does not have needs no finding.
                 if managed.contains(id) || selection.reach.is_some() {
                     findings.push(self.unselectable(id, selection, managed.contains(id)));
                 }
@@ -75,7 +76,7 @@ impl<'a> Selections<'a> {
                 groups.entry(Arc::as_ptr(reach)).or_default().push(id);
             }
         }
-        // Any order: findings are sorted in the end.
+        // The order does not matter, because the caller sorts the findings.
         findings.extend(groups.values().filter_map(|alike| {
             let reach = self.of(alike.first()?).reach.as_ref()?;
             Some(self.indistinguishable(reach, alike))
@@ -104,7 +105,7 @@ impl<'a> Selections<'a> {
         .with_samples(others)
     }
 
-    /// `alike` have the same `reach`, in order.
+    /// The finding about `alike`: workloads with the same `reach`, ascending.
     fn indistinguishable(&self, reach: &BTreeSet<WorkloadId>, alike: &[&WorkloadId]) -> Finding {
         let mut subject = self.samples(alike.iter().copied());
         if alike.len() > subject.len() {

@@ -107,7 +107,7 @@ spec:
 }
 
 #[test]
-fn each_rule_knows_the_edges_behind_it() {
+fn each_rule_has_the_edges_that_need_it() {
     let cluster = inventory(&["shop/web", "shop/api", "shop/job"]);
     let synthesis = policies(
         &cluster,
@@ -184,7 +184,7 @@ fn order_and_repetition_of_the_input_change_nothing() {
 }
 
 #[test]
-fn a_workload_that_nothing_was_seen_of_is_left_out_unless_asked_for() {
+fn an_unobserved_workload_gets_a_policy_only_on_request() {
     let cluster = inventory(&["shop/idle"]);
     let synthesis = policies(&cluster, "", &["shop/idle"]);
     assert!(synthesis.policies.is_empty());
@@ -240,7 +240,7 @@ fn workloads_with_the_same_labels_are_reported_and_each_keeps_its_own_rules() {
         text.contains("no labels tell them apart:\n#        shop/green\n"),
         "{text}"
     );
-    // Policies add up, so green's rule to the database is said once, in green's policy.
+    // The rules of all policies are combined, so green's rule to the database is written once, in green's policy.
     assert!(
         !text.contains("5432") && render(green).contains("5432"),
         "{text}"
@@ -254,7 +254,7 @@ fn workloads_with_the_same_labels_are_reported_and_each_keeps_its_own_rules() {
 }
 
 #[test]
-fn what_also_gets_selected_but_has_no_policy_keeps_its_traffic() {
+fn a_workload_without_a_policy_that_another_policy_selects_keeps_its_traffic() {
     let mut cluster = inventory(&["shop/db"]);
     add(&mut cluster, "shop/blue", "app=web", &["app=web"]);
     add(&mut cluster, "shop/green", "app=web", &["app=web"]);
@@ -296,7 +296,7 @@ fn a_workload_without_stable_labels_gets_a_finding_and_no_policy() {
 }
 
 #[test]
-fn addresses_are_single_with_their_name_beside_them() {
+fn each_address_is_a_block_with_its_name_in_a_comment() {
     let mut cluster = inventory(&["shop/web"]);
     add_node(&mut cluster, "n1", &["10.0.0.1"]);
     let synthesis = policies(
@@ -324,7 +324,7 @@ fn addresses_are_single_with_their_name_beside_them() {
 }
 
 #[test]
-fn many_outside_addresses_are_summarised_and_the_added_ones_counted() {
+fn many_outside_addresses_are_summarised_and_the_added_addresses_are_counted() {
     let mut cluster = inventory(&["shop/web"]);
     add_node(&mut cluster, "n1", &["203.0.113.2"]);
     let mut traffic = String::from("shop/web > 203.0.113.2 443/TCP # API server\n");
@@ -356,7 +356,7 @@ fn many_outside_addresses_are_summarised_and_the_added_ones_counted() {
 }
 
 #[test]
-fn an_address_that_a_summary_lets_in_anyway_gets_no_rule_of_its_own() {
+fn an_address_that_a_summary_allows_gets_no_rule_of_its_own() {
     let cluster = inventory(&["shop/web"]);
     let mut traffic = String::new();
     for last in 0..4 {
@@ -382,7 +382,7 @@ fn an_address_that_a_summary_lets_in_anyway_gets_no_rule_of_its_own() {
 }
 
 #[test]
-fn a_workload_that_talks_to_itself_needs_both_directions() {
+fn a_workload_that_connects_to_itself_gets_rules_in_both_directions() {
     let cluster = inventory(&["shop/db"]);
     let synthesis = policies(&cluster, "shop/db > shop/db 5432/TCP", &["shop/db"]);
     let text = yaml(&synthesis, "shop/db");
@@ -393,7 +393,7 @@ fn a_workload_that_talks_to_itself_needs_both_directions() {
 }
 
 #[test]
-fn an_unmanaged_workload_is_a_peer_and_never_a_subject() {
+fn an_unmanaged_workload_can_be_a_peer_and_gets_no_policy() {
     let cluster = inventory(&["shop/web", "other/db"]);
     let synthesis = policies(&cluster, "shop/web > other/db 1/SCTP", &["shop/web"]);
     assert_eq!(synthesis.policies.len(), 1);
@@ -401,8 +401,8 @@ fn an_unmanaged_workload_is_a_peer_and_never_a_subject() {
 }
 
 proptest! {
-    /// Which pods a selector selects is tested with the selectors; here, that rules say exactly
-    /// what was required, no more and no less, each peer once per direction.
+    /// Other tests check which pods a selector matches. This one checks that the rules allow exactly the
+    /// requirements, with each peer once per direction.
     #[test]
     fn the_rules_are_exactly_the_requirements(
         lines in prop::collection::btree_set((0..5usize, 0..5usize, 78..84u16, any::<bool>()), 1..40),

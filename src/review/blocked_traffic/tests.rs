@@ -1,14 +1,14 @@
 use super::*;
 use crate::review::testing::*;
 
-type Seen<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
+type EdgeSketch<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
 
 const APPLIED: i64 = 1000;
 
-/// What is found of shop/db after `after` came in the place of `before`.
-fn judge(
-    known: &[Seen],
-    new: &[Seen],
+/// Returns what is found for shop/db after `after` replaced `before`.
+fn find(
+    known: &[EdgeSketch],
+    new: &[EdgeSketch],
     before: &[NetworkPolicy],
     after: &[NetworkPolicy],
 ) -> Option<BlockedTraffic> {
@@ -43,10 +43,10 @@ fn right() -> NetworkPolicy {
 }
 
 #[test]
-fn a_connection_that_worked_and_is_cut_off_by_the_new_policy_is_found() {
+fn a_connection_that_worked_and_that_the_new_policy_blocks_is_found() {
     let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
     let new = [("shop/web shop/db 5432", FAILED, 1001, 1010)];
-    let found = judge(&known, &new, &[], &[deny()]).expect("it is blocked");
+    let found = find(&known, &new, &[], &[deny()]).expect("it is blocked");
     assert!(found.denied);
     assert_eq!(
         (found.failed, found.worked, found.last_failed),
@@ -57,33 +57,33 @@ fn a_connection_that_worked_and_is_cut_off_by_the_new_policy_is_found() {
             .to_string()
             .starts_with("shop/web → shop/db 5432/TCP: 1 attempts failed")
     );
-    assert!(judge(&known, &new, &[right()], &[deny()]).is_some());
+    assert!(find(&known, &new, &[right()], &[deny()]).is_some());
 }
 
 #[test]
-fn what_never_worked_or_still_works_or_was_not_tried_is_no_reason() {
+fn a_connection_that_never_worked_or_still_works_or_was_not_tried_is_no_reason() {
     let tried = ("shop/web shop/db 5432", FAILED, 1001, 1010);
     let works = ("shop/web shop/db 5432", OK_AND_FAILED, 1001, 1010);
     let known = ("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010);
-    assert_eq!(judge(&[tried], &[tried], &[], &[deny()]), None);
-    assert_eq!(judge(&[known], &[works], &[], &[deny()]), None);
-    assert_eq!(judge(&[known], &[], &[], &[deny()]), None);
+    assert_eq!(find(&[tried], &[tried], &[], &[deny()]), None);
+    assert_eq!(find(&[known], &[works], &[], &[deny()]), None);
+    assert_eq!(find(&[known], &[], &[], &[deny()]), None);
     // It worked only after the apply.
     let later = ("shop/web shop/db 5432", OK_AND_FAILED, 1001, 1010);
-    assert_eq!(judge(&[later], &[tried], &[], &[deny()]), None);
+    assert_eq!(find(&[later], &[tried], &[], &[deny()]), None);
 }
 
 #[test]
-fn what_the_policies_before_did_not_allow_is_no_reason() {
+fn a_connection_that_the_policies_before_denied_is_no_reason() {
     let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
     let new = [("shop/web shop/db 5432", FAILED, 1001, 1010)];
-    assert_eq!(judge(&known, &new, &[deny()], &[deny()]), None);
+    assert_eq!(find(&known, &new, &[deny()], &[deny()]), None);
     let foreign = policy(
         "shop/theirs",
         "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}",
     );
     assert_eq!(
-        judge(
+        find(
             &known,
             &new,
             std::slice::from_ref(&foreign),
@@ -94,11 +94,11 @@ fn what_the_policies_before_did_not_allow_is_no_reason() {
 }
 
 #[test]
-fn what_the_other_end_denies_is_not_this_workloads_doing() {
+fn a_connection_that_the_other_end_denies_is_not_blocked_by_this_workload() {
     let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
     let new = [("shop/web shop/db 5432", FAILED, 1001, 1010)];
     let theirs = of("shop/web", "ingress: [], egress: []");
-    assert_eq!(judge(&known, &new, &[], &[right(), theirs]), None);
+    assert_eq!(find(&known, &new, &[], &[right(), theirs]), None);
 }
 
 #[test]
@@ -143,21 +143,21 @@ fn an_outside_server_that_nobody_reaches_is_an_outage() {
         ("shop/db 93.184.216.34 443", FAILED, 1001, 1010),
         ("shop/web 93.184.216.34 443", FAILED, 1001, 1010),
     ];
-    assert_eq!(judge(&known, &new, &[], &[deny()]), None);
-    assert!(judge(&known, &new[..1], &[], &[deny()]).is_some());
+    assert_eq!(find(&known, &new, &[], &[deny()]), None);
+    assert!(find(&known, &new[..1], &[], &[deny()]).is_some());
 }
 
 #[test]
-fn what_is_allowed_and_fails_nevertheless_takes_more_evidence() {
+fn a_connection_that_is_allowed_and_still_fails_needs_more_evidence() {
     let many: &[(Verdict, u64)] = &[(Verdict::Unanswered, 3)];
     let known = [("shop/web shop/db 5432", OK_AND_FAILED, 0, 1010)];
     let works = ("shop/job shop/db 5432", OK, 1001, 1010);
     let fails = |verdicts| ("shop/web shop/db 5432", verdicts, 1001, 1010);
     let after = || [right()];
-    let found = judge(&known, &[fails(many), works], &[], &after()).expect("others get through");
+    let found = find(&known, &[fails(many), works], &[], &after()).expect("others get through");
     assert!(!found.denied);
-    assert_eq!(judge(&known, &[fails(FAILED), works], &[], &after()), None);
-    assert_eq!(judge(&known, &[fails(many)], &[], &after()), None);
+    assert_eq!(find(&known, &[fails(FAILED), works], &[], &after()), None);
+    assert_eq!(find(&known, &[fails(many)], &[], &after()), None);
     let (known, new) = (graph(&known), graph(&[fails(many), works]));
     let late = at(APPLIED + UNEXPLAINED_FOR + 1);
     let found = blocked_after(
@@ -174,7 +174,7 @@ fn what_is_allowed_and_fails_nevertheless_takes_more_evidence() {
 }
 
 #[test]
-fn of_several_the_one_that_failed_most_is_told() {
+fn of_several_connections_the_one_with_the_most_failures_is_returned() {
     let three: &[(Verdict, u64)] = &[(Verdict::Dropped, 3)];
     let known = [
         ("shop/job shop/db 5432", OK_AND_FAILED, 0, 1010),
@@ -184,16 +184,20 @@ fn of_several_the_one_that_failed_most_is_told() {
         ("shop/job shop/db 5432", FAILED, 1001, 1010),
         ("shop/web shop/db 5432", three, 1001, 1010),
     ];
-    let found = judge(&known, &new, &[], &[deny()]).unwrap();
+    let found = find(&known, &new, &[], &[deny()]).unwrap();
     assert_eq!((found.client, found.failed), (peer("shop/web"), 3));
 }
 
 #[test]
-fn what_worked_until_the_network_plugin_took_notice_is_told_from_what_works() {
+fn a_connection_that_worked_only_until_the_plugin_enforced_the_policy_has_mixed_results() {
     let mixed = graph(&[("shop/web shop/db 5432", OK_AND_FAILED, 1000, 1010)]);
     let works = graph(&[("shop/web shop/db 5432", OK, 1000, 1010)]);
     let fails = graph(&[("shop/web shop/db 5432", FAILED, 1001, 1010)]);
-    assert!(is_mixed(&mixed, &id("shop/db")) && is_mixed(&mixed, &id("shop/web")));
-    assert!(!is_mixed(&mixed, &id("shop/job")));
-    assert!(!is_mixed(&works, &id("shop/db")) && !is_mixed(&fails, &id("shop/db")));
+    assert!(
+        has_mixed_results(&mixed, &id("shop/db")) && has_mixed_results(&mixed, &id("shop/web"))
+    );
+    assert!(!has_mixed_results(&mixed, &id("shop/job")));
+    assert!(
+        !has_mixed_results(&works, &id("shop/db")) && !has_mixed_results(&fails, &id("shop/db"))
+    );
 }

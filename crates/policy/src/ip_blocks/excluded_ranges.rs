@@ -1,5 +1,5 @@
-//! What a summarised CIDR must never let in: the cluster itself, and special ranges (private,
-//! link-local with the metadata service, multicast, …) around which a public CIDR may reach.
+//! The ranges that a summarised CIDR must never allow: the cluster itself, and special-purpose ranges (private,
+//! link-local with the metadata service, multicast, …) that lie inside a public CIDR.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nanoseg_inventory::Inventory;
@@ -37,22 +37,22 @@ const fn v4(octets: [u8; 4], prefix: u8) -> Ipv4Net {
     )
 }
 
-/// The range of `head` as the first 16 bits, or as the first 48 for `words` 3.
+/// Returns the range whose first 16 bits, or first 48 bits if `words` is 3, are `head`.
 const fn v6(head: u128, words: u8, prefix: u8) -> Ipv6Net {
     let shift = if words == 3 { 80 } else { 112 };
     Ipv6Net::new_assert(Ipv6Addr::from_bits(head << shift), prefix)
 }
 
-/// The ranges of the cluster: pods, Services, nodes, the API server.
+/// The ranges of the cluster (pods, Services, nodes, the API server) and the special-purpose ranges.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ClosedRanges {
-    /// Disjoint, in order.
+pub(crate) struct ExcludedRanges {
+    /// The ranges of the cluster, disjoint and ascending.
     cluster: Vec<IpNet>,
-    /// `cluster` and the special ranges, disjoint, in order.
+    /// `cluster` and the special-purpose ranges, disjoint and ascending.
     all: Vec<IpNet>,
 }
 
-impl ClosedRanges {
+impl ExcludedRanges {
     pub fn build(inventory: &Inventory) -> Self {
         let mut ranges: Vec<IpNet> = inventory.pod_ranges.clone();
         ranges.extend(&inventory.service_ranges);
@@ -66,19 +66,19 @@ impl ClosedRanges {
         let mut all = cluster.clone();
         all.extend(SPECIAL_V4.map(IpNet::V4));
         all.extend(SPECIAL_V6.map(IpNet::V6));
-        ClosedRanges {
+        ExcludedRanges {
             all: IpNet::aggregate(&all),
             cluster,
         }
     }
 
-    /// Whether the cluster itself uses the address: it is never part of a summary.
+    /// Returns true if the cluster itself uses the address. Such an address is never part of a summary.
     pub fn contains(&self, address: IpAddr) -> bool {
         within(&self.cluster, address)
     }
 
-    /// What must be cut out of `net`. A block inside a special range (an on-premises network) has
-    /// only the cluster cut out.
+    /// Returns the ranges that must be excluded from `net` (`except` of the ipBlock). From a block inside a
+    /// special-purpose range (an on-premises network) only the cluster is excluded.
     pub fn inside(&self, net: &IpNet) -> Vec<IpNet> {
         let ranges = match zone(net.network()) {
             Some(special) if special.contains(net) => &self.cluster,
@@ -95,14 +95,15 @@ impl ClosedRanges {
     }
 }
 
-/// The special range that an address lies in. Addresses of different zones never share a block.
+/// Returns the special-purpose range that contains an address. Addresses of different zones never share a block.
 pub(super) fn zone(address: IpAddr) -> Option<IpNet> {
     let v4 = SPECIAL_V4.iter().copied().map(IpNet::V4);
     let v6 = SPECIAL_V6.iter().copied().map(IpNet::V6);
     v4.chain(v6).find(|range| range.contains(&address))
 }
 
-/// `ranges` are disjoint and in order, so only the last one that starts before can contain it.
+/// Returns true if one of `ranges` contains `address`. They are disjoint and ascending, so only the last range that
+/// does not start after the address can contain it.
 fn within(ranges: &[IpNet], address: IpAddr) -> bool {
     let after = ranges.partition_point(|range| range.network() <= address);
     after

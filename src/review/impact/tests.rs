@@ -1,4 +1,4 @@
-//! What a proposal tells of itself.
+//! Tests of the impact of a proposal.
 
 use super::*;
 use crate::finding::Code;
@@ -7,7 +7,7 @@ use crate::review::testing::{DAY, at, cluster, graph, id, of, policy};
 use crate::review::violations;
 use std::collections::BTreeMap;
 
-/// A question about `shop/db`, whose policy allows the workloads of `after`, in shop, port 5432.
+/// Inputs for `shop/db`, whose policy allows the workloads of `after` in namespace shop on port 5432.
 struct Case {
     inventory: Inventory,
     graph: Graph,
@@ -46,8 +46,8 @@ impl Case {
         }
     }
 
-    fn ask(&self) -> Result<Material, EvaluateError> {
-        build_material(&Question {
+    fn ask(&self) -> Result<Impact, EvaluateError> {
+        assess_impact(&ImpactInputs {
             inventory: &self.inventory,
             graph: &self.graph,
             requirements: &[],
@@ -64,13 +64,13 @@ impl Case {
         })
     }
 
-    fn material(&self) -> Material {
-        self.ask().expect("material")
+    fn impact(&self) -> Impact {
+        self.ask().expect("impact")
     }
 }
 
-fn codes(material: &Material) -> Vec<&str> {
-    material
+fn codes(impact: &Impact) -> Vec<&str> {
+    impact
         .findings
         .iter()
         .map(|line| line.code.as_str())
@@ -79,29 +79,26 @@ fn codes(material: &Material) -> Vec<&str> {
 
 #[test]
 fn a_first_policy_shows_what_it_allows_and_what_it_closes() {
-    let material = Case::new(None, &["api", "job"]).material();
+    let impact = Case::new(None, &["api", "job"]).impact();
     assert_eq!(
-        material.revision,
+        impact.revision,
         Digest::of_policy(&db(&["api", "job"])).to_string()
     );
-    assert_eq!(material.gained_total, 0);
-    assert!(material.lost_total > 4, "{}", material.lost_total);
-    assert_eq!(material.lost.len(), material.lost_total as usize);
-    let clients: Vec<&str> = material
+    assert_eq!(impact.gained_total, 0);
+    assert!(impact.lost_total > 4, "{}", impact.lost_total);
+    assert_eq!(impact.lost.len(), impact.lost_total as usize);
+    let clients: Vec<&str> = impact
         .evidence
         .iter()
         .map(|line| line.client.as_str())
         .collect();
     assert_eq!(clients, ["shop/api", "shop/job"]);
-    assert_eq!(material.evidence[0].connections, 9);
-    assert_eq!(material.evidence[0].port, "5432/TCP");
-    assert_eq!(material.coverage, Some(97));
+    assert_eq!(impact.evidence[0].connections, 9);
+    assert_eq!(impact.evidence[0].port, "5432/TCP");
+    assert_eq!(impact.coverage, Some(97));
+    assert_eq!((impact.would_block_total, impact.risk.as_str()), (0, "low"));
     assert_eq!(
-        (material.would_block_total, material.risk.as_str()),
-        (0, "low")
-    );
-    assert_eq!(
-        codes(&material),
+        codes(&impact),
         ["first-seen-today"],
         "job came ten minutes ago"
     );
@@ -109,31 +106,31 @@ fn a_first_policy_shows_what_it_allows_and_what_it_closes() {
 
 #[test]
 fn a_change_shows_what_it_opens_and_closes_and_no_connections_of_others() {
-    let material = Case::new(Some(&["api"]), &["job"]).material();
-    let words = |list: &[crate::review::resources::Change]| -> Vec<String> {
+    let impact = Case::new(Some(&["api"]), &["job"]).impact();
+    let words = |list: &[crate::review::resources::ChangeLine]| -> Vec<String> {
         list.iter()
             .map(|c| format!("{} → {} {}", c.client, c.server, c.ports))
             .collect()
     };
-    assert_eq!(words(&material.gained), ["shop/job → shop/db TCP 5432"]);
-    assert_eq!(words(&material.lost), ["shop/api → shop/db TCP 5432"]);
+    assert_eq!(words(&impact.gained), ["shop/job → shop/db TCP 5432"]);
+    assert_eq!(words(&impact.lost), ["shop/api → shop/db TCP 5432"]);
 }
 
 #[test]
-fn recorded_flows_that_it_would_block_are_counted_and_warned_of() {
-    let material = Case::new(Some(&["api", "job"]), &["job"]).material();
-    assert_eq!(material.would_block_total, 1);
-    assert_eq!(material.would_block[0].client, "shop/api");
-    assert_eq!(material.would_block[0].connections, 9);
-    assert!(codes(&material).contains(&"would-block"));
-    assert_eq!(material.risk, "medium");
-    // What was blocked before is not blocked by this.
-    let material = Case::new(Some(&["job"]), &["job"]).material();
-    assert_eq!(material.would_block_total, 0);
+fn recorded_flows_that_it_would_block_are_counted_and_are_findings() {
+    let impact = Case::new(Some(&["api", "job"]), &["job"]).impact();
+    assert_eq!(impact.would_block_total, 1);
+    assert_eq!(impact.would_block[0].client, "shop/api");
+    assert_eq!(impact.would_block[0].connections, 9);
+    assert!(codes(&impact).contains(&"would-block"));
+    assert_eq!(impact.risk, "medium");
+    // A connection that was blocked before is not blocked by this policy.
+    let impact = Case::new(Some(&["job"]), &["job"]).impact();
+    assert_eq!(impact.would_block_total, 0);
 }
 
 #[test]
-fn what_blocked_traffic_asks_for_is_said_with_the_connection() {
+fn a_connection_that_was_tried_and_blocked_is_a_finding() {
     let mut case = Case::new(Some(&["api"]), &["api", "web"]);
     case.graph = graph(&[
         ("shop/api shop/db 5432", &[(Established, 9)], -3 * DAY, -60),
@@ -145,19 +142,19 @@ fn what_blocked_traffic_asks_for_is_said_with_the_connection() {
     case.wanted =
         violations(&case.graph, &case.inventory, &enforced, &managed, &since).expect("violations");
     assert_eq!(case.wanted.len(), 1);
-    let material = case.material();
+    let impact = case.impact();
     assert!(
-        codes(&material).contains(&"blocked-traffic"),
+        codes(&impact).contains(&"blocked-traffic"),
         "{:?}",
-        material.findings
+        impact.findings
     );
-    let line = material
+    let line = impact
         .evidence
         .iter()
         .find(|line| line.client == "shop/web")
         .expect("evidence");
     assert_eq!(line.notes, ["blocked", "new"]);
-    // By this a report finds what was decided about a violation.
+    // A report finds the decision about a violation by this text.
     assert_eq!(line.connection(), case.wanted[0].connection());
 }
 
@@ -169,22 +166,22 @@ fn errors_of_the_workload_make_the_risk_high_and_those_of_others_do_not() {
         "shop/other",
         "has no labels",
     ));
-    assert_eq!(case.material().risk, "low");
+    assert_eq!(case.impact().risk, "low");
     case.findings
         .push(Finding::new(Code::PortScan, "shop/db", "scanned"));
-    assert_eq!(case.material().risk, "high");
+    assert_eq!(case.impact().risk, "high");
 }
 
 #[test]
-fn a_client_that_scans_and_gets_answers_is_pointed_at() {
+fn a_client_that_scanned_ports_and_got_answers_is_a_finding() {
     let mut case = Case::new(None, &["api", "job"]);
     case.findings
         .push(Finding::new(Code::PortScan, "shop/job", "scanned"));
-    assert!(codes(&case.material()).contains(&"scan-shadow"));
+    assert!(codes(&case.impact()).contains(&"scan-shadow"));
 }
 
 #[test]
-fn what_newly_leaves_the_namespace_or_the_cluster_is_said() {
+fn new_connections_that_leave_the_namespace_or_the_cluster_are_findings() {
     let mut case = Case::new(None, &[]);
     case.policy = of(
         "shop/db",
@@ -207,14 +204,14 @@ fn what_newly_leaves_the_namespace_or_the_cluster_is_said() {
             -60,
         ),
     ]);
-    let material = case.material();
+    let impact = case.impact();
     assert_eq!(
-        codes(&material),
+        codes(&impact),
         ["internet-egress", "metadata-service", "cross-namespace"]
     );
-    // Approved before, it is nothing new.
+    // If it was approved before, it is not new.
     case.base = Some(case.policy.clone());
-    assert_eq!(codes(&case.material()), Vec::<&str>::new());
+    assert_eq!(codes(&case.impact()), Vec::<&str>::new());
 }
 
 #[test]
@@ -230,7 +227,7 @@ fn a_policy_that_the_api_server_would_refuse_is_an_error() {
 }
 
 #[test]
-fn long_lists_are_cut_with_their_totals_beside() {
+fn long_lists_are_truncated_and_their_totals_are_listed() {
     let mut case = Case::new(None, &["api"]);
     let edges: Vec<String> = (1..=80u16)
         .map(|port| format!("shop/web shop/db {port}"))
@@ -241,15 +238,15 @@ fn long_lists_are_cut_with_their_totals_beside() {
         .map(|edge| (edge.as_str(), verdicts, -2 * DAY, -60))
         .collect();
     case.graph = graph(&all);
-    let material = case.material();
+    let impact = case.impact();
     assert_eq!(
-        (material.would_block.len(), material.would_block_total),
+        (impact.would_block.len(), impact.would_block_total),
         (50, 80)
     );
 }
 
 #[test]
-fn evidence_of_what_is_newly_allowed_is_never_cut_before_the_rest() {
+fn evidence_of_new_connections_is_truncated_last() {
     let mut case = Case::new(Some(&["api"]), &["api", "web"]);
     // Every port is allowed, to api before and to web from now on.
     let open = |apps: &[&str]| {
@@ -271,10 +268,10 @@ fn evidence_of_what_is_newly_allowed_is_never_cut_before_the_rest() {
         .map(|edge| (edge.as_str(), verdicts, -2 * DAY, -60))
         .collect();
     case.graph = graph(&all);
-    let material = case.material();
-    assert_eq!((material.evidence.len(), material.evidence_total), (50, 81));
-    assert_eq!(material.evidence[0].client, "shop/web");
-    assert_eq!(material.evidence[0].notes, ["new"]);
+    let impact = case.impact();
+    assert_eq!((impact.evidence.len(), impact.evidence_total), (50, 81));
+    assert_eq!(impact.evidence[0].client, "shop/web");
+    assert_eq!(impact.evidence[0].notes, ["new"]);
 }
 
 fn policy_of(spec: &NetworkPolicySpec) -> NetworkPolicy {
@@ -284,7 +281,7 @@ fn policy_of(spec: &NetworkPolicySpec) -> NetworkPolicy {
 }
 
 #[test]
-fn however_many_findings_there_are_one_of_each_code_stays() {
+fn one_finding_of_each_code_is_always_kept() {
     let line = |code: &str, number: usize| FindingLine {
         code: code.into(),
         subject: number.to_string(),

@@ -1,10 +1,10 @@
 //! Addresses as ipBlocks: one each, and for too many outside ones the few CIDRs that add the
 //! fewest addresses, with everything cut out that is not outside (rule: outside-address-blocks, cidr-excludes-cluster).
 
-mod closed;
-mod merge;
+mod cidr_cover;
+mod excluded_ranges;
 
-pub(super) use closed::ClosedRanges;
+pub(super) use excluded_ranges::ExcludedRanges;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,16 +13,16 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
     pub net: IpNet,
-    /// What of `net` is not allowed, disjoint and in order.
+    /// The ranges of `net` that are not allowed, disjoint and ascending.
     pub except: Vec<IpNet>,
-    /// The observed addresses that it stands for.
+    /// The observed addresses that the block covers.
     pub members: Vec<IpAddr>,
-    /// How many addresses it allows beyond `members`; `u128::MAX` for more.
+    /// The number of addresses that it allows beyond `members`, at most `u128::MAX`.
     pub added: u128,
 }
 
 impl Block {
-    /// Exactly one address: a /32 or /128.
+    /// Returns a block of exactly one address: a /32 or /128.
     pub fn single(address: IpAddr) -> Self {
         Block {
             net: IpNet::from(address),
@@ -32,18 +32,19 @@ impl Block {
         }
     }
 
-    /// Whether traffic of `address` gets through.
+    /// Returns true if the block allows `address`.
     pub fn allows(&self, address: IpAddr) -> bool {
         self.net.contains(&address) && !self.except.iter().any(|net| net.contains(&address))
     }
 }
 
-/// At most `max` blocks for `addresses` (more only where private, public, IPv4 and IPv6 addresses,
-/// which never share a block, or addresses inside closed ranges need one each).
+/// Returns at most `max` blocks that cover `addresses`. There are more only if addresses inside excluded ranges,
+/// which get one block each, or private, public, IPv4 and IPv6 addresses, which never share a block, need
+/// more.
 pub(super) fn summarise(
     addresses: &BTreeSet<IpAddr>,
     max: usize,
-    closed: &ClosedRanges,
+    closed: &ExcludedRanges,
 ) -> Vec<Block> {
     if addresses.len() <= max {
         return addresses.iter().map(|a| Block::single(*a)).collect();
@@ -52,14 +53,14 @@ pub(super) fn summarise(
         addresses.iter().partition(|a| closed.contains(**a));
     let mut zones: BTreeMap<_, Vec<IpAddr>> = BTreeMap::new();
     for address in free {
-        let zone = (address.is_ipv6(), closed::zone(address));
+        let zone = (address.is_ipv6(), excluded_ranges::zone(address));
         zones.entry(zone).or_default().push(address);
     }
     let sizes: Vec<usize> = zones.values().map(Vec::len).collect();
     let quotas = quotas(&sizes, max.saturating_sub(pinned.len()));
     let mut blocks: Vec<Block> = pinned.into_iter().map(Block::single).collect();
     for (members, quota) in zones.into_values().zip(quotas) {
-        for net in merge::cover(&members, quota) {
+        for net in cidr_cover::cover(&members, quota) {
             blocks.push(covering(net, &members, closed));
         }
     }
@@ -67,8 +68,8 @@ pub(super) fn summarise(
     blocks
 }
 
-/// How many blocks each zone gets of `total`: at least one, the rest to where most addresses would
-/// share a block.
+/// Distributes `total` blocks over the zones. Each zone gets at least one; the rest go to the zones with the
+/// most addresses per block.
 fn quotas(sizes: &[usize], total: usize) -> Vec<usize> {
     let mut quotas = vec![1; sizes.len()];
     for _ in sizes.len()..total {
@@ -86,7 +87,7 @@ fn quotas(sizes: &[usize], total: usize) -> Vec<usize> {
     quotas
 }
 
-fn covering(net: IpNet, members: &[IpAddr], closed: &ClosedRanges) -> Block {
+fn covering(net: IpNet, members: &[IpAddr], closed: &ExcludedRanges) -> Block {
     let members: Vec<IpAddr> = members
         .iter()
         .copied()
@@ -105,7 +106,7 @@ fn covering(net: IpNet, members: &[IpAddr], closed: &ClosedRanges) -> Block {
     }
 }
 
-/// How many addresses a range has, at most `u128::MAX`.
+/// Returns the number of addresses of a range, at most `u128::MAX`.
 fn size(net: &IpNet) -> u128 {
     let free = u32::from(net.max_prefix_len().saturating_sub(net.prefix_len()));
     1u128.checked_shl(free).unwrap_or(u128::MAX)

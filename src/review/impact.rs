@@ -1,17 +1,17 @@
-//! What a proposal would do, for who decides: connections opened and closed, recorded flows that would be
-//! blocked, findings, and the evidence of everything that it allows.
+//! The impact of a proposal, for the person who decides: the connections that it opens and closes, the recorded
+//! flows that it would block, findings, and the evidence of everything that it allows.
 //!
-//! It speaks of the workload's own end: what the policies that select its pods say. What the other end's
-//! policies say is that workload's proposal.
+//! The impact is that at the workload's own end: only the policies that select its pods are considered. The policies
+//! of the other end are part of the impact of that workload's proposal.
 
-mod changes;
-mod checks;
+mod connections;
 mod evidence;
+mod findings;
 #[cfg(test)]
 mod tests;
 
-use super::resources::{FindingLine, Material, WouldBlock};
-use super::{Digest, Violation, narrow};
+use super::resources::{FindingLine, Impact, WouldBlock};
+use super::{Digest, Violation, subset};
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
@@ -21,15 +21,15 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeSet;
 
-/// The longest list that a proposal carries; totals are beside. An object in etcd is 1.5 MiB at most.
+/// The longest list in a proposal; the totals are listed as well. An object in etcd has at most 1.5 MiB.
 const MOST_LINES: usize = 50;
 
-/// What a proposal is judged by.
+/// What the impact of a proposal depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct ImpactInputs<'a> {
     pub inventory: &'a Inventory,
     pub graph: &'a Graph,
-    /// All that must be allowed; their edges are those of [`Graph::taught`].
+    /// All requirements; their edges are those of [`Graph::taught`].
     pub requirements: &'a [Requirement],
     /// Blocked connections that the policy would open.
     pub wanted_blocked: &'a [Violation],
@@ -37,33 +37,33 @@ pub struct Question<'a> {
     pub policy_name: &'a str,
     /// The approved policy.
     pub base: Option<&'a NetworkPolicySpec>,
-    /// The policy to judge.
+    /// The proposed policy.
     pub policy: &'a NetworkPolicySpec,
     /// All other policies in force.
     pub others: &'a [NetworkPolicy],
-    /// What was noticed of the inventory, the graph and the proof.
+    /// The findings of the inventory, the graph and the proof.
     pub findings: &'a [Finding],
-    /// The estimated share of the workload's edges seen, 0–1.
+    /// The estimated share of the workload's edges that were observed, 0–1.
     pub coverage: Option<f64>,
-    /// Why there is a proposal.
+    /// The reason of the proposal, one sentence.
     pub reason: &'a str,
     pub now: Timestamp,
 }
 
-/// Works out what a policy would do.
+/// Computes the impact of a proposal.
 ///
 /// # Errors
-/// A policy that the API server would refuse, such as one that a person edited.
-pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError> {
-    let sides = Sides::of(question);
-    let changes = changes::compare(question, &sides)?;
-    let edges = Judged::of(question, &sides)?;
-    let mut findings = checks::lines(question, &edges);
+/// Returns an error if the API server would refuse a policy, such as one that a person edited.
+pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError> {
+    let sides = PolicyStates::of(inputs);
+    let changes = connections::compare(inputs, &sides)?;
+    let edges = PolicyEffect::of(inputs, &sides)?;
+    let mut findings = findings::lines(inputs, &edges);
     let gained_total = changes.gained.len();
     let would_block: Vec<WouldBlock> = edges.blocked.iter().map(evidence::would_block).collect();
     let would_block_total = would_block.len();
     findings.sort_by(|a, b| {
-        let rank = |line: &FindingLine| checks::rank(&line.severity);
+        let rank = |line: &FindingLine| findings::rank(&line.severity);
         let of = |line: &FindingLine| {
             (
                 line.code.clone(),
@@ -74,10 +74,10 @@ pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError
         (rank(a), of(a)).cmp(&(rank(b), of(b)))
     });
     findings.dedup();
-    Ok(Material {
-        revision: Digest::of_policy(question.policy).to_string(),
-        reason: question.reason.to_owned(),
-        risk: checks::risk(&findings).to_owned(),
+    Ok(Impact {
+        revision: Digest::of_policy(inputs.policy).to_string(),
+        reason: inputs.reason.to_owned(),
+        risk: findings::risk(&findings).to_owned(),
         gained: cut(changes.gained),
         gained_total: number(gained_total),
         lost_total: number(changes.lost.len()),
@@ -86,9 +86,9 @@ pub fn build_material(question: &Question<'_>) -> Result<Material, EvaluateError
         would_block: cut(would_block),
         would_block_total: number(would_block_total),
         evidence_total: number(edges.allowed.len()),
-        evidence: evidence::lines(edges.allowed, question),
-        // Rounded down: nothing is said to be known that is not.
-        coverage: question
+        evidence: evidence::lines(edges.allowed, inputs),
+        // Rounded down, so that the coverage is never overstated.
+        coverage: inputs
             .coverage
             .map(|share| (share.clamp(0.0, 1.0) * 100.0) as u8),
     })
@@ -99,7 +99,8 @@ fn cut<T>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-/// Automatic approval goes by codes, so the first of each code stays however many there are of the others.
+/// Truncates a list of findings. Automatic approval depends on the codes, so the first finding of each code is kept,
+/// however many others there are.
 fn cut_findings(list: Vec<FindingLine>) -> Vec<FindingLine> {
     let mut codes = BTreeSet::new();
     let first: Vec<bool> = list
@@ -125,102 +126,105 @@ fn number(count: usize) -> u32 {
 }
 
 /// The policies that select the workload's pods, before and after.
-struct Sides {
+struct PolicyStates {
     before: Vec<NetworkPolicy>,
     after: Vec<NetworkPolicy>,
 }
 
-impl Sides {
-    fn of(question: &Question<'_>) -> Sides {
-        let own = BTreeSet::from([question.workload]);
-        let small = narrow::with_workloads(question.inventory, &own);
-        let others = narrow::selecting(question.others, &small);
+impl PolicyStates {
+    fn of(inputs: &ImpactInputs<'_>) -> PolicyStates {
+        let own = BTreeSet::from([inputs.workload]);
+        let small = subset::of_workloads(inputs.inventory, &own);
+        let others = subset::policies_selecting(inputs.others, &small);
         let with = |spec: Option<&NetworkPolicySpec>| {
-            let own = spec.map(|spec| as_policy(question, spec));
+            let own = spec.map(|spec| as_policy(inputs, spec));
             own.into_iter()
                 .chain(others.iter().map(|p| (*p).clone()))
                 .collect()
         };
-        Sides {
-            before: with(question.base),
-            after: with(Some(question.policy)),
+        PolicyStates {
+            before: with(inputs.base),
+            after: with(Some(inputs.policy)),
         }
     }
 }
 
-fn as_policy(question: &Question<'_>, spec: &NetworkPolicySpec) -> NetworkPolicy {
+fn as_policy(inputs: &ImpactInputs<'_>, spec: &NetworkPolicySpec) -> NetworkPolicy {
     NetworkPolicy {
         metadata: ObjectMeta {
-            namespace: Some(question.workload.namespace.clone()),
-            name: Some(question.policy_name.to_owned()),
+            namespace: Some(inputs.workload.namespace.clone()),
+            name: Some(inputs.policy_name.to_owned()),
             ..ObjectMeta::default()
         },
         spec: Some(spec.clone()),
     }
 }
 
-/// An edge of the workload.
-struct Seen<'a> {
+/// An edge with the workload at one end.
+struct WorkloadEdge<'a> {
     client: &'a Peer,
     server: &'a Peer,
     edge: &'a Edge,
-    /// The policy before did not allow it; without a policy before, all count as new.
+    /// Is true if the base policy did not allow it. Without a base policy every edge is new.
     is_new: bool,
 }
 
-/// The workload's edges, by what the policy does to them.
-struct Judged<'a> {
-    allowed: Vec<Seen<'a>>,
-    /// Taught, allowed before, and not any more.
-    blocked: Vec<Seen<'a>>,
+/// The workload's edges, by the effect of the policy on them.
+struct PolicyEffect<'a> {
+    allowed: Vec<WorkloadEdge<'a>>,
+    /// Edges that teach, that the base policy allowed, and that the proposed policy does not.
+    blocked: Vec<WorkloadEdge<'a>>,
 }
 
-impl<'a> Judged<'a> {
-    fn of(question: &Question<'a>, sides: &Sides) -> Result<Judged<'a>, EvaluateError> {
-        let own = Peer::Workload(question.workload.clone());
-        let edges = question.graph.edges_of(&own);
-        let mut workloads = BTreeSet::from([question.workload]);
+impl<'a> PolicyEffect<'a> {
+    fn of(
+        inputs: &ImpactInputs<'a>,
+        sides: &PolicyStates,
+    ) -> Result<PolicyEffect<'a>, EvaluateError> {
+        let own = Peer::Workload(inputs.workload.clone());
+        let edges = inputs.graph.edges_of(&own);
+        let mut workloads = BTreeSet::from([inputs.workload]);
         for (client, server, _) in &edges {
             workloads.extend(client.workload());
             workloads.extend(server.workload());
         }
-        let small = narrow::with_workloads(question.inventory, &workloads);
+        let small = subset::of_workloads(inputs.inventory, &workloads);
         let evaluation =
             |policies: &[NetworkPolicy]| Evaluation::new(&small, policies, HostNetwork::Exact);
         let (before, after) = (evaluation(&sides.before)?, evaluation(&sides.after)?);
         let requiring = Requiring {
-            graph: question.graph,
-            inventory: question.inventory,
+            graph: inputs.graph,
+            inventory: inputs.inventory,
             enforcement: ServiceEnforcement::AfterTranslation,
         };
-        let mut judged = Judged {
+        let mut effect = PolicyEffect {
             allowed: Vec::new(),
             blocked: Vec::new(),
         };
         for (client, server, edge) in edges {
-            let asked = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+            let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
             let allows = |evaluation: &Evaluation| {
-                let mut all = asked.iter().flat_map(|r| evaluation.blocked(r));
-                !asked.is_empty() && !all.any(|blocked| is_at(&blocked.by, &own, client, server))
+                let mut all = needed.iter().flat_map(|r| evaluation.blocked(r));
+                !needed.is_empty() && !all.any(|blocked| is_at(&blocked.by, &own, client, server))
             };
             let (was, is) = (allows(&before), allows(&after));
-            let seen = Seen {
+            let seen = WorkloadEdge {
                 client,
                 server,
                 edge,
-                is_new: question.base.is_none() || !was,
+                is_new: inputs.base.is_none() || !was,
             };
-            if is && (edge.lesson.teaches() || is_wanted(question, client, server, edge)) {
-                judged.allowed.push(seen);
+            if is && (edge.lesson.teaches() || is_wanted(inputs, client, server, edge)) {
+                effect.allowed.push(seen);
             } else if was && !is && edge.lesson.teaches() {
-                judged.blocked.push(seen);
+                effect.blocked.push(seen);
             }
         }
-        Ok(judged)
+        Ok(effect)
     }
 }
 
-/// Whether it is a policy of the workload's own end that blocks.
+/// Returns true if a policy at the workload's own end blocks the connection.
 fn is_at(by: &BlockedBy, own: &Peer, client: &Peer, server: &Peer) -> bool {
     match by {
         BlockedBy::Ingress(_) => server == own,
@@ -229,8 +233,8 @@ fn is_at(by: &BlockedBy, own: &Peer, client: &Peer, server: &Peer) -> bool {
     }
 }
 
-fn is_wanted(question: &Question<'_>, client: &Peer, server: &Peer, edge: &Edge) -> bool {
-    question.wanted_blocked.iter().any(|wanted| {
+fn is_wanted(inputs: &ImpactInputs<'_>, client: &Peer, server: &Peer, edge: &Edge) -> bool {
+    inputs.wanted_blocked.iter().any(|wanted| {
         (&wanted.client, &wanted.server, wanted.protocol, wanted.port)
             == (client, server, edge.protocol, edge.port)
     })

@@ -12,14 +12,14 @@ fn nets(blocks: &[Block]) -> Vec<String> {
 }
 
 /// Pods in 10.244.0.0/16, Services in 10.96.0.0/16, one node.
-fn cluster() -> ClosedRanges {
+fn cluster() -> ExcludedRanges {
     let mut inventory = Inventory {
         pod_ranges: vec!["10.244.0.0/16".parse().unwrap()],
         service_ranges: vec!["10.96.0.0/16".parse().unwrap()],
         ..Inventory::default()
     };
     add_node(&mut inventory, "n1", &["10.0.0.5", "2001:db8::5"]);
-    ClosedRanges::build(&inventory)
+    ExcludedRanges::build(&inventory)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn the_joins_that_add_the_fewest_addresses_come_first() {
 }
 
 #[test]
-fn a_block_around_the_cluster_has_it_cut_out() {
+fn a_block_around_the_cluster_excludes_the_cluster() {
     let blocks = summarise(&set(&["10.0.0.1", "10.255.0.1"]), 1, &cluster());
     assert_eq!(nets(&blocks), ["10.0.0.0/8"]);
     let except: Vec<String> = blocks[0].except.iter().map(ToString::to_string).collect();
@@ -58,7 +58,7 @@ fn a_block_around_the_cluster_has_it_cut_out() {
 }
 
 #[test]
-fn a_public_block_has_private_and_special_ranges_cut_out() {
+fn a_public_block_excludes_private_and_special_ranges() {
     let blocks = summarise(&set(&["8.8.8.8", "11.0.0.1"]), 1, &cluster());
     assert_eq!(nets(&blocks), ["8.0.0.0/6"]);
     assert_eq!(blocks[0].except, ["10.0.0.0/8".parse().unwrap()]);
@@ -94,7 +94,7 @@ fn an_address_inside_a_cluster_range_is_never_part_of_a_block() {
 
 #[test]
 fn the_whole_of_ipv6_does_not_overflow() {
-    let blocks = summarise(&set(&["1000::1", "f000::1"]), 1, &ClosedRanges::default());
+    let blocks = summarise(&set(&["1000::1", "f000::1"]), 1, &ExcludedRanges::default());
     assert_eq!(nets(&blocks), ["::/0"]);
     assert_eq!(blocks[0].added, u128::MAX - 2);
 }
@@ -150,7 +150,7 @@ proptest! {
             }
         }
         let pinned = addresses.iter().filter(|a| closed.contains(**a)).count();
-        let zones: BTreeSet<_> = addresses.iter().map(|a| (a.is_ipv4(), closed::zone(*a))).collect();
+        let zones: BTreeSet<_> = addresses.iter().map(|a| (a.is_ipv4(), excluded_ranges::zone(*a))).collect();
         prop_assert!(blocks.len() <= max.max(pinned + zones.len()));
     }
 }

@@ -1,5 +1,5 @@
-//! A [`Segmentation`] parsed once into what everyone may rely on: the controller, the CLI and checks
-//! before anything is written.
+//! The validated settings of a [`Segmentation`], for the controller, the CLI and the checks before something is
+//! written.
 
 use super::resources::{Approval, Mode, OnDelete, Segmentation};
 use super::selector::Selector;
@@ -7,47 +7,47 @@ use crate::policy::SynthesisOptions;
 use crate::risk::Approved;
 use std::collections::BTreeMap;
 
-/// How one namespace is segmented, with every field known to be right.
+/// How one namespace is segmented. Every field is valid.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Segment {
+pub struct SegmentationSettings {
     pub namespace: String,
     pub mode: Mode,
-    /// How long the namespace is watched at least, in seconds.
+    /// The minimum duration of the observation of the namespace, in seconds.
     pub minimum_duration: i64,
-    /// The estimated share of edges seen that a workload needs, 0–1.
+    /// The minimum estimated share of a workload's edges that were observed, 0–1.
     pub minimum_coverage: f64,
     pub approval: Approval,
     pub synthesis: SynthesisOptions,
     pub on_delete: OnDelete,
-    /// Images that may run, beside those that are approved everywhere.
+    /// Images that may run, in addition to those that are approved in every namespace.
     pub approved: Approved,
     exclude: Vec<Selector>,
 }
 
-/// A Segmentation that cannot be followed.
+/// An invalid Segmentation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read Segmentation {object}: {field}: {problem}; {remedy}")]
-pub struct SegmentError {
+pub struct SegmentationError {
     /// `namespace/name`.
     pub object: String,
-    /// Where, such as `spec.exclude[0].matchExpressions[1].operator`.
+    /// The path of the invalid field, such as `spec.exclude[0].matchExpressions[1].operator`.
     pub field: String,
     pub problem: String,
     /// What the operator can do.
     pub remedy: String,
 }
 
-impl Segment {
-    /// Reads a Segmentation. The schema of the resource refuses most of what is refused here; this is
-    /// for objects that came in before it, or past it.
+impl SegmentationSettings {
+    /// Validates a Segmentation. The schema of the resource refuses most of what is refused here; these checks are
+    /// for objects that were created before the schema or without it.
     ///
     /// # Errors
-    /// The first field that is wrong, with what to do about it.
-    pub fn parse(segmentation: &Segmentation) -> Result<Segment, SegmentError> {
+    /// Returns the first invalid field, with a remedy.
+    pub fn parse(segmentation: &Segmentation) -> Result<SegmentationSettings, SegmentationError> {
         let metadata = &segmentation.metadata;
         let namespace = metadata.namespace.clone().unwrap_or_default();
         let name = metadata.name.clone().unwrap_or_default();
-        let bad = |field: String, problem: String, remedy: &str| SegmentError {
+        let bad = |field: String, problem: String, remedy: &str| SegmentationError {
             object: format!("{namespace}/{name}"),
             field,
             problem,
@@ -90,7 +90,7 @@ impl Segment {
             let field = "spec.maxOutsideAddresses".into();
             return Err(bad(field, "is 0".into(), "write at least 1"));
         }
-        Ok(Segment {
+        Ok(SegmentationSettings {
             mode: spec.mode,
             minimum_duration,
             minimum_coverage: share(percent),
@@ -109,18 +109,18 @@ impl Segment {
         })
     }
 
-    /// Whether pods with these labels get no policy.
+    /// Returns true if pods with these labels get no policy.
     pub fn excludes(&self, labels: &BTreeMap<String, String>) -> bool {
         self.exclude.iter().any(|selector| selector.matches(labels))
     }
 }
 
-/// 0–1 of a percentage.
+/// Converts a percentage to a share, 0–1.
 pub(super) fn share(percent: u8) -> f64 {
     f64::from(percent) / 100.0
 }
 
-/// Seconds of `90s`, `15m`, `24h` or `7d`.
+/// Parses `90s`, `15m`, `24h` or `7d`. Returns seconds, or `None` if the text is not a duration.
 fn parse_duration(text: &str) -> Option<i64> {
     let unit = match text.chars().next_back()? {
         's' => 1,
@@ -141,9 +141,9 @@ mod tests {
     use super::*;
     use crate::inventory::WorkloadId;
 
-    fn parse(spec: &str) -> Result<Segment, SegmentError> {
+    fn parse(spec: &str) -> Result<SegmentationSettings, SegmentationError> {
         let text = format!("metadata: {{name: default, namespace: shop}}\nspec: {spec}");
-        Segment::parse(&serde_yaml::from_str(&text).expect("a Segmentation"))
+        SegmentationSettings::parse(&serde_yaml::from_str(&text).expect("a Segmentation"))
     }
 
     fn labels(text: &str) -> BTreeMap<String, String> {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_is_as_the_schema_says() {
+    fn absent_fields_have_the_defaults_of_the_schema() {
         let segment = parse("{}").unwrap();
         assert_eq!(segment.mode, Mode::Observe);
         assert_eq!(segment.minimum_duration, 24 * 3600);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_in_every_unit_and_never_overflow() {
+    fn durations_are_parsed_in_every_unit_and_never_overflow() {
         for (text, secs) in [("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800)] {
             assert_eq!(parse_duration(text), Some(secs));
         }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_field_and_a_remedy() {
+    fn an_error_has_the_field_and_a_remedy() {
         let cases = [
             (
                 "{exclude: [{}, {matchExpressions: [{key: a, operator: Near}]}]}",
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_speaks_of_the_namespace_that_it_lies_in() {
+    fn the_settings_are_for_the_namespace_of_the_object() {
         let id = WorkloadId {
             namespace: "shop".into(),
             name: "web".into(),
@@ -231,7 +231,7 @@ mod tests {
         let bare: Segmentation =
             serde_yaml::from_str("metadata: {name: default}\nspec: {}").unwrap();
         assert_eq!(
-            Segment::parse(&bare).unwrap_err().field,
+            SegmentationSettings::parse(&bare).unwrap_err().field,
             "metadata.namespace"
         );
     }

@@ -1,5 +1,5 @@
-//! Covering addresses with few CIDRs: always joins the two neighbours whose join adds the fewest
-//! addresses. Two neighbours with nothing cheaper inside their join have no third between them, so
+//! Covers addresses with few CIDRs: repeatedly joins the two neighbours whose join adds the fewest addresses.
+//! If a third block lay inside the join of two neighbours, joining it with one of them would be cheaper, so
 //! the cheapest join is always of exactly two blocks.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -11,16 +11,16 @@ use std::net::IpAddr;
 #[derive(Clone, Copy)]
 struct Range {
     start: u128,
-    /// log2 of its size.
+    /// The number of host bits: log2 of its size.
     free: u32,
-    /// Still there, not joined into its left neighbour.
+    /// Is false once the range was joined into its left neighbour.
     alive: bool,
-    /// How often it has grown, so that a stale join is recognised.
+    /// The number of times that it has grown, so that an outdated join is recognised.
     grown: u32,
 }
 
-/// At most `max` (at least one) disjoint CIDRs, in order, that cover `addresses`: ascending,
-/// distinct and of one family.
+/// Returns at most `max` (at least one) disjoint CIDRs, ascending, that cover `addresses`. The addresses must be
+/// ascending, distinct and of one family.
 pub(super) fn cover(addresses: &[IpAddr], max: usize) -> Vec<IpNet> {
     let mut row = Row::new(addresses);
     let mut count = addresses.len();
@@ -38,10 +38,10 @@ pub(super) fn cover(addresses: &[IpAddr], max: usize) -> Vec<IpNet> {
         .collect()
 }
 
-/// Added addresses, left, right, and both's `grown` at that time.
+/// Added addresses, left range, right range, and the `grown` of both at that time.
 type Join = (u128, usize, usize, (u32, u32));
 
-/// Ranges in order, their neighbours, and what joining two neighbours would add.
+/// Ranges in ascending order, their neighbours, and the cost of joining two neighbours.
 struct Row {
     ranges: Vec<Range>,
     next: Vec<usize>,
@@ -67,7 +67,7 @@ impl Row {
         row
     }
 
-    /// Notes what joining two neighbours would add.
+    /// Queues the join of two neighbours with its cost.
     fn offer(&mut self, left: usize, right: usize) {
         if let (Some(a), Some(b)) = (self.ranges.get(left), self.ranges.get(right)) {
             let added = size(joined(a, b).1)
@@ -78,7 +78,7 @@ impl Row {
         }
     }
 
-    /// Joins two neighbours, unless one has changed since; says how many ranges went away.
+    /// Joins two neighbours, unless one of them has changed since. Returns the number of removed ranges.
     fn join(&mut self, left: usize, right: usize, grown: (u32, u32)) -> usize {
         let (Some(a), Some(b)) = (self.ranges.get(left), self.ranges.get(right)) else {
             return 0;
@@ -108,7 +108,7 @@ impl Row {
     }
 }
 
-/// The smallest CIDR around two: its start, and log2 of its size.
+/// Returns the smallest CIDR that contains both ranges: its start, and log2 of its size.
 fn joined(a: &Range, b: &Range) -> (u128, u32) {
     let free = (128 - (a.start ^ b.start).leading_zeros())
         .max(a.free)

@@ -1,9 +1,9 @@
-//! Approved traffic that is blocked after an apply: what makes a workload go back by itself.
+//! Approved traffic that is blocked after a policy was applied: the reason of an automatic rollback.
 //!
-//! Rolling back opens what was closed, so it needs evidence: a connection that worked, that was meant to
-//! go on, that has been tried since and never got through, to a server that is not simply down.
+//! A rollback opens what was closed, so it needs evidence: a connection that worked before, that was meant to stay
+//! allowed, that was tried since and never succeeded, to a server that is not simply down.
 
-use super::narrow;
+use super::subset;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requiring, ServiceEnforcement};
@@ -13,31 +13,32 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Where the new policies *allow* a connection and it fails nevertheless, a network plugin may read them
-/// in another way than we do. That takes more evidence: so many failed attempts, and other clients that
-/// reach the server...
+/// If the new policies *allow* a connection and it still fails, the network plugin may interpret them differently
+/// than nanoseg does. This needs more evidence: at least this many failed attempts, other clients that reach the
+/// server...
 const UNEXPLAINED_FAILURES: u64 = 3;
-/// ...and it counts only so many seconds after the apply.
+/// ...and at most this many seconds since the policy was applied.
 const UNEXPLAINED_FOR: i64 = 600;
 
-/// Network plugins take a moment to enforce what was applied; what is let through in the seconds until then
-/// says nothing.
-pub const SETTLED: i64 = 5;
+/// The time that network plugins may need to enforce an applied policy, in seconds. Connections that succeed within
+/// it prove nothing.
+pub const ENFORCEMENT_DELAY: i64 = 5;
 
-/// A connection that worked before an apply and does not work since.
+/// A connection that worked before a policy was applied and has not worked since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedTraffic {
     pub client: Peer,
     pub server: Peer,
     pub protocol: Protocol,
     pub port: u16,
-    /// Attempts since the apply; none of them was answered.
+    /// Attempts since the policy was applied; none succeeded.
     pub failed: u64,
-    /// Connections that were established before the apply.
+    /// Connections that were established before the policy was applied.
     pub worked: u64,
     /// The last failed attempt.
     pub last_failed: Timestamp,
-    /// The new policies deny it, by evaluation. If not, the network plugin reads them in another way.
+    /// Is true if the new policies deny the connection, by evaluation. If not, the network plugin interprets them
+    /// differently.
     pub denied: bool,
 }
 
@@ -57,14 +58,14 @@ impl fmt::Display for BlockedTraffic {
     }
 }
 
-/// Looks for traffic of `workload` that a change of its policy has cut off.
+/// Finds traffic of `workload` that a change of its policy has blocked.
 ///
-/// `graph` is everything seen, `recent` only what began after `applied_at`, or some seconds later
-/// ([`crate::graph::build_attempts`], [`is_mixed`]). `before` and `after` are all policies in force before and after.
-/// Of several connections the one that is denied, and of those the one that failed most, is told.
+/// `graph` is everything that was observed, `recent` only what began after `applied_at`, or some seconds later
+/// ([`crate::graph::build_attempts`], [`has_mixed_results`]). `before` and `after` are all policies in force before and after.
+/// Of several connections it returns one that is denied, and of those the one with the most failures.
 ///
 /// # Errors
-/// A policy that the API server would refuse.
+/// Returns an error if the API server would refuse a policy.
 #[expect(
     clippy::too_many_arguments,
     reason = "two of each kind: all is known and what is recent, before and after, since when and now"
@@ -88,7 +89,7 @@ pub fn blocked_after(
             let worked = answered(known).saturating_sub(answered(new));
             let began = known.first.is_some_and(|first| first < applied_at);
             let failed = failures(new);
-            // Only what taught was meant to be allowed (rule: rollback-needs-evidence).
+            // Only an edge that teaches was meant to be allowed (rule: rollback-needs-evidence).
             let counts = began && worked > 0 && failed > 0 && answered(new) == 0;
             (counts && known.lesson.teaches()).then_some(Candidate {
                 client,
@@ -108,8 +109,8 @@ pub fn blocked_after(
         peers.extend(candidate.client.workload());
         peers.extend(candidate.server.workload());
     }
-    let small = narrow::with_workloads(inventory, &peers);
-    let judge = Judge {
+    let small = subset::of_workloads(inventory, &peers);
+    let check = BlockedTrafficCheck {
         own: &own,
         recent,
         inventory,
@@ -122,8 +123,8 @@ pub fn blocked_after(
         after: evaluation(&small, after)?,
         is_new: now <= applied_at.plus_secs(UNEXPLAINED_FOR),
     };
-    let found = candidates.iter().filter_map(|c| judge.judge(c));
-    // The first of several equal ones, so that it is always the same.
+    let found = candidates.iter().filter_map(|c| check.check(c));
+    // The first of several equal ones, so that the result is deterministic.
     Ok(found.reduce(|best, one| {
         if (one.denied, one.failed) > (best.denied, best.failed) {
             one
@@ -133,9 +134,9 @@ pub fn blocked_after(
     }))
 }
 
-/// Whether there is a connection of `workload` that both worked and failed in `recent`: it may have worked
-/// only until the network plugin had taken notice ([`SETTLED`]).
-pub fn is_mixed(recent: &Graph, workload: &WorkloadId) -> bool {
+/// Returns true if some connection of `workload` both worked and failed in `recent`: it may have worked only until
+/// the network plugin enforced the policy ([`ENFORCEMENT_DELAY`]).
+pub fn has_mixed_results(recent: &Graph, workload: &WorkloadId) -> bool {
     let edges = recent.edges_of(&Peer::Workload(workload.clone()));
     let mut edges = edges.into_iter();
     edges.any(|(_, _, edge)| answered(edge) > 0 && failures(edge) > 0)
@@ -145,35 +146,36 @@ fn evaluation(
     inventory: &Inventory,
     policies: &[NetworkPolicy],
 ) -> Result<Evaluation, EvaluateError> {
-    let selecting = narrow::selecting(policies, inventory);
+    let selecting = subset::policies_selecting(policies, inventory);
     Evaluation::new(inventory, selecting.iter().copied(), HostNetwork::Exact)
 }
 
-/// An edge that worked before and was only tried since.
+/// An edge that worked before and has only failed since.
 struct Candidate<'a> {
     client: &'a Peer,
     server: &'a Peer,
-    /// Everything seen of it.
+    /// The edge in everything that was observed.
     known: &'a Edge,
-    /// What was seen of it since the apply.
+    /// The edge since the policy was applied.
     new: &'a Edge,
     worked: u64,
     failed: u64,
 }
 
-struct Judge<'a> {
+struct BlockedTrafficCheck<'a> {
     own: &'a Peer,
     recent: &'a Graph,
     inventory: &'a Inventory,
     requiring: Requiring<'a>,
     before: Evaluation,
     after: Evaluation,
-    /// The apply is so recent that what fails without a reason may be its doing.
+    /// Is true if the policy was applied so recently that it may be the cause of failures that the evaluation does not
+    /// explain.
     is_new: bool,
 }
 
-impl Judge<'_> {
-    fn judge(&self, candidate: &Candidate<'_>) -> Option<BlockedTraffic> {
+impl BlockedTrafficCheck<'_> {
+    fn check(&self, candidate: &Candidate<'_>) -> Option<BlockedTraffic> {
         let Candidate {
             client,
             server,
@@ -181,11 +183,11 @@ impl Judge<'_> {
             new,
             ..
         } = candidate;
-        let asked = self
+        let needed = self
             .requiring
             .of(client, server, known, Requiring::NOT_TAUGHT);
         let denies = |evaluation: &Evaluation, own_end: bool| {
-            let blocked = asked.iter().flat_map(|r| evaluation.blocked(r));
+            let blocked = needed.iter().flat_map(|r| evaluation.blocked(r));
             blocked.into_iter().any(|blocked| match blocked.by {
                 BlockedBy::Ingress(_) => !own_end || *server == self.own,
                 BlockedBy::Egress(_) => !own_end || *client == self.own,
@@ -200,7 +202,7 @@ impl Judge<'_> {
         let is_our_doing = if denied {
             !self.is_down(candidate, others)
         } else {
-            // What the other end's policy denies is judged when that workload is.
+            // What the other end's policy denies is checked for that workload.
             let unexplained = !denies(&self.after, false) && others == Others::Work;
             unexplained && self.is_new && candidate.failed >= UNEXPLAINED_FAILURES
         };
@@ -216,7 +218,7 @@ impl Judge<'_> {
         })
     }
 
-    /// How the server's other clients fare since the apply.
+    /// Returns how other clients of the server have fared since the policy was applied.
     fn others(&self, candidate: &Candidate<'_>) -> Others {
         let edges = self.recent.edges_of(candidate.server).into_iter();
         let same = edges.filter(|(client, server, edge)| {
@@ -234,19 +236,19 @@ impl Judge<'_> {
         })
     }
 
-    /// Whether the server is out of order for everyone. A pod's own node always reaches it (API
-    /// documentation of `spec.ingress`), so a policy that cuts off every client leaves it ready.
+    /// Returns true if the server is down for everyone. A pod's own node always reaches it (API documentation of
+    /// `spec.ingress`), so the pod stays ready even if a policy blocks every client.
     fn is_down(&self, candidate: &Candidate<'_>, others: Others) -> bool {
         match (others, candidate.server) {
             (Others::Work, _) => false,
             (_, Peer::Workload(id)) => !self.is_ready(id, candidate.known),
-            // Nothing tells whether an outside server is there but other clients.
+            // Only the results of other clients show whether an outside server is up.
             (others, _) => others == Others::Fail,
         }
     }
 
-    /// Whether pods of the workload are ready: by the Services through which it was called, and where
-    /// there are none, by there being pods.
+    /// Returns true if pods of the workload are ready: if a Service has one as an endpoint or, if it was not called
+    /// through a Service, if there is a pod.
     fn is_ready(&self, id: &WorkloadId, edge: &Edge) -> bool {
         let inventory = self.inventory;
         let is_its = |pod: Option<usize>| {
@@ -263,18 +265,18 @@ impl Judge<'_> {
     }
 }
 
-/// How other clients of a server fare.
+/// The results of other clients of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Others {
-    /// Nobody else tried.
+    /// No other client tried.
     None,
     /// All fail.
     Fail,
-    /// At least one gets through.
+    /// At least one succeeds.
     Work,
 }
 
-/// Connections that went as they should.
+/// Returns the number of connections that succeeded.
 fn answered(edge: &Edge) -> u64 {
     let of = |verdict| edge.verdicts.get(&verdict).copied().unwrap_or_default();
     of(Verdict::Established).saturating_add(of(Verdict::OneWay))

@@ -1,31 +1,31 @@
-//! Edges as lines for people.
+//! The evidence of a proposal: edges as lines for people.
 
-use super::{MOST_LINES, Question, Seen};
+use super::{ImpactInputs, MOST_LINES, WorkloadEdge};
 use crate::flow::Verdict;
 use crate::graph::{Edge, Lesson, Peer};
 use crate::net::Timestamp;
 use crate::review::resources::{EvidenceLine, WouldBlock};
 use std::net::SocketAddr;
 
-/// So many pairs of addresses are shown of a connection.
+/// The most pairs of addresses that are listed for a connection.
 const SAMPLES: usize = 3;
 
-/// The evidence of what the policy allows; what it allows anew comes first, and is never what is cut before the
-/// rest.
-pub fn lines(mut allowed: Vec<Seen<'_>>, question: &Question<'_>) -> Vec<EvidenceLine> {
-    // Stable: within the new ones and the others the order of the graph stays.
+/// Returns the evidence of what the policy allows. What it newly allows comes first, so that the rest is truncated
+/// first.
+pub fn lines(mut allowed: Vec<WorkloadEdge<'_>>, inputs: &ImpactInputs<'_>) -> Vec<EvidenceLine> {
+    // The sort is stable: within new and other edges the order of the graph is kept.
     allowed.sort_by_key(|seen| !seen.is_new);
     allowed.truncate(MOST_LINES);
-    allowed.iter().map(|seen| line(seen, question)).collect()
+    allowed.iter().map(|seen| line(seen, inputs)).collect()
 }
 
-/// The evidence of a connection that the policy allows.
-fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
+/// Returns the evidence of one connection that the policy allows.
+fn line(seen: &WorkloadEdge<'_>, inputs: &ImpactInputs<'_>) -> EvidenceLine {
     let edge = seen.edge;
     let mut notes: Vec<String> = edge.services.iter().map(|s| format!("via {s}")).collect();
     for peer in [seen.client, seen.server] {
         if let Peer::Outside(address) = peer {
-            let names = question.graph.names.get(address);
+            let names = inputs.graph.names.get(address);
             notes.extend(names.into_iter().flatten().cloned());
         }
     }
@@ -35,7 +35,7 @@ fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
     if !edge.lesson.teaches() {
         notes.push("blocked".into());
     }
-    if seen.is_new && question.base.is_some() {
+    if seen.is_new && inputs.base.is_some() {
         notes.push("new".into());
     }
     EvidenceLine {
@@ -50,7 +50,7 @@ fn line(seen: &Seen<'_>, question: &Question<'_>) -> EvidenceLine {
     }
 }
 
-/// The first of the addresses between which it was seen.
+/// Returns the first pairs of addresses of the edge.
 fn samples(edge: &Edge) -> Vec<String> {
     let mut samples: Vec<String> = Vec::new();
     for one in &edge.evidence {
@@ -62,8 +62,8 @@ fn samples(edge: &Edge) -> Vec<String> {
     samples
 }
 
-/// A recorded connection that the policy would block.
-pub fn would_block(seen: &Seen<'_>) -> WouldBlock {
+/// Returns a recorded connection that the policy would block, as a line.
+pub fn would_block(seen: &WorkloadEdge<'_>) -> WouldBlock {
     WouldBlock {
         client: seen.client.to_string(),
         server: seen.server.to_string(),
@@ -73,8 +73,8 @@ pub fn would_block(seen: &Seen<'_>) -> WouldBlock {
     }
 }
 
-/// Connections that went as they should.
-fn answered(seen: &Seen<'_>) -> u64 {
+/// Returns the number of connections that succeeded.
+fn answered(seen: &WorkloadEdge<'_>) -> u64 {
     let of = |verdict| {
         seen.edge
             .verdicts
@@ -99,7 +99,7 @@ mod tests {
     use crate::net::Protocol;
 
     #[test]
-    fn a_few_different_pairs_of_addresses_are_shown() {
+    fn a_few_distinct_pairs_of_addresses_are_listed() {
         let mut edge = Edge::new(Protocol::Tcp, 8080);
         for client in [7, 7, 8, 9, 10] {
             edge.evidence.push(Evidence {

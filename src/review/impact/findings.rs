@@ -1,6 +1,7 @@
-//! Findings of a proposal: those of the run that concern its workload, and those of what it newly allows.
+//! The findings of a proposal: those of the run about its workload, and those about the connections that it newly
+//! allows.
 
-use super::{Judged, Question, Seen};
+use super::{ImpactInputs, PolicyEffect, WorkloadEdge};
 use crate::finding::{Code, Finding, Severity};
 use crate::graph::{METADATA, Peer, is_private};
 use crate::review::resources::FindingLine;
@@ -8,30 +9,26 @@ use std::collections::BTreeSet;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// All findings, in no order.
-pub fn lines(question: &Question<'_>, edges: &Judged<'_>) -> Vec<FindingLine> {
-    let own = question.workload.to_string();
-    // What these say is said anew, of what the policy newly allows and not of all that was seen.
+/// Returns all findings, in no particular order.
+pub fn lines(inputs: &ImpactInputs<'_>, edges: &PolicyEffect<'_>) -> Vec<FindingLine> {
+    let own = inputs.workload.to_string();
+    // Findings with these codes are made again, about what the policy newly allows and not about all that was
+    // observed.
     let anew = [
         Code::InternetEgress,
         Code::CrossNamespace,
         Code::MetadataService,
     ];
     let concerns = |finding: &&Finding| !anew.contains(&finding.code) && finding.is_about(&own);
-    let mut lines: Vec<FindingLine> = question
-        .findings
-        .iter()
-        .filter(concerns)
-        .map(line)
-        .collect();
-    let scanners: BTreeSet<&str> = question
+    let mut lines: Vec<FindingLine> = inputs.findings.iter().filter(concerns).map(line).collect();
+    let scanners: BTreeSet<&str> = inputs
         .findings
         .iter()
         .filter(|finding| finding.code == Code::PortScan)
         .map(|finding| finding.subject.as_str())
         .collect();
     for seen in &edges.allowed {
-        lines.extend(of_allowed(question, seen, &scanners));
+        lines.extend(of_allowed(inputs, seen, &scanners));
     }
     for seen in &edges.blocked {
         let message = "was used by recorded flows, and would be blocked";
@@ -41,8 +38,8 @@ pub fn lines(question: &Question<'_>, edges: &Judged<'_>) -> Vec<FindingLine> {
 }
 
 fn of_allowed(
-    question: &Question<'_>,
-    seen: &Seen<'_>,
+    inputs: &ImpactInputs<'_>,
+    seen: &WorkloadEdge<'_>,
     scanners: &BTreeSet<&str>,
 ) -> Vec<FindingLine> {
     let mut lines = Vec::new();
@@ -80,7 +77,7 @@ fn of_allowed(
             "is used by a client that also scanned ports",
         );
     }
-    let is_young = |first| question.now.secs_since(first) < SECONDS_PER_DAY;
+    let is_young = |first| inputs.now.secs_since(first) < SECONDS_PER_DAY;
     if seen.edge.first.is_some_and(is_young) {
         push(
             Code::FirstSeenToday,
@@ -91,7 +88,7 @@ fn of_allowed(
 }
 
 /// `client → server port/protocol`.
-fn words(seen: &Seen<'_>) -> String {
+fn words(seen: &WorkloadEdge<'_>) -> String {
     let (client, server, edge) = (seen.client, seen.server, seen.edge);
     format!("{client} → {server} {}/{}", edge.port, edge.protocol)
 }
@@ -109,7 +106,7 @@ fn line(finding: &Finding) -> FindingLine {
     }
 }
 
-/// The worst first.
+/// Returns the rank of a severity; the worst has the smallest rank.
 pub fn rank(severity: &str) -> u8 {
     let is = |of: Severity| severity == of.to_string();
     match () {
@@ -119,7 +116,7 @@ pub fn rank(severity: &str) -> u8 {
     }
 }
 
-/// One word for the queue: by the worst finding.
+/// Returns the risk of a proposal by its worst finding: `high`, `medium` or `low`.
 pub fn risk(findings: &[FindingLine]) -> &'static str {
     match findings.iter().map(|line| rank(&line.severity)).min() {
         Some(0) => "high",

@@ -1,28 +1,25 @@
-//! A question about one workload looks at few pods and few policies. These take the others away, which
-//! changes no answer: what two pods may do depends on the policies that select them, and on what those say
-//! of the pods themselves.
+//! The subset of an inventory and of policies that an evaluation of few workloads needs. Leaving out the rest does
+//! not change the result: what is allowed between two pods depends only on the policies that select them and on
+//! the labels and addresses of these two pods.
 
 use super::selector::Selector;
 use crate::inventory::{Inventory, WorkloadId};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An inventory of the pods of these workloads only, as far as policies are judged by it.
-pub(super) fn with_workloads(
-    inventory: &Inventory,
-    workloads: &BTreeSet<&WorkloadId>,
-) -> Inventory {
+/// Returns an inventory of the pods of these workloads only, with everything that an evaluation reads.
+pub(super) fn of_workloads(inventory: &Inventory, workloads: &BTreeSet<&WorkloadId>) -> Inventory {
     let known = workloads
         .iter()
         .filter_map(|id| inventory.workloads.get(*id));
-    with_pods(
+    of_pods(
         inventory,
         known.flat_map(|workload| &workload.pods).copied().collect(),
     )
 }
 
-/// An inventory of these pods only, by their index.
-pub(super) fn with_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory {
+/// Returns an inventory of these pods only, given by their index.
+pub(super) fn of_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Inventory {
     let mut small = Inventory::default();
     let chosen = pods.iter().filter_map(|index| inventory.pods.get(*index));
     for pod in chosen {
@@ -35,7 +32,7 @@ pub(super) fn with_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Invento
         }
         small.pods.push(pod.clone());
     }
-    // One node of each address family: an evaluation speaks of the families in use.
+    // One node of each address family: an evaluation covers the families in use.
     for is_v4 in [true, false] {
         let has =
             |addresses: &BTreeSet<std::net::IpAddr>| addresses.iter().any(|a| a.is_ipv4() == is_v4);
@@ -50,9 +47,9 @@ pub(super) fn with_pods(inventory: &Inventory, pods: BTreeSet<usize>) -> Invento
     small
 }
 
-/// The policies that select some pod of a small inventory. One that cannot be read is kept, so that
-/// the evaluation says what is wrong with it.
-pub(super) fn selecting<'a>(
+/// Returns the policies that select some pod of a subset. A policy with an invalid selector is kept, so that the
+/// evaluation reports the error.
+pub(super) fn policies_selecting<'a>(
     policies: &'a [NetworkPolicy],
     small: &Inventory,
 ) -> Vec<&'a NetworkPolicy> {

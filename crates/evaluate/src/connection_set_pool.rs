@@ -1,10 +1,10 @@
-//! Connection sets by number: the same few sets occur at thousands of pairs, so each is kept once
-//! and the union of two is computed once.
+//! Interned connection sets: the same few sets occur for thousands of pairs, so each set is stored once and
+//! each union, intersection and difference of two sets is computed once.
 
 use nanoseg_net::ConnectionSet;
 use rustc_hash::FxHashMap;
 
-/// The number of a connection set in a [`Pool`].
+/// The index of a connection set in a [`ConnectionSetPool`]. Equal sets have equal indices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SetId(u32);
 
@@ -13,9 +13,9 @@ impl SetId {
     pub const ALL: SetId = SetId(1);
 }
 
-/// Every connection set in use, once.
+/// Every connection set in use, each stored once.
 #[derive(Debug)]
-pub struct Pool {
+pub struct ConnectionSetPool {
     sets: Vec<ConnectionSet>,
     ids: FxHashMap<ConnectionSet, SetId>,
     unions: FxHashMap<(SetId, SetId), SetId>,
@@ -23,9 +23,9 @@ pub struct Pool {
     differences: FxHashMap<(SetId, SetId), SetId>,
 }
 
-impl Default for Pool {
+impl Default for ConnectionSetPool {
     fn default() -> Self {
-        let mut pool = Pool {
+        let mut pool = ConnectionSetPool {
             sets: Vec::new(),
             ids: FxHashMap::default(),
             unions: FxHashMap::default(),
@@ -38,7 +38,7 @@ impl Default for Pool {
     }
 }
 
-impl Pool {
+impl ConnectionSetPool {
     pub fn get(&self, id: SetId) -> &ConnectionSet {
         &self.sets[id.0 as usize]
     }
@@ -85,7 +85,7 @@ impl Pool {
         id
     }
 
-    /// What is in `a` and not in `b`.
+    /// Returns the connections of `a` that are not in `b`.
     pub fn difference(&mut self, a: SetId, b: SetId) -> SetId {
         if a == b || a == SetId::NONE || b == SetId::ALL {
             return SetId::NONE;
@@ -108,8 +108,8 @@ mod tests {
     use nanoseg_net::Protocol;
 
     #[test]
-    fn the_empty_and_the_full_set_have_fixed_numbers() {
-        let mut pool = Pool::default();
+    fn the_empty_and_the_full_set_have_fixed_ids() {
+        let mut pool = ConnectionSetPool::default();
         assert!(pool.get(SetId::NONE).is_empty());
         assert!(pool.get(SetId::ALL).is_all());
         let one = pool.intern(ConnectionSet::one(Protocol::Tcp, 80));
@@ -122,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn remembered_answers_are_those_of_the_sets() {
-        let mut pool = Pool::default();
+    fn cached_results_equal_the_results_of_the_sets() {
+        let mut pool = ConnectionSetPool::default();
         let web =
             ConnectionSet::one(Protocol::Tcp, 80).union(&ConnectionSet::one(Protocol::Udp, 9));
         let dns =

@@ -1,25 +1,25 @@
-//! The pods that policies are judged over, as classes of pods that no policy can tell apart, and the
-//! index that finds the classes of a selector without looking at all of them.
+//! The pods of an evaluation, grouped into classes that no policy can distinguish, and the index that finds
+//! the classes that a selector matches without testing all of them.
 
-use super::selector::{Labels, Requirement, Selector, Symbol, Symbols};
+use super::selector::{LabelRequirement, Labels, Selector, Symbol, Symbols};
 use nanoseg_inventory::{ContainerPort, Inventory, Pod, WorkloadId};
 use nanoseg_net::{AddressSet, ConnectionSet, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// How pods with `hostNetwork: true` are seen.
+/// How pods with `hostNetwork: true` are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostNetwork {
-    /// As network plugins see them: no policy selects them, no pod selector matches them, they are
+    /// As network plugins do: no policy selects them, no pod selector matches them, and as peers they have
     /// their node's addresses.
     #[default]
     Exact,
-    /// As if they were ordinary pods, which is how several tools that read manifests print them.
+    /// As ordinary pods, as several tools that read manifests do.
     LikePods,
 }
 
-/// Names a [`Class`] of an evaluation.
+/// The index of a [`PodClass`] in an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClassId(pub(super) u32);
 
@@ -29,26 +29,26 @@ impl ClassId {
     }
 }
 
-/// Pods of one workload that no policy at hand can tell apart.
+/// Pods of one workload that none of the evaluated policies can distinguish.
 #[derive(Debug, Clone)]
-pub struct Class {
+pub struct PodClass {
     pub workload: WorkloadId,
-    /// Uses its node's network and is seen so ([`HostNetwork::Exact`]).
+    /// Is true if the pods use their node's network and [`HostNetwork::Exact`] applies.
     pub host_network: bool,
-    /// Indices into [`Inventory::pods`], ascending, at least one.
+    /// Indices into [`Inventory::pods`], ascending. Never empty.
     pub pods: Vec<usize>,
-    /// The number of its workload, in order of the [`WorkloadId`]s.
+    /// The index of its workload among all workloads, in the order of [`WorkloadId`].
     pub(super) workload_number: u32,
     pub(super) labels: Labels,
-    /// The number of [`World::port_lists`] that holds its named ports.
+    /// The index of its named ports in [`PodClasses::port_lists`].
     pub(super) ports: u32,
 }
 
-/// A namespace by number, in order of the names.
+/// The index of a namespace among all namespaces, in the order of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NamespaceId(u32);
 
-/// A pod as far as questions about single pods need it.
+/// The facts about one pod that evaluations of single pods need.
 #[derive(Debug)]
 pub(super) struct PodFacts {
     pub class: ClassId,
@@ -56,24 +56,24 @@ pub(super) struct PodFacts {
     pub addresses: Vec<IpAddr>,
 }
 
-/// Classes, namespaces, nodes and their index.
+/// All classes, namespaces and nodes, with an index by label.
 #[derive(Debug, Default)]
-pub struct World {
-    pub(super) classes: Vec<Class>,
+pub struct PodClasses {
+    pub(super) classes: Vec<PodClass>,
     pub(super) pods: Vec<PodFacts>,
     pub(super) workloads: BTreeMap<WorkloadId, Vec<ClassId>>,
     pub(super) node_addresses: BTreeMap<String, BTreeSet<IpAddr>>,
-    /// Named ports, each list once; sorted.
+    /// Lists of named ports, each list once; sorted.
     pub(super) port_lists: Vec<Vec<ContainerPort>>,
-    /// Some pod or node has an address of that family. IPv4 if nothing has an address.
+    /// The families of which some pod or node has an address. IPv4 if nothing has an address.
     pub(super) families: Families,
     namespaces: BTreeMap<String, NamespaceId>,
     namespace_labels: Vec<Labels>,
-    /// Of each namespace, the classes that pod selectors can match, ascending.
+    /// The classes that pod selectors can match, by namespace, ascending.
     members: Vec<Vec<ClassId>>,
     namespaces_with: FxHashMap<(Symbol, Symbol), Vec<NamespaceId>>,
     members_with: FxHashMap<(NamespaceId, Symbol, Symbol), Vec<ClassId>>,
-    /// How many classes pod selectors can match.
+    /// The number of classes that pod selectors can match.
     pub(super) selectable: usize,
 }
 
@@ -84,36 +84,36 @@ pub(super) struct Families {
     pub v6: bool,
 }
 
-impl World {
-    /// Puts the pods of `inventory`, current, past and expected, into classes. Two pods of a workload
-    /// differ only if they differ in a label in `keys` (those that some policy looks at), in their
-    /// named ports, or in hostNetwork.
+impl PodClasses {
+    /// Groups the pods of `inventory`, current, past and expected, into classes. Two pods of a workload are
+    /// in different classes only if they differ in a label of `keys` (the keys that some policy reads), in
+    /// their named ports, or in hostNetwork.
     pub(super) fn build(
         inventory: &Inventory,
         keys: &BTreeSet<&str>,
         host_network: HostNetwork,
         symbols: &mut Symbols,
-    ) -> World {
-        let mut world = World::default();
-        world.add_namespaces(inventory, symbols);
-        world.add_classes(inventory, keys, host_network, symbols);
-        for (number, classes) in world.workloads.values().enumerate() {
+    ) -> PodClasses {
+        let mut pod_classes = PodClasses::default();
+        pod_classes.add_namespaces(inventory, symbols);
+        pod_classes.add_classes(inventory, keys, host_network, symbols);
+        for (number, classes) in pod_classes.workloads.values().enumerate() {
             for class in classes {
-                world.classes[class.index()].workload_number = number as u32;
+                pod_classes.classes[class.index()].workload_number = number as u32;
             }
         }
         for node in &inventory.nodes {
-            world
+            pod_classes
                 .node_addresses
                 .insert(node.name.clone(), node.addresses.clone());
         }
         let pods = inventory.pods.iter().flat_map(|pod| &pod.addresses);
         for address in pods.chain(inventory.nodes.iter().flat_map(|node| &node.addresses)) {
-            world.families.v4 |= address.is_ipv4();
-            world.families.v6 |= address.is_ipv6();
+            pod_classes.families.v4 |= address.is_ipv4();
+            pod_classes.families.v6 |= address.is_ipv6();
         }
-        world.families.v4 |= !world.families.v6;
-        world
+        pod_classes.families.v4 |= !pod_classes.families.v6;
+        pod_classes
     }
 
     fn add_namespaces(&mut self, inventory: &Inventory, symbols: &mut Symbols) {
@@ -129,7 +129,7 @@ impl World {
             all.insert(&namespace.name, labels.collect());
         }
         for (number, (name, mut labels)) in all.into_iter().enumerate() {
-            // The API server puts this label on every namespace and lets nobody change it.
+            // The API server sets this label on every namespace, and nobody can change it (KEP-2161).
             labels.insert("kubernetes.io/metadata.name", name);
             let id = NamespaceId(number as u32);
             let labels = intern(labels.into_iter(), symbols);
@@ -209,7 +209,7 @@ impl World {
             .or_default()
             .push(id);
         let workload = pod.workload.clone();
-        self.classes.push(Class {
+        self.classes.push(PodClass {
             workload,
             host_network,
             pods: Vec::new(),
@@ -224,7 +224,7 @@ impl World {
         self.namespaces.get(name).copied()
     }
 
-    /// The namespaces that `selector` matches, ascending.
+    /// Returns the namespaces that `selector` matches, ascending.
     pub(super) fn namespaces_of(&self, selector: &Selector) -> Vec<NamespaceId> {
         let matches = |id: &NamespaceId| {
             self.namespace_labels
@@ -261,13 +261,13 @@ impl World {
         }
     }
 
-    /// Every class that a pod selector can match, ascending.
+    /// Returns every class that a pod selector can match, ascending.
     pub(super) fn selectable_classes(&self) -> impl Iterator<Item = ClassId> + '_ {
         let ids = (0..self.classes.len()).map(|index| ClassId(index as u32));
         ids.filter(|id| !self.classes[id.index()].host_network)
     }
 
-    /// Every address of the families in use.
+    /// Returns every address of the families in use.
     pub(super) fn everywhere(&self) -> AddressSet {
         match (self.families.v4, self.families.v6) {
             (true, true) => AddressSet::all(),
@@ -276,12 +276,12 @@ impl World {
         }
     }
 
-    /// The number of a workload that has pods, in order of the [`WorkloadId`]s.
+    /// Returns the index of each workload that has pods, in the order of [`WorkloadId`].
     pub(super) fn workload_numbers(&self) -> FxHashMap<&WorkloadId, u32> {
         self.workloads.keys().zip(0..).collect()
     }
 
-    /// The ports that `name` means for `protocol` in the pods of `class`.
+    /// Returns the ports that `name` refers to for `protocol` in the pods of `class`.
     pub(super) fn named_port(
         &self,
         class: ClassId,
@@ -299,7 +299,8 @@ impl World {
     }
 }
 
-/// The candidates of the requirement that has the fewest; `None` if no requirement names values.
+/// Returns the candidates of the requirement that has the fewest of them, or `None` if no requirement lists
+/// values.
 fn shortest<'a, T: Copy + Ord + 'a>(
     selector: &Selector,
     with: impl Fn(Symbol, Symbol) -> Option<&'a Vec<T>>,
@@ -308,7 +309,7 @@ fn shortest<'a, T: Copy + Ord + 'a>(
         .requirements
         .iter()
         .filter_map(|requirement| match requirement {
-            Requirement::In(key, values) => {
+            LabelRequirement::In(key, values) => {
                 let lists: Vec<_> = values
                     .iter()
                     .filter_map(|value| with(*key, *value))

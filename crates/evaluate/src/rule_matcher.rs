@@ -1,38 +1,38 @@
-//! Which rules bear on what: for an end of a connection, the rules of the policies that isolate it and name
-//! the other end on some of the ports.
+//! Finds the rules that apply to a connection: for one end of it, the rules of the policies that isolate this
+//! end and that match the other end on some of the ports.
 
 use super::rules::{Policy, Rule};
 use super::{ClassId, Evaluation};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
 
-/// The other end of a connection, as rules name it.
-pub(super) enum Far<'a> {
+/// The other end of a connection, as the peers of rules describe it.
+pub(super) enum RulePeer<'a> {
     Class(ClassId),
     Addresses(&'a AddressSet),
 }
 
-/// The policies of an evaluation by the classes that they select.
+/// The policies of an evaluation, indexed by the classes that they select.
 #[derive(Debug)]
-pub(super) struct Bearing<'a> {
+pub(super) struct RuleMatcher<'a> {
     evaluation: &'a Evaluation,
     selecting: Vec<Vec<usize>>,
 }
 
-impl<'a> Bearing<'a> {
+impl<'a> RuleMatcher<'a> {
     pub fn new(evaluation: &'a Evaluation) -> Self {
-        let mut selecting = vec![Vec::new(); evaluation.world.classes.len()];
+        let mut selecting = vec![Vec::new(); evaluation.pod_classes.classes.len()];
         for (index, policy) in evaluation.policies.iter().enumerate() {
             for class in &policy.selected {
                 selecting[class.index()].push(index);
             }
         }
-        Bearing {
+        RuleMatcher {
             evaluation,
             selecting,
         }
     }
 
-    /// The policies that isolate `class` in `direction`, with their index.
+    /// Returns the policies that isolate `class` in `direction`, with their index.
     pub fn isolating(
         &self,
         class: ClassId,
@@ -45,12 +45,13 @@ impl<'a> Bearing<'a> {
             .filter(move |(_, policy)| policy.rules(direction).is_some())
     }
 
-    /// Whether a rule of a policy that selects `class` allows some of `part` with some of the other end.
-    pub fn bears_on(
+    /// Returns true if a rule of a policy that selects `class` allows some connection of `part` with some pod or
+    /// address of the other end.
+    pub fn allows_some(
         &self,
         rule: &Rule,
         (class, direction): (ClassId, Direction),
-        far: &Far,
+        far: &RulePeer,
         part: &ConnectionSet,
     ) -> bool {
         let evaluation = self.evaluation;
@@ -59,14 +60,14 @@ impl<'a> Bearing<'a> {
             blocks.any(|block| !block.intersection(addresses).is_empty())
         };
         let (named, peer) = match far {
-            Far::Addresses(addresses) => (in_blocks(addresses), None),
-            Far::Class(peer) if evaluation.class(*peer).host_network => {
+            RulePeer::Addresses(addresses) => (in_blocks(addresses), None),
+            RulePeer::Class(peer) if evaluation.class(*peer).host_network => {
                 let pods = evaluation.class(*peer).pods.iter();
-                let pods = pods.filter_map(|pod| evaluation.world.pods.get(*pod));
+                let pods = pods.filter_map(|pod| evaluation.pod_classes.pods.get(*pod));
                 let addresses = pods.flat_map(|pod| pod.addresses.iter().copied());
                 (in_blocks(&addresses.collect()), None)
             }
-            Far::Class(peer) => (evaluation.names_class(rule, *peer), Some(*peer)),
+            RulePeer::Class(peer) => (evaluation.names_class(rule, *peer), Some(*peer)),
         };
         if !named && !rule.everyone {
             return false;

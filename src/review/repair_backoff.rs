@@ -1,32 +1,33 @@
-//! How often drift is repaired: at once, and less and less often where somebody keeps undoing it, so that
-//! two controllers that both know better do not fill the API server with writes.
+//! The backoff of drift repairs: the first repairs are immediate, and later ones less and less frequent if somebody
+//! keeps undoing them, so that two controllers that disagree do not flood the API server with writes.
 
 use crate::net::Timestamp;
 
-/// So many repairs in a row are made at once.
+/// The number of consecutive repairs without a pause.
 const AT_ONCE: u32 = 3;
-/// The first pause after those, in seconds; each is twice as long as the one before.
+/// The first pause after those, in seconds. Each pause is twice as long as the one before.
 const FIRST_PAUSE: i64 = 1;
-/// No pause is longer, in seconds.
+/// The longest pause, in seconds.
 const LONGEST_PAUSE: i64 = 300;
-/// After so many seconds without a repair nobody is fighting any more.
+/// The time without a repair after which the backoff is reset, in seconds.
 const QUIET: i64 = 600;
 
-/// The repairs of one policy so far.
+/// The backoff of the repairs of one policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Backoff {
-    /// Repairs in a row.
+pub struct RepairBackoff {
+    /// Consecutive repairs.
     repairs: u32,
     last: Option<Timestamp>,
 }
 
-impl Backoff {
-    /// Asks to repair now. `None`: yes, and it is counted as done. Else the time at which to ask again.
+impl RepairBackoff {
+    /// Decides whether to repair now. Returns `None` if so, and counts the repair as done. Otherwise returns the time
+    /// at which the caller may ask again.
     pub fn ask(&mut self, now: Timestamp) -> Option<Timestamp> {
-        // A clock that was put back must not make anybody wait for it.
+        // A clock that was set back must not prolong the pause.
         let last = self.last.map_or(now, |last| last.min(now));
         if self.last.is_some() && now >= last.plus_secs(QUIET) {
-            *self = Backoff::default();
+            *self = RepairBackoff::default();
         }
         let due = last.plus_secs(self.pause());
         if now < due {
@@ -38,12 +39,12 @@ impl Backoff {
         None
     }
 
-    /// Whether somebody fights so hard that repairs are as seldom as they get.
+    /// Returns true if somebody undid so many repairs that the pause is the longest one.
     pub fn is_fighting(&self) -> bool {
         self.pause() == LONGEST_PAUSE
     }
 
-    /// From the last repair to the next, in seconds.
+    /// Returns the pause from the last repair to the next, in seconds.
     fn pause(&self) -> i64 {
         let Some(doubled) = self.repairs.checked_sub(AT_ONCE) else {
             return 0;
@@ -61,9 +62,9 @@ mod tests {
         Timestamp::from_secs(1_800_000_000 + secs)
     }
 
-    /// When repairs are made if the policy is changed again right after each.
+    /// Returns the times of repairs, in seconds, if the policy is changed again immediately after each.
     fn repairs(count: usize) -> Vec<i64> {
-        let mut backoff = Backoff::default();
+        let mut backoff = RepairBackoff::default();
         let (mut now, mut made) = (at(0), Vec::new());
         while made.len() < count {
             match backoff.ask(now) {
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_repairs_come_at_once_and_the_next_ever_later_up_to_five_minutes() {
+    fn the_first_repairs_are_immediate_and_the_pauses_grow_to_five_minutes() {
         let made = repairs(15);
         let pauses: Vec<i64> = made.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(
@@ -88,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn asking_while_it_waits_does_not_make_it_wait_longer() {
-        let mut backoff = Backoff::default();
+    fn asking_during_a_pause_does_not_prolong_it() {
+        let mut backoff = RepairBackoff::default();
         (0..5).for_each(|_| while backoff.ask(at(0)).is_some_and(|until| until == at(0)) {});
         let until = backoff.ask(at(0)).expect("a pause");
         for _ in 0..100 {
@@ -99,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn after_ten_quiet_minutes_it_is_repaired_at_once_again() {
-        let mut backoff = Backoff::default();
+    fn after_ten_minutes_without_a_repair_the_next_one_is_immediate() {
+        let mut backoff = RepairBackoff::default();
         let mut now = at(0);
         while !backoff.is_fighting() {
             now = backoff.ask(now).unwrap_or(now);
@@ -114,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_put_back_keeps_nobody_waiting_for_it() {
-        let mut backoff = Backoff::default();
+    fn a_clock_that_was_set_back_does_not_prolong_the_pause() {
+        let mut backoff = RepairBackoff::default();
         for _ in 0..4 {
             let _ = backoff.ask(at(1000));
         }

@@ -1,4 +1,4 @@
-//! Rules that allow nothing yet, for want of pods that they name.
+//! Rules that allow nothing now, because no pod matches their selectors.
 
 use super::ClassId;
 use super::difference::Comparison;
@@ -8,13 +8,13 @@ use super::rules::{Policy, Rule};
 use nanoseg_net::Direction;
 
 impl Comparison {
-    /// The rules of after that name pods of which there are none: they allow nothing now, and something once such
-    /// pods come.
-    pub fn idle_rules(&self) -> Vec<RuleRef> {
+    /// Returns the rules of the policies after the change whose pod selectors match no pod. They allow nothing
+    /// now, and allow something as soon as such pods exist.
+    pub fn rules_without_pods(&self) -> Vec<RuleRef> {
         let Evaluation {
             policies, names, ..
         } = &self.evaluation;
-        let is_idle = |policy: &Policy, rule: &Rule| {
+        let is_unmatched = |policy: &Policy, rule: &Rule| {
             let mut pods = rule.pods.iter().map(|id| names.pods(*id));
             policy.selected.is_empty() || pods.any(<[ClassId]>::is_empty)
         };
@@ -23,7 +23,7 @@ impl Comparison {
             for direction in [Direction::Ingress, Direction::Egress] {
                 let rules = policy.rules(direction).unwrap_or_default();
                 let found = rules.iter().enumerate();
-                let found = found.filter(|(_, rule)| is_idle(policy, rule));
+                let found = found.filter(|(_, rule)| is_unmatched(policy, rule));
                 idle.extend(found.map(|(index, _)| RuleRef {
                     policy: policy.name.clone(),
                     direction,

@@ -1,4 +1,4 @@
-//! Small clusters for the tests of this room.
+//! Small clusters for the tests of this crate.
 
 use super::{Evaluation, HostNetwork, PeerRef};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -104,7 +104,7 @@ pub fn evaluate(inventory: &Inventory, policies: &[NetworkPolicy]) -> Evaluation
     Evaluation::new(inventory, policies, HostNetwork::Exact).unwrap()
 }
 
-/// What pod `client` may open to pod `server`, as text.
+/// Returns what pod `client` may open to pod `server`, as text.
 pub fn allowed(evaluation: &Evaluation, client: usize, server: usize) -> String {
     evaluation
         .allowed(PeerRef::Pod(client), PeerRef::Pod(server))

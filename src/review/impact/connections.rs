@@ -1,0 +1,37 @@
+//! The connections that a policy opens and closes at the workload's own end.
+
+use super::{ImpactInputs, PolicyStates};
+use crate::evaluate::{ConnectionChange, EvaluateError, HostNetwork, difference};
+use crate::review::resources::ChangeLine;
+
+/// All of them as text.
+pub struct Changes {
+    pub gained: Vec<ChangeLine>,
+    pub lost: Vec<ChangeLine>,
+}
+
+/// Compares the policies before and after.
+///
+/// # Errors
+/// Returns an error if the API server would refuse a policy.
+pub fn compare(inputs: &ImpactInputs<'_>, sides: &PolicyStates) -> Result<Changes, EvaluateError> {
+    let found = difference(
+        inputs.inventory,
+        &sides.before,
+        &sides.after,
+        HostNetwork::Exact,
+    )?;
+    let lines = |list: Vec<ConnectionChange>| list.into_iter().map(line).collect();
+    Ok(Changes {
+        gained: lines(found.opened),
+        lost: lines(found.closed),
+    })
+}
+
+fn line(found: ConnectionChange) -> ChangeLine {
+    ChangeLine {
+        client: found.client.to_string(),
+        server: found.server.to_string(),
+        ports: found.connections.to_string(),
+    }
+}
