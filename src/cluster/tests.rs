@@ -246,14 +246,11 @@ fn an_alias_to_itself_is_refused() {
 #[test]
 fn ordinary_aliases_are_read() {
     let objects = parse(
-        "kind: Pod\nmetadata: {name: x, labels: &l {app: a}}\nspec: {containers: [], nodeSelector: *l}\n",
+        "kind: Pod\nmetadata: {name: x, annotations: &l {app: a}, labels: *l}\nspec: {containers: []}\n",
     );
-    let selector = objects.pods[0]
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.node_selector.clone());
+    let labels = objects.pods[0].metadata.labels.clone();
     assert_eq!(
-        selector.and_then(|mut map| map.remove("app")).as_deref(),
+        labels.and_then(|mut map| map.remove("app")).as_deref(),
         Some("a")
     );
 }
