@@ -21,6 +21,7 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use measure::{forget_peak, keep_to_one_heap, median, millis, peak_mebibytes};
 use nanoseg::evaluate::{Comparison, Evaluation, HostNetwork, Reach};
+use nanoseg::graph::ServiceEnforcements;
 use nanoseg::pipeline::verify::verify;
 use nanoseg::web::{Server, Shown, View, ViewInputs};
 use std::path::{Path, PathBuf};
@@ -174,7 +175,13 @@ fn scale(options: &Options) -> Result<bool, Failure> {
         Ok(Comparison::new(inventory, &before, &after, host)?.difference())
     })?;
     let (verified, verdict) = timed(options.runs, || {
-        Ok(verify(&ground.graph, inventory, &before, &[])?)
+        Ok(verify(
+            &ground.graph,
+            inventory,
+            &ServiceEnforcements::default(),
+            &before,
+            &[],
+        )?)
     })?;
     let (reach, radii) = timed(options.runs, || {
         let evaluation = Evaluation::new(inventory, &before, host)?;

@@ -1,17 +1,16 @@
-//! Room 5: one per node. Runs the sources, makes batches of what they see, and sees to it that these
-//! arrive: in order, once, and after any interruption.
+//! Room 5: one per node. Runs the sources, makes batches of what they observe, and delivers these: in order, once, and
+//! after any interruption.
 //!
 //! ```text
 //! sources (a thread each) ─ slices ─▶ keeper (a thread): batcher ─▶ spool ─ batches ─▶ sender ─▶ link
 //!                                                                     ▲───── answers ─────┘
 //! ```
 //!
-//! Every queue is bounded: 4 slices, 8 batches out, the spool's own bounds. What is counted, and what may
-//! be lost where, is in docs/observe.md.
+//! Every queue is bounded: 4 slices, 8 batches out, the spool's own bounds. docs/observe.md lists what is counted, and
+//! what can be lost where.
 
 mod batcher;
 mod codec;
-mod health;
 mod keeper;
 mod link;
 mod memory;
@@ -48,7 +47,7 @@ pub enum AgentError {
         address: SocketAddr,
         source: io::Error,
     },
-    /// No source may do what it has to.
+    /// No source has the permissions that it needs.
     #[error(transparent)]
     NoPermission(LiveError),
     #[error("failed to start a thread; raise the limit of processes")]

@@ -31,6 +31,7 @@ mod report;
 mod review;
 mod risk;
 mod rollback;
+mod service_enforcement;
 mod sources;
 mod status;
 mod style;

@@ -1,8 +1,8 @@
 //! Room 5: one per cluster. The receiver takes what agents send; the controller does that too, and carries out
 //! the review (docs/design.md): it proposes, has people decide, enforces and rolls back.
 //!
-//! [`run()`] is the way through it. The engine concludes and never writes a policy; the enforcer writes
-//! policies and never concludes.
+//! Start reading at [`run()`]. The engine decides and never writes a policy; the enforcer writes policies and never
+//! decides.
 
 mod authenticator;
 mod break_glass;

@@ -19,7 +19,7 @@ use crate::evaluate::{EvaluateError, Evaluation, HostNetwork, PolicySets, Proof,
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, build, estimate,
+    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcements, build, estimate,
     requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
@@ -49,7 +49,7 @@ impl Scope {
 pub struct Options {
     pub graph: GraphOptions,
     pub synthesis: SynthesisOptions,
-    pub enforcement: ServiceEnforcement,
+    pub enforcement: ServiceEnforcements,
     pub scope: Scope,
     pub risk: RiskChoices,
 }
@@ -87,7 +87,7 @@ pub fn generate(
         mut findings,
         skipped,
     } = build(seen, inventory, options.graph);
-    let requirements = requirements(&graph, inventory, options.enforcement);
+    let requirements = requirements(&graph, inventory, &options.enforcement);
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
         .keys()

@@ -1,30 +1,30 @@
-//! Room 3: what people and other programs get to see. The communication graph in every export format,
+//! Room 3: what people and other programs read: the communication graph in every export format,
 //! the report of a run as Markdown and JSON, and the terminal summary.
 //!
 //! Everything here is a pure function from plain values to text: no files, no clock, no printing.
-//! Names in captures are an attacker's to choose (DNS answers), so every format escapes every name;
+//! An attacker can choose names in captures (DNS answers), so every format escapes every name;
 //! the rules are in [`escape`].
 
 pub mod changes;
+pub mod diff;
 pub mod escape;
 pub mod evidence;
 pub mod graph;
 pub mod layout;
 pub mod learning;
-pub mod lines;
 mod markdown;
 mod run;
 pub mod sarif;
 mod summary;
 pub mod table;
-pub mod verdict;
+pub mod verification;
 pub mod words;
 
 pub use graph::GraphDocument;
 pub use markdown::markdown;
 pub use run::{
-    CaptureInput, Connection, Estimate, FlowInput, Inputs, Learning, PolicyReport, Proof,
-    RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
+    CaptureInput, Connection, EstimateDocument, FlowInput, Inputs, LearningDocument, PolicyReport,
+    ProofDocument, RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
 };
 pub use summary::{Summary, summary};
 

@@ -24,7 +24,7 @@ pub use blocked_traffic::{BlockedTraffic, ENFORCEMENT_DELAY, blocked_after, has_
 pub use digest::{Digest, NotADigest};
 pub use impact::{ImpactInputs, assess_impact};
 pub use repair_backoff::RepairBackoff;
-pub use segmentation_settings::{SegmentationError, SegmentationSettings};
+pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Applied, CONTROLLER, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal, Revision,
     WorkloadState,

@@ -1,4 +1,4 @@
-//! Room 4: what nanoseg keeps on disk: the output folder of `generate`, the agents' spool, reports for
+//! Room 4: everything that nanoseg keeps on disk: the output folder of `generate`, the agents' spool, reports for
 //! auditors, and the one SQLite file of flow records, edges, reviews and the record.
 
 pub mod evidence;
@@ -14,5 +14,5 @@ pub use reviews::{
     BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldSummary, HourEdge,
     Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
-pub use spool::{BatchCodec, BatchKey, Spool, SpoolError, SpoolLimits, SpoolState};
+pub use spool::{BatchCodec, Spool, SpoolError, SpoolLimits, SpoolState};
 pub use state_lock::{StateLock, StateLockError};

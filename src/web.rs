@@ -1,17 +1,21 @@
-//! Room 5: the review page. A server on loopback for one operator, who is whoever their kubeconfig says: pages
-//! are HTML made here, the map is laid out here, a short script of our own makes it live. Nothing is loaded
-//! from elsewhere.
+//! Room 5: the review page. A server on loopback for one operator, with the rights of their kubeconfig: pages are HTML
+//! made here, the map is laid out here, and a short script of the project's own makes it live. Nothing is loaded from
+//! elsewhere.
+//!
+//! A request passes `guard` (middleware), then `routes` (axum), then the module of its page, which makes HTML with
+//! maud out of a `view`.
 
 mod decide;
 mod edge;
 mod guard;
 mod html;
-mod long;
 mod map;
+mod pagination;
 mod policies;
 mod proposals;
 mod record;
 mod risks;
+mod routes;
 mod server;
 mod view;
 mod what_if;

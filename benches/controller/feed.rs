@@ -2,11 +2,12 @@
 
 use super::objects::World;
 use crate::support::kubernetes::Cluster;
+use nanoseg::flow::BatchId;
 use nanoseg::flow::{
     ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
-use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
+use nanoseg::wire::{Delivery, GrpcSettings, encode};
 use std::net::{IpAddr, SocketAddr};
 
 pub struct Feed {

@@ -6,7 +6,7 @@ use super::synthetic::{snapshot, traffic};
 use nanoseg::cluster::parse_objects;
 use nanoseg::flow::{ActivityWindows, FlowRecord, FlowResult, Opening, Verdict};
 use nanoseg::graph::{
-    Graph, GraphOptions, Requirement, ServiceEnforcement, build as build_graph, requirements,
+    Graph, GraphOptions, Requirement, ServiceEnforcements, build as build_graph, requirements,
 };
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
 use nanoseg::net::{Protocol, Timestamp};
@@ -42,11 +42,7 @@ impl Ground {
             ..FlowResult::default()
         };
         let built = build_graph(&seen, &inventory, GraphOptions::default());
-        let requirements = requirements(
-            &built.graph,
-            &inventory,
-            ServiceEnforcement::AfterTranslation,
-        );
+        let requirements = requirements(&built.graph, &inventory, &ServiceEnforcements::default());
         if requirements.len() != cluster.edges.len() {
             return Err(format!(
                 "{} requirements for {} edges",

@@ -1,10 +1,10 @@
-//! From slices of all sources to batches: numbered, in order, bounded, each identity once.
+//! Makes batches from the observations of all sources: numbered, in order, bounded, each identity once.
 
 use crate::flow::{FlowBatch, Instance, Loss, MergedObservations, ObservationLimits, Observations};
 use crate::net::Timestamp;
 use std::sync::Arc;
 
-/// Puts together what sources hand on until the next batch is due.
+/// Collects what sources hand over until the next batch is due.
 #[derive(Debug)]
 pub struct Batcher {
     node: Arc<str>,
@@ -12,15 +12,15 @@ pub struct Batcher {
     limits: ObservationLimits,
     /// The number of the next batch.
     sequence: u64,
-    /// When the time of the next batch begins: where the last one's ended.
+    /// When the span of the next batch begins: the end of the last one's.
     from: Timestamp,
     gathered: MergedObservations,
-    /// Losses that are told with the next batch but are no reason for one.
+    /// Losses that the next batch reports, and that are no reason to make one.
     losses: Observations,
 }
 
 impl Batcher {
-    /// Batches of `node` and this run, from number 1.
+    /// Makes batches of `node` and this run, from number 1 on.
     pub fn new(
         node: Arc<str>,
         instance: Instance,
@@ -42,18 +42,18 @@ impl Batcher {
         self.gathered.add(slice);
     }
 
-    /// Adds a loss to the next batch, whenever that is.
+    /// Adds a loss to the next batch, whenever that is made.
     pub fn lose(&mut self, loss: Loss, count: u64) {
         self.losses.lose(loss, count);
     }
 
-    /// Whether what waits is one batch by now.
+    /// Returns true if what was collected fills a batch.
     pub fn is_full(&self) -> bool {
         self.gathered.len() >= self.limits.max_records
     }
 
-    /// What waits, as batches, the last of which ends now; none if only losses wait, unless those are
-    /// the last words.
+    /// Returns what was collected as batches; the last one ends now. If only losses were collected, there is a batch for
+    /// them only at the end of the run.
     pub fn take(&mut self, now: Timestamp, last_words: bool) -> Vec<FlowBatch> {
         if self.gathered.is_empty() && !last_words {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! How the spool writes batches down: as they are sent.
+//! How the spool encodes batches: as they are sent.
 
 use crate::flow::FlowBatch;
 use crate::store::BatchCodec;
@@ -34,7 +34,7 @@ mod tests {
         Ipv6Addr::from(u128::MAX - u128::from(n)).into()
     }
 
-    /// A record whose fields all take as many bytes as they can.
+    /// Returns a record whose fields all take as many bytes as they can.
     fn largest(n: u32) -> FlowRecord {
         let long = || "n".repeat(253);
         let pod = PeerLabel::Pod {

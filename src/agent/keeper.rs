@@ -1,6 +1,7 @@
-//! The agent's main loop: slices in, batches into the spool, batches out to the sender, answers back.
+//! The agent's main loop: takes observations from sources, puts batches into the spool, hands them to the sender, and
+//! processes the answers.
 //!
-//! It has a thread of its own, since bringing a batch to the disk may take its time.
+//! It has a thread of its own, since writing a batch to the disk can take long.
 
 use super::batcher::Batcher;
 use super::link::DeliveryOutcome;
@@ -18,13 +19,13 @@ use tokio::sync::mpsc::Sender as Offers;
 /// What wakes the main loop.
 #[derive(Debug)]
 pub enum Event {
-    /// A source has seen something.
+    /// A source hands observations over.
     Seen(Observations),
-    /// There are answers.
+    /// The sender has answers.
     Answered,
-    /// No source runs any more: what waits is to be brought to the spool.
+    /// All sources have ended: what was collected goes into the spool.
     SourcesEnded,
-    /// Whatever is not answered stays in the spool.
+    /// Give up: batches that are not answered stay in the spool.
     GiveUp,
 }
 
@@ -34,9 +35,9 @@ impl From<Observations> for Event {
     }
 }
 
-/// How long a slice waits for those of other sources: their windows end together.
+/// How long observations wait for those of other sources: their windows end together.
 const GATHER: Duration = Duration::from_millis(250);
-/// The longest time without a turn; a failing disk is tried again as often.
+/// The longest time without a turn; a failing disk is tried again that often.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The state of the main loop.
@@ -45,15 +46,15 @@ pub struct Keeper<C> {
     pub spool: Spool<C>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
-    /// What sources count themselves.
+    /// The counters of each source.
     pub figures: Vec<(Source, Figures)>,
-    /// Where batches go; has room for as many as the spool hands out.
+    /// Takes batches to the sender; it has room for as many as the spool hands out.
     pub offers: Offers<Outgoing>,
     pub outcomes: Receiver<DeliveryOutcome>,
 }
 
 impl<C: BatchCodec> Keeper<C> {
-    /// Runs until sources have ended and everything is answered, or it is told to give up.
+    /// Runs until sources have ended and everything is answered, or until the event to give up.
     pub fn run(mut self, events: &Receiver<Event>) {
         let mut due: Option<Instant> = None;
         let mut retry = Instant::now() + LONGEST;
@@ -94,7 +95,7 @@ impl<C: BatchCodec> Keeper<C> {
         self.tell();
     }
 
-    /// Brings what waits to the spool.
+    /// Puts what was collected into the spool.
     fn flush(&mut self, last_words: bool) {
         for (loss, count) in self.spool.take_losses() {
             self.metrics.lost(loss, count);
@@ -128,7 +129,7 @@ impl<C: BatchCodec> Keeper<C> {
 
     fn offer(&mut self) {
         while let Some((which, content)) = self.spool.hand_out() {
-            // There is room: the spool hands out no more. If the sender is gone, the process ends.
+            // There is room, since the spool hands out no more. If the sender is gone, the process ends.
             if self.offers.try_send(Outgoing { which, content }).is_err() {
                 return;
             }

@@ -1,69 +1,58 @@
-//! What the sender needs of a way to the receiver. The ways themselves are `wire`'s.
+//! What the sender needs of a connection to the receiver. gRPC and NATS themselves are in `wire`.
 
-use crate::store::BatchKey;
-use crate::wire::{BatchId, Delivery, DeliveryError};
+use crate::flow::BatchId;
+use crate::wire::{Delivery, DeliveryError};
 use std::future::Future;
 use thiserror::Error;
 
-/// What became of a batch.
+/// The outcome of sending a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// It is stored for good, now or before.
-    Acknowledged(BatchKey),
-    /// No receiver will ever take it: it is malformed.
-    Malformed(BatchKey, String),
+    /// The receiver has stored it, now or before.
+    Acknowledged(BatchId),
+    /// It is malformed: no receiver will ever accept it.
+    Malformed(BatchId, String),
 }
 
-/// Why nothing gets through for now. What was sent and not acknowledged is to be sent again.
+/// Why batches cannot be delivered now. What was sent and not acknowledged has to be sent again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LinkError {
-    /// It may work at any time again.
+    /// The receiver is not reachable. It may work again at any time.
     #[error("{0}")]
     Away(String),
-    /// The receiver does not believe who we are; tokens rotate, so it may work later.
+    /// The receiver rejects our token. Tokens rotate, so it may work later.
     #[error("{0}")]
     Denied(String),
-    /// Somebody has to do something first: the receiver is too old.
+    /// The receiver is too old: somebody has to upgrade it first.
     #[error("{0}")]
     TooOld(String),
-    /// This batch is in the way, and no receiver will ever take it.
+    /// This batch is malformed: no receiver will ever accept it, and it has to be put aside first.
     #[error("the receiver refused a batch for good: {1}")]
-    Malformed(BatchKey, String),
+    Malformed(BatchId, String),
 }
 
-/// A way to the receiver.
+/// A connection to the receiver.
 pub trait Link {
-    /// Sends a batch; its answer comes later. Connects if need be.
+    /// Sends a batch; its answer comes later. Connects if there is no connection.
     fn send(
         &mut self,
-        which: BatchKey,
+        which: BatchId,
         content: &[u8],
     ) -> impl Future<Output = Result<(), LinkError>> + Send;
 
-    /// The next batch that is stored for good, in any order. Dropping the future loses none.
-    fn acknowledged(&mut self) -> impl Future<Output = Result<BatchKey, LinkError>> + Send;
+    /// Waits for the next batch that the receiver has stored, in any order. Dropping the future loses none.
+    fn acknowledged(&mut self) -> impl Future<Output = Result<BatchId, LinkError>> + Send;
 }
 
 impl Link for Delivery {
-    async fn send(&mut self, which: BatchKey, content: &[u8]) -> Result<(), LinkError> {
-        let id = BatchId {
-            instance: which.instance,
-            sequence: which.sequence,
-        };
-        let sent = Delivery::send(self, id, content.to_vec()).await;
+    async fn send(&mut self, which: BatchId, content: &[u8]) -> Result<(), LinkError> {
+        let sent = Delivery::send(self, which, content.to_vec()).await;
         sent.map_err(link_error)
     }
 
-    async fn acknowledged(&mut self) -> Result<BatchKey, LinkError> {
+    async fn acknowledged(&mut self) -> Result<BatchId, LinkError> {
         let id = Delivery::acknowledged(self).await;
-        id.map(key).map_err(link_error)
-    }
-}
-
-fn key(id: BatchId) -> BatchKey {
-    BatchKey {
-        instance: id.instance,
-        sequence: id.sequence,
+        id.map_err(link_error)
     }
 }
 
@@ -75,6 +64,6 @@ fn link_error(error: DeliveryError) -> LinkError {
         DeliveryError::Unsupported { .. } => {
             LinkError::TooOld(format!("{text}; upgrade the receiver"))
         }
-        DeliveryError::Refused(id, why) => LinkError::Malformed(key(id), why),
+        DeliveryError::Refused(id, why) => LinkError::Malformed(id, why),
     }
 }

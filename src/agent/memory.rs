@@ -1,9 +1,9 @@
-//! Keeps the process small.
+//! Keeps the memory of the process small.
 
 #![allow(unsafe_code, reason = "mallopt(3) has no safe wrapper")]
 
-/// Lets all threads allocate from one heap. glibc gives each thread its own, of which the parts that are
-/// free are of no use to the others; here threads hand memory to each other all the time.
+/// Makes all threads allocate from one heap. glibc gives each thread its own, and the free parts of one heap are of no
+/// use to other threads; here threads hand memory to each other all the time.
 pub fn keep_small() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -1,4 +1,4 @@
-//! The agent's figures, for Prometheus and for its health.
+//! The agent's metrics and health.
 
 use crate::flow::{Loss, Observations, Source};
 use crate::store::SpoolState;
@@ -36,7 +36,7 @@ struct LossLabel {
 /// The main loop is alive if it has turned within this time.
 const ALIVE_WITHIN: Duration = Duration::from_secs(30);
 
-/// All figures. Every counter has one writer.
+/// All metrics. Every counter has one writer.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -90,7 +90,7 @@ impl Metrics {
             sources: Mutex::new(BTreeMap::new()),
         };
         metrics.register(window);
-        // What never happened is zero, not absent.
+        // What never happened is zero and not absent.
         for loss in Loss::ALL {
             metrics.lost(*loss, 0);
         }
@@ -190,7 +190,7 @@ impl Metrics {
         r.register("window_seconds", "The length of a window", seconds);
     }
 
-    /// The text of `/metrics` (OpenMetrics).
+    /// Returns all metrics as OpenMetrics text.
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -198,13 +198,19 @@ impl Metrics {
         out
     }
 
-    /// Whether the main loop turned lately.
-    pub fn is_alive(&self) -> bool {
+    /// Checks that the main loop turned lately.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn is_alive(&self) -> Result<(), String> {
         let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
-        self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN
+        match self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN {
+            true => Ok(()),
+            false => Err("the main loop hangs".to_owned()),
+        }
     }
 
-    /// Whether a source runs and the spool works; if not, why.
+    /// Checks that a source runs and the spool works.
     ///
     /// # Errors
     /// The reasons, one per line.
@@ -333,7 +339,7 @@ impl Metrics {
     }
 }
 
-/// What a panic elsewhere left in a lock is whole: values are set at once.
+/// Locks also after a panic of another thread: values are replaced as a whole, so none is half-written.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()

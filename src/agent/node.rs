@@ -1,4 +1,4 @@
-//! The node's name. It becomes a NATS subject and part of paths, so only what Kubernetes allows is taken.
+//! The node's name. It becomes a NATS subject and part of paths, so only names that Kubernetes allows are accepted.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeName(Arc<str>);
 
-/// Why a text is no node name.
+/// Why a text is not a node name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "{0:?} is no name of a node: give what kubectl get nodes shows, at most 253 characters of a-z, 0-9, \

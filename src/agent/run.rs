@@ -1,5 +1,6 @@
 //! The whole agent: starts everything, waits for the signal to end, and ends in order.
 
+use super::AgentError;
 use super::batcher::Batcher;
 use super::keeper::{Event, Keeper};
 use super::link::{DeliveryOutcome, Link};
@@ -7,10 +8,10 @@ use super::metrics::Metrics;
 use super::node::NodeName;
 use super::sender::{Patience, Sender};
 use super::sources::{SourceSpec, Sources};
-use super::{AgentError, health};
 use crate::flow::{Instance, ObservationLimits};
 use crate::observe::{Clock, Pace, Stop};
 use crate::store::{BatchCodec, Spool, SpoolLimits};
+use crate::wire::{Health, HealthServer};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,9 +19,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-/// What the operator decides.
+/// The settings of an agent.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub node: NodeName,
@@ -33,17 +34,18 @@ pub struct Settings {
     pub patience: Patience,
 }
 
-/// Slices that wait for the main loop; if it is busy for longer, sources wait, and the kernel counts what
-/// it drops.
+/// How many observations of sources may wait for the main loop. If it is busy for longer, sources wait, and the kernel
+/// counts what it drops.
 const EVENTS: usize = 4;
-/// How long what is left may take to arrive after the signal to end. The rest stays in the spool.
+/// How long delivering the rest may take after the signal to end. What is not delivered stays in the spool.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const STACK: usize = 1024 * 1024;
 
 /// Runs the agent until `end` comes.
 ///
 /// # Errors
-/// Where starting fails for good: the spool, the port for metrics, or no source has the permission.
+/// If starting fails for good: the spool cannot be used, the port for metrics is taken, or no source has the permissions
+/// that it needs.
 pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
     settings: Settings,
     wanted: Vec<SourceSpec>,
@@ -62,12 +64,12 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         None => Spool::in_memory(codec, settings.limits),
     };
     let server = match settings.listen {
-        Some(address) => Some(health::serve(address, Arc::clone(&metrics)).await?),
+        Some(address) => Some(serve_health(address, &metrics).await?),
         None => None,
     };
     let (events, happened) = sync_channel(EVENTS);
     let (offers, batches) = mpsc::channel(settings.limits.out_batches.max(1));
-    let (tell, outcomes) = std::sync::mpsc::channel();
+    let (outcome_in, outcomes) = std::sync::mpsc::channel();
     let clock = Clock::start();
     let keeper = Keeper {
         batcher: Batcher::new(
@@ -95,15 +97,44 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
     let stop = Stop::default();
     let sources = Sources::start(wanted, settings.pace, &stop, &events, &metrics)
         .map_err(AgentError::Thread)?;
-    let told = answered(tell, events.clone());
+    let report = report_outcomes(outcome_in, events.clone());
     let sender = Sender::new(link, settings.patience, Arc::clone(&metrics));
     let work = serve_until(sources, stop, events, end, keeper_ended);
-    let sending = sender.run(batches, told);
+    let sending = sender.run(batches, report);
     let outcome = until_kept(work, sending).await;
-    // It has been told to end, and looks for that at least every few seconds.
+    // It has the event to end, and handles it within a few seconds.
     let _ = tokio::task::spawn_blocking(move || keeper.join()).await;
     drop(server);
     outcome
+}
+
+/// Serves metrics and health until the returned sender is dropped.
+///
+/// # Errors
+/// If the address cannot be listened on.
+async fn serve_health(
+    address: SocketAddr,
+    metrics: &Arc<Metrics>,
+) -> Result<watch::Sender<bool>, AgentError> {
+    let (text, alive, ready) = (metrics.clone(), metrics.clone(), metrics.clone());
+    let health = Health {
+        metrics: Arc::new(move || Ok(text.text())),
+        alive: Arc::new(move || alive.is_alive()),
+        ready: Arc::new(move || ready.is_ready()),
+    };
+    let server = HealthServer::bind(address, health).await;
+    let server = server.map_err(|error| AgentError::Listen {
+        address,
+        source: error.source,
+    })?;
+    tracing::info!("metrics at http://{}/metrics", server.local_addr());
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        if let Err(error) = server.run(stopped).await {
+            tracing::error!("{error}");
+        }
+    });
+    Ok(stop)
 }
 
 /// Sends until the work is done.
@@ -119,7 +150,7 @@ async fn until_kept(
     }
 }
 
-/// Waits for the end, then sees to it that what sources hold gets into the spool and, for a while, out.
+/// Waits for the end. Then puts what sources hold into the spool, and waits a while for its delivery.
 async fn serve_until(
     sources: Sources,
     stop: Stop,
@@ -142,7 +173,7 @@ async fn serve_until(
     let tell = events.clone();
     blocking(move || {
         sources.join();
-        // The main loop takes it as soon as it has done what came before.
+        // The main loop handles it after the events before it.
         let _ = tell.send(Event::SourcesEnded);
     })
     .await?;
@@ -169,14 +200,13 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| AgentError::Thread(std::io::Error::other(error)))
 }
 
-/// Hands answers to the main loop and wakes it. If its queue is full it is awake, and looks for answers
-/// after each event.
-fn answered(
-    tell: std::sync::mpsc::Sender<DeliveryOutcome>,
+/// Hands outcomes to the main loop and wakes it. If its queue is full it is awake, and reads outcomes after each event.
+fn report_outcomes(
+    outcome_in: std::sync::mpsc::Sender<DeliveryOutcome>,
     events: SyncSender<Event>,
 ) -> impl Fn(DeliveryOutcome) {
     move |answer| {
-        let _ = tell.send(answer);
+        let _ = outcome_in.send(answer);
         let _ = events.try_send(Event::Answered);
     }
 }
@@ -187,7 +217,7 @@ fn random_instance() -> Result<Instance, AgentError> {
     Ok(Instance(bytes))
 }
 
-/// The limits for batches and spool, within a spool of `disk_bytes`.
+/// Returns the limits for batches and spool, within a spool of `disk_bytes`.
 pub fn limits(disk_bytes: u64) -> SpoolLimits {
     SpoolLimits {
         disk_bytes,

@@ -1,30 +1,30 @@
-//! Brings batches to the receiver, in order, again and again until each is answered.
+//! Sends batches to the receiver in order, and again until each is answered.
 
 use super::link::{DeliveryOutcome, Link, LinkError};
 use super::metrics::Metrics;
-use crate::store::BatchKey;
+use crate::flow::BatchId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
-/// A batch on its way.
+/// A batch to be sent.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    pub which: BatchKey,
+    pub which: BatchId,
     pub content: Vec<u8>,
 }
 
 /// How long to wait before trying again.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// After the first failure; doubled with each further one, and between half and all of it by chance,
-    /// so that not all agents come back at the same moment.
+    /// After the first failure. It doubles with each further one, and a random part of up to half is left out, so that
+    /// not all agents connect again at the same moment.
     pub first: Duration,
     pub longest: Duration,
-    /// After being told that the receiver is too old: somebody has to upgrade it first.
+    /// After the answer that the receiver is too old: somebody has to upgrade it first.
     pub too_old: Duration,
-    /// Without any answer for so long the connection is taken for dead.
+    /// After this long without an answer the connection counts as dead.
     pub answer: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Default for Patience {
     fn default() -> Self {
         Patience {
             first: Duration::from_millis(500),
-            // A leader that takes over after fail-over shall hear of what was seen meanwhile soon.
+            // After a fail-over the new leader needs soon what was observed meanwhile.
             longest: Duration::from_secs(10),
             too_old: Duration::from_secs(60),
             answer: Duration::from_secs(30),
@@ -40,12 +40,12 @@ impl Default for Patience {
     }
 }
 
-/// Sends what comes from the spool.
+/// Sends the batches that come from the spool.
 pub struct Sender<L> {
     link: L,
     patience: Patience,
     metrics: Arc<Metrics>,
-    /// Sent or about to be sent, in order. The spool hands out only so many at a time.
+    /// Batches that were sent or are about to be sent, in order. The spool bounds how many there are.
     out: VecDeque<Outgoing>,
     /// Failures since the last answer.
     failures: u32,
@@ -62,17 +62,17 @@ impl<L: Link> Sender<L> {
         }
     }
 
-    /// Runs until no more batches come and all are answered. Answers go to `told`.
-    pub async fn run(mut self, mut batches: Receiver<Outgoing>, told: impl Fn(DeliveryOutcome)) {
+    /// Runs until no more batches come and all are answered. Calls `report` with each outcome.
+    pub async fn run(mut self, mut batches: Receiver<Outgoing>, report: impl Fn(DeliveryOutcome)) {
         let mut open = true;
-        while let Err(error) = self.converse(&mut batches, &mut open, &told).await {
+        while let Err(error) = self.converse(&mut batches, &mut open, &report).await {
             if let LinkError::Malformed(which, why) = error {
                 tracing::error!(
                     "the receiver refused a batch for good ({why}); the spool keeps it as *.refused: \
                      please report it as a bug of nanoseg"
                 );
                 self.settle(which);
-                told(DeliveryOutcome::Malformed(which, why));
+                report(DeliveryOutcome::Malformed(which, why));
                 continue;
             }
             self.metrics.disconnected();
@@ -90,13 +90,13 @@ impl<L: Link> Sender<L> {
         }
     }
 
-    /// Sends again what is not answered, and goes on until something fails. `Ok` when no more batches
-    /// come and all are answered.
+    /// Sends unanswered batches again, and continues until something fails. Returns `Ok` when no more batches come
+    /// and all are answered.
     async fn converse(
         &mut self,
         batches: &mut Receiver<Outgoing>,
         open: &mut bool,
-        told: &impl Fn(DeliveryOutcome),
+        report: &impl Fn(DeliveryOutcome),
     ) -> Result<(), LinkError> {
         for batch in &self.out {
             self.link.send(batch.which, &batch.content).await?;
@@ -109,7 +109,7 @@ impl<L: Link> Sender<L> {
                 which = self.link.acknowledged() => {
                     let which = which?;
                     self.settle(which);
-                    told(DeliveryOutcome::Acknowledged(which));
+                    report(DeliveryOutcome::Acknowledged(which));
                 }
                 batch = batches.recv(), if *open => match batch {
                     Some(batch) => {
@@ -131,7 +131,7 @@ impl<L: Link> Sender<L> {
         Ok(())
     }
 
-    fn settle(&mut self, which: BatchKey) {
+    fn settle(&mut self, which: BatchId) {
         self.failures = 0;
         self.out.retain(|batch| batch.which != which);
     }

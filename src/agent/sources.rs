@@ -1,5 +1,5 @@
-//! Runs each source on a thread of its own, and again whenever it ends: one that cannot run does not
-//! keep the others from running.
+//! Runs each source in a thread of its own, and starts it again whenever it ends. A source that cannot run does not stop
+//! the others.
 
 use super::keeper::Event;
 use super::metrics::Metrics;
@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How a source is started.
+/// Opens a source.
 pub type Opener = Box<dyn FnMut() -> Result<Box<dyn LiveSource>, LiveError> + Send>;
 
-/// What a source counts itself, by name; empty while it does not run.
+/// Returns the counters of a source, by name; empty while it does not run.
 pub type Figures = Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
 /// A source that the agent is to run.
@@ -37,13 +37,13 @@ const STACK: usize = 512 * 1024;
 /// Waits between attempts, doubled up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A source that ran for so long starts anew without having to wait long.
+/// A source that ran for at least this long is started again after [`FIRST_WAIT`].
 const RAN_WELL: Duration = Duration::from_secs(60);
-/// How often a waiting thread looks whether to stop.
+/// How often a waiting thread checks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Sources {
-    /// Starts a thread for each.
+    /// Starts a thread for each source.
     ///
     /// # Errors
     /// If the system gives no more threads.
@@ -54,7 +54,7 @@ impl Sources {
         events: &SyncSender<Event>,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
-        let (tell, first) = channel();
+        let (report, first) = channel();
         let mut threads = Vec::new();
         for wanted in wanted {
             let mut one = One {
@@ -63,7 +63,7 @@ impl Sources {
                 stop: stop.clone(),
                 events: events.clone(),
                 metrics: Arc::clone(metrics),
-                first: Some(tell.clone()),
+                first: Some(report.clone()),
             };
             let name = one.wanted.source.name().to_owned();
             let builder = thread::Builder::new().name(name).stack_size(STACK);
@@ -72,8 +72,8 @@ impl Sources {
         Ok(Sources { threads, first })
     }
 
-    /// Waits until each source has started or failed to. `Err` if all failed for lack of permission: no
-    /// waiting will help.
+    /// Waits until each source has started or failed to. Returns `Err` if all failed for lack of permission: then
+    /// waiting does not help.
     ///
     /// # Errors
     /// The first of those failures.
@@ -94,10 +94,10 @@ impl Sources {
         }
     }
 
-    /// Waits until all have ended, after [`Stop::stop`].
+    /// Waits until all threads have ended, after [`Stop::stop`].
     pub fn join(self) {
         for thread in self.threads {
-            // A panic has been caught and told inside.
+            // The thread catches and reports panics itself.
             let _ = thread.join();
         }
     }
@@ -134,7 +134,7 @@ impl One {
         self.metrics.source_stopped(source, "it was stopped");
     }
 
-    /// Runs the source until it ends, and says why it did.
+    /// Runs the source until it ends, and returns why it did.
     fn run_once(&mut self) -> String {
         let source = self.wanted.source;
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.wanted.open)()));
@@ -142,17 +142,17 @@ impl One {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
                 let why = chain(&error);
-                self.tell_first(Err(error));
+                self.report_first(Err(error));
                 return why;
             }
             Err(panic) => {
-                self.tell_first(Ok(()));
+                self.report_first(Ok(()));
                 return panicked(&panic);
             }
         };
         self.metrics.source_runs(source);
         tracing::info!("{source} runs");
-        self.tell_first(Ok(()));
+        self.report_first(Ok(()));
         let running = AssertUnwindSafe(|| run(&mut *opened, self.pace, &self.stop, &self.events));
         match catch_unwind(running) {
             Ok(Ok(())) => "it ended".to_owned(),
@@ -161,9 +161,9 @@ impl One {
         }
     }
 
-    fn tell_first(&mut self, outcome: Result<(), LiveError>) {
+    fn report_first(&mut self, outcome: Result<(), LiveError>) {
         if let Some(first) = self.first.take() {
-            // Nobody waits any more: fine.
+            // The receiver is gone if nobody waits any more.
             let _ = first.send((self.wanted.source, outcome));
         }
     }
@@ -176,7 +176,7 @@ impl One {
     }
 }
 
-/// An error with its causes in one line.
+/// Returns an error with its causes in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_that_cannot_run_keeps_no_other_from_running() {
+    fn a_source_that_cannot_run_does_not_stop_the_others() {
         let mut calls = 0;
         let wanted = vec![
             SourceSpec {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_end_if_no_source_has_the_permission() {
+    fn starting_fails_if_no_source_has_the_permission() {
         let refused = |source| SourceSpec {
             source,
             open: Box::new(|| Err(refusal(io::ErrorKind::PermissionDenied))),

@@ -2,11 +2,11 @@
 
 use super::sender::{Outgoing, Sender};
 use super::*;
-use crate::flow::{Aggregate, FlowRecord, Instance, Loss, Observations, Source};
+use crate::flow::{Aggregate, BatchId, FlowRecord, Instance, Loss, Observations, Source};
 use crate::net::Timestamp;
 use crate::observe::{LiveError, LiveSource, Pace, Urgency};
 use crate::store::spool::testing::{TestCodec, batch_of, record};
-use crate::store::{BatchCodec, BatchKey, Spool, SpoolLimits};
+use crate::store::{BatchCodec, Spool, SpoolLimits};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ struct FlakyLink {
     arrived: Arc<Mutex<Arrived>>,
     weather: Weather,
     /// Batches that are stored, whose answers are on their way.
-    answers: VecDeque<BatchKey>,
+    answers: VecDeque<BatchId>,
     connected: bool,
     rng: fastrand::Rng,
 }
@@ -78,7 +78,7 @@ impl FlakyLink {
 }
 
 impl Link for FlakyLink {
-    async fn send(&mut self, which: BatchKey, content: &[u8]) -> Result<(), LinkError> {
+    async fn send(&mut self, which: BatchId, content: &[u8]) -> Result<(), LinkError> {
         if !self.connected {
             self.answers.clear();
             self.fails(self.weather.refuses_connection)?;
@@ -103,7 +103,7 @@ impl Link for FlakyLink {
         Ok(())
     }
 
-    async fn acknowledged(&mut self) -> Result<BatchKey, LinkError> {
+    async fn acknowledged(&mut self) -> Result<BatchId, LinkError> {
         if self.answers.is_empty() {
             return std::future::pending().await;
         }
@@ -265,7 +265,7 @@ fn whatever_the_receiver_does_everything_arrives_in_order_and_counts_once() {
 }
 
 #[test]
-fn what_was_not_sent_at_the_end_is_sent_by_the_next_run() {
+fn batches_that_were_not_sent_at_the_end_are_sent_by_the_next_run() {
     let dir = tempfile::tempdir().expect("a folder");
     let slices = slices(50);
     let expected = truth(&slices);
@@ -303,7 +303,7 @@ fn what_was_not_sent_at_the_end_is_sent_by_the_next_run() {
 }
 
 #[test]
-fn what_the_receiver_refuses_for_good_is_put_aside_and_counted_and_the_rest_goes_on() {
+fn batches_that_the_receiver_refuses_for_good_are_put_aside_and_counted_and_the_rest_continues() {
     let dir = tempfile::tempdir().expect("a folder");
     let picky = Weather {
         malformed_every: 5,

@@ -3,6 +3,7 @@
 use super::access::AccessArgs;
 use super::receive::NatsArgs;
 use super::risk::ApprovedArgs;
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
@@ -56,6 +57,9 @@ pub struct Args {
 
     #[command(flatten)]
     images: ApprovedArgs,
+
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
 
     /// How long pods that are gone stay known, for records that come late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
@@ -241,6 +245,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         retention: args.retention,
         output: args.output_dir,
         approved: args.images.approved(),
+        service_enforcement: args.service_enforcement.setting(),
     })
 }
 

@@ -6,6 +6,7 @@ mod text;
 
 use super::access::NamespaceArg;
 use super::policies::{Judged, PolicyArgs};
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
 use crate::inventory::{Inventory, OwnerRule};
@@ -25,7 +26,7 @@ Say which rule of which NetworkPolicy allows a connection, or what is missing fo
 SRC and DST are a workload, a pod, or (DST only) a Service, as name, namespace/name or \
 namespace/kind/name, or an address. Pods of a workload that differ in what they may do are told \
 apart. A Service stands for the pods behind it, on their own ports: network plugins check after \
-translation.",
+translation; with --service-enforcement before-translation also on the Service's port.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -42,6 +43,8 @@ pub struct Args {
     place: NamespaceArg,
     #[command(flatten)]
     sources: PolicyArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     /// How to print it
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -113,7 +116,8 @@ struct Case {
     /// Who stands behind it: pods and addresses as people name them.
     client: Vec<String>,
     server: Vec<String>,
-    /// The port that is checked: that of the pod, not that of a Service.
+    /// The port that is checked: that of the pod; where the plugin checks before translation also that of the
+    /// Service.
     port: u16,
     #[serde(flatten)]
     why: Explanation,
@@ -130,8 +134,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
     let server = resolve_end(&args.server, &namespace, &inventory)?;
-    let from = targets(&client, args.port, &inventory)?;
-    let to = targets(&server, args.port, &inventory)?;
+    let enforcement = args.service_enforcement.setting();
+    let from = targets(&client, args.port, &inventory, enforcement)?;
+    let to = targets(&server, args.port, &inventory, enforcement)?;
     let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)
         .map_err(|error| args.sources.refused(error))?;
     let cases = cases(

@@ -2,9 +2,9 @@
 
 use super::input::{self, CaptureArgs, GraphArgs};
 use super::risk::RiskArgs;
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::{exit, terminal};
 use crate::finding::Severity;
-use crate::graph::ServiceEnforcement;
 use crate::pipeline::{self, Generated, Options, ReportInputs, Scope};
 use crate::policy::SynthesisOptions;
 use crate::report::{self, RunReport, Summary};
@@ -47,22 +47,13 @@ pub struct Args {
     /// Connections that may be allowed though unobserved, before the exit code is 1.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_excess: u64,
-    /// Where the network plugin checks traffic to a Service.
-    #[arg(long, value_enum, default_value_t = Enforcement::AfterTranslation)]
-    service_enforcement: Enforcement,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     #[command(flatten)]
     risk: RiskArgs,
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Enforcement {
-    /// On the pod's port: Calico, Cilium, kube-router and most others.
-    AfterTranslation,
-    /// On the Service's port as well.
-    BeforeTranslation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,10 +102,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
         },
-        enforcement: match args.service_enforcement {
-            Enforcement::AfterTranslation => ServiceEnforcement::AfterTranslation,
-            Enforcement::BeforeTranslation => ServiceEnforcement::BeforeTranslation,
-        },
+        enforcement: args.service_enforcement.everywhere(),
         scope: Scope {
             namespaces: args.namespace.iter().cloned().collect(),
             excluded: args.exclude_namespace.iter().cloned().collect(),

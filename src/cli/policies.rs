@@ -4,7 +4,7 @@ use super::access::{Access, AccessArgs, list_objects};
 use super::places::{Places, refused};
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
-use crate::inventory::{MANAGED_BY, Objects, OtherPolicy};
+use crate::inventory::{Objects, OtherPolicy, is_ours};
 use crate::report::escape;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
@@ -156,7 +156,7 @@ pub fn over(objects: &Objects, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolic
 /// [`over`] what was there.
 pub fn replaced(there: Vec<NetworkPolicy>, policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
     let mut all = by_name(there);
-    all.retain(|_, policy| !is_ours(policy));
+    all.retain(|_, policy| !is_ours(&policy.metadata));
     all.extend(by_name(policies));
     all.into_values().collect()
 }
@@ -164,14 +164,6 @@ pub fn replaced(there: Vec<NetworkPolicy>, policies: Vec<NetworkPolicy>) -> Vec<
 /// Of several versions of one policy the last, in order of their names.
 pub fn named_once(policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
     by_name(policies).into_values().collect()
-}
-
-fn is_ours(policy: &NetworkPolicy) -> bool {
-    let labels = policy.metadata.labels.as_ref();
-    labels
-        .and_then(|labels| labels.get(MANAGED_BY.0))
-        .map(String::as_str)
-        == Some(MANAGED_BY.1)
 }
 
 fn by_name(

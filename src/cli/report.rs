@@ -10,12 +10,13 @@ mod verify;
 use super::access::AccessArgs;
 use super::period::PeriodArgs;
 use super::policies::{read_objects, read_policies};
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
-use crate::report::evidence::{Evidence, Framework, Source, files};
+use crate::report::evidence::{CHECK_COMMANDS, Evidence, Framework, Source, files};
 use crate::review::Digest;
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
@@ -38,7 +39,7 @@ an auditor checks the report with sha256sum, ssh-keygen, grep and find alone.
 
 The period is cut to connections that began in it; from the controller's state to whole hours. The same input \
 and period give the same bytes.",
-    after_long_help = EXAMPLES
+    after_long_help = examples()
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -84,6 +85,8 @@ struct WriteArgs {
     access: AccessArgs,
     #[command(flatten)]
     period: PeriodArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -109,6 +112,15 @@ enum FrameworkArg {
     Soc2,
 }
 
+/// Examples of the command, with the commands that an auditor runs.
+fn examples() -> String {
+    let check: String = CHECK_COMMANDS
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect();
+    format!("{EXAMPLES}{check}{MORE_EXAMPLES}")
+}
+
 const EXAMPLES: &str = "\
 Examples:
   The bundled sample, for PCI DSS:
@@ -123,17 +135,9 @@ Examples:
 
   What an auditor runs, without nanoseg and with it:
     cd march
-    ! find . ! -type d ! -type f | grep . &&
-    ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \\
-      -s manifest.json.sig < manifest.json &&
-    grep -A1 '\"path\": \"SHA256SUMS\"' manifest.json |
-      grep \"$(sha256sum < SHA256SUMS | cut -c1-64)\" &&
-    sha256sum -c SHA256SUMS &&
-    ! { cut -c67- SHA256SUMS; find . -type f ! -path ./SHA256SUMS ! -path ./manifest.json \\
-      ! -path ./manifest.json.sig -print0 | tr '\\n\\0' '?\\n' | cut -c3-; } |
-      LC_ALL=C sort | LC_ALL=C uniq -u | grep . &&
-    echo intact
-    cd ..
+";
+
+const MORE_EXAMPLES: &str = "    cd ..
     nanoseg report verify march --key id_ed25519.pub
 
 Exit codes: 0 written; 2 an error. Of verify: 0 intact; 1 altered, or not signed by the key; 2 an error.";
@@ -237,6 +241,7 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
         FrameworkArg::Soc2 => Framework::Soc2,
     });
     given.policy_files = policy_files(&policies)?;
+    given.enforcement = args.service_enforcement.everywhere();
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }
 

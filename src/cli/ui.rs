@@ -12,6 +12,7 @@ mod scans;
 use super::access::AccessArgs;
 use super::published::ControllerArgs;
 use super::risk::RiskArgs;
+use super::service_enforcement::ServiceEnforcementArgs;
 use crate::web::{Decide, Server, Shown};
 use anyhow::Context;
 use std::io::Write;
@@ -51,6 +52,8 @@ pub struct Args {
     #[command(flatten)]
     risk: RiskArgs,
     #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
+    #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
     controller: ControllerArgs,
@@ -83,7 +86,9 @@ Exit codes: 2 an error. It runs until it is stopped with Ctrl-C.";
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (views, desk): (_, Option<Arc<dyn Decide>>) = match &args.folder {
         Some(path) => {
-            let view = folder::read(path, &args.cluster, args.state.as_deref(), &args.risk)?;
+            let enforcement = args.service_enforcement.everywhere();
+            let state = args.state.as_deref();
+            let view = folder::read(path, &args.cluster, state, &args.risk, enforcement)?;
             (cluster::Views::fixed(view), None)
         }
         None => {

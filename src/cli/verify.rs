@@ -3,6 +3,7 @@
 use super::input::{self, GraphArgs, TrafficArgs};
 use super::period::{PeriodArgs, hours_of};
 use super::policies::{Judged, PolicyArgs};
+use super::service_enforcement::ServiceEnforcementArgs;
 use super::style::Style;
 use super::{exit, terminal};
 use crate::graph::build_after;
@@ -11,7 +12,7 @@ use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
 use crate::report::evidence::Period;
-use crate::report::verdict::{self, Blocked, Verdict};
+use crate::report::verification::{self, Blocked, Verification};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ pub struct Args {
     sources: PolicyArgs,
     #[command(flatten)]
     period: PeriodArgs,
+    #[command(flatten)]
+    service_enforcement: ServiceEnforcementArgs,
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
@@ -105,8 +108,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let built = build_after(&read.history, &read.seen, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;
-    let verdict = verify(&built.graph, &inventory, &policies, &args.namespace)
-        .map_err(|error| args.sources.refused(error))?;
+    let verdict = verify(
+        &built.graph,
+        &inventory,
+        &args.service_enforcement.everywhere(),
+        &policies,
+        &args.namespace,
+    )
+    .map_err(|error| args.sources.refused(error))?;
     if verdict.observed == 0 {
         eprintln!("note: nothing was observed that must be allowed, so this proves nothing");
     }
@@ -114,7 +123,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
             let places = args.sources.places()?;
-            let text = verdict::as_sarif(
+            let text = verification::as_sarif(
                 &verdict,
                 |policy, rule| places.of(policy, rule),
                 |namespace| places.nearest(namespace),
@@ -178,7 +187,7 @@ pub(super) fn check_namespaces<'a>(
     )
 }
 
-fn render(verdict: &Verdict, most: usize, style: Style) -> String {
+fn render(verdict: &Verification, most: usize, style: Style) -> String {
     let mut text = String::new();
     let mut line = |line: String| {
         text.push_str(&line);

@@ -245,12 +245,14 @@ fn an_alias_to_itself_is_refused() {
 
 #[test]
 fn ordinary_aliases_are_read() {
-    let objects = parse(
-        "kind: Pod\nmetadata: {name: x, annotations: &l {app: a}, labels: *l}\nspec: {containers: []}\n",
-    );
-    let labels = objects.pods[0].metadata.labels.clone();
+    let objects =
+        parse("kind: Service\nmetadata: {name: x, labels: &l {app: a}}\nspec: {selector: *l}\n");
+    let selector = objects.services[0]
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.clone());
     assert_eq!(
-        labels.and_then(|mut map| map.remove("app")).as_deref(),
+        selector.and_then(|mut map| map.remove("app")).as_deref(),
         Some("a")
     );
 }

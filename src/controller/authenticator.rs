@@ -1,4 +1,4 @@
-//! Who may send to the receiver, and the account of who was refused.
+//! Decides who may send to the receiver, and counts who was refused.
 
 use super::receiver_metrics::ReceiverMetrics;
 use crate::cluster::live::TokenReviewer;
@@ -6,17 +6,17 @@ use crate::wire::{AgentIdentity, Authenticator, Refusal, TokenCheck};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
-/// Who is believed.
+/// How tokens are checked.
 pub enum Check {
-    /// Everybody.
+    /// Not at all: everybody may send.
     None,
-    /// Tokens with a signature of the API server's keys.
+    /// By their signature, with the API server's keys.
     Keys(TokenCheck),
-    /// Tokens that the API server itself knows.
+    /// By the API server itself (TokenReview).
     Review(TokenReviewer),
 }
 
-/// Lets in who has a good token.
+/// Accepts agents with a valid ServiceAccount token.
 pub struct TokenAuthenticator {
     pub check: Check,
     pub metrics: Arc<ReceiverMetrics>,

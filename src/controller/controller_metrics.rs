@@ -1,9 +1,7 @@
-//! What the controller counts and whether it is well, for `/metrics` and `/readyz`. Names and labels are stable.
+//! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
-use super::engine::{EngineState, Observation};
 use super::plan::EnforcerReport;
 use crate::cluster::live::Writer;
-use crate::review::Violation;
 use crate::review::record::Entry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -17,7 +15,7 @@ use std::time::Duration;
 
 type Labels = Vec<(&'static str, String)>;
 
-/// See the module.
+/// The controller's metrics.
 #[derive(Debug)]
 pub struct ControllerMetrics {
     leading: Gauge,
@@ -120,10 +118,10 @@ impl ControllerMetrics {
         registry.register_collector(Box::new(Writes(writer)));
     }
 
-    /// Whether the state could be written when it was last tried.
+    /// Checks that the state could be written when it was last tried.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it could not.
     pub fn check(&self) -> Result<(), String> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone().map_or(Ok(()), Err)
@@ -141,8 +139,8 @@ impl ControllerMetrics {
         self.cycles.observe(took.as_secs_f64());
     }
 
-    /// The enforcer told something.
-    pub fn heard(&self, report: &EnforcerReport) {
+    /// Counts a report of the enforcer.
+    pub fn count_report(&self, report: &EnforcerReport) {
         let what = match report {
             EnforcerReport::Repaired { .. } => "repaired",
             EnforcerReport::Drifted { .. } => "left",
@@ -170,31 +168,30 @@ impl ControllerMetrics {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    /// What a cycle came to.
-    pub fn concluded(
-        &self,
-        engine_state: &EngineState,
-        observation: &Observation,
-        violations: &[Violation],
-    ) {
+    /// Sets the gauges after a cycle that looked at everything.
+    pub fn set_counts(&self, counts: &ClusterCounts) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let states = || engine_state.states().values();
-        let is_enforced = |applied: &crate::review::Applied| applied.revision.is_some();
-        self.workloads
-            .set(number(observation.inventory.workloads.len()));
-        self.edges
-            .set(number(observation.built.graph.inner().edge_count()));
-        self.enforced.set(number(
-            states()
-                .filter(|s| s.applied.as_ref().is_some_and(is_enforced))
-                .count(),
-        ));
-        self.open_proposals
-            .set(number(states().filter(|s| s.open().is_some()).count()));
-        self.degraded
-            .set(number(states().filter(|s| s.degraded.is_some()).count()));
-        self.violations.set(number(violations.len()));
+        self.workloads.set(number(counts.workloads));
+        self.edges.set(number(counts.edges));
+        self.enforced.set(number(counts.enforced));
+        self.open_proposals.set(number(counts.open_proposals));
+        self.degraded.set(number(counts.degraded));
+        self.violations.set(number(counts.violations));
     }
+}
+
+/// How many there are in the whole cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClusterCounts {
+    pub workloads: usize,
+    /// Edges of the communication graph.
+    pub edges: usize,
+    /// Workloads with a policy of ours in the cluster.
+    pub enforced: usize,
+    pub open_proposals: usize,
+    /// Workloads that were rolled back because approved traffic was blocked.
+    pub degraded: usize,
+    pub violations: usize,
 }
 
 /// The writer's own counts.

@@ -1,10 +1,10 @@
-//! Keeps the policies of the cluster as they were approved. It decides nothing: the engine gives the plan.
-//! It is apart from the engine so that a pane is broken within a second while the engine computes.
+//! Keeps the policies in the cluster as they were approved. It decides nothing: the engine makes the plan.
+//! It is a task of its own, so that break-glass takes effect within a second while the engine computes.
 
 mod diff;
 #[cfg(test)]
 mod tests;
-pub use diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff, is_ours};
+pub use diff::{Diff, DriftMemory, PolicyWrite, build_policy, diff};
 
 use super::break_glass::BreakGlass;
 use super::plan::{EnforcerReport, Plan};
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// How long to wait before what failed, or was put off, is looked at again.
+/// How long to wait before writes that failed or were put off are tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What it works with.
+/// The enforcer and what it needs.
 pub struct Enforcer {
     pub watches: Arc<Watches>,
     pub writer: Writer,
@@ -28,13 +28,14 @@ pub struct Enforcer {
 }
 
 impl Enforcer {
-    /// Works until `stop` turns true.
+    /// Runs until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = DriftMemory::default().with_broken(self.break_glass.broken().clone());
+        let mut memory =
+            DriftMemory::default().with_break_glass(self.break_glass.reasons().clone());
         let mut changed = self.watches.changed();
         let (mut unfinished, mut replanned, mut seen) = (false, true, None);
         while !*stop.borrow() {
-            // Most of what changes in a cluster is nothing that is looked at here.
+            // Most changes in a cluster concern neither namespaces nor policies.
             let generations = [Kind::Namespace, Kind::NetworkPolicy];
             let now = Some(generations.map(|kind| self.watches.generation_of(kind)));
             if unfinished || std::mem::take(&mut replanned) || seen != now {
@@ -59,12 +60,12 @@ impl Enforcer {
         }
     }
 
-    /// One look at everything, and what it asks for. Tells whether something is left to do.
+    /// Compares everything once and writes what differs. Returns true if something is left to do.
     async fn round(&mut self, memory: &mut DriftMemory) -> bool {
         let Some(plan) = self.plan.borrow_and_update().clone() else {
             return false;
         };
-        // What is not known to be true is not acted upon (rule: no-write-when-in-doubt).
+        // Nothing is done while the inventory may be out of date (rule: no-write-when-in-doubt).
         if self.watches.check().is_err() {
             return true;
         }
@@ -86,7 +87,7 @@ impl Enforcer {
         failed || later
     }
 
-    /// Carries one step out and reports it. Tells whether it worked.
+    /// Carries one write out and reports it. Returns true if it worked.
     async fn take(&mut self, write: PolicyWrite, memory: &mut DriftMemory) -> bool {
         let result = match &write {
             PolicyWrite::Apply { policy, .. } => {

@@ -1,5 +1,5 @@
-//! The leader's work: what operators and traffic say → state and record, on the disk first → plan, proposals,
-//! answers and conditions. One task; [`Engine::cycle`] is its table of contents.
+//! The leader's work: operators' objects and traffic → state and record, on the disk first → plan, proposals,
+//! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
 mod auto_rollback;
 mod decide;
@@ -20,13 +20,14 @@ pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
 pub use state::{EngineState, StateError};
 
-use super::controller_metrics::ControllerMetrics;
+use super::controller_metrics::{ClusterCounts, ControllerMetrics};
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
+use crate::review::WorkloadState;
 use crate::review::record::Entry;
 use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
@@ -40,15 +41,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// How often what depends on time is looked at, and what could not be written is tried again.
+/// How often conditions that depend on time are checked and failed writes are tried again.
 const TICK: Duration = Duration::from_secs(1);
-/// Nothing is looked at more often than that.
+/// The shortest pause between two checks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-/// The engine rests as long as its last cycle took, at most so long: then half of one core is its limit
-/// where much happens.
+/// After a cycle the engine rests for as long as the cycle took, and for this long at most: so it uses half of a core
+/// while much happens.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// What the engine works with.
+/// What the engine needs.
 pub struct Parts {
     pub watches: Arc<Watches>,
     pub writer: Writer,
@@ -57,43 +58,43 @@ pub struct Parts {
     pub engine_state: EngineState,
     pub observation: Observation,
     pub plan: watch::Sender<Option<Arc<Plan>>>,
-    /// The number of the record's last line, for who publishes it.
+    /// The sequence number of the record's last line, for the [`RecordPublisher`](super::record_publisher).
     pub recorded: watch::Sender<u64>,
-    /// The graph, each time that all of it was built, for who publishes it.
+    /// The graph after each full build, for the [`GraphPublisher`](super::graph_publisher).
     pub graph: watch::Sender<Option<Arc<Graph>>>,
     pub reports: mpsc::UnboundedReceiver<EnforcerReport>,
     pub heard: mpsc::Receiver<FlowBatch>,
     pub controller_metrics: Arc<ControllerMetrics>,
-    /// How long pods that are gone are kept.
+    /// How long deleted pods are remembered.
     pub retention: Duration,
     pub now: fn() -> Timestamp,
 }
 
-/// See the module.
+/// The leader's task. See the module.
 pub struct Engine {
     parts: Parts,
     housekeeping: Housekeeping,
     troubles: Troubles,
-    /// Segmentations that cannot be understood, by namespace.
+    /// What is wrong with Segmentations that cannot be parsed, by namespace.
     errors: BTreeMap<String, String>,
-    /// Why a namespace cannot be proposed for.
+    /// Why no proposals can be made, by namespace.
     problems: BTreeMap<String, String>,
     pending_proposals: PendingWrites,
     pending_decisions: PendingWrites,
     pending_segmentations: PendingWrites,
-    /// What of the watches was taken already.
+    /// The generations of the watches that were processed already.
     seen: Option<Generations>,
-    /// The proposals that edits were last taken from.
+    /// The proposals that edits were last read from.
     proposals: Vec<Arc<PolicyProposal>>,
-    /// All namespaces are to be looked at when publishing.
+    /// The next publishing has to look at all namespaces.
     publish_all: bool,
-    /// Something was not written, on the disk or in the cluster.
+    /// A write to the disk or to the cluster is left to do.
     unfinished: bool,
-    /// When a namespace will have been watched for long enough.
+    /// When the next namespace will have been observed for its minimum duration.
     due: Option<Timestamp>,
 }
 
-/// Generations of what people write.
+/// Generations of the kinds that people write.
 #[derive(Debug, Clone, Copy)]
 struct Generations {
     segmentations: u64,
@@ -120,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// Works until `stop` turns true.
+    /// Runs until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut changed = self.parts.watches.changed();
         while !*stop.borrow() {
@@ -152,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// How long to wait for news before looking at what was put off.
+    /// Returns how long to wait for changes before checking what was put off.
     fn pause(&self) -> Duration {
         let put_off = self.parts.observation.due_in(&self.parts.watches);
         put_off.map_or(TICK, |rest| rest.clamp(SHORTEST_PAUSE, TICK))
@@ -167,7 +168,7 @@ impl Engine {
             || self.housekeeping.is_due(now)
     }
 
-    /// All batches and reports that wait already: one cycle for all of them.
+    /// Takes all batches and reports that wait already, so that one cycle serves them all.
     fn take_what_waits(&mut self) {
         while let Ok(batch) = self.parts.heard.try_recv() {
             self.parts.observation.ingest(batch);
@@ -178,7 +179,7 @@ impl Engine {
     }
 
     fn apply_report(&mut self, report: &EnforcerReport) {
-        self.parts.controller_metrics.heard(report);
+        self.parts.controller_metrics.count_report(report);
         enforcer_reports::apply_report(&mut self.parts.engine_state, &mut self.troubles, report);
     }
 
@@ -188,13 +189,13 @@ impl Engine {
         self.parts.controller_metrics.stale(stale.is_err());
         self.unfinished = false;
         if let Err(stale) = stale {
-            // What the enforcer did is kept; nothing is concluded from what may not be true any more.
+            // What the enforcer did is kept; nothing is decided while the inventory may be out of date.
             tracing::debug!("no cycle: {stale}");
             self.unfinished = true;
             self.commit(now);
             return;
         }
-        // What people decided is carried out before what they may decide next is worked out.
+        // Decisions are carried out before new proposals are made.
         let (decided, entries) = tokio::task::block_in_place(|| {
             let decided = self.take_decisions(now);
             (decided, self.commit(now))
@@ -203,10 +204,10 @@ impl Engine {
         self.publish_plan();
         let more = tokio::task::block_in_place(|| {
             self.conclude(decided, now);
-            self.housekeeping.run(&mut self.parts, now);
+            self.housekeep(now);
             self.commit(now)
         });
-        // Nothing reaches the cluster that is not on the disk.
+        // Nothing reaches the cluster before it is on the disk.
         let Some(more) = more else { return };
         entries.extend(more);
         self.publish_plan();
@@ -214,11 +215,12 @@ impl Engine {
         events::publish_events(&entries, &self.parts.watches, &self.parts.events).await;
     }
 
-    /// Takes what people wrote: Segmentations, edits, decisions. Tells what that is about.
+    /// Processes what people wrote: Segmentations, edits, decisions. Returns what that changes.
     fn take_decisions(&mut self, now: Timestamp) -> Changes {
         let Parts {
             watches,
             engine_state,
+            observation,
             ..
         } = &mut self.parts;
         let seen = Generations {
@@ -233,6 +235,8 @@ impl Engine {
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
             (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, now);
+            observation.enforcement =
+                engine_state.service_enforcements(observation.enforcement.default);
             self.publish_all |= resegmented;
         }
         let proposals = watches.proposals();
@@ -247,13 +251,13 @@ impl Engine {
         self.proposals = proposals;
         match (resegmented, changed) {
             (true, _) => Changes::Everything,
-            // Whom decisions are about: what waits may be settled by them.
+            // The workloads of the decisions: their open proposals may be settled now.
             (false, true) => Changes::Edges(engine_state.touched().clone()),
             (false, false) => Changes::Nothing,
         }
     }
 
-    /// The traffic, and what was decided → what is proposed and what is taken back.
+    /// From traffic and decisions: violations, rollbacks and proposals.
     fn conclude(&mut self, decided: Changes, now: Timestamp) {
         let Parts {
             watches,
@@ -309,7 +313,7 @@ impl Engine {
                 segments::retire_gone(engine_state, &observation.inventory, now);
                 self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                controller_metrics.concluded(engine_state, observation, &violations);
+                controller_metrics.set_counts(&counts(engine_state, observation, violations.len()));
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -322,7 +326,22 @@ impl Engine {
         segments::forget_left(engine_state, now);
     }
 
-    /// Everything new onto the disk. `None` if it refuses: it is tried again.
+    fn housekeep(&mut self, now: Timestamp) {
+        let Parts {
+            watches,
+            store,
+            observation,
+            controller_metrics,
+            ..
+        } = &mut self.parts;
+        if let Err(error) = self.housekeeping.run(watches, store, observation, now) {
+            tracing::error!("{error}");
+            controller_metrics.commit_failed(error.to_string());
+        }
+    }
+
+    /// Writes everything new to the disk and returns the new entries of the record. `None` if the disk refuses: then
+    /// it is tried again.
     fn commit(&mut self, now: Timestamp) -> Option<Vec<Entry>> {
         match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
@@ -354,10 +373,10 @@ impl Engine {
         });
     }
 
-    /// Proposals, answers and conditions into the cluster.
+    /// Writes proposals, results of decisions and conditions to the cluster.
     async fn publish(&mut self, now: Timestamp) {
         let mut namespaces = self.parts.engine_state.take_unpublished();
-        // Not all of the parts may be looked at from two threads.
+        // Not all of the parts are `Sync`.
         let Parts {
             engine_state,
             writer,
@@ -401,5 +420,27 @@ impl Engine {
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);
         }
+    }
+}
+
+fn counts(
+    engine_state: &EngineState,
+    observation: &Observation,
+    violations: usize,
+) -> ClusterCounts {
+    let count = |has: fn(&WorkloadState) -> bool| {
+        let states = engine_state.states().values();
+        states.filter(|state| has(state)).count()
+    };
+    ClusterCounts {
+        workloads: observation.inventory.workloads.len(),
+        edges: observation.built.graph.inner().edge_count(),
+        enforced: count(|state| {
+            let applied = state.applied.as_ref();
+            applied.is_some_and(|applied| applied.revision.is_some())
+        }),
+        open_proposals: count(|state| state.open().is_some()),
+        degraded: count(|state| state.degraded.is_some()),
+        violations,
     }
 }

@@ -1,7 +1,7 @@
-//! GitOps: keeps a folder as it was approved, and compares it with the cluster. A GitOps tool commits and
-//! applies what is in the folder; nothing is written to the cluster from here.
+//! GitOps: writes the approved policies to a folder, and compares them with the cluster. A GitOps tool commits and
+//! applies the folder; nothing is written to the cluster from here.
 
-use super::break_glass::BreakGlass;
+use super::break_glass::{BreakGlass, reason};
 use super::enforcer::{DriftMemory, PolicyWrite, build_policy, diff};
 use super::plan::{Desired, EnforcerReport, Plan, PlannedPolicy};
 use crate::cluster::live::Watches;
@@ -9,7 +9,6 @@ use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::policy::render_kustomization;
 use crate::review::Digest;
-use crate::review::resources::BREAK_GLASS;
 use crate::store::{FolderError, OutputFolder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// How long to wait before what failed is tried again.
+/// How long to wait before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What it works with.
+/// The exporter and what it needs.
 pub struct Exporter {
     watches: Arc<Watches>,
     root: PathBuf,
@@ -28,12 +27,12 @@ pub struct Exporter {
     reports: mpsc::UnboundedSender<EnforcerReport>,
     now: fn() -> Timestamp,
     break_glass: BreakGlass,
-    /// Whose files there were, by name: to tell which are gone.
+    /// The workload of each file at the last export, by name, to find those that are gone.
     exported: BTreeMap<PathBuf, WorkloadId>,
     failure: Option<String>,
 }
 
-/// The files of a folder, by name, and of which workload each is.
+/// The files of a folder, by name, and the workload of each.
 struct Files {
     contents: BTreeMap<PathBuf, Vec<u8>>,
     owners: BTreeMap<PathBuf, (WorkloadId, Digest)>,
@@ -60,9 +59,10 @@ impl Exporter {
         }
     }
 
-    /// Works until `stop` turns true.
+    /// Runs until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut memory = DriftMemory::report_only().with_broken(self.break_glass.broken().clone());
+        let mut memory =
+            DriftMemory::report_only().with_break_glass(self.break_glass.reasons().clone());
         let mut changed = self.watches.changed();
         while !*stop.borrow() {
             let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));
@@ -81,7 +81,7 @@ impl Exporter {
         }
     }
 
-    /// Writes what differs, and tells what the cluster has of it. Tells whether it worked.
+    /// Writes the files that differ, and reports what the cluster has. Returns true if it worked.
     fn round(&mut self, memory: &mut DriftMemory) -> bool {
         let Some(plan) = self.plan.borrow_and_update().clone() else {
             return true;
@@ -91,10 +91,9 @@ impl Exporter {
         }
         let now = (self.now)();
         let (namespaces, policies) = (self.watches.namespaces(), self.watches.policies());
-        let open = namespaces.iter().filter(|namespace| {
-            let annotations = namespace.metadata.annotations.as_ref();
-            annotations.is_some_and(|a| a.contains_key(BREAK_GLASS))
-        });
+        let open = namespaces
+            .iter()
+            .filter(|namespace| reason(namespace).is_some());
         let open = open.filter_map(|n| n.metadata.name.as_deref()).collect();
         let seen = diff(&plan, &namespaces, &policies, memory, now);
         self.break_glass.log(&seen.reports);
@@ -102,7 +101,7 @@ impl Exporter {
         for report in seen.reports {
             let _ = self.reports.send(report);
         }
-        // What the tool has not carried out yet: nothing to do but to wait for the watch.
+        // The GitOps tool has not applied these yet: the watch will show when it has.
         for write in &seen.writes {
             if let PolicyWrite::Apply { .. } = write {
                 tracing::debug!(step = %write, "waits for the GitOps tool");
@@ -125,7 +124,7 @@ impl Exporter {
         match OutputFolder::new(&self.root).replace(&files.contents) {
             Ok(_) => {
                 self.failure = None;
-                self.tell(&files, &new, now);
+                self.report_changes(&files, &new, now);
                 true
             }
             Err(error) => {
@@ -135,7 +134,7 @@ impl Exporter {
         }
     }
 
-    fn tell(&mut self, files: &Files, new: &[PathBuf], now: Timestamp) {
+    fn report_changes(&mut self, files: &Files, new: &[PathBuf], now: Timestamp) {
         for (workload, digest) in new.iter().filter_map(|name| files.owners.get(name)) {
             self.send(workload, Some(digest.clone()), now);
         }
@@ -159,7 +158,7 @@ impl Exporter {
         });
     }
 
-    /// Says once why the folder could not be written, on all that it is about.
+    /// Reports once why the folder could not be written, for every workload with a file in it.
     fn fail(&mut self, error: &FolderError, files: &Files, now: Timestamp) {
         let why = error.to_string();
         if self.failure.as_ref() == Some(&why) {
@@ -177,7 +176,7 @@ impl Exporter {
     }
 }
 
-/// A policy per file, `NAMESPACE/POLICY.yaml`, and the kustomization that lists them.
+/// Returns one file per policy, `NAMESPACE/POLICY.yaml`, and the kustomization that lists them.
 fn build_files(plan: &Plan, open: &BTreeSet<&str>) -> Files {
     let mut files = Files {
         contents: BTreeMap::new(),

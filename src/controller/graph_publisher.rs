@@ -1,5 +1,5 @@
-//! The communication graph, in a ConfigMap beside the record: the page draws it from there, with the operator's own
-//! rights. As with the record nothing waits for it: what cannot be published is logged and tried again.
+//! Publishes the communication graph in a ConfigMap beside the record. The page reads it from there, with the operator's
+//! own rights. As with the record nothing waits for it: a failure is logged and tried again.
 
 use crate::cluster::live::{ConfigMapData, WriteError, Writer};
 use crate::graph::Graph;
@@ -15,15 +15,16 @@ use tokio::time::Instant;
 /// How many bytes are published at most; a ConfigMap can hold 1 MiB (`MaxSecretSize` in
 /// `k8s.io/kubernetes/pkg/apis/core/types.go`). Some ten thousand edges.
 const MOST: usize = 768 << 10;
-/// Every write is a whole new version in etcd. Counts of known edges change all the time: they are published so seldom.
+/// The pause between two writes if only counts of known edges changed. Counts change all the time, and every write is a
+/// whole new version in etcd.
 const REST: Duration = Duration::from_secs(60);
-/// And edges that come or go so soon.
+/// The pause if edges came or went.
 const SHORT_REST: Duration = Duration::from_secs(5);
 
-/// What it works with.
+/// The publisher and what it needs.
 pub struct GraphPublisher {
     pub writer: Writer,
-    /// The controller's own.
+    /// The controller's own namespace.
     pub namespace: String,
     /// The graph as it was last built; `None`: not yet.
     pub graph: watch::Receiver<Option<Arc<Graph>>>,
@@ -38,7 +39,7 @@ enum GraphPublisherError {
 }
 
 impl GraphPublisher {
-    /// Works until `stop` turns true.
+    /// Runs until `stop` turns true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (mut edges, mut rested) = (0, Instant::now());
         let mut due: Option<Instant> = None;
@@ -58,7 +59,7 @@ impl GraphPublisher {
             let Some(graph) = self.graph.borrow_and_update().clone() else {
                 continue;
             };
-            // Nothing was seen yet, and what the leader before published is better than nothing.
+            // Nothing was observed yet: what the leader before published is better than an empty graph.
             let count = graph.inner().edge_count();
             if count == 0 {
                 continue;

@@ -1,4 +1,4 @@
-//! Batches on their way into the store: gRPC and NATS, one writer, and whoever wants to see what was stored.
+//! Batches on their way into the store: gRPC and NATS, one writer, and a channel for those who need to see what was stored.
 
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::{self, NewBatches, StoreHealth};
@@ -21,11 +21,11 @@ pub struct IntakeSettings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
-    /// Told of each batch that was new, after it is stored.
+    /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
 }
 
-/// Why batches cannot be taken.
+/// Why batches cannot be received.
 #[derive(Debug, Error)]
 pub enum IntakeError {
     #[error(transparent)]
@@ -36,7 +36,7 @@ pub enum IntakeError {
     Thread(std::io::Error),
 }
 
-/// Listens, and does not take anything yet.
+/// Listens, and receives no batch yet.
 pub struct Intake {
     server: Server,
     nats: Option<NatsIntake>,
@@ -46,7 +46,7 @@ pub struct Intake {
 
 impl Intake {
     /// # Errors
-    /// If something of it is not possible.
+    /// If an address cannot be listened on, TLS cannot be set up or NATS cannot be used.
     pub async fn bind(settings: IntakeSettings) -> Result<Intake, IntakeError> {
         let (out, queue) = mpsc::channel(writer::QUEUE);
         let authenticator = settings.authenticator;
@@ -68,13 +68,13 @@ impl Intake {
         })
     }
 
-    /// Where agents connect: tells the port if port 0 was asked for.
+    /// Returns the address where agents connect, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
-    /// Takes batches until `stop` turns true; then lets none in any more, and returns when all that came
-    /// is stored and acknowledged.
+    /// Receives batches until `stop` turns true. Then it accepts no more, and returns when all that were received
+    /// are stored and acknowledged.
     ///
     /// # Errors
     /// If the listener fails.
@@ -100,7 +100,7 @@ impl Intake {
             }
         };
         let (served, ()) = tokio::join!(self.server.run(stop.clone()), taken);
-        // Server and intake are gone, and with them the last sender into the queue: the writer ends.
+        // Server and NATS intake have ended, so the queue has no sender any more and the writer ends.
         let _ = all_written.await;
         served?;
         Ok(())

@@ -1,5 +1,5 @@
-//! What was written and the watches have not shown yet: judging the cluster by what is older than our own
-//! last write would write it again.
+//! Writes that the watches do not show yet. Without them the controller would compare with an older state than its own
+//! last write, and write again.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub fn key_of(meta: &ObjectMeta) -> Key {
     (text(&meta.namespace), text(&meta.name))
 }
 
-/// Our last write of each object of one kind, until the watch shows it.
+/// Our last write of each object of one kind, kept until the watch shows it.
 #[derive(Debug, Default)]
 pub struct PendingWrites(BTreeMap<Key, Last>);
 
@@ -26,7 +26,7 @@ enum Last {
 }
 
 impl PendingWrites {
-    /// It was written, and this is what the API server made of it.
+    /// Notes a write. `meta`: the object's metadata as the API server returned it.
     pub fn wrote(&mut self, meta: &ObjectMeta) {
         if let Some(version) = version(meta) {
             self.0.insert(key_of(meta), Last::Written(version));
@@ -37,7 +37,7 @@ impl PendingWrites {
         self.0.insert(key, Last::Deleted(uid));
     }
 
-    /// Whether `live`, as the watch has it, is older than our last write.
+    /// Returns true if `live`, the object as the watch has it, is older than our last write.
     pub fn is_behind(&mut self, key: &Key, live: Option<&ObjectMeta>) -> bool {
         let behind = match self.0.get(key) {
             None => false,
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_watch_shows_is_behind_until_it_is_as_new_as_our_write() {
+    fn the_watch_is_behind_until_it_is_as_new_as_our_write() {
         let mut pending = PendingWrites::default();
         let key = key_of(&meta("a", "1"));
         assert!(!pending.is_behind(&key, None));
@@ -79,12 +79,12 @@ mod tests {
         assert!(pending.is_behind(&key, None));
         assert!(pending.is_behind(&key, Some(&meta("a", "9"))));
         assert!(!pending.is_behind(&key, Some(&meta("a", "11"))));
-        // Caught up once, it is judged as it is: gone is gone.
+        // Once the watch has caught up, a missing object has been deleted.
         assert!(!pending.is_behind(&key, None));
     }
 
     #[test]
-    fn what_was_deleted_is_behind_until_that_very_object_is_gone() {
+    fn the_watch_is_behind_until_the_deleted_object_is_gone() {
         let mut pending = PendingWrites::default();
         let key = key_of(&meta("a", "1"));
         pending.deleted(key.clone(), "a".into());

@@ -1,4 +1,4 @@
-//! What shall be in the cluster, as the engine tells the enforcer; and what the enforcer tells back.
+//! What the engine and the enforcer exchange: the plan of the policies in the cluster, and reports of what was done.
 
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// All segmented namespaces, and those that were and whose policies are to go.
+/// The policies of all enforced namespaces, and of those whose policies are to be deleted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     pub namespaces: BTreeMap<String, NamespacePlan>,
@@ -24,11 +24,11 @@ pub struct NamespacePlan {
 pub struct PlannedPolicy {
     pub workload: WorkloadId,
     pub desired: Desired,
-    /// It was in the cluster as it shall be: what differs now was changed by somebody else.
+    /// It was in the cluster as planned, so what differs now was changed by somebody else.
     pub was_applied: bool,
 }
 
-/// How it shall be.
+/// The desired state of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Desired {
     Present {
@@ -36,7 +36,7 @@ pub enum Desired {
         digest: Digest,
         spec: Arc<NetworkPolicySpec>,
     },
-    /// There shall be none.
+    /// There must be no policy.
     Absent,
 }
 
@@ -49,17 +49,17 @@ impl Desired {
     }
 }
 
-/// What the enforcer did or found.
+/// What the enforcer did or found. Times are those of the comparison or of the write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EnforcerReport {
-    /// The cluster has it as it shall be; `wrote` tells whether that took a write.
+    /// The cluster has it as planned. `wrote`: this took a write.
     InPlace {
         workload: WorkloadId,
         revision: Option<u32>,
         at: Timestamp,
         wrote: bool,
     },
-    /// Somebody changed or deleted it, and it was put right.
+    /// Somebody changed or deleted it, and it was repaired.
     Repaired {
         workload: WorkloadId,
         what: String,
@@ -67,14 +67,14 @@ pub enum EnforcerReport {
         wanted: Option<Digest>,
         at: Timestamp,
     },
-    /// Somebody changed or deleted it, and it is not put right before `until`.
+    /// Somebody changed or deleted it, and it is not repaired before `until`; `None`: not by us.
     Drifted {
         workload: WorkloadId,
         what: String,
         until: Option<Timestamp>,
         at: Timestamp,
     },
-    /// Its file in the output folder is another than before; `policy`: none if it was taken away.
+    /// Its file in the output folder changed. `policy`: `None` if the file was removed.
     Exported {
         workload: WorkloadId,
         policy: Option<Digest>,
@@ -86,7 +86,7 @@ pub enum EnforcerReport {
         why: String,
         at: Timestamp,
     },
-    /// The annotation came (`deleted` policies went) or went.
+    /// Break-glass came on (`deleted`: how many policies are deleted) or went off (`reason` is `None`).
     BreakGlass {
         namespace: String,
         reason: Option<String>,

@@ -1,4 +1,4 @@
-//! Takes what agents send, by gRPC and from NATS, into one store.
+//! The receiver: stores what agents send by gRPC and over NATS.
 
 use super::authenticator::{Check, TokenAuthenticator};
 use super::intake::{Intake, IntakeError, IntakeSettings};
@@ -6,7 +6,8 @@ use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck, TokenSettings,
+    Authenticator, Health, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck,
+    TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// What a receiver is told.
+/// The settings of a receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverSettings {
     /// Where agents connect.
@@ -31,7 +32,7 @@ pub struct ReceiverSettings {
     pub store: PathBuf,
 }
 
-/// Why the receiver cannot start, or go on.
+/// Why the receiver cannot start or continue.
 #[derive(Debug, Error)]
 pub enum ReceiverError {
     #[error(transparent)]
@@ -44,7 +45,7 @@ pub enum ReceiverError {
     Tokens(String),
 }
 
-/// A receiver that listens and does not take anything yet.
+/// A receiver that listens and receives no batch yet.
 pub struct Receiver {
     intake: Intake,
     health_server: HealthServer,
@@ -57,7 +58,7 @@ impl Receiver {
     /// Opens the store and listens.
     ///
     /// # Errors
-    /// Why something of it is not possible.
+    /// If the store cannot be opened, an address cannot be listened on, or keys or certificates cannot be used.
     pub async fn start(settings: ReceiverSettings) -> Result<Receiver, ReceiverError> {
         let store = FlowStore::open(&settings.store)?;
         let check = settings.tokens.map(TokenCheck::new).transpose();
@@ -81,7 +82,11 @@ impl Receiver {
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
         let ready = Arc::new(move || asked.check());
-        let health_server = HealthServer::bind(settings.metrics_listen, registry, ready).await?;
+        let health_server = HealthServer::bind(
+            settings.metrics_listen,
+            Health::of_registry(registry, ready),
+        )
+        .await?;
         Ok(Receiver {
             intake,
             health_server,
@@ -91,18 +96,18 @@ impl Receiver {
         })
     }
 
-    /// Where agents connect: tells the port if port 0 was asked for.
+    /// Returns the address where agents connect, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.intake.local_addr()
     }
 
-    /// Where the metrics are.
+    /// Returns the address of the metrics.
     pub fn metrics_addr(&self) -> SocketAddr {
         self.health_server.local_addr()
     }
 
-    /// Takes batches until `stop` turns true; then lets none in any more, and returns when all that came
-    /// is stored and acknowledged.
+    /// Receives batches until `stop` turns true. Then it accepts no more, and returns when all that were received
+    /// are stored and acknowledged.
     ///
     /// # Errors
     /// If a listener fails.

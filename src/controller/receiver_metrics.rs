@@ -1,4 +1,4 @@
-//! What the receiver counts. Names and labels are stable.
+//! The receiver's metrics. Names and labels are stable.
 
 use crate::flow::{Applied, FlowBatch};
 use prometheus_client::metrics::counter::Counter;

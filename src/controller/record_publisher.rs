@@ -1,6 +1,6 @@
-//! The newest part of the record and what volume by the hour comes to, in a ConfigMap beside the controller: nothing
-//! listens in the cluster, so the page and auditors read it from the API server. It reads what is on the disk already,
-//! and nothing waits for it: what cannot be published is logged and tried again.
+//! Publishes the newest part of the record and the volume by the hour in a ConfigMap beside the controller. Nothing
+//! listens in the cluster, so the page and auditors read it from the API server. The publisher reads what is on the disk
+//! already, and nothing waits for it: a failure is logged and tried again.
 
 use super::volume::VolumeReader;
 use crate::cluster::live::{ConfigMapData, Watches, WriteError, Writer};
@@ -17,27 +17,27 @@ use tokio::time::Instant;
 /// How many bytes of lines are published: half of what a ConfigMap can hold (1 MiB, `MaxSecretSize` in
 /// `k8s.io/kubernetes/pkg/apis/core/types.go`), a thousand lines and more.
 const MOST: usize = 512 << 10;
-/// At most one write in that time.
+/// The shortest pause between two writes.
 const REST: Duration = Duration::from_secs(1);
-/// Every write is a whole new version in etcd, so that many bytes per second are written at most: where much
-/// happens for long, the full ConfigMap is written every eighth second.
+/// How many bytes per second are written at most, since every write is a whole new version in etcd: while much happens,
+/// the full ConfigMap is written every eight seconds.
 const BYTES_PER_SECOND: usize = 64 << 10;
-/// How often volume is looked at: it is by the hour, and reading it takes a while.
+/// How often volume is read: it is by the hour, and reading it takes a while.
 const VOLUME_EVERY: Duration = Duration::from_secs(600);
-/// So many talkers, and so many changes: some tens of kilobytes.
+/// How many top talkers, and how many changes, are published: some tens of kilobytes.
 const VOLUME_MOST: usize = 100;
 /// How long to wait after failures: doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// What it works with.
+/// The publisher and what it needs.
 pub struct RecordPublisher {
     pub writer: Writer,
-    /// Of its own, so that it never stands in the engine's way.
+    /// A connection of its own, so that it never delays the engine.
     pub store: ReviewStore,
-    /// The controller's own.
+    /// The controller's own namespace.
     pub namespace: String,
-    /// The number of the record's last line that is on the disk.
+    /// The sequence number of the record's last line on the disk.
     pub newest: watch::Receiver<u64>,
     pub watches: Arc<Watches>,
 }
@@ -53,19 +53,19 @@ enum RecordPublisherError {
 }
 
 impl RecordPublisher {
-    /// Works until `stop` turns true, and then publishes what the engine has recorded at last.
+    /// Runs until `stop` turns true, and then publishes what the engine recorded last.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        // The number of the last line that is published. None is known: the leader before may have come to an
-        // end between writing to the disk and publishing.
+        // The sequence number of the last published line. It is not known at the start: the leader before may have
+        // ended between writing to the disk and publishing.
         let (mut published, mut retry) = (None, FIRST_RETRY);
         let (mut reader, mut volume) = (VolumeReader::default(), None);
         let mut volume_due = Instant::now();
         loop {
-            // The engine has ended: what is read now is its last word.
+            // The engine has ended: what is read now is complete.
             let is_last = self.newest.has_changed().is_err();
             let newest = *self.newest.borrow_and_update();
             if Instant::now() >= volume_due && !is_last {
-                // Of pods that are not known yet nobody knows whose traffic it was.
+                // Before all pods are known, traffic cannot be attributed.
                 let is_known = self.watches.check().is_ok();
                 if is_known {
                     let read = self.volume(&mut reader);
@@ -99,7 +99,7 @@ impl RecordPublisher {
             }
             if published >= Some(newest) || *stop.borrow() {
                 tokio::select! {
-                    // An error says that the engine has ended; what it left is seen above.
+                    // An error means that the engine has ended; the next turn publishes what it left.
                     _ = self.newest.changed() => {}
                     () = tokio::time::sleep_until(volume_due) => {}
                 }
@@ -107,7 +107,7 @@ impl RecordPublisher {
         }
     }
 
-    /// What volume comes to, as JSON; `None`: nothing was seen yet, or it cannot be read.
+    /// Returns the volume report as JSON; `None` if nothing was seen yet, or if it cannot be read.
     fn volume(&self, reader: &mut VolumeReader) -> Option<String> {
         let read = tokio::task::block_in_place(|| {
             let (inventory, _) = Inventory::build(&self.watches.objects(), OwnerRule::Infer);
@@ -122,7 +122,7 @@ impl RecordPublisher {
         }
     }
 
-    /// Publishes the newest part; the number of its last line, and how many bytes were written.
+    /// Publishes the newest part. Returns the sequence number of its last line and how many bytes were written.
     async fn publish(
         &mut self,
         volume: Option<&str>,
@@ -146,7 +146,7 @@ impl RecordPublisher {
     }
 }
 
-/// How long to rest after a write of so many bytes; 0 is none.
+/// Returns how long to pause after a write of so many bytes; 0 bytes: nothing was written.
 fn pace(bytes: usize) -> Duration {
     let seconds = bytes.div_ceil(BYTES_PER_SECOND);
     REST.saturating_mul(u32::try_from(seconds).unwrap_or(u32::MAX))
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_write_a_second_and_fewer_of_much() {
+    fn writes_are_a_second_apart_and_longer_after_large_ones() {
         assert_eq!(pace(0), Duration::ZERO);
         assert_eq!(pace(1), Duration::from_secs(1));
         assert_eq!(pace(BYTES_PER_SECOND), Duration::from_secs(1));

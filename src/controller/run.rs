@@ -1,12 +1,12 @@
-//! The controller from start to end: every replica watches and waits for the Lease; the one that gets it
-//! opens the store, lets agents in and works until it is stopped or the Lease is lost. There is no way back
-//! from leading but the end of the process: nothing half-done outlives it.
+//! The controller from start to end. Every replica watches the cluster and waits for the Lease. The one that gets it
+//! opens the store, accepts agents and works until it is stopped or the Lease is lost. A leader never becomes a follower
+//! again; its process ends, so that nothing half-done outlives it.
 
 use super::authenticator::{Check, TokenAuthenticator};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, StateError};
+use super::engine::{Engine, EngineState, Observation, Parts, StateError, resume_break_glass};
 use super::exporter::Exporter;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
@@ -24,7 +24,7 @@ use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
 };
-use crate::wire::{HealthError, HealthServer, NatsSettings, ServerTls};
+use crate::wire::{Health, HealthError, HealthServer, NatsSettings, ServerTls};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -34,16 +34,16 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-/// Batches that the engine has not seen yet; more wait in the store's thread.
+/// How many batches may wait for the engine; more wait in the store's thread.
 const HEARD: usize = 64;
-/// How long everything may take to end once it was told to.
+/// How long all tasks together may take to end.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long of that the end of the record may take to be published.
+/// How long of that publishing the end of the record may take.
 const LAST_WORD: Duration = Duration::from_secs(5);
-/// How long a leader waits for the one before it to let go of the store.
+/// How long a leader waits for the one before it to release the store.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a controller is told.
+/// The settings of a controller.
 #[derive(Debug, Clone)]
 pub struct ControllerSettings {
     pub connect: ConnectSettings,
@@ -53,7 +53,7 @@ pub struct ControllerSettings {
     pub listen: SocketAddr,
     /// `None`: without TLS.
     pub tls: Option<ServerTls>,
-    /// Whose tokens let in: `system:serviceaccount:NAMESPACE:NAME`.
+    /// The users whose tokens are accepted: `system:serviceaccount:NAMESPACE:NAME`.
     pub agents: BTreeSet<String>,
     pub token_audience: String,
     /// Takes batches from NATS JetStream too.
@@ -63,15 +63,18 @@ pub struct ControllerSettings {
     pub lease_name: String,
     /// The name of this replica.
     pub identity: String,
-    /// How long pods that are gone are kept.
+    /// How long deleted pods are remembered.
     pub retention: Duration,
     /// GitOps: approved policies are written there, and not into the cluster.
     pub output: Option<PathBuf>,
     /// Images that may run in every namespace.
     pub approved: Approved,
+    /// Where the network plugin checks connections through Services, in namespaces whose Segmentation does not
+    /// set it.
+    pub service_enforcement: ServiceEnforcement,
 }
 
-/// Why a controller cannot start, or go on.
+/// Why a controller cannot start or continue.
 #[derive(Debug, Error)]
 pub enum ControllerError {
     #[error(transparent)]
@@ -99,7 +102,7 @@ pub enum ControllerError {
 /// Runs until `stop` turns true.
 ///
 /// # Errors
-/// Why it cannot start or go on; it is meant to be started again then.
+/// Why it cannot start or continue. The process is meant to be started again then.
 pub async fn run(
     settings: ControllerSettings,
     stop: watch::Receiver<bool>,
@@ -130,11 +133,11 @@ pub async fn run(
         settings,
     };
     let health = replica.health_server().await?;
-    // Answers as long as the process lives, also while the last batches are written.
+    // Serves as long as the process runs, also while the last batches are written.
     let (quiet, silent) = watch::channel(false);
     let health = tokio::spawn(health.run(silent));
     let outcome = replica.wait_and_lead(&election, stop).await;
-    // After anything else a task may still be at work: then the Lease runs out by itself.
+    // After any other error a task may still be running: then the Lease expires by itself.
     if matches!(outcome, Ok(()) | Err(ControllerError::LeaseLost(_))) {
         election.release().await;
     }
@@ -145,7 +148,7 @@ pub async fn run(
     outcome
 }
 
-/// Every write asks: is the Lease held, and is what is known still true?
+/// Returns the check before every write: the Lease is held, and the inventory is not out of date.
 fn fence(election: &Election, watches: &Arc<Watches>) -> Fence {
     let (held, watches) = (election.held_fn(), watches.clone());
     Arc::new(move || {
@@ -181,7 +184,8 @@ impl Replica {
             store_health.check()?;
             controller_metrics.check()
         });
-        HealthServer::bind(self.settings.metrics_listen, registry, ready).await
+        let health = Health::of_registry(registry, ready);
+        HealthServer::bind(self.settings.metrics_listen, health).await
     }
 
     async fn wait_and_lead(
@@ -221,7 +225,7 @@ impl Replica {
         }
     }
 
-    /// Works until `stop` turns true, and then until everything taken is stored.
+    /// Runs until `stop` turns true, and then until everything received is stored.
     async fn lead(&self, stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
         let Some(_lock) = self.lock(stop.clone()).await? else {
             return Ok(());
@@ -256,7 +260,8 @@ impl Replica {
         .await?;
         tracing::info!(listen = %intake.local_addr(), "lets agents in");
         let mut engine_state = EngineState::load(loaded)?;
-        let break_glass = BreakGlass::take_over(&settings.store, &store, &mut engine_state)?;
+        resume_break_glass(&mut engine_state, store.unrecorded_break_glass()?);
+        let break_glass = BreakGlass::open(&settings.store, engine_state.break_glass_reasons())?;
         let engine = Engine::new(Parts {
             watches: self.watches.clone(),
             writer: self.writer.clone(),
@@ -265,7 +270,7 @@ impl Replica {
             engine_state,
             observation: Observation::new(
                 live,
-                ServiceEnforcement::AfterTranslation,
+                settings.service_enforcement,
                 settings.approved.clone(),
             ),
             plan: plan_in,
@@ -307,7 +312,7 @@ impl Replica {
         let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
         let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
         self.supervise(engine, enforcer, intake, stop).await?;
-        // Nothing depends on it: that it does not end well is said, and no reason to fail.
+        // Nothing depends on it: a failure is logged and is no reason to fail.
         match tokio::time::timeout(LAST_WORD, record_publisher).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("the record was not published to its end: {error}"),
@@ -329,7 +334,7 @@ impl Replica {
         })
     }
 
-    /// Waits for all three; that one of them ends before it was told to is an error.
+    /// Waits for all three. It is an error if one of them ends before `stop`.
     async fn supervise(
         &self,
         mut engine: tokio::task::JoinHandle<()>,
@@ -371,7 +376,7 @@ impl Replica {
         }
     }
 
-    /// Locks the store; the leader before may need a moment to end. `None`: told to stop meanwhile.
+    /// Locks the store; the leader before may need a moment to end. Returns `None` if `stop` turned true meanwhile.
     async fn lock(
         &self,
         mut stop: watch::Receiver<bool>,

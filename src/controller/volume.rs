@@ -1,14 +1,14 @@
-//! Volume by the hour, as the store knows it: who sends most, and who suddenly sends more or less.
+//! Volume by the hour, from the store: which workloads send most, and which suddenly send more or less.
 
 use crate::graph::History;
 use crate::inventory::Inventory;
 use crate::risk::{Amount, Volumes};
 use crate::store::{ReviewStore, ReviewStoreError};
 
-/// So many hours tell what is usual.
+/// How many hours define what is usual.
 const HOURS: i64 = 48;
 
-/// The last hours. A folded hour is read once; what comes late for it is in the next process's.
+/// The last hours. A folded hour is read once; records that come late for it count after the next start.
 #[derive(Debug, Default)]
 pub struct VolumeReader {
     folded: Volumes,
@@ -17,7 +17,7 @@ pub struct VolumeReader {
 }
 
 impl VolumeReader {
-    /// The last two days that the store has, folded or not.
+    /// Reads the last two days that the store has, folded or not.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.
@@ -103,7 +103,7 @@ status: {podIP: 10.0.0.2}
     }
 
     #[test]
-    fn volume_by_the_hour_is_read_of_folded_and_of_new_records() {
+    fn volume_by_the_hour_is_read_from_folded_and_new_records() {
         // An hour of October 2026: pods own their addresses since January.
         const BEGIN: i64 = 497_000;
         let folder = tempfile::tempdir().expect("a folder");

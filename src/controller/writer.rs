@@ -1,5 +1,4 @@
-//! The one place that writes to the store: takes batches from all ways in, writes many at a time, and says
-//! of each that it is stored, only after it is.
+//! The one place that writes batches to the store. It writes many at a time, and confirms each only after it is stored.
 
 use super::receiver_metrics::ReceiverMetrics;
 use crate::flow::{Applied, FlowBatch};
@@ -8,16 +7,16 @@ use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// Batches that wait to be written. With [`crate::wire::MAX_BATCH_BYTES`] each it is 64 MiB encoded, and
+/// How many batches may wait to be written. With [`crate::wire::MAX_BATCH_BYTES`] each it is 64 MiB encoded, and
 /// mostly a few hundred KiB.
 pub const QUEUE: usize = 8;
-/// Records that are written together, if so many wait: a commit takes as long as writing a few hundred.
+/// How many records are written together at most: a commit takes as long as writing a few hundred.
 const GROUP: usize = 20_000;
 
-/// Where batches go that were new, after they are stored.
+/// Receives batches that were new, after they are stored.
 pub type NewBatches = mpsc::Sender<FlowBatch>;
 
-/// Whether the last write went well; if not, why.
+/// Holds why the last write failed, if it did.
 #[derive(Debug, Clone, Default)]
 pub struct StoreHealth(Arc<Mutex<Option<String>>>);
 
@@ -34,7 +33,7 @@ impl StoreHealth {
     }
 }
 
-/// Writes until the queue is closed and empty. Blocks: for a thread of its own.
+/// Writes until the queue is closed and empty. Blocks, so it needs a thread of its own.
 pub fn run(
     mut store: FlowStore,
     mut queue: mpsc::Receiver<Incoming>,
@@ -71,10 +70,10 @@ fn write(
             health.set(None);
             for ((batch, applied), done) in batches.into_iter().zip(applied).zip(done) {
                 metrics.applied(&batch, applied);
-                // Whoever sent it may be gone: it will send it again, and hear then.
+                // The agent may be gone: it will send the batch again and be answered then.
                 let _ = done.send(Ok(()));
                 if let (Some(heard), Applied::New) = (heard, applied) {
-                    // Who listens may have ended: then the store has it for the next one.
+                    // The engine may have ended: the next one reads the batch from the store.
                     let _ = heard.blocking_send(batch);
                 }
             }

@@ -7,10 +7,10 @@ use super::report::learning_report;
 use super::verify::{Judged, judge};
 use crate::evaluate::EvaluateError;
 use crate::finding::Finding;
-use crate::graph::{Edge, Graph, Peer, estimate};
+use crate::graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
-use crate::report::Learning;
+use crate::report::LearningDocument;
 use crate::report::evidence::{
     Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, Keeping, LearningLines,
     Period, RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
@@ -26,6 +26,8 @@ pub struct EvidenceInputs {
     pub period: Period,
     /// Empty: all.
     pub namespaces: Vec<String>,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
     pub sources: Vec<Source>,
     pub findings: Vec<Finding>,
     pub framework: Option<Framework>,
@@ -33,7 +35,7 @@ pub struct EvidenceInputs {
     /// When observation began and ended within the period, where more is known than the graph's span.
     pub observed: Option<(Timestamp, Timestamp)>,
     /// The learning estimate, where it is known already: a graph that was read again cannot tell it.
-    pub learning: Option<Learning>,
+    pub learning: Option<LearningDocument>,
     /// Edges with an end that is not in the inventory any more: they are told, and no policy is judged by
     /// them.
     pub gone: Vec<(Peer, Peer, Edge)>,
@@ -68,7 +70,13 @@ pub fn build_evidence(
         evaluation,
         rules,
         blocked,
-    } = judge(graph, inventory, policies, &given.namespaces)?;
+    } = judge(
+        graph,
+        inventory,
+        &given.enforcement,
+        policies,
+        &given.namespaces,
+    )?;
     let scope = Scope(&given.namespaces);
     let mut workloads = workload_lines(&evaluation);
     workloads.retain(|one| scope.has(&one.workload.namespace));

@@ -56,9 +56,9 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
 }
 
 /// The estimate as reports have it; the observation ended at `end`.
-pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Learning {
+pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::LearningDocument {
     let convert = |estimate: &Estimate| estimate_report(estimate, end);
-    report::Learning {
+    report::LearningDocument {
         overall: convert(&learning.overall),
         workloads: learning
             .workloads
@@ -71,8 +71,8 @@ pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::Le
     }
 }
 
-fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::Estimate {
-    report::Estimate {
+fn estimate_report(estimate: &Estimate, end: Timestamp) -> report::EstimateDocument {
+    report::EstimateDocument {
         edges: estimate.edges_seen as u64,
         coverage: estimate.is_meaningful().then_some(estimate.coverage),
         missing_mass: estimate.missing_mass,
@@ -119,11 +119,11 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
         .collect();
     let ports: Vec<String> = ports.into_iter().collect();
-    let (names, ports) = (names.join(", "), ports.join(", "));
-    let text = match rule.direction {
-        Direction::Ingress => format!("in from {names} → {ports}"),
-        Direction::Egress => format!("out to {names} → {ports}"),
+    let way = match rule.direction {
+        Direction::Ingress => "in from",
+        Direction::Egress => "out to",
     };
+    let text = format!("{way} {} → {}", names.join(", "), ports.join(", "));
     RuleReport {
         direction: rule.direction,
         text,
@@ -166,7 +166,7 @@ fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<Rule> {
     rules.into_iter().collect()
 }
 
-fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
+fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::ProofDocument {
     let proof = &generated.proof;
     let is_implied = |index: usize| {
         taught
@@ -182,7 +182,7 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::Proof {
     let observed = (0..taught.len())
         .filter(|index| !is_implied(*index))
         .count() as u64;
-    report::Proof {
+    report::ProofDocument {
         observed,
         observed_allowed: observed - blocked_edges.len() as u64,
         blocked: proof.blocked.iter().map(blocked_line).collect(),

@@ -4,14 +4,15 @@ use crate::evaluate::{
     self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
     prove_each_way, rule_use,
 };
-use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Direction;
-use crate::report::verdict::{Blocked, Unused, Verdict};
+use crate::report::verification::{Blocked, Unused, Verification};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
-/// Judges `policies` by what `graph` holds of the namespaces (all, if none is named). Policies that the
+/// Judges `policies` by what `graph` holds of the namespaces (all, if none is named). `enforcement`: where the
+/// network plugin checks connections through Services. Policies that the
 /// inventory itself holds would take part as well.
 ///
 /// # Errors
@@ -19,15 +20,16 @@ use std::collections::BTreeSet;
 pub fn verify(
     graph: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     policies: &[NetworkPolicy],
     namespaces: &[String],
-) -> Result<Verdict, evaluate::EvaluateError> {
-    judge(graph, inventory, policies, namespaces).map(|judged| judged.verdict)
+) -> Result<Verification, evaluate::EvaluateError> {
+    judge(graph, inventory, enforcement, policies, namespaces).map(|judged| judged.verdict)
 }
 
 /// A verdict with what it was worked out from.
 pub(super) struct Judged {
-    pub verdict: Verdict,
+    pub verdict: Verification,
     pub evaluation: Evaluation,
     /// Of the policies of all namespaces.
     pub rules: Vec<RuleUse>,
@@ -38,10 +40,11 @@ pub(super) struct Judged {
 pub(super) fn judge(
     graph: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     policies: &[NetworkPolicy],
     namespaces: &[String],
 ) -> Result<Judged, evaluate::EvaluateError> {
-    let required = required(graph, inventory, namespaces);
+    let required = required(graph, inventory, enforcement, namespaces);
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let ways = [Direction::Ingress, Direction::Egress];
     let [closed_in, closed_out] =
@@ -62,7 +65,7 @@ pub(super) fn judge(
     let judged = || rules.iter().filter(|one| in_scope(&one.rule.policy));
     let names = |ids: &BTreeSet<WorkloadId>| ids.iter().map(WorkloadId::to_string).collect();
     let counted = Counted::of(graph, &required, &proof);
-    let verdict = Verdict {
+    let verdict = Verification {
         policies: policies.len(),
         observed: counted.observed,
         allowed: counted.allowed,
@@ -166,9 +169,14 @@ fn unused(evaluation: &Evaluation, proof: &Proof) -> Vec<Unused> {
 }
 
 /// What must be allowed for the edges with an end in one of the namespaces.
-fn required(graph: &Graph, inventory: &Inventory, namespaces: &[String]) -> Vec<Requirement> {
+fn required(
+    graph: &Graph,
+    inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
+    namespaces: &[String],
+) -> Vec<Requirement> {
     let taught = graph.taught();
-    let mut required = requirements(graph, inventory, ServiceEnforcement::AfterTranslation);
+    let mut required = requirements(graph, inventory, enforcement);
     required.retain(|one| {
         let ends = taught.get(one.edge).map(|edge| [edge.0, edge.1]);
         let mut ends = ends

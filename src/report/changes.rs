@@ -25,13 +25,13 @@ pub struct Explained {
 pub struct Changes {
     pub opened: Vec<Explained>,
     pub closed: Vec<Explained>,
-    /// Policies of other kinds that differ: what they open and close is not known.
+    /// Policies of other kinds that differ: what they open and close is not evaluated.
     #[serde(rename = "notJudged", skip_serializing_if = "Vec::is_empty")]
     pub not_judged: Vec<NotJudged>,
 }
 
 impl Changes {
-    /// Whether nothing opens and nothing closes, as far as that is known.
+    /// Returns true if nothing is known to open or close.
     pub fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.closed.is_empty() && self.not_judged.is_empty()
     }
@@ -58,7 +58,7 @@ impl Changes {
 /// How many changes of each list a pull request shows: GitHub cuts a comment at 65 536 characters.
 const MOST: usize = 200;
 
-/// How much changes.
+/// The counts of a change.
 fn headline(changes: &Changes) -> String {
     let (opened, closed) = (changes.opened.len() as u64, changes.closed.len() as u64);
     let mut text = match (opened, closed) {
@@ -142,8 +142,8 @@ const CLOSED: Rule = Rule {
     remedy: "Check that nothing uses it: nanoseg verify tells from recorded traffic.",
 };
 
-/// The changes as SARIF. `file` is where a file is in the repository; `place` finds where a cause is written, and for a change whose causes are in no file
-/// the place to look at in a namespace.
+/// The changes as SARIF. `file` maps a file to its path in the repository; `place` finds where a cause is written, or, for a change whose
+/// causes are in no file, the place to look at in a namespace.
 ///
 /// # Errors
 /// See [`sarif`].

@@ -1,5 +1,5 @@
-//! How a name is written in each format, whatever is in it. Names come from captures and manifests of
-//! unknown origin: each function here makes any string harmless in its format.
+//! Escaping of names for each format. Names come from captures and manifests of unknown origin: each function
+//! here makes any string harmless in its format.
 
 use std::borrow::Cow;
 
@@ -37,6 +37,18 @@ pub fn xml(text: &str) -> String {
         }
     }
     out
+}
+
+/// For a whole HTML document, whose markup maud has written: maud escapes markup, and here control characters and
+/// characters that turn the direction of text become U+FFFD, wherever they are. Line breaks and tabs stay.
+pub fn html_document(document: String) -> String {
+    let is_bad = |c: char| {
+        !matches!(c, '\n' | '\t') && (is_unsafe(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
+    };
+    match document.contains(is_bad) {
+        true => document.replace(is_bad, "\u{fffd}"),
+        false => document,
+    }
 }
 
 /// A DOT string in double quotes. Backslashes are doubled, since `\N` and the like are escapes there.
@@ -161,6 +173,12 @@ mod tests {
     fn xml_never_gets_markup_or_forbidden_characters() {
         let text = xml("<a b=\"c\">&\x00'\u{ffff}");
         assert_eq!(text, "&lt;a b=&quot;c&quot;&gt;&amp;\u{fffd}&#39;\u{fffd}");
+    }
+
+    #[test]
+    fn an_html_document_keeps_its_lines_and_no_other_control_characters() {
+        let text = html_document("<p>a\u{202e}b\x1b[31m\u{ffff}\r\n\tc</p>".into());
+        assert_eq!(text, "<p>a\u{fffd}b\u{fffd}[31m\u{fffd}\u{fffd}\n\tc</p>");
     }
 
     #[test]

@@ -12,10 +12,11 @@ mod timeline;
 pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
 pub use controls::{Control, Framework, Standing};
 pub use files::{MANIFEST_SCHEMA, files};
+pub use text::CHECK_COMMANDS;
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
-use super::run::{Estimate, WorkloadEstimate};
-use super::verdict::Verdict;
+use super::run::{EstimateDocument, WorkloadEstimate};
+use super::verification::Verification;
 use crate::evaluate::RuleRef;
 use crate::finding::Finding;
 use crate::graph::Peer;
@@ -38,7 +39,7 @@ pub struct Evidence {
     /// Every workload in scope, as it stood at the end of the period.
     pub workloads: Vec<WorkloadLine>,
     /// The policies against what was observed in the period.
-    pub verdict: Verdict,
+    pub verdict: Verification,
     /// How much was not seen (rule: learning-estimate).
     pub learning: LearningLines,
     /// What was in force at the end of the period, and who approved it.
@@ -205,7 +206,7 @@ pub struct Figures {
 pub struct LearningLines {
     /// Of everything in scope; absent where the sources tell only more than that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub overall: Option<Estimate>,
+    pub overall: Option<EstimateDocument>,
     /// In order of workloads.
     pub workloads: Vec<WorkloadEstimate>,
 }

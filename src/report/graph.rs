@@ -1,7 +1,7 @@
 //! The communication graph in every export format, one format per file.
 //!
 //! All of them list peers and edges in the graph's own order, so that the same traffic gives the
-//! same bytes however the graph came to be.
+//! same bytes, whatever the order in which the graph was built.
 
 mod approvals;
 mod csv;
@@ -27,7 +27,7 @@ pub use names::id;
 pub use parse::{NotAGraph, parse};
 pub use published::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, Packed, UnpackError, pack, unpack};
 
-/// A format that `nanoseg graph --output` knows.
+/// A format of `nanoseg graph --output`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
     Table,
@@ -85,8 +85,8 @@ pub fn render(graph: &Graph, format: Format, options: Options) -> Result<String,
     render_with(graph, format, options, None)
 }
 
-/// The same with who approved what of each edge, where it is known, and in pictures in text when edges were
-/// seen. The table and SVG do not tell it.
+/// The same with the approvals of each edge, if they are known; Mermaid and DOT also show when edges were seen. The
+/// table and SVG have no approvals.
 ///
 /// # Errors
 /// See [`render`].

@@ -2,7 +2,7 @@
 //! by longest path, few crossings by median sweeps, straight lines by isotonic regression.
 //!
 //! Three things differ from the textbook, all for communication graphs:
-//! - **Groups are rows.** A group is a rectangle that no stranger stands in. Rows are stacked, with
+//! - **Groups are rows.** A group is a rectangle without nodes of other groups. Rows are stacked, with
 //!   channels between them for the lines that run past.
 //! - **Lines to the same pin share a trunk.** A pin is a place on a node's side where one or more
 //!   links end under one label (a server port). Trunks only join, never part, on the way to the pin,
@@ -48,7 +48,7 @@ pub struct Node {
 /// Where a node may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Wherever its links put it.
+    /// Where its links put it.
     Any,
     /// Left of all others. Only for nodes without a group.
     First,
@@ -65,7 +65,7 @@ pub struct Link {
     pub pin: usize,
     /// How much room the pin's label needs beside the node.
     pub label: f64,
-    /// Should not decide where nodes stand.
+    /// It should not decide the positions of nodes.
     pub light: bool,
 }
 
@@ -87,7 +87,7 @@ impl Rect {
         self.y + self.height
     }
 
-    /// Whether the two share more than an edge.
+    /// Returns true if the two share more than an edge.
     pub fn overlaps(&self, other: &Rect) -> bool {
         self.x < other.right()
             && other.x < self.right()
@@ -111,7 +111,7 @@ pub enum Step {
     Curve(Point, Point, Point),
 }
 
-/// How a link runs, told from its server's end to its client's: so the dashes of lines that share a
+/// The route of a link, listed from its server's end to its client's: so the dashes of lines that share a
 /// trunk fall together.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Route {
@@ -131,7 +131,7 @@ pub struct Pin {
     pub from_right: bool,
 }
 
-/// Where everything stands. Nodes, groups and links are in the order of the input.
+/// The positions of everything. Nodes, groups and links are in the order of the input.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layout {
     pub width: f64,
@@ -200,7 +200,7 @@ pub fn layered(input: &Input) -> Layout {
     route::layout(input, &mesh, &columns, &lanes, &rows)
 }
 
-/// A node that the algorithm can trust: sizes are finite, the group exists, sides are for nodes
+/// A valid node: sizes are finite, the group exists, sides are for nodes
 /// without a group. The others without a group form one of their own, without a border, behind the
 /// last: so they keep out of the borders of others.
 fn sane(node: &Node, groups: usize) -> Node {

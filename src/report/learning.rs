@@ -1,6 +1,6 @@
 //! The learning estimate in words (rule: learning-estimate), the same way in every report.
 
-use super::run::Estimate;
+use super::run::EstimateDocument;
 use super::words::{duration, percent, thousands, time};
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ pub const HEADER: [&str; 6] = [
 ];
 
 /// In one line.
-pub fn line(estimate: &Estimate) -> String {
+pub fn line(estimate: &EstimateDocument) -> String {
     let Some(coverage) = estimate.coverage else {
         return "too little traffic to tell how much is still unseen".to_owned();
     };
@@ -36,7 +36,7 @@ pub fn line(estimate: &Estimate) -> String {
 }
 
 /// The share of future connections that would use an unseen edge (Good–Turing), as a sentence.
-pub fn missing(estimate: &Estimate) -> Option<String> {
+pub fn missing(estimate: &EstimateDocument) -> Option<String> {
     let share = match estimate.missing_mass? {
         share if share < 0.01 => "Fewer than 1 %".to_owned(),
         share => format!("About {}", percent(share)),
@@ -47,13 +47,13 @@ pub fn missing(estimate: &Estimate) -> Option<String> {
 }
 
 /// How far the figures can be trusted, as a sentence.
-pub fn confidence(estimate: &Estimate) -> Option<String> {
+pub fn confidence(estimate: &EstimateDocument) -> Option<String> {
     let text = estimate.confidence.trim_end_matches('.');
     (!text.is_empty()).then(|| format!("Confidence: {text}."))
 }
 
 /// How many edges are still unseen; `?` if there is too little traffic to tell.
-pub fn unseen(estimate: &Estimate) -> String {
+pub fn unseen(estimate: &EstimateDocument) -> String {
     match bounds(estimate) {
         _ if estimate.coverage.is_none() => "?".to_owned(),
         (low, high) if low == high => low.to_string(),
@@ -62,12 +62,12 @@ pub fn unseen(estimate: &Estimate) -> String {
 }
 
 /// The share of edges seen; `?` if there is too little traffic to tell.
-pub fn seen(estimate: &Estimate) -> String {
+pub fn seen(estimate: &EstimateDocument) -> String {
     estimate.coverage.map_or_else(|| "?".to_owned(), percent)
 }
 
 /// The rest of a row under [`HEADER`].
-pub fn cells(estimate: &Estimate) -> [String; 5] {
+pub fn cells(estimate: &EstimateDocument) -> [String; 5] {
     [
         thousands(estimate.edges),
         seen(estimate),
@@ -77,7 +77,7 @@ pub fn cells(estimate: &Estimate) -> [String; 5] {
     ]
 }
 
-fn bounds(estimate: &Estimate) -> (u64, u64) {
+fn bounds(estimate: &EstimateDocument) -> (u64, u64) {
     let low = estimate.unseen_low;
     (low, estimate.unseen_high.max(low))
 }

@@ -1,4 +1,4 @@
-//! `report.md`: the run for a human operator. The verdict first, then what needs a decision (findings),
+//! `report.md`: the run for a human operator. The result first, then what needs a decision (findings),
 //! then policies with the evidence of each rule, then the figures behind it all.
 
 mod policies;
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsound_run_says_so_first() {
+    fn an_unsound_run_is_reported_first() {
         let text = markdown(&fixture::unsound());
         let verdict = text.lines().nth(2).unwrap();
         assert!(
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn indices_beyond_the_graph_are_passed_over() {
+    fn indices_beyond_the_graph_are_ignored() {
         let mut run = fixture::run();
         run.policies[0].rules[0].edges = vec![9_999];
         assert!(markdown(&run).contains("in from shop/web"));

@@ -1,5 +1,5 @@
-//! What a `generate` run has to say, as plain data: the contents of `report.json`, and what the Markdown
-//! report and the terminal summary are written from.
+//! The result of a `generate` run as plain data: the content of `report.json`, and the source of the Markdown
+//! report and the terminal summary.
 //!
 //! Schema `nanoseg.dev/report/v1`. Fields may be added within v1; none is renamed, removed or given
 //! another meaning. The caller fills the public fields; nothing here computes a figure that another
@@ -20,11 +20,11 @@ pub struct RunReport {
     pub inputs: Inputs,
     /// Packets, flows and objects that were skipped, counted by reason (rule: loss-is-counted).
     pub skipped: BTreeMap<String, u64>,
-    pub learning: Learning,
+    pub learning: LearningDocument,
     /// Where the policies were written, as the operator gave it. `None` if nothing was written.
     pub output: Option<String>,
     pub policies: Vec<PolicyReport>,
-    pub proof: Proof,
+    pub proof: ProofDocument,
     #[serde(serialize_with = "explained")]
     pub findings: Vec<Finding>,
     pub graph: GraphDocument,
@@ -77,7 +77,7 @@ pub struct CaptureInput {
     /// The file as the operator named it, `-` for a stream.
     pub name: String,
     pub packets: u64,
-    /// Bytes of the file, compressed ones as they lie on disk.
+    /// Bytes of the file, compressed files in their size on disk.
     pub bytes: u64,
     /// Time of the first and last packet, `None` without any.
     pub first: Option<Timestamp>,
@@ -97,7 +97,7 @@ pub struct FlowInput {
     pub names: u64,
     /// Lines that could not be read.
     pub malformed: u64,
-    /// Bytes of the file, compressed ones as they lie on disk.
+    /// Bytes of the file, compressed files in their size on disk.
     pub bytes: u64,
     /// Time of the first and last flow, `None` without any.
     pub first: Option<Timestamp>,
@@ -114,10 +114,11 @@ pub struct SnapshotInput {
     pub objects: u64,
 }
 
-/// How much was not seen yet (rule: learning-estimate).
+/// How much was not seen yet (rule: learning-estimate): the estimate of `graph` in the form of `report.json`, rounded to
+/// whole edges and without figures that rest on too little traffic.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Learning {
-    pub overall: Estimate,
+pub struct LearningDocument {
+    pub overall: EstimateDocument,
     /// In order of workloads.
     pub workloads: Vec<WorkloadEstimate>,
 }
@@ -127,12 +128,12 @@ pub struct Learning {
 pub struct WorkloadEstimate {
     pub workload: WorkloadId,
     #[serde(flatten)]
-    pub estimate: Estimate,
+    pub estimate: EstimateDocument,
 }
 
 /// An estimate of the edges not yet seen.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct EstimateDocument {
     /// Learned edges that it rests on.
     pub edges: u64,
     /// Estimated share of edges seen, the more careful of Chao2 and Good–Turing, 0–1; `None` if there is too little traffic to tell.
@@ -174,9 +175,10 @@ pub struct RuleReport {
     pub edges: Vec<usize>,
 }
 
-/// The evaluator's judgement (rule: sound-or-nothing, excess-is-listed).
+/// The evaluator's judgement (rule: sound-or-nothing, excess-is-listed) in the form of `report.json`: the proof of
+/// `evaluate` in words, with observed and implied edges counted apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Proof {
+pub struct ProofDocument {
     /// Observed edges that must be allowed; implied ones are counted apart.
     pub observed: u64,
     /// How many of them are.
@@ -187,7 +189,7 @@ pub struct Proof {
     pub excess_total: u64,
     /// The allowed but unobserved connections.
     pub excess: Vec<Connection>,
-    /// Allowed unseen, for a reason.
+    /// Allowed without being seen, for a reason.
     pub implied: Vec<Connection>,
     /// What policies that were already there allow beyond what was observed.
     pub existing_excess_total: u64,
@@ -201,7 +203,7 @@ pub struct Connection {
     pub server: String,
     /// `8080/TCP`, `8000-8100/TCP`.
     pub ports: String,
-    /// Why, where there is something to say.
+    /// Why, if there is a reason to show.
     pub reason: Option<String>,
     /// How many connections of the proof this line stands for.
     pub count: u64,
@@ -271,7 +273,7 @@ pub(crate) mod fixture {
             name: "app".into(),
             kind: "Deployment".into(),
         };
-        let estimate = Estimate {
+        let estimate = EstimateDocument {
             edges: 6,
             coverage: Some(0.984),
             missing_mass: Some(0.002),
@@ -299,7 +301,7 @@ pub(crate) mod fixture {
                 }],
             },
             skipped: BTreeMap::from([("LLDP".into(), 16), ("ARP".into(), 96)]),
-            learning: Learning {
+            learning: LearningDocument {
                 overall: estimate.clone(),
                 workloads: vec![WorkloadEstimate {
                     workload: app.clone(),
@@ -326,7 +328,7 @@ pub(crate) mod fixture {
                     },
                 ],
             }],
-            proof: Proof {
+            proof: ProofDocument {
                 observed: 6,
                 observed_allowed: 6,
                 implied: vec![connection(
@@ -335,7 +337,7 @@ pub(crate) mod fixture {
                     "53/TCP",
                     Some("DNS over TCP (RFC 7766)"),
                 )],
-                ..Proof::default()
+                ..ProofDocument::default()
             },
             findings: vec![
                 Finding::new(Code::InternetEgress, "shop/app", "called 203.0.113.9:443"),

@@ -4,7 +4,7 @@ use super::Error;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-/// What is encoded in a path (RFC 3986).
+/// The characters that are percent-encoded in a path (RFC 3986).
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -58,16 +58,16 @@ pub struct Found {
     pub message: String,
     /// Where to look; several if several rules add up to it. The first is where tools show it.
     pub places: Vec<Place>,
-    /// What it is about, such as `shop/db`, where there is no file to point at.
+    /// The object that it is about, such as `shop/db`, if there is no file to point at.
     pub subject: String,
-    /// What makes it the same finding in the next run, whatever happens to the lines of files.
+    /// Identifies the same finding in the next run, even if the lines of files change.
     pub identity: String,
 }
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-/// One run of `nanoseg COMMAND` as SARIF. `rules` are those that the command has, also without results.
+/// One run of `nanoseg COMMAND` as SARIF. `rules` are all rules of the command, even those without results.
 ///
 /// # Errors
 /// None that this input can cause.
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_points_at_its_first_place_and_relates_the_others() {
+    fn a_result_points_at_its_first_place_and_lists_the_others_as_related() {
         let place = |file: &str, line| Place {
             file: file.into(),
             line,

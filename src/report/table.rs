@@ -30,8 +30,8 @@ impl Table {
         }
     }
 
-    /// Adds a row. Missing cells are empty, cells beyond the header are left out; what a terminal
-    /// would not print as text is replaced.
+    /// Adds a row. Missing cells are empty, cells beyond the header are left out; characters that a terminal
+    /// would not print as text are replaced.
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let mut row: Vec<String> = cells
             .into_iter()

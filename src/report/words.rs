@@ -1,4 +1,4 @@
-//! How figures and times are put in words, the same way in every report.
+//! Figures and times in words, the same way in every report.
 
 use crate::net::Timestamp;
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn ninety_nine_point_nine_is_not_all() {
+    fn ninety_nine_point_nine_percent_is_not_rounded_to_all() {
         assert_eq!(percent(0.999), "99 %");
         assert_eq!(percent(1.0), "100 %");
         assert_eq!(percent(f64::NAN), "0 %");

@@ -6,7 +6,7 @@
 use super::subset;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
-use crate::graph::{Edge, Graph, Peer, Requiring, ServiceEnforcement};
+use crate::graph::{Edge, Graph, Peer, Requiring, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Protocol, Timestamp};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -62,7 +62,7 @@ impl fmt::Display for BlockedTraffic {
 ///
 /// `graph` is everything that was observed, `recent` only what began after `applied_at`, or some seconds later
 /// ([`crate::graph::build_attempts`], [`has_mixed_results`]). `before` and `after` are all policies in force before and after.
-/// Of several connections it returns one that is denied, and of those the one with the most failures.
+/// `enforcement`: where the network plugin checks connections through Services. Of several connections it returns one that is denied, and of those the one with the most failures.
 ///
 /// # Errors
 /// Returns an error if the API server would refuse a policy.
@@ -74,6 +74,7 @@ pub fn blocked_after(
     graph: &Graph,
     recent: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     before: &[NetworkPolicy],
     after: &[NetworkPolicy],
     workload: &WorkloadId,
@@ -117,7 +118,7 @@ pub fn blocked_after(
         requiring: Requiring {
             graph,
             inventory,
-            enforcement: ServiceEnforcement::AfterTranslation,
+            enforcement,
         },
         before: evaluation(&small, before)?,
         after: evaluation(&small, after)?,

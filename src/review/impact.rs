@@ -14,7 +14,7 @@ use super::resources::{FindingLine, Impact, WouldBlock};
 use super::{Digest, Violation, subset};
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::finding::Finding;
-use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
+use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
@@ -29,6 +29,8 @@ const MOST_LINES: usize = 50;
 pub struct ImpactInputs<'a> {
     pub inventory: &'a Inventory,
     pub graph: &'a Graph,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: &'a ServiceEnforcements,
     /// All requirements; their edges are those of [`Graph::taught`].
     pub requirements: &'a [Requirement],
     /// Blocked connections that the policy would open.
@@ -195,7 +197,7 @@ impl<'a> PolicyEffect<'a> {
         let requiring = Requiring {
             graph: inputs.graph,
             inventory: inputs.inventory,
-            enforcement: ServiceEnforcement::AfterTranslation,
+            enforcement: inputs.enforcement,
         };
         let mut effect = PolicyEffect {
             allowed: Vec::new(),

@@ -14,7 +14,7 @@ pub use proposal::{
 };
 pub use segmentation::{
     Approval, ApprovalMode, AutomaticRules, LearningCriteria, Mode, OnDelete, Segmentation,
-    SegmentationCounts, SegmentationSpec, SegmentationStatus,
+    SegmentationCounts, SegmentationSpec, SegmentationStatus, ServiceEnforcementMode,
 };
 
 use crate::net::Timestamp;

@@ -3,6 +3,7 @@
 
 use super::resources::{Approval, Mode, OnDelete, Segmentation};
 use super::selector::Selector;
+use crate::graph::{ServiceEnforcement, ServiceEnforcements};
 use crate::policy::SynthesisOptions;
 use crate::risk::Approved;
 use std::collections::BTreeMap;
@@ -19,6 +20,9 @@ pub struct SegmentationSettings {
     pub approval: Approval,
     pub synthesis: SynthesisOptions,
     pub on_delete: OnDelete,
+    /// Where the network plugin checks connections through Services; `None`: as in namespaces that are not
+    /// segmented.
+    pub service_enforcement: Option<ServiceEnforcement>,
     /// Images that may run, in addition to those that are approved in every namespace.
     pub approved: Approved,
     exclude: Vec<Selector>,
@@ -100,6 +104,7 @@ impl SegmentationSettings {
                 ..SynthesisOptions::default()
             },
             on_delete: spec.on_delete,
+            service_enforcement: spec.service_enforcement.map(Into::into),
             approved: Approved {
                 registries: spec.images.approved_registries.clone(),
                 images: spec.images.approved_images.clone(),
@@ -112,6 +117,21 @@ impl SegmentationSettings {
     /// Returns true if pods with these labels get no policy.
     pub fn excludes(&self, labels: &BTreeMap<String, String>) -> bool {
         self.exclude.iter().any(|selector| selector.matches(labels))
+    }
+}
+
+/// Returns the service enforcement of the namespaces of `segments`, with `default` where a namespace sets none.
+pub fn service_enforcements<'a>(
+    default: ServiceEnforcement,
+    segments: impl IntoIterator<Item = &'a SegmentationSettings>,
+) -> ServiceEnforcements {
+    let set = segments.into_iter().filter_map(|segment| {
+        let enforcement = segment.service_enforcement?;
+        Some((segment.namespace.clone(), enforcement))
+    });
+    ServiceEnforcements {
+        default,
+        namespaces: set.collect(),
     }
 }
 
@@ -157,7 +177,33 @@ mod tests {
         assert_eq!(segment.minimum_duration, 24 * 3600);
         assert_eq!(segment.minimum_coverage, 0.95);
         assert_eq!(segment.synthesis, SynthesisOptions::default());
+        assert_eq!(segment.service_enforcement, None);
         assert!(!segment.excludes(&labels("{app: a}")));
+    }
+
+    #[test]
+    fn the_service_enforcement_of_a_namespace_counts_where_one_is_set() {
+        let set = parse("{serviceEnforcement: BeforeTranslation}").unwrap();
+        let (after, before) = (
+            ServiceEnforcement::AfterTranslation,
+            ServiceEnforcement::BeforeTranslation,
+        );
+        assert_eq!(set.service_enforcement, Some(before));
+        let all = service_enforcements(after, [&set]);
+        let peer = |namespace: &str| {
+            crate::graph::Peer::Workload(WorkloadId {
+                namespace: namespace.into(),
+                name: "web".into(),
+                kind: "Deployment".into(),
+            })
+        };
+        assert_eq!(all.between(&peer("shop"), &peer("shop")), before);
+        assert_eq!(all.between(&peer("ops"), &peer("shop")), before);
+        assert_eq!(all.between(&peer("ops"), &peer("ops")), after);
+        let unset = parse("{}").unwrap();
+        let all = service_enforcements(before, [&unset]);
+        assert_eq!(all.between(&peer("shop"), &peer("shop")), before);
+        assert_eq!(all.between(&peer("ops"), &peer("ops")), before);
     }
 
     #[test]

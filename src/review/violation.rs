@@ -3,7 +3,7 @@
 use super::subset;
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::flow::Verdict;
-use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcement};
+use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Protocol, Timestamp};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -45,6 +45,7 @@ impl Violation {
 /// requirements (a pod that calls a node port appears as itself or as a node) is returned once for each that is
 /// denied.
 ///
+/// `enforcement`: where the network plugin checks connections through Services.
 /// `enforced` are all policies in force, also those of others. Only traffic since the policy of the workload was
 /// applied (`since`) counts; a workload without such a time has no violations.
 ///
@@ -53,6 +54,7 @@ impl Violation {
 pub fn violations(
     graph: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     enforced: &[NetworkPolicy],
     managed: &BTreeSet<WorkloadId>,
     since: &BTreeMap<WorkloadId, Timestamp>,
@@ -88,7 +90,7 @@ pub fn violations(
     let requiring = Requiring {
         graph,
         inventory,
-        enforcement: ServiceEnforcement::AfterTranslation,
+        enforcement,
     };
     let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();
@@ -130,6 +132,7 @@ pub fn violations(
 pub fn approved_attempts(
     graph: &Graph,
     inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
     enforced: &[NetworkPolicy],
     managed: &BTreeSet<WorkloadId>,
 ) -> Result<Vec<Requirement>, EvaluateError> {
@@ -151,7 +154,7 @@ pub fn approved_attempts(
     let requiring = Requiring {
         graph,
         inventory,
-        enforcement: ServiceEnforcement::AfterTranslation,
+        enforcement,
     };
     let listeners = KnownListeners::build(graph, inventory);
     let mut found = Vec::new();

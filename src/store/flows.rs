@@ -1,5 +1,5 @@
-//! The receiver's flow records in one SQLite file. Applying batches means exactly what
-//! [`crate::flow::Aggregate::apply`] means, and is either on the disk for good or has not happened.
+//! The receiver's flow records in one SQLite file. Applying batches has exactly the
+//! meaning of [`crate::flow::Aggregate::apply`]; a batch is on the disk as a whole or not at all.
 //!
 //! Auditors may read the file with any SQLite: addresses and names are text, the view `flows` has the times
 //! in RFC 3339; the tables keep them in nanoseconds since the Unix epoch.
@@ -23,10 +23,10 @@ use std::time::Duration;
 /// How long to wait for another process that is writing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Prepared statements that are kept.
+/// How many prepared statements are kept.
 const STATEMENTS: usize = 32;
 
-/// A connection that may write, with the tables as this program knows them.
+/// Opens a connection that may write, and brings the tables to this version.
 pub(super) fn open(path: &Path) -> Result<Connection, FlowStoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -37,7 +37,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, FlowStoreError> {
     Ok(connection)
 }
 
-/// A connection that only reads.
+/// Opens a connection that only reads.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, FlowStoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = connect(path, flags)?;
@@ -62,10 +62,10 @@ pub struct FlowStore {
 }
 
 impl FlowStore {
-    /// Opens the store, and makes it if there is none.
+    /// Opens the store, and creates it if there is none.
     ///
     /// # Errors
-    /// If the file is no flow store, one of a newer nanoseg, or cannot be written.
+    /// If the file is not a flow store, is one of a newer nanoseg, or cannot be written.
     pub fn open(path: &Path) -> Result<FlowStore, FlowStoreError> {
         let connection = open(path)?;
         let path = path.to_owned();
@@ -85,14 +85,14 @@ impl FlowStore {
     /// Applies a batch, once. When this returns it is on the disk.
     ///
     /// # Errors
-    /// If it could not be written; then the store is as it was.
+    /// If it could not be written; then the store is unchanged.
     pub fn apply(&mut self, batch: &FlowBatch) -> Result<Applied, FlowStoreError> {
         let applied = self.apply_all(std::slice::from_ref(batch))?;
         Ok(applied.first().copied().unwrap_or(Applied::Duplicate))
     }
 
-    /// Applies several batches at once: either all of them or none is written. What each was is told in
-    /// their order.
+    /// Applies several batches at once: either all of them or none is written. Returns the result
+    /// of each, in their order.
     ///
     /// # Errors
     /// As [`FlowStore::apply`].
@@ -114,10 +114,10 @@ impl FlowStore {
         Ok(applied)
     }
 
-    /// Everything in the store.
+    /// Reads everything in the store.
     ///
     /// # Errors
-    /// If it cannot be read, or holds what nanoseg never writes.
+    /// If it cannot be read, or holds values that nanoseg never writes.
     pub fn load(&self) -> Result<Aggregate, FlowStoreError> {
         read::load(&self.connection).map_err(|e| match e {
             read::ReadError::Sqlite(e) => self.failed("read", e),

@@ -10,12 +10,12 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// What every file at the top of a folder that nanoseg wrote has near its start.
+/// The mark that every file at the top of a folder that nanoseg wrote has near its start.
 const MARK: &str = "nanoseg";
 const KUSTOMIZATION: &str = "kustomization.yaml";
 /// The files at the top of the folder.
 const TOP_FILES: [&str; 4] = [KUSTOMIZATION, "report.md", "report.json", "graph.svg"];
-/// The mark stands within this many bytes from the start.
+/// The mark is within this many bytes from the start.
 const MARK_WITHIN: usize = 512;
 
 /// Why a folder could not be written.
@@ -54,10 +54,10 @@ impl OutputFolder {
         OutputFolder { root: root.into() }
     }
 
-    /// Makes the folder hold exactly `files` (names relative to it) beside strangers' files.
+    /// Replaces our files in the folder by `files` (names relative to it). Files of others stay.
     ///
     /// # Errors
-    /// If a stranger's file is in the way, or the disk refuses; the folder is as it was then.
+    /// If a file of somebody else is in the way, or the disk refuses; then the folder is unchanged.
     pub fn replace(&self, files: &BTreeMap<PathBuf, Vec<u8>>) -> Result<WriteSummary, FolderError> {
         let ours = self.written_before()?;
         for name in files.keys() {
@@ -107,7 +107,7 @@ impl OutputFolder {
         Ok(summary)
     }
 
-    /// The files that an earlier run wrote here and that are still its own.
+    /// Returns the files that an earlier run wrote here and that nobody has taken over since.
     fn written_before(&self) -> Result<BTreeSet<PathBuf>, FolderError> {
         let mut ours = BTreeSet::new();
         for name in TOP_FILES {
@@ -134,7 +134,7 @@ impl OutputFolder {
         Ok(ours)
     }
 
-    /// A file's content; `None` if it is not there or no plain file.
+    /// Returns a file's content; `None` if there is no such plain file.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
         let path = self.root.join(name);
         match fs::symlink_metadata(&path) {
@@ -151,7 +151,7 @@ fn head(content: &[u8]) -> String {
     String::from_utf8_lossy(&content[..content.len().min(MARK_WITHIN)]).into_owned()
 }
 
-/// The `resources:` of a kustomization.
+/// Returns the `resources:` of a kustomization.
 fn resources(content: &[u8]) -> Vec<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Kustomization {

@@ -1,12 +1,12 @@
 //! The agent's spool: batches on their way to the receiver, in order, until they are acknowledged.
 //!
-//! Every batch is on the disk before it is handed out; where the disk refuses it is kept in memory until
-//! the disk is back. Both have a bound, within which batches that were never handed out give up space
-//! ([`condense`]). What has been handed out is never changed, since it may have arrived: receivers apply
-//! each sequence number once, so a batch that stands for an applied and a new number would be lost.
+//! Every batch is on the disk before it is handed out. If the disk refuses, it is kept in memory until the disk works
+//! again. Disk and memory have bounds; to stay within them, batches that were never handed out are made smaller
+//! ([`condense`]). A batch that was handed out is never changed, since it may have arrived: receivers apply each sequence
+//! number once, so a batch that stands for an applied and a new number would be lost.
 //!
-//! No more than [`SpoolLimits::out_batches`] are out at a time, the oldest ones. So after a crash nothing
-//! needs to be known about what was out: it is among the first few.
+//! At most [`SpoolLimits::out_batches`] are out at a time, the oldest ones. So after a crash it need not be known which
+//! ones were out: they are among the first few.
 
 mod condense;
 mod folder;
@@ -17,7 +17,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::flow::{FlowBatch, Instance, Loss, ObservationLimits};
+use crate::flow::{BatchId, FlowBatch, Instance, Loss, ObservationLimits};
 use condense::Reduction;
 use folder::{Folder, MAX_UNSYNCED, ReadError};
 use name::BatchName;
@@ -41,19 +41,19 @@ pub enum SpoolError {
 /// Bounds of a [`Spool`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpoolLimits {
-    /// Space on the disk, in blocks of 4 KiB.
+    /// The space on the disk, in bytes of whole 4 KiB blocks.
     pub disk_bytes: u64,
-    /// Memory for batches that are not on the disk.
+    /// The memory for batches that are not on the disk, in bytes.
     pub memory_bytes: u64,
-    /// Batches on the disk or in memory, each about 150 bytes of memory.
+    /// How many batches are on the disk or in memory; each takes about 150 bytes of memory.
     pub batches: usize,
-    /// Batches that are out at a time.
+    /// How many batches are out at a time.
     pub out_batches: usize,
-    /// Bytes that are out at a time; one batch may always be.
+    /// How many bytes are out at a time; one batch may always be.
     pub out_bytes: u64,
-    /// Bytes of batches that are merged at a time: read, they take about six times as much memory.
+    /// How many bytes of batches are merged at a time: decoded they take about six times as much memory.
     pub merge_bytes: u64,
-    /// How large a batch may get.
+    /// How large a merged batch may be.
     pub batch: ObservationLimits,
 }
 
@@ -71,26 +71,19 @@ impl Default for SpoolLimits {
     }
 }
 
-/// How batches are written down. The message schema is another room's.
+/// How batches are encoded. The message schema is in room `wire`.
 pub trait BatchCodec {
     fn encode(&self, batch: &FlowBatch) -> Vec<u8>;
 
     /// # Errors
-    /// Why the bytes are no batch.
+    /// Why the bytes are not a batch.
     fn decode(&self, bytes: &[u8]) -> Result<FlowBatch, String>;
-}
-
-/// Which batch: each is known by its run and its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BatchKey {
-    pub instance: Instance,
-    pub sequence: (u64, u64),
 }
 
 /// Figures for metrics and health.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpoolState {
-    /// Batches that were not handed out so far.
+    /// Batches that were never handed out.
     pub waiting: usize,
     /// Batches that were handed out and not acknowledged.
     pub out: usize,
@@ -110,21 +103,21 @@ enum Place {
 struct Entry {
     name: BatchName,
     place: Place,
-    /// Space on the disk, or in memory.
+    /// The space on the disk or in memory, in bytes.
     bytes: u64,
     reduction: Reduction,
     /// Handed out.
     out: bool,
-    /// May have arrived already: handed out, by this run or the one before.
+    /// It may have arrived already: this run or the one before handed it out.
     may_have_arrived: bool,
 }
 
-/// Memory that an entry takes beside its bytes.
+/// The memory that an entry takes beside its content, in bytes.
 const ENTRY: u64 = 150;
-/// How often a failing disk is told of.
+/// How often a failing disk is logged.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Batches on their way, in order.
+/// The batches that the receiver does not have yet, in order.
 pub struct Spool<C> {
     codec: C,
     limits: SpoolLimits,
@@ -133,14 +126,14 @@ pub struct Spool<C> {
     next_order: u64,
     failing: Option<String>,
     told: Option<Instant>,
-    /// What was lost and no batch tells so far.
+    /// Losses that no batch reports yet.
     losses: BTreeMap<Loss, u64>,
-    /// What was lost and a batch tells.
+    /// Losses that a batch in the spool reports.
     told_losses: BTreeMap<Loss, u64>,
 }
 
 impl<C: BatchCodec> Spool<C> {
-    /// A spool that forgets when the process ends.
+    /// Returns a spool in memory only: its batches are lost when the process ends.
     pub fn in_memory(codec: C, limits: SpoolLimits) -> Self {
         Spool {
             codec,
@@ -155,7 +148,7 @@ impl<C: BatchCodec> Spool<C> {
         }
     }
 
-    /// Opens the spool in that folder; what earlier runs left comes first.
+    /// Opens the spool in a folder. Batches that earlier runs left come first.
     ///
     /// # Errors
     /// If the folder cannot be made or read, or another process uses it.
@@ -176,7 +169,7 @@ impl<C: BatchCodec> Spool<C> {
         let mut spool = Spool::in_memory(codec, limits);
         spool.folder = Some(folder);
         spool.next_order = kept.last().map_or(0, |(name, _)| name.order + 1);
-        // Those that were out, and removed ones that came back because the power failed.
+        // Those that were out, and removed ones that are back after a power failure.
         let doubtful = limits.out_batches + MAX_UNSYNCED;
         spool.entries = kept
             .into_iter()
@@ -193,7 +186,7 @@ impl<C: BatchCodec> Spool<C> {
         Ok(spool)
     }
 
-    /// Takes a batch, onto the disk if that works.
+    /// Adds a batch, on the disk if that works.
     pub fn push(&mut self, batch: &FlowBatch) {
         let content = self.codec.encode(batch);
         let name = BatchName {
@@ -226,8 +219,8 @@ impl<C: BatchCodec> Spool<C> {
         self.make_room();
     }
 
-    /// The oldest batch that is not out yet, if another one may go out; it is out then.
-    pub fn hand_out(&mut self) -> Option<(BatchKey, Vec<u8>)> {
+    /// Hands out the oldest batch that is not out yet. `None` if there is none, or if no more may be out.
+    pub fn hand_out(&mut self) -> Option<(BatchId, Vec<u8>)> {
         loop {
             let out = || self.entries.iter().filter(|entry| entry.out);
             let bytes: u64 = out().map(|entry| entry.bytes).sum();
@@ -243,26 +236,26 @@ impl<C: BatchCodec> Spool<C> {
                 let entry = self.entries.get_mut(index)?;
                 entry.out = true;
                 entry.may_have_arrived = true;
-                return Some((key(&entry.name), content));
+                return Some((entry.name.id(), content));
             }
         }
     }
 
-    /// Forgets a batch: it has arrived for good. False if there is no such batch.
-    pub fn acknowledged(&mut self, which: BatchKey) -> bool {
+    /// Removes a batch that the receiver has stored. Returns false if there is no such batch.
+    pub fn acknowledged(&mut self, which: BatchId) -> bool {
         let Some(entry) = self.remove(which) else {
             return false;
         };
         if let (Place::Disk, Some(folder)) = (&entry.place, &mut self.folder) {
-            // A file that stays is sent once more after the next start, and is a duplicate there.
+            // A file that could not be removed is sent again after the next start, and is a duplicate then.
             let removed = folder.remove(&entry.name);
             self.note(removed, "remove an acknowledged batch");
         }
         true
     }
 
-    /// Puts a batch aside: no receiver will ever take it. False if there is no such batch.
-    pub fn refused(&mut self, which: BatchKey) -> bool {
+    /// Puts a batch aside that no receiver will ever accept. Returns false if there is no such batch.
+    pub fn refused(&mut self, which: BatchId) -> bool {
         let Some(entry) = self.remove(which) else {
             return false;
         };
@@ -273,7 +266,7 @@ impl<C: BatchCodec> Spool<C> {
         true
     }
 
-    /// Writes what is in memory only to the disk, as far as that works.
+    /// Writes batches that are in memory only to the disk, as far as that works.
     pub fn retry(&mut self) {
         if self.folder.is_none() {
             return;
@@ -323,12 +316,12 @@ impl<C: BatchCodec> Spool<C> {
         self.entries.is_empty()
     }
 
-    /// What was lost since this was last asked, and no batch tells so far: the next one has to.
+    /// Returns what was lost since the last call and no batch reports yet: the next batch has to report it.
     pub fn take_losses(&mut self) -> BTreeMap<Loss, u64> {
         std::mem::take(&mut self.losses)
     }
 
-    /// What was lost since this was last asked, and batches in the spool tell.
+    /// Returns what was lost since the last call and batches in the spool report.
     pub fn take_told_losses(&mut self) -> BTreeMap<Loss, u64> {
         std::mem::take(&mut self.told_losses)
     }
@@ -337,7 +330,7 @@ impl<C: BatchCodec> Spool<C> {
         *self.losses.entry(loss).or_default() += count;
     }
 
-    /// A batch's bytes; `Some(None)` if it was damaged and put aside, `None` if the disk refuses.
+    /// Returns a batch's bytes; `Some(None)` if it was damaged and put aside, `None` if the disk refuses.
     fn content(&mut self, index: usize) -> Option<Option<Vec<u8>>> {
         let entry = self.entries.get(index)?;
         if let Place::Memory(content) = &entry.place {
@@ -371,15 +364,15 @@ impl<C: BatchCodec> Spool<C> {
         }
     }
 
-    fn remove(&mut self, which: BatchKey) -> Option<Entry> {
+    fn remove(&mut self, which: BatchId) -> Option<Entry> {
         let index = self
             .entries
             .iter()
-            .position(|entry| key(&entry.name) == which)?;
+            .position(|entry| entry.name.id() == which)?;
         self.entries.remove(index)
     }
 
-    /// Writes a batch to the disk, if there is one and it works; its space there.
+    /// Writes a batch to the disk, if there is a folder and it works. Returns its space there in bytes.
     fn write(&mut self, name: &BatchName, content: &[u8]) -> Option<u64> {
         let written = self.folder.as_mut()?.write(name, content);
         let bytes = written.as_ref().ok().copied();
@@ -391,7 +384,7 @@ impl<C: BatchCodec> Spool<C> {
         bytes
     }
 
-    /// Remembers that the disk refused, and tells it now and then.
+    /// Remembers that the disk refused, and logs it from time to time.
     fn note(&mut self, outcome: io::Result<()>, action: &str) {
         let Err(error) = outcome else { return };
         let text = format!("failed to {action}: {error}");
@@ -413,15 +406,8 @@ impl<C: BatchCodec> Spool<C> {
     }
 }
 
-fn key(name: &BatchName) -> BatchKey {
-    BatchKey {
-        instance: name.instance,
-        sequence: name.sequence,
-    }
-}
-
-/// The batches without those that another one stands for: a crash came between writing that and
-/// removing them.
+/// Separates the batches that another one stands for: the process crashed after it wrote the merged batch and before it
+/// removed them.
 fn without_covered(found: Vec<(BatchName, u64)>) -> (Vec<(BatchName, u64)>, Vec<BatchName>) {
     let mut by_instance: BTreeMap<Instance, Vec<BatchName>> = BTreeMap::new();
     for (name, _) in &found {

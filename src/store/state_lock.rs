@@ -1,5 +1,5 @@
-//! Only one controller at a time has the state open, also where leases are confused: an exclusive lock on
-//! a file beside it, which the kernel gives back when the process ends, however it ends.
+//! Only one controller at a time has the state open, even if two believe that they hold the Lease: an exclusive lock on a
+//! file beside it, which the kernel releases when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -19,7 +19,7 @@ pub enum StateLockError {
     },
 }
 
-/// Held as long as this lives.
+/// The lock, held as long as this value lives.
 #[derive(Debug)]
 pub struct StateLock {
     _file: File,
@@ -53,7 +53,7 @@ impl StateLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        // For people only: who holds it.
+        // For people only: the process that holds it.
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
@@ -61,7 +61,7 @@ impl StateLock {
     }
 }
 
-/// What the holder wrote of itself. Best effort: it may be another machine's number.
+/// Returns what the holder wrote about itself. Best effort: it may be a process number of another machine.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);

@@ -1,11 +1,11 @@
-//! Decisions of the page: what a form asks for, whether it may be asked, and what became of it.
+//! Decisions of the page: what a form requests, whether the request is valid, and its outcome.
 
-use super::html::{Frame, Place, part, text};
+use super::html::{Frame, NavEntry, part};
 use super::view::View;
 use crate::report::words::count;
 use crate::review::resources::Verb;
 use futures_util::future::BoxFuture;
-use std::fmt::Write as _;
+use maud::html;
 
 /// The longest reason, in characters.
 const MOST_REASON: usize = 2000;
@@ -15,15 +15,16 @@ const MOST_REASON: usize = 2000;
 pub struct DecisionRequest {
     pub namespace: String,
     pub proposal: String,
-    /// What they saw: another one is not decided.
+    /// The revision that the page showed. Another revision is not decided.
     pub revision: String,
     pub verb: Verb,
     pub reason: String,
-    /// Of so many recorded connections that it would block they have read: with more it is not approved.
+    /// The number of recorded connections it would block, as the operator has confirmed to have read it. A proposal that
+    /// would block more is not approved.
     pub blocks: u32,
 }
 
-/// What became of it, or why nothing did: one line.
+/// The outcome, or why there is none: one line.
 pub type Decided = Result<String, String>;
 
 /// Carries out decisions as the operator.
@@ -31,11 +32,11 @@ pub trait Decide: Send + Sync {
     fn decide(&self, request: DecisionRequest) -> BoxFuture<'_, Decided>;
 }
 
-/// What a form asks for: all of it, or nothing.
+/// The decisions that a form requests: all of them, or none.
 ///
 /// # Errors
-/// Why nothing of it is decided, in lines for who sent it.
-pub fn decision_requests(
+/// Why nothing is decided, in lines for the sender.
+pub fn requests(
     view: &View,
     form: &[(String, String)],
 ) -> Result<Vec<DecisionRequest>, Vec<String>> {
@@ -47,32 +48,32 @@ pub fn decision_requests(
         "approve" => Verb::Approve,
         "reject" => Verb::Reject,
         "rollback" => Verb::Rollback,
-        _ => return Err(vec!["It is not said what to decide.".into()]),
+        _ => return Err(vec!["The form does not name a decision.".into()]),
     };
     let reason: String = word("reason").trim().chars().take(MOST_REASON).collect();
     let all = |name: &'static str| {
         let named = form.iter().filter(move |(key, _)| key == name);
         named.map(|(_, value)| value.as_str())
     };
-    let mut decision_requests = Vec::new();
+    let mut requests = Vec::new();
     let mut problems = Vec::new();
     for chosen in all("one") {
         match request(chosen, all("read"), verb, &reason) {
             Some(request) => {
                 problems.extend(problem(view, &request));
-                decision_requests.push(request);
+                requests.push(request);
             }
             None => problems.push(format!("{chosen:?} names no proposal.")),
         }
     }
-    if decision_requests.is_empty() {
+    if requests.is_empty() {
         problems.push("Nothing was chosen.".into());
     }
     if reason.is_empty() {
         problems.push("There is no reason: write why. It is kept in the record.".into());
     }
     match problems.is_empty() {
-        true => Ok(decision_requests),
+        true => Ok(requests),
         false => Err(problems),
     }
 }
@@ -96,7 +97,7 @@ fn request<'a>(
     })
 }
 
-/// Why a wish may not be asked for.
+/// Why a request may not be carried out.
 fn problem(view: &View, request: &DecisionRequest) -> Option<String> {
     let DecisionRequest {
         namespace,
@@ -121,41 +122,49 @@ fn problem(view: &View, request: &DecisionRequest) -> Option<String> {
     })
 }
 
-/// Why nothing was decided.
+/// The page that reports why nothing was decided.
 pub fn refusal(frame: &Frame, problems: &[String]) -> String {
-    let lines: String = problems
-        .iter()
-        .map(|problem| format!("<li class=\"problem\">{}</li>\n", text(problem)))
-        .collect();
-    let back = frame.link("proposals", "Back to the proposals");
-    let body = format!(
-        "<p>Go back in the browser to change what was written.</p>\n<ul id=\"decided\">\n{lines}</ul>\n<p>{back}</p>\n"
-    );
-    frame.page(Place::Proposals, "Nothing was decided", &body)
+    let body = html! {
+        p { "Go back in the browser to change what was written." } "\n"
+        ul #decided {
+            "\n"
+            @for problem in problems {
+                li.problem { (problem) } "\n"
+            }
+        }
+        "\n"
+        p { (frame.link("proposals", "Back to the proposals")) } "\n"
+    };
+    frame.page(NavEntry::Proposals, "Nothing was decided", &body)
 }
 
-/// What became of each.
+/// The page that reports the outcome of each request.
 pub fn outcome(frame: &Frame, all: &[(DecisionRequest, Decided)]) -> String {
-    let mut lines = String::new();
-    for (request, outcome) in all {
-        let (class, said) = match outcome {
-            Ok(said) => ("done", said),
+    let line = |(request, outcome): &(DecisionRequest, Decided)| {
+        let (class, message) = match outcome {
+            Ok(message) => ("done", message),
             Err(problem) => ("problem", problem),
         };
-        // What is said on a terminal begins with the name.
+        // A message for a terminal begins with the name.
         let name = &request.proposal;
-        let said = said.strip_prefix(&format!("{name}: ")).unwrap_or(said);
+        let message = message
+            .strip_prefix(&format!("{name}: "))
+            .unwrap_or(message);
         let path = format!("proposal/{}/{}", part(&request.namespace), part(name));
-        let _ = writeln!(
-            lines,
-            "<li class=\"{class}\">{} {}</li>",
-            frame.link(&path, &format!("{}/{name}", request.namespace)),
-            text(said)
-        );
-    }
-    let back = frame.link("proposals", "Back to the proposals");
-    let body = format!("<ul id=\"decided\">\n{lines}</ul>\n<p>{back}</p>\n");
-    frame.page(Place::Proposals, "Decided", &body)
+        let label = format!("{}/{name}", request.namespace);
+        html! {
+            li class=(class) { (frame.link(&path, &label)) " " (message) } "\n"
+        }
+    };
+    let body = html! {
+        ul #decided {
+            "\n"
+            @for one in all { (line(one)) }
+        }
+        "\n"
+        p { (frame.link("proposals", "Back to the proposals")) } "\n"
+    };
+    frame.page(NavEntry::Proposals, "Decided", &body)
 }
 
 #[cfg(test)]
@@ -181,7 +190,7 @@ mod tests {
         let form: Vec<_> = form_urlencoded::parse(form.as_bytes())
             .into_owned()
             .collect();
-        decision_requests(&view(blocks), &form).map_err(|problems| problems.join(" "))
+        requests(&view(blocks), &form).map_err(|problems| problems.join(" "))
     }
 
     #[test]
@@ -189,18 +198,18 @@ mod tests {
         for reason in ["", "&reason=", "&reason=+%09+"] {
             for verb in ["approve", "reject", "rollback"] {
                 let form = format!("one=shop/web-1/sha256:1&verb={verb}{reason}");
-                let said = ask(0, &form).expect_err("refused");
-                assert!(said.contains("no reason"), "{said}");
+                let problem = ask(0, &form).expect_err("refused");
+                assert!(problem.contains("no reason"), "{problem}");
             }
         }
         let asked = ask(0, "one=shop/web-1/sha256:1&verb=reject&reason=+no+").expect("a request");
         assert_eq!(asked[0].reason, "no");
-        let said = ask(0, "verb=reject&reason=no").expect_err("refused");
-        assert!(said.contains("Nothing was chosen"), "{said}");
+        let problem = ask(0, "verb=reject&reason=no").expect_err("refused");
+        assert!(problem.contains("Nothing was chosen"), "{problem}");
     }
 
     #[test]
-    fn what_blocks_recorded_connections_is_approved_only_by_who_read_how_many() {
+    fn a_proposal_that_blocks_recorded_connections_is_approved_only_with_their_number_confirmed() {
         let one = "one=shop/web-1/sha256:1&reason=why";
         for read in [
             "",
@@ -208,24 +217,25 @@ mod tests {
             "&read=shop/web-1/sha256:2/3",
             "&read=shop/web-2/sha256:1/3",
         ] {
-            let said = ask(3, &format!("{one}&verb=approve{read}")).expect_err("refused");
+            let problem = ask(3, &format!("{one}&verb=approve{read}")).expect_err("refused");
             assert!(
-                said.contains("would block 3 recorded connections"),
-                "{said}"
+                problem.contains("would block 3 recorded connections"),
+                "{problem}"
             );
         }
         let form = format!("{one}&verb=approve&read=shop/web-1/sha256:1/3");
         assert_eq!(ask(3, &form).expect("a request")[0].blocks, 3);
         assert!(ask(3, &format!("{one}&verb=reject")).is_ok());
-        // Of several nothing is decided where one may not be.
+        // If one of several is refused, nothing is decided.
         let two = format!("{form}&one=shop/gone/sha256:1");
-        let said = ask(3, &two).expect_err("refused");
-        assert_eq!(said, "shop/gone is gone.");
+        let problem = ask(3, &two).expect_err("refused");
+        assert_eq!(problem, "shop/gone is gone.");
     }
 
     #[test]
-    fn another_revision_than_the_one_that_was_seen_is_not_decided() {
-        let said = ask(0, "one=shop/web-1/sha256:0&verb=approve&reason=why").expect_err("refused");
-        assert!(said.contains("changed since"), "{said}");
+    fn a_revision_that_the_page_did_not_show_is_not_decided() {
+        let problem =
+            ask(0, "one=shop/web-1/sha256:0&verb=approve&reason=why").expect_err("refused");
+        assert!(problem.contains("changed since"), "{problem}");
     }
 }

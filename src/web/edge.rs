@@ -1,11 +1,12 @@
-//! The evidence behind edges: all between two ends, which may be whole namespaces.
+//! The evidence behind edges: all edges between two ends, which may be whole namespaces.
 
-use super::html::{Frame, Place, moment, part, size, text};
-use super::long::Long;
+use super::html::{Frame, NavEntry, moment, part, size, text};
 use super::map::{End, end_of};
+use super::pagination::Pagination;
 use super::view::View;
 use crate::graph::{Edge, Evidence, Graph, Lesson, Peer};
 use crate::report::words::thousands;
+use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -22,7 +23,7 @@ pub const HEADER: [&str; 9] = [
     "via",
 ];
 
-/// A peer as people know it: an outside address by its names.
+/// A peer by its name: an outside address with its DNS names.
 pub fn name(graph: &Graph, peer: &Peer) -> String {
     match peer {
         Peer::Outside(address) => {
@@ -37,7 +38,7 @@ pub fn name(graph: &Graph, peer: &Peer) -> String {
     }
 }
 
-/// What an edge teaches, and why.
+/// The lesson of an edge, with its reason.
 pub fn lesson(lesson: &Lesson) -> String {
     match lesson {
         Lesson::Learned => "learned".into(),
@@ -47,23 +48,25 @@ pub fn lesson(lesson: &Lesson) -> String {
     }
 }
 
-/// One line of a table of edges.
-pub fn row(graph: &Graph, (client, server, edge): (&Peer, &Peer, &Edge)) -> Vec<String> {
+/// One row of a table of edges, under [`HEADER`].
+pub fn row(graph: &Graph, (client, server, edge): (&Peer, &Peer, &Edge)) -> Vec<Markup> {
     let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
     vec![
         text(name(graph, client)),
         text(name(graph, server)),
-        format!("{}/{}", edge.port, edge.protocol),
+        text(format!("{}/{}", edge.port, edge.protocol)),
         text(lesson(&edge.lesson)),
-        thousands(edge.connections()),
-        size(edge.bytes_to_server.saturating_add(edge.bytes_to_client)),
+        text(thousands(edge.connections())),
+        text(size(
+            edge.bytes_to_server.saturating_add(edge.bytes_to_client),
+        )),
         edge.first.map(moment).unwrap_or_default(),
         edge.last.map(moment).unwrap_or_default(),
         text(services.join(", ")),
     ]
 }
 
-/// The page of everything from one end of the map to another.
+/// The page of all edges from one end of the map to another; `None` if there are none.
 pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Option<String> {
     let graph = &view.given.graph;
     let (from, to) = (
@@ -78,60 +81,62 @@ pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Opt
     if edges.is_empty() {
         return None;
     }
-    let mut body = other_way(frame, graph, &from, &to);
     let path = "edge";
-    let long = Long { frame, path, query };
-    body.push_str(&long.table("rows", &HEADER, &edges, |edge| row(graph, *edge)));
+    let pages = Pagination { frame, path, query };
     let samples: Vec<&Evidence> = edges
         .iter()
         .flat_map(|(_, _, edge)| &edge.evidence)
         .collect();
-    if !samples.is_empty() {
-        let header = [
-            "client",
-            "server",
-            "called",
-            "verdict",
-            ">connections",
-            "first",
-            "last",
-        ];
-        body.push_str("<h2>Samples</h2>\n");
-        body.push_str(&long.table("samples", &header, &samples, |one| sample(one)));
-    }
+    let header = [
+        "client",
+        "server",
+        "called",
+        "verdict",
+        ">connections",
+        "first",
+        "last",
+    ];
+    let body = html! {
+        (other_way(frame, graph, &from, &to))
+        (pages.table("rows", &HEADER, &edges, |edge| row(graph, *edge)))
+        @if !samples.is_empty() {
+            h2 { "Samples" } "\n"
+            (pages.table("samples", &header, &samples, |one| sample(one)))
+        }
+    };
     let [from, to] = [from, to].map(|end| title(graph, &end));
-    Some(frame.page(Place::Map, &format!("{from} → {to}"), &body))
+    Some(frame.page(NavEntry::Map, &format!("{from} → {to}"), &body))
 }
 
-/// From who calls an end the way to whom it calls, and back.
-fn other_way(frame: &Frame, graph: &Graph, from: &End, to: &End) -> String {
+/// From the callers of an end a link to what it calls, and back; empty if there is nothing.
+fn other_way(frame: &Frame, graph: &Graph, from: &End, to: &End) -> Markup {
     let label = match (from, to) {
-        (End::Any, End::Any) => return String::new(),
+        (End::Any, End::Any) => return html! {},
         (End::Any, _) => "What it calls",
         (_, End::Any) => "Who calls it",
-        _ => return String::new(),
+        _ => return html! {},
     };
     let mut all = graph.edges().into_iter();
     if !all.any(|(client, server, _)| end_of(client, to) && end_of(server, from)) {
-        return String::new();
+        return html! {};
     }
     let path = format!("edge?from={}&to={}", part(&to.id()), part(&from.id()));
-    format!("<p>{}</p>\n", frame.link(&path, label))
+    html! { p { (frame.link(&path, label)) } "\n" }
 }
 
-fn sample(one: &Evidence) -> Vec<String> {
+fn sample(one: &Evidence) -> Vec<Markup> {
     vec![
         text(one.client.to_string()),
         text(SocketAddr::new(one.server, one.port).to_string()),
         text(one.via.map(|via| via.to_string()).unwrap_or_default()),
         text(format!("{:?}", one.verdict).to_lowercase()),
-        thousands(one.connections),
+        text(thousands(one.connections)),
         moment(one.first),
         moment(one.last),
     ]
 }
 
-/// An end as people know it.
+/// An end by its name.
 pub fn title(graph: &Graph, end: &End) -> String {
     match end {
         End::Address(address) => name(graph, &Peer::Outside(*address)),

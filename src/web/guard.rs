@@ -1,21 +1,59 @@
-//! Who may ask: only a browser that was given the URL with its token, of a page that we served. Against other
-//! pages in the same browser (cross-site requests), against names that are made to point at loopback (DNS
-//! rebinding), against other users of the machine.
+//! Access control, as middleware around all routes: only a browser that was given the URL with its token, on a page
+//! that this server made, gets an answer. This protects against other pages in the same browser (cross-site requests),
+//! against names that are made to point at loopback (DNS rebinding), and against other users of the machine.
 
+use axum::extract::{Request, State};
+use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-/// What a request must bring.
+/// What a request must have.
 #[derive(Debug, Clone)]
 pub struct Guard {
     token: String,
-    /// `127.0.0.1:PORT` and `localhost:PORT`; of port 80, which browsers leave out, without it as well.
+    /// `127.0.0.1:PORT` and `localhost:PORT`; for port 80, which browsers leave out, also without it.
     hosts: Vec<String>,
 }
 
-/// Scripts, styles and connections of our own only; nobody may frame it.
+/// Scripts, styles and connections of this server only; nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The middleware: refuses what [`Guard::admit`] refuses, passes on the rest with the path below the token, and puts
+/// the headers of [`Guard::secure`] on every answer, refusals and errors too.
+pub async fn protect(
+    State(guard): State<Arc<Guard>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let admitted = guard.admit(request.method(), request.uri().path(), request.headers());
+    let below = admitted.and_then(|path| below_token(request.uri(), path));
+    let mut response = match below {
+        Ok(uri) => {
+            *request.uri_mut() = uri;
+            next.run(request).await
+        }
+        Err(status) => (status, "not here\n").into_response(),
+    };
+    Guard::secure(response.headers_mut());
+    response
+}
+
+/// The same URI with `path` as its path.
+///
+/// # Errors
+/// 400 if that is no URI, which a part of one always is.
+fn below_token(uri: &Uri, path: &str) -> Result<Uri, StatusCode> {
+    let target = match uri.query() {
+        Some(query) => format!("/{path}?{query}"),
+        None => format!("/{path}"),
+    };
+    let target = PathAndQuery::try_from(target).map_err(|_| StatusCode::BAD_REQUEST)?;
+    Ok(Uri::from(target))
+}
 
 impl Guard {
     /// For a server that listens at `address`. `token` is secret and random.
@@ -29,7 +67,7 @@ impl Guard {
         Guard { token, hosts }
     }
 
-    /// The path that everything is under.
+    /// The path that all pages are under, with the token.
     pub fn root(&self) -> String {
         format!("/{}/", self.token)
     }
@@ -37,7 +75,7 @@ impl Guard {
     /// The path below the token.
     ///
     /// # Errors
-    /// The status that tells the asker as little as possible.
+    /// A status that reveals as little as possible.
     pub fn admit<'p>(
         &self,
         method: &Method,
@@ -66,7 +104,8 @@ impl Guard {
         };
         let fetch = |name| word(header::HeaderName::from_static(name));
         let is_across = matches!(fetch("sec-fetch-site"), Some("cross-site" | "same-site"));
-        // Somebody follows the link that we wrote for their browser. Who made the link has to know the token.
+        // Somebody follows the link in the file that was written for their browser. The author of the link knows the
+        // token.
         let is_opened = *method == Method::GET
             && fetch("sec-fetch-mode") == Some("navigate")
             && fetch("sec-fetch-dest") == Some("document");
@@ -81,8 +120,8 @@ impl Guard {
         }
     }
 
-    /// What every answer carries. (`no-referrer` would make browsers hide the Origin of our own forms.)
-    pub fn dress(headers: &mut HeaderMap) {
+    /// Sets the headers that every answer has. (`no-referrer` would make browsers hide the Origin of the page's own forms.)
+    pub fn secure(headers: &mut HeaderMap) {
         for (name, value) in [
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -128,7 +167,16 @@ mod tests {
     const HOST: (&str, &str) = ("host", "127.0.0.1:7000");
 
     #[test]
-    fn browsers_leave_the_port_80_out() {
+    fn the_path_below_the_token_keeps_its_query_and_its_escapes() {
+        let uri: Uri = "/t0ken/proposal/a%2Fb/c?x=%20&y".parse().expect("a URI");
+        let below = below_token(&uri, "proposal/a%2Fb/c").expect("a URI");
+        assert_eq!(below.to_string(), "/proposal/a%2Fb/c?x=%20&y");
+        let root: Uri = "/t0ken".parse().expect("a URI");
+        assert_eq!(below_token(&root, "").expect("a URI").to_string(), "/");
+    }
+
+    #[test]
+    fn the_host_may_leave_out_port_80() {
         let ask = |port, host: &'static str| {
             let guard = Guard::new("t0ken".into(), SocketAddr::from(([127, 0, 0, 1], port)));
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
@@ -139,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_own_host_origin_and_token_are_let_in() {
+    fn only_the_own_host_origin_and_token_are_admitted() {
         let own = ("origin", "http://127.0.0.1:7000");
         let evil = ("origin", "http://evil.example");
         assert_eq!(

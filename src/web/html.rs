@@ -1,11 +1,11 @@
-//! The frame of every page, and the pieces that pages share. Whatever is written into a page goes through
-//! [`text`]: names come from captures and clusters.
+//! The frame of every page, and the pieces that pages share. Names come from captures and clusters, so all HTML is
+//! made with maud: what is not [`Markup`] by its type is escaped.
 
 use crate::net::{ConnectionSet, Timestamp};
-use crate::report::escape::xml;
+use crate::report::escape::html_document;
 use crate::report::words::{thousands, time};
+use maud::{DOCTYPE, Markup, Render, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::fmt::{Display, Write as _};
 
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -13,19 +13,19 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Any text, made harmless in HTML and in attribute values.
-pub fn text(text: impl AsRef<str>) -> String {
-    xml(text.as_ref())
+/// A value as markup, for the cell of a table: text is escaped, [`Markup`] stays as it is.
+pub fn text(value: impl Render) -> Markup {
+    value.render()
 }
 
 /// One part of a URL's path or query (RFC 3986: all but unreserved characters is encoded).
-pub fn part(text: &str) -> impl Display + '_ {
-    utf8_percent_encode(text, RESERVED)
+pub fn part(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// Which entry of the navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum NavEntry {
     Map,
     Proposals,
     Workloads,
@@ -34,102 +34,114 @@ pub enum Place {
     Record,
 }
 
-/// What every page is put into. `root` is the path with the token, ending in a slash.
+/// The navigation: entry, path below the root, name.
+const NAVIGATION: [(NavEntry, &str, &str); 6] = [
+    (NavEntry::Map, "", "Map"),
+    (NavEntry::Proposals, "proposals", "Proposals"),
+    (NavEntry::Workloads, "workloads", "Workloads"),
+    (NavEntry::Risks, "risks", "Risks"),
+    (NavEntry::WhatIf, "what-if", "What if"),
+    (NavEntry::Record, "record", "Record"),
+];
+
+/// What surrounds the body of every page. `root` is the path with the token, ending in a slash.
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub root: String,
-    /// What is looked at, such as the name of a context or a folder.
+    /// What the page is about, such as the name of a context or a folder.
     pub subject: String,
     /// Grows with every change.
     pub version: u64,
-    /// Why what is shown may be older than it looks.
+    /// Why the page may be older than it looks.
     pub problem: Option<String>,
 }
 
 impl Frame {
-    /// A whole page. `body` is HTML already, `title` is not.
-    pub fn page(&self, place: Place, title: &str, body: &str) -> String {
-        let root = text(&self.root);
-        let mut links = String::new();
-        for (at, path, name) in [
-            (Place::Map, "", "Map"),
-            (Place::Proposals, "proposals", "Proposals"),
-            (Place::Workloads, "workloads", "Workloads"),
-            (Place::Risks, "risks", "Risks"),
-            (Place::WhatIf, "what-if", "What if"),
-            (Place::Record, "record", "Record"),
-        ] {
-            let current = match at == place {
-                true => " aria-current=\"page\"",
-                false => "",
-            };
-            let _ = write!(links, "<a href=\"{root}{path}\"{current}>{name}</a>");
-        }
-        let problem = self.problem.as_ref().map_or(String::new(), |problem| {
-            let problem = text(problem);
-            format!("<p id=\"problem\" class=\"problem\" role=\"alert\">{problem}</p>\n")
-        });
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title} – nanoseg</title>\n\
-             <link rel=\"stylesheet\" href=\"{root}style.css\">\n<link rel=\"icon\" href=\"data:,\">\n\
-             <script src=\"{root}script.js\" defer></script>\n</head>\n\
-             <body data-root=\"{root}\" data-version=\"{version}\">\n\
-             <a class=\"skip\" href=\"#main\">Skip to content</a>\n\
-             <header><strong>nanoseg</strong><nav aria-label=\"Views\">{links}</nav>\
-             <span class=\"subject\">{subject}</span><span id=\"live\" role=\"status\"></span></header>\n\
-             <main id=\"main\" tabindex=\"-1\">\n<h1>{title}</h1>\n{problem}{body}</main>\n</body>\n</html>\n",
-            title = text(title),
-            subject = text(&self.subject),
-            version = self.version,
-        )
+    /// A whole page.
+    pub fn page(&self, current: NavEntry, title: &str, body: &Markup) -> String {
+        let root = &self.root;
+        let page = html! {
+            (DOCTYPE) "\n"
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width";
+                    title { (title) " – nanoseg" }
+                    link rel="stylesheet" href={ (root) "style.css" };
+                    link rel="icon" href="data:,";
+                    script src={ (root) "script.js" } defer {}
+                }
+                "\n"
+                body data-root=(root) data-version=(self.version) {
+                    a.skip href="#main" { "Skip to content" }
+                    header {
+                        strong { "nanoseg" }
+                        nav aria-label="Views" {
+                            @for (entry, path, name) in NAVIGATION {
+                                a href={ (root) (path) } aria-current=[(entry == current).then_some("page")] { (name) }
+                            }
+                        }
+                        span.subject { (self.subject) }
+                        span #live role="status" {}
+                    }
+                    "\n"
+                    main #main tabindex="-1" {
+                        h1 { (title) } "\n"
+                        @if let Some(problem) = &self.problem {
+                            p #problem.problem role="alert" { (problem) } "\n"
+                        }
+                        (body)
+                    }
+                }
+            }
+            "\n"
+        };
+        html_document(page.into_string())
     }
 
-    /// A link within the pages; `path` is made of [`part`]s, `name` is plain.
-    pub fn link(&self, path: &str, name: &str) -> String {
-        format!(
-            "<a href=\"{}{}\">{}</a>",
-            text(&self.root),
-            text(path),
-            text(name)
-        )
+    /// A link to another page; `path` is made of [`part`]s.
+    pub fn link(&self, path: &str, name: &str) -> Markup {
+        html! { a href={ (self.root) (path) } { (name) } }
     }
 }
 
-/// A table. Cells are HTML already; a header that begins with `>` is right-aligned.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let class = |name: &str| {
-        if name.starts_with('>') {
-            " class=\"n\""
-        } else {
-            ""
+/// A table. A header that begins with `>` is right-aligned.
+pub fn table(header: &[&str], rows: &[Vec<Markup>]) -> Markup {
+    let class = |name: &str| name.starts_with('>').then_some("n");
+    html! {
+        div.scroll {
+            table {
+                thead {
+                    tr {
+                        @for name in header {
+                            th scope="col" class=[class(name)] { (name.trim_start_matches('>')) }
+                        }
+                    }
+                }
+                "\n"
+                tbody {
+                    @for row in rows {
+                        tr {
+                            @for (cell, name) in row.iter().zip(header) {
+                                td class=[class(name)] { (cell) }
+                            }
+                        }
+                        "\n"
+                    }
+                }
+            }
         }
-    };
-    let mut out = String::from("<div class=\"scroll\"><table>\n<thead><tr>");
-    for name in header {
-        let shown = text(name.trim_start_matches('>'));
-        let _ = write!(out, "<th scope=\"col\"{}>{shown}</th>", class(name));
+        "\n"
     }
-    out.push_str("</tr></thead>\n<tbody>\n");
-    for row in rows {
-        out.push_str("<tr>");
-        for (cell, name) in row.iter().zip(header) {
-            let _ = write!(out, "<td{}>{cell}</td>", class(name));
-        }
-        out.push_str("</tr>\n");
-    }
-    out.push_str("</tbody>\n</table></div>\n");
-    out
 }
 
-/// What is said below a list that is cut; nothing if it is not.
-pub fn more(shown: usize, total: usize) -> String {
-    match total.saturating_sub(shown) {
-        0 => String::new(),
-        some => format!(
-            "<p class=\"rest\">… and {} more.</p>\n",
-            thousands(some as u64)
-        ),
+/// The line below a list that is cut; empty if the list is whole.
+pub fn more(shown: usize, total: usize) -> Markup {
+    let rest = total.saturating_sub(shown);
+    html! {
+        @if rest > 0 {
+            p.rest { "… and " (thousands(rest as u64)) " more." } "\n"
+        }
     }
 }
 
@@ -141,18 +153,16 @@ pub fn ports(connections: &ConnectionSet) -> String {
     }
 }
 
-/// A list to choose a field of a form from, first of all nothing of it.
-pub fn select<'a>(name: &str, chosen: &str, values: impl IntoIterator<Item = &'a str>) -> String {
-    let mut out = format!("<select name=\"{name}\"><option value=\"\">any</option>");
-    for value in values.into_iter().filter(|value| !value.is_empty()) {
-        let selected = match value == chosen {
-            true => " selected",
-            false => "",
-        };
-        let _ = write!(out, "<option{selected}>{}</option>", text(value));
+/// A field of a form with a list of values, the first of which is none of them.
+pub fn select<'a>(name: &str, chosen: &str, values: impl IntoIterator<Item = &'a str>) -> Markup {
+    html! {
+        select name=(name) {
+            option value="" { "any" }
+            @for value in values.into_iter().filter(|value| !value.is_empty()) {
+                option selected[value == chosen] { (value) }
+            }
+        }
     }
-    out.push_str("</select>");
-    out
 }
 
 /// `300 MiB`, `1.5 GiB`: powers of 1024.
@@ -172,13 +182,13 @@ pub fn size(bytes: u64) -> String {
     format!("{} {unit}", number.strip_suffix(".0").unwrap_or(&number))
 }
 
-/// A time as all pages show it: to the second, UTC, never broken.
-pub fn moment(at: Timestamp) -> String {
-    format!("<time>{} UTC</time>", text(time(at)))
+/// A time as all pages show it: to the second, UTC, never broken across lines.
+pub fn moment(at: Timestamp) -> Markup {
+    html! { time { (time(at)) " UTC" } }
 }
 
-/// The same of a time in RFC 3339, as resources have it; what is none stays as it is.
-pub fn moment_of(rfc3339: &str) -> String {
+/// The same for a time in RFC 3339, as resources have it; any other text stays as it is.
+pub fn moment_of(rfc3339: &str) -> Markup {
     match rfc3339.parse::<jiff::Timestamp>() {
         Ok(at) => moment(at.into()),
         Err(_) => text(rfc3339),
@@ -186,7 +196,7 @@ pub fn moment_of(rfc3339: &str) -> String {
 }
 
 /// The severity of a finding.
-pub fn severity(word: &str) -> String {
+pub fn severity(word: &str) -> Markup {
     let class = match word {
         "error" => "high",
         "warning" => "medium",
@@ -195,9 +205,9 @@ pub fn severity(word: &str) -> String {
     tag(class, word)
 }
 
-/// A word in a coloured frame: `high`, `isolated`. The class is one of ours.
-pub fn tag(class: &str, word: &str) -> String {
-    format!("<span class=\"tag {class}\">{}</span>", text(word))
+/// A word in a coloured frame: `high`, `isolated`.
+pub fn tag(class: &str, word: &str) -> Markup {
+    html! { span class={ "tag " (class) } { (word) } }
 }
 
 #[cfg(test)]
@@ -205,8 +215,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_told_in_powers_of_1024_and_without_a_needless_zero() {
-        for (bytes, said) in [
+    fn sizes_are_shown_in_powers_of_1024_without_a_needless_zero() {
+        for (bytes, expected) in [
             (0, "0 B"),
             (1023, "1023 B"),
             (1024, "1 KiB"),
@@ -215,16 +225,17 @@ mod tests {
             ((1 << 20) - 1, "1 MiB"),
             (u64::MAX, "16 EiB"),
         ] {
-            assert_eq!(size(bytes), said);
+            assert_eq!(size(bytes), expected);
         }
     }
 
     #[test]
-    fn times_are_told_in_one_way_and_what_is_no_time_is_left_alone() {
-        let said = "<time>2026-11-23 17:50:46 UTC</time>";
-        assert_eq!(moment_of("2026-11-23T17:50:46Z"), said);
-        assert_eq!(moment_of("2026-11-23T18:50:46.5+01:00"), said);
-        assert_eq!(moment_of("<b>"), "&lt;b&gt;");
-        assert_eq!(moment_of(""), "");
+    fn times_are_shown_in_one_way_and_other_text_is_left_alone() {
+        let expected = "<time>2026-11-23 17:50:46 UTC</time>";
+        let shown = |text| moment_of(text).into_string();
+        assert_eq!(shown("2026-11-23T17:50:46Z"), expected);
+        assert_eq!(shown("2026-11-23T18:50:46.5+01:00"), expected);
+        assert_eq!(shown("<b>"), "&lt;b&gt;");
+        assert_eq!(shown(""), "");
     }
 }

@@ -1,8 +1,8 @@
-//! Policies as YAML, and two of them line by line.
+//! Policies as YAML, and the difference of two of them by lines.
 
-use super::html::text;
-use crate::report::lines::{Line, diff};
+use crate::report::diff::{DiffLine, diff};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use maud::{Markup, html};
 
 /// A policy's spec as YAML.
 pub fn yaml(spec: &NetworkPolicySpec) -> String {
@@ -10,15 +10,21 @@ pub fn yaml(spec: &NetworkPolicySpec) -> String {
     serde_yaml::to_string(spec).unwrap_or_default()
 }
 
-/// What changes in the text, as HTML.
-pub fn changes(before: Option<&NetworkPolicySpec>, after: &NetworkPolicySpec) -> String {
+/// The lines that differ between two specs, with some around them.
+pub fn changes(before: Option<&NetworkPolicySpec>, after: &NetworkPolicySpec) -> Markup {
     let (before, after) = (before.map(yaml).unwrap_or_default(), yaml(after));
-    let line = |line: Line| match line {
-        Line::Same(same) => format!("  {}\n", text(same)),
-        Line::Removed(removed) => format!("<del>- {}</del>\n", text(removed)),
-        Line::Added(added) => format!("<ins>+ {}</ins>\n", text(added)),
-        Line::Skipped(count) => format!("<i>  … {count} lines the same</i>\n"),
-    };
-    let lines: String = diff(&before, &after).into_iter().map(line).collect();
-    format!("<pre class=\"diff\">{lines}</pre>\n")
+    html! {
+        pre.diff {
+            @for line in diff(&before, &after) {
+                @match line {
+                    DiffLine::Same(same) => { "  " (same) }
+                    DiffLine::Removed(removed) => del { "- " (removed) },
+                    DiffLine::Added(added) => ins { "+ " (added) },
+                    DiffLine::Skipped(count) => i { "  … " (count) " lines the same" },
+                }
+                "\n"
+            }
+        }
+        "\n"
+    }
 }

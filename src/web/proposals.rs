@@ -1,35 +1,27 @@
-//! The queue of proposals, and one of them for who decides.
+//! The queue of proposals, and the page of one of them.
 
 mod decision;
 mod queue;
 
 pub use queue::list;
 
-use super::html::{Frame, Place, moment_of, more, part, severity, table, tag, text};
+use super::html::{Frame, NavEntry, moment_of, more, part, severity, table, tag, text};
 use super::policies::changes;
 use super::risks;
 use super::view::{View, proposal_workload, workload_path};
 use crate::finding::Code;
 use crate::inventory::WorkloadId;
 use crate::report::words::count;
-use crate::review::resources::{ChangeLine, Impact, Phase, PolicyProposal};
+use crate::review::resources::{ChangeLine, Impact, Phase, PolicyProposal, PolicyProposalStatus};
 use kube::ResourceExt;
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
-fn risk(word: &str) -> String {
-    let class = match word {
-        "low" => "low",
-        "medium" => "medium",
-        _ => "high",
-    };
-    tag(
-        class,
-        if word.is_empty() {
-            "unknown risk"
-        } else {
-            word
-        },
-    )
+fn risk(word: &str) -> Markup {
+    match word {
+        "" => tag("high", "unknown risk"),
+        "low" | "medium" => tag(word, word),
+        _ => tag("high", word),
+    }
 }
 
 fn path(proposal: &PolicyProposal) -> String {
@@ -41,7 +33,7 @@ fn path(proposal: &PolicyProposal) -> String {
     )
 }
 
-/// Where a proposal is, in words.
+/// The phase of a proposal in words.
 fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Pending => "Pending",
@@ -53,52 +45,53 @@ fn phase(phase: Phase) -> &'static str {
     }
 }
 
-/// One proposal; `None` if there is none of that name.
+/// The page of one proposal; `None` if there is none of that name.
 pub fn one(frame: &Frame, view: &View, namespace: &str, name: &str) -> Option<String> {
     let proposal = view.proposal(namespace, name)?;
     let (spec, review) = (&proposal.spec, &proposal.spec.review);
     let id = proposal_workload(proposal);
-    let mut body = format!(
-        "<p>{} {} for {}: {}</p>\n",
-        risk(&review.risk),
-        phase(proposal.phase()),
-        frame.link(&workload_path(&id), &id.to_string()),
-        text(&review.reason)
-    );
-    if let Some(status) = &proposal.status {
-        let who = status.decided_by.as_deref().unwrap_or_default();
-        let said = [status.reason.as_deref(), status.message.as_deref()];
-        let said: Vec<&str> = said.into_iter().flatten().collect();
-        if !who.is_empty() || !said.is_empty() {
-            let _ = writeln!(body, "<p>{} {}</p>", text(who), text(said.join("; ")));
-        }
-    }
-    if let Some(weakness) = view.weakness(&id) {
-        let counts = text(weakness.counts());
-        let _ = writeln!(body, "<p>{} {counts}</p>", risks::headline(weakness));
-    }
-    body.push_str(&figures(view, &id, review));
-    body.push_str(&connections("Opens", &review.gained, review.gained_total));
-    body.push_str(&findings(review, view.given.can_decide));
-    body.push_str(&would_block(review));
-    body.push_str(&evidence(review));
-    // Of a first policy that is a long list.
-    body.push_str(&connections("Closes", &review.lost, review.lost_total));
     let title = match &spec.base {
         Some(_) => "Policy, against the one that it changes",
         None => "Policy, the first of this workload",
     };
-    let _ = write!(
-        body,
-        "<h2>{title}</h2>\n{}",
-        changes(spec.base.as_ref(), &spec.policy)
-    );
-    body.push_str(&decide(frame, proposal, view.given.can_decide));
-    Some(frame.page(Place::Proposals, &format!("Proposal {name}"), &body))
+    let body = html! {
+        p {
+            (risk(&review.risk)) " " (phase(proposal.phase())) " for "
+            (frame.link(&workload_path(&id), &id.to_string())) ": " (review.reason)
+        }
+        "\n"
+        @if let Some(status) = &proposal.status { (decided(status)) }
+        @if let Some(weakness) = view.weakness(&id) {
+            p { (risks::headline(weakness)) " " (weakness.counts()) } "\n"
+        }
+        (figures(view, &id, review))
+        (connections("Opens", &review.gained, review.gained_total))
+        (findings(review, view.given.can_decide))
+        (would_block(review))
+        (evidence(review))
+        // For a first policy this list is long.
+        (connections("Closes", &review.lost, review.lost_total))
+        h2 { (title) } "\n"
+        (changes(spec.base.as_ref(), &spec.policy))
+        (decide(frame, proposal, view.given.can_decide))
+    };
+    Some(frame.page(NavEntry::Proposals, &format!("Proposal {name}"), &body))
+}
+
+/// Who decided, and why; empty if nobody did.
+fn decided(status: &PolicyProposalStatus) -> Markup {
+    let who = status.decided_by.as_deref().unwrap_or_default();
+    let why = [status.reason.as_deref(), status.message.as_deref()];
+    let why: Vec<&str> = why.into_iter().flatten().collect();
+    html! {
+        @if !who.is_empty() || !why.is_empty() {
+            p { (who) " " (why.join("; ")) } "\n"
+        }
+    }
 }
 
 /// The form of what can be decided now.
-fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> String {
+fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> Markup {
     let total = proposal.spec.review.would_block_total;
     let fields = match proposal.phase() {
         Phase::Pending if can_decide => {
@@ -108,53 +101,58 @@ fn decide(frame: &Frame, proposal: &PolicyProposal, can_decide: bool) -> String 
             );
             decision::fields(true, &decision::tick(proposal, &read))
         }
-        Phase::Pending => return decision::fields(false, ""),
+        Phase::Pending => return decision::fields(false, &html! {}),
         Phase::Applied if can_decide => decision::undo(),
-        _ => return String::new(),
+        _ => return html! {},
     };
-    format!(
-        "<form method=\"post\" action=\"{}decide\">{}<input type=\"hidden\" name=\"one\" value=\"{}\">\n{fields}</form>\n",
-        text(&frame.root),
-        decision::NO_BUTTON,
-        decision::value(proposal)
-    )
+    html! {
+        form method="post" action={ (frame.root) "decide" } {
+            (decision::no_button())
+            input type="hidden" name="one" value=(decision::value(proposal));
+            "\n"
+            (fields)
+        }
+        "\n"
+    }
 }
 
-fn figures(view: &View, id: &WorkloadId, review: &Impact) -> String {
+fn figures(view: &View, id: &WorkloadId, review: &Impact) -> Markup {
     let radius = |side: usize| view.radii[side].get(id).copied().unwrap_or_default();
     let (now, then) = (radius(0), radius(1));
     let coverage = match review.coverage {
         Some(share) => format!("about {share} % of its edges were seen"),
         None => "too little was seen to estimate how much is missing".into(),
     };
-    format!(
-        "<ul class=\"figures\"><li>opens <b>{}</b>, closes <b>{}</b>, would block <b>{}</b></li>\
-         <li>a break-in reaches <b>{}</b> workloads now, <b>{}</b> with all proposals</li><li>{coverage}</li></ul>\n",
-        review.gained_total, review.lost_total, review.would_block_total, now.all, then.all
-    )
+    html! {
+        ul.figures {
+            li {
+                "opens " b { (review.gained_total) } ", closes " b { (review.lost_total) }
+                ", would block " b { (review.would_block_total) }
+            }
+            li {
+                "a break-in reaches " b { (now.all) } " workloads now, " b { (then.all) } " with all proposals"
+            }
+            li { (coverage) }
+        }
+        "\n"
+    }
 }
 
-fn connections(title: &str, list: &[ChangeLine], total: u32) -> String {
+fn connections(title: &str, list: &[ChangeLine], total: u32) -> Markup {
     let all = u64::from(total);
-    if list.is_empty() {
-        // Proposals of earlier versions list nothing that a first policy closes.
-        return match all {
-            0 => String::new(),
-            _ => format!(
-                "<h2>{title} {} of workloads</h2>\n<p>Everything that is not allowed, as the first policy of a workload \
-                 does.</p>\n",
-                count(all, "pair")
-            ),
-        };
-    }
     let row = |one: &ChangeLine| vec![text(&one.client), text(&one.server), text(ports(one))];
-    let rows: Vec<Vec<String>> = list.iter().map(row).collect();
-    format!(
-        "<h2>{title} {}</h2>\n{}{}",
-        count(all, "connection"),
-        table(&["client", "server", "ports"], &rows),
-        more(list.len(), total as usize)
-    )
+    let rows: Vec<Vec<Markup>> = list.iter().map(row).collect();
+    html! {
+        @if !rows.is_empty() {
+            h2 { (title) " " (count(all, "connection")) } "\n"
+            (table(&["client", "server", "ports"], &rows))
+            (more(rows.len(), total as usize))
+        } @else if all > 0 {
+            // Proposals of earlier versions do not list what a first policy closes.
+            h2 { (title) " " (count(all, "pair")) " of workloads" } "\n"
+            p { "Everything that is not allowed, as the first policy of a workload does." } "\n"
+        }
+    }
 }
 
 fn ports(change: &ChangeLine) -> &str {
@@ -164,16 +162,16 @@ fn ports(change: &ChangeLine) -> &str {
     }
 }
 
-fn findings(review: &Impact, is_live: bool) -> String {
+fn findings(review: &Impact, is_live: bool) -> Markup {
     if review.findings.is_empty() {
-        return String::new();
+        return html! {};
     }
     let remedy = |code: &str| {
         let code = Code::ALL.iter().find(|one| one.name() == code);
         code.map(|code| risks::remedy(*code, is_live))
             .unwrap_or_default()
     };
-    let rows: Vec<Vec<String>> = review
+    let rows: Vec<Vec<Markup>> = review
         .findings
         .iter()
         .map(|one| {
@@ -185,17 +183,17 @@ fn findings(review: &Impact, is_live: bool) -> String {
             ]
         })
         .collect();
-    format!(
-        "<h2>Findings</h2>\n{}",
-        table(&["severity", "about", "finding", "what to do"], &rows)
-    )
+    html! {
+        h2 { "Findings" } "\n"
+        (table(&["severity", "about", "finding", "what to do"], &rows))
+    }
 }
 
-fn would_block(review: &Impact) -> String {
+fn would_block(review: &Impact) -> Markup {
     if review.would_block_total == 0 {
-        return String::new();
+        return html! {};
     }
-    let rows: Vec<Vec<String>> = review
+    let rows: Vec<Vec<Markup>> = review
         .would_block
         .iter()
         .map(|one| {
@@ -203,22 +201,22 @@ fn would_block(review: &Impact) -> String {
                 text(&one.client),
                 text(&one.server),
                 text(&one.port),
-                one.connections.to_string(),
+                text(one.connections),
                 moment_of(&one.last_seen),
             ]
         })
         .collect();
     let header = ["client", "server", "port", ">connections", "last seen"];
-    format!(
-        "<h2>Would block {}</h2>\n{}{}",
-        count(review.would_block_total.into(), "recorded connection"),
-        table(&header, &rows),
-        more(rows.len(), review.would_block_total as usize)
-    )
+    let total = review.would_block_total;
+    html! {
+        h2 { "Would block " (count(total.into(), "recorded connection")) } "\n"
+        (table(&header, &rows))
+        (more(rows.len(), total as usize))
+    }
 }
 
-fn evidence(review: &Impact) -> String {
-    let rows: Vec<Vec<String>> = review
+fn evidence(review: &Impact) -> Markup {
+    let rows: Vec<Vec<Markup>> = review
         .evidence
         .iter()
         .map(|one| {
@@ -226,7 +224,7 @@ fn evidence(review: &Impact) -> String {
                 text(&one.client),
                 text(&one.server),
                 text(&one.port),
-                one.connections.to_string(),
+                text(one.connections),
                 moment_of(&one.first_seen),
                 moment_of(&one.last_seen),
                 text(one.samples.join(", ")),
@@ -244,9 +242,9 @@ fn evidence(review: &Impact) -> String {
         "for example",
         "notes",
     ];
-    format!(
-        "<h2>Evidence of what it allows</h2>\n{}{}",
-        table(&header, &rows),
-        more(rows.len(), review.evidence_total as usize)
-    )
+    html! {
+        h2 { "Evidence of what it allows" } "\n"
+        (table(&header, &rows))
+        (more(rows.len(), review.evidence_total as usize))
+    }
 }

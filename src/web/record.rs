@@ -1,39 +1,40 @@
-//! Decisions and writes in time.
+//! The page of the record: decisions and writes, the newest first.
 
-use super::html::{Frame, Place, moment, part, select, table, tag, text};
+use super::html::{Frame, NavEntry, moment, part, select, table, tag, text};
 use super::view::View;
 use crate::report::evidence::Event;
+use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// So many entries are shown at once: some 150 KB.
+/// At most this many entries are shown at once: some 150 KB.
 const MOST: usize = 500;
 
-/// Where the entries come from that are shown.
+/// Where the entries come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RecordSource {
-    /// There are none.
+    /// There are no entries.
     #[default]
     Nowhere,
     /// A copy of the controller's state, which has all of them.
     State,
     /// What the controller publishes.
     Published {
-        /// The number of the first entry that is there.
+        /// The number of the first entry.
         from: u64,
         /// The end of the record, as `nanoseg record verify` prints it.
         head: String,
-        /// The object, in words.
+        /// The name of the object that has it.
         place: String,
     },
     /// Only the decisions that the cluster still has.
     Decisions {
-        /// Why there is no more.
+        /// Why there is no record.
         why: String,
     },
 }
 
-/// The fields of a filter that are given.
+/// The filter, as fields of the query.
 struct Filter<'a>(&'a BTreeMap<String, String>);
 
 impl Filter<'_> {
@@ -42,7 +43,7 @@ impl Filter<'_> {
         value.filter(|value| !value.is_empty())
     }
 
-    fn lets(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         let is = |name: &str, value: &str| self.wanted(name).is_none_or(|wanted| wanted == value);
         let has = self.wanted("text").is_none_or(|wanted| {
             let wanted = wanted.to_lowercase();
@@ -57,32 +58,32 @@ impl Filter<'_> {
             && before.is_none_or(|before: u64| event.sequence < before)
     }
 
-    /// The form that changes it: of a few possible values a list, else a field.
-    fn form(&self, events: &[Event]) -> String {
-        let mut form = String::from("<form class=\"filter\">\n");
-        let mut list = |name: &str, label: &str, of: fn(&Event) -> &str| {
+    /// The form that changes it: a list for fields with few possible values, else text.
+    fn form(&self, events: &[Event]) -> Markup {
+        let list = |name: &'static str, of: fn(&Event) -> &str| {
             let mut values: BTreeSet<&str> = events.iter().map(of).collect();
             values.extend(self.wanted(name));
-            let chosen = self.wanted(name).unwrap_or_default();
-            let _ = writeln!(
-                form,
-                "<label>{label} {}</label>",
-                select(name, chosen, values)
-            );
+            select(name, self.wanted(name).unwrap_or_default(), values)
         };
-        list("action", "Action", |event| event.action);
-        list("namespace", "Namespace", |event| &event.namespace);
-        list("by", "By", |event| &event.actor);
-        let _ = writeln!(
-            form,
-            "<label>Object or reason <input name=\"text\" value=\"{}\"></label>\n<button>Filter</button></form>",
-            text(self.wanted("text").unwrap_or_default())
-        );
-        form
+        html! {
+            form.filter {
+                "\n"
+                label { "Action " (list("action", |event| event.action)) } "\n"
+                label { "Namespace " (list("namespace", |event| &event.namespace)) } "\n"
+                label { "By " (list("by", |event| &event.actor)) } "\n"
+                label {
+                    "Object or reason "
+                    input name="text" value=(self.wanted("text").unwrap_or_default());
+                }
+                "\n"
+                button { "Filter" }
+            }
+            "\n"
+        }
     }
 
-    /// The link to what is before an entry, by the same filter.
-    fn older(&self, frame: &Frame, before: u64) -> String {
+    /// The link to the entries before a number, by the same filter.
+    fn older(&self, frame: &Frame, before: u64) -> Markup {
         let mut path = format!("record?before={before}");
         for name in ["action", "namespace", "by", "text"] {
             if let Some(value) = self.wanted(name) {
@@ -93,92 +94,87 @@ impl Filter<'_> {
     }
 }
 
-/// The page. `query` may filter by `action`, `namespace`, `by`, a part of the `text` of object and reason, and
-/// for what is `before` the entry of a number.
+/// The page. `query` may filter by `action`, `namespace`, `by`, a part of the `text` of object and reason, and by
+/// entries `before` a number.
 pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
     let (events, filter) = (&view.given.events, Filter(query));
-    let mut body = about(
-        &view.given.record_source,
-        view.given.record_problem.as_deref(),
-        events.len(),
-    );
-    if events.is_empty() {
-        return frame.page(Place::Record, "Record", &body);
-    }
-    body.push_str(&filter.form(events));
-    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.lets(e)).collect();
+    let chosen: Vec<&Event> = events.iter().rev().filter(|e| filter.matches(e)).collect();
     let shown = &chosen[..chosen.len().min(MOST)];
-    body.push_str(&entries(shown));
-    if let Some(last) = shown.last().filter(|_| shown.len() < chosen.len()) {
-        let older = filter.older(frame, last.sequence);
-        let _ = writeln!(body, "<p>{older}</p>");
-    }
-    frame.page(Place::Record, "Record", &body)
-}
-
-/// What is shown, and whether it is whole.
-fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> String {
-    const WHOLE: &str = "nanoseg ui --state with a copy of the controller's state shows all of it.";
-    let verdict = match problem {
-        Some(problem) => format!(
-            "{} {}. Compare with a copy that was kept elsewhere.",
-            tag("high", "altered"),
-            text(problem)
-        ),
-        None => format!(
-            "{} {count} entries, each with the digest of the one before.",
-            tag("low", "chain verified")
-        ),
-    };
-    let lines = match source {
-        RecordSource::Nowhere => vec![
-            "There is no record here. The controller keeps one: nanoseg ui --state nanoseg.sqlite shows a copy of it."
-                .to_owned(),
-        ],
-        RecordSource::State => vec![verdict],
-        RecordSource::Published { from, head, place } => {
-            let extent = match from {
-                0 | 1 if problem.is_some() => String::new(),
-                0 | 1 => "It has the whole record.".to_owned(),
-                _ => format!(
-                    "It has the entries from number <b>{from}</b> on, and the digest that they follow. {}",
-                    text(WHOLE)
-                ),
-            };
-            let place = text(place);
-            let mut lines = vec![
-                verdict,
-                format!("From {place}, where the controller publishes it. {extent}"),
-            ];
-            if problem.is_none() {
-                lines.push(format!(
-                    "<span class=\"dim\">Head <code>{}</code>: keep it elsewhere; it shows whether the record was made anew.</span>",
-                    text(head)
-                ));
+    let cut_at = shown.last().filter(|_| shown.len() < chosen.len());
+    let body = html! {
+        (about(&view.given.record_source, view.given.record_problem.as_deref(), events.len()))
+        @if !events.is_empty() {
+            (filter.form(events))
+            (entries(shown))
+            @if let Some(last) = cut_at {
+                p { (filter.older(frame, last.sequence)) } "\n"
             }
-            lines
         }
-        RecordSource::Decisions { why } => vec![
-            format!(
-                "{} These are only the decisions that the cluster still has: no writes, and no chain that could be verified.",
-                tag("medium", "not the record")
-            ),
-            format!("{} {}", text(why), text(WHOLE)),
-        ],
     };
-    lines
-        .iter()
-        .map(|line| format!("<p>{line}</p>\n"))
-        .collect()
+    frame.page(NavEntry::Record, "Record", &body)
 }
 
-fn entries(shown: &[&Event]) -> String {
+/// Where the entries come from, and whether the record is complete.
+fn about(source: &RecordSource, problem: Option<&str>, count: usize) -> Markup {
+    const WHOLE: &str =
+        "nanoseg ui --state with a copy of the controller's state shows the whole record.";
+    let verdict = html! {
+        p {
+            @if let Some(problem) = problem {
+                (tag("high", "altered")) " " (problem) ". Compare with a copy that was kept elsewhere."
+            } @else {
+                (tag("low", "chain verified")) " " (count) " entries, each with the digest of the one before."
+            }
+        }
+        "\n"
+    };
+    match source {
+        RecordSource::Nowhere => html! {
+            p {
+                "There is no record here. The controller keeps one: nanoseg ui --state nanoseg.sqlite shows a copy of it."
+            }
+            "\n"
+        },
+        RecordSource::State => verdict,
+        RecordSource::Published { from, head, place } => html! {
+            (verdict)
+            p {
+                "From " (place) ", where the controller publishes it. "
+                @if *from > 1 {
+                    "It has the entries from number " b { (from) } " on, and the digest of the entry before them. " (WHOLE)
+                } @else if problem.is_none() {
+                    "It has the whole record."
+                }
+            }
+            "\n"
+            @if problem.is_none() {
+                p {
+                    span.dim {
+                        "Head " code { (head) }
+                        ": keep it elsewhere; with it you can check that the record was not rewritten."
+                    }
+                }
+                "\n"
+            }
+        },
+        RecordSource::Decisions { why } => html! {
+            p {
+                (tag("medium", "not the record"))
+                " These are only the decisions that the cluster still has: no writes, and no chain that could be verified."
+            }
+            "\n"
+            p { (why) " " (WHOLE) } "\n"
+        },
+    }
+}
+
+fn entries(shown: &[&Event]) -> Markup {
     if shown.is_empty() {
-        return "<p>No entry is as wanted.</p>\n".into();
+        return html! { p { "No entry matches the filter." } "\n" };
     }
     let row = |event: &&Event| {
         vec![
-            event.sequence.to_string(),
+            text(event.sequence),
             moment(event.at),
             text(event.action),
             text(&event.actor),
@@ -187,7 +183,7 @@ fn entries(shown: &[&Event]) -> String {
             text(&event.reason),
         ]
     };
-    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let rows: Vec<Vec<Markup>> = shown.iter().map(row).collect();
     let header = [
         ">number",
         "at",
@@ -262,11 +258,11 @@ mod tests {
         assert!(!second.contains("Older entries"));
         assert_eq!(rows(&shown(&view, &[("text", "NANOSEG-1300")])), 1);
         let none = shown(&view, &[("namespace", "nowhere")]);
-        assert!(none.contains("No entry is as wanted"));
+        assert!(none.contains("No entry matches the filter"));
     }
 
     #[test]
-    fn what_people_wrote_is_text() {
+    fn what_people_wrote_is_escaped() {
         let page = shown(
             &view(3, RecordSource::State, Some("<b>")),
             &[("text", "\"><b>")],
@@ -278,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_chain_that_was_verified_is_called_so() {
+    fn only_a_verified_chain_is_shown_as_verified() {
         let verified = |page: &str| page.contains(">chain verified<");
         let published = || RecordSource::Published {
             from: 42,

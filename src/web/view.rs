@@ -1,10 +1,10 @@
-//! What the pages show: one state of cluster and traffic, with what is computed of it once.
+//! The data of the pages: one state of cluster and traffic, with everything that is computed from it once.
 
 use super::html::size;
 use super::record::RecordSource;
 use crate::evaluate::{BlastRadius, EvaluateError, Evaluation, HostNetwork, Reach};
 use crate::finding::Finding;
-use crate::graph::Graph;
+use crate::graph::{Graph, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::pipeline::RiskChoices;
@@ -16,62 +16,64 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 
-/// What a view is made of.
+/// The inputs of a view.
 #[derive(Debug, Default)]
 pub struct ViewInputs {
-    /// What is looked at: a context, a folder.
+    /// The name of the source: a context, a folder.
     pub subject: String,
     pub graph: Graph,
-    /// Where it comes from.
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
+    /// The source of the graph.
     pub graph_source: GraphSource,
     pub inventory: Inventory,
     /// The policies that are in force.
     pub now: Vec<NetworkPolicy>,
-    /// Those that would be, if every open proposal were approved.
+    /// The policies that would be in force if every open proposal were approved.
     pub proposed: Vec<NetworkPolicy>,
     pub proposals: Vec<PolicyProposal>,
     /// Oldest first.
     pub events: Vec<Event>,
-    /// What is wrong with the chain of the record; `None`: there is no record here, or it is whole.
+    /// Why the chain of the record is broken; `None` if there is no record, or if its chain is verified.
     pub record_problem: Option<String>,
-    /// Where the events come from.
+    /// The source of the events.
     pub record_source: RecordSource,
-    /// Of reading and of the traffic. Those of images, privileges, vulnerabilities and volume are added here.
+    /// Findings of reading and of the traffic. [`View::new`] adds those of images, privileges, vulnerabilities and volume.
     pub findings: Vec<Finding>,
     /// Approved images and vulnerability scans.
     pub risk: RiskChoices,
     /// Volume by the hour, if it is known.
     pub volume: Option<VolumeReport>,
-    /// Whether decisions can be made here.
+    /// True if the page can decide proposals.
     pub can_decide: bool,
 }
 
-/// Where the graph comes from.
+/// The source of the graph.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub enum GraphSource {
-    /// Recorded flows, which say all that there is to say.
+    /// Recorded flows, which are complete.
     #[default]
     Flows,
-    /// What the controller publishes; so many edges had no room.
+    /// The graph that the controller publishes; `left_out` edges had no room.
     Published { left_out: usize },
-    /// What proposals have evidence of, since there is no other.
+    /// The evidence of proposals, because there is no graph.
     Evidence { why: String },
 }
 
 impl GraphSource {
-    /// What there is to know about it; `None`: nothing.
+    /// What a reader of the map must know about the source; `None` for a complete one.
     pub fn words(&self) -> Option<String> {
         match self {
             GraphSource::Flows => None,
             GraphSource::Published { left_out: 0 } => {
-                Some("All traffic that the controller knows of, as of its last word.".into())
+                Some("All traffic that the controller knows of, as it last published it.".into())
             }
             GraphSource::Published { left_out } => Some(format!(
-                "Traffic as the controller publishes it: {left_out} more edges, seen last before these, had no room. \
+                "Traffic as the controller publishes it: {left_out} older edges had no room. \
                  Give recorded flows with --flows to see all."
             )),
             GraphSource::Evidence { why } => Some(format!(
-                "Only what proposals have evidence of: {why}. Give recorded flows with --flows to see all."
+                "Only the traffic that is evidence of proposals: {why}. Give recorded flows with --flows to see all."
             )),
         }
     }
@@ -81,22 +83,22 @@ impl GraphSource {
 #[derive(Debug)]
 pub struct View {
     pub given: ViewInputs,
-    /// Where a break-in gets by the policies in force, and by those that are proposed.
+    /// What a break-in reaches with the policies in force, and with those that are proposed.
     pub reach: [Reach; 2],
     pub radii: [BTreeMap<WorkloadId, BlastRadius>; 2],
     pub evaluations: [Evaluation; 2],
-    /// How far the internet is, by the policies in force and by those that are proposed.
+    /// Hops from the internet, with the policies in force and with those that are proposed.
     pub distances: [Distances; 2],
-    /// Known vulnerabilities by the policies in force, the gravest and nearest first.
+    /// Known vulnerabilities with the policies in force, the gravest and nearest to the internet first.
     pub weaknesses: Vec<Weakness>,
-    /// Where in `weaknesses` each workload is.
+    /// The index of each workload in `weaknesses`.
     weakness_places: BTreeMap<WorkloadId, usize>,
-    /// The last time of any observation: what is new is new by this, not by a clock.
+    /// The time of the last observation: edges are new relative to it, not to a clock.
     pub last_seen: Option<Timestamp>,
 }
 
 impl View {
-    /// Computes what the pages need.
+    /// Computes the data of the pages.
     ///
     /// # Errors
     /// A policy that the API server would refuse.
@@ -159,7 +161,7 @@ impl View {
         self.weaknesses.iter().filter(|one| is_urgent(one))
     }
 
-    /// The same of one workload.
+    /// The same for one workload.
     pub fn urgent_of(&self, id: &WorkloadId) -> Option<&Weakness> {
         self.weakness(id).filter(|one| is_urgent(one))
     }
@@ -194,7 +196,7 @@ fn is_urgent(weakness: &Weakness) -> bool {
     weakness.is_grave() && weakness.hops != Weakness::UNREACHABLE
 }
 
-/// The finding of a change, with sizes as pages tell them.
+/// The finding of a change, with sizes in the units of the pages.
 fn change_finding(change: &VolumeChange) -> Finding {
     let mut finding = change.finding();
     if change.in_bytes {
@@ -207,7 +209,7 @@ fn change_finding(change: &VolumeChange) -> Finding {
     finding
 }
 
-/// The workload that a proposal is about.
+/// The workload of a proposal.
 pub fn proposal_workload(proposal: &PolicyProposal) -> WorkloadId {
     let workload = &proposal.spec.workload;
     WorkloadId {

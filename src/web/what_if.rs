@@ -1,108 +1,110 @@
-//! What if: a policy that is pasted or drawn, or one that is deleted, against the policies and the recorded
-//! traffic.
+//! What if: policies that are pasted or drawn, or one that is deleted, against the policies and the recorded traffic.
 
-use super::html::{Frame, Place, moment, more, part, ports, table, text};
+use super::html::{Frame, NavEntry, moment, more, part, ports, table, text};
 use super::view::View;
 use crate::cluster::parse_objects;
 use crate::evaluate::{Comparison, HostNetwork};
 use crate::inventory::{Objects, WorkloadId};
 use crate::pipeline::verify::verify;
 use crate::report::changes::{Changes, Explained};
-use crate::report::verdict::Blocked;
+use crate::report::verification::Blocked;
 use crate::report::words::count;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-/// So many lines of each list are shown.
+/// At most this many rows of each list are shown.
 const MOST: usize = 200;
 
-/// The page; with what was asked, also the answer.
+/// The page; if the form was sent, with the answer.
 pub fn page(frame: &Frame, view: &View, asked: &BTreeMap<String, String>) -> String {
     let word = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
-    let drawn = word("verb") == "draw";
-    let (mut yaml, mut problem) = (word("yaml").to_owned(), None);
-    if drawn {
-        match draw(view, word("client"), word("server"), word("port")) {
-            Ok(text) => yaml = text,
-            Err(why) => problem = Some(why),
-        }
-    }
-    let mut body = form(frame, view, asked, &yaml);
+    let drawn = match word("verb") {
+        "draw" => draw(view, word("client"), word("server"), word("port")),
+        _ => Ok(word("yaml").to_owned()),
+    };
+    let yaml = drawn.as_deref().unwrap_or(word("yaml"));
     let has_question = !yaml.trim().is_empty() || !word("delete").is_empty();
-    if let Some(problem) = problem {
-        let _ = writeln!(
-            body,
-            "<p role=\"alert\" class=\"problem\">{}</p>",
-            text(problem)
-        );
-    } else if has_question {
-        match answer(view, &yaml, word("delete"), word("against")) {
-            Ok(found) => body.push_str(&found),
+    let found = match &drawn {
+        Err(problem) => Err(problem.clone()),
+        Ok(_) if has_question => answer(view, yaml, word("delete"), word("against")),
+        Ok(_) => Ok(html! {}),
+    };
+    let body = html! {
+        (form(frame, view, asked, yaml))
+        @match found {
+            Ok(found) => { (found) }
             Err(problem) => {
-                let _ = writeln!(
-                    body,
-                    "<p role=\"alert\" class=\"problem\">{}</p>",
-                    text(problem)
-                );
+                p.problem role="alert" { (problem) } "\n"
+            }
+        }
+    };
+    frame.page(NavEntry::WhatIf, "What if", &body)
+}
+
+fn form(frame: &Frame, view: &View, asked: &BTreeMap<String, String>, yaml: &str) -> Markup {
+    let word = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
+    let workloads = view.given.inventory.workloads.keys();
+    html! {
+        form #what-if method="post" action={ (frame.root) "what-if" } {
+            "\n"
+            p { (choices(view, word("against"), word("delete"))) }
+            "\n"
+            fieldset {
+                legend { "Draw" }
+                label { "Let " (workload_field("client", word("client"))) } " "
+                label { "reach " (workload_field("server", word("server"))) } " "
+                label {
+                    "on port "
+                    input name="port" size="9" value=(word("port")) placeholder="8080/TCP";
+                }
+                " "
+                button name="verb" value="draw" { "Draw" } " "
+                span.dim { "Without a client: deny all that is not allowed elsewhere." }
+            }
+            "\n"
+            datalist #workloads {
+                @for id in workloads { option value={ (id.namespace) "/" (id.name) } {} }
+            }
+            "\n"
+            p {
+                label for="yaml" { "NetworkPolicies, which replace those of the same name" } br;
+                textarea #yaml name="yaml" rows="14" spellcheck="false" {
+                    @for line in yaml.lines() { (line) "\n" }
+                }
+            }
+            "\n"
+            p { button name="verb" value="ask" { "What if" } } "\n"
+        }
+        "\n"
+    }
+}
+
+/// The policies to compare with, and the policy to delete.
+fn choices(view: &View, against: &str, delete: &str) -> Markup {
+    let policies = view.given.now.iter().chain(&view.given.proposed);
+    let names: BTreeSet<String> = policies.map(name).collect();
+    html! {
+        label {
+            "Against "
+            select name="against" {
+                option value="now" { "the policies in force" }
+                option value="proposed" selected[against != "now"] { "those with all proposals" }
+            }
+        }
+        "\n"
+        label {
+            "Delete "
+            select name="delete" {
+                option value="" { "nothing" }
+                @for name in &names { option selected[name == delete] { (name) } }
             }
         }
     }
-    frame.page(Place::WhatIf, "What if", &body)
 }
 
-fn form(frame: &Frame, view: &View, asked: &BTreeMap<String, String>, yaml: &str) -> String {
-    let word = |name: &str| text(asked.get(name).map(String::as_str).unwrap_or_default());
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    names.extend(view.given.now.iter().map(name));
-    names.extend(view.given.proposed.iter().map(name));
-    let mut options = String::from("<option value=\"\">nothing</option>");
-    for name in &names {
-        let chosen = if text(name) == word("delete") {
-            " selected"
-        } else {
-            ""
-        };
-        let _ = write!(options, "<option{chosen}>{}</option>", text(name));
-    }
-    let mut workloads = String::new();
-    for id in view.given.inventory.workloads.keys() {
-        let _ = write!(
-            workloads,
-            "<option value=\"{}\">",
-            text(format!("{}/{}", id.namespace, id.name))
-        );
-    }
-    let proposed = if word("against") == "now" {
-        ""
-    } else {
-        " selected"
-    };
-    format!(
-        "<form method=\"post\" action=\"{}what-if\" id=\"what-if\">\n\
-         <p><label>Against <select name=\"against\"><option value=\"now\">the policies in force</option>\
-         <option value=\"proposed\"{proposed}>those with all proposals</option></select></label>\n\
-         <label>Delete <select name=\"delete\">{options}</select></label></p>\n\
-         <fieldset><legend>Draw</legend>\
-         <label>Let <input name=\"client\" list=\"workloads\" value=\"{}\" placeholder=\"namespace/name\"></label> \
-         <label>reach <input name=\"server\" list=\"workloads\" value=\"{}\" placeholder=\"namespace/name\"></label> \
-         <label>on port <input name=\"port\" size=\"9\" value=\"{}\" placeholder=\"8080/TCP\"></label> \
-         <button name=\"verb\" value=\"draw\">Draw</button> <span class=\"dim\">Without a client: deny all that is not \
-         allowed elsewhere.</span></fieldset>\n<datalist id=\"workloads\">{workloads}</datalist>\n\
-         <p><label for=\"yaml\">NetworkPolicies, which replace those of the same name</label><br>\
-         <textarea id=\"yaml\" name=\"yaml\" rows=\"14\" spellcheck=\"false\">{}</textarea></p>\n\
-         <p><button name=\"verb\" value=\"ask\">What if</button></p>\n</form>\n",
-        text(&frame.root),
-        word("client"),
-        word("server"),
-        word("port"),
-        lines(yaml),
-    )
-}
-
-/// Text of several lines, each made harmless.
-fn lines(yaml: &str) -> String {
-    yaml.lines().map(|line| text(line) + "\n").collect()
+fn workload_field(name: &str, value: &str) -> Markup {
+    html! { input name=(name) list="workloads" value=(value) placeholder="namespace/name"; }
 }
 
 fn name(policy: &NetworkPolicy) -> String {
@@ -114,7 +116,11 @@ fn name(policy: &NetworkPolicy) -> String {
     )
 }
 
-fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<String, String> {
+/// The answer.
+///
+/// # Errors
+/// What is wrong with the question.
+fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<Markup, String> {
     let before = match against {
         "now" => &view.given.now,
         _ => &view.given.proposed,
@@ -146,9 +152,15 @@ fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<String
         .map_err(|error| error.to_string())?;
     let changes = Changes::of(&comparison);
     let judge = |policies: &[NetworkPolicy]| {
-        let verdict = verify(&view.given.graph, inventory, policies, &[]);
-        verdict
-            .map(|verdict| verdict.would_block)
+        let found = verify(
+            &view.given.graph,
+            inventory,
+            &view.given.enforcement,
+            policies,
+            &[],
+        );
+        found
+            .map(|found| found.would_block)
             .map_err(|error| error.to_string())
     };
     let key = |one: &Blocked| (one.client.clone(), one.server.clone(), one.ports.clone());
@@ -158,47 +170,42 @@ fn answer(view: &View, yaml: &str, delete: &str, against: &str) -> Result<String
     Ok(render(&changes, &broken))
 }
 
-fn render(changes: &Changes, broken: &[Blocked]) -> String {
-    // What was never seen is taken to be there beside what was, such as DNS beside a call by name.
+fn render(changes: &Changes, broken: &[Blocked]) -> Markup {
+    // Implied connections were never seen, but are expected beside seen ones, such as DNS beside a call by name.
     let (recorded, implied): (Vec<&Blocked>, Vec<&Blocked>) =
         broken.iter().partition(|one| one.last_seen.is_some());
-    let mut out = format!(
-        "<section id=\"answer\" aria-live=\"polite\"><h2>Answer</h2>\n<p>Breaks <b>{}</b> recorded {}, opens <b>{}</b>, closes <b>{}</b>.{}</p>\n",
-        recorded.len(),
-        match recorded.len() {
-            1 => "connection",
-            _ => "connections",
-        },
-        changes.opened.len(),
-        changes.closed.len(),
-        match implied.len() {
-            0 => String::new(),
-            some => format!(" Breaks <b>{some}</b> more that are implied and were never recorded."),
+    let noun = match recorded.len() {
+        1 => "connection",
+        _ => "connections",
+    };
+    html! {
+        section #answer aria-live="polite" {
+            h2 { "Answer" } "\n"
+            p {
+                "Breaks " b { (recorded.len()) } " recorded " (noun)
+                ", opens " b { (changes.opened.len()) } ", closes " b { (changes.closed.len()) } "."
+                @if !implied.is_empty() {
+                    " Breaks " b { (implied.len()) } " more that are implied and were never recorded."
+                }
+            }
+            "\n"
+            (breaks("Recorded flows that would break", &recorded))
+            (breaks("Implied, never recorded, and would break", &implied))
+            (changed("Opens", &changes.opened))
+            (changed("Closes", &changes.closed))
         }
-    );
-    out.push_str(&breaks("Recorded flows that would break", &recorded));
-    out.push_str(&breaks(
-        "Implied, never recorded, and would break",
-        &implied,
-    ));
-    out.push_str(&changed("Opens", &changes.opened));
-    out.push_str(&changed("Closes", &changes.closed));
-    out.push_str("</section>\n");
-    out
+        "\n"
+    }
 }
 
-fn breaks(title: &str, list: &[&Blocked]) -> String {
-    if list.is_empty() {
-        return String::new();
-    }
+fn breaks(title: &str, list: &[&Blocked]) -> Markup {
     let row = |one: &&Blocked| {
-        let seen = match one.last_seen {
-            Some(last) => format!(
-                "{}, the last at {}",
-                count(one.connections, "connection"),
-                moment(last)
-            ),
-            None => "never".into(),
+        let seen = html! {
+            @if let Some(last) = one.last_seen {
+                (count(one.connections, "connection")) ", the last at " (moment(last))
+            } @else {
+                "never"
+            }
         };
         vec![
             text(&one.client),
@@ -208,18 +215,16 @@ fn breaks(title: &str, list: &[&Blocked]) -> String {
             text(&one.by),
         ]
     };
-    let rows: Vec<Vec<String>> = list.iter().take(MOST).map(row).collect();
-    format!(
-        "<h3>{title}</h3>\n{}{}",
-        table(&["client", "server", "ports", "seen", "why"], &rows),
-        more(rows.len(), list.len())
+    let rows: Vec<Vec<Markup>> = list.iter().take(MOST).map(row).collect();
+    titled(
+        title,
+        &["client", "server", "ports", "seen", "why"],
+        &rows,
+        list.len(),
     )
 }
 
-fn changed(title: &str, list: &[Explained]) -> String {
-    if list.is_empty() {
-        return String::new();
-    }
+fn changed(title: &str, list: &[Explained]) -> Markup {
     let row = |one: &Explained| {
         let causes: Vec<String> = one.causes.iter().map(ToString::to_string).collect();
         vec![
@@ -229,15 +234,27 @@ fn changed(title: &str, list: &[Explained]) -> String {
             text(causes.join("; ")),
         ]
     };
-    let rows: Vec<Vec<String>> = list.iter().take(MOST).map(row).collect();
-    format!(
-        "<h3>{title}</h3>\n{}{}",
-        table(&["client", "server", "ports", "why"], &rows),
-        more(rows.len(), list.len())
+    let rows: Vec<Vec<Markup>> = list.iter().take(MOST).map(row).collect();
+    titled(
+        title,
+        &["client", "server", "ports", "why"],
+        &rows,
+        list.len(),
     )
 }
 
-/// A policy for the server that lets the client in; without a client one that lets nobody in.
+/// A table with a title, cut to `rows` of `total`; empty if there are no rows.
+fn titled(title: &str, header: &[&str], rows: &[Vec<Markup>], total: usize) -> Markup {
+    html! {
+        @if !rows.is_empty() {
+            h3 { (title) } "\n"
+            (table(header, rows))
+            (more(rows.len(), total))
+        }
+    }
+}
+
+/// A policy for the server that allows the client; without a client, one that allows nobody.
 fn draw(view: &View, client: &str, server: &str, port: &str) -> Result<String, String> {
     let labels = |name: &str| -> Result<(WorkloadId, BTreeMap<String, String>), String> {
         let workloads = &view.given.inventory.workloads;
@@ -291,7 +308,7 @@ mod tests {
     use crate::net::Timestamp;
 
     #[test]
-    fn implied_connections_are_counted_apart_and_what_is_cut_is_told() {
+    fn implied_connections_are_counted_apart_and_a_cut_list_shows_how_many_more() {
         let one = |last_seen| Blocked {
             client: "shop/web".into(),
             server: "shop/db".into(),
@@ -304,21 +321,21 @@ mod tests {
         let mut broken = vec![one(None); 3];
         broken.extend(vec![one(Some(Timestamp::from_secs(0))); 205]);
         let changes = Changes::default();
-        let said = render(&changes, &broken);
+        let page = render(&changes, &broken).into_string();
         assert!(
-            said.contains("Breaks <b>205</b> recorded connections,"),
-            "{said}"
+            page.contains("Breaks <b>205</b> recorded connections,"),
+            "{page}"
         );
         assert!(
-            said.contains("Breaks <b>3</b> more that are implied"),
-            "{said}"
+            page.contains("Breaks <b>3</b> more that are implied"),
+            "{page}"
         );
-        assert!(said.contains("… and 5 more."), "{said}");
-        let said = render(&changes, &broken[2..4]);
+        assert!(page.contains("… and 5 more."), "{page}");
+        let page = render(&changes, &broken[2..4]).into_string();
         assert!(
-            said.contains("Breaks <b>1</b> recorded connection,"),
-            "{said}"
+            page.contains("Breaks <b>1</b> recorded connection,"),
+            "{page}"
         );
-        assert!(!said.contains("… and"), "{said}");
+        assert!(!page.contains("… and"), "{page}");
     }
 }

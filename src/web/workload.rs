@@ -1,7 +1,7 @@
-//! One workload: who may talk to it, whom it may reach, now and as proposed; and the list of all.
+//! The page of one workload (who may talk to it and whom it may reach, now and as proposed), and the list of all.
 
-use super::html::{Frame, Place, ports, table, tag, text};
-use super::long::Long;
+use super::html::{Frame, NavEntry, more, ports, table, tag, text};
+use super::pagination::Pagination;
 use super::risks;
 use super::view::{View, workload_path};
 use crate::evaluate::{BlastRadius, Evaluation};
@@ -10,17 +10,17 @@ use crate::inventory::{Container, MANAGED_BY, Vulnerability, WorkloadId};
 use crate::net::{ConnectionSet, Direction};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use maud::{Markup, html};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// So many vulnerabilities of one workload are shown.
+/// At most this many vulnerabilities of one workload are shown.
 const MOST_VULNERABILITIES: usize = 100;
 
 /// All workloads with their blast radius, the largest first.
 pub fn list(frame: &Frame, view: &View) -> String {
     let mut all: Vec<(&WorkloadId, &BlastRadius)> = view.radii[0].iter().collect();
     all.sort_by_key(|(id, radius)| (std::cmp::Reverse(radius.all), *id));
-    let rows: Vec<Vec<String>> = all
+    let rows: Vec<Vec<Markup>> = all
         .into_iter()
         .map(|(id, now)| {
             let then = view.radii[1].get(id).copied().unwrap_or_default();
@@ -30,9 +30,9 @@ pub fn list(frame: &Frame, view: &View) -> String {
                 text(&id.kind),
                 isolation(evaluation, id, Direction::Ingress),
                 isolation(evaluation, id, Direction::Egress),
-                now.hops[0].to_string(),
-                now.all.to_string(),
-                then.all.to_string(),
+                text(now.hops[0]),
+                text(now.all),
+                text(then.all),
             ]
         })
         .collect();
@@ -45,15 +45,17 @@ pub fn list(frame: &Frame, view: &View) -> String {
         ">blast radius",
         ">as proposed",
     ];
-    let body = format!(
-        "<p>The blast radius: how many other workloads a break-in reaches in the end, over connections that policies \
-         allow.</p>\n{}",
-        table(&header, &rows)
-    );
-    frame.page(Place::Workloads, "Workloads", &body)
+    let body = html! {
+        p {
+            "The blast radius: how many other workloads a break-in reaches in the end, over connections that policies allow."
+        }
+        "\n"
+        (table(&header, &rows))
+    };
+    frame.page(NavEntry::Workloads, "Workloads", &body)
 }
 
-fn isolation(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> String {
+fn isolation(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> Markup {
     let classes = evaluation.classes_of(id);
     let isolated = classes
         .iter()
@@ -78,39 +80,37 @@ pub fn one(
     query: &BTreeMap<String, String>,
 ) -> String {
     let path = workload_path(id);
-    let long = Long {
+    let pages = Pagination {
         frame,
         path: &path,
         query,
     };
-    let mut body = format!(
-        "<p>{} in namespace {}</p>\n",
-        text(&id.kind),
-        text(&id.namespace)
-    );
-    body.push_str(&radius(view, id));
-    body.push_str(&policies(view, id));
-    body.push_str("<h2>Who may talk to it</h2>\n");
-    body.push_str(&neighbours(&long, view, id, Direction::Ingress));
-    body.push_str("<h2>Whom it may reach</h2>\n");
-    body.push_str(&neighbours(&long, view, id, Direction::Egress));
-    body.push_str(&traffic(&long, view, id));
-    body.push_str(&containers(view, id));
-    body.push_str(&vulnerabilities(view, id));
-    body.push_str(&findings(view, id));
-    frame.page(Place::Workloads, &id.to_string(), &body)
+    let body = html! {
+        p { (id.kind) " in namespace " (id.namespace) } "\n"
+        (radius(view, id))
+        (policies(view, id))
+        h2 { "Who may talk to it" } "\n"
+        (neighbours(&pages, view, id, Direction::Ingress))
+        h2 { "Whom it may reach" } "\n"
+        (neighbours(&pages, view, id, Direction::Egress))
+        (traffic(&pages, view, id))
+        (containers(view, id))
+        (vulnerabilities(view, id))
+        (findings(view, id))
+    };
+    frame.page(NavEntry::Workloads, &id.to_string(), &body)
 }
 
-fn radius(view: &View, id: &WorkloadId) -> String {
+fn radius(view: &View, id: &WorkloadId) -> Markup {
     let row = |name: &str, side: usize| {
         let radius = view.radii[side].get(id).copied().unwrap_or_default();
         let [one, two, three] = radius.hops;
         vec![
             text(name),
-            one.to_string(),
-            two.to_string(),
-            three.to_string(),
-            radius.all.to_string(),
+            text(one),
+            text(two),
+            text(three),
+            text(radius.all),
         ]
     };
     let header = [
@@ -125,21 +125,19 @@ fn radius(view: &View, id: &WorkloadId) -> String {
         Some(1) => "directly".to_owned(),
         Some(hops) => format!("through {hops} hops"),
     };
-    format!(
-        "{}<p>From the internet: {} now, {} as proposed.</p>\n",
-        table(&header, &[row("now", 0), row("as proposed", 1)]),
-        way(0),
-        way(1)
-    )
+    html! {
+        (table(&header, &[row("now", 0), row("as proposed", 1)]))
+        p { "From the internet: " (way(0)) " now, " (way(1)) " as proposed." } "\n"
+    }
 }
 
-fn policies(view: &View, id: &WorkloadId) -> String {
-    let mut rows: BTreeMap<String, [Vec<&str>; 2]> = BTreeMap::new();
+fn policies(view: &View, id: &WorkloadId) -> Markup {
+    let mut isolating: BTreeMap<String, [Vec<&str>; 2]> = BTreeMap::new();
     for (side, evaluation) in view.evaluations.iter().enumerate() {
         for class in evaluation.classes_of(id) {
             for (direction, word) in [(Direction::Ingress, "in"), (Direction::Egress, "out")] {
                 for policy in evaluation.isolated_by(*class, direction) {
-                    let entry = &mut rows.entry(policy.to_owned()).or_default()[side];
+                    let entry = &mut isolating.entry(policy.to_owned()).or_default()[side];
                     if !entry.contains(&word) {
                         entry.push(word);
                     }
@@ -147,27 +145,30 @@ fn policies(view: &View, id: &WorkloadId) -> String {
             }
         }
     }
-    if rows.is_empty() {
-        return "<p>No policy selects it.</p>\n".into();
-    }
-    let rows: Vec<Vec<String>> = rows
+    let name = |policy: &str| {
+        html! {
+            (policy)
+            @if is_foreign(view, policy) { " " (tag("medium", "not written by nanoseg")) }
+        }
+    };
+    let rows: Vec<Vec<Markup>> = isolating
         .into_iter()
         .map(|(policy, [now, then])| {
-            let mut name = text(&policy);
-            if is_foreign(view, &policy) {
-                let _ = write!(name, " {}", tag("medium", "not written by nanoseg"));
-            }
-            vec![name, now.join(", "), then.join(", ")]
+            vec![name(&policy), text(now.join(", ")), text(then.join(", "))]
         })
         .collect();
-    format!(
-        "<h2>Policies that apply</h2>\n{}",
-        table(&["policy", "isolates now", "as proposed"], &rows)
-    )
+    html! {
+        @if rows.is_empty() {
+            p { "No policy selects it." } "\n"
+        } @else {
+            h2 { "Policies that apply" } "\n"
+            (table(&["policy", "isolates now", "as proposed"], &rows))
+        }
+    }
 }
 
-/// Whether a policy that is in force, `namespace/name`, is somebody's own: it does not say that nanoseg manages it,
-/// and no proposal is about it.
+/// Returns true if a policy that is in force, `namespace/name`, was written by somebody else: it has no label that
+/// nanoseg manages it, and no proposal is for it.
 fn is_foreign(view: &View, policy: &str) -> bool {
     let is_named = |namespace: Option<&str>, name: &str| {
         policy.split_once('/') == Some((namespace.unwrap_or("default"), name))
@@ -187,54 +188,55 @@ fn is_foreign(view: &View, policy: &str) -> bool {
     !is_proposed && in_force.any(|one| !is_managed(one))
 }
 
-/// What is allowed with others at one side; where everything is, that is said instead.
-fn neighbours(long: &Long<'_>, view: &View, id: &WorkloadId, direction: Direction) -> String {
+/// The connections that are allowed with others in one direction, or that all of them are.
+fn neighbours(
+    pages: &Pagination<'_>,
+    view: &View,
+    id: &WorkloadId,
+    direction: Direction,
+) -> Markup {
     let sides = [0, 1].map(|side: usize| allowed(&view.evaluations[side], id, direction));
-    let all: std::collections::BTreeSet<&WorkloadId> =
-        sides.iter().flat_map(BTreeMap::keys).collect();
     let others = view.given.inventory.workloads.len().saturating_sub(1);
-    let shown =
-        |side: &BTreeMap<WorkloadId, ConnectionSet>, other: &WorkloadId| match side.get(other) {
-            Some(connections) => text(ports(connections)),
-            None => "–".into(),
-        };
     let is_open = |side: &BTreeMap<WorkloadId, ConnectionSet>| {
         side.len() >= others && others > 0 && side.values().all(ConnectionSet::is_all)
     };
-    if is_open(&sides[0]) && is_open(&sides[1]) {
-        return "<p>Every workload, on every port.</p>\n".into();
+    let [open_now, open_then] = sides.each_ref().map(is_open);
+    if open_now && open_then {
+        return html! { p { "Every workload, on every port." } "\n" };
     }
-    let mut out = String::new();
-    if is_open(&sides[0]) {
-        out.push_str("<p>Now: every workload, on every port.</p>\n");
-    }
+    let all: BTreeSet<&WorkloadId> = sides.iter().flat_map(BTreeMap::keys).collect();
     let all: Vec<&WorkloadId> = all
         .into_iter()
-        .filter(|other| !is_open(&sides[0]) || sides[1].contains_key(*other))
+        .filter(|other| !open_now || sides[1].contains_key(*other))
         .collect();
+    let shown = |side: usize, other: &WorkloadId| match sides[side].get(other) {
+        Some(connections) => text(ports(connections)),
+        None => text("–"),
+    };
     let row = |other: &&WorkloadId| {
         vec![
-            long.frame.link(&workload_path(other), &other.to_string()),
-            shown(&sides[0], other),
-            shown(&sides[1], other),
+            pages.frame.link(&workload_path(other), &other.to_string()),
+            shown(0, other),
+            shown(1, other),
         ]
     };
     let name = match direction {
         Direction::Ingress => "in",
         Direction::Egress => "out",
     };
-    match all.is_empty() {
-        true => out.push_str("<p>No workload.</p>\n"),
-        false => out.push_str(&long.table(name, &["workload", "now", "as proposed"], &all, row)),
+    html! {
+        @if open_now {
+            p { "Now: every workload, on every port." } "\n"
+        }
+        @if all.is_empty() {
+            p { "No workload." } "\n"
+        } @else {
+            (pages.table(name, &["workload", "now", "as proposed"], &all, row))
+        }
+        @for (side, word) in [(0usize, "now"), (1, "as proposed")] {
+            p.dim { "Addresses " (word) ": " (addresses(&view.evaluations[side], id, direction)) } "\n"
+        }
     }
-    for (side, word) in [(0, "now"), (1, "as proposed")] {
-        let _ = writeln!(
-            out,
-            "<p class=\"dim\">Addresses {word}: {}</p>",
-            text(addresses(&view.evaluations[side], id, direction))
-        );
-    }
-    out
 }
 
 fn allowed(
@@ -282,28 +284,26 @@ fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
     }
 }
 
-fn traffic(long: &Long<'_>, view: &View, id: &WorkloadId) -> String {
+fn traffic(pages: &Pagination<'_>, view: &View, id: &WorkloadId) -> Markup {
     let peer = Peer::Workload(id.clone());
     let edges = view.given.graph.edges_of(&peer);
-    if edges.is_empty() {
-        return "<h2>Observed traffic</h2>\n<p>Nothing was seen of it.</p>\n".into();
-    }
     let row = |edge: &(&Peer, &Peer, &Edge)| super::edge::row(&view.given.graph, *edge);
-    format!(
-        "<h2>Observed traffic</h2>\n{}",
-        long.table("seen", &super::edge::HEADER, &edges, row)
-    )
+    html! {
+        h2 { "Observed traffic" } "\n"
+        @if edges.is_empty() {
+            p { "No traffic of it was seen." } "\n"
+        } @else {
+            (pages.table("seen", &super::edge::HEADER, &edges, row))
+        }
+    }
 }
 
-fn containers(view: &View, id: &WorkloadId) -> String {
+fn containers(view: &View, id: &WorkloadId) -> Markup {
     let workload = view.given.inventory.workloads.get(id);
     let containers = workload.map_or(&[][..], |workload| &workload.containers);
-    if containers.is_empty() {
-        return String::new();
-    }
     let on_host = workload.is_some_and(|workload| workload.host_network);
     let row = |one| container(one, on_host);
-    let rows: Vec<Vec<String>> = containers.iter().map(row).collect();
+    let rows: Vec<Vec<Markup>> = containers.iter().map(row).collect();
     let header = [
         "container",
         "registry",
@@ -312,10 +312,15 @@ fn containers(view: &View, id: &WorkloadId) -> String {
         "digest",
         "privileges",
     ];
-    format!("<h2>Containers</h2>\n{}", table(&header, &rows))
+    html! {
+        @if !rows.is_empty() {
+            h2 { "Containers" } "\n"
+            (table(&header, &rows))
+        }
+    }
 }
 
-fn container(container: &Container, on_host: bool) -> Vec<String> {
+fn container(container: &Container, on_host: bool) -> Vec<Markup> {
     let image = &container.image;
     let mut privileges: Vec<String> = Vec::new();
     if container.privileged {
@@ -327,7 +332,7 @@ fn container(container: &Container, on_host: bool) -> Vec<String> {
     privileges.extend(container.capabilities.iter().cloned());
     let ports = container.host_ports.iter();
     privileges.extend(ports.map(|port| format!("host port {port}")));
-    // What runs is more than what was asked for.
+    // The digest that runs is known better than the one that the manifest names.
     let digest = match (&container.running, &image.digest) {
         (Some(running), _) => running.clone(),
         (None, Some(asked)) => asked.clone(),
@@ -344,9 +349,9 @@ fn container(container: &Container, on_host: bool) -> Vec<String> {
 }
 
 /// Known vulnerabilities, the gravest first.
-fn vulnerabilities(view: &View, id: &WorkloadId) -> String {
+fn vulnerabilities(view: &View, id: &WorkloadId) -> Markup {
     let Some(weakness) = view.weakness(id) else {
-        return String::new();
+        return html! {};
     };
     let row = |one: &Vulnerability| {
         vec![
@@ -357,30 +362,25 @@ fn vulnerabilities(view: &View, id: &WorkloadId) -> String {
         ]
     };
     let all = &weakness.vulnerabilities;
-    let rows: Vec<Vec<String>> = all.iter().take(MOST_VULNERABILITIES).map(row).collect();
-    let more = match all.len().saturating_sub(MOST_VULNERABILITIES) {
-        0 => String::new(),
-        some => format!("<p>… and {some} more.</p>\n"),
-    };
-    format!(
-        "<h2>Known vulnerabilities</h2>\n<p>{} {}</p>\n{}{more}",
-        risks::headline(weakness),
-        text(weakness.counts()),
-        table(&["grade", "vulnerability", "package", "fixed in"], &rows)
-    )
+    let rows: Vec<Vec<Markup>> = all.iter().take(MOST_VULNERABILITIES).map(row).collect();
+    html! {
+        h2 { "Known vulnerabilities" } "\n"
+        p { (risks::headline(weakness)) " " (weakness.counts()) } "\n"
+        (table(&["grade", "vulnerability", "package", "fixed in"], &rows))
+        (more(rows.len(), all.len()))
+    }
 }
 
 /// Findings whose subject names the workload.
-fn findings(view: &View, id: &WorkloadId) -> String {
+fn findings(view: &View, id: &WorkloadId) -> Markup {
     let own = id.to_string();
     let all = view.given.findings.iter();
     let own: Vec<_> = all.filter(|one| one.is_about(&own)).collect();
-    match own.is_empty() {
-        true => String::new(),
-        false => format!(
-            "<h2>Findings</h2>\n{}",
-            risks::findings(own.into_iter(), view.given.can_decide)
-        ),
+    html! {
+        @if !own.is_empty() {
+            h2 { "Findings" } "\n"
+            (risks::findings(own.into_iter(), view.given.can_decide))
+        }
     }
 }
 
@@ -391,7 +391,7 @@ mod tests {
     use crate::web::ViewInputs;
 
     #[test]
-    fn policies_that_nanoseg_neither_manages_nor_proposes_are_somebodys_own() {
+    fn policies_that_nanoseg_neither_manages_nor_proposes_are_foreign() {
         let policy = |name: &str, is_managed: bool| {
             let mut policy = NetworkPolicy::default();
             policy.metadata.namespace = Some("shop".into());

@@ -96,7 +96,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
 }
 
 #[test]
-fn breaking_the_glass_takes_all_policies_away_at_once_and_mending_it_brings_them_back() {
+fn break_glass_deletes_all_policies_at_once_and_its_end_brings_them_back() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -133,7 +133,7 @@ fn breaking_the_glass_takes_all_policies_away_at_once_and_mending_it_brings_them
 }
 
 #[test]
-fn a_glass_whose_leader_is_killed_before_it_can_tell_is_told_of_by_the_next_one() {
+fn break_glass_of_a_killed_leader_is_recorded_by_the_next_one() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -187,7 +187,7 @@ fn a_glass_whose_leader_is_killed_before_it_can_tell_is_told_of_by_the_next_one(
 }
 
 #[test]
-fn a_glass_breaks_though_the_store_takes_nothing() {
+fn break_glass_works_although_the_store_refuses_writes() {
     let Some(cluster) = Cluster::get() else {
         return;
     };

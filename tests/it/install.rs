@@ -408,7 +408,7 @@ fn the_helm_chart_gives_what_kustomize_gives() {
         &["--set", "tls.mode=generated"],
         &[
             "--set",
-            "gitops.enabled=true,controller.spread=true,controller.retention=48h",
+            "gitops.enabled=true,controller.spread=true,controller.retention=48h,controller.serviceEnforcement=before-translation",
         ],
         &[
             "--set",

@@ -1,6 +1,7 @@
 //! The commands that judge policies without a cluster: explain, diff, verify.
 
 mod gate;
+mod translation;
 
 use std::fs;
 use std::path::Path;

@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, CustomResourceExt, ResourceExt};
 use nanoseg::cluster::live::{Refused, WatchSettings, Watches, WriteError, Writer};
+use nanoseg::inventory::kubernetes::Pod as Known;
 use nanoseg::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use serde_json::json;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ fn what_is_watched_is_what_is_there_and_pods_that_went_stay_for_a_while() {
         let status = json!({"status": {"podIP": "10.9.9.9", "podIPs": [{"ip": "10.9.9.9"}], "phase": "Running"}});
         let patched = pods.patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await;
         patched.expect("it has an address");
-        let has = |pod: &Pod| {
+        let has = |pod: &Known| {
             let ours = pod.metadata.namespace.as_deref() == Some(namespace.as_str());
             let ip = pod.status.as_ref().and_then(|s| s.pod_ip.as_deref());
             ours && ip == Some("10.9.9.9")

@@ -12,6 +12,7 @@
 )]
 
 mod rule;
+
 pub use rule::Rule;
 
 use serde::Serialize;

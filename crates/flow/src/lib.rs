@@ -15,6 +15,7 @@
 
 mod activity_windows;
 mod aggregate;
+mod batch_id;
 mod big_endian;
 mod collector;
 mod connection_report;
@@ -43,6 +44,7 @@ pub mod testing;
 
 pub use activity_windows::ActivityWindows;
 pub use aggregate::{Aggregate, Applied, SequenceSet};
+pub use batch_id::BatchId;
 pub use collector::{Collector, CollectorLimits};
 pub use connection_report::{ConnectionReport, ConnectionSink};
 pub use decode::{Decoded, decode};

@@ -1,4 +1,4 @@
-//! The last resort for the direction (rule: direction-inferred): where no packet and no known listener shows
+//! The last resort of the direction rule (rule: direction-inferred): where no packet and no known listener shows
 //! who opened a connection, the port that more peers talk to is the server's, else the lower port.
 
 use super::{FlowRecord, Opening, infer_server};

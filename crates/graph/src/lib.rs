@@ -41,5 +41,7 @@ pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use peer::Peer;
-pub use requirement::{End, Requirement, Requiring, ServiceEnforcement, requirements};
+pub use requirement::{
+    End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
+};
 pub use stored_edge::StoredEdge;

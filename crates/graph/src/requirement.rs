@@ -5,7 +5,7 @@ use super::{Edge, Graph, Peer};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One end of a requirement, as NetworkPolicy can name it.
@@ -35,7 +35,7 @@ pub struct Requirement {
 }
 
 /// Where the network plugin checks a connection that goes through a Service (rule: service-port-before-translation).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum ServiceEnforcement {
     /// After translation, on the pod's own port: most plugins.
     #[default]
@@ -44,11 +44,50 @@ pub enum ServiceEnforcement {
     BeforeTranslation,
 }
 
+/// The [`ServiceEnforcement`] of each namespace.
+///
+/// One network plugin serves a whole cluster, so the default is mostly all there is; an operator can set
+/// another one for a namespace (`spec.serviceEnforcement` of its Segmentation).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceEnforcements {
+    /// Of all namespaces that are not in `namespaces`.
+    pub default: ServiceEnforcement,
+    pub namespaces: BTreeMap<String, ServiceEnforcement>,
+}
+
+impl ServiceEnforcements {
+    /// Returns where a connection between the two peers is checked: before translation too if that is set for
+    /// the namespace of one of them. The default counts for a workload whose namespace has no setting, and where
+    /// neither peer is a workload.
+    pub fn between(&self, client: &Peer, server: &Peer) -> ServiceEnforcement {
+        let of = |peer: &Peer| {
+            let namespace = &peer.workload()?.namespace;
+            Some(
+                self.namespaces
+                    .get(namespace)
+                    .copied()
+                    .unwrap_or(self.default),
+            )
+        };
+        of(client).max(of(server)).unwrap_or(self.default)
+    }
+}
+
+impl From<ServiceEnforcement> for ServiceEnforcements {
+    /// The same in every namespace.
+    fn from(default: ServiceEnforcement) -> Self {
+        ServiceEnforcements {
+            default,
+            namespaces: BTreeMap::new(),
+        }
+    }
+}
+
 /// Lists the requirements of all edges of `O`, in the order of [`Graph::taught`].
 pub fn requirements(
     graph: &Graph,
     inventory: &Inventory,
-    enforcement: ServiceEnforcement,
+    enforcement: &ServiceEnforcements,
 ) -> Vec<Requirement> {
     let requiring = Requiring {
         graph,
@@ -70,7 +109,7 @@ pub struct Requiring<'a> {
     /// For the names of outside addresses.
     pub graph: &'a Graph,
     pub inventory: &'a Inventory,
-    pub enforcement: ServiceEnforcement,
+    pub enforcement: &'a ServiceEnforcements,
 }
 
 impl Requiring<'_> {
@@ -96,7 +135,7 @@ impl Requiring<'_> {
         for from in &from {
             all.push(one(from.clone(), to.clone(), edge.port));
         }
-        if self.enforcement == ServiceEnforcement::BeforeTranslation {
+        if self.enforcement.between(client, server) == ServiceEnforcement::BeforeTranslation {
             for port in edge.service_ports.iter().filter(|port| **port != edge.port) {
                 all.extend(from.iter().map(|from| one(from.clone(), to.clone(), *port)));
             }

@@ -4,7 +4,10 @@ mod history;
 mod peer_labels;
 
 use super::testing::{cluster, ip, record, udp};
-use super::{Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, build, requirements};
+use super::{
+    Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, ServiceEnforcements, build,
+    requirements,
+};
 use nanoseg_finding::Code;
 use nanoseg_flow::{FlowRecord, FlowResult, Opening, Verdict};
 
@@ -81,7 +84,7 @@ fn a_service_without_endpoints_is_a_finding_not_an_edge() {
 fn the_api_server_is_its_endpoint_not_its_cluster_address() {
     let built = graph_of(&[record("10.244.1.5", "10.96.0.1:443", Verdict::Established)]);
     assert_eq!(edges(&built), ["+ shop/web → api-server 6443/TCP"]);
-    let all = requirements(&built.graph, &cluster(), ServiceEnforcement::default());
+    let all = requirements(&built.graph, &cluster(), &ServiceEnforcements::default());
     assert_eq!(all[0].server, End::Addresses([ip("172.18.0.9")].into()));
     assert_eq!(all[0].port, 6443);
 }
@@ -117,7 +120,7 @@ fn a_node_port_is_required_from_every_node_but_the_edge_shows_the_client() {
         ]
     );
     let inventory = cluster();
-    let all = requirements(&built.graph, &inventory, ServiceEnforcement::default());
+    let all = requirements(&built.graph, &inventory, &ServiceEnforcements::default());
     assert!(
         all.iter()
             .all(|r| r.client == End::Addresses(inventory.node_addresses())),
@@ -138,7 +141,7 @@ fn an_address_of_the_pod_range_without_an_owner_is_a_finding_and_never_learned()
         ["- shop/web → unknown-pod:10.244.2.200 80/TCP"]
     );
     assert!(codes(&built).contains(&Code::UnknownPod));
-    assert!(requirements(&built.graph, &cluster(), ServiceEnforcement::default()).is_empty());
+    assert!(requirements(&built.graph, &cluster(), &ServiceEnforcements::default()).is_empty());
     let from = graph_of(&[record(
         "10.244.2.200",
         "10.244.1.5:80",
@@ -291,8 +294,8 @@ fn the_order_of_records_does_not_matter() {
 #[test]
 fn plugins_that_check_before_translation_need_the_service_port_too() {
     let built = graph_of(&[record("10.244.1.5", "10.96.0.20:80", Verdict::Established)]);
-    let ports = |enforcement| -> Vec<u16> {
-        requirements(&built.graph, &cluster(), enforcement)
+    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+        requirements(&built.graph, &cluster(), &enforcement.into())
             .iter()
             .map(|r| r.port)
             .collect()

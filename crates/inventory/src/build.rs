@@ -17,6 +17,14 @@ use std::net::SocketAddr;
 
 /// The label of policies that nanoseg wrote.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nanoseg");
+
+/// Returns true if an object has the label [`MANAGED_BY`]: nanoseg wrote it and may change or delete it.
+pub fn is_ours(metadata: &ObjectMeta) -> bool {
+    let labels = metadata.labels.as_ref();
+    labels
+        .and_then(|labels| labels.get(MANAGED_BY.0))
+        .is_some_and(|value| value == MANAGED_BY.1)
+}
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Inventory {
@@ -158,14 +166,9 @@ fn build_namespaces(namespaces: &[&core::Namespace], pods: &[Pod]) -> BTreeMap<S
 /// Returns the newest version of each NetworkPolicy that does not have nanoseg's managed-by label
 /// ([`MANAGED_BY`]): those that somebody else manages.
 pub fn foreign_policies(objects: &Objects) -> Vec<NetworkPolicy> {
-    let managed = |labels: &BTreeMap<String, String>| {
-        labels
-            .get(MANAGED_BY.0)
-            .is_some_and(|value| value == MANAGED_BY.1)
-    };
     latest(&objects.network_policies)
         .into_iter()
-        .filter(|policy| !policy.metadata.labels.as_ref().is_some_and(managed))
+        .filter(|policy| !is_ours(&policy.metadata))
         .cloned()
         .collect()
 }

@@ -34,7 +34,7 @@ mod tests;
 mod types;
 
 pub use addresses::{AddressBook, Owner};
-pub use build::{MANAGED_BY, foreign_policies};
+pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;

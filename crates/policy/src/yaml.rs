@@ -2,6 +2,12 @@
 //!
 //! The writer is our own because no library writes comments. A scalar stays a scalar and a comment stays a
 //! comment, whatever text it has: every text that is not a plain word is quoted, and a comment is one line.
+//!
+//! Why it is written by hand: serde_yaml writes no comments. serde-saphyr 2.1 does (`Commented`), quotes
+//! what YAML 1.1 would read as something else, and can indent the same way, but it could replace only the
+//! 60 lines that indent: it writes invisible characters and characters that turn the direction of text
+//! as they are, in scalars and in comments (CVE-2021-42574), so [`scalar`] and [`comment`] would remain.
+//! It would also bring its parser and error printer into a crate that needs neither.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Flow batches as protobuf messages (proto/nanoseg/flows/v1) and back. The way back trusts nothing: what a
-//! batch may hold is checked field by field, and its size before anything is allocated for it.
+//! Flow batches as protobuf messages (proto/nanoseg/flows/v1) and back. Decoding trusts nothing: it checks the
+//! size of a batch before it allocates memory, and then every field.
 
 mod build;
 mod parse;
@@ -22,7 +22,7 @@ pub const MAX_BATCH_BYTES: usize = 8 << 20;
 /// than 64 MiB.
 pub const MAX_ITEMS: usize = 1 << 17;
 
-/// Why bytes are no flow batch.
+/// Why bytes are not a flow batch.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WireError {
     #[error("failed to read flow batch: no protobuf message of this schema: {0}")]
@@ -42,7 +42,7 @@ pub enum WireError {
 }
 
 impl WireError {
-    /// A stable word for metrics.
+    /// Returns a stable word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             WireError::Protobuf(_) => "malformed",
@@ -53,12 +53,12 @@ impl WireError {
     }
 }
 
-/// A batch as the bytes of a `nanoseg.flows.v1.FlowBatch`.
+/// Encodes a batch as the bytes of a `nanoseg.flows.v1.FlowBatch`.
 pub fn encode(batch: &FlowBatch) -> Vec<u8> {
     build::build_batch(batch).encode_to_vec()
 }
 
-/// The batch that [`encode`] made these bytes of.
+/// Decodes the bytes of [`encode`].
 ///
 /// # Errors
 /// If they are anything else, are of another schema, or exceed [`MAX_BATCH_BYTES`] or [`MAX_ITEMS`].

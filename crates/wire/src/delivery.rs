@@ -1,63 +1,18 @@
-//! Batches on their way from an agent to the receiver: one face for both ways.
+//! The delivery of batches from an agent to the receiver, with one interface for both transports.
 
 use super::grpc::{GrpcDelivery, GrpcSettings};
 use super::nats::{NatsDelivery, NatsSettings};
-use nanoseg_flow::{FlowBatch, Instance};
-use std::fmt;
+use nanoseg_flow::BatchId;
 use thiserror::Error;
 
-/// Which batch: the agent's run and the numbers that the batch stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BatchId {
-    pub instance: Instance,
-    pub sequence: (u64, u64),
-}
-
-impl BatchId {
-    pub fn of(batch: &FlowBatch) -> BatchId {
-        BatchId {
-            instance: batch.instance,
-            sequence: batch.sequence,
-        }
-    }
-}
-
-impl fmt::Display for BatchId {
-    /// `instance-first-last`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, last) = self.sequence;
-        write!(f, "{}-{first}-{last}", self.instance)
-    }
-}
-
-impl std::str::FromStr for BatchId {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('-');
-        let mut next = || parts.next().ok_or(());
-        let digits = next()?;
-        if digits.len() != 32 {
-            return Err(());
-        }
-        let instance = u128::from_str_radix(digits, 16).map_err(|_| ())?;
-        let first = next()?.parse().map_err(|_| ())?;
-        let last = next()?.parse().map_err(|_| ())?;
-        Ok(BatchId {
-            instance: Instance(instance.to_be_bytes()),
-            sequence: (first, last),
-        })
-    }
-}
-
-/// Why a batch is not there yet. After any error what was sent and not acknowledged has to be sent again,
-/// except the one batch of [`DeliveryError::Refused`].
+/// Why a batch was not delivered. After any error everything that was sent and not acknowledged has to be sent again,
+/// except the batch of [`DeliveryError::Refused`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DeliveryError {
-    /// The receiver is away, or does not answer in time. Try again, later each time.
+    /// The receiver is not reachable, or does not answer in time. Try again, with a longer pause each time.
     #[error("failed to {action}: {reason}")]
     Unavailable { action: String, reason: String },
-    /// The receiver, or a file of ours, says who we are not. Try again: tokens rotate.
+    /// The receiver rejects our token, or the token's file cannot be read. Try again: tokens rotate.
     #[error("failed to prove who we are: {reason}")]
     Unauthenticated { reason: String },
     /// The receiver is older than this agent. Try again: it will be upgraded.
@@ -68,7 +23,7 @@ pub enum DeliveryError {
     Refused(BatchId, String),
 }
 
-/// The way to the receiver.
+/// The transport to the receiver.
 #[derive(Debug)]
 pub enum Delivery {
     Grpc(Box<GrpcDelivery>),
@@ -76,7 +31,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Directly, by gRPC. Connects when there is something to send.
+    /// Delivers directly, by gRPC. Connects when there is something to send.
     ///
     /// # Errors
     /// If the settings contradict each other or their files cannot be read.
@@ -84,7 +39,7 @@ impl Delivery {
         GrpcDelivery::new(settings).map(|grpc| Delivery::Grpc(Box::new(grpc)))
     }
 
-    /// By way of NATS JetStream, as `node`. Connects when there is something to send.
+    /// Delivers over NATS JetStream, as `node`. Connects when there is something to send.
     pub fn nats(settings: NatsSettings, node: &str) -> Delivery {
         Delivery::Nats(Box::new(NatsDelivery::new(settings, node)))
     }

@@ -1,6 +1,6 @@
-//! The direct way: one bidirectional stream per agent, over TLS, with the agent's ServiceAccount token at
+//! The direct transport: one bidirectional stream per agent, over TLS, with the agent's ServiceAccount token at
 //! its start. Batches cross as the bytes that [`super::encode`] made; [`super::decode`] looks at them here,
-//! so that what is wrong with one is told exactly.
+//! so that errors name exactly what is wrong with a batch.
 
 mod client;
 mod codec;

@@ -1,5 +1,5 @@
-//! The page for those who watch: `/metrics` (OpenMetrics, which Prometheus reads), `/healthz` and `/livez` (it runs) and
-//! `/readyz` (it does its work). Agent and receiver have the same.
+//! The HTTP server for monitoring: `/metrics` (OpenMetrics, which Prometheus reads), `/healthz` and `/livez` (the
+//! process does not hang) and `/readyz` (it does its work). Agent, receiver and controller have the same.
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -13,9 +13,39 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Says why something is not ready.
-pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Returns why something is not well.
+pub type HealthCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Returns all metrics as OpenMetrics text.
+pub type MetricsText = Arc<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>;
+
+/// What a [`HealthServer`] answers with. Each is called once for each request.
+#[derive(Clone)]
+pub struct Health {
+    pub metrics: MetricsText,
+    /// For `/healthz` and `/livez`.
+    pub alive: HealthCheck,
+    /// For `/readyz`.
+    pub ready: HealthCheck,
+}
+
+impl Health {
+    /// The health of a process that cannot hang while it answers: alive at all times, with the metrics of
+    /// `registry`.
+    pub fn of_registry(registry: Registry, ready: HealthCheck) -> Health {
+        Health {
+            metrics: Arc::new(move || {
+                let mut text = String::new();
+                prometheus_client::encoding::text::encode(&mut text, &registry)?;
+                Ok(text)
+            }),
+            alive: Arc::new(|| Ok(())),
+            ready,
+        }
+    }
+}
+
+/// The address cannot be listened on, or the listener failed.
 #[derive(Debug, Error)]
 #[error("failed to serve metrics on {listen}: {source}; choose another --metrics-listen")]
 pub struct HealthError {
@@ -23,7 +53,7 @@ pub struct HealthError {
     pub source: io::Error,
 }
 
-/// Serves the three paths.
+/// Serves the four paths.
 pub struct HealthServer {
     listener: TcpListener,
     listen: SocketAddr,
@@ -31,26 +61,26 @@ pub struct HealthServer {
 }
 
 impl HealthServer {
-    /// Listens. `ready` is asked at each `/readyz`.
+    /// Listens.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn bind(
-        listen: SocketAddr,
-        registry: Registry,
-        ready: Readiness,
-    ) -> Result<HealthServer, HealthError> {
+    pub async fn bind(listen: SocketAddr, health: Health) -> Result<HealthServer, HealthError> {
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|source| HealthError { listen, source })?;
-        let registry = Arc::new(registry);
+        let alive = |check: HealthCheck| get(move || std::future::ready(answer(&check, "ok\n")));
+        let ready = health.ready;
         let router = Router::new()
             .route(
                 "/metrics",
-                get(move || std::future::ready(metrics(&registry))),
+                get(move || std::future::ready(metrics(&health.metrics))),
             )
-            .route("/healthz", get(|| std::future::ready("ok\n")))
-            .route("/livez", get(|| std::future::ready("ok\n")))
-            .route("/readyz", get(move || std::future::ready(readyz(&ready))));
+            .route("/healthz", alive(health.alive.clone()))
+            .route("/livez", alive(health.alive))
+            .route(
+                "/readyz",
+                get(move || std::future::ready(answer(&ready, "ready\n"))),
+            );
         Ok(HealthServer {
             listen: listener.local_addr().unwrap_or(listen),
             listener,
@@ -58,12 +88,12 @@ impl HealthServer {
         })
     }
 
-    /// Where it listens: tells the port if port 0 was asked for.
+    /// Returns the address that it listens on, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.listen
     }
 
-    /// Serves until `stop` turns true.
+    /// Serves until `stop` turns true or its sender is dropped.
     ///
     /// # Errors
     /// If the listener fails.
@@ -79,10 +109,9 @@ impl HealthServer {
     }
 }
 
-fn metrics(registry: &Registry) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => {
+fn metrics(text: &MetricsText) -> Response {
+    match text() {
+        Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
@@ -90,9 +119,12 @@ fn metrics(registry: &Registry) -> Response {
     }
 }
 
-fn readyz(ready: &Readiness) -> Response {
-    match ready() {
-        Ok(()) => "ready\n".into_response(),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+fn answer(check: &HealthCheck, well: &'static str) -> Response {
+    match check() {
+        Ok(()) => well.into_response(),
+        Err(reason) => {
+            let body = format!("{}\n", reason.trim_end());
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Room 4: the message schema of flow batches, and the two ways they take to the receiver: gRPC over TLS
-//! and NATS JetStream. What batches mean is [`nanoseg_flow`]'s, where they are kept is `store`'s.
+//! Room 4: the message schema of flow batches, and the two transports to the receiver: gRPC over TLS and NATS JetStream.
+//! [`nanoseg_flow`] defines what batches mean, `store` keeps them.
 
 mod convert;
 mod delivery;
@@ -14,11 +14,11 @@ mod token;
 use generated as proto;
 
 pub use convert::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode};
-pub use delivery::{BatchId, Delivery, DeliveryError};
+pub use delivery::{Delivery, DeliveryError};
 pub use grpc::{
     AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
     ServerError, ServerSettings, ServerTls,
 };
-pub use health::{HealthError, HealthServer, Readiness};
+pub use health::{Health, HealthCheck, HealthError, HealthServer, MetricsText};
 pub use nats::{NatsAuth, NatsDelivery, NatsError, NatsIntake, NatsSettings, StreamSettings};
 pub use token::{TokenCheck, TokenSettings};

@@ -1,4 +1,4 @@
-//! The way over NATS JetStream: a stream that keeps batches until a receiver has stored them.
+//! The transport over NATS JetStream: a stream keeps batches until a receiver has stored them.
 //!
 //! Agents publish to `nanoseg.flows.v1.NODE`, and take the stream's acknowledgement for the receiver's: the
 //! batch is on JetStream's disk then. Receivers share one durable consumer, and a message leaves the stream
@@ -17,11 +17,11 @@ pub use publish::NatsDelivery;
 const STREAM: &str = "NANOSEG_FLOWS";
 /// The consumer that all receivers share.
 const CONSUMER: &str = "nanoseg-controller";
-/// What stands before the node's name in a subject.
+/// The part of a subject before the node's name.
 const PREFIX: &str = "nanoseg.flows.v1.";
 
-/// The subject of a node. Names of nodes have dots, which part a subject: they become `_`, which no name of
-/// a node has (RFC 1123). Anything else that is no letter, digit or hyphen is written as `=` and its hex.
+/// Returns the subject of a node. Names of nodes have dots, which separate the parts of a subject: they become `_`, which
+/// no name of a node has (RFC 1123). Anything else that is no letter, digit or hyphen is written as `=` and its hex.
 fn subject_of(node: &str) -> String {
     let mut subject = PREFIX.to_owned();
     for byte in node.bytes() {

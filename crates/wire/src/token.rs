@@ -1,4 +1,4 @@
-//! Who is an agent: checks a ServiceAccount token against the keys of the API server, without asking it
+//! Authenticates agents: verifies a ServiceAccount token with the keys of the API server, without asking it
 //! (RFC 7519; KEP-1205 bound tokens, KEP-4193 for the node's name). Never logs or returns a token.
 
 mod keys;
@@ -15,10 +15,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far the clocks of the API server and this machine may be apart, in seconds.
 const LEEWAY: u64 = 60;
-/// No token is longer; a ServiceAccount's has about 1 KiB.
+/// The longest token that is accepted, in bytes; a ServiceAccount's has about 1 KiB.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// What tokens must say.
+/// The claims that tokens must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSettings {
     /// The file of the API server's keys, as `kubectl get --raw /openid/v1/jwks` prints them. Read again
@@ -32,14 +32,14 @@ pub struct TokenSettings {
     pub subjects: BTreeSet<String>,
 }
 
-/// Checks tokens.
+/// Verifies tokens.
 #[derive(Debug)]
 pub struct TokenCheck {
     settings: TokenSettings,
     keys: KeyFile,
 }
 
-/// What of a token's content matters. Times are seconds since the Unix epoch.
+/// The claims of a token that are used. Times are seconds since the Unix epoch.
 #[derive(Debug, Deserialize)]
 struct Content {
     sub: String,
@@ -62,17 +62,17 @@ impl TokenCheck {
     /// Reads the keys.
     ///
     /// # Errors
-    /// Says why the file of keys cannot be used, and what helps.
+    /// Why the file of keys cannot be used, and what helps.
     pub fn new(settings: TokenSettings) -> Result<TokenCheck, String> {
         verify::install();
         let keys = KeyFile::open(settings.jwks.clone())?;
         Ok(TokenCheck { settings, keys })
     }
 
-    /// Who the token says is at the other end.
+    /// Returns the identity that the token proves.
     ///
     /// # Errors
-    /// Why the token is no good.
+    /// Why the token is refused.
     pub fn check(&self, token: Option<&str>) -> Result<AgentIdentity, Refusal> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.check_at(token, now.map_or(0, |since| since.as_secs()))
@@ -86,7 +86,7 @@ impl TokenCheck {
             return refuse("bad-token", "the token is too long to be one");
         }
         let content = self.verified(token)?;
-        // jsonwebtoken has compared exp and nbf with the same clock; now is used to tell for how long.
+        // jsonwebtoken has compared exp and nbf with the same clock; `now` is needed only for how long it stays valid.
         if !self.settings.subjects.contains(&content.sub) {
             return refuse(
                 "other-subject",

@@ -2,6 +2,7 @@
 
 use super::Port;
 use crate::evaluate::{Evaluation, PeerRef};
+use crate::graph::ServiceEnforcement;
 use crate::inventory::{Inventory, WorkloadId};
 use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,8 +158,17 @@ pub struct Target {
     pub port: u16,
 }
 
-/// The pods and addresses behind an end.
-pub fn targets(end: &End, port: Port, inventory: &Inventory) -> anyhow::Result<Vec<Target>> {
+/// Returns the pods and addresses behind an end. Where the network plugin checks before translation, a Service
+/// stands for its pods on their own ports and on the Service's port.
+///
+/// # Errors
+/// A Service without that port, or with no ready endpoint behind it.
+pub fn targets(
+    end: &End,
+    port: Port,
+    inventory: &Inventory,
+    enforcement: ServiceEnforcement,
+) -> anyhow::Result<Vec<Target>> {
     let at = |end| Target {
         end,
         port: port.number,
@@ -187,7 +197,14 @@ pub fn targets(end: &End, port: Port, inventory: &Inventory) -> anyhow::Result<V
             }
             pods.into_iter().map(|pod| at(PeerRef::Pod(pod))).collect()
         }
-        End::Service(service) => behind(*service, port, inventory)?,
+        End::Service(service) => {
+            let mut all = behind(*service, port, inventory)?;
+            if enforcement == ServiceEnforcement::BeforeTranslation {
+                let translated: Vec<PeerRef> = all.iter().map(|target| target.end).collect();
+                all.extend(translated.into_iter().map(at));
+            }
+            all
+        }
     })
 }
 

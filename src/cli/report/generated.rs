@@ -4,7 +4,7 @@ use super::{Seen, inventory};
 use crate::cli::generated::GeneratedFolder;
 use crate::inventory::Objects;
 use crate::pipeline::evidence::EvidenceInputs;
-use crate::report::Learning;
+use crate::report::LearningDocument;
 use crate::report::evidence::{Counted, Period, Source};
 use anyhow::Context;
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub fn read(folder: &Path, period: Period, objects: &Objects) -> anyhow::Result<
     } = GeneratedFolder::read(folder)?;
     let (inventory, mut findings) = inventory(objects)?;
     findings.extend(of_run);
-    let learning: Option<Learning> = match &run["learning"] {
+    let learning: Option<LearningDocument> = match &run["learning"] {
         Value::Null => None,
         learning => Some(serde_json::from_value(learning.clone()).with_context(|| {
             format!(

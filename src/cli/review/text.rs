@@ -1,8 +1,8 @@
 //! A proposal as a person reads it.
 
 use crate::cli::style::Style;
+use crate::report::diff::{DiffLine, diff};
 use crate::report::escape;
-use crate::report::lines::{Line, diff};
 use crate::report::table::{Align, Table};
 use crate::review::resources::{ChangeLine, EvidenceLine, PolicyProposal, Verb, WouldBlock};
 use anyhow::Context;
@@ -215,10 +215,12 @@ impl Printer {
         });
         for line in diff(&before, &after) {
             let line = match line {
-                Line::Same(text) => format!("    {}", clean(text)),
-                Line::Removed(text) => self.style.red(&format!("  - {}", clean(text))),
-                Line::Added(text) => self.style.green(&format!("  + {}", clean(text))),
-                Line::Skipped(count) => self.style.cyan(&format!("  @@ {count} lines the same @@")),
+                DiffLine::Same(text) => format!("    {}", clean(text)),
+                DiffLine::Removed(text) => self.style.red(&format!("  - {}", clean(text))),
+                DiffLine::Added(text) => self.style.green(&format!("  + {}", clean(text))),
+                DiffLine::Skipped(count) => {
+                    self.style.cyan(&format!("  @@ {count} lines the same @@"))
+                }
             };
             self.line(&line);
         }

@@ -10,11 +10,12 @@ use crate::cli::input::{TrafficArgs, read_traffic};
 use crate::cli::policies::current;
 use crate::cli::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::cli::risk::RiskArgs;
-use crate::graph::{GraphOptions, build};
+use crate::cli::service_enforcement::ServiceEnforcementArgs;
+use crate::graph::{GraphOptions, ServiceEnforcements, build};
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use crate::pipeline::RiskChoices;
-use crate::review::SegmentationSettings;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
+use crate::review::{SegmentationSettings, service_enforcements};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
 use anyhow::Context;
@@ -61,6 +62,7 @@ impl Views {
             subject: user.unwrap_or_default() + &access.cluster,
             flows: args.flows.clone(),
             risk: args.risk.clone(),
+            service_enforcement: args.service_enforcement,
             records: Records::new(args),
             scans: Scans::default(),
         };
@@ -83,6 +85,7 @@ struct Beside {
     proposals: Vec<PolicyProposal>,
     record: Record,
     risk: RiskChoices,
+    enforcement: ServiceEnforcements,
     /// As the controller publishes it.
     volume: Option<VolumeReport>,
     /// The same; or why there is none.
@@ -121,6 +124,7 @@ struct Source {
     subject: String,
     flows: Vec<PathBuf>,
     risk: RiskArgs,
+    service_enforcement: ServiceEnforcementArgs,
     records: Records,
     scans: Scans,
 }
@@ -218,10 +222,13 @@ impl Source {
         let (scans, scans_generation) = self.scans.read(&access.client).await?;
         let mut risk = self.risk.read(&scans)?;
         // One that is not understood approves nothing; the controller says what is wrong with it.
-        let segments = segmentations
+        let segments: Vec<SegmentationSettings> = segmentations
             .iter()
-            .filter_map(|one| SegmentationSettings::parse(one).ok());
-        let approved = segments.map(|segment| (segment.namespace.clone(), segment.approved));
+            .filter_map(|one| SegmentationSettings::parse(one).ok())
+            .collect();
+        let enforcement = service_enforcements(self.service_enforcement.setting(), &segments);
+        let segments = segments.into_iter();
+        let approved = segments.map(|segment| (segment.namespace, segment.approved));
         risk.by_namespace = approved.collect();
         let published = match self.records.state {
             Some(_) => None,
@@ -261,6 +268,7 @@ impl Source {
             proposals,
             record,
             risk,
+            enforcement,
             volume,
             graph,
         };
@@ -272,6 +280,7 @@ impl Source {
             proposals,
             record,
             risk,
+            enforcement,
             volume,
             graph,
         } = beside;
@@ -298,6 +307,7 @@ impl Source {
         let view = View::new(ViewInputs {
             subject: self.subject.clone(),
             graph_source,
+            enforcement,
             proposed: proposed(&now, &proposals),
             volume: match &self.records.state {
                 Some(state) => parts::volume(Some(state), &inventory)?,

@@ -6,7 +6,7 @@ use crate::cli::policies::{current, over};
 use crate::cli::risk::RiskArgs;
 use crate::cluster::read_cluster;
 use crate::finding::Finding;
-use crate::graph::{Graph, Requirement, ServiceEnforcement, requirements};
+use crate::graph::{Graph, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
 use crate::net::Timestamp;
 use crate::review::resources::{PolicyProposal, PolicyProposalSpec, WorkloadRef};
@@ -28,6 +28,7 @@ pub fn read(
     cluster: &[PathBuf],
     state: Option<&Path>,
     risk: &RiskArgs,
+    enforcement: ServiceEnforcements,
 ) -> anyhow::Result<View> {
     let GeneratedFolder {
         run,
@@ -45,7 +46,8 @@ pub fn read(
     let given = Given {
         graph: &graph,
         inventory: &inventory,
-        required: requirements(&graph, &inventory, ServiceEnforcement::AfterTranslation),
+        required: requirements(&graph, &inventory, &enforcement),
+        enforcement: &enforcement,
         now: &now,
         run: &run,
         findings: &findings,
@@ -54,6 +56,7 @@ pub fn read(
     let (events, record_problem) = parts::record(state)?;
     let view = View::new(ViewInputs {
         graph_source: GraphSource::Flows,
+        enforcement,
         subject: folder.display().to_string(),
         proposed: over(&objects, ours),
         volume: parts::volume(state, &inventory)?,
@@ -94,6 +97,7 @@ fn snapshots(named: &[PathBuf], run: &Value) -> anyhow::Result<Vec<PathBuf>> {
 struct Given<'a> {
     graph: &'a Graph,
     inventory: &'a Inventory,
+    enforcement: &'a ServiceEnforcements,
     required: Vec<Requirement>,
     now: &'a [NetworkPolicy],
     run: &'a Value,
@@ -152,6 +156,7 @@ impl Given<'_> {
         let review = assess_impact(&ImpactInputs {
             inventory: self.inventory,
             graph: self.graph,
+            enforcement: self.enforcement,
             requirements: &self.required,
             wanted_blocked: &[],
             workload: id,

@@ -4,6 +4,17 @@
 //! last good renewal was sent, and only for `renew_deadline`; another takes over only after it saw no renewal
 //! for the whole `duration`. Each goes by its own clocks, so clocks need not agree. Nothing has to run for
 //! the holder's claim to end: it is compared with the clock each time it is asked for.
+//!
+//! Why this is not a library's. Every write of the controller is fenced by [`Election::held`], so what counts is not that
+//! a task is informed of a loss, but that the claim has ended whether or not any task runs. That needs four properties
+//! together, which the leader election crates for kube did not offer:
+//! - the claim counts from before a renewal was sent, and ends at `renew_deadline` without any task or answer;
+//! - it ends by the monotonic and by the wall clock, since the monotonic one stands still while a virtual machine is
+//!   paused, and the wall clock can be set;
+//! - expiry of another's Lease is measured by our own clock from when we first saw its version, as client-go does
+//!   (`observedTime`), and not by comparing its `renewTime` with our clock, which needs clocks that agree;
+//! - the Lease is given back only after all writes have ended ([`Election::release`]), and one that failed is left to
+//!   expire.
 
 mod claim;
 

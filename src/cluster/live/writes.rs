@@ -13,7 +13,7 @@ pub use counts::{Outcome, WriteCounts};
 
 use super::connect::describe;
 use super::watches::Stale;
-use crate::inventory::MANAGED_BY;
+use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -119,7 +119,7 @@ impl Writer {
         let live = self.read(&api, &name, &what).await?;
         let mut params = PatchParams::apply(FIELD_MANAGER);
         match &live {
-            Some(live) if !is_ours(live) => {
+            Some(live) if !is_ours(&live.metadata) => {
                 self.counts.add(KIND, Outcome::Refused);
                 return Err(WriteError::Foreign { what });
             }
@@ -157,7 +157,7 @@ impl Writer {
         if uid.is_some_and(|uid| live.metadata.uid.as_deref() != Some(uid)) {
             return Ok(false);
         }
-        if !is_ours(&live) {
+        if !is_ours(&live.metadata) {
             self.counts.add(KIND, Outcome::Refused);
             return Err(WriteError::Foreign { what });
         }
@@ -375,10 +375,6 @@ fn unchanged<K>(object: K) -> Written<K> {
         changed: false,
         created: false,
     }
-}
-
-fn is_ours(policy: &NetworkPolicy) -> bool {
-    policy.labels().get(MANAGED_BY.0).map(String::as_str) == Some(MANAGED_BY.1)
 }
 
 fn named<K: ResourceExt>(object: &K, what: &'static str) -> Result<(String, String), WriteError> {

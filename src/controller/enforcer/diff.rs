@@ -1,11 +1,12 @@
-//! One look at the cluster: what is not as it shall be, and what is to be done about it. Pure.
+//! Compares the plan with the cluster: what differs, and which writes put it right. No clock, no I/O.
 
+use crate::controller::break_glass::{policies_to_delete, reason};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, PlannedPolicy};
 use crate::inventory::kubernetes::Namespace;
-use crate::inventory::{MANAGED_BY, WorkloadId};
+use crate::inventory::{MANAGED_BY, WorkloadId, is_ours};
 use crate::net::Timestamp;
-use crate::review::resources::{BREAK_GLASS, REVISION};
+use crate::review::resources::REVISION;
 use crate::review::{Digest, RepairBackoff};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -13,17 +14,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// A write.
+/// One write of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PolicyWrite {
     Apply {
         wanted: PlannedPolicy,
         policy: Box<NetworkPolicy>,
-        /// What was there of it, if it had been as it shall be.
+        /// What differed and the digest found, if the policy had been in the cluster as planned: then somebody else
+        /// changed it.
         drift: Option<(String, Option<Digest>)>,
     },
     Delete {
-        /// `None`: to break the glass.
+        /// `None` if break-glass deletes it.
         wanted: Option<PlannedPolicy>,
         namespace: String,
         name: String,
@@ -32,34 +34,34 @@ pub enum PolicyWrite {
     },
 }
 
-/// What a look comes to.
+/// What differs between plan and cluster.
 #[derive(Debug, Default, PartialEq)]
 pub struct Diff {
     pub writes: Vec<PolicyWrite>,
     pub reports: Vec<EnforcerReport>,
-    /// Something was put off.
+    /// Something was put off, so the comparison has to be repeated.
     pub later: bool,
 }
 
-/// What is remembered between looks.
+/// What is remembered between two comparisons.
 #[derive(Debug, Default)]
 pub struct DriftMemory {
-    /// Somebody else writes the policies (GitOps): drift is told, and not repaired.
+    /// Somebody else writes the policies (GitOps): drift is reported and not repaired.
     report_only: bool,
-    /// Why the glass of a namespace is broken.
-    broken: BTreeMap<String, String>,
-    /// What was taken away to break a glass and is not back yet. The plan may not know that: the engine takes its
-    /// time, and a glass can be mended within a second.
+    /// Why break-glass is on, by namespace.
+    break_glass: BTreeMap<String, String>,
+    /// Policies that break-glass deleted and that are not back yet. The plan may not show that: the engine may take
+    /// longer than the second in which break-glass can be turned off again.
     taken_away: BTreeSet<Key>,
-    /// What we wrote and the watch has not shown yet.
+    /// Our writes that the watch does not show yet.
     pending: PendingWrites,
     backoffs: BTreeMap<Key, RepairBackoff>,
-    /// Drift that was reported and not put right.
+    /// Drift that was reported and not repaired.
     reported: BTreeMap<Key, String>,
 }
 
 impl DriftMemory {
-    /// For who never writes.
+    /// For the GitOps exporter, which never writes to the cluster.
     pub fn report_only() -> DriftMemory {
         DriftMemory {
             report_only: true,
@@ -67,14 +69,14 @@ impl DriftMemory {
         }
     }
 
-    /// For who takes over: why the glass of namespaces was broken, as it is kept. One that was mended while
-    /// nobody led is told of then.
-    pub fn with_broken(mut self, broken: BTreeMap<String, String>) -> DriftMemory {
-        self.broken = broken;
+    /// Adds why break-glass was on in namespaces when this leader began. If it was turned off while nobody led,
+    /// the first comparison reports that.
+    pub fn with_break_glass(mut self, reasons: BTreeMap<String, String>) -> DriftMemory {
+        self.break_glass = reasons;
         self
     }
 
-    /// A step was carried out; an applied policy looks like this now.
+    /// Notes that a write succeeded. `written`: the metadata of an applied policy as the API server returned it.
     pub fn done(&mut self, write: &PolicyWrite, written: Option<&ObjectMeta>) {
         match write {
             PolicyWrite::Apply { .. } => {
@@ -99,7 +101,7 @@ impl DriftMemory {
     }
 }
 
-/// Compares plan and cluster.
+/// Compares the plan with the cluster.
 pub fn diff(
     plan: &Plan,
     namespaces: &[Arc<Namespace>],
@@ -114,14 +116,13 @@ pub fn diff(
         .collect();
     for namespace in namespaces {
         let name = namespace.metadata.name.clone().unwrap_or_default();
-        let annotations = namespace.metadata.annotations.as_ref();
-        match annotations.and_then(|a| a.get(BREAK_GLASS)) {
-            Some(reason) => break_glass(&name, reason, &live, plan, memory, now, &mut diff),
+        match reason(namespace) {
+            Some(reason) => break_glass_on(&name, reason, &live, plan, memory, now, &mut diff),
             None => {
-                if memory.broken.remove(&name).is_some() {
-                    diff.reports.push(mended(&name, now));
+                if memory.break_glass.remove(&name).is_some() {
+                    diff.reports.push(break_glass_off(&name, now));
                 }
-                // A namespace that is on its way out takes no writes.
+                // The API server refuses writes in a namespace that is being deleted.
                 let ends = namespace.metadata.deletion_timestamp.is_some();
                 if let Some(plan) = plan.namespaces.get(&name).filter(|_| !ends) {
                     compare(&name, plan, &live, memory, now, &mut diff);
@@ -132,7 +133,7 @@ pub fn diff(
     diff
 }
 
-fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
+fn break_glass_off(namespace: &str, at: Timestamp) -> EnforcerReport {
     EnforcerReport::BreakGlass {
         namespace: namespace.to_owned(),
         reason: None,
@@ -141,8 +142,9 @@ fn mended(namespace: &str, at: Timestamp) -> EnforcerReport {
     }
 }
 
-/// Takes every policy of ours away, whether or not it is in the plan.
-fn break_glass(
+/// Deletes every policy of ours in the namespace, and reports once that break-glass is on, and again if its reason
+/// changes.
+fn break_glass_on(
     namespace: &str,
     reason: &str,
     live: &BTreeMap<Key, &NetworkPolicy>,
@@ -152,32 +154,25 @@ fn break_glass(
     diff: &mut Diff,
 ) {
     let planned = plan.namespaces.get(namespace);
-    let first = (namespace.to_owned(), String::new());
-    let here = live
-        .range(first..)
-        .take_while(|((ns, _), _)| ns == namespace);
-    let mut deleted = 0;
-    for (key, policy) in here {
-        let known = planned.is_some_and(|p| p.policies.contains_key(&key.1));
-        let ours = is_ours(policy) && (known || annotation(policy, REVISION).is_some());
-        if !ours || memory.pending.is_behind(key, Some(&policy.metadata)) {
-            continue;
-        }
-        deleted += 1;
+    let doomed = policies_to_delete(namespace, planned, live, &mut memory.pending);
+    let deleted = doomed.len();
+    for key in doomed {
+        let uid = live
+            .get(&key)
+            .and_then(|policy| policy.metadata.uid.clone());
+        let (namespace, name) = key;
         diff.writes.push(PolicyWrite::Delete {
             wanted: None,
-            namespace: namespace.to_owned(),
-            name: key.1.clone(),
-            uid: policy.metadata.uid.clone().unwrap_or_default(),
+            namespace,
+            name,
+            uid: uid.unwrap_or_default(),
             drift: false,
         });
     }
-    if memory
-        .broken
-        .insert(namespace.to_owned(), reason.to_owned())
-        .as_deref()
-        != Some(reason)
-    {
+    let known = memory
+        .break_glass
+        .insert(namespace.to_owned(), reason.to_owned());
+    if known.as_deref() != Some(reason) {
         diff.reports.push(EnforcerReport::BreakGlass {
             namespace: namespace.to_owned(),
             reason: Some(reason.to_owned()),
@@ -211,7 +206,7 @@ fn compare(
             }
             continue;
         };
-        if let Some(found) = found.filter(|policy| !is_ours(policy)) {
+        if let Some(found) = found.filter(|policy| !is_ours(&policy.metadata)) {
             foreign(&key, wanted, found, memory, now, diff);
             continue;
         }
@@ -229,17 +224,17 @@ fn compare(
     }
 }
 
-/// What is not as it shall be, in words.
+/// Returns what differs, in words. `None`: nothing.
 fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<String> {
     match (&wanted.desired, found) {
         (Desired::Absent, None) => None,
         (Desired::Absent, Some(policy)) => {
-            is_ours(policy).then(|| "it is there, and shall not be".into())
+            is_ours(&policy.metadata).then(|| "it is there, and shall not be".into())
         }
         (Desired::Present { .. }, None) => Some("it was deleted".into()),
         (Desired::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
-            Some(found) if found == *digest && is_ours(policy) => None,
-            _ if !is_ours(policy) => {
+            Some(found) if found == *digest && is_ours(&policy.metadata) => None,
+            _ if !is_ours(&policy.metadata) => {
                 Some("its label app.kubernetes.io/managed-by was changed".into())
             }
             _ => Some("its spec was changed".into()),
@@ -247,7 +242,7 @@ fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<S
     }
 }
 
-/// A policy of that name is not ours: it is never written, and told once.
+/// Reports once that a policy of that name is not ours. It is never written.
 fn foreign(
     key: &Key,
     wanted: &PlannedPolicy,
@@ -270,7 +265,7 @@ fn foreign(
     }
 }
 
-/// Where somebody keeps changing it, the next repair waits. Told once.
+/// Returns true if the next repair has to wait, since somebody keeps changing the policy. Reports that once.
 fn put_off(
     key: &Key,
     wanted: &PlannedPolicy,
@@ -289,7 +284,7 @@ fn put_off(
     true
 }
 
-/// Says once that something is not as it shall be and stays so for now.
+/// Reports once that a policy differs and is not repaired before `until`, or not at all.
 fn report_drift(
     key: &Key,
     wanted: &PlannedPolicy,
@@ -336,7 +331,7 @@ fn write(
     }
 }
 
-/// The object as it is written: nothing but what we own of it.
+/// Returns the object to apply, with only those fields that we own.
 pub fn build_policy(
     (namespace, name): &Key,
     digest: &Digest,
@@ -356,7 +351,7 @@ pub fn build_policy(
 }
 
 impl PolicyWrite {
-    /// What there is to tell when it is done.
+    /// Returns the report of the write after it succeeded. `None` for break-glass, which is reported before.
     pub fn report(&self, at: Timestamp) -> Option<EnforcerReport> {
         match self {
             PolicyWrite::Apply {
@@ -390,7 +385,7 @@ impl PolicyWrite {
         }
     }
 
-    /// What there is to tell when it could not be done.
+    /// Returns the report of the write after it failed.
     pub fn failed(&self, why: String, at: Timestamp) -> EnforcerReport {
         let workload = match self {
             PolicyWrite::Apply { wanted, .. }
@@ -440,17 +435,6 @@ fn in_place(wanted: &PlannedPolicy, at: Timestamp, wrote: bool) -> EnforcerRepor
         at,
         wrote,
     }
-}
-
-pub fn is_ours(policy: &NetworkPolicy) -> bool {
-    let labels = policy.metadata.labels.as_ref();
-    labels
-        .and_then(|l| l.get(MANAGED_BY.0))
-        .is_some_and(|v| v == MANAGED_BY.1)
-}
-
-fn annotation<'a>(policy: &'a NetworkPolicy, name: &str) -> Option<&'a String> {
-    policy.metadata.annotations.as_ref()?.get(name)
 }
 
 fn digest_of(policy: &NetworkPolicy) -> Option<Digest> {

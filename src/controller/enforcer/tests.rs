@@ -74,7 +74,7 @@ fn see(plan: &Plan, policies: &[NetworkPolicy], memory: &mut DriftMemory, now: T
 }
 
 #[test]
-fn what_is_missing_is_written_and_what_is_there_is_told_once() {
+fn a_missing_policy_is_written_and_a_present_one_is_reported_once() {
     let mut memory = DriftMemory::default();
     let found = see(&plan(Some(80), false), &[], &mut memory, at(0));
     assert!(matches!(
@@ -109,7 +109,7 @@ fn our_own_write_that_the_watch_does_not_show_yet_is_no_drift() {
 }
 
 #[test]
-fn who_keeps_changing_it_is_told_once_and_waited_for_longer_and_longer() {
+fn repeated_drift_is_reported_once_and_each_repair_waits_longer() {
     let mut memory = DriftMemory::default();
     let (mut repairs, mut reported) = (0, 0);
     for tenth in 0..600 {
@@ -123,7 +123,7 @@ fn who_keeps_changing_it_is_told_once_and_waited_for_longer_and_longer() {
 }
 
 #[test]
-fn a_policy_of_somebody_else_is_left_alone_and_told_once() {
+fn a_policy_of_somebody_else_is_left_alone_and_reported_once() {
     let mut memory = DriftMemory::default();
     let mut theirs = live(81, 5);
     theirs.metadata.labels = None;
@@ -151,7 +151,7 @@ fn a_policy_of_somebody_else_is_left_alone_and_told_once() {
 }
 
 #[test]
-fn what_shall_not_be_there_is_deleted_by_its_uid() {
+fn a_policy_that_must_not_exist_is_deleted_by_its_uid() {
     let found = see(
         &plan(None, false),
         &[live(80, 5)],
@@ -162,7 +162,7 @@ fn what_shall_not_be_there_is_deleted_by_its_uid() {
 }
 
 #[test]
-fn a_broken_pane_takes_our_policies_away_also_those_of_no_plan_and_leaves_those_of_others() {
+fn break_glass_deletes_all_our_policies_even_outside_the_plan_and_none_of_others() {
     let mut memory = DriftMemory::default();
     let mut theirs = live(80, 5);
     theirs.metadata.labels = None;
@@ -204,7 +204,7 @@ fn a_broken_pane_takes_our_policies_away_also_those_of_no_plan_and_leaves_those_
 }
 
 #[test]
-fn what_comes_back_behind_mended_glass_is_no_repair_though_the_plan_does_not_know_yet() {
+fn a_policy_that_returns_after_break_glass_is_no_repair_even_if_the_plan_is_older() {
     let mut memory = DriftMemory::default();
     let known = plan(Some(80), true);
     let broken = namespace(Some("the shop is down"));
@@ -233,7 +233,7 @@ fn what_comes_back_behind_mended_glass_is_no_repair_though_the_plan_does_not_kno
 }
 
 #[test]
-fn who_only_tells_says_of_drift_when_it_comes_and_when_it_is_over() {
+fn in_report_only_mode_drift_is_reported_when_it_begins_and_when_it_ends() {
     let mut memory = DriftMemory::report_only();
     let found = see(&plan(Some(80), true), &[live(81, 5)], &mut memory, at(0));
     assert!(found.writes.is_empty());
@@ -251,7 +251,7 @@ fn who_only_tells_says_of_drift_when_it_comes_and_when_it_is_over() {
 }
 
 #[test]
-fn a_namespace_that_ends_takes_no_writes() {
+fn a_namespace_that_is_being_deleted_gets_no_writes() {
     let mut ending = Namespace::clone(&namespace(None)[0]);
     ending.metadata.deletion_timestamp = Some(crate::review::resources::to_time(at(0)));
     let found = diff(
@@ -265,9 +265,9 @@ fn a_namespace_that_ends_takes_no_writes() {
 }
 
 #[test]
-fn glass_that_was_mended_while_nobody_led_is_told_of_by_who_takes_over() {
+fn break_glass_that_ended_while_nobody_led_is_reported_by_the_next_leader() {
     let broken = BTreeMap::from([("shop".to_owned(), "the shop is down".to_owned())]);
-    let mut memory = DriftMemory::default().with_broken(broken);
+    let mut memory = DriftMemory::default().with_break_glass(broken);
     let plan = Plan::default();
     let mended = |diff: Diff| {
         let mut reports = diff.reports.into_iter();

@@ -9,14 +9,14 @@ use crate::net::Timestamp;
 use crate::review::{ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
 use std::collections::BTreeSet;
 
-/// For how long after a change of its policy a workload's traffic may undo it, in seconds.
+/// For how long after a change of its policy a workload's traffic can roll it back, in seconds.
 pub const WATCHED: i64 = 600;
 
-/// For how long it is judged with everything that agents send, in seconds; then whenever all is counted.
+/// For how long it is checked with every batch that agents send, in seconds; later only with a full build.
 const CLOSELY: i64 = 60;
-/// So many workloads are watched so closely; where more change at once, counting comes soon enough.
+/// How many workloads are checked so often at most. If more change at once, the next full build comes soon enough.
 const MOST_CLOSELY: usize = 50;
-/// The workloads whose policy has just changed: for them, counts of known edges are news too.
+/// Returns the workloads whose policy has just changed: for them, new counts of known edges are changes too.
 pub fn closely_watched(engine_state: &EngineState, now: Timestamp) -> BTreeSet<WorkloadId> {
     let states = engine_state.states().iter();
     let changed = states.filter(|(_, state)| {
@@ -30,7 +30,7 @@ pub fn closely_watched(engine_state: &EngineState, now: Timestamp) -> BTreeSet<W
     }
 }
 
-/// Undoes changes since which approved traffic is blocked, of these workloads or of all. Tells which.
+/// Rolls back changes that block approved traffic, of the workloads in `only` or of all. Returns the workloads.
 pub fn undo_harmful(
     engine_state: &mut EngineState,
     observation: &Observation,
@@ -65,6 +65,7 @@ pub fn undo_harmful(
                 &observation.built.graph,
                 recent,
                 &observation.inventory,
+                &observation.enforcement,
                 &before,
                 &after,
                 &workload,

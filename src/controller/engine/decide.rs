@@ -1,4 +1,4 @@
-//! What people did in the cluster: edited proposals, and decisions.
+//! Processes what people did in the cluster: edited proposals, and decisions.
 
 use super::state::{DecisionResult, EngineState};
 use crate::inventory::WorkloadId;
@@ -8,7 +8,7 @@ use crate::review::{Decision, Refusal, WorkloadState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Takes over what people changed of open proposals. Tells how many.
+/// Takes people's edits of open proposals over. Returns how many there were.
 pub fn take_edits(engine_state: &mut EngineState, proposals: &[Arc<PolicyProposal>]) -> usize {
     let mut edits = 0;
     for proposal in proposals {
@@ -21,7 +21,7 @@ pub fn take_edits(engine_state: &mut EngineState, proposals: &[Arc<PolicyProposa
                 .open()
                 .is_some_and(|open| open.name == name && open.is_other(&proposal.spec.policy))
         };
-        // Only what we have published can have been edited.
+        // Only a proposal that we have published can have been edited.
         if engine_state.states().get(&workload).is_some_and(is_other)
             && was_published(engine_state, &workload, proposal)
         {
@@ -34,7 +34,8 @@ pub fn take_edits(engine_state: &mut EngineState, proposals: &[Arc<PolicyProposa
     edits
 }
 
-/// A proposal whose impact is not what we have is behind us: its policy is our own, older one.
+/// Returns true if the proposal in the cluster is the one that we have. With another revision it is an older one of
+/// ours, and not an edit.
 fn was_published(
     engine_state: &EngineState,
     workload: &WorkloadId,
@@ -46,7 +47,7 @@ fn was_published(
         .is_some_and(|open| open.impact.revision == proposal.spec.review.revision)
 }
 
-/// The workload whose proposal it is.
+/// Returns the workload of a proposal, if the state knows it.
 pub fn owner(engine_state: &EngineState, proposal: &PolicyProposal) -> Option<WorkloadId> {
     let id = WorkloadId {
         namespace: proposal.metadata.namespace.clone()?,
@@ -56,7 +57,7 @@ pub fn owner(engine_state: &EngineState, proposal: &PolicyProposal) -> Option<Wo
     engine_state.states().contains_key(&id).then_some(id)
 }
 
-/// Carries out the decisions that were not carried out yet, oldest first. Tells how many.
+/// Carries out the decisions that are new, oldest first. Returns how many there were.
 pub fn take_decisions(
     engine_state: &mut EngineState,
     decisions: &[Arc<ProposalDecision>],

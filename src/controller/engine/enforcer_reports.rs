@@ -1,4 +1,4 @@
-//! What the enforcer did and found → state and record.
+//! Applies the enforcer's reports to the state and the record.
 
 use super::state::EngineState;
 use crate::controller::plan::EnforcerReport;
@@ -9,14 +9,14 @@ use crate::review::{CONTROLLER, Digest};
 use crate::store::BreakGlassEntry;
 use std::collections::BTreeMap;
 
-/// What is wrong in the cluster by now, by workload: for conditions.
+/// What is wrong in the cluster, by workload. Conditions show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
     pub drift: BTreeMap<WorkloadId, String>,
     pub failures: BTreeMap<WorkloadId, String>,
 }
 
-/// Takes a report.
+/// Applies a report.
 pub fn apply_report(
     engine_state: &mut EngineState,
     troubles: &mut Troubles,
@@ -35,7 +35,7 @@ pub fn apply_report(
                 // Nothing else tells of it where others put it right (GitOps).
                 engine_state.mark_unpublished(&workload.namespace);
             }
-            // What was wanted when the enforcer looked; by now it may be something else.
+            // It was wanted when the enforcer compared; another revision may be wanted now.
             let is_wanted = engine_state
                 .states()
                 .get(workload)
@@ -138,7 +138,7 @@ fn note(
     });
 }
 
-/// What the leader before broke and did not come to tell.
+/// Records the break-glass entries that the leader before logged and did not record.
 pub fn resume_break_glass(engine_state: &mut EngineState, untold: Vec<BreakGlassEntry>) {
     for break_glass in untold {
         let BreakGlassEntry {
@@ -188,7 +188,7 @@ fn break_glass(
         return;
     }
     segment.kept.break_glass = reason.map(str::to_owned);
-    // Nothing of the namespace is in the cluster now; what comes back is no repair of drift.
+    // None of the namespace's policies is in the cluster now, so applying them again is no repair of drift.
     let theirs: Vec<WorkloadId> = engine_state
         .states_of(namespace)
         .map(|state| state.workload.clone())

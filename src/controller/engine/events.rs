@@ -1,4 +1,4 @@
-//! New lines of the record → Events on the objects concerned, where `kubectl describe` shows them.
+//! Publishes new lines of the record as Events on the objects concerned, where `kubectl describe` shows them.
 
 use crate::cluster::live::{Events, Severity, Watches};
 use crate::controller::pending_writes::key_of;
@@ -7,7 +7,7 @@ use crate::review::resources::{GROUP, Segmentation};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
-/// Publishes what is new. An Event that cannot be published is logged and forgotten: the record has it.
+/// Publishes the entries. An Event that cannot be published is logged and dropped: the record has it.
 pub async fn publish_events(entries: &[Entry], watches: &Watches, events: &Events) {
     for entry in entries {
         let Some((severity, reason, action)) = words(entry.draft.action) else {
@@ -22,7 +22,7 @@ pub async fn publish_events(entries: &[Entry], watches: &Watches, events: &Event
     }
 }
 
-/// Severity, reason and action of what operators want to hear of; the proposals tell of the rest.
+/// Returns severity, reason and action of the Event for an action. `None` for actions that proposals show anyway.
 fn words(action: Action) -> Option<(Severity, &'static str, &'static str)> {
     use Severity::{Normal, Warning};
     Some(match action {
@@ -59,7 +59,7 @@ fn note(entry: &Entry) -> String {
     format!("{note}: {}", draft.reason)
 }
 
-/// The namespace's Segmentation, and the policy if the line is of one that is there.
+/// Returns the objects that an entry concerns: the namespace's Segmentation, and the policy if it is in the cluster.
 fn about(entry: &Entry, watches: &Watches) -> Vec<ObjectReference> {
     let namespace = &entry.draft.namespace;
     let segmentations = watches.segmentations();

@@ -1,28 +1,28 @@
-//! What is done now and then: folding old flow records, and keeping pods that are gone across restarts.
+//! Periodic work: folds old flow records, and keeps deleted pods across restarts.
 
-use super::Parts;
-use crate::cluster::live::Departure;
+use super::observation::Observation;
+use crate::cluster::live::{Departure, Watches};
 use crate::graph::History;
 use crate::net::Timestamp;
-use crate::store::{Commit, DepartedPod};
+use crate::store::{Commit, DepartedPod, ReviewStore, ReviewStoreError};
 use std::time::Duration;
 
-/// Flow records of so many hours stay as they are; older ones become edges of their hour.
+/// For how many hours flow records stay as they are; older ones become edges of their hour.
 const HOT_HOURS: i64 = 6;
-/// The edges of each hour are kept for so long: thirteen months, as auditors ask for a year.
+/// For how many hours the edges of each hour are kept: thirteen months, as auditors ask for a year.
 const KEPT_HOURS: i64 = 24 * 396;
 
-/// Remembers what was done.
+/// What was done already.
 pub struct Housekeeping {
     retention: i64,
     /// The last hour that was folded.
     folded: Option<i64>,
-    /// The number of the last departure that the store has.
+    /// The number of the last deleted pod that the store has.
     departures: u64,
 }
 
 impl Housekeeping {
-    /// `retention`: for how long pods that are gone are kept.
+    /// `retention`: how long deleted pods are kept, in whole seconds.
     pub fn new(retention: Duration) -> Housekeeping {
         Housekeeping {
             retention: i64::try_from(retention.as_secs()).unwrap_or(i64::MAX),
@@ -31,38 +31,43 @@ impl Housekeeping {
         }
     }
 
-    /// Whether an hour is over.
+    /// Returns true if an hour is over that was not folded yet.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.folded != Some(last_cold_hour(now))
     }
 
-    /// What fails is logged and tried again: nothing of it is needed at once.
-    pub fn run(&mut self, parts: &mut Parts, now: Timestamp) {
-        let departed = parts.watches.departures_since(self.departures);
+    /// Stores deleted pods, and folds the hour that is over. What fails is tried again with the next call:
+    /// nothing of it is needed at once.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn run(
+        &mut self,
+        watches: &Watches,
+        store: &mut ReviewStore,
+        observation: &mut Observation,
+        now: Timestamp,
+    ) -> Result<(), ReviewStoreError> {
+        let departed = watches.departures_since(self.departures);
         let hour = last_cold_hour(now);
         let is_new_hour = self.folded != Some(hour);
         if departed.is_empty() && !is_new_hour {
-            return;
+            return Ok(());
         }
-        let outcome = self.keep_departed(parts, &departed, now).and_then(|()| {
-            if is_new_hour {
-                fold(parts, hour)?;
-                self.folded = Some(hour);
-            }
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            tracing::error!("{error}");
-            parts.controller_metrics.commit_failed(error.to_string());
+        self.keep_departed(store, &departed, now)?;
+        if is_new_hour {
+            fold(store, observation, hour)?;
+            self.folded = Some(hour);
         }
+        Ok(())
     }
 
     fn keep_departed(
         &mut self,
-        parts: &mut Parts,
+        store: &mut ReviewStore,
         departed: &[Departure],
         now: Timestamp,
-    ) -> Result<(), crate::store::ReviewStoreError> {
+    ) -> Result<(), ReviewStoreError> {
         let pods = departed.iter().filter_map(|departure| {
             Some(DepartedPod {
                 uid: departure.pod.metadata.uid.clone()?,
@@ -70,7 +75,7 @@ impl Housekeeping {
                 body: serde_json::to_string(departure.pod.as_ref()).ok()?,
             })
         });
-        parts.store.commit(&Commit {
+        store.commit(&Commit {
             departed: pods.collect(),
             forget_departed_before: Some(now.plus_secs(-self.retention)),
             ..Commit::default()
@@ -82,16 +87,16 @@ impl Housekeeping {
     }
 }
 
-fn fold(parts: &mut Parts, hour: i64) -> Result<(), crate::store::ReviewStoreError> {
+fn fold(
+    store: &mut ReviewStore,
+    observation: &mut Observation,
+    hour: i64,
+) -> Result<(), ReviewStoreError> {
     let before = Timestamp::from_hour(hour);
-    let inventory = parts.observation.inventory.clone();
-    parts
-        .store
-        .fold(before, |records| History::fold(records, &inventory))?;
-    parts.observation.fold(before);
-    parts
-        .store
-        .forget_hours(Timestamp::from_hour(hour - KEPT_HOURS))
+    let inventory = observation.inventory.clone();
+    store.fold(before, |records| History::fold(records, &inventory))?;
+    observation.fold(before);
+    store.forget_hours(Timestamp::from_hour(hour - KEPT_HOURS))
 }
 
 /// The hour before which everything is folded.

@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The policies in force, by workload, and all those of others.
+/// The policies in force: ours by workload, and those of others.
 #[derive(Debug, Clone, Default)]
 pub struct InForce {
     pub ours: BTreeMap<WorkloadId, NetworkPolicy>,
@@ -17,7 +17,8 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// What is wanted counts as in force where it is kept: it is there in a moment.
+    /// Collects them. An approved policy counts as in force in an enforced namespace: the enforcer applies it within
+    /// moments.
     pub fn build(engine_state: &EngineState, observation: &Observation) -> InForce {
         let ours = engine_state
             .states()
@@ -31,7 +32,7 @@ impl InForce {
         });
         let ours: BTreeMap<WorkloadId, NetworkPolicy> = ours.collect();
         let names: BTreeSet<Key> = ours.values().map(|p| key_of(&p.metadata)).collect();
-        // Ours by their label, but not by what was approved: written from a folder, or left behind.
+        // Policies with our label that nobody approved: applied from a folder, or left behind.
         let strays = observation
             .labelled_ours()
             .iter()
@@ -44,12 +45,12 @@ impl InForce {
         }
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub fn all(&self) -> Vec<NetworkPolicy> {
         self.ours.values().chain(&self.foreign).cloned().collect()
     }
 
-    /// All but that workload's own.
+    /// Returns all except the workload's own.
     pub fn others(&self, workload: &WorkloadId) -> Vec<NetworkPolicy> {
         let ours = self
             .ours
@@ -60,7 +61,7 @@ impl InForce {
     }
 }
 
-/// Whether the namespace's approved policies are kept in the cluster now.
+/// Returns true if the namespace's approved policies are kept in the cluster now.
 pub fn is_enforced(engine_state: &EngineState, namespace: &str) -> bool {
     engine_state.segments.get(namespace).is_some_and(|segment| {
         segment.kept.break_glass.is_none()
@@ -71,7 +72,7 @@ pub fn is_enforced(engine_state: &EngineState, namespace: &str) -> bool {
     })
 }
 
-/// A policy of ours as an object for the evaluator.
+/// Returns a policy of ours as an object for the evaluator.
 pub fn as_policy(workload: &WorkloadId, name: &str, spec: &NetworkPolicySpec) -> NetworkPolicy {
     NetworkPolicy {
         metadata: ObjectMeta {

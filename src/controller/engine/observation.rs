@@ -1,14 +1,14 @@
-//! What is known of the cluster and its traffic by now. Everything is built anew where the cluster changed; what
-//! agents send is added edge by edge, and only now and then is everything counted anew.
+//! What is known of the cluster and its traffic. Everything is built anew when the cluster changed. What agents send is
+//! added edge by edge, and a full build counts it from time to time.
 
 use crate::cluster::live::Watches;
-use crate::controller::enforcer::is_ours;
 use crate::finding::{Code, Finding};
 use crate::flow::FlowBatch;
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, estimate, requirements,
+    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
+    estimate, requirements,
 };
-use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies};
+use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::risk::Approved;
@@ -17,15 +17,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A full build that takes no longer is made whenever something came.
+/// A full build that takes no longer than this is made with every batch.
 const CHEAP: Duration = Duration::from_millis(50);
-/// Where the cluster changes all the time, building takes one part in so many (and one) of the time.
+/// After a full build the next one waits for so many times its duration, so that building takes a quarter of the time
+/// where the cluster changes all the time.
 const SHARE: u32 = 3;
-/// Counts of known edges are brought up to date at least so often, and seldom enough to cost little.
+/// Counts of known edges are updated this often, or less often if a full build takes long (`COUNT_SHARE` times its
+/// duration).
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 const COUNT_SHARE: u32 = 20;
 
-/// What is another than before.
+/// What has changed since the last cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changes {
     Nothing,
@@ -36,7 +38,7 @@ pub enum Changes {
 }
 
 impl Changes {
-    /// Both.
+    /// Returns the union of both.
     pub fn and(self, other: Changes) -> Changes {
         match (self, other) {
             (Changes::Everything, _) | (_, Changes::Everything) => Changes::Everything,
@@ -50,20 +52,21 @@ impl Changes {
     }
 }
 
-/// The part of the graph that is looked at, with what it takes to look.
+/// The part of the graph that a cycle looks at, with its requirements and findings.
 pub struct ClusterView {
     pub graph: Graph,
     pub requirements: Vec<Requirement>,
-    /// Of the inventory and of these edges.
+    /// Findings about the inventory and about these edges.
     pub findings: Vec<Finding>,
-    /// Whose edges these are; `None`: all.
+    /// The workloads whose edges these are; `None`: all.
     pub only: Option<BTreeSet<WorkloadId>>,
 }
 
 /// The cluster and its traffic.
 pub struct Observation {
     live: LiveGraph,
-    enforcement: ServiceEnforcement,
+    /// Where the network plugin checks connections through Services.
+    pub enforcement: ServiceEnforcements,
     /// Images that may run in every namespace.
     pub approved: Approved,
     pub inventory: Arc<Inventory>,
@@ -72,15 +75,15 @@ pub struct Observation {
     pub foreign_policies: Vec<NetworkPolicy>,
     /// Policies with our label.
     labelled_ours: Vec<Arc<NetworkPolicy>>,
-    /// The generation of the objects that the inventory was built from.
+    /// The generation of the watched objects that the inventory was built from.
     generation: Option<u64>,
     /// Batches came that the graph does not have.
     has_new: bool,
-    /// What came cannot be added edge by edge.
+    /// Batches came that cannot be added edge by edge.
     incomplete: bool,
-    /// Counts and times of known edges are older than what came.
+    /// Counts and times of known edges do not include the last batches.
     uncounted: bool,
-    /// What the last full build took, and when it ended.
+    /// How long the last full build took, and when it ended.
     cost: Duration,
     built_at: Option<Instant>,
     pub built: Built,
@@ -91,7 +94,7 @@ impl Observation {
     pub fn new(live: LiveGraph, enforcement: ServiceEnforcement, approved: Approved) -> Self {
         Observation {
             live,
-            enforcement,
+            enforcement: enforcement.into(),
             approved,
             inventory: Arc::new(Inventory::default()),
             inventory_findings: Vec::new(),
@@ -108,18 +111,18 @@ impl Observation {
         }
     }
 
-    /// Takes what agents sent.
+    /// Adds a batch of an agent.
     pub fn ingest(&mut self, batch: FlowBatch) {
         self.live.apply(batch);
         self.has_new = true;
     }
 
-    /// Whether something came since the last look.
+    /// Returns true if batches came since the last refresh.
     pub fn has_new_batches(&self) -> bool {
         self.has_new
     }
 
-    /// When there is something to look at that was put off; `None`: nothing is.
+    /// Returns how long to wait until the next refresh has something to do; `None`: nothing is waiting.
     pub fn due_in(&self, watches: &Watches) -> Option<Duration> {
         if self.has_new {
             return Some(Duration::ZERO);
@@ -127,7 +130,7 @@ impl Observation {
         self.build_due_in(self.generation != Some(watches.inventory_generation()))
     }
 
-    /// Brings everything up to date, as far as it is time for that. Tells what is another than before.
+    /// Updates everything that is due. Returns what has changed.
     pub fn refresh(&mut self, watches: &Watches) -> Changes {
         let generation = watches.inventory_generation();
         let changed = self.generation != Some(generation);
@@ -183,14 +186,15 @@ impl Observation {
         self.foreign_policies = foreign_policies(&objects);
         self.inventory_findings = findings;
         self.labelled_ours = watches.policies();
-        self.labelled_ours.retain(|policy| is_ours(policy));
+        self.labelled_ours
+            .retain(|policy| is_ours(&policy.metadata));
         self.generation = Some(generation);
     }
 
     fn build(&mut self) {
         let began = Instant::now();
         self.built = self.live.build(&self.inventory, GraphOptions::default());
-        // Up to the last thing seen, not up to now: an estimate does not change while nothing happens.
+        // Up to the last observation, not up to now: so an estimate does not change while nothing happens.
         let span = self.live.span();
         self.learning = span.map(|(begin, end)| estimate(&self.built.graph, begin, end));
         self.incomplete = false;
@@ -199,41 +203,41 @@ impl Observation {
         self.built_at = Some(Instant::now());
     }
 
-    /// What concluding from the last full build took is part of its cost.
+    /// Adds the time that the decisions after the last full build took to the cost of the build.
     pub fn add_cost(&mut self, took: Duration) {
         self.cost += took;
         self.built_at = Some(Instant::now());
     }
 
-    /// Everything, or what concerns these workloads.
+    /// Returns a view of everything, or of what concerns these workloads.
     pub fn view(&self, only: Option<BTreeSet<WorkloadId>>) -> ClusterView {
         let graph = match &only {
             None => self.built.graph.clone(),
             Some(workloads) => self.built.graph.around(workloads),
         };
-        // What is found of single edges is found again with the next full build; who scans counts at once.
+        // Findings about single edges come with the next full build; port scans count at once.
         let of_graph = self.built.findings.iter();
         let of_graph = of_graph.filter(|f| only.is_none() || f.code == Code::PortScan);
         let findings = self.inventory_findings.iter().chain(of_graph).cloned();
         ClusterView {
-            requirements: requirements(&graph, &self.inventory, self.enforcement),
+            requirements: requirements(&graph, &self.inventory, &self.enforcement),
             findings: findings.collect(),
             graph,
             only,
         }
     }
 
-    /// Only what began since then.
+    /// Returns the graph of connections that began after `since`.
     pub fn recent(&self, since: Timestamp) -> Graph {
         self.live.recent(since, &self.inventory)
     }
 
-    /// Policies in the cluster with our label.
+    /// Returns the policies in the cluster with our label.
     pub fn labelled_ours(&self) -> &[Arc<NetworkPolicy>] {
         &self.labelled_ours
     }
 
-    /// Folds what began in the hours before.
+    /// Folds what began before the hour `before`.
     pub fn fold(&mut self, before: Timestamp) {
         self.live.fold(before, &self.inventory);
         self.incomplete = true;

@@ -1,4 +1,4 @@
-//! What was approved → what the enforcer keeps in the cluster.
+//! Makes the plan: which of the approved policies the enforcer keeps in the cluster.
 
 use super::state::{EngineState, SegmentState};
 use crate::controller::plan::{Desired, NamespacePlan, Plan, PlannedPolicy};
@@ -6,7 +6,7 @@ use crate::review::WorkloadState;
 use crate::review::resources::Mode;
 use std::sync::Arc;
 
-/// The plan for all namespaces that are enforced, and for those whose policies go.
+/// Returns the plan for all namespaces that are enforced, and for those whose policies are to be deleted.
 pub fn build_plan(engine_state: &EngineState) -> Plan {
     let mut plan = Plan::default();
     for (namespace, segment) in &engine_state.segments {
@@ -40,12 +40,13 @@ pub fn build_plan(engine_state: &EngineState) -> Plan {
     plan
 }
 
-/// Whether the namespace's policies go; `None`: they are left as they are.
+/// Returns true if the namespace's policies are to be deleted, false if they are enforced; `None`: they are left as they
+/// are.
 fn purpose(segment: &SegmentState) -> Option<bool> {
     if segment.kept.leaving {
         return segment.kept.remove_on_delete.then_some(true);
     }
-    // One that cannot be understood now is kept as it was: its mode is remembered.
+    // If the Segmentation cannot be parsed now, its last mode still counts.
     let enforced = match &segment.segment {
         Some(known) => known.mode == Mode::Enforce,
         None => segment.kept.mode == "Enforce",
@@ -53,7 +54,7 @@ fn purpose(segment: &SegmentState) -> Option<bool> {
     enforced.then_some(false)
 }
 
-/// `None`: nothing was ever approved.
+/// Returns the desired state of a workload's policy; `None` if nothing was ever approved.
 fn desired(state: &WorkloadState) -> Option<Desired> {
     match state.wanted.and_then(|number| state.revision(number)) {
         Some(revision) => Some(Desired::Present {

@@ -1,4 +1,4 @@
-//! What policies there should be by now, and proposals for what differs from what was approved.
+//! Generates the policies that the traffic needs, and proposes them where they differ from those that were approved.
 
 use super::in_force::InForce;
 use super::observation::{ClusterView, Observation};
@@ -18,8 +18,8 @@ use crate::review::{
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Tells
-/// why a namespace could not be proposed for.
+/// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Returns the
+/// namespaces for which no proposals could be made, with the reasons.
 pub fn propose(
     engine_state: &mut EngineState,
     observation: &Observation,
@@ -79,14 +79,14 @@ pub fn propose(
     problems
 }
 
-/// The requirement of a violation that an operator is to be asked about.
+/// Returns the requirement of a violation if an operator is to be asked to allow it.
 fn asked_for(violation: &Violation) -> Option<Requirement> {
     violation
         .may_be_proposed
         .then(|| violation.requirement.clone())
 }
 
-/// The workloads that policies are made for, by the choices of their namespace.
+/// Groups the workloads that get policies by the options of their namespace.
 fn groups(
     engine_state: &EngineState,
     observation: &Observation,
@@ -119,13 +119,13 @@ fn groups(
     groups
 }
 
-/// Whether some workload of a namespace is looked at.
+/// Returns true if the view has a workload of the namespace.
 fn touches(view: &ClusterView, namespace: &str) -> bool {
     let Some(only) = &view.only else { return true };
     only.iter().any(|id| id.namespace == namespace)
 }
 
-/// The workloads of a segment that policies can be made for: not excluded, not on the node's network.
+/// Returns the workloads of a segment that can get a policy: not excluded, and not on the node's network.
 pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> Vec<WorkloadId> {
     let inventory = &observation.inventory;
     let kept = inventory
@@ -140,7 +140,7 @@ pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> V
     kept.map(|workload| workload.id.clone()).collect()
 }
 
-/// Workloads whose policy would block what it shall allow, with what it would block.
+/// Returns the workloads whose policy would block a requirement, each with one of those that it would block.
 fn unsound(proven: &Proven) -> BTreeMap<WorkloadId, String> {
     let mut blocked = BTreeMap::new();
     for found in &proven.proof.blocked {
@@ -155,7 +155,7 @@ fn unsound(proven: &Proven) -> BTreeMap<WorkloadId, String> {
     blocked
 }
 
-/// Whether a workload was watched for long enough; one that has an approved policy was.
+/// Returns true if a workload was observed for long enough. One that has an approved policy was.
 fn is_due(
     engine_state: &EngineState,
     observation: &Observation,
@@ -179,7 +179,8 @@ fn is_due(
     long_enough && coverage(observation, workload).unwrap_or(0.0) >= segment.minimum_coverage
 }
 
-/// The estimated share of the workload's edges seen; `None` while that says nothing.
+/// Returns the estimated share of the workload's edges that were seen, 0–1. `None` while there is too little data for an
+/// estimate.
 pub fn coverage(observation: &Observation, workload: &WorkloadId) -> Option<f64> {
     let estimate = observation.learning.as_ref()?.workloads.get(workload)?;
     estimate.is_meaningful().then_some(estimate.coverage)
@@ -242,6 +243,7 @@ fn propose_one(
     let impact = assess_impact(&ImpactInputs {
         inventory: &input.observation.inventory,
         graph: &input.view.graph,
+        enforcement: &input.observation.enforcement,
         requirements: input.requirements,
         wanted_blocked: &theirs,
         workload,
@@ -277,8 +279,8 @@ fn reason(
     }
 }
 
-/// What is known of a workload's images and privileges. A new image asks for new impact, since what was not
-/// approved must not be approved by itself.
+/// Returns the findings about a workload's images and privileges. A new image needs a new assessment: otherwise an image
+/// that nobody approved could be approved automatically.
 fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId) -> Vec<Finding> {
     let Some(workload) = observation.inventory.workloads.get(id) else {
         return Vec::new();
@@ -291,7 +293,7 @@ fn risks(engine_state: &EngineState, observation: &Observation, id: &WorkloadId)
     risk::findings(workload, &approved)
 }
 
-/// Everything that a proposal for the workload shows: its edges, not their counts, and its risks.
+/// Returns the digest of what a proposal for the workload shows: its edges without their counts, and its risks.
 fn basis(
     graph: &Graph,
     workload: &WorkloadId,

@@ -1,10 +1,10 @@
-//! The state → objects in the cluster: proposals with their status, and answers on decisions. Only what
-//! differs is written.
+//! Writes the state to the cluster: proposals with their status, and results of decisions. Only what differs is
+//! written.
 
 use super::state::EngineState;
 use crate::cluster::live::{WriteError, Writer};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
-use crate::inventory::MANAGED_BY;
+use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{
     PolicyProposal, PolicyProposalSpec, PolicyProposalStatus, ProposalDecision,
     ProposalDecisionStatus, WorkloadRef, to_time,
@@ -14,12 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is left to be done, by namespace.
+/// What is left to do after publishing.
 #[derive(Debug, Default)]
 pub struct Published {
-    /// Something failed, or the watch does not show our last write yet.
+    /// Namespaces in which a write failed, or in which the watch does not show our last write yet.
     pub again: BTreeSet<String>,
-    /// Something failed for another reason than that it changed meanwhile: the watch tells of that.
+    /// A write failed, so publishing has to be tried again.
     pub failed: bool,
 }
 
@@ -74,7 +74,7 @@ pub async fn publish_proposals(
     for (key, object) in there {
         // What the state has forgotten goes from the cluster too; what others made is theirs.
         if wanted.contains(&key)
-            || !is_ours(object)
+            || !is_ours(&object.metadata)
             || pending.is_behind(&key, Some(&object.metadata))
         {
             continue;
@@ -112,13 +112,6 @@ async fn publish(
         pending.wrote(&written.object.metadata);
     }
     Ok(())
-}
-
-fn is_ours(object: &PolicyProposal) -> bool {
-    let labels = object.metadata.labels.as_ref();
-    labels
-        .and_then(|labels| labels.get(MANAGED_BY.0))
-        .is_some_and(|value| value == MANAGED_BY.1)
 }
 
 fn objects<'a>(

@@ -1,4 +1,4 @@
-//! Segmentations → segments: what operators want of namespaces, and since when.
+//! Turns Segmentations into segments: what operators want of namespaces, and since when.
 
 use super::state::{EngineState, KeptSegment, SegmentState};
 use crate::inventory::{Inventory, WorkloadId};
@@ -9,9 +9,8 @@ use crate::review::{CONTROLLER, SegmentationSettings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Takes all Segmentations as they are now. What cannot be understood is told by namespace; what it wanted
-/// before it could not be understood is kept, so that nothing changes. Tells too whether anything is another
-/// than before.
+/// Processes all Segmentations as they are now. Returns what is wrong with those that cannot be parsed, by namespace, and
+/// whether anything changed. A Segmentation that cannot be parsed changes nothing: its last good version still counts.
 pub fn take_segments(
     engine_state: &mut EngineState,
     segmentations: &[Arc<Segmentation>],
@@ -45,7 +44,7 @@ pub fn take_segments(
     (errors, changed)
 }
 
-/// When the next namespace will have been watched for long enough.
+/// Returns when the next namespace will have been observed for its minimum duration.
 pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp> {
     let segments = engine_state.segments.values();
     let ends = segments.filter_map(|state| {
@@ -55,7 +54,7 @@ pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp>
     ends.filter(|end| *end > now).min()
 }
 
-/// Tells whether it is another than before.
+/// Returns true if the segment changed.
 fn take(engine_state: &mut EngineState, segment: SegmentationSettings, now: Timestamp) -> bool {
     let namespace = segment.namespace.clone();
     let mode = format!("{:?}", segment.mode);
@@ -102,7 +101,7 @@ fn take(engine_state: &mut EngineState, segment: SegmentationSettings, now: Time
     changed
 }
 
-/// A Segmentation went, while we looked or while nobody did. Tells whether that is new.
+/// Notes that a Segmentation was deleted, now or while no leader ran. Returns true if that is new.
 fn leave(engine_state: &mut EngineState, namespace: &str) -> bool {
     let Some(state) = engine_state.segments.get_mut(namespace) else {
         return false;
@@ -125,8 +124,8 @@ fn leave(engine_state: &mut EngineState, namespace: &str) -> bool {
     true
 }
 
-/// Workloads that are gone for longer than pods are remembered: their proposals go, and their policies where
-/// the Segmentation says so.
+/// Ends the reviews of workloads that are gone for longer than deleted pods are remembered: their proposals are
+/// deleted, and their policies where the Segmentation says so.
 pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
     let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
     let gone: Vec<WorkloadId> = engine_state
@@ -156,8 +155,8 @@ pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: T
     }
 }
 
-/// Forgets namespaces that left, once nothing of theirs is to be taken away any more: until then their policies are
-/// wanted no longer, so that the record has each deletion.
+/// Forgets namespaces whose Segmentation was deleted, once none of their policies is left to delete. Until then their
+/// policies are unwanted one by one, so that the record has each deletion.
 pub fn forget_left(engine_state: &mut EngineState, now: Timestamp) {
     let leaving: Vec<(String, bool)> = engine_state
         .segments

@@ -1,12 +1,13 @@
-//! The engine's memory of reviews: what the store has, what is new since, and the chain of the record.
+//! The state of all reviews: what the store has, what is new since the last commit, and the chain of the record.
 //! Nothing of it reaches the cluster before [`EngineState::commit`] has put it on the disk.
 
 use crate::controller::pending_writes::key_of;
+use crate::graph::{ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
-use crate::review::{SegmentationSettings, WorkloadState};
+use crate::review::{SegmentationSettings, WorkloadState, service_enforcements};
 use crate::store::{
     Commit, EndedReview, Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
 };
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
-/// Why the engine_state cannot be read.
+/// Why the stored state cannot be read.
 #[derive(Debug, Error)]
 pub enum StateError {
     #[error(
@@ -44,7 +45,7 @@ pub enum StateError {
     Store(#[from] ReviewStoreError),
 }
 
-/// What became of a decision.
+/// The result of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionResult {
     pub spec: ProposalDecisionSpec,
@@ -52,54 +53,54 @@ pub struct DecisionResult {
     pub message: Option<String>,
 }
 
-/// What is remembered of a segmented namespace.
+/// The state of a segmented namespace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentState {
     pub observing_since: Timestamp,
     pub kept: KeptSegment,
-    /// As it is in the cluster now; `None` while it cannot be understood, or after it went.
+    /// The Segmentation in the cluster; `None` after it was deleted, or if it could not be parsed since the start.
     pub segment: Option<SegmentationSettings>,
 }
 
-/// What outlives the Segmentation object and the process.
+/// The part that is stored: it outlives the Segmentation object and the process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeptSegment {
-    /// The mode, as a word; for telling that it changed.
+    /// The name of the mode, to find that it changed.
     pub mode: String,
-    /// Policies go with the Segmentation.
+    /// Policies are deleted together with the Segmentation.
     pub remove_on_delete: bool,
-    /// The Segmentation went, and its policies are to go too.
+    /// The Segmentation was deleted, and the namespace is about to be forgotten.
     pub leaving: bool,
-    /// Why the glass is broken.
+    /// Why break-glass is on; `None`: it is off.
     pub break_glass: Option<String>,
-    /// Violations that the record has a line of: client, server, port.
+    /// Violations that the record has a line of, each as client, server and port.
     #[serde(default)]
     pub violations: BTreeSet<String>,
 }
 
-/// Everything that is decided.
+/// The state of everything that is reviewed.
 pub struct EngineState {
     states: BTreeMap<WorkloadId, WorkloadState>,
     pub segments: BTreeMap<String, SegmentState>,
-    /// What became of decisions, by uid.
+    /// Results of decisions, by UID.
     pub decided: BTreeMap<String, DecisionResult>,
     chain: Chain,
     drafts: Vec<Draft>,
     decisions: Vec<StoredDecision>,
-    /// Glasses that were broken and that the store is not told of yet.
+    /// Break-glass log entries whose line of the record is not committed yet.
     recorded_break_glass: Vec<(String, Timestamp)>,
-    /// States that ended and that the store does not know of yet.
+    /// Reviews that ended and are not committed yet.
     ended: Vec<WorkloadState>,
-    /// Workloads whose state may differ from what the store has.
+    /// Workloads whose state may differ from the stored one.
     touched: BTreeSet<WorkloadId>,
-    /// Namespaces of which something may have changed since it was last published.
+    /// Namespaces with changes that may not be published yet.
     unpublished: BTreeSet<String>,
     stored_segments: BTreeMap<String, (Timestamp, String)>,
 }
 
 impl EngineState {
     /// # Errors
-    /// If the store holds what this program does not understand.
+    /// If the store holds something that this version cannot read.
     pub fn load(loaded: Loaded) -> Result<EngineState, StateError> {
         let mut states = BTreeMap::new();
         for (workload, body) in loaded.reviews {
@@ -166,18 +167,18 @@ impl EngineState {
         })
     }
 
-    /// Notes a line for the record.
+    /// Adds a line to the record with the next commit.
     pub fn note(&mut self, draft: Draft) {
         self.unpublished.insert(draft.namespace.clone());
         self.drafts.push(draft);
     }
 
-    /// The line of a glass that was broken is among those noted, or none is due.
+    /// Marks an entry of the break-glass log as recorded: its line was added, or none is needed.
     pub fn recorded_break_glass(&mut self, namespace: &str, at: Timestamp) {
         self.recorded_break_glass.push((namespace.to_owned(), at));
     }
 
-    /// Changes a workload's state, if there is one; what it says for the record is kept.
+    /// Changes a workload's state, if there is one, and keeps the lines that this adds to the record.
     pub fn change<T>(
         &mut self,
         workload: &WorkloadId,
@@ -189,21 +190,27 @@ impl EngineState {
         Some(change(state, &mut self.drafts))
     }
 
-    /// Why the glass of namespaces is broken.
-    pub fn broken(&self) -> BTreeMap<String, String> {
+    /// Returns why break-glass is on, by namespace.
+    pub fn break_glass_reasons(&self) -> BTreeMap<String, String> {
         let segments = self.segments.iter();
-        let broken = segments.filter_map(|(namespace, segment)| {
+        let reasons = segments.filter_map(|(namespace, segment)| {
             Some((namespace.clone(), segment.kept.break_glass.clone()?))
         });
-        broken.collect()
+        reasons.collect()
     }
 
-    /// All workloads that were ever proposed for.
+    /// Returns the service enforcement of each segmented namespace, with `default` where none is set.
+    pub fn service_enforcements(&self, default: ServiceEnforcement) -> ServiceEnforcements {
+        let segments = self.segments.values();
+        service_enforcements(default, segments.filter_map(|state| state.segment.as_ref()))
+    }
+
+    /// Returns the state of all workloads that ever had a proposal.
     pub fn states(&self) -> &BTreeMap<WorkloadId, WorkloadState> {
         &self.states
     }
 
-    /// Those of one namespace, in order.
+    /// Returns those of one namespace, in order.
     pub fn states_of(&self, namespace: &str) -> impl Iterator<Item = &WorkloadState> {
         let first = WorkloadId {
             namespace: namespace.to_owned(),
@@ -214,19 +221,19 @@ impl EngineState {
         from.take_while(move |state| state.workload.namespace == namespace)
     }
 
-    /// The workloads whose state may differ from what the store has.
+    /// Returns the workloads whose state may differ from the stored one.
     pub fn touched(&self) -> &BTreeSet<WorkloadId> {
         &self.touched
     }
 
-    /// Something of a namespace may have changed that the cluster is to be told of.
+    /// Marks a namespace as changed, so that it is published.
     pub fn mark_unpublished(&mut self, namespace: &str) {
         if !self.unpublished.contains(namespace) {
             self.unpublished.insert(namespace.to_owned());
         }
     }
 
-    /// The namespaces of which something may have changed since this was last asked.
+    /// Returns the namespaces that were marked as changed since the last call.
     pub fn take_unpublished(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.unpublished)
     }
@@ -238,14 +245,14 @@ impl EngineState {
         self.states.insert(state.workload.clone(), state);
     }
 
-    /// Ends a workload's review: nothing of it is kept here, and in the store only for reports.
+    /// Ends a workload's review. It is removed here and kept in the store for reports.
     pub fn end(&mut self, workload: &WorkloadId) {
         self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
         self.ended.extend(self.states.remove(workload));
     }
 
-    /// A decision was carried out, or refused.
+    /// Keeps the result of a decision.
     pub fn decided(&mut self, decision: &ProposalDecision, answer: DecisionResult, at: Timestamp) {
         let uid = decision.metadata.uid.clone().unwrap_or_default();
         let (namespace, name) = key_of(&decision.metadata);
@@ -263,10 +270,10 @@ impl EngineState {
         self.decided.insert(uid, answer);
     }
 
-    /// Puts everything that is new on the disk, all of it or nothing. Tells the new lines of the record.
+    /// Writes everything new to the disk, all of it or nothing. Returns the new entries of the record.
     ///
     /// # Errors
-    /// If the disk refuses: then it is tried again with the next commit.
+    /// If the disk refuses: then the next commit tries it again.
     pub fn commit(
         &mut self,
         store: &mut ReviewStore,

@@ -19,18 +19,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What the engine knows beside the engine_state.
+/// What conditions depend on beside the state.
 pub struct Circumstances<'a> {
     pub observation: &'a Observation,
     pub troubles: &'a Troubles,
-    /// Segmentations that cannot be understood, by namespace.
+    /// What is wrong with Segmentations that cannot be parsed, by namespace.
     pub errors: &'a BTreeMap<String, String>,
-    /// Why a namespace cannot be proposed for.
+    /// Why no proposals can be made, by namespace.
     pub problems: &'a BTreeMap<String, String>,
     pub now: Timestamp,
 }
 
-/// Brings the status of the Segmentations of these namespaces in line.
+/// Writes the status of the Segmentations of these namespaces where it differs.
 pub async fn publish(
     engine_state: &EngineState,
     segmentations: &[Arc<Segmentation>],
@@ -59,7 +59,7 @@ pub async fn publish(
     published
 }
 
-/// The status that a Segmentation should have. Equal to the one it has if nothing changed.
+/// Returns the status that a Segmentation should have. It equals the one it has if nothing changed.
 fn build_status(
     engine_state: &EngineState,
     segmentation: &Segmentation,
@@ -107,7 +107,7 @@ fn counts(
         let own = Peer::Workload(id.clone());
         let is_other = |client: &Peer| client.workload().is_none_or(|c| !workloads.contains(c));
         let edges = observation.built.graph.edges_of(&own).into_iter();
-        // One between two of them counts with its client.
+        // An edge between two of them counts with its client.
         edges
             .filter(|(client, _, edge)| {
                 edge.lesson.teaches() && (**client == own || is_other(client))
@@ -128,7 +128,7 @@ fn counts(
     }
 }
 
-/// The mean of the workloads' estimates, in whole percent; empty while none says anything.
+/// Returns the mean of the workloads' estimates in whole percent; empty while there is no estimate.
 fn coverage(workloads: &[WorkloadId], observation: &Observation) -> String {
     let known: Vec<f64> = workloads
         .iter()

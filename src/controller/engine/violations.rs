@@ -10,10 +10,11 @@ use crate::review::record::{Action, Draft};
 use crate::review::{CONTROLLER, Violation, approved_attempts, violations};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many violations of a namespace are told of one by one; more are counted only.
+/// How many violations of a namespace get a line in the record each; more are only counted.
 const MOST_VIOLATIONS: usize = 1000;
 
-/// Connections that were tried although the policies in force do not allow them.
+/// Finds connections that were tried although the policies in force do not allow them, and records each for the first
+/// time.
 pub fn find_violations(
     engine_state: &mut EngineState,
     observation: &Observation,
@@ -32,6 +33,7 @@ pub fn find_violations(
     match violations(
         &view.graph,
         &observation.inventory,
+        &observation.enforcement,
         &in_force.all(),
         &managed,
         &since,
@@ -49,7 +51,7 @@ pub fn find_violations(
     }
 }
 
-/// Connections that were approved before anybody saw them work.
+/// Finds connections that are allowed and were never seen to work: somebody approved them, so they stay allowed.
 pub fn find_approved_attempts(
     observation: &Observation,
     view: &ClusterView,
@@ -57,7 +59,13 @@ pub fn find_approved_attempts(
 ) -> Vec<Requirement> {
     let managed: BTreeSet<WorkloadId> = in_force.ours.keys().cloned().collect();
     let all = in_force.all();
-    match approved_attempts(&view.graph, &observation.inventory, &all, &managed) {
+    match approved_attempts(
+        &view.graph,
+        &observation.inventory,
+        &observation.enforcement,
+        &all,
+        &managed,
+    ) {
         Ok(found) => found,
         Err(error) => {
             tracing::error!("failed to look for what was approved: {error}");
@@ -66,7 +74,7 @@ pub fn find_approved_attempts(
     }
 }
 
-/// A line in the record for the first of its kind, as long as a namespace has not very many.
+/// Adds a line to the record for the first violation of its kind, until the namespace has [`MOST_VIOLATIONS`].
 fn note(engine_state: &mut EngineState, violation: &Violation) {
     let words = violation.connection();
     let ends = [violation.server.workload(), violation.client.workload()];

@@ -1,4 +1,4 @@
-//! Policies of kinds that nanoseg does not judge: of those that differ, nobody knows here what they open.
+//! Policies of kinds that nanoseg does not evaluate: those that differ are listed, without what they open.
 
 use super::MOST;
 use crate::inventory::OtherPolicy;
@@ -10,11 +10,11 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// A policy that differs and is of a kind that nanoseg does not judge.
+/// A policy that differs, of a kind that nanoseg does not evaluate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotJudged {
     pub kind: String,
-    /// `namespace/name`, or the name of one for all namespaces.
+    /// `namespace/name`, or the name alone of a cluster-wide policy.
     pub policy: String,
     /// `added`, `changed` or `removed`.
     pub way: &'static str,
@@ -33,7 +33,7 @@ impl fmt::Display for NotJudged {
     }
 }
 
-/// Of the policies of other kinds those that differ, of several versions of one the last.
+/// The policies of other kinds that differ; if one occurs in several versions, the last counts.
 pub fn not_judged(before: &[OtherPolicy], after: &[OtherPolicy]) -> Vec<NotJudged> {
     let by_name = |policies: &'_ [OtherPolicy]| -> BTreeMap<String, usize> {
         let named = policies.iter().enumerate();
@@ -68,7 +68,7 @@ pub(super) const RULE: Rule = Rule {
     remedy: "Review it by hand, or say the same in a NetworkPolicy of networking.k8s.io.",
 };
 
-/// A section of its own, if there is anything to tell.
+/// A section of its own; empty if none differ.
 pub(super) fn markdown(out: &mut String, not_judged: &[NotJudged]) {
     if not_judged.is_empty() {
         return;
@@ -90,7 +90,7 @@ pub(super) fn markdown(out: &mut String, not_judged: &[NotJudged]) {
     }
 }
 
-/// One finding for each; `file` is where a file is in the repository.
+/// One finding for each; `file` maps a file to its path in the repository.
 pub(super) fn found(not_judged: &[NotJudged], file: impl Fn(&str) -> Place) -> Vec<Found> {
     let one = |one: &NotJudged| Found {
         rule: &RULE,

@@ -2,78 +2,101 @@
 
 use super::Evidence;
 use super::text::{Block, Section, period, sections};
-use crate::report::escape::{markdown as escape_markdown, xml};
+use crate::report::escape::{html_document, markdown as escape_markdown};
 use crate::report::markdown::{heading, table};
 use crate::report::words::thousands;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("page.css");
 
-/// One page that needs nothing from elsewhere; `picture` is the graph as SVG.
+/// No script runs, and nothing is loaded from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// One page that needs nothing from elsewhere; `picture` is the graph as SVG, which is already escaped.
 pub fn html(evidence: &Evidence, picture: &str) -> String {
-    let mut out =
-        String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    out.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n");
-    out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n");
-    let _ = write!(
-        out,
-        "<title>Segmentation report, {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>Segmentation report</h1>\n",
-        xml(&period(evidence))
-    );
-    for section in sections(evidence) {
-        let _ = writeln!(out, "<section>\n<h2>{}</h2>", xml(section.title));
-        for block in &section.blocks {
-            html_block(&mut out, block, picture);
+    let page = html! {
+        (DOCTYPE) "\n"
+        html lang="en" {
+            head {
+                "\n"
+                meta charset="utf-8"; "\n"
+                meta name="viewport" content="width=device-width"; "\n"
+                meta http-equiv="Content-Security-Policy" content=(POLICY); "\n"
+                title { "Segmentation report, " (period(evidence)) } "\n"
+                style { "\n" (PreEscaped(STYLE)) } "\n"
+            }
+            "\n"
+            body {
+                "\n"
+                h1 { "Segmentation report" } "\n"
+                @for Section { title, blocks } in sections(evidence) {
+                    section {
+                        "\n"
+                        h2 { (title) } "\n"
+                        @for block in &blocks { (html_block(block, picture)) }
+                    }
+                    "\n"
+                }
+            }
         }
-        out.push_str("</section>\n");
-    }
-    out.push_str("</body>\n</html>\n");
-    out
+        "\n"
+    };
+    html_document(page.into_string())
 }
 
-fn html_block(out: &mut String, block: &Block, picture: &str) {
-    match block {
-        Block::Text(text) => {
-            let _ = writeln!(out, "<p>{}</p>", xml(text));
-        }
-        Block::Commands(lines) => {
-            let _ = writeln!(out, "<pre>{}</pre>", xml(&lines.join("\n")));
-        }
-        Block::Graph => {
-            let _ = writeln!(out, "<figure>{picture}</figure>");
-        }
-        Block::Table { header, rows, more } => {
-            out.push_str("<table>\n<thead><tr>");
-            let class = |name: &str| {
-                match name {
-                    _ if name.starts_with('>') => " class=\"n\"",
-                    // Wide enough for a date.
-                    "at" | "from" | "to" | "first seen" | "last seen" => " class=\"t\"",
-                    _ => "",
+fn html_block(block: &Block, picture: &str) -> Markup {
+    html! {
+        @match block {
+            Block::Text(text) => p { (text) },
+            Block::Commands(lines) => pre { (lines.join("\n")) },
+            Block::Graph => figure { (PreEscaped(picture)) },
+            Block::Table { header, rows, more } => {
+                (html_table(header, rows))
+                @if let Some((more, file)) = more {
+                    "\n"
+                    p { "… and " (thousands(*more as u64)) " more in " (file) "." }
                 }
-            };
-            for name in header {
-                let text = xml(name.trim_start_matches('>'));
-                let _ = write!(out, "<th scope=\"col\"{}>{text}</th>", class(name));
             }
-            out.push_str("</tr></thead>\n<tbody>\n");
-            for row in rows {
-                out.push_str("<tr>");
-                for (cell, name) in row.iter().zip(header) {
-                    match is_long(cell) {
-                        true => html_long(out, cell),
-                        false => {
-                            let _ = write!(out, "<td{}>{}</td>", class(name), xml(cell));
-                        }
+        }
+        "\n"
+    }
+}
+
+fn html_table(header: &[&str], rows: &[Vec<String>]) -> Markup {
+    let class = |name: &str| match name {
+        _ if name.starts_with('>') => Some("n"),
+        // Wide enough for a date.
+        "at" | "from" | "to" | "first seen" | "last seen" => Some("t"),
+        _ => None,
+    };
+    html! {
+        table {
+            "\n"
+            thead {
+                tr {
+                    @for name in header {
+                        th scope="col" class=[class(name)] { (name.trim_start_matches('>')) }
                     }
                 }
-                out.push_str("</tr>\n");
             }
-            out.push_str("</tbody>\n</table>\n");
-            if let Some((more, file)) = more {
-                let more = thousands(*more as u64);
-                let _ = writeln!(out, "<p>… and {more} more in {}.</p>", xml(file));
+            "\n"
+            tbody {
+                "\n"
+                @for row in rows {
+                    tr {
+                        @for (cell, name) in row.iter().zip(header) {
+                            @if is_long(cell) {
+                                td.w { (breakable(cell)) }
+                            } @else {
+                                td class=[class(name)] { (cell) }
+                            }
+                        }
+                    }
+                    "\n"
+                }
             }
+            "\n"
         }
     }
 }
@@ -81,23 +104,31 @@ fn html_block(out: &mut String, block: &Block, picture: &str) {
 /// No column is made wider than this many characters by a single word.
 const LONG: usize = 20;
 
-/// Whether a word of it has to be broken, or it would push other columns off the paper.
+/// Returns true if one of its words has to be broken: it would push other columns off the paper.
 fn is_long(cell: &str) -> bool {
     cell.split_whitespace()
         .any(|word| word.chars().count() > LONG)
 }
 
-/// A cell that breaks anywhere, and rather between the parts of a name.
-fn html_long(out: &mut String, cell: &str) {
-    let text = xml(cell).replace('/', "/<wbr>");
-    // Before a kind, not before the number of a rule.
-    let mut parts = text.split('[');
-    let _ = write!(out, "<td class=\"w\">{}", parts.next().unwrap_or_default());
-    for part in parts {
-        let is_kind = part.starts_with(|c: char| c.is_ascii_uppercase());
-        let _ = write!(out, "{}[{part}", if is_kind { "<wbr>" } else { "" });
+/// The text of a cell that may break anywhere, with the places where it should rather break: between the parts of a
+/// name, and before a kind in brackets, but not before the number of a rule.
+fn breakable(cell: &str) -> Markup {
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    for (at, c) in cell.char_indices() {
+        let is_kind = |rest: &str| rest.starts_with(|c: char| c.is_ascii_uppercase());
+        let end = match c {
+            '/' => at + 1,
+            '[' if is_kind(&cell[at + 1..]) => at,
+            _ => continue,
+        };
+        parts.push(&cell[begin..end]);
+        begin = end;
     }
-    out.push_str("</td>");
+    html! {
+        @for part in parts { (part) wbr; }
+        (cell[begin..])
+    }
 }
 
 /// The same as GitHub-flavoured Markdown, with the picture beside it.

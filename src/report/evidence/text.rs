@@ -364,24 +364,14 @@ fn sources(evidence: &Evidence) -> Section {
     }
 }
 
-/// What an auditor runs in the report's folder. Who changed a file may have written another SHA256SUMS: the signed
-/// manifest has the digest of the right one.
-const CHECK: &[&str] = &[
-    r#"! find . ! -type d ! -type f | grep . &&"#,
-    r#"ssh-keygen -Y verify -f ../allowed_signers -I ops@example.org -n nanoseg-report \"#,
-    r#"  -s manifest.json.sig < manifest.json &&"#,
-    r#"grep -A1 '"path": "SHA256SUMS"' manifest.json |"#,
-    r#"  grep "$(sha256sum < SHA256SUMS | cut -c1-64)" &&"#,
-    r#"sha256sum -c SHA256SUMS &&"#,
-    r#"! { cut -c67- SHA256SUMS; find . -type f ! -path ./SHA256SUMS ! -path ./manifest.json \"#,
-    r#"  ! -path ./manifest.json.sig -print0 | tr '\n\0' '?\n' | cut -c3-; } |"#,
-    r#"  LC_ALL=C sort | LC_ALL=C uniq -u | grep . &&"#,
-    r#"echo intact"#,
-];
+/// The commands that an auditor runs in the report's folder; the help of `nanoseg report` shows them too, and a test
+/// compares docs/evidence.md with them. Who changed a file may have written another SHA256SUMS: the signed manifest has
+/// the digest of the right one.
+pub const CHECK_COMMANDS: &str = include_str!("check.sh");
 
 fn check() -> Section {
     let text = |text: &str| Block::Text(text.into());
-    let lines = CHECK.iter().map(|line| (*line).to_owned());
+    let lines = CHECK_COMMANDS.lines().map(str::to_owned);
     let blocks = vec![
         text(
             "With stock tools, in this folder; the last line is printed only if all before it are content:",

@@ -1,4 +1,4 @@
-//! What a report knows of an edge beside the graph: the rules that allow it, and who approved them.
+//! What a report adds to an edge of the graph: the rules that allow it, and who approved them.
 
 use super::names;
 use crate::graph::{Edge, Peer};
@@ -17,12 +17,12 @@ pub struct Approved {
 /// An edge by its client, server (ids of peers), protocol and port.
 pub type EdgeId = (String, String, Protocol, u16);
 
-/// What is known of each edge.
+/// The approvals of each edge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Approvals(pub BTreeMap<EdgeId, Approved>);
 
 impl Approvals {
-    /// What is known of an edge; nothing, if nobody told of it.
+    /// The approvals of an edge; `None` if none are known.
     pub fn of(&self, client: &Peer, server: &Peer, edge: &Edge) -> Approved {
         let key = (
             names::id(client),

@@ -8,9 +8,9 @@ const HEADER: &str = "client_kind,client_namespace,client,client_dns,server_kind
 server,server_dns,protocol,port,lesson,reason,inferred,connections,bytes_to_server,\
 bytes_to_client,first,last,services";
 
-/// The graph as CSV. Several DNS names or Services in one field are parted by `;`.
+/// The graph as CSV. Several DNS names or Services in one field are separated by `;`.
 ///
-/// Where approvals are known there are two columns more.
+/// If approvals are known, there are two more columns.
 pub fn csv(graph: &Graph, approvals: Option<&Approvals>) -> String {
     let mut out = String::from(HEADER);
     if approvals.is_some() {

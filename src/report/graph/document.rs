@@ -1,4 +1,4 @@
-//! The graph as plain data with a stable shape: what `graph.json` and `report.json` hold.
+//! The graph as plain data with a stable schema: the content of `graph.json` and of `graph` in `report.json`.
 //!
 //! Schema `nanoseg.dev/graph/v1`. Fields may be added within v1; none is renamed, removed or given
 //! another meaning. Absent values are `null`, times RFC 3339 in UTC, sizes payload bytes.
@@ -38,7 +38,7 @@ pub struct PeerDocument {
     pub workload_kind: Option<String>,
     /// Outside addresses and unknown pods.
     pub address: Option<IpAddr>,
-    /// The names that an outside address was looked up under.
+    /// The DNS names that resolved to an outside address.
     pub dns_names: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ impl GraphDocument {
         Self::build_with(graph, None)
     }
 
-    /// The same with who approved what of each edge.
+    /// The same with the approvals of each edge.
     pub fn build_with(graph: &Graph, approvals: Option<&Approvals>) -> Self {
         GraphDocument {
             schema: Self::SCHEMA,
@@ -167,7 +167,7 @@ impl GraphDocument {
 }
 
 impl LessonDocument {
-    /// Whether the edge belongs to `O`.
+    /// Returns true if the edge belongs to `O`.
     pub fn teaches(&self) -> bool {
         matches!(self.kind, "learned" | "implied")
     }

@@ -15,7 +15,7 @@ const HEAD: &str = "digraph nanoseg {
 
 /// The graph in the DOT language.
 ///
-/// Where approvals are known, a tooltip tells how often and when an edge was seen, and who approved it.
+/// If approvals are known, a tooltip shows how often and when an edge was seen, and who approved it.
 pub fn dot(graph: &Graph, options: Options, approvals: Option<&Approvals>) -> String {
     let edges = names::shown(graph, options);
     let peers = names::shown_peers(graph, &edges, options);

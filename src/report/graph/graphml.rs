@@ -28,7 +28,7 @@ const KEYS: [(&str, &str, &str, &str); 18] = [
     ("services", "edge", "services", "string"),
 ];
 
-/// Those of edges where approvals are known.
+/// The additional attributes of edges if approvals are known.
 const APPROVAL_KEYS: [(&str, &str, &str, &str); 2] = [
     ("allowed_by", "edge", "allowed_by", "string"),
     ("approved_by", "edge", "approved_by", "string"),

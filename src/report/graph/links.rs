@@ -1,4 +1,4 @@
-//! Links: the edges between the same two peers that teach the same, joined for pictures.
+//! Links: the edges between the same two peers with the same lesson, joined for pictures.
 
 use super::{Approvals, Approved, names};
 use crate::graph::{Edge, Lesson, Peer};
@@ -21,7 +21,7 @@ pub struct Link<'g> {
 /// How many ports of one protocol a label shows before it counts the rest.
 const MAX_PORTS: usize = 3;
 
-/// How many edges of a link a history tells of.
+/// How many edges of a link a history lists.
 const MAX_HISTORIES: usize = 12;
 
 impl Link<'_> {
@@ -30,8 +30,8 @@ impl Link<'_> {
         ports(&self.ports, usize::MAX)
     }
 
-    /// Of each of its edges how often it was seen, from when to when, and who approved it; of the first few,
-    /// and how many there are more.
+    /// For each of the first few edges how often it was seen, from when to when, and who approved it; then how many
+    /// more there are.
     pub fn history(&self, approvals: &Approvals) -> Vec<String> {
         let told = self.edges.iter().take(MAX_HISTORIES);
         let mut lines: Vec<String> = told
@@ -50,7 +50,7 @@ impl Link<'_> {
     }
 }
 
-/// What is known of one edge, in a line.
+/// The history and approvals of one edge, in a line.
 fn history(edge: &Edge, known: &Approved) -> String {
     let mut parts = match (edge.first, edge.last) {
         (Some(first), Some(last)) => vec![
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_approved_of_one_edge_is_not_told_of_another_of_the_same_link() {
+    fn an_approval_of_one_edge_is_not_shown_for_another_of_the_same_link() {
         let graph = fixture::shop(false);
         let edges = graph.edges();
         let all = links(&edges);

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 /// The graph as a Mermaid flowchart.
 ///
-/// Where approvals are known, labels tell how often and when an edge was seen, and who approved it.
+/// If approvals are known, labels show how often and when an edge was seen, and who approved it.
 pub fn mermaid(graph: &Graph, options: Options, approvals: Option<&Approvals>) -> String {
     let edges = names::shown(graph, options);
     let peers = names::shown_peers(graph, &edges, options);
@@ -61,7 +61,7 @@ pub fn mermaid(graph: &Graph, options: Options, approvals: Option<&Approvals>) -
     out
 }
 
-/// The ports, and below them what more is known.
+/// The ports, and below them the history and approvals.
 fn label(link: &Link<'_>, approvals: Option<&Approvals>) -> String {
     let mut lines = vec![link.ports_in_full()];
     lines.extend(approvals.into_iter().flat_map(|all| link.history(all)));

@@ -1,11 +1,11 @@
-//! What peers and edges are called in exports: stable ids, labels, groups.
+//! Names of peers and edges in exports: stable ids, labels, groups.
 
 use super::Options;
 use crate::graph::{Edge, Graph, Lesson, Peer};
 use std::collections::BTreeSet;
 
-/// Names a peer uniquely: `namespace/name[Kind]`, or the peer's own words. Unlike `Display` it tells
-/// a Deployment from a StatefulSet of the same name.
+/// Names a peer uniquely: `namespace/name[Kind]`, or the peer's own words. Unlike `Display` it
+/// distinguishes a Deployment from a StatefulSet of the same name.
 pub fn id(peer: &Peer) -> String {
     match peer {
         Peer::Workload(workload) => format!("{workload}[{}]", workload.kind),
@@ -24,7 +24,7 @@ pub fn kind(peer: &Peer) -> &'static str {
     }
 }
 
-/// The names that an outside address was looked up under, sorted.
+/// The DNS names that resolved to an outside address, sorted.
 pub fn dns_names<'g>(graph: &'g Graph, peer: &Peer) -> Vec<&'g str> {
     match peer {
         Peer::Outside(address) => graph
@@ -38,7 +38,7 @@ pub fn dns_names<'g>(graph: &'g Graph, peer: &Peer) -> Vec<&'g str> {
     }
 }
 
-/// What stands in a picture: the name within its namespace, or the DNS name of an address.
+/// The label in a picture: the name within its namespace, or the DNS name of an address.
 pub fn label(graph: &Graph, peer: &Peer) -> String {
     match peer {
         Peer::Workload(workload) => workload.name.clone(),
@@ -52,8 +52,7 @@ pub fn label(graph: &Graph, peer: &Peer) -> String {
     }
 }
 
-/// The second line in a picture: what kind of thing it is, and its address where the first line is a
-/// DNS name.
+/// The second line in a picture: the kind of peer, or its address if the first line is a DNS name.
 pub fn sublabel(graph: &Graph, peer: &Peer) -> String {
     match peer {
         Peer::Workload(workload) => workload.kind.clone(),

@@ -1,4 +1,4 @@
-//! The JSON document back to a graph, as far as the document holds it.
+//! Reads a graph back from its JSON document, as far as the document has it.
 
 use crate::flow::Verdict;
 use crate::graph::{Edge, Evidence, Graph, Lesson, Peer};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A text that is no graph of nanoseg's.
+/// Why a text is not a graph document.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAGraph {
     #[error("it is not the JSON of a graph: {0}")]
@@ -67,8 +67,8 @@ struct LessonPart {
     reason: Option<String>,
 }
 
-/// Reads what [`super::GraphDocument`] writes. What stands behind lessons beyond the document (the windows of
-/// each edge) is lost: learning cannot be estimated from it.
+/// Reads what [`super::GraphDocument`] writes. The document does not have the time windows of each
+/// edge, so learning cannot be estimated from it.
 ///
 /// # Errors
 /// The text is something else, or of another version.
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn a_written_document_is_read_back() {
         for graph in [fixture::shop(false), fixture::hostile(), Graph::default()] {
             let text = render(&graph, Format::Json, Options::default()).unwrap();
             let again = parse(&text).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_graph_is_refused_with_a_reason() {
+    fn a_text_that_is_not_a_graph_is_refused_with_a_reason() {
         assert!(parse("{}").is_err());
         let text = render(&fixture::shop(false), Format::Json, Options::default()).unwrap();
         let other = text.replace("nanoseg.dev/graph/v1", "nanoseg.dev/graph/v9");

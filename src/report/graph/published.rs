@@ -1,4 +1,4 @@
-//! The graph as the controller publishes it: the JSON document, packed, and no larger than fits.
+//! The graph as the controller publishes it: the JSON document, compressed, cut to the size that fits.
 
 use super::parse::{NotAGraph, parse};
 use super::{Format, Options, render};
@@ -14,21 +14,21 @@ use std::io::{Read, Write};
 pub const PUBLISHED_GRAPH: &str = "nanoseg-graph";
 /// Its key in `binaryData`: the JSON of [`super::GraphDocument`] as gzip (RFC 1952).
 pub const GRAPH_FILE: &str = "graph.json.gz";
-/// Its key in `data` that says how many edges had no room.
+/// Its key in `data` with the number of edges that had no room.
 pub const LEFT_OUT: &str = "leftOut";
 
-/// No graph that was published is larger when it is unpacked.
+/// The largest size of a published graph after decompression, in bytes.
 const LARGEST: u64 = 256 << 20;
 
 /// A graph, packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
     pub bytes: Vec<u8>,
-    /// How many edges had no room: those that were seen last the longest ago.
+    /// How many edges had no room: those whose last connection is the oldest.
     pub left_out: usize,
 }
 
-/// What is published and cannot be read.
+/// Why a published graph cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     #[error("it cannot be unpacked: {0}")]
@@ -37,7 +37,7 @@ pub enum UnpackError {
     Graph(#[from] NotAGraph),
 }
 
-/// Packs the graph into at most `most` bytes, or into what an empty one takes.
+/// Packs the graph into at most `most` bytes, or into the size of an empty one if that is larger.
 ///
 /// # Errors
 /// None that this input can cause.
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_is_unpacked_and_the_same_graph_gives_the_same_bytes() {
+    fn a_packed_graph_is_unpacked_and_the_same_graph_gives_the_same_bytes() {
         for graph in [fixture::shop(false), fixture::hostile(), Graph::default()] {
             let one = pack(&graph, usize::MAX).expect("packed");
             assert_eq!(one.left_out, 0);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out_and_counted_the_oldest_first() {
+    fn edges_that_do_not_fit_are_left_out_and_counted_the_oldest_first() {
         let graph = fixture::shop(false);
         let whole = pack(&graph, usize::MAX).expect("packed");
         let part = pack(&graph, whole.bytes.len() * 3 / 4).expect("packed");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_graph_is_refused() {
+    fn data_that_is_not_a_graph_is_refused() {
         assert!(matches!(unpack(b"no gzip"), Err(UnpackError::Gzip(_))));
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(b"{}").expect("written");

@@ -1,8 +1,8 @@
 //! SVG: the graph as a picture, self-contained, light and dark, readable by screen readers.
 //!
-//! [`scene`] decides what is shown (who stands for whom, what becomes a badge), [`layout`](crate::report::layout)
-//! where, [`draw`] how. Positions are whole pixels wherever possible and nothing depends on fonts at
-//! hand: text widths are estimates on the safe side.
+//! [`scene`] decides what is shown (which node represents which peers, what becomes a badge), [`layout`](crate::report::layout)
+//! where, [`draw`] how. Positions are whole pixels wherever possible and nothing depends on installed
+//! fonts: text widths are estimates on the safe side.
 
 mod draw;
 mod fold;
@@ -83,7 +83,7 @@ mod tests {
 
     /// With `NANOSEG_GALLERY=src/report/graph/svg` the golden file is made again.
     #[test]
-    fn the_small_shop_is_drawn_as_it_always_was() {
+    fn the_small_shop_is_drawn_as_in_the_golden_file() {
         let text = svg(&fixture::shop(false), Options::default());
         gallery::show("golden", &text);
         assert!(

@@ -1,8 +1,8 @@
-//! Which links run against the stream: the greedy order of Eades, Lin and Smyth (1993), by weight.
+//! Finds the links that run backwards: the greedy order of Eades, Lin and Smyth (1993), by weight.
 
 use super::Link;
 
-/// A light link counts this much of a full one.
+/// The weight of a light link; a full one has 1.
 const LIGHT: f64 = 0.05;
 
 /// For each node its place in an order in which few and light links run backwards.
@@ -23,7 +23,7 @@ pub fn stream_order(nodes: usize, links: &[(usize, Link)]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..nodes).collect();
     let (mut front, mut back) = (Vec::new(), Vec::new());
     while !left.is_empty() {
-        // A sink goes to the back, a source to the front, else who gives most beyond what it takes.
+        // A sink goes to the back, a source to the front, else the node with the largest surplus of outgoing weight.
         let sink = left.iter().position(|node| open_out[*node] == 0);
         let source = left.iter().position(|node| open_in[*node] == 0);
         let place = sink.or(source).unwrap_or_else(|| most(&left, &balance));

@@ -1,5 +1,5 @@
-//! A drawing without a direction, after Fruchterman and Reingold (1991): what is linked attracts, everything
-//! repels. For graphs in which everything reaches everything in circles, as namespaces do: columns would draw
+//! A drawing without a direction, after Fruchterman and Reingold (1991): linked nodes attract each other, all nodes
+//! repel each other. For graphs in which everything reaches everything in circles, as namespaces do: columns would draw
 //! such a circle as one long row.
 
 use super::{Input, Layout, Link, Pin, Point, Rect, Route, Step, gap, sane};
@@ -76,7 +76,7 @@ fn settle(count: usize, pairs: &BTreeSet<(usize, usize)>) -> Vec<Point> {
         // The longest step shrinks, so that it comes to rest.
         let longest = (1.0 - round as f64 / rounds as f64).max(0.01);
         for (place, step) in places.iter_mut().zip(moves) {
-            // What has no links does not fly away.
+            // Nodes without links do not drift away.
             let (x, y) = (step.x - place.x * 0.05, step.y - place.y * 0.05);
             let far = x.hypot(y).max(1e-9);
             place.x += x / far * far.min(longest);
@@ -86,7 +86,7 @@ fn settle(count: usize, pairs: &BTreeSet<(usize, usize)>) -> Vec<Point> {
     places
 }
 
-/// Moves two apart by a force of their distance; together where it is negative.
+/// Moves two nodes apart by a force that depends on their distance; a negative force moves them together.
 fn push(moves: &mut [Point], places: &[Point], (a, b): (usize, usize), force: impl Fn(f64) -> f64) {
     let (x, y) = (places[a].x - places[b].x, places[a].y - places[b].y);
     let far = x.hypot(y).max(0.01);
@@ -161,7 +161,7 @@ fn part(nodes: &mut [Rect], beside: f64) {
             return;
         }
     }
-    // What still overlaps goes down, from the top on, until it does not.
+    // Nodes that still overlap move down, from the top on, until they do not.
     let mut order: Vec<usize> = (0..nodes.len()).collect();
     order.sort_by(|a, b| nodes[*a].y.total_cmp(&nodes[*b].y).then(a.cmp(b)));
     for (at, index) in order.iter().enumerate() {
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_twenty_is_no_long_row() {
+    fn a_circle_of_twenty_is_not_one_long_row() {
         let links: Vec<_> = (0..20).map(|at| (at, (at + 1) % 20)).collect();
         let layout = force(&input(20, &links));
         let shape = layout.width / layout.height;
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_linked_is_near() {
+    fn linked_nodes_are_near_each_other() {
         // Two circles of five, and one link between them.
         let mut links: Vec<_> = (0..5).map(|at| (at, (at + 1) % 5)).collect();
         links.extend((0..5).map(|at| (5 + at, 5 + (at + 1) % 5)));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_one_are_drawn_too() {
+    fn a_graph_without_nodes_or_with_one_is_drawn() {
         assert!(force(&Input::default()).nodes.is_empty());
         let layout = force(&input(1, &[(0, 0), (0, 7)]));
         assert_eq!(layout.nodes.len(), 1);

@@ -5,7 +5,7 @@ use super::rows::{Rows, lane};
 use super::{Link, Node, gap};
 use std::collections::BTreeMap;
 
-/// Something that takes up height in a column.
+/// Something that needs height in a column.
 #[derive(Debug, Clone)]
 pub struct Item {
     pub column: usize,

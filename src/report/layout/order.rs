@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn crossings_that_need_not_be_are_taken_away() {
+    fn unnecessary_crossings_are_removed() {
         let mut mesh = mesh(&[(0, 2), (1, 0), (2, 1)]);
         reduce_crossings(&mut mesh);
         assert_eq!(crossings(&mesh), 0);

@@ -1,6 +1,6 @@
 //! The y of every item. Lanes are stacked; within a column each lane's items keep their order and
 //! distances, and come as near as that allows to where their lines would be straight: isotonic
-//! regression by pooling neighbours (PAVA), swept to and fro.
+//! regression by pooling neighbours (PAVA), swept in both directions.
 
 use super::gap;
 use super::mesh::{Item, Mesh};
@@ -46,8 +46,8 @@ pub fn place(mesh: &mut Mesh, rows: &Rows) -> Vec<Lane> {
     lanes
 }
 
-/// Levels what is left of waves: each bend goes to the y of the bend before it, where its neighbours
-/// let it; all else stays.
+/// Straightens the remaining waves: each bend moves to the y of the bend before it, if its neighbours allow that;
+/// everything else stays.
 fn flatten(mesh: &mut Mesh, cells: &[Cell], lanes: &[Lane]) {
     for rightwards in [true, false] {
         let order: Vec<&Cell> = if rightwards {
@@ -118,7 +118,7 @@ fn distance(a: &Item, b: &Item) -> f64 {
     (a.height + b.height) / 2.0 + between
 }
 
-/// How high a cell's items stand on each other.
+/// The height of a cell's stacked items.
 fn total(mesh: &Mesh, items: &[usize]) -> f64 {
     let half = |item: Option<&usize>| item.map_or(0.0, |item| mesh.items[*item].height / 2.0);
     let between: f64 = items
@@ -164,7 +164,7 @@ fn stack(mesh: &Mesh, cells: &[Cell], rows: &Rows) -> Vec<Lane> {
     lanes
 }
 
-/// Stands the items on each other in the middle of their lane.
+/// Stacks the items in the middle of their lane.
 fn start(mesh: &mut Mesh, items: &[usize], lane: Lane) {
     let mut y = (lane.top + lane.bottom - total(mesh, items)) / 2.0;
     let mut before: Option<usize> = None;
@@ -178,7 +178,7 @@ fn start(mesh: &mut Mesh, items: &[usize], lane: Lane) {
     }
 }
 
-/// Where an item would like to stand, and how much that matters.
+/// The position that an item's lines ask for, and its weight.
 fn wanted(mesh: &Mesh, index: usize, median: bool) -> (f64, f64) {
     let item = &mesh.items[index];
     let mut pulls: Vec<(f64, f64)> = Vec::with_capacity(item.left.len() + item.right.len());
@@ -220,7 +220,7 @@ fn weighted_median(pulls: &mut [(f64, f64)], weight: f64) -> f64 {
     pulls.last().map_or(0.0, |last| last.0)
 }
 
-/// Moves a cell's items to where they want, as near as order, distances and the lane allow.
+/// Moves a cell's items to their wanted positions, as near as order, distances and the lane allow.
 fn settle(mesh: &mut Mesh, items: &[usize], wanted: &[(f64, f64)], lane: Lane) {
     // With the distances taken off, "in order and far enough apart" is "not descending".
     let mut offsets = Vec::with_capacity(items.len());

@@ -1,4 +1,4 @@
-//! Which column each node stands in: by the longest path, then as near to its neighbours as links
+//! Assigns a column to each node: by the longest path, then as near to its neighbours as links
 //! allow, outsiders at the sides, nodes without links where there is room.
 
 use super::acyclic::stream_order;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_stand_left_of_their_servers_and_near_them() {
+    fn clients_are_left_of_their_servers_and_near_them() {
         // 0 → 1 → 2 → 3, and 4 → 3 only: 4 moves next to 3.
         let nodes = vec![node(Side::Any); 5];
         let links = [link(0, 1), link(1, 2), link(2, 3), link(4, 3)];
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn outsiders_stand_at_the_sides_whatever_they_call() {
+    fn outsiders_are_at_the_sides_whatever_they_call() {
         let nodes = [
             node(Side::First),
             node(Side::Any),

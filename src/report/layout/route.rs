@@ -122,7 +122,7 @@ fn group_rect(input: &Input, mesh: &Mesh, columns: &Columns, group: usize) -> Re
     }
 }
 
-/// The route of a path of segments (client to server), told from the server's end.
+/// The route of a path of segments (client to server), listed from the server's end.
 fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
     let mut route = Route::default();
     for (number, segment) in path.iter().rev().enumerate() {
@@ -148,7 +148,7 @@ fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
             x: columns.columns[right.column].x,
             y: b.y,
         };
-        // The server stands at the left of a way back: then the route begins at the left end.
+        // The server of a backward link is at the left: then the route begins at the left end.
         let backwards = mesh.paths_backwards(path);
         let (start, near, far, end) = match backwards {
             false => (right_side, b, a, left_side),
@@ -182,7 +182,7 @@ fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
 }
 
 impl Mesh {
-    /// Whether a path runs from right to left: then its pin is on the server's right side.
+    /// Returns true if a path runs from right to left: then its pin is on the server's right side.
     fn paths_backwards(&self, path: &[usize]) -> bool {
         let Some(last) = path.last().map(|segment| &self.segments[*segment]) else {
             return false;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gives_an_empty_drawing() {
+    fn an_empty_graph_gives_an_empty_drawing() {
         let layout = layered(&Input::default());
         assert!(layout.nodes.is_empty() && layout.width > 0.0 && layout.height > 0.0);
     }

@@ -1,9 +1,9 @@
-//! Which row each group and node stands in. Groups that share no column may share a row; groups that
-//! talk much stand near each other.
+//! Assigns a row to each group and node. Groups that share no column may share a row; groups with many links
+//! between them are near each other.
 
 use super::{Link, Node, Side};
 
-/// Up to so many rows, every order is tried.
+/// Up to this number of rows, every order is tried.
 const TRY_ALL: usize = 7;
 
 /// The rows from top to bottom. Row `r` is lane `2r + 1`; the even lanes are the channels around them.
@@ -12,7 +12,7 @@ pub struct Rows {
     pub count: usize,
     /// The row of each node.
     pub of_node: Vec<usize>,
-    /// Whether a group stands in the row (else it has no borders).
+    /// True if a group is in the row (else it has no borders).
     pub grouped: Vec<bool>,
 }
 
@@ -154,8 +154,8 @@ fn inverse(order: &[usize]) -> Vec<usize> {
     place
 }
 
-/// Nodes without a group stand in the row that most of their links lead to, the upper of equals;
-/// twice, so that those which only know each other come along.
+/// Nodes without a group are in the row that most of their links lead to, the upper of equals; this runs twice, so
+/// that nodes linked only to each other follow.
 fn settle(of_node: &mut [Option<usize>], links: &[(usize, Link)], rows: usize) {
     for _ in 0..2 {
         let mut votes = vec![Vec::new(); of_node.len()];
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_talk_stand_together() {
+    fn rows_with_many_links_are_near_each_other() {
         let mut weights = vec![vec![0.0; 3]; 3];
         (weights[0][2], weights[2][0]) = (5.0, 5.0);
         let order = best_order(&weights);

@@ -77,7 +77,7 @@ fn one(out: &mut String, run: &RunReport, policy: &PolicyReport, names: &Names) 
     table(out, &header, &rows);
 }
 
-/// One row per edge; the rule and what decided stand in the first.
+/// One row per edge; the first has the rule and what decided.
 fn rows(run: &RunReport, rule: &RuleReport, names: &Names) -> Vec<Vec<String>> {
     let edges: Vec<&EdgeDocument> = rule
         .edges

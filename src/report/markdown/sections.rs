@@ -191,7 +191,7 @@ pub fn learning(out: &mut String, run: &RunReport) {
     table(out, &words::HEADER, &rows);
 }
 
-/// What was seen but taught nothing.
+/// What was seen but not learned.
 pub fn unlearned(out: &mut String, run: &RunReport) {
     let rows: Vec<Vec<String>> = run
         .graph

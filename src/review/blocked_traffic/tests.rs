@@ -1,4 +1,5 @@
 use super::*;
+use crate::graph::ServiceEnforcement;
 use crate::review::testing::*;
 
 type EdgeSketch<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
@@ -18,6 +19,7 @@ fn find(
         &known,
         &new,
         &cluster(),
+        &ServiceEnforcements::default(),
         before,
         after,
         &id("shop/db"),
@@ -115,6 +117,7 @@ fn a_server_that_is_down_for_everyone_is_an_outage_and_a_ready_one_is_not() {
             &known,
             &new,
             inventory,
+            &ServiceEnforcements::default(),
             &[],
             &[deny()],
             &id("shop/db"),
@@ -164,6 +167,7 @@ fn a_connection_that_is_allowed_and_still_fails_needs_more_evidence() {
         &known,
         &new,
         &cluster(),
+        &ServiceEnforcements::default(),
         &[],
         &after(),
         &id("shop/db"),
@@ -200,4 +204,51 @@ fn a_connection_that_worked_only_until_the_plugin_enforced_the_policy_has_mixed_
     assert!(
         !has_mixed_results(&works, &id("shop/db")) && !has_mixed_results(&fails, &id("shop/db"))
     );
+}
+
+#[test]
+fn where_plugins_check_before_translation_a_policy_without_the_service_port_cuts_a_call_off() {
+    let through_the_service = |verdicts: &[(Verdict, u64)], first: i64, last: i64| {
+        let mut built = graph(&[("shop/web shop/api 8080", verdicts, first, last)]);
+        let (client, server) = (peer("shop/web"), peer("shop/api"));
+        let mut edge = built
+            .edge(&client, &server, Protocol::Tcp, 8080)
+            .expect("an edge")
+            .clone();
+        edge.service_ports.insert(80);
+        built = Graph::default();
+        built.add_edge(&client, &server, edge);
+        built
+    };
+    let known = through_the_service(OK_AND_FAILED, 0, 1010);
+    let new = through_the_service(FAILED, 1001, 1010);
+    let allows = |ports: &str| {
+        let rules = format!(
+            "ingress: [{{from: [{{podSelector: {{matchLabels: {{app: web}}}}}}], ports: [{ports}]}}]"
+        );
+        [of("shop/api", &rules)]
+    };
+    let is_denied = |enforcement: ServiceEnforcement, ports: &str| {
+        let found = blocked_after(
+            &known,
+            &new,
+            &cluster(),
+            &enforcement.into(),
+            &[],
+            &allows(ports),
+            &id("shop/api"),
+            at(APPLIED),
+            at(APPLIED + 60),
+        );
+        found
+            .expect("policies")
+            .is_some_and(|traffic| traffic.denied)
+    };
+    let (after, before) = (
+        ServiceEnforcement::AfterTranslation,
+        ServiceEnforcement::BeforeTranslation,
+    );
+    assert!(!is_denied(after, "{port: 8080}"));
+    assert!(is_denied(before, "{port: 8080}"));
+    assert!(!is_denied(before, "{port: 8080}, {port: 80}"));
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::finding::Code;
 use crate::flow::Verdict::{Established, Refused};
+use crate::graph::ServiceEnforcement;
+use crate::net::Protocol;
 use crate::review::testing::{DAY, at, cluster, graph, id, of, policy};
 use crate::review::violations;
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ struct Case {
     graph: Graph,
     base: Option<NetworkPolicySpec>,
     policy: NetworkPolicySpec,
+    enforcement: ServiceEnforcements,
     findings: Vec<Finding>,
     wanted: Vec<Violation>,
 }
@@ -41,6 +44,7 @@ impl Case {
             ]),
             base: base.map(db),
             policy: db(after),
+            enforcement: ServiceEnforcements::default(),
             findings: Vec::new(),
             wanted: Vec::new(),
         }
@@ -50,6 +54,7 @@ impl Case {
         assess_impact(&ImpactInputs {
             inventory: &self.inventory,
             graph: &self.graph,
+            enforcement: &self.enforcement,
             requirements: &[],
             wanted_blocked: &self.wanted,
             workload: &id("shop/db"),
@@ -139,8 +144,15 @@ fn a_connection_that_was_tried_and_blocked_is_a_finding() {
     let enforced = [policy_of(&db(&["api"]))];
     let managed = BTreeSet::from([id("shop/db")]);
     let since = BTreeMap::from([(id("shop/db"), at(-DAY))]);
-    case.wanted =
-        violations(&case.graph, &case.inventory, &enforced, &managed, &since).expect("violations");
+    case.wanted = violations(
+        &case.graph,
+        &case.inventory,
+        &case.enforcement,
+        &enforced,
+        &managed,
+        &since,
+    )
+    .expect("violations");
     assert_eq!(case.wanted.len(), 1);
     let impact = case.impact();
     assert!(
@@ -294,4 +306,29 @@ fn one_finding_of_each_code_is_always_kept() {
     assert_eq!(kept[..48], all[..48]);
     assert_eq!(kept[48..], all[80..]);
     assert_eq!(super::cut_findings(all[70..].to_vec()), all[70..]);
+}
+
+#[test]
+fn where_plugins_check_before_translation_a_proposal_without_the_service_port_would_block() {
+    let mut case = Case::new(Some(&["api"]), &["api"]);
+    let (client, server) = (
+        Peer::Workload(id("shop/api")),
+        Peer::Workload(id("shop/db")),
+    );
+    let mut edge = case
+        .graph
+        .edge(&client, &server, Protocol::Tcp, 5432)
+        .expect("an edge")
+        .clone();
+    edge.service_ports.insert(6000);
+    case.graph = Graph::default();
+    case.graph.add_edge(&client, &server, edge);
+    let rules = "ingress: [{from: [{podSelector: {matchLabels: {app: api}}}], \
+                 ports: [{port: 5432}, {port: 6000}]}], egress: []";
+    case.base = of("shop/db", rules).spec;
+    assert_eq!(case.impact().would_block_total, 0);
+    assert_eq!(case.impact().evidence_total, 1);
+    case.enforcement = ServiceEnforcement::BeforeTranslation.into();
+    assert_eq!(case.impact().would_block_total, 1);
+    assert_eq!(case.impact().evidence_total, 0);
 }

@@ -1,5 +1,6 @@
 //! `Segmentation`: the settings of an operator for one namespace.
 
+use crate::graph::ServiceEnforcement;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -46,6 +47,10 @@ pub struct SegmentationSpec {
     /// What happens to the policies when this object or a workload is deleted.
     #[serde(default)]
     pub on_delete: OnDelete,
+    /// Where the network plugin checks connections through a Service. Not set: as the controller's option
+    /// --service-enforcement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_enforcement: Option<ServiceEnforcementMode>,
     /// The images that may run, in addition to those in the controller's options. A proposal for a workload that runs
     /// other images is never approved automatically.
     #[serde(default, skip_serializing_if = "ApprovedImages::is_empty")]
@@ -85,6 +90,7 @@ impl Default for SegmentationSpec {
             approval: Approval::default(),
             max_outside_addresses: default_max_addresses(),
             on_delete: OnDelete::default(),
+            service_enforcement: None,
             images: ApprovedImages::default(),
         }
     }
@@ -107,6 +113,24 @@ pub enum OnDelete {
     Retain,
     /// The policies that nanoseg wrote are deleted.
     Remove,
+}
+
+/// Where a network plugin checks a connection that goes through a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceEnforcementMode {
+    /// On the pod's port: most network plugins.
+    AfterTranslation,
+    /// On the Service's port as well: policies name both ports.
+    BeforeTranslation,
+}
+
+impl From<ServiceEnforcementMode> for ServiceEnforcement {
+    fn from(mode: ServiceEnforcementMode) -> Self {
+        match mode {
+            ServiceEnforcementMode::AfterTranslation => ServiceEnforcement::AfterTranslation,
+            ServiceEnforcementMode::BeforeTranslation => ServiceEnforcement::BeforeTranslation,
+        }
+    }
 }
 
 /// When a workload has been observed for long enough for a proposal.

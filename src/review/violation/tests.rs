@@ -1,4 +1,5 @@
 use super::*;
+use crate::graph::ServiceEnforcement;
 use crate::review::testing::*;
 
 fn found(graph: &Graph, policies: &[NetworkPolicy], ours: &[(&str, i64)]) -> Vec<(String, bool)> {
@@ -7,7 +8,15 @@ fn found(graph: &Graph, policies: &[NetworkPolicy], ours: &[(&str, i64)]) -> Vec
         .iter()
         .map(|(name, secs)| (id(name), at(*secs)))
         .collect();
-    let found = violations(graph, &cluster(), policies, &managed, &since).expect("policies");
+    let found = violations(
+        graph,
+        &cluster(),
+        &ServiceEnforcements::default(),
+        policies,
+        &managed,
+        &since,
+    )
+    .expect("policies");
     found
         .into_iter()
         .map(|v| {
@@ -90,10 +99,18 @@ fn the_requirement_of_a_violation_equals_that_of_a_learned_edge() {
     let built = graph(&[("shop/web 93.184.216.34 443", FAILED, 10, 20)]);
     let managed = BTreeSet::from([id("shop/web")]);
     let since = BTreeMap::from([(id("shop/web"), at(0))]);
-    let found = violations(&built, &cluster(), &[deny("shop/web")], &managed, &since).unwrap();
+    let found = violations(
+        &built,
+        &cluster(),
+        &ServiceEnforcements::default(),
+        &[deny("shop/web")],
+        &managed,
+        &since,
+    )
+    .unwrap();
     let learned = graph(&[("shop/web 93.184.216.34 443", WORKED, 10, 20)]);
-    let after = ServiceEnforcement::AfterTranslation;
-    let mut wanted = crate::graph::requirements(&learned, &cluster(), after);
+    let mut wanted =
+        crate::graph::requirements(&learned, &cluster(), &ServiceEnforcements::default());
     wanted[0].edge = Requiring::NOT_TAUGHT;
     assert_eq!(found[0].requirement, wanted[0]);
     assert_eq!((found[0].connections, found[0].last), (3, at(20)));
@@ -128,7 +145,14 @@ fn a_connection_that_was_approved_before_it_worked_stays_required() {
     );
     let asked = |policies: &[NetworkPolicy]| {
         let managed = BTreeSet::from([id("shop/db")]);
-        approved_attempts(&graph, &cluster(), policies, &managed).unwrap()
+        approved_attempts(
+            &graph,
+            &cluster(),
+            &ServiceEnforcements::default(),
+            policies,
+            &managed,
+        )
+        .unwrap()
     };
     let allowed = asked(&[allows_web]);
     assert_eq!(allowed.len(), 1, "{allowed:?}");
@@ -137,4 +161,63 @@ fn a_connection_that_was_approved_before_it_worked_stays_required() {
         crate::graph::End::Workload(id("shop/web"))
     );
     assert_eq!(asked(&[deny("shop/db")]), []);
+}
+
+/// `shop/web` calls `shop/api` through its Service, 80 → 8080.
+fn called_through_the_service(verdicts: &[(Verdict, u64)]) -> Graph {
+    let mut built = Graph::default();
+    let mut edge = Edge::new(Protocol::Tcp, 8080);
+    edge.verdicts = verdicts.iter().copied().collect();
+    edge.service_ports.insert(80);
+    edge.services.insert("shop/api".into());
+    (edge.first, edge.last) = (Some(at(10)), Some(at(20)));
+    built.add_edge(&peer("shop/web"), &peer("shop/api"), edge);
+    built
+}
+
+#[test]
+fn where_plugins_check_before_translation_a_policy_without_the_service_port_is_violated() {
+    let graph = called_through_the_service(FAILED);
+    let pod_port = of(
+        "shop/api",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]",
+    );
+    let managed = BTreeSet::from([id("shop/api")]);
+    let since = BTreeMap::from([(id("shop/api"), at(0))]);
+    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+        let policies = [pod_port.clone()];
+        let found = violations(
+            &graph,
+            &cluster(),
+            &enforcement.into(),
+            &policies,
+            &managed,
+            &since,
+        );
+        let found = found.expect("policies");
+        found.iter().map(|one| one.requirement.port).collect()
+    };
+    assert!(ports(ServiceEnforcement::AfterTranslation).is_empty());
+    assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [80]);
+}
+
+#[test]
+fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_port_too() {
+    let graph = called_through_the_service(FAILED);
+    let both_ports = of(
+        "shop/api",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}, {port: 80}]}]",
+    );
+    let managed = BTreeSet::from([id("shop/api")]);
+    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+        let policies = [both_ports.clone()];
+        let found = approved_attempts(&graph, &cluster(), &enforcement.into(), &policies, &managed);
+        found
+            .expect("policies")
+            .iter()
+            .map(|one| one.port)
+            .collect()
+    };
+    assert_eq!(ports(ServiceEnforcement::AfterTranslation), [8080]);
+    assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [8080, 80]);
 }

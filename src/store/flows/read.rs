@@ -18,7 +18,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum ReadError {
     Sqlite(rusqlite::Error),
-    /// It holds what nanoseg never writes.
+    /// It holds values that nanoseg never writes.
     Content(String),
 }
 
@@ -33,9 +33,9 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
-/// Everything, row by row.
+/// Reads everything, row by row.
 pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
-    // All tables as they were at one time, while a receiver goes on writing.
+    // One transaction: all tables as they were at one time, while a receiver writes.
     let transaction = connection.unchecked_transaction()?;
     let connection = &*transaction;
     let mut all = Aggregate::default();
@@ -55,7 +55,7 @@ pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
     Ok(all)
 }
 
-/// The records that began in these seconds since the Unix epoch, and all names.
+/// Reads the records that began in these seconds since the Unix epoch, and all names.
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
     each_record(connection, Some(began), |observed| all.add_record(observed))?;
@@ -112,7 +112,7 @@ fn each_name(
     )
 }
 
-/// What has no observer.
+/// Reads what has no observer.
 fn rest(connection: &Connection) -> Result<Observations, ReadError> {
     let mut seen = Observations::default();
     each(connection, "SELECT * FROM scans", |row| {
@@ -141,7 +141,7 @@ fn rest(connection: &Connection) -> Result<Observations, ReadError> {
     Ok(seen)
 }
 
-/// What observation lost.
+/// Reads what observation lost.
 pub fn load_losses(connection: &Connection) -> rusqlite::Result<BTreeMap<Loss, u64>> {
     let mut losses = BTreeMap::new();
     each(connection, "SELECT loss, count FROM losses", |row| {
@@ -165,7 +165,7 @@ fn each(
     Ok(())
 }
 
-/// A record from a whole row of `records`.
+/// Returns a record from a whole row of `records`.
 pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
     let source = |name: &str| Source::ALL.into_iter().find(|source| source.name() == name);
     let claims: String = row.get(12)?;
@@ -207,7 +207,7 @@ fn windows(row: &Row<'_>) -> rusqlite::Result<ActivityWindows> {
         .ok_or_else(|| odd("windows", &format!("{bits:x}")))
 }
 
-/// A summary from a whole row of `scans`.
+/// Returns a summary from a whole row of `scans`.
 pub fn scan_of(row: &Row<'_>) -> rusqlite::Result<ScanSummary> {
     let samples: String = row.get(4)?;
     let size = |column| {

@@ -3,10 +3,10 @@
 use super::FlowStoreError;
 use rusqlite::Connection;
 
-/// "nseg": tells a flow store from other SQLite files.
+/// "nseg": distinguishes a flow store from other SQLite files.
 const APPLICATION: i64 = 0x6e73_6567;
 
-/// Each brings the store from the version of its place to the next; never changed, only added to.
+/// Each script migrates the store from the version of its index to the next. Scripts are never changed, only added.
 const MIGRATIONS: &[&str] = &[
     include_str!("version_1.sql"),
     include_str!("version_2.sql"),
@@ -23,7 +23,7 @@ fn path(connection: &Connection) -> std::path::PathBuf {
     connection.path().unwrap_or_default().into()
 }
 
-/// Whether this program can read the store.
+/// Checks that this program can read the store.
 pub fn check(connection: &Connection) -> rusqlite::Result<Checked> {
     let (application, found) = (
         number(connection, "application_id")?,
@@ -40,7 +40,7 @@ pub fn check(connection: &Connection) -> rusqlite::Result<Checked> {
     })
 }
 
-/// Makes the tables, or brings them to this version.
+/// Creates the tables, or migrates them to this version.
 pub fn prepare(connection: &mut Connection) -> rusqlite::Result<Checked> {
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

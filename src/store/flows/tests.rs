@@ -11,7 +11,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_store_means_what_the_aggregate_means((batches, order) in deliveries(), group in 1usize..5) {
+    fn the_store_equals_the_aggregate((batches, order) in deliveries(), group in 1usize..5) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut store = store_in(&folder);
         let mut model = Aggregate::default();
@@ -140,7 +140,7 @@ fn a_store_held_by_another_writer_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_store_that_may_only_be_read_refuses_batches() {
+fn a_read_only_store_refuses_batches() {
     let folder = tempfile::tempdir().unwrap();
     store_in(&folder).apply(&batch(1)).unwrap();
     let mut store = FlowStore::open_read_only(&folder.path().join("flows.db")).unwrap();
@@ -153,7 +153,7 @@ fn a_store_that_may_only_be_read_refuses_batches() {
 }
 
 #[test]
-fn what_is_no_flow_store_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_flow_store_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.db");
     let missing = FlowStore::open_read_only(&path).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The words that stand in the tables.
+//! The words that the tables hold.
 
 use crate::flow::{Opening, OtherKind, Verdict};
 use crate::net::Protocol;
@@ -63,7 +63,7 @@ pub fn parse_other(word: &str) -> Option<OtherKind> {
     Some(OtherKind::Protocol(number))
 }
 
-/// SQLite's integers have a sign; counts end where they do.
+/// SQLite's integers are signed 64-bit, so counts stop at their maximum.
 pub fn of_count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

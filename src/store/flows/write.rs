@@ -41,7 +41,7 @@ pub fn apply(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resu
     Ok(Applied::New)
 }
 
-/// False if one of the numbers had been applied before.
+/// Returns false if one of the numbers was applied before.
 fn mark_applied(
     transaction: &Transaction<'_>,
     instance: Instance,
@@ -83,7 +83,7 @@ fn mark_applied(
     Ok(true)
 }
 
-/// Columns 1 to 13 tell which record it is, in the order of the primary key.
+/// Columns 1 to 13 identify the record, in the order of the primary key.
 const INSERT_RECORD: &str = "INSERT INTO records VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
     ON CONFLICT DO NOTHING";
@@ -92,7 +92,7 @@ const SELECT_RECORD: &str = "SELECT * FROM records WHERE began = ?1 AND node = ?
     AND client_port = ?10 AND verdict = ?11 AND opening = ?12 AND claims = ?13";
 const REPLACE_RECORD: &str = "REPLACE INTO records VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
-/// How many columns tell which record it is.
+/// How many columns identify the record.
 const IDENTITY: usize = 13;
 
 fn add_record(

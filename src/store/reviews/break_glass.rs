@@ -1,5 +1,5 @@
-//! That a glass is being broken is on the disk before the first policy goes: the record's line is written by the
-//! engine, when it comes to it, and the leader may be killed before that. What is untold then, the next one tells.
+//! The log of break-glass. An entry is on the disk before the first policy is deleted: the engine writes the record's
+//! line later, and the leader may be killed before that. The next leader records the entries that are left.
 
 use super::{ReviewStore, ReviewStoreError};
 use crate::net::Timestamp;
@@ -8,20 +8,20 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long who breaks a glass waits for others that write to the store: policies must be gone within a second.
+/// How long break-glass waits for other writers of the store: policies must be deleted within a second.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A namespace whose policies are to be taken away.
+/// One entry: break-glass came on in a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakGlassEntry {
     pub namespace: String,
     pub reason: String,
-    /// How many policies there were to take away.
+    /// How many policies were to be deleted.
     pub policies: usize,
     pub at: Timestamp,
 }
 
-/// Where glasses that are being broken are written down, beside the [`ReviewStore`] that tells of them.
+/// The log, with a connection of its own beside the [`ReviewStore`].
 #[derive(Debug)]
 pub struct BreakGlassLog {
     connection: Connection,
@@ -29,7 +29,7 @@ pub struct BreakGlassLog {
 }
 
 impl BreakGlassLog {
-    /// Opens it in the store at `path`, and makes that if there is none.
+    /// Opens the log in the store at `path`, and creates the store if there is none.
     ///
     /// # Errors
     /// As [`ReviewStore::open`].
@@ -41,13 +41,13 @@ impl BreakGlassLog {
         Ok(BreakGlassLog { connection, path })
     }
 
-    /// Writes down what is to be broken; when this returns it is on the disk.
+    /// Writes entries; when this returns they are on the disk.
     ///
     /// # Errors
     /// If it could not be written within a quarter of a second.
     pub fn write(&mut self, broken: &[BreakGlassEntry]) -> Result<(), ReviewStoreError> {
         let outcome = (|| {
-            // Dropped without a commit it is rolled back.
+            // A transaction that is dropped without a commit is rolled back.
             let transaction = self
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -71,7 +71,7 @@ impl BreakGlassLog {
 }
 
 impl ReviewStore {
-    /// The glasses of which no commit said that they are told, the oldest first.
+    /// Returns the entries that no commit marked as recorded, the oldest first.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -90,7 +90,7 @@ impl ReviewStore {
     }
 }
 
-/// Forgets what is told.
+/// Removes entries that are recorded.
 pub(super) fn recorded(
     transaction: &Transaction<'_>,
     told: &[(String, Timestamp)],

@@ -27,7 +27,7 @@ pub struct FoldSummary {
 }
 
 impl ReviewStore {
-    /// What all folded records came to.
+    /// Returns the edges of all folded records.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.
@@ -63,7 +63,7 @@ impl ReviewStore {
         }
     }
 
-    /// Deletes what tells of the hours before `before`: the edges of each hour, names that nobody looked up
+    /// Deletes what is of the hours before `before`: the edges of each hour, names that nobody looked up
     /// since, scans and reviews that ended before. The edges of all time stay.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
-/// Folds the oldest hour before the hour `end` that has records. Tells how many records and edges.
+/// Folds the oldest hour before the hour `end` that has records. Returns how many records and edges there were.
 fn fold_oldest(
     connection: &mut Connection,
     end: i64,

@@ -21,7 +21,7 @@ pub struct HourEdge {
 }
 
 impl ReviewStore {
-    /// The folded edges of some hours since the Unix epoch, in order of hour and key.
+    /// Returns the folded edges of some hours since the Unix epoch, in order of hour and key.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.
@@ -29,8 +29,7 @@ impl ReviewStore {
         load(&self.connection, hours).map_err(|e| self.odd("read", e))
     }
 
-    /// What scanners tried of which the last attempt was in these hours since the Unix epoch: when a scan began is
-    /// not kept.
+    /// Returns the scans whose last attempt was in these hours since the Unix epoch: the begin of a scan is not kept.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.
@@ -48,7 +47,7 @@ impl ReviewStore {
         Ok(all)
     }
 
-    /// What observation lost; when is not kept.
+    /// Returns what observation lost; the times are not kept.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.
@@ -56,7 +55,7 @@ impl ReviewStore {
         flows::load_losses(&self.connection).map_err(|e| self.odd("read", e))
     }
 
-    /// The last hour that folded edges are of.
+    /// Returns the last hour that has folded edges.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -78,7 +77,7 @@ impl ReviewStore {
         names(&self.connection, begin..end).map_err(|e| self.odd("read", e))
     }
 
-    /// The records that began in these seconds since the Unix epoch and are not folded yet.
+    /// Returns the records that began in these seconds since the Unix epoch and are not folded yet.
     ///
     /// # Errors
     /// If it cannot be read, or holds what nanoseg never writes.

@@ -69,7 +69,7 @@ fn lines(store: &ReviewStore, from: u64) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn what_was_committed_is_loaded_after_a_restart() {
+fn a_commit_is_loaded_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     store_in(&folder).commit(&full()).unwrap();
     let store = ReviewStore::open_read_only(&folder.path().join("nanoseg.sqlite")).unwrap();
@@ -324,10 +324,10 @@ fn an_address_has_the_names_of_the_time_that_is_asked_for() {
 }
 
 #[test]
-fn broken_glass_is_untold_until_a_commit_tells_it() {
+fn break_glass_is_unrecorded_until_a_commit_records_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = store_in(&folder);
-    let mut book = BreakGlassLog::open(&folder.path().join("nanoseg.sqlite")).expect("a book");
+    let mut log = BreakGlassLog::open(&folder.path().join("nanoseg.sqlite")).expect("a log");
     let broken = |namespace: &str, secs| BreakGlassEntry {
         namespace: namespace.into(),
         reason: "the shop is down".into(),
@@ -335,9 +335,9 @@ fn broken_glass_is_untold_until_a_commit_tells_it() {
         at: Timestamp::from_secs(secs),
     };
     let all = [broken("shop", 20), broken("dns", 10), broken("shop", 10)];
-    book.write(&all).expect("it is written");
-    book.write(&all[..1]).expect("it is written again");
-    drop(book);
+    log.write(&all).expect("it is written");
+    log.write(&all[..1]).expect("it is written again");
+    drop(log);
     let untold = store.unrecorded_break_glass().expect("content");
     assert_eq!(
         untold,
@@ -364,11 +364,11 @@ fn broken_glass_is_untold_until_a_commit_tells_it() {
 }
 
 #[test]
-fn who_breaks_a_glass_does_not_wait_long_for_who_writes() {
+fn break_glass_does_not_wait_long_for_another_writer() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("nanoseg.sqlite");
     let mut store = store_in(&folder);
-    let mut book = BreakGlassLog::open(&path).expect("a book");
+    let mut log = BreakGlassLog::open(&path).expect("a log");
     let writer = store
         .connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -379,8 +379,8 @@ fn who_breaks_a_glass_does_not_wait_long_for_who_writes() {
         policies: 3,
         at: Timestamp::from_secs(10),
     };
-    book.write(std::slice::from_ref(&broken))
+    log.write(std::slice::from_ref(&broken))
         .expect_err("the store is busy");
     drop(writer);
-    book.write(&[broken]).expect("it is written");
+    log.write(&[broken]).expect("it is written");
 }

@@ -1,24 +1,26 @@
-//! How batches that were never sent give up space: the cheapest loss first, each counted (rule: bounded-memory, loss-is-counted).
+//! Makes batches that were never sent smaller: the cheapest loss first, each counted (rule: bounded-memory,
+//! loss-is-counted).
 
 use crate::flow::{
     FlowBatch, FlowRecord, Loss, MergedObservations, Observations, ScanSummary, Source, Verdict,
 };
 use std::collections::BTreeMap;
 
-/// What has been given up in a batch. Each step includes those before it.
+/// How far a batch was reduced. Each reduction includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reduction {
-    /// Nothing.
+    /// Not at all.
     Whole,
-    /// That records of the same identity came in several batches: nothing that a receiver would know.
+    /// Batches are merged, and records of the same identity too: a receiver sees no difference.
     Merged,
-    /// The client's ports of connections without a handshake: one that is seen again counts again.
+    /// The client's ports of connections without a handshake are lost: a connection that is seen again counts again.
     PortsLost,
-    /// When connections began, but for the first: they are attributed to who had the addresses then.
+    /// The times when connections began are lost, except for the first: all are attributed to the pods that had the
+    /// addresses then.
     TimesLost,
-    /// Connections that failed.
+    /// Connections that failed are lost.
     FailuresLost,
-    /// Everything but the count of what was lost.
+    /// Everything is lost except the count of losses.
     Emptied,
 }
 
@@ -32,8 +34,8 @@ impl Reduction {
     ];
 }
 
-/// One batch for several that follow each other, of one instance and in order, with what was lost by it,
-/// which the batch tells too. `None` if there are none.
+/// Merges batches of one instance that follow each other into one. Returns it with what was lost by that, which the batch
+/// reports too. `None` if there are no batches.
 pub fn condense(
     batches: Vec<FlowBatch>,
     reduction: Reduction,
@@ -84,7 +86,7 @@ fn has_failed(record: &FlowRecord) -> bool {
     )
 }
 
-/// Connections without a handshake become part of the record of their ends.
+/// Merges connections without a handshake into one record for each pair of ends.
 fn lose_ports(seen: &mut Observations, lost: &mut Observations) {
     let mut merged = MergedObservations::default();
     for (source, mut record) in std::mem::take(&mut seen.records) {
@@ -95,7 +97,7 @@ fn lose_ports(seen: &mut Observations, lost: &mut Observations) {
     seen.records = merged.into_observations().records;
 }
 
-/// Records that differ in time only become one, which began when the first did.
+/// Merges records that differ in time only. The merged record begins when the first one did.
 fn lose_times(seen: &mut Observations, lost: &mut Observations) {
     let mut kept: BTreeMap<_, (Source, FlowRecord)> = BTreeMap::new();
     for (source, record) in std::mem::take(&mut seen.records) {
@@ -114,7 +116,7 @@ fn lose_times(seen: &mut Observations, lost: &mut Observations) {
     seen.records = kept.into_values().collect();
 }
 
-/// One summary per client, as the receiver would add them up.
+/// Merges scan summaries to one for each client, as the receiver would.
 fn add_up(scans: Vec<ScanSummary>) -> Vec<ScanSummary> {
     let mut sums: BTreeMap<_, ScanSummary> = BTreeMap::new();
     for scan in scans {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_by_identity_tells_a_receiver_the_same() {
+    fn merging_by_identity_makes_no_difference_to_a_receiver() {
         let (one, lost) = condense(samples(), Reduction::Merged).expect("a batch");
         assert_eq!(one.sequence, (1, 3));
         assert_eq!(lost[&Loss::CountersMerged], 2);
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_costs_what_it_says_and_counts_it() {
+    fn each_reduction_loses_what_it_documents_and_counts_it() {
         let records = |reduction| {
             let (one, lost) = condense(samples(), reduction).expect("a batch");
             assert_eq!(one.seen.losses, lost, "the batch tells it");

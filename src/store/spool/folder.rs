@@ -1,7 +1,7 @@
 //! The spool's folder: whole files or none, checked when they are read.
 //!
-//! A file is written under another name, brought to the disk, renamed, and the folder brought to the
-//! disk too: after any crash it is there whole or not at all.
+//! A file is written under another name, synced and renamed, and then the folder is synced: after any crash the file is
+//! there whole or not at all.
 
 use super::name::BatchName;
 use std::fs::{self, File};
@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 /// Files begin with this, then the CRC-32 (IEEE) of the rest and its length, both little endian.
 const MAGIC: [u8; 4] = *b"NSB1";
 const HEADER: usize = 12;
-/// No batch is longer: what claims to be is damaged.
+/// The longest content, in bytes; a file that claims to be longer is damaged.
 const LONGEST: u64 = 64 << 20;
-/// What disks give out space in.
+/// The block size of disks, in bytes.
 const BLOCK: u64 = 4096;
-/// Files that are put aside, of each kind: the newest are kept.
+/// How many files that were put aside are kept, of each kind; the newest are kept.
 const MAX_ASIDE: usize = 16;
-/// Removed files that may come back if the power fails, at most.
+/// How many removed files may come back after a power failure.
 pub const MAX_UNSYNCED: usize = 8;
 
-/// Why a file's content is not to be had.
+/// Why a file cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// It is not what was written, or gone.
+    /// It is missing, or its content is not what was written.
     Damaged(&'static str),
     Io(io::Error),
 }
@@ -32,14 +32,14 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Removals since the folder was last brought to the disk.
+    /// Removals since the folder was last synced.
     unsynced: usize,
-    /// Held locked as long as this lives.
+    /// The lock, held as long as this value lives.
     _lock: File,
 }
 
 impl Folder {
-    /// Makes the folder if need be and locks it.
+    /// Creates the folder if it is missing, and locks it.
     ///
     /// # Errors
     /// If it cannot be made, written or locked; [`io::ErrorKind::WouldBlock`] if another process has it.
@@ -54,8 +54,8 @@ impl Folder {
         })
     }
 
-    /// The batches there are, with their space on the disk, in order. Remains of what was being written
-    /// when a process ended are removed.
+    /// Returns all batches with their space on the disk in bytes, in order. Removes half-written files of processes that
+    /// ended.
     ///
     /// # Errors
     /// If the folder cannot be listed.
@@ -75,10 +75,10 @@ impl Folder {
         Ok(found)
     }
 
-    /// Writes a batch for good, and returns its space on the disk.
+    /// Writes and syncs a batch. Returns its space on the disk in bytes.
     ///
     /// # Errors
-    /// If the disk refuses; nothing is left of it then.
+    /// If the disk refuses; then no file is left.
     pub fn write(&mut self, name: &BatchName, content: &[u8]) -> io::Result<u64> {
         let target = self.path.join(name.file_name());
         let beside = target.with_extension("tmp");
@@ -143,7 +143,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Brings the folder's own content to the disk.
+    /// Syncs the folder itself.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -153,8 +153,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Gives a batch another ending, under which it is not taken for one any more. Of each kind only the
-    /// newest are kept.
+    /// Puts a batch aside: it gets another ending, so that it is no batch any more. Of each kind only the newest are kept.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -195,7 +194,7 @@ fn gone_is_fine(outcome: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The space that a file takes.
+/// Returns the space that a file takes, in bytes.
 fn on_disk(length: u64) -> u64 {
     length.div_ceil(BLOCK).max(1) * BLOCK
 }

@@ -1,12 +1,12 @@
-//! File names of batches: they sort in the order in which batches were made, and tell what is inside, so
-//! that nothing needs to be read at start.
+//! File names of batches: they sort in the order in which batches were made, and hold the identity of the
+//! batch, so that nothing needs to be read at start.
 
-use crate::flow::Instance;
+use crate::flow::{BatchId, Instance};
 
-/// How names of batches end.
+/// The ending of names of batches.
 pub const ENDING: &str = "batch";
 
-/// What the name of a file says.
+/// The name of a batch's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchName {
     /// The place in the order of all batches of this folder, whichever run made them.
@@ -16,6 +16,15 @@ pub struct BatchName {
 }
 
 impl BatchName {
+    /// Returns which batch it is.
+    pub fn id(&self) -> BatchId {
+        BatchId {
+            instance: self.instance,
+            sequence: self.sequence,
+        }
+    }
+
+    /// Returns the name of the file.
     pub fn file_name(&self) -> String {
         let (first, last) = self.sequence;
         format!(
@@ -24,7 +33,7 @@ impl BatchName {
         )
     }
 
-    /// The other direction; `None` for names that [`BatchName::file_name`] does not make.
+    /// Parses a file name; `None` if [`BatchName::file_name`] does not make it.
     pub fn parse(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(ENDING)?.strip_suffix('.')?;
         let mut parts = stem.split('-');
@@ -41,7 +50,7 @@ impl BatchName {
         (first <= last && parsed.file_name() == name).then_some(parsed)
     }
 
-    /// Whether all that `other` stands for is in this one too.
+    /// Returns true if this batch stands for everything that `other` stands for.
     pub fn covers(&self, other: &BatchName) -> bool {
         self.instance == other.instance
             && self.sequence.0 <= other.sequence.0

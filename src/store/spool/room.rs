@@ -1,15 +1,15 @@
-//! Keeping within the bounds: which batches give up space, and in which order.
+//! Keeps the spool within its bounds: which batches are made smaller, and in which order.
 
 use super::condense::{Reduction, condense};
-use super::{BatchCodec, ENTRY, Entry, Place, Spool, key};
+use super::{BatchCodec, ENTRY, Entry, Place, Spool};
 use crate::flow::FlowBatch;
 use std::ops::Range;
 
 impl<C: BatchCodec> Spool<C> {
-    /// Lets batches give up space until the rest is within the bounds. What is out keeps all; the bounds
+    /// Makes batches smaller until the spool is within its bounds. Batches that are out stay as they are; the bounds
     /// are larger than what may be out.
     pub(super) fn make_room(&mut self) {
-        // The first step costs nothing that a receiver would know, so it begins early, a piece at a time.
+        // A receiver sees no difference after the first reduction, so it begins early, a piece at a time.
         if self.bytes(true) > self.limits.disk_bytes / 4 * 3 {
             self.reduce(true, Reduction::Merged);
         }
@@ -31,7 +31,7 @@ impl<C: BatchCodec> Spool<C> {
         self.bytes(disk) > bound || self.entries.len() > self.limits.batches
     }
 
-    /// Makes the oldest batches that have not taken `step` take it. False if there are none, or the disk
+    /// Applies `reduction` to the oldest batches that do not have it. Returns false if there are none, or if the disk
     /// refuses.
     fn reduce(&mut self, disk: bool, reduction: Reduction) -> bool {
         let Some(range) = self.oldest_run(disk, reduction) else {
@@ -46,7 +46,7 @@ impl<C: BatchCodec> Spool<C> {
         self.rewrite(range, reduction)
     }
 
-    /// The oldest batches that have not taken `step` and can be merged: of one run, one after the other.
+    /// Returns the oldest batches without `reduction` that can be merged: of one run, one after the other.
     fn oldest_run(&self, disk: bool, reduction: Reduction) -> Option<Range<usize>> {
         let fits =
             |entry: &Entry| !entry.may_have_arrived && matches!(entry.place, Place::Disk) == disk;
@@ -65,7 +65,7 @@ impl<C: BatchCodec> Spool<C> {
             bytes += entry.bytes;
             until += 1;
         }
-        // What has taken the step before is small now and takes the others in.
+        // A batch that was reduced before is small now, so the others are merged into it.
         let before = from
             .checked_sub(1)
             .and_then(|index| self.entries.get(index));
@@ -74,7 +74,7 @@ impl<C: BatchCodec> Spool<C> {
         Some(from - usize::from(joins)..until)
     }
 
-    /// Puts one batch in the place of several. True if there is anything new to go on with.
+    /// Replaces several batches by one. Returns true if the spool changed.
     fn rewrite(&mut self, range: Range<usize>, reduction: Reduction) -> bool {
         let mut batches: Vec<FlowBatch> = Vec::new();
         for index in range.clone() {
@@ -83,7 +83,7 @@ impl<C: BatchCodec> Spool<C> {
             };
             let decoded = match content {
                 Some(content) => self.codec.decode(&content),
-                // It has been put aside: the others are looked at anew.
+                // It was put aside, so the others are looked at again.
                 None => return true,
             };
             match decoded {
@@ -139,10 +139,10 @@ impl<C: BatchCodec> Spool<C> {
         let old: Vec<Entry> = self.entries.drain(range.clone()).collect();
         self.entries.insert(range.start, entry);
         if on_disk && let Some(folder) = &mut self.folder {
-            // They may not come back when the merged one is gone, so the folder is brought to the disk.
+            // They must not come back when the merged one is gone, so the folder is synced.
             let removed = old
                 .iter()
-                .filter(|entry| key(&entry.name) != key(&name))
+                .filter(|entry| entry.name.id() != name.id())
                 .try_for_each(|entry| folder.remove(&entry.name))
                 .and_then(|()| folder.sync());
             self.note(removed, "remove a merged batch");

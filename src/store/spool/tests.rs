@@ -128,7 +128,7 @@ fn of_damaged_files_only_the_newest_are_kept() {
 }
 
 #[test]
-fn what_no_receiver_takes_is_put_aside() {
+fn a_batch_that_no_receiver_accepts_is_put_aside() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut spool = open(dir.path(), SpoolLimits::default());
     spool.push(&batch(1, vec![]));

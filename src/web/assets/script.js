@@ -1,15 +1,15 @@
-// Pan, zoom and search on the map; and word of changes. Every page works without it.
+// Pan, zoom and search on the map, and live updates. Every page works without it.
 "use strict";
 (() => {
   const root = document.body.dataset.root;
   const live = document.getElementById("live");
-  const SILENCE = "No word from nanoseg: does it run?";
+  const SILENCE = "No answer from nanoseg: is it running?";
   const WAITS = "There is something new. It is shown when you are done here, or after a reload.";
   const say = (text) => { if (live.textContent !== text) live.textContent = text; };
 
-  // Where somebody looks stays when the page is renewed, as long as the map is as large as before.
+  // The visible part of the map stays when the page is renewed, as long as the map has the same size.
   let looked = null;
-  // Ends what listens for the map of before.
+  // Removes the event listeners of the previous map.
   let stop = new AbortController();
 
   const map = () => {
@@ -33,7 +33,7 @@
       for (const one of svgs) one.setAttribute("viewBox", view.join(" "));
       looked = { home: home.join(), view: view.slice() };
     };
-    // A large map begins as large as it can be read, at its upper left or in the middle; 0 shows all of it.
+    // A large map starts at a readable scale, at its upper left or in the middle; the key 0 shows all of it.
     const readable = 0.62;
     const scale = Math.min(box.clientWidth / home[2], box.clientHeight / home[3]);
     if (looked && looked.home === home.join()) {
@@ -51,7 +51,7 @@
       show();
     };
     const pan = (dx, dy) => { view[0] += dx * view[2]; view[1] += dy * view[3]; show(); };
-    // What lies outside of the view comes into its middle.
+    // Moves an element that is outside of the view into its middle.
     const reveal = (element) => {
       const line = element.querySelector("path"), frame = element.getBBox();
       const half = line && line.getPointAtLength(line.getTotalLength() / 2);
@@ -64,7 +64,7 @@
     };
     box.addEventListener("focusin", (event) => {
       const link = event.target.closest("svg a");
-      // Who clicks sees it already.
+      // An element that was clicked is visible already.
       if (link && link.matches(":focus-visible")) reveal(link);
     }, { signal });
     box.addEventListener("wheel", (event) => {
@@ -103,7 +103,7 @@
     search(box, reveal, signal);
   };
 
-  // Marks what is found, and what goes to and from it.
+  // Marks the boxes that a search finds, and the lines to and from them.
   const search = (box, reveal, signal) => {
     const field = document.getElementById("search");
     const find = (isTyped) => {
@@ -132,7 +132,7 @@
     if (field.value) find(false);
   };
 
-  // Of the proposals that are shown all or none are chosen at once.
+  // Selects all proposals that are shown, or none of them.
   const choice = () => {
     const button = document.getElementById("all");
     if (!button) return;
@@ -153,7 +153,7 @@
     const usual = Math.max(0, options.findIndex((one) => one.defaultSelected));
     return field.selectedIndex !== usual;
   };
-  // Somebody writes or chooses, or reads the answer to a form: loading that again would send the form again.
+  // The user writes or selects, or reads the answer to a form: loading that page again would send the form again.
   const isBusy = () => {
     const at = document.activeElement;
     const isTyping = at && at.id !== "search" && at.matches("input:not([type=checkbox]), textarea, select");
@@ -161,7 +161,7 @@
       || [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
   };
 
-  // How what has the focus is found again on the new page.
+  // Returns a function that gives the focus to the same element of the new page.
   const focused = () => {
     const at = document.activeElement;
     if (!at || !at.closest("main")) return () => {};
@@ -189,7 +189,7 @@
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    // Somebody may have begun while it came.
+    // The user may have started to write while the page was fetched.
     if (isPutOff()) return;
     const sought = document.getElementById("search"), refocus = focused();
     for (const part of ["main", "nav", "title"]) document.querySelector(part).replaceWith(page.querySelector(part));
@@ -203,11 +203,11 @@
     say("Updated.");
   };
   const attempt = () => { renew().catch(() => say(SILENCE)); };
-  // What was put off is taken up when nobody is busy any more; focus has moved by then.
+  // A delayed update is shown when the user is not busy any more; the focus has moved by then.
   const later = () => { if (waiting !== null) setTimeout(attempt); };
   for (const what of ["focusout", "change", "input", "reset"]) document.addEventListener(what, later);
 
-  // A browser has few connections to one host: only tabs that are seen take one, and catch up when they are.
+  // A browser opens few connections to one host: only visible tabs use one, and others catch up when they become visible.
   let source = null;
   const listen = () => {
     if (source) return;

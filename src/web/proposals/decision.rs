@@ -1,54 +1,69 @@
-//! The fields by which something is decided.
+//! The fields of a form that decides.
 
 use crate::review::resources::PolicyProposal;
-use crate::web::html::text;
 use kube::ResourceExt;
+use maud::{Markup, html};
 
-/// A form that is sent with the Enter key is sent by its first button. This one cannot be pressed, so that Enter
-/// in a field decides nothing: a decision is a press on its own button.
-pub const NO_BUTTON: &str = "<button type=\"submit\" disabled hidden></button>";
+/// The Enter key sends a form by its first button. This one cannot be pressed, so that Enter in a field decides
+/// nothing: a decision is a press on its own button.
+pub fn no_button() -> Markup {
+    html! { button type="submit" disabled hidden {} }
+}
 
-const REASON: &str = "<label>Reason <input name=\"reason\" maxlength=\"2000\" required></label>\n";
+fn reason() -> Markup {
+    html! {
+        label { "Reason " input name="reason" maxlength="2000" required; } "\n"
+    }
+}
 
-/// Approving and rejecting, after a [`tick`]; why nothing can be decided where nothing can.
-pub fn fields(can_decide: bool, tick: &str) -> String {
-    match can_decide {
-        true => format!(
-            "<fieldset class=\"decide\"><legend>Decide</legend>{tick}{REASON}\
-             <button name=\"verb\" value=\"approve\">Approve</button>\n\
-             <button name=\"verb\" value=\"reject\">Reject</button></fieldset>\n"
-        ),
-        false => "<p class=\"dim\">This is a look at a folder: decisions need a cluster (nanoseg ui).</p>\n".into(),
+/// Approving and rejecting, after a [`tick`]; if nothing can be decided, why.
+pub fn fields(can_decide: bool, tick: &Markup) -> Markup {
+    html! {
+        @if can_decide {
+            fieldset.decide {
+                legend { "Decide" }
+                (tick) (reason())
+                button name="verb" value="approve" { "Approve" } "\n"
+                button name="verb" value="reject" { "Reject" }
+            }
+        } @else {
+            p.dim { "This is a view of a folder: decisions need a cluster (nanoseg ui)." }
+        }
+        "\n"
     }
 }
 
 /// Rolling back.
-pub fn undo() -> String {
-    format!(
-        "<fieldset class=\"decide\"><legend>Undo</legend>{REASON}\
-         <button name=\"verb\" value=\"rollback\">Roll back</button></fieldset>"
-    )
+pub fn undo() -> Markup {
+    html! {
+        fieldset.decide {
+            legend { "Undo" }
+            (reason())
+            button name="verb" value="rollback" { "Roll back" }
+        }
+    }
 }
 
-/// What names a proposal in a form, with what was seen of it.
+/// The value that names a proposal in a form, with the revision that the page shows.
 pub fn value(proposal: &PolicyProposal) -> String {
-    text(format!(
+    format!(
         "{}/{}/{}",
         proposal.namespace().unwrap_or_default(),
         proposal.name_any(),
         proposal.spec.review.revision
-    ))
+    )
 }
 
-/// The tick without which nothing is approved that would block recorded connections; empty where it blocks none.
-/// It says how many were read of: where there are more by then, it counts for nothing.
-pub fn tick(proposal: &PolicyProposal, label: &str) -> String {
-    match proposal.spec.review.would_block_total {
-        0 => String::new(),
-        total => format!(
-            "<label class=\"tick\"><input type=\"checkbox\" name=\"read\" value=\"{}/{total}\"> {}</label>",
-            value(proposal),
-            text(label)
-        ),
+/// The tick that approving needs if the proposal would block recorded connections; empty if it blocks none. Its value
+/// has the number of connections that the page shows: if there are more by then, the tick does not count.
+pub fn tick(proposal: &PolicyProposal, label: &str) -> Markup {
+    let total = proposal.spec.review.would_block_total;
+    html! {
+        @if total > 0 {
+            label.tick {
+                input type="checkbox" name="read" value={ (value(proposal)) "/" (total) };
+                " " (label)
+            }
+        }
     }
 }

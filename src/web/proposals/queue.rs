@@ -1,14 +1,14 @@
-//! All proposals: those that wait first, the riskiest of them first.
+//! All proposals: the pending ones first, the riskiest of them first.
 
 use super::{decision, path, phase, risk};
 use crate::review::resources::{Phase, PolicyProposal};
-use crate::web::html::{Frame, Place, select, text};
-use crate::web::long::Long;
+use crate::web::html::{Frame, NavEntry, select, text};
+use crate::web::pagination::Pagination;
 use crate::web::risks;
 use crate::web::view::{View, proposal_workload, workload_path};
 use kube::ResourceExt;
+use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 const HEADER: [&str; 10] = [
     "",
@@ -35,8 +35,8 @@ const PHASES: [Phase; 6] = [
 pub fn list(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {
     let all = &view.given.proposals;
     if all.is_empty() {
-        let body = "<p>Nothing waits for a decision.</p>\n";
-        return frame.page(Place::Proposals, "Proposals", body);
+        let body = html! { p { "Nothing waits for a decision." } "\n" };
+        return frame.page(NavEntry::Proposals, "Proposals", &body);
     }
     let wanted = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     let is = |name: &str, value: &str| wanted(name).is_empty() || wanted(name) == value;
@@ -45,90 +45,97 @@ pub fn list(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> Str
         .filter(|one| is("phase", phase(one.phase())))
         .filter(|one| is("namespace", &one.namespace().unwrap_or_default()))
         .collect();
-    // The order of the view stays within each of the two.
+    // A stable sort: pending and decided ones each keep the order of the view.
     chosen.sort_by_key(|one| one.phase() != Phase::Pending);
-    let mut body = filter(all, wanted("phase"), wanted("namespace"));
     let open = all.iter().filter(|one| one.phase() == Phase::Pending);
-    let _ = writeln!(
-        body,
-        "<p id=\"summary\">{} of {} shown, {} in all wait for a decision.</p>",
-        chosen.len(),
-        all.len(),
-        open.count()
-    );
-    let long = Long {
+    let body = html! {
+        (filter(all, wanted("phase"), wanted("namespace")))
+        p #summary {
+            (chosen.len()) " of " (all.len()) " shown, " (open.count()) " in all wait for a decision."
+        }
+        "\n"
+        (form(frame, view, query, &chosen))
+    };
+    frame.page(NavEntry::Proposals, "Proposals", &body)
+}
+
+/// The chosen proposals, and the fields that decide several of them at once.
+fn form(
+    frame: &Frame,
+    view: &View,
+    query: &BTreeMap<String, String>,
+    chosen: &[&PolicyProposal],
+) -> Markup {
+    let pages = Pagination {
         frame,
         path: "proposals",
         query,
     };
-    let shown = long.part("rows", &chosen);
+    let mut shown = pages.part("rows", chosen).iter();
     let can_decide = view.given.can_decide;
-    let is_any_open = shown.iter().any(|one| one.phase() == Phase::Pending);
-    let _ = writeln!(
-        body,
-        "<form method=\"post\" action=\"{}decide\">{}",
-        text(&frame.root),
-        decision::NO_BUTTON
-    );
-    if can_decide && is_any_open {
-        // Only the script can do it, and shows it.
-        body.push_str(
-            "<p><button type=\"button\" id=\"all\" hidden>Select all shown</button></p>\n",
-        );
+    let is_any_open = shown.any(|one| one.phase() == Phase::Pending);
+    html! {
+        form method="post" action={ (frame.root) "decide" } {
+            (decision::no_button()) "\n"
+            @if can_decide && is_any_open {
+                // The button needs the script, which shows it.
+                p { button #all type="button" hidden { "Select all shown" } } "\n"
+            }
+            (pages.table("rows", &HEADER, chosen, |one| row(frame, view, one)))
+            @if is_any_open || !can_decide {
+                (decision::fields(can_decide, &html! {}))
+            }
+        }
+        "\n"
     }
-    body.push_str(&long.table("rows", &HEADER, &chosen, |one| row(frame, view, one)));
-    if is_any_open || !can_decide {
-        body.push_str(&decision::fields(can_decide, ""));
-    }
-    body.push_str("</form>\n");
-    frame.page(Place::Proposals, "Proposals", &body)
 }
 
-fn filter(all: &[PolicyProposal], wanted: &str, namespace: &str) -> String {
+fn filter(all: &[PolicyProposal], wanted: &str, namespace: &str) -> Markup {
     let namespaces: BTreeSet<String> = all.iter().filter_map(ResourceExt::namespace).collect();
     let known: BTreeSet<&str> = all.iter().map(|one| phase(one.phase())).collect();
     let phases = PHASES.map(phase).into_iter();
     let phases = phases.filter(|word| known.contains(word) || *word == wanted);
     let mut names: BTreeSet<&str> = namespaces.iter().map(String::as_str).collect();
     names.extend(Some(namespace).filter(|name| !name.is_empty()));
-    format!(
-        "<form class=\"filter\">\n<label>Phase {}</label>\n<label>Namespace {}</label>\n<button>Filter</button></form>\n",
-        select("phase", wanted, phases),
-        select("namespace", namespace, names),
-    )
+    html! {
+        form.filter {
+            "\n"
+            label { "Phase " (select("phase", wanted, phases)) } "\n"
+            label { "Namespace " (select("namespace", namespace, names)) } "\n"
+            button { "Filter" }
+        }
+        "\n"
+    }
 }
 
-fn row(frame: &Frame, view: &View, one: &PolicyProposal) -> Vec<String> {
+fn row(frame: &Frame, view: &View, one: &PolicyProposal) -> Vec<Markup> {
     let (id, review) = (proposal_workload(one), &one.spec.review);
     let is_open = view.given.can_decide && one.phase() == Phase::Pending;
-    let (mut choose, mut blocks) = (String::new(), review.would_block_total.to_string());
-    if is_open {
-        choose = format!(
-            "<input type=\"checkbox\" name=\"one\" value=\"{}\" aria-label=\"choose {}\">",
-            decision::value(one),
-            text(one.name_any())
-        );
-        let tick = decision::tick(one, "read");
-        if !tick.is_empty() {
-            let _ = write!(blocks, " {tick}");
+    let choose = html! {
+        @if is_open {
+            input type="checkbox" name="one" value=(decision::value(one))
+                aria-label={ "choose " (one.name_any()) };
         }
-    }
-    let mut about = frame.link(&workload_path(&id), &id.to_string());
-    if let Some(weakness) = view.weakness(&id) {
-        let _ = write!(about, "<br>{}", risks::headline(weakness));
-    }
+    };
+    let blocks = html! {
+        (review.would_block_total)
+        @if is_open && review.would_block_total > 0 { " " (decision::tick(one, "read")) }
+    };
+    let about = html! {
+        (frame.link(&workload_path(&id), &id.to_string()))
+        @if let Some(weakness) = view.weakness(&id) { br; (risks::headline(weakness)) }
+    };
+    let coverage = review.coverage;
     vec![
         choose,
         risk(&review.risk),
         frame.link(&path(one), &one.name_any()),
         about,
         text(phase(one.phase())),
-        review.gained_total.to_string(),
-        review.lost_total.to_string(),
+        text(review.gained_total),
+        text(review.lost_total),
         blocks,
-        review
-            .coverage
-            .map_or("–".into(), |share| format!("{share} %")),
+        text(coverage.map_or("–".into(), |share| format!("{share} %"))),
         text(&review.reason),
     ]
 }
@@ -178,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_comes_first_however_risky_the_others_were() {
+    fn pending_proposals_come_first_whatever_the_risk_of_the_others() {
         let page = shown(&[]);
         let places = places(&page, &["hard", "easy", "done"]);
         assert!(places.is_sorted() && places[0].is_some(), "{places:?}");

@@ -3,11 +3,12 @@
 use super::process::Controller;
 use super::world::World;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
+use nanoseg::flow::BatchId;
 use nanoseg::flow::{
     ActivityWindows, FlowBatch, FlowRecord, Instance, Observations, Opening, Source, Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
-use nanoseg::wire::{BatchId, Delivery, GrpcSettings, encode};
+use nanoseg::wire::{Delivery, GrpcSettings, encode};
 use std::time::Duration;
 
 /// Sends what it is told.

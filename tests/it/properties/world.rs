@@ -1,7 +1,6 @@
 //! Small random clusters with random traffic, and what of it must be allowed, worked out from the
 //! plan itself and not by nanoseg.
 
-use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, discovery::v1::EndpointSlice};
 use nanoseg::inventory::{Inventory, Objects, OwnerRule};
 use nanoseg::net::Protocol;
 use proptest::prelude::*;
@@ -322,14 +321,14 @@ impl Plan {
         let (name, set) = (format!("w{number}"), format!("w{number}-5d8f"));
         let meta = |name: &str| json!({"name": name, "namespace": namespace});
         let spec = json!({"selector": {"matchLabels": plan.labels}, "template": {"metadata": {"labels": plan.labels}, "spec": {"containers": [{"name": "c"}]}}});
-        objects.deployments.push(typed::<apps::Deployment>(
-            json!({"metadata": meta(&name), "spec": spec}),
-        ));
+        objects
+            .deployments
+            .push(typed(json!({"metadata": meta(&name), "spec": spec})));
         let owned = |kind: &str, owner: &str, own: &str| {
             json!({"name": own, "namespace": namespace, "labels": plan.labels,
                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": owner, "controller": true}]})
         };
-        objects.replica_sets.push(typed::<apps::ReplicaSet>(
+        objects.replica_sets.push(typed(
             json!({"metadata": owned("Deployment", &name, &set), "spec": spec}),
         ));
         let mut endpoints = Vec::new();
@@ -338,7 +337,7 @@ impl Plan {
             let pod_name = format!("{set}-{pod}");
             endpoints.push(json!({"addresses": [address], "conditions": {"ready": true},
                                   "targetRef": {"kind": "Pod", "name": pod_name, "namespace": namespace}}));
-            objects.pods.push(typed::<core::Pod>(json!({
+            objects.pods.push(typed(json!({
                 "metadata": owned("ReplicaSet", &set, &pod_name),
                 "spec": {"nodeName": format!("n{}", 1 + pod % 2), "containers": [{"name": "c"}]},
                 "status": {"phase": "Running", "podIP": address, "startTime": "2026-03-02T09:00:00Z"},
@@ -353,10 +352,10 @@ impl Plan {
                 .push(json!({"name": port_name, "protocol": protocol.as_str(), "port": target}));
         }
         let address = service_address(number);
-        objects.services.push(typed::<core::Service>(
+        objects.services.push(typed(
             json!({"metadata": meta(&name), "spec": {"clusterIP": address, "clusterIPs": [address], "ports": ports}}),
         ));
-        objects.endpoint_slices.push(typed::<EndpointSlice>(json!({
+        objects.endpoint_slices.push(typed(json!({
             "metadata": {"name": format!("{name}-x"), "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4", "endpoints": endpoints, "ports": slice_ports,
         })));

@@ -1,11 +1,12 @@
 //! Batches, and their way to a receiver as an agent sends them.
 
+use nanoseg::flow::BatchId;
 use nanoseg::flow::{
     ActivityWindows, Aggregate, FlowBatch, FlowRecord, Instance, Observations, Opening, Source,
     Verdict,
 };
 use nanoseg::net::{Protocol, Timestamp};
-use nanoseg::wire::{BatchId, Delivery, DeliveryError, encode};
+use nanoseg::wire::{Delivery, DeliveryError, encode};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.

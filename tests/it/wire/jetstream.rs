@@ -121,7 +121,7 @@ async fn messages_that_are_no_batches_are_counted_and_do_not_stop_the_others() {
     let mut stranger = Delivery::nats(settings(&nats), "node-2");
     deliver(&mut stranger, &batches, |_| {}).await;
     let mut damaged = Delivery::nats(settings(&nats), "node-1");
-    let id = nanoseg::wire::BatchId::of(&batch("node-1", 7));
+    let id = nanoseg::flow::BatchId::of(&batch("node-1", 7));
     damaged
         .send(id, vec![0x08, 0x01, 0xff])
         .await

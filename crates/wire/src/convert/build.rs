@@ -1,4 +1,4 @@
-//! From the types of [`nanoseg_flow`] to protobuf messages.
+//! Converts the types of [`nanoseg_flow`] to protobuf messages.
 
 use super::{SCHEMA, proto};
 use nanoseg_flow::{

@@ -1,4 +1,4 @@
-//! From protobuf messages to the types of [`nanoseg_flow`], refusing what those cannot mean.
+//! Converts protobuf messages to the types of [`nanoseg_flow`], and refuses values that these cannot have.
 
 use super::{WireError, proto};
 use nanoseg_flow::{
@@ -13,10 +13,10 @@ use std::sync::Arc;
 /// The longest name of a Kubernetes object, in bytes (RFC 1123 subdomain).
 const MAX_NODE: usize = 253;
 
-/// No agent counts that far, and a store's integers end there.
+/// The largest count that is accepted: no agent counts that far, and integers of the store end there.
 const MAX_SEQUENCE: u64 = i64::MAX as u64;
 
-/// What is wrong with a field; where it stands is added on the way up.
+/// What is wrong with a field; callers add its place.
 struct Bad {
     place: String,
     problem: String,
@@ -32,7 +32,7 @@ fn bad<T>(place: &str, problem: impl Into<String>) -> Parsed<T> {
 }
 
 trait Inside<T> {
-    /// Puts the name of what the field is part of before its place.
+    /// Puts the name of the enclosing field before its place.
     fn inside(self, what: impl FnOnce() -> String) -> Parsed<T>;
 }
 

@@ -1,5 +1,5 @@
-//! How much an encoded batch holds, before anything is decoded: an empty message takes two bytes on the
-//! wire and hundreds in memory.
+//! Checks how much an encoded batch holds before anything is decoded: an empty message takes two bytes on the wire and
+//! hundreds in memory.
 
 use super::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError};
 use prost::encoding::DecodeContext;
@@ -14,7 +14,7 @@ const SCHEMA_FIELD: u32 = 1;
 /// The largest encoded scan, in bytes: 16 samples of less than 40 bytes and the numbers.
 const MAX_SCAN_BYTES: usize = 1024;
 
-/// Refuses what is too large or of another schema.
+/// Refuses a batch that is too large or of another schema.
 pub fn check(bytes: &[u8]) -> Result<(), WireError> {
     within("bytes", bytes.len(), MAX_BATCH_BYTES)?;
     let malformed = |e: prost::DecodeError| WireError::Protobuf(e.to_string());
@@ -36,7 +36,7 @@ pub fn check(bytes: &[u8]) -> Result<(), WireError> {
             within("bytes of one scan", before - rest.len(), MAX_SCAN_BYTES)?;
         }
     }
-    // Another schema may count differently, so it is what to complain about first.
+    // Another schema may count differently, so that error comes first.
     if schema != u64::from(SCHEMA) {
         return Err(WireError::Schema {
             found: u32::try_from(schema).unwrap_or(u32::MAX),

@@ -237,7 +237,7 @@ fn a_truncated_batch_is_refused_wherever_it_ends() {
 }
 
 #[test]
-fn what_would_take_too_much_memory_is_refused_before_it_is_decoded() {
+fn a_batch_that_would_take_too_much_memory_is_refused_before_decoding() {
     let mut message = message();
     message.records = vec![proto::FlowRecord::default(); MAX_ITEMS];
     let error = decode(&message.encode_to_vec()).expect_err("too many");

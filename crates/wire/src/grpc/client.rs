@@ -1,9 +1,10 @@
 //! The agent's end of the stream.
 
 use super::super::proto::Acknowledgement;
-use super::super::{BatchId, DeliveryError, MAX_BATCH_BYTES};
+use super::super::{DeliveryError, MAX_BATCH_BYTES};
 use super::SEND;
 use super::codec::FrameCodec;
+use nanoseg_flow::BatchId;
 use nanoseg_flow::Instance;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -17,14 +18,14 @@ use tonic::{Code, Request, Status, Streaming};
 
 /// How long connecting may take, until the stream stands.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How often a silent receiver is asked whether it is there, and how long it may take to say so.
+/// How often a silent receiver is pinged, and how long its answer may take (HTTP/2 PING).
 const ASK_ALIVE: Duration = Duration::from_secs(5);
-/// Batches handed over and not yet on their way.
+/// How many batches may wait to be sent.
 const QUEUE: usize = 4;
-/// How often the token's file is looked at while a connection stands.
+/// How often the token's file is checked while there is a connection.
 const LOOK_AT_TOKEN: Duration = Duration::from_secs(10);
 
-/// Where the receiver is and how we know each other.
+/// The address of the receiver, and the files for authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrpcSettings {
     /// `https://host:port`; `http://` only with `insecure`.
@@ -46,12 +47,12 @@ pub struct GrpcDelivery {
     link: Option<Link>,
 }
 
-/// A stream that stands.
+/// An open stream.
 #[derive(Debug)]
 struct Link {
     out: mpsc::Sender<Vec<u8>>,
     acknowledgements: Streaming<Acknowledgement>,
-    /// Acknowledgements that came while something was being sent.
+    /// Acknowledgements that came while a batch was being sent.
     ready: VecDeque<BatchId>,
     /// Sent and not acknowledged, in order.
     in_flight: VecDeque<BatchId>,
@@ -113,7 +114,7 @@ impl GrpcDelivery {
         })
     }
 
-    /// Ends the connection if it stands on a token that has been replaced, and nothing is under way.
+    /// Ends the connection if its token has been replaced and no batch is unacknowledged.
     fn drop_old_token(&mut self) {
         let Some(link) = &mut self.link else {
             return;
@@ -197,7 +198,7 @@ impl GrpcDelivery {
         })
     }
 
-    /// What a status of the receiver means to the agent; `first` is the first batch without an answer.
+    /// Returns what a status of the receiver means to the agent. `first`: the first batch without an answer.
     fn tell(&self, status: &Status, first: Option<BatchId>) -> DeliveryError {
         let reason = status.message().to_owned();
         match status.code() {
@@ -219,12 +220,12 @@ impl GrpcDelivery {
 }
 
 impl Link {
-    /// `None` as an error: the stream has ended.
+    /// Returns the error; `None`: the stream has ended.
     async fn send(&mut self, id: BatchId, encoded: Vec<u8>) -> Result<(), Option<Status>> {
         loop {
             tokio::select! {
                 place = self.out.reserve() => {
-                    // The stream is gone; why, the other direction says.
+                    // The stream has ended; the other direction has the reason.
                     let Ok(place) = place else {
                         return match self.acknowledgements.message().await {
                             Err(status) => Err(Some(status)),
@@ -281,7 +282,7 @@ fn parse_acknowledgement(
     })
 }
 
-/// An error with all its causes: tonic's own text is only "transport error".
+/// Returns an error with all its causes: tonic's own text is only "transport error".
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

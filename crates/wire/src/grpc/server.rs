@@ -23,11 +23,11 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
-/// How often a silent agent is asked whether it is there, and how long it may take to say so.
+/// How often a silent agent is pinged, and how long its answer may take (HTTP/2 PING).
 const ASK_ALIVE: Duration = Duration::from_secs(10);
-/// Acknowledgements of one stream that wait to be sent.
+/// How many acknowledgements of one stream may wait to be sent.
 const ANSWERS: usize = 16;
-/// Streams on one connection: an agent has one.
+/// How many streams a connection may have; an agent has one.
 const STREAMS: u32 = 4;
 
 /// The files of the receiver's certificate, in PEM. Read once, at the start.
@@ -37,7 +37,7 @@ pub struct ServerTls {
     pub key: PathBuf,
 }
 
-/// What a [`Server`] listens to and where it puts what comes.
+/// Where a [`Server`] listens, whom it accepts and where it puts batches.
 pub struct ServerSettings {
     pub listen: SocketAddr,
     /// `None`: without TLS.
@@ -78,7 +78,7 @@ impl Server {
     /// Listens. Must be called inside of a tokio runtime.
     ///
     /// # Errors
-    /// If the address is taken, or the certificate or its key are no good.
+    /// If the address is taken, or the certificate or its key cannot be used.
     pub fn bind(settings: ServerSettings) -> Result<Server, ServerError> {
         let listen = settings.listen;
         let mut server = tonic::transport::Server::builder()
@@ -108,12 +108,12 @@ impl Server {
         })
     }
 
-    /// Where it listens: tells the port if port 0 was asked for.
+    /// Returns the address that it listens on, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.incoming.local_addr().unwrap_or(self.settings.listen)
     }
 
-    /// Serves until `stop` turns true; then lets no more in, and returns when what came has its answer.
+    /// Serves until `stop` turns true. Then it accepts no more, and returns when all received batches are answered.
     ///
     /// # Errors
     /// If the listener fails.
@@ -124,7 +124,7 @@ impl Server {
             stop: stop.clone(),
         });
         let stopped = async move {
-            // A sender that is gone is a stop too.
+            // A dropped sender is a stop too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         self.server

@@ -1,32 +1,32 @@
-//! The receiver's end of one agent's stream: who is it, what comes, and what of it is stored.
+//! The receiver's end of one agent's stream: it authenticates the agent, takes batches and acknowledges them.
 //!
-//! Acknowledgements leave in the order in which batches came, and before anything that is said of a later
-//! batch: so the agent knows that a refusal is of the first one that is not acknowledged.
+//! Acknowledgements leave in the order in which batches came, and before any answer to a later batch. So the agent knows
+//! that a refusal is about the first batch that is not acknowledged.
 
 use super::super::proto::Acknowledgement;
-use super::super::{BatchId, WireError, decode};
+use super::super::{WireError, decode};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
-use nanoseg_flow::FlowBatch;
+use nanoseg_flow::{BatchId, FlowBatch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status, Streaming};
 
-/// Batches of one stream that are not stored yet. One is being written, the others arrive meanwhile.
+/// How many batches of one stream may be unstored: one is being written while the others arrive.
 const IN_FLIGHT: usize = 16;
 
-/// Who is at the other end of a stream, as far as a token says.
+/// The identity of an agent, as far as its token shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentIdentity {
-    /// The only node whose batches it may send; `None`: any.
+    /// The only node whose batches the agent may send; `None`: any.
     pub node: Option<String>,
-    /// For how long its token is good; `None`: forever.
+    /// For how long the token is valid; `None`: forever.
     pub good_for: Option<Duration>,
 }
 
-/// Why something was not let in.
+/// Why a stream or a batch was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// A stable word for metrics.
@@ -35,22 +35,22 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// Decides who may send, and hears of what was refused.
+/// Decides who may send, and counts what was refused.
 pub trait Authenticator: Send + Sync + 'static {
-    /// Decides on the bearer token of a new stream. May ask somebody about it.
+    /// Checks the bearer token of a new stream. May ask the API server about it.
     ///
     /// # Errors
-    /// Why it is not let in.
+    /// Why the token is refused.
     fn authenticate<'a>(
         &'a self,
         token: Option<&'a str>,
     ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>>;
 
-    /// A batch, or a stream, was refused.
+    /// Is called for each batch and each stream that was refused.
     fn refused(&self, refusal: &Refusal);
 }
 
-/// A batch, and where to say that it is stored for good, or why it is not.
+/// A batch, and the channel for the answer: it is stored, or why it is not.
 #[derive(Debug)]
 pub struct Incoming {
     pub batch: FlowBatch,
@@ -62,13 +62,13 @@ pub struct Incoming {
 pub struct Hall {
     pub authenticator: Arc<dyn Authenticator>,
     pub out: mpsc::Sender<Incoming>,
-    /// Turns true when no more is taken.
+    /// Turns true when no more batches are accepted.
     pub stop: watch::Receiver<bool>,
 }
 
 type AcknowledgeResult = Result<Acknowledgement, Status>;
 
-/// Takes batches until the stream ends, something is wrong, or the receiver stops; what was taken by then is
+/// Takes batches until the stream ends, an error occurs, or the receiver stops. Batches that were taken by then are
 /// acknowledged before the stream ends.
 pub async fn run(
     hall: Hall,
@@ -101,7 +101,7 @@ pub async fn run(
                     Err(status) if status.code() == Code::OutOfRange => {
                         break Some(too_large(&hall, &status));
                     }
-                    // The agent is gone, so nobody is left to tell.
+                    // The agent is gone, so there is nobody to answer.
                     Ok(None) | Err(_) => break None,
                 };
                 match admit_batch(&hall, &agent, &bytes) {
@@ -125,7 +125,7 @@ pub async fn run(
     }
 }
 
-/// Refuses what is longer than any batch, and was not read for that reason.
+/// Refuses a message that is longer than any batch, and that was not read for that reason.
 fn too_large(hall: &Hall, status: &Status) -> Status {
     let refusal = Refusal {
         kind: "too-large",
@@ -136,7 +136,7 @@ fn too_large(hall: &Hall, status: &Status) -> Status {
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // Whoever could say it is gone: that is a stop too.
+    // A dropped sender is a stop too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
@@ -176,7 +176,7 @@ fn admit_batch(hall: &Hall, agent: &AgentIdentity, bytes: &[u8]) -> Result<FlowB
     }
 }
 
-/// Puts the batch into the queue, and gives what waits until it is stored.
+/// Puts the batch into the queue. Returns a future that ends when it is stored.
 async fn hand_on(
     hall: &Hall,
     batch: FlowBatch,

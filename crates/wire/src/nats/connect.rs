@@ -11,15 +11,15 @@ use thiserror::Error;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How often a silent server is asked whether it is there.
+/// How often a silent server is pinged.
 const ASK_ALIVE: Duration = Duration::from_secs(5);
 /// The longest time between two attempts to connect again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Who we are to the NATS server. Secrets stand in files, never on a command line.
+/// How we authenticate to the NATS server. Secrets are in files, never on a command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum NatsAuth {
-    /// Nobody, or what the URL says.
+    /// Not at all, or as the URL says.
     #[default]
     None,
     /// A `.creds` file: JWT and nkey.
@@ -31,12 +31,12 @@ pub enum NatsAuth {
     Token(PathBuf),
 }
 
-/// The stream, where we are to make it.
+/// The settings of the stream, if we are to create it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
-    /// Bytes on disk at most; beyond, the stream takes no more, and agents keep their batches.
+    /// The largest size on disk, in bytes. When it is full the stream refuses batches, and agents keep them.
     pub max_bytes: i64,
-    /// For how long the server knows a batch again that is published twice.
+    /// For how long the server detects a batch that is published twice.
     pub duplicate_window: Duration,
     pub replicas: usize,
 }
@@ -52,7 +52,7 @@ impl Default for StreamSettings {
     }
 }
 
-/// Where NATS is and how we know each other.
+/// The address of NATS, and the files for authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsSettings {
     /// `nats://host:4222` or `tls://…`, several with commas between.
@@ -63,7 +63,7 @@ pub struct NatsSettings {
     pub ca: Option<PathBuf>,
     /// The PEM files of our own certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// How to make the stream if it is missing; `None`: somebody else makes it.
+    /// How to create the stream if it is missing; `None`: somebody else creates it.
     pub stream: Option<StreamSettings>,
 }
 
@@ -80,7 +80,7 @@ pub enum NatsError {
     Stream(String),
 }
 
-/// Connects; from then on the connection is made again whenever it is lost.
+/// Connects. The client connects again by itself whenever the connection is lost.
 pub async fn connect(settings: &NatsSettings) -> Result<Context, NatsError> {
     let mut options = ConnectOptions::new()
         .name("nanoseg")
@@ -139,7 +139,7 @@ fn read(path: &Path) -> Result<String, NatsError> {
     Ok(text.trim().to_owned())
 }
 
-/// The stream; made if it is missing and we may.
+/// Returns the stream, and creates it if it is missing and there are settings for it.
 pub async fn stream(
     context: &Context,
     settings: &NatsSettings,

@@ -1,4 +1,4 @@
-//! The receiver's end: takes batches from the stream, and lets the stream forget them when they are stored.
+//! The receiver's end: takes batches from the stream, and acknowledges them when they are stored.
 
 use super::super::{Authenticator, Incoming, Refusal, WireError, decode};
 use super::connect::{NatsError, NatsSettings, connect, stream};
@@ -13,17 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Messages that all receivers together may hold without having stored them: flow control.
+/// How many messages all receivers together may hold unstored: flow control.
 const MAX_ACK_PENDING: i64 = 256;
-/// Messages that one receiver holds.
+/// How many messages one receiver holds.
 const IN_FLIGHT: usize = 16;
 /// After this long a message goes to another receiver: this one may be dead.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// When a message comes again that could not be stored.
+/// When a message that could not be stored is delivered again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
-/// When a message of an unknown schema comes again: to an upgraded receiver perhaps.
+/// When a message of an unknown schema is delivered again: perhaps to an upgraded receiver.
 const SCHEMA_RETRY: Duration = Duration::from_secs(60);
-/// How long the end waits for what has come to be stored, and for NATS to hear of it.
+/// How long stopping waits until the batches that were taken are stored and acknowledged to NATS.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long to wait after the consumer failed.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -37,10 +37,10 @@ pub struct NatsIntake {
 }
 
 impl NatsIntake {
-    /// Connects, and makes stream and consumer if they are missing and we may.
+    /// Connects, and creates stream and consumer if they are missing and we have the rights.
     ///
     /// # Errors
-    /// Why that is not possible.
+    /// If NATS cannot be reached, or refuses.
     pub async fn start(
         settings: NatsSettings,
         authenticator: Arc<dyn Authenticator>,
@@ -70,8 +70,8 @@ impl NatsIntake {
         consumer.map_err(|e| NatsError::Stream(e.to_string()))
     }
 
-    /// Takes batches until `stop` turns true, and returns when all that came is stored, or back in the
-    /// stream. Whatever fails on the way is tried again.
+    /// Takes batches until `stop` turns true, and returns when all of them are stored, or back in the stream. Every
+    /// failure is tried again.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let stopped = async {
             let _ = stop.wait_for(|stop| *stop).await;
@@ -99,7 +99,7 @@ impl NatsIntake {
         }
     }
 
-    /// Takes batches until the consumer fails, and tells why.
+    /// Takes batches until the consumer fails, and returns why.
     async fn take(&self, pending: &mut FuturesUnordered<Settling>) -> String {
         let consumer = match self.consumer().await {
             Ok(consumer) => consumer,
@@ -129,7 +129,7 @@ impl NatsIntake {
         }
     }
 
-    /// Puts a message's batch into the queue; what is returned settles the message.
+    /// Puts a message's batch into the queue. Returns a future that answers the message.
     async fn hand_on(&self, message: Message) -> Option<Settling> {
         let batch = match self.authenticate(&message) {
             Ok(batch) => batch,
@@ -192,7 +192,7 @@ impl NatsIntake {
 type Settling = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn settle(message: &Message, kind: AckKind) {
-    // Not told, the message comes again after the ack wait, and is known then.
+    // Without an answer the message comes again after the ack wait, and counts as a duplicate then.
     if let Err(error) = message.ack_with(kind).await {
         tracing::warn!("failed to settle a message of NATS: {error}; it will come again");
     }

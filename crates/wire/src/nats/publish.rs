@@ -1,6 +1,6 @@
-//! The agent's end: publishes batches and waits until the stream has them.
+//! The agent's end: publishes batches and waits until the stream has stored them.
 
-use super::super::{BatchId, DeliveryError};
+use super::super::DeliveryError;
 use super::connect::{NatsError, NatsSettings, connect, stream};
 use super::subject_of;
 use async_nats::jetstream::Context;
@@ -8,12 +8,13 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use nanoseg_flow::BatchId;
 use std::fmt;
 use std::pin::Pin;
 
 type Published = (BatchId, Result<(), PublishError>);
 
-/// Sends batches by way of NATS.
+/// Sends batches over NATS.
 pub struct NatsDelivery {
     settings: NatsSettings,
     subject: String,
@@ -71,7 +72,7 @@ impl NatsDelivery {
         }
     }
 
-    /// What an error means; everything under way counts as not delivered.
+    /// Returns what an error means. Everything that is not acknowledged counts as not delivered.
     fn failed(&mut self, id: BatchId, error: &PublishError) -> DeliveryError {
         self.in_flight = FuturesOrdered::new();
         if error.kind() == PublishErrorKind::MaxPayloadExceeded {
@@ -79,7 +80,7 @@ impl NatsDelivery {
             return DeliveryError::Refused(id, reason);
         }
         if error.kind() == PublishErrorKind::StreamNotFound {
-            // It may have been deleted: look for it, or make it, before the next batch.
+            // The stream may have been deleted: it is looked up, or created, before the next batch.
             self.context = None;
         }
         DeliveryError::Unavailable {

@@ -14,7 +14,7 @@ pub struct Key {
     pub key: DecodingKey,
 }
 
-/// The file with the keys that it held when it was last looked at.
+/// The file of keys, with the keys that it had when it was last read.
 pub struct KeyFile {
     path: PathBuf,
     read: Mutex<Read>,
@@ -25,7 +25,7 @@ struct Read {
     keys: Arc<Vec<Key>>,
 }
 
-/// Tells whether a file has changed. A mounted ConfigMap changes by a new link, so by inode too.
+/// Shows whether a file has changed. A mounted ConfigMap changes by a new symbolic link, so the inode counts too.
 type Stamp = (SystemTime, u64, u64);
 
 impl std::fmt::Debug for KeyFile {
@@ -47,7 +47,7 @@ impl KeyFile {
         Ok(keys)
     }
 
-    /// The keys that the file holds now. If it cannot be read any more, those that it held before.
+    /// Returns the keys that the file has now. If it cannot be read any more, those that it had before.
     pub fn current(&self) -> Arc<Vec<Key>> {
         if let Err(reason) = self.read_again() {
             tracing::warn!("{reason}; the keys read before stay in use");
@@ -89,7 +89,7 @@ impl KeyFile {
     }
 }
 
-/// The key, if it is of a kind that API servers sign with.
+/// Returns the key if it is of a kind that API servers sign with.
 fn build_key(jwk: &jsonwebtoken::jwk::Jwk) -> Option<Key> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,

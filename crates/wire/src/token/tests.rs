@@ -46,7 +46,7 @@ fn kind_of(check: &TokenCheck, token: &str) -> &'static str {
 }
 
 #[test]
-fn a_good_token_tells_its_node_and_how_long_it_is_good() {
+fn a_valid_token_gives_its_node_and_how_long_it_is_valid() {
     let place = Place::new();
     let token = place.key.sign(&content(now(), "node-1"));
     let peer = place.check().check(Some(&token)).unwrap();

@@ -1,4 +1,4 @@
-//! Signatures of tokens, by ring, for crate jsonwebtoken: RS256 and ES256 only, verifying only.
+//! Verifies signatures of tokens with ring, for crate jsonwebtoken: RS256 and ES256 only.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -14,7 +14,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes jsonwebtoken use ring. Called again it changes nothing.
+/// Makes jsonwebtoken use ring. A second call changes nothing.
 pub fn install() {
     let _ = PROVIDER.install_default();
 }

@@ -1,6 +1,6 @@
 //! The elements of the picture, from back to front: namespaces, lines, pins, nodes, legend.
 
-use super::scene::{Badge, Scene, SceneLink, SceneNode, Shape, Style, Tone};
+use super::scene::{Badge, NodeShape, Scene, SceneLink, SceneNode, Style, Tone};
 use super::style::{HUES, style};
 use super::{icons, legend, text};
 use crate::report::escape;
@@ -206,7 +206,7 @@ fn node(out: &mut String, node: &SceneNode, rect: &Rect) {
     let _ = writeln!(out, "<g><title>{}</title>", escape::xml(&node.tooltip));
     let hue = node.group.map(|group| group % HUES);
     let stroke = match (node.shape, hue) {
-        (Shape::UnknownPod, _) => "warn dashed".to_owned(),
+        (NodeShape::UnknownPod, _) => "warn dashed".to_owned(),
         (_, Some(hue)) => format!("s{hue}"),
         _ => "plain".to_owned(),
     };
@@ -259,8 +259,8 @@ fn node(out: &mut String, node: &SceneNode, rect: &Rect) {
     out.push_str("</g>\n");
 }
 
-/// The outline says what kind of peer it is.
-fn outline(shape: Shape, rect: &Rect, stroke: &str) -> String {
+/// The outline of a node, one per kind of peer.
+fn outline(shape: NodeShape, rect: &Rect, stroke: &str) -> String {
     let Rect {
         x,
         y,
@@ -269,7 +269,7 @@ fn outline(shape: Shape, rect: &Rect, stroke: &str) -> String {
     } = *rect;
     let (right, bottom) = (rect.right(), rect.bottom());
     match shape {
-        Shape::ApiServer => {
+        NodeShape::ApiServer => {
             let c = 12.0;
             format!(
                 "<path class=\"card {stroke}\" d=\"M{} {y}H{}L{right} {}V{}L{} {bottom}H{}L{x} {}V{}Z\"/>\n",
@@ -285,8 +285,8 @@ fn outline(shape: Shape, rect: &Rect, stroke: &str) -> String {
         }
         _ => {
             let radius = match shape {
-                Shape::Outside => height.min(48.0) / 2.0,
-                Shape::Node => 2.0,
+                NodeShape::Outside => height.min(48.0) / 2.0,
+                NodeShape::Node => 2.0,
                 _ => 9.0,
             };
             format!(

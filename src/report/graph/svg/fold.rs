@@ -1,5 +1,5 @@
-//! What keeps the picture from becoming a hairball: many like peers become one node, and lines that
-//! nearly everyone has (DNS, a scraper) or that a scan made become badges. Nothing is lost: the
+//! Keeps the picture readable: many similar peers become one node, and lines that nearly every workload has (DNS,
+//! a scraper) or that a scan made become badges. Nothing is lost: the
 //! badges, notes and tooltips name what they stand for, and the other formats have every edge.
 
 use super::scene::{Style, link_tooltip};
@@ -10,23 +10,23 @@ use crate::report::graph::names;
 use crate::report::words::count;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// From so many clients on, a DNS server is shown by badges.
+/// From this number of clients on, a DNS server is shown by badges.
 const DNS_CLIENTS: usize = 3;
-/// From so many on, and at least half of all workloads, any other server (or client).
+/// From this number on, and at least half of all workloads, so is any other server (or client).
 const HUB: usize = 8;
-/// So many like outside peers are drawn one by one.
+/// At most this many similar outside peers are drawn one by one.
 const LIKE_PEERS: usize = 3;
-/// So many unlearned lines of one client are drawn one by one.
+/// At most this many unlearned lines of one client are drawn one by one.
 const UNLEARNED: usize = 3;
 /// Ports of DNS servers as pods have them (CoreDNS also listens on 5353 or 1053 in some clusters).
 const DNS_PORTS: [u16; 3] = [53, 1053, 5353];
 
-/// What was folded.
+/// The result of folding.
 #[derive(Debug, Default)]
 pub struct Folded<'g> {
-    /// For each peer that another stands for: that other.
+    /// For each peer that another peer's node represents: that other peer.
     pub stands_for: BTreeMap<&'g Peer, &'g Peer>,
-    /// For each peer that stands for others: how many it stands for, itself included.
+    /// For each peer whose node represents several: how many, itself included.
     pub sizes: BTreeMap<&'g Peer, usize>,
     /// Links that are not drawn, by index.
     pub taken: BTreeSet<usize>,
@@ -38,7 +38,7 @@ pub struct Folded<'g> {
     pub legend: BTreeMap<String, String>,
 }
 
-/// A badge, and whose colour it has.
+/// A badge and its colour.
 #[derive(Debug, Clone)]
 pub struct FoldBadge<'g> {
     pub text: String,
@@ -47,7 +47,7 @@ pub struct FoldBadge<'g> {
     pub hub: Option<&'g Peer>,
 }
 
-/// Folds what is too much to draw.
+/// Folds a graph that has too much to draw.
 pub fn fold<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>]) -> Folded<'g> {
     let mut folded = Folded::default();
     loops(graph, links, &mut folded);
@@ -80,7 +80,7 @@ fn loops<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
     }
 }
 
-/// `7000`, or `7000/UDP`: TCP goes without saying on a badge.
+/// `7000`, or `7000/UDP`: a badge does not show TCP.
 fn loop_ports(link: &Link) -> String {
     link.ports_in_short().replace("/TCP", "")
 }
@@ -104,7 +104,7 @@ fn is_dns(link: &Link) -> bool {
     })
 }
 
-/// Whether so many are nearly everyone.
+/// Returns true if this number is nearly all workloads.
 fn nearly_all(number: usize, peers: &[&Peer]) -> bool {
     let workloads = peers
         .iter()
@@ -170,7 +170,7 @@ fn clients<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &m
     }
 }
 
-/// Replaces links by badges; `badge` says on whom, with what text and in whose colour.
+/// Replaces links by badges; `badge` returns the peer that gets it, its text and its colour.
 fn take<'g>(
     graph: &Graph,
     links: &[Link<'g>],
@@ -207,7 +207,7 @@ fn ports_of(links: &[Link], indices: &[usize]) -> String {
             all.entry(*protocol).or_default().extend(numbers);
         }
     }
-    // What some have learned and others get unseen is told in the tooltips.
+    // The tooltips show which of them have the edge learned and which implied.
     for (protocol, numbers) in &mut implied {
         numbers.retain(|port| !learned.get(protocol).is_some_and(|all| all.contains(port)));
     }
@@ -219,7 +219,7 @@ fn ports_of(links: &[Link], indices: &[usize]) -> String {
     }
 }
 
-/// Clients with many lines that taught nothing: a scan.
+/// Clients with many lines that were not learned: a scan.
 fn unlearned<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
     let mut by_client: BTreeMap<&Peer, Vec<usize>> = BTreeMap::new();
     for (index, link) in links.iter().enumerate() {
@@ -256,7 +256,7 @@ fn unlearned<'g>(graph: &Graph, links: &[Link<'g>], folded: &mut Folded<'g>) {
     }
 }
 
-/// Outsiders that only such lines led to.
+/// Outside peers that only such lines lead to.
 fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
     let ends = |taken: bool| -> BTreeSet<&Peer> {
         let wanted = links
@@ -285,9 +285,9 @@ fn hide<'g>(peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
 
 /// Peers without a namespace that have the same lines, or the same DNS name and the same lines.
 fn like_peers<'g>(graph: &Graph, peers: &[&'g Peer], links: &[Link<'g>], folded: &mut Folded<'g>) {
-    type Line<'a> = (bool, &'a Peer, Style, String);
-    type Key<'a> = (&'a str, Option<&'a str>, Vec<Line<'a>>);
-    let mut lines: BTreeMap<&Peer, Vec<Line>> = BTreeMap::new();
+    type DrawnLink<'a> = (bool, &'a Peer, Style, String);
+    type Key<'a> = (&'a str, Option<&'a str>, Vec<DrawnLink<'a>>);
+    let mut lines: BTreeMap<&Peer, Vec<DrawnLink>> = BTreeMap::new();
     let drawn = (0..)
         .zip(links)
         .filter(|(index, _)| !folded.taken.contains(index));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn like_outside_addresses_stand_as_one() {
+    fn similar_outside_addresses_are_one_node() {
         let mut graph = Graph::default();
         let app = workload("shop", "app", "Deployment");
         for last in 1..6 {

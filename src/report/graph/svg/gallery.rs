@@ -1,5 +1,5 @@
 //! Graphs of several sizes and shapes, drawn and checked. With `NANOSEG_GALLERY=DIR` the pictures are
-//! written there, to be looked at.
+//! written there, for a person to look at.
 
 use super::svg;
 use crate::graph::{Edge, Graph, Peer};

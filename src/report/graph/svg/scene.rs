@@ -17,13 +17,13 @@ pub struct Scene {
     pub links: Vec<SceneLink>,
     /// `14 workloads, 2 outside peers, 31 edges`; outside peers count if something was learned of them.
     pub summary: String,
-    /// Badges that want a word in the legend: text and meaning.
+    /// Badges that the legend explains: text and meaning.
     pub badges: BTreeMap<String, String>,
 }
 
 /// The outline of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shape {
+pub enum NodeShape {
     Workload,
     ApiServer,
     Node,
@@ -31,10 +31,10 @@ pub enum Shape {
     UnknownPod,
 }
 
-/// One node: a peer, or several that are all alike.
+/// One node: a peer, or several similar ones.
 #[derive(Debug, Clone)]
 pub struct SceneNode {
-    pub shape: Shape,
+    pub shape: NodeShape,
     pub label: String,
     pub sublabel: String,
     /// Further small lines.
@@ -47,7 +47,7 @@ pub struct SceneNode {
     pub kind: String,
 }
 
-/// A pill on a node that stands for lines.
+/// A pill on a node that replaces lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Badge {
     pub text: String,
@@ -172,11 +172,11 @@ impl Scene {
         let namespace = peer.workload().map(|w| w.namespace.as_str());
         SceneNode {
             shape: match peer {
-                Peer::Workload(_) => Shape::Workload,
-                Peer::ApiServer => Shape::ApiServer,
-                Peer::Node(_) => Shape::Node,
-                Peer::Outside(_) => Shape::Outside,
-                Peer::UnknownPod(_) => Shape::UnknownPod,
+                Peer::Workload(_) => NodeShape::Workload,
+                Peer::ApiServer => NodeShape::ApiServer,
+                Peer::Node(_) => NodeShape::Node,
+                Peer::Outside(_) => NodeShape::Outside,
+                Peer::UnknownPod(_) => NodeShape::UnknownPod,
             },
             label: names::label(graph, peer),
             sublabel: names::sublabel(graph, peer),
@@ -236,7 +236,7 @@ impl Scene {
             let (style, label) = (Style::of(link.lesson), link.ports_in_short());
             let next = pins.len();
             let pin = *pins.entry((*to, style, label.clone())).or_insert(next);
-            // Peers in one bundle have the same lines: the first stands for all.
+            // Peers in one bundle have the same lines: the first represents all.
             if !seen.insert((*from, *to, pin)) {
                 continue;
             }
@@ -255,7 +255,7 @@ impl Scene {
         }
     }
 
-    /// Peers outside namespaces stand left if they only call, else right.
+    /// Peers outside namespaces are at the left if they only call, else at the right.
     fn set_sides(&mut self) {
         let called: BTreeSet<usize> = self.links.iter().map(|link| link.to).collect();
         let calls: BTreeSet<usize> = self.links.iter().map(|link| link.from).collect();
@@ -271,7 +271,7 @@ impl Scene {
     }
 }
 
-/// Adds one more peer to a node that stands for several.
+/// Adds one more peer to a node of several.
 fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
     const MOST_LINES: usize = 30;
     match node.tooltip.lines().count() {
@@ -284,17 +284,17 @@ fn bundle(node: &mut SceneNode, peer: &Peer, graph: &Graph) {
     }
 }
 
-/// Says how many a node stands for.
+/// Writes on a node how many peers it represents.
 fn name_bundle(node: &mut SceneNode, first: &Peer, graph: &Graph, number: u64) {
     let named = !names::dns_names(graph, first).is_empty();
     match node.shape {
-        Shape::Outside if named => {
+        NodeShape::Outside if named => {
             node.sublabel = format!("outside · {}", count(number, "address"))
         }
-        Shape::Outside => node.label = count(number, "address"),
-        Shape::Node => node.label = count(number, "node"),
-        Shape::UnknownPod => node.label = count(number, "unknown pod"),
-        Shape::Workload | Shape::ApiServer => {}
+        NodeShape::Outside => node.label = count(number, "address"),
+        NodeShape::Node => node.label = count(number, "node"),
+        NodeShape::UnknownPod => node.label = count(number, "unknown pod"),
+        NodeShape::Workload | NodeShape::ApiServer => {}
     }
 }
 

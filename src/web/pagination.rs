@@ -1,40 +1,37 @@
-//! Tables that may be of any length: so many rows at once, and a way to the others.
+//! Pagination of tables: a part of the rows, and links to the others.
 
-use super::html::{Frame, part, table, text};
+use super::html::{Frame, part, table};
 use crate::report::words::thousands;
+use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// So many rows of a table are shown at once.
+/// At most this many rows of a table are shown at once.
 pub const MOST: usize = 200;
 
-/// A page that has long tables. Each of them has a field of the query that says how many rows to skip.
+/// A page that has long tables. Each of them has a field of the query: the number of rows to skip.
 #[derive(Debug, Clone, Copy)]
-pub struct Long<'a> {
+pub struct Pagination<'a> {
     pub frame: &'a Frame,
     /// The path of the page, made of [`part`]s.
     pub path: &'a str,
     pub query: &'a BTreeMap<String, String>,
 }
 
-impl Long<'_> {
-    /// The part of a table that the query asks for. `name` is the table's own field; `row` makes cells, which are
-    /// HTML.
+impl Pagination<'_> {
+    /// The part of a table that the query asks for. `name` is the table's own field; `row` makes its cells.
     pub fn table<T>(
         &self,
         name: &str,
         header: &[&str],
         all: &[T],
-        row: impl Fn(&T) -> Vec<String>,
-    ) -> String {
+        row: impl Fn(&T) -> Vec<Markup>,
+    ) -> Markup {
         let shown = self.part(name, all);
-        let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
-        format!(
-            "<div id=\"{}\">{}{}</div>\n",
-            text(name),
-            table(header, &rows),
-            self.rest(name, all.len())
-        )
+        let rows: Vec<Vec<Markup>> = shown.iter().map(row).collect();
+        html! {
+            div id=(name) { (table(header, &rows)) (self.rest(name, all.len())) } "\n"
+        }
     }
 
     /// The rows that the query asks for.
@@ -43,7 +40,7 @@ impl Long<'_> {
         rows.unwrap_or_default()
     }
 
-    /// Whole parts only, and never all.
+    /// How many rows are skipped: a multiple of [`MOST`], and never all of them.
     fn skipped(&self, name: &str, total: usize) -> usize {
         let asked: usize = self
             .query
@@ -53,34 +50,31 @@ impl Long<'_> {
         asked.min(total.saturating_sub(1)) / MOST * MOST
     }
 
-    /// What is said below a table of which not all is shown, with the ways there.
-    fn rest(&self, name: &str, total: usize) -> String {
+    /// The line below a table of which only a part is shown, with links to the other parts.
+    fn rest(&self, name: &str, total: usize) -> Markup {
         if total <= MOST {
-            return String::new();
+            return html! {};
         }
         let skipped = self.skipped(name, total);
         let end = total.min(skipped + MOST);
-        let mut out = String::from("<p class=\"rest\">");
-        match skipped {
-            0 => {
-                let _ = write!(out, "… and {} more.", thousands((total - end) as u64));
-            }
+        let extent = match skipped {
+            0 => format!("… and {} more.", thousands((total - end) as u64)),
             _ => {
                 let [first, last, all] = [skipped + 1, end, total].map(|n| thousands(n as u64));
-                let _ = write!(out, "{first} to {last} of {all}.");
+                format!("{first} to {last} of {all}.")
             }
+        };
+        html! {
+            p.rest {
+                (extent)
+                @if skipped > 0 { " " (self.link(name, skipped - MOST, "Previous")) }
+                @if end < total { " " (self.link(name, end, "Next")) }
+            }
+            "\n"
         }
-        if skipped > 0 {
-            let _ = write!(out, " {}", self.link(name, skipped - MOST, "Those before"));
-        }
-        if end < total {
-            let _ = write!(out, " {}", self.link(name, end, "The next"));
-        }
-        out.push_str("</p>\n");
-        out
     }
 
-    fn link(&self, name: &str, skip: usize, label: &str) -> String {
+    fn link(&self, name: &str, skip: usize, label: &str) -> Markup {
         let mut path = format!("{}?{name}={skip}", self.path);
         for (key, value) in self.query.iter().filter(|(key, _)| *key != name) {
             let _ = write!(path, "&{}={}", part(key), part(value));
@@ -94,6 +88,7 @@ impl Long<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::html::text;
 
     fn shown(total: usize, query: &[(&str, &str)]) -> String {
         let frame = Frame {
@@ -103,17 +98,18 @@ mod tests {
             problem: None,
         };
         let query = query.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        let long = Long {
+        let pages = Pagination {
             frame: &frame,
             path: "edge",
             query: &query.collect(),
         };
         let all: Vec<usize> = (1..=total).collect();
-        long.table("rows", &["n"], &all, |n| vec![format!("row {n}.")])
+        let table = pages.table("rows", &["n"], &all, |n| vec![text(format!("row {n}."))]);
+        table.into_string()
     }
 
     #[test]
-    fn a_long_table_says_how_much_more_there_is_and_leads_there() {
+    fn a_long_table_shows_how_many_rows_more_there_are_and_links_to_them() {
         let short = shown(200, &[]);
         assert_eq!(short.matches("row ").count(), 200);
         assert!(!short.contains("more"), "{short}");
@@ -134,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_or_too_large_shows_rows_all_the_same() {
+    fn a_number_that_is_invalid_or_too_large_still_shows_rows() {
         for skip in ["x", "-1", "", "7"] {
             assert!(shown(450, &[("rows", skip)]).contains("row 1."), "{skip}");
         }

@@ -1,4 +1,4 @@
-//! What a check of policies against recorded traffic found, and the same for code-review tools.
+//! The result of checking policies against recorded traffic, also for code-review tools.
 
 use super::Error;
 use super::sarif::{Found, Level, Place, Rule, sarif};
@@ -7,15 +7,15 @@ use crate::net::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What was found.
+/// The result of the check.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Verdict {
+pub struct Verification {
     pub policies: usize,
-    /// Edges that were observed, and how many of them the policies allow wholly.
+    /// Edges that were observed, and how many of them the policies allow completely.
     pub observed: usize,
     pub allowed: usize,
-    /// The same of edges that nobody saw and that others imply, such as DNS over TCP.
+    /// The same for edges that were not seen but that others imply, such as DNS over TCP.
     pub implied: usize,
     pub implied_allowed: usize,
     pub would_block: Vec<Blocked>,
@@ -28,13 +28,13 @@ pub struct Verdict {
     pub rules: usize,
     /// Workloads that no policy isolates, in one direction at least.
     pub open: Vec<String>,
-    /// Those of them that everybody may connect to.
+    /// Those of them to which everything may connect.
     pub open_ingress: Vec<String>,
     /// Those of them that may connect to everything.
     pub open_egress: Vec<String>,
 }
 
-impl Verdict {
+impl Verification {
     /// The open workloads, each with the directions in which no policy isolates it, in words.
     pub fn open_ways(&self) -> Vec<(&String, &'static str)> {
         let [ingress, egress] = [&self.open_ingress, &self.open_egress]
@@ -61,7 +61,7 @@ pub struct Blocked {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
     pub by: String,
-    /// The policies in its way, as `namespace/name`.
+    /// The policies that block it, as `namespace/name`.
     pub policies: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ pub struct Unused {
     pub client: String,
     pub server: String,
     pub ports: String,
-    /// The policies (`namespace/name`) that select the server, or where it is no pod the client.
+    /// The policies (`namespace/name`) that select the server, or, if it is not a pod, the client.
     pub policies: Vec<String>,
 }
 
@@ -113,17 +113,24 @@ const OPEN_WORKLOAD: Rule = Rule {
     remedy: "Write a policy that selects it: nanoseg generate does.",
 };
 
-/// The verdict as SARIF. `place` finds where a policy, or a rule of it, is written; `nearest` where to look in a
-/// namespace for what is written nowhere.
+const RULES: [&Rule; 4] = [
+    &WOULD_BLOCK,
+    &UNUSED_RULE,
+    &UNUSED_CONNECTION,
+    &OPEN_WORKLOAD,
+];
+
+/// The result as SARIF. `place` finds where a policy, or one of its rules, is written; `nearest` returns where to look in
+/// a namespace if it is written nowhere.
 ///
 /// # Errors
 /// See [`sarif`].
 pub fn as_sarif(
-    verdict: &Verdict,
+    verdict: &Verification,
     place: impl Fn(&str, Option<&RuleRef>) -> Option<Place>,
     nearest: impl Fn(&str) -> Option<Place>,
 ) -> Result<String, Error> {
-    // The places of policies; where they are in no file, one in the namespace of `subject`.
+    // The places of policies; if they are in no file, one in the namespace of `subject`.
     let places = |policies: &[String], subject: &str| -> Vec<Place> {
         let found = policies.iter().filter_map(|name| place(name, None));
         let found: Vec<Place> = found.collect();
@@ -173,16 +180,10 @@ pub fn as_sarif(
             identity: String::new(),
         });
     let found: Vec<Found> = blocked.chain(rules).chain(unused).chain(open).collect();
-    let rules = [
-        &WOULD_BLOCK,
-        &UNUSED_RULE,
-        &UNUSED_CONNECTION,
-        &OPEN_WORKLOAD,
-    ];
-    sarif("verify", &rules, &found)
+    sarif("verify", &RULES, &found)
 }
 
-/// Of `namespace/name`.
+/// The namespace of `namespace/name`.
 fn namespace_of(name: &str) -> &str {
     name.split_once('/').map_or("", |(namespace, _)| namespace)
 }

@@ -2,7 +2,7 @@
 
 /// One line of a diff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum DiffLine<'a> {
     Same(&'a str),
     Removed(&'a str),
     Added(&'a str),
@@ -12,21 +12,23 @@ pub enum Line<'a> {
 
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
-/// The product of both lengths beyond which no common lines are looked for: 16 MB of table.
+/// The largest product of both lengths, in lines, for which common lines are searched: 16 MB of table.
 const MOST: usize = 4_000_000;
 
 /// The lines of both, the common ones once; long runs of the same are cut.
-pub fn diff<'a>(before: &'a str, after: &'a str) -> Vec<Line<'a>> {
+pub fn diff<'a>(before: &'a str, after: &'a str) -> Vec<DiffLine<'a>> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     if old.len().saturating_mul(new.len()) > MOST {
-        let removed = old.into_iter().map(Line::Removed);
-        return removed.chain(new.into_iter().map(Line::Added)).collect();
+        let removed = old.into_iter().map(DiffLine::Removed);
+        return removed
+            .chain(new.into_iter().map(DiffLine::Added))
+            .collect();
     }
     cut(whole(&old, &new))
 }
 
 /// By the longest common subsequence.
-fn whole<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
+fn whole<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<DiffLine<'a>> {
     let wide = new.len() + 1;
     // common[i * wide + j]: how many lines old[i..] and new[j..] have in common.
     let mut common = vec![0u32; (old.len() + 1) * wide];
@@ -43,24 +45,24 @@ fn whole<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
     let (mut i, mut j, mut lines) = (0, 0, Vec::new());
     while let (Some(a), Some(b)) = (old.get(i), new.get(j)) {
         if a == b {
-            lines.push(Line::Same(a));
+            lines.push(DiffLine::Same(a));
             (i, j) = (i + 1, j + 1);
         } else if common[at(i + 1, j)] >= common[at(i, j + 1)] {
-            lines.push(Line::Removed(a));
+            lines.push(DiffLine::Removed(a));
             i += 1;
         } else {
-            lines.push(Line::Added(b));
+            lines.push(DiffLine::Added(b));
             j += 1;
         }
     }
-    lines.extend(old.iter().skip(i).map(|line| Line::Removed(line)));
-    lines.extend(new.iter().skip(j).map(|line| Line::Added(line)));
+    lines.extend(old.iter().skip(i).map(|line| DiffLine::Removed(line)));
+    lines.extend(new.iter().skip(j).map(|line| DiffLine::Added(line)));
     lines
 }
 
-/// Leaves out what is far from any change.
-fn cut(lines: Vec<Line>) -> Vec<Line> {
-    let is_change = |line: &Line| !matches!(line, Line::Same(_));
+/// Replaces lines that are far from any change by their number.
+fn cut(lines: Vec<DiffLine>) -> Vec<DiffLine> {
+    let is_change = |line: &DiffLine| !matches!(line, DiffLine::Same(_));
     let near = |index: usize| {
         let first = index.saturating_sub(CONTEXT);
         let around = lines.iter().skip(first).take(index - first + CONTEXT + 1);
@@ -70,8 +72,8 @@ fn cut(lines: Vec<Line>) -> Vec<Line> {
     for (index, line) in lines.iter().enumerate() {
         match (near(index), out.last_mut()) {
             (true, _) => out.push(*line),
-            (false, Some(Line::Skipped(count))) => *count += 1,
-            (false, _) => out.push(Line::Skipped(1)),
+            (false, Some(DiffLine::Skipped(count))) => *count += 1,
+            (false, _) => out.push(DiffLine::Skipped(1)),
         }
     }
     out
@@ -82,11 +84,11 @@ mod tests {
     use super::*;
 
     fn text(before: &str, after: &str) -> String {
-        let line = |line: Line| match line {
-            Line::Same(text) => format!(" {text}"),
-            Line::Removed(text) => format!("-{text}"),
-            Line::Added(text) => format!("+{text}"),
-            Line::Skipped(count) => format!("@{count}"),
+        let line = |line: DiffLine| match line {
+            DiffLine::Same(text) => format!(" {text}"),
+            DiffLine::Removed(text) => format!("-{text}"),
+            DiffLine::Added(text) => format!("+{text}"),
+            DiffLine::Skipped(count) => format!("@{count}"),
         };
         let lines: Vec<String> = diff(before, after).into_iter().map(line).collect();
         lines.join("|")
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_from_a_change_is_counted_only() {
+    fn lines_far_from_a_change_are_only_counted() {
         assert_eq!(
             text("1\n2\n3\n4\n5\n6", "1\n2\n3\n4\n5\nx"),
             "@2| 3| 4| 5|-6|+x"
