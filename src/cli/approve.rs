@@ -180,9 +180,10 @@ fn decide(
         reason,
     };
     let all: Vec<Wanted> = proposals.iter().map(wanted).collect();
-    Ok(match desk.decide(&all)? {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if desk.decide(&all)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

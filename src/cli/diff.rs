@@ -117,9 +117,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
         refused(
             error,
-            match is_of_before {
-                true => std::slice::from_ref(&args.before),
-                false => std::slice::from_ref(&args.after),
+            if is_of_before {
+                std::slice::from_ref(&args.before)
+            } else {
+                std::slice::from_ref(&args.after)
             },
         )
     })?;
@@ -154,17 +155,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         FailOn::Any => opened || closed,
         FailOn::Never => false,
     };
-    Ok(match fails {
-        true => ExitCode::from(exit::FINDINGS),
-        false => ExitCode::SUCCESS,
+    Ok(if fails {
+        ExitCode::from(exit::FINDINGS)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
 fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
-    let (old, new) = match found.is_empty() {
+    let (old, new) = if found.is_empty() {
         // What did not change points nowhere.
-        true => Default::default(),
-        false => (Places::find(&args.before)?, Places::find(&args.after)?),
+        Default::default()
+    } else {
+        (Places::find(&args.before)?, Places::find(&args.after)?)
     };
     let place = |reason: Result<&Cause, &str>| match reason {
         Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
@@ -186,14 +189,18 @@ struct Sets {
 }
 
 fn read(args: &Args) -> anyhow::Result<Sets> {
-    let own = |path: &PathBuf| match path.as_os_str() == "cluster" {
-        true => Ok(None),
-        false => read_set(path).map(Some),
+    let own = |path: &PathBuf| {
+        if path.as_os_str() == "cluster" {
+            Ok(None)
+        } else {
+            read_set(path).map(Some)
+        }
     };
     // A snapshot first: what it is read from is gone before the policies need room.
-    let of_cluster = match args.cluster.is_empty() {
-        true => None,
-        false => Some(Judge::read(args)?),
+    let of_cluster = if args.cluster.is_empty() {
+        None
+    } else {
+        Some(Judge::read(args)?)
     };
     let (before, after) = (own(&args.before)?, own(&args.after)?);
     let (before, after, judge) = match (before, after, of_cluster) {

@@ -162,9 +162,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Output::Text => terminal::print(&text::render(&answer, terminal::colour()))?,
     }
-    Ok(match answer.allowed {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if answer.allowed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

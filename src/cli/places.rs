@@ -17,9 +17,10 @@ pub struct Places {
 impl Places {
     /// Those of one file or folder; none for the word cluster.
     pub fn find(path: &Path) -> anyhow::Result<Places> {
-        match path.as_os_str() == "cluster" {
-            true => Ok(Places::default()),
-            false => Places::find_all(&[path.to_owned()]),
+        if path.as_os_str() == "cluster" {
+            Ok(Places::default())
+        } else {
+            Places::find_all(&[path.to_owned()])
         }
     }
 

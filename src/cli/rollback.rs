@@ -104,9 +104,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             reason: &args.reason,
         })
         .collect();
-    Ok(match desk.decide(&wanted)? {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if desk.decide(&wanted)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

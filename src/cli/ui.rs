@@ -117,9 +117,10 @@ async fn serve(
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
     eprintln!("The URL is a key: who has it may do what you may do. Ctrl-C ends it.");
-    let _way = match args.no_browser {
-        true => None,
-        false => open_browser(&url),
+    let _way = if args.no_browser {
+        None
+    } else {
+        open_browser(&url)
     };
     tokio::select! {
         ended = server.serve(views, desk) => Ok(ended?),

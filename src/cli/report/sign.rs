@@ -28,9 +28,10 @@ impl Signer {
             return Ok(Signer::Agent(path.to_owned()));
         }
         let Ok(key) = PrivateKey::from_openssh(&text) else {
-            let what = match text.contains("PRIVATE KEY-----") {
-                true => "a private key that this cannot read",
-                false => "no SSH key",
+            let what = if text.contains("PRIVATE KEY-----") {
+                "a private key that this cannot read"
+            } else {
+                "no SSH key"
             };
             bail!("failed to use {name}: it is {what}; {}", other_keys(path));
         };

@@ -31,9 +31,10 @@ pub fn mode_changed(from: &str, to: &str) -> String {
 
 /// The reason for which a namespace is not segmented any more.
 pub fn segmentation_removed(policies_go: bool) -> &'static str {
-    match policies_go {
-        true => "its policies are removed",
-        false => "its policies stay, and nobody keeps them",
+    if policies_go {
+        "its policies are removed"
+    } else {
+        "its policies stay, and nobody keeps them"
     }
 }
 
