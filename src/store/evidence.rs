@@ -88,12 +88,13 @@ pub fn may_write(folder: &Path) -> Result<(), EvidenceError> {
         return Err(EvidenceError::Stranger { path: path() });
     };
     let names: Vec<String> = check::strangers(&manifest, &plain::list(folder)?).collect();
-    match names.is_empty() {
-        true => Ok(()),
-        false => Err(EvidenceError::Added {
+    if names.is_empty() {
+        Ok(())
+    } else {
+        Err(EvidenceError::Added {
             path: path(),
             names,
-        }),
+        })
     }
 }
 

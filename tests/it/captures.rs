@@ -197,9 +197,12 @@ fn zeek(log: &str) -> Vec<String> {
             if !matches!(protocol, "tcp" | "udp" | "sctp") {
                 return None;
             }
-            let end = |host: &str, port: &str| match host.contains(':') {
-                true => format!("[{host}]:{port}"),
-                false => format!("{host}:{port}"),
+            let end = |host: &str, port: &str| {
+                if host.contains(':') {
+                    format!("[{host}]:{port}")
+                } else {
+                    format!("{host}:{port}")
+                }
             };
             let seen = |field: &str| row.get(field).is_some_and(|n| *n != "0" && *n != "-");
             let answered = match row["conn_state"] {

@@ -22,9 +22,10 @@ fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String
         &["create", "-f", file.to_str().expect("a path")],
     );
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(text(&output.stderr)),
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
     }
 }
 

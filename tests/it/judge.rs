@@ -286,9 +286,10 @@ fn verify_finds_exactly_the_traffic_that_a_narrower_policy_would_block() {
     fs::create_dir(&folder).expect("a folder");
     for entry in fs::read_dir(&policies).expect("policies-out").flatten() {
         let text = fs::read_to_string(entry.path()).expect("a policy");
-        let text = match entry.file_name() == "postgres.yaml" {
-            true => text.replace("port: 5432", "port: 5433"),
-            false => text,
+        let text = if entry.file_name() == "postgres.yaml" {
+            text.replace("port: 5432", "port: 5433")
+        } else {
+            text
         };
         fs::write(folder.join(entry.file_name()), text).expect("a policy");
     }
@@ -401,9 +402,10 @@ fn verify_reports_blocked_traffic_and_unused_rules_to_code_review_tools() {
         .flatten()
     {
         let text = fs::read_to_string(entry.path()).expect("a policy");
-        let text = match entry.file_name() == "postgres.yaml" {
-            true => text.replace("port: 5432", "port: 5433"),
-            false => text,
+        let text = if entry.file_name() == "postgres.yaml" {
+            text.replace("port: 5432", "port: 5433")
+        } else {
+            text
         };
         fs::write(policies.join(entry.file_name()), text).expect("a policy");
     }

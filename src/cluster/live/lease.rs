@@ -235,9 +235,10 @@ impl Candidate {
     /// Candidates come at different times, so that not all want it at once (client-go's jitter).
     fn pause(&self, leads: bool) -> Duration {
         let period = self.settings.retry_period;
-        match leads {
-            true => period,
-            false => period + period.mul_f64(0.2 * f64::from(random()) / f64::from(u32::MAX)),
+        if leads {
+            period
+        } else {
+            period + period.mul_f64(0.2 * f64::from(random()) / f64::from(u32::MAX))
         }
     }
 

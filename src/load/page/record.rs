@@ -99,10 +99,11 @@ impl Records {
         if problems.is_empty() {
             *known = Some(tail.head.clone());
         }
-        let what = match problems.is_empty() || !tail.check(None).1.is_empty() {
-            true => "",
+        let what = if problems.is_empty() || !tail.check(None).1.is_empty() {
+            ""
+        } else {
             // Whole in itself: made anew, or a controller began with an empty store.
-            false => "it is another record than this page showed before: ",
+            "it is another record than this page showed before: "
         };
         let problem = problems.first().map(|first| match problems.len() - 1 {
             0 => format!("{what}{first}"),

@@ -85,8 +85,9 @@ fn build() -> Result<PathBuf, String> {
         .current_dir(root.join("tests/go/hubble"))
         .output()
         .map_err(|error| error.to_string())?;
-    match build.status.success() {
-        true => Ok(program),
-        false => Err(String::from_utf8_lossy(&build.stderr).into_owned()),
+    if build.status.success() {
+        Ok(program)
+    } else {
+        Err(String::from_utf8_lossy(&build.stderr).into_owned())
     }
 }

@@ -109,9 +109,12 @@ pub fn attempts(cluster: &'static Cluster, shop: &Shop, edge: &Edge) -> Vec<Atte
         (_, 53) => How::Query,
         _ => How::Datagram(shop.pods(server)),
     };
-    let client = || match client.starts_with("outside:") {
-        true => Client::Customer(cluster),
-        false => Client::Pod(shop.pod(client)),
+    let client = || {
+        if client.starts_with("outside:") {
+            Client::Customer(cluster)
+        } else {
+            Client::Pod(shop.pod(client))
+        }
     };
     let attempt = |(address, to): (String, u16)| Attempt {
         words: format!(

@@ -141,9 +141,10 @@ impl Telling {
             let proposal = waiting
                 .remove(&workload)
                 .ok_or_else(|| format!("waiting are {known:?}"))?;
-            match is(&proposal) {
-                true => Ok(proposal),
-                false => Err(format!("{:#?}", proposal.spec.review)),
+            if is(&proposal) {
+                Ok(proposal)
+            } else {
+                Err(format!("{:#?}", proposal.spec.review))
             }
         })
     }

@@ -118,8 +118,9 @@ fn policy(telling: &Telling, name: &str) -> Result<NetworkPolicy, String> {
     let namespace = telling.shop.namespace("shop");
     let get = ["get", "networkpolicy", name, "-n", &namespace, "-o", "json"];
     let output = telling.cluster.kubectl(&get);
-    match output.status.success() {
-        true => serde_json::from_slice(&output.stdout).map_err(|e| e.to_string()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if output.status.success() {
+        serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

@@ -31,13 +31,14 @@ pub fn the_proposals_are_those_that_generate_makes(telling: &Telling) {
             }
         }
         let true_edges = true_edges(telling);
-        match generated.edges == true_edges {
-            true => Ok(()),
-            false => Err(format!(
+        if generated.edges == true_edges {
+            Ok(())
+        } else {
+            Err(format!(
                 "missing {:?}, too much {:?}",
                 true_edges.difference(&generated.edges).collect::<Vec<_>>(),
                 generated.edges.difference(&true_edges).collect::<Vec<_>>()
-            )),
+            ))
         }
     });
     telling.say("the proposals are those that generate makes, of the edges that are true");
@@ -239,8 +240,9 @@ pub fn create(telling: &Telling, decision: &Value, dry: bool) -> Result<String, 
     let mut arguments = vec!["create", "-f", &*file, "-o", "jsonpath={.metadata.name}"];
     arguments.extend(dry.then_some("--dry-run=server"));
     let output = telling.cluster.kubectl_of(&telling.people.rosa, &arguments);
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

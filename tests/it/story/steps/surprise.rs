@@ -139,9 +139,10 @@ fn approve(telling: &Telling, asked: &[PolicyProposal]) {
         let wanted = plain(proposal.spec.policy.clone());
         telling.until("the approved policy", async || {
             let policies = telling.policies().await?;
-            match policies.get(name) == Some(&wanted) {
-                true => Ok(()),
-                false => Err(format!("{name} is another")),
+            if policies.get(name) == Some(&wanted) {
+                Ok(())
+            } else {
+                Err(format!("{name} is another"))
             }
         });
         telling.in_time(

@@ -54,9 +54,10 @@ pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
     telling.until("the policy to be rolled back", async || {
         let degraded = degraded(&telling.segmentation(&namespace).await?);
         let now = policy(telling, &name)?;
-        match degraded && now == before {
-            true => Ok(()),
-            false => Err(format!("Degraded {degraded}, {now:#?}\n{said:?}")),
+        if degraded && now == before {
+            Ok(())
+        } else {
+            Err(format!("Degraded {degraded}, {now:#?}\n{said:?}"))
         }
     });
     telling.say(&format!(

@@ -190,17 +190,19 @@ pub fn components() -> Result<PathBuf, String> {
         let output = Command::new(&script).args(arguments).output();
         let output = output.map_err(|error| format!("{}: {error}", script.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        match output.status.success() {
-            true => Ok(text(&output.stdout)),
-            false => Err(text(&output.stderr)),
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
         }
     };
     let missing = run(&["--missing"])?;
-    match missing.is_empty() {
-        true => run(&[]).map(PathBuf::from),
-        false => Err(format!(
+    if missing.is_empty() {
+        run(&[]).map(PathBuf::from)
+    } else {
+        Err(format!(
             "{} (tests/cluster/components builds them)",
             missing.replace('\n', ", ")
-        )),
+        ))
     }
 }

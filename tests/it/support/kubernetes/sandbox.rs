@@ -41,9 +41,10 @@ impl Sandbox {
         fs::create_dir_all(&folder).expect("a folder");
         let spec = pod.spec.as_ref().expect("a spec");
         let host = spec.host_network.unwrap_or_default();
-        let (namespace, address) = match host {
-            true => (Arc::clone(&node.namespace), node.address.clone()),
-            false => (Arc::new(Namespace::new()), node.next_address()),
+        let (namespace, address) = if host {
+            (Arc::clone(&node.namespace), node.address.clone())
+        } else {
+            (Arc::new(Namespace::new()), node.next_address())
         };
         let sandbox = Sandbox {
             veth: (!host).then(|| format!("veth{}", &uid[..8])),

@@ -139,9 +139,10 @@ impl Cluster {
         let what = format!("the pods of {namespace}/{}", deployment.name);
         self.run(until(PATIENCE, &what, async || {
             let pods = self.running(namespace, &selector).await;
-            match pods.len() == deployment.replicas as usize {
-                true => Ok(pods),
-                false => Err(format!("{} of {}", pods.len(), deployment.replicas)),
+            if pods.len() == deployment.replicas as usize {
+                Ok(pods)
+            } else {
+                Err(format!("{} of {}", pods.len(), deployment.replicas))
             }
         }))
     }
