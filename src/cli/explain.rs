@@ -163,9 +163,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Output::Text => terminal::print(&text::render(&report, terminal::colour()))?,
     }
-    Ok(match report.allowed {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if report.allowed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

@@ -126,9 +126,10 @@ async fn serve(
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
     eprintln!("The URL is a key: whoever has it may do what you may do. Press Ctrl-C to stop.");
-    let _redirect = match args.no_browser {
-        true => None,
-        false => open_browser(&url),
+    let _redirect = if args.no_browser {
+        None
+    } else {
+        open_browser(&url)
     };
     tokio::select! {
         ended = server.serve(views, decider) => Ok(ended?),

@@ -251,13 +251,13 @@ fn ports(connections: &ConnectionSet) -> String {
         return "all ports".into();
     }
     let words = connections.iter().flat_map(|(protocol, ports)| {
-        ports
-            .ranges()
-            .iter()
-            .map(move |(first, last)| match first == last {
-                true => format!("{first}/{protocol}"),
-                false => format!("{first}-{last}/{protocol}"),
-            })
+        ports.ranges().iter().map(move |(first, last)| {
+            if first == last {
+                format!("{first}/{protocol}")
+            } else {
+                format!("{first}-{last}/{protocol}")
+            }
+        })
     });
     words.collect::<Vec<_>>().join(", ")
 }
