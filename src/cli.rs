@@ -20,6 +20,7 @@ mod observe;
 mod pager;
 mod period;
 mod policies;
+mod process;
 mod progress;
 mod proposals;
 mod receive;
@@ -39,7 +40,7 @@ mod units;
 mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use process::{leak, program};
 use std::process::ExitCode;
 use terminal::LogFormat;
 
@@ -120,18 +121,6 @@ pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), Str
         .map_err(|error| error.to_string())
 }
 
-/// The name for usage texts: `nanoseg`, or `kubectl nanoseg` if the binary runs as kubectl's plug-in, under the name
-/// `kubectl-nanoseg`.
-fn program() -> &'static str {
-    let called = std::env::args_os().next().map(PathBuf::from);
-    let name = called.as_deref().and_then(Path::file_stem);
-    if name.is_some_and(|name| name == "kubectl-nanoseg") {
-        "kubectl nanoseg"
-    } else {
-        "nanoseg"
-    }
-}
-
 /// Runs the command line and returns the exit code.
 pub fn run() -> ExitCode {
     let parsed = Cli::command()
@@ -167,10 +156,4 @@ pub fn run() -> ExitCode {
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)
-}
-
-/// Does not free a value: the process ends right after, and freeing the memory of a large cluster piece by piece takes
-/// a tenth of a second.
-fn leak<T>(what: T) {
-    std::mem::forget(what);
 }

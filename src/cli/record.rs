@@ -7,7 +7,6 @@ use crate::cli::access::{AccessArgs, ControllerArgs};
 use crate::load::{Published, place, read_published};
 use crate::record::{Head, RecordLine, Tail, parse_line};
 use crate::report::escape;
-
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
 use clap::Subcommand;

@@ -6,12 +6,14 @@ mod controls;
 mod files;
 mod ocsf;
 mod page;
+mod standing;
 mod text;
 mod timeline;
 
 pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
-pub use controls::{Control, Framework, Standing};
+pub use controls::{Control, Framework};
 pub use files::{MANIFEST_SCHEMA, files};
+pub use standing::Standing;
 pub use text::CHECK_COMMANDS;
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 

@@ -25,9 +25,10 @@ impl Head {
     pub fn parse(text: &str) -> Result<Head, NotAHead> {
         let wrong = || NotAHead(text.to_owned());
         let (number, digest) = text.split_once(':').ok_or_else(wrong)?;
-        let digest = match digest.starts_with("sha256:") {
-            true => Digest::parse(digest),
-            false => Digest::parse(&format!("sha256:{digest}")),
+        let digest = if digest.starts_with("sha256:") {
+            Digest::parse(digest)
+        } else {
+            Digest::parse(&format!("sha256:{digest}"))
         };
         Ok(Head {
             sequence: number.parse().map_err(|_| wrong())?,

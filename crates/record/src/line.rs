@@ -128,9 +128,10 @@ pub fn parse_line(text: &str) -> Result<RecordLine, LineError> {
 
 /// Earlier versions wrote the name alone.
 fn earlier_actor(name: String) -> Actor {
-    match name == CONTROLLER {
-        true => Actor::Controller,
-        false => Actor::User { name },
+    if name == CONTROLLER {
+        Actor::Controller
+    } else {
+        Actor::User { name }
     }
 }
 
@@ -141,12 +142,11 @@ pub(crate) fn digest(line: &RecordLine) -> Digest {
 
 fn write(line: &RecordLine, digest: Option<Digest>) -> String {
     let entry = line.entry.clone();
-    let (action, by) = match line.untyped {
-        true => {
-            let action = entry.action.kind();
-            (Action::Undetailed { action }, None)
-        }
-        false => (entry.action, Some(By::of(&entry.actor))),
+    let (action, by) = if line.untyped {
+        let action = entry.action.kind();
+        (Action::Undetailed { action }, None)
+    } else {
+        (entry.action, Some(By::of(&entry.actor)))
     };
     let fields = Fields {
         sequence: line.sequence,

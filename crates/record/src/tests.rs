@@ -97,9 +97,10 @@ fn entry(number: usize) -> Entry {
         },
     ];
     // The first kinds of actors are by users, as tests change their names.
-    let actor = match number < 12 {
-        true => actors[0].clone(),
-        false => actors[number % actors.len()].clone(),
+    let actor = if number < 12 {
+        actors[0].clone()
+    } else {
+        actors[number % actors.len()].clone()
     };
     let object = format!("NetworkPolicy/nanoseg-{number}");
     Entry::new(all[number % all.len()].clone(), actor, "shop", &object).with_policies(
