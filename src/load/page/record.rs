@@ -102,7 +102,7 @@ impl Records {
         let what = if problems.is_empty() || !tail.check(None).1.is_empty() {
             ""
         } else {
-            // Whole in itself: made anew, or a controller began with an empty store.
+            // Intact by itself: it was replaced, or a controller began with an empty store.
             "it is another record than this page showed before: "
         };
         let problem = problems.first().map(|first| match problems.len() - 1 {
