@@ -137,9 +137,10 @@ impl LiveSource for Scripted {
         Ok(true)
     }
     fn urgency(&self) -> Urgency {
-        match self.0.lock().expect("a lock").is_empty() {
-            true => Urgency::None,
-            false => Urgency::Full,
+        if self.0.lock().expect("a lock").is_empty() {
+            Urgency::None
+        } else {
+            Urgency::Full
         }
     }
     fn take(&mut self) -> Observations {

@@ -219,9 +219,10 @@ impl Replica {
         let _ = halt.send(true);
         let outcome = tokio::time::timeout(GRACE, work).await;
         let outcome = outcome.unwrap_or(Err(ControllerError::Ended("all, in time")));
-        match lost {
-            true => outcome.and(Err(ControllerError::LeaseLost(lease))),
-            false => outcome,
+        if lost {
+            outcome.and(Err(ControllerError::LeaseLost(lease)))
+        } else {
+            outcome
         }
     }
 

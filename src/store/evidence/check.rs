@@ -111,9 +111,10 @@ pub fn check(folder: &Path) -> Result<Checked, EvidenceError> {
     let found = plain::list(folder)?;
     let (mut wrong, mut known) = (Vec::new(), BTreeSet::new());
     for file in &manifest.files {
-        wrong.extend(match known.insert(file.path.as_str()) {
-            true => of_file(folder, file, &found),
-            false => Some(Wrong::Twice(file.path.clone())),
+        wrong.extend(if known.insert(file.path.as_str()) {
+            of_file(folder, file, &found)
+        } else {
+            Some(Wrong::Twice(file.path.clone()))
         });
     }
     wrong.extend(strangers(&manifest, &found).map(Wrong::Unlisted));

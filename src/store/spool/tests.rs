@@ -185,9 +185,10 @@ fn ten_times_the_bound_of_distinct_records_stays_within_it_and_all_that_is_lost_
     for on_disk in [true, false] {
         let dir = tempfile::tempdir().expect("a folder");
         let limits = small(96 << 10);
-        let mut spool = match on_disk {
-            true => open(dir.path(), limits),
-            false => Spool::in_memory(TestCodec, limits),
+        let mut spool = if on_disk {
+            open(dir.path(), limits)
+        } else {
+            Spool::in_memory(TestCodec, limits)
         };
         let bound = if on_disk {
             limits.disk_bytes
