@@ -89,13 +89,12 @@ pub fn may_write(folder: &Path) -> Result<(), EvidenceError> {
     };
     let names: Vec<String> = check::strangers(&manifest, &plain::list(folder)?).collect();
     if names.is_empty() {
-        Ok(())
-    } else {
-        Err(EvidenceError::Added {
-            path: path(),
-            names,
-        })
+        return Ok(());
     }
+    Err(EvidenceError::Added {
+        path: path(),
+        names,
+    })
 }
 
 /// Makes `folder` hold exactly `files`. A report that is there is replaced; anything else is not.
