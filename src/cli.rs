@@ -9,22 +9,20 @@ mod approve;
 pub mod connectivity;
 mod controller;
 pub mod crd;
-mod decide;
+mod decision;
 mod diff;
 mod exit;
 mod explain;
 mod generate;
-mod generated;
 mod graph;
-mod input;
+mod notices;
 mod observe;
 mod pager;
 mod period;
-mod places;
 mod policies;
+mod process;
 mod progress;
 mod proposals;
-mod published;
 mod receive;
 mod record;
 mod report;
@@ -36,12 +34,13 @@ mod sources;
 mod status;
 mod style;
 mod terminal;
+mod traffic;
 mod ui;
 mod units;
 mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use process::{leak, program};
 use std::process::ExitCode;
 use terminal::LogFormat;
 
@@ -56,7 +55,7 @@ use terminal::LogFormat;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
+    /// Log more to stderr (-v info, -vv debug); NANOSEG_LOG takes a filter as RUST_LOG does.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -111,27 +110,15 @@ impl Command {
     }
 }
 
-/// Whether `arguments` (without the program's name) are a command line that nanoseg takes.
+/// Checks that `arguments` (without the program's name) are a valid command line.
 ///
 /// # Errors
-/// What clap says against it.
+/// Clap's error message.
 pub fn check<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
     let all = std::iter::once("nanoseg").chain(arguments);
     Cli::try_parse_from(all)
         .map(|_| ())
         .map_err(|error| error.to_string())
-}
-
-/// As what the program was called: `nanoseg`, or `kubectl nanoseg` where it is kubectl's plug-in, the same
-/// binary under the name `kubectl-nanoseg`.
-fn program() -> &'static str {
-    let called = std::env::args_os().next().map(PathBuf::from);
-    let name = called.as_deref().and_then(Path::file_stem);
-    if name.is_some_and(|name| name == "kubectl-nanoseg") {
-        "kubectl nanoseg"
-    } else {
-        "nanoseg"
-    }
 }
 
 /// Runs the command line and returns the exit code.
@@ -169,10 +156,4 @@ pub fn run() -> ExitCode {
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)
-}
-
-/// Leaves what a command read to the end of the process, which comes right after: giving the memory of a large
-/// cluster back piece by piece takes a tenth of a second.
-fn leave<T>(what: T) {
-    std::mem::forget(what);
 }

@@ -1,6 +1,5 @@
-//! Room 3b: the whole way below the wall, once, for every command that needs it: flow records and an
-//! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls
-//! the rooms in order.
+//! Room 3b: the whole pipeline below the wall, in one place for every command that needs it: flow records and an
+//! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls the rooms in order.
 
 pub mod evidence;
 mod files;
@@ -44,7 +43,7 @@ impl Scope {
     }
 }
 
-/// What an operator may choose.
+/// The options of an operator.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub graph: GraphOptions,
@@ -54,7 +53,7 @@ pub struct Options {
     pub risk: RiskChoices,
 }
 
-/// Everything that a run finds out.
+/// The results of a run.
 #[derive(Debug, Clone)]
 pub struct Generated {
     pub graph: Graph,
@@ -64,13 +63,13 @@ pub struct Generated {
     pub learning: Learning,
     /// The end of the observation.
     pub end: Timestamp,
-    /// Of the graph, the synthesis and the proof; sorted.
+    /// Findings of the graph, the synthesis and the proof; sorted.
     pub findings: Vec<Finding>,
-    /// Connections that became no edge, by reason.
+    /// Connections that did not become an edge, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
-/// Runs the whole way. `begin` and `end` are the first and last time of the observation; `existing` are the
+/// Runs the whole pipeline. `begin` and `end` are the first and last time of the observation; `existing` are the
 /// policies in the cluster that somebody else manages.
 ///
 /// # Errors
@@ -120,7 +119,7 @@ pub fn generate(
     })
 }
 
-/// Known vulnerabilities, and how far the internet is from them with the policies that were written.
+/// Findings about known vulnerabilities, with the distance to the internet under the generated policies.
 fn weak_findings(
     inventory: &Inventory,
     graph: &Graph,
@@ -135,7 +134,7 @@ fn weak_findings(
         .iter()
         .map(|p| p.policy.clone())
         .collect();
-    // The inventory brings the policies of others.
+    // Only the generated policies: those of others are not considered here.
     let evaluation = Evaluation::new(inventory, &policies, HostNetwork::Exact)?;
     let reach = Reach::of(&evaluation);
     let distances = risk::distances(inventory, graph, &evaluation, &reach);
@@ -151,11 +150,11 @@ fn weak_findings(
 pub struct Proven {
     pub synthesis: Synthesis,
     pub proof: Proof,
-    /// Of both; sorted.
+    /// Findings of both; sorted.
     pub findings: Vec<Finding>,
 }
 
-/// Writes policies for groups of workloads, each with its own choices, and proves them all together with the
+/// Synthesises policies for groups of workloads, each with its own options, and proves all of them together with the
 /// policies of others in `existing`.
 ///
 /// # Errors

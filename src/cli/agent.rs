@@ -1,4 +1,4 @@
-//! `nanoseg agent`: one per node.
+//! `nanoseg agent`: observes one node.
 
 use super::receive::NatsArgs;
 use super::sources::{InterfaceArg, LiveKind, open};
@@ -16,14 +16,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Watch this node's traffic and send flow records to the receiver.
 ///
 /// Runs on every node (a DaemonSet, see deploy/base/agent). Reads the kernel's connection tracking and the
-/// packets of the node's pods, sends what is new every window, and keeps it while the receiver is away.
+/// packets of the node's pods, sends new flow records every window, and keeps them while the receiver is not
+/// reachable.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// The node's name, as kubectl get nodes shows it.
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     node: NodeName,
-    /// What to watch.
+    /// The sources to watch.
     #[arg(long, env = "NANOSEG_SOURCE", value_enum, value_delimiter = ',', value_name = "SOURCE",
           default_values_t = [LiveKind::Conntrack, LiveKind::Capture])]
     source: Vec<LiveKind>,
@@ -38,25 +39,25 @@ pub struct Args {
         conflicts_with = "nats"
     )]
     receiver: Option<String>,
-    /// The authorities that may have signed the receiver's certificate (PEM).
+    /// The certificate authorities of the receiver (PEM).
     #[arg(long, env = "NANOSEG_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The name in the receiver's certificate, if it is not the host of --receiver.
+    /// The name in the receiver's certificate, if it differs from the host of --receiver.
     #[arg(long, env = "NANOSEG_SERVER_NAME", value_name = "NAME")]
     server_name: Option<String>,
-    /// The ServiceAccount token that shows the receiver who we are; read again when it changes.
+    /// The ServiceAccount token by which the receiver authenticates the agent; read again when it changes.
     #[arg(long, env = "NANOSEG_TOKEN", value_name = "FILE")]
     token: Option<PathBuf>,
-    /// Allow http:// and no token: everything can be read and altered on the way. For tests.
+    /// Allow http:// and no token: anybody on the way can read and alter everything. For tests.
     #[arg(long, env = "NANOSEG_INSECURE")]
     insecure: bool,
     #[command(flatten)]
     nats: NatsArgs,
-    /// The folder in which batches wait until they have arrived. Without it they wait in memory (8 MiB),
-    /// and a restart loses them.
+    /// The folder that keeps batches until the receiver has stored them. Without it they are kept in memory
+    /// (8 MiB), and a restart loses them.
     #[arg(long, env = "NANOSEG_SPOOL", value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// The most space that the spool takes; then the oldest counts are merged.
+    /// The most disk space of the spool; when it is full, the oldest counts are merged.
     #[arg(long, env = "NANOSEG_SPOOL_MAX", value_name = "SIZE", default_value = "256MiB",
           value_parser = parse_spool_max)]
     spool_max: u64,
@@ -64,7 +65,7 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_WINDOW", value_name = "TIME", default_value = "10s",
           value_parser = parse_window)]
     window: Duration,
-    /// Where /metrics, /healthz and /readyz are served; "none" for nowhere.
+    /// The address of /metrics, /healthz and /readyz; "none" to serve none.
     #[arg(long, env = "NANOSEG_METRICS_LISTEN", value_name = "ADDRESS:PORT",
           default_value = "0.0.0.0:9465", value_parser = parse_listen)]
     metrics_listen: Listen,
@@ -76,15 +77,15 @@ Examples:
     nanoseg agent --node \"$NODE_NAME\" --receiver https://nanoseg-receiver.nanoseg.svc:4240 \\
       --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
-  By way of NATS JetStream:
+  Through NATS JetStream:
     nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-credentials agent.creds \
       --nats-ca ca.crt --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
     nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
 
-Every option can be given as an environment variable too. SIGTERM ends it in order: what was seen by then is
-in the spool, and sent if the receiver takes it within 5 s.
+Every option can be given as an environment variable too. SIGTERM ends the agent in order: all observations so
+far are in the spool, and are sent if the receiver accepts them within 5 s.
 
 Exit codes: 0 ended by a signal; 2 an error at start.";
 
@@ -101,7 +102,7 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
     Ok(Listen(Some(address)))
 }
 
-/// Less than what may be out at a time would be no bound.
+/// A smaller bound than the batches that may be in flight would not be one.
 const LEAST_SPOOL: u64 = 32 << 20;
 
 fn parse_spool_max(text: &str) -> Result<u64, String> {
@@ -164,14 +165,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The way to the receiver, with its files looked at.
+/// The connection to the receiver; checks its files.
 fn delivery(args: &Args) -> anyhow::Result<Delivery> {
     if let Some(settings) = args.nats.clone().settings() {
         return Ok(Delivery::nats(settings, &args.node.to_string()));
     }
     anyhow::ensure!(
         args.token.is_some() || args.insecure,
-        "no --token: the receiver lets nobody in without; give the file of a ServiceAccount token"
+        "no --token: the receiver accepts nobody without one; give the file of a ServiceAccount token"
     );
     Ok(Delivery::grpc(GrpcSettings {
         endpoint: args.receiver.clone().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! `nanoseg approve` and `nanoseg reject`: decide about proposals.
 
-use super::decide::{DecideArgs, Desk, Wanted};
+use super::decision::{DecideArgs, Decider, Decision};
 use super::{exit, terminal};
 use crate::report::escape;
 use crate::review::resources::{Phase, PolicyProposal, Verb, risk_rank};
@@ -13,17 +13,18 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Approve proposals as they are now: what is approved is printed, and on a terminal you are asked. A \
-proposal that changes in between is refused. Then waits for the controller to accept, and in mode \
-Enforce for the policy to be applied.",
+Approve proposals as they are now. The command prints what it approves, and asks for confirmation on a terminal. \
+If a proposal changes in between, the decision is refused. Then the command waits until the controller accepts it, \
+and in mode Enforce until the policy is applied.",
     after_long_help = "\
 Examples:
-  nanoseg approve web-3 -n shop --reason 'CHG-1042: new payment back-end'
+  One proposal:
+    nanoseg approve web-3 -n shop --reason 'CHG-1042: new payment back-end'
 
-  Just what was reviewed, for scripts:
+  Only the revision that was reviewed, for scripts:
     nanoseg approve web-3 -n shop --revision sha256:1f0c… --reason reviewed --yes
 
-  All that waits and is of low risk:
+  All pending proposals of low risk:
     nanoseg approve --all --risk low -n shop --reason 'weekly round'
 
 Exit codes: 0 accepted (and applied); 1 refused, or no answer in time; 2 an error, such as no right to decide."
@@ -32,16 +33,16 @@ pub struct ApproveArgs {
     /// The proposals
     #[arg(value_name = "NAME", required_unless_present = "all")]
     names: Vec<String>,
-    /// All that wait for a decision.
+    /// All pending proposals.
     #[arg(long, conflicts_with = "names")]
     all: bool,
-    /// With --all: only those of this risk or less.
+    /// With --all: only those of this risk or lower.
     #[arg(long, value_enum, requires = "all")]
     risk: Option<Risk>,
-    /// Why; it goes into the record.
+    /// The reason; it is written to the record.
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// The revision that was reviewed, its first digits at least: refused if it is another one by now.
+    /// The revision that was reviewed, or at least its first digits; the command refuses any other revision.
     #[arg(long, value_name = "DIGEST", conflicts_with = "all")]
     revision: Option<String>,
     #[command(flatten)]
@@ -52,10 +53,11 @@ pub struct ApproveArgs {
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Reject proposals. What is in force stays so; the same is not proposed again until the traffic changes.",
+Reject proposals. Policies in force stay in force; the same policy is not proposed again until the traffic changes.",
     after_long_help = "\
 Examples:
-  nanoseg reject web-4 -n shop --reason 'nobody should call the metadata service'
+  One proposal:
+    nanoseg reject web-4 -n shop --reason 'nobody should call the metadata service'
 
 Exit codes: 0 accepted; 1 refused, or no answer in time; 2 an error, such as no right to decide."
 )]
@@ -63,7 +65,7 @@ pub struct RejectArgs {
     /// The proposals
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
-    /// Why; it goes into the record.
+    /// The reason; it is written to the record.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -89,20 +91,20 @@ impl Risk {
 
 /// Runs `nanoseg approve`.
 pub fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(&args.decide)?;
+    let decider = Decider::connect(&args.decide)?;
     let proposals = if args.all {
         let least = args.risk.unwrap_or(Risk::High).rank();
-        let mut all = desk.proposals()?;
+        let mut all = decider.proposals()?;
         all.retain(|one| one.phase() == Phase::Pending);
         all.retain(|one| risk_rank(&one.spec.review.risk) >= least);
         all
     } else {
-        named(&desk, &args.names)?
+        named(&decider, &args.names)?
     };
     if let Some(pin) = &args.revision {
         ensure!(
             proposals.len() == 1,
-            "--revision is of one proposal; name just one"
+            "--revision is for one proposal; name only one"
         );
         for proposal in &proposals {
             if let Some(problem) = is_other(proposal, pin)? {
@@ -111,21 +113,21 @@ pub fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    decide(&desk, &proposals, Verb::Approve, &args.reason)
+    decide(&decider, &proposals, Verb::Approve, &args.reason)
 }
 
 /// Runs `nanoseg reject`.
 pub fn reject(args: &RejectArgs) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(&args.decide)?;
-    let proposals = named(&desk, &args.names)?;
-    decide(&desk, &proposals, Verb::Reject, &args.reason)
+    let decider = Decider::connect(&args.decide)?;
+    let proposals = named(&decider, &args.names)?;
+    decide(&decider, &proposals, Verb::Reject, &args.reason)
 }
 
-fn named(desk: &Desk, names: &[String]) -> anyhow::Result<Vec<PolicyProposal>> {
-    names.iter().map(|name| desk.proposal(name)).collect()
+fn named(decider: &Decider, names: &[String]) -> anyhow::Result<Vec<PolicyProposal>> {
+    names.iter().map(|name| decider.proposal(name)).collect()
 }
 
-/// What is wrong if the proposal is not of the revision that `pin` begins.
+/// The problem if the proposal's revision does not begin with `pin`.
 fn is_other(proposal: &PolicyProposal, pin: &str) -> anyhow::Result<Option<String>> {
     let digits = pin.strip_prefix("sha256:").unwrap_or(pin);
     let is_hex = digits
@@ -133,7 +135,7 @@ fn is_other(proposal: &PolicyProposal, pin: &str) -> anyhow::Result<Option<Strin
         .all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
     ensure!(
         is_hex && digits.len() >= 8,
-        "{pin:?} is no revision: give 8 of its digits or more, as nanoseg review shows it"
+        "{pin:?} is not a revision: give at least 8 of its digits, as nanoseg review shows it"
     );
     let now = &proposal.spec.review.revision;
     if now
@@ -150,15 +152,15 @@ fn is_other(proposal: &PolicyProposal, pin: &str) -> anyhow::Result<Option<Strin
 }
 
 fn decide(
-    desk: &Desk,
+    decider: &Decider,
     proposals: &[PolicyProposal],
     verb: Verb,
     reason: &str,
 ) -> anyhow::Result<ExitCode> {
     if proposals.is_empty() {
         eprintln!(
-            "nothing waits for a decision in namespace {}",
-            desk.namespace
+            "no proposal waits for a decision in namespace {}",
+            decider.namespace
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -170,24 +172,24 @@ fn decide(
         [_] => format!("{word} it?"),
         all => format!("{word} all {}?", all.len()),
     };
-    if !desk.confirm(&question)? {
+    if !decider.confirm(&question)? {
         eprintln!("nothing was decided");
         return Ok(ExitCode::from(exit::FINDINGS));
     }
-    let wanted = |proposal| Wanted {
+    let decision = |proposal| Decision {
         proposal,
         verb,
         reason,
     };
-    let all: Vec<Wanted> = proposals.iter().map(wanted).collect();
-    Ok(if desk.decide(&all)? {
+    let all: Vec<Decision> = proposals.iter().map(decision).collect();
+    Ok(if decider.decide(&all)? {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(exit::FINDINGS)
     })
 }
 
-/// What is decided about, in two lines and those of what it opens.
+/// A summary of the proposal: two lines, and a line for each connection that it opens.
 fn summary(word: &str, proposal: &PolicyProposal) -> String {
     let review = &proposal.spec.review;
     let mut lines = vec![

@@ -1,12 +1,12 @@
-//! `nanoseg connectivity`: what a set of manifests allows.
+//! `nanoseg connectivity`: the connections that a set of manifests allows.
 
-use super::policies::note_skipped;
+use super::notices::Stderr;
 use crate::cluster::read_cluster;
 use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
-use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::inventory::{Inventory, OwnerRule};
+use crate::load::{current, note_skipped};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ Print what the NetworkPolicies of a cluster snapshot or of manifests allow.
 
 Reads pods, workloads, namespaces and NetworkPolicies and prints, one line each and sorted, which \
 workload may open which connections to which other workload and to or from which outside \
-addresses. The answer is exact: it is computed by sets, not by trying. Pods stand under their \
-owner's name; a workload with itself is not listed. An ipBlock means outside addresses, not pods.",
+addresses. The result is exact: it is computed with sets, not by sampling. Pods are listed under their \
+owner's name; connections of a workload with itself are not listed. An ipBlock means outside addresses, not pods.",
     after_long_help = "\
 Examples:
   Manifests of a folder:
@@ -30,7 +30,7 @@ Examples:
   A running cluster:
     kubectl get ns,pods,replicasets,deployments,networkpolicies -A -o yaml | nanoseg connectivity -
 
-  What a change opens or closes:
+  The difference that a change makes:
     nanoseg connectivity old/ > old.txt; nanoseg connectivity new/ > new.txt; diff old.txt new.txt
 
   A picture:
@@ -45,7 +45,7 @@ pub struct ConnectivityArgs {
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 
-    /// How to see pods that use their node's network
+    /// How to treat pods that use their node's network
     #[arg(long, value_enum, default_value_t = HostNetworkArg::LikePods)]
     pub host_network: HostNetworkArg,
 }
@@ -63,12 +63,12 @@ pub enum Output {
     Dot,
 }
 
-/// How pods with hostNetwork are seen.
+/// How pods with hostNetwork are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum HostNetworkArg {
-    /// As ordinary pods that policies select, as other tools that read manifests print them
+    /// As ordinary pods that policies select, as other tools that read manifests do
     LikePods,
-    /// As network plugins see them: no policy selects them, they are their node's addresses
+    /// As network plugins do: no policy selects them, and they are their node's addresses
     Exact,
 }
 
@@ -78,13 +78,13 @@ pub enum HostNetworkArg {
 /// Unreadable files, invalid policies, a closed output other than a closed pipe.
 pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (objects, skipped) = read_cluster(&args.paths)?;
-    note_skipped(&skipped);
+    note_skipped(&skipped, &Stderr::new());
     let host_network = match args.host_network {
         HostNetworkArg::LikePods => HostNetwork::LikePods,
         HostNetworkArg::Exact => HostNetwork::Exact,
     };
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
-    let found = connectivity(&inventory, &policies(&objects), host_network)?;
+    let found = connectivity(&inventory, &current(&objects), host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -93,19 +93,6 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
         }
         _ => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// All policies, also those that nanoseg wrote; of several versions of one the last read.
-fn policies(objects: &Objects) -> Vec<NetworkPolicy> {
-    let mut last = BTreeMap::new();
-    for policy in &objects.network_policies {
-        let key = (
-            policy.metadata.namespace.clone(),
-            policy.metadata.name.clone(),
-        );
-        last.insert(key, policy.clone());
-    }
-    last.into_values().collect()
 }
 
 fn print_notes(inventory: &Inventory, found: &Connectivity, host_network: HostNetwork) {
@@ -124,12 +111,12 @@ fn print_notes(inventory: &Inventory, found: &Connectivity, host_network: HostNe
     }
     for workload in &found.uneven {
         eprintln!(
-            "note: the pods of {workload} differ in what they may do; shown is what some of them may"
+            "note: the policies differ for the pods of {workload}; a connection is listed if it is allowed for some of them"
         );
     }
 }
 
-/// Prints `found` into a text that ends with a newline, or is empty where a format allows it.
+/// Renders `found` as text that ends with a newline, or is empty where a format allows it.
 ///
 /// # Errors
 /// None that input can cause.

@@ -1,4 +1,4 @@
-//! `nanoseg controller`: proposes, has people decide, enforces and rolls back, in the cluster.
+//! `nanoseg controller`: proposes, enforces and rolls back policies, in the cluster.
 
 use super::access::AccessArgs;
 use super::receive::NatsArgs;
@@ -23,16 +23,15 @@ use tokio::sync::watch;
     long_about = "\
 Propose, enforce and roll back policies in the cluster.
 
-Watches the cluster, takes what agents see, and keeps a communication graph in one SQLite file. For each \
-namespace with a Segmentation it proposes the policies that allow what was observed, and nothing else; \
-people decide by ProposalDecisions (`nanoseg approve`); what was approved is written and kept so. \
+Watches the cluster, receives the observations of agents, and keeps a communication graph in one SQLite file. For \
+each namespace with a Segmentation it proposes the policies that allow what was observed, and nothing else; \
+people decide by ProposalDecisions (`nanoseg approve`); approved policies are written, and drift is repaired. \
 Several replicas may run: the one that holds the Lease works, the others wait.
 
-Ends with code 0 when it is told to stop (SIGTERM), and with code 1 when it lost the Lease: it is meant to \
-be started again then.",
+Exits with 0 on SIGTERM, and with 1 when it lost the Lease: it is meant to be restarted then.",
     after_long_help = "\
 Examples:
-  In a cluster, as deploy/ has it:
+  In a cluster, as deploy/ runs it:
     nanoseg controller --store /var/lib/nanoseg/nanoseg.sqlite \\
       --tls-cert /etc/nanoseg/tls/tls.crt --tls-key /etc/nanoseg/tls/tls.key --log json
 
@@ -40,14 +39,14 @@ Examples:
     nanoseg controller --kubeconfig nanoseg.kubeconfig --store nanoseg.sqlite \\
       --tls-cert tls.crt --tls-key tls.key --lease-namespace nanoseg
 
-  GitOps: approved policies go to a folder that a GitOps tool commits, and nothing to the cluster:
+  GitOps: write approved policies to a folder that a GitOps tool commits, and none to the cluster:
     nanoseg controller --store nanoseg.sqlite --tls-cert tls.crt --tls-key tls.key --output-dir policies/"
 )]
 pub struct Args {
     #[command(flatten)]
     access: AccessArgs,
 
-    /// The SQLite file of everything that must not be forgotten; made if there is none
+    /// The SQLite file of the controller's state; created if it is missing
     #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
     store: PathBuf,
 
@@ -61,11 +60,11 @@ pub struct Args {
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
 
-    /// How long pods that are gone stay known, for records that come late: 90s, 15m, 24h, 7d
+    /// How long deleted pods stay known, for records that arrive late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
     retention: Duration,
 
-    /// Where /metrics, /livez and /readyz are
+    /// The address of /metrics, /livez and /readyz
     #[arg(
         long,
         env = "NANOSEG_METRICS_LISTEN",
@@ -83,7 +82,7 @@ pub struct Args {
     #[command(flatten)]
     nats: NatsArgs,
 
-    /// How logs are written
+    /// The format of logs
     #[arg(
         long,
         env = "NANOSEG_LOG_FORMAT",
@@ -97,7 +96,7 @@ pub struct Args {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Agents")]
 struct AgentArgs {
-    /// Where agents connect
+    /// The address that agents connect to
     #[arg(
         long,
         env = "NANOSEG_LISTEN",
@@ -106,7 +105,7 @@ struct AgentArgs {
     )]
     listen: SocketAddr,
 
-    /// The certificate that agents see, with those that lead to its authority (PEM; read at the start)
+    /// The certificate chain for agents (PEM; read at the start)
     #[arg(
         long,
         env = "NANOSEG_TLS_CERT",
@@ -124,11 +123,11 @@ struct AgentArgs {
     )]
     tls_key: Option<PathBuf>,
 
-    /// Do without TLS; on a loopback address only
+    /// Do not use TLS; on a loopback address only
     #[arg(long, conflicts_with = "tls_cert")]
     insecure_no_tls: bool,
 
-    /// The ServiceAccount of agents; may be repeated
+    /// The ServiceAccount of agents (repeatable)
     #[arg(
         long,
         env = "NANOSEG_AGENT_SERVICE_ACCOUNT",
@@ -139,7 +138,7 @@ struct AgentArgs {
     )]
     agent_service_account: Vec<String>,
 
-    /// The audience that agents' tokens must be for
+    /// The audience that agents' tokens must have
     #[arg(
         long,
         env = "NANOSEG_TOKEN_AUDIENCE",
@@ -171,7 +170,7 @@ struct ElectionArgs {
     )]
     lease_name: String,
 
-    /// The name of this replica, the pod's (default: the host's name)
+    /// The name of this replica, such as the pod's (default: the host's name)
     #[arg(long, env = "NANOSEG_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 }
@@ -184,7 +183,7 @@ fn parse_account(text: &str) -> Result<String, String> {
         {
             Ok(format!("system:serviceaccount:{namespace}:{name}"))
         }
-        _ => Err("a ServiceAccount is NAMESPACE/NAME".into()),
+        _ => Err("write a ServiceAccount as NAMESPACE/NAME".into()),
     }
 }
 
@@ -258,7 +257,7 @@ async fn control(settings: ControllerSettings) -> anyhow::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stops: the Lease is given back");
+        tracing::info!("stopping: releasing the Lease");
         let _ = stop.send(true);
     });
     run_controller(settings, stopped).await?;

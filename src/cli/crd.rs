@@ -15,17 +15,17 @@ use std::process::ExitCode;
     long_about = "\
 Print the custom resource definitions that nanoseg needs in a cluster, as YAML.
 
-They are made from the types that the program itself uses, so they always fit this version of it. \
-deploy/crds/ holds the same, one file each.",
+They are generated from the program's own types, so they always match this version. \
+deploy/crds/ has the same definitions, one file each.",
     after_long_help = "\
 Examples:
   Install or update them:
     nanoseg crd | kubectl apply --server-side -f -
 
-  One of them:
+  Only one of them:
     nanoseg crd --name segmentations
 
-  What their fields mean, once they are installed:
+  The meaning of their fields, once they are installed:
     kubectl explain segmentation.spec --recursive"
 )]
 pub struct Args {
@@ -34,7 +34,7 @@ pub struct Args {
     name: Vec<Resource>,
 }
 
-/// A custom resource by its plural, as kubectl takes it.
+/// A custom resource by its plural, as kubectl accepts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Resource {
     Segmentations,
@@ -45,7 +45,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// The name, by which its file in deploy/crds is called.
+    /// The plural name; its file in deploy/crds has the same name.
     pub fn plural(self) -> &'static str {
         match self {
             Resource::Segmentations => "segmentations",
@@ -83,8 +83,8 @@ impl Resource {
     }
 }
 
-/// The formats that an API server knows (apiextensions-apiserver, `pkg/apiserver/validation/formats.go`). It
-/// warns of every other, and checks nothing by it.
+/// The formats that an API server supports (apiextensions-apiserver, `pkg/apiserver/validation/formats.go`). It
+/// warns about every other format, and ignores it.
 const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
 
 fn array<'a>(tree: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
@@ -92,7 +92,7 @@ fn array<'a>(tree: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut
     list.into_iter().flatten()
 }
 
-/// Drops formats that mean nothing to an API server, and writes bounds as it gives them back.
+/// Removes formats that an API server does not support, and writes bounds as it returns them.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Array(list) => list.iter_mut().for_each(tidy),
@@ -122,7 +122,7 @@ fn whole(value: &mut Value) {
     }
 }
 
-/// The whole is described as its spec is: `kubectl explain` shows that first.
+/// Gives the resource the description of its spec: `kubectl explain` shows it first.
 fn describe(schema: &mut Value) {
     let words = schema.pointer("/properties/spec/description").cloned();
     if let (Some(words), Some(fields)) = (words, schema.as_object_mut()) {

@@ -1,19 +1,16 @@
-//! `nanoseg diff`: two sets of policies, by what they allow.
+//! `nanoseg diff`: compares what two sets of policies allow.
 
 mod idle;
 
 use super::access::AccessArgs;
-use super::places::{Places, refused};
-use super::policies::{named_once, read_files, read_objects, replaced};
+use super::notices::Stderr;
 use super::style::Style;
 use super::{exit, terminal};
-use crate::cluster::{append, has_files};
 use crate::evaluate::{Cause, Comparison, ConnectionChange, Evaluation, HostNetwork};
-use crate::inventory::{Inventory, Objects, OtherPolicy, OwnerRule};
-use crate::report::changes::{self, Changes, NotJudged};
+use crate::load::{PolicyLocations, PolicySets, invalid_policy};
+use crate::report::changes::{self, Changes};
 use crate::report::escape;
 use clap::ValueEnum;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,16 +20,16 @@ use std::process::ExitCode;
     long_about = "\
 Compare two sets of NetworkPolicies by the connections that they allow, not by their text.
 
-A and B are files, folders, or the word cluster: the policies that the cluster has now. Against the \
-cluster the other set counts as applied over it: policies of others stay in force, those that \
+A and B are files, folders, or the word cluster: the policies that the cluster has now. Compared with the \
+cluster, the other set counts as applied over it: policies of others stay in force, and those that \
 nanoseg manages are replaced by the set.
 
-What policies allow depends on the pods: they come from --cluster FILE; else from A and B where \
-both bring workloads; else from the cluster. A folder without manifests is a set without policies.
+What policies allow depends on the pods: they come from --cluster FILE; else from A and B if \
+both have workloads; else from the cluster. A folder without manifests is a set without policies.
 
-Only NetworkPolicies are judged. Of policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
-those that differ are told as not judged, and count as opened and as closed, since nobody knows here. A rule of B \
-that names pods of which there are none opens nothing yet: that is noted.",
+Only NetworkPolicies are judged. Policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
+that differ are listed as not judged, and count as opened and as closed, since their effect is not known. A rule of B \
+for pods that do not exist opens nothing yet: a note says so.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -64,7 +61,7 @@ enum FailOn {
     Closed,
     /// Either.
     Any,
-    /// Nothing does.
+    /// Never.
     Never,
 }
 
@@ -85,29 +82,35 @@ Examples:
   What applying a folder would open and close:
     nanoseg diff cluster policies-out/
 
-  With the files that come with nanoseg, from no policies to the generated ones:
+  With the bundled sample, from no policies to the generated ones:
     nanoseg diff cluster policies-out --cluster samples/shop/cluster.yaml
 
-  A pull request must not open anything, checked without a cluster:
+  Check without a cluster that a pull request opens nothing:
     nanoseg diff main/policies pr/policies --cluster cluster.yaml
 
-  Manifests with their Deployments in them:
+  Manifests with their Deployments:
     nanoseg diff old/ new/ --fail-on any
 
-  As a comment on a pull request, and as findings beside its lines:
+  As a comment on a pull request, and as findings at its lines:
     nanoseg diff main/policies policies --cluster cluster.yaml -o markdown > comment.md
     nanoseg diff main/policies policies --cluster cluster.yaml -o sarif > nanoseg.sarif
 
-Exit codes: 0 nothing of what --fail-on names; 1 something; 2 an error.";
+Exit codes: 0 no difference that --fail-on names; 1 some; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Sets {
+    let PolicySets {
         inventory,
         before,
         after,
         not_judged,
-    } = read(args)?;
+    } = PolicySets::read(
+        &args.before,
+        &args.after,
+        &args.cluster,
+        &args.access.settings(),
+        &Stderr::new(),
+    )?;
     anyhow::ensure!(
         !inventory.pods.is_empty(),
         "no pods or workloads to judge the policies over; give a snapshot with --cluster"
@@ -115,26 +118,36 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::new(&inventory, &before, &after, HostNetwork::Exact);
     let comparison = comparison.map_err(|error| {
         let is_of_before = Evaluation::new(&inventory, &before, HostNetwork::Exact).is_err();
-        refused(
-            error,
-            if is_of_before {
-                std::slice::from_ref(&args.before)
-            } else {
-                std::slice::from_ref(&args.after)
-            },
-        )
+        let path = if is_of_before {
+            &args.before
+        } else {
+            &args.after
+        };
+        invalid_policy(error, std::slice::from_ref(path))
     })?;
     let found = Changes {
         not_judged,
         ..Changes::of(&comparison)
     };
     idle::note(&comparison, &before, &after);
+    print(args, &found)?;
+    let is_failure = is_failure(args.fail_on, &found);
+    drop(comparison);
+    super::leak((inventory, before, after, found));
+    Ok(if is_failure {
+        ExitCode::from(exit::FINDINGS)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Prints the changes to stdout, and for people their number to stderr.
+fn print(args: &Args, found: &Changes) -> anyhow::Result<()> {
     let text = match args.output {
-        Output::Json => crate::report::json(&found)?,
-        Output::Markdown => changes::markdown(&found),
-        // What did not change points nowhere.
-        Output::Sarif => sarif(args, &found)?,
-        Output::Text => render(&found, Style::new(terminal::colour())),
+        Output::Json => crate::report::json(found)?,
+        Output::Markdown => changes::markdown(found),
+        Output::Sarif => sarif(args, found)?,
+        Output::Text => render(found, Style::new(terminal::colour())),
     };
     terminal::print(&text)?;
     if args.output == Output::Text {
@@ -144,139 +157,41 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             more => eprintln!("{opened} opened, {closed} closed, {more} not judged"),
         }
     }
+    Ok(())
+}
+
+/// Returns true if there is a change that `fail_on` names. A policy that is not judged may open and close connections.
+fn is_failure(fail_on: FailOn, found: &Changes) -> bool {
     let unknown = !found.not_judged.is_empty();
     let opened = unknown || !found.opened.is_empty();
     let closed = unknown || !found.closed.is_empty();
-    drop(comparison);
-    super::leave((inventory, before, after, found));
-    let fails = match args.fail_on {
+    match fail_on {
         FailOn::Opened => opened,
         FailOn::Closed => closed,
         FailOn::Any => opened || closed,
         FailOn::Never => false,
-    };
-    Ok(if fails {
-        ExitCode::from(exit::FINDINGS)
-    } else {
-        ExitCode::SUCCESS
-    })
+    }
 }
 
 fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
     let (old, new) = if found.is_empty() {
-        // What did not change points nowhere.
+        // Without changes no location is needed.
         Default::default()
     } else {
-        (Places::find(&args.before)?, Places::find(&args.after)?)
+        (
+            PolicyLocations::find(&args.before)?,
+            PolicyLocations::find(&args.after)?,
+        )
     };
     let place = |reason: Result<&Cause, &str>| match reason {
         Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),
-        // What is reviewed is B: what it no longer says is missing in its policy, if that is still there.
+        // B is reviewed: a rule that it no longer has is missing in its policy, if the policy still exists.
         Ok(cause) => new
             .of(cause.policy(), None)
             .or_else(|| old.of(cause.policy(), cause.rule())),
         Err(namespace) => new.nearest(namespace).or_else(|| old.nearest(namespace)),
     };
     Ok(changes::as_sarif(found, place, |file| new.file(file))?)
-}
-
-/// The pods, and both sets over them.
-struct Sets {
-    inventory: Inventory,
-    before: Vec<NetworkPolicy>,
-    after: Vec<NetworkPolicy>,
-    not_judged: Vec<NotJudged>,
-}
-
-fn read(args: &Args) -> anyhow::Result<Sets> {
-    let own = |path: &PathBuf| {
-        if path.as_os_str() == "cluster" {
-            Ok(None)
-        } else {
-            read_set(path).map(Some)
-        }
-    };
-    // A snapshot first: what it is read from is gone before the policies need room.
-    let of_cluster = if args.cluster.is_empty() {
-        None
-    } else {
-        Some(Judge::read(args)?)
-    };
-    let (before, after) = (own(&args.before)?, own(&args.after)?);
-    let (before, after, judge) = match (before, after, of_cluster) {
-        (Some(before), Some(after), None) if has_workloads(&before) && has_workloads(&after) => {
-            return Ok(of_manifests(before, after));
-        }
-        (before, after, Some(judge)) => (before, after, judge),
-        (before, after, None) => (before, after, Judge::read(args)?),
-    };
-    let both_are_files = before.is_some() && after.is_some();
-    let others = |given: Option<&Objects>| -> Vec<OtherPolicy> {
-        let of_cluster = judge.not_judged.iter().filter(|_| !both_are_files);
-        let given = given.into_iter().flat_map(|objects| &objects.not_judged);
-        of_cluster.chain(given).cloned().collect()
-    };
-    let not_judged = changes::not_judged(&others(before.as_ref()), &others(after.as_ref()));
-    let set = |given: Option<Objects>| match given {
-        None => judge.policies.clone(),
-        Some(given) if both_are_files => named_once(given.network_policies),
-        Some(given) => replaced(judge.policies.clone(), given.network_policies),
-    };
-    Ok(Sets {
-        before: set(before),
-        after: set(after),
-        inventory: judge.inventory,
-        not_judged,
-    })
-}
-
-/// What is in a file or a folder. A repository may have no policies yet, or no more.
-fn read_set(path: &PathBuf) -> anyhow::Result<Objects> {
-    if has_files(path)? {
-        return read_files(std::slice::from_ref(path));
-    }
-    let name = path.display();
-    eprintln!("note: no policies in {name}: there is no *.yaml, *.yml or *.json file in it");
-    Ok(Objects::default())
-}
-
-/// The cluster: its pods, and the policies that it has.
-struct Judge {
-    inventory: Inventory,
-    policies: Vec<NetworkPolicy>,
-    not_judged: Vec<OtherPolicy>,
-}
-
-impl Judge {
-    fn read(args: &Args) -> anyhow::Result<Judge> {
-        let (mut objects, _) = read_objects(&args.cluster, &args.access)?;
-        Ok(Judge {
-            policies: named_once(std::mem::take(&mut objects.network_policies)),
-            not_judged: std::mem::take(&mut objects.not_judged),
-            inventory: Inventory::build(&objects, OwnerRule::Infer).0,
-        })
-    }
-}
-
-/// Whether there is anything to judge policies over.
-fn has_workloads(objects: &Objects) -> bool {
-    objects.count() > objects.namespaces.len() + objects.network_policies.len()
-}
-
-/// Two folders of manifests: both sets over the workloads of both.
-fn of_manifests(mut before: Objects, mut after: Objects) -> Sets {
-    let sets =
-        [&mut before, &mut after].map(|one| named_once(std::mem::take(&mut one.network_policies)));
-    let [old, new] = sets;
-    let not_judged = changes::not_judged(&before.not_judged, &after.not_judged);
-    // The later state of a workload counts.
-    append(&mut before, after);
-    Sets {
-        inventory: Inventory::build(&before, OwnerRule::Infer).0,
-        before: old,
-        after: new,
-        not_judged,
-    }
 }
 
 fn render(found: &Changes, style: Style) -> String {

@@ -8,11 +8,11 @@ pub const FINDINGS: u8 = 1;
 /// Bad input or a failure.
 pub const ERROR: u8 = 2;
 
-/// Tells an error on stderr, with its causes, and gives the exit code.
+/// Prints an error to stderr, with its causes, and returns the exit code.
 pub fn code(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
         Ok(code) => code,
-        // `nanoseg … | head` closes the pipe: nobody is left to tell.
+        // `nanoseg … | head` closes the pipe: nobody reads an error any more.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

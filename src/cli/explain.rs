@@ -1,15 +1,17 @@
-//! `nanoseg explain`: which rule of which policy allows a connection, or what is missing.
+//! `nanoseg explain`: the rule that allows a connection, or the rule that is missing.
 
 mod ends;
 mod sarif;
 mod text;
 
 use super::access::NamespaceArg;
-use super::policies::{Judged, PolicyArgs};
+use super::notices::Stderr;
+use super::policies::PolicyArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::{exit, terminal};
 use crate::evaluate::{Evaluation, Explanation, HostNetwork, PeerRef};
 use crate::inventory::{Inventory, OwnerRule};
+use crate::load::EffectivePolicies;
 use crate::net::Protocol;
 use clap::ValueEnum;
 use ends::{End, Target, resolve_end, targets};
@@ -17,23 +19,23 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Say which rule of which NetworkPolicy allows a connection, or what is missing for it
+/// Show which rule of which NetworkPolicy allows a connection, or which rule is missing
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Say which rule of which NetworkPolicy allows a connection, or what is missing for it and on which side.
+Show which rule of which NetworkPolicy allows a connection, or which rule is missing and on which side.
 
 SRC and DST are a workload, a pod, or (DST only) a Service, as name, namespace/name or \
-namespace/kind/name, or an address. Pods of a workload that differ in what they may do are told \
-apart. A Service stands for the pods behind it, on their own ports: network plugins check after \
+namespace/kind/name, or an address. Pods of a workload are listed separately if the policies differ for them. \
+A Service stands for the pods behind it, on their own ports: network plugins check after \
 translation; with --service-enforcement before-translation also on the Service's port.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
-    /// Who opens the connection
+    /// The client, which opens the connection
     #[arg(value_name = "SRC")]
     client: String,
-    /// To whom
+    /// The server
     #[arg(value_name = "DST")]
     server: String,
     /// The port, and TCP, UDP or SCTP (default TCP)
@@ -56,29 +58,29 @@ enum Output {
     Text,
     /// The same as an object
     Json,
-    /// For code-review tools: what is not allowed, at the policies in its way
+    /// For code-review tools: a connection that is not allowed, at the policies that deny it
     Sarif,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  May the shop's frontend use its cart, in the cluster as it is now?
+  Whether the shop's frontend may use its cart, in the cluster as it is now:
     nanoseg explain shop/frontend shop/cart 8080
 
   DNS, by the Service's name:
     nanoseg explain -n shop frontend kube-system/kube-dns 53/UDP
 
-  Offline, as it would be with policies that are not applied yet:
+  Offline, with policies that are not applied yet:
     nanoseg explain shop/frontend shop/cart 8080 --cluster cluster.yaml --policies policies-out
 
-  With the files that come with nanoseg:
+  With the bundled sample:
     nanoseg explain shop/app shop/postgres 5432 --cluster samples/shop/cluster.yaml \\
         --policies policies-out
 
   From an address outside:
     nanoseg explain 203.0.113.7 shop/frontend 443
 
-  In CI, that a connection stays possible, as a finding beside the policy that closes it:
+  In CI: check that a connection stays allowed, with a finding at the policy that denies it:
     nanoseg explain shop/frontend shop/cart 8080 --cluster cluster.yaml --policies k8s/ -o sarif
 
 Exit codes: 0 allowed; 1 not allowed, or not from every pod; 2 an error.";
@@ -91,7 +93,7 @@ struct Port {
 
 fn parse_port(text: &str) -> Result<Port, String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
-    let wrong = || format!("{text:?} is no port: write 8080, 53/UDP or 132/SCTP");
+    let wrong = || format!("{text:?} is not a port: write 8080, 53/UDP or 132/SCTP");
     let number = number.parse::<u16>().ok().filter(|number| *number > 0);
     Ok(Port {
         number: number.ok_or_else(wrong)?,
@@ -99,25 +101,23 @@ fn parse_port(text: &str) -> Result<Port, String> {
     })
 }
 
-/// The answer.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct ExplainReport {
     client: String,
     server: String,
     protocol: Protocol,
     port: u16,
     allowed: bool,
-    /// One, or one for each kind of pods that policies tell apart.
+    /// One, or one for each class of pods for which the policies differ.
     cases: Vec<Case>,
 }
 
 #[derive(Debug, Serialize)]
 struct Case {
-    /// Who stands behind it: pods and addresses as people name them.
+    /// The pods and addresses that it is about, with names for people.
     client: Vec<String>,
     server: Vec<String>,
-    /// The port that is checked: that of the pod; where the plugin checks before translation also that of the
-    /// Service.
+    /// The port that is checked: the pod's; if the plugin checks before translation, also the Service's.
     port: u16,
     #[serde(flatten)]
     why: Explanation,
@@ -125,11 +125,12 @@ struct Case {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let Judged {
+    let sources = args.sources.source();
+    let EffectivePolicies {
         objects,
         policies,
         namespace,
-    } = args.sources.read()?;
+    } = sources.read(&Stderr::new())?;
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Infer);
     let namespace = args.place.namespace.clone().unwrap_or(namespace);
     let client = resolve_end(&args.client, &namespace, &inventory)?;
@@ -138,7 +139,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let from = targets(&client, args.port, &inventory, enforcement)?;
     let to = targets(&server, args.port, &inventory, enforcement)?;
     let evaluation = Evaluation::new(&inventory, &policies, HostNetwork::Exact)
-        .map_err(|error| args.sources.refused(error))?;
+        .map_err(|error| sources.invalid(error))?;
     let cases = cases(
         &evaluation,
         &inventory,
@@ -146,7 +147,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (&server, &to),
         args.port.protocol,
     );
-    let answer = Answer {
+    let report = ExplainReport {
         client: client.name(&inventory),
         server: server.name(&inventory),
         protocol: args.port.protocol,
@@ -155,21 +156,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         cases,
     };
     match args.output {
-        Output::Json => terminal::print(&crate::report::json(&answer)?)?,
+        Output::Json => terminal::print(&crate::report::json(&report)?)?,
         Output::Sarif => {
-            let places = args.sources.places()?;
-            terminal::print(&sarif::render(&answer, &places)?)?;
+            let locations = sources.locations()?;
+            terminal::print(&sarif::render(&report, &locations)?)?;
         }
-        Output::Text => terminal::print(&text::render(&answer, terminal::colour()))?,
+        Output::Text => terminal::print(&text::render(&report, terminal::colour()))?,
     }
-    Ok(if answer.allowed {
+    Ok(if report.allowed {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(exit::FINDINGS)
     })
 }
 
-/// Every kind of client with every kind of server, those with the same answer together.
+/// Every class of client with every class of server; those with the same result are one case.
 fn cases(
     evaluation: &Evaluation,
     inventory: &Inventory,
@@ -177,10 +178,10 @@ fn cases(
     (server, to): (&End, &[Target]),
     protocol: Protocol,
 ) -> Vec<Case> {
-    let alike = ends::Alike::of(evaluation);
+    let classes = ends::PodClasses::of(evaluation);
     let mut found: BTreeMap<(u16, Explanation), (Vec<String>, Vec<String>)> = BTreeMap::new();
-    for a in alike.representatives(from) {
-        for b in alike.representatives(to) {
+    for a in classes.representatives(from) {
+        for b in classes.representatives(to) {
             let why = explain_pair(
                 evaluation,
                 (client, a.end),
@@ -205,8 +206,8 @@ fn cases(
     found.into_iter().map(case).collect()
 }
 
-/// Of workloads the question is about any of their pods, wherever they run: that a pod reaches itself and a
-/// node its own pods does not answer it.
+/// For workloads the question is about any of their pods, on any node: that a pod always reaches itself, and a node its
+/// own pods, does not report it.
 fn explain_pair(
     evaluation: &Evaluation,
     (client, a): (&End, PeerRef),

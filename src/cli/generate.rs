@@ -1,8 +1,9 @@
-//! `nanoseg generate`: the main job.
+//! `nanoseg generate`: policies, proof and report from observed traffic.
 
-use super::input::{self, CaptureArgs, GraphArgs};
+use super::notices::Stderr;
 use super::risk::RiskArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
+use super::traffic::{GraphArgs, ObservationArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
 use crate::pipeline::{self, Generated, Options, ReportInputs, Scope};
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    captures: CaptureArgs,
+    captures: ObservationArgs,
     #[command(flatten)]
     graph: GraphArgs,
     /// Write policies only for this namespace (repeatable; default: all).
@@ -32,26 +33,26 @@ pub struct Args {
     /// Write no policies for this namespace (repeatable).
     #[arg(long, value_name = "NS")]
     exclude_namespace: Vec<String>,
-    /// The folder to write. Files that nanoseg did not write are left alone.
+    /// The folder to write. Files that nanoseg did not write are kept.
     #[arg(long, short, value_name = "DIR", default_value = "policies-out")]
     out: PathBuf,
-    /// Write a deny-all policy for workloads that nothing was seen of.
+    /// Write a deny-all policy for workloads without any observed traffic.
     #[arg(long)]
     include_unobserved: bool,
-    /// Outside addresses in one rule before they are summarised to CIDRs.
+    /// The most outside addresses in one rule; more are summarised to CIDRs.
     #[arg(long, value_name = "N", default_value_t = SynthesisOptions::default().max_addresses)]
     max_addresses: usize,
-    /// Unobserved ports that a port range may include between observed ones.
+    /// The most unobserved ports that a port range may include between observed ones.
     #[arg(long, value_name = "N", default_value_t = 0)]
     range_threshold: u16,
-    /// Connections that may be allowed though unobserved, before the exit code is 1.
+    /// The most unobserved connections that the policies may allow; with more the exit code is 1.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_excess: u64,
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
     #[command(flatten)]
     risk: RiskArgs,
-    /// What to print on stdout.
+    /// What to print to stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -60,7 +61,7 @@ pub struct Args {
 enum Output {
     /// The summary.
     Text,
-    /// What report.json holds.
+    /// The content of report.json.
     Json,
 }
 
@@ -69,19 +70,19 @@ Examples:
   The bundled sample:
     nanoseg generate --capture samples/shop --cluster samples/shop/cluster.yaml
 
-  A capture of your own:
+  Your own capture:
     kubectl get namespaces,pods,services,endpointslices,nodes,deployments,replicasets,statefulsets,\\
 daemonsets,jobs,cronjobs,networkpolicies -A -o yaml > cluster.yaml
     nanoseg generate --capture node1.pcap --capture node2.pcap.zst --cluster cluster.yaml -n shop
 
-  Straight from tcpdump, ended with Ctrl-C on tcpdump:
+  Directly from tcpdump; end it with Ctrl-C:
     ssh node1 tcpdump -i any -U -s 256 -w - | nanoseg generate --capture - --cluster cluster.yaml
 
-  Flow logs beside or instead of captures (forms: docs/flows.md):
+  Flow logs, with or without captures (formats: docs/flows.md):
     hubble observe --since 24h -o jsonpb > flows.json
     nanoseg generate --flows flows.json --cluster cluster.yaml
 
-  Images that may run, and what a scanner found in those that do:
+  Approved images, and a vulnerability scan of an image that runs:
     trivy image -f json -o scans/web.json registry.example/shop/web:1.4
     nanoseg generate --capture caps/ --cluster cluster.yaml --approved-registry registry.example/shop \
 --vulnerabilities scans/
@@ -94,7 +95,7 @@ Exit codes: 0 proven sound; 1 sound, but with findings of severity error or exce
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = input::read(&args.captures)?;
+    let read = args.captures.read(&Stderr::new())?;
     let options = Options {
         graph: args.graph.options(),
         synthesis: SynthesisOptions {
@@ -107,7 +108,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             namespaces: args.namespace.iter().cloned().collect(),
             excluded: args.exclude_namespace.iter().cloned().collect(),
         },
-        risk: args.risk.read(&read.scans)?,
+        risk: args.risk.source().read(&read.scans)?,
     };
     for namespace in args.namespace.iter().chain(&args.exclude_namespace) {
         anyhow::ensure!(
@@ -122,7 +123,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     let generated = pipeline::generate(
-        &read.seen,
+        &read.flows,
         read.span,
         &read.inventory,
         &read.foreign_policies,
@@ -141,7 +142,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     finish(&args, &generated, &run)
 }
 
-/// Writes the folder (unless the proof failed), prints, and decides the exit code.
+/// Writes the folder unless the proof failed, prints the result, and returns the exit code.
 fn finish(args: &Args, generated: &Generated, run: &RunReport) -> anyhow::Result<ExitCode> {
     let sound = generated.proof.is_sound();
     if sound {

@@ -1,7 +1,8 @@
 //! `nanoseg graph`: the communication graph in many formats.
 
-use super::input::{self, CaptureArgs, GraphArgs};
+use super::notices::Stderr;
 use super::terminal;
+use super::traffic::{GraphArgs, ObservationArgs};
 use crate::finding::Severity;
 use crate::graph::build;
 use crate::report::graph::{self as formats, Format};
@@ -9,18 +10,18 @@ use anyhow::Context;
 use clap::ValueEnum;
 use std::process::ExitCode;
 
-/// Print who talks to whom: the communication graph.
+/// Print the communication graph: which workload talks to which.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    captures: CaptureArgs,
+    captures: ObservationArgs,
     #[command(flatten)]
     graph: GraphArgs,
-    /// The format.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// Leave out of pictures what was seen but not learned (scans, refused and unanswered calls).
+    /// Leave edges out of pictures that were seen but not learned (scans, refused and unanswered calls).
     #[arg(long)]
     only_learned: bool,
 }
@@ -39,22 +40,27 @@ enum Output {
     Graphml,
     /// One line per edge, for spreadsheets.
     Csv,
-    /// A picture that stands for itself.
+    /// A picture in one file.
     Svg,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml
-  nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml --output svg > graph.svg
-  nanoseg graph --flows flows.jsonl.zst --cluster cluster.yaml
-  nanoseg graph --capture node1.pcap --cluster cluster.yaml --output json | jq '.edges[] | select(.inferred)'";
+  A table of the bundled sample, and a picture:
+    nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml
+    nanoseg graph --capture samples/shop --cluster samples/shop/cluster.yaml --output svg > graph.svg
+
+  From recorded flows:
+    nanoseg graph --flows flows.jsonl.zst --cluster cluster.yaml
+
+  Edges whose client is inferred, for a script:
+    nanoseg graph --capture node1.pcap --cluster cluster.yaml --output json | jq '.edges[] | select(.inferred)'";
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let read = input::read(&args.captures)?;
-    let built = build(&read.seen, &read.inventory, args.graph.options());
-    // The graph goes to stdout, so what makes it less exact goes to stderr.
+    let read = args.captures.read(&Stderr::new())?;
+    let built = build(&read.flows, &read.inventory, args.graph.options());
+    // The graph goes to stdout, so findings about its accuracy go to stderr.
     for finding in read.findings.iter().filter(|f| f.severity < Severity::Note) {
         eprintln!(
             "{}: {} {}",

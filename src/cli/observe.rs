@@ -1,10 +1,10 @@
-//! `nanoseg observe`: live sources in the foreground of one machine.
+//! `nanoseg observe`: live sources of this machine, in the foreground.
 
-mod board;
+mod edges;
 mod hubble;
 mod names;
+mod render;
 mod screen;
-mod view;
 
 use super::agent::parse_window;
 use super::sources::{InterfaceArg, LiveKind, open};
@@ -19,8 +19,8 @@ use crate::observe::{
     AddressChanges, Clock, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source,
 };
 use anyhow::Context;
-use board::{Board, Order};
 use clap::ValueEnum;
+use edges::{EdgeTable, Order};
 use hubble::HubbleArgs;
 use names::Names;
 use screen::{Command, Screen};
@@ -34,15 +34,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Watch live traffic on this machine: a table of who talks to whom.
+/// Watch live traffic on this machine: a table of clients and servers.
 ///
 /// On a terminal the table is live: n, r and a sort by name, rate and age, q quits. Otherwise each new edge
-/// is one line, and the table comes at the end. What is written to --out can be read by generate --flows.
+/// is one line, and the table is printed at the end. The file of --out can be read by generate --flows.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// What to watch of this machine (default: conntrack and capture, whichever can start; nothing with
-    /// Hubble).
+    /// The sources of this machine to watch (default: those of conntrack and capture that can start; none if
+    /// Hubble is given).
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SOURCE")]
     source: Vec<LiveKind>,
     #[command(flatten)]
@@ -52,22 +52,22 @@ pub struct Args {
     /// End after this time, for example 10m.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     time: Option<Duration>,
-    /// Snapshots of the cluster, for names instead of addresses.
+    /// Snapshots of the cluster, to show names instead of addresses.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     cluster: Vec<PathBuf>,
-    /// Append flow records to this file (JSON lines), every window.
+    /// Append flow records to this file (JSON lines) after every window.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The order of the table.
     #[arg(long, value_enum, default_value_t = Order::Rate)]
     sort: Order,
-    /// How often records are taken from sources; new edges are shown after a second.
+    /// How often flow records are collected from the sources; new edges are shown after a second.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_window)]
     window: Duration,
     /// The name of this node in flow records (default: the host's name).
     #[arg(long, env = "NODE_NAME", value_name = "NAME")]
     node: Option<String>,
-    /// What to print on stdout.
+    /// What to print to stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -82,7 +82,7 @@ enum Output {
 
 const EXAMPLES: &str = "\
 Examples:
-  Everything that this machine does, live (q quits):
+  All traffic of this machine, live (q quits):
     sudo nanoseg observe
 
   Ten minutes of pod traffic for a later generate:
@@ -92,7 +92,7 @@ Examples:
   With names, most active first:
     sudo nanoseg observe --cluster cluster.yaml --sort rate
 
-  A Cilium cluster by its Relay, or by the hubble tool:
+  A Cilium cluster through Hubble Relay, or through the hubble tool:
     kubectl -n kube-system port-forward service/hubble-relay 4245:80 &
     nanoseg observe --hubble-relay localhost:4245 --out flows.jsonl
     hubble observe --follow -o jsonpb | nanoseg observe --hubble -
@@ -102,9 +102,9 @@ Examples:
 
 Exit codes: 0 ended by q, Ctrl-C, SIGTERM or --for; 2 an error.";
 
-/// The longest time without looking for signals and keys.
+/// The longest time between two checks for signals and keys.
 const TURN: Duration = Duration::from_millis(100);
-/// The table is drawn anew so often.
+/// How often the table is redrawn.
 const REDRAW: Duration = Duration::from_secs(1);
 
 /// Runs the command.
@@ -120,7 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut watch = Watch {
         node: node(&args).into(),
         out,
-        board: Board::default(),
+        edges: EdgeTable::default(),
         names,
         order: args.sort,
         lines: args.output == Output::Text && !live,
@@ -130,7 +130,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let screen = live.then(Screen::start).transpose();
     let mut screen = screen.context("failed to use the terminal; try | cat")?;
     let watched = watch.run(&taken, &stop, until, screen.as_mut());
-    // Sources end, and what they hold is taken.
+    // Sources end, and the records that they still hold are taken.
     stop.stop();
     let rest = watched.and_then(|()| taken.iter().try_for_each(|slice| watch.take(&slice)));
     if let Some(screen) = screen {
@@ -149,16 +149,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 struct Watch {
     node: Arc<str>,
     out: Option<(PathBuf, File)>,
-    board: Board,
+    edges: EdgeTable,
     names: Names,
     order: Order,
-    /// Whether each new edge is a line on stdout.
+    /// True if each new edge is a line on stdout.
     lines: bool,
     clock: Clock,
 }
 
 impl Watch {
-    /// Takes slices until the end: a signal, a key, the time, or no source runs any more.
+    /// Takes observations until the end: a signal, a key, the end of the time, or no source runs any more.
     fn run(
         &mut self,
         slices: &Receiver<Observations>,
@@ -186,7 +186,7 @@ impl Watch {
                 drawn = Some(Instant::now());
                 let footer = format!(
                     "{}   sort: [n]ame [r]ate [a]ge   [q]uit",
-                    view::total(&self.board)
+                    render::total(&self.edges)
                 );
                 screen.draw(&self.table(), &footer)?;
             }
@@ -196,18 +196,18 @@ impl Watch {
 
     fn take(&mut self, slice: &Observations) -> anyhow::Result<()> {
         if let Some((path, file)) = &mut self.out {
-            // One write per slice, not buffered: a line is there whole or not at all.
+            // One unbuffered write for each, so that a line is written whole or not at all.
             file.write_all(flow_log::write_slice(&self.node, slice).as_bytes())
                 .with_context(|| format!("failed to write {}", path.display()))?;
         }
-        let new = self.board.add(slice, Instant::now());
+        let new = self.edges.add(slice, Instant::now());
         if !self.lines || new.is_empty() {
             return Ok(());
         }
         let lines: String = new
             .iter()
-            .filter_map(|way| Some((way, self.board.get(way)?)))
-            .map(|(way, seen)| view::line(way, seen, &self.names))
+            .filter_map(|key| Some((key, self.edges.get(key)?)))
+            .map(|(key, edge)| render::line(key, edge, &self.names))
             .collect();
         terminal::print(&lines)?;
         Ok(())
@@ -220,7 +220,7 @@ impl Watch {
 
     fn table(&mut self) -> String {
         let at = self.now();
-        view::table(&self.board, &self.names, self.order, Instant::now(), at)
+        render::table(&self.edges, &self.names, self.order, Instant::now(), at)
     }
 
     fn finish(&mut self, output: Output) -> anyhow::Result<()> {
@@ -230,12 +230,13 @@ impl Watch {
         }
         let text = match output {
             Output::Json => {
-                let document = view::document(&self.board, &self.names, self.order, Instant::now());
+                let document =
+                    render::document(&self.edges, &self.names, self.order, Instant::now());
                 format!("{document:#}\n")
             }
             Output::Text => {
                 let gap = if self.lines { "\n" } else { "" };
-                format!("{gap}{}{}\n", self.table(), view::total(&self.board))
+                format!("{gap}{}{}\n", self.table(), render::total(&self.edges))
             }
         };
         terminal::print(&text)?;
@@ -249,7 +250,7 @@ struct Running {
     thread: JoinHandle<Result<(), LiveError>>,
 }
 
-/// Starts the sources: all that were asked for, or by default those that can.
+/// Starts the sources: all that were named, or by default those that can start.
 fn start(args: &Args, stop: &Stop, out: &SyncSender<Observations>) -> anyhow::Result<Vec<Running>> {
     let by_default = args.source.is_empty() && !args.hubble.is_wanted();
     let mut kinds = if by_default {
@@ -270,7 +271,7 @@ fn start(args: &Args, stop: &Stop, out: &SyncSender<Observations>) -> anyhow::Re
         match (open(kind, args.interface.interfaces(), address_changes.clone()).open)() {
             Ok(source) => opened.push(source),
             Err(error) if by_default => failed.push((kind, error)),
-            Err(error) => return Err(error).context(format!("{kind} cannot be watched")),
+            Err(error) => return Err(error).context(format!("failed to watch {kind}")),
         }
     }
     if opened.is_empty() {
@@ -278,7 +279,7 @@ fn start(args: &Args, stop: &Stop, out: &SyncSender<Observations>) -> anyhow::Re
             .iter()
             .map(|(kind, error)| format!("{kind}: {}", chain(error)))
             .collect();
-        anyhow::bail!("nothing can be watched: {}", reasons.join("; "));
+        anyhow::bail!("failed to watch anything: {}", reasons.join("; "));
     }
     for (kind, error) in &failed {
         eprintln!("warning: without {kind}: {}", chain(error));
@@ -306,7 +307,7 @@ fn spawn(
     })
 }
 
-/// Waits for a source; why it ended, if that was no good reason.
+/// Waits for a source; returns why it ended, if it failed.
 fn ended(running: Running) -> Option<String> {
     let source = running.source;
     match running.thread.join() {
@@ -340,7 +341,7 @@ fn node(args: &Args) -> String {
     })
 }
 
-/// Ctrl-C and SIGTERM end the sources, and so everything in order.
+/// Ctrl-C and SIGTERM stop the sources, which ends the command in order.
 fn end_on_signals(stop: &Stop) -> anyhow::Result<()> {
     let stop = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -20,7 +20,7 @@ pub fn print(text: &str, paged: bool) -> io::Result<()> {
     };
     if let Some(mut input) = pager.stdin.take() {
         match input.write_all(text.as_bytes()) {
-            // The reader has seen enough.
+            // The user left the pager early.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
             _ => {}
         }
@@ -33,7 +33,7 @@ fn fits(text: &str) -> bool {
     text.lines().count() < rows
 }
 
-/// `None`: there is no pager, or none is wanted.
+/// Starts the pager; `None` if there is none, or PAGER is `cat` or empty.
 fn start(wanted: Option<OsString>) -> Option<Child> {
     let wanted = match wanted {
         Some(wanted) => wanted.into_string().ok()?,
@@ -44,7 +44,7 @@ fn start(wanted: Option<OsString>) -> Option<Child> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
-        // Colours as they are, no page for what fits, nothing cleared at the end: as git does.
+        // Keep colours, do not page what fits, do not clear the screen at the end: as git does.
         command.env("LESS", "FRX");
     }
     command.spawn().ok()

@@ -1,4 +1,4 @@
-//! A progress bar on stderr, when that is a terminal and the work is long enough to wonder.
+//! A progress bar on stderr, if stderr is a terminal.
 
 use crate::observe::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,7 +9,7 @@ const STREAM: &str = "{spinner} {bytes:>10} read · {bytes_per_sec} · {elapsed}
 /// Redraws per second.
 const RATE: u8 = 10;
 
-/// Shows how far reading captures has come.
+/// Shows the progress of reading captures.
 pub struct ReadingBar(Option<ProgressBar>);
 
 impl ReadingBar {
@@ -40,9 +40,9 @@ impl ReadingBar {
         bar.set_position(progress.bytes);
     }
 
-    /// Takes the bar away: what is left on the terminal is the result.
-    pub fn finish(self) {
-        if let Some(bar) = self.0 {
+    /// Removes the bar, so that only the result is left on the terminal.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
     }

@@ -1,6 +1,6 @@
-//! `nanoseg proposals`: what waits for a decision.
+//! `nanoseg proposals`: the proposals that wait for a decision.
 
-use super::access::{Access, AccessArgs, NamespaceArgs};
+use super::access::{AccessArgs, NamespaceArgs};
 use super::style::Style;
 use super::terminal;
 use crate::report::table::{Align, Table};
@@ -15,17 +15,17 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-List proposals, the riskiest first and of those the oldest. Without --phase those that are open: \
-Pending ones wait for a decision, Approved ones to be written.",
+List proposals, the riskiest first, and of equal risk the oldest first. Without --phase only the open ones: \
+Pending ones wait for a decision, Approved ones wait to be written.",
     after_long_help = "\
 Examples:
-  What waits for a decision in the namespace of the context:
+  The open proposals in the namespace of the context:
     nanoseg proposals
 
-  Everywhere, whatever became of it:
+  All proposals of all namespaces, in any phase:
     nanoseg proposals -A --phase all
 
-  The names of what may be approved without much thought:
+  The names of pending proposals of low risk:
     nanoseg proposals -n shop --phase pending -o json | jq -r '.[] | select(.risk == \"low\").name'"
 )]
 pub struct Args {
@@ -96,8 +96,8 @@ struct Row {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let access = Access::open(&args.access)?;
-    let mut found: Vec<PolicyProposal> = access.list(&args.place)?;
+    let client = args.access.connect()?;
+    let mut found: Vec<PolicyProposal> = client.list(args.place.namespace(&client))?;
     let all = found.len();
     let default = [PhaseArg::Pending, PhaseArg::Approved];
     let wanted = match args.phase.as_slice() {
@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&rows)?)?,
         Output::Text if rows.is_empty() => {
-            eprintln!("{}", nothing(all, &args.place.place(&access)));
+            eprintln!("{}", nothing(all, &args.place.place(&client)));
         }
         Output::Text => {
             let style = Style::new(terminal::colour());
@@ -124,11 +124,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn nothing(others: usize, place: &str) -> String {
     match others {
         0 => format!("no proposals in {place}"),
-        some => format!("no such proposals in {place}; {some} in other phases: --phase all"),
+        some => format!("no such proposals in {place}; {some} are in other phases: --phase all"),
     }
 }
 
-/// When it was made.
+/// When the proposal was created.
 pub fn created(proposal: &PolicyProposal) -> Option<Timestamp> {
     let time = proposal.metadata.creation_timestamp.as_ref();
     time.map(|time| time.0)
@@ -190,7 +190,7 @@ fn table(rows: &[Row], namespaces: bool, now: Timestamp) -> String {
     table.render()
 }
 
-/// High risks stand out.
+/// Colours lines of high and medium risk.
 fn paint(table: &str, style: Style) -> String {
     let line = |line: &str| {
         let is = |risk: &str| line.split_whitespace().any(|cell| cell == risk);

@@ -1,4 +1,4 @@
-//! `nanoseg receive`: takes flow records from agents into a store.
+//! `nanoseg receive`: stores the flow records of agents.
 
 use crate::controller::{Receiver, ReceiverSettings};
 use crate::wire::{NatsAuth, NatsSettings, ServerTls, StreamSettings, TokenSettings};
@@ -10,16 +10,16 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Take flow records from agents into a store
+/// Receive flow records from agents and store them
 #[derive(Debug, ClapArgs)]
 #[command(
     long_about = "\
-Take flow records from agents into a store.
+Receive flow records from agents and store them.
 
-Agents connect by gRPC over TLS and show the ServiceAccount token of their pod, which is checked with \
+Agents connect by gRPC over TLS and send the ServiceAccount token of their pod, which is verified with \
 the API server's public keys. Each batch is acknowledged when it is on the disk, and applied once \
-however often it comes. The store is one SQLite file that `nanoseg generate --flows` and \
-`nanoseg graph --flows` read, also while this runs.",
+however often it is sent. The store is one SQLite file that `nanoseg generate --flows` and \
+`nanoseg graph --flows` read, also while the receiver runs.",
     after_long_help = "\
 Examples:
   In a cluster, or beside one:
@@ -27,22 +27,22 @@ Examples:
     nanoseg receive --listen 0.0.0.0:4240 --tls-cert tls.crt --tls-key tls.key \\
       --token-jwks jwks.json --store flows.db
 
-  From NATS JetStream too:
+  Also from NATS JetStream:
     nanoseg receive --nats nats://nats.nats:4222 --nats-credentials nanoseg.creds \\
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
 
-  What came so far:
+  The graph of all records so far:
     nanoseg graph --flows flows.db --cluster cluster.yaml
 
   To try it on one machine:
     nanoseg receive --listen 127.0.0.1:4240 --insecure-no-tls --insecure-no-auth --store flows.db"
 )]
 pub struct Args {
-    /// Where agents connect
+    /// The address that agents connect to
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4240")]
     listen: SocketAddr,
 
-    /// The receiver's certificate, with those that lead to its authority (PEM; read at the start)
+    /// The receiver's certificate chain (PEM; read at the start)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
@@ -55,15 +55,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     token_jwks: Option<PathBuf>,
 
-    /// The issuer that tokens must have; without this, any that signs with these keys
+    /// The issuer that tokens must have (default: any that signs with these keys)
     #[arg(long, value_name = "URL")]
     token_issuer: Option<String>,
 
-    /// The audience that tokens must be for
+    /// The audience that tokens must have
     #[arg(long, value_name = "NAME", default_value = "nanoseg")]
     token_audience: String,
 
-    /// Who may send; may be repeated
+    /// A subject whose agents may send (repeatable)
     #[arg(
         long,
         value_name = "SUBJECT",
@@ -74,19 +74,19 @@ pub struct Args {
     #[command(flatten)]
     nats: NatsArgs,
 
-    /// The SQLite file; made if there is none
+    /// The SQLite file; created if it is missing
     #[arg(long, value_name = "FILE")]
     store: PathBuf,
 
-    /// Where /metrics, /healthz and /readyz are
+    /// The address of /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464")]
     metrics_listen: SocketAddr,
 
-    /// Do without TLS; on a loopback address only
+    /// Do not use TLS; on a loopback address only
     #[arg(long, conflicts_with = "tls_cert")]
     insecure_no_tls: bool,
 
-    /// Let anybody send; on a loopback address only
+    /// Accept records from anybody; on a loopback address only
     #[arg(long, conflicts_with = "token_jwks")]
     insecure_no_auth: bool,
 }
@@ -126,11 +126,11 @@ pub struct NatsArgs {
     #[arg(long, env = "NANOSEG_NATS_TOKEN", value_name = "FILE")]
     nats_token: Option<PathBuf>,
 
-    /// The authority of the NATS server's certificate (PEM); TLS is required then
+    /// The certificate authority of the NATS server (PEM); it makes TLS required
     #[arg(long, env = "NANOSEG_NATS_CA", value_name = "FILE")]
     nats_ca: Option<PathBuf>,
 
-    /// Our certificate for NATS (PEM)
+    /// The client certificate for NATS (PEM)
     #[arg(
         long,
         env = "NANOSEG_NATS_CERT",
@@ -139,7 +139,7 @@ pub struct NatsArgs {
     )]
     nats_cert: Option<PathBuf>,
 
-    /// The key of our certificate for NATS (PEM)
+    /// The key of the client certificate for NATS (PEM)
     #[arg(
         long,
         env = "NANOSEG_NATS_KEY",
@@ -148,21 +148,21 @@ pub struct NatsArgs {
     )]
     nats_key: Option<PathBuf>,
 
-    /// Do not make the stream NANOSEG_FLOWS if it is missing
+    /// Do not create the stream NANOSEG_FLOWS if it is missing
     #[arg(long)]
     nats_no_create: bool,
 
-    /// Bytes that the stream may take on disk, if it is made; then agents wait
+    /// The most bytes of the stream on disk, if it is created; when it is full, agents wait
     #[arg(long, value_name = "BYTES", default_value_t = StreamSettings::default().max_bytes)]
     nats_max_bytes: i64,
 
-    /// Replicas of the stream, if it is made
+    /// Replicas of the stream, if it is created
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     nats_replicas: usize,
 }
 
 impl NatsArgs {
-    /// `None` without --nats.
+    /// The settings; `None` without --nats.
     pub fn settings(self) -> Option<NatsSettings> {
         let auth = match (
             self.nats_credentials,
@@ -221,8 +221,8 @@ fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {
         }),
         None if args.insecure_no_auth => None,
         None => bail!(
-            "failed to know agents without the API server's keys; give --token-jwks with what \
-             `kubectl get --raw /openid/v1/jwks` prints"
+            "failed to authenticate agents without the API server's keys; give --token-jwks with the output of \
+             `kubectl get --raw /openid/v1/jwks`"
         ),
     };
     Ok(ReceiverSettings {
@@ -251,7 +251,7 @@ async fn receive(settings: ReceiverSettings) -> anyhow::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        eprintln!("stopping: storing what has come");
+        eprintln!("stopping: storing the records that have arrived");
         let _ = stop.send(true);
     });
     receiver.run(stopped).await?;

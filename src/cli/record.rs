@@ -3,11 +3,10 @@
 mod show;
 mod verify;
 
-use crate::cli::access::{Access, AccessArgs};
-use crate::cli::published::{ControllerArgs, Published, place, read_published};
+use crate::cli::access::{AccessArgs, ControllerArgs};
+use crate::load::{Published, place, read_published};
+use crate::record::{Head, RecordLine, Tail, parse_line};
 use crate::report::escape;
-use crate::report::evidence::{Event, Keeping};
-use crate::review::record::{self, Entry, Head, Tail, glass_broken_at, keeping, parse_line};
 use crate::store::ReviewStore;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -19,9 +18,9 @@ use std::process::ExitCode;
 /// Read or verify the record of decisions and writes
 #[derive(Debug, clap::Args)]
 #[command(long_about = "\
-Read or verify the record: one line for every decision and every write, each with the digest of the \
+Read or verify the record. It has one line for every decision and every write, each with the digest of the \
 line before. FILE is the controller's state (nanoseg.sqlite; it may be in use), or an export of JSON lines, \
-or - for standard input. `cluster` is the newest part of it, as the controller publishes it in its namespace.")]
+or - for standard input. `cluster` is the newest part of the record, as the controller publishes it in its namespace.")]
 pub struct Args {
     #[command(subcommand)]
     command: RecordCommand,
@@ -41,30 +40,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A line that cannot be read: it was changed, or is none.
+/// A line that cannot be read: it was changed, or is no line of a record.
 #[derive(Debug)]
 struct Unreadable {
-    /// Of the export, or its number in the record.
+    /// Its number in the export or in the record.
     line: u64,
     problem: String,
 }
 
-/// How every file of SQLite begins (<https://sqlite.org/fileformat2.html#the_database_header>).
+/// The first bytes of every SQLite file (<https://sqlite.org/fileformat2.html#the_database_header>).
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// The longest line of an export. A reason has 2 000 characters at most.
+/// The longest line of an export, in bytes. A reason has 2 000 characters at most.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Where lines come from.
+/// Where the lines come from.
 enum Record {
-    /// All of them.
+    /// A file with all lines.
     File(PathBuf),
-    /// The newest.
+    /// The newest lines, as the controller publishes them.
     Part(Tail),
 }
 
 impl Record {
-    /// What the first line must follow.
+    /// Returns the head that the first line must follow.
     fn after(&self) -> Head {
         match self {
             Record::File(_) => Head::default(),
@@ -72,8 +71,11 @@ impl Record {
         }
     }
 
-    /// Calls `each` with every line, in order; ends early where it says false.
-    fn read(&self, mut each: impl FnMut(Result<Entry, Unreadable>) -> bool) -> anyhow::Result<()> {
+    /// Calls `each` with every line, in order; stops when it returns false.
+    fn read(
+        &self,
+        mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
+    ) -> anyhow::Result<()> {
         match self {
             Record::File(path) => read_file(path, each),
             Record::Part(tail) => {
@@ -87,7 +89,7 @@ impl Record {
 
 fn read_file(
     path: &Path,
-    each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+    each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
 ) -> anyhow::Result<()> {
     if path.as_os_str() == "-" {
         return read_lines(io::stdin().lock(), path, each);
@@ -109,7 +111,7 @@ fn read_file(
 
 fn read_store(
     path: &Path,
-    mut each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+    mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
 ) -> anyhow::Result<()> {
     let store = ReviewStore::open_read_only(path)?;
     store.record_lines(1, |number, line| each(parse(number, line)))?;
@@ -119,7 +121,7 @@ fn read_store(
 fn read_lines(
     mut source: impl BufRead,
     path: &Path,
-    mut each: impl FnMut(Result<Entry, Unreadable>) -> bool,
+    mut each: impl FnMut(Result<RecordLine, Unreadable>) -> bool,
 ) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
@@ -142,7 +144,7 @@ fn read_lines(
             Ok(text) => parse(number, text),
             Err(_) => Err(Unreadable {
                 line: number,
-                problem: "it is no text".into(),
+                problem: "it is not text".into(),
             }),
         };
         if !each(entry) {
@@ -151,36 +153,11 @@ fn read_lines(
     }
 }
 
-fn parse(line: u64, text: &str) -> Result<Entry, Unreadable> {
+fn parse(line: u64, text: &str) -> Result<RecordLine, Unreadable> {
     parse_line(text).map_err(|error| Unreadable {
         line,
         problem: escape::terminal(&error.to_string()).into_owned(),
     })
-}
-
-/// An entry as reports and the page show it.
-pub fn event(entry: Entry) -> Event {
-    let Entry {
-        sequence,
-        at,
-        draft,
-        ..
-    } = entry;
-    Event {
-        sequence,
-        at,
-        // Nothing is told before it is done.
-        done: glass_broken_at(&draft).filter(|done| *done <= at),
-        keeping: keeping(&draft).map(|keeping| match keeping {
-            record::Keeping::Begins => Keeping::Begins,
-            record::Keeping::Ends => Keeping::Ends,
-        }),
-        action: draft.action.name(),
-        actor: draft.actor,
-        namespace: draft.namespace,
-        object: draft.object,
-        reason: draft.reason,
-    }
 }
 
 /// Which record.
@@ -202,8 +179,8 @@ impl RecordArgs {
         }
         let namespace = &self.controller.controller_namespace;
         let place = place(namespace);
-        let access = Access::open(&self.access)?;
-        match access.wait(read_published(&access.client, namespace))? {
+        let client = self.access.connect()?;
+        match client.block_on(read_published(&client.client, namespace))? {
             Published::Part { tail, .. } => Ok(Record::Part(tail.with_context(|| place.clone())?)),
             Published::Absent => bail!(
                 "failed to read {place}: it is not there; has the controller recorded anything, and is it in another --controller-namespace?"

@@ -1,23 +1,20 @@
-//! `nanoseg report`: evidence for auditors.
+//! `nanoseg report`: writes evidence for auditors.
 
-mod approvals;
-mod generated;
 mod sign;
-mod state;
-mod traffic;
 mod verify;
 
 use super::access::AccessArgs;
+use super::notices::Stderr;
 use super::period::PeriodArgs;
-use super::policies::{read_objects, read_policies};
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal;
 use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
-use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::inventory::{Inventory, Objects};
+use crate::load::evidence::{LoadedEvidence, from_generated, from_state, from_traffic};
+use crate::load::{NoticeSink, TrafficSource, read_objects, read_policies};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
-use crate::report::evidence::{CHECK_COMMANDS, Evidence, Framework, Source, files};
-use crate::review::Digest;
+use crate::report::evidence::{CHECK_COMMANDS, Evidence, Framework, Period, Source, files};
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
@@ -26,19 +23,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write evidence for auditors: what talked to what, what allowed it, who approved it
+/// Write evidence for auditors: observed traffic, the policies that allow it, and who approved them
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     long_about = "\
-Write evidence for auditors: what talked to what in a period, which policies allowed it, who approved them and \
-when, and how it stood with segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
+Write evidence for auditors: the traffic of a period, the policies that allowed it, who approved them and \
+when, and the state of segmentation; as a page, as Markdown, and as data (JSON, CSV, GraphML, DOT, Mermaid, \
 SVG, OCSF). manifest.json has the SHA-256 of every file; --sign-key signs it as ssh-keygen -Y sign does, so that \
-an auditor checks the report with sha256sum, ssh-keygen, grep and find alone.
+an auditor can check the report with only sha256sum, ssh-keygen, grep and find.
 
-The period is cut to connections that began in it; from the controller's state to whole hours. The same input \
-and period give the same bytes.",
+Connections count if they began in the period; with the controller's state the period is widened to whole hours. \
+The same input and period give the same bytes.",
     after_long_help = examples()
 )]
 pub struct Args {
@@ -77,8 +74,8 @@ struct WriteArgs {
     /// Snapshots of the cluster as kubectl get … -o yaml prints them, instead of the cluster itself.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     cluster: Vec<PathBuf>,
-    /// The policies to judge: default those of --generated; else those that were in force at the end of the
-    /// period by the record (--state), beside those of others in the cluster; else those of the cluster.
+    /// The policies to judge (default: those of --generated; else those that were in force at the end of the
+    /// period by the record (--state), and those of others in the cluster; else those of the cluster).
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     policies: Vec<PathBuf>,
     #[command(flatten)]
@@ -90,10 +87,10 @@ struct WriteArgs {
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
-    /// Say how the evidence stands to the controls of a framework.
+    /// Assess the evidence by the controls of a framework.
     #[arg(long, value_enum, value_name = "NAME")]
     framework: Option<FrameworkArg>,
-    /// The folder to write; a report that is there is replaced.
+    /// The folder to write; an existing report is replaced.
     #[arg(long, value_name = "DIR", required = true)]
     out: Option<PathBuf>,
     /// Sign the manifest with this SSH key: a private one without a passphrase, or a public one whose private
@@ -126,14 +123,14 @@ Examples:
   The bundled sample, for PCI DSS:
     nanoseg report --generated policies-out --cluster samples/shop/cluster.yaml --framework pci-dss --out report
 
-  What was seen in March, from the controller's state, signed:
+  The traffic of March, from the controller's state, signed:
     nanoseg report --state /var/lib/nanoseg/nanoseg.sqlite --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z \\
       --sign-key ~/.ssh/id_ed25519 --out march
 
   From recorded flows, one namespace:
     nanoseg report --flows flows.jsonl.zst --cluster cluster.yaml -n shop --out shop
 
-  What an auditor runs, without nanoseg and with it:
+  What an auditor runs, without nanoseg and with nanoseg:
     cd march
 ";
 
@@ -141,14 +138,6 @@ const MORE_EXAMPLES: &str = "    cd ..
     nanoseg report verify march --key id_ed25519.pub
 
 Exit codes: 0 written; 2 an error. Of verify: 0 intact; 1 altered, or not signed by the key; 2 an error.";
-
-/// What a source came to.
-struct Seen {
-    graph: Graph,
-    inventory: Inventory,
-    policies: Vec<NetworkPolicy>,
-    given: EvidenceInputs,
-}
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -165,38 +154,23 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
         source.state.is_some()
             || source.generated.is_some()
             || !(source.capture.is_empty() && source.flows.is_empty()),
-        "nothing to report on; give --state, --generated, --capture or --flows"
+        "no source; give --state, --generated, --capture or --flows"
     );
     let period = args.period.period()?;
-    // A folder or a key that cannot be used is found before the work is done.
+    // Check the folder and the key before the work is done.
     folder::may_write(out)?;
     let signer = args
         .sign_key
         .as_deref()
         .map(sign::Signer::open)
         .transpose()?;
-    let (objects, _) = read_objects(&args.cluster, &args.access)?;
-    let mut seen = match source {
-        SourceArgs {
-            state: Some(path), ..
-        } => state::read(path, period, &objects)?,
-        SourceArgs {
-            generated: Some(path),
-            ..
-        } => generated::read(path, period, &objects)?,
-        _ => traffic::read(source, period, &objects)?,
-    };
+    let notices = Stderr::new();
+    let (objects, _) = read_objects(&args.cluster, &args.access.settings(), &notices)?;
+    let mut loaded = load(source, period, &objects, &notices)?;
     if !args.policies.is_empty() {
-        seen.policies = read_policies(&args.policies)?;
-        // Nobody approved what is another policy under the same name.
-        let judged: BTreeSet<(String, Digest)> = seen.policies.iter().filter_map(named).collect();
-        seen.given.approvals.retain(|one| {
-            judged
-                .iter()
-                .any(|(name, digest)| *name == one.policy && digest.as_str() == one.digest)
-        });
+        loaded.replace_policies(read_policies(&args.policies, &notices)?);
     }
-    let evidence = evidence(args, seen)?;
+    let evidence = evidence(args, loaded)?;
     let signed_by = signer.as_ref().map(|one| one.fingerprint()).transpose()?;
     let all = files(&evidence.0, &evidence.1, signed_by.as_deref());
     let mut all = all.context("failed to write the report")?;
@@ -217,13 +191,30 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
-    let Seen {
+/// Loads the source that the options name.
+fn load(
+    source: &SourceArgs,
+    period: Period,
+    objects: &Objects,
+    notices: &dyn NoticeSink,
+) -> anyhow::Result<LoadedEvidence> {
+    Ok(match (&source.state, &source.generated) {
+        (Some(path), _) => from_state(path, period, objects)?,
+        (None, Some(path)) => from_generated(path, period, objects, notices)?,
+        (None, None) => {
+            let traffic = TrafficSource::new(source.capture.clone(), source.flows.clone());
+            from_traffic(traffic, period, objects, notices)?
+        }
+    })
+}
+
+fn evidence(args: &WriteArgs, loaded: LoadedEvidence) -> anyhow::Result<(Evidence, Graph)> {
+    let LoadedEvidence {
         graph,
         inventory,
         policies,
-        mut given,
-    } = seen;
+        inputs: mut given,
+    } = loaded;
     for name in &args.cluster {
         given.sources.push(Source {
             name: name.display().to_string(),
@@ -245,8 +236,8 @@ fn evidence(args: &WriteArgs, seen: Seen) -> anyhow::Result<(Evidence, Graph)> {
     build_evidence(&graph, &inventory, &policies, given).context("failed to judge the policies")
 }
 
-/// The namespaces that the report is about, in order and each once. One that is gone from the cluster may be
-/// asked for as long as the sources know it.
+/// The namespaces that the report is about, sorted, each once. A namespace that is gone from the cluster is accepted if
+/// the sources have it.
 fn namespaces(
     args: &WriteArgs,
     inventory: &Inventory,
@@ -258,7 +249,7 @@ fn namespaces(
         .iter()
         .flat_map(|(client, server, _)| [client, server]);
     let gone = gone.filter_map(Peer::workload).map(|id| &id.namespace);
-    let known = given.events.iter().map(|event| &event.namespace);
+    let known = given.events.iter().map(|event| &event.entry.namespace);
     let known: BTreeSet<&String> = known.chain(gone).collect();
     let wanted: Vec<String> = wanted.into_iter().cloned().collect();
     let in_cluster = wanted.iter().filter(|one| !known.contains(one));
@@ -266,23 +257,16 @@ fn namespaces(
     Ok(wanted)
 }
 
-/// Where a file lies is not told: the same file gives the same report.
+/// The name of a file without its folder: the same file gives the same report wherever it is.
 fn file_name(path: &str) -> String {
     let name = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
     let path_name = name(Path::new(path));
-    // Such as `.` and `..`: it has a name all the same.
+    // `.` and `..` have a name too.
     let real = || name(&Path::new(path).canonicalize().ok()?);
     path_name.or_else(real).unwrap_or_else(|| path.to_owned())
 }
 
-/// `namespace/name` of a policy, and its digest.
-fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
-    let meta = &policy.metadata;
-    let name = format!("{}/{}", meta.namespace.as_ref()?, meta.name.as_ref()?);
-    Some((name, Digest::of_policy(policy.spec.as_ref()?)))
-}
-
-/// Each policy as a file of its own.
+/// Each policy as a separate file.
 fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, String)>> {
     let file = |policy: &NetworkPolicy| {
         let mut policy = policy.clone();
@@ -297,22 +281,13 @@ fn policy_files(policies: &[NetworkPolicy]) -> anyhow::Result<Vec<(String, Strin
     policies.iter().map(file).collect()
 }
 
-/// A name of a manifest as a part of a path that stays in its folder, whatever it is.
+/// A name from a manifest as a part of a path that cannot leave its folder.
 fn file_part(name: Option<&str>) -> String {
     match name.unwrap_or_default() {
         "" | "." | ".." => "_".to_owned(),
-        // Lists of digests escape what is odd, and not all tools the same way.
+        // Tools escape unusual characters in lists of digests, and not all in the same way.
         name => name.replace(|c: char| c == '/' || c == '\\' || c.is_control(), "_"),
     }
-}
-
-fn inventory(objects: &Objects) -> anyhow::Result<(Inventory, Vec<crate::finding::Finding>)> {
-    let (inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
-    anyhow::ensure!(
-        !inventory.pods.is_empty(),
-        "no pods in the snapshot; make it with kubectl get pods,… -A -o yaml"
-    );
-    Ok((inventory, findings))
 }
 
 fn summary(evidence: &Evidence) -> String {

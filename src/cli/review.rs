@@ -1,30 +1,34 @@
-//! `nanoseg review`: one proposal, for who decides.
+//! `nanoseg review`: one proposal, for the person who decides.
 
 mod text;
 
-use super::access::{Access, AccessArgs, NamespaceArg, explain};
+use super::access::{AccessArgs, NamespaceArg};
 use super::style::Style;
 use super::{pager, terminal};
+use crate::load::ApiError;
 use crate::review::resources::PolicyProposal;
 use anyhow::Context;
 use clap::ValueEnum;
 use kube::Api;
 use std::process::ExitCode;
 
-/// Show a proposal: what it opens and closes, why, what it would block, and the policy
+/// Show a proposal: what it opens, closes and would block, why, and the policy
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Show a proposal as one decides about it: why it was made, what connections it opens and closes, its \
-risk and findings, which recorded flows it would have blocked, the evidence of what it allows, and \
-the policy against the one that it changes.",
+Show a proposal for a decision: its reason, the connections that it opens and closes, its \
+risk and findings, the recorded flows that it would have blocked, the evidence for what it allows, and \
+the difference to the policy that it changes.",
     after_long_help = "\
 Examples:
-  nanoseg proposals -n shop
-  nanoseg review web-3 -n shop
-  nanoseg review web-3 -n shop -o json | jq .spec.review.gained
+  One of the open proposals:
+    nanoseg proposals -n shop
+    nanoseg review web-3 -n shop
 
-It is paged through $PAGER (less) where it does not fit the terminal."
+  The connections that it opens, for a script:
+    nanoseg review web-3 -n shop -o json | jq .spec.review.gained
+
+The text is shown through $PAGER (less) if it does not fit the terminal."
 )]
 pub struct Args {
     /// The proposal
@@ -37,7 +41,7 @@ pub struct Args {
     /// How to print it
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Print at once, however long it is.
+    /// Do not use a pager.
     #[arg(long)]
     no_pager: bool,
 }
@@ -53,14 +57,14 @@ enum Output {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let access = Access::open(&args.access)?;
-    let namespace = access.namespace(&args.place);
-    let api: Api<PolicyProposal> = Api::namespaced(access.client.clone(), &namespace);
+    let client = args.access.connect()?;
+    let namespace = args.place.or_default(&client);
+    let api: Api<PolicyProposal> = Api::namespaced(client.client.clone(), &namespace);
     let what = format!("read proposal {} in namespace {namespace}", args.name);
-    let mut proposal = access
-        .wait(api.get(&args.name))
-        .map_err(|error| explain(error, &what))?;
-    // Who wrote which field says nothing to who decides.
+    let mut proposal = client
+        .block_on(api.get(&args.name))
+        .map_err(|error| ApiError::new(error, what))?;
+    // Which client wrote which field does not help a decision.
     proposal.metadata.managed_fields = None;
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&proposal)?)?,

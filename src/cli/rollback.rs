@@ -1,6 +1,6 @@
-//! `nanoseg rollback`: back to an earlier policy of a workload, or of a whole namespace.
+//! `nanoseg rollback`: restores an earlier policy of a workload, or of a whole namespace.
 
-use super::decide::{DecideArgs, Desk, Wanted};
+use super::decision::{DecideArgs, Decider, Decision};
 use super::proposals::created;
 use super::{exit, terminal};
 use crate::review::resources::{Phase, PolicyProposal, Verb};
@@ -10,27 +10,27 @@ use kube::ResourceExt;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Go back to an earlier policy of a workload, or of all workloads of a namespace
+/// Restore an earlier policy of a workload, or of all workloads of a namespace
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Go back to an earlier policy of a workload: by default to the one before the last approved. A \
-revision is the number that an approved proposal got (nanoseg proposals --phase all -o json); none \
-means no policy at all. With --namespace-wide every workload goes back to what was approved at a time.",
+Restore an earlier policy of a workload: by default the one before the last approved. A \
+revision is the number of an approved proposal (nanoseg proposals --phase all -o json); none \
+means no policy at all. With --namespace-wide every workload gets the policy that was approved at a given time.",
     after_long_help = "\
 Examples:
   Undo the last approval:
     nanoseg rollback web -n shop --reason 'checkout fails since 14:02'
 
-  To revision 2, or to no policy:
+  Restore revision 2, or remove the policy:
     nanoseg rollback web -n shop --to 2
     nanoseg rollback web -n shop --to none
 
-  The whole namespace as it was in the morning:
+  Restore the whole namespace as it was in the morning:
     nanoseg rollback --namespace-wide --to-time 2026-11-24T08:00:00Z -n shop
 
-  Faster than all of this, in an emergency:
-    kubectl annotate namespace shop nanoseg.dev/break-glass='checkout is down'
+  In an emergency, to remove all policies at once:
+    kubectl annotate --overwrite namespace shop nanoseg.dev/break-glass='checkout is down' nanoseg.dev/break-glass-by=YOUR-USER
 
 Exit codes: 0 rolled back; 1 refused, or no answer in time; 2 an error, such as no right to decide."
 )]
@@ -38,23 +38,23 @@ pub struct Args {
     /// The workload, as name or kind/name
     #[arg(value_name = "WORKLOAD", required_unless_present = "namespace_wide")]
     workload: Option<String>,
-    /// The revision to go back to (default: the one before the last).
+    /// The revision to restore (default: the one before the last).
     #[arg(long, value_name = "REVISION|none", value_parser = parse_revision, requires = "workload")]
     to: Option<u32>,
     /// All workloads of the namespace.
     #[arg(long, requires = "to_time", conflicts_with = "workload")]
     namespace_wide: bool,
-    /// With --namespace-wide: what was approved after this time is undone (RFC 3339).
+    /// With --namespace-wide: undo what was approved after this time (RFC 3339).
     #[arg(long, value_name = "TIME", requires = "namespace_wide")]
     to_time: Option<Timestamp>,
-    /// Why; it goes into the record.
+    /// The reason; it is written to the record.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
     #[command(flatten)]
     decide: DecideArgs,
 }
 
-/// `none` is before the first.
+/// `none` is 0, before the first revision.
 fn parse_revision(text: &str) -> Result<u32, String> {
     match text {
         "none" => Ok(0),
@@ -66,20 +66,20 @@ fn parse_revision(text: &str) -> Result<u32, String> {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let desk = Desk::open(&args.decide)?;
-    let all = desk.proposals()?;
+    let decider = Decider::connect(&args.decide)?;
+    let all = decider.proposals()?;
     let undo: Vec<&PolicyProposal> = match (&args.workload, args.to_time) {
         (Some(workload), _) => {
-            let mine = of_workload(&all, workload, &desk.namespace)?;
+            let mine = of_workload(&all, workload, &decider.namespace)?;
             vec![choose(&mine, args.to, workload)?]
         }
-        (None, Some(time)) => since(&all, time, &approvals(&desk)?),
+        (None, Some(time)) => since(&all, time, &approvals(&decider)?),
         (None, None) => bail!("name a workload, or --namespace-wide --to-time TIME"),
     };
     if undo.is_empty() {
         eprintln!(
-            "nothing was approved since then in namespace {}",
-            desk.namespace
+            "nothing was approved after that time in namespace {}",
+            decider.namespace
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,28 +90,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             proposal.name_any()
         ))?;
     }
-    if !desk.confirm("roll back?")? {
+    if !decider.confirm("roll back?")? {
         eprintln!("nothing was rolled back");
         return Ok(ExitCode::from(exit::FINDINGS));
     }
-    let wanted = |proposal: &&'_ PolicyProposal| -> PolicyProposal { (**proposal).clone() };
-    let undo: Vec<PolicyProposal> = undo.iter().map(wanted).collect();
-    let wanted: Vec<Wanted> = undo
-        .iter()
-        .map(|proposal| Wanted {
+    let decisions: Vec<Decision> = undo
+        .into_iter()
+        .map(|proposal| Decision {
             proposal,
             verb: Verb::Rollback,
             reason: &args.reason,
         })
         .collect();
-    Ok(if desk.decide(&wanted)? {
+    Ok(if decider.decide(&decisions)? {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(exit::FINDINGS)
     })
 }
 
-/// The number of the revision that it became, if it can still be undone.
+/// The number of its revision, if it can still be undone.
 fn revision(proposal: &PolicyProposal) -> Option<u32> {
     let undoable = matches!(
         proposal.phase(),
@@ -135,9 +133,9 @@ fn of_workload<'a>(
         .filter(|one| one.spec.workload.name == name)
         .filter(|one| kind.is_none_or(|kind| kind.eq_ignore_ascii_case(&one.spec.workload.kind)))
         .collect();
-    let first = mine.first().with_context(|| {
-        format!("no proposal was ever made for {workload} in namespace {namespace}")
-    })?;
+    let first = mine
+        .first()
+        .with_context(|| format!("there is no proposal for {workload} in namespace {namespace}"))?;
     if let Some(other) = mine
         .iter()
         .find(|one| one.spec.workload.kind != first.spec.workload.kind)
@@ -148,7 +146,7 @@ fn of_workload<'a>(
     Ok(mine)
 }
 
-/// The proposal whose undoing leads to revision `to`: the one right after it, of those that count still.
+/// The proposal to undo to restore revision `to`: the one right after it, of those that are not undone.
 fn choose<'a>(
     mine: &[&'a PolicyProposal],
     to: Option<u32>,
@@ -159,7 +157,7 @@ fn choose<'a>(
     let Some(to) = to else {
         let last = applied.values().next_back().copied();
         return last.with_context(|| {
-            format!("nothing of {workload} is approved, so nothing can be undone")
+            format!("{workload} has no approved policy, so nothing can be undone")
         });
     };
     let known = || {
@@ -177,9 +175,9 @@ fn choose<'a>(
 }
 
 /// When each proposal was approved: by the name of the proposal, from the decisions.
-fn approvals(desk: &Desk) -> anyhow::Result<BTreeMap<String, Timestamp>> {
+fn approvals(decider: &Decider) -> anyhow::Result<BTreeMap<String, Timestamp>> {
     let mut found = BTreeMap::new();
-    for decision in desk.decisions()? {
+    for decision in decider.decisions()? {
         let accepted = decision.status.as_ref().and_then(|status| status.outcome);
         if decision.spec.decision == Verb::Approve
             && accepted == Some(crate::review::resources::DecisionOutcome::Accepted)
@@ -191,8 +189,8 @@ fn approvals(desk: &Desk) -> anyhow::Result<BTreeMap<String, Timestamp>> {
     Ok(found)
 }
 
-/// Of each workload the first that was approved after `time`. Without a decision it was approved
-/// automatically, as soon as it was made.
+/// The first proposal of each workload that was approved after `time`. One without a decision was approved
+/// automatically, as soon as it was created.
 fn since<'a>(
     all: &'a [PolicyProposal],
     time: Timestamp,
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn revisions_that_are_in_force_or_unknown_are_told() {
+    fn revisions_that_are_in_force_or_unknown_are_refused_with_the_reason() {
         assert!(chosen(Some(4)).unwrap_err().contains("in force already"));
         let error = chosen(Some(2)).unwrap_err();
         assert!(

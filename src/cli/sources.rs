@@ -1,4 +1,4 @@
-//! Live sources on the command line: their names, and how each is started.
+//! Live sources: their names on the command line, and how each is started.
 
 use crate::agent::{Figures, SourceSpec};
 use crate::flow::Source;
@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Sources that need nothing but the node.
+/// Sources of the node itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LiveKind {
     /// The kernel's connection tracking.
@@ -34,7 +34,7 @@ impl LiveKind {
     }
 }
 
-/// Where packets are captured.
+/// Which interfaces packets are captured on.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InterfaceArg {
     /// Interfaces to capture on: auto (all but loopback, bridges and dummies), any, names, or patterns
@@ -52,8 +52,8 @@ impl InterfaceArg {
     }
 }
 
-/// A source that can be started, and started again. `address_changes` tells the sources of one node of each other's
-/// findings.
+/// A source that can be started, and restarted. The sources of one node share `address_changes`: each adds the changes
+/// that it finds.
 pub fn open(kind: LiveKind, interfaces: Interfaces, address_changes: AddressChanges) -> SourceSpec {
     match kind {
         LiveKind::Conntrack => conntrack(address_changes),
@@ -61,7 +61,7 @@ pub fn open(kind: LiveKind, interfaces: Interfaces, address_changes: AddressChan
     }
 }
 
-/// The counters of the source that runs now.
+/// The counters of the source that is running.
 type Now<T> = Arc<Mutex<Option<T>>>;
 
 fn set<T>(now: &Now<T>, counters: T) {

@@ -1,9 +1,10 @@
-//! `nanoseg status`: how the segmented namespaces are.
+//! `nanoseg status`: the state of segmented namespaces.
 
-use super::access::{Access, AccessArgs, NamespaceArgs};
+use super::access::{AccessArgs, NamespaceArgs};
 use super::proposals::Output;
 use super::style::Style;
 use super::terminal;
+use crate::load::BlockingClient;
 use crate::report::escape;
 use crate::report::table::{Align, Table};
 use crate::review::resources::{BREAK_GLASS, Mode, Segmentation};
@@ -13,19 +14,19 @@ use kube::{Api, ResourceExt};
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// Show how the segmented namespaces are: mode, coverage, what is enforced, what needs attention
+/// Show the state of segmented namespaces: mode, coverage, enforced workloads, and what needs attention
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Show how the segmented namespaces are: mode, learning coverage, how many workloads there are and are \
-enforced, how many proposals are open, how many connections were tried that the policies do not \
-allow; and below, what needs attention: conditions that are not as they should be, and break-glass.",
+Show the state of segmented namespaces: the mode, the learning coverage, the number of workloads and of \
+enforced ones, of open proposals, and of connections that were tried and that the policies do not \
+allow; and below, what needs attention: abnormal conditions, and break-glass.",
     after_long_help = "\
 Examples:
   All namespaces:
     nanoseg status -A
 
-  For a script: namespaces that are not well
+  For a script: the namespaces that need attention
     nanoseg status -A -o json | jq -r '.[] | select(.attention != []).namespace'"
 )]
 pub struct Args {
@@ -49,20 +50,20 @@ struct Row {
     enforced: u32,
     open_proposals: u32,
     violations: u32,
-    /// One line each.
+    /// What needs attention, one line each.
     attention: Vec<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let access = Access::open(&args.access)?;
-    let found: Vec<Segmentation> = access.list(&args.place)?;
-    let rows: Vec<Row> = found.iter().map(|one| row(one, &access)).collect();
+    let client = args.access.connect()?;
+    let found: Vec<Segmentation> = client.list(args.place.namespace(&client))?;
+    let rows: Vec<Row> = found.iter().map(|one| row(one, &client)).collect();
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&rows)?)?,
         Output::Text if rows.is_empty() => eprintln!(
-            "nothing is segmented in {}; start with a Segmentation, see docs/operate.md",
-            args.place.place(&access)
+            "no Segmentation in {}; create one to start, see docs/operate.md",
+            args.place.place(&client)
         ),
         Output::Text => {
             let style = Style::new(terminal::colour());
@@ -72,17 +73,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(segmentation: &Segmentation, access: &Access) -> Row {
+fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
     let namespace = segmentation.namespace().unwrap_or_default();
     let status = segmentation.status.clone().unwrap_or_default();
     let mut attention = Vec::new();
-    if let Some(reason) = break_glass(&namespace, access) {
+    if let Some(reason) = break_glass(&namespace, client) {
         attention.push(format!("break-glass: {reason}"));
     }
     if segmentation.status.is_none() {
-        attention.push("no controller has looked at it yet".into());
+        attention.push("no controller has processed it yet".into());
     } else if status.observed_generation != segmentation.metadata.generation {
-        attention.push("the controller has not seen its last change yet".into());
+        attention.push("the controller has not processed its last change yet".into());
     }
     attention.extend(status.conditions.iter().filter_map(needs_attention));
     Row {
@@ -97,15 +98,16 @@ fn row(segmentation: &Segmentation, access: &Access) -> Row {
     }
 }
 
-/// The reason, if the namespace's policies are taken away. Who may not read namespaces sees it in the
-/// conditions only.
-fn break_glass(namespace: &str, access: &Access) -> Option<String> {
-    let api: Api<Namespace> = Api::all(access.client.clone());
-    let found = access.wait(api.get_opt(namespace)).ok()??;
+/// The reason of break-glass, if the namespace's policies are removed by it. A user who may not read namespaces sees it
+/// only in the conditions.
+fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
+    let api: Api<Namespace> = Api::all(client.client.clone());
+    let found = client.block_on(api.get_opt(namespace)).ok()??;
     found.annotations().get(BREAK_GLASS).cloned()
 }
 
-/// Ready should be true, Drifted and Degraded should not; Learning and Enforcing may be either.
+/// The text of a condition that needs attention: Ready should be true, Drifted and Degraded false; Learning and Enforcing
+/// may be either.
 fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" => condition.status == "True",
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_conditions_that_are_not_as_they_should_be_need_attention() {
+    fn only_abnormal_conditions_need_attention() {
         for (type_, status) in [
             ("Ready", "True"),
             ("Drifted", "False"),

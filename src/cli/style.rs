@@ -1,6 +1,6 @@
 //! Colours of results for people.
 
-/// Paints, or leaves text as it is.
+/// Colours text, or returns it unchanged.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     colour: bool,

@@ -1,10 +1,10 @@
-//! What stdout and stderr can show.
+//! Output to stdout, and logs on stderr.
 
 use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-/// Whether results may be coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+/// Returns true if results may be coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub fn colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !refused
@@ -20,12 +20,12 @@ pub fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// What a command's log is for.
+/// The kind of log that a command writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Log {
-    /// Beside a result on the terminal: warnings.
+    /// Warnings, beside a result on stdout.
     Command,
-    /// The only thing that a service says: with times, and what it does.
+    /// All that a service prints: with times, from level info on.
     Service(LogFormat),
 }
 
@@ -39,7 +39,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends logs to stderr. NANOSEG_LOG takes a filter such as `info` or `nanoseg::wire=debug,warn`.
+/// Writes logs to stderr. NANOSEG_LOG takes a filter such as `info` or `nanoseg::wire=debug,warn`.
 pub fn start_logging(verbose: u8, log: Log) {
     let level = match (verbose, log) {
         (0, Log::Command) => LevelFilter::WARN,

@@ -1,11 +1,11 @@
-//! Sizes and lengths of time as people write them.
+//! Sizes and durations as people write them.
 
 use std::time::Duration;
 
 /// `256MiB`, `256M`, `1G`, `4096`: bytes. All units are powers of 1024, as in Kubernetes' Mi and Gi.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the text.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -20,13 +20,13 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .map_err(|_| "write a number and a unit, for example 256MiB".to_owned())?;
     number
         .checked_mul(factor)
-        .ok_or_else(|| "it is too large".to_owned())
+        .ok_or_else(|| "the size is too large".to_owned())
 }
 
 /// `500ms`, `10s`, `10m`, `2h`, `7d`; a plain number is seconds.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the text.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let millis: u64 = match unit {
@@ -46,7 +46,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "write a number and a unit, for example 10s".to_owned())?;
     let millis = number
         .checked_mul(millis)
-        .ok_or_else(|| "it is too long".to_owned())?;
+        .ok_or_else(|| "the time is too long".to_owned())?;
     Ok(Duration::from_millis(millis))
 }
 

@@ -1,13 +1,15 @@
-//! `nanoseg verify`: policies against recorded traffic.
+//! `nanoseg verify`: compares policies with recorded traffic.
 
-use super::input::{self, GraphArgs, TrafficArgs};
-use super::period::{PeriodArgs, hours_of};
-use super::policies::{Judged, PolicyArgs};
+use super::notices::Stderr;
+use super::period::PeriodArgs;
+use super::policies::PolicyArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::style::Style;
+use super::traffic::{GraphArgs, TrafficArgs};
 use super::{exit, terminal};
 use crate::graph::build_after;
 use crate::inventory::Inventory;
+use crate::load::{EffectivePolicies, TrafficSource, hours_of, read_traffic};
 use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
@@ -16,21 +18,21 @@ use crate::report::verification::{self, Blocked, Verification};
 use clap::ValueEnum;
 use std::process::ExitCode;
 
-/// Check NetworkPolicies against recorded traffic: what would be blocked, what is allowed and never used
+/// Check NetworkPolicies against recorded traffic: what would be blocked, and what is allowed but never used
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Check NetworkPolicies against recorded traffic: what was observed and would be blocked, and what is \
-allowed and was never used, whole rules as well. With --from and --to: in that period, by when connections began.
+Check NetworkPolicies against recorded traffic: which observed connections would be blocked, and which allowed \
+connections and whole rules were never used. With --from and --to: only connections that began in that period.
 
-The policies are those of the cluster, or of --cluster FILE; with --policies those that nanoseg \
-manages are replaced. Only traffic that teaches counts (scans and refused connections do not), with \
-DNS over TCP implied as in generate, and counted apart. Allowed and never used is counted where some policy \
-isolates the server for ingress or the client for egress; in the other directions workloads are open, and \
-named.
+The policies are those of the cluster, or of --cluster FILE; --policies replaces those that nanoseg \
+manages. Only traffic that teaches counts (scans and refused connections do not). \
+DNS over TCP is implied as in generate, and counted separately. Connections that are allowed but never used are \
+counted where a policy isolates the server for ingress or the client for egress; in the other directions \
+workloads are open, and are listed.
 
-Of the controller's store also the hours count that it has folded into edges, as far back as it keeps them; each \
-counts whole, also where the period begins or ends within it.",
+The controller's store also has hours that are folded into edges, as far back as it keeps them; each of these hours \
+counts as a whole, even if the period begins or ends within it.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {
@@ -47,7 +49,7 @@ pub struct Args {
     /// Only traffic and workloads of this namespace (repeatable; default: all).
     #[arg(long, short, value_name = "NS")]
     namespace: Vec<String>,
-    /// How many lines of each list are shown, 0 for all.
+    /// The most lines of each list to show; 0 shows all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
     /// How to print it
@@ -59,53 +61,54 @@ pub struct Args {
 enum Output {
     /// The lists and a summary
     Text,
-    /// The same as an object, whole
+    /// The same as an object, complete
     Json,
-    /// For code-review tools: what would be blocked and what is unused, at the policies
+    /// For code-review tools: blocked connections and unused rules, at the policies
     Sarif,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  The policies in force, against what the receiver has stored:
+  The policies in force, against the receiver's store:
     nanoseg verify --flows flows.db
 
-  What nothing used in a quarter, from the controller's store:
+  What was not used in a quarter, from the controller's store:
     nanoseg verify --flows nanoseg.sqlite --from 2026-01-01T00:00:00Z --to 2026-04-01T00:00:00Z
 
   Policies that are not applied yet, offline:
     nanoseg verify --flows flows.json --cluster cluster.yaml --policies policies-out
 
-  With the files that come with nanoseg:
+  With the bundled sample:
     nanoseg verify --capture samples/shop/captures --cluster samples/shop/cluster.yaml \\
         --policies policies-out
 
   In CI, for one namespace:
     nanoseg verify --capture caps/ --cluster cluster.yaml -n shop --output json | jq .wouldBlock
 
-  The same as findings beside the lines of the policies:
+  The same as findings at the lines of the policies:
     nanoseg verify --capture caps/ --cluster cluster.yaml --policies k8s/ -o sarif > nanoseg.sarif
 
-Exit codes: 0 nothing that was observed would be blocked; 1 something would; 2 an error.";
+Exit codes: 0 no observed connection would be blocked; 1 some would; 2 an error.";
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    input::check_stdin(&args.traffic, &args.sources.cluster)?;
+    args.traffic.check_stdin(&args.sources.cluster)?;
     let period = args.period.period()?;
-    let given = given(args, period);
-    let traffic = |objects: &_| input::read_traffic(&given, objects, Vec::new(), 0);
+    let source = traffic_source(args, period);
+    let (sources, notices) = (args.sources.source(), Stderr::new());
+    let traffic = |objects: &_| read_traffic(&source, objects, &notices);
     let (
-        Judged {
+        EffectivePolicies {
             objects, policies, ..
         },
         read,
-    ) = args.sources.read_beside(traffic)?;
+    ) = sources.read_beside(&notices, traffic)?;
     let mut read = read?;
     read.keep(period);
-    // A large snapshot is as large as all that follows.
+    // A large snapshot takes as much memory as everything that follows.
     drop(objects);
     let inventory = read.inventory;
-    let built = build_after(&read.history, &read.seen, &inventory, args.graph.options());
+    let built = build_after(&read.history, &read.flows, &inventory, args.graph.options());
     note_period(period);
     check_namespaces(&args.namespace, &inventory)?;
     let verdict = verify(
@@ -115,18 +118,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         &policies,
         &args.namespace,
     )
-    .map_err(|error| args.sources.refused(error))?;
+    .map_err(|error| sources.invalid(error))?;
     if verdict.observed == 0 {
-        eprintln!("note: nothing was observed that must be allowed, so this proves nothing");
+        eprintln!("note: no observed connection must be allowed, so this proves nothing");
     }
     match args.output {
         Output::Json => terminal::print(&crate::report::json(&verdict)?)?,
         Output::Sarif => {
-            let places = args.sources.places()?;
+            let locations = sources.locations()?;
             let text = verification::as_sarif(
                 &verdict,
-                |policy, rule| places.of(policy, rule),
-                |namespace| places.nearest(namespace),
+                |policy, rule| locations.of(policy, rule),
+                |namespace| locations.nearest(namespace),
             )?;
             terminal::print(&text)?;
         }
@@ -141,7 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let is_sound = verdict.would_block.is_empty();
-    super::leave((inventory, policies, built, verdict, read.seen));
+    super::leak((inventory, policies, built, verdict, read.flows));
     Ok(if is_sound {
         ExitCode::SUCCESS
     } else {
@@ -149,28 +152,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The traffic that is judged: records are cut at the ends of the period, what a controller folded has whole hours.
-fn given(args: &Args, period: Period) -> TrafficArgs {
-    let traffic = args.traffic.clone().with_folded(hours_of(period));
+/// The traffic to compare with: records are cut at the ends of the period, folded edges have whole hours.
+fn traffic_source(args: &Args, period: Period) -> TrafficSource {
+    let traffic = args.traffic.source().with_folded(hours_of(period));
     match (period.from, period.to) {
         (None, None) => traffic,
         (from, to) => traffic.cut_at(from, to),
     }
 }
 
-/// Tells what time the verdict is about, where not all that was recorded counts.
+/// Prints the period that the verdict is about, if not all recorded traffic counts.
 fn note_period(period: Period) {
     let at = |at: Option<Timestamp>, else_: &str| at.map_or(else_.to_owned(), |at| at.to_string());
     if period.from.is_some() || period.to.is_some() {
         eprintln!(
-            "note: connections count that began from {} on and before {}",
+            "note: only connections count that began from {} on and before {}",
             at(period.from, "the first observation"),
             at(period.to, "the end")
         );
     }
 }
 
-/// A mistyped namespace has no traffic, and nothing of it would be blocked.
+/// Checks that the namespaces exist: a mistyped one has no traffic, so nothing of it would be blocked.
 pub(super) fn check_namespaces<'a>(
     wanted: impl IntoIterator<Item = &'a String>,
     inventory: &Inventory,
@@ -182,82 +185,87 @@ pub(super) fn check_namespaces<'a>(
     };
     let known: Vec<&str> = all.keys().map(String::as_str).take(20).collect();
     anyhow::bail!(
-        "no namespace {unknown} in the cluster; there are {}{}",
+        "no namespace {unknown} in the cluster; it has {}{}",
         known.join(", "),
         if known.len() < all.len() { ", …" } else { "" }
     )
 }
 
 fn render(verdict: &Verification, most: usize, style: Style) -> String {
-    let mut text = String::new();
-    let mut line = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
-    let clean = |text: String| escape::terminal(&text).into_owned();
-    let rest = |total: u64| match total.saturating_sub(most as u64) {
-        0 => None,
-        more => Some(format!("  … and {more} more")),
-    };
     let implied = match verdict.implied {
         0 => String::new(),
         all => format!(", and {} of {all} implied ones", verdict.implied_allowed),
     };
-    line(format!(
-        "{} of {} observed edges{implied} allowed by {} policies",
+    let mut text = format!(
+        "{} of {} observed edges{implied} allowed by {} policies\n",
         verdict.allowed, verdict.observed, verdict.policies
-    ));
-    if !verdict.would_block.is_empty() {
-        let heading = format!("\nwould be blocked: {}", verdict.would_block.len());
-        line(style.red(&heading));
-        for one in verdict.would_block.iter().take(most) {
-            let Blocked {
-                client,
-                server,
-                ports,
-                by,
-                ..
-            } = one;
-            let seen = one.seen();
-            line(clean(format!("  {client} => {server} : {ports}  ({seen})")));
-            line(clean(format!("    {by}")));
+    );
+    let mut list = |heading: String, lines: Vec<String>, total: u64| {
+        if total > 0 {
+            text.push_str(&section(
+                &heading,
+                &lines,
+                total.saturating_sub(most as u64),
+            ));
         }
-        rest(verdict.would_block.len() as u64)
-            .into_iter()
-            .for_each(&mut line);
+    };
+    let blocked = verdict.would_block.iter().take(most).flat_map(|one| {
+        let Blocked {
+            client,
+            server,
+            ports,
+            by,
+            ..
+        } = one;
+        let seen = one.seen();
+        [
+            format!("  {client} => {server} : {ports}  ({seen})"),
+            format!("    {by}"),
+        ]
+    });
+    let count = verdict.would_block.len();
+    list(
+        style.red(&format!("\nwould be blocked: {count}")),
+        blocked.collect(),
+        count as u64,
+    );
+    let unused = verdict.unused.iter().take(most);
+    let unused = unused.map(|one| format!("  {} => {} : {}", one.client, one.server, one.ports));
+    let count = verdict.unused_total;
+    list(
+        style.yellow(&format!("\nallowed but never used: {count}")),
+        unused.collect(),
+        count,
+    );
+    let rules = verdict.unused_rules.iter().take(most);
+    let (count, all) = (verdict.unused_rules.len(), verdict.rules);
+    list(
+        style.yellow(&format!("\nunused rules: {count} of {all}")),
+        rules.map(|rule| format!("  {rule}")).collect(),
+        count as u64,
+    );
+    let open = verdict.open_ways().into_iter().take(most);
+    let count = verdict.open.len();
+    list(
+        style.yellow(&format!(
+            "\nopen in at least one direction, without a policy: {count}"
+        )),
+        open.map(|(one, ways)| format!("  {one}  ({ways})"))
+            .collect(),
+        count as u64,
+    );
+    text
+}
+
+/// A heading with lines, and how many more there are. Names in the lines are anybody's to choose.
+fn section(heading: &str, lines: &[String], more: u64) -> String {
+    let mut text = format!("{heading}\n");
+    for line in lines {
+        text.push_str(&escape::terminal(line));
+        text.push('\n');
     }
-    if verdict.unused_total > 0 {
-        let heading = format!("\nallowed and never used: {}", verdict.unused_total);
-        line(style.yellow(&heading));
-        for one in verdict.unused.iter().take(most) {
-            line(clean(format!(
-                "  {} => {} : {}",
-                one.client, one.server, one.ports
-            )));
-        }
-        rest(verdict.unused_total).into_iter().for_each(&mut line);
-    }
-    if !verdict.unused_rules.is_empty() {
-        let (unused, rules) = (verdict.unused_rules.len(), verdict.rules);
-        let heading = format!("\nrules that nothing used: {unused} of {rules}");
-        line(style.yellow(&heading));
-        for rule in verdict.unused_rules.iter().take(most) {
-            line(clean(format!("  {rule}")));
-        }
-        rest(unused as u64).into_iter().for_each(&mut line);
-    }
-    if !verdict.open.is_empty() {
-        let heading = format!(
-            "\nopen in one direction at least, for lack of a policy: {}",
-            verdict.open.len()
-        );
-        line(style.yellow(&heading));
-        for (one, ways) in verdict.open_ways().into_iter().take(most) {
-            line(clean(format!("  {one}  ({ways})")));
-        }
-        rest(verdict.open.len() as u64)
-            .into_iter()
-            .for_each(&mut line);
+    if more > 0 {
+        text.push_str(&format!("  … and {more} more\n"));
     }
     text
 }

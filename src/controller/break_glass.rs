@@ -48,7 +48,7 @@ impl BreakGlass {
             return;
         }
         if let Err(error) = self.log.write(&entries) {
-            tracing::error!("{error}; policies are taken away all the same");
+            tracing::error!("{error}; policies are deleted all the same");
         }
     }
 }
@@ -58,11 +58,13 @@ fn entry(report: &EnforcerReport) -> Option<BreakGlassEntry> {
         EnforcerReport::BreakGlass {
             namespace,
             reason: Some(reason),
+            by,
             deleted,
             at,
         } => Some(BreakGlassEntry {
             namespace: namespace.clone(),
             reason: reason.clone(),
+            by: by.clone(),
             policies: *deleted,
             at: *at,
         }),

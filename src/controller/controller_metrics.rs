@@ -2,7 +2,7 @@
 
 use super::plan::EnforcerReport;
 use crate::cluster::live::Writer;
-use crate::review::record::Entry;
+use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -153,13 +153,13 @@ impl ControllerMetrics {
         self.drift.get_or_create(&labels).inc();
     }
 
-    pub fn committed(&self, entries: &[Entry]) {
+    pub fn committed(&self, lines: &[RecordLine]) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        for entry in entries {
-            let labels = vec![("action", entry.draft.action.name().to_owned())];
+        for line in lines {
+            let labels = vec![("action", line.entry.action.kind().name().to_owned())];
             self.record.get_or_create(&labels).inc();
             self.record_head
-                .set(i64::try_from(entry.sequence).unwrap_or(i64::MAX));
+                .set(i64::try_from(line.sequence).unwrap_or(i64::MAX));
         }
     }
 

@@ -27,8 +27,8 @@ use crate::cluster::live::{Events, Kind, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
+use crate::record::RecordLine;
 use crate::review::WorkloadState;
-use crate::review::record::Entry;
 use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
@@ -344,7 +344,7 @@ impl Engine {
 
     /// Writes everything new to the disk and returns the new entries of the record. `None` if the disk refuses: then
     /// it is tried again.
-    fn commit(&mut self, now: Timestamp) -> Option<Vec<Entry>> {
+    fn commit(&mut self, now: Timestamp) -> Option<Vec<RecordLine>> {
         match self.parts.engine_state.commit(&mut self.parts.store, now) {
             Ok(entries) => {
                 self.parts.controller_metrics.committed(&entries);

@@ -2,7 +2,7 @@
 
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::Digest;
+use crate::record::{Actor, Digest, Drift};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub enum EnforcerReport {
     /// Somebody changed or deleted it, and it was repaired.
     Repaired {
         workload: WorkloadId,
-        what: String,
+        drift: Drift,
         found: Option<Digest>,
         wanted: Option<Digest>,
         at: Timestamp,
@@ -70,7 +70,7 @@ pub enum EnforcerReport {
     /// Somebody changed or deleted it, and it is not repaired before `until`; `None`: not by us.
     Drifted {
         workload: WorkloadId,
-        what: String,
+        drift: Drift,
         until: Option<Timestamp>,
         at: Timestamp,
     },
@@ -90,6 +90,8 @@ pub enum EnforcerReport {
     BreakGlass {
         namespace: String,
         reason: Option<String>,
+        /// Who set or removed it.
+        by: Actor,
         deleted: usize,
         at: Timestamp,
     },

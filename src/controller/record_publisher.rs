@@ -5,7 +5,7 @@
 use super::volume::VolumeReader;
 use crate::cluster::live::{ConfigMapData, Watches, WriteError, Writer};
 use crate::inventory::{Inventory, OwnerRule};
-use crate::review::record::{LineError, PUBLISHED, Tail};
+use crate::record::{LineError, PUBLISHED, Tail};
 use crate::risk::VOLUME;
 use crate::store::{ReviewStore, ReviewStoreError};
 use std::sync::Arc;

@@ -10,17 +10,18 @@ use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, ServiceEnforcements, estimate};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
+use crate::record::{ActionKind, Keeping};
 use crate::report::LearningDocument;
 use crate::report::evidence::{
-    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, Keeping, LearningLines,
-    Period, RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
+    Approval, Asked, BrokenGlass, Event, Evidence, Framework, HourLine, LearningLines, Period,
+    RecordHead, Source, Timeline, ViolationLine, answer, broken_glass, timeline,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use lines::{answers, edge_lines, figures, workload_lines};
 use scope::Scope;
 use std::collections::BTreeMap;
 
-/// What evidence is made of beside the graph.
+/// The inputs of evidence beside the graph.
 #[derive(Debug, Default)]
 pub struct EvidenceInputs {
     pub period: Period,
@@ -32,12 +33,11 @@ pub struct EvidenceInputs {
     pub findings: Vec<Finding>,
     pub framework: Option<Framework>,
     pub hours: Vec<HourLine>,
-    /// When observation began and ended within the period, where more is known than the graph's span.
+    /// The begin and end of the observation within the period, if more is known than the graph's span.
     pub observed: Option<(Timestamp, Timestamp)>,
-    /// The learning estimate, where it is known already: a graph that was read again cannot tell it.
+    /// The learning estimate, if it is known already: it cannot be computed from a graph that was read from a file.
     pub learning: Option<LearningDocument>,
-    /// Edges with an end that is not in the inventory any more: they are told, and no policy is judged by
-    /// them.
+    /// Edges with an end that is not in the inventory any more: they are listed, and no policy is judged by them.
     pub gone: Vec<(Peer, Peer, Edge)>,
     pub approvals: Vec<Approval>,
     /// The workloads of policies, `namespace/name`.
@@ -54,8 +54,8 @@ pub struct EvidenceInputs {
     pub policy_files: Vec<(String, String)>,
 }
 
-/// Puts the evidence together. `graph` holds what was observed in the period; the policies that `inventory`
-/// itself holds would take part as well. Gives the graph back as far as it is in scope.
+/// Builds the evidence. `graph` is what was observed in the period; the policies in `inventory` itself would take part
+/// as well. Also returns the part of the graph that is in scope.
 ///
 /// # Errors
 /// A policy that the API server would refuse.
@@ -124,7 +124,7 @@ pub fn build_evidence(
     Ok((evidence, whole))
 }
 
-/// What was done in the period, by the record.
+/// What was done in the period, according to the record.
 struct Done {
     timeline: Timeline,
     violations: Vec<ViolationLine>,
@@ -136,20 +136,21 @@ impl Done {
     fn of(given: &EvidenceInputs, scope: &Scope<'_>) -> Done {
         let period = given.period;
         let mut timeline = timeline(&given.events, &given.owners);
-        let is_told = |policy: &str, from, to| {
+        let is_in_scope = |policy: &str, from, to| {
             let namespace = policy.split('/').next().unwrap_or_default();
             scope.has(namespace) && period.touches(from, to)
         };
         let enforced = &mut timeline.enforced;
-        enforced.retain(|one| is_told(&one.policy, one.from, one.to));
+        enforced.retain(|one| is_in_scope(&one.policy, one.from, one.to));
         let lapses = &mut timeline.lapses;
-        lapses.retain(|one| is_told(&one.policy, one.from, one.to));
+        lapses.retain(|one| is_in_scope(&one.policy, one.from, one.to));
         let mut violations = answer(&given.events, &given.asked);
         violations.retain(|one| scope.has(&one.namespace) && period.touches(one.at, one.over()));
         let mut broken = broken_glass(&given.events);
         broken.retain(|one| scope.has(&one.namespace) && period.touches(one.from, one.to));
         let events = given.events.iter();
-        let events = events.filter(|one| scope.has(&one.namespace) && period.contains(one.at));
+        let events =
+            events.filter(|one| scope.has(&one.entry.namespace) && period.contains(one.at));
         Done {
             timeline,
             violations,
@@ -158,10 +159,12 @@ impl Done {
         }
     }
 
-    /// How often the keeping of a namespace's policies ended in the period.
+    /// How often the enforcement of a namespace's policies ended in the period.
     fn keeping_ended(&self) -> usize {
         let ends = |event: &&Event| {
-            event.keeping == Some(Keeping::Ends) || event.action == "segmentation-removed"
+            let action = &event.entry.action;
+            action.keeping() == Some(Keeping::Ends)
+                || action.kind() == ActionKind::SegmentationRemoved
         };
         self.events.iter().filter(ends).count()
     }
@@ -175,11 +178,11 @@ fn with_gone(graph: &Graph, gone: &[(Peer, Peer, Edge)]) -> Graph {
     whole
 }
 
-/// The estimate as far as it is in scope: known already, or from the graph of everything.
+/// The part of the estimate that is in scope: known already, or computed from the whole graph.
 fn learning(graph: &Graph, given: &mut EvidenceInputs) -> LearningLines {
     let scope = Scope(&given.namespaces);
     let (overall, mut workloads) = match given.learning.take() {
-        // Of a part of it the whole tells nothing.
+        // The overall estimate does not hold for a part.
         Some(known) => (
             given.namespaces.is_empty().then_some(known.overall),
             known.workloads,

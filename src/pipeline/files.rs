@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Builds all files.
 ///
 /// # Errors
-/// Only if serde fails, which no report makes it do.
+/// Only if serde fails, which no report causes.
 pub fn output_files(
     generated: &Generated,
     run: &RunReport,

@@ -1,10 +1,10 @@
-//! What the proof has to say, as findings.
+//! The results of the proof as findings.
 
 use crate::evaluate::{Excess, Proof};
 use crate::finding::{Code, Finding};
 use std::collections::BTreeMap;
 
-/// How many connections a finding shows; the report has them all.
+/// How many connections a finding shows; the report has all of them.
 const SAMPLES: usize = 5;
 
 /// Excess of the generated policies, and existing policies that allow more than was observed.

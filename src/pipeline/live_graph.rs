@@ -1,8 +1,7 @@
-//! The graph while records keep coming: those of the last hours as they are, and what earlier ones came to.
+//! The graph while records keep arriving: the records of the last hours, and the folded edges of earlier ones.
 //!
-//! [`LiveGraph::build`] makes it anew from everything, which is the truth and takes its time;
-//! [`LiveGraph::update`] brings what was built last up to date with what came since, in a time that does
-//! not depend on how much is known.
+//! [`LiveGraph::build`] builds it from everything, which is exact and slow; [`LiveGraph::update`] adds the records since
+//! the last build, in a time that does not depend on the size of the graph.
 
 mod ends;
 #[cfg(test)]
@@ -20,7 +19,7 @@ use ends::EndsIndex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Records that wait for an update; if more do, only a full build takes them in.
+/// The most records that wait for an update; with more, only a full build adds them.
 const MAX_PENDING: usize = 50_000;
 
 /// Flow records and the history before them.
@@ -32,7 +31,7 @@ pub struct LiveGraph {
     /// As of the last build, with all updates since.
     standing: Option<IncrementalGraph>,
     pending: Vec<FlowRecord>,
-    /// Something is known that an update cannot take in.
+    /// True if there is something that an update cannot add.
     incomplete: bool,
 }
 
@@ -43,15 +42,15 @@ pub struct Update {
     pub touched: BTreeSet<WorkloadId>,
     /// All edges of these workloads, and no others.
     pub graph: Graph,
-    /// What an operator must know of these edges.
+    /// Findings about these edges.
     pub findings: Vec<Finding>,
-    /// False: only a build tells all edges (nothing was built yet, too much came, a direction can be told
-    /// by other connections only, or a scan was found out).
+    /// False if only a build has all edges (nothing was built yet, too many records came, a direction depends on other
+    /// connections, or a scan was detected).
     pub complete: bool,
 }
 
 impl LiveGraph {
-    /// From what a store holds: the folded edges, and the records that are not folded yet.
+    /// From the content of a store: the folded edges, and the records that are not folded yet.
     pub fn new(history: History, hot: Aggregate) -> Self {
         let mut live = LiveGraph {
             history,
@@ -87,7 +86,7 @@ impl LiveGraph {
         Applied::New
     }
 
-    /// The graph of everything that was seen.
+    /// Builds the graph of all observations.
     pub fn build(&mut self, inventory: &Arc<Inventory>, options: GraphOptions) -> Built {
         let (standing, built) =
             IncrementalGraph::build(&self.history, &self.hot, inventory.clone(), options);
@@ -97,8 +96,8 @@ impl LiveGraph {
         built
     }
 
-    /// Brings the graph that was built last up to date with the batches since, by the same inventory.
-    /// Edges and lessons are known at once, counts with the next build: see [`IncrementalGraph`].
+    /// Adds the batches since the last build to the graph, with the same inventory. Edges and lessons are exact at once,
+    /// counts after the next build: see [`IncrementalGraph`].
     pub fn update(&mut self) -> Update {
         let pending = std::mem::take(&mut self.pending);
         let Some(standing) = &mut self.standing else {
@@ -123,8 +122,8 @@ impl LiveGraph {
         }
     }
 
-    /// The graph of only what began at `since` or later, as far as it is not folded: to judge what happened
-    /// after an apply. What looks like a scan is in it as well.
+    /// The graph of only the connections that began at `since` or later and are not folded, to judge the effect of an
+    /// applied policy. It includes connections that look like a scan.
     pub fn recent(&self, since: Timestamp, inventory: &Inventory) -> Graph {
         let seen = self.hot.since(since).result(
             &InventoryListeners(inventory),
@@ -134,7 +133,7 @@ impl LiveGraph {
         build_attempts(&seen, inventory)
     }
 
-    /// The first and the last time of anything that was seen.
+    /// The first and the last time of any observation.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let spans = [self.history.span(), self.hot.span()];
         let spans = spans.into_iter().flatten();
@@ -150,7 +149,7 @@ impl LiveGraph {
         self.index();
     }
 
-    /// What the folded records came to.
+    /// The folded edges.
     pub fn history(&self) -> &History {
         &self.history
     }

@@ -1,4 +1,4 @@
-//! A run's results as the report's plain data. Figures are taken over, never computed anew.
+//! The results of a run as the report's plain data. Figures are copied, never computed again.
 
 use super::Generated;
 use crate::evaluate::{Blocked, Excess, Span};
@@ -10,15 +10,15 @@ use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the report says of a run beyond what the run itself found.
+/// What the report has beside the results of the run.
 #[derive(Debug, Clone, Default)]
 pub struct ReportInputs {
     pub inputs: Inputs,
     /// Frames and objects that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Findings of reading: damaged captures, missing objects.
+    /// Findings from loading: damaged captures, missing objects.
     pub findings: Vec<Finding>,
-    /// The output folder as the operator named it.
+    /// The output folder as the operator wrote it.
     pub output: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
     }
 }
 
-/// The estimate as reports have it; the observation ended at `end`.
+/// The estimate in the form of reports; the observation ended at `end`.
 pub(super) fn learning_report(learning: &Learning, end: Timestamp) -> report::LearningDocument {
     let convert = |estimate: &Estimate| estimate_report(estimate, end);
     report::LearningDocument {
@@ -119,11 +119,11 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
         .collect();
     let ports: Vec<String> = ports.into_iter().collect();
-    let way = match rule.direction {
-        Direction::Ingress => "in from",
-        Direction::Egress => "out to",
+    let (names, ports) = (names.join(", "), ports.join(", "));
+    let text = match rule.direction {
+        Direction::Ingress => format!("in from {names} → {ports}"),
+        Direction::Egress => format!("out to {names} → {ports}"),
     };
-    let text = format!("{way} {} → {}", names.join(", "), ports.join(", "));
     RuleReport {
         direction: rule.direction,
         text,
@@ -233,7 +233,7 @@ fn implied_line((client, server, edge): &TaughtEdge<'_>) -> Option<Connection> {
     })
 }
 
-/// A span in words; a long list of ranges is cut, with the number of addresses.
+/// A span as text; a long list of ranges is cut, with the number of addresses.
 fn span(span: &Span) -> String {
     const SHOWN: usize = 4;
     match span {

@@ -1,5 +1,5 @@
-//! What is known of workloads beside their traffic, together: exposure and vulnerabilities over what policies
-//! allow, images and privileges.
+//! Risks of workloads beside their traffic: exposure and vulnerabilities given what policies allow, images and
+//! privileges.
 
 use crate::evaluate::{Evaluation, Reach};
 use crate::finding::Finding;
@@ -9,12 +9,12 @@ use crate::net::Direction;
 use crate::risk::{self, Approved, Exposure, Vulnerabilities, Weakness, exposed, weaknesses};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an operator gives.
+/// Approved images and vulnerability scans, as the operator gave them.
 #[derive(Debug, Clone, Default)]
 pub struct RiskChoices {
-    /// Images that may run everywhere.
+    /// Images that may run in every namespace.
     pub approved: Approved,
-    /// And in these namespaces.
+    /// Further images that may run in these namespaces.
     pub by_namespace: BTreeMap<String, Approved>,
     pub vulnerabilities: Vulnerabilities,
 }
@@ -27,7 +27,7 @@ impl RiskChoices {
         }
     }
 
-    /// Findings of the images and privileges of workloads that `wanted` picks.
+    /// Findings about the images and privileges of the workloads for which `wanted` returns true.
     pub fn findings(
         &self,
         inventory: &Inventory,
@@ -41,22 +41,22 @@ impl RiskChoices {
         found
     }
 
-    /// The workloads with known vulnerabilities, and how far the internet is from each.
+    /// The workloads with known vulnerabilities, and the distance of each from the internet.
     pub fn weaknesses(&self, inventory: &Inventory, distances: &Distances) -> Vec<Weakness> {
         weaknesses(inventory, &self.vulnerabilities, &distances.hops)
     }
 }
 
-/// How far workloads are from the internet.
+/// The distances of workloads from the internet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Distances {
-    /// Those that are reached from outside and whose policies let anybody outside in, with why.
+    /// Workloads that are reachable from outside and whose policies allow some outside address, with the reasons.
     pub entries: BTreeMap<WorkloadId, BTreeSet<Exposure>>,
-    /// Over how many connections each is reached: 1 for an entry. Others are not reached.
+    /// The number of connections over which each is reached: 1 for an entry. Others are not reached.
     pub hops: BTreeMap<WorkloadId, usize>,
 }
 
-/// Works out what the internet reaches by the policies of `evaluation`, whose reach is `reach`.
+/// Computes what the internet reaches under the policies of `evaluation`, whose reach is `reach`.
 pub fn distances(
     inventory: &Inventory,
     graph: &Graph,

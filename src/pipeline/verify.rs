@@ -1,4 +1,4 @@
-//! Policies against a graph of what was observed: what they would block, and what they allow for nothing.
+//! Compares policies with a graph of observed traffic: what they would block, and what they allow without use.
 
 use crate::evaluate::{
     self, BlockedBy, Evaluation, Excess, HostNetwork, Managed, PolicySets, Proof, RuleUse, Span,
@@ -11,9 +11,8 @@ use crate::report::verification::{Blocked, Unused, Verification};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
-/// Judges `policies` by what `graph` holds of the namespaces (all, if none is named). `enforcement`: where the
-/// network plugin checks connections through Services. Policies that the
-/// inventory itself holds would take part as well.
+/// Compares `policies` with the edges of `graph` in the namespaces (all, if none is named). `enforcement`: where the
+/// network plugin checks connections through Services. The policies in the inventory itself would take part as well.
 ///
 /// # Errors
 /// A policy that the API server would refuse.
@@ -27,11 +26,11 @@ pub fn verify(
     judge(graph, inventory, enforcement, policies, namespaces).map(|judged| judged.verdict)
 }
 
-/// A verdict with what it was worked out from.
+/// A verdict with the data that it was computed from.
 pub(super) struct Judged {
     pub verdict: Verification,
     pub evaluation: Evaluation,
-    /// Of the policies of all namespaces.
+    /// The use of the rules of all namespaces.
     pub rules: Vec<RuleUse>,
     /// The edges that are not allowed, as indices into [`Graph::taught`].
     pub blocked: BTreeSet<usize>,
@@ -57,7 +56,7 @@ pub(super) fn judge(
     };
     let proof = prove_each_way(inventory, PolicySets::only(policies), &required, managed)?;
     let rules = rule_use(&evaluation, &required);
-    // What a policy of another namespace is for, traffic of these namespaces does not tell.
+    // The traffic of these namespaces does not show whether a rule of another namespace is used.
     let in_scope = |policy: &str| {
         let namespace = policy.split('/').next().unwrap_or_default();
         namespaces.is_empty() || namespaces.iter().any(|one| one == namespace)
@@ -94,16 +93,16 @@ pub(super) fn judge(
     })
 }
 
-/// How the pods of a workload stand in one direction.
+/// Whether the pods of a workload are isolated in one direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Some policy isolates pods of it.
+    /// At least one of its pods is isolated by a policy.
     Isolated,
-    /// There are pods of it that none does.
+    /// At least one of its pods is isolated by none.
     Open,
 }
 
-/// The workloads of the namespaces that have pods of that standing; those of the host network not counted.
+/// The workloads of the namespaces that have such pods, without those on the host network.
 fn standing(
     evaluation: &Evaluation,
     namespaces: &[String],
@@ -119,7 +118,7 @@ fn standing(
         .collect()
 }
 
-/// How many edges are allowed wholly, those that were observed and those that are implied.
+/// How many observed edges and how many implied edges are completely allowed.
 struct Counted {
     observed: usize,
     allowed: usize,
@@ -147,7 +146,7 @@ impl Counted {
     }
 }
 
-/// What is allowed for nothing, with the policies that have a say in it.
+/// Connections that are allowed without use, with the policies that allow them.
 fn unused(evaluation: &Evaluation, proof: &Proof) -> Vec<Unused> {
     let isolating = [Direction::Ingress, Direction::Egress]
         .map(|direction| evaluation.isolating_by_workload(direction));
@@ -168,7 +167,7 @@ fn unused(evaluation: &Evaluation, proof: &Proof) -> Vec<Unused> {
     proof.excess.entries.iter().map(one).collect()
 }
 
-/// What must be allowed for the edges with an end in one of the namespaces.
+/// The requirements of the edges with an end in one of the namespaces.
 fn required(
     graph: &Graph,
     inventory: &Inventory,

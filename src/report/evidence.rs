@@ -1,17 +1,19 @@
-//! Evidence for auditors: what talked to what in a period, what policies allowed it, who approved them, and
-//! how it stood with segmentation. Plain data and the files that are made of it.
+//! Evidence for auditors: which workloads talked to each other in a period, which policies allowed it, who approved
+//! the policies, and how far workloads were isolated. Plain data and the files that are made of it.
 
 mod answers;
 mod controls;
 mod files;
 mod ocsf;
 mod page;
+mod standing;
 mod text;
 mod timeline;
 
 pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
-pub use controls::{Control, Framework, Standing};
+pub use controls::{Control, Framework};
 pub use files::{MANIFEST_SCHEMA, files};
+pub use standing::Standing;
 pub use text::CHECK_COMMANDS;
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
@@ -22,7 +24,9 @@ use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::{Direction, Protocol, Timestamp};
-use serde::Serialize;
+use crate::record::{Actor, Entry, RecordLine};
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 /// Everything that a report says, but for the graph.
 #[derive(Debug, Clone, Serialize)]
@@ -36,15 +40,15 @@ pub struct Evidence {
     /// What the report was made from.
     pub sources: Vec<Source>,
     pub figures: Figures,
-    /// Every workload in scope, as it stood at the end of the period.
+    /// The state of every workload in scope at the end of the period.
     pub workloads: Vec<WorkloadLine>,
     /// The policies against what was observed in the period.
     pub verdict: Verification,
     /// How much was not seen (rule: learning-estimate).
     pub learning: LearningLines,
-    /// What was in force at the end of the period, and who approved it.
+    /// The policies that were in force at the end of the period, and who approved them.
     pub approvals: Vec<Approval>,
-    /// When which policy was in force, as far as the record tells.
+    /// When which policy was in force, by the record.
     pub enforced: Vec<Enforced>,
     /// When which approved policy was not as approved, or nobody kept it so.
     pub lapses: Vec<Lapse>,
@@ -193,7 +197,7 @@ pub struct Figures {
     pub break_glass: usize,
     pub decisions: usize,
     /// The estimated share of the edges that were seen, 0–1 (Chao2 and Good–Turing, the more careful one);
-    /// absent where there is too little traffic to tell.
+    /// absent where there is too little traffic for an estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
     /// The estimated share of future connections on edges that were not seen, 0–1 (Good–Turing).
@@ -204,14 +208,14 @@ pub struct Figures {
 /// The learning estimate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LearningLines {
-    /// Of everything in scope; absent where the sources tell only more than that.
+    /// Of everything in scope; absent where the sources have only an estimate of more than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overall: Option<EstimateDocument>,
     /// In order of workloads.
     pub workloads: Vec<WorkloadEstimate>,
 }
 
-/// How one workload stood.
+/// The state of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadLine {
@@ -274,37 +278,59 @@ pub struct RuleApproval {
     pub at: Timestamp,
 }
 
-/// What a line of the record says of who keeps the policies of its namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping {
-    /// They are left in the cluster, and nobody keeps them from now on.
-    Ends,
-    /// They are kept as they were approved again.
-    Begins,
-}
-
-/// One line of the record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// Something that was done: a line of the record, or a decision that the cluster still has.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub sequence: u64,
+    /// When it was recorded.
     pub at: Timestamp,
-    /// When it was done, where it was written down later than that.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// When it was done, if it was recorded later than that.
     pub done: Option<Timestamp>,
-    #[serde(skip)]
-    pub keeping: Option<Keeping>,
-    pub action: &'static str,
-    pub actor: String,
-    pub namespace: String,
-    pub object: String,
-    pub reason: String,
+    pub entry: Entry,
 }
 
 impl Event {
     /// When it was done.
     pub fn when(&self) -> Timestamp {
         self.done.unwrap_or(self.at)
+    }
+}
+
+impl From<RecordLine> for Event {
+    fn from(line: RecordLine) -> Event {
+        Event {
+            sequence: line.sequence,
+            at: line.at,
+            done: line.done(),
+            entry: line.entry,
+        }
+    }
+}
+
+/// As `evidence.json` has it. The reason is quoted from the record; no figure of the report depends on it.
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entry = &self.entry;
+        let mut event = serializer.serialize_struct("Event", 9)?;
+        event.serialize_field("sequence", &self.sequence)?;
+        event.serialize_field("at", &self.at)?;
+        match &self.done {
+            Some(done) => event.serialize_field("done", done)?,
+            None => event.skip_field("done")?,
+        }
+        event.serialize_field("action", entry.action.kind().name())?;
+        event.serialize_field("actor", &entry.actor.to_string())?;
+        // Where the name is no user's, the program that wrote and when.
+        match &entry.actor {
+            Actor::FieldManager { .. } | Actor::Unknown => {
+                event.serialize_field("by", &entry.actor)?;
+            }
+            Actor::User { .. } | Actor::Controller => event.skip_field("by")?,
+        }
+        event.serialize_field("namespace", &entry.namespace)?;
+        event.serialize_field("object", &entry.object)?;
+        event.serialize_field("reason", &entry.reason)?;
+        event.end()
     }
 }
 

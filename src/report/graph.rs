@@ -14,6 +14,7 @@ mod json;
 mod links;
 mod mermaid;
 mod names;
+mod options;
 mod parse;
 mod published;
 pub mod svg;
@@ -24,6 +25,7 @@ use crate::graph::Graph;
 pub use approvals::{Approvals, Approved, EdgeId};
 pub use document::{EdgeDocument, EvidenceDocument, GraphDocument, LessonDocument, PeerDocument};
 pub use names::id;
+pub use options::Options;
 pub use parse::{NotAGraph, parse};
 pub use published::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, Packed, UnpackError, pack, unpack};
 
@@ -67,14 +69,6 @@ impl Format {
     pub fn parse(name: &str) -> Option<Format> {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
-}
-
-/// Which edges a picture shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// Leave out edges that were seen but not learned (review and ignored), and peers that then
-    /// have no edge. JSON, CSV and the table show everything either way.
-    pub only_learned: bool,
 }
 
 /// The graph in the given format.

@@ -16,6 +16,7 @@
 mod acyclic;
 mod columns;
 mod force;
+mod layered;
 mod mesh;
 mod order;
 mod place;
@@ -24,6 +25,7 @@ mod route;
 mod rows;
 
 pub use force::force;
+pub use layered::layered;
 
 /// What to draw.
 #[derive(Debug, Clone, Default)]
@@ -171,33 +173,6 @@ mod gap {
     pub const STUB: f64 = 6.0;
     /// The least and the greatest width of the zone between columns in which lines bend.
     pub const BEND: (f64, f64) = (30.0, 76.0);
-}
-
-/// Lays out the graph.
-pub fn layered(input: &Input) -> Layout {
-    let known = |link: &Link| {
-        link.from != link.to && link.from < input.nodes.len() && link.to < input.nodes.len()
-    };
-    let links: Vec<(usize, Link)> = input
-        .links
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, link)| known(link))
-        .collect();
-    let nodes: Vec<Node> = input
-        .nodes
-        .iter()
-        .map(|node| sane(node, input.groups))
-        .collect();
-    let columns = rank::columns(&nodes, input.groups + 1, &links);
-    let rows = rows::rows(&nodes, input.groups, &links, &columns);
-    let mut mesh = mesh::Mesh::build(&nodes, &links, &columns, &rows);
-    order::reduce_crossings(&mut mesh);
-    mesh.sort_slots();
-    let lanes = place::place(&mut mesh, &rows);
-    let columns = columns::Columns::build(&nodes, input.groups, &mesh);
-    route::layout(input, &mesh, &columns, &lanes, &rows)
 }
 
 /// A valid node: sizes are finite, the group exists, sides are for nodes

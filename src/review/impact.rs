@@ -10,8 +10,9 @@ mod findings;
 #[cfg(test)]
 mod tests;
 
+use super::digest::policy_digest;
 use super::resources::{FindingLine, Impact, WouldBlock};
-use super::{Digest, Violation, subset};
+use super::{Violation, subset};
 use crate::evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use crate::finding::Finding;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
@@ -77,7 +78,7 @@ pub fn assess_impact(inputs: &ImpactInputs<'_>) -> Result<Impact, EvaluateError>
     });
     findings.dedup();
     Ok(Impact {
-        revision: Digest::of_policy(inputs.policy).to_string(),
+        revision: policy_digest(inputs.policy).to_string(),
         reason: inputs.reason.to_owned(),
         risk: findings::risk(&findings).to_owned(),
         gained: cut(changes.gained),

@@ -13,9 +13,11 @@ pub use proposal::{
     PolicyProposalStatus, WorkloadRef, WouldBlock, risk_rank,
 };
 pub use segmentation::{
-    Approval, ApprovalMode, AutomaticRules, LearningCriteria, Mode, OnDelete, Segmentation,
+    Approval, ApprovalMode, AutomaticRules, LearningCriteria, OnDelete, Segmentation,
     SegmentationCounts, SegmentationSpec, SegmentationStatus, ServiceEnforcementMode,
 };
+
+pub use crate::record::Mode;
 
 use crate::net::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,6 +33,9 @@ pub fn to_time(at: Timestamp) -> Time {
 pub const GROUP: &str = "nanoseg.dev";
 /// Annotation of a namespace: deletes our policies there and pauses enforcement. The value is the reason.
 pub const BREAK_GLASS: &str = "nanoseg.dev/break-glass";
+/// Annotation of a namespace: the user who last set, changed or removed [`BREAK_GLASS`]. An admission policy of
+/// nanoseg refuses another name than that of the request.
+pub const BREAK_GLASS_BY: &str = "nanoseg.dev/break-glass-by";
 /// Annotation of a policy of ours: the revision (digest of its spec) that it was written from.
 pub const REVISION: &str = "nanoseg.dev/revision";
 /// The server-side-apply field manager of every write.

@@ -7,22 +7,21 @@
 mod decide;
 mod propose;
 mod rollback;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
+pub use stage::{ApprovedRevision, Ruling, Stage};
 
-use super::digest::Digest;
-use super::record::{Action, Draft};
-use super::resources::{Impact, Phase};
+use super::digest::policy_digest;
+use super::resources::Impact;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
+use crate::record::{Action, Actor, Digest, Entry};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use serde::{Deserialize, Serialize};
-
-/// Who acts where no person does.
-pub const CONTROLLER: &str = "nanoseg";
 
 /// How many proposals that are over are kept per workload; rollback needs the applied ones.
 const KEPT: usize = 20;
@@ -69,15 +68,11 @@ pub struct Proposal {
     pub basis: Digest,
     /// Blocked traffic asked for it: it is never approved automatically.
     pub asked_by_blocked: bool,
-    pub phase: Phase,
+    #[serde(flatten)]
+    pub stage: Stage,
     /// When the phase last changed.
     pub since: Timestamp,
-    pub decided_by: Option<String>,
-    /// The name of the decision.
-    pub decision: Option<String>,
-    pub reason: Option<String>,
     pub message: Option<String>,
-    pub revision: Option<u32>,
 }
 
 /// A policy that was approved.
@@ -128,14 +123,14 @@ impl WorkloadState {
         self.proposals
             .iter()
             .rev()
-            .find(|p| p.phase == Phase::Pending)
+            .find(|p| p.stage == Stage::Pending)
     }
 
     fn open_mut(&mut self) -> Option<&mut Proposal> {
         self.proposals
             .iter_mut()
             .rev()
-            .find(|p| p.phase == Phase::Pending)
+            .find(|p| p.stage == Stage::Pending)
     }
 
     pub fn proposal(&self, name: &str) -> Option<&Proposal> {
@@ -166,7 +161,7 @@ impl WorkloadState {
     }
 
     /// What shall be in the cluster is there: `at` is when it was written, or found there.
-    pub fn applied(&mut self, actor: &str, at: Timestamp, record: &mut Vec<Draft>) {
+    pub fn applied(&mut self, at: Timestamp, record: &mut Vec<Entry>) {
         let before = self.applied.as_ref().and_then(|a| a.revision);
         if self.is_applied() {
             return;
@@ -182,7 +177,7 @@ impl WorkloadState {
             Action::Deleted
         };
         let (was, is) = (digest(before), digest(self.wanted));
-        record.push(self.draft(action, actor, was, is, String::new()));
+        record.push(self.entry(action, Actor::Controller).with_policies(was, is));
         self.applied = Some(Applied {
             revision: self.wanted,
             at,
@@ -190,18 +185,8 @@ impl WorkloadState {
         });
         let wanted = self.wanted;
         for proposal in &mut self.proposals {
-            let phase = match proposal.phase {
-                Phase::Approved | Phase::Superseded
-                    if proposal.revision == wanted && wanted.is_some() =>
-                {
-                    Phase::Applied
-                }
-                Phase::Approved | Phase::Applied if proposal.revision != wanted => {
-                    Phase::Superseded
-                }
-                other => other,
-            };
-            proposal.turn(phase, at);
+            let stage = proposal.stage.clone().with_applied(wanted);
+            proposal.turn(stage, at);
         }
     }
 
@@ -220,7 +205,7 @@ impl WorkloadState {
     }
 
     /// The workload is gone: nothing waits any more, and no policy is wanted. Tells whether that is new.
-    pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Draft>) -> bool {
+    pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Entry>) -> bool {
         let had_open = self.open().is_some();
         self.withdraw(why, now, record);
         had_open | self.wanted.take().is_some()
@@ -237,8 +222,8 @@ impl WorkloadState {
     fn prune(&mut self) -> Vec<String> {
         let over = |p: &Proposal| {
             matches!(
-                p.phase,
-                Phase::Rejected | Phase::Superseded | Phase::RolledBack
+                p.stage,
+                Stage::Rejected(_) | Stage::Superseded(_) | Stage::RolledBack(_)
             )
         };
         let mut excess = self
@@ -259,23 +244,9 @@ impl WorkloadState {
         gone
     }
 
-    fn draft(
-        &self,
-        action: Action,
-        actor: &str,
-        before: Option<Digest>,
-        after: Option<Digest>,
-        reason: String,
-    ) -> Draft {
-        Draft {
-            action,
-            actor: actor.to_owned(),
-            namespace: self.workload.namespace.clone(),
-            object: self.policy_name.clone(),
-            before,
-            after,
-            reason,
-        }
+    /// An entry of the record about the workload's policy.
+    fn entry(&self, action: Action, actor: Actor) -> Entry {
+        Entry::new(action, actor, &self.workload.namespace, &self.policy_name)
     }
 }
 
@@ -287,18 +258,18 @@ impl Proposal {
 
     /// Whether a person changed what nanoseg proposed.
     pub fn is_edited(&self) -> bool {
-        Digest::of_policy(&self.policy) != self.generated
+        policy_digest(&self.policy) != self.generated
     }
 
     /// Whether this is another policy than the one that waits.
     pub fn is_other(&self, policy: &NetworkPolicySpec) -> bool {
-        Digest::of_policy(&self.policy) != Digest::of_policy(policy)
+        policy_digest(&self.policy) != policy_digest(policy)
     }
 
-    fn turn(&mut self, phase: Phase, at: Timestamp) {
-        if self.phase != phase {
-            self.phase = phase;
+    fn turn(&mut self, stage: Stage, at: Timestamp) {
+        if self.stage.phase() != stage.phase() {
             self.since = at;
         }
+        self.stage = stage;
     }
 }

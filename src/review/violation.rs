@@ -6,6 +6,7 @@ use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Protocol, Timestamp};
+use crate::record::Connection;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,20 +25,21 @@ pub struct Violation {
     pub connections: u64,
     /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
-    /// Whether an operator is to be asked to allow it: the server is known to listen there, and both
+    /// Is true if a proposal to allow it may be made: the server is known to listen there, and both
     /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
 }
 
 impl Violation {
-    /// Returns the text `client → server port/protocol`, as in the record. The evidence of the proposal that would
-    /// allow it has the same text ([`super::resources::EvidenceLine::connection`]), so that a report finds the
-    /// decision.
-    pub fn connection(&self) -> String {
-        format!(
-            "{} → {} {}/{}",
-            self.client, self.server, self.port, self.protocol
-        )
+    /// The connection, as the record has it. The evidence of the proposal that would allow it has the same,
+    /// [`super::resources::EvidenceLine::connection`], so that a report finds the answer.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            client: self.client.to_string(),
+            server: self.server.to_string(),
+            protocol: self.protocol,
+            port: self.port,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod draw;
 mod end;
+mod filter;
 mod folding;
 mod kind;
 mod node;
@@ -11,6 +12,7 @@ mod scene;
 mod tests;
 
 pub use end::{End, end_of};
+pub use filter::Filter;
 
 use super::html::{Frame, NavEntry};
 use super::risks;
@@ -39,33 +41,6 @@ const LEGEND: [(&str, &str); 8] = [
         "a namespace has the marks of its workloads and edges",
     ),
 ];
-
-/// What the map leaves out, by the form of the page.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// This namespace is opened; each of the others is one node.
-    pub namespace: Option<String>,
-    pub port: Option<u16>,
-    /// `learned`, `new`, `risky` or `blocked`.
-    pub verdict: Option<String>,
-    /// Only edges that were seen in this many hours before the last observation.
-    pub hours: Option<i64>,
-    /// Without addresses outside the cluster.
-    pub inside: bool,
-}
-
-impl Filter {
-    pub fn parse(query: &BTreeMap<String, String>) -> Filter {
-        let word = |name: &str| query.get(name).filter(|value| !value.is_empty());
-        Filter {
-            namespace: word("namespace").cloned(),
-            port: word("port").and_then(|port| port.parse().ok()),
-            verdict: word("verdict").cloned(),
-            hours: word("hours").and_then(|hours| hours.parse().ok()),
-            inside: word("inside").is_some(),
-        }
-    }
-}
 
 /// The page.
 pub fn page(frame: &Frame, view: &View, query: &BTreeMap<String, String>) -> String {

@@ -2,8 +2,10 @@
 
 use super::html::{Frame, NavEntry, moment, part, select, table, tag, text};
 use super::view::View;
+use crate::record::Entry;
 use crate::report::evidence::Event;
 use maud::{Markup, html};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -47,30 +49,32 @@ impl Filter<'_> {
         let is = |name: &str, value: &str| self.wanted(name).is_none_or(|wanted| wanted == value);
         let has = self.wanted("text").is_none_or(|wanted| {
             let wanted = wanted.to_lowercase();
-            [&event.object, &event.reason]
+            [&event.entry.object, &event.entry.reason]
                 .iter()
                 .any(|text| text.to_lowercase().contains(&wanted))
         });
         let before = self.wanted("before").and_then(|number| number.parse().ok());
-        has && is("action", event.action)
-            && is("namespace", &event.namespace)
-            && is("by", &event.actor)
+        has && is("action", event.entry.action.kind().name())
+            && is("namespace", &event.entry.namespace)
+            && is("by", &event.entry.actor.to_string())
             && before.is_none_or(|before: u64| event.sequence < before)
     }
 
     /// The form that changes it: a list for fields with few possible values, else text.
     fn form(&self, events: &[Event]) -> Markup {
-        let list = |name: &'static str, of: fn(&Event) -> &str| {
-            let mut values: BTreeSet<&str> = events.iter().map(of).collect();
-            values.extend(self.wanted(name));
+        let list = |name: &'static str, of: fn(&Entry) -> Cow<'_, str>| {
+            let mut values: BTreeSet<Cow<'_, str>> =
+                events.iter().map(|event| of(&event.entry)).collect();
+            values.extend(self.wanted(name).map(Cow::from));
+            let values = values.iter().map(|value| &**value);
             select(name, self.wanted(name).unwrap_or_default(), values)
         };
         html! {
             form.filter {
                 "\n"
-                label { "Action " (list("action", |event| event.action)) } "\n"
-                label { "Namespace " (list("namespace", |event| &event.namespace)) } "\n"
-                label { "By " (list("by", |event| &event.actor)) } "\n"
+                label { "Action " (list("action", |one| one.action.kind().name().into())) } "\n"
+                label { "Namespace " (list("namespace", |one| (&one.namespace).into())) } "\n"
+                label { "By " (list("by", |one| one.actor.to_string().into())) } "\n"
                 label {
                     "Object or reason "
                     input name="text" value=(self.wanted("text").unwrap_or_default());
@@ -173,14 +177,15 @@ fn entries(shown: &[&Event]) -> Markup {
         return html! { p { "No entry matches the filter." } "\n" };
     }
     let row = |event: &&Event| {
+        let entry = &event.entry;
         vec![
             text(event.sequence),
             moment(event.at),
-            text(event.action),
-            text(&event.actor),
-            text(&event.namespace),
-            text(&event.object),
-            text(&event.reason),
+            text(entry.action.kind().name()),
+            text(entry.actor.to_string()),
+            text(&entry.namespace),
+            text(&entry.object),
+            text(&entry.reason),
         ]
     };
     let rows: Vec<Vec<Markup>> = shown.iter().map(row).collect();
@@ -200,6 +205,7 @@ fn entries(shown: &[&Event]) -> Markup {
 mod tests {
     use super::*;
     use crate::net::Timestamp;
+    use crate::record::{Action, Actor};
     use crate::web::ViewInputs;
 
     fn view(count: u64, source: RecordSource, problem: Option<&str>) -> View {
@@ -207,16 +213,16 @@ mod tests {
             sequence,
             at: Timestamp::from_secs(sequence as i64),
             done: None,
-            keeping: None,
-            action: if sequence % 2 == 0 {
-                "applied"
-            } else {
-                "approved"
-            },
-            actor: "olga & co".into(),
-            namespace: "shop".into(),
-            object: format!("nanoseg-{sequence}"),
-            reason: "<script>alert(1)</script>".into(),
+            entry: Entry::new(
+                match sequence % 2 {
+                    0 => Action::Applied,
+                    _ => Action::Deleted,
+                },
+                Actor::user("olga & co"),
+                "shop",
+                &format!("nanoseg-{sequence}"),
+            )
+            .with_reason("<script>alert(1)</script>".into()),
         };
         let given = ViewInputs {
             events: (1..=count).map(event).collect(),

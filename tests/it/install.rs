@@ -1,5 +1,5 @@
-//! deploy/ on a real API server: it is accepted, the controller gets on with the rights that it is given, and
-//! deciding is what RBAC and the admission policies say.
+//! deploy/ on a real API server: the manifests are accepted, the controller works with the rights that they give, and
+//! RBAC and the admission policies control decisions.
 
 use crate::story::install::Installation;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
@@ -13,7 +13,7 @@ fn folder(name: &str) -> String {
     root.join(name).to_str().expect("a path").to_owned()
 }
 
-/// What kubectl says to an object, as somebody; `Err` where it is refused.
+/// Applies an object with kubectl as a user. Returns `Err` with the message if it is refused.
 fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String, String> {
     let file = cluster.path(&format!("{}.json", cluster.name("object")));
     std::fs::write(&file, object.to_string()).expect("a file");
@@ -63,7 +63,7 @@ fn decision(namespace: &str, name: &str, by: &str) -> Value {
     })
 }
 
-/// Admission policies work some seconds after they are made.
+/// Waits until the admission policies are active, some seconds after their creation.
 fn until_refused(cluster: &'static Cluster, kubeconfig: &Path, object: &Value) -> String {
     let mut number = 0;
     cluster.run(until(PATIENCE, "it is refused", async || {
@@ -82,7 +82,7 @@ fn until_refused(cluster: &'static Cluster, kubeconfig: &Path, object: &Value) -
 }
 
 #[test]
-fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
+fn rbac_controls_who_decides_and_nobody_can_use_another_name() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -113,7 +113,7 @@ fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
     let made = create(cluster, &operator, &decision(&namespace, "good", &olga));
     assert!(made.is_ok(), "{made:?}");
 
-    // What was decided stays, and no operator says what became of it.
+    // A decision cannot be changed, and no operator writes its outcome.
     let patch = |what: &str, subresource: &[&str]| {
         let mut arguments = vec![
             "patch",
@@ -141,7 +141,92 @@ fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
 }
 
 #[test]
-fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
+fn who_changes_a_mode_or_breaks_a_glass_gives_the_own_name() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let _installed = Installation::make(cluster);
+    let namespace = cluster.namespace("signed");
+    let run = |words: &[&str]| -> Result<(), String> {
+        let output = cluster.kubectl(words);
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    };
+    modes_are_signed(cluster, &namespace, &run);
+    glasses_are_signed(cluster, &namespace, &run);
+}
+
+type Run<'r> = &'r dyn Fn(&[&str]) -> Result<(), String>;
+
+fn modes_are_signed(cluster: &'static Cluster, namespace: &str, run: Run<'_>) {
+    let segment = |by: Option<&str>| {
+        let object = json!({
+            "apiVersion": "nanoseg.dev/v1alpha1",
+            "kind": "Segmentation",
+            "metadata": {"namespace": namespace, "name": "default"},
+            "spec": {"mode": "Observe", "changedBy": by},
+        });
+        create(cluster, cluster.kubeconfig(), &object)
+    };
+    let refused = cluster.run(until(
+        PATIENCE,
+        "another name is refused",
+        async || match segment(Some("somebody-else")) {
+            Err(refusal) => Ok(refusal),
+            Ok(said) => {
+                run(&["delete", "segmentation", "default", "-n", namespace])?;
+                Err(said)
+            }
+        },
+    ));
+    assert!(refused.contains("but you are system:admin"), "{refused}");
+    assert!(segment(None).is_err(), "without a name");
+    segment(Some("system:admin")).expect("with the own name");
+    let patch = |what: &str| {
+        let place = ["patch", "segmentation", "default", "-n", namespace];
+        run(&[&place[..], &["--type=merge", "-p", what]].concat())
+    };
+    // What is not the spec needs no name, and the name that is there does for its owner alone.
+    patch(r#"{"metadata": {"labels": {"team": "shop"}}}"#).expect("a label");
+    patch(r#"{"spec": {"mode": "Propose"}}"#).expect("the same user");
+    let forged = patch(r#"{"spec": {"mode": "Enforce", "changedBy": "olga"}}"#);
+    assert!(forged.is_err_and(|said| said.contains("sign changes")));
+}
+
+fn glasses_are_signed(cluster: &'static Cluster, namespace: &str, run: Run<'_>) {
+    let annotate = |annotations: &[&str]| {
+        let place = ["annotate", "--overwrite", "namespace", namespace];
+        run(&[&place[..], annotations].concat())
+    };
+    let mut number = 0;
+    let refused = cluster.run(until(PATIENCE, "another name is refused", async || {
+        number += 1;
+        let reason = format!("nanoseg.dev/break-glass=try {number}");
+        match annotate(&[&reason, "nanoseg.dev/break-glass-by=somebody-else"]) {
+            Err(refusal) => Ok(refusal),
+            Ok(()) => Err("it was let through".into()),
+        }
+    }));
+    let accepted = "nanoseg.dev/break-glass=REASON nanoseg.dev/break-glass-by=system:admin";
+    assert!(refused.contains(accepted), "{refused}");
+    let own = "nanoseg.dev/break-glass-by=system:admin";
+    annotate(&["nanoseg.dev/break-glass=checkout is down", own]).expect("with the own name");
+    // Anything else of a namespace is nobody's business here.
+    annotate(&["team=shop"]).expect("another annotation");
+    let other = "nanoseg.dev/break-glass-by=olga";
+    let unsigned = annotate(&["nanoseg.dev/break-glass-", other]);
+    assert!(unsigned.is_err_and(|said| said.contains("nanoseg.dev/break-glass- ")));
+    annotate(&["nanoseg.dev/break-glass-", own]).expect("with the own name");
+    annotate(&["nanoseg.dev/break-glass-by-"]).expect("the name alone");
+    let bare = annotate(&["nanoseg.dev/break-glass=again"]);
+    assert!(bare.is_err(), "without a name");
+}
+
+#[test]
+fn people_can_edit_only_the_policy_of_a_proposal() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -190,7 +275,7 @@ fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
 }
 
 #[test]
-fn the_controller_may_do_what_it_needs_and_no_more() {
+fn the_controller_has_the_rights_that_it_needs_and_no_more() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -244,7 +329,7 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
 }
 
 #[test]
-fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
+fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -275,7 +360,7 @@ fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
         "--ignore-not-found",
     ];
     assert!(cluster.kubectl(&delete).status.success());
-    // Server-side apply makes what is not there, by a right that names it.
+    // Server-side apply creates a missing object with a right for its name.
     let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     assert_eq!(apply(&controller, &record("one")), Ok(()));
     assert_eq!(apply(&controller, &record("two")), Ok(()));
@@ -296,7 +381,7 @@ fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
             "{refused:?}"
         );
     }
-    // Not even an administrator, by mistake or not.
+    // Not even an administrator can write it.
     let said = cluster.run(until(PATIENCE, "it is refused", async || {
         match apply(cluster.kubeconfig(), &record("forged")) {
             Ok(()) => Err("it was written".to_owned()),
@@ -354,7 +439,7 @@ fn output_of(command: &mut Command) -> Vec<u8> {
 }
 
 #[test]
-fn the_helm_chart_gives_what_kustomize_gives() {
+fn the_helm_chart_gives_the_same_objects_as_kustomize() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -381,7 +466,7 @@ fn the_helm_chart_gives_what_kustomize_gives() {
         Command::new(kubectl).args(["kustomize", &folder("deploy")]),
     ));
 
-    // Helm makes the namespace itself, and is told not to take the store away with the release.
+    // Helm creates the namespace itself, and keeps the store when the release is removed.
     let namespace = ("Namespace".to_owned(), String::new(), "nanoseg".to_owned());
     assert!(kustomize_gives.remove(&namespace).is_some());
     let claim = (
@@ -403,7 +488,7 @@ fn the_helm_chart_gives_what_kustomize_gives() {
         assert_eq!(object, &kustomize_gives[key], "{key:?}");
     }
 
-    // Every choice gives objects that the API server takes.
+    // Every value gives objects that the API server accepts.
     let _installed = Installation::make(cluster);
     let choices: [&[&str]; 3] = [
         &["--set", "tls.mode=generated"],

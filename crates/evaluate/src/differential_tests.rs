@@ -544,10 +544,10 @@ proptest! {
                 for (a, b) in pairs(client, server) {
                     if counted && !needed && all.allowed(a, b, probe) {
                         if alone.allowed(a, b, probe) {
-by_generated = true
-} else {
-by_existing = true
-}
+                            by_generated = true;
+                        } else {
+                            by_existing = true;
+                        }
                     }
                 }
                 prop_assert_eq!(is_listed(&proof.excess, client, server, probe), by_generated);

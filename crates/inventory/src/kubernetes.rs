@@ -49,6 +49,13 @@ fn small_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMe
     Ok(metadata)
 }
 
+/// Metadata with managed fields, which show the program that wrote an annotation, and without kubectl's copy.
+fn managed_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let mut metadata = ObjectMeta::deserialize(deserializer)?;
+    drop_last_applied(&mut metadata);
+    Ok(metadata)
+}
+
 /// [`small_metadata`] of a pod template, which may have none.
 fn small_template_metadata<'de, D: Deserializer<'de>>(
     deserializer: D,

@@ -1,11 +1,11 @@
-//! Notes of rules that will open something once pods come that they name.
+//! Notes about rules for pods that do not exist yet.
 
 use crate::evaluate::Comparison;
 use crate::report::escape;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use std::collections::BTreeMap;
 
-/// Tells of those in policies that are new or changed.
+/// Prints a note for each such rule in a policy that is new or changed.
 pub fn note(comparison: &Comparison, before: &[NetworkPolicy], after: &[NetworkPolicy]) {
     let (old, new) = (by_name(before), by_name(after));
     let idle = comparison.rules_without_pods();
@@ -14,13 +14,13 @@ pub fn note(comparison: &Comparison, before: &[NetworkPolicy], after: &[NetworkP
         .filter(|rule| old.get(&rule.policy) != new.get(&rule.policy));
     for rule in changed {
         let line = format!(
-            "note: {rule} names pods or namespaces of which there are none now: what it opens for them is not counted"
+            "note: {rule} is for pods or namespaces that do not exist now: what it opens for them is not counted"
         );
         eprintln!("{}", escape::terminal(&line));
     }
 }
 
-/// What each policy says, by `namespace/name`.
+/// The spec of each policy, by `namespace/name`.
 fn by_name(policies: &[NetworkPolicy]) -> BTreeMap<String, Option<&NetworkPolicySpec>> {
     let named = policies.iter().map(|policy| {
         let meta = &policy.metadata;

@@ -1,4 +1,4 @@
-//! What SRC and DST name: from the words of an operator to pods and addresses.
+//! Resolves SRC and DST to pods and addresses.
 
 use super::Port;
 use crate::evaluate::{Evaluation, PeerRef};
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// One end of the connection that is asked about.
+/// One end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Workload(WorkloadId),
@@ -20,7 +20,7 @@ pub enum End {
 }
 
 impl End {
-    /// Whether it stands for any of several pods.
+    /// Returns true if it stands for any of several pods.
     pub fn is_several(&self) -> bool {
         matches!(self, End::Workload(_) | End::Service(_))
     }
@@ -38,7 +38,7 @@ impl End {
     }
 }
 
-/// How people name a pod or an address.
+/// The name of a pod or an address for people.
 pub fn name(end: PeerRef, inventory: &Inventory) -> String {
     match end {
         PeerRef::Address(address) => {
@@ -67,7 +67,7 @@ pub fn resolve_end(text: &str, namespace: &str, inventory: &Inventory) -> anyhow
         [namespace, name] => (*namespace, None, *name),
         [namespace, kind, name] => (*namespace, Some(*kind), *name),
         _ => bail!(
-            "{text:?} names nothing: write name, namespace/name, namespace/kind/name or an address"
+            "{text:?} is not a valid end: write name, namespace/name, namespace/kind/name or an address"
         ),
     };
     let is_kind = |other: &str| kind.is_none_or(|kind| kind.eq_ignore_ascii_case(other));
@@ -80,7 +80,7 @@ pub fn resolve_end(text: &str, namespace: &str, inventory: &Inventory) -> anyhow
         [] => {}
         [one] => return Ok(End::Workload((*one).clone())),
         several => bail!(
-            "{text} can be {}; write its kind too",
+            "{text} can be {}; write the kind too",
             join(
                 several
                     .iter()
@@ -103,7 +103,7 @@ pub fn resolve_end(text: &str, namespace: &str, inventory: &Inventory) -> anyhow
         .with_context(|| unknown(text, namespace, inventory))
 }
 
-/// What there is in a namespace, for who asked for something else.
+/// The error for a name that does not exist, with the names that the namespace has.
 fn unknown(text: &str, namespace: &str, inventory: &Inventory) -> String {
     let ids = inventory.workloads.keys();
     let names: BTreeSet<&str> = ids
@@ -135,7 +135,7 @@ fn join<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     names.join(", ")
 }
 
-/// Who has the address now: a pod of its own, a Service, else the address as such.
+/// The current owner of an address: a pod with an address of its own, a Service, else the address itself.
 fn resolve_address(address: IpAddr, inventory: &Inventory) -> End {
     let mut pods = inventory.pods.iter().enumerate().rev();
     let pod = pods.find(|(_, pod)| {
@@ -151,7 +151,7 @@ fn resolve_address(address: IpAddr, inventory: &Inventory) -> End {
     service.map_or(End::Address(address), End::Service)
 }
 
-/// A pod or address, and the port that is meant there.
+/// A pod or address, and the port there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
     pub end: PeerRef,
@@ -182,7 +182,7 @@ pub fn targets(
                 inventory.pods.get(*index).is_some_and(wanted)
             };
             let all: Vec<usize> = all.into_iter().flatten().copied().collect();
-            // Those that are there now; else what new ones would be; else what they were.
+            // The pods that exist now; else the template of new ones; else former ones.
             let now = |pod: &crate::inventory::Pod| !pod.template && pod.owned.until.is_none();
             let mut pods: Vec<usize> = all.iter().copied().filter(|i| is(i, now)).collect();
             if pods.is_empty() {
@@ -223,7 +223,7 @@ fn behind(service: usize, port: Port, inventory: &Inventory) -> anyhow::Result<V
     })?;
     anyhow::ensure!(
         !wanted.endpoints.is_empty(),
-        "nothing stands behind port {} of Service {name}: it has no ready endpoint",
+        "port {} of Service {name} has no ready endpoint",
         port.number
     );
     let target = |one: &crate::inventory::ServiceEndpoint| Target {
@@ -233,13 +233,13 @@ fn behind(service: usize, port: Port, inventory: &Inventory) -> anyhow::Result<V
     Ok(wanted.endpoints.iter().map(target).collect())
 }
 
-/// Which pods no policy can tell apart.
-pub struct Alike(BTreeMap<usize, usize>);
+/// Classes of pods that no policy distinguishes.
+pub struct PodClasses(BTreeMap<usize, usize>);
 
-impl Alike {
-    pub fn of(evaluation: &Evaluation) -> Alike {
+impl PodClasses {
+    pub fn of(evaluation: &Evaluation) -> PodClasses {
         let mut first = BTreeMap::new();
-        // A pod that uses its node's network is told apart by its node's addresses.
+        // Pods that use their node's network are distinguished by the node's addresses.
         for (_, class) in evaluation
             .classes()
             .filter(|(_, class)| !class.host_network)
@@ -248,10 +248,10 @@ impl Alike {
                 first.insert(*pod, class.pods.first().copied().unwrap_or(*pod));
             }
         }
-        Alike(first)
+        PodClasses(first)
     }
 
-    /// One of each kind, the first that stands in `targets`.
+    /// One target of each class, the first in `targets`.
     pub fn representatives<'a>(&self, targets: &'a [Target]) -> Vec<&'a Target> {
         let mut seen = BTreeSet::new();
         let is_new = |target: &&Target| {

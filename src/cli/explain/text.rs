@@ -1,46 +1,46 @@
-//! The answer for people.
+//! The report as text.
 
-use super::{Answer, Case};
+use super::{Case, ExplainReport};
 use crate::cli::style::Style;
 use crate::evaluate::{Always, Side};
 use crate::report::escape;
 
-/// The answer as lines.
-pub fn render(answer: &Answer, colour: bool) -> String {
+/// Renders the report.
+pub fn render(report: &ExplainReport, colour: bool) -> String {
     let style = Style::new(colour);
-    let Answer {
+    let ExplainReport {
         client,
         server,
         port,
         protocol,
         ..
-    } = answer;
-    let allowed = answer.cases.iter().filter(|case| case.why.allowed).count();
+    } = report;
+    let allowed = report.cases.iter().filter(|case| case.why.allowed).count();
     let verdict = match allowed {
         0 => style.red("not allowed"),
-        _ if answer.allowed => style.green("allowed"),
+        _ if report.allowed => style.green("allowed"),
         _ => style.yellow("allowed for some pods only"),
     };
     let question = format!("{client} → {server} on {port}/{protocol}");
     let mut out = format!("{}: {verdict}\n", escape::terminal(&question));
-    for case in &answer.cases {
+    for case in &report.cases {
         out.push('\n');
-        if answer.cases.len() > 1 || case.port != answer.port {
-            out.push_str(&heading(answer, case, style));
+        if report.cases.len() > 1 || case.port != report.port {
+            out.push_str(&heading(report, case, style));
         }
-        out.push_str(&sides(answer, case, style));
+        out.push_str(&sides(report, case, style));
     }
     out
 }
 
-/// Which pods it is about.
-fn heading(answer: &Answer, case: &Case, style: Style) -> String {
+/// The heading of a case: which pods it is about.
+fn heading(report: &ExplainReport, case: &Case, style: Style) -> String {
     let line = format!(
         "{} → {} on {}/{}",
         few(&case.client),
         few(&case.server),
         case.port,
-        answer.protocol
+        report.protocol
     );
     let verdict = if case.why.allowed {
         style.green("allowed")
@@ -59,19 +59,19 @@ fn few(names: &[String]) -> String {
     }
 }
 
-fn sides(answer: &Answer, case: &Case, style: Style) -> String {
+fn sides(report: &ExplainReport, case: &Case, style: Style) -> String {
     match case.why.always {
         Some(Always::Itself) => {
-            return "  a pod always reaches itself; no policy is asked\n".into();
+            return "  a pod always reaches itself; policies do not apply\n".into();
         }
         Some(Always::OwnNode) => {
-            return "  a node always reaches its own pods; no policy is asked\n".into();
+            return "  a node always reaches its own pods; policies do not apply\n".into();
         }
         None => {}
     }
-    let out = (answer.client.as_str(), answer.server.as_str());
-    let into = (answer.server.as_str(), answer.client.as_str());
-    let port = format!("{}/{}", case.port, answer.protocol);
+    let out = (report.client.as_str(), report.server.as_str());
+    let into = (report.server.as_str(), report.client.as_str());
+    let port = format!("{}/{}", case.port, report.protocol);
     let mut text = side("out of", "egress", out, &case.why.egress, &port, style);
     text.push_str(&side(
         "into",
@@ -84,7 +84,7 @@ fn sides(answer: &Answer, case: &Case, style: Style) -> String {
     text
 }
 
-/// One side: `own` is whose policies are asked, `far` the other end.
+/// One side: `own` is the end whose policies apply, `far` the other end.
 fn side(
     word: &str,
     direction: &str,
@@ -93,12 +93,12 @@ fn side(
     port: &str,
     style: Style,
 ) -> String {
-    // Names of snapshots are anybody's to choose.
+    // Anybody may choose the names in a snapshot.
     let clean = |text: String| escape::terminal(&text).into_owned();
     let mut lines = Vec::new();
     match side {
         Side::NoSubject => {
-            lines.push("no policy has a say: it is not a pod of the pod network".into());
+            lines.push("no policy applies: it is not a pod of the pod network".into());
         }
         Side::NotIsolated => lines.push(format!("open: no policy isolates it for {direction}")),
         Side::Allowed { rules } => {

@@ -1,4 +1,4 @@
-//! Hubble's part of the command line.
+//! Options about Cilium's Hubble.
 
 use super::super::units::parse_duration;
 use crate::observe::hubble::{HubbleLines, HubbleRelay, HubbleRelaySettings, HubbleTls};
@@ -6,29 +6,29 @@ use crate::observe::{Clock, LiveError, LiveSource};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where Hubble's events come from, if they are wanted.
+/// Where Hubble's events come from, if Hubble is used.
 #[derive(Debug, clap::Args)]
 pub struct HubbleArgs {
-    /// Watch Cilium's Hubble by what `hubble observe -o jsonpb` or its exporter wrote: a file, or - for
-    /// standard input, which is followed.
+    /// Read the events of Cilium's Hubble as `hubble observe -o jsonpb` or its exporter writes them: a file, or -
+    /// for standard input, which is followed.
     #[arg(long, value_name = "FILE|-")]
     hubble: Option<PathBuf>,
-    /// Watch Cilium's Hubble by its Relay: the flows of all nodes.
+    /// Watch the flows of all nodes through Cilium's Hubble Relay.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "hubble")]
     hubble_relay: Option<String>,
-    /// Begin with the flows of this long ago that Hubble still has, for example 10m.
+    /// Begin with flows that are this old, as far as Hubble still has them, for example 10m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "hubble_relay")]
     hubble_since: Option<Duration>,
-    /// The authority of Relay's certificate (PEM). Without it there is no TLS.
+    /// The certificate authority of Relay (PEM). Without it, TLS is not used.
     #[arg(long, value_name = "FILE", requires = "hubble_relay")]
     hubble_tls_ca: Option<PathBuf>,
-    /// Our certificate (PEM), where Relay asks for one.
+    /// The client certificate (PEM), if Relay requires one.
     #[arg(long, value_name = "FILE", requires_all = ["hubble_tls_ca", "hubble_tls_key"])]
     hubble_tls_cert: Option<PathBuf>,
-    /// The key of our certificate (PEM).
+    /// The key of the client certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
     hubble_tls_key: Option<PathBuf>,
-    /// The name in Relay's certificate, if it is not HOST, for example ui.hubble-relay.cilium.io.
+    /// The name in Relay's certificate, if it differs from HOST, for example ui.hubble-relay.cilium.io.
     #[arg(long, value_name = "NAME", requires = "hubble_tls_ca")]
     hubble_tls_server_name: Option<String>,
 }
@@ -38,7 +38,7 @@ impl HubbleArgs {
         self.hubble.is_some() || self.hubble_relay.is_some()
     }
 
-    /// Opens what was asked for.
+    /// Opens the source that the options name.
     pub fn open(&self) -> Result<Option<Box<dyn LiveSource>>, LiveError> {
         if let Some(path) = &self.hubble {
             return Ok(Some(Box::new(HubbleLines::open(path)?)));

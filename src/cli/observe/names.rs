@@ -1,5 +1,5 @@
-//! What an end is shown as: the workload, node or Service that had the address, where a snapshot tells;
-//! otherwise what the source says stands there.
+//! The name of an end: the workload, node or Service that had the address by a snapshot, else the label that the source
+//! gave it.
 
 use crate::flow::PeerLabel;
 use crate::inventory::{Inventory, Owner};
@@ -19,7 +19,7 @@ impl Names {
     }
 }
 
-/// Nothing for what the address tells better.
+/// The name in a label; `None` where the address says more.
 fn claimed(claim: &PeerLabel) -> Option<String> {
     match claim {
         PeerLabel::Pod { namespace, name }

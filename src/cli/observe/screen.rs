@@ -1,5 +1,5 @@
-//! The live table: drawn over itself in place, so that what stood on the terminal before stays. However
-//! the process ends, the terminal is as it was.
+//! The live table: each time it is drawn over itself, so that earlier text stays on the terminal. The terminal is restored
+//! however the process ends.
 
 use crossterm::cursor::{Hide, MoveToColumn, MoveUp, Show};
 use crossterm::event::{self, Event, KeyCode, KeyModifiers};
@@ -9,9 +9,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 use unicode_width::UnicodeWidthChar;
 
-use super::board::Order;
+use super::edges::Order;
 
-/// What the user wants.
+/// What the user asked for by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     Sort(Order),
@@ -19,17 +19,17 @@ pub enum Command {
     Quit,
 }
 
-/// The terminal while the table stands on it.
+/// The terminal while it shows the table.
 pub struct Screen {
-    /// Lines that were drawn last.
+    /// How many lines were drawn last.
     lines: u16,
 }
 
 impl Screen {
-    /// Takes the terminal over.
+    /// Takes control of the terminal.
     ///
     /// # Errors
-    /// If stdout is no terminal that can do it.
+    /// If stdout is not a terminal that supports it.
     pub fn start() -> io::Result<Self> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
@@ -65,7 +65,7 @@ impl Screen {
         })
     }
 
-    /// Draws `text` in the place of what was drawn before, cut to the terminal's size, `footer` last.
+    /// Draws `text` in place of what was drawn before, cut to the terminal's size, with `footer` as the last line.
     ///
     /// # Errors
     /// If the terminal is gone.
@@ -84,7 +84,7 @@ impl Screen {
     }
 
     fn clear(&self, out: &mut impl Write, rows: u16) -> io::Result<()> {
-        // After the window got smaller what scrolled away stays: it cannot be reached.
+        // After the window got smaller, lines that scrolled away stay: they cannot be reached.
         let up = self.lines.min(rows.saturating_sub(1));
         if up > 0 {
             queue!(out, MoveUp(up))?;
@@ -92,7 +92,7 @@ impl Screen {
         queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown))
     }
 
-    /// Takes the table away.
+    /// Removes the table.
     pub fn finish(self) {
         let rows = terminal::size().map_or(24, |(_, rows)| rows);
         // A terminal that is gone needs no cleaning.
@@ -111,7 +111,7 @@ fn restore() {
     let _ = execute!(io::stdout(), Show);
 }
 
-/// As much of the line as fits.
+/// The beginning of the line that fits.
 fn cut(line: &str, columns: usize) -> &str {
     let mut width = 0;
     for (at, c) in line.char_indices() {

@@ -3,33 +3,34 @@
 use super::{Record, RecordArgs};
 use crate::cli::terminal;
 use crate::net::Timestamp;
+use crate::record::{RecordLine, to_line};
 use crate::report::table::{Align, Table};
-use crate::review::record::{Entry, to_line};
+
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-/// Print the record: who did what when
+/// Print the record: who did what, and when
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  What was done in the cluster lately:
+  Show what was done in the cluster lately:
     nanoseg record show cluster
 
-  All of one namespace since some day:
+  Show the lines of one namespace since some day:
     nanoseg record show /var/lib/nanoseg/nanoseg.sqlite --namespace shop --since 2026-11-01T00:00:00Z
 
-  The export that an auditor verifies by itself:
+  Write an export that an auditor verifies without the cluster:
     nanoseg record show /var/lib/nanoseg/nanoseg.sqlite -o json > record.jsonl
     nanoseg record verify record.jsonl")]
 pub struct Args {
     #[command(flatten)]
     record: RecordArgs,
-    /// Only this namespace.
+    /// Show only the lines of this namespace
     #[arg(long, short, value_name = "NS")]
     namespace: Option<String>,
-    /// Only from this time on (RFC 3339).
+    /// Show only the lines from this time on (RFC 3339)
     #[arg(long, value_name = "TIME")]
     since: Option<jiff::Timestamp>,
     /// How to print it
@@ -60,20 +61,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let (mut unreadable, mut failed) = (None, Ok(()));
     let record = args.record.open()?;
-    record.read(|entry| {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(line) => {
-                unreadable = Some(line);
+    record.read(|line| {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                unreadable = Some(error);
                 return false;
             }
         };
-        if !wanted(&entry, args.namespace.as_deref(), since) {
+        if !wanted(&line, args.namespace.as_deref(), since) {
             return true;
         }
         match args.output {
-            Output::Json => failed = writeln!(out, "{}", to_line(&entry)),
-            Output::Text => add(&mut table, &entry),
+            Output::Json => failed = writeln!(out, "{}", to_line(&line)),
+            Output::Text => add(&mut table, &line),
         }
         failed.is_ok()
     })?;
@@ -87,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         && tail.after.sequence > 0
     {
         eprintln!(
-            "note: entries up to {} are in the controller's state only",
+            "note: the controller's state alone has the entries up to {}",
             tail.after.sequence
         );
     }
@@ -101,19 +102,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn wanted(entry: &Entry, namespace: Option<&str>, since: Option<Timestamp>) -> bool {
-    namespace.is_none_or(|name| entry.draft.namespace == name)
-        && since.is_none_or(|since| entry.at >= since)
+fn wanted(line: &RecordLine, namespace: Option<&str>, since: Option<Timestamp>) -> bool {
+    namespace.is_none_or(|name| line.entry.namespace == name)
+        && since.is_none_or(|since| line.at >= since)
 }
 
-fn add(table: &mut Table, entry: &Entry) {
+fn add(table: &mut Table, line: &RecordLine) {
+    let entry = &line.entry;
     table.row([
-        entry.sequence.to_string(),
-        entry.at.to_string(),
-        entry.draft.action.name().to_owned(),
-        entry.draft.actor.clone(),
-        entry.draft.namespace.clone(),
-        entry.draft.object.clone(),
-        entry.draft.reason.clone(),
+        line.sequence.to_string(),
+        line.at.to_string(),
+        entry.action.kind().name().to_owned(),
+        entry.actor.to_string(),
+        entry.namespace.clone(),
+        entry.object.clone(),
+        entry.reason.clone(),
     ]);
 }

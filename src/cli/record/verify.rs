@@ -2,7 +2,7 @@
 
 use super::{Record, RecordArgs};
 use crate::cli::{exit, terminal};
-use crate::review::record::{Head, Verifier};
+use crate::record::{Head, Verifier};
 use anyhow::{Context, bail};
 use std::process::ExitCode;
 
@@ -12,8 +12,8 @@ use std::process::ExitCode;
     long_about = "\
 Find lines of a record that were changed, removed, inserted or reordered.
 
-Who can write the whole file can write another chain, or cut its end off: only a head that was kept \
-elsewhere finds that out. Keep what this command prints, and give it with --head the next time.",
+Whoever can write the whole file can write another chain, or cut its end off: only a head that was kept \
+elsewhere shows that. Keep what this command prints, and give it with --head the next time.",
     after_long_help = "\
 Examples:
   nanoseg record verify /var/lib/nanoseg/nanoseg.sqlite
@@ -34,7 +34,7 @@ pub struct Args {
     /// FILE is a part of a record, and this is what it follows: the number of the entry before, and its digest.
     #[arg(long, value_name = "NUMBER:SHA", value_parser = Head::parse)]
     after: Option<Head>,
-    /// How many breaks are told before the rest is counted.
+    /// How many breaks are listed before the rest is counted
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
 }
@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What verifies it, and what its first line must follow.
+/// Returns the verifier, and the head that the first line must follow.
 fn begin(args: &Args, record: &Record) -> anyhow::Result<(Verifier, Head)> {
     let after = args.after.clone().unwrap_or_else(|| record.after());
     let mut verifier = Verifier::after(after.clone());
@@ -110,7 +110,7 @@ fn begin(args: &Args, record: &Record) -> anyhow::Result<(Verifier, Head)> {
     Ok((verifier, after))
 }
 
-/// Tells the first breaks of all.
+/// Prints the first breaks and the number of the others.
 fn altered(breaks: &[String], count: usize) -> anyhow::Result<ExitCode> {
     let more = count.saturating_sub(breaks.len());
     for line in breaks {

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What the signature is for, so that it cannot be passed off as one for something else.
+/// The namespace of the signature, so that it is not valid for anything else.
 pub const NAMESPACE: &str = "nanoseg-report";
 
-/// Something that signs.
+/// A key that signs.
 pub enum Signer {
     Key(Box<PrivateKey>),
     /// A public key, whose private one ssh-agent holds.
@@ -18,7 +18,7 @@ pub enum Signer {
 }
 
 impl Signer {
-    /// Takes a private key without a passphrase, or a public one.
+    /// Opens a private key without a passphrase, or a public key.
     pub fn open(path: &Path) -> anyhow::Result<Signer> {
         let name = path.display();
         let text = fs::read_to_string(path).with_context(|| {
@@ -29,9 +29,9 @@ impl Signer {
         }
         let Ok(key) = PrivateKey::from_openssh(&text) else {
             let what = if text.contains("PRIVATE KEY-----") {
-                "a private key that this cannot read"
+                "a private key that nanoseg cannot read"
             } else {
-                "no SSH key"
+                "not an SSH key"
             };
             bail!("failed to use {name}: it is {what}; {}", other_keys(path));
         };
@@ -75,7 +75,7 @@ impl Signer {
     }
 }
 
-/// Whether this signs with private keys of such a type.
+/// Returns true if nanoseg signs with private keys of this type.
 fn signs(algorithm: &Algorithm) -> bool {
     matches!(
         algorithm,
@@ -86,7 +86,7 @@ fn signs(algorithm: &Algorithm) -> bool {
     )
 }
 
-/// What to do with the private keys that this does not sign with.
+/// The advice for private keys that nanoseg does not sign with.
 fn other_keys(path: &Path) -> String {
     let name = path.display();
     format!(

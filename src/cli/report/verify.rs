@@ -1,4 +1,4 @@
-//! `nanoseg report verify`: whether a report is as it was written.
+//! `nanoseg report verify`: checks that a report is unchanged.
 
 use super::sign::NAMESPACE;
 use crate::cli::{exit, terminal};
@@ -10,19 +10,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Check that a report is as it was written: every file, and the signature
+/// Check that a report is unchanged: every file, and the signature
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  nanoseg report verify march
+  Every file, and the signature if there is one:
+    nanoseg report verify march
 
   Only if this key signed it:
     nanoseg report verify march --key ops.pub
 
 Exit codes: 0 intact; 1 altered, or not signed by the key; 2 an error.
 
-Without a signature only files are compared with the manifest: who can change both goes unseen. Without --key \
-the signature shows which key signed, not whose it is.")]
+Without a signature the files are only compared with the manifest: somebody who changes both is not detected. \
+Without --key the signature shows which key signed, not whose key it is.")]
 pub struct Args {
     /// The report's folder
     #[arg(value_name = "DIR")]
@@ -59,7 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit::FINDINGS))
 }
 
-/// Whether it is signed, and by which key, or what is wrong.
+/// The key that signed it or `not signed`; or what is wrong.
 fn signed(folder: &Path, checked: &Checked, key: Option<&PublicKey>) -> Result<String, String> {
     match (&checked.signature, &checked.signed_by) {
         (None, Some(by)) => Err(format!(
@@ -69,7 +70,7 @@ fn signed(folder: &Path, checked: &Checked, key: Option<&PublicKey>) -> Result<S
         (None, None) => Ok("not signed".into()),
         (Some(text), by) => {
             let fingerprint = signer(folder, text, &checked.manifest, key)?;
-            // Reports of before do not say who signs them.
+            // Reports of earlier versions do not name their signer.
             match by {
                 Some(by) if *by != fingerprint => Err(format!(
                     "manifest.json.sig: signed by {fingerprint}; manifest.json says {by}"
@@ -87,9 +88,9 @@ fn signer(
     manifest: &[u8],
     wanted: Option<&PublicKey>,
 ) -> Result<String, String> {
-    let broken = "manifest.json.sig: it is no SSH signature, or it was changed";
+    let broken = "manifest.json.sig: it is not an SSH signature, or it was changed";
     let signature = SshSig::from_pem(text).map_err(|_| broken.to_owned())?;
-    // What is read the same but is written otherwise was changed.
+    // A signature that reads the same but is written differently was changed.
     let again = signature.to_pem(ssh_key::LineEnding::LF);
     if again.ok().as_deref() != Some(text) {
         return Err(broken.into());
@@ -102,7 +103,7 @@ fn signer(
         | Algorithm::Ecdsa {
             curve: EcdsaCurve::NistP256 | EcdsaCurve::NistP384,
         } => key.verify(NAMESPACE, manifest, &signature).is_ok(),
-        // Of RSA and the like, which an agent may hold.
+        // RSA keys and the like, which an agent may hold.
         other => ssh_keygen(folder, manifest).map_err(|problem| {
             format!(
                 "manifest.json.sig: {problem}, which checks {other} keys; install openssh-client"
@@ -111,7 +112,7 @@ fn signer(
     };
     if !fits {
         return Err(
-            "manifest.json: the signature does not fit it; one of the two was changed".into(),
+            "manifest.json: the signature does not match it; one of the two was changed".into(),
         );
     }
     let fingerprint = key.fingerprint(HashAlg::Sha256);
@@ -123,7 +124,7 @@ fn signer(
     }
 }
 
-/// Whether ssh-keygen finds that the signature fits.
+/// Returns true if ssh-keygen accepts the signature.
 fn ssh_keygen(folder: &Path, manifest: &[u8]) -> Result<bool, String> {
     let mut child = Command::new("ssh-keygen")
         .args(["-Y", "check-novalidate", "-n", NAMESPACE, "-s"])
@@ -134,7 +135,7 @@ fn ssh_keygen(folder: &Path, manifest: &[u8]) -> Result<bool, String> {
         .spawn()
         .map_err(|_| "failed to start ssh-keygen".to_owned())?;
     if let Some(mut input) = child.stdin.take() {
-        // It may end before it has read all: then its answer tells.
+        // It may end before it has read everything: then its exit status shows why.
         let _ = input.write_all(manifest);
     }
     let status = child.wait();

@@ -1,4 +1,4 @@
-//! A proposal as a person reads it.
+//! A proposal as text.
 
 use crate::cli::style::Style;
 use crate::report::diff::{DiffLine, diff};
@@ -9,7 +9,7 @@ use anyhow::Context;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use kube::ResourceExt;
 
-/// Everything about `proposal`, several lines.
+/// Renders everything about `proposal`.
 pub fn render(proposal: &PolicyProposal, style: Style) -> anyhow::Result<String> {
     let mut out = Printer {
         text: String::new(),
@@ -32,7 +32,7 @@ struct Printer {
     style: Style,
 }
 
-/// Text of others, fit for a terminal.
+/// Text from the cluster, safe to print to a terminal.
 fn clean(text: &str) -> String {
     escape::terminal(text).into_owned()
 }
@@ -111,7 +111,7 @@ impl Printer {
         self.rest(list.len(), total);
     }
 
-    /// Lists in a proposal are cut.
+    /// How many entries are hidden: lists in a proposal are cut.
     fn rest(&mut self, shown: usize, total: u32) {
         let hidden = (total as usize).saturating_sub(shown);
         if hidden > 0 && shown > 0 {
@@ -140,7 +140,7 @@ impl Printer {
 
     fn would_block(&mut self, list: &[WouldBlock], total: u32) {
         if total == 0 {
-            self.heading("would block nothing of the recorded flows");
+            self.heading("would block no recorded flow");
             return;
         }
         let flows = if total == 1 { "flow" } else { "flows" };
@@ -210,8 +210,8 @@ impl Printer {
         let before = base.map(yaml).transpose()?.unwrap_or_default();
         let after = yaml(policy)?;
         self.heading(match base {
-            Some(_) => "policy, against the one it changes",
-            None => "policy, the first of this workload",
+            Some(_) => "policy, compared with the one it changes",
+            None => "policy, the first one of this workload",
         });
         for line in diff(&before, &after) {
             let line = match line {
@@ -227,7 +227,7 @@ impl Printer {
         Ok(())
     }
 
-    /// What to do next.
+    /// The commands to decide.
     fn decide(&mut self, proposal: &PolicyProposal) {
         if proposal.phase() != crate::review::resources::Phase::Pending {
             return;

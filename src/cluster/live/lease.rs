@@ -144,7 +144,7 @@ impl Election {
         self.leading.clone()
     }
 
-    /// A function that tells [`Self::held`], for a fence.
+    /// Returns [`Self::held`] as a function, for a fence.
     pub fn held_fn(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let renewed = self.renewed.clone();
         let deadline = self.settings.renew_deadline;

@@ -16,11 +16,13 @@ mod follow;
 mod freshness;
 mod ingest;
 mod kinds;
+mod settings;
 mod store;
 mod trim;
 
 pub use freshness::Stale;
 pub use kinds::{INVENTORY, Kind};
+pub use settings::WatchSettings;
 
 use super::departed::Departure;
 use crate::inventory::Objects;
@@ -31,33 +33,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kinds::Watched;
 use kube::Client;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// How watches are held, and what is kept of pods that are gone.
-#[derive(Debug, Clone)]
-pub struct WatchSettings {
-    /// How old what is known may be; at least 10 s.
-    pub limit: Duration,
-    /// How long pods stay after they lost their addresses.
-    pub retention: Duration,
-    /// The most pods that are kept so. A trimmed pod takes about 4 KiB.
-    pub most_departed: usize,
-    /// Pods of an earlier life, see [`Watches::restore`].
-    pub restored: Vec<Pod>,
-}
-
-impl Default for WatchSettings {
-    fn default() -> Self {
-        WatchSettings {
-            limit: Duration::from_secs(30),
-            retention: Duration::from_secs(3600),
-            most_departed: 50_000,
-            restored: Vec::new(),
-        }
-    }
-}
 
 /// Everything that is watched. Ends when it is dropped.
 pub struct Watches {

@@ -6,8 +6,9 @@ use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, Plan
 use crate::inventory::kubernetes::Namespace;
 use crate::inventory::{MANAGED_BY, WorkloadId, is_ours};
 use crate::net::Timestamp;
+use crate::record::{Digest, Drift};
 use crate::review::resources::REVISION;
-use crate::review::{Digest, RepairBackoff};
+use crate::review::{RepairBackoff, break_glass_changed_by, policy_digest};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ pub enum PolicyWrite {
         policy: Box<NetworkPolicy>,
         /// What differed and the digest found, if the policy had been in the cluster as planned: then somebody else
         /// changed it.
-        drift: Option<(String, Option<Digest>)>,
+        drift: Option<(Drift, Option<Digest>)>,
     },
     Delete {
         /// `None` if break-glass deletes it.
@@ -117,10 +118,13 @@ pub fn diff(
     for namespace in namespaces {
         let name = namespace.metadata.name.clone().unwrap_or_default();
         match reason(namespace) {
-            Some(reason) => break_glass_on(&name, reason, &live, plan, memory, now, &mut diff),
+            Some(reason) => {
+                let metadata = &namespace.metadata;
+                break_glass_on(metadata, reason, &live, plan, memory, now, &mut diff);
+            }
             None => {
                 if memory.break_glass.remove(&name).is_some() {
-                    diff.reports.push(break_glass_off(&name, now));
+                    diff.reports.push(break_glass_off(&namespace.metadata, now));
                 }
                 // The API server refuses writes in a namespace that is being deleted.
                 let ends = namespace.metadata.deletion_timestamp.is_some();
@@ -133,10 +137,11 @@ pub fn diff(
     diff
 }
 
-fn break_glass_off(namespace: &str, at: Timestamp) -> EnforcerReport {
+fn break_glass_off(namespace: &ObjectMeta, at: Timestamp) -> EnforcerReport {
     EnforcerReport::BreakGlass {
-        namespace: namespace.to_owned(),
+        namespace: namespace.name.clone().unwrap_or_default(),
         reason: None,
+        by: break_glass_changed_by(namespace),
         deleted: 0,
         at,
     }
@@ -145,7 +150,7 @@ fn break_glass_off(namespace: &str, at: Timestamp) -> EnforcerReport {
 /// Deletes every policy of ours in the namespace, and reports once that break-glass is on, and again if its reason
 /// changes.
 fn break_glass_on(
-    namespace: &str,
+    metadata: &ObjectMeta,
     reason: &str,
     live: &BTreeMap<Key, &NetworkPolicy>,
     plan: &Plan,
@@ -153,6 +158,7 @@ fn break_glass_on(
     now: Timestamp,
     diff: &mut Diff,
 ) {
+    let namespace = metadata.name.as_deref().unwrap_or_default();
     let planned = plan.namespaces.get(namespace);
     let doomed = policies_to_delete(namespace, planned, live, &mut memory.pending);
     let deleted = doomed.len();
@@ -176,6 +182,7 @@ fn break_glass_on(
         diff.reports.push(EnforcerReport::BreakGlass {
             namespace: namespace.to_owned(),
             reason: Some(reason.to_owned()),
+            by: break_glass_changed_by(metadata),
             deleted,
             at: now,
         });
@@ -212,10 +219,10 @@ fn compare(
         }
         let was_applied = wanted.was_applied && !memory.taken_away.contains(&key);
         if was_applied && memory.report_only {
-            report_drift(&key, wanted, &what, None, memory, now, diff);
+            report_drift(&key, wanted, what, None, memory, now, diff);
             continue;
         }
-        if was_applied && put_off(&key, wanted, &what, memory, now, diff) {
+        if was_applied && put_off(&key, wanted, what, memory, now, diff) {
             continue;
         }
         memory.reported.remove(&key);
@@ -224,20 +231,16 @@ fn compare(
     }
 }
 
-/// Returns what differs, in words. `None`: nothing.
-fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<String> {
+/// Returns how the policy in the cluster differs from the planned one. `None`: it does not.
+fn difference(wanted: &PlannedPolicy, found: Option<&NetworkPolicy>) -> Option<Drift> {
     match (&wanted.desired, found) {
         (Desired::Absent, None) => None,
-        (Desired::Absent, Some(policy)) => {
-            is_ours(&policy.metadata).then(|| "it is there, and shall not be".into())
-        }
-        (Desired::Present { .. }, None) => Some("it was deleted".into()),
+        (Desired::Absent, Some(policy)) => is_ours(&policy.metadata).then_some(Drift::Unwanted),
+        (Desired::Present { .. }, None) => Some(Drift::Deleted),
         (Desired::Present { digest, .. }, Some(policy)) => match digest_of(policy) {
             Some(found) if found == *digest && is_ours(&policy.metadata) => None,
-            _ if !is_ours(&policy.metadata) => {
-                Some("its label app.kubernetes.io/managed-by was changed".into())
-            }
-            _ => Some("its spec was changed".into()),
+            _ if !is_ours(&policy.metadata) => Some(Drift::LabelChanged),
+            _ => Some(Drift::SpecChanged),
         },
     }
 }
@@ -269,7 +272,7 @@ fn foreign(
 fn put_off(
     key: &Key,
     wanted: &PlannedPolicy,
-    what: &str,
+    what: Drift,
     memory: &mut DriftMemory,
     now: Timestamp,
     diff: &mut Diff,
@@ -288,21 +291,17 @@ fn put_off(
 fn report_drift(
     key: &Key,
     wanted: &PlannedPolicy,
-    what: &str,
+    what: Drift,
     until: Option<Timestamp>,
     memory: &mut DriftMemory,
     now: Timestamp,
     diff: &mut Diff,
 ) {
-    if memory
-        .reported
-        .insert(key.clone(), what.to_owned())
-        .as_deref()
-        != Some(what)
-    {
+    let reported = memory.reported.insert(key.clone(), what.to_string());
+    if reported != Some(what.to_string()) {
         diff.reports.push(EnforcerReport::Drifted {
             workload: wanted.workload.clone(),
-            what: what.to_owned(),
+            drift: what,
             until,
             at: now,
         });
@@ -313,7 +312,7 @@ fn write(
     key: &Key,
     wanted: &PlannedPolicy,
     found: Option<&NetworkPolicy>,
-    drift: Option<(String, Option<Digest>)>,
+    drift: Option<(Drift, Option<Digest>)>,
 ) -> Option<PolicyWrite> {
     match &wanted.desired {
         Desired::Present { digest, spec, .. } => Some(PolicyWrite::Apply {
@@ -360,7 +359,7 @@ impl PolicyWrite {
                 ..
             } => Some(EnforcerReport::Repaired {
                 workload: wanted.workload.clone(),
-                what: what.clone(),
+                drift: *what,
                 found: found.clone(),
                 wanted: wanted.digest(),
                 at,
@@ -371,7 +370,7 @@ impl PolicyWrite {
                 ..
             } => Some(EnforcerReport::Repaired {
                 workload: wanted.workload.clone(),
-                what: "it was there, and shall not be".into(),
+                drift: Drift::Unwanted,
                 found: None,
                 wanted: None,
                 at,
@@ -438,5 +437,5 @@ fn in_place(wanted: &PlannedPolicy, at: Timestamp, wrote: bool) -> EnforcerRepor
 }
 
 fn digest_of(policy: &NetworkPolicy) -> Option<Digest> {
-    policy.spec.as_ref().map(Digest::of_policy)
+    policy.spec.as_ref().map(policy_digest)
 }

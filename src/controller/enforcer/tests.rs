@@ -5,7 +5,7 @@ use crate::controller::plan::{Desired, EnforcerReport, NamespacePlan, Plan, Plan
 use crate::inventory::WorkloadId;
 use crate::inventory::kubernetes::Namespace;
 use crate::net::Timestamp;
-use crate::review::Digest;
+use crate::review::policy_digest;
 use crate::review::resources::BREAK_GLASS;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ fn plan(port: Option<u16>, was_applied: bool) -> Plan {
     let desired = match port {
         Some(port) => Desired::Present {
             revision: 1,
-            digest: Digest::of_policy(&spec(port)),
+            digest: policy_digest(&spec(port)),
             spec: Arc::new(spec(port)),
         },
         None => Desired::Absent,
@@ -62,7 +62,7 @@ fn namespace(glass: Option<&str>) -> Vec<Arc<Namespace>> {
 /// `nanoseg-web` as the API server has it.
 fn live(port: u16, version: u64) -> NetworkPolicy {
     let key = ("shop".to_owned(), "nanoseg-web".to_owned());
-    let mut policy = build_policy(&key, &Digest::of_policy(&spec(port)), &spec(port));
+    let mut policy = build_policy(&key, &policy_digest(&spec(port)), &spec(port));
     policy.metadata.uid = Some("u1".into());
     policy.metadata.resource_version = Some(version.to_string());
     policy
@@ -91,7 +91,7 @@ fn a_missing_policy_is_written_and_a_present_one_is_reported_once() {
             ..
         }]
     ));
-    // Known to be applied: nothing to do and nothing to tell.
+    // Known to be applied: nothing to do and nothing to report.
     let found = see(&plan(Some(80), true), &[live(80, 5)], &mut memory, at(0));
     assert_eq!(found, Diff::default());
 }
@@ -182,7 +182,7 @@ fn break_glass_deletes_all_our_policies_even_outside_the_plan_and_none_of_others
         }]
     ));
     memory.done(&found.writes[0], None);
-    // Nothing is written meanwhile, and the breaking is told once.
+    // Nothing is written meanwhile, and break-glass is reported once.
     let found = diff(&plan(Some(80), true), &broken, &all, &mut memory, at(1));
     assert!(found.writes.is_empty() && found.reports.is_empty());
     // Mended, it comes back.

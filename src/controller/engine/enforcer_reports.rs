@@ -3,9 +3,7 @@
 use super::state::EngineState;
 use crate::controller::plan::EnforcerReport;
 use crate::inventory::WorkloadId;
-use crate::net::Timestamp;
-use crate::review::record::{Action, Draft, glass_told_late};
-use crate::review::{CONTROLLER, Digest};
+use crate::record::{Action, Actor, Digest, Entry};
 use crate::store::BreakGlassEntry;
 use std::collections::BTreeMap;
 
@@ -32,7 +30,7 @@ pub fn apply_report(
             let drifted = troubles.drift.remove(workload).is_some();
             let failed = troubles.failures.remove(workload).is_some();
             if drifted || failed {
-                // Nothing else tells of it where others put it right (GitOps).
+                // In GitOps mode no other report says that it was repaired.
                 engine_state.mark_unpublished(&workload.namespace);
             }
             // It was wanted when the enforcer compared; another revision may be wanted now.
@@ -41,59 +39,40 @@ pub fn apply_report(
                 .get(workload)
                 .is_some_and(|s| s.wanted == *revision && !s.is_applied());
             if is_wanted {
-                engine_state.change(workload, |state, record| {
-                    state.applied(CONTROLLER, *at, record)
-                });
+                engine_state.change(workload, |state, record| state.applied(*at, record));
             }
         }
         EnforcerReport::Repaired {
             workload,
-            what,
+            drift,
             found,
             wanted,
             ..
         } => {
             troubles.drift.remove(workload);
             troubles.failures.remove(workload);
-            note(
-                engine_state,
-                Action::DriftRepaired,
-                workload,
-                (found.clone(), wanted.clone()),
-                what,
-            );
+            let action = Action::DriftRepaired { drift: *drift };
+            let policies = (found.clone(), wanted.clone());
+            note(engine_state, action, workload, policies);
         }
         EnforcerReport::Drifted {
             workload,
-            what,
+            drift,
             until,
             ..
         } => {
-            let words = match until {
-                Some(until) => format!(
-                    "{what}; somebody keeps changing it, so it is put right again at {until}"
-                ),
-                None => what.clone(),
+            let action = Action::DriftGivenUp {
+                drift: *drift,
+                until: *until,
             };
-            troubles.drift.insert(workload.clone(), words.clone());
-            note(
-                engine_state,
-                Action::DriftGivenUp,
-                workload,
-                (None, None),
-                &words,
-            );
+            troubles.drift.insert(workload.clone(), action.sentence());
+            note(engine_state, action, workload, (None, None));
         }
         EnforcerReport::Exported {
             workload, policy, ..
         } => {
-            note(
-                engine_state,
-                Action::Exported,
-                workload,
-                (None, policy.clone()),
-                "",
-            );
+            let policies = (None, policy.clone());
+            note(engine_state, Action::Exported, workload, policies);
         }
         EnforcerReport::Failed { workload, why, .. } => {
             let known = troubles.failures.insert(workload.clone(), why.clone());
@@ -104,14 +83,23 @@ pub fn apply_report(
         EnforcerReport::BreakGlass {
             namespace,
             reason,
+            by,
             deleted,
             at,
         } => match reason {
             Some(reason) => {
-                let words = format!("{reason} ({deleted} policies were taken away)");
-                glass_broken(engine_state, namespace, *at, reason, words);
+                let action = Action::BreakGlassOn {
+                    why: reason.clone(),
+                    policies: Some(*deleted),
+                    done: None,
+                };
+                engine_state.recorded_break_glass(namespace, *at);
+                break_glass(engine_state, namespace, Some(reason), action, by.clone());
             }
-            None => glass_mended(engine_state, namespace),
+            None => {
+                let action = Action::BreakGlassOff;
+                break_glass(engine_state, namespace, None, action, by.clone());
+            }
         },
     }
 }
@@ -121,57 +109,33 @@ fn note(
     action: Action,
     workload: &WorkloadId,
     (before, after): (Option<Digest>, Option<Digest>),
-    what: &str,
 ) {
     let object = engine_state
         .states()
         .get(workload)
         .map_or(workload.name.clone(), |s| s.policy_name.clone());
-    engine_state.note(Draft {
-        action,
-        actor: CONTROLLER.into(),
-        namespace: workload.namespace.clone(),
-        object,
-        before,
-        after,
-        reason: what.to_owned(),
-    });
+    let entry = Entry::new(action, Actor::Controller, &workload.namespace, &object);
+    engine_state.note(entry.with_policies(before, after));
 }
 
 /// Records the break-glass entries that the leader before logged and did not record.
-pub fn resume_break_glass(engine_state: &mut EngineState, untold: Vec<BreakGlassEntry>) {
-    for break_glass in untold {
-        let BreakGlassEntry {
-            namespace,
-            reason,
-            policies,
-            at,
-        } = break_glass;
-        let words = glass_told_late(&reason, policies, at);
-        glass_broken(engine_state, &namespace, at, &reason, words);
-    }
-}
-
-fn glass_broken(
-    engine_state: &mut EngineState,
-    namespace: &str,
-    at: Timestamp,
-    reason: &str,
-    words: String,
-) {
-    engine_state.recorded_break_glass(namespace, at);
-    break_glass(
-        engine_state,
+pub fn resume_break_glass(engine_state: &mut EngineState, unrecorded: Vec<BreakGlassEntry>) {
+    for BreakGlassEntry {
         namespace,
-        Some(reason),
-        Action::BreakGlassOn,
-        words,
-    );
-}
-
-fn glass_mended(engine_state: &mut EngineState, namespace: &str) {
-    let words = "policies are enforced again".to_owned();
-    break_glass(engine_state, namespace, None, Action::BreakGlassOff, words);
+        reason,
+        by,
+        policies,
+        at,
+    } in unrecorded
+    {
+        let action = Action::BreakGlassOn {
+            why: reason.clone(),
+            policies: Some(policies),
+            done: Some(at),
+        };
+        engine_state.recorded_break_glass(&namespace, at);
+        break_glass(engine_state, &namespace, Some(&reason), action, by);
+    }
 }
 
 fn break_glass(
@@ -179,7 +143,7 @@ fn break_glass(
     namespace: &str,
     reason: Option<&str>,
     action: Action,
-    words: String,
+    by: Actor,
 ) {
     let Some(segment) = engine_state.segments.get_mut(namespace) else {
         return;
@@ -196,13 +160,5 @@ fn break_glass(
     for workload in theirs {
         engine_state.change(&workload, |state, _| state.taken_away());
     }
-    engine_state.note(Draft {
-        action,
-        actor: CONTROLLER.into(),
-        namespace: namespace.to_owned(),
-        object: namespace.to_owned(),
-        before: None,
-        after: None,
-        reason: words,
-    });
+    engine_state.note(Entry::new(action, by, namespace, namespace));
 }

@@ -2,19 +2,19 @@
 
 use crate::cluster::live::{Events, Severity, Watches};
 use crate::controller::pending_writes::key_of;
-use crate::review::record::{Action, Entry};
+use crate::record::{ActionKind, Actor, RecordLine};
 use crate::review::resources::{GROUP, Segmentation};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
-/// Publishes the entries. An Event that cannot be published is logged and dropped: the record has it.
-pub async fn publish_events(entries: &[Entry], watches: &Watches, events: &Events) {
-    for entry in entries {
-        let Some((severity, reason, action)) = words(entry.draft.action) else {
+/// Publishes the lines. An Event that cannot be published is logged and dropped: the record has it.
+pub async fn publish_events(lines: &[RecordLine], watches: &Watches, events: &Events) {
+    for line in lines {
+        let Some((severity, reason, action)) = words(line.entry.action.kind()) else {
             continue;
         };
-        let note = note(entry);
-        for about in about(entry, watches) {
+        let note = note(line);
+        for about in about(line, watches) {
             events
                 .publish(&about, severity, reason, action, &note)
                 .await;
@@ -23,51 +23,53 @@ pub async fn publish_events(entries: &[Entry], watches: &Watches, events: &Event
 }
 
 /// Returns severity, reason and action of the Event for an action. `None` for actions that proposals show anyway.
-fn words(action: Action) -> Option<(Severity, &'static str, &'static str)> {
+fn words(action: ActionKind) -> Option<(Severity, &'static str, &'static str)> {
     use Severity::{Normal, Warning};
     Some(match action {
-        Action::Proposed => (Normal, "PolicyProposed", "Propose"),
-        Action::Approved | Action::AutoApproved => (Normal, "PolicyApproved", "Decide"),
-        Action::Rejected => (Normal, "PolicyRejected", "Decide"),
-        Action::DecisionRefused => (Warning, "DecisionRefused", "Decide"),
-        Action::Applied | Action::Adopted => (Normal, "PolicyApplied", "Apply"),
-        Action::Deleted => (Normal, "PolicyDeleted", "Delete"),
-        Action::DriftRepaired => (Warning, "DriftRepaired", "Repair"),
-        Action::DriftGivenUp => (Warning, "DriftPersists", "Repair"),
-        Action::RolledBack => (Normal, "PolicyRolledBack", "RollBack"),
-        Action::AutoRolledBack => (Warning, "PolicyRolledBack", "RollBack"),
-        Action::BreakGlassOn => (Warning, "GlassBroken", "BreakGlass"),
-        Action::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
-        Action::Violation => (Warning, "Violation", "Judge"),
-        Action::ModeChanged => (Normal, "ModeChanged", "Segment"),
-        Action::Exported => (Normal, "PoliciesExported", "Export"),
-        Action::Superseded | Action::SegmentationAdded | Action::SegmentationRemoved => {
+        ActionKind::Proposed => (Normal, "PolicyProposed", "Propose"),
+        ActionKind::Approved | ActionKind::AutoApproved => (Normal, "PolicyApproved", "Decide"),
+        ActionKind::Rejected => (Normal, "PolicyRejected", "Decide"),
+        ActionKind::DecisionRefused => (Warning, "DecisionRefused", "Decide"),
+        ActionKind::Applied | ActionKind::Adopted => (Normal, "PolicyApplied", "Apply"),
+        ActionKind::Deleted => (Normal, "PolicyDeleted", "Delete"),
+        ActionKind::DriftRepaired => (Warning, "DriftRepaired", "Repair"),
+        ActionKind::DriftGivenUp => (Warning, "DriftPersists", "Repair"),
+        ActionKind::RolledBack => (Normal, "PolicyRolledBack", "RollBack"),
+        ActionKind::AutoRolledBack => (Warning, "PolicyRolledBack", "RollBack"),
+        ActionKind::BreakGlassOn => (Warning, "GlassBroken", "BreakGlass"),
+        ActionKind::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
+        ActionKind::Violation => (Warning, "Violation", "Judge"),
+        ActionKind::ModeChanged => (Normal, "ModeChanged", "Segment"),
+        ActionKind::Exported => (Normal, "PoliciesExported", "Export"),
+        ActionKind::Superseded
+        | ActionKind::SegmentationAdded
+        | ActionKind::SegmentationRemoved => {
             return None;
         }
     })
 }
 
-fn note(entry: &Entry) -> String {
-    let draft = &entry.draft;
-    let mut note = draft.object.clone();
-    if draft.actor != crate::review::CONTROLLER {
-        note = format!("{note}, by {}", draft.actor);
+fn note(line: &RecordLine) -> String {
+    let entry = &line.entry;
+    let mut note = entry.object.clone();
+    if entry.actor != Actor::Controller {
+        note = format!("{note}, by {}", entry.actor);
     }
-    if draft.reason.is_empty() {
+    if entry.reason.is_empty() {
         return note;
     }
-    format!("{note}: {}", draft.reason)
+    format!("{note}: {}", entry.reason)
 }
 
-/// Returns the objects that an entry concerns: the namespace's Segmentation, and the policy if it is in the cluster.
-fn about(entry: &Entry, watches: &Watches) -> Vec<ObjectReference> {
-    let namespace = &entry.draft.namespace;
+/// Returns the objects that a line concerns: the namespace's Segmentation, and the policy if it is in the cluster.
+fn about(line: &RecordLine, watches: &Watches) -> Vec<ObjectReference> {
+    let namespace = &line.entry.namespace;
     let segmentations = watches.segmentations();
     let segmentation = segmentations
         .iter()
         .find(|s| key_of(&s.metadata).0 == *namespace);
     let policies = watches.policies();
-    let key = (namespace.clone(), entry.draft.object.clone());
+    let key = (namespace.clone(), line.entry.object.clone());
     let policy = policies.iter().find(|p| key_of(&p.metadata) == key);
     let segmentation = segmentation.map(|s| ObjectReference {
         api_version: Some(format!("{GROUP}/v1alpha1")),

@@ -49,7 +49,7 @@ fn purpose(segment: &SegmentState) -> Option<bool> {
     // If the Segmentation cannot be parsed now, its last mode still counts.
     let enforced = match &segment.segment {
         Some(known) => known.mode == Mode::Enforce,
-        None => segment.kept.mode == "Enforce",
+        None => segment.kept.mode == Mode::Enforce,
     };
     enforced.then_some(false)
 }

@@ -148,13 +148,14 @@ fn object(state: &WorkloadState, proposal: &Proposal) -> PolicyProposal {
 }
 
 fn status_of(proposal: &Proposal) -> PolicyProposalStatus {
+    let ruling = proposal.stage.ruling();
     PolicyProposalStatus {
-        phase: proposal.phase,
-        decided_by: proposal.decided_by.clone(),
-        decision: proposal.decision.clone(),
-        reason: proposal.reason.clone(),
+        phase: proposal.stage.phase(),
+        decided_by: ruling.map(|one| one.by.clone()),
+        decision: ruling.and_then(|one| one.decision.clone()),
+        reason: ruling.map(|one| one.reason.clone()),
         since: Some(to_time(proposal.since)),
-        applied_revision: proposal.revision,
+        applied_revision: proposal.stage.approved().map(|one| one.revision),
         message: proposal.message.clone(),
     }
 }

@@ -3,9 +3,9 @@
 use super::state::{EngineState, KeptSegment, SegmentState};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
-use crate::review::record::{Action, Draft, mode_changed, segmentation_removed};
+use crate::record::{Action, Actor, Entry, RemainingPolicies};
 use crate::review::resources::{OnDelete, Segmentation};
-use crate::review::{CONTROLLER, SegmentationSettings};
+use crate::review::{SegmentationSettings, segmentation_changed_by};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,14 +19,19 @@ pub fn take_segments(
     let mut errors = BTreeMap::new();
     let mut changed = false;
     let mut present = Vec::new();
+    let mut deleted = BTreeMap::new();
     for segmentation in segmentations {
         let namespace = segmentation.metadata.namespace.clone().unwrap_or_default();
-        if segmentation.metadata.deletion_timestamp.is_some() {
+        if let Some(at) = &segmentation.metadata.deletion_timestamp {
+            deleted.insert(namespace, Timestamp::from(at.0));
             continue;
         }
         present.push(namespace.clone());
         match SegmentationSettings::parse(segmentation) {
-            Ok(segment) => changed |= take(engine_state, segment, now),
+            Ok(segment) => {
+                let by = segmentation_changed_by(segmentation);
+                changed |= take(engine_state, segment, by, now);
+            }
             Err(error) => {
                 errors.insert(namespace, error.to_string());
             }
@@ -39,7 +44,7 @@ pub fn take_segments(
         .cloned()
         .collect();
     for namespace in gone {
-        changed |= leave(engine_state, &namespace);
+        changed |= leave(engine_state, &namespace, deleted.get(&namespace).copied());
     }
     (errors, changed)
 }
@@ -54,33 +59,26 @@ pub fn next_due(engine_state: &EngineState, now: Timestamp) -> Option<Timestamp>
     ends.filter(|end| *end > now).min()
 }
 
-/// Returns true if the segment changed.
-fn take(engine_state: &mut EngineState, segment: SegmentationSettings, now: Timestamp) -> bool {
-    let namespace = segment.namespace.clone();
-    let mode = format!("{:?}", segment.mode);
-    let draft = |action, reason: String| Draft {
-        action,
-        actor: CONTROLLER.into(),
-        namespace: namespace.clone(),
-        object: "default".into(),
-        before: None,
-        after: None,
-        reason,
-    };
+/// Returns true if the segment changed. `by` is who changed the Segmentation last: if it changed more than once since
+/// it was last seen, who changed the mode is not known any more.
+fn take(
+    engine_state: &mut EngineState,
+    segment: SegmentationSettings,
+    by: Actor,
+    now: Timestamp,
+) -> bool {
+    let (namespace, mode) = (segment.namespace.clone(), segment.mode);
     let known = engine_state
         .segments
         .get(&namespace)
         .filter(|known| !known.kept.leaving);
-    let news = match known {
-        None => Some(draft(Action::SegmentationAdded, format!("mode {mode}"))),
-        Some(known) if known.kept.mode != mode => Some(draft(
-            Action::ModeChanged,
-            mode_changed(&known.kept.mode, &mode),
-        )),
+    let action = match known.map(|known| known.kept.mode) {
+        None => Some(Action::SegmentationAdded { mode }),
+        Some(from) if from != mode => Some(Action::ModeChanged { from, to: mode }),
         Some(_) => None,
     };
-    if let Some(news) = news {
-        engine_state.note(news);
+    if let Some(action) = action {
+        engine_state.note(Entry::new(action, by, &namespace, "default"));
     }
     let state = engine_state
         .segments
@@ -101,8 +99,9 @@ fn take(engine_state: &mut EngineState, segment: SegmentationSettings, now: Time
     changed
 }
 
-/// Notes that a Segmentation was deleted, now or while no leader ran. Returns true if that is new.
-fn leave(engine_state: &mut EngineState, namespace: &str) -> bool {
+/// Ends the segmentation of a namespace whose Segmentation is gone, since now or since a time when no controller ran.
+/// Returns true if that is new. Nothing in the cluster says who deleted an object.
+fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timestamp>) -> bool {
     let Some(state) = engine_state.segments.get_mut(namespace) else {
         return false;
     };
@@ -111,21 +110,18 @@ fn leave(engine_state: &mut EngineState, namespace: &str) -> bool {
         return false;
     }
     state.kept.leaving = true;
-    let what = segmentation_removed(state.kept.remove_on_delete);
-    engine_state.note(Draft {
-        action: Action::SegmentationRemoved,
-        actor: CONTROLLER.into(),
-        namespace: namespace.to_owned(),
-        object: "default".into(),
-        before: None,
-        after: None,
-        reason: what.into(),
-    });
+    let policies = if state.kept.remove_on_delete {
+        RemainingPolicies::Removed
+    } else {
+        RemainingPolicies::Retained
+    };
+    let action = Action::SegmentationRemoved { policies, deleted };
+    engine_state.note(Entry::new(action, Actor::Unknown, namespace, "default"));
     true
 }
 
 /// Ends the reviews of workloads that are gone for longer than deleted pods are remembered: their proposals are
-/// deleted, and their policies where the Segmentation says so.
+/// deleted, and their policies where the Segmentation has `onDelete: Remove`.
 pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
     let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
     let gone: Vec<WorkloadId> = engine_state

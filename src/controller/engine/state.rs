@@ -5,7 +5,7 @@ use crate::controller::pending_writes::key_of;
 use crate::graph::{ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::record::{Chain, Draft, Entry, Head, parse_line, to_line};
+use crate::record::{Chain, Connection, Entry, Mode, RecordLine, legacy, parse_line, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
 use crate::review::{SegmentationSettings, WorkloadState, service_enforcements};
 use crate::store::{
@@ -65,17 +65,17 @@ pub struct SegmentState {
 /// The part that is stored: it outlives the Segmentation object and the process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeptSegment {
-    /// The name of the mode, to find that it changed.
-    pub mode: String,
+    /// The mode when the Segmentation was last understood.
+    pub mode: Mode,
     /// Policies are deleted together with the Segmentation.
     pub remove_on_delete: bool,
     /// The Segmentation was deleted, and the namespace is about to be forgotten.
     pub leaving: bool,
     /// Why break-glass is on; `None`: it is off.
     pub break_glass: Option<String>,
-    /// Violations that the record has a line of, each as client, server and port.
-    #[serde(default)]
-    pub violations: BTreeSet<String>,
+    /// Violations that the record has a line of.
+    #[serde(default, deserialize_with = "legacy::connections")]
+    pub violations: BTreeSet<Connection>,
 }
 
 /// The state of everything that is reviewed.
@@ -85,7 +85,7 @@ pub struct EngineState {
     /// Results of decisions, by UID.
     pub decided: BTreeMap<String, DecisionResult>,
     chain: Chain,
-    drafts: Vec<Draft>,
+    entries: Vec<Entry>,
     decisions: Vec<StoredDecision>,
     /// Break-glass log entries whose line of the record is not committed yet.
     recorded_break_glass: Vec<(String, Timestamp)>,
@@ -146,10 +146,7 @@ impl EngineState {
             None => Chain::default(),
             Some((_, line)) => {
                 let entry = parse_line(&line).map_err(|e| StateError::Record(e.to_string()))?;
-                Chain::after(Head {
-                    sequence: entry.sequence,
-                    digest: entry.digest,
-                })
+                Chain::after(entry.head())
             }
         };
         Ok(EngineState {
@@ -157,7 +154,7 @@ impl EngineState {
             segments,
             decided: answers,
             chain,
-            drafts: Vec::new(),
+            entries: Vec::new(),
             decisions: Vec::new(),
             recorded_break_glass: Vec::new(),
             ended: Vec::new(),
@@ -168,9 +165,9 @@ impl EngineState {
     }
 
     /// Adds a line to the record with the next commit.
-    pub fn note(&mut self, draft: Draft) {
-        self.unpublished.insert(draft.namespace.clone());
-        self.drafts.push(draft);
+    pub fn note(&mut self, entry: Entry) {
+        self.unpublished.insert(entry.namespace.clone());
+        self.entries.push(entry);
     }
 
     /// Marks an entry of the break-glass log as recorded: its line was added, or none is needed.
@@ -182,12 +179,12 @@ impl EngineState {
     pub fn change<T>(
         &mut self,
         workload: &WorkloadId,
-        change: impl FnOnce(&mut WorkloadState, &mut Vec<Draft>) -> T,
+        change: impl FnOnce(&mut WorkloadState, &mut Vec<Entry>) -> T,
     ) -> Option<T> {
         let state = self.states.get_mut(workload)?;
         self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
-        Some(change(state, &mut self.drafts))
+        Some(change(state, &mut self.entries))
     }
 
     /// Returns why break-glass is on, by namespace.
@@ -278,13 +275,13 @@ impl EngineState {
         &mut self,
         store: &mut ReviewStore,
         now: Timestamp,
-    ) -> Result<Vec<Entry>, ReviewStoreError> {
+    ) -> Result<Vec<RecordLine>, ReviewStoreError> {
         let mut chain = self.chain.clone();
-        let entries: Vec<Entry> = self
-            .drafts
+        let lines: Vec<RecordLine> = self
+            .entries
             .iter()
             .cloned()
-            .map(|draft| chain.append(draft, now))
+            .map(|entry| chain.append(entry, now))
             .collect();
         let segments = self.changed_segments();
         let removed_segments: Vec<String> = self
@@ -300,18 +297,18 @@ impl EngineState {
             removed_segments: removed_segments.clone(),
             decisions: self.decisions.clone(),
             recorded_break_glass: self.recorded_break_glass.clone(),
-            record_lines: entries
+            record_lines: lines
                 .iter()
-                .map(|entry| (entry.sequence, to_line(entry)))
+                .map(|line| (line.sequence, to_line(line)))
                 .collect(),
             ..Commit::default()
         };
         if commit.is_empty() {
-            return Ok(entries);
+            return Ok(lines);
         }
         store.commit(&commit)?;
         self.chain = chain;
-        self.drafts.clear();
+        self.entries.clear();
         self.decisions.clear();
         self.recorded_break_glass.clear();
         self.ended.clear();
@@ -323,7 +320,7 @@ impl EngineState {
             .into_iter()
             .map(|s| (s.namespace, (s.observing_since, s.body)));
         self.stored_segments.extend(kept);
-        Ok(entries)
+        Ok(lines)
     }
 
     fn ended_reviews(&self, now: Timestamp) -> Vec<EndedReview> {

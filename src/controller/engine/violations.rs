@@ -6,8 +6,8 @@ use super::state::EngineState;
 use crate::graph::Requirement;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::record::{Action, Draft};
-use crate::review::{CONTROLLER, Violation, approved_attempts, violations};
+use crate::record::{Action, Actor, Entry};
+use crate::review::{Violation, approved_attempts, violations};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many violations of a namespace get a line in the record each; more are only counted.
@@ -76,7 +76,7 @@ pub fn find_approved_attempts(
 
 /// Adds a line to the record for the first violation of its kind, until the namespace has [`MOST_VIOLATIONS`].
 fn note(engine_state: &mut EngineState, violation: &Violation) {
-    let words = violation.connection();
+    let connection = violation.connection();
     let ends = [violation.server.workload(), violation.client.workload()];
     let Some(workload) = ends
         .into_iter()
@@ -86,19 +86,17 @@ fn note(engine_state: &mut EngineState, violation: &Violation) {
     else {
         return;
     };
+    let policy = match engine_state.states().get(&workload) {
+        Some(state) => state.policy_name.clone(),
+        None => String::new(),
+    };
     let Some(segment) = engine_state.segments.get_mut(&workload.namespace) else {
         return;
     };
     let kept = &mut segment.kept.violations;
-    if kept.len() < MOST_VIOLATIONS && kept.insert(words.clone()) {
-        engine_state.note(Draft {
-            action: Action::Violation,
-            actor: CONTROLLER.into(),
-            namespace: workload.namespace.clone(),
-            object: workload.name.clone(),
-            before: None,
-            after: None,
-            reason: words,
-        });
+    if kept.len() < MOST_VIOLATIONS && kept.insert(connection.clone()) {
+        let action = Action::Violation { connection, policy };
+        let (namespace, name) = (&workload.namespace, &workload.name);
+        engine_state.note(Entry::new(action, Actor::Controller, namespace, name));
     }
 }

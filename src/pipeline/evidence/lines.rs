@@ -5,13 +5,14 @@ use crate::evaluate::{Evaluation, RuleRef, RuleUse};
 use crate::graph::{Edge, Graph, Peer};
 use crate::inventory::WorkloadId;
 use crate::net::{Direction, Protocol};
+use crate::record::ActionKind;
 use crate::report::evidence::{
     Approval, EdgeLine, Figures, LearningLines, RuleApproval, ViolationLine, WorkloadLine,
 };
 use crate::report::graph::{EdgeDocument, GraphDocument, id};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How each workload stands: isolated where all its pods are.
+/// The isolation of each workload: it is isolated if all its pods are.
 pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
     let mut lines: BTreeMap<WorkloadId, WorkloadLine> = BTreeMap::new();
     for (id, class) in evaluation.classes() {
@@ -43,17 +44,17 @@ pub fn workload_lines(evaluation: &Evaluation) -> Vec<WorkloadLine> {
     lines.into_values().collect()
 }
 
-/// Client, server, protocol and port of an edge, as documents have them.
+/// Client, server, protocol and port of an edge, as documents write them.
 pub type Key = (String, String, Protocol, u16);
 
-/// What the policies say of one edge.
+/// Whether the policies allow one edge.
 #[derive(Debug, Default)]
 pub struct Said {
     allowed_by: Vec<RuleRef>,
     blocked: bool,
 }
 
-/// What the policies say of each edge of `O`. A rule at one end allows nothing that the other end denies.
+/// Whether the policies allow each edge of `O`. A rule at one end does not allow what the other end denies.
 pub fn answers(
     graph: &Graph,
     uses: Vec<RuleUse>,
@@ -150,10 +151,10 @@ pub fn figures(
     let (hosts, pods): (Vec<_>, Vec<_>) = workloads.iter().partition(|one| one.host_network);
     let learned = |edge: &&EdgeLine| edge.lesson == "learned";
     let implied = |edge: &&EdgeLine| edge.lesson == "implied";
-    let count = |actions: &[&str]| {
+    let count = |actions: &[ActionKind]| {
         let events = done.events.iter();
         events
-            .filter(|event| actions.contains(&event.action))
+            .filter(|event| actions.contains(&event.entry.action.kind()))
             .count()
     };
     let open = |one: &&ViolationLine| !one.is_answered();
@@ -184,11 +185,16 @@ pub fn figures(
             .count(),
         violations: done.violations.len(),
         violations_open: done.violations.iter().filter(open).count(),
-        drift_repairs: count(&["drift-repaired"]),
-        drift_left: count(&["drift-given-up"]),
+        drift_repairs: count(&[ActionKind::DriftRepaired]),
+        drift_left: count(&[ActionKind::DriftGivenUp]),
         keeping_ended: done.keeping_ended(),
         break_glass: done.broken_glass.len(),
-        decisions: count(&["approved", "auto-approved", "rejected", "rolled-back"]),
+        decisions: count(&[
+            ActionKind::Approved,
+            ActionKind::AutoApproved,
+            ActionKind::Rejected,
+            ActionKind::RolledBack,
+        ]),
         coverage: overall.and_then(|one| one.coverage),
         missing_mass: overall.and_then(|one| one.missing_mass),
     }

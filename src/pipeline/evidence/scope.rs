@@ -1,9 +1,9 @@
-//! What of everything is in the namespaces that a report is about.
+//! The namespaces that a report is about, and what is in them.
 
 use crate::graph::{Graph, Peer};
 use crate::inventory::Inventory;
 
-/// The namespaces that the report is about; all, if there is none.
+/// The namespaces that the report is about; empty: all.
 pub struct Scope<'a>(pub &'a [String]);
 
 impl Scope<'_> {
@@ -26,7 +26,7 @@ impl Scope<'_> {
         graph.around(&workloads.cloned().collect())
     }
 
-    /// Whether a finding's subject is not of another namespace alone.
+    /// Returns true unless the subject of a finding is only in other namespaces.
     pub fn may_concern(&self, subject: &str, inventory: &Inventory) -> bool {
         let Some((namespace, _)) = subject.split_once('/') else {
             return true;

@@ -1,4 +1,4 @@
-//! Which records there are between which addresses, and which may explain them away.
+//! An index of the records between addresses, and of the records that may be the other side of a translation.
 
 use crate::flow::{FlowRecord, Observer};
 use rustc_hash::FxHashMap;
@@ -7,13 +7,13 @@ use std::net::IpAddr;
 
 type Ends = (IpAddr, IpAddr);
 
-/// Who saw what between which client and server.
+/// Which observers have records of which client and server.
 #[derive(Debug, Clone, Default)]
 pub struct EndsIndex {
     observers: FxHashMap<Ends, BTreeSet<Observer>>,
-    /// Client and what it called → the servers where it arrived.
+    /// Client and called address → the servers where the connection arrived.
     translated: FxHashMap<Ends, BTreeSet<IpAddr>>,
-    /// What the server saw, and the server → the clients that it was.
+    /// The client address that the server saw, and the server → the real clients.
     shown_as: FxHashMap<Ends, BTreeSet<IpAddr>>,
 }
 
@@ -34,15 +34,15 @@ impl EndsIndex {
         }
     }
 
-    /// These ends and those of records that may show theirs to be one side only of a translated
-    /// connection, each with whoever saw it.
+    /// These ends, and those of records that may be the other side of the same translated connection, each with its
+    /// observers.
     pub fn with_explanations(
         &self,
         ends: &BTreeSet<Ends>,
     ) -> impl Iterator<Item = (IpAddr, IpAddr, &Observer)> {
         let mut all: BTreeSet<Ends> = BTreeSet::new();
         for (client, server) in ends {
-            // A record without a handshake may stand the other way round.
+            // A record without a handshake may have client and server swapped.
             for (client, server) in [(*client, *server), (*server, *client)] {
                 all.insert((client, server));
                 all.extend(self.arrivals(client, server));

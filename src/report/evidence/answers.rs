@@ -5,6 +5,7 @@
 
 use super::Event;
 use crate::net::Timestamp;
+use crate::record::{Action, ActionKind, Connection};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +14,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Asked {
     pub namespace: String,
     pub name: String,
-    /// As violations put them in words: `client → server port/protocol`.
-    pub connections: Vec<String>,
+    pub connections: Vec<Connection>,
 }
 
-/// How it stands with a violation, or with one proposal that answers it.
+/// The answer to a violation, or that of one proposal that holds its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     /// Nobody decided.
     Open,
-    /// Something was decided about the workload since, and nobody knows any more about which connections.
+    /// Something was decided about the workload since, and it is not known any more about which connections.
     Unknown,
     /// Somebody decided that it stays denied.
     Rejected,
@@ -56,10 +56,10 @@ pub struct Answer {
     /// The policy that it would change, `namespace/name`.
     pub policy: String,
     pub reply: Reply,
-    /// Who decided; `nanoseg` where no person did; absent while nobody has.
+    /// Who decided; `nanoseg` if its own rules did; absent while nobody has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// When; of an open one when it was proposed.
+    /// When it was decided; for an open proposal when it was proposed.
     pub at: Timestamp,
     pub reason: String,
     /// The number of that line of the record.
@@ -98,7 +98,7 @@ impl ViolationLine {
 /// All violations of the record with what was decided about each, oldest first. `asked` are the proposals
 /// whose connections are still known (a state keeps the last few of each workload).
 pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
-    let mut holders: BTreeMap<&str, Vec<&Asked>> = BTreeMap::new();
+    let mut holders: BTreeMap<&Connection, Vec<&Asked>> = BTreeMap::new();
     for one in asked {
         for connection in &one.connections {
             holders.entry(connection).or_default().push(one);
@@ -109,16 +109,19 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
         .map(|one| (one.namespace.as_str(), one.name.as_str()))
         .collect();
     let history = History::of(events);
-    let violations = events.iter().filter(|event| event.action == "violation");
+    let violations = events
+        .iter()
+        .filter(|event| event.entry.action.kind() == ActionKind::Violation);
     violations
         .map(|event| {
-            let holders = holders.get(event.reason.as_str());
+            let connection = connection(event);
+            let holders = connection.and_then(|connection| holders.get(connection));
             let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
             for one in holders.into_iter().flatten() {
                 let Some(answer) = history.answer(one, event.sequence) else {
                     continue;
                 };
-                // Of several proposals for one policy the last that was heard of.
+                // Of several proposals for one policy the one with the latest line.
                 match answers.get(&answer.policy) {
                     Some(known) if known.sequence > answer.sequence => {}
                     _ => drop(answers.insert(answer.policy.clone(), answer)),
@@ -131,9 +134,13 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
             ViolationLine {
                 sequence: event.sequence,
                 at: event.at,
-                namespace: event.namespace.clone(),
-                workload: event.object.clone(),
-                connection: event.reason.clone(),
+                namespace: event.entry.namespace.clone(),
+                workload: event.entry.object.clone(),
+                // A line of an earlier version may hold it in words alone.
+                connection: match connection {
+                    Some(connection) => connection.to_string(),
+                    None => event.entry.reason.clone(),
+                },
                 reply: match answers.iter().map(|one| one.reply).min() {
                     Some(reply) => reply,
                     None if history.is_forgotten(event, &known) => Reply::Unknown,
@@ -145,19 +152,24 @@ pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
         .collect()
 }
 
-/// The name of the proposal that a line of the record is about, and the rest of its reason.
-fn proposal(event: &Event) -> Option<(&str, &str)> {
-    if let Some(parts) = event.reason.split_once(" was brought up to date: ")
-        && event.action == "proposed"
-    {
-        return Some(parts);
+fn connection(violation: &Event) -> Option<&Connection> {
+    match &violation.entry.action {
+        Action::Violation { connection, .. } => Some(connection),
+        _ => None,
     }
-    event.reason.split_once(": ")
 }
 
-/// What the record tells of each proposal, in order.
+/// The policy that denied the connection of a violation: namespace and name.
+fn denied_by(violation: &Event) -> Option<(&str, &str)> {
+    match &violation.entry.action {
+        Action::Violation { policy, .. } => Some((&violation.entry.namespace, policy)),
+        _ => None,
+    }
+}
+
+/// The lines of the record by what they are about, in order.
 struct History<'e> {
-    /// Approvals by namespace and workload.
+    /// Approvals by namespace and policy.
     approvals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
     /// By namespace and name.
     proposals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
@@ -173,22 +185,23 @@ impl<'e> History<'e> {
             rolled_back: BTreeMap::new(),
         };
         for event in events {
-            let namespace = event.namespace.as_str();
-            let is_roll_back = matches!(event.action, "rolled-back" | "auto-rolled-back");
-            if is_roll_back {
-                let key = (namespace, event.object.as_str());
-                history.rolled_back.entry(key).or_default().push(event);
+            let (namespace, action) = (event.entry.namespace.as_str(), &event.entry.action);
+            let policy = (namespace, event.entry.object.as_str());
+            if action.is_roll_back() {
+                history.rolled_back.entry(policy).or_default().push(event);
             }
-            if is_approval(event) {
-                let workload = event.object.strip_prefix("nanoseg-");
-                let key = (namespace, workload.unwrap_or(&event.object));
-                history.approvals.entry(key).or_default().push(event);
+            if action.is_approval() {
+                history.approvals.entry(policy).or_default().push(event);
             }
             let is_step = matches!(
-                event.action,
-                "proposed" | "superseded" | "approved" | "auto-approved" | "rejected"
+                action.kind(),
+                ActionKind::Proposed
+                    | ActionKind::Superseded
+                    | ActionKind::Approved
+                    | ActionKind::AutoApproved
+                    | ActionKind::Rejected
             );
-            if let (true, Some((name, _))) = (is_step, proposal(event)) {
+            if let (true, Some(name)) = (is_step, action.proposal()) {
                 let key = (namespace, name);
                 history.proposals.entry(key).or_default().push(event);
             }
@@ -206,110 +219,121 @@ impl<'e> History<'e> {
     fn answer(&self, asked: &Asked, after: u64) -> Option<Answer> {
         let steps = self.steps(&asked.namespace, &asked.name);
         let last = *steps.last()?;
-        if last.action != "proposed" && last.sequence < after {
+        let kind = last.entry.action.kind();
+        if kind != ActionKind::Proposed && last.sequence < after {
             return None;
         }
-        let taken_back = is_approval(last).then(|| self.undone(last)).flatten();
-        let (event, reply) = match (taken_back, last.action) {
+        let is_approval = last.entry.action.is_approval();
+        let taken_back = is_approval.then(|| self.undone(last)).flatten();
+        let (event, reply) = match (taken_back, kind) {
             (Some(event), _) => (event, Reply::RolledBack),
-            (None, "rejected") => (last, Reply::Rejected),
-            (None, "superseded") => (last, Reply::Withdrawn),
-            (None, "proposed") => (last, Reply::Open),
+            (None, ActionKind::Rejected) => (last, Reply::Rejected),
+            (None, ActionKind::Superseded) => (last, Reply::Withdrawn),
+            (None, ActionKind::Proposed) => (last, Reply::Open),
             (None, _) => (last, Reply::Approved),
         };
         Some(Answer {
             proposal: asked.name.clone(),
-            policy: format!("{}/{}", last.namespace, last.object),
-            reply,
-            by: (reply != Reply::Open).then(|| event.actor.clone()),
-            at: event.at,
-            reason: proposal(event).map_or(String::new(), |(_, why)| why.to_owned()),
-            sequence: event.sequence,
+            ..by_line(event, reply)
         })
     }
 
-    /// Whether something was decided about the policy of the workload after the violation, of which the
-    /// connections are not known any more.
+    /// Returns true if something was decided about the policy after the violation, and the connections that it was
+    /// about are not known any more.
     fn is_forgotten(&self, violation: &Event, known: &BTreeSet<(&str, &str)>) -> bool {
-        let of_workload =
-            |step: &Event| step.object.strip_prefix("nanoseg-") == Some(violation.object.as_str());
-        let namespace = violation.namespace.as_str();
+        let Some((namespace, policy)) = denied_by(violation) else {
+            return false;
+        };
         let proposals = self.proposals.range((namespace, "")..);
         proposals
             .take_while(|((of, _), _)| *of == namespace)
             .filter(|(key, _)| !known.contains(*key))
             .filter_map(|(_, steps)| steps.last())
-            .any(|last| last.sequence > violation.sequence && of_workload(last))
+            .any(|last| last.sequence > violation.sequence && last.entry.object == policy)
     }
 
     /// The roll-back that undid an approval: of the same proposal, or of one that was approved before it.
     fn undone(&self, approval: &Event) -> Option<&'e Event> {
-        let key = (approval.namespace.as_str(), approval.object.as_str());
-        let later = self.rolled_back.get(&key).into_iter().flatten();
+        let policy = (
+            approval.entry.namespace.as_str(),
+            approval.entry.object.as_str(),
+        );
+        let later = self.rolled_back.get(&policy).into_iter().flatten();
         later
             .filter(|event| event.sequence > approval.sequence)
             .find(|event| {
-                let name = proposal(event).map_or("", |(name, _)| name);
-                let steps = self.steps(&event.namespace, name).iter();
+                let name = event.entry.action.proposal().unwrap_or_default();
+                let steps = self.steps(&event.entry.namespace, name).iter();
                 steps
-                    .filter(|step| is_approval(step))
+                    .filter(|step| step.entry.action.is_approval())
                     .any(|step| step.sequence <= approval.sequence)
             })
             .copied()
     }
 
-    /// Whether the policy of the workload that denied the connection was taken back afterwards.
+    /// The roll-back of the policy that denied the connection, if it was taken back after the violation.
     fn taken_back(&self, violation: &Event) -> Option<Answer> {
-        let key = (violation.namespace.as_str(), violation.object.as_str());
-        let approvals = self.approvals.get(&key)?;
+        let approvals = self.approvals.get(&denied_by(violation)?)?;
         let before = approvals.partition_point(|event| event.sequence < violation.sequence);
         let denied_by = approvals.get(before.checked_sub(1)?)?;
         let event = self
             .undone(denied_by)
             .filter(|event| event.sequence > violation.sequence)?;
-        Some(Answer {
-            proposal: proposal(event).map_or(String::new(), |(name, _)| name.to_owned()),
-            policy: format!("{}/{}", event.namespace, event.object),
-            reply: Reply::RolledBack,
-            by: Some(event.actor.clone()),
-            at: event.at,
-            reason: proposal(event).map_or(String::new(), |(_, why)| why.to_owned()),
-            sequence: event.sequence,
-        })
+        Some(by_line(event, Reply::RolledBack))
     }
 }
 
-fn is_approval(event: &Event) -> bool {
-    matches!(event.action, "approved" | "auto-approved")
+/// The answer that a line of the record gives.
+fn by_line(event: &Event, reply: Reply) -> Answer {
+    let entry = &event.entry;
+    Answer {
+        proposal: entry.action.proposal().unwrap_or_default().to_owned(),
+        policy: format!("{}/{}", entry.namespace, entry.object),
+        reply,
+        by: (reply != Reply::Open).then(|| entry.actor.to_string()),
+        at: event.at,
+        reason: entry.action.why().unwrap_or_default(),
+        sequence: event.sequence,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Protocol;
+    use crate::record::{Digest, parse_line};
 
     const CONNECTION: &str = "shop/web → shop/db 5432/TCP";
 
     fn record(lines: &[(&'static str, &str, &str)]) -> Vec<Event> {
-        let line =
-            |(index, (action, object, reason)): (usize, &(&'static str, &str, &str))| Event {
-                sequence: index as u64 + 1,
-                at: Timestamp::from_secs(index as i64 + 1),
-                done: None,
-                keeping: None,
-                action,
-                actor: "alice".into(),
-                namespace: "shop".into(),
-                object: (*object).into(),
-                reason: (*reason).into(),
-            };
-        lines.iter().enumerate().map(line).collect()
+        let lines = lines.iter().enumerate();
+        lines
+            .map(|(index, line)| event(index as i64 + 1, line))
+            .collect()
+    }
+
+    /// From a line of an earlier version, which has its facts in the sentence.
+    fn event(number: i64, (action, object, reason): &(&'static str, &str, &str)) -> Event {
+        let at = Timestamp::from_secs(number);
+        let before = format!(
+            "{{\"sequence\":{number},\"at\":\"{at}\",\"action\":\"{action}\",\"actor\":\"alice\",\
+             \"namespace\":\"shop\",\"object\":\"{object}\",\"reason\":\"{reason}\",\
+             \"previous\":\"{zero}\",\"digest\":\"{zero}\"}}",
+            zero = Digest::of_bytes(b"")
+        );
+        parse_line(&before).expect("a line").into()
     }
 
     fn asked(name: &str) -> Asked {
         Asked {
             namespace: "shop".into(),
             name: name.into(),
-            connections: vec![CONNECTION.into()],
+            connections: vec![Connection {
+                client: "shop/web".into(),
+                server: "shop/db".into(),
+                protocol: Protocol::Tcp,
+                port: 5432,
+            }],
         }
     }
 
@@ -349,7 +373,10 @@ mod tests {
             ("approved", "nanoseg-db", "db-2: fine"),
         ];
         let other = Asked {
-            connections: vec!["shop/api → shop/db 5432/TCP".into()],
+            connections: vec![Connection {
+                client: "shop/api".into(),
+                ..asked("db-2").connections[0].clone()
+            }],
             ..asked("db-2")
         };
         assert_eq!(answer(&record(&lines), &[other])[0].reply, Reply::Open);

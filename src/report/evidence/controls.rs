@@ -5,8 +5,7 @@ mod of_policies;
 mod of_record;
 mod of_traffic;
 
-use super::{ControlLine, Evidence, FrameworkReport};
-use serde::Serialize;
+use super::{ControlLine, Evidence, FrameworkReport, Standing};
 
 /// A framework with controls that segmentation is evidence for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,42 +14,6 @@ pub enum Framework {
     Nist80053,
     CisK8s,
     Soc2,
-}
-
-/// How the evidence stands to a control.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// The figures show it, for what is in scope.
-    Shown,
-    /// The figures show it for a part; the finding says which.
-    Partly,
-    /// The figures speak against it.
-    Gap,
-    /// The sources would tell, and nothing of it is in the period.
-    Nothing,
-    /// Nothing in the sources tells.
-    NotTold,
-}
-
-impl Standing {
-    /// Where the figures can support a control, but never show it wholly.
-    fn at_most_partly(self) -> Standing {
-        match self {
-            Standing::Shown => Standing::Partly,
-            other => other,
-        }
-    }
-
-    pub fn words(self) -> &'static str {
-        match self {
-            Standing::Shown => "shown",
-            Standing::Partly => "partly shown",
-            Standing::Gap => "gap",
-            Standing::Nothing => "not shown: nothing in the period",
-            Standing::NotTold => "not told by these sources",
-        }
-    }
 }
 
 /// What a control asks for, as far as it can be computed.

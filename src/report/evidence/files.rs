@@ -5,6 +5,7 @@ use super::{EdgeLine, Enforced, Evidence, HourLine, ViolationLine, WorkloadLine,
 use crate::graph::Graph;
 use crate::inventory::WorkloadId;
 use crate::net::{Timestamp, sha256_hex};
+use crate::record::ActionKind;
 use crate::report::WorkloadEstimate;
 use crate::report::graph::{Approvals, Approved, Format, GraphDocument, Options, id, render_with};
 use crate::report::{Error, escape};
@@ -211,7 +212,7 @@ fn isolation_csv(enforced: &[Enforced]) -> String {
             one.policy.clone(),
             one.from.to_string(),
             text(one.to),
-            one.ended_by.unwrap_or_default().to_owned(),
+            one.ended_by.map_or("", ActionKind::name).to_owned(),
         ]));
     }
     out

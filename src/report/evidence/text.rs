@@ -19,7 +19,7 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
-/// What a section is made of. All texts are plain: who writes them escapes them.
+/// A part of a section. All texts are plain: the writer of a format escapes them.
 pub enum Block {
     Text(String),
     /// A column that begins with `>` is right-aligned.
@@ -64,7 +64,7 @@ pub fn period(evidence: &Evidence) -> String {
     period_of((period.from, period.to), period)
 }
 
-/// A time in words; where an end is not told, it is that of what was observed.
+/// A time in words; an end that is not given is that of the observation.
 fn period_of((from, to): (Option<Timestamp>, Option<Timestamp>), period: &Period) -> String {
     let end = |asked: Option<Timestamp>, seen: Option<Timestamp>, word: &str| match (asked, seen) {
         (Some(at), _) => time(at),

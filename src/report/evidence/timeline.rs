@@ -1,8 +1,9 @@
 //! From the record: when which policy was in force, and when break-glass was on.
 
-use super::{Event, Keeping};
+use super::Event;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
+use crate::record::{Action, ActionKind, Keeping};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +22,7 @@ pub struct Enforced {
     pub to: Option<Timestamp>,
     /// What ended it: `deleted`, `break-glass-on`; or what began a lapse.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_by: Option<&'static str>,
+    pub ended_by: Option<ActionKind>,
 }
 
 /// One stretch of time in which an approved policy was not as approved, or nobody kept it so.
@@ -33,12 +34,12 @@ pub struct Lapse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<WorkloadId>,
     pub from: Timestamp,
-    /// Absent: the record tells of no end.
+    /// Absent: the record has no end of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
     /// What began it: `drift-given-up` (it was changed and not put right), `mode-changed` or
     /// `segmentation-removed` (it was left in the cluster, and nobody kept it).
-    pub why: &'static str,
+    pub why: ActionKind,
 }
 
 /// One stretch of time in which break-glass was on.
@@ -50,7 +51,7 @@ pub struct BrokenGlass {
     /// Absent: it still is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// As the annotation said.
+    /// The value of the annotation.
     pub reason: String,
 }
 
@@ -60,16 +61,16 @@ pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
     for event in events {
         let open = all
             .iter_mut()
-            .find(|one| one.namespace == event.namespace && one.to.is_none());
-        match (event.action, open) {
-            // A second reason while it is on is told by the record.
-            ("break-glass-on", None) => all.push(BrokenGlass {
-                namespace: event.namespace.clone(),
+            .find(|one| one.namespace == event.entry.namespace && one.to.is_none());
+        match (&event.entry.action, open) {
+            // A second reason while it is on is in the record alone.
+            (Action::BreakGlassOn { why, .. }, None) => all.push(BrokenGlass {
+                namespace: event.entry.namespace.clone(),
                 from: event.when(),
                 to: None,
-                reason: event.reason.clone(),
+                reason: why.clone(),
             }),
-            ("break-glass-off", Some(open)) => open.to = Some(event.when().max(open.from)),
+            (Action::BreakGlassOff, Some(open)) => open.to = Some(event.when().max(open.from)),
             _ => {}
         }
     }
@@ -77,7 +78,7 @@ pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
     all
 }
 
-/// What the record tells of the policies in the cluster.
+/// When policies were in the cluster, by the record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timeline {
     /// When which policy was in force. Sorted.
@@ -110,9 +111,9 @@ pub fn timeline(events: &[Event], owners: &BTreeMap<String, WorkloadId>) -> Time
 }
 
 /// When something began, and the action that began it.
-type Begun = (Timestamp, &'static str);
+type Begun = (Timestamp, ActionKind);
 
-/// How it stands after the lines that were read so far, by policy.
+/// The state after the lines that were read so far, by policy.
 struct Walk<'o> {
     owners: &'o BTreeMap<String, WorkloadId>,
     open: BTreeMap<String, Timestamp>,
@@ -122,14 +123,16 @@ struct Walk<'o> {
 
 impl Walk<'_> {
     fn step(&mut self, event: &Event) {
-        let policy = format!("{}/{}", event.namespace, event.object);
-        match event.action {
-            "applied" | "adopted" => self.begin(policy, event),
-            // What shall not be there is put right by being deleted: only what was in force comes back.
-            "drift-repaired" if self.lapsed.contains_key(&policy) => self.begin(policy, event),
-            "drift-given-up" => self.lapse(policy, event),
-            "deleted" => self.go(policy, event),
-            "break-glass-on" => {
+        let policy = format!("{}/{}", event.entry.namespace, event.entry.object);
+        match event.entry.action.kind() {
+            ActionKind::Applied | ActionKind::Adopted => self.begin(policy, event),
+            // An unwanted policy is repaired by deleting it: only what was in force comes back.
+            ActionKind::DriftRepaired if self.lapsed.contains_key(&policy) => {
+                self.begin(policy, event);
+            }
+            ActionKind::DriftGivenUp => self.lapse(policy, event),
+            ActionKind::Deleted => self.go(policy, event),
+            ActionKind::BreakGlassOn => {
                 for policy in self.of_namespace(event) {
                     self.go(policy, event);
                 }
@@ -140,12 +143,12 @@ impl Walk<'_> {
 
     /// The keeping of a namespace's policies ends, or goes on after it ended.
     fn keep(&mut self, event: &Event) {
-        let Some(keeping) = event.keeping else {
+        let Some(keeping) = event.entry.action.keeping() else {
             return;
         };
         for policy in self.of_namespace(event) {
             let was_left = self.lapsed.get(&policy);
-            let was_left = was_left.is_some_and(|(_, why)| *why == event.action);
+            let was_left = was_left.is_some_and(|(_, why)| *why == event.entry.action.kind());
             match keeping {
                 Keeping::Ends => self.lapse(policy, event),
                 Keeping::Begins if was_left => self.begin(policy, event),
@@ -155,7 +158,7 @@ impl Walk<'_> {
     }
 
     fn of_namespace(&self, event: &Event) -> BTreeSet<String> {
-        let here = format!("{}/", event.namespace);
+        let here = format!("{}/", event.entry.namespace);
         let known = self.open.keys().chain(self.lapsed.keys());
         known
             .filter(|name| name.starts_with(&here))
@@ -171,11 +174,11 @@ impl Walk<'_> {
         self.open.entry(policy).or_insert(event.when());
     }
 
-    /// It is another by now, or may become one unseen.
+    /// The policy was changed, or may be changed unseen.
     fn lapse(&mut self, policy: String, event: &Event) {
         if let Some(from) = self.open.remove(&policy) {
             self.in_force(policy.clone(), from, Some(event));
-            let begun = (event.when(), event.action);
+            let begun = (event.when(), event.entry.action.kind());
             self.lapsed.entry(policy).or_insert(begun);
         }
     }
@@ -196,7 +199,7 @@ impl Walk<'_> {
             policy,
             from,
             to: end.map(|event| event.when().max(from)),
-            ended_by: end.map(|event| event.action),
+            ended_by: end.map(|event| event.entry.action.kind()),
         });
     }
 
@@ -214,31 +217,44 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Actor, Entry, Mode, RemainingPolicies};
+    use ActionKind::{
+        Adopted, Applied, BreakGlassOff, BreakGlassOn, Deleted, DriftGivenUp, DriftRepaired,
+        ModeChanged, SegmentationRemoved,
+    };
 
-    fn event(secs: i64, action: &'static str, object: &str) -> Event {
+    fn of(secs: i64, action: Action, object: &str) -> Event {
         Event {
             sequence: 0,
             at: Timestamp::from_secs(secs),
             done: None,
-            keeping: None,
-            action,
-            actor: String::new(),
-            namespace: "shop".into(),
-            object: object.into(),
-            reason: String::new(),
+            entry: Entry::new(action, Actor::Unknown, "shop", object),
         }
+    }
+
+    fn event(secs: i64, kind: ActionKind, object: &str) -> Event {
+        let action = match kind {
+            ActionKind::BreakGlassOn => Action::BreakGlassOn {
+                why: "an outage".into(),
+                policies: None,
+                done: None,
+            },
+            ActionKind::BreakGlassOff => Action::BreakGlassOff,
+            other => Action::Undetailed { action: other },
+        };
+        of(secs, action, object)
     }
 
     #[test]
     fn a_policy_is_in_force_from_its_first_write_until_it_goes() {
         let events = [
-            event(1, "applied", "web"),
-            event(2, "applied", "db"),
-            event(3, "applied", "web"),
-            event(4, "deleted", "web"),
-            event(5, "break-glass-on", "Segmentation/default"),
-            event(6, "applied", "db"),
-            event(7, "deleted", "never-there"),
+            event(1, Applied, "web"),
+            event(2, Applied, "db"),
+            event(3, Applied, "web"),
+            event(4, Deleted, "web"),
+            event(5, BreakGlassOn, "Segmentation/default"),
+            event(6, Applied, "db"),
+            event(7, Deleted, "never-there"),
         ];
         let text: Vec<String> = timeline(&events, &BTreeMap::new())
             .enforced
@@ -250,7 +266,7 @@ mod tests {
                     one.policy,
                     secs(one.from),
                     one.to.map(secs),
-                    one.ended_by
+                    one.ended_by.map(ActionKind::name)
                 )
             })
             .collect();
@@ -265,7 +281,7 @@ mod tests {
     }
 
     /// Each lapse of a record: policy, from, to, why.
-    fn lapses(events: &[Event]) -> Vec<(String, i64, Option<i64>, &'static str)> {
+    fn lapses(events: &[Event]) -> Vec<(String, i64, Option<i64>, ActionKind)> {
         let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
         let all = timeline(events, &BTreeMap::new()).lapses.into_iter();
         all.map(|one| (one.policy, secs(one.from), one.to.map(secs), one.why))
@@ -275,43 +291,52 @@ mod tests {
     #[test]
     fn drift_that_is_left_ends_what_was_in_force_until_it_is_repaired() {
         let events = [
-            event(1, "applied", "web"),
-            event(2, "drift-given-up", "web"),
-            event(3, "drift-given-up", "web"),
-            event(4, "drift-repaired", "web"),
-            event(5, "drift-given-up", "web"),
-            event(6, "drift-repaired", "shall-not-be"),
+            event(1, Applied, "web"),
+            event(2, DriftGivenUp, "web"),
+            event(3, DriftGivenUp, "web"),
+            event(4, DriftRepaired, "web"),
+            event(5, DriftGivenUp, "web"),
+            event(6, DriftRepaired, "shall-not-be"),
         ];
         let web = || "shop/web".to_owned();
         let expected = [
-            (web(), 2, Some(4), "drift-given-up"),
-            (web(), 5, None, "drift-given-up"),
+            (web(), 2, Some(4), DriftGivenUp),
+            (web(), 5, None, DriftGivenUp),
         ];
         assert_eq!(lapses(&events), expected);
         let found = timeline(&events, &BTreeMap::new()).enforced;
         let ends: Vec<_> = found.iter().map(|one| one.ended_by).collect();
-        assert_eq!(ends, [Some("drift-given-up"); 2]);
+        assert_eq!(ends, [Some(DriftGivenUp); 2]);
     }
 
     #[test]
     fn what_nobody_keeps_is_not_in_force_until_somebody_keeps_it_again() {
-        let said = |secs, action, keeping| Event {
-            keeping: Some(keeping),
-            ..event(secs, action, "default")
+        let (from, to) = (Mode::Enforce, Mode::Observe);
+        let back = (Mode::Observe, Mode::Enforce);
+        let removed = Action::SegmentationRemoved {
+            policies: RemainingPolicies::Retained,
+            deleted: None,
         };
         let mut events = vec![
-            event(1, "applied", "web"),
-            said(2, "mode-changed", Keeping::Ends),
-            said(3, "mode-changed", Keeping::Begins),
-            said(4, "segmentation-removed", Keeping::Ends),
+            event(1, Applied, "web"),
+            of(2, Action::ModeChanged { from, to }, "default"),
+            of(
+                3,
+                Action::ModeChanged {
+                    from: back.0,
+                    to: back.1,
+                },
+                "default",
+            ),
+            of(4, removed, "default"),
         ];
         let web = || "shop/web".to_owned();
         let expected = [
-            (web(), 2, Some(3), "mode-changed"),
-            (web(), 4, None, "segmentation-removed"),
+            (web(), 2, Some(3), ModeChanged),
+            (web(), 4, None, SegmentationRemoved),
         ];
         assert_eq!(lapses(&events), expected);
-        events.push(event(5, "adopted", "web"));
+        events.push(event(5, Adopted, "web"));
         assert_eq!(lapses(&events)[1].2, Some(5));
         let found = timeline(&events, &BTreeMap::new()).enforced;
         assert_eq!((found.len(), found[2].to), (3, None));
@@ -319,10 +344,7 @@ mod tests {
 
     #[test]
     fn a_break_glass_that_is_told_late_counts_from_when_it_was() {
-        let mut events = [
-            event(1, "applied", "web"),
-            event(9, "break-glass-on", "shop"),
-        ];
+        let mut events = [event(1, Applied, "web"), event(9, BreakGlassOn, "shop")];
         events[1].done = Some(Timestamp::from_secs(4));
         let found = timeline(&events, &BTreeMap::new()).enforced;
         assert_eq!(found[0].to, Some(Timestamp::from_secs(4)));
@@ -332,11 +354,11 @@ mod tests {
     #[test]
     fn break_glass_is_on_until_it_is_off() {
         let events = [
-            event(1, "break-glass-on", "shop"),
-            event(2, "break-glass-on", "shop"),
-            event(3, "break-glass-off", "shop"),
-            event(4, "break-glass-off", "shop"),
-            event(5, "break-glass-on", "shop"),
+            event(1, BreakGlassOn, "shop"),
+            event(2, BreakGlassOn, "shop"),
+            event(3, BreakGlassOff, "shop"),
+            event(4, BreakGlassOff, "shop"),
+            event(5, BreakGlassOn, "shop"),
         ];
         let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
         let text: Vec<_> = broken_glass(&events)

@@ -150,10 +150,10 @@ fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
         };
         // The server of a backward link is at the left: then the route begins at the left end.
         let backwards = mesh.paths_backwards(path);
-        let (start, near, far, end) = if backwards {
-            (left_side, a, b, right_side)
-        } else {
+        let (start, near, far, end) = if !backwards {
             (right_side, b, a, left_side)
+        } else {
+            (left_side, a, b, right_side)
         };
         if number == 0 {
             route.start = start;

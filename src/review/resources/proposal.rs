@@ -1,5 +1,7 @@
 //! `PolicyProposal`: a change to one workload's policy that needs a decision.
 
+use crate::net::Protocol;
+use crate::record::Connection;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
@@ -171,9 +173,16 @@ pub struct EvidenceLine {
 }
 
 impl EvidenceLine {
-    /// Returns the same text as the record has for violations: [`crate::review::Violation::connection`].
-    pub fn connection(&self) -> String {
-        format!("{} → {} {}", self.client, self.server, self.port)
+    /// The connection, as the record has that of a violation ([`crate::review::Violation::connection`]); `None` if
+    /// the port is not written as nanoseg writes it.
+    pub fn connection(&self) -> Option<Connection> {
+        let (port, protocol) = self.port.split_once('/')?;
+        Some(Connection {
+            client: self.client.clone(),
+            server: self.server.clone(),
+            protocol: Protocol::parse(protocol)?,
+            port: port.parse().ok()?,
+        })
     }
 }
 

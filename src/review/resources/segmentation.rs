@@ -1,6 +1,7 @@
 //! `Segmentation`: the settings of an operator for one namespace.
 
 use crate::graph::ServiceEnforcement;
+use crate::record::Mode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -55,6 +56,11 @@ pub struct SegmentationSpec {
     /// other images is never approved automatically.
     #[serde(default, skip_serializing_if = "ApprovedImages::is_empty")]
     pub images: ApprovedImages,
+    /// The user who last changed this spec, as the API server authenticates them (kubectl auth whoami). The record
+    /// names them. An admission policy of nanoseg refuses another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub changed_by: Option<String>,
 }
 
 /// Approved images. Without any entry images are not checked.
@@ -92,18 +98,9 @@ impl Default for SegmentationSpec {
             on_delete: OnDelete::default(),
             service_enforcement: None,
             images: ApprovedImages::default(),
+            changed_by: None,
         }
     }
-}
-
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Mode {
-    #[default]
-    Observe,
-    Propose,
-    Enforce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -115,7 +112,7 @@ pub enum OnDelete {
     Remove,
 }
 
-/// Where a network plugin checks a connection that goes through a Service.
+/// Where the network plugin checks connections through a Service; if not set, as --service-enforcement of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceEnforcementMode {
     /// On the pod's port: most network plugins.

@@ -1,9 +1,9 @@
 //! Decisions: who may decide is RBAC's to say; here is what may be decided.
 
-use super::{CONTROLLER, Proposal, Revision, WorkloadState};
+use super::{ApprovedRevision, Proposal, Revision, Ruling, Stage, WorkloadState};
 use crate::net::Timestamp;
-use crate::review::digest::Digest;
-use crate::review::record::{Action, Draft};
+use crate::record::{Action, Actor, Entry, RefusalKind};
+use crate::review::digest::policy_digest;
 use crate::review::resources::{Phase, Verb};
 use thiserror::Error;
 
@@ -49,7 +49,7 @@ impl WorkloadState {
         decision: &Decision,
         live_uid: Option<&str>,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) -> Result<(), Refusal> {
         let proposal = self
             .proposal(&decision.proposal)
@@ -65,12 +65,10 @@ impl WorkloadState {
             Verb::Approve => self.approve(&decision.proposal, Some(decision), now, record),
             Verb::Reject => self.reject(decision, now, record),
             Verb::Rollback => {
-                let (actor, why) = (decision.decided_by.as_str(), decision.reason.as_str());
                 self.roll_back(
                     &decision.proposal,
-                    Action::RolledBack,
-                    actor,
-                    why,
+                    Some(decision),
+                    &decision.reason,
                     now,
                     record,
                 );
@@ -81,7 +79,7 @@ impl WorkloadState {
     }
 
     /// The open proposal is approved by the rules of its Segmentation.
-    pub fn approve_automatically(&mut self, now: Timestamp, record: &mut Vec<Draft>) {
+    pub fn approve_automatically(&mut self, now: Timestamp, record: &mut Vec<Entry>) {
         if let Some(name) = self.open().map(|open| open.name.clone()) {
             self.approve(&name, None, now, record);
         }
@@ -92,36 +90,51 @@ impl WorkloadState {
         name: &str,
         decision: Option<&Decision>,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) {
         let number = self.revisions.last().map_or(1, |last| last.number + 1);
         let before = self
             .wanted
             .and_then(|n| self.revision(n))
             .map(|r| r.digest.clone());
-        let actor = decision
-            .map_or(CONTROLLER, |d| d.decided_by.as_str())
-            .to_owned();
-        let reason = decision
-            .map_or("within the rules of automatic approval", |d| {
-                d.reason.as_str()
-            })
-            .to_owned();
+        let (actor, action) = match decision {
+            Some(decision) => (
+                Actor::user(&decision.decided_by),
+                Action::Approved {
+                    proposal: name.to_owned(),
+                    why: decision.reason.clone(),
+                },
+            ),
+            None => (
+                Actor::Controller,
+                Action::AutoApproved {
+                    proposal: name.to_owned(),
+                },
+            ),
+        };
         let Some(proposal) = self.proposals.iter_mut().find(|p| p.name == name) else {
             return;
         };
-        proposal.turn(Phase::Approved, now);
-        proposal.decided_by = Some(actor.clone());
-        proposal.decision = decision.map(|d| d.name.clone());
-        proposal.reason = Some(reason.clone());
+        let ruling = Ruling {
+            by: actor.name().to_owned(),
+            decision: decision.map(|d| d.name.clone()),
+            reason: action.why().unwrap_or_default(),
+        };
+        let approval = ApprovedRevision {
+            ruling,
+            revision: number,
+        };
+        proposal.turn(Stage::Approved(approval), now);
         proposal.message = None;
-        proposal.revision = Some(number);
         let policy = proposal.policy.clone();
-        let digest = Digest::of_policy(&policy);
+        let digest = policy_digest(&policy);
         // One that was approved before and is not in the cluster yet will never be.
         for other in &mut self.proposals {
-            if other.phase == Phase::Approved && other.name != name {
-                other.turn(Phase::Superseded, now);
+            if let Stage::Approved(approval) = &other.stage
+                && other.name != name
+            {
+                let approval = Some(approval.clone());
+                other.turn(Stage::Superseded(approval), now);
             }
         }
         self.revisions.push(Revision {
@@ -129,26 +142,18 @@ impl WorkloadState {
             policy,
             digest: digest.clone(),
             proposal: name.to_owned(),
-            decided_by: actor.clone(),
+            decided_by: actor.name().to_owned(),
             at: now,
         });
         self.wanted = Some(number);
         self.degraded = None;
-        let action = if decision.is_some() {
-            Action::Approved
-        } else {
-            Action::AutoApproved
-        };
-        record.push(self.draft(
-            action,
-            &actor,
-            before,
-            Some(digest),
-            format!("{name}: {reason}"),
-        ));
+        record.push(
+            self.entry(action, actor)
+                .with_policies(before, Some(digest)),
+        );
     }
 
-    fn reject(&mut self, decision: &Decision, now: Timestamp, record: &mut Vec<Draft>) {
+    fn reject(&mut self, decision: &Decision, now: Timestamp, record: &mut Vec<Entry>) {
         let Some(proposal) = self
             .proposals
             .iter_mut()
@@ -156,45 +161,54 @@ impl WorkloadState {
         else {
             return;
         };
-        proposal.turn(Phase::Rejected, now);
-        proposal.decided_by = Some(decision.decided_by.clone());
-        proposal.decision = Some(decision.name.clone());
-        proposal.reason = Some(decision.reason.clone());
-        let digest = Digest::of_policy(&proposal.policy);
-        let reason = format!("{}: {}", decision.proposal, decision.reason);
-        record.push(self.draft(
-            Action::Rejected,
-            &decision.decided_by,
-            Some(digest),
-            None,
-            reason,
-        ));
+        let ruling = Ruling {
+            by: decision.decided_by.clone(),
+            decision: Some(decision.name.clone()),
+            reason: decision.reason.clone(),
+        };
+        proposal.turn(Stage::Rejected(ruling), now);
+        let digest = policy_digest(&proposal.policy);
+        let action = Action::Rejected {
+            proposal: decision.proposal.clone(),
+            why: decision.reason.clone(),
+        };
+        let entry = self.entry(action, Actor::user(&decision.decided_by));
+        record.push(entry.with_policies(Some(digest), None));
     }
 
-    /// The record's line for a decision that does not count.
-    pub fn refused(namespace: &str, decision: &Decision, refusal: &Refusal) -> Draft {
-        Draft {
-            action: Action::DecisionRefused,
-            actor: decision.decided_by.clone(),
-            namespace: namespace.to_owned(),
-            object: decision.proposal.clone(),
-            before: None,
-            after: None,
-            reason: refusal.to_string(),
+    /// The record's entry for a decision that does not count.
+    pub fn refused(namespace: &str, decision: &Decision, refusal: &Refusal) -> Entry {
+        let action = Action::DecisionRefused {
+            proposal: decision.proposal.clone(),
+            because: refusal.kind(),
+        };
+        let actor = Actor::user(&decision.decided_by);
+        Entry::new(action, actor, namespace, &decision.proposal).with_reason(refusal.to_string())
+    }
+}
+
+impl Refusal {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::Unknown(_) => RefusalKind::Unknown,
+            Refusal::AnotherObject(_) => RefusalKind::AnotherObject,
+            Refusal::Outdated { .. } => RefusalKind::Outdated,
+            Refusal::NotPending { .. } => RefusalKind::NotPending,
+            Refusal::NotApproved { .. } => RefusalKind::NotApproved,
         }
     }
 }
 
 fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusal> {
-    if proposal.phase != Phase::Pending {
+    if proposal.stage != Stage::Pending {
         return Err(Refusal::NotPending {
             proposal: proposal.name.clone(),
-            phase: proposal.phase,
+            phase: proposal.stage.phase(),
         });
     }
     // An edit that was not judged yet makes the impact one of another policy.
     if proposal.digest() != decision.revision
-        || Digest::of_policy(&proposal.policy).to_string() != decision.revision
+        || policy_digest(&proposal.policy).to_string() != decision.revision
     {
         return Err(Refusal::Outdated {
             proposal: proposal.name.clone(),
@@ -205,13 +219,11 @@ fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusa
 }
 
 fn may_be_undone(proposal: &Proposal) -> Result<(), Refusal> {
-    match proposal.phase {
-        Phase::Approved | Phase::Applied | Phase::Superseded if proposal.revision.is_some() => {
-            Ok(())
-        }
-        phase => Err(Refusal::NotApproved {
+    match proposal.stage.undoable() {
+        Some(_) => Ok(()),
+        None => Err(Refusal::NotApproved {
             proposal: proposal.name.clone(),
-            phase,
+            phase: proposal.stage.phase(),
         }),
     }
 }

@@ -1,10 +1,10 @@
 //! What is proposed: at most one proposal is open per workload, and it says what would be right by now.
 
-use super::{CONTROLLER, Proposal, WorkloadState};
+use super::{Proposal, Stage, WorkloadState};
 use crate::net::Timestamp;
-use crate::review::digest::Digest;
-use crate::review::record::{Action, Draft};
-use crate::review::resources::{Impact, Phase};
+use crate::record::{Action, Actor, Digest, Entry};
+use crate::review::digest::policy_digest;
+use crate::review::resources::Impact;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 
 /// The policy that a workload needs for the observed traffic.
@@ -30,7 +30,7 @@ pub enum Need {
 impl WorkloadState {
     /// Returns what the desired policy asks for.
     pub fn need(&self, desired: &DesiredPolicy) -> Need {
-        let digest = Digest::of_policy(&desired.policy);
+        let digest = policy_digest(&desired.policy);
         let in_force = self
             .wanted
             .and_then(|n| self.revision(n))
@@ -63,15 +63,18 @@ impl WorkloadState {
     /// The very same was rejected, or rolled back, as a change of what is in force now: it is not asked for
     /// again until the traffic asks for something else.
     fn was_refused(&self, digest: &Digest) -> bool {
-        let refused = |p: &&Proposal| matches!(p.phase, Phase::Rejected | Phase::RolledBack);
+        let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_) | Stage::RolledBack(_));
         let mut refused = self.proposals.iter().filter(refused);
-        refused.any(|p| Digest::of_policy(&p.policy) == *digest && p.base_revision == self.wanted)
+        refused.any(|p| policy_digest(&p.policy) == *digest && p.base_revision == self.wanted)
     }
 
     /// A person made what is in force out of this very proposal: who knew better then is not asked again until
     /// the traffic asks for something else.
     fn was_improved_on(&self, digest: &Digest) -> bool {
-        let made_of_it = |p: &Proposal| p.revision.is_some() && p.revision == self.wanted;
+        let made_of_it = |p: &Proposal| {
+            let approval = p.stage.approved();
+            approval.is_some_and(|one| self.wanted == Some(one.revision))
+        };
         let mut origin = self.proposals.iter().filter(|p| made_of_it(p));
         origin.any(|p| p.is_edited() && p.generated == *digest)
     }
@@ -89,9 +92,9 @@ impl WorkloadState {
         desired: DesiredPolicy,
         impact: Impact,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) {
-        let generated = Digest::of_policy(&desired.policy);
+        let generated = policy_digest(&desired.policy);
         let (base_revision, base) = (self.wanted, self.wanted_policy().cloned());
         let before = self
             .wanted
@@ -109,30 +112,25 @@ impl WorkloadState {
             open.impact = impact;
             open.asked_by_blocked |= desired.asked_by_blocked;
             if changed {
-                let reason = format!(
-                    "{} was brought up to date: {}",
-                    open.name, open.impact.reason
-                );
-                record.push(self.draft(
-                    Action::Proposed,
-                    CONTROLLER,
-                    before,
-                    Some(generated),
-                    reason,
-                ));
+                let action = Action::Proposed {
+                    proposal: open.name.clone(),
+                    refreshed: true,
+                    why: open.impact.reason.clone(),
+                };
+                let entry = self.entry(action, Actor::Controller);
+                record.push(entry.with_policies(before, Some(generated)));
             }
             return;
         }
         let name = format!("{}-{}", self.object_name(), self.next_proposal);
         self.next_proposal += 1;
-        let reason = format!("{name}: {}", impact.reason);
-        record.push(self.draft(
-            Action::Proposed,
-            CONTROLLER,
-            before,
-            Some(generated.clone()),
-            reason,
-        ));
+        let action = Action::Proposed {
+            proposal: name.clone(),
+            refreshed: false,
+            why: impact.reason.clone(),
+        };
+        let entry = self.entry(action, Actor::Controller);
+        record.push(entry.with_policies(before, Some(generated.clone())));
         self.proposals.push(Proposal {
             name,
             created: now,
@@ -143,13 +141,9 @@ impl WorkloadState {
             generated,
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
-            phase: Phase::Pending,
+            stage: Stage::Pending,
             since: now,
-            decided_by: None,
-            decision: None,
-            reason: None,
             message: None,
-            revision: None,
         });
         self.prune();
     }
@@ -159,8 +153,7 @@ impl WorkloadState {
     pub fn edit(&mut self, name: &str, policy: &NetworkPolicySpec) -> bool {
         match self.open_mut() {
             Some(open)
-                if open.name == name
-                    && Digest::of_policy(&open.policy) != Digest::of_policy(policy) =>
+                if open.name == name && policy_digest(&open.policy) != policy_digest(policy) =>
             {
                 open.policy = policy.clone();
                 // Nothing has this basis, so the next pass assesses the impact.
@@ -172,13 +165,17 @@ impl WorkloadState {
     }
 
     /// Closes the open proposal: what is in force is right.
-    pub fn withdraw(&mut self, why: &str, now: Timestamp, record: &mut Vec<Draft>) {
+    pub fn withdraw(&mut self, why: &str, now: Timestamp, record: &mut Vec<Entry>) {
         let Some(open) = self.open_mut() else { return };
-        open.turn(Phase::Superseded, now);
+        open.turn(Stage::Superseded(None), now);
         open.message = Some(why.to_owned());
-        let (name, digest) = (open.name.clone(), open.generated.clone());
-        let reason = format!("{name}: {why}");
-        record.push(self.draft(Action::Superseded, CONTROLLER, Some(digest), None, reason));
+        let digest = open.generated.clone();
+        let action = Action::Superseded {
+            proposal: open.name.clone(),
+            why: why.to_owned(),
+        };
+        let entry = self.entry(action, Actor::Controller);
+        record.push(entry.with_policies(Some(digest), None));
     }
 
     /// The policy's name without what stands before all of them: what people call the workload.

@@ -1,24 +1,22 @@
 //! Going back: undoing a proposal makes what was in force before it wanted again.
 
-use super::{CONTROLLER, Degraded, WorkloadState};
+use super::{Decision, Degraded, Stage, WorkloadState};
 use crate::net::Timestamp;
-use crate::review::record::{Action, Draft};
-use crate::review::resources::Phase;
+use crate::record::{Action, Actor, Entry};
 
 impl WorkloadState {
-    /// Undoes a proposal and everything that was approved after it.
+    /// Undoes a proposal and everything that was approved after it: by a decision, or by the controller itself.
     pub(super) fn roll_back(
         &mut self,
         name: &str,
-        action: Action,
-        actor: &str,
+        decision: Option<&Decision>,
         why: &str,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) {
         let Some((revision, back_to)) = self
             .proposal(name)
-            .and_then(|p| Some((p.revision?, p.base_revision)))
+            .and_then(|p| Some((p.stage.approved()?.revision, p.base_revision)))
         else {
             return;
         };
@@ -28,23 +26,36 @@ impl WorkloadState {
                 .map(|r| r.digest.clone())
         };
         let (before, after) = (digest(self.wanted), digest(back_to));
-        let to = back_to.map_or("no policy".into(), |n| format!("revision {n}"));
-        let reason = format!("{name}: back to {to}: {why}");
-        record.push(self.draft(action, actor, before, after, reason));
+        let (proposal, to, text) = (name.to_owned(), back_to, why.to_owned());
+        let (actor, action) = match decision {
+            Some(decision) => (
+                Actor::user(&decision.decided_by),
+                Action::RolledBack {
+                    proposal,
+                    to,
+                    why: text,
+                },
+            ),
+            None => (
+                Actor::Controller,
+                Action::AutoRolledBack {
+                    proposal,
+                    to,
+                    why: text,
+                },
+            ),
+        };
+        let actor_name = actor.name().to_owned();
+        record.push(self.entry(action, actor).with_policies(before, after));
         for proposal in &mut self.proposals {
-            let undone = proposal.revision.is_some_and(|r| r >= revision);
-            if undone
-                && matches!(
-                    proposal.phase,
-                    Phase::Approved | Phase::Applied | Phase::Superseded
-                )
-            {
-                proposal.turn(Phase::RolledBack, now);
-                proposal.message = Some(format!("rolled back by {actor}: {why}"));
+            let undone = proposal.stage.undoable().cloned();
+            if let Some(undone) = undone.filter(|one| one.revision >= revision) {
+                proposal.turn(Stage::RolledBack(undone), now);
+                proposal.message = Some(format!("rolled back by {actor_name}: {why}"));
             }
             // It was a change of what is not in force any more.
-            if proposal.phase == Phase::Pending {
-                proposal.turn(Phase::Superseded, now);
+            if proposal.stage == Stage::Pending {
+                proposal.turn(Stage::Superseded(None), now);
                 proposal.message = Some(format!("{name} was rolled back"));
             }
         }
@@ -52,26 +63,19 @@ impl WorkloadState {
     }
 
     /// Traffic that was approved is blocked since the last change was applied: undoes it.
-    /// Tells whether there was something to undo.
+    /// Returns true if there was something to undo.
     pub fn roll_back_blocked(
         &mut self,
         traffic: &str,
         now: Timestamp,
-        record: &mut Vec<Draft>,
+        record: &mut Vec<Entry>,
     ) -> bool {
         let last = self
             .wanted
             .and_then(|n| self.revision(n))
             .map(|r| r.proposal.clone());
         let Some(name) = last else { return false };
-        self.roll_back(
-            &name,
-            Action::AutoRolledBack,
-            CONTROLLER,
-            traffic,
-            now,
-            record,
-        );
+        self.roll_back(&name, None, traffic, now, record);
         self.degraded = Some(Degraded {
             at: now,
             why: traffic.to_owned(),

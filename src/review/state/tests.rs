@@ -1,6 +1,8 @@
 //! A workload's way: proposed, decided, applied, rolled back; each step with its line in the record.
 
 use super::*;
+use crate::record::ActionKind;
+use crate::review::resources::Phase;
 use crate::review::resources::Verb;
 
 const UID: &str = "u1";
@@ -26,7 +28,7 @@ fn desired(port: u16) -> DesiredPolicy {
 
 fn impact(policy: &NetworkPolicySpec) -> Impact {
     Impact {
-        revision: Digest::of_policy(policy).to_string(),
+        revision: policy_digest(policy).to_string(),
         reason: "a test".into(),
         ..Impact::default()
     }
@@ -41,7 +43,7 @@ fn state() -> WorkloadState {
     WorkloadState::new(workload, "nanoseg-api".into())
 }
 
-fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Draft>) {
+fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Entry>) {
     let desired = desired(port);
     assert_eq!(state.need(&desired), Need::Assess);
     let impact = impact(state.policy_to_assess(&desired));
@@ -62,7 +64,7 @@ fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
     }
 }
 
-fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Draft>) {
+fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Entry>) {
     let name = state.open().expect("an open proposal").name.clone();
     let decision = decision(state, &name, Verb::Approve);
     let done = state.decide(&decision, Some(UID), at(now), record);
@@ -70,11 +72,11 @@ fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Draft>) {
 }
 
 fn phases(state: &WorkloadState) -> Vec<Phase> {
-    state.proposals.iter().map(|p| p.phase).collect()
+    state.proposals.iter().map(|p| p.stage.phase()).collect()
 }
 
-fn actions(record: &[Draft]) -> Vec<Action> {
-    record.iter().map(|draft| draft.action).collect()
+fn actions(record: &[Entry]) -> Vec<ActionKind> {
+    record.iter().map(|entry| entry.action.kind()).collect()
 }
 
 #[test]
@@ -85,16 +87,16 @@ fn a_proposal_is_approved_and_applied_and_the_next_one_supersedes_it() {
     approve(&mut state, 2, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(80)));
     assert!(!state.is_applied());
-    state.applied(CONTROLLER, at(3), &mut record);
+    state.applied(at(3), &mut record);
     assert!(state.is_applied());
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     propose(&mut state, 81, 4, &mut record);
     assert_eq!(state.open().and_then(|p| p.base.clone()), Some(policy(80)));
     approve(&mut state, 5, &mut record);
-    state.applied(CONTROLLER, at(6), &mut record);
+    state.applied(at(6), &mut record);
     assert_eq!(phases(&state), [Phase::Superseded, Phase::Applied]);
     assert_eq!(state.policy_before(), Some(&policy(80)));
-    use Action::{Applied, Approved, Proposed};
+    use ActionKind::{Applied, Approved, Proposed};
     assert_eq!(
         actions(&record),
         [Proposed, Approved, Applied, Proposed, Approved, Applied]
@@ -106,9 +108,9 @@ fn what_is_applied_already_is_applied_once() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     approve(&mut state, 2, &mut record);
-    state.applied(CONTROLLER, at(3), &mut record);
+    state.applied(at(3), &mut record);
     let (before, lines) = (state.clone(), record.len());
-    state.applied(CONTROLLER, at(4), &mut record);
+    state.applied(at(4), &mut record);
     assert_eq!((state, record.len()), (before, lines));
 }
 
@@ -191,13 +193,13 @@ fn a_rollback_brings_back_what_was_in_force_before_and_undoes_what_came_after() 
     for (port, now) in [(80, 10), (81, 20), (82, 30)] {
         propose(&mut state, port, now, &mut record);
         approve(&mut state, now + 1, &mut record);
-        state.applied(CONTROLLER, at(now + 2), &mut record);
+        state.applied(at(now + 2), &mut record);
     }
     let undo = decision(&state, "api-2", Verb::Rollback);
     assert_eq!(state.decide(&undo, Some(UID), at(40), &mut record), Ok(()));
     assert_eq!(state.wanted_policy(), Some(&policy(80)));
     assert!(!state.is_applied());
-    state.applied(CONTROLLER, at(41), &mut record);
+    state.applied(at(41), &mut record);
     assert_eq!(
         phases(&state),
         [Phase::Applied, Phase::RolledBack, Phase::RolledBack]
@@ -205,8 +207,11 @@ fn a_rollback_brings_back_what_was_in_force_before_and_undoes_what_came_after() 
     let undo = decision(&state, "api-1", Verb::Rollback);
     assert_eq!(state.decide(&undo, Some(UID), at(50), &mut record), Ok(()));
     assert_eq!(state.wanted_policy(), None);
-    state.applied(CONTROLLER, at(51), &mut record);
-    assert_eq!(record.last().map(|d| d.action), Some(Action::Deleted));
+    state.applied(at(51), &mut record);
+    assert_eq!(
+        record.last().map(|entry| entry.action.kind()),
+        Some(ActionKind::Deleted)
+    );
 }
 
 #[test]
@@ -215,7 +220,7 @@ fn blocked_traffic_undoes_the_last_change_and_a_decision_ends_the_trouble() {
     assert!(!state.roll_back_blocked("x", at(0), &mut record));
     propose(&mut state, 80, 1, &mut record);
     approve(&mut state, 2, &mut record);
-    state.applied(CONTROLLER, at(3), &mut record);
+    state.applied(at(3), &mut record);
     assert!(state.roll_back_blocked("web → api 81/TCP", at(4), &mut record));
     assert!(state.degraded.is_some() && state.wanted.is_none());
     assert_eq!(
@@ -260,19 +265,19 @@ fn what_break_glass_took_away_comes_back_as_what_it_was_and_not_as_a_first_polic
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     approve(&mut state, 2, &mut record);
-    state.applied(CONTROLLER, at(3), &mut record);
+    state.applied(at(3), &mut record);
     assert_eq!(state.policy_before(), None);
     // Once when the glass is broken, and once when it is mended.
     state.taken_away();
     state.taken_away();
     assert!(!state.is_applied());
-    state.applied(CONTROLLER, at(9), &mut record);
+    state.applied(at(9), &mut record);
     assert_eq!(state.policy_before(), state.wanted_policy());
     // What is approved meanwhile is a change of what was there before.
     state.taken_away();
     propose(&mut state, 81, 10, &mut record);
     approve(&mut state, 11, &mut record);
-    state.applied(CONTROLLER, at(12), &mut record);
+    state.applied(at(12), &mut record);
     let before = state.revision(1).map(|revision| revision.policy.clone());
     assert_eq!(state.policy_before(), before.as_ref());
 }

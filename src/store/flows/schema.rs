@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("version_1.sql"),
     include_str!("version_2.sql"),
     include_str!("version_3.sql"),
+    include_str!("version_4.sql"),
 ];
 
 type Checked = Result<(), FlowStoreError>;

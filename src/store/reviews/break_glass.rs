@@ -3,6 +3,7 @@
 
 use super::{ReviewStore, ReviewStoreError};
 use crate::net::Timestamp;
+use crate::record::Actor;
 use crate::store::{FlowStoreError, flows};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub struct BreakGlassEntry {
     pub namespace: String,
     pub reason: String,
+    /// Who began it.
+    pub by: Actor,
     /// How many policies were to be deleted.
     pub policies: usize,
     pub at: Timestamp,
@@ -54,13 +57,15 @@ impl BreakGlassLog {
             for entry in broken {
                 transaction
                     .prepare_cached(
-                        "REPLACE INTO broken_glass (namespace, at, reason, policies) VALUES (?1, ?2, ?3, ?4)",
+                        "REPLACE INTO broken_glass (namespace, at, reason, policies, actor)
+                         VALUES (?1, ?2, ?3, ?4, ?5)",
                     )?
                     .execute(params![
                         entry.namespace,
                         entry.at.nanos(),
                         entry.reason,
-                        i64::try_from(entry.policies).unwrap_or(i64::MAX)
+                        i64::try_from(entry.policies).unwrap_or(i64::MAX),
+                        serde_json::to_string(&entry.by).unwrap_or_default()
                     ])?;
             }
             transaction.commit()
@@ -76,13 +81,14 @@ impl ReviewStore {
     /// # Errors
     /// If it cannot be read.
     pub fn unrecorded_break_glass(&self) -> Result<Vec<BreakGlassEntry>, ReviewStoreError> {
-        let query =
-            "SELECT namespace, at, reason, policies FROM broken_glass ORDER BY at, namespace";
+        let query = "SELECT namespace, at, reason, policies, actor FROM broken_glass
+             ORDER BY at, namespace";
         let broken = super::read::all(&self.connection, query, |row| {
             Ok(BreakGlassEntry {
                 namespace: row.get(0)?,
                 at: super::read::time(row, 1)?,
                 reason: row.get(2)?,
+                by: actor(row.get(4)?),
                 policies: usize::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
             })
         });
@@ -90,12 +96,18 @@ impl ReviewStore {
     }
 }
 
+/// Earlier versions did not write who it was.
+fn actor(body: Option<String>) -> Actor {
+    let known = body.and_then(|body| serde_json::from_str(&body).ok());
+    known.unwrap_or(Actor::Unknown)
+}
+
 /// Removes entries that are recorded.
 pub(super) fn recorded(
     transaction: &Transaction<'_>,
-    told: &[(String, Timestamp)],
+    entries: &[(String, Timestamp)],
 ) -> rusqlite::Result<()> {
-    for (namespace, at) in told {
+    for (namespace, at) in entries {
         transaction
             .prepare_cached("DELETE FROM broken_glass WHERE namespace = ?1 AND at = ?2")?
             .execute(params![namespace, at.nanos()])?;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::flow::testing::batches::deliveries;
+use crate::record::Actor;
 use crate::store::FlowStore;
 use proptest::prelude::*;
 
@@ -331,6 +332,7 @@ fn break_glass_is_unrecorded_until_a_commit_records_it() {
     let broken = |namespace: &str, secs| BreakGlassEntry {
         namespace: namespace.into(),
         reason: "the shop is down".into(),
+        by: Actor::user("olga"),
         policies: 3,
         at: Timestamp::from_secs(secs),
     };
@@ -343,17 +345,17 @@ fn break_glass_is_unrecorded_until_a_commit_records_it() {
         untold,
         [broken("dns", 10), broken("shop", 10), broken("shop", 20)]
     );
-    // What is not committed is not told either.
-    let told = vec![("shop".to_owned(), Timestamp::from_secs(20))];
+    // What is not committed stays unrecorded.
+    let recorded = vec![("shop".to_owned(), Timestamp::from_secs(20))];
     let gap = Commit {
-        recorded_break_glass: told.clone(),
+        recorded_break_glass: recorded.clone(),
         record_lines: vec![(7, "{}".into())],
         ..Commit::default()
     };
     store.commit(&gap).expect_err("a gap in the record");
     assert_eq!(store.unrecorded_break_glass().expect("content").len(), 3);
     let commit = Commit {
-        recorded_break_glass: told,
+        recorded_break_glass: recorded,
         ..Commit::default()
     };
     store.commit(&commit).expect("it is committed");
@@ -376,6 +378,7 @@ fn break_glass_does_not_wait_long_for_another_writer() {
     let broken = BreakGlassEntry {
         namespace: "shop".into(),
         reason: "the shop is down".into(),
+        by: Actor::user("olga"),
         policies: 3,
         at: Timestamp::from_secs(10),
     };

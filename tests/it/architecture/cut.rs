@@ -164,7 +164,6 @@ fn skip_space(code: &[u8], at: usize) -> usize {
 }
 
 /// What is left, each run of space as one.
-#[cfg(test)]
 fn left(source: &str) -> String {
     let code = production_code(source);
     assert_eq!(code.len(), source.len(), "every byte keeps its place");

@@ -64,6 +64,19 @@ fn a_parent_that_names_what_it_reexports_uses_it() {
 }
 
 #[test]
+fn a_field_or_a_method_of_the_same_name_is_no_use_of_what_is_reexported() {
+    let files = [
+        ("lib.rs", "mod a;"),
+        (
+            "a.rs",
+            "mod b; pub use b::b; struct A { b: u8 } impl A { fn b(&self) { self.b() } }",
+        ),
+        ("a/b.rs", "pub fn b() {}"),
+    ];
+    assert!(arrows(&files).is_empty());
+}
+
+#[test]
 fn a_use_leads_to_the_file_that_defines_the_item() {
     let files = [
         ("lib.rs", "mod a; mod e; pub use a::B as Renamed;"),

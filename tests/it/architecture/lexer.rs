@@ -119,7 +119,6 @@ fn raw_string_end(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The words that are left: for the tests below.
-#[cfg(test)]
 fn words(source: &str) -> Vec<String> {
     let code = blank(source);
     assert_eq!(code.len(), source.len(), "every byte keeps its place");

@@ -161,14 +161,25 @@ impl Crate {
                 }
                 _ => {}
             }
-            let (named, end) = path(tokens, at);
-            let line = token.line;
-            let named = named.map(|path| Named { path, line });
+            let (named, end) = named(tokens, at);
             self.modules[module].named.extend(named);
             at = end;
         }
         elsewhere
     }
+}
+
+/// The path at `at`, if it is one and not a name that is made here: `field: Type`, `fn name`, `let name`.
+fn named(tokens: &[Token], at: usize) -> (Option<Named>, usize) {
+    let (path, end) = path(tokens, at);
+    let is_field = tokens.get(end).is_some_and(|next| next.is(":"));
+    let is_declared = at > 0 && matches!(tokens[at - 1].text.as_str(), "fn" | "let" | "mut");
+    let makes_name = end == at + 1 && (is_field || is_declared);
+    let line = tokens[at].line;
+    let named = path
+        .filter(|_| !makes_name)
+        .map(|path| Named { path, line });
+    (named, end)
 }
 
 /// `const fn a` and `static mut A` are found at their second word.

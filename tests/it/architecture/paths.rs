@@ -146,7 +146,6 @@ pub fn path(tokens: &[Token], at: usize) -> (Option<Vec<String>>, usize) {
     (begins.then_some(parts), end)
 }
 
-#[cfg(test)]
 fn branches(code: &str) -> Vec<String> {
     let (branches, end) = use_declaration(&tokens(code), 0);
     assert_eq!(end, tokens(code).len(), "{code}");
@@ -174,7 +173,6 @@ fn each_branch_of_a_use_tree_is_a_path() {
     assert_eq!(branches("use a::{self as b};"), ["a as b"]);
 }
 
-#[cfg(test)]
 fn paths(code: &str) -> Vec<String> {
     let tokens = tokens(code);
     let mut at = 0;

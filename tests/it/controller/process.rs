@@ -1,15 +1,15 @@
-//! The real binary, as its ServiceAccount would run it.
+//! The real binary, with the rights of its ServiceAccount.
 
 use crate::support::free_port;
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
-use nanoseg::review::record::{Verifier, parse_line};
+use nanoseg::record::{RecordLine, Verifier, parse_line};
 use nanoseg::store::ReviewStore;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, MutexGuard};
 
-/// A controller with a Lease and a store of its own.
+/// A controller with its own Lease and store.
 pub struct Controller {
     _alone: Option<MutexGuard<'static, ()>>,
     cluster: &'static Cluster,
@@ -22,7 +22,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts one and waits until it leads and lets agents in.
+    /// Starts a controller, and waits until it leads and accepts agents.
     pub fn start(cluster: &'static Cluster, name: &str, extra: &[&str]) -> Controller {
         let alone = cluster.one_controller();
         super::world::install(cluster);
@@ -71,7 +71,7 @@ impl Controller {
         metric(&text, "nanoseg_controller_leading") == Some(1.0)
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` reports ready.
     pub fn until_ready(&self) {
         self.cluster.run(until(PATIENCE, "it is ready", async || {
             let answer = http::get(self.metrics, "/readyz").await;
@@ -85,21 +85,29 @@ impl Controller {
         self.folder.path().join("nanoseg.sqlite")
     }
 
-    /// The actions of all lines of the record, which is verified.
+    /// Verifies the record and returns the actions of all its lines.
     pub fn record_actions(&self) -> Vec<String> {
+        let lines = self.record_lines().into_iter();
+        lines
+            .map(|line| line.entry.action.kind().name().to_owned())
+            .collect()
+    }
+
+    /// All lines of the record, which is verified.
+    pub fn record_lines(&self) -> Vec<RecordLine> {
         let store = ReviewStore::open_read_only(&self.store());
         let store = store.expect("the store");
         let mut verifier = Verifier::default();
-        let mut actions = Vec::new();
+        let mut lines = Vec::new();
         store
             .record_lines(1, |_, line| {
-                let entry = parse_line(line).expect("a line");
-                verifier.check(&entry).unwrap_or_else(|b| panic!("{b:?}"));
-                actions.push(entry.draft.action.name().to_owned());
+                let line = parse_line(line).expect("a line");
+                verifier.check(&line).unwrap_or_else(|b| panic!("{b:?}"));
+                lines.push(line);
                 true
             })
             .expect("the record");
-        actions
+        lines
     }
 
     pub fn restart(&mut self) {
@@ -118,7 +126,7 @@ impl Controller {
         self.program.kill();
     }
 
-    /// SIGTERM; the exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub fn stop(&mut self) -> i32 {
         self.program.signal(libc::SIGTERM);
         self.cluster.run(until(PATIENCE, "it ends", async || {
@@ -130,7 +138,7 @@ impl Controller {
         self.program.log()
     }
 
-    /// Waits until a metric without labels is as it should be.
+    /// Waits until a metric without labels satisfies a condition.
     pub fn until_metric(&self, name: &str, is: impl Fn(f64) -> bool) {
         self.cluster.run(until(PATIENCE, name, async || {
             let text = self.metrics().await?;
@@ -141,8 +149,8 @@ impl Controller {
         }));
     }
 
-    /// How many writes reached the API server, of what the cluster and people act on: what is published for reading
-    /// is in ConfigMaps.
+    /// Returns the number of writes that reached the API server, without ConfigMaps: those are published only for
+    /// reading.
     pub fn writes(&self) -> f64 {
         let text = self.cluster.run(self.metrics()).expect("metrics");
         let lines = text.lines();
@@ -200,12 +208,12 @@ fn launch(
     Program::start(command, &folder.path().join(log))
 }
 
-/// A port that is free now.
+/// Returns a free port.
 fn free() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
-/// HTTP as far as a metrics page needs it.
+/// A minimal HTTP client for a metrics page.
 mod http {
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

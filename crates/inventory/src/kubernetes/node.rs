@@ -1,12 +1,12 @@
 //! Nodes with their addresses and ranges, and namespaces.
 
-use super::{known_as, null_as_default, small_metadata};
+use super::{known_as, managed_metadata, null_as_default, small_metadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Namespace {
-    #[serde(default, deserialize_with = "small_metadata")]
+    #[serde(default, deserialize_with = "managed_metadata")]
     pub metadata: ObjectMeta,
 }
 

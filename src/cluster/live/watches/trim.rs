@@ -6,6 +6,7 @@ use crate::inventory::kubernetes::{
     PodTemplateSpec, ReplicaSet, Service, StatefulSet, drop_last_applied,
 };
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
+use crate::review::{owns_break_glass, owns_spec};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
@@ -133,7 +134,28 @@ macro_rules! trim_lightly {
     )* };
 }
 
-trim_lightly! { EndpointSlice Namespace PolicyProposal ProposalDecision Segmentation Service }
+trim_lightly! { EndpointSlice PolicyProposal ProposalDecision Service }
+
+/// Of two kinds the record names who changed them, so what says that stays. Most entries go: what is not kept cannot
+/// look like a change, and the controller's own writes of a status would.
+macro_rules! trim_but_for_managers {
+    ($($kind:ident $owns:path;)*) => { $(
+        impl Trim for $kind {
+            fn trim(&mut self) {
+                let managers = self.metadata.managed_fields.take().unwrap_or_default();
+                let mut managers: Vec<_> = managers.into_iter().filter($owns).collect();
+                managers.shrink_to_fit();
+                self.metadata.managed_fields = Some(managers).filter(|all| !all.is_empty());
+                drop_last_applied(&mut self.metadata);
+            }
+        }
+    )* };
+}
+
+trim_but_for_managers! {
+    Namespace owns_break_glass;
+    Segmentation owns_spec;
+}
 
 /// Its managed fields show who changed a policy.
 impl Trim for NetworkPolicy {

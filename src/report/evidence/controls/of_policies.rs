@@ -1,4 +1,4 @@
-//! How it stands with what the policies allow and deny.
+//! Answers to questions about what the policies allow and deny.
 
 use super::{Answer, Question, Standing, share};
 use crate::report::evidence::{Evidence, WorkloadLine};

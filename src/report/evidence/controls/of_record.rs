@@ -1,6 +1,7 @@
-//! How it stands with what the record tells.
+//! Answers to questions about what was decided and done, from the record.
 
 use super::{Answer, Question, Standing, share};
+use crate::record::ActionKind;
 use crate::report::evidence::Evidence;
 
 /// The answer to a question of the record.
@@ -120,26 +121,28 @@ fn protected(evidence: &Evidence) -> Answer {
     )
 }
 
-/// Lines that tell of a change of what is allowed, or of who sees to it.
-const CHANGES: [&str; 13] = [
-    "approved",
-    "auto-approved",
-    "rejected",
-    "rolled-back",
-    "auto-rolled-back",
-    "applied",
-    "deleted",
-    "adopted",
-    "break-glass-on",
-    "break-glass-off",
-    "mode-changed",
-    "segmentation-added",
-    "segmentation-removed",
+/// Actions that change what is allowed, or whether it is enforced.
+const CHANGES: [ActionKind; 13] = [
+    ActionKind::Approved,
+    ActionKind::AutoApproved,
+    ActionKind::Rejected,
+    ActionKind::RolledBack,
+    ActionKind::AutoRolledBack,
+    ActionKind::Applied,
+    ActionKind::Deleted,
+    ActionKind::Adopted,
+    ActionKind::BreakGlassOn,
+    ActionKind::BreakGlassOff,
+    ActionKind::ModeChanged,
+    ActionKind::SegmentationAdded,
+    ActionKind::SegmentationRemoved,
 ];
 
 fn changes(evidence: &Evidence) -> Answer {
     let events = evidence.events.iter();
-    let changes = events.filter(|one| CHANGES.contains(&one.action)).count();
+    let changes = events
+        .filter(|one| CHANGES.contains(&one.entry.action.kind()))
+        .count();
     (
         if_any(changes),
         format!(

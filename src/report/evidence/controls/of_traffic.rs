@@ -1,4 +1,4 @@
-//! How it stands with what was observed.
+//! Answers to questions about the observed traffic.
 
 use super::{Answer, Question, Standing, share};
 use crate::report::evidence::Evidence;

@@ -1,10 +1,11 @@
 //! Which workloads were isolated, and when.
 
 use super::{Block, Section, table};
+use crate::record::ActionKind;
 use crate::report::evidence::{Evidence, WorkloadLine};
 use crate::report::words::{count, time};
 
-/// Who was not isolated at the end of the period, and when policies were in force.
+/// The workloads that were not isolated at the end of the period, and when policies were in force.
 pub fn section(evidence: &Evidence) -> Section {
     let mut blocks = workloads(evidence);
     blocks.extend(enforced(evidence));
@@ -69,7 +70,7 @@ fn enforced(evidence: &Evidence) -> Vec<Block> {
             one.policy.clone(),
             time(one.from),
             one.to.map_or("still in force".into(), time),
-            one.ended_by.unwrap_or_default().to_owned(),
+            one.ended_by.map_or("", ActionKind::name).to_owned(),
         ]
     });
     let header = ["workload", "policy", "from", "to", "ended by"];
@@ -86,7 +87,7 @@ fn lapses(evidence: &Evidence) -> Vec<Block> {
     }
     let rows = evidence.lapses.iter().map(|one| {
         let why = match one.why {
-            "drift-given-up" => "somebody changed it, and it was not put right",
+            ActionKind::DriftGivenUp => "somebody changed it, and it was not put right",
             _ => "it was left in the cluster, and nobody kept it",
         };
         vec![
@@ -97,7 +98,7 @@ fn lapses(evidence: &Evidence) -> Vec<Block> {
         ]
     });
     let text = "When an approved policy was not as approved, or nobody kept it so. Where others put it right \
-                again (GitOps), the record tells of no end:";
+                again (GitOps), the record has no end of it:";
     let header = ["policy", "from", "to", "why"];
     vec![
         Block::Text(text.into()),

@@ -1,6 +1,7 @@
 //! What was decided and done, by the record.
 
 use super::{Block, Section, table};
+use crate::record::ActionKind;
 use crate::report::evidence::{Event, Evidence, RecordHead, ViolationLine};
 use crate::report::words::{count, time};
 
@@ -129,25 +130,29 @@ pub fn events(evidence: &Evidence) -> Section {
         let header = ["namespace", "from", "to", "reason"];
         blocks.push(table(&header, rows, "evidence.json"));
     }
-    let drift = ["drift-repaired", "drift-given-up"];
+    let drift = [ActionKind::DriftRepaired, ActionKind::DriftGivenUp];
     blocks.extend(listed(
         evidence,
         "Drift that was repaired or given up:",
         &drift,
     ));
-    let keeping = ["segmentation-added", "mode-changed", "segmentation-removed"];
+    let keeping = [
+        ActionKind::SegmentationAdded,
+        ActionKind::ModeChanged,
+        ActionKind::SegmentationRemoved,
+    ];
     blocks.extend(listed(
         evidence,
         "Namespaces whose enforcement began, changed or ended:",
         &keeping,
     ));
     let decisions = [
-        "approved",
-        "auto-approved",
-        "rejected",
-        "decision-refused",
-        "rolled-back",
-        "auto-rolled-back",
+        ActionKind::Approved,
+        ActionKind::AutoApproved,
+        ActionKind::Rejected,
+        ActionKind::DecisionRefused,
+        ActionKind::RolledBack,
+        ActionKind::AutoRolledBack,
     ];
     blocks.extend(listed(evidence, "Decisions:", &decisions));
     Section {
@@ -175,10 +180,10 @@ fn chain(evidence: &Evidence, head: &RecordHead) -> String {
 }
 
 /// The events of these actions as a table under a line of text; nothing where there is none.
-fn listed(evidence: &Evidence, title: &str, actions: &[&str]) -> Vec<Block> {
+fn listed(evidence: &Evidence, title: &str, actions: &[ActionKind]) -> Vec<Block> {
     let events = evidence.events.iter();
     let rows: Vec<Vec<String>> = events
-        .filter(|event| actions.contains(&event.action))
+        .filter(|event| actions.contains(&event.entry.action.kind()))
         .map(row)
         .collect();
     if rows.is_empty() {
@@ -192,12 +197,13 @@ fn listed(evidence: &Evidence, title: &str, actions: &[&str]) -> Vec<Block> {
 }
 
 fn row(event: &Event) -> Vec<String> {
+    let entry = &event.entry;
     vec![
         event.sequence.to_string(),
         time(event.when()),
-        event.action.to_owned(),
-        event.actor.clone(),
-        format!("{}/{}", event.namespace, event.object),
-        event.reason.clone(),
+        entry.action.kind().name().to_owned(),
+        entry.actor.to_string(),
+        format!("{}/{}", entry.namespace, entry.object),
+        entry.reason.clone(),
     ]
 }

@@ -5,7 +5,9 @@ use crate::story::telling::Telling;
 use std::time::{Duration, Instant};
 
 const ANNOTATION: &str = "nanoseg.dev/break-glass";
-/// From the annotation until no policy is left.
+/// Who does it here: the user of the cluster's own kubeconfig.
+const BY: &str = "nanoseg.dev/break-glass-by=system:admin";
+/// The time limit from the annotation until no policy is left.
 const BROKEN: Duration = Duration::from_secs(1);
 
 pub fn breaking_the_glass_opens_everything_in_a_second(telling: &Telling) {
@@ -46,7 +48,14 @@ pub fn breaking_the_glass_opens_everything_in_a_second(telling: &Telling) {
 }
 
 fn annotate(telling: &Telling, namespace: &str, annotation: &str) {
-    let words = ["annotate", "namespace", namespace, annotation];
+    let words = [
+        "annotate",
+        "--overwrite",
+        "namespace",
+        namespace,
+        annotation,
+        BY,
+    ];
     let done = telling.cluster.kubectl(&words);
     assert!(done.status.success(), "{done:?}");
 }

@@ -1,0 +1,105 @@
+//! The sentences for people, all of them. No program reads one: what programs need is in [`Action`].
+
+use crate::{Action, Connection, Drift, Mode, RemainingPolicies};
+use std::fmt;
+
+impl Action {
+    /// What a line says for people beside its typed details; empty if there is nothing to add to the action.
+    pub fn sentence(&self) -> String {
+        match self {
+            Action::Proposed {
+                proposal,
+                refreshed: true,
+                why,
+            } => format!("{proposal} was updated: {why}"),
+            Action::BreakGlassOn {
+                why,
+                policies,
+                done,
+            } => match (policies, done) {
+                (Some(policies), Some(done)) => format!(
+                    "{why} ({policies} policies were deleted at {done}; the leader ended before it could record this)"
+                ),
+                (Some(policies), None) => format!("{why} ({policies} policies were deleted)"),
+                (None, _) => why.clone(),
+            },
+            Action::BreakGlassOff => "policies are enforced again".into(),
+            Action::DriftRepaired {
+                drift: Drift::Unwanted,
+            } => "it was in the cluster, but should not be".into(),
+            Action::DriftRepaired { drift } => drift.to_string(),
+            Action::DriftGivenUp {
+                drift,
+                until: Some(until),
+            } => {
+                format!("{drift}; somebody keeps changing it, so it is repaired again at {until}")
+            }
+            Action::DriftGivenUp { drift, until: None } => drift.to_string(),
+            Action::ModeChanged { from, to } => format!("from {from} to {to}"),
+            Action::SegmentationAdded { mode } => format!("mode {mode}"),
+            Action::SegmentationRemoved { policies, .. } => policies.to_string(),
+            Action::Violation { connection, .. } => connection.to_string(),
+            _ => match (self.proposal(), self.why()) {
+                (Some(proposal), Some(why)) => format!("{proposal}: {why}"),
+                _ => String::new(),
+            },
+        }
+    }
+
+    /// Why it was done, for people: the words of the person who decided, or of the rule; `None` if the action
+    /// needs no reason.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Action::Proposed { why, .. }
+            | Action::Superseded { why, .. }
+            | Action::Approved { why, .. }
+            | Action::Rejected { why, .. }
+            | Action::BreakGlassOn { why, .. } => Some(why.clone()),
+            Action::AutoApproved { .. } => Some("within the rules of automatic approval".into()),
+            Action::RolledBack { to, why, .. } | Action::AutoRolledBack { to, why, .. } => {
+                Some(match to {
+                    Some(revision) => format!("back to revision {revision}: {why}"),
+                    None => format!("back to no policy: {why}"),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Drift::SpecChanged => "its spec was changed",
+            Drift::LabelChanged => "its label app.kubernetes.io/managed-by was changed",
+            Drift::Deleted => "it was deleted",
+            Drift::Unwanted => "it is in the cluster, but should not be",
+        })
+    }
+}
+
+impl fmt::Display for RemainingPolicies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RemainingPolicies::Removed => "its policies are removed",
+            RemainingPolicies::Retained => "its policies stay, and nobody keeps them as approved",
+        })
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// `client → server port/protocol`.
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} → {} {}/{}",
+            self.client, self.server, self.port, self.protocol
+        )
+    }
+}

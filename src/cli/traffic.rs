@@ -1,0 +1,89 @@
+//! Options that say where observations come from.
+
+use crate::flow::FlowConfig;
+use crate::graph::GraphOptions;
+use crate::load::{LoadedTraffic, NoticeSink, TrafficSource, read_with_snapshots};
+use std::path::PathBuf;
+
+/// Where observations come from.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TrafficArgs {
+    /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
+    #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-", num_args = 1..)]
+    capture: Vec<PathBuf>,
+    /// Flow logs, beside captures or instead of them: nanoseg's own (JSON lines, CSV), Hubble's jsonpb lines,
+    /// Calico's or Goldmane's JSON, the receiver's store. Plain, gzip or zstd; folders; - for a stream.
+    #[arg(long, value_name = "FILE|DIR|-", num_args = 1..)]
+    flows: Vec<PathBuf>,
+    /// A range of pod addresses, if the nodes do not have a podCIDR (repeatable).
+    #[arg(long, value_name = "CIDR")]
+    pod_cidr: Vec<ipnet::IpNet>,
+    /// The range of Service addresses, if the Services in the snapshot do not show it (repeatable).
+    #[arg(long, value_name = "CIDR")]
+    service_cidr: Vec<ipnet::IpNet>,
+    /// The most connections held in memory at once, about 170 bytes each.
+    #[arg(long, value_name = "N", default_value_t = FlowConfig::default().max_connections)]
+    max_connections: usize,
+}
+
+impl TrafficArgs {
+    pub fn source(&self) -> TrafficSource {
+        let mut source = TrafficSource::new(self.capture.clone(), self.flows.clone());
+        source.pod_ranges.clone_from(&self.pod_cidr);
+        source.service_ranges.clone_from(&self.service_cidr);
+        source.max_connections = self.max_connections;
+        source
+    }
+
+    /// Checks that at most one input is standard input.
+    ///
+    /// # Errors
+    /// Two of them are.
+    pub fn check_stdin(&self, cluster: &[PathBuf]) -> anyhow::Result<()> {
+        let inputs = [self.capture.as_slice(), &self.flows, cluster];
+        let is_stdin = |paths: &&&[PathBuf]| paths.iter().any(|path| path.as_os_str() == "-");
+        anyhow::ensure!(
+            inputs.iter().filter(is_stdin).count() < 2,
+            "only one of --capture, --flows and --cluster can be standard input: give the others files"
+        );
+        Ok(())
+    }
+}
+
+/// Observations, and the snapshots that name their workloads.
+#[derive(Debug, clap::Args)]
+pub struct ObservationArgs {
+    #[command(flatten)]
+    traffic: TrafficArgs,
+    /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
+    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
+    cluster: Vec<PathBuf>,
+}
+
+impl ObservationArgs {
+    /// Reads the snapshots, then captures and flow logs.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or are not what they should be.
+    pub fn read(&self, notices: &dyn NoticeSink) -> anyhow::Result<LoadedTraffic> {
+        self.traffic.check_stdin(&self.cluster)?;
+        let source = self.traffic.source();
+        Ok(read_with_snapshots(&source, &self.cluster, notices)?)
+    }
+}
+
+/// How the graph is built.
+#[derive(Debug, clap::Args)]
+pub struct GraphArgs {
+    /// Do not allow DNS over TCP where only DNS over UDP was seen.
+    #[arg(long)]
+    no_implied_dns: bool,
+}
+
+impl GraphArgs {
+    pub fn options(&self) -> GraphOptions {
+        GraphOptions {
+            implied_dns: !self.no_implied_dns,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What loading reports beside its result.
+
+use crate::inventory::OtherPolicy;
+use crate::net::Timestamp;
+use crate::observe::Progress;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Receives notices and progress while something is loaded.
+pub trait NoticeSink: Send + Sync {
+    /// Something that is no error, and that an operator should know.
+    fn report(&self, notice: Notice);
+
+    /// How far reading captures has come.
+    fn progress(&self, _progress: Progress) {}
+
+    /// All captures are read.
+    fn progress_done(&self) {}
+}
+
+/// What was left out, or counts differently than one might expect.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A file of a folder that is not a manifest.
+    SkippedFile { file: PathBuf, reason: String },
+    /// A folder of policies that has no manifest.
+    NoManifests(PathBuf),
+    /// A policy of a kind that no verdict includes.
+    NotJudged(OtherPolicy),
+    /// How many more of these there are.
+    MoreNotJudged(usize),
+    /// Policies of other kinds exist.
+    OnlyNetworkPolicies,
+    /// Objects of the cluster that the user may not list, by their plural, with the API server's message.
+    MayNotList { plural: String, message: String },
+    /// Folded hours of a controller's store that were read. Each counts as a whole.
+    FoldedHours {
+        store: PathBuf,
+        from: Timestamp,
+        to: Timestamp,
+    },
+    /// Folded hours of a controller's store that were not read.
+    FoldedHoursLeftOut { store: PathBuf, to: Timestamp },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::SkippedFile { file, reason } => {
+                write!(f, "left out {}: {reason}", file.display())
+            }
+            Notice::NoManifests(path) => write!(
+                f,
+                "no policies in {}: it has no *.yaml, *.yml or *.json file",
+                path.display()
+            ),
+            Notice::NotJudged(policy) => write!(f, "not judged: {policy} in {}", policy.file),
+            Notice::MoreNotJudged(more) => write!(f, "not judged: {more} more policies"),
+            Notice::OnlyNetworkPolicies => f.write_str(
+                "only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known",
+            ),
+            Notice::MayNotList { plural, message } => write!(f, "left out {plural}: {message}"),
+            Notice::FoldedHours { store, from, to } => write!(
+                f,
+                "the hours from {from} to {to} in {} are folded, and each counts as a whole",
+                store.display()
+            ),
+            Notice::FoldedHoursLeftOut { store, to } => write!(
+                f,
+                "{} is a controller's state: its hours up to {to} are folded and left out here; nanoseg verify and \
+                 report --state count them",
+                store.display()
+            ),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Flow logs beside or instead of captures.
+
+use crate::finding::{Code, Finding};
+use crate::flow::{
+    AddressEpochs, Aggregate, FlowConfig, FlowCounters, FlowResult, Loss, Observations, Observed,
+    Observer, Source,
+};
+use crate::graph::{History, InventoryListeners};
+use crate::inventory::Inventory;
+use crate::load::error::LoadError;
+use crate::load::notice::{Notice, NoticeSink};
+use crate::net::Timestamp;
+use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
+use crate::report::FlowInput;
+use crate::store::{FlowStore, ReviewStore, ReviewStoreError};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The content of flow logs.
+pub struct FlowLogs {
+    aggregate: Aggregate,
+    /// The edges that controllers' stores folded in the hours that were asked for.
+    pub history: History,
+    pub summary: FlowLogSummary,
+    stores: Vec<FlowInput>,
+}
+
+/// Reads all flow logs, and the stores among them.
+///
+/// # Errors
+/// As [`read_flows`], or a store that cannot be opened.
+pub fn read(
+    paths: &[PathBuf],
+    folded: Option<&Range<i64>>,
+    notices: &dyn NoticeSink,
+) -> Result<FlowLogs, LoadError> {
+    let (mut aggregate, summary) = read_flows(paths)?;
+    let (mut stores, mut history) = (Vec::new(), History::default());
+    for path in &summary.stores {
+        let (store, input) = read_store(path)?;
+        aggregate.merge(store);
+        stores.push(input);
+        // After the records: what is folded in between counts twice, and is not missed.
+        match folded {
+            Some(hours) => history.merge(&read_folded(path, hours, notices)?),
+            None => report_left_out(path, notices)?,
+        }
+    }
+    Ok(FlowLogs {
+        aggregate,
+        history,
+        summary,
+        stores,
+    })
+}
+
+/// The flow records that a receiver or controller stored.
+fn read_store(path: &Path) -> Result<(Aggregate, FlowInput), LoadError> {
+    let store = FlowStore::open_read_only(path)?.load()?;
+    let span = store.span();
+    let input = FlowInput {
+        name: path.display().to_string(),
+        format: "store",
+        flows: store.records().count() as u64,
+        names: store.names().listing().len() as u64,
+        malformed: 0,
+        bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
+        first: span.map(|span| span.0),
+        last: span.map(|span| span.1),
+    };
+    Ok((store, input))
+}
+
+/// The store as a controller's; `None` if a receiver wrote it, of a version that had no controllers.
+fn of_controller(path: &Path) -> Result<Option<ReviewStore>, LoadError> {
+    match ReviewStore::open_read_only(path) {
+        Ok(store) => Ok(Some(store)),
+        Err(ReviewStoreError::NoReviews { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The edges that a controller folded in these hours since the Unix epoch. Reports which hours there are.
+fn read_folded(
+    path: &Path,
+    hours: &Range<i64>,
+    notices: &dyn NoticeSink,
+) -> Result<History, LoadError> {
+    let Some(store) = of_controller(path)? else {
+        return Ok(History::default());
+    };
+    let edges = store.hours(hours.clone())?;
+    let mut history = if edges.is_empty() {
+        History::default()
+    } else {
+        store.names(hours.clone())?
+    };
+    if let (Some(first), Some(last)) = (edges.first(), edges.last()) {
+        notices.report(Notice::FoldedHours {
+            store: path.to_owned(),
+            from: Timestamp::from_hour(first.hour),
+            to: Timestamp::from_hour(last.hour + 1),
+        });
+    }
+    for one in edges {
+        history.add_edge(&one.key, &one.edge);
+    }
+    for (client, scan) in store.scans(hours.clone())? {
+        history.add_scan(&client, &scan);
+    }
+    Ok(history)
+}
+
+/// Reports which hours of a controller's store are left out where only flow records are read.
+fn report_left_out(path: &Path, notices: &dyn NoticeSink) -> Result<(), LoadError> {
+    let last = match of_controller(path)? {
+        Some(store) => store.last_hour()?,
+        None => None,
+    };
+    if let Some(last) = last {
+        notices.report(Notice::FoldedHoursLeftOut {
+            store: path.to_owned(),
+            to: Timestamp::from_hour(last + 1),
+        });
+    }
+    Ok(())
+}
+
+/// One finding for each way in which something was lost. `samples` are examples of it.
+pub fn loss_findings(
+    losses: &BTreeMap<Loss, u64>,
+    samples: impl Fn(Loss) -> Vec<String>,
+) -> Vec<Finding> {
+    let losses = losses.iter().filter(|(_, count)| **count > 0);
+    losses
+        .map(|(loss, count)| {
+            let samples = samples(*loss);
+            let first = samples.first().map_or(String::new(), |s| format!(" ({s})"));
+            let message = format!("counted {count}: {}{first}", loss.meaning());
+            Finding::new(Code::ObservationLoss, loss.name(), message).with_samples(samples)
+        })
+        .collect()
+}
+
+impl FlowLogs {
+    /// The first and the last time of any flow.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        self.aggregate.span()
+    }
+
+    /// The inputs that the report lists, one for each file.
+    pub fn inputs(&self) -> Vec<FlowInput> {
+        let input = |read: &FlowLogRead| FlowInput {
+            name: read.name.clone(),
+            format: read.format.name(),
+            flows: read.flows,
+            names: read.names,
+            malformed: read.malformed,
+            bytes: read.bytes,
+            first: read.span.map(|span| span.0),
+            last: read.span.map(|span| span.1),
+        };
+        let logs = self.summary.read.iter().map(input);
+        logs.chain(self.stores.iter().cloned()).collect()
+    }
+
+    /// One finding for each way in which something was lost.
+    pub fn findings(&self) -> Vec<Finding> {
+        let samples = |loss| match loss {
+            Loss::LineMalformed => self.summary.malformed.clone(),
+            Loss::FlowIncomplete => self.summary.incomplete.clone(),
+            _ => Vec::new(),
+        };
+        loss_findings(self.aggregate.losses(), samples)
+    }
+
+    /// What was skipped, by reason.
+    pub fn skipped(&self) -> BTreeMap<String, u64> {
+        let mut skipped: BTreeMap<String, u64> = self
+            .summary
+            .skipped
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect();
+        let files = self.summary.skipped_files.len() as u64;
+        if files > 0 {
+            skipped.insert("file-without-flows".into(), files);
+        }
+        skipped
+    }
+
+    /// Flow logs together with the result of captures, each connection counted once.
+    pub fn join(
+        mut self,
+        captures: Option<FlowResult>,
+        inventory: &Inventory,
+        epochs: &AddressEpochs,
+    ) -> FlowResult {
+        let mut counters = FlowCounters::default();
+        let mut overflow = 0;
+        if let Some(seen) = captures {
+            counters = seen.counters.clone();
+            overflow = seen.other_overflow;
+            self.add_captures(seen);
+        }
+        let mut seen = self.aggregate.into_result(
+            &InventoryListeners(inventory),
+            epochs,
+            FlowConfig::default().max_failed_targets,
+        );
+        seen.counters = FlowCounters {
+            connections: seen.counters.connections,
+            ..counters
+        };
+        seen.other_overflow += overflow;
+        seen
+    }
+
+    fn add_captures(&mut self, mut seen: FlowResult) {
+        let node: Arc<str> = Arc::from("");
+        for record in seen.records {
+            self.aggregate.add_record(Observed {
+                observer: Observer {
+                    node: node.clone(),
+                    source: Source::Capture,
+                },
+                record,
+            });
+        }
+        let rest = Observations {
+            scans: seen.scans,
+            names: seen.names.drain(),
+            other: seen.other,
+            ..Observations::default()
+        };
+        self.aggregate.add(&node, rest);
+    }
+}

@@ -1,0 +1,208 @@
+//! Pods and the policies in force over them: from files, or from the cluster as it is now.
+
+use super::client::BlockingClient;
+use super::error::LoadError;
+use super::locations::{PolicyLocations, invalid_policy};
+use super::notice::{Notice, NoticeSink};
+use super::objects::list_objects;
+use crate::cluster::live::ConnectSettings;
+use crate::cluster::{SkippedFile, read_cluster};
+use crate::evaluate::EvaluateError;
+use crate::inventory::{Objects, OtherPolicy, is_ours};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where pods and policies come from.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySource {
+    /// Snapshots; empty: the cluster itself.
+    pub cluster: Vec<PathBuf>,
+    /// Policies to judge instead of those that nanoseg manages; empty: those of the cluster.
+    pub policies: Vec<PathBuf>,
+    pub connect: ConnectSettings,
+}
+
+/// Pods, and the policies that are in force over them.
+pub struct EffectivePolicies {
+    /// Without NetworkPolicies.
+    pub objects: Objects,
+    pub policies: Vec<NetworkPolicy>,
+    /// The namespace of the context; `default` for a snapshot.
+    pub namespace: String,
+}
+
+impl PolicySource {
+    /// Reads pods and policies.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a cluster that does not answer.
+    pub fn read(&self, notices: &dyn NoticeSink) -> Result<EffectivePolicies, LoadError> {
+        Ok(self.read_beside(notices, |_| ())?.0)
+    }
+
+    /// Reads pods, then policies in a thread of its own while `work` runs with the pods.
+    ///
+    /// # Errors
+    /// As [`PolicySource::read`].
+    pub fn read_beside<T>(
+        &self,
+        notices: &dyn NoticeSink,
+        work: impl FnOnce(&Objects) -> T,
+    ) -> Result<(EffectivePolicies, T), LoadError> {
+        let (mut objects, namespace) = read_objects(&self.cluster, &self.connect, notices)?;
+        let present = std::mem::take(&mut objects.network_policies);
+        let policies = || match self.policies.as_slice() {
+            [] => Ok(latest(present)),
+            paths => Ok(applied_over(present, read_policies(paths, notices)?)),
+        };
+        let (policies, done) = std::thread::scope(|scope| {
+            let policies = scope.spawn(policies);
+            let done = work(&objects);
+            let policies = policies.join();
+            (
+                policies.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                done,
+            )
+        });
+        let policies: Result<Vec<NetworkPolicy>, LoadError> = policies;
+        let effective = EffectivePolicies {
+            policies: policies?,
+            objects,
+            namespace,
+        };
+        Ok((effective, done))
+    }
+
+    /// The files and lines of the policies, as far as they come from files.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn locations(&self) -> Result<PolicyLocations, LoadError> {
+        PolicyLocations::find_all(self.files())
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        match self.policies.as_slice() {
+            [] => &self.cluster,
+            paths => paths,
+        }
+    }
+
+    /// The error for a policy that cannot be judged, with its file and line.
+    pub fn invalid(&self, error: EvaluateError) -> LoadError {
+        invalid_policy(error, self.files())
+    }
+}
+
+/// The objects of snapshots, or of the cluster if there is no snapshot, and the default namespace.
+///
+/// # Errors
+/// Files that cannot be read, or a cluster that does not answer.
+pub fn read_objects(
+    cluster: &[PathBuf],
+    connect: &ConnectSettings,
+    notices: &dyn NoticeSink,
+) -> Result<(Objects, String), LoadError> {
+    if !cluster.is_empty() {
+        return Ok((read_files(cluster, notices)?, "default".into()));
+    }
+    let client = BlockingClient::new(connect).map_err(|error| match error {
+        LoadError::Connect(error) => LoadError::NoCluster(error),
+        other => other,
+    })?;
+    let objects = client.block_on(list_objects(&client.client, notices))?;
+    Ok((objects, client.default_namespace))
+}
+
+/// The NetworkPolicies of files and folders.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn read_policies(
+    paths: &[PathBuf],
+    notices: &dyn NoticeSink,
+) -> Result<Vec<NetworkPolicy>, LoadError> {
+    Ok(latest(read_files(paths, notices)?.network_policies))
+}
+
+/// All objects of files and folders.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn read_files(paths: &[PathBuf], notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
+    let (objects, skipped) = read_cluster(paths)?;
+    note_skipped(&skipped, notices);
+    note_not_judged(&objects.not_judged, notices);
+    Ok(objects)
+}
+
+/// Reports which policies no verdict includes.
+fn note_not_judged(policies: &[OtherPolicy], notices: &dyn NoticeSink) {
+    const MOST: usize = 20;
+    for one in policies.iter().take(MOST) {
+        notices.report(Notice::NotJudged(one.clone()));
+    }
+    let more = policies.len().saturating_sub(MOST);
+    if more > 0 {
+        notices.report(Notice::MoreNotJudged(more));
+    }
+    if !policies.is_empty() {
+        notices.report(Notice::OnlyNetworkPolicies);
+    }
+}
+
+/// The NetworkPolicies of a folder that `nanoseg generate` wrote.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn read_generated_policies(
+    folder: &Path,
+    notices: &dyn NoticeSink,
+) -> Result<Vec<NetworkPolicy>, LoadError> {
+    read_policies(&[folder.to_owned()], notices)
+}
+
+/// Reports which files were not manifests. In a folder that `nanoseg generate` wrote, the reports are expected.
+pub fn note_skipped(skipped: &[SkippedFile], notices: &dyn NoticeSink) {
+    let is_report =
+        |file: &Path| file.ends_with("report.json") && file.with_extension("md").exists();
+    for skipped in skipped.iter().filter(|one| !is_report(&one.file)) {
+        notices.report(Notice::SkippedFile {
+            file: skipped.file.clone(),
+            reason: skipped.reason.clone(),
+        });
+    }
+}
+
+/// All policies, including those that nanoseg manages; of several versions of one the last that was read.
+pub fn current(objects: &Objects) -> Vec<NetworkPolicy> {
+    latest(objects.network_policies.clone())
+}
+
+/// The policies in force once `policies` are applied over `present`: policies of others stay; those that nanoseg
+/// manages and that are not among `policies` are removed.
+pub fn applied_over(
+    present: Vec<NetworkPolicy>,
+    policies: Vec<NetworkPolicy>,
+) -> Vec<NetworkPolicy> {
+    let mut all = by_name(present);
+    all.retain(|_, policy| !is_ours(&policy.metadata));
+    all.extend(by_name(policies));
+    all.into_values().collect()
+}
+
+/// Of several versions of one policy the last, ordered by namespace and name.
+pub fn latest(policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
+    by_name(policies).into_values().collect()
+}
+
+fn by_name(
+    policies: Vec<NetworkPolicy>,
+) -> BTreeMap<(Option<String>, Option<String>), NetworkPolicy> {
+    let named = policies.into_iter().map(|policy| {
+        let metadata = &policy.metadata;
+        ((metadata.namespace.clone(), metadata.name.clone()), policy)
+    });
+    named.collect()
+}
