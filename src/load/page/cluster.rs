@@ -292,7 +292,6 @@ impl ClusterPage {
             proposed: proposed(&now, &state.proposals),
             volume,
             risk: state.risk,
-            enforcement: state.enforcement,
             now,
             proposals: state.proposals,
             events,
