@@ -107,9 +107,10 @@ fn snapshots(named: &[PathBuf], run: &Value) -> Result<Vec<PathBuf>, LoadError> 
         .filter_map(|one| one["name"].as_str())
         .map(PathBuf::from)
         .collect();
-    match !paths.is_empty() && paths.iter().all(|path| path.exists()) {
-        true => Ok(paths),
-        false => Err(LoadError::NoSnapshots),
+    if !paths.is_empty() && paths.iter().all(|path| path.exists()) {
+        Ok(paths)
+    } else {
+        Err(LoadError::NoSnapshots)
     }
 }
 
