@@ -4,11 +4,16 @@
 //! need a decision (or excess beyond the limit), 2 an error.
 
 mod access;
+#[cfg(feature = "cluster")]
 mod agent;
+#[cfg(feature = "cluster")]
 mod approve;
 pub mod connectivity;
+#[cfg(feature = "cluster")]
 mod controller;
+#[cfg(feature = "cluster")]
 pub mod crd;
+#[cfg(feature = "cluster")]
 mod decision;
 mod diff;
 mod exit;
@@ -16,32 +21,45 @@ mod explain;
 mod generate;
 mod graph;
 mod notices;
+#[cfg(feature = "cluster")]
 mod observe;
+#[cfg(feature = "cluster")]
 mod pager;
 mod period;
 mod policies;
 mod process;
 mod progress;
+#[cfg(feature = "cluster")]
 mod proposals;
+#[cfg(feature = "cluster")]
 mod receive;
+#[cfg(feature = "cluster")]
 mod record;
+#[cfg(feature = "cluster")]
 mod report;
+#[cfg(feature = "cluster")]
 mod review;
 mod risk;
+#[cfg(feature = "cluster")]
 mod rollback;
 mod service_enforcement;
+#[cfg(feature = "cluster")]
 mod sources;
+#[cfg(feature = "cluster")]
 mod status;
 mod style;
 mod terminal;
 mod traffic;
+#[cfg(feature = "cluster")]
 mod ui;
+#[cfg(feature = "cluster")]
 mod units;
 mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use process::{leak, program};
 use std::process::ExitCode;
+#[cfg(feature = "cluster")]
 use terminal::LogFormat;
 
 /// Network nano-segmentation for Kubernetes: observed traffic in, proven minimal NetworkPolicies out.
@@ -65,47 +83,47 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    #[cfg(feature = "cluster")]
     Observe(Box<observe::Args>),
+    #[cfg(feature = "cluster")]
     Agent(Box<agent::Args>),
+    #[cfg(feature = "cluster")]
     Receive(Box<receive::Args>),
+    #[cfg(feature = "cluster")]
     Controller(Box<controller::Args>),
+    #[cfg(feature = "cluster")]
     Status(Box<status::Args>),
+    #[cfg(feature = "cluster")]
     Proposals(Box<proposals::Args>),
+    #[cfg(feature = "cluster")]
     Review(Box<review::Args>),
+    #[cfg(feature = "cluster")]
     Approve(Box<approve::ApproveArgs>),
+    #[cfg(feature = "cluster")]
     Reject(Box<approve::RejectArgs>),
+    #[cfg(feature = "cluster")]
     Rollback(Box<rollback::Args>),
     Explain(Box<explain::Args>),
     Verify(Box<verify::Args>),
     Diff(Box<diff::Args>),
+    #[cfg(feature = "cluster")]
     Record(record::Args),
+    #[cfg(feature = "cluster")]
     Report(Box<report::Args>),
+    #[cfg(feature = "cluster")]
     Ui(Box<ui::Args>),
+    #[cfg(feature = "cluster")]
     Crd(crd::Args),
 }
 
 impl Command {
     fn log(&self) -> terminal::Log {
         match self {
-            Command::Generate(_)
-            | Command::Graph(_)
-            | Command::Connectivity(_)
-            | Command::Observe(_)
-            | Command::Status(_)
-            | Command::Proposals(_)
-            | Command::Review(_)
-            | Command::Approve(_)
-            | Command::Reject(_)
-            | Command::Rollback(_)
-            | Command::Explain(_)
-            | Command::Verify(_)
-            | Command::Record(_)
-            | Command::Diff(_)
-            | Command::Report(_)
-            | Command::Ui(_)
-            | Command::Crd(_) => terminal::Log::Command,
+            #[cfg(feature = "cluster")]
             Command::Agent(_) | Command::Receive(_) => terminal::Log::Service(LogFormat::Text),
+            #[cfg(feature = "cluster")]
             Command::Controller(args) => terminal::Log::Service(args.log_format()),
+            _ => terminal::Log::Command,
         }
     }
 }
@@ -137,22 +155,36 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Observe(args) => observe::run(*args),
+        #[cfg(feature = "cluster")]
         Command::Agent(args) => agent::run(*args),
+        #[cfg(feature = "cluster")]
         Command::Receive(args) => receive::run(*args),
+        #[cfg(feature = "cluster")]
         Command::Controller(args) => controller::run(*args),
+        #[cfg(feature = "cluster")]
         Command::Status(args) => status::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Proposals(args) => proposals::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Review(args) => review::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Approve(args) => approve::approve(&args),
+        #[cfg(feature = "cluster")]
         Command::Reject(args) => approve::reject(&args),
+        #[cfg(feature = "cluster")]
         Command::Rollback(args) => rollback::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Record(args) => record::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Report(args) => report::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Ui(args) => ui::run(&args),
+        #[cfg(feature = "cluster")]
         Command::Crd(args) => crd::run(&args),
     };
     exit::code(result)

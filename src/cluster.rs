@@ -7,9 +7,11 @@
 //! is an error. `serde_yaml` itself only counts how often an alias is followed, which bounds nested
 //! aliases ("billion laughs") but not many aliases of one long list.
 
+mod connect_settings;
 mod error;
 mod kinds;
 mod large;
+#[cfg(feature = "cluster")]
 pub mod live;
 mod nesting;
 mod parse;
@@ -21,6 +23,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use connect_settings::ConnectSettings;
 pub use error::ClusterError;
 pub use kinds::append;
 #[cfg(fuzzing)]

@@ -5,16 +5,25 @@
 //! → [`evaluate`] (proof) → [`report`]. ARCHITECTURE.md has the table of which room may use which;
 //! a test reads it.
 
+#![cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "some of it is used by the commands that are left out")
+)]
+
+#[cfg(feature = "cluster")]
 pub mod agent;
 pub mod cli;
 pub mod cluster;
+#[cfg(feature = "cluster")]
 pub mod controller;
 pub mod load;
 pub mod pipeline;
 pub mod report;
+#[cfg(feature = "cluster")]
 pub mod review;
 pub mod risk;
 pub mod store;
+#[cfg(feature = "cluster")]
 pub mod web;
 
 pub use nanoseg_evaluate as evaluate;
@@ -26,4 +35,5 @@ pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
 pub use nanoseg_policy as policy;
 pub use nanoseg_record as record;
+#[cfg(feature = "cluster")]
 pub use nanoseg_wire as wire;

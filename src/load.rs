@@ -4,23 +4,35 @@
 //! Nothing here prints or knows an option: the command line passes plain settings, and gets values, typed errors
 //! ([`LoadError`]) and [`Notice`]s.
 
+#[cfg(feature = "cluster")]
+mod api_error;
+#[cfg(feature = "cluster")]
 mod client;
+#[cfg(feature = "cluster")]
 mod controller_state;
 mod error;
+#[cfg(feature = "cluster")]
 pub mod evidence;
+#[cfg(feature = "cluster")]
 mod generated_folder;
 mod locations;
 mod notice;
+#[cfg(feature = "cluster")]
 mod objects;
 mod observations;
+#[cfg(feature = "cluster")]
 pub mod page;
 mod policies;
 mod policy_sets;
+#[cfg(feature = "cluster")]
 mod published;
 mod risk;
 
+#[cfg(feature = "cluster")]
+pub use api_error::ApiError;
+#[cfg(feature = "cluster")]
 pub use client::BlockingClient;
-pub use error::{ApiError, LoadError};
+pub use error::LoadError;
 pub use locations::{PolicyLocations, invalid_policy};
 pub use notice::{Notice, NoticeSink};
 pub use observations::{LoadedTraffic, TrafficSource, hours_of, read_traffic, read_with_snapshots};
@@ -28,5 +40,6 @@ pub use policies::{
     EffectivePolicies, PolicySource, current, note_skipped, read_objects, read_policies,
 };
 pub use policy_sets::PolicySets;
+#[cfg(feature = "cluster")]
 pub use published::{Published, place, read_published};
 pub use risk::RiskSource;

@@ -1,6 +1,7 @@
 //! Room 3b: the whole pipeline below the wall, in one place for every command that needs it: flow records and an
 //! inventory in; graph, policies, proof and report out. Nothing here decides a rule; it only calls the rooms in order.
 
+#[cfg(feature = "cluster")]
 pub mod evidence;
 mod files;
 mod findings;

@@ -8,11 +8,13 @@
 pub mod changes;
 pub mod diff;
 pub mod escape;
+#[cfg(feature = "cluster")]
 pub mod evidence;
 pub mod graph;
 pub mod layout;
 pub mod learning;
 mod markdown;
+pub mod period;
 mod run;
 pub mod sarif;
 mod summary;

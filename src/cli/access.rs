@@ -1,6 +1,7 @@
 //! Options that say which cluster, which namespaces and which controller a command is about.
 
-use crate::cluster::live::ConnectSettings;
+use crate::cluster::ConnectSettings;
+#[cfg(feature = "cluster")]
 use crate::load::{BlockingClient, LoadError};
 use std::path::PathBuf;
 
@@ -27,11 +28,13 @@ impl AccessArgs {
     ///
     /// # Errors
     /// The kubeconfig is missing or wrong.
+    #[cfg(feature = "cluster")]
     pub fn connect(&self) -> Result<BlockingClient, LoadError> {
         BlockingClient::new(&self.settings())
     }
 }
 
+#[cfg(feature = "cluster")]
 /// Which namespaces to look at.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct NamespaceArgs {
@@ -43,6 +46,7 @@ pub struct NamespaceArgs {
     all_namespaces: bool,
 }
 
+#[cfg(feature = "cluster")]
 impl NamespaceArgs {
     pub fn is_all(&self) -> bool {
         self.all_namespaces
@@ -71,6 +75,7 @@ pub struct NamespaceArg {
     pub namespace: Option<String>,
 }
 
+#[cfg(feature = "cluster")]
 impl NamespaceArg {
     /// The namespace that was named, else that of the context.
     pub fn or_default(&self, client: &BlockingClient) -> String {
@@ -79,6 +84,7 @@ impl NamespaceArg {
     }
 }
 
+#[cfg(feature = "cluster")]
 /// Where the controller is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ControllerArgs {

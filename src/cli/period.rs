@@ -1,7 +1,7 @@
 //! Options that say which period a command is about.
 
 use crate::net::Timestamp;
-use crate::report::evidence::Period;
+use crate::report::period::Period;
 
 /// The period: from when to when.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]

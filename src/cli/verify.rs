@@ -13,7 +13,7 @@ use crate::load::{EffectivePolicies, TrafficSource, hours_of, read_traffic};
 use crate::net::Timestamp;
 use crate::pipeline::verify::verify;
 use crate::report::escape;
-use crate::report::evidence::Period;
+use crate::report::period::Period;
 use crate::report::verification::{self, Blocked, Verification};
 use clap::ValueEnum;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! The connection of a command to a cluster: a client, and the small runtime that it runs in.
 
-use super::error::{ApiError, LoadError};
+use super::api_error::ApiError;
+use super::error::LoadError;
 use super::objects::list_page;
 use crate::cluster::live::{ConnectSettings, connect};
 use k8s_openapi::NamespaceResourceScope;

@@ -1,6 +1,7 @@
 //! The objects of a cluster as it is now: one list of each kind.
 
-use super::error::{ApiError, LoadError};
+use super::api_error::ApiError;
+use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
 use crate::inventory::{ImageScan, Objects};
 use k8s_openapi::Metadata;

@@ -1,7 +1,12 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
 mod flow_logs;
+#[cfg(feature = "cluster")]
+mod stores;
+#[cfg(not(feature = "cluster"))]
+mod without_stores;
 
+#[cfg(feature = "cluster")]
 pub use flow_logs::loss_findings;
 
 use super::error::LoadError;
@@ -13,7 +18,7 @@ use crate::graph::{History, InventoryListeners, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
-use crate::report::evidence::Period;
+use crate::report::period::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use flow_logs::FlowLogs;
 use k8s_openapi::api::networking::v1::NetworkPolicy;

@@ -13,7 +13,7 @@ use super::client::BlockingClient;
 use super::error::LoadError;
 use super::notice::NoticeSink;
 use super::risk::RiskSource;
-use crate::cluster::live::ConnectSettings;
+use crate::cluster::ConnectSettings;
 use crate::graph::ServiceEnforcement;
 use crate::web::{Shown, View};
 use cluster::ClusterPage;

@@ -1,11 +1,13 @@
 //! Pods and the policies in force over them: from files, or from the cluster as it is now.
 
+#[cfg(feature = "cluster")]
 use super::client::BlockingClient;
 use super::error::LoadError;
 use super::locations::{PolicyLocations, invalid_policy};
 use super::notice::{Notice, NoticeSink};
+#[cfg(feature = "cluster")]
 use super::objects::list_objects;
-use crate::cluster::live::ConnectSettings;
+use crate::cluster::ConnectSettings;
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
 use crate::inventory::{Objects, OtherPolicy, is_ours};
@@ -107,12 +109,31 @@ pub fn read_objects(
     if !cluster.is_empty() {
         return Ok((read_files(cluster, notices)?, "default".into()));
     }
+    read_cluster_now(connect, notices)
+}
+
+/// The objects of the cluster as it is now, and the namespace of the context.
+#[cfg(feature = "cluster")]
+fn read_cluster_now(
+    connect: &ConnectSettings,
+    notices: &dyn NoticeSink,
+) -> Result<(Objects, String), LoadError> {
     let client = BlockingClient::new(connect).map_err(|error| match error {
         LoadError::Connect(error) => LoadError::NoCluster(error),
         other => other,
     })?;
     let objects = client.block_on(list_objects(&client.client, notices))?;
     Ok((objects, client.default_namespace))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn read_cluster_now(
+    _connect: &ConnectSettings,
+    _notices: &dyn NoticeSink,
+) -> Result<(Objects, String), LoadError> {
+    Err(LoadError::WithoutCluster(
+        "a snapshot of the cluster is missing: give one with --cluster FILE".into(),
+    ))
 }
 
 /// The NetworkPolicies of files and folders.

@@ -3,7 +3,7 @@
 use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
 use super::policies::{applied_over, latest, read_files, read_objects};
-use crate::cluster::live::ConnectSettings;
+use crate::cluster::ConnectSettings;
 use crate::cluster::{append, has_files};
 use crate::inventory::{Inventory, Objects, OtherPolicy, OwnerRule};
 use crate::report::changes::{NotJudged, not_judged};

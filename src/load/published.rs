@@ -1,6 +1,6 @@
 //! ConfigMaps that the controller publishes in its own namespace: the newest part of the record, and the graph.
 
-use super::error::ApiError;
+use super::api_error::ApiError;
 use crate::graph::Graph;
 use crate::record::{PUBLISHED, Tail, TailError};
 use crate::report::graph::{GRAPH_FILE, LEFT_OUT, PUBLISHED_GRAPH, unpack};

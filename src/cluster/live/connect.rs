@@ -1,6 +1,7 @@
 //! From kubeconfig or pod to a client, in kubectl's order: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`,
 //! the ServiceAccount of the pod. No request is made here.
 
+use crate::cluster::ConnectSettings;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use std::path::{Path, PathBuf};
@@ -12,15 +13,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a connection may be silent while an answer is awaited. Watches hear something far more often
 /// (`watches`), and an exec plug-in has nothing to do with it.
 const SILENCE: Duration = Duration::from_secs(30);
-
-/// Which cluster, and as whom.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConnectSettings {
-    /// `--kubeconfig`: this file and no other.
-    pub kubeconfig: Option<PathBuf>,
-    /// `--context`: `None` is the file's current one.
-    pub context: Option<String>,
-}
 
 /// A client, and the namespace that its context names.
 #[derive(Clone)]

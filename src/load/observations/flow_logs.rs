@@ -1,5 +1,9 @@
 //! Flow logs beside or instead of captures.
 
+#[cfg(feature = "cluster")]
+use super::stores::read_stores;
+#[cfg(not(feature = "cluster"))]
+use super::without_stores::read_stores;
 use crate::finding::{Code, Finding};
 use crate::flow::{
     AddressEpochs, Aggregate, FlowConfig, FlowCounters, FlowResult, Loss, Observations, Observed,
@@ -8,14 +12,13 @@ use crate::flow::{
 use crate::graph::{History, InventoryListeners};
 use crate::inventory::Inventory;
 use crate::load::error::LoadError;
-use crate::load::notice::{Notice, NoticeSink};
+use crate::load::notice::NoticeSink;
 use crate::net::Timestamp;
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
-use crate::store::{FlowStore, ReviewStore, ReviewStoreError};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The content of flow logs.
@@ -37,95 +40,14 @@ pub fn read(
     notices: &dyn NoticeSink,
 ) -> Result<FlowLogs, LoadError> {
     let (mut aggregate, summary) = read_flows(paths)?;
-    let (mut stores, mut history) = (Vec::new(), History::default());
-    for path in &summary.stores {
-        let (store, input) = read_store(path)?;
-        aggregate.merge(store);
-        stores.push(input);
-        // After the records: what is folded in between counts twice, and is not missed.
-        match folded {
-            Some(hours) => history.merge(&read_folded(path, hours, notices)?),
-            None => report_left_out(path, notices)?,
-        }
-    }
+    let mut history = History::default();
+    let stores = read_stores(&summary.stores, folded, notices, &mut aggregate, &mut history)?;
     Ok(FlowLogs {
         aggregate,
         history,
         summary,
         stores,
     })
-}
-
-/// The flow records that a receiver or controller stored.
-fn read_store(path: &Path) -> Result<(Aggregate, FlowInput), LoadError> {
-    let store = FlowStore::open_read_only(path)?.load()?;
-    let span = store.span();
-    let input = FlowInput {
-        name: path.display().to_string(),
-        format: "store",
-        flows: store.records().count() as u64,
-        names: store.names().listing().len() as u64,
-        malformed: 0,
-        bytes: std::fs::metadata(path).map_or(0, |file| file.len()),
-        first: span.map(|span| span.0),
-        last: span.map(|span| span.1),
-    };
-    Ok((store, input))
-}
-
-/// The store as a controller's; `None` if a receiver wrote it, of a version that had no controllers.
-fn of_controller(path: &Path) -> Result<Option<ReviewStore>, LoadError> {
-    match ReviewStore::open_read_only(path) {
-        Ok(store) => Ok(Some(store)),
-        Err(ReviewStoreError::NoReviews { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The edges that a controller folded in these hours since the Unix epoch. Reports which hours there are.
-fn read_folded(
-    path: &Path,
-    hours: &Range<i64>,
-    notices: &dyn NoticeSink,
-) -> Result<History, LoadError> {
-    let Some(store) = of_controller(path)? else {
-        return Ok(History::default());
-    };
-    let edges = store.hours(hours.clone())?;
-    let mut history = if edges.is_empty() {
-        History::default()
-    } else {
-        store.names(hours.clone())?
-    };
-    if let (Some(first), Some(last)) = (edges.first(), edges.last()) {
-        notices.report(Notice::FoldedHours {
-            store: path.to_owned(),
-            from: Timestamp::from_hour(first.hour),
-            to: Timestamp::from_hour(last.hour + 1),
-        });
-    }
-    for one in edges {
-        history.add_edge(&one.key, &one.edge);
-    }
-    for (client, scan) in store.scans(hours.clone())? {
-        history.add_scan(&client, &scan);
-    }
-    Ok(history)
-}
-
-/// Reports which hours of a controller's store are left out where only flow records are read.
-fn report_left_out(path: &Path, notices: &dyn NoticeSink) -> Result<(), LoadError> {
-    let last = match of_controller(path)? {
-        Some(store) => store.last_hour()?,
-        None => None,
-    };
-    if let Some(last) = last {
-        notices.report(Notice::FoldedHoursLeftOut {
-            store: path.to_owned(),
-            to: Timestamp::from_hour(last + 1),
-        });
-    }
-    Ok(())
 }
 
 /// One finding for each way in which something was lost. `samples` are examples of it.

@@ -1,7 +1,7 @@
 //! The scans of trivy-operator, read again only after one of them changed.
 
 use crate::inventory::ImageScan;
-use crate::load::error::ApiError;
+use crate::load::api_error::ApiError;
 use crate::load::notice::NoticeSink;
 use crate::load::objects::list_scans;
 use kube::Client;
