@@ -162,8 +162,9 @@ fn main() -> ExitCode {
         "",
         0.0,
     ));
-    match print(&rows) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    if print(&rows) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }

@@ -134,7 +134,7 @@ fn weak_findings(
         .iter()
         .map(|p| p.policy.clone())
         .collect();
-    // The inventory has the policies of others.
+    // Only the generated policies: those of others are not considered here.
     let evaluation = Evaluation::new(inventory, &policies, HostNetwork::Exact)?;
     let reach = Reach::of(&evaluation);
     let distances = risk::distances(inventory, graph, &evaluation, &reach);

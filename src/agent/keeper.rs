@@ -89,10 +89,10 @@ impl<C: BatchCodec> Keeper<C> {
             }
             self.take_answers();
             self.offer();
-            self.tell();
+            self.update_metrics();
         }
         self.take_answers();
-        self.tell();
+        self.update_metrics();
     }
 
     /// Puts what was collected into the spool.
@@ -136,7 +136,7 @@ impl<C: BatchCodec> Keeper<C> {
         }
     }
 
-    fn tell(&mut self) {
+    fn update_metrics(&mut self) {
         for (loss, count) in self.spool.take_told_losses() {
             self.metrics.lost(loss, count);
         }

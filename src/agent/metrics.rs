@@ -204,9 +204,10 @@ impl Metrics {
     /// If it did not.
     pub fn is_alive(&self) -> Result<(), String> {
         let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
-        match self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN {
-            true => Ok(()),
-            false => Err("the main loop hangs".to_owned()),
+        if self.start.elapsed().saturating_sub(turned) < ALIVE_WITHIN {
+            Ok(())
+        } else {
+            Err("the main loop hangs".to_owned())
         }
     }
 

@@ -170,11 +170,11 @@ async fn serve_until(
         }
     }
     stop.stop();
-    let tell = events.clone();
+    let ended = events.clone();
     blocking(move || {
         sources.join();
         // The main loop handles it after the events before it.
-        let _ = tell.send(Event::SourcesEnded);
+        let _ = ended.send(Event::SourcesEnded);
     })
     .await?;
     let wait = if first.is_ok() {

@@ -137,9 +137,10 @@ impl LiveSource for Scripted {
         Ok(true)
     }
     fn urgency(&self) -> Urgency {
-        match self.0.lock().expect("a lock").is_empty() {
-            true => Urgency::None,
-            false => Urgency::Full,
+        if self.0.lock().expect("a lock").is_empty() {
+            Urgency::None
+        } else {
+            Urgency::Full
         }
     }
     fn take(&mut self) -> Observations {
@@ -163,7 +164,7 @@ fn slices(count: u32) -> VecDeque<Observations> {
         .collect()
 }
 
-fn told(all: &Aggregate) -> Vec<FlowRecord> {
+fn records_of(all: &Aggregate) -> Vec<FlowRecord> {
     all.records()
         .map(|(_, r)| FlowRecord {
             // What the codec of these tests leaves out.
@@ -181,7 +182,7 @@ fn truth(slices: &VecDeque<Observations>) -> Vec<FlowRecord> {
     for slice in slices {
         all.add(&"node-1".into(), slice.clone());
     }
-    told(&all)
+    records_of(&all)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -240,7 +241,7 @@ fn whatever_the_receiver_does_everything_arrives_in_order_and_counts_once() {
         let dir = tempfile::tempdir().expect("a folder");
         let all_there = {
             let (arrived, expected) = (Arc::clone(&arrived), expected.clone());
-            async move { until(|| told(&arrived.lock().expect("a lock").all) == expected).await }
+            async move { until(|| records_of(&arrived.lock().expect("a lock").all) == expected).await }
         };
         let settings = settings(with_disk.then_some(dir.path()));
         block_on(run(
@@ -252,7 +253,7 @@ fn whatever_the_receiver_does_everything_arrives_in_order_and_counts_once() {
         ))
         .expect("it runs");
         let arrived = arrived.lock().expect("a lock");
-        assert_eq!(told(&arrived.all), expected);
+        assert_eq!(records_of(&arrived.all), expected);
         assert!(arrived.order.is_sorted(), "{:?}", arrived.order);
         assert!(
             arrived.batches > arrived.order.len() as u64,
@@ -291,7 +292,7 @@ fn batches_that_were_not_sent_at_the_end_are_sent_by_the_next_run() {
     );
     assert!(arrived.lock().expect("a lock").order.is_empty());
     let (link, arrived) = FlakyLink::new(Weather::default(), 1);
-    let all_there = until(|| told(&arrived.lock().expect("a lock").all) == expected);
+    let all_there = until(|| records_of(&arrived.lock().expect("a lock").all) == expected);
     block_on(run(
         settings(Some(dir.path())),
         scripted(&Arc::default()),
@@ -318,9 +319,11 @@ fn batches_that_the_receiver_refuses_for_good_are_put_aside_and_counted_and_the_
     }
     block_on(async {
         let (offers, batches) = mpsc::channel(100);
-        let (tell, answers) = std::sync::mpsc::channel();
+        let (outcome_in, outcomes) = std::sync::mpsc::channel();
         let sender = Sender::new(link, HASTE, metrics);
-        let sending = sender.run(batches, move |answer| tell.send(answer).expect("heard"));
+        let sending = sender.run(batches, move |answer| {
+            outcome_in.send(answer).expect("heard")
+        });
         let keeping = async move {
             while !spool.is_empty() {
                 while let Some((which, content)) = spool.hand_out() {
@@ -329,7 +332,7 @@ fn batches_that_the_receiver_refuses_for_good_are_put_aside_and_counted_and_the_
                         .await
                         .expect("taken");
                 }
-                while let Ok(answer) = answers.try_recv() {
+                while let Ok(answer) = outcomes.try_recv() {
                     assert!(match answer {
                         DeliveryOutcome::Acknowledged(which) => spool.acknowledged(which),
                         DeliveryOutcome::Malformed(which, _) => spool.refused(which),
@@ -410,7 +413,7 @@ proptest! {
             spool.acknowledged(which);
         }
         prop_assert!(spool.is_empty());
-        prop_assert_eq!(told(&arrived.all), told(&expected));
+        prop_assert_eq!(records_of(&arrived.all), records_of(&expected));
         prop_assert!(!arrived.all.losses().contains_key(&Loss::RecordDropped));
         prop_assert!(arrived.all.span().is_none_or(|(first, _)| first == Timestamp::from_secs(0)));
     }

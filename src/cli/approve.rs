@@ -182,9 +182,10 @@ fn decide(
         reason,
     };
     let all: Vec<Decision> = proposals.iter().map(decision).collect();
-    Ok(match decider.decide(&all)? {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if decider.decide(&all)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

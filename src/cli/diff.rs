@@ -134,9 +134,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let is_failure = is_failure(args.fail_on, &found);
     drop(comparison);
     super::leak((inventory, before, after, found));
-    Ok(match is_failure {
-        true => ExitCode::from(exit::FINDINGS),
-        false => ExitCode::SUCCESS,
+    Ok(if is_failure {
+        ExitCode::from(exit::FINDINGS)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
@@ -173,13 +174,14 @@ fn is_failure(fail_on: FailOn, found: &Changes) -> bool {
 }
 
 fn sarif(args: &Args, found: &Changes) -> anyhow::Result<String> {
-    let (old, new) = match found.is_empty() {
+    let (old, new) = if found.is_empty() {
         // Without changes no location is needed.
-        true => Default::default(),
-        false => (
+        Default::default()
+    } else {
+        (
             PolicyLocations::find(&args.before)?,
             PolicyLocations::find(&args.after)?,
-        ),
+        )
     };
     let place = |reason: Result<&Cause, &str>| match reason {
         Ok(cause) if cause.is_of_after() => new.of(cause.policy(), cause.rule()),

@@ -117,8 +117,7 @@ struct Case {
     /// The pods and addresses that it is about, with names for people.
     client: Vec<String>,
     server: Vec<String>,
-    /// The port that is checked: that of the pod; where the plugin checks before translation also that of the
-    /// Service.
+    /// The port that is checked: the pod's; if the plugin checks before translation, also the Service's.
     port: u16,
     #[serde(flatten)]
     why: Explanation,
@@ -164,9 +163,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Output::Text => terminal::print(&text::render(&report, terminal::colour()))?,
     }
-    Ok(match report.allowed {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if report.allowed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

@@ -253,9 +253,10 @@ struct Running {
 /// Starts the sources: all that were named, or by default those that can start.
 fn start(args: &Args, stop: &Stop, out: &SyncSender<Observations>) -> anyhow::Result<Vec<Running>> {
     let by_default = args.source.is_empty() && !args.hubble.is_wanted();
-    let mut kinds = match by_default {
-        true => vec![LiveKind::Conntrack, LiveKind::Capture],
-        false => args.source.clone(),
+    let mut kinds = if by_default {
+        vec![LiveKind::Conntrack, LiveKind::Capture]
+    } else {
+        args.source.clone()
     };
     kinds.sort();
     kinds.dedup();

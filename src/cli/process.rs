@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 pub fn program() -> &'static str {
     let called = std::env::args_os().next().map(PathBuf::from);
     let name = called.as_deref().and_then(Path::file_stem);
-    match name.is_some_and(|name| name == "kubectl-nanoseg") {
-        true => "kubectl nanoseg",
-        false => "nanoseg",
+    if name.is_some_and(|name| name == "kubectl-nanoseg") {
+        "kubectl nanoseg"
+    } else {
+        "nanoseg"
     }
 }
 

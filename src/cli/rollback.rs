@@ -102,9 +102,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             reason: &args.reason,
         })
         .collect();
-    Ok(match decider.decide(&decisions)? {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if decider.decide(&decisions)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

@@ -37,9 +37,10 @@ impl Style {
     }
 
     fn paint(self, text: &str, ansi: &str) -> String {
-        match self.colour && !text.is_empty() {
-            true => format!("\x1b[{ansi}m{text}\x1b[0m"),
-            false => text.to_owned(),
+        if self.colour && !text.is_empty() {
+            format!("\x1b[{ansi}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
         }
     }
 }

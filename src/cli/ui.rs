@@ -6,7 +6,7 @@ use super::access::{AccessArgs, ControllerArgs};
 use super::notices::Stderr;
 use super::risk::RiskArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
-use crate::load::page::{PageSource, Views, read_folder};
+use crate::load::page::{FolderSource, PageSource, Views, read_folder};
 use crate::web::{Decide, Server, Shown};
 use anyhow::Context;
 use std::io::Write;
@@ -92,15 +92,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
     let risk = args.risk.source();
     if let Some(folder) = &args.folder {
-        let state = args.state.as_deref();
-        let view = read_folder(
+        let source = FolderSource {
             folder,
-            &args.cluster,
-            state,
-            &risk,
-            args.service_enforcement.everywhere(),
-            &Stderr::new(),
-        )?;
+            cluster: &args.cluster,
+            state: args.state.as_deref(),
+            risk: &risk,
+            enforcement: args.service_enforcement.everywhere(),
+        };
+        let view = read_folder(source, &Stderr::new())?;
         return Ok((Views::fixed(view), None));
     }
     let source = PageSource {
@@ -127,9 +126,10 @@ async fn serve(
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
     eprintln!("The URL is a key: whoever has it may do what you may do. Press Ctrl-C to stop.");
-    let _redirect = match args.no_browser {
-        true => None,
-        false => open_browser(&url),
+    let _redirect = if args.no_browser {
+        None
+    } else {
+        open_browser(&url)
     };
     tokio::select! {
         ended = server.serve(views, decider) => Ok(ended?),

@@ -145,9 +145,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let is_sound = verdict.would_block.is_empty();
     super::leak((inventory, policies, built, verdict, read.flows));
-    Ok(match is_sound {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(exit::FINDINGS),
+    Ok(if is_sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::FINDINGS)
     })
 }
 

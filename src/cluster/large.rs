@@ -27,16 +27,18 @@ struct Unusual;
 
 /// The objects of a text that is one long list.
 pub fn read_list(bytes: &[u8]) -> Option<(Objects, Counts)> {
-    match bytes.len() < LONG {
-        true => None,
-        false => read(std::str::from_utf8(bytes).ok()?),
+    if bytes.len() < LONG {
+        None
+    } else {
+        read(std::str::from_utf8(bytes).ok()?)
     }
 }
 
 fn read(text: &str) -> Option<(Objects, Counts)> {
-    let objects = match text.trim_ascii_start().starts_with('{') {
-        true => json::read(text),
-        false => yaml::read(text),
+    let objects = if text.trim_ascii_start().starts_with('{') {
+        json::read(text)
+    } else {
+        yaml::read(text)
     };
     let mut objects = objects.ok()?;
     objects.snapshots += 1;

@@ -173,17 +173,18 @@ impl Reader<'_> {
                 "recursion limit exceeded",
                 "repetition limit exceeded",
             ];
-            return Err(match limits.iter().any(|limit| problem.contains(limit)) {
-                true => ClusterError::Hostile {
+            return Err(if limits.iter().any(|limit| problem.contains(limit)) {
+                ClusterError::Hostile {
                     file,
                     document,
                     problem,
-                },
-                false => ClusterError::Syntax {
+                }
+            } else {
+                ClusterError::Syntax {
                     file,
                     document,
                     problem,
-                },
+                }
             });
         }
         match sink.tree {

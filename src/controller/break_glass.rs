@@ -48,7 +48,7 @@ impl BreakGlass {
             return;
         }
         if let Err(error) = self.log.write(&entries) {
-            tracing::error!("{error}; policies are taken away all the same");
+            tracing::error!("{error}; policies are deleted all the same");
         }
     }
 }

@@ -43,9 +43,10 @@ impl Enforcer {
                 unfinished = self.round(&mut memory).await;
             }
             let again = async {
-                match unfinished {
-                    true => tokio::time::sleep(AGAIN).await,
-                    false => std::future::pending().await,
+                if unfinished {
+                    tokio::time::sleep(AGAIN).await
+                } else {
+                    std::future::pending().await
                 }
             };
             tokio::select! {

@@ -269,13 +269,15 @@ impl Engine {
         } = &mut self.parts;
         let began = Instant::now();
         let is_due = self.due.is_some_and(|due| now >= due);
-        let watched = match observation.has_new_batches() {
-            true => auto_rollback::closely_watched(engine_state, now),
-            false => BTreeSet::new(),
+        let watched = if observation.has_new_batches() {
+            auto_rollback::closely_watched(engine_state, now)
+        } else {
+            BTreeSet::new()
         };
-        let watched = match watched.is_empty() {
-            true => Changes::Nothing,
-            false => Changes::Edges(watched),
+        let watched = if watched.is_empty() {
+            Changes::Nothing
+        } else {
+            Changes::Edges(watched)
         };
         let only = match observation.refresh(watches).and(decided).and(watched) {
             _ if is_due => None,

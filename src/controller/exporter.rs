@@ -67,9 +67,10 @@ impl Exporter {
         while !*stop.borrow() {
             let unfinished = !tokio::task::block_in_place(|| self.round(&mut memory));
             let again = async {
-                match unfinished {
-                    true => tokio::time::sleep(AGAIN).await,
-                    false => std::future::pending().await,
+                if unfinished {
+                    tokio::time::sleep(AGAIN).await
+                } else {
+                    std::future::pending().await
                 }
             };
             tokio::select! {

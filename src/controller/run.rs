@@ -219,9 +219,10 @@ impl Replica {
         let _ = halt.send(true);
         let outcome = tokio::time::timeout(GRACE, work).await;
         let outcome = outcome.unwrap_or(Err(ControllerError::Ended("all, in time")));
-        match lost {
-            true => outcome.and(Err(ControllerError::LeaseLost(lease))),
-            false => outcome,
+        if lost {
+            outcome.and(Err(ControllerError::LeaseLost(lease)))
+        } else {
+            outcome
         }
     }
 
@@ -258,7 +259,7 @@ impl Replica {
             heard: Some(heard_in),
         })
         .await?;
-        tracing::info!(listen = %intake.local_addr(), "lets agents in");
+        tracing::info!(listen = %intake.local_addr(), "accepts agents");
         let mut engine_state = EngineState::load(loaded)?;
         resume_break_glass(&mut engine_state, store.unrecorded_break_glass()?);
         let break_glass = BreakGlass::open(&settings.store, engine_state.break_glass_reasons())?;

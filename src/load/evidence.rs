@@ -50,8 +50,9 @@ fn named(policy: &NetworkPolicy) -> Option<(String, Digest)> {
 
 fn inventory(objects: &Objects) -> Result<(Inventory, Vec<Finding>), LoadError> {
     let (inventory, findings) = Inventory::build(objects, OwnerRule::Infer);
-    match inventory.pods.is_empty() {
-        true => Err(LoadError::NoPods("the snapshot".into())),
-        false => Ok((inventory, findings)),
+    if inventory.pods.is_empty() {
+        Err(LoadError::NoPods("the snapshot".into()))
+    } else {
+        Ok((inventory, findings))
     }
 }

@@ -21,9 +21,10 @@ impl PolicyLocations {
     /// # Errors
     /// Files that cannot be read.
     pub fn find(path: &Path) -> Result<PolicyLocations, LoadError> {
-        match path.as_os_str() == "cluster" {
-            true => Ok(PolicyLocations::default()),
-            false => PolicyLocations::find_all(&[path.to_owned()]),
+        if path.as_os_str() == "cluster" {
+            Ok(PolicyLocations::default())
+        } else {
+            PolicyLocations::find_all(&[path.to_owned()])
         }
     }
 

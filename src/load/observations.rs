@@ -229,9 +229,10 @@ fn inventory(
     }
     if inventory.pods.is_empty() {
         let names: Vec<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
-        return Err(LoadError::NoPods(match names.is_empty() {
-            true => "the cluster".to_owned(),
-            false => names.join(", "),
+        return Err(LoadError::NoPods(if names.is_empty() {
+            "the cluster".to_owned()
+        } else {
+            names.join(", ")
         }));
     }
     Ok((inventory, findings))

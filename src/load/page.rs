@@ -7,7 +7,7 @@ mod proposal_graph;
 mod record;
 mod scans;
 
-pub use folder::read_folder;
+pub use folder::{FolderSource, read_folder};
 
 use super::client::BlockingClient;
 use super::error::LoadError;
@@ -30,7 +30,7 @@ pub struct PageSource {
     /// A copy of the controller's state.
     pub state: Option<PathBuf>,
     pub risk: RiskSource,
-    /// Where the network plugin checks connections through Services, unless a Segmentation says otherwise.
+    /// Where the network plugin checks traffic to Services, in namespaces whose Segmentation does not say it.
     pub service_enforcement: ServiceEnforcement,
     /// The namespace of the controller.
     pub controller_namespace: String,

@@ -8,7 +8,7 @@ use super::objects::list_objects;
 use crate::cluster::live::ConnectSettings;
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
-use crate::inventory::{MANAGED_BY, Objects, OtherPolicy};
+use crate::inventory::{Objects, OtherPolicy, is_ours};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -187,7 +187,7 @@ pub fn applied_over(
     policies: Vec<NetworkPolicy>,
 ) -> Vec<NetworkPolicy> {
     let mut all = by_name(present);
-    all.retain(|_, policy| !is_ours(policy));
+    all.retain(|_, policy| !is_ours(&policy.metadata));
     all.extend(by_name(policies));
     all.into_values().collect()
 }
@@ -195,14 +195,6 @@ pub fn applied_over(
 /// Of several versions of one policy the last, ordered by namespace and name.
 pub fn latest(policies: Vec<NetworkPolicy>) -> Vec<NetworkPolicy> {
     by_name(policies).into_values().collect()
-}
-
-fn is_ours(policy: &NetworkPolicy) -> bool {
-    let labels = policy.metadata.labels.as_ref();
-    labels
-        .and_then(|labels| labels.get(MANAGED_BY.0))
-        .map(String::as_str)
-        == Some(MANAGED_BY.1)
 }
 
 fn by_name(

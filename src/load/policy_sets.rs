@@ -34,9 +34,10 @@ impl PolicySets {
     ) -> Result<PolicySets, LoadError> {
         let cluster = || Cluster::read(snapshots, connect, notices);
         // A snapshot first: its text is dropped before the policies need memory.
-        let of_snapshots = match snapshots.is_empty() {
-            true => None,
-            false => Some(cluster()?),
+        let of_snapshots = if snapshots.is_empty() {
+            None
+        } else {
+            Some(cluster()?)
         };
         let (before, after) = (read_set(before, notices)?, read_set(after, notices)?);
         Ok(match (before, after, of_snapshots) {

@@ -48,9 +48,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
         }
     }
     found.sort();
-    match found.is_empty() {
-        true => Err(LoadError::NoScans(path.to_owned())),
-        false => Ok(found),
+    if found.is_empty() {
+        Err(LoadError::NoScans(path.to_owned()))
+    } else {
+        Ok(found)
     }
 }
 

@@ -119,11 +119,11 @@ fn rule_report(rule: &RuleOrigin, taught: &[TaughtEdge<'_>], indices: &[usize]) 
         .map(|(_, _, edge)| format!("{}/{}", edge.port, edge.protocol))
         .collect();
     let ports: Vec<String> = ports.into_iter().collect();
-    let way = match rule.direction {
-        Direction::Ingress => "in from",
-        Direction::Egress => "out to",
+    let (names, ports) = (names.join(", "), ports.join(", "));
+    let text = match rule.direction {
+        Direction::Ingress => format!("in from {names} → {ports}"),
+        Direction::Egress => format!("out to {names} → {ports}"),
     };
-    let text = format!("{way} {} → {}", names.join(", "), ports.join(", "));
     RuleReport {
         direction: rule.direction,
         text,
@@ -251,13 +251,13 @@ fn ports(connections: &ConnectionSet) -> String {
         return "all ports".into();
     }
     let words = connections.iter().flat_map(|(protocol, ports)| {
-        ports
-            .ranges()
-            .iter()
-            .map(move |(first, last)| match first == last {
-                true => format!("{first}/{protocol}"),
-                false => format!("{first}-{last}/{protocol}"),
-            })
+        ports.ranges().iter().map(move |(first, last)| {
+            if first == last {
+                format!("{first}/{protocol}")
+            } else {
+                format!("{first}-{last}/{protocol}")
+            }
+        })
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -11,8 +11,8 @@ use crate::report::verification::{Blocked, Unused, Verification};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
-/// Compares `policies` with the edges of `graph` in the namespaces (all, if none is named). `enforcement` is where
-/// the network plugin checks connections through Services.
+/// Compares `policies` with the edges of `graph` in the namespaces (all, if none is named). `enforcement`: where the
+/// network plugin checks connections through Services. The policies in the inventory itself would take part as well.
 ///
 /// # Errors
 /// A policy that the API server would refuse.

@@ -157,9 +157,10 @@ pub fn as_sarif(
         let place = &place;
         list.iter().map(move |one| {
             let causes: Vec<String> = one.causes.iter().map(Cause::to_string).collect();
-            let way = match rule.id == OPENED.id {
-                true => "Opened",
-                false => "Closed",
+            let way = if rule.id == OPENED.id {
+                "Opened"
+            } else {
+                "Closed"
             };
             let mut places: Vec<Place> = Vec::new();
             for found in one.causes.iter().filter_map(|cause| place(Ok(cause))) {

@@ -45,9 +45,10 @@ pub fn html_document(document: String) -> String {
     let is_bad = |c: char| {
         !matches!(c, '\n' | '\t') && (is_unsafe(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
     };
-    match document.contains(is_bad) {
-        true => document.replace(is_bad, "\u{fffd}"),
-        false => document,
+    if document.contains(is_bad) {
+        document.replace(is_bad, "\u{fffd}")
+    } else {
+        document
     }
 }
 
@@ -93,9 +94,10 @@ pub fn mermaid(text: &str) -> String {
 /// (OWASP, "CSV Injection").
 pub fn csv(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = match formula {
-        true => format!("'{text}"),
-        false => text.to_owned(),
+    let text = if formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
     };
     if text.contains([',', '"', '\n', '\r', '\'', ' ', ';']) {
         format!("\"{}\"", text.replace('"', "\"\""))

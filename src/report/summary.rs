@@ -68,9 +68,10 @@ impl Printer {
     }
 
     fn paint(&self, text: &str, ansi: &str) -> String {
-        match self.options.colour {
-            true => format!("\x1b[{ansi}m{text}\x1b[0m"),
-            false => text.to_owned(),
+        if self.options.colour {
+            format!("\x1b[{ansi}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
         }
     }
 

@@ -134,9 +134,10 @@ pub fn as_sarif(
     let places = |policies: &[String], subject: &str| -> Vec<Place> {
         let found = policies.iter().filter_map(|name| place(name, None));
         let found: Vec<Place> = found.collect();
-        match found.is_empty() {
-            true => nearest(namespace_of(subject)).into_iter().collect(),
-            false => found,
+        if found.is_empty() {
+            nearest(namespace_of(subject)).into_iter().collect()
+        } else {
+            found
         }
     };
     let blocked = verdict.would_block.iter().map(|one| {

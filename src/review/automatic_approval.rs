@@ -135,25 +135,25 @@ mod tests {
     fn errors_blocked_traffic_and_unknown_coverage_are_never_approved() {
         let all = "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true, maxGained: 1000}";
         let segment = segment(all);
-        let says = |impact: &Impact, blocked| may_approve(&segment, impact, blocked);
-        assert!(says(&impact(&[Code::PortScan]), false).is_err());
-        assert!(says(&impact(&[Code::BlockedTraffic]), false).is_err());
-        assert!(says(&impact(&[]), true).is_err());
+        let check = |impact: &Impact, blocked| may_approve(&segment, impact, blocked);
+        assert!(check(&impact(&[Code::PortScan]), false).is_err());
+        assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
+        assert!(check(&impact(&[]), true).is_err());
         let coverage = |percent| Impact {
             coverage: percent,
             ..impact(&[])
         };
-        assert!(says(&coverage(None), false).is_err());
-        assert!(says(&coverage(Some(94)), false).is_err());
-        assert_eq!(says(&coverage(Some(95)), false), Ok(()));
+        assert!(check(&coverage(None), false).is_err());
+        assert!(check(&coverage(Some(94)), false).is_err());
+        assert_eq!(check(&coverage(Some(95)), false), Ok(()));
     }
 
     #[test]
     fn unapproved_images_always_need_a_person() {
         let all = "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true, maxGained: 1000}";
         for code in UNAPPROVED {
-            let said = may_approve(&segment(all), &impact(&[code]), false);
-            let why = said.expect_err("a person must look");
+            let refusal = may_approve(&segment(all), &impact(&[code]), false);
+            let why = refusal.expect_err("a person must decide");
             assert!(why.contains(code.name()), "{why}");
         }
     }

@@ -25,7 +25,7 @@ pub struct Violation {
     pub connections: u64,
     /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
     pub requirement: Requirement,
-    /// Whether an operator is to be asked to allow it: the server is known to listen there, and both
+    /// Is true if a proposal to allow it may be made: the server is known to listen there, and both
     /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
     pub may_be_proposed: bool,
 }

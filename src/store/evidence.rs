@@ -88,13 +88,13 @@ pub fn may_write(folder: &Path) -> Result<(), EvidenceError> {
         return Err(EvidenceError::Stranger { path: path() });
     };
     let names: Vec<String> = check::strangers(&manifest, &plain::list(folder)?).collect();
-    match names.is_empty() {
-        true => Ok(()),
-        false => Err(EvidenceError::Added {
-            path: path(),
-            names,
-        }),
+    if names.is_empty() {
+        return Ok(());
     }
+    Err(EvidenceError::Added {
+        path: path(),
+        names,
+    })
 }
 
 /// Makes `folder` hold exactly `files`. A report that is there is replaced; anything else is not.

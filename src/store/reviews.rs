@@ -103,7 +103,7 @@ pub struct Commit {
     pub departed: Vec<DepartedPod>,
     /// Forgets pods that were gone before this.
     pub forget_departed_before: Option<Timestamp>,
-    /// Break-glasses, by namespace and time, that this commit records.
+    /// Break-glass entries, by namespace and time, whose line of the record is in this commit.
     pub recorded_break_glass: Vec<(String, Timestamp)>,
 }
 
@@ -197,7 +197,7 @@ impl ReviewStore {
     }
 
     /// Calls `each` with every line of the record from the sequence number `from` on, in order and as they
-    /// are at one time; ends early where `each` says false.
+    /// are at one time; ends early where `each` returns false.
     ///
     /// # Errors
     /// If it cannot be read.

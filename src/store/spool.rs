@@ -115,7 +115,7 @@ struct Entry {
 /// The memory that an entry takes beside its content, in bytes.
 const ENTRY: u64 = 150;
 /// How often a failing disk is logged.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The batches that the receiver does not have yet, in order.
 pub struct Spool<C> {
@@ -125,7 +125,7 @@ pub struct Spool<C> {
     entries: VecDeque<Entry>,
     next_order: u64,
     failing: Option<String>,
-    told: Option<Instant>,
+    logged: Option<Instant>,
     /// Losses that no batch reports yet.
     losses: BTreeMap<Loss, u64>,
     /// Losses that a batch in the spool reports.
@@ -142,7 +142,7 @@ impl<C: BatchCodec> Spool<C> {
             entries: VecDeque::new(),
             next_order: 0,
             failing: None,
-            told: None,
+            logged: None,
             losses: BTreeMap::new(),
             told_losses: BTreeMap::new(),
         }
@@ -378,7 +378,7 @@ impl<C: BatchCodec> Spool<C> {
         let bytes = written.as_ref().ok().copied();
         if bytes.is_some() && self.failing.take().is_some() {
             tracing::warn!("the spool can be written again");
-            self.told = None;
+            self.logged = None;
         }
         self.note(written.map(|_| ()), "write a batch");
         bytes
@@ -388,11 +388,14 @@ impl<C: BatchCodec> Spool<C> {
     fn note(&mut self, outcome: io::Result<()>, action: &str) {
         let Err(error) = outcome else { return };
         let text = format!("failed to {action}: {error}");
-        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+        if self
+            .logged
+            .is_none_or(|logged| logged.elapsed() >= LOG_EVERY)
+        {
             tracing::warn!(
                 "spool: {text}; batches are kept in memory until the disk takes them again"
             );
-            self.told = Some(Instant::now());
+            self.logged = Some(Instant::now());
         }
         self.failing = Some(text);
     }

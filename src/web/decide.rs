@@ -72,9 +72,10 @@ pub fn requests(
     if reason.is_empty() {
         problems.push("There is no reason: write why. It is kept in the record.".into());
     }
-    match problems.is_empty() {
-        true => Ok(requests),
-        false => Err(problems),
+    if problems.is_empty() {
+        Ok(requests)
+    } else {
+        Err(problems)
     }
 }
 

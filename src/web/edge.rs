@@ -29,9 +29,10 @@ pub fn name(graph: &Graph, peer: &Peer) -> String {
         Peer::Outside(address) => {
             let names = graph.names.get(address).into_iter().flatten();
             let names: Vec<&str> = names.map(String::as_str).collect();
-            match names.is_empty() {
-                true => address.to_string(),
-                false => format!("{} ({address})", names.join(", ")),
+            if names.is_empty() {
+                address.to_string()
+            } else {
+                format!("{} ({address})", names.join(", "))
             }
         }
         other => other.to_string(),

@@ -114,9 +114,10 @@ impl Guard {
         }
         let rest = path.strip_prefix('/').unwrap_or_default();
         let (token, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        match is_same(token.as_bytes(), self.token.as_bytes()) {
-            true => Ok(rest),
-            false => Err(StatusCode::NOT_FOUND),
+        if is_same(token.as_bytes(), self.token.as_bytes()) {
+            Ok(rest)
+        } else {
+            Err(StatusCode::NOT_FOUND)
         }
     }
 

@@ -147,9 +147,10 @@ pub fn more(shown: usize, total: usize) -> Markup {
 
 /// Ports in words.
 pub fn ports(connections: &ConnectionSet) -> String {
-    match connections.is_all() {
-        true => "all ports".into(),
-        false => connections.to_string(),
+    if connections.is_all() {
+        "all ports".into()
+    } else {
+        connections.to_string()
     }
 }
 

@@ -198,9 +198,12 @@ fn volume(view: &View) -> Markup {
 
 fn sudden_changes(report: &VolumeReport) -> Markup {
     let row = |one: &VolumeChange| {
-        let amount = |value| match one.in_bytes {
-            true => size(value),
-            false => format!("{} connections", thousands(value)),
+        let amount = |value| {
+            if one.in_bytes {
+                size(value)
+            } else {
+                format!("{} connections", thousands(value))
+            }
         };
         vec![
             text(one.subject()),

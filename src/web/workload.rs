@@ -268,9 +268,10 @@ fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
     let everywhere = evaluation.everywhere();
     for class in evaluation.classes_of(id) {
         for (set, connections) in evaluation.addresses(*class, direction).iter() {
-            let set = match *set == everywhere {
-                true => "any address".to_owned(),
-                false => set.to_string(),
+            let set = if *set == everywhere {
+                "any address".to_owned()
+            } else {
+                set.to_string()
             };
             let part = format!("{set} on {}", ports(connections));
             if !parts.contains(&part) {
@@ -278,9 +279,10 @@ fn addresses(evaluation: &Evaluation, id: &WorkloadId, direction: Direction) -> 
             }
         }
     }
-    match parts.is_empty() {
-        true => "none".into(),
-        false => parts.join("; "),
+    if parts.is_empty() {
+        "none".into()
+    } else {
+        parts.join("; ")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the integration tests share: running the real binary.
+//! Runs the real binary, for all integration tests.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -7,11 +7,11 @@ use std::process::Command;
 pub struct Run {
     pub code: Option<i32>,
     pub stderr: String,
-    /// stdout as JSON, null if it is none.
+    /// stdout as JSON, or null if it is not JSON.
     pub json: serde_json::Value,
 }
 
-/// Runs `nanoseg` with a fresh `--out` folder that is gone afterwards.
+/// Runs `nanoseg` with a new `--out` folder that is deleted afterwards.
 pub fn nanoseg(args: impl IntoIterator<Item = OsString>) -> Run {
     let out = tempfile::tempdir().expect("a temporary folder");
     let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))

@@ -1,6 +1,6 @@
-//! A real node's capture of the Online Boutique topology: what nanoseg generates from it stands beside
-//! the demo's hand-written policies, connection by connection. They differ, and each difference has
-//! its reason here. Needs `../shared/data/boutique`; says that it skipped where that is absent.
+//! A real node's capture of the Online Boutique topology. The generated policies are compared with the demo's
+//! hand-written policies, connection by connection. They differ, and each difference has its reason here. Needs
+//! `../shared/data/boutique`; without it the test prints that it was skipped.
 
 use crate::places::shared;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -33,7 +33,7 @@ fn generate(folder: &Path) -> (Inventory, Generated) {
     (inventory, generated)
 }
 
-/// The demo's own policies, in the namespace that its workloads run in here.
+/// Returns the demo's own policies, in the namespace of its workloads in this test.
 fn hand_written(folder: &Path) -> Vec<NetworkPolicy> {
     let files = std::fs::read_dir(folder)
         .expect("policies")
@@ -72,7 +72,7 @@ fn allowed(inventory: &Inventory, policies: &[NetworkPolicy]) -> Allowed {
     allowed
 }
 
-/// Why the hand-written policies allow more; `None` is a difference that nobody has explained.
+/// Returns the reason why the hand-written policies allow more, or `None` for an unexplained difference.
 fn why_wider(client: &str, server: &str) -> Option<&'static str> {
     match (client, server) {
         (_, "boutique/frontend") => Some("its policy has `ingress: [{}]`: anybody, on any port"),
@@ -86,7 +86,7 @@ fn why_wider(client: &str, server: &str) -> Option<&'static str> {
     }
 }
 
-/// Why the generated policies allow what the hand-written ones do not.
+/// Returns the reason why the generated policies allow what the hand-written ones do not.
 fn why_missing(client: &str, server: &str) -> Option<&'static str> {
     match (client, server) {
         ("monitoring/prometheus", "boutique/cartservice") => {
@@ -157,7 +157,7 @@ fn the_capture_of_a_real_node_gives_sound_and_tight_policies() {
 }
 
 #[test]
-fn what_the_real_capture_holds_is_understood() {
+fn the_connections_of_the_real_capture_are_attributed() {
     let Some(folder) = shared("boutique") else {
         return;
     };
@@ -177,7 +177,7 @@ fn what_the_real_capture_holds_is_understood() {
         "boutique/cartservice → boutique/redis-cart 6379/TCP",
         // One-way UDP to a Service with a named target port.
         "boutique/frontend → monitoring/statsd 9125/UDP",
-        // The API server by its endpoint, a hostNetwork pod by its node.
+        // The API server is identified by its endpoint, a hostNetwork pod by its node.
         "monitoring/prometheus → api-server 6443/TCP",
         "monitoring/prometheus → node:node1 9100/TCP",
         "boutique/emailservice → outside:192.0.2.25 587/TCP",

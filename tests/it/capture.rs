@@ -1,4 +1,4 @@
-//! Live capture of real traffic, in network namespaces of its own.
+//! Live capture of real traffic, in separate network namespaces.
 
 mod network;
 
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Anything that does not come within this time does not come.
+/// The timeout of every wait.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 const SERVICE: &str = "10.96.0.10:80";
@@ -33,7 +33,7 @@ fn on(interfaces: &str) -> CaptureSettings {
     }
 }
 
-/// A capture that runs on the node, and what it has told so far.
+/// A capture that runs on the node, and what it has reported so far.
 struct Watch {
     slices: Receiver<Observations>,
     seen: Observations,
@@ -67,7 +67,7 @@ impl Watch {
         }
     }
 
-    /// Waits until what was seen holds something; `meanwhile` is done again and again.
+    /// Waits until the reported records satisfy a condition, and repeats `meanwhile` until then.
     fn until<T>(
         &mut self,
         what: &str,
@@ -99,7 +99,7 @@ impl Watch {
         self.until(loss.name(), || {}, |seen| seen.losses.get(&loss).copied())
     }
 
-    /// Stops the capture; everything it saw.
+    /// Stops the capture. Returns everything that it reported.
     fn end(mut self) -> (Observations, Result<(), LiveError>) {
         self.stop.stop();
         let thread = self.thread.take().expect("running");
@@ -130,7 +130,7 @@ fn goes_to(record: &FlowRecord, server: &str) -> bool {
     SocketAddr::new(record.server, record.port) == addr(server)
 }
 
-/// A server that sends back what it gets.
+/// An echo server.
 fn echo(network: &Network, port: u16) {
     let (ready, started) = sync_channel(1);
     network.within("s", move || {
@@ -159,7 +159,7 @@ fn exchange(mut stream: &TcpStream, bytes: usize) {
 }
 
 #[test]
-fn a_call_through_a_service_is_known_while_it_goes_on_and_counted_once() {
+fn a_call_through_a_service_is_reported_while_it_is_open_and_counted_once() {
     if !network::is_possible() {
         return;
     }
@@ -193,7 +193,7 @@ fn a_call_through_a_service_is_known_while_it_goes_on_and_counted_once() {
 }
 
 #[test]
-fn names_answers_refusals_and_silence_are_told_apart() {
+fn names_answers_refusals_and_missing_answers_are_distinguished() {
     if !network::is_possible() {
         return;
     }
@@ -223,7 +223,7 @@ fn names_answers_refusals_and_silence_are_told_apart() {
         let mut buffer = [0; 512];
         socket.send_to(b"who?", "10.92.0.2:53").expect("asked");
         socket.recv_from(&mut buffer).expect("answered");
-        // Nobody listens there: the pod's kernel says so by ICMP.
+        // Nothing listens there, and the pod's kernel reports it by ICMP.
         socket.send_to(b"hello", "10.92.0.2:7777").expect("sent");
     });
     connect(&network, "10.92.0.2:81").expect_err("refused");
@@ -251,7 +251,7 @@ fn names_answers_refusals_and_silence_are_told_apart() {
 }
 
 #[test]
-fn a_connection_from_before_the_start_is_found_by_the_sample() {
+fn a_connection_that_is_older_than_the_capture_is_found_in_the_sample() {
     if !network::is_possible() {
         return;
     }
@@ -279,7 +279,7 @@ fn a_connection_from_before_the_start_is_found_by_the_sample() {
 }
 
 #[test]
-fn interfaces_that_appear_later_are_seen_and_those_that_vanish_are_told() {
+fn new_interfaces_are_captured_and_removed_interfaces_are_reported() {
     if !network::is_possible() {
         return;
     }
@@ -317,7 +317,7 @@ fn interfaces_that_appear_later_are_seen_and_those_that_vanish_are_told() {
 }
 
 #[test]
-fn a_named_interface_that_vanishes_is_a_loss_and_the_last_one_an_error() {
+fn a_removed_interface_is_a_loss_and_the_last_removed_one_is_an_error() {
     if !network::is_possible() {
         return;
     }
@@ -337,7 +337,7 @@ fn a_named_interface_that_vanishes_is_a_loss_and_the_last_one_an_error() {
 }
 
 #[test]
-fn what_cannot_be_opened_says_what_to_do() {
+fn an_error_on_opening_has_a_remedy() {
     if !network::is_possible() {
         return;
     }
@@ -355,7 +355,7 @@ fn what_cannot_be_opened_says_what_to_do() {
     );
     let text = network.inside("n", || {
         let nobody = 65534;
-        // SAFETY: only this thread gives up its rights; the C library's call would do so for all.
+        // SAFETY: only this thread drops its privileges; the C library's call would do so for all threads.
         unsafe { libc::syscall(libc::SYS_setresuid, nobody, nobody, nobody) };
         let opened = PacketSocket::open(on("auto"), AddressChanges::default());
         opened.err().expect("an error").to_string()
@@ -363,19 +363,19 @@ fn what_cannot_be_opened_says_what_to_do() {
     assert!(text.contains("CAP_NET_RAW"), "{text}");
 }
 
-/// Sends datagrams to a port where nobody answers.
+/// Sends datagrams to a port on which nothing listens.
 fn flood(network: &Network, datagrams: u32) {
     network.inside("c", move || {
         let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
         for _ in 0..datagrams {
-            // An error is the answer of a former one.
+            // An error is the ICMP answer to an earlier datagram.
             let _ = socket.send_to(&[0; 100], "10.92.0.2:7777");
         }
     });
 }
 
 #[test]
-fn a_ring_that_overflows_says_how_much_was_lost() {
+fn a_ring_that_overflows_reports_how_much_was_lost() {
     if !network::is_possible() {
         return;
     }
@@ -405,7 +405,7 @@ fn a_ring_that_overflows_says_how_much_was_lost() {
     );
     assert_eq!(seen.losses[&Loss::CaptureDropped], lost);
     assert!(taken > 0 && lost > 10_000, "{taken} {lost}");
-    // Each datagram is seen on both interfaces; answers by ICMP are limited by the kernel.
+    // Each datagram is captured on both interfaces. The kernel limits the rate of ICMP answers.
     assert!(taken + lost >= 40_000, "{taken} + {lost}");
 }
 
@@ -431,7 +431,7 @@ fn udp_beyond_the_budget_is_sampled_and_the_rest_is_counted_as_lost() {
 }
 
 #[test]
-fn what_came_just_before_the_end_is_told() {
+fn records_just_before_the_end_are_reported() {
     if !network::is_possible() {
         return;
     }

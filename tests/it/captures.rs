@@ -1,7 +1,7 @@
-//! Odd but legal captures of every format, link type and tunnel: none may crash, each yields packets
-//! or a clear reason, and the connections agree with another analyser's.
+//! Unusual but legal captures of every format, link type and tunnel. None may cause a crash, each gives packets or a
+//! clear reason, and the connections equal those of another analyser.
 //!
-//! The core runs on `tests/data/captures`; where `../shared/data/captures` is there, all of it is read.
+//! The basic part runs on `tests/data/captures`. If `../shared/data/captures` exists, all of it is read.
 
 use crate::places::{captures_of, shared};
 use nanoseg::flow::{
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What reading one capture through the whole of `observe` and `flow` came to.
+/// The result of reading one capture with `observe` and `flow`.
 struct Read {
     summary: CaptureSummary,
     skips: SkipCounters,
@@ -62,7 +62,7 @@ const WITHOUT_PACKETS: &[(&str, &str)] = &[
     ("decode-nsh-type2__input.pcap", "1 unsupported-ethertype"),
     ("empty.pcap", "no packets in it"),
     ("empty.pcapng", "no packets in it"),
-    // Mirrored frames of a type that carries no Ethernet; tshark does not read them either.
+    // Mirrored frames of a type without Ethernet; tshark does not read them either.
     (
         "erspan-type-iii-ft-7.pcap",
         "48 llc; 10 unsupported-ethertype",
@@ -97,7 +97,7 @@ const WITHOUT_PACKETS: &[(&str, &str)] = &[
     ),
     ("trunc__ipv4-truncated-broken-header.pcap", "1 bad-header"),
     ("truncated-aack.pcap", "1 ppp-control"),
-    // 802.11 inside GRE, which only wireless controllers speak.
+    // 802.11 inside GRE, which only wireless controllers use.
     ("tunnels__gre-aruba-amsdu.pcap", "1 unsupported-tunnel"),
     ("unsupported-link-type-160.pcap", "1 unsupported-link-type"),
     ("unsupported-link-type-dbus.pcap", "2 unsupported-link-type"),
@@ -105,7 +105,7 @@ const WITHOUT_PACKETS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_capture_yields_packets_or_a_clear_reason() {
+fn every_capture_gives_packets_or_a_clear_reason() {
     let mut without = BTreeMap::new();
     for path in captures_of(&[]) {
         let reason = match read(&path) {
@@ -150,7 +150,7 @@ fn every_capture_yields_packets_or_a_clear_reason() {
     assert!(wrong.is_empty(), "no packets in:\n{}", wrong.join("\n"));
 }
 
-/// One line per connection, in the form that both analysers are brought to.
+/// One line per connection, in a form that is common to both analysers.
 fn line(protocol: &str, client: &str, server: &str, answered: bool) -> String {
     let verdict = if answered { "answered" } else { "not answered" };
     format!("{protocol} {client} > {server} {verdict}")
@@ -197,9 +197,12 @@ fn zeek(log: &str) -> Vec<String> {
             if !matches!(protocol, "tcp" | "udp" | "sctp") {
                 return None;
             }
-            let end = |host: &str, port: &str| match host.contains(':') {
-                true => format!("[{host}]:{port}"),
-                false => format!("{host}:{port}"),
+            let end = |host: &str, port: &str| {
+                if host.contains(':') {
+                    format!("[{host}]:{port}")
+                } else {
+                    format!("{host}:{port}")
+                }
             };
             let seen = |field: &str| row.get(field).is_some_and(|n| *n != "0" && *n != "-");
             let answered = match row["conn_state"] {
@@ -219,8 +222,8 @@ const TO_ALL: &str = "To all or many: counted as not expressible, no connection.
 const TUNNEL: &str =
     "The tunnel's own datagrams between nodes are no connections; what is inside is.";
 
-/// Where the connections differ from Zeek's: the capture, why, and exactly which lines; `-` only
-/// Zeek has, `+` only nanoseg has.
+/// The differences to Zeek's connections: the capture, the reason, and exactly which lines. Only Zeek has `-` lines,
+/// only nanoseg has `+` lines.
 const DIFFERENCES: &[(&str, &str, &[&str])] = &[
     (
         "dhcp__dhcp.pcap",
@@ -371,7 +374,7 @@ const DIFFERENCES: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// Lines of `a` that `b` lacks, each as often as it is missing.
+/// Returns the lines of `a` that `b` does not have, each as often as it is missing.
 fn missing(a: &[String], b: &[String], sign: char) -> Vec<String> {
     let mut rest = b.to_vec();
     let mut out = Vec::new();
@@ -385,7 +388,7 @@ fn missing(a: &[String], b: &[String], sign: char) -> Vec<String> {
 }
 
 #[test]
-fn connections_agree_with_zeek_s_but_for_explained_differences() {
+fn connections_equal_those_of_zeek_except_for_explained_differences() {
     let explained: BTreeMap<_, _> = DIFFERENCES
         .iter()
         .map(|(c, _, lines)| (*c, *lines))
@@ -416,7 +419,7 @@ fn connections_agree_with_zeek_s_but_for_explained_differences() {
     }
 }
 
-/// Captures that tshark counts otherwise, and why.
+/// Captures for which tshark has another count, and the reason.
 const OTHER_COUNTS: &[(&str, &str, u64)] = &[
     (
         "test017-be.pcapng",
@@ -434,7 +437,7 @@ const OTHER_COUNTS: &[(&str, &str, u64)] = &[
 ];
 
 #[test]
-fn packet_counts_agree_with_tshark_s() {
+fn packet_counts_equal_those_of_tshark() {
     if Command::new("tshark").arg("--version").output().is_err() {
         println!("skipped: tshark is not installed");
         return;
@@ -465,7 +468,7 @@ fn packet_counts_agree_with_tshark_s() {
 }
 
 #[test]
-fn nothing_of_a_scan_is_established_that_did_not_answer() {
+fn scanned_ports_that_did_not_answer_are_not_established() {
     let [path] = &captures_of(&["k8s-pod"])[..] else {
         panic!("one capture of a scan")
     };
@@ -476,7 +479,7 @@ fn nothing_of_a_scan_is_established_that_did_not_answer() {
         .filter(|connection| connection.verdict == Verdict::Established)
         .map(|connection| format!("{} {}", connection.server, connection.protocol))
         .collect();
-    // All that comes back in this capture are resets, ICMP errors and echo replies.
+    // The only answers in this capture are resets, ICMP errors and echo replies.
     assert!(established.is_empty(), "{established:#?}");
     let refused = read
         .connections
@@ -487,7 +490,7 @@ fn nothing_of_a_scan_is_established_that_did_not_answer() {
 }
 
 #[test]
-fn inputs_that_once_failed_do_no_harm() {
+fn inputs_that_once_failed_are_handled() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/regressions");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the folder")
@@ -501,7 +504,7 @@ fn inputs_that_once_failed_do_no_harm() {
         let bytes = std::fs::read(path).expect("a file");
         let mut table =
             FlowTable::new(NoListeners, AddressEpochs::default(), FlowConfig::default());
-        // As a capture, and as a frame of every link type that is read.
+        // Read as a capture, and as a frame of every supported link type.
         let _ = nanoseg::observe::read_capture_bytes(&bytes, |frame| {
             if let Ok(packet) = decode(frame.link, frame.data, frame.original_length, frame.time) {
                 table.ingest(&packet);

@@ -1,5 +1,5 @@
-//! Live: three nodes with real programs (tests/cluster), an agent on each node, a receiver. What comes out
-//! must equal the truth of the scenario, edge by edge, whatever is killed on the way.
+//! A live test: three nodes with real programs (tests/cluster), an agent on each node, and a receiver. The result must
+//! equal the truth of the scenario, edge by edge, whatever is killed meanwhile.
 
 mod programs;
 mod testbed;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use testbed::Testbed;
 use truth::Truth;
 
-/// How long anything may take that is waited for.
+/// The timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until it gives no more reasons to wait.
+/// Repeats a check until it has no reason to wait.
 fn wait_until(what: &str, mut lacking: impl FnMut() -> Vec<String>) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -46,7 +46,7 @@ fn wait_for_agents(testbed: &Testbed, sets: &[Set]) {
     }
 }
 
-/// What `nanoseg generate` makes of what a set's receiver has.
+/// Runs `nanoseg generate` on the records of a set's receiver.
 fn generate(testbed: &Testbed, secrets: &Secrets, set: &Set) -> Value {
     let (store, cluster) = (set.store(secrets), testbed.folder().join("cluster.yaml"));
     let run = nanoseg([
@@ -81,7 +81,7 @@ fn start(testbed: &Testbed, secrets: &Secrets) -> Vec<Set> {
     sets
 }
 
-/// Receivers are away while shop/counter counts: agents keep what they saw.
+/// Receivers are stopped while shop/counter counts: agents keep their records.
 fn count_without_receivers(testbed: &mut Testbed, secrets: &Secrets, sets: &mut [Set]) {
     sets.iter_mut().for_each(Set::kill_receiver);
     testbed.run("count");
@@ -92,7 +92,7 @@ fn count_without_receivers(testbed: &mut Testbed, secrets: &Secrets, sets: &mut 
 }
 
 #[test]
-fn the_graph_of_a_live_cluster_equals_the_truth_though_receivers_and_agents_are_killed() {
+fn the_graph_of_a_live_cluster_equals_the_truth_although_receivers_and_agents_are_killed() {
     let Some(mut testbed) = Testbed::start() else {
         return;
     };
@@ -120,7 +120,7 @@ fn the_graph_of_a_live_cluster_equals_the_truth_though_receivers_and_agents_are_
     compare(&mut testbed, &secrets, &sets);
 }
 
-/// With NANOSEG_KEEP=FOLDER: stores, logs and the snapshot stay there, to look into a failure.
+/// With NANOSEG_KEEP=FOLDER the stores, logs and the snapshot are kept there, for the analysis of a failure.
 fn keep(testbed: &Testbed, folder: &Path) {
     let Ok(kept) = std::env::var("NANOSEG_KEEP") else {
         return;
@@ -134,7 +134,7 @@ fn keep(testbed: &Testbed, folder: &Path) {
     }
 }
 
-/// All sets at once, so that one failure tells of all of them.
+/// Compares all sets, so that a failure lists all differences.
 fn compare(testbed: &mut Testbed, secrets: &Secrets, sets: &[Set]) {
     testbed.run("snapshot");
     let folder = secrets.path("");

@@ -1,4 +1,4 @@
-//! `connectivity` against the answers of another tool, np-guard's netpol-analyzer.
+//! Compares `connectivity` with the output of another tool, np-guard's netpol-analyzer.
 
 use nanoseg::cli::connectivity::{Output, render};
 use nanoseg::cluster::read_cluster;
@@ -54,7 +54,7 @@ fn every_folder_is_a_case() {
     assert_eq!(names, CASES.map(str::to_owned).into());
 }
 
-/// All 13, not only as sets of connections: every byte apart from `{ingress-controller}` lines.
+/// Compares all 13 cases byte by byte, except for `{ingress-controller}` lines.
 #[test]
 fn all_cases_print_the_same_bytes() {
     for case in CASES {
@@ -85,7 +85,7 @@ fn dot_prints_the_same_bytes() {
 }
 
 #[test]
-fn json_and_csv_hold_the_same_lines_as_text() {
+fn json_and_csv_have_the_same_lines_as_text() {
     let found = ours("semanticDiff-same-topologies-new1");
     let csv = render(&found, Output::Csv).expect("csv");
     let json = render(&found, Output::Json).expect("json");

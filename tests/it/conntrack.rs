@@ -1,5 +1,5 @@
-//! The conntrack source on this machine's kernel: a client and a server in namespaces of their own, and
-//! between them a router whose connection tracking is observed.
+//! The conntrack source on this machine's kernel: a client and a server in separate namespaces, and between them a
+//! router whose connection tracking is observed.
 
 use crate::support::namespaces::Routed;
 use nanoseg::flow::{FlowRecord, Loss, Observations, Opening, OtherKind, Verdict};
@@ -9,11 +9,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes.
-/// The kernel looks for entries that have expired only once a minute, if it has little to do.
+/// The timeout of every wait. An idle kernel checks for expired entries only once a minute.
 const DEADLINE: Duration = Duration::from_secs(150);
 
-/// A running source and what it has seen.
+/// A running source and what it has reported.
 struct Watch {
     source: Conntrack,
     seen: Observations,
@@ -45,7 +44,7 @@ impl Watch {
         }
     }
 
-    /// Waits until connections to `server` with this verdict were seen, so many in all.
+    /// Waits until `server` has the given number of connections with this verdict.
     fn connections(&mut self, server: &str, verdict: Verdict, count: u64) -> Vec<FlowRecord> {
         let server: SocketAddr = server.parse().expect("an address");
         let of = |seen: &Observations| -> Vec<FlowRecord> {
@@ -89,7 +88,7 @@ fn both_ends(net: &Routed, listener: &TcpListener, address: &str) -> (TcpStream,
 const TRACK: &str = "table inet track { chain forward { type filter hook forward priority 0; ct state established accept; }; }";
 
 #[test]
-fn a_service_call_is_one_record_with_what_was_called_and_its_bytes() {
+fn a_call_of_a_service_is_one_record_with_the_called_address_and_its_bytes() {
     let Some(net) = Routed::build() else { return };
     net.router.sysctl("net/netfilter/nf_conntrack_acct", "1");
     net.router.nft(
@@ -114,7 +113,7 @@ fn a_service_call_is_one_record_with_what_was_called_and_its_bytes() {
     server.read_exact(&mut [0; 5000]).expect("received");
     server.write_all(&[2; 300]).expect("sent");
     client.read_exact(&mut [0; 300]).expect("received");
-    // A RST ends the entry in 10 s instead of 120 s.
+    // After a RST the entry expires in 10 s instead of 120 s.
     net.router
         .sysctl("net/netfilter/nf_conntrack_tcp_timeout_close", "1");
     abort(client);
@@ -125,7 +124,7 @@ fn a_service_call_is_one_record_with_what_was_called_and_its_bytes() {
     let records = watch.connections("10.77.2.2:8080", Verdict::Established, 1);
     let to_server: u64 = records.iter().map(|r| r.bytes_to_server).sum();
     let to_client: u64 = records.iter().map(|r| r.bytes_to_client).sum();
-    // Exact but for segments without timestamps, as a RST is.
+    // The count is exact except for segments without timestamps, such as a RST.
     assert!((4960..=5000).contains(&to_server), "{to_server}");
     assert!((260..=300).contains(&to_client), "{to_client}");
 }
@@ -151,7 +150,7 @@ fn abort(stream: TcpStream) {
 }
 
 #[test]
-fn refused_unanswered_and_half_open_are_told_apart_from_established() {
+fn refused_unanswered_and_half_open_connections_are_not_established() {
     let Some(net) = Routed::build() else { return };
     net.router.nft(TRACK);
     net.server.nft("table ip deaf { chain input { type filter hook input priority 0; tcp dport 9999 drop; }; }");
@@ -166,7 +165,7 @@ fn refused_unanswered_and_half_open_are_told_apart_from_established() {
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let _pair = both_ends(&net, &open, "[fd77:2::2]:8080");
     std::thread::scope(|scope| {
-        // Both wait until they give up; what they meet is told long before.
+        // Both wait for their timeout; their results are reported long before.
         for address in ["10.77.2.2:9999", "10.77.2.2:8082"] {
             let net = &net;
             scope.spawn(move || connect(net, address).expect_err("no answer arrives"));
@@ -182,7 +181,7 @@ fn refused_unanswered_and_half_open_are_told_apart_from_established() {
 }
 
 #[test]
-fn udp_is_established_by_an_answer_and_one_way_without_after_three_seconds() {
+fn udp_is_established_by_an_answer_and_one_way_after_three_seconds_without_one() {
     let Some(net) = Routed::build() else { return };
     net.router.nft(TRACK);
     let mut watch = Watch::start(&net, ConntrackOptions::default());
@@ -211,17 +210,17 @@ fn udp_is_established_by_an_answer_and_one_way_without_after_three_seconds() {
     );
     drop(mute);
 
-    // The first packet that is seen goes from a known port to an ephemeral one: perhaps an answer.
+    // The first observed packet goes from a known port to an ephemeral one: it may be an answer.
     echo.send_to(b"answer", "10.77.1.2:41000").expect("sent");
     let answers = watch.connections("10.77.1.2:41000", Verdict::OneWay, 1);
     assert_eq!(answers[0].client_port, Some(53));
-    // ICMP says that nothing listens there.
+    // ICMP reports that nothing listens there.
     let ping = OtherKind::Icmp;
     assert!(watch.seen.other.iter().all(|other| other.kind == ping));
 }
 
 #[test]
-fn a_connection_older_than_the_source_keeps_its_port_and_one_picked_up_has_no_direction() {
+fn a_connection_older_than_the_source_keeps_its_port_and_one_that_is_picked_up_has_no_direction() {
     let Some(net) = Routed::build() else { return };
     net.router.nft(TRACK);
     net.router.nft(
@@ -238,7 +237,7 @@ fn a_connection_older_than_the_source_keeps_its_port_and_one_picked_up_has_no_di
     assert_eq!(records[0].opening, Opening::Handshake);
     assert_eq!(watch.seen.records.len(), 1);
 
-    // From now on the other is tracked: the server speaks first.
+    // From now on the other connection is tracked: the server sends first.
     net.router.nft("delete table inet blind;");
     server.write_all(b"hello").expect("sent");
     client.read_exact(&mut [0; 5]).expect("received");
@@ -248,7 +247,7 @@ fn a_connection_older_than_the_source_keeps_its_port_and_one_picked_up_has_no_di
 }
 
 #[test]
-fn nothing_is_lost_when_the_buffer_overruns() {
+fn nothing_is_lost_when_the_buffer_overflows() {
     let Some(net) = Routed::build() else { return };
     net.router.nft(TRACK);
     let options = ConntrackOptions {
@@ -270,7 +269,7 @@ fn nothing_is_lost_when_the_buffer_overruns() {
 }
 
 #[test]
-fn traffic_that_no_policy_can_express_and_the_node_s_own_is_kept_apart() {
+fn traffic_of_the_node_and_traffic_that_no_policy_can_express_are_reported_separately() {
     let Some(net) = Routed::build() else { return };
     net.router.nft(TRACK);
     let mut watch = Watch::start(&net, ConntrackOptions::default());

@@ -1,5 +1,5 @@
-//! `nanoseg controller` against a real API server. Agents are played: what they would have seen is sent as they
-//! send it, with a real token. (tests/it/story has real traffic, real enforcement and the real agent.)
+//! `nanoseg controller` with a real API server. Agents are simulated: the test sends batches as agents send them, with a
+//! real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
 pub mod agent;
 pub mod operator;
@@ -24,7 +24,7 @@ use serde_json::json;
 use std::time::Duration;
 use world::World;
 
-/// A world with learned traffic whose first proposals wait.
+/// Returns a world with learned traffic and open first proposals.
 fn learned(cluster: &'static Cluster, controller: &Controller) -> (World, Agent) {
     let world = World::make(cluster);
     let mut agent = Agent::new(cluster, controller);
@@ -45,7 +45,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     }
     let applied = world.policy("nanoseg-api");
 
-    // Somebody edits it, somebody deletes it: it is put right.
+    // Somebody edits it, somebody deletes it: it is repaired.
     cluster.run(async {
         let policies: Api<NetworkPolicy> = world.api();
         let open = json!({"spec": {"ingress": [{}]}});
@@ -70,7 +70,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
     });
     world.until_event("DriftRepaired");
 
-    // What was never seen is tried, and is asked about.
+    // A connection that was never observed is attempted, and is proposed.
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     let asked = world.open("db");
     assert!(
@@ -88,7 +88,7 @@ fn proposals_are_decided_applied_kept_and_rolled_back() {
         policy.is_some_and(|policy| format!("{:?}", policy.spec).contains("web"))
     });
 
-    // Back to the policy before.
+    // Rollback to the policy before.
     world.until_phase(&asked, Phase::Applied);
     world.decide(&asked, Verb::Rollback, DecisionOutcome::Accepted);
     world.until_policy("nanoseg-db", "web may not come", |policy| {
@@ -155,7 +155,7 @@ fn break_glass_of_a_killed_leader_is_recorded_by_the_next_one() {
     world.decide_open("api", Verb::Approve);
     world.policy("nanoseg-api");
     world.until_condition("Enforcing", "True", "Enforced");
-    // What such a leader leaves: its note, and no policy.
+    // Such a leader leaves its note and no policy.
     controller.kill();
     let untold = BreakGlassEntry {
         namespace: world.namespace.clone(),
@@ -190,7 +190,7 @@ fn break_glass_of_a_killed_leader_is_recorded_by_the_next_one() {
             .then_some(())
             .ok_or_else(|| format!("{told:?}"))
     }));
-    // And told once.
+    // It is recorded once.
     controller.kill();
     controller.restart();
     controller.until_metric("nanoseg_controller_enforced_workloads", |number| {
@@ -223,7 +223,7 @@ fn break_glass_works_although_the_store_refuses_writes() {
 }
 
 #[test]
-fn the_leader_dies_and_the_other_replica_goes_on_without_a_second_write() {
+fn after_the_leader_dies_the_other_replica_continues_without_writing_twice() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -242,7 +242,7 @@ fn the_leader_dies_and_the_other_replica_goes_on_without_a_second_write() {
     });
     assert_eq!(world.settled(), before);
     assert_eq!(second.writes(), 0.0, "{}", second.log());
-    // What was decided while nobody led is carried out once.
+    // A decision that was made without a leader is carried out once.
     second.kill();
     let open = world.open("api");
     let name = world.post_decision(&open, Verb::Approve);
@@ -257,7 +257,7 @@ fn the_leader_dies_and_the_other_replica_goes_on_without_a_second_write() {
 }
 
 #[test]
-fn what_the_rules_call_harmless_is_approved_without_a_person_and_told_by_events() {
+fn a_proposal_within_the_rules_is_approved_automatically_and_reported_by_events() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -272,7 +272,7 @@ fn what_the_rules_call_harmless_is_approved_without_a_person_and_told_by_events(
     agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
     world.policy("nanoseg-web");
     world.policy("nanoseg-db");
-    // Blocked traffic asks, and a person has to answer.
+    // Blocked traffic makes a proposal, and a person must decide.
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     let asked = world.open("db");
     let message = asked.status.unwrap_or_default().message.unwrap_or_default();
@@ -284,7 +284,7 @@ fn what_the_rules_call_harmless_is_approved_without_a_person_and_told_by_events(
 }
 
 #[test]
-fn a_workload_with_images_that_nobody_approved_waits_for_a_person() {
+fn a_workload_with_unapproved_images_needs_a_person() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -311,17 +311,17 @@ fn a_workload_with_images_that_nobody_approved_waits_for_a_person() {
         });
     };
     said("unapproved-registry");
-    // The namespace approves more; what is left is that the pods' tag may move.
+    // The namespace approves more images. The remaining finding is the mutable tag.
     segment(json!({"approvedImages": ["example.org/it:1"]}));
     said("mutable-tag");
     assert!(world.find_policy("nanoseg-api").is_none());
-    // A person may approve it all the same.
+    // A person may approve it nevertheless.
     world.decide_open("api", Verb::Approve);
     world.policy("nanoseg-api");
 }
 
 #[test]
-fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
+fn policies_of_deleted_workloads_are_removed_if_the_segmentation_says_remove() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -342,7 +342,7 @@ fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
     world.delete_pod("web");
     world.until_policy("nanoseg-web", "it is gone", |policy| policy.is_none());
     assert!(world.find_policy("nanoseg-api").is_some());
-    // And all of them with the Segmentation.
+    // All policies are removed with the Segmentation.
     world.unsegment();
     world.until_policy("nanoseg-api", "it is gone", |policy| policy.is_none());
     // What was approved is kept for reports.
@@ -359,7 +359,7 @@ fn policies_of_workloads_that_are_gone_go_where_the_segmentation_says_so() {
 }
 
 #[test]
-fn a_restart_goes_on_exactly_and_writes_nothing() {
+fn a_restart_continues_with_the_same_state_and_writes_nothing() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -383,7 +383,7 @@ fn a_restart_goes_on_exactly_and_writes_nothing() {
 }
 
 #[test]
-fn a_decision_on_another_revision_is_refused_and_says_why() {
+fn a_decision_on_another_revision_is_refused_with_the_reason() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -407,7 +407,7 @@ fn a_decision_on_another_revision_is_refused_and_says_why() {
 }
 
 #[test]
-fn traffic_that_an_approved_policy_cuts_off_takes_it_back() {
+fn an_approved_policy_that_blocks_traffic_is_rolled_back() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -416,7 +416,7 @@ fn traffic_that_an_approved_policy_cuts_off_takes_it_back() {
     let right = world.open("db");
     world.decide_open("db", Verb::Approve);
     let first = world.policy("nanoseg-db");
-    // The next one is asked for by new traffic, and a person makes it wrong.
+    // New traffic makes the next proposal, and a person edits it wrongly.
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     let asked = world.open("db");
     assert_ne!(asked.name_any(), right.name_any());
@@ -440,7 +440,7 @@ fn traffic_that_an_approved_policy_cuts_off_takes_it_back() {
 }
 
 #[test]
-fn with_gitops_approved_policies_go_to_a_folder_and_the_cluster_is_compared_with_it() {
+fn with_gitops_approved_policies_are_written_to_a_folder_and_compared_with_the_cluster() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -487,7 +487,7 @@ fn published(cluster: &'static Cluster) -> Api<ConfigMap> {
     Api::namespaced(cluster.client(), "default")
 }
 
-/// Waits until the ConfigMap has the record as it is on the disk; tells its version.
+/// Waits until the ConfigMap has the record of the store. Returns its version.
 pub fn until_published(cluster: &'static Cluster, controller: &Controller) -> (Tail, String) {
     let api = published(cluster);
     cluster.run(until(PATIENCE, "the record is published", async || {
@@ -530,7 +530,7 @@ fn the_record_is_published_and_an_idle_controller_writes_nothing() {
     assert_eq!(controller.writes(), writes, "{}", controller.log());
     assert_eq!(until_published(cluster, &controller).1, version);
 
-    // What is recorded right before the end is published before the end.
+    // Lines that are recorded right before the end are published before the end.
     let open = world.open("web");
     let name = world.post_decision(&open, Verb::Reject);
     world.until_answered(&name, DecisionOutcome::Accepted);
@@ -598,13 +598,13 @@ fn a_long_record_is_published_from_some_entry_on(
 }
 
 #[test]
-fn a_record_that_cannot_be_published_holds_no_decision_up() {
+fn a_record_that_cannot_be_published_does_not_delay_decisions() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
     let controller = Controller::start(cluster, "unpublished", &[]);
     let api = published(cluster);
-    // One that the API server lets nobody change.
+    // An immutable ConfigMap, which the API server lets nobody change.
     let delete = async || match api.delete(PUBLISHED, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         other => drop(other.expect("it is deleted")),

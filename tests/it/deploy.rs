@@ -1,5 +1,5 @@
-//! The manifests under deploy/: they are what Kubernetes takes, ask for no more than is needed, and give
-//! nanoseg only options that it has.
+//! The manifests under deploy/: Kubernetes accepts them, they request no more than needed, and they use only existing
+//! options of nanoseg.
 
 use clap::ValueEnum;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
@@ -19,7 +19,7 @@ fn folder(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A manifest as its type, which has to know every field of it.
+/// Reads a manifest as its type. Every field must be known.
 fn read<T: DeserializeOwned + Serialize>(path: &str) -> T {
     let text = std::fs::read_to_string(folder(path)).expect(path);
     let written: Value = serde_yaml::from_str(&text).expect(path);
@@ -69,7 +69,7 @@ fn only(pod: &PodSpec) -> &Container {
 }
 
 #[test]
-fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
+fn every_file_is_listed_and_every_listed_file_has_its_kind() {
     for part in ["access", "admission", "agent", "controller"] {
         let part = format!("base/{part}");
         let list: Value = read(&format!("{part}/kustomization.yaml"));
@@ -103,12 +103,12 @@ fn every_file_is_listed_and_every_listed_file_is_what_it_says() {
 }
 
 #[test]
-fn both_pods_ask_for_no_more_than_they_need() {
+fn both_pods_request_no_more_than_they_need() {
     for (pod, added, root) in [
         (agent(), vec!["NET_ADMIN", "NET_RAW"], true),
         (controller(), vec![], false),
     ] {
-        // Only the controller talks to the API server.
+        // Only the controller connects to the API server.
         assert_eq!(pod.automount_service_account_token, Some(!root));
         assert!(!pod.host_pid.unwrap_or(false) && !pod.host_ipc.unwrap_or(false));
         assert_eq!(pod.host_network.unwrap_or(false), root);
@@ -139,7 +139,7 @@ fn both_pods_ask_for_no_more_than_they_need() {
 }
 
 #[test]
-fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_controller_only() {
+fn the_agent_runs_on_every_node_with_a_token_for_the_controller_only() {
     let pod = agent();
     assert_eq!(pod.dns_policy.as_deref(), Some("ClusterFirstWithHostNet"));
     let tolerations = pod.tolerations.clone().unwrap_or_default();
@@ -159,9 +159,9 @@ fn the_agent_runs_on_every_node_and_shows_a_token_that_is_for_the_controller_onl
     assert_eq!(tokens[0].audience.as_deref(), Some("nanoseg"));
 }
 
-/// Every volume that is mounted is there, and every file named in an argument is in a mounted volume.
+/// Every mounted volume exists, and every file in an argument is in a mounted volume.
 #[test]
-fn arguments_name_only_what_is_mounted() {
+fn arguments_use_only_mounted_files() {
     for pod in [agent(), controller()] {
         let volumes = pod.volumes.clone().unwrap_or_default();
         let container = only(&pod);
@@ -187,7 +187,7 @@ fn arguments_name_only_what_is_mounted() {
 }
 
 #[test]
-fn arguments_are_options_that_nanoseg_has() {
+fn arguments_are_existing_options() {
     for (pod, from_environment) in [(agent(), &["--node", "node-1"][..]), (controller(), &[])] {
         let arguments = only(&pod).args.clone().unwrap_or_default();
         let all = arguments
@@ -202,7 +202,7 @@ fn arguments_are_options_that_nanoseg_has() {
 }
 
 #[test]
-fn agents_find_the_controller_where_its_service_is() {
+fn agents_connect_to_the_controllers_service() {
     let service: Service = read("base/controller/service.yaml");
     let port = &service
         .spec
@@ -225,7 +225,7 @@ fn agents_find_the_controller_where_its_service_is() {
     );
 }
 
-/// A cluster gets the definitions from deploy/, so they have to be those of the program.
+/// A cluster gets the definitions from deploy/, so they must be those of the program.
 #[test]
 fn the_custom_resource_definitions_are_those_that_nanoseg_prints() {
     let mut wanted = BTreeSet::from(["kustomization.yaml".to_owned()]);

@@ -1,11 +1,11 @@
-//! Documents that say what the code says, checked against the code.
+//! Checks documents that list what the code defines.
 
 use nanoseg::finding::{Code, Severity};
 use nanoseg::flow::Loss;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// `docs/findings.md` as the list of codes makes it.
+/// Returns `docs/findings.md` as generated from the list of codes.
 fn findings() -> String {
     let mut text = String::from(
         "# Findings\n\nEverything an operator must know that is not a policy. The code is stable: scripts may match on \
@@ -35,7 +35,7 @@ fn findings() -> String {
 }
 
 #[test]
-fn every_finding_is_documented_as_the_code_has_it() {
+fn every_finding_is_documented_as_in_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/findings.md");
     if std::env::var_os("NANOSEG_UPDATE").is_some() {
         std::fs::write(&path, findings()).expect("docs/findings.md is written");
@@ -45,7 +45,7 @@ fn every_finding_is_documented_as_the_code_has_it() {
 }
 
 #[test]
-fn every_loss_is_documented_as_the_code_has_it() {
+fn every_loss_is_documented_as_in_the_code() {
     const MARK: &str = "<!-- losses: made by NANOSEG_UPDATE=1 cargo test docs -->\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/observe.md");
     let written = std::fs::read_to_string(&path).expect("docs/observe.md");

@@ -1,6 +1,5 @@
-//! A crash at any moment loses nothing that was acknowledged, and folds nothing twice: a process that
-//! writes like the controller does (one thread for flow records, one for reviews and folding) is killed
-//! again and again.
+//! A crash at any moment loses nothing that was acknowledged, and folds nothing twice. The test repeatedly kills a
+//! process that writes like the controller (one thread for flow records, one for reviews and folding).
 
 use nanoseg::cluster::parse_objects;
 use nanoseg::flow::{
@@ -15,9 +14,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Tells the child where the state is.
+/// The environment variable with the path of the state, for the child.
 const STATE: &str = "NANOSEG_DURABILITY_STATE";
-/// The child's name as a test.
+/// The name of the child's test.
 const CHILD: &str = "durability::a_writer_that_is_killed";
 const KILLS: usize = 40;
 const START: i64 = 1_700_000_000;
@@ -38,7 +37,7 @@ fn inventory() -> Inventory {
     Inventory::build(&objects, OwnerRule::Infer).0
 }
 
-/// One connection more each, a hundred seconds later; every fifth is late, of the first hour.
+/// Each record has one more connection, a hundred seconds later. Every fifth is late: it is of the first hour.
 fn batch(number: u64) -> FlowBatch {
     let late = number.is_multiple_of(5);
     let at = Timestamp::from_secs(START + if late { 0 } else { number as i64 * 100 });
@@ -113,7 +112,7 @@ fn write_batches(path: &Path) {
         .map(|(_, last)| last)
         .max();
     for number in last.unwrap_or(0) + 1.. {
-        // What was acknowledged may be sent again.
+        // A record that was acknowledged may be sent again.
         let again = batch(number.saturating_sub(1).max(1));
         let group = [batch(number), again];
         let outcome = store.apply_all(&group).expect("room");
@@ -140,7 +139,7 @@ fn write_reviews(path: &Path) {
     }
 }
 
-/// What the parent starts; by itself it does nothing.
+/// The process that the parent starts. Without the variable it does nothing.
 #[test]
 fn a_writer_that_is_killed() {
     let Some(state) = std::env::var_os(STATE) else {
@@ -154,7 +153,7 @@ fn a_writer_that_is_killed() {
     });
 }
 
-/// The last numbers that a writer acknowledged.
+/// The last numbers that a writer has acknowledged.
 #[derive(Debug, Default)]
 struct Acknowledged {
     batch: u64,
@@ -162,7 +161,7 @@ struct Acknowledged {
     folds: u64,
 }
 
-/// Lets a writer write, and kills it after so many acknowledgements.
+/// Starts a writer, and kills it after the given number of acknowledgements.
 fn write_and_kill(state: &Path, after: usize, known: &mut Acknowledged) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", CHILD, "--nocapture"])
@@ -184,7 +183,7 @@ fn write_and_kill(state: &Path, after: usize, known: &mut Acknowledged) {
             _ => continue,
         }
         seen += 1;
-        // What it says after that is read to the end, since it was acknowledged too.
+        // Its output is read to the end, because later acknowledgements count too.
         if seen == after {
             child.kill().expect("SIGKILL");
         }

@@ -1,4 +1,4 @@
-//! `nanoseg report`: evidence that an auditor checks with stock tools.
+//! `nanoseg report`: evidence that an auditor verifies with standard tools.
 
 mod answered;
 mod controls;
@@ -47,14 +47,14 @@ fn written(folder: &Path, arguments: &[&str]) {
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
-/// What `report verify` prints, if it is content or finds something.
+/// Returns the exit code and the output of `report verify`.
 fn verify(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
     let output = nanoseg(folder, &[&["verify", "report"], more].concat());
     let text = String::from_utf8(output.stdout).expect("text");
     (output.status.code(), text)
 }
 
-/// Runs a stock tool; `None` where it is not installed.
+/// Runs a standard tool. Returns `None` if it is not installed.
 fn tool(folder: &Path, line: &str) -> Option<Output> {
     let program = line.split(' ').next().unwrap_or_default();
     let installed = Command::new("sh")
@@ -88,7 +88,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// A key as `ssh-keygen -t ed25519` makes it, of known bytes; for this test alone.
+/// A key in the format of `ssh-keygen -t ed25519`, of known bytes; for this test only.
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
 QyNTUxOQAAACAczZUFu5noVyGxcY3KLTBsoXHG59BKkuaWgp3SoDmKjwAAAJg03Y9xNN2P
@@ -99,7 +99,7 @@ ccbn0EqS5paCndKgOYqPAAAAFHRlc3RAbmFub3NlZy5leGFtcGxlAQ==
 ";
 
 #[test]
-fn stock_tools_verify_a_report_and_every_flipped_file_is_found() {
+fn standard_tools_verify_a_report_and_find_every_changed_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     fs::write(here.join("key"), KEY).expect("a file");
@@ -280,15 +280,15 @@ fn record(port: u16, at: Timestamp) -> FlowRecord {
     }
 }
 
-/// A controller's state: 5432 in March, folded; 9999 in April, not folded; one approval of March.
+/// A controller's state: port 5432 in March, folded; port 9999 in April, not folded; one approval in March.
 fn state(path: &Path) {
     state_with(path, &[], Value::Array(Vec::new()));
 }
 
-/// An action, who did it, to what, why and when.
+/// A line of the record: action, actor, object, reason and time.
 type Line<'a> = (ActionKind, &'a str, &'a str, &'a str, &'a str);
 
-/// The same with more lines of the record, and with proposals of the review of shop/db.
+/// The same state with more lines of the record, and with proposals in the review of shop/db.
 fn state_with(path: &Path, more: &[Line<'_>], proposals: Value) {
     state_as(path, more, proposals, Form::Typed);
 }
@@ -373,7 +373,7 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
 }
 
 #[test]
-fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
+fn connections_of_march_are_listed_with_who_approved_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     state(&here.join("nanoseg.db"));
@@ -422,7 +422,7 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
         let text = fs::read_to_string(here.join("report").join(name)).expect("a file");
         for part in ["alice at 2026-03-05T00:00:00Z", "2026-03-03T10:20:00Z"] {
             let is_event = name == "events.ocsf.jsonl" && part.starts_with("2026");
-            // Of events times are milliseconds.
+            // Times of events are in milliseconds.
             assert!(is_event || text.contains(part), "{name}: {text}");
         }
     }
@@ -455,14 +455,14 @@ fn what_was_seen_in_march_has_an_answer_with_who_approved_it() {
         (&9999.into(), &serde_json::json!([]))
     );
     assert!(hours.contains("2026-04-04T11:00:00Z"), "{hours}");
-    // Before the approval nothing was approved, and nothing enforced.
+    // Before the approval nothing was approved or enforced.
     let (early, _) = report(&["--to", "2026-03-04T00:00:00Z"]);
     assert_eq!(early["approvals"], serde_json::json!([]));
     assert_eq!(early["verdict"]["policies"], 0);
 }
 
 #[test]
-fn hostile_names_stay_text_on_the_page() {
+fn hostile_names_are_escaped_on_the_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let cluster = CLUSTER

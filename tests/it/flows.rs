@@ -1,4 +1,4 @@
-//! `--flows`: flow logs beside captures or instead of them, by the command line.
+//! `--flows`: flow logs in addition to captures or instead of them, on the command line.
 
 use crate::binary::{Run, nanoseg};
 use nanoseg::flow::{AddressEpochs, FlowConfig, FlowTable, NoListeners, Observations, Source};
@@ -29,7 +29,7 @@ fn generate(inputs: &[(&str, &Path)]) -> Run {
     nanoseg(all)
 }
 
-/// The edges with what they teach.
+/// Returns the edges with their lessons.
 fn edges(run: &Run) -> BTreeSet<String> {
     let edges = run.json["graph"]["edges"].as_array().expect("edges");
     let field = |edge: &serde_json::Value, name: &str| edge[name].to_string();
@@ -38,7 +38,7 @@ fn edges(run: &Run) -> BTreeSet<String> {
     edges.iter().map(text).collect()
 }
 
-/// The bundled sample's capture as a flow log of our own, as a node without an inventory writes it.
+/// Returns the bundled sample's capture as a flow log of our own format, as a node without an inventory writes it.
 fn converted() -> String {
     let captures = CaptureSet::open(&[sample("samples/shop")]).expect("captures");
     let limits = FlowConfig::default();
@@ -62,7 +62,7 @@ fn converted() -> String {
 }
 
 #[test]
-fn a_capture_written_down_as_a_flow_log_gives_the_same_edges_alone_and_beside_the_capture() {
+fn a_capture_as_a_flow_log_gives_the_same_edges_alone_and_together_with_the_capture() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = write(folder.path(), "flows", &converted());
     let shop = sample("samples/shop");
@@ -83,7 +83,7 @@ fn a_capture_written_down_as_a_flow_log_gives_the_same_edges_alone_and_beside_th
 }
 
 #[test]
-fn a_file_whose_first_line_is_no_flow_is_refused_with_its_name_and_the_reason() {
+fn a_file_whose_first_line_is_no_flow_is_refused_with_its_name_and_a_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     for (text, reason) in [
         ("hello\n", "neither JSON nor a CSV header"),
@@ -107,7 +107,7 @@ fn a_file_whose_first_line_is_no_flow_is_refused_with_its_name_and_the_reason() 
 }
 
 #[test]
-fn bad_lines_behind_a_good_one_are_counted_and_shown_and_the_rest_is_used() {
+fn invalid_lines_after_a_valid_one_are_counted_and_shown_and_the_rest_is_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let good =
         r#"{"client":"10.0.0.1","server":"10.0.0.2","port":80,"protocol":"TCP","time":1767225600}"#;
@@ -139,7 +139,7 @@ fn bad_lines_behind_a_good_one_are_counted_and_shown_and_the_rest_is_used() {
 }
 
 #[test]
-fn csv_and_compressed_logs_are_told_by_their_content() {
+fn csv_and_compressed_logs_are_recognised_by_their_content() {
     use std::io::Write;
     let folder = tempfile::tempdir().expect("a folder");
     let csv = "client,server,port,protocol,time,verdict\n10.0.0.1,10.0.0.2,80,tcp,1767225600,\n10.0.0.1,10.0.0.2,81,tcp,1767225600,refused\n";

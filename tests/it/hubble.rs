@@ -1,4 +1,4 @@
-//! Hubble live: what Cilium's own generated code serves gives what the same events give as lines.
+//! Hubble live: events served by Cilium's own generated code give the same records as the same events as lines.
 
 use nanoseg::flow::{Loss, Observations};
 use nanoseg::observe::hubble::{
@@ -37,8 +37,8 @@ fn plain(server: &Server) -> HubbleRelaySettings {
     }
 }
 
-/// Everything that a source tells once so many events were read. They are taken in at once, so that what
-/// is told does not hang on when it was asked.
+/// Returns everything that a source reports after the given number of events. They are read at once, so that the result
+/// does not depend on the time of the calls.
 fn all(source: &mut dyn LiveSource, counters: &HubbleCounters, events: u64) -> Observations {
     let deadline = Instant::now() + PATIENCE;
     while counters.events.load(Ordering::Relaxed) < events {
@@ -65,7 +65,7 @@ fn by_relay(settings: HubbleRelaySettings, events: u64) -> Observations {
 }
 
 #[test]
-fn a_sample_by_relay_gives_the_records_that_it_gives_as_a_file() {
+fn a_sample_through_the_relay_gives_the_same_records_as_a_file() {
     for (name, events) in SAMPLES {
         let path = sample(name);
         let Some(server) = Server::start(&[], &[&path]) else {
@@ -77,7 +77,7 @@ fn a_sample_by_relay_gives_the_records_that_it_gives_as_a_file() {
     }
 }
 
-/// Events with everything that is read of one, and with what makes them none.
+/// Events with every field that is read, and events that give no record.
 const ODD: &str = r#"{"flow":{"time":"2026-01-01T00:00:00.000000001Z","verdict":"DROPPED","IP":{"source":"10.0.0.1","destination":"10.0.0.2"},"l4":{"TCP":{"source_port":40000,"destination_port":443,"flags":{"SYN":true}}},"source":{"identity":700,"namespace":"a","workloads":[{"name":"w","kind":"Deployment"}]},"destination":{"identity":1,"labels":["reserved:host"]},"Type":"L3_L4","event_type":{"type":5},"is_reply":false},"time":"2026-01-01T00:00:00.000000001Z"}
 {"flow":{"time":"2026-01-01T00:00:01Z","verdict":"FORWARDED","IP":{"source":"fd00::1","destination":"fd00::2"},"l4":{"SCTP":{"source_port":40000,"destination_port":5000}},"source":{"namespace":"a","pod_name":"p"},"destination":{"identity":2,"labels":["reserved:world"]},"destination_names":["Example.com."],"destination_service":{"name":"s","namespace":"b"},"Type":"L3_L4","event_type":{"type":4},"trace_observation_point":"TO_ENDPOINT","is_reply":false},"time":"2026-01-01T00:00:01Z"}
 {"flow":{"verdict":"FORWARDED","IP":{"source":"10.0.0.9","destination":"10.0.0.1"},"l4":{"UDP":{"source_port":53,"destination_port":40000}},"Type":"L7","l7":{"type":"RESPONSE","dns":{"query":"db.example.","ips":["192.0.2.1"],"ttl":30}},"event_type":{"type":129}},"time":"2026-01-01T00:00:02Z"}
@@ -88,7 +88,8 @@ const ODD: &str = r#"{"flow":{"time":"2026-01-01T00:00:00.000000001Z","verdict":
 "#;
 
 #[test]
-fn services_workloads_names_losses_and_what_tells_nothing_cross_the_relay_as_in_a_file() {
+fn services_workloads_names_losses_and_ignored_events_are_the_same_through_the_relay_and_in_a_file()
+{
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("odd.json");
     std::fs::write(&path, ODD).expect("written");
@@ -106,7 +107,7 @@ fn services_workloads_names_losses_and_what_tells_nothing_cross_the_relay_as_in_
 }
 
 #[test]
-fn after_a_break_the_relay_is_asked_for_what_followed_and_nothing_is_counted_twice() {
+fn after_an_interruption_the_stream_continues_and_nothing_is_counted_twice() {
     let path = sample(SAMPLES[2].0);
     let Some(server) = Server::start(&["--break-after", "200"], &[&path]) else {
         return;
@@ -124,7 +125,7 @@ fn after_a_break_the_relay_is_asked_for_what_followed_and_nothing_is_counted_twi
     assert!(requests.iter().all(|r| r.contains("\"follow\":true")));
 }
 
-/// A folder with an authority, and a certificate of a server and one of a client by it.
+/// Creates a folder with a certificate authority, and a server and a client certificate that it issued.
 fn certificates() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
@@ -154,7 +155,7 @@ fn certificates() -> tempfile::TempDir {
 }
 
 #[test]
-fn with_tls_both_sides_prove_who_they_are_or_the_source_does_not_open() {
+fn with_tls_both_sides_must_authenticate_or_the_source_does_not_open() {
     let folder = certificates();
     let file = |name: &str| folder.path().join(name);
     let text = |name: &str| file(name).to_str().expect("a path").to_owned();
@@ -192,7 +193,7 @@ fn with_tls_both_sides_prove_who_they_are_or_the_source_does_not_open() {
 }
 
 #[test]
-fn a_peer_that_is_not_there_is_told_with_what_to_do() {
+fn an_unreachable_peer_is_reported_with_a_remedy() {
     let settings = HubbleRelaySettings {
         address: "127.0.0.1:1".to_owned(),
         tls: None,
@@ -205,7 +206,7 @@ fn a_peer_that_is_not_there_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_relay_in_which_nothing_happens_is_open_and_ends_when_it_is_dropped() {
+fn an_idle_relay_stays_open_and_ends_when_it_is_dropped() {
     let Some(server) = Server::start(&[], &[]) else {
         return;
     };
@@ -218,7 +219,7 @@ fn a_relay_in_which_nothing_happens_is_open_and_ends_when_it_is_dropped() {
 }
 
 #[test]
-fn standard_input_is_followed_while_it_is_open_and_bad_lines_are_counted() {
+fn standard_input_is_read_while_it_is_open_and_invalid_lines_are_counted() {
     let mut run = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
         .args(["observe", "--hubble", "-"])
         .stdin(Stdio::piped())
@@ -231,7 +232,7 @@ fn standard_input_is_followed_while_it_is_open_and_bad_lines_are_counted() {
     let lines = std::fs::read_to_string(sample(SAMPLES[0].0)).expect("the sample");
     writeln!(input, "{lines}no event").expect("it reads");
     let mut line = String::new();
-    // Comes although the input is still open.
+    // Reported although the input is still open.
     output.read_line(&mut line).expect("an edge");
     assert!(line.contains(" -> ") && line.contains("hubble"), "{line}");
     drop(input);
@@ -244,7 +245,7 @@ fn standard_input_is_followed_while_it_is_open_and_bad_lines_are_counted() {
     assert!(told.contains("no flow of Hubble"), "{told}");
 }
 
-/// What `observe` shows and writes: edges, and the flow log.
+/// Returns what `observe` shows and writes: edges, and the flow log.
 fn observe(args: &[&str]) -> (BTreeSet<String>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("flows.jsonl");
@@ -274,7 +275,7 @@ fn observe(args: &[&str]) -> (BTreeSet<String>, String) {
 }
 
 #[test]
-fn observe_shows_and_writes_the_same_by_relay_as_by_file() {
+fn observe_shows_and_writes_the_same_with_the_relay_and_with_a_file() {
     let path = sample(SAMPLES[0].0);
     let Some(server) = Server::start(&[], &[&path]) else {
         return;
@@ -282,7 +283,7 @@ fn observe_shows_and_writes_the_same_by_relay_as_by_file() {
     let (by_file, _) = observe(&["--hubble", path.to_str().expect("a path")]);
     let (by_relay, written) = observe(&["--hubble-relay", &server.address, "--for", "2s"]);
     assert_eq!(by_relay, by_file);
-    // Pods are named although there is no snapshot.
+    // Pods have names although there is no snapshot.
     assert!(by_file.iter().any(|edge| edge.contains('/')), "{by_file:?}");
     assert!(
         written.contains("\"source\":\"hubble\"") && written.contains("\"pod\""),

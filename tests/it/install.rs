@@ -1,5 +1,5 @@
-//! deploy/ on a real API server: it is accepted, the controller gets on with the rights that it is given, and
-//! deciding is what RBAC and the admission policies say.
+//! deploy/ on a real API server: the manifests are accepted, the controller works with the rights that they give, and
+//! RBAC and the admission policies control decisions.
 
 use crate::story::install::Installation;
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
@@ -13,7 +13,7 @@ fn folder(name: &str) -> String {
     root.join(name).to_str().expect("a path").to_owned()
 }
 
-/// What kubectl says to an object, as somebody; `Err` where it is refused.
+/// Applies an object with kubectl as a user. Returns `Err` with the message if it is refused.
 fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String, String> {
     let file = cluster.path(&format!("{}.json", cluster.name("object")));
     std::fs::write(&file, object.to_string()).expect("a file");
@@ -22,9 +22,10 @@ fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String
         &["create", "-f", file.to_str().expect("a path")],
     );
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(text(&output.stderr)),
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
     }
 }
 
@@ -62,7 +63,7 @@ fn decision(namespace: &str, name: &str, by: &str) -> Value {
     })
 }
 
-/// Admission policies work some seconds after they are made.
+/// Waits until the admission policies are active, some seconds after their creation.
 fn until_refused(cluster: &'static Cluster, kubeconfig: &Path, object: &Value) -> String {
     let mut number = 0;
     cluster.run(until(PATIENCE, "it is refused", async || {
@@ -81,7 +82,7 @@ fn until_refused(cluster: &'static Cluster, kubeconfig: &Path, object: &Value) -
 }
 
 #[test]
-fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
+fn rbac_controls_who_decides_and_nobody_can_use_another_name() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -112,7 +113,7 @@ fn who_may_decide_is_what_rbac_says_and_nobody_signs_with_another_name() {
     let made = create(cluster, &operator, &decision(&namespace, "good", &olga));
     assert!(made.is_ok(), "{made:?}");
 
-    // What was decided stays, and no operator says what became of it.
+    // A decision cannot be changed, and no operator writes its outcome.
     let patch = |what: &str, subresource: &[&str]| {
         let mut arguments = vec![
             "patch",
@@ -225,7 +226,7 @@ fn glasses_are_signed(cluster: &'static Cluster, namespace: &str, run: Run<'_>) 
 }
 
 #[test]
-fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
+fn people_can_edit_only_the_policy_of_a_proposal() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -274,7 +275,7 @@ fn of_a_proposal_people_edit_the_policy_and_nothing_else() {
 }
 
 #[test]
-fn the_controller_may_do_what_it_needs_and_no_more() {
+fn the_controller_has_the_rights_that_it_needs_and_no_more() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -328,7 +329,7 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
 }
 
 #[test]
-fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
+fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -359,7 +360,7 @@ fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
         "--ignore-not-found",
     ];
     assert!(cluster.kubectl(&delete).status.success());
-    // Server-side apply makes what is not there, by a right that names it.
+    // Server-side apply creates a missing object with a right for its name.
     let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     assert_eq!(apply(&controller, &record("one")), Ok(()));
     assert_eq!(apply(&controller, &record("two")), Ok(()));
@@ -380,7 +381,7 @@ fn nobody_but_the_controller_writes_the_published_record_and_viewers_read_it() {
             "{refused:?}"
         );
     }
-    // Not even an administrator, by mistake or not.
+    // Not even an administrator can write it.
     let said = cluster.run(until(PATIENCE, "it is refused", async || {
         match apply(cluster.kubeconfig(), &record("forged")) {
             Ok(()) => Err("it was written".to_owned()),
@@ -438,7 +439,7 @@ fn output_of(command: &mut Command) -> Vec<u8> {
 }
 
 #[test]
-fn the_helm_chart_gives_what_kustomize_gives() {
+fn the_helm_chart_gives_the_same_objects_as_kustomize() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -465,7 +466,7 @@ fn the_helm_chart_gives_what_kustomize_gives() {
         Command::new(kubectl).args(["kustomize", &folder("deploy")]),
     ));
 
-    // Helm makes the namespace itself, and is told not to take the store away with the release.
+    // Helm creates the namespace itself, and keeps the store when the release is removed.
     let namespace = ("Namespace".to_owned(), String::new(), "nanoseg".to_owned());
     assert!(kustomize_gives.remove(&namespace).is_some());
     let claim = (
@@ -487,7 +488,7 @@ fn the_helm_chart_gives_what_kustomize_gives() {
         assert_eq!(object, &kustomize_gives[key], "{key:?}");
     }
 
-    // Every choice gives objects that the API server takes.
+    // Every value gives objects that the API server accepts.
     let _installed = Installation::make(cluster);
     let choices: [&[&str]; 3] = [
         &["--set", "tls.mode=generated"],

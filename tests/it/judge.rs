@@ -1,4 +1,4 @@
-//! The commands that judge policies without a cluster: explain, diff, verify.
+//! The commands that evaluate policies without a cluster: explain, diff, verify.
 
 mod gate;
 mod translation;
@@ -52,7 +52,7 @@ spec:
       ports: [{port: 5432}]
 ";
 
-/// As NARROW, and from namespace other, on one port more.
+/// The same as NARROW, and also from namespace other and on one more port.
 const WIDE: &str = "
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -73,7 +73,7 @@ struct Run {
     stderr: String,
 }
 
-/// Runs nanoseg in a folder with all of the above, without a cluster in reach.
+/// Runs nanoseg in a folder with all of the above, without a reachable cluster.
 fn run(folder: &Path, arguments: &[&str]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
         .args(arguments)
@@ -102,7 +102,7 @@ fn files() -> tempfile::TempDir {
 }
 
 #[test]
-fn explain_names_the_rule_that_allows() {
+fn explain_lists_the_rule_that_allows() {
     let files = files();
     let arguments = [
         "explain",
@@ -125,7 +125,7 @@ fn explain_names_the_rule_that_allows() {
 }
 
 #[test]
-fn explain_says_what_is_missing_and_on_which_side() {
+fn explain_lists_the_missing_rule_and_its_side() {
     let files = files();
     let arguments = [
         "explain",
@@ -152,7 +152,7 @@ fn explain_says_what_is_missing_and_on_which_side() {
 }
 
 #[test]
-fn explain_tells_who_there_is_where_a_name_is_unknown() {
+fn explain_lists_the_known_workloads_if_a_name_is_unknown() {
     let files = files();
     let found = run(
         files.path(),
@@ -183,7 +183,7 @@ fn explain_tells_who_there_is_where_a_name_is_unknown() {
 }
 
 #[test]
-fn diff_tells_what_is_opened_and_closed_whatever_the_text() {
+fn diff_lists_what_is_opened_and_closed_whatever_the_text() {
     let files = files();
     let pods = ["--cluster", "pods.yaml"];
     let opened = run(
@@ -228,7 +228,7 @@ fn diff_tells_what_is_opened_and_closed_whatever_the_text() {
 }
 
 #[test]
-fn diff_takes_pods_from_both_folders_if_both_have_them_and_says_so_if_it_has_none() {
+fn diff_uses_the_pods_of_both_folders_and_reports_if_there_are_none() {
     let files = files();
     for (folder, policy) in [("old", NARROW), ("new", WIDE)] {
         let folder = files.path().join(folder);
@@ -248,7 +248,7 @@ fn sample(name: &str) -> String {
 }
 
 #[test]
-fn verify_finds_just_the_traffic_that_a_narrower_policy_would_block() {
+fn verify_finds_exactly_the_traffic_that_a_narrower_policy_would_block() {
     let files = files();
     let (captures, cluster) = (
         sample("samples/shop/captures"),
@@ -286,9 +286,10 @@ fn verify_finds_just_the_traffic_that_a_narrower_policy_would_block() {
     fs::create_dir(&folder).expect("a folder");
     for entry in fs::read_dir(&policies).expect("policies-out").flatten() {
         let text = fs::read_to_string(entry.path()).expect("a policy");
-        let text = match entry.file_name() == "postgres.yaml" {
-            true => text.replace("port: 5432", "port: 5433"),
-            false => text,
+        let text = if entry.file_name() == "postgres.yaml" {
+            text.replace("port: 5432", "port: 5433")
+        } else {
+            text
         };
         fs::write(folder.join(entry.file_name()), text).expect("a policy");
     }
@@ -308,7 +309,7 @@ fn verify_finds_just_the_traffic_that_a_narrower_policy_would_block() {
     }
 }
 
-/// Every result of a SARIF log: rule, `file:line` of its first place, and the message.
+/// Returns every result of a SARIF log: rule, `file:line` of its first location, and the message.
 fn results(text: &str) -> Vec<(String, String, String)> {
     let log: serde_json::Value = serde_json::from_str(text).expect("JSON");
     assert_eq!(log["version"], "2.1.0");
@@ -335,7 +336,7 @@ fn results(text: &str) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn diff_tells_code_review_tools_which_rule_opened_what() {
+fn diff_reports_the_rule_that_opened_a_connection_to_code_review_tools() {
     let files = files();
     let pods = ["--cluster", "pods.yaml", "-o"];
     let both = ["diff", "narrow.yaml", "wide.yaml"];
@@ -371,7 +372,7 @@ fn diff_tells_code_review_tools_which_rule_opened_what() {
 }
 
 #[test]
-fn explain_tells_code_review_tools_where_a_rule_is_missing() {
+fn explain_reports_the_place_of_a_missing_rule_to_code_review_tools() {
     let files = files();
     let ask = |port: &str| {
         let policies = ["--cluster", "pods.yaml", "--policies", "narrow.yaml"];
@@ -392,7 +393,7 @@ fn explain_tells_code_review_tools_where_a_rule_is_missing() {
 }
 
 #[test]
-fn verify_tells_code_review_tools_of_blocked_traffic_and_of_rules_without_use() {
+fn verify_reports_blocked_traffic_and_unused_rules_to_code_review_tools() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let policies = folder.path().join("shop");
     fs::create_dir(&policies).expect("a folder");
@@ -401,9 +402,10 @@ fn verify_tells_code_review_tools_of_blocked_traffic_and_of_rules_without_use() 
         .flatten()
     {
         let text = fs::read_to_string(entry.path()).expect("a policy");
-        let text = match entry.file_name() == "postgres.yaml" {
-            true => text.replace("port: 5432", "port: 5433"),
-            false => text,
+        let text = if entry.file_name() == "postgres.yaml" {
+            text.replace("port: 5432", "port: 5433")
+        } else {
+            text
         };
         fs::write(policies.join(entry.file_name()), text).expect("a policy");
     }
@@ -447,7 +449,7 @@ fn verify_tells_code_review_tools_of_blocked_traffic_and_of_rules_without_use() 
 }
 
 #[test]
-fn a_policy_that_the_api_server_refuses_is_named_with_its_file() {
+fn a_policy_that_the_api_server_refuses_is_reported_with_its_file() {
     let files = files();
     let wrong = NARROW.replace("port: 5432", "port: 99999");
     fs::write(files.path().join("wrong.yaml"), wrong).expect("a file");
@@ -473,7 +475,7 @@ fn a_policy_that_the_api_server_refuses_is_named_with_its_file() {
 }
 
 #[test]
-fn without_pods_and_without_a_cluster_a_snapshot_is_asked_for() {
+fn without_pods_and_without_a_cluster_a_snapshot_is_requested() {
     let files = files();
     let found = run(files.path(), &["diff", "narrow.yaml", "wide.yaml"]);
     assert_eq!(found.code, Some(2));
@@ -481,7 +483,7 @@ fn without_pods_and_without_a_cluster_a_snapshot_is_asked_for() {
 }
 
 #[test]
-fn what_is_closed_by_a_missing_rule_is_shown_at_the_policy_that_lacks_it() {
+fn a_connection_that_a_missing_rule_closes_is_reported_at_the_policy_without_the_rule() {
     let files = files();
     let empty = NARROW.split("  ingress:").next().expect("a head");
     fs::write(files.path().join("empty.yaml"), empty).expect("a file");
@@ -503,7 +505,7 @@ fn what_is_closed_by_a_missing_rule_is_shown_at_the_policy_that_lacks_it() {
 }
 
 #[test]
-fn verify_refuses_a_namespace_that_is_not_there() {
+fn verify_refuses_an_unknown_namespace() {
     let (captures, cluster) = (
         sample("samples/shop/captures"),
         sample("samples/shop/cluster.yaml"),
@@ -530,7 +532,7 @@ fn verify_refuses_a_namespace_that_is_not_there() {
 }
 
 #[test]
-fn examples_of_the_help_that_use_the_samples_work_as_they_stand() {
+fn examples_of_the_help_that_use_the_samples_work_unchanged() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for command in ["diff", "verify", "explain"] {
         let help = run(root, &[command, "--help"]).stdout.replace("\\\n", " ");

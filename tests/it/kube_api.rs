@@ -1,4 +1,4 @@
-//! The live half of room `cluster` against a real API server: what it sees, and what it writes.
+//! The live part of room `cluster` with a real API server: what it reads, and what it writes.
 
 use crate::operator::shop::{Shop, proposal};
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
@@ -13,7 +13,7 @@ use nanoseg::review::resources::{PolicyProposal, ProposalDecision, Segmentation}
 use serde_json::json;
 use std::sync::Arc;
 
-/// Makes the custom resources known, and waits until they are.
+/// Creates the custom resource definitions, and waits until they are established.
 async fn install(cluster: &Cluster) {
     let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client());
     let params = PatchParams::apply("test").force();
@@ -51,7 +51,7 @@ fn policy(namespace: &str, name: &str, port: u16) -> NetworkPolicy {
 }
 
 #[test]
-fn what_is_watched_is_what_is_there_and_pods_that_went_stay_for_a_while() {
+fn watches_have_all_objects_and_keep_deleted_pods_for_some_time() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -95,7 +95,7 @@ fn what_is_watched_is_what_is_there_and_pods_that_went_stay_for_a_while() {
 }
 
 #[test]
-fn a_policy_is_written_once_and_never_over_somebody_elses() {
+fn a_policy_is_written_once_and_never_replaces_a_policy_of_somebody_else() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -166,13 +166,13 @@ fn a_policy_is_written_once_and_never_over_somebody_elses() {
 }
 
 #[test]
-fn what_somebody_edits_in_a_proposal_is_not_written_over_unseen() {
+fn an_edit_of_a_proposal_is_not_overwritten_unread() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
     let shop = Shop::make(cluster);
     let namespace = shop.namespace.clone();
-    // Nobody else may make proposals.
+    // Nobody else may create proposals.
     let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     cluster.run(async {
         let writer = Writer::new(cluster.client_of(&controller), Arc::new(|| Ok(())));
@@ -190,7 +190,7 @@ fn what_somebody_edits_in_a_proposal_is_not_written_over_unseen() {
             .patch("web-9", &PatchParams::default(), &Patch::Merge(&edit))
             .await
             .expect("edited");
-        // Neither by who takes it for new nor by who knows it as it was made.
+        // Neither a writer that creates it nor one that has its first version overwrites it.
         for seen in [None, Some(&made.object)] {
             let refused = writer.apply_proposal(&of("2"), seen).await;
             let is_conflict = matches!(refused, Err(WriteError::Conflict { .. }));
@@ -227,7 +227,7 @@ fn behind_a_closed_fence_nothing_is_written() {
 }
 
 #[test]
-fn a_segmentation_that_cannot_be_followed_is_refused_by_the_schema() {
+fn an_invalid_segmentation_is_refused_by_the_schema() {
     let Some(cluster) = Cluster::get() else {
         return;
     };

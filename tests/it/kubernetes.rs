@@ -1,4 +1,4 @@
-//! The real Kubernetes that other tests stand on.
+//! Tests of the real Kubernetes that other tests use.
 
 mod agents;
 mod pods;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 #[test]
-fn a_fresh_control_plane_answers_and_makes_the_default_service_account() {
+fn a_new_control_plane_answers_and_creates_the_default_service_account() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -31,7 +31,7 @@ fn a_fresh_control_plane_answers_and_makes_the_default_service_account() {
 }
 
 #[test]
-fn who_calls_is_who_the_api_server_sees() {
+fn the_api_server_sees_the_identity_of_the_caller() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -52,7 +52,7 @@ fn who_calls_is_who_the_api_server_sees() {
 }
 
 #[test]
-fn a_user_may_do_what_roles_say_and_nothing_else() {
+fn a_user_has_the_rights_of_the_roles_and_no_others() {
     let Some(cluster) = Cluster::get() else {
         return;
     };

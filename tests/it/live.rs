@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A running nanoseg that does not outlive its test.
+/// A running nanoseg that ends with its test.
 struct Running(Option<Child>);
 
 impl Running {
@@ -20,7 +20,7 @@ impl Running {
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // A process is in the namespace of the thread that starts it.
+        // A process starts in the namespace of the thread that starts it.
         Running(Some(
             place.inside(|| command.spawn()).expect("nanoseg starts"),
         ))
@@ -55,7 +55,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// One connection from the client to the server, with a word said.
+/// Makes one connection from the client to the server and sends a word.
 fn talk(network: &Routed, listener: &TcpListener) {
     let stream = network
         .client
@@ -72,7 +72,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn observe_writes_what_it_sees_while_it_runs_and_ends_in_order() {
+fn observe_writes_records_while_it_runs_and_exits_cleanly() {
     let Some(network) = Routed::build() else {
         return;
     };
@@ -144,7 +144,7 @@ fn observe_without_a_terminal_prints_a_line_per_new_edge_and_a_table_at_the_end(
 }
 
 #[test]
-fn an_agent_that_cannot_reach_its_receiver_keeps_what_it_saw_and_ends_without_an_error() {
+fn an_agent_that_cannot_reach_its_receiver_keeps_its_records_and_exits_without_an_error() {
     let Some(network) = Routed::build() else {
         return;
     };

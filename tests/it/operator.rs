@@ -15,7 +15,7 @@ fn json_of(said: &Said) -> Value {
     serde_json::from_str(&said.stdout).unwrap_or_else(|e| panic!("{e}: {}", said.stdout))
 }
 
-/// The cells of a table's lines.
+/// Returns the cells of a table's lines.
 fn cells(table: &str) -> Vec<Vec<&str>> {
     let lines = table.lines();
     lines
@@ -24,7 +24,7 @@ fn cells(table: &str) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn status_tells_how_a_namespace_is_and_what_needs_attention() {
+fn status_shows_the_state_of_a_namespace_and_what_needs_attention() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -65,7 +65,7 @@ fn status_tells_how_a_namespace_is_and_what_needs_attention() {
     );
     assert!(!said.stdout.contains('\x1b'), "{:?}", said.stdout);
 
-    // Who may read namespaces is told of break-glass at once.
+    // Break-glass is shown first to users who may read namespaces.
     let annotate = [
         "nanoseg.dev/break-glass=checkout is down",
         "nanoseg.dev/break-glass-by=system:admin",
@@ -93,7 +93,7 @@ fn status_tells_how_a_namespace_is_and_what_needs_attention() {
 }
 
 #[test]
-fn proposals_and_reviews_show_what_one_decides_by() {
+fn proposals_and_reviews_show_what_a_decision_needs() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -150,7 +150,7 @@ fn proposals_and_reviews_show_what_one_decides_by() {
     assert!(plain.is_some_and(|shown| !shown.contains("page:")));
 }
 
-/// What Vera sees on a terminal, where pages begin with `page:`. `None` without util-linux's `script`.
+/// Returns what Vera sees on a terminal, where pages begin with `page:`. Returns `None` without util-linux's `script`.
 fn on_a_terminal(shop: &Shop, arguments: &[&str]) -> Option<String> {
     let arguments = arguments.join(" ");
     let line = format!(
@@ -174,10 +174,10 @@ fn on_a_terminal(shop: &Shop, arguments: &[&str]) -> Option<String> {
     }
 }
 
-/// What Vera sees of web-2 elsewhere.
+/// Returns what Vera sees of web-2 without a terminal.
 const REVIEW: &str = include_str!("operator/review.txt");
 
-/// That `decision` is about `proposal`, as it is, and signed by rosa.
+/// Checks that `decision` is about the present revision of `proposal`, and made by rosa.
 fn assert_decides(
     decision: &ProposalDecision,
     proposal: &PolicyProposal,
@@ -198,7 +198,7 @@ fn assert_decides(
 }
 
 #[test]
-fn who_decides_signs_just_the_revision_that_is_there() {
+fn a_decision_names_exactly_the_present_revision() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -262,7 +262,7 @@ fn who_decides_signs_just_the_revision_that_is_there() {
 }
 
 #[test]
-fn a_decision_that_no_controller_answers_is_told_as_such() {
+fn a_decision_without_an_answer_of_the_controller_is_reported() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -360,7 +360,7 @@ items:
         spec: {containers: [{name: db, image: example.org/db:1}]}
 ";
 
-/// Only web may call db, on a port.
+/// A policy that allows only web to call db on a port.
 fn policy(namespace: &str, port: u16) -> String {
     json!({
         "apiVersion": "networking.k8s.io/v1",
@@ -378,7 +378,7 @@ fn policy(namespace: &str, port: u16) -> String {
 }
 
 #[test]
-fn explain_and_diff_ask_the_cluster_what_it_allows() {
+fn explain_and_diff_use_the_policies_of_the_cluster() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -409,7 +409,7 @@ fn explain_and_diff_ask_the_cluster_what_it_allows() {
     let file = file.to_str().expect("a path");
     let diff = nanoseg(cluster.kubeconfig(), &["diff", "cluster", file]);
     assert_eq!(diff.code, 1, "{}", diff.stderr);
-    // The file has no policies of other namespaces, in which other tests have some at times.
+    // The file has no policies of other namespaces, in which other tests may have some.
     let is_ours = |line: &&str| line.matches(&format!("{namespace}/")).count() == 2;
     let ours: Vec<&str> = diff.stdout.lines().filter(is_ours).collect();
     let change = |sign, port| format!("{sign} {namespace}/web => {namespace}/db : TCP {port}");
@@ -426,7 +426,7 @@ fn explain_and_diff_ask_the_cluster_what_it_allows() {
 }
 
 #[test]
-fn kubectl_finds_it_as_its_plug_in() {
+fn kubectl_finds_nanoseg_as_a_plugin() {
     let Some(cluster) = Cluster::get() else {
         return;
     };

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The page's server.
+/// The running `nanoseg ui`.
 struct Ui {
     process: Child,
     url: String,
@@ -67,14 +67,14 @@ impl Ui {
         format!("{}{path}", self.url)
     }
 
-    /// `HOST:PORT` and the path with the token.
+    /// Returns `HOST:PORT` and the path with the token.
     fn parts(&self) -> (&str, String) {
         let rest = self.url.strip_prefix("http://").expect("http");
         let (host, path) = rest.split_once('/').expect("a path");
         (host, format!("/{path}"))
     }
 
-    /// The status and the whole answer to a request as it is written here.
+    /// Sends a request exactly as given. Returns the status and the complete answer.
     fn raw(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.parts().0).expect("it listens");
         let length = body.len();
@@ -103,7 +103,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn only_who_has_the_url_and_comes_from_the_page_itself_is_answered() {
+fn only_requests_with_the_token_and_from_the_page_itself_are_answered() {
     let ui = Ui::sample();
     let (host, path) = ui.parts();
     let own = format!("Host: {host}");
@@ -151,7 +151,7 @@ fn only_who_has_the_url_and_comes_from_the_page_itself_is_answered() {
 }
 
 #[test]
-fn a_decision_without_a_reason_is_refused_by_the_server_itself() {
+fn a_decision_without_a_reason_is_refused_by_the_server() {
     let ui = Ui::sample();
     let (host, path) = ui.parts();
     let decide = |form: &str| {
@@ -172,7 +172,7 @@ fn a_decision_without_a_reason_is_refused_by_the_server_itself() {
 }
 
 #[test]
-fn every_view_of_a_folder_shows_what_it_promises() {
+fn every_view_of_a_folder_shows_its_data() {
     let ui = Ui::sample();
     run(async {
         let Some(browser) = Browser::start().await else {
@@ -187,7 +187,7 @@ fn every_view_of_a_folder_shows_what_it_promises() {
         assert!(browser.count("svg .edge.risky").await >= 2);
         browser.picture("map").await;
 
-        // Search marks, the keyboard zooms, and a node leads to its workload.
+        // Search highlights, the keyboard zooms, and a node links to its workload.
         browser.write("#search", "postgres").await;
         assert_eq!(browser.count("svg .node.hit").await, 1);
         assert_eq!(browser.text("#live").await, "1 found");
@@ -263,7 +263,7 @@ fn every_view_of_a_folder_shows_what_it_promises() {
 }
 
 #[test]
-fn what_if_tells_what_would_break_and_open() {
+fn what_if_shows_what_would_be_blocked_and_opened() {
     let ui = Ui::sample();
     run(async {
         let Some(browser) = Browser::start().await else {
@@ -285,7 +285,7 @@ fn what_if_tells_what_would_break_and_open() {
             "{answer}"
         );
         browser.picture("what-if").await;
-        // What was drawn can be changed by hand and asked again.
+        // The drawn policy can be edited and evaluated again.
         let drawn = browser
             .ask("return document.getElementById('yaml').value")
             .await;
@@ -320,7 +320,7 @@ fn what_if_tells_what_would_break_and_open() {
 }
 
 #[test]
-fn hostile_names_are_text_on_every_page() {
+fn hostile_names_are_escaped_on_every_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let evil = "<script>document.title=1</script>";
@@ -385,7 +385,7 @@ fn hostile_names_are_text_on_every_page() {
 }
 
 #[test]
-fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
+fn an_operator_approves_on_the_page_and_rbac_controls_who_may() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -410,7 +410,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
         assert!(bound.status.success(), "{bound:?}");
     }
     shop.propose("web-1", &proposal("low", "1"), json!({"phase": "Pending"}));
-    // A new resource is not listed at once.
+    // A new resource is not listed immediately.
     cluster.run(until(PATIENCE, "the list of decisions", async || {
         let listed = cluster.kubectl(&["get", "proposaldecisions", "-A"]);
         listed
@@ -434,7 +434,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             let Some(browser) = Browser::start().await else {
                 return;
             };
-            // Who may only look is told so by the API server.
+            // A user who may only read gets the refusal of the API server.
             browser.open(&vera.at(&page)).await;
             browser.click("[name=read]").await;
             browser.write("[name=reason]", "looked at it").await;
@@ -442,7 +442,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             let said = browser.text("#decided").await;
             assert!(said.contains("not permitted"), "{said}");
 
-            // A new proposal comes in without a reload.
+            // A new proposal appears without a reload.
             browser.open(&rosa.at("proposals")).await;
             let before = browser.count("tbody tr").await;
             tokio::task::block_in_place(|| {
@@ -456,7 +456,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
             assert!(open >= 2, "{open}");
             assert_eq!(browser.count("input[name=one]:checked").await, open);
             browser.picture("queue-all").await;
-            // One tick for each: of several, too, none is approved unread.
+            // Each proposal has its own checkbox: none of several is approved unread.
             browser.write("[name=reason]", "all of them").await;
             browser.submit("button[value=approve]").await;
             let said = browser.text("#decided").await;
@@ -468,7 +468,7 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
 
             browser.open(&rosa.at(&page)).await;
             browser.write("[name=reason]", "looked at it").await;
-            // Enter is no decision, and what blocks recorded connections is not approved unread.
+            // Enter makes no decision, and a proposal that blocks recorded connections is not approved unread.
             let sent = browser.ask(ENTER_SENDS).await;
             assert_eq!(sent, serde_json::Value::Null);
             browser.write("[name=reason]", "\u{e007}").await;
@@ -496,11 +496,11 @@ fn an_operator_approves_on_the_page_and_rbac_says_who_may() {
     assert_eq!(decisions[0].spec.reason, "looked at it");
 }
 
-/// Remembers whether a form is sent.
+/// Stores whether a form is submitted.
 const ENTER_SENDS: &str =
     "window.isSent = false; document.addEventListener('submit', () => { window.isSent = true; })";
 
-/// Plays the controller: accepts the decision when it comes.
+/// Simulates the controller: accepts the decision as soon as it is created.
 fn answer(shop: &Shop) {
     shop.cluster.run(async {
         let decision = until(PATIENCE, "a decision", async || {

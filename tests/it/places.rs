@@ -1,8 +1,8 @@
-//! Where test data is: what the project holds, and what the machine shares where it is there.
+//! The paths of test data: the project's own data, and shared data of the machine if it exists.
 
 use std::path::{Path, PathBuf};
 
-/// A folder of the shared data; `None` (and a message) where it is absent.
+/// Returns a folder of the shared data. Returns `None` and prints a message if it does not exist.
 pub fn shared(folder: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("NANOSEG_SHARED") {
         Some(root) => PathBuf::from(root),
@@ -19,8 +19,8 @@ pub fn shared(folder: &str) -> Option<PathBuf> {
     None
 }
 
-/// All capture files, of the shared data where it is there, else of the project; with `folders`
-/// only those directly in these folders.
+/// Returns all capture files of the shared data or, if it does not exist, of the project. With `folders`, only those
+/// directly in these folders.
 pub fn captures_of(folders: &[&str]) -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures");
     let root = shared("captures").unwrap_or(own);

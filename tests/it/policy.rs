@@ -1,4 +1,4 @@
-//! What needs files or other programs: does kubectl take the output folder?
+//! Tests with files or other programs: does kubectl accept the output folder?
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg::graph::{End, Requirement};
@@ -15,7 +15,7 @@ fn id(namespace: &str, name: &str) -> WorkloadId {
     }
 }
 
-/// Adds `replicas` pods that all carry `labels`.
+/// Adds `replicas` pods that all have `labels`.
 fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], replicas: usize) {
     let labels: BTreeMap<String, String> = labels
         .iter()

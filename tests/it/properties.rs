@@ -1,5 +1,5 @@
-//! Random clusters and random traffic, from packets to the proof. The judges are the evaluator and a
-//! naive prober that shares no code with nanoseg. `PROPTEST_CASES` overrides the number of cases.
+//! Property tests: random clusters and random traffic, from packets to the proof. The results are checked by the
+//! evaluator and by a naive prober that shares no code with nanoseg. `PROPTEST_CASES` overrides the number of cases.
 
 mod prober;
 mod world;
@@ -21,11 +21,11 @@ use proptest::test_runner::{Config, RngSeed};
 use std::collections::BTreeMap;
 use world::{Plan, Required, Who, any_labels, call, told_apart};
 
-/// How frames are handed over.
+/// How frames are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delivery {
     Once,
-    /// Every frame twice, as two taps would have it.
+    /// Every frame twice, as from two taps.
     Twice,
 }
 
@@ -87,13 +87,13 @@ fn policies(generated: &Generated) -> Vec<NetworkPolicy> {
         .collect()
 }
 
-/// What would be written: file contents by workload.
+/// Returns the files that would be written: their contents by workload.
 fn texts(generated: &Generated) -> BTreeMap<String, String> {
     let text = |p: &nanoseg::policy::WorkloadPolicy| (p.workload.to_string(), render(p));
     generated.synthesis.policies.iter().map(text).collect()
 }
 
-/// The graph's edges with their counts.
+/// Returns the graph's edges with their counts.
 fn edges(generated: &Generated) -> Vec<String> {
     let edge = |(client, server, edge): (_, _, &nanoseg::graph::Edge)| {
         format!(
@@ -105,7 +105,7 @@ fn edges(generated: &Generated) -> Vec<String> {
     edges.into_iter().map(edge).collect()
 }
 
-/// How many connections the graph counts for each learned edge.
+/// Returns the number of connections of each learned edge.
 fn counted(generated: &Generated) -> BTreeMap<Required, u64> {
     let who = |peer: &Peer| match peer {
         // Workloads are called w0, w1, …
@@ -121,7 +121,7 @@ fn counted(generated: &Generated) -> BTreeMap<Required, u64> {
     learned.collect()
 }
 
-/// Every policy set that lacks one rule, one peer of a rule, or one port of a rule, with its name.
+/// Returns every set of policies without one rule, one peer of a rule, or one port of a rule, with a name.
 fn weakened(all: &[NetworkPolicy]) -> Vec<(String, Vec<NetworkPolicy>)> {
     let mut sets = Vec::new();
     for (place, policy) in all.iter().enumerate() {
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_labels_nothing_observed_is_blocked_and_excess_is_said(plan in any_labels()) {
+    fn whatever_the_labels_nothing_observed_is_blocked_and_excess_is_reported(plan in any_labels()) {
         let generated = generate(&plan);
         prop_assert!(generated.proof.is_sound(), "blocked: {:?}", generated.proof.blocked);
         let prober = Prober::new(&plan);
@@ -218,7 +218,7 @@ proptest! {
         let lost: Vec<_> = wanted.difference(&allowed).collect();
         prop_assert!(lost.is_empty(), "lost {lost:?} of\n{}", plan.traffic());
         let told = |code: Code| generated.findings.iter().any(|finding| finding.code == code);
-        // A workload that no policy can select stays open: that is an error finding of its own.
+        // A workload that no policy can select stays open. A separate finding reports this error.
         let open = told(Code::UnselectableWorkload);
         let extra: Vec<_> = allowed.difference(&wanted).collect();
         prop_assert!(
@@ -292,8 +292,8 @@ proptest! {
         prop_assert!(old.is_subset(&new), "lost {:?}", old.difference(&new).collect::<Vec<_>>());
         let expected: Vec<_> = added.difference(&old).collect();
         prop_assert_eq!(new.difference(&old).collect::<Vec<_>>(), expected);
-        // The same by the evaluator: judged by the old requirements, the new policies have excess if
-        // and only if the connection is a new one.
+        // The evaluator gives the same: compared with the old requirements, the new policies have excess if and only if
+        // the connection is new.
         let managed = after.synthesis.policies.iter().map(|p| p.workload.clone()).collect();
         let inventory = plan.inventory(false);
         let proof = prove(&inventory, PolicySets::only(&policies(&after)), &before.requirements, &managed);

@@ -1,19 +1,19 @@
-//! The generated code of message schemas is committed, so that nobody needs a protobuf compiler to build;
-//! here it is compared with what proto/ gives. `NANOSEG_UPDATE=1 cargo test protocol` writes it anew.
+//! The generated code of message schemas is committed, so that a build needs no protobuf compiler. This test compares it
+//! with the code generated from proto/. `NANOSEG_UPDATE=1 cargo test protocol` writes it again.
 
 use std::fs;
 use std::path::Path;
 
-/// A schema and where its Rust code stands.
+/// A schema and the path of its Rust code.
 struct Schema {
-    /// What imports are relative to.
+    /// The folder that imports are relative to.
     folder: &'static str,
     /// Relative to the folder.
     proto: &'static str,
-    /// The file that prost names after the package.
+    /// The file name that prost derives from the package.
     package: &'static str,
     generated: &'static str,
-    /// Whether tonic's client of the services in it is wanted.
+    /// Is true if tonic's client of its services is generated.
     client: bool,
 }
 
@@ -69,7 +69,7 @@ fn generate(schema: &Schema) -> String {
 }
 
 #[test]
-fn generated_code_is_what_the_schemas_give() {
+fn the_generated_code_equals_that_of_the_schemas() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for schema in SCHEMAS {
         let expected = generate(schema);

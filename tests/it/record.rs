@@ -1,4 +1,4 @@
-//! `nanoseg record`: what an auditor does with an export, and with the store of a controller at work.
+//! `nanoseg record`: the commands of an auditor on an export, and on the store of a running controller.
 
 use nanoseg::net::Timestamp;
 use nanoseg::record::{Action, Actor, Chain, Entry, Head, to_line};
@@ -32,7 +32,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A record of five lines, and its end as `record verify` prints it.
+/// Returns a record of five lines, and its head as `record verify` prints it.
 fn record() -> (Vec<String>, String) {
     let mut chain = Chain::default();
     let lines = (0..5).map(|number| {
@@ -53,7 +53,7 @@ fn write(folder: &Path, lines: &[String]) {
 }
 
 #[test]
-fn verify_says_which_entry_was_changed_or_is_missing() {
+fn verify_reports_the_entry_that_was_changed_or_is_missing() {
     let folder = folder();
     let (lines, head) = record();
     let verify =
@@ -80,7 +80,7 @@ fn verify_says_which_entry_was_changed_or_is_missing() {
 }
 
 #[test]
-fn whichever_line_is_changed_removed_repeated_or_moved_verify_finds_it() {
+fn verify_finds_every_changed_removed_repeated_or_moved_line() {
     let folder = folder();
     let (lines, head) = record();
     for at in 0..lines.len() {
@@ -107,7 +107,7 @@ fn whichever_line_is_changed_removed_repeated_or_moved_verify_finds_it() {
 }
 
 #[test]
-fn only_a_head_that_was_kept_finds_a_cut_end_and_a_record_that_was_made_anew() {
+fn a_cut_end_and_a_rewritten_record_are_found_only_with_a_kept_head() {
     let folder = folder();
     let (lines, head) = record();
     let verify =
@@ -124,7 +124,7 @@ fn only_a_head_that_was_kept_finds_a_cut_end_and_a_record_that_was_made_anew() {
     let anew = format!("5:sha256:{}", "0".repeat(64));
     write(folder.path(), &lines);
     assert_eq!(verify(&["--head", &anew]).code, Some(1));
-    // An older head is a part of the record; so it goes on being of use.
+    // An older head is part of the record, so it can still be used.
     write(folder.path(), &lines[..3]);
     let older = verify(&[]).stdout;
     let older = older.rsplit(' ').next().expect("a head").trim();
@@ -134,7 +134,7 @@ fn only_a_head_that_was_kept_finds_a_cut_end_and_a_record_that_was_made_anew() {
 }
 
 #[test]
-fn the_store_of_a_controller_at_work_is_read_and_left_as_it_is() {
+fn the_store_of_a_running_controller_is_read_and_not_changed() {
     let folder = folder();
     let path = folder.path().join("nanoseg.sqlite");
     let (lines, head) = record();
@@ -160,7 +160,7 @@ fn the_store_of_a_controller_at_work_is_read_and_left_as_it_is() {
         lines.iter().map(String::as_str).collect::<Vec<_>>()
     );
 
-    // Somebody with the file and sqlite3 takes the guards away, and then a line.
+    // Somebody with the file and sqlite3 removes the triggers, and then a line.
     let by_hand = rusqlite::Connection::open(&path).expect("the file");
     let refused = by_hand.execute("DELETE FROM record WHERE sequence = 2", []);
     assert!(refused.is_err(), "the record is guarded");
@@ -181,7 +181,7 @@ fn the_store_of_a_controller_at_work_is_read_and_left_as_it_is() {
 }
 
 #[test]
-fn show_prints_a_table_and_the_very_lines() {
+fn show_prints_a_table_and_the_exact_lines() {
     let folder = folder();
     let (lines, _) = record();
     write(folder.path(), &lines);
@@ -199,7 +199,7 @@ fn show_prints_a_table_and_the_very_lines() {
 }
 
 #[test]
-fn a_part_of_a_record_is_verified_from_what_it_follows() {
+fn a_part_of_a_record_is_verified_from_the_line_before_it() {
     let folder = folder();
     let (lines, head) = record();
     let digest = |line: &str| {

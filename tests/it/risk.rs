@@ -1,10 +1,10 @@
-//! What is known of images, on the command line.
+//! Findings about images, on the command line.
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// `nanoseg generate` for the sample, into a folder of its own.
+/// Runs `nanoseg generate` for the sample with a new output folder.
 fn generate(arguments: &[&str]) -> (Output, Value) {
     let out = tempfile::tempdir().expect("a folder");
     let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
@@ -20,7 +20,7 @@ fn generate(arguments: &[&str]) -> (Output, Value) {
     (output, run)
 }
 
-/// `subject: message` of every finding with that code.
+/// Returns `subject: message` of every finding with a code.
 fn findings(run: &Value, code: &str) -> Vec<String> {
     let all = run["findings"].as_array().expect("findings");
     let own = all.iter().filter(|one| one["code"] == code);
@@ -72,7 +72,7 @@ fn images_that_are_not_on_the_lists_are_findings_and_without_lists_nothing_is() 
 }
 
 #[test]
-fn scans_tell_which_workloads_are_weak_and_how_near_the_internet_is() {
+fn scans_give_vulnerable_workloads_and_their_distance_from_the_internet() {
     let scans = ["--vulnerabilities", "tests/data/scans"];
     let reports = ["--cluster", "tests/data/scans/reports.yaml"];
     let (output, run) = generate(&[scans, reports].concat());
@@ -91,7 +91,7 @@ fn scans_tell_which_workloads_are_weak_and_how_near_the_internet_is() {
 }
 
 #[test]
-fn a_file_that_no_scanner_wrote_is_refused_with_what_to_do() {
+fn a_file_that_is_no_scan_is_refused_with_a_remedy() {
     let refused = |path: &str| {
         let (output, _) = generate(&["--vulnerabilities", path]);
         assert_eq!(output.status.code(), Some(2), "{path}");
@@ -108,7 +108,7 @@ fn a_file_that_no_scanner_wrote_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_is_no_image_name_is_refused() {
+fn an_invalid_image_name_is_refused() {
     let (output, _) = generate(&["--approved-registry", "https://ghcr.io"]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

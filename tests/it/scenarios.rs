@@ -1,6 +1,6 @@
 //! `tests/scenarios/`: one folder for each rule of observation and generation, run through the real
-//! binary and compared byte by byte. `NANOSEG_UPDATE=1 cargo test scenarios` writes what is expected
-//! anew; `NANOSEG_SCENARIO=word` runs only the folders with that word in their name.
+//! binary and compared byte by byte. `NANOSEG_UPDATE=1 cargo test scenarios` writes the expected output again;
+//! `NANOSEG_SCENARIO=word` runs only the folders with that word in their name.
 
 use crate::support::diff;
 use crate::support::traffic::Script;
@@ -11,13 +11,13 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What `nanoseg graph` takes of the arguments that a scenario gives `nanoseg generate`.
+/// The arguments of a scenario for `nanoseg generate` that `nanoseg graph` has too.
 const GRAPH_ARGS: [&str; 1] = ["--no-implied-dns"];
 
 /// File name → content; the names are those of `expected/`.
 type Outcome = BTreeMap<String, String>;
 
-/// Stands between a command's stdout and its stderr, where it wrote any.
+/// Separates a command's stdout from its stderr, if it wrote any.
 const STDERR: &str = "--- stderr\n";
 
 struct Scenario {
@@ -27,7 +27,7 @@ struct Scenario {
 }
 
 #[test]
-fn every_scenario_gives_what_is_expected() {
+fn every_scenario_gives_the_expected_output() {
     let scenarios = scenarios();
     let update = std::env::var_os("NANOSEG_UPDATE").is_some();
     let kubectl = Command::new("kubectl")
@@ -110,7 +110,7 @@ fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// Runs one scenario in all ways; what is wrong comes back in words.
+/// Runs one scenario in all variants. Returns the differences as text.
 fn check(scenario: &Scenario, update: bool, kubectl: bool) -> Vec<String> {
     let place = tempfile::tempdir().expect("a temporary folder");
     let place = place.path();
@@ -134,8 +134,7 @@ fn check(scenario: &Scenario, update: bool, kubectl: bool) -> Vec<String> {
     let twice = run(scenario, place, &["captures", "copies"], cluster, "twice");
     let in_files = |outcome: &Outcome| -> Outcome {
         let mut outcome = outcome.clone();
-        // How many packets were read and skipped does differ, and so do the names of captures that
-        // stderr speaks of.
+        // The numbers of read and skipped packets differ, and so do the names of captures in stderr.
         outcome.retain(|name, _| name != "summary.txt");
         for text in outcome.values_mut() {
             if let Some(end) = text.find(STDERR) {
@@ -343,7 +342,7 @@ fn compare(when: &str, expected: &Outcome, actual: &Outcome) -> Vec<String> {
     wrong
 }
 
-/// What `kubectl apply -k` would send must be all policies that were written.
+/// Checks that `kubectl apply -k` would send all written policies.
 fn kustomize(place: &Path, outcome: &Outcome) -> Option<String> {
     let output = Command::new("kubectl")
         .current_dir(place)
@@ -367,7 +366,7 @@ fn kustomize(place: &Path, outcome: &Outcome) -> Option<String> {
 }
 
 #[test]
-fn tcpdump_reads_every_frame_and_finds_no_bad_checksum() {
+fn tcpdump_reads_every_frame_and_finds_no_wrong_checksum() {
     if Command::new("tcpdump").arg("--version").output().is_err() {
         eprintln!("skipped: tcpdump is not there");
         return;
@@ -382,7 +381,7 @@ fn tcpdump_reads_every_frame_and_finds_no_bad_checksum() {
                 .output()
                 .expect("tcpdump runs");
             let text = text(&read);
-            // Complaints about what the ports would usually carry do not count.
+            // Errors about the usual protocols of the ports do not count.
             let bad = [
                 "(incorrect",
                 "bad udp",

@@ -1,4 +1,4 @@
-//! The bundled sample: real traffic of real software, with a truth that was written from its scenario.
+//! The bundled sample: real traffic of real software, with the true edges from its scenario.
 //! The graph must equal the truth edge by edge, and the policies must be sound and tight.
 
 use crate::binary::{Run, nanoseg};
@@ -203,7 +203,7 @@ fn the_policies_of_the_sample_are_sound_and_tight() {
 }
 
 #[test]
-fn outside_addresses_carry_the_name_that_was_looked_up() {
+fn outside_addresses_have_the_resolved_name() {
     let (run, truth) = (generate(), truth());
     for edge in truth.edges.iter().filter(|edge| edge.name.is_some()) {
         let found = run.json["graph"]["peers"]

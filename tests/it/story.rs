@@ -15,10 +15,10 @@ use crate::support::kubernetes::Cluster;
 use end::{End, finish};
 use telling::Telling;
 
-/// Where the moments come from at which the leader is killed.
+/// The seed of the moments at which the leader is killed.
 const SEEDS: [u64; 2] = [4, 2026];
 
-/// All that happens, in its order (step 1, the installation, is `Telling::begin`).
+/// Runs all steps in their order (step 1, the installation, is `Telling::begin`).
 const STEPS: [fn(&Telling); 8] = [
     steps::traffic_is_watched_until_enough_is_known,
     steps::the_proposals_are_those_that_generate_makes,
@@ -31,7 +31,7 @@ const STEPS: [fn(&Telling); 8] = [
 ];
 
 #[test]
-fn the_shop_is_segmented_and_it_comes_to_the_same_end_when_the_leader_is_killed_again_and_again() {
+fn the_shop_is_segmented_with_the_same_result_when_the_leader_is_killed_repeatedly() {
     let Some(cluster) = Cluster::with_nodes() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! What several topics share: frames and captures made from words, and reading snapshots.
+//! Helpers of several tests: frames and captures from text, clusters, namespaces and tokens.
 
 pub mod capture;
 pub mod diff;
@@ -12,8 +12,8 @@ pub mod traffic;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port that nobody listens on, outside those that the kernel gives to clients: it is still free when a server
-/// that was killed comes back to it.
+/// Returns a free port outside of the kernel's ephemeral range, so that it is still free when a killed server is
+/// restarted on it.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(14_000);
     loop {

@@ -1,6 +1,5 @@
-//! Builds frames and capture files byte by byte, for unit tests and integration tests alike (it is
-//! included by path in both). Nothing here uses nanoseg's own types: a test must not share the
-//! mistakes of what it tests.
+//! Builds frames and capture files byte by byte, for unit tests and integration tests (both include this file by
+//! path). Nothing here uses nanoseg's own types: a test must not share the faults of the code that it tests.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -12,17 +11,17 @@ pub const RST: u8 = 0x04;
 pub const PSH: u8 = 0x08;
 pub const ACK: u8 = 0x10;
 
-/// An address and port from text, `10.0.0.1:80` or `[fd00::1]:80`.
+/// Parses an address and port, `10.0.0.1:80` or `[fd00::1]:80`.
 pub fn at(text: &str) -> SocketAddr {
     text.parse().expect("a socket address")
 }
 
-/// What stands in an IP header besides addresses, and around it.
+/// The fields of an IP header apart from addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct Ip {
     pub source: SocketAddr,
     pub destination: SocketAddr,
-    /// IPv4 identification; two captures of the same packet have the same one.
+    /// The IPv4 identification. Two captures of the same packet have the same one.
     pub id: u16,
     pub ttl: u8,
 }
@@ -53,7 +52,7 @@ pub struct Tcp<'a> {
     pub flags: u8,
     pub sequence: u32,
     pub ack: u32,
-    /// TSval of the timestamps option; 0: no such option.
+    /// The TSval of the timestamps option. 0 means no such option.
     pub timestamp: u32,
     pub payload: &'a [u8],
 }
@@ -237,7 +236,7 @@ pub fn dns_answer(question: &str, addresses: &[IpAddr]) -> Vec<u8> {
     out
 }
 
-/// A whole TCP connection as Ethernet frames: handshake, `request`, `response`, both FINs.
+/// A complete TCP connection as Ethernet frames: handshake, `request`, `response`, both FINs.
 /// Sequence numbers start at `isn` (client) and `isn + 1000` (server).
 pub fn tcp_exchange(
     client: SocketAddr,
@@ -288,7 +287,7 @@ pub fn pcap<'a>(frames: impl IntoIterator<Item = (i64, &'a [u8])>) -> Vec<u8> {
     pcap_of(1, frames)
 }
 
-/// The same with any link type.
+/// The same file with any link type.
 pub fn pcap_of<'a>(link: u32, frames: impl IntoIterator<Item = (i64, &'a [u8])>) -> Vec<u8> {
     let mut out = Vec::new();
     for word in [0xa1b2_3c4d_u32, 4 << 16 | 2, 0, 0, 262_144, link] {

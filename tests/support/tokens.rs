@@ -1,4 +1,4 @@
-//! ServiceAccount tokens and the keys to check them, made as an API server makes them.
+//! ServiceAccount tokens and the keys that verify them, in the format of an API server.
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -27,7 +27,7 @@ impl TokenKey {
         }
     }
 
-    /// What `kubectl get --raw /openid/v1/jwks` would print.
+    /// Returns the keys in the format of `kubectl get --raw /openid/v1/jwks`.
     pub fn jwks(&self) -> String {
         let point = self.pair.public_key().as_ref();
         let (x, y) = (base64url(&point[1..33]), base64url(&point[33..]));
@@ -46,13 +46,13 @@ impl TokenKey {
     }
 }
 
-/// Head and content of a token.
+/// The header and claims of a token.
 pub fn unsigned(head: &Value, content: &Value) -> String {
     let part = |value: &Value| base64url(value.to_string().as_bytes());
     format!("{}.{}", part(head), part(content))
 }
 
-/// What a good token of an agent on `node` says; it is good for an hour from `now`.
+/// Returns the claims of a valid token of an agent on `node`. It is valid for an hour from `now`.
 pub fn content(now: u64, node: &str) -> Value {
     json!({
         "aud": ["nanoseg"],

@@ -165,9 +165,10 @@ impl<'a> Compared<'a> {
             .filter(|id| comparison.differs(*id, Direction::Ingress))
             .collect();
         for client in &all {
-            let servers = match comparison.differs(*client, Direction::Egress) {
-                true => &all,
-                false => &servers,
+            let servers = if comparison.differs(*client, Direction::Egress) {
+                &all
+            } else {
+                &servers
             };
             for server in servers {
                 self.pair(*client, *server);

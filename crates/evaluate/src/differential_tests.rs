@@ -543,9 +543,10 @@ proptest! {
                 let mut by_existing = false;
                 for (a, b) in pairs(client, server) {
                     if counted && !needed && all.allowed(a, b, probe) {
-                        match alone.allowed(a, b, probe) {
-                            true => by_generated = true,
-                            false => by_existing = true,
+                        if alone.allowed(a, b, probe) {
+                            by_generated = true;
+                        } else {
+                            by_existing = true;
                         }
                     }
                 }

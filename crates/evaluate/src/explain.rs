@@ -157,9 +157,10 @@ impl Evaluation {
                 }
             }
         }
-        match rules.is_empty() {
-            true => Side::Denied { isolating, near },
-            false => Side::Allowed { rules },
+        if rules.is_empty() {
+            Side::Denied { isolating, near }
+        } else {
+            Side::Allowed { rules }
         }
     }
 

@@ -277,7 +277,7 @@ impl Reader<'_> {
                     .push(addresses(block).map_err(within("ipBlock".into()))?);
                 Ok(())
             }
-            (Some(_), _, _) => problem("ipBlock", "an ipBlock cannot stand beside a selector"),
+            (Some(_), _, _) => problem("ipBlock", "an ipBlock cannot be combined with a selector"),
             (None, namespaces, pods) => {
                 let selector = match pods {
                     Some(selector) => self.selector(selector, "podSelector")?,
@@ -407,12 +407,15 @@ fn parse_port(port: &NetworkPolicyPort) -> Result<(Protocol, Port), Problem> {
             let first = number("port", *first)?;
             let last = number("endPort", end.unwrap_or(first.into()))?;
             if last < first {
-                return problem("endPort", format!("{last} is below the port {first}"));
+                return problem("endPort", format!("{last} is less than the port {first}"));
             }
             Port::Numbers(PortSet::range(first, last))
         }
         (Some(IntOrString::String(_)), Some(_)) => {
-            return problem("endPort", "endPort cannot stand beside a named port".into());
+            return problem(
+                "endPort",
+                "endPort cannot be combined with a named port".into(),
+            );
         }
         (Some(IntOrString::String(name)), None) if name.is_empty() => {
             return problem("port", "a named port needs a name".into());

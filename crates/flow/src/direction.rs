@@ -1,5 +1,5 @@
-//! The rules that decide who is the server where no packet shows it (rule: direction-inferred): known listeners, use
-//! of the ports, the lower port.
+//! The rules that decide who is the server where no packet shows it (rule: direction-inferred): known
+//! listeners, use of the ports, the lower port.
 
 use super::{Listeners, Opening};
 use nanoseg_net::{Protocol, Timestamp};

@@ -75,15 +75,15 @@ const PREFERRED: [&str; 10] = [
     "tier",
 ];
 
-/// Whether `key` differs per pod or per rollout for every workload, so that no selector of any
+/// Returns true if `key` differs per pod or per rollout for every workload, so that no selector of any
 /// workload may use it.
 pub(super) fn is_volatile(key: &str) -> bool {
     VOLATILE.contains(&key)
         || (key.starts_with("batch.kubernetes.io/") && !JOB_NAMES.contains(&key))
 }
 
-/// Whether `key` may select `workload`, as far as the key alone tells. A Job's name is stable for
-/// that Job, but not for the CronJob above it.
+/// Returns true if a selector of `workload` may use `key` with `value`. A Job's name is stable for this Job, but not
+/// for the CronJob that owns it.
 pub(super) fn may_select(workload: &WorkloadId, key: &str, value: &str) -> bool {
     if JOB_NAMES.contains(&key) {
         return workload.kind == "Job" && workload.name == value;
@@ -98,7 +98,7 @@ pub(super) fn may_exclude(key: &str) -> bool {
 
 /// Returns true if the value shows that the label is generated per pod or per rollout, whatever its key: the value
 /// is the pod's own name, or ends with the rollout's hash.
-pub(super) fn is_fleeting_value(pod: &Pod, value: &str) -> bool {
+pub(super) fn is_generated_value(pod: &Pod, value: &str) -> bool {
     if value == pod.name && pod.workload.kind != "Pod" && !pod.template {
         return true;
     }

@@ -14,7 +14,7 @@
     )
 )]
 
-mod bits;
+mod bit_set;
 mod ip_blocks;
 mod label;
 mod name;

@@ -9,11 +9,11 @@ mod exclude;
 mod index;
 mod search;
 
-use super::bits::Bits;
+use super::bit_set::BitSet;
 use super::label;
 use super::selector::Selector;
 use exclude::Exclusion;
-use index::{NamespaceIndex, Own};
+use index::{NamespaceIndex, WorkloadLabels};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use rustc_hash::FxHashMap;
 use search::{Candidate, extended, smallest};
@@ -38,7 +38,7 @@ pub(super) struct Selection {
 pub(super) struct Selectors<'a> {
     inventory: &'a Inventory,
     namespaces: BTreeMap<&'a str, NamespaceIndex<'a>>,
-    reaches: FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
+    reaches: FxHashMap<(&'a str, BitSet), Arc<BTreeSet<WorkloadId>>>,
 }
 
 impl<'a> Selectors<'a> {
@@ -71,7 +71,7 @@ impl<'a> Selectors<'a> {
         let mut candidates = candidates(self.inventory, workload, index, own);
         let mut others = index.others(own);
         for candidate in &candidates {
-            others.keep(&candidate.confused);
+            others.keep(&candidate.shared_with);
         }
         let exclusions = exclude::choose(index, own, &others);
         // What all labels together cannot exclude, no subset can exclude. It is decided here, so that the search for
@@ -82,7 +82,7 @@ impl<'a> Selectors<'a> {
             settled.add(&exclusion.removes);
         }
         for candidate in &mut candidates {
-            candidate.confused.remove(&settled);
+            candidate.shared_with.remove(&settled);
         }
         Selection {
             unselectable: candidates.is_empty(),
@@ -97,10 +97,10 @@ impl<'a> Selectors<'a> {
 
 /// Returns the workloads of `classes`. The list is built once for each set of classes.
 fn reach<'a>(
-    known: &mut FxHashMap<(&'a str, Bits), Arc<BTreeSet<WorkloadId>>>,
+    known: &mut FxHashMap<(&'a str, BitSet), Arc<BTreeSet<WorkloadId>>>,
     namespace: &'a str,
     index: &NamespaceIndex,
-    classes: Bits,
+    classes: BitSet,
 ) -> Arc<BTreeSet<WorkloadId>> {
     match known.entry((namespace, classes)) {
         Entry::Occupied(known) => known.get().clone(),
@@ -116,21 +116,21 @@ fn candidates<'a>(
     inventory: &'a Inventory,
     workload: &WorkloadId,
     index: &NamespaceIndex<'a>,
-    own: &Own<'a>,
+    own: &WorkloadLabels<'a>,
 ) -> Vec<Candidate<'a>> {
     let owner = inventory.workloads.get(workload);
     let mut candidates: Vec<Candidate<'a>> = own
         .common
         .iter()
         .filter(|(key, value)| {
-            label::may_select(workload, key, value) && !own.fleeting.contains(*key)
+            label::may_select(workload, key, value) && !own.generated.contains(*key)
         })
         .map(|(key, value)| Candidate {
             key,
             value,
             owner: owner.is_some_and(|o| o.match_labels.get(*key).is_some_and(|v| v == value)),
             weak: label::is_weak(key),
-            confused: index.carriers(key, value, own),
+            shared_with: index.carriers(key, value, own),
         })
         .collect();
     candidates.sort_by_key(|c| (c.weak, label::rank(c.key), c.key));

@@ -65,23 +65,23 @@ pub struct WorkloadPolicy {
 
 /// The requirements by the workload whose policy must allow them.
 #[derive(Default)]
-struct Demand<'a> {
+struct RequirementsByWorkload<'a> {
     ingress: FxHashMap<&'a WorkloadId, Vec<&'a Requirement>>,
     egress: FxHashMap<&'a WorkloadId, Vec<&'a Requirement>>,
 }
 
-impl<'a> Demand<'a> {
+impl<'a> RequirementsByWorkload<'a> {
     fn build(requirements: &'a [Requirement]) -> Self {
-        let mut demand = Demand::default();
+        let mut by_workload = RequirementsByWorkload::default();
         for requirement in requirements {
             if let End::Workload(id) = &requirement.server {
-                demand.ingress.entry(id).or_default().push(requirement);
+                by_workload.ingress.entry(id).or_default().push(requirement);
             }
             if let End::Workload(id) = &requirement.client {
-                demand.egress.entry(id).or_default().push(requirement);
+                by_workload.egress.entry(id).or_default().push(requirement);
             }
         }
-        demand
+        by_workload
     }
 
     fn of(&self, id: &WorkloadId, direction: Direction) -> &[&'a Requirement] {
@@ -111,12 +111,12 @@ pub fn synthesise(
         .iter()
         .filter(|id| !inventory.workloads.get(*id).is_some_and(|w| w.host_network))
         .collect();
-    let demand = Demand::build(requirements);
+    let by_workload = RequirementsByWorkload::build(requirements);
     let selections = Selections::build(inventory, requirements, &managed);
     let mut findings = selections.findings(&managed);
     let mut subjects = BTreeSet::new();
     for id in managed {
-        let observed = !demand.is_empty(id);
+        let observed = !by_workload.is_empty(id);
         if !observed {
             findings.push(nothing_observed(id, options.include_unobserved));
         }
@@ -125,7 +125,7 @@ pub fn synthesise(
         }
         subjects.insert(id);
     }
-    let adopted = adopt(&subjects, &selections, &demand);
+    let adopted = adopt(&subjects, &selections, &by_workload);
     let closed = ExcludedRanges::build(inventory);
     let names = PolicyNames::build(inventory.workloads.keys().chain(subjects.iter().copied()));
     let display = |id: &WorkloadId| selections.display(id);
@@ -136,7 +136,7 @@ pub fn synthesise(
         display: &display,
     };
     let writer = Writer {
-        demand: &demand,
+        by_workload: &by_workload,
         selections: &selections,
         adopted: &adopted,
         names: &names,
@@ -156,7 +156,7 @@ pub fn synthesise(
 fn adopt<'a>(
     subjects: &BTreeSet<&'a WorkloadId>,
     selections: &'a Selections,
-    demand: &Demand,
+    by_workload: &RequirementsByWorkload,
 ) -> BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>> {
     let mut adopted: BTreeMap<&WorkloadId, Vec<&WorkloadId>> = BTreeMap::new();
     let mut settled: BTreeSet<&WorkloadId> = BTreeSet::new();
@@ -170,7 +170,7 @@ fn adopt<'a>(
         }
         seen.push(reach);
         for other in reach.iter() {
-            if !subjects.contains(other) && !demand.is_empty(other) && settled.insert(other) {
+            if !subjects.contains(other) && !by_workload.is_empty(other) && settled.insert(other) {
                 adopted.entry(id).or_default().push(other);
             }
         }
@@ -189,7 +189,7 @@ fn nothing_observed(id: &WorkloadId, included: bool) -> Finding {
 
 /// The context for writing one policy.
 struct Writer<'a> {
-    demand: &'a Demand<'a>,
+    by_workload: &'a RequirementsByWorkload<'a>,
     selections: &'a Selections<'a>,
     /// Workloads without a policy of their own, by the workload whose policy has their rules.
     adopted: &'a BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
@@ -253,7 +253,7 @@ impl Writer<'_> {
     }
 
     fn add_needs<'n>(&'n self, id: &WorkloadId, direction: Direction, needs: &mut Needs<'n>) {
-        for requirement in self.demand.of(id, direction) {
+        for requirement in self.by_workload.of(id, direction) {
             let far = match direction {
                 Direction::Ingress => &requirement.client,
                 Direction::Egress => &requirement.server,

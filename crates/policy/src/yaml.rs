@@ -1,7 +1,7 @@
 //! YAML text in one style (rule: policy-reads-as-written-by-hand): block style, two spaces, dashes indented, comments.
 //!
-//! The writer is our own because no library writes comments. A scalar stays a scalar and a comment stays a
-//! comment, whatever text it has: every text that is not a plain word is quoted, and a comment is one line.
+//! A scalar stays a scalar and a comment stays a comment, whatever text it has: every text that is not a plain word
+//! is quoted, and a comment is one line.
 //!
 //! Why it is written by hand: serde_yaml writes no comments. serde-saphyr 2.1 does (`Commented`), quotes
 //! what YAML 1.1 would read as something else, and can indent the same way, but it could replace only the

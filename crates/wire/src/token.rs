@@ -145,7 +145,7 @@ impl TokenCheck {
             ErrorKind::InvalidIssuer => refusal("other-issuer", "it is of another issuer"),
             ErrorKind::InvalidSignature => refusal("bad-signature", "its signature is wrong"),
             ErrorKind::MissingRequiredClaim(claim) => {
-                refusal("bad-token", format!("it does not say {claim}"))
+                refusal("bad-token", format!("it has no claim {claim}"))
             }
             _ => refusal("bad-token", "it cannot be read"),
         }

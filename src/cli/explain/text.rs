@@ -42,9 +42,10 @@ fn heading(report: &ExplainReport, case: &Case, style: Style) -> String {
         case.port,
         report.protocol
     );
-    let verdict = match case.why.allowed {
-        true => style.green("allowed"),
-        false => style.red("not allowed"),
+    let verdict = if case.why.allowed {
+        style.green("allowed")
+    } else {
+        style.red("not allowed")
     };
     format!("{}: {verdict}\n", style.bold(&escape::terminal(&line)))
 }

@@ -28,9 +28,10 @@ impl Signer {
             return Ok(Signer::Agent(path.to_owned()));
         }
         let Ok(key) = PrivateKey::from_openssh(&text) else {
-            let what = match text.contains("PRIVATE KEY-----") {
-                true => "a private key that nanoseg cannot read",
-                false => "not an SSH key",
+            let what = if text.contains("PRIVATE KEY-----") {
+                "a private key that nanoseg cannot read"
+            } else {
+                "not an SSH key"
             };
             bail!("failed to use {name}: it is {what}; {}", other_keys(path));
         };

@@ -170,9 +170,10 @@ impl Reader {
                     above.lost |= !is_item;
                     above.stays |= is_item;
                 }
-                return Ok(match is_item {
-                    false => What::Dropped,
-                    true => What::OnlyKey,
+                return Ok(if is_item {
+                    What::OnlyKey
+                } else {
+                    What::Dropped
                 });
             }
         }
@@ -252,13 +253,14 @@ impl<'a> Line<'a> {
             (rest, dashes) = (after, dashes + 1);
         }
         let inside = indent > column || (indent == column && dashes > 0) || rest.is_empty();
-        match inside && !line.ends_with('\r') {
-            true => Ok(Line {
+        if inside && !line.ends_with('\r') {
+            Ok(Line {
                 indent,
                 dashes,
                 rest,
-            }),
-            false => Err(Unusual),
+            })
+        } else {
+            Err(Unusual)
         }
     }
 
@@ -284,9 +286,10 @@ impl<'a> Line<'a> {
             },
         };
         let value = value.trim_matches(' ');
-        match is_plain_to_see(value) {
-            true => Ok((key, value)),
-            false => Err(Unusual),
+        if is_plain_to_see(value) {
+            Ok((key, value))
+        } else {
+            Err(Unusual)
         }
     }
 }

@@ -177,9 +177,10 @@ async fn from_file(
                 wanted
             },
             source_name: name.to_owned(),
-            known: match known.is_empty() {
-                true => "none".to_owned(),
-                false => known.join(", "),
+            known: if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
             },
         });
     }

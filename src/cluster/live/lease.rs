@@ -144,7 +144,7 @@ impl Election {
         self.leading.clone()
     }
 
-    /// A function that tells [`Self::held`], for a fence.
+    /// Returns [`Self::held`] as a function, for a fence.
     pub fn held_fn(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let renewed = self.renewed.clone();
         let deadline = self.settings.renew_deadline;
@@ -235,9 +235,10 @@ impl Candidate {
     /// Candidates come at different times, so that not all want it at once (client-go's jitter).
     fn pause(&self, leads: bool) -> Duration {
         let period = self.settings.retry_period;
-        match leads {
-            true => period,
-            false => period + period.mul_f64(0.2 * f64::from(random()) / f64::from(u32::MAX)),
+        if leads {
+            period
+        } else {
+            period + period.mul_f64(0.2 * f64::from(random()) / f64::from(u32::MAX))
         }
     }
 

@@ -91,7 +91,7 @@ fn a_missing_policy_is_written_and_a_present_one_is_reported_once() {
             ..
         }]
     ));
-    // Known to be applied: nothing to do and nothing to tell.
+    // Known to be applied: nothing to do and nothing to report.
     let found = see(&plan(Some(80), true), &[live(80, 5)], &mut memory, at(0));
     assert_eq!(found, Diff::default());
 }
@@ -182,7 +182,7 @@ fn break_glass_deletes_all_our_policies_even_outside_the_plan_and_none_of_others
         }]
     ));
     memory.done(&found.writes[0], None);
-    // Nothing is written meanwhile, and the breaking is told once.
+    // Nothing is written meanwhile, and break-glass is reported once.
     let found = diff(&plan(Some(80), true), &broken, &all, &mut memory, at(1));
     assert!(found.writes.is_empty() && found.reports.is_empty());
     // Mended, it comes back.

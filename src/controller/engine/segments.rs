@@ -121,7 +121,7 @@ fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timest
 }
 
 /// Ends the reviews of workloads that are gone for longer than deleted pods are remembered: their proposals are
-/// deleted, and their policies where the Segmentation says so.
+/// deleted, and their policies where the Segmentation has `onDelete: Remove`.
 pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
     let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
     let gone: Vec<WorkloadId> = engine_state

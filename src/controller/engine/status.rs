@@ -297,9 +297,10 @@ fn degraded(namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'
                 .map(|d| format!("{}: rolled back: {}", s.workload.name, d.why))
         })
         .collect();
-    match undone.is_empty() {
-        true => fact(false, "Works", String::new()),
-        false => fact(true, "RolledBack", undone.join("; ")),
+    if undone.is_empty() {
+        fact(false, "Works", String::new())
+    } else {
+        fact(true, "RolledBack", undone.join("; "))
     }
 }
 

@@ -92,9 +92,10 @@ fn read_folded(
         return Ok(History::default());
     };
     let edges = store.hours(hours.clone())?;
-    let mut history = match edges.is_empty() {
-        true => History::default(),
-        false => store.names(hours.clone())?,
+    let mut history = if edges.is_empty() {
+        History::default()
+    } else {
+        store.names(hours.clone())?
     };
     if let (Some(first), Some(last)) = (edges.first(), edges.last()) {
         notices.report(Notice::FoldedHours {

@@ -46,7 +46,6 @@ pub struct ClusterPage {
     subject: String,
     flows: Vec<PathBuf>,
     risk: RiskSource,
-    /// Where the network plugin checks connections through Services, unless a Segmentation says otherwise.
     service_enforcement: ServiceEnforcement,
     records: Records,
     scans: Scans,
@@ -231,9 +230,8 @@ impl ClusterPage {
             .filter_map(|one| SegmentationSettings::parse(one).ok())
             .collect();
         let enforcement = service_enforcements(self.service_enforcement, &segments);
-        let approved = segments
-            .into_iter()
-            .map(|segment| (segment.namespace, segment.approved));
+        let segments = segments.into_iter();
+        let approved = segments.map(|segment| (segment.namespace, segment.approved));
         risk.by_namespace = approved.collect();
         let namespace = &self.records.namespace;
         let record = match self.records.state {
@@ -290,10 +288,10 @@ impl ClusterPage {
         let view = View::new(ViewInputs {
             subject: self.subject.clone(),
             graph_source,
+            enforcement: state.enforcement,
             proposed: proposed(&now, &state.proposals),
             volume,
             risk: state.risk,
-            enforcement: state.enforcement,
             now,
             proposals: state.proposals,
             events,

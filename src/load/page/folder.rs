@@ -24,19 +24,29 @@ const DAY: i64 = 24 * 3600;
 
 const REASON: &str = "Generated from what was observed.";
 
-/// The page of a generated folder. `cluster` are snapshots (empty: those that the folder was generated from), `state`
-/// is a copy of the controller's state.
+/// Where the page of a generated folder comes from.
+pub struct FolderSource<'a> {
+    pub folder: &'a Path,
+    /// Snapshots; empty: those that the folder was generated from.
+    pub cluster: &'a [PathBuf],
+    /// A copy of the controller's state.
+    pub state: Option<&'a Path>,
+    pub risk: &'a RiskSource,
+    pub enforcement: ServiceEnforcements,
+}
+
+/// The page of a generated folder.
 ///
 /// # Errors
 /// Files that cannot be read, or policies that the API server would refuse.
-pub fn read_folder(
-    folder: &Path,
-    cluster: &[PathBuf],
-    state: Option<&Path>,
-    risk: &RiskSource,
-    enforcement: ServiceEnforcements,
-    notices: &dyn NoticeSink,
-) -> Result<View, LoadError> {
+pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result<View, LoadError> {
+    let FolderSource {
+        folder,
+        cluster,
+        state,
+        risk,
+        enforcement,
+    } = source;
     let GeneratedFolder {
         run,
         graph,
@@ -97,9 +107,10 @@ fn snapshots(named: &[PathBuf], run: &Value) -> Result<Vec<PathBuf>, LoadError> 
         .filter_map(|one| one["name"].as_str())
         .map(PathBuf::from)
         .collect();
-    match !paths.is_empty() && paths.iter().all(|path| path.exists()) {
-        true => Ok(paths),
-        false => Err(LoadError::NoSnapshots),
+    if !paths.is_empty() && paths.iter().all(|path| path.exists()) {
+        Ok(paths)
+    } else {
+        Err(LoadError::NoSnapshots)
     }
 }
 

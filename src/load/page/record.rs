@@ -99,10 +99,11 @@ impl Records {
         if problems.is_empty() {
             *known = Some(tail.head.clone());
         }
-        let what = match problems.is_empty() || !tail.check(None).1.is_empty() {
-            true => "",
-            // Whole in itself: made anew, or a controller began with an empty store.
-            false => "it is another record than this page showed before: ",
+        let what = if problems.is_empty() || !tail.check(None).1.is_empty() {
+            ""
+        } else {
+            // Intact by itself: it was replaced, or a controller began with an empty store.
+            "it is another record than this page showed before: "
         };
         let problem = problems.first().map(|first| match problems.len() - 1 {
             0 => format!("{what}{first}"),

@@ -58,10 +58,13 @@ pub fn sublabel(graph: &Graph, peer: &Peer) -> String {
         Peer::Workload(workload) => workload.kind.clone(),
         Peer::ApiServer => "Kubernetes".to_owned(),
         Peer::Node(_) => "Node".to_owned(),
-        Peer::Outside(address) => match dns_names(graph, peer).is_empty() {
-            true => "outside".to_owned(),
-            false => format!("outside · {address}"),
-        },
+        Peer::Outside(address) => {
+            if dns_names(graph, peer).is_empty() {
+                "outside".to_owned()
+            } else {
+                format!("outside · {address}")
+            }
+        }
         Peer::UnknownPod(_) => "unknown pod".to_owned(),
     }
 }
@@ -91,9 +94,10 @@ pub fn reason(lesson: &Lesson) -> Option<&str> {
 
 /// The edges that a picture shows.
 pub fn shown(graph: &Graph, options: Options) -> Vec<(&Peer, &Peer, &Edge)> {
-    match options.only_learned {
-        true => graph.taught(),
-        false => graph.edges(),
+    if options.only_learned {
+        graph.taught()
+    } else {
+        graph.edges()
     }
 }
 

@@ -222,9 +222,10 @@ fn middle(rect: &Rect) -> f64 {
 /// the same side.
 fn curve(start: Point, server: &Rect, client: &Rect, from_right: bool) -> Route {
     let outwards = if from_right { 1.0 } else { -1.0 };
-    let is_beside = match from_right {
-        true => client.x > server.right(),
-        false => client.right() < server.x,
+    let is_beside = if from_right {
+        client.x > server.right()
+    } else {
+        client.right() < server.x
     };
     let end = Point {
         x: if from_right == is_beside {

@@ -218,9 +218,10 @@ impl Builder {
         let (start, end) = (columns[link.from], columns[link.to]);
         let from_right = start > end;
         let trunk = (link.to, link.pin, from_right, lane);
-        let between: Vec<usize> = match from_right {
-            false => (start + 1..end).collect(),
-            true => (end + 1..start).rev().collect(),
+        let between: Vec<usize> = if from_right {
+            (end + 1..start).rev().collect()
+        } else {
+            (start + 1..end).collect()
         };
         let mut at = link.from;
         let mut exit = Some(self.exit(link.from, from_right));
@@ -310,21 +311,22 @@ impl Builder {
             (Some(_), Some(_)) => 1.0,
             _ => 2.0,
         };
-        self.mesh.segments.push(match from_right {
-            false => Segment {
-                left: near,
-                right: far,
-                left_slot: near_slot,
-                right_slot: far_slot,
-                weight,
-            },
-            true => Segment {
+        self.mesh.segments.push(if from_right {
+            Segment {
                 left: far,
                 right: near,
                 left_slot: far_slot,
                 right_slot: near_slot,
                 weight,
-            },
+            }
+        } else {
+            Segment {
+                left: near,
+                right: far,
+                left_slot: near_slot,
+                right_slot: far_slot,
+                weight,
+            }
         });
         for slot in [near_slot, far_slot].into_iter().flatten() {
             self.mesh.slots[slot].segments.push(index);

@@ -18,9 +18,10 @@ pub fn columns(nodes: &[Node], groups: usize, links: &[(usize, Link)]) -> Vec<us
         .filter(|(_, link)| inner(link.from) && inner(link.to))
         .map(|(_, link)| {
             let weight = if link.light { 0.05 } else { 1.0 };
-            match place[link.from] < place[link.to] {
-                true => (link.from, link.to, weight),
-                false => (link.to, link.from, weight),
+            if place[link.from] < place[link.to] {
+                (link.from, link.to, weight)
+            } else {
+                (link.to, link.from, weight)
             }
         })
         .collect();
@@ -131,9 +132,10 @@ fn loose(nodes: &[Node], groups: usize, links: &[(usize, Link)], ranks: &mut [i6
         for node in free {
             let used = |rank: &i64| filled.iter().filter(|other| *other == rank).count();
             let mut ranks_of_group = range.0..=range.1;
-            let emptiest = match filled_by_links {
-                true => ranks_of_group.rev().min_by_key(used),
-                false => ranks_of_group.by_ref().min_by_key(used),
+            let emptiest = if filled_by_links {
+                ranks_of_group.rev().min_by_key(used)
+            } else {
+                ranks_of_group.by_ref().min_by_key(used)
             };
             let rank = emptiest.unwrap_or(range.0);
             filled.push(rank);
@@ -152,9 +154,12 @@ fn sides(nodes: &[Node], links: &[(usize, Link)], place: &[usize], ranks: &mut [
     let among: Vec<(usize, usize, f64)> = links
         .iter()
         .filter(|(_, link)| last(link.from) && last(link.to))
-        .map(|(_, link)| match place[link.from] < place[link.to] {
-            true => (link.from, link.to, 1.0),
-            false => (link.to, link.from, 1.0),
+        .map(|(_, link)| {
+            if place[link.from] < place[link.to] {
+                (link.from, link.to, 1.0)
+            } else {
+                (link.to, link.from, 1.0)
+            }
         })
         .collect();
     let beyond = longest_paths(nodes.len(), place, &among);

@@ -150,9 +150,10 @@ fn route(mesh: &Mesh, columns: &Columns, path: &[usize]) -> Route {
         };
         // The server of a backward link is at the left: then the route begins at the left end.
         let backwards = mesh.paths_backwards(path);
-        let (start, near, far, end) = match backwards {
-            false => (right_side, b, a, left_side),
-            true => (left_side, a, b, right_side),
+        let (start, near, far, end) = if backwards {
+            (left_side, a, b, right_side)
+        } else {
+            (right_side, b, a, left_side)
         };
         if number == 0 {
             route.start = start;

@@ -112,7 +112,7 @@ pub enum OnDelete {
     Remove,
 }
 
-/// Where a network plugin checks a connection that goes through a Service.
+/// Where the network plugin checks connections through a Service; if not set, as --service-enforcement of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceEnforcementMode {
     /// On the pod's port: most network plugins.

@@ -38,9 +38,10 @@ impl WorkloadState {
         match self.open() {
             // What a person edited is theirs until it is decided.
             Some(open) if open.is_edited() => {
-                match open.basis == desired.basis && open.base_revision == self.wanted {
-                    true => Need::Nothing,
-                    false => Need::Assess,
+                if open.basis == desired.basis && open.base_revision == self.wanted {
+                    Need::Nothing
+                } else {
+                    Need::Assess
                 }
             }
             Some(_) if in_force => Need::Withdraw,

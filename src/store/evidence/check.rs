@@ -92,11 +92,11 @@ impl std::fmt::Display for Wrong {
 pub struct Checked {
     /// How many files the manifest lists.
     pub files: usize,
-    /// Sorted; empty if every byte is as the manifest says.
+    /// Sorted; empty if every byte is as in the manifest.
     pub wrong: Vec<Wrong>,
     /// The manifest, for its signature.
     pub manifest: Vec<u8>,
-    /// The fingerprint of the key that signed it, as the manifest says.
+    /// The fingerprint of the key that signed it, by the manifest.
     pub signed_by: Option<String>,
     /// `manifest.json.sig`, if there is one; what is no text in it cannot be a signature's.
     pub signature: Option<String>,
@@ -111,9 +111,10 @@ pub fn check(folder: &Path) -> Result<Checked, EvidenceError> {
     let found = plain::list(folder)?;
     let (mut wrong, mut known) = (Vec::new(), BTreeSet::new());
     for file in &manifest.files {
-        wrong.extend(match known.insert(file.path.as_str()) {
-            true => of_file(folder, file, &found),
-            false => Some(Wrong::Twice(file.path.clone())),
+        wrong.extend(if known.insert(file.path.as_str()) {
+            of_file(folder, file, &found)
+        } else {
+            Some(Wrong::Twice(file.path.clone()))
         });
     }
     wrong.extend(strangers(&manifest, &found).map(Wrong::Unlisted));
@@ -129,7 +130,7 @@ pub fn check(folder: &Path) -> Result<Checked, EvidenceError> {
     })
 }
 
-/// What lies in a folder and is neither a folder nor of its report.
+/// Returns what is in a folder and is neither a folder nor a part of its report.
 pub(super) fn strangers<'f>(
     manifest: &Manifest,
     found: &'f BTreeMap<String, FileType>,
@@ -143,7 +144,7 @@ pub(super) fn strangers<'f>(
     })
 }
 
-/// What is wrong with a file that the manifest has.
+/// Returns what is wrong with a file that the manifest lists.
 fn of_file(
     folder: &Path,
     file: &ManifestFile,
@@ -154,7 +155,7 @@ fn of_file(
     if file.path.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_))) {
         return Some(Wrong::BadName(name()));
     }
-    // What lies behind a link is not found.
+    // Nothing is found behind a link.
     let kind = match found.get(&file.path) {
         None => return Some(Wrong::Missing(name())),
         Some(kind) => kind,
@@ -170,7 +171,7 @@ fn of_file(
     }
 }
 
-/// Whether a file has the bytes that the manifest says; `None` if it is no plain file. However large it is, little
+/// Returns true if a file has the bytes that the manifest lists; `None` if it is no plain file. However large it is, little
 /// of it is in memory.
 fn is_same(path: &Path, wanted: &ManifestFile) -> io::Result<Option<bool>> {
     let Some(file) = plain::open(path)? else {

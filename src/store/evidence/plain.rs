@@ -1,4 +1,4 @@
-//! What lies in a folder, told without following or opening anything but plain files.
+//! Lists what is in a folder, without following links or opening anything but plain files.
 
 use super::{EvidenceError, io_error};
 use std::collections::BTreeMap;

@@ -105,9 +105,9 @@ fn actor(body: Option<String>) -> Actor {
 /// Removes entries that are recorded.
 pub(super) fn recorded(
     transaction: &Transaction<'_>,
-    told: &[(String, Timestamp)],
+    entries: &[(String, Timestamp)],
 ) -> rusqlite::Result<()> {
-    for (namespace, at) in told {
+    for (namespace, at) in entries {
         transaction
             .prepare_cached("DELETE FROM broken_glass WHERE namespace = ?1 AND at = ?2")?
             .execute(params![namespace, at.nanos()])?;

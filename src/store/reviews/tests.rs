@@ -345,17 +345,17 @@ fn break_glass_is_unrecorded_until_a_commit_records_it() {
         untold,
         [broken("dns", 10), broken("shop", 10), broken("shop", 20)]
     );
-    // What is not committed is not told either.
-    let told = vec![("shop".to_owned(), Timestamp::from_secs(20))];
+    // What is not committed stays unrecorded.
+    let recorded = vec![("shop".to_owned(), Timestamp::from_secs(20))];
     let gap = Commit {
-        recorded_break_glass: told.clone(),
+        recorded_break_glass: recorded.clone(),
         record_lines: vec![(7, "{}".into())],
         ..Commit::default()
     };
     store.commit(&gap).expect_err("a gap in the record");
     assert_eq!(store.unrecorded_break_glass().expect("content").len(), 3);
     let commit = Commit {
-        recorded_break_glass: told,
+        recorded_break_glass: recorded,
         ..Commit::default()
     };
     store.commit(&commit).expect("it is committed");

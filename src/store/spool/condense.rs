@@ -1,5 +1,5 @@
-//! Makes batches that were never sent smaller: the cheapest loss first, each counted (rule: bounded-memory,
-//! loss-is-counted).
+//! Makes batches that were never sent smaller: the cheapest loss first, each counted
+//! (rule: bounded-memory, loss-is-counted).
 
 use crate::flow::{
     FlowBatch, FlowRecord, Loss, MergedObservations, Observations, ScanSummary, Source, Verdict,
@@ -161,7 +161,7 @@ mod tests {
         all
     }
 
-    fn told(all: &Aggregate) -> Vec<FlowRecord> {
+    fn records_of(all: &Aggregate) -> Vec<FlowRecord> {
         all.records().map(|(_, record)| record.clone()).collect()
     }
 
@@ -186,14 +186,14 @@ mod tests {
         let (one, lost) = condense(samples(), Reduction::Merged).expect("a batch");
         assert_eq!(one.sequence, (1, 3));
         assert_eq!(lost[&Loss::CountersMerged], 2);
-        assert_eq!(told(&apply([one])), told(&apply(samples())));
+        assert_eq!(records_of(&apply([one])), records_of(&apply(samples())));
     }
 
     #[test]
     fn each_reduction_loses_what_it_documents_and_counts_it() {
         let records = |reduction| {
             let (one, lost) = condense(samples(), reduction).expect("a batch");
-            assert_eq!(one.seen.losses, lost, "the batch tells it");
+            assert_eq!(one.seen.losses, lost, "the batch reports it");
             (one.seen.records.len(), lost)
         };
         assert_eq!(records(Reduction::Merged).0, 5);

@@ -51,15 +51,15 @@ pub fn batch(sequence: u64, records: Vec<FlowRecord>) -> FlowBatch {
     batch_of(1, sequence, records)
 }
 
-/// JSON of what [`batch_of`] makes and spools change: enough to tell what became of it.
+/// JSON of what [`batch_of`] makes and spools change: enough to see what became of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TestCodec;
 
-type Line = (u8, u32, u16, i64, Option<u16>, Verdict, u64);
+type RecordFields = (u8, u32, u16, i64, Option<u16>, Verdict, u64);
 
 impl BatchCodec for TestCodec {
     fn encode(&self, batch: &FlowBatch) -> Vec<u8> {
-        let lines: Vec<Line> = batch
+        let lines: Vec<RecordFields> = batch
             .seen
             .records
             .iter()
@@ -91,7 +91,7 @@ impl BatchCodec for TestCodec {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<FlowBatch, String> {
-        type Parts = (String, (u64, u64), Vec<Line>, Vec<(String, u64)>);
+        type Parts = (String, (u64, u64), Vec<RecordFields>, Vec<(String, u64)>);
         let (instance, sequence, lines, losses): Parts =
             serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let records = lines

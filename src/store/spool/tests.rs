@@ -160,9 +160,9 @@ fn a_full_spool_merges_what_was_never_out_and_loses_no_count() {
     }
     drop(spool);
     let mut spool = open(dir.path(), limits);
-    let mut told = Aggregate::default();
+    let mut received = Aggregate::default();
     for batch in drain(&mut spool) {
-        assert_eq!(told.apply(batch), crate::flow::Applied::New);
+        assert_eq!(received.apply(batch), crate::flow::Applied::New);
     }
     let counts = |all: &Aggregate| -> Vec<FlowRecord> {
         all.records()
@@ -175,9 +175,9 @@ fn a_full_spool_merges_what_was_never_out_and_loses_no_count() {
             })
             .collect()
     };
-    assert_eq!(counts(&told), counts(&truth));
-    assert!(told.losses()[&Loss::CountersMerged] > 100);
-    assert!(!told.losses().contains_key(&Loss::RecordDropped));
+    assert_eq!(counts(&received), counts(&truth));
+    assert!(received.losses()[&Loss::CountersMerged] > 100);
+    assert!(!received.losses().contains_key(&Loss::RecordDropped));
 }
 
 #[test]
@@ -185,9 +185,10 @@ fn ten_times_the_bound_of_distinct_records_stays_within_it_and_all_that_is_lost_
     for on_disk in [true, false] {
         let dir = tempfile::tempdir().expect("a folder");
         let limits = small(96 << 10);
-        let mut spool = match on_disk {
-            true => open(dir.path(), limits),
-            false => Spool::in_memory(TestCodec, limits),
+        let mut spool = if on_disk {
+            open(dir.path(), limits)
+        } else {
+            Spool::in_memory(TestCodec, limits)
         };
         let bound = if on_disk {
             limits.disk_bytes
@@ -216,13 +217,13 @@ fn ten_times_the_bound_of_distinct_records_stays_within_it_and_all_that_is_lost_
             assert!(state.disk_bytes <= limits.disk_bytes, "{state:?}");
             assert!(state.memory_bytes <= limits.memory_bytes, "{state:?}");
         }
-        let mut told = Aggregate::default();
+        let mut received = Aggregate::default();
         for batch in drain(&mut spool) {
-            told.apply(batch);
+            received.apply(batch);
         }
-        let arrived = told.records().count() as u64;
+        let arrived = received.records().count() as u64;
         assert!(arrived > 0);
-        assert_eq!(arrived + told.losses()[&Loss::RecordDropped], pushed);
+        assert_eq!(arrived + received.losses()[&Loss::RecordDropped], pushed);
     }
 }
 
@@ -242,11 +243,16 @@ fn failed_connections_go_before_established_ones() {
             .collect();
         spool.push(&batch(sequence, records));
     }
-    let mut told = Aggregate::default();
+    let mut received = Aggregate::default();
     for batch in drain(&mut spool) {
-        told.apply(batch);
+        received.apply(batch);
     }
-    let kept = |verdict| told.records().filter(|(_, r)| r.verdict == verdict).count();
+    let kept = |verdict| {
+        received
+            .records()
+            .filter(|(_, r)| r.verdict == verdict)
+            .count()
+    };
     assert_eq!(kept(Verdict::Established), 30 * 40);
     assert!(kept(Verdict::Refused) < 30 * 40);
 }
@@ -354,7 +360,7 @@ fn a_disk_that_stays_full_keeps_memory_within_its_bound() {
     };
     let limits = small(1 << 20);
     let mut spool = open(&disk.0.path().join("spool"), limits);
-    let (mut pushed, mut told) = (0, Aggregate::default());
+    let (mut pushed, mut received) = (0, Aggregate::default());
     for sequence in 1..=100 {
         let records: Vec<_> = (0..100)
             .map(|n| record(sequence * 100 + n, 80, 0))
@@ -364,8 +370,8 @@ fn a_disk_that_stays_full_keeps_memory_within_its_bound() {
         assert!(spool.state().memory_bytes <= limits.memory_bytes);
     }
     for batch in drain(&mut spool) {
-        told.apply(batch);
+        received.apply(batch);
     }
-    let arrived = told.records().count() as u64;
-    assert_eq!(arrived + told.losses()[&Loss::RecordDropped], pushed);
+    let arrived = received.records().count() as u64;
+    assert_eq!(arrived + received.losses()[&Loss::RecordDropped], pushed);
 }

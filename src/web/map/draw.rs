@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 /// lines all the same.
 pub fn draw(frame: &Frame, scene: &MapScene) -> Markup {
     let input = scene.input();
-    let layout = match scene.is_overview {
-        true => force(&input),
-        false => layered(&input),
+    let layout = if scene.is_overview {
+        force(&input)
+    } else {
+        layered(&input)
     };
     let drawing = |class: &str, label: &str, content: Markup| {
         let (width, height) = (layout.width.ceil(), layout.height.ceil());

@@ -41,9 +41,10 @@ impl<'a> Folding<'a> {
                     Some(name) => id.namespace == *name,
                     None => !self.by_namespace,
                 };
-                match is_open {
-                    true => End::Workload(id.clone()),
-                    false => End::Namespace(id.namespace.clone()),
+                if is_open {
+                    End::Workload(id.clone())
+                } else {
+                    End::Namespace(id.namespace.clone())
                 }
             }
             Peer::ApiServer => End::ApiServer,

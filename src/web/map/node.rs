@@ -54,9 +54,10 @@ impl MapNode {
         let words: Vec<&str> = named.map(|mark| mark.word).collect();
         let name = edge::title(&view.given.graph, &end);
         // An address that has a name is in both.
-        let mut title = match name.contains(&sublabel) {
-            true => format!("{name}, outside"),
-            false => format!("{name}, {sublabel}"),
+        let mut title = if name.contains(&sublabel) {
+            format!("{name}, outside")
+        } else {
+            format!("{name}, {sublabel}")
         };
         if !words.is_empty() {
             title = format!("{title}, {}", words.join(", "));

@@ -1,5 +1,5 @@
-//! A small network of namespaces: a client's and a server's pod, and the node between them, which
-//! routes and translates.
+//! A small network of namespaces: a client pod, a server pod, and the node between them, which routes and translates
+//! addresses.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 /// The node's two interfaces are `vethc` (to the client, 10.91.0.2) and `veths` (to the server,
-/// 10.92.0.2); 10.96.0.10:80 stands for 10.92.0.2:8080.
+/// 10.92.0.2). 10.96.0.10:80 is translated to 10.92.0.2:8080.
 pub struct Network {
     prefix: String,
 }
 
-/// What a test needs of the machine; says what is missing and gives false, or fails where the
-/// environment says that nothing may be.
+/// Checks what a test needs on the machine. Prints what is missing and returns false, or fails if the environment
+/// requires that nothing is missing.
 pub fn is_possible() -> bool {
     // SAFETY: no arguments, no effect.
     let root = unsafe { libc::geteuid() } == 0;
@@ -107,7 +107,7 @@ EOF"
         })
     }
 
-    /// As [`Network::within`], and waits for it.
+    /// Does the same as [`Network::within`], and waits for the end.
     pub fn inside<T: Send + 'static>(
         &self,
         end: &str,

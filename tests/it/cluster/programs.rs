@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-/// A process that is killed with the value; its stderr is in a file.
+/// A process that is killed when the value is dropped. Its stderr is in a file.
 pub struct Program {
     child: Child,
     log: PathBuf,
@@ -70,7 +70,7 @@ impl Secrets {
         secrets
     }
 
-    /// A token that is right for `node`.
+    /// A valid token for `node`.
     pub fn write_token(&self, name: &str, node: &str) {
         self.write(name, &self.key.sign(&content(now(), node)));
     }
@@ -91,13 +91,13 @@ impl Secrets {
 
 /// Agents on all nodes with the same sources, and their receiver.
 pub struct Set {
-    /// Which of them it is: makes its ports.
+    /// The index of the set. Its ports depend on it.
     number: u16,
     pub name: &'static str,
     pub sources: &'static [&'static str],
-    /// How often an agent of it was killed.
+    /// The number of times that one of its agents was killed.
     pub restarts: u64,
-    /// Whether batches go by NATS JetStream.
+    /// Is true if batches are sent through NATS JetStream.
     by_nats: bool,
     nats: Option<Program>,
     receiver: Option<Program>,
@@ -118,7 +118,7 @@ impl Set {
         }
     }
 
-    /// Its batches go by NATS JetStream.
+    /// Sends its batches through NATS JetStream.
     pub fn by_nats(self) -> Set {
         Set {
             by_nats: true,
@@ -126,7 +126,7 @@ impl Set {
         }
     }
 
-    /// The NATS server, with what it has stored, if this set has one.
+    /// Starts the NATS server with its stored messages, if this set has one.
     pub fn start_nats(&mut self, testbed: &Testbed, secrets: &Secrets) {
         if !self.by_nats {
             return;
@@ -172,19 +172,19 @@ impl Set {
         self.receiver = Some(Program::start(command, log));
     }
 
-    /// SIGKILL for the receiver, and the NATS server too.
+    /// Sends SIGKILL to the receiver and to the NATS server.
     pub fn kill_receiver(&mut self) {
         self.receiver = None;
         self.nats = None;
     }
 
-    /// Starts the agent of a node, also again.
+    /// Starts or restarts the agent of a node.
     pub fn start_agent(&mut self, testbed: &Testbed, secrets: &Secrets, node: &str) {
         let nanoseg = env!("CARGO_BIN_EXE_nanoseg");
         self.start_agent_by(testbed.command(node, nanoseg), testbed, secrets, node);
     }
 
-    /// With another command than the plain one.
+    /// Starts the agent with another command.
     pub fn start_agent_by(
         &mut self,
         mut command: Command,
@@ -215,7 +215,7 @@ impl Set {
         secrets.path(&format!("{}-{node}-spool", self.name))
     }
 
-    /// The token of this set's agent of a node, if it has one of its own.
+    /// Returns the token of this set's agent on a node, if it has one.
     fn token(&self, secrets: &Secrets, node: &str) -> PathBuf {
         let own = secrets.path(&format!("token-{node}-{}", self.name));
         if own.exists() {
@@ -237,7 +237,7 @@ impl Set {
         program
     }
 
-    /// `/readyz` or `/metrics` of a node's agent.
+    /// Returns `/readyz` or `/metrics` of a node's agent.
     pub fn ask(&self, testbed: &Testbed, node: &str, path: &str) -> Option<String> {
         let address = format!("127.0.0.1:{}", self.metrics_port());
         testbed.get(node, &address, path)

@@ -1,4 +1,4 @@
-//! The cluster of `tests/cluster/run` as a process, and being in one of its namespaces.
+//! The cluster of `tests/cluster/run` as a process, and commands in its namespaces.
 
 use serde_json::{Value, json};
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// The running cluster. It ends with the value, and leaves nothing behind.
+/// The running cluster. It ends when the value is dropped, and everything is cleaned up.
 pub struct Testbed {
     child: Child,
     commands: Option<ChildStdin>,
@@ -22,7 +22,7 @@ fn program() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/run")
 }
 
-/// What this machine lacks, a line each.
+/// Returns what is missing on this machine, one per line.
 fn missing() -> String {
     let output = Command::new(program()).arg("--missing").output();
     let Ok(output) = output else {
@@ -32,8 +32,8 @@ fn missing() -> String {
 }
 
 impl Testbed {
-    /// Starts it, until all its servers serve. `None` where this cannot be done: says what is missing, and
-    /// fails where nothing may be.
+    /// Starts the cluster and waits until all its servers are ready. Returns `None` and prints what is missing if this is
+    /// not possible; fails if nothing may be missing.
     pub fn start() -> Option<Testbed> {
         let missing = missing().replace('\n', ", ");
         if !missing.is_empty() {
@@ -85,12 +85,12 @@ impl Testbed {
         self.folder.path()
     }
 
-    /// The address of the place where receivers and the NATS server run.
+    /// Returns the address at which receivers and the NATS server run.
     pub fn control(&self) -> &str {
         self.ready["control"].as_str().expect("an address")
     }
 
-    /// Names and addresses.
+    /// Returns names and addresses of the nodes.
     pub fn nodes(&self) -> Vec<(String, String)> {
         let nodes = self.ready["nodes"].as_object().expect("nodes");
         let address = |node: &Value| node["address"].as_str().expect("an address").to_owned();
@@ -113,7 +113,7 @@ impl Testbed {
         command
     }
 
-    /// What `path` is answered with by HTTP at an address in the network of `place`; `None` if nobody answers.
+    /// Returns the HTTP answer for `path` at an address in the network of `place`, or `None` if there is no answer.
     pub fn get(&self, place: &str, address: &str, path: &str) -> Option<String> {
         let namespace = File::open(self.namespace(place)).expect("a namespace");
         let address: SocketAddr = address.parse().expect("an address");

@@ -1,4 +1,4 @@
-//! What the cluster says is true, and how a graph differs from it.
+//! The true edges of the cluster, and the differences of a graph to them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,9 +22,9 @@ struct TrueEdge {
     server: String,
     protocol: String,
     port: u16,
-    /// How many there were, where the scenario knows it.
+    /// The number of connections, if the scenario knows it.
     connections: Option<u64>,
-    /// By source, why it alone cannot see this edge.
+    /// The reason why a source alone cannot observe this edge, by source.
     #[serde(default)]
     unseen: BTreeMap<String, String>,
 }
@@ -35,7 +35,7 @@ struct NotLearned {
     server: String,
     protocol: String,
     ports: Vec<u16>,
-    /// By source, why it cannot tell that this is no edge.
+    /// The reason why a source cannot recognise that this must not be an edge, by source.
     #[serde(default)]
     unseen: BTreeMap<String, String>,
 }
@@ -62,7 +62,7 @@ fn peer(id: &str) -> &str {
     id.split('[').next().unwrap_or(id)
 }
 
-/// The edges of a graph with this lesson, and how many connections each had.
+/// Returns the edges of a graph with this lesson, and the number of connections of each.
 fn edges(run: &Value, lesson: &str) -> BTreeMap<String, u64> {
     let edges = run["graph"]["edges"].as_array();
     edges
@@ -89,9 +89,10 @@ impl Truth {
         serde_json::from_str(&text).expect("a truth")
     }
 
-    /// How the result of `nanoseg generate --output json` differs from the truth as `sources` can see it,
-    /// a line for each difference.
-    /// `restarts`: how often an agent was killed, and may have counted once more what lived on (docs/observe.md).
+    /// Returns the differences between the result of `nanoseg generate --output json` and the truth as far as `sources`
+    /// can observe it, one line per difference.
+    /// `restarts` is the number of times that an agent was killed and may have counted open connections again
+    /// (docs/observe.md).
     pub fn differences(&self, run: &Value, sources: &[&str], restarts: u64) -> Vec<String> {
         if run["graph"].is_null() {
             return vec!["there is no graph".to_owned()];
@@ -159,7 +160,7 @@ impl Truth {
         not.flat_map(NotLearned::texts).collect()
     }
 
-    /// The edges that must not be learned, and are, of a graph.
+    /// Returns the edges of a graph that are learned and must not be learned.
     fn learned_wrongly(&self, run: &Value, sources: &[&str]) -> Vec<String> {
         let learned = edges(run, "learned");
         let forbidden = self.forbidden(sources).into_iter();
@@ -177,7 +178,7 @@ impl NotLearned {
     }
 }
 
-/// What the findings of that code say, and their samples.
+/// Returns the messages and samples of the findings with a code.
 fn said(run: &Value, code: &str) -> String {
     let findings = run["findings"].as_array().into_iter().flatten();
     let those = findings.filter(|one| one["code"] == code);

@@ -1,4 +1,4 @@
-//! What an agent would have seen, sent as an agent sends it.
+//! Batches as an agent sends them.
 
 use super::process::Controller;
 use super::world::World;
@@ -11,7 +11,7 @@ use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, GrpcSettings, encode};
 use std::time::Duration;
 
-/// Sends what it is told.
+/// A simulated agent.
 pub struct Agent {
     cluster: &'static Cluster,
     folder: tempfile::TempDir,
@@ -38,7 +38,7 @@ impl Agent {
         }
     }
 
-    /// Connections that worked, again and again in the hour before now.
+    /// Sends connections that succeeded, repeated over the last hour.
     pub fn learn(&mut self, world: &World, edges: &[(&str, &str, u16)]) {
         let now: Timestamp = jiff::Timestamp::now().into();
         for minute in (2..50).rev().step_by(2) {
@@ -51,7 +51,7 @@ impl Agent {
         }
     }
 
-    /// Connections just now.
+    /// Sends connections with the present time.
     pub fn see(
         &mut self,
         world: &World,
@@ -63,7 +63,7 @@ impl Agent {
         self.send(now, vec![record(world, edge, verdict, connections, now)]);
     }
 
-    /// A connection that began then and brought its client so many bytes.
+    /// Sends a connection with a given start, and the given number of bytes to the client.
     pub fn carry(&mut self, world: &World, edge: (&str, &str, u16), at: Timestamp, bytes: u64) {
         let record = FlowRecord {
             bytes_to_client: bytes,

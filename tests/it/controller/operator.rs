@@ -1,5 +1,5 @@
-//! What an operator does with a running controller: the real binary, a real API server, a user with just the
-//! rights that deploy/ gives operators.
+//! The actions of an operator with a running controller: the real binary, a real API server, and a user with exactly
+//! the rights that deploy/ gives operators.
 
 use super::agent::Agent;
 use super::process::Controller;
@@ -14,7 +14,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Makes a ClusterRole of deploy/ known; its name.
+/// Creates a ClusterRole of deploy/. Returns its name.
 pub fn apply_role(cluster: &Cluster, role: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/access");
     let file = folder.join(format!("{role}.yaml"));
@@ -32,7 +32,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody with a ClusterRole of deploy/ in the namespace, or with no right at all.
+    /// Returns a person with a ClusterRole of deploy/ in the namespace, or without any right.
     pub fn new(cluster: &Cluster, world: &World, name: &str, role: Option<&str>) -> Person {
         let name = cluster.name(name);
         if let Some(role) = role {
@@ -58,12 +58,12 @@ impl Person {
         }
     }
 
-    /// Other namespaces and the nodes too.
+    /// Gives the rights in other namespaces and on nodes too.
     pub fn reads_the_cluster(&self, cluster: &Cluster) {
         self.is_everywhere(cluster, &apply_role(cluster, "reader"));
     }
 
-    /// With a ClusterRole in all namespaces.
+    /// Gives a ClusterRole in all namespaces.
     pub fn is_everywhere(&self, cluster: &Cluster, role: &str) {
         let name = cluster.name(&self.name);
         let arguments = [
@@ -87,7 +87,7 @@ impl Person {
         command
     }
 
-    /// `nanoseg ARGUMENTS -n NAMESPACE`.
+    /// Runs `nanoseg ARGUMENTS -n NAMESPACE`.
     fn runs(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(env!("CARGO_BIN_EXE_nanoseg"));
         command.args(arguments).args(["-n", &self.namespace]);
@@ -101,7 +101,7 @@ impl Person {
         output
     }
 
-    /// The same, with its exit code; what it says on stdout.
+    /// Does the same and checks the exit code. Returns stdout.
     fn says(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.runs(arguments);
         assert_eq!(
@@ -128,7 +128,7 @@ fn err(output: &Output) -> String {
 }
 
 #[test]
-fn an_operator_looks_decides_asks_why_and_goes_back() {
+fn an_operator_reviews_decides_explains_and_rolls_back() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -143,7 +143,7 @@ fn an_operator_looks_decides_asks_why_and_goes_back() {
     let olga = Person::new(cluster, &world, "olga", Some("operator"));
     olga.reads_the_cluster(cluster);
 
-    // What waits?
+    // The open proposals.
     let list = olga.says(0, &["proposals"]);
     assert!(
         ["web-1", "api-1", "db-1"]
@@ -164,7 +164,7 @@ fn an_operator_looks_decides_asks_why_and_goes_back() {
     );
     assert!(!review.contains('\u{1b}'), "no colour but on a terminal");
 
-    // Deciding needs the right, and carries the name.
+    // A decision needs the right, and has the name of the person.
     let victor = Person::new(cluster, &world, "victor", Some("viewer"));
     victor.says(0, &["review", "db-1"]);
     let refused = victor.runs(&["approve", "db-1", "--reason", "I want to"]);
@@ -191,13 +191,13 @@ fn an_operator_looks_decides_asks_why_and_goes_back() {
     let table = olga.says(0, &["status"]);
     assert!(table.contains("Enforce"), "{table}");
 
-    // Why does it not work?
+    // The explanation of a denied connection.
     let why = olga.says(1, &["explain", "web", "db", "5432"]);
     assert!(why.contains("nanoseg-db"), "{why}");
     let why = olga.says(0, &["explain", "api", "db", "5432"]);
     assert!(why.contains("nanoseg-db"), "{why}");
 
-    // It is tried, asked about, and allowed; then taken back.
+    // It is attempted, proposed, and allowed; then rolled back.
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     for workload in ["db", "web"] {
         let asked = world.open(workload);
@@ -245,7 +245,7 @@ fn the_record_is_verified_while_the_controller_runs(
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         out(&output)
     };
-    // The same is published in the cluster, where it needs no way to the controller's disk.
+    // The same record is published in the cluster, where no access to the controller's disk is needed.
     let published = |command: &str| {
         run(&[
             "record",
@@ -341,7 +341,7 @@ fn two_sets_of_policies_are_compared_by_what_they_allow(
     };
     let same = run(&before, &before);
     assert_eq!(same.status.code(), Some(0), "{same:?}");
-    // Without its policy, everybody may reach the database.
+    // Without its policy, every pod may reach the database.
     let opened = run(&before, &after);
     assert_eq!(opened.status.code(), Some(1), "{opened:?}");
     assert!(

@@ -1,4 +1,4 @@
-//! The real binary, as its ServiceAccount would run it.
+//! The real binary, with the rights of its ServiceAccount.
 
 use crate::support::free_port;
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, MutexGuard};
 
-/// A controller with a Lease and a store of its own.
+/// A controller with its own Lease and store.
 pub struct Controller {
     _alone: Option<MutexGuard<'static, ()>>,
     cluster: &'static Cluster,
@@ -22,7 +22,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts one and waits until it leads and lets agents in.
+    /// Starts a controller, and waits until it leads and accepts agents.
     pub fn start(cluster: &'static Cluster, name: &str, extra: &[&str]) -> Controller {
         let alone = cluster.one_controller();
         super::world::install(cluster);
@@ -71,7 +71,7 @@ impl Controller {
         metric(&text, "nanoseg_controller_leading") == Some(1.0)
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` reports ready.
     pub fn until_ready(&self) {
         self.cluster.run(until(PATIENCE, "it is ready", async || {
             let answer = http::get(self.metrics, "/readyz").await;
@@ -85,7 +85,7 @@ impl Controller {
         self.folder.path().join("nanoseg.sqlite")
     }
 
-    /// The actions of all lines of the record, which is verified.
+    /// Verifies the record and returns the actions of all its lines.
     pub fn record_actions(&self) -> Vec<String> {
         let lines = self.record_lines().into_iter();
         lines
@@ -126,7 +126,7 @@ impl Controller {
         self.program.kill();
     }
 
-    /// SIGTERM; the exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub fn stop(&mut self) -> i32 {
         self.program.signal(libc::SIGTERM);
         self.cluster.run(until(PATIENCE, "it ends", async || {
@@ -138,7 +138,7 @@ impl Controller {
         self.program.log()
     }
 
-    /// Waits until a metric without labels is as it should be.
+    /// Waits until a metric without labels satisfies a condition.
     pub fn until_metric(&self, name: &str, is: impl Fn(f64) -> bool) {
         self.cluster.run(until(PATIENCE, name, async || {
             let text = self.metrics().await?;
@@ -149,8 +149,8 @@ impl Controller {
         }));
     }
 
-    /// How many writes reached the API server, of what the cluster and people act on: what is published for reading
-    /// is in ConfigMaps.
+    /// Returns the number of writes that reached the API server, without ConfigMaps: those are published only for
+    /// reading.
     pub fn writes(&self) -> f64 {
         let text = self.cluster.run(self.metrics()).expect("metrics");
         let lines = text.lines();
@@ -208,12 +208,12 @@ fn launch(
     Program::start(command, &folder.path().join(log))
 }
 
-/// A port that is free now.
+/// Returns a free port.
 fn free() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
-/// HTTP as far as a metrics page needs it.
+/// A minimal HTTP client for a metrics page.
 mod http {
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

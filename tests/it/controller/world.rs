@@ -1,4 +1,4 @@
-//! A namespace with three pods, and what people do in it.
+//! A namespace with three pods, and the actions of people in it.
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Makes the custom resources known, once.
+/// Creates the custom resource definitions, once.
 pub fn install(cluster: &'static Cluster) {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| cluster.run(install_definitions(cluster)));
@@ -56,7 +56,7 @@ pub struct World {
 }
 
 impl World {
-    /// Pods web, api and db, since ten hours ago.
+    /// Creates the pods web, api and db, which have run for ten hours.
     pub fn make(cluster: &'static Cluster) -> World {
         static SUBNET: AtomicU8 = AtomicU8::new(10);
         let subnet = SUBNET.fetch_add(1, Ordering::Relaxed);
@@ -105,13 +105,13 @@ impl World {
         Api::namespaced(self.cluster.client(), &self.namespace)
     }
 
-    /// Segments the namespace, with little to learn.
+    /// Creates a Segmentation with a short learning phase.
     pub fn segment(&self, mode: &str) {
         let learning = json!({"minimumDuration": "0s", "minimumCoverage": 50});
         self.segment_as(json!({"mode": mode, "learning": learning}));
     }
 
-    /// Segments the namespace.
+    /// Creates a Segmentation in the namespace.
     pub fn segment_as(&self, mut spec: Value) {
         spec["changedBy"] = "system:admin".into();
         let segmentation = json!({
@@ -129,12 +129,12 @@ impl World {
         });
     }
 
-    /// The open proposal of a workload; waits for it.
+    /// Waits for the open proposal of a workload and returns it.
     pub fn open(&self, workload: &str) -> PolicyProposal {
         self.until_open(workload, |_| true)
     }
 
-    /// The open proposal of a workload; waits until it is as it should be.
+    /// Waits until the open proposal of a workload satisfies a condition and returns it.
     pub fn until_open(
         &self,
         workload: &str,
@@ -182,12 +182,12 @@ impl World {
         }));
     }
 
-    /// Decides on the open proposal of a workload, and waits until that is accepted.
+    /// Decides on the open proposal of a workload, and waits until the decision is accepted.
     pub fn decide_open(&self, workload: &str, verb: Verb) {
         self.decide(&self.open(workload), verb, DecisionOutcome::Accepted);
     }
 
-    /// Decides on a proposal as it was read, and waits for the answer.
+    /// Decides on the given revision of a proposal, and waits for the outcome.
     pub fn decide(
         &self,
         read: &PolicyProposal,
@@ -198,7 +198,7 @@ impl World {
         self.until_answered(&name, expected)
     }
 
-    /// Decides on a proposal as it was read. The decision's name.
+    /// Decides on the given revision of a proposal. Returns the decision's name.
     pub fn post_decision(&self, read: &PolicyProposal, verb: Verb) -> String {
         let name = self.cluster.name("decision");
         let decision = ProposalDecision::new(
@@ -220,7 +220,7 @@ impl World {
         name
     }
 
-    /// Waits for the answer to a decision.
+    /// Waits for the outcome of a decision.
     pub fn until_answered(&self, name: &str, expected: DecisionOutcome) -> ProposalDecision {
         let api: Api<ProposalDecision> = self.api();
         self.cluster.run(async {
@@ -250,7 +250,7 @@ impl World {
         });
     }
 
-    /// A policy; waits for it.
+    /// Waits for a policy and returns it.
     pub fn policy(&self, name: &str) -> NetworkPolicy {
         self.until_policy(name, "it is there", |policy| policy.is_some());
         self.find_policy(name).expect("a policy")
@@ -281,7 +281,7 @@ impl World {
         ));
     }
 
-    /// Waits until a condition of the Segmentation is as it should be.
+    /// Waits until a condition of the Segmentation has the given status.
     pub fn until_condition(&self, kind: &str, status: &str, reason: &str) {
         let api: Api<Segmentation> = self.api();
         let what = format!("condition {kind}={status} {reason}");
@@ -297,7 +297,7 @@ impl World {
         }));
     }
 
-    /// Waits for an Event with this reason on something of the namespace.
+    /// Waits for an Event with this reason on some object of the namespace.
     pub fn until_event(&self, reason: &str) {
         let api: Api<Event> = self.api();
         let what = format!("an Event {reason}");
@@ -321,7 +321,7 @@ impl World {
         deleted.expect("it is deleted");
     }
 
-    /// Ends the segmentation of the namespace.
+    /// Deletes the Segmentation of the namespace.
     pub fn unsegment(&self) {
         let api: Api<Segmentation> = self.api();
         let deleted = self.cluster.run(async {
@@ -332,7 +332,7 @@ impl World {
         deleted.expect("it is deleted");
     }
 
-    /// Breaks the glass of the namespace for a reason, or ends that.
+    /// Sets the break-glass annotation of the namespace with a reason, or removes it.
     pub fn break_glass(&self, reason: Option<&str>) {
         let annotations = json!({BREAK_GLASS: reason, BREAK_GLASS_BY: "system:admin"});
         let patch = json!({"metadata": {"annotations": annotations}});
@@ -346,7 +346,7 @@ impl World {
         });
     }
 
-    /// The resource versions of everything that the controller writes here, once nothing moves any more.
+    /// Waits until nothing changes any more. Returns the resource versions of everything that the controller writes here.
     pub fn settled(&self) -> BTreeMap<String, String> {
         let mut last = self.versions();
         self.cluster.run(until(PATIENCE, "nothing moves", async || {
@@ -374,7 +374,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// The next test's controller shall not find it.
+    /// Deletes the objects, so that the next test's controller does not find them.
     fn drop(&mut self) {
         let api: Api<Segmentation> = self.api();
         let deleted = self

@@ -1,4 +1,4 @@
-//! What was decided about violations, how much was not seen, and who is gone by now.
+//! Decisions about violations, the estimate of unobserved traffic, and deleted workloads in the report.
 
 use super::{CLUSTER, state, state_with, written};
 use nanoseg::record::ActionKind;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// Makes the report of `state` in `folder` and reads `name` of it.
+/// Writes the report of `state` to `folder` and reads the file `name` of it.
 fn read(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join("report").join(name)).expect("a file")
 }
@@ -24,7 +24,7 @@ fn report(folder: &Path, more: &[&str]) -> Value {
     serde_json::from_str(&read(folder, "evidence.json")).expect("JSON")
 }
 
-/// A proposal for shop/db that holds these connections of shop/web.
+/// A proposal for shop/db with these connections of shop/web.
 pub fn proposal(name: &str, ports: &[&str]) -> Value {
     let evidence: Vec<Value> = ports
         .iter()
@@ -41,7 +41,7 @@ pub fn proposal(name: &str, ports: &[&str]) -> Value {
 }
 
 #[test]
-fn each_violation_is_told_with_who_answered_it_and_when() {
+fn each_violation_is_listed_with_its_decision() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     fs::write(here.join("cluster.yaml"), CLUSTER).expect("a file");
@@ -145,10 +145,10 @@ fn each_violation_is_told_with_who_answered_it_and_when() {
         read(here, "isolation.csv").contains("shop,db,Pod,shop/nanoseg-db,2026-03-05T00:00:01Z")
     );
 
-    // On the day before the first decision all were open.
+    // Before the first decision all violations were open.
     let early = report(here, &["--to", "2026-03-06T12:00:00Z"]);
     assert_eq!(early["figures"]["violationsOpen"], 3);
-    // A break-glass that began before the period is in it while it lasts.
+    // A break-glass that began before the period is part of the period while it lasts.
     let late = report(
         here,
         &[
@@ -159,14 +159,14 @@ fn each_violation_is_told_with_who_answered_it_and_when() {
         ],
     );
     assert_eq!(late["figures"]["breakGlass"], 1);
-    // What was open when it began is told as well; what was decided before is not.
+    // Violations that were open at the beginning are listed too; those that were decided before are not.
     let late = late["violations"].as_array().expect("violations").iter();
     let late: Vec<&Value> = late.map(|one| &one["connection"]).collect();
     assert_eq!(late, ["shop/web → shop/db 83/TCP"]);
 }
 
 #[test]
-fn how_much_was_not_seen_is_told_overall_and_by_workload() {
+fn the_estimate_of_unobserved_traffic_is_listed_in_total_and_by_workload() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     fs::write(here.join("cluster.yaml"), CLUSTER).expect("a file");
@@ -178,7 +178,7 @@ fn how_much_was_not_seen_is_told_overall_and_by_workload() {
     assert_eq!(learning["workloads"].as_array().map(Vec::len), Some(2));
     assert!(read(here, "index.html").contains("How much was not seen"));
     assert_eq!(read(here, "learning.csv").lines().count(), 3);
-    // The sample's estimate was made when the folder was.
+    // The sample's estimate is that of the generation of the folder.
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (policies, cluster) = (
         root.join("policies-out"),
@@ -209,7 +209,7 @@ fn how_much_was_not_seen_is_told_overall_and_by_workload() {
 }
 
 #[test]
-fn what_a_workload_did_that_is_gone_by_now_is_told() {
+fn the_connections_of_a_deleted_workload_are_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let without_web = CLUSTER.replace("name: web, namespace", "name: other, namespace");
@@ -228,13 +228,13 @@ fn what_a_workload_did_that_is_gone_by_now_is_told() {
 }
 
 #[test]
-fn a_record_whose_chain_is_broken_is_not_relied_on() {
+fn a_record_with_a_broken_chain_is_not_used_as_evidence() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     fs::write(here.join("cluster.yaml"), CLUSTER).expect("a file");
     state(&here.join("nanoseg.db"));
     let store = rusqlite::Connection::open(here.join("nanoseg.db")).expect("a store");
-    // Whoever can write the file can take away what guards it.
+    // Whoever can write the file can remove its protection.
     let drop = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_master WHERE type = 'trigger'";
     let drop: String = store
         .query_row(drop, [], |row| row.get(0))

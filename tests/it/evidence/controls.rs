@@ -1,4 +1,4 @@
-//! How the evidence stands to controls: nothing is shown by what allows everything, or by nothing.
+//! The evidence for controls: a policy that allows everything, or missing evidence, shows no control.
 
 use super::{CLUSTER, Line, nanoseg, sample, state_with, written};
 use nanoseg::record::ActionKind;
@@ -21,7 +21,7 @@ const ALLOW_ALL_IN: &str = "  podSelector: {}\n  policyTypes: [Ingress]\n  ingre
 
 const FLOW: &str = "{\"client\":\"10.0.0.1\",\"server\":\"10.0.0.2\",\"port\":5432,\"protocol\":\"TCP\",\"time\":\"2026-03-03T10:00:00Z\",\"connections\":3}\n";
 
-/// The two pods, and what one of them did.
+/// The two pods, and the traffic of one of them.
 fn inputs(folder: &Path, spec: &str) {
     fs::write(folder.join("cluster.yaml"), CLUSTER).expect("a file");
     fs::write(folder.join("flows.jsonl"), FLOW).expect("a file");
@@ -33,7 +33,7 @@ fn evidence(folder: &Path) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// How it stands with each control, and the finding.
+/// Returns the status of each control, and the finding.
 fn standings(evidence: &Value) -> BTreeMap<String, (String, String)> {
     let word = |value: &Value| value.as_str().expect("text").to_owned();
     let controls = evidence["framework"]["controls"]
@@ -95,7 +95,7 @@ fn a_policy_that_allows_everything_shows_no_control() {
 }
 
 #[test]
-fn what_is_isolated_and_allows_more_than_was_seen_is_shown_in_part() {
+fn an_isolated_workload_that_allows_more_than_was_observed_shows_controls_in_part() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let wide = "  podSelector: {}\n  policyTypes: [Ingress, Egress]\n  ingress: [{ports: [{port: 5432}]}]\n  egress: [{ports: [{port: 5432}]}]\n";
@@ -113,7 +113,7 @@ fn what_is_isolated_and_allows_more_than_was_seen_is_shown_in_part() {
 }
 
 #[test]
-fn what_is_isolated_in_one_direction_is_judged_in_that_direction() {
+fn a_workload_that_is_isolated_in_one_direction_is_assessed_in_that_direction() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     inputs(here, ALLOW_ALL_IN);
@@ -157,7 +157,7 @@ fn page(folder: &Path) -> String {
 }
 
 #[test]
-fn drift_that_was_left_and_enforcement_that_ended_are_told() {
+fn drift_that_was_not_repaired_and_the_end_of_enforcement_are_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let pci = [&MARCH[..], &["--framework", "pci-dss"]].concat();
@@ -196,7 +196,7 @@ fn drift_that_was_left_and_enforcement_that_ended_are_told() {
         let done = page(here);
         let done = done.split("## What was done").nth(1).expect("a section");
         assert!(done.contains(&format!("| {name} |")), "{done}");
-        // It is so after the period in which it began as well.
+        // This also holds for periods after the one in which it began.
         let april = [
             "--from",
             "2026-04-01T00:00:00Z",
@@ -207,7 +207,7 @@ fn drift_that_was_left_and_enforcement_that_ended_are_told() {
         let told = of_state(here, &[(action, "nanoseg", object, reason, when)], &april);
         assert_eq!(standings(&told)["1.2.8"].0, "gap", "{name}");
     }
-    // What is repaired was a deviation for a time.
+    // Repaired drift was a deviation for a time.
     let repaired = (
         ActionKind::DriftRepaired,
         "nanoseg",
@@ -227,7 +227,7 @@ fn drift_that_was_left_and_enforcement_that_ended_are_told() {
 }
 
 #[test]
-fn nothing_in_the_period_shows_nothing() {
+fn a_period_without_evidence_shows_no_control() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     for (framework, controls) in [
@@ -254,12 +254,12 @@ fn nothing_in_the_period_shows_nothing() {
 }
 
 #[test]
-fn what_nobody_approved_is_not_authorised_and_one_edge_is_no_diagram() {
+fn unapproved_connections_are_not_authorised_and_one_edge_is_no_diagram() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let nist = [&MARCH[..], &["--framework", "nist-800-53"]].concat();
     let found = standings(&of_state(here, &[], &nist));
-    // One of one is approved; how many there are nobody knows.
+    // The only edge is approved; the total number of edges is unknown.
     assert_eq!(found["CA-9"].0, "partly", "{}", found["CA-9"].1);
     let early = ["--to", "2026-03-04T00:00:00Z", "--framework", "nist-800-53"];
     let found = standings(&of_state(here, &[], &early));
@@ -273,7 +273,7 @@ fn what_nobody_approved_is_not_authorised_and_one_edge_is_no_diagram() {
 }
 
 #[test]
-fn implied_edges_are_counted_apart() {
+fn implied_edges_are_counted_separately() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
@@ -297,7 +297,7 @@ fn implied_edges_are_counted_apart() {
 }
 
 #[test]
-fn a_break_glass_that_was_told_late_is_told_of_when_it_was() {
+fn a_break_glass_that_was_recorded_late_is_listed_with_its_real_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let late = (
@@ -313,7 +313,7 @@ fn a_break_glass_that_was_told_late_is_told_of_when_it_was() {
 }
 
 #[test]
-fn the_rules_of_the_period_are_told() {
+fn the_settings_of_the_period_are_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let part = [
@@ -333,7 +333,7 @@ fn the_rules_of_the_period_are_told() {
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn contradictory_options_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     inputs(here, ALLOW_ALL);
@@ -373,7 +373,7 @@ fn options_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn the_order_of_namespaces_and_the_name_of_the_folder_change_no_byte() {
+fn the_order_of_namespaces_and_the_name_of_the_folder_do_not_change_the_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let cluster = here.join("cluster");

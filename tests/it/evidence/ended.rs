@@ -1,4 +1,4 @@
-//! What was in force before a workload went, or its namespace was no longer segmented.
+//! Policies that were in force before a workload was deleted, or before its Segmentation was deleted.
 
 use super::{CLUSTER, state, time, written};
 use nanoseg::inventory::WorkloadId;
@@ -42,7 +42,7 @@ fn end(store: &mut ReviewStore) {
 }
 
 #[test]
-fn who_approved_what_was_in_force_is_known_after_its_review_has_ended() {
+fn the_approval_of_a_policy_is_known_after_its_review_has_ended() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let path = here.join("nanoseg.db");
@@ -59,7 +59,7 @@ fn who_approved_what_was_in_force_is_known_after_its_review_has_ended() {
     );
     assert!(here.join("report/policies").is_dir());
 
-    // In a store that forgot it the report says what it does not know.
+    // With a store that no longer has it, the report states what is unknown.
     store
         .forget_hours(time("2026-05-01T00:00:00Z"))
         .expect("forgotten");

@@ -1,4 +1,4 @@
-//! What a controller's store knows beside the records that are not folded yet.
+//! Data of a controller's store apart from the records that are not folded yet.
 
 use super::{CLUSTER, POLICY, record, state, time, written};
 use nanoseg::flow::{FlowBatch, Instance, Loss, Observations, Source};
@@ -17,7 +17,7 @@ struct Verified {
     said: String,
 }
 
-/// `verify` of the one policy against the store.
+/// Runs `verify` for the policy with the store.
 fn verify(here: &Path, more: &[&str]) -> Verified {
     let output = Command::new(env!("CARGO_BIN_EXE_nanoseg"))
         .args(["verify", "--flows", "nanoseg.db", "-o", "json"])
@@ -42,7 +42,7 @@ fn files(here: &Path) {
 }
 
 #[test]
-fn a_rule_that_was_used_in_an_hour_that_is_folded_is_no_unused_one() {
+fn a_rule_that_was_used_in_a_folded_hour_is_not_unused() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     files(here);
@@ -83,7 +83,7 @@ fn a_rule_that_was_used_in_an_hour_that_is_folded_is_no_unused_one() {
         "{}",
         april.said
     );
-    // The record began at 11:40; the folded hour counts whole.
+    // The record began at 11:40; the folded hour counts completely.
     let early = [
         "--from",
         "2026-03-03T10:59:00Z",
@@ -107,7 +107,7 @@ fn a_rule_that_was_used_in_an_hour_that_is_folded_is_no_unused_one() {
     );
 }
 
-/// Adds a lost record, and an hour of March in which web scanned.
+/// Adds a lost record, and an hour of March in which web scanned ports.
 fn add_loss_and_scan(path: &Path, at: Timestamp) {
     let mut seen = Observations {
         records: vec![(Source::Conntrack, record(5432, at))],
@@ -146,7 +146,7 @@ fn add_loss_and_scan(path: &Path, at: Timestamp) {
 }
 
 #[test]
-fn a_report_from_the_state_tells_of_losses_and_of_scans_of_its_period() {
+fn a_report_from_the_state_lists_losses_and_scans_of_its_period() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     files(here);

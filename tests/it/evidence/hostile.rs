@@ -1,4 +1,4 @@
-//! Folders that somebody prepared for who checks them.
+//! Reports that an attacker prepared for the person who verifies them.
 
 use super::{KEY, nanoseg, sample, tool, verify, written};
 use std::fs;
@@ -20,7 +20,7 @@ fn report(here: &Path) {
 }
 
 #[test]
-fn what_is_no_plain_file_is_found_and_never_opened_and_no_fault_hides_another() {
+fn an_entry_that_is_no_plain_file_is_reported_and_never_opened_and_all_faults_are_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     report(here);
@@ -36,7 +36,7 @@ fn what_is_no_plain_file_is_found_and_never_opened_and_no_fault_hides_another() 
     fs::write(of("report.md"), "mine").expect("a file");
     fs::remove_file(of("graph.dot")).expect("it is there");
     symlink("/dev/zero", of("more")).expect("a link");
-    // Who opens the pipe waits for ever.
+    // Opening the pipe blocks for ever.
     let line = format!(
         "timeout 60 {} report verify report",
         env!("CARGO_BIN_EXE_nanoseg")
@@ -63,7 +63,7 @@ fn what_is_no_plain_file_is_found_and_never_opened_and_no_fault_hides_another() 
 }
 
 #[test]
-fn a_signature_that_is_no_text_or_no_file_was_changed() {
+fn a_signature_that_is_no_text_or_no_file_counts_as_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     report(here);
@@ -89,7 +89,7 @@ fn a_signature_that_is_no_text_or_no_file_was_changed() {
 }
 
 #[test]
-fn a_manifest_of_another_version_or_with_a_file_twice_is_told_as_that() {
+fn a_manifest_of_another_version_or_with_a_duplicate_file_is_reported_as_such() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     report(here);

@@ -1,4 +1,4 @@
-//! A period holds the connections that began in it, whatever they were read from.
+//! A period has the connections that began in it, whatever their source.
 
 use super::{CLUSTER, files, sample, written};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Connections by edge, as the report of these sources has them.
+/// Returns the connections by edge in the report of these sources.
 fn edges(folder: &Path, arguments: &[&str]) -> BTreeMap<String, u64> {
     written(folder, &[arguments, &["--out", "report"]].concat());
     let text = fs::read_to_string(folder.join("report/evidence.json")).expect("a file");
@@ -23,7 +23,7 @@ fn edges(folder: &Path, arguments: &[&str]) -> BTreeMap<String, u64> {
     .collect()
 }
 
-/// The connections of each hour.
+/// Returns the connections of each hour.
 fn hours(folder: &Path) -> BTreeMap<String, u64> {
     let text = fs::read_to_string(folder.join("report/hours.csv")).expect("a file");
     let mut hours = BTreeMap::new();
@@ -71,7 +71,7 @@ fn flows_before_and_after_the_period_do_not_count() {
 }
 
 #[test]
-fn two_parts_of_a_capture_come_to_the_whole() {
+fn two_parts_of_a_capture_give_the_same_as_the_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let (captures, cluster) = (sample("samples/shop"), sample("samples/shop/cluster.yaml"));
@@ -93,7 +93,7 @@ fn two_parts_of_a_capture_come_to_the_whole() {
 }
 
 #[test]
-fn a_report_of_one_namespace_tells_of_no_other_traffic() {
+fn a_report_of_one_namespace_has_no_other_traffic() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let (captures, cluster) = (sample("samples/shop"), sample("samples/shop/cluster.yaml"));
@@ -124,7 +124,7 @@ fn a_report_of_one_namespace_tells_of_no_other_traffic() {
 }
 
 #[test]
-fn where_it_is_read_from_and_written_to_changes_no_byte() {
+fn input_and_output_paths_do_not_change_the_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     fs::create_dir(here.join("elsewhere")).expect("a folder");

@@ -1,4 +1,4 @@
-//! The page on paper: what a browser's PDF of it holds.
+//! The printed page: checks a browser's PDF of it.
 
 use super::{CLUSTER, sample, state_with, tool, written};
 use nanoseg::record::ActionKind;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// One page of a PDF: its size, and its words with where each ends on the right and at the bottom, in points.
+/// One page of a PDF: its size, and its words with the right and bottom end of each, in points.
 struct Sheet {
     width: f64,
     height: f64,
@@ -20,9 +20,9 @@ impl Sheet {
     }
 }
 
-/// Prints the report's page; `None` where the tools are missing.
+/// Prints the report's page. Returns `None` if the tools are missing.
 ///
-/// The PDF stays in `target/report` under `name`, to be looked at.
+/// The PDF is kept in `target/report` under `name` for inspection.
 fn print(folder: &Path, name: &str) -> Option<Vec<Sheet>> {
     tool(folder, "pdftotext -v")?;
     tool(folder, "chromium --version")?;
@@ -86,7 +86,7 @@ const TITLES: [&str; 12] = [
     "How to check this report",
 ];
 
-/// Nothing is cut at the edge of the paper, and every section is there.
+/// Checks that nothing is cut off at the edge of the paper and that every section exists.
 fn assert_whole(sheets: &[Sheet]) {
     let all: Vec<String> = sheets.iter().map(Sheet::text).collect();
     for title in TITLES {
@@ -130,7 +130,7 @@ fn assert_whole(sheets: &[Sheet]) {
 }
 
 #[test]
-fn the_sample_prints_whole() {
+fn the_sample_is_printed_completely() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
@@ -172,7 +172,7 @@ fn the_sample_prints_whole() {
 }
 
 #[test]
-fn names_without_end_stay_on_the_paper() {
+fn very_long_names_are_printed_completely() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let long = "w".repeat(253);

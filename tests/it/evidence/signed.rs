@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// An agent of this test's own.
+/// An ssh-agent of this test.
 struct Agent(Child);
 
 impl Drop for Agent {
@@ -35,7 +35,7 @@ impl Agent {
 }
 
 #[test]
-fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
+fn keys_of_an_agent_sign_and_their_signatures_are_verified() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     if tool(here, "ssh-keygen -q -t rsa -b 2048 -N '' -f rsa").is_none() {
@@ -47,7 +47,7 @@ fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
         "chmod 600 ed && ssh-keygen -y -f ed > ed.pub && SSH_AUTH_SOCK=agent ssh-add -q ed rsa";
     let added = tool(here, &format!("true && {add}")).expect("sh");
     assert!(added.status.success(), "{added:?}");
-    // Only the agent has them now.
+    // Only the agent has the private keys now.
     fs::remove_file(here.join("ed")).expect("a file");
     fs::remove_file(here.join("rsa")).expect("a file");
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
@@ -84,7 +84,7 @@ fn keys_of_an_agent_sign_and_their_signatures_are_checked() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_named_before_the_work() {
+fn an_unusable_key_is_reported_before_the_work() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     if tool(here, "ssh-keygen -q -t ed25519 -N secret -f locked").is_none() {

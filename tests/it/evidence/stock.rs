@@ -1,10 +1,10 @@
-//! The commands that the documentation gives to who checks a report without nanoseg, as they stand there.
+//! Runs the commands of the documentation that verify a report without nanoseg, exactly as they are documented.
 
 use super::{KEY, files, nanoseg, sample, tool, verify, written};
 use std::fs;
 use std::path::Path;
 
-/// The lines between `cd march` and `echo intact` of docs/evidence.md, both left out and in.
+/// Returns the lines after `cd march` up to and including `echo intact` in docs/evidence.md.
 fn documented() -> Vec<String> {
     let text = fs::read_to_string(sample("docs/evidence.md")).expect("the document");
     let lines = text.lines().skip_while(|line| *line != "cd march").skip(1);
@@ -19,7 +19,7 @@ fn documented() -> Vec<String> {
     all
 }
 
-/// Whether the documented commands are content, and what they print.
+/// Returns whether the documented commands succeed, and their output.
 fn content(report: &Path, commands: &[String]) -> (bool, String) {
     let line = format!("true && {}", commands.join("\n"));
     let output = tool(report, &line).expect("sh");
@@ -75,7 +75,7 @@ fn the_documented_commands_find_whatever_was_changed() {
             name.to_string().as_str(),
             "SHA256SUMS" | "manifest.json" | "manifest.json.sig"
         ) {
-            // Its new digest is written where it belongs.
+            // The list of digests has the new digest of the changed file.
             let line = format!(
                 "sed -i \"s|.*  {name}$|$(sha256sum {name})|\" SHA256SUMS && sha256sum -c SHA256SUMS"
             );
@@ -99,12 +99,12 @@ fn the_documented_commands_find_whatever_was_changed() {
         assert!(said.contains(&name.replace('\n', "?")), "{said}");
         fs::remove_file(march.join(name)).expect("it is there");
     }
-    // A link to the same bytes may lead to others tomorrow.
+    // A link to the same bytes may point to other bytes later.
     fs::rename(march.join("report.md"), here.join("report.md")).expect("it is there");
     std::os::unix::fs::symlink("../report.md", march.join("report.md")).expect("a link");
     fails("a link");
     fs::rename(here.join("report.md"), march.join("report.md")).expect("it is there");
-    // Digests of another report of the same key, or none at all.
+    // Digests of another report of the same key, or no digests.
     fs::copy(march.join("report.md"), march.join("SHA256SUMS")).expect("a copy");
     fails("SHA256SUMS is another file of the report");
     fs::write(march.join("SHA256SUMS"), &sums).expect("a file");
@@ -112,7 +112,7 @@ fn the_documented_commands_find_whatever_was_changed() {
 }
 
 #[test]
-fn a_policy_with_an_odd_name_leaves_the_lists_of_digests_as_they_are() {
+fn a_policy_with_an_unusual_name_does_not_break_the_lists_of_digests() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     if !report(here) {
@@ -140,7 +140,7 @@ fn a_policy_with_an_odd_name_leaves_the_lists_of_digests_as_they_are() {
 }
 
 #[test]
-fn the_page_and_the_help_say_the_documented_commands() {
+fn the_page_and_the_help_have_the_documented_commands() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     if !report(here) {

@@ -14,13 +14,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server of these files; `None`, with a message, where it cannot be built.
+    /// Starts a server of these files. Returns `None` and prints a message if it cannot be built.
     pub fn start(args: &[&str], files: &[&Path]) -> Option<Server> {
         let program = built()?;
         let mut process = Command::new(program)
             .args(args)
             .args(files)
-            // It ends when this does.
+            // The server ends when this process ends.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -40,7 +40,7 @@ impl Server {
         })
     }
 
-    /// The requests that came, as JSON.
+    /// Returns the received requests as JSON.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("requests").clone()
     }
@@ -48,7 +48,7 @@ impl Server {
 
 fn collect(lines: BufReader<ChildStdout>, into: &Mutex<Vec<String>>) {
     for line in lines.lines().map_while(Result::ok) {
-        // Go's JSON has a blank here and there, on purpose at random.
+        // Go's protobuf JSON has random spaces on purpose.
         let line = line.replace(' ', "");
         into.lock().expect("requests").push(line);
     }
@@ -61,7 +61,7 @@ impl Drop for Server {
     }
 }
 
-/// The program, built once. Go's own cache makes that quick.
+/// Returns the program, which is built once. Go's own cache makes this fast.
 fn built() -> Option<&'static Path> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match BUILT.get_or_init(build) {
@@ -85,8 +85,9 @@ fn build() -> Result<PathBuf, String> {
         .current_dir(root.join("tests/go/hubble"))
         .output()
         .map_err(|error| error.to_string())?;
-    match build.status.success() {
-        true => Ok(program),
-        false => Err(String::from_utf8_lossy(&build.stderr).into_owned()),
+    if build.status.success() {
+        Ok(program)
+    } else {
+        Err(String::from_utf8_lossy(&build.stderr).into_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! `diff` as a gate for pull requests: what it cannot judge does not pass in silence.
+//! `diff` as a gate for pull requests: a policy that it cannot evaluate does not pass silently.
 
 use super::{NARROW, files, run};
 use std::fs;
@@ -10,7 +10,7 @@ metadata: {name: all, namespace: shop}
 spec: {endpointSelector: {}, ingress: [{fromEntities: [world]}]}
 ";
 
-/// One of each other kind that is known.
+/// One policy of each other known kind.
 const OTHERS: &str = "
 apiVersion: cilium.io/v2
 kind: CiliumClusterwideNetworkPolicy
@@ -38,7 +38,7 @@ kind: GlobalNetworkPolicy
 metadata: {name: d}
 ";
 
-/// The files of all tests here, and these policies of other kinds.
+/// The files of all tests in this file, and these policies of other kinds.
 fn gate() -> tempfile::TempDir {
     let files = files();
     let write =
@@ -53,7 +53,7 @@ fn gate() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
+fn a_changed_policy_of_another_kind_is_not_evaluated_and_does_not_pass() {
     let files = gate();
     let diff = |a: &str, b: &str, more: &[&str]| {
         let sets = ["diff", a, b, "--cluster", "pods.yaml"];
@@ -94,7 +94,7 @@ fn a_policy_of_another_kind_that_differs_is_not_judged_and_does_not_pass() {
 }
 
 #[test]
-fn what_is_not_judged_is_told_in_every_form_and_only_where_it_differs() {
+fn policies_that_are_not_evaluated_are_listed_in_every_format_if_they_differ() {
     let files = gate();
     let diff = |a: &str, b: &str, more: &[&str]| {
         let sets = ["diff", a, b, "--cluster", "pods.yaml"];
@@ -123,7 +123,7 @@ fn what_is_not_judged_is_told_in_every_form_and_only_where_it_differs() {
     assert!(sarif.stdout.contains("cilium.yaml"), "{}", sarif.stdout);
     let same = diff("cilium.yaml", "cilium.yaml", &[]);
     assert_eq!((same.code, same.stdout.as_str()), (Some(0), ""));
-    // Over the cluster, which has it already.
+    // Compared with the cluster, which has it already.
     let applied = run(
         files.path(),
         &[
@@ -158,7 +158,7 @@ fn what_is_not_judged_is_told_in_every_form_and_only_where_it_differs() {
 }
 
 #[test]
-fn a_rule_that_names_nobody_yet_is_noted_where_it_is_new() {
+fn a_new_rule_that_matches_no_pod_is_reported() {
     let files = files();
     let later =
         format!("{NARROW}    - from: [{{namespaceSelector: {{matchLabels: {{team: later}}}}}}]\n");

@@ -1,4 +1,4 @@
-//! What the agents tell of real connections between pods, those that are let through and those that are not.
+//! The records of agents about real connections between pods, allowed and denied ones.
 
 use super::deny;
 use crate::support::kubernetes::{
@@ -51,7 +51,7 @@ impl Watch {
         }
     }
 
-    /// All records of this client so far: node and source, and the record.
+    /// Returns all records of this client so far: node, source, and record.
     fn records(&self, client: &Pod) -> Vec<(String, FlowRecord)> {
         let client: IpAddr = client.address.parse().expect("an address");
         let store = FlowStore::open_read_only(&self.store);
@@ -64,7 +64,7 @@ impl Watch {
         .collect()
     }
 
-    /// Waits for records that are wanted, and says each new one with the time since the beginning.
+    /// Waits for the expected records, and prints each new one with the time since the beginning.
     fn wait(
         &self,
         client: &Pod,
@@ -89,7 +89,7 @@ impl Watch {
 }
 
 #[test]
-fn a_connection_by_a_cluster_ip_is_an_edge_to_the_pod_behind_it() {
+fn a_connection_through_a_cluster_ip_is_an_edge_to_the_pod_behind_it() {
     let Some(cluster) = Cluster::with_nodes() else {
         return;
     };
@@ -111,7 +111,7 @@ fn a_connection_by_a_cluster_ip_is_an_edge_to_the_pod_behind_it() {
     assert_eq!(watch.agents.terminate(cluster), [0, 0]);
 }
 
-/// Two callers on node1 and a server, with a policy that forbids this at one of the ends.
+/// Two callers on node1 and a server, with a policy at one of the ends that denies the connection.
 struct Forbidden {
     callers: Vec<Pod>,
     server: Pod,
@@ -119,7 +119,7 @@ struct Forbidden {
 }
 
 impl Forbidden {
-    /// `direction` is "Ingress" at the server, or "Egress" at the callers.
+    /// `direction` is "Ingress" for the server, or "Egress" for the callers.
     fn make(cluster: &'static Cluster, namespace: &str, direction: &str, node: &str) -> Forbidden {
         let name = format!("{}-{node}", direction.to_lowercase());
         let callers = Deployment::new(&format!("callers-{name}")).replicas(2);
@@ -135,7 +135,7 @@ impl Forbidden {
             _ => format!("callers-{name}"),
         };
         cluster.apply(namespace, &deny(&protected, direction));
-        // By another port, so that what follows is the first that agents see of its kind.
+        // On another port, so that the next connection is the first one that agents see on its port.
         for caller in &callers {
             caller.connects_until(&server.address, 9090, Outcome::Refused);
         }
@@ -148,7 +148,7 @@ impl Forbidden {
 }
 
 #[test]
-fn the_first_blocked_attempt_is_told_as_refused_within_five_seconds_wherever_the_policy_stands() {
+fn the_first_blocked_attempt_is_reported_as_refused_within_five_seconds_at_either_end() {
     let Some(cluster) = Cluster::with_nodes() else {
         return;
     };
@@ -166,8 +166,8 @@ fn the_first_blocked_attempt_is_told_as_refused_within_five_seconds_wherever_the
         let calls = [(&made.server.address, 8080), (&made.service, 80)];
         for (caller, (target, port)) in made.callers.iter().zip(calls) {
             assert_eq!(caller.connect(target, port), Outcome::Refused, "{target}");
-            // A SYN that is refused on the node of the caller was never translated there: then it is the Service that
-            // was called.
+            // A SYN that is refused on the node of the caller was never translated there. The called address is then that
+            // of the Service.
             let took = watch.wait(caller, Duration::from_secs(5), |record| {
                 record.verdict == Verdict::Refused
                     && [(pod, 8080), (service, 80)].contains(&(record.server, record.port))

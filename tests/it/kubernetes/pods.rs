@@ -1,11 +1,11 @@
-//! Pods behave as on any cluster: their programs run, they reach each other, the API server and the outside.
+//! Pods behave as on any cluster: their programs run, and they reach each other, the API server and outside addresses.
 
 use crate::support::kubernetes::{CONTROL, Cluster, Deployment, OUTSIDE, Outcome, inside};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 #[test]
-fn a_pod_that_is_replaced_has_another_address_and_its_service_follows() {
+fn a_replaced_pod_has_another_address_and_its_service_has_the_new_endpoint() {
     let Some(cluster) = Cluster::with_nodes() else {
         return;
     };
@@ -24,7 +24,7 @@ fn a_pod_that_is_replaced_has_another_address_and_its_service_follows() {
 }
 
 #[test]
-fn pods_of_two_nodes_reach_each_other_and_say_who_they_are() {
+fn pods_of_two_nodes_reach_each_other_with_their_own_addresses() {
     let Some(cluster) = Cluster::with_nodes() else {
         return;
     };
@@ -64,7 +64,7 @@ fn pods_of_two_nodes_reach_each_other_and_say_who_they_are() {
 }
 
 #[test]
-fn pods_reach_the_api_server_and_what_is_outside_of_the_cluster() {
+fn pods_reach_the_api_server_and_addresses_outside_of_the_cluster() {
     let Some(cluster) = Cluster::with_nodes() else {
         return;
     };
@@ -83,7 +83,7 @@ fn pods_reach_the_api_server_and_what_is_outside_of_the_cluster() {
     assert!(version.contains("serverVersion"), "{version}");
     for (address, seen_as) in [
         (CONTROL, &pod.address),
-        // By the address of its node, as others than nodes know no pods.
+        // With the address of its node, because hosts outside do not know pod addresses.
         (OUTSIDE, &cluster.nodes()[0].address),
     ] {
         let listener = cluster.in_control(|| TcpListener::bind((address, 0)));

@@ -1,5 +1,5 @@
-//! A namespace as the controller leaves it: segmented, with proposals. The controller is played by a client with its
-//! ServiceAccount, as the admission policies want it.
+//! A namespace in the state that a controller leaves: segmented, with proposals. A client with the controller's
+//! ServiceAccount simulates the controller, as the admission policies require.
 
 use crate::story::install::Installation;
 use crate::support::kubernetes::Cluster;
@@ -13,9 +13,9 @@ use std::path::PathBuf;
 pub struct Shop {
     pub cluster: &'static Cluster,
     pub namespace: String,
-    /// Decides.
+    /// The user who decides.
     pub rosa: PathBuf,
-    /// Reads.
+    /// The user who only reads.
     pub vera: PathBuf,
     controller: PathBuf,
     _installed: Installation,
@@ -48,7 +48,7 @@ impl Shop {
         }
     }
 
-    /// As the controller.
+    /// A client with the rights of the controller.
     fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -57,7 +57,7 @@ impl Shop {
         Api::namespaced(client, &self.namespace)
     }
 
-    /// Mode Enforce, and what the controller says to it.
+    /// Creates a Segmentation in mode Enforce, with the status that the controller writes.
     pub fn segment(&self) {
         let segmentation: Segmentation = serde_json::from_value(json!({
             "metadata": {"name": "default"},
@@ -92,7 +92,7 @@ impl Shop {
         });
     }
 
-    /// A proposal for `web`, and its status.
+    /// Creates a proposal for `web` with its status.
     pub fn propose(&self, name: &str, spec: &Value, status: Value) -> PolicyProposal {
         let spec = serde_json::from_value(spec.clone()).expect("a proposal");
         let proposal = PolicyProposal::new(name, spec);
@@ -109,7 +109,7 @@ impl Shop {
         })
     }
 
-    /// Accepts a decision, as the controller does; nothing is written where nothing is segmented.
+    /// Accepts a decision as the controller does. Without a Segmentation it writes nothing.
     pub async fn accept(&self, decision: &ProposalDecision) {
         let patch = Patch::Merge(json!({"status": {"outcome": "Accepted"}}));
         let name = decision.name_any();
@@ -120,12 +120,12 @@ impl Shop {
         done.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
-    /// The decisions about a proposal, in the order of their making.
+    /// Returns the decisions about a proposal, in the order of their creation.
     pub fn decisions(&self, proposal: &str) -> Vec<ProposalDecision> {
         self.cluster.run(self.decisions_now(proposal))
     }
 
-    /// The same where a runtime runs already.
+    /// Does the same inside a running runtime.
     pub async fn decisions_now(&self, proposal: &str) -> Vec<ProposalDecision> {
         let api = self.api::<ProposalDecision>();
         let list = api.list(&Default::default()).await;
@@ -136,7 +136,7 @@ impl Shop {
     }
 }
 
-/// What a proposal of risk `risk` with revision `digit`, repeated, asks for: that web may be called by api too.
+/// The spec of a proposal with risk `risk` and revision `digit`, repeated: api may call web too.
 pub fn proposal(risk: &str, digit: &str) -> Value {
     let policy = |clients: &[&str]| {
         let peer = |app: &&str| json!({"podSelector": {"matchLabels": {"app": app}}});

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a page may take.
+/// The timeout of a page.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A browser of its own.
+/// A separate browser.
 pub struct Browser {
     driver: Child,
     pub client: Client,
@@ -25,12 +25,12 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    /// `None` where chromedriver is not installed, unless nothing may be missing.
+    /// Starts a browser. Returns `None` if chromedriver is not installed, or fails if nothing may be missing.
     pub async fn start() -> Option<Browser> {
         Browser::with(json!({})).await
     }
 
-    /// The same with a screen as narrow as a telephone's.
+    /// Does the same with a screen as narrow as a telephone's.
     pub async fn narrow() -> Option<Browser> {
         let screen = json!({"width": 390, "height": 844, "pixelRatio": 1.0, "mobile": false});
         Browser::with(json!({"mobileEmulation": {"deviceMetrics": screen}})).await
@@ -80,8 +80,8 @@ impl Browser {
         self.client.goto(url).await.expect("a page");
     }
 
-    /// The text of the first element that a CSS selector finds; waits for it, and reads it again where the
-    /// page was renewed in between.
+    /// Waits for the first element that a CSS selector matches and returns its text. Reads it again if the page was
+    /// updated meanwhile.
     pub async fn text(&self, selector: &str) -> String {
         for _ in 0..5 {
             match self.find(selector).await.text().await {
@@ -93,7 +93,7 @@ impl Browser {
         panic!("{selector}: the page does not come to rest");
     }
 
-    /// Waits until there is no such element any more.
+    /// Waits until no element matches.
     pub async fn until_no(&self, selector: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.count(selector).await > 0 {
@@ -102,7 +102,7 @@ impl Browser {
         }
     }
 
-    /// Waits until an element's text has a word in it: the page renews itself.
+    /// Waits until an element's text contains a word, because the page updates itself.
     pub async fn until_text(&self, selector: &str, word: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -118,13 +118,13 @@ impl Browser {
         }
     }
 
-    /// Clicks on what sends a form, and waits until another page is there.
+    /// Clicks a submit button, and waits until another page is loaded.
     pub async fn submit(&self, selector: &str) {
         self.ask("window.isBefore = true").await;
         self.click(selector).await;
         let deadline = Instant::now() + PATIENCE;
         let is_new = "return !window.isBefore && document.readyState === 'complete'";
-        // While pages change there may be nothing that a script can run in.
+        // During navigation there may be no document in which a script can run.
         while !matches!(
             self.client.execute(is_new, Vec::new()).await,
             Ok(Value::Bool(true))
@@ -140,7 +140,7 @@ impl Browser {
         found.unwrap_or_else(|error| panic!("{selector}: {error}"))
     }
 
-    /// Clicks; again where the page was renewed in between.
+    /// Clicks an element; retries if the page was updated meanwhile.
     pub async fn click(&self, selector: &str) {
         for _ in 0..5 {
             match self.find(selector).await.click().await {
@@ -152,7 +152,7 @@ impl Browser {
         panic!("{selector}: the page does not come to rest");
     }
 
-    /// Writes; again where the page was renewed in between.
+    /// Types text; retries if the page was updated meanwhile.
     pub async fn write(&self, selector: &str, text: &str) {
         for _ in 0..5 {
             match self.find(selector).await.send_keys(text).await {
@@ -164,7 +164,7 @@ impl Browser {
         panic!("{selector}: the page does not come to rest");
     }
 
-    /// Runs a script; what it returns.
+    /// Runs a script and returns its result.
     pub async fn ask(&self, script: &str) -> Value {
         self.client
             .execute(script, Vec::new())
@@ -172,7 +172,7 @@ impl Browser {
             .unwrap_or_else(|e| panic!("{script}: {e}"))
     }
 
-    /// How long after the begin of the navigation something was seen first, in milliseconds.
+    /// Returns the time from the start of the navigation to the first paint, in milliseconds.
     pub async fn first_paint(&self) -> f64 {
         let asked = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime";
         let deadline = Instant::now() + PATIENCE;
@@ -185,13 +185,13 @@ impl Browser {
         }
     }
 
-    /// How many elements a CSS selector finds now.
+    /// Returns the number of elements that a CSS selector matches now.
     pub async fn count(&self, selector: &str) -> usize {
         let found = self.client.find_all(Locator::Css(selector)).await;
         found.expect("a selector").len()
     }
 
-    /// Keeps what is seen under `target/page`.
+    /// Saves a screenshot under `target/page`.
     pub async fn picture(&self, name: &str) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page");
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -206,7 +206,7 @@ impl Browser {
     }
 }
 
-/// Whether an element was replaced between finding and using it.
+/// Returns true if an element was replaced between finding and using it.
 fn is_gone(error: &str) -> bool {
     error.contains("stale element") || error.contains("element not interactable")
 }

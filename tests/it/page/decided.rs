@@ -1,4 +1,4 @@
-//! The page with a real controller behind it: what is decided there is done in the cluster, and is in the record.
+//! The page with a real controller: decisions on the page are carried out in the cluster and are in the record.
 
 use super::browser::Browser;
 use super::{Ui, run};
@@ -30,7 +30,7 @@ fn ui(person: &Person, controller_namespace: &str) -> Ui {
     Ui::start(folder, &arguments)
 }
 
-/// Decides on the page of a proposal; what the page says then.
+/// Decides on the page of a proposal. Returns the message of the page.
 async fn decide(browser: &Browser, ui: &Ui, proposal: &PolicyProposal, verb: &str) -> String {
     let namespace = proposal.namespace().expect("a namespace");
     let path = format!("proposal/{namespace}/{}", proposal.name_any());
@@ -43,7 +43,7 @@ async fn decide(browser: &Browser, ui: &Ui, proposal: &PolicyProposal, verb: &st
     browser.text("#decided").await
 }
 
-/// Somebody who decides in the world's namespace, and looks at the whole cluster.
+/// A user who decides in the namespace and reads the whole cluster.
 fn operator(cluster: &'static Cluster, world: &World) -> Person {
     let olga = Person::new(cluster, world, "olga", Some("operator"));
     olga.reads_the_cluster(cluster);
@@ -52,7 +52,7 @@ fn operator(cluster: &'static Cluster, world: &World) -> Person {
 }
 
 #[test]
-fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_both() {
+fn a_proposal_is_approved_and_rolled_back_on_the_page_and_the_record_has_both() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -63,7 +63,7 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
     agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
     let [_, _, db] = ["web", "api", "db"].map(|workload| world.open(workload));
     let olga = operator(cluster, &world);
-    // The page takes a record that gives way to a shorter one for what it is; another test's does here.
+    // The page reports a record that is replaced by a shorter one; here another test's record may be replaced.
     until_published(cluster, &controller);
     let ui = ui(&olga, "default");
     let namespace = &world.namespace;
@@ -71,7 +71,7 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
         let Some(browser) = Browser::start().await else {
             return;
         };
-        // Two at once.
+        // Two proposals at once.
         browser.open(&ui.at("proposals")).await;
         for workload in ["web", "api"] {
             let choose = format!("input[name=one][value^='{namespace}/{workload}-']");
@@ -89,7 +89,7 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
         policy("nanoseg-web");
         policy("nanoseg-api");
 
-        // One on its own page, and what it is changed to afterwards.
+        // One proposal on its own page, and its later state.
         let said = decide(&browser, &ui, &db, "approve").await;
         assert!(said.contains("approved and applied"), "{said}");
         let first = policy("nanoseg-db");
@@ -101,7 +101,7 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
         assert_ne!(second.spec, first.spec);
         assert!(format!("{:?}", second.spec).contains("web"), "{second:?}");
 
-        // Undone: the revision before is in force.
+        // Rolled back: the revision before is in force.
         let path = format!("proposal/{namespace}/{}", asked.name_any());
         browser.open(&ui.at(&path)).await;
         browser.find("button[value=rollback]").await;
@@ -119,7 +119,7 @@ fn what_is_approved_on_the_page_is_written_and_undone_there_and_the_record_has_b
         assert_eq!(browser.count("button[value=rollback]").await, 0);
 
         the_record_has_it(&browser, &ui, &olga, namespace).await;
-        // All of it: no write of the controller comes in between.
+        // The complete record: no write of the controller happens meanwhile.
         block_in_place(|| until_published(cluster, &controller));
         the_record_is_live_and_shows_what_was_altered(&browser, &ui, cluster, &world, &other).await;
         browser.end().await;
@@ -160,7 +160,7 @@ async fn the_record_is_live_and_shows_what_was_altered(
 ) {
     browser.open(&ui.at("record")).await;
     browser.ask("window.isSame = true").await;
-    // As an administrator could, where the admission policy of deploy/ does not stop it.
+    // An administrator could do this without the admission policy of deploy/.
     let forge = async {
         let api: Api<ConfigMap> = Api::namespaced(cluster.client(), "default");
         let object = api.get(PUBLISHED).await.expect("it is there");
@@ -176,7 +176,7 @@ async fn the_record_is_live_and_shows_what_was_altered(
     let text = browser.text("main").await;
     assert!(text.contains("was changed, and 1 more"), "{text}");
     browser.picture("controller-record-altered").await;
-    // The next line brings all of them back.
+    // The next line of the record restores all of them.
     block_in_place(|| world.post_decision(open, Verb::Reject));
     browser.until_text("tbody", "rejected").await;
     let text = browser.text("main").await;
@@ -185,7 +185,7 @@ async fn the_record_is_live_and_shows_what_was_altered(
 }
 
 #[test]
-fn who_may_not_read_the_record_is_shown_decisions_and_told_so() {
+fn a_user_without_access_to_the_record_sees_decisions_and_a_note() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -234,7 +234,7 @@ fn who_may_not_read_the_record_is_shown_decisions_and_told_so() {
 }
 
 #[test]
-fn who_suddenly_sends_more_is_on_the_page_of_a_cluster() {
+fn a_sudden_rise_of_volume_is_shown_on_the_page_of_a_cluster() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -250,7 +250,7 @@ fn who_suddenly_sends_more_is_on_the_page_of_a_cluster() {
     }
     agent.carry(&world, edge, now, 300 * mib);
     world.open("db");
-    // A leader looks at volume when it begins, and every ten minutes.
+    // A leader computes volume when it starts, and every ten minutes.
     assert_eq!(controller.stop(), 0, "{}", controller.log());
     controller.restart();
     let olga = operator(cluster, &world);
@@ -273,7 +273,7 @@ fn who_suddenly_sends_more_is_on_the_page_of_a_cluster() {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        // Nobody makes a snapshot of a cluster that is looked at.
+        // The page of a live cluster needs no snapshot.
         assert!(!text.contains("kubectl get"), "{text}");
         browser.picture("controller-volume").await;
         browser.end().await;

@@ -1,4 +1,4 @@
-//! What somebody does on a page stays, whatever comes in meanwhile.
+//! The input of a user on a page is kept while updates arrive.
 
 use super::browser::Browser;
 use super::{Ui, run};
@@ -6,14 +6,14 @@ use fantoccini::Locator;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How long a tab may take to open.
+/// The timeout for opening a tab.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The tab is left, or another window covers it; and it is looked at again.
+/// Simulates that the tab is hidden and shown again.
 const HIDE: &str = "Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true});\
                     document.dispatchEvent(new Event('visibilitychange'))";
 const SHOW: &str = "Object.defineProperty(document, 'visibilityState', {value: 'visible', configurable: true});\
                     document.dispatchEvent(new Event('visibilitychange'))";
-/// As if what is shown were old: what is new comes in when the page listens again.
+/// Marks the shown version as old, so that the update arrives when the page listens again.
 const OLD: &str = "document.getElementById('live').textContent = ''; document.body.dataset.version = -1; document.querySelector('main').isOld = true";
 const IS_OLD: &str = "return !!document.querySelector('main').isOld";
 
@@ -23,7 +23,7 @@ async fn something_comes_in(browser: &Browser) {
     }
 }
 
-/// What was written into a field, and by whom it is shown that something is new.
+/// A field with text, and the element that shows that there is an update.
 async fn stays(browser: &Browser, field: &str, written: &str) {
     browser.until_text("#live", "There is something new").await;
     let value = format!("return document.querySelector('{field}').value");
@@ -32,7 +32,7 @@ async fn stays(browser: &Browser, field: &str, written: &str) {
 }
 
 #[test]
-fn many_tabs_do_not_take_all_connections_and_one_that_is_seen_again_catches_up() {
+fn many_tabs_do_not_use_all_connections_and_a_tab_that_is_shown_again_updates_itself() {
     let ui = Ui::sample();
     run(async {
         let Some(browser) = Browser::start().await else {
@@ -42,7 +42,7 @@ fn many_tabs_do_not_take_all_connections_and_one_that_is_seen_again_catches_up()
             let tab = browser.client.new_window(true).await.expect("a tab");
             let switched = browser.client.switch_to_window(tab.handle).await;
             switched.expect("another tab");
-            // Without a connection it would wait for one.
+            // Without a free connection it would wait for one.
             let opened = tokio::time::timeout(PATIENCE, browser.open(&ui.url));
             opened.await.expect("the tab has a connection");
             browser.ask(HIDE).await;
@@ -57,7 +57,7 @@ fn many_tabs_do_not_take_all_connections_and_one_that_is_seen_again_catches_up()
 }
 
 #[test]
-fn what_is_written_stays_until_it_is_taken_back_and_what_is_new_is_shown_then() {
+fn typed_text_is_kept_until_it_is_removed_and_the_update_is_shown_then() {
     let ui = Ui::sample();
     run(async {
         let Some(browser) = Browser::start().await else {
@@ -65,7 +65,7 @@ fn what_is_written_stays_until_it_is_taken_back_and_what_is_new_is_shown_then() 
         };
         browser.open(&ui.at("what-if")).await;
         browser.write("#yaml", "kind: x").await;
-        // Nothing has the focus any more.
+        // No element has the focus any more.
         browser.ask("document.activeElement.blur()").await;
         something_comes_in(&browser).await;
         stays(&browser, "#yaml", "kind: x").await;
@@ -75,7 +75,7 @@ fn what_is_written_stays_until_it_is_taken_back_and_what_is_new_is_shown_then() 
         browser.until_text("#live", "Updated.").await;
         assert_eq!(browser.ask(IS_OLD).await, false);
 
-        // A list to choose from as well.
+        // A select list too.
         browser
             .ask("document.querySelector('[name=against]').selectedIndex = 0")
             .await;
@@ -86,7 +86,7 @@ fn what_is_written_stays_until_it_is_taken_back_and_what_is_new_is_shown_then() 
 }
 
 #[test]
-fn the_map_keeps_search_focus_and_place_when_it_is_renewed() {
+fn the_map_keeps_search_focus_and_position_when_it_is_updated() {
     let ui = Ui::sample();
     run(async {
         let Some(browser) = Browser::start().await else {
@@ -105,7 +105,7 @@ fn the_map_keeps_search_focus_and_place_when_it_is_renewed() {
             browser.ask("return document.activeElement.value").await,
             "postgres"
         );
-        // Lines to what is found are not dimmed, others are.
+        // Lines to the found node are not dimmed; others are.
         assert!(browser.count(".edge.near").await > 0);
         assert!(browser.count(".pin:not(.near)").await > 0);
         let opacity = "return getComputedStyle(document.querySelector('.pin:not(.near)')).opacity";
@@ -126,7 +126,7 @@ fn the_map_keeps_search_focus_and_place_when_it_is_renewed() {
 }
 
 #[test]
-fn search_and_keyboard_bring_what_is_outside_of_the_view_into_it() {
+fn search_and_keyboard_scroll_nodes_into_the_view() {
     let ui = Ui::sample();
     run(async {
         let Some(browser) = Browser::start().await else {
@@ -155,7 +155,7 @@ fn search_and_keyboard_bring_what_is_outside_of_the_view_into_it() {
         browser.write("#search", "postgres").await;
         assert!(seen(postgres).await, "found");
         far().await;
-        // From the map the next is its first box: boxes come before lines.
+        // The first focusable element of the map is its first box: boxes come before lines.
         browser.write("#map", "\u{e004}").await;
         let first = "return document.activeElement === document.querySelector('#map a.node')";
         assert_eq!(browser.ask(first).await, true);

@@ -1,4 +1,4 @@
-//! The page at 500 workloads: how much is sent, and how soon something is seen.
+//! The page with 500 workloads: its size, and the time to the first paint.
 
 use super::browser::Browser;
 use super::{Ui, run};
@@ -10,18 +10,18 @@ use std::process::Command;
 
 const NAMESPACES: usize = 20;
 const WORKLOADS: usize = 500;
-/// How many others each workload calls.
+/// The number of other workloads that each workload calls.
 const CALLS: [usize; 4] = [1, 7, 26, 143];
-/// All others call it, as they do a cluster's DNS.
+/// The workload that all others call, as they call a cluster's DNS.
 const BUSIEST: &str = "team-00/Deployment/service-000";
-/// The most that a page may send, script and style with it.
+/// The maximum size of a page with script and style, in bytes.
 const MOST_BYTES: u64 = 300_000;
 
 fn address(workload: usize) -> String {
     format!("10.4.{}.{}", workload / 250, workload % 250 + 1)
 }
 
-/// A cluster of 500 Deployments with one pod each, as kubectl prints it.
+/// Returns a cluster of 500 Deployments with one pod each, in the format of kubectl.
 fn snapshot() -> String {
     let mut items = vec![json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
@@ -101,7 +101,7 @@ fn generated(folder: &Path) {
 }
 
 #[test]
-fn at_500_workloads_the_page_is_small_and_the_map_no_hairball() {
+fn with_500_workloads_the_page_is_small_and_the_map_is_readable() {
     let folder = tempfile::tempdir().expect("a folder");
     generated(folder.path());
     let ui = Ui::start(folder.path(), &["out"]);
@@ -124,11 +124,11 @@ fn at_500_workloads_the_page_is_small_and_the_map_no_hairball() {
             let asked = "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))\
                          .reduce((sum, one) => sum + one.encodedBodySize, 0)";
             let sent = browser.ask(asked).await.as_u64().expect("a number");
-            // Speed is no test here: benches/README.md says what this machine took in a release build.
+            // Speed is not tested here: benches/README.md has the figures of a release build.
             eprintln!("{name}: {sent} bytes, first paint after {painted:.0} ms");
             assert!(sent > 10_000 && sent < MOST_BYTES, "{name}: {sent} bytes");
         }
-        // What is not shown at once is told, and can be seen.
+        // The number of hidden entries is shown, and they can be displayed.
         let edges = format!("edge?from=any&to=workload/{BUSIEST}");
         browser.open(&ui.at(&edges)).await;
         let rest = browser.text("#rows .rest").await;
@@ -143,7 +143,7 @@ fn at_500_workloads_the_page_is_small_and_the_map_no_hairball() {
         browser.open(&ui.url).await;
         let nodes = browser.count("svg .node").await;
         assert_eq!(nodes, NAMESPACES, "namespaces first");
-        // A workload is found in the namespace that it is folded into.
+        // The search finds a workload inside a collapsed namespace.
         browser.write("#search", "service-247").await;
         assert_eq!(browser.text(".node.hit").await, "team-07\n25 workloads");
         browser.picture("map-500").await;

@@ -1,4 +1,4 @@
-//! What the page knows of a cluster without recorded flows, and what it says while the cluster does not answer.
+//! The page of a cluster without recorded flows, and its message while the cluster does not answer.
 
 use super::browser::Browser;
 use super::{Ui, run};
@@ -11,7 +11,7 @@ use std::fs;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A way to the API server that can be closed and opened.
+/// A proxy to the API server that can be closed and opened.
 #[derive(Default)]
 struct Door {
     is_closed: bool,
@@ -19,7 +19,7 @@ struct Door {
 }
 
 impl Door {
-    /// One before `target`, `127.0.0.1:PORT`; its own port.
+    /// Starts a proxy to `target`, `127.0.0.1:PORT`, on its own port.
     fn before(target: String) -> (Arc<Mutex<Door>>, u16) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -55,7 +55,7 @@ impl Door {
     }
 }
 
-/// The person's kubeconfig with the door in the way of its server.
+/// Returns the person's kubeconfig with the proxy as its server.
 fn behind_a_door(person: &Person) -> (Arc<Mutex<Door>>, std::path::PathBuf) {
     let text = fs::read_to_string(&person.kubeconfig).expect("a kubeconfig");
     let (_, server) = text.split_once("https://").expect("a server");
@@ -69,7 +69,7 @@ fn behind_a_door(person: &Person) -> (Arc<Mutex<Door>>, std::path::PathBuf) {
 }
 
 #[test]
-fn the_map_has_the_traffic_before_there_are_proposals_and_says_when_the_cluster_is_gone() {
+fn the_map_has_the_traffic_before_there_are_proposals_and_reports_an_unreachable_cluster() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -111,7 +111,7 @@ fn the_map_has_the_traffic_before_there_are_proposals_and_says_when_the_cluster_
             subject.contains("olga") && subject.contains("https://127.0.0.1:"),
             "{subject}"
         );
-        // One more edge, and it comes by itself.
+        // One more edge appears without a reload.
         tokio::task::block_in_place(|| agent.learn(&world, &[("api", "db", 5432)]));
         browser.until_text("#map", "5432").await;
         browser.picture("controller-live").await;

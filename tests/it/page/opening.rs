@@ -1,4 +1,4 @@
-//! How the browser gets to the page.
+//! How the browser is opened with the page.
 
 use super::browser::Browser;
 use super::run;
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// In place of the desktop's: keeps its argument, and a copy of the file that it names.
+/// Replaces the desktop's opener: stores its argument, and a copy of the file that it names.
 const OPEN: &str = "#!/bin/sh
 cp -p \"$1\" way.html
 echo \"$1\" > argument.new
@@ -16,7 +16,7 @@ mv argument.new argument
 ";
 
 #[test]
-fn the_browser_is_led_to_the_page_by_a_file_and_no_other_user_sees_the_token() {
+fn the_browser_is_opened_with_a_file_so_that_no_other_user_sees_the_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
     fs::write(at("xdg-open"), OPEN).expect("a file");

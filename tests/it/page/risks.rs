@@ -1,4 +1,4 @@
-//! Risk context on the page: what runs, how near the internet is, who sends most.
+//! Risk context on the page: images, distance from the internet, and traffic volume.
 
 use super::browser::Browser;
 use super::{Ui, run};
@@ -79,7 +79,7 @@ fn a_critical_vulnerability_that_the_internet_reaches_comes_first_everywhere() {
     });
 }
 
-/// The definition of trivy-operator's resource, as far as reading it goes.
+/// The definition of trivy-operator's resource, with the fields that are read.
 const DEFINITION: &str = "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -96,7 +96,7 @@ spec:
 ";
 
 #[test]
-fn scans_of_trivy_operator_are_read_by_who_may_read_the_cluster() {
+fn scans_of_trivy_operator_are_read_with_the_rights_of_the_user() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
@@ -158,7 +158,7 @@ fn scans_of_trivy_operator_are_read_by_who_may_read_the_cluster() {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        // Nobody loads the page again: another scan, what may run, and a pod arrive by themselves.
+        // Another scan, approved images and a pod appear without a reload.
         let apply = |name: &str, text: &str| block_in_place(|| apply(name, text));
         apply("rescan.yaml", &report.replace("0004", "0005"));
         browser.until_text("main", "CVE-2099-0005").await;

@@ -1,4 +1,4 @@
-//! A naive reading of NetworkPolicies, one connection at a time, that shares no code with nanoseg.
+//! A naive evaluator of NetworkPolicies, one connection at a time, that shares no code with nanoseg.
 
 use super::world::{OUTSIDE, PORTS, Plan, Required, Who};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
@@ -8,7 +8,7 @@ use nanoseg::net::Protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// One end of a probe: a pod by its number, or an address.
+/// One end of a probe: a pod by its index, or an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     Pod(usize),
@@ -17,7 +17,7 @@ pub enum At {
 
 pub type Probe = (At, At, Protocol, u16);
 
-/// Pods as a policy sees them.
+/// The data of pods that policies use.
 struct Pod<'a> {
     workload: usize,
     namespace: &'a str,
@@ -40,7 +40,7 @@ impl<'a> Prober<'a> {
         }
     }
 
-    /// Everything that is tried: pods and addresses with each other, observed ports and others.
+    /// All probes: pods and addresses with each other, on observed and other ports.
     pub fn probes(&self) -> Vec<Probe> {
         let addresses = OUTSIDE
             .iter()
@@ -62,14 +62,14 @@ impl<'a> Prober<'a> {
         probes
     }
 
-    /// The probes that get through.
+    /// Returns the probes that are allowed.
     pub fn allowed(&self, policies: &[NetworkPolicy]) -> BTreeSet<Probe> {
         let mut probes = self.probes();
         probes.retain(|probe| self.allows(policies, probe));
         probes.into_iter().collect()
     }
 
-    /// The probes that stand for connections of `required`.
+    /// Returns the probes that represent connections of `required`.
     pub fn wanted(&self, required: &BTreeSet<Required>) -> BTreeSet<Probe> {
         let mut probes = self.probes();
         probes.retain(|(client, server, protocol, port)| {
@@ -91,7 +91,7 @@ impl<'a> Prober<'a> {
             && self.side(policies, "Ingress", server, client, protocol, port)
     }
 
-    /// Whether the policies of `own` let it talk with `far`; an address has none.
+    /// Returns true if the policies of `own` allow a connection with `far`. No policy applies to an address.
     fn side(
         &self,
         policies: &[NetworkPolicy],

@@ -1,5 +1,5 @@
-//! Small random clusters with random traffic, and what of it must be allowed, worked out from the
-//! plan itself and not by nanoseg.
+//! Small random clusters with random traffic, and the connections that must be allowed, derived from the plan itself
+//! and not by nanoseg.
 
 use nanoseg::inventory::{Inventory, Objects, OwnerRule};
 use nanoseg::net::Protocol;
@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 const NAMESPACES: [&str; 2] = ["shop", "lab"];
 pub const PORTS: [u16; 4] = [80, 8080, 5432, 40001];
-/// Outside addresses: the last two are never called and never call.
+/// Outside addresses. The last two never connect and are never called.
 pub const OUTSIDE: [&str; 5] = [
     "192.0.2.1",
     "192.0.2.2",
@@ -46,7 +46,7 @@ pub struct Call {
     pub at: u32,
 }
 
-/// A pod (workload, replica) or an outside address; numbers wrap round.
+/// A pod (workload, replica) or an outside address. Numbers wrap around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Pod(usize, usize),
@@ -67,7 +67,7 @@ pub enum How {
     Refused,
 }
 
-/// Who a connection is with: a workload by number, or an address.
+/// The peer of a connection: a workload by its index, or an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     Workload(usize),
@@ -77,12 +77,12 @@ pub enum Who {
 /// A connection that must be allowed.
 pub type Required = (Who, Who, Protocol, u16);
 
-/// Plans in which every workload has a label of its own, so that exact policies exist.
+/// Plans in which every workload has a unique label, so that exact policies exist.
 pub fn told_apart() -> impl Strategy<Value = Plan> {
     plan(true)
 }
 
-/// Plans in which labels may be the same, or lacking.
+/// Plans in which labels may be equal or absent.
 pub fn any_labels() -> impl Strategy<Value = Plan> {
     plan(false)
 }
@@ -159,7 +159,7 @@ impl Plan {
         NAMESPACES[self.workloads[workload].namespace]
     }
 
-    /// Workload, its namespace and its labels, of every pod.
+    /// Returns workload, namespace and labels of every pod.
     pub fn pods(&self) -> Vec<(usize, IpAddr)> {
         let replicas = |(w, plan): (usize, &Workload)| {
             (0..plan.pods)
@@ -193,7 +193,7 @@ impl Plan {
             Called::End(server) => {
                 vec![(client_is, self.who(server), call.protocol, call.port)]
             }
-            // The address tells the client's own pod apart, any other endpoint may be picked.
+            // A call of the client's own pod is excluded by its address; any other endpoint may be chosen.
             Called::Service(workload, _) => {
                 let workload = workload % self.workloads.len();
                 let target = self.workloads[workload].service.unwrap_or(0);
@@ -226,7 +226,7 @@ impl Plan {
         let protocol = call.protocol.as_str().to_lowercase();
         let how = match (call.how, call.protocol) {
             (How::Answered, _) => "connect",
-            // Datagrams without any answer teach where they repeat: the scenarios see to those.
+            // Repeated datagrams without an answer teach too; scenarios test those.
             (How::Refused | How::Unanswered, Protocol::Udp) => "unreachable",
             (How::Unanswered, _) => "unanswered",
             (How::Refused, _) => "refused",
@@ -237,7 +237,8 @@ impl Plan {
         ))
     }
 
-    /// Client, what it calls and where that arrives; `None` for calls that no network carries.
+    /// Returns the client, the called address and the address after translation. Returns `None` for calls that never
+    /// appear on a network.
     fn resolve(&self, call: &Call) -> Option<(SocketAddr, SocketAddr, SocketAddr)> {
         let client = SocketAddr::new(self.address(call.client), 0);
         let (called, arrived) = match call.server {

@@ -1,12 +1,12 @@
-//! Somebody who kills the leader at random moments. The moments come from a seed: the same ones, as far as the machine
-//! is as fast.
+//! Kills the leader at random moments. The moments depend on a seed, so they are the same on a machine of the same
+//! speed.
 
 use super::controllers::Controllers;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The shortest and the longest time for which one leads, in milliseconds. Until another one leads takes 15 s, the time
-/// for which a Lease is good.
+/// The shortest and the longest time for which a controller leads, in milliseconds. The next one leads after 15 s, the
+/// duration of the Lease.
 const LEADS: std::ops::Range<u64> = 5_000..22_000;
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
@@ -22,7 +22,7 @@ impl Random {
     }
 }
 
-/// Does something while the leader is killed again and again; says how often it was.
+/// Runs a function while the leader is killed repeatedly. Returns the number of kills.
 pub fn amid_murder(controllers: &Controllers, seed: u64, what: impl FnOnce()) -> u32 {
     let (over, killed) = (AtomicBool::new(false), AtomicU32::new(0));
     std::thread::scope(|scope| {
@@ -41,7 +41,7 @@ pub fn amid_murder(controllers: &Controllers, seed: u64, what: impl FnOnce()) ->
                     }
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                // Every third time its pod is gone as well, and the other one has to wait for the Lease to run out.
+                // Every third time its pod is deleted as well, and the other one must wait until the Lease expires.
                 if controllers.kill_leader(random.next().is_multiple_of(3)) {
                     killed.fetch_add(1, Ordering::Relaxed);
                 }

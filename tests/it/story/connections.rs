@@ -1,5 +1,5 @@
-//! Connections that were observed and must go on working, and connections that never were and must not work: each is
-//! really made.
+//! Connections that were observed and must keep working, and connections that were never observed and must not work.
+//! Each one is really opened.
 
 use super::shop::{CUSTOMER, Shop};
 use crate::support::kubernetes::{Cluster, Outcome, Pod};
@@ -18,7 +18,7 @@ pub struct Edge {
     pub port: u16,
 }
 
-/// samples/shop/truth.yaml, as far as it is needed here.
+/// samples/shop/truth.yaml, with the fields that are needed here.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Truth {
@@ -26,7 +26,7 @@ struct Truth {
     implied: Vec<Edge>,
 }
 
-/// What must be learned, and what is allowed with it: DNS over TCP.
+/// Returns the edges that must be learned, and the implied ones: DNS over TCP.
 pub fn truth() -> (Vec<Edge>, Vec<Edge>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/shop/truth.yaml");
     let text = std::fs::read_to_string(path).expect("truth.yaml");
@@ -60,7 +60,7 @@ pub const NEVER: [(&str, &str, &str, u16); 22] = [
     ("outside:198.51.100.7", "shop/app", "TCP", 8080),
 ];
 
-/// One attempt, as it is really made.
+/// One attempt to connect.
 pub struct Attempt {
     pub words: String,
     client: Client,
@@ -78,11 +78,11 @@ enum How {
     Tcp,
     /// A DNS query, which must be answered.
     Query,
-    /// A datagram, which must appear in the log of one of these.
+    /// A datagram, which must appear in the log of one of these pods.
     Datagram(Vec<Pod>),
 }
 
-/// All ways in which a connection can be made: to each pod, and by each Service before it.
+/// Returns all attempts for a connection: to each pod, and through each Service in front of it.
 pub fn attempts(cluster: &'static Cluster, shop: &Shop, edge: &Edge) -> Vec<Attempt> {
     let Edge {
         client,
@@ -96,7 +96,7 @@ pub fn attempts(cluster: &'static Cluster, shop: &Shop, edge: &Edge) -> Vec<Atte
             let node = cluster.nodes().iter().find(|node| node.name == name);
             vec![(node.expect("a node").address.clone(), *port)]
         }
-        // By the NodePort where there is one; ClusterIPs mean nothing outside.
+        // Through the NodePort if there is one; ClusterIPs are not reachable from outside.
         _ if client.starts_with("outside:") && server == "shop/web" => vec![shop.front()],
         _ if client.starts_with("outside:") => {
             let pods = shop.pods(server).into_iter();
@@ -109,9 +109,12 @@ pub fn attempts(cluster: &'static Cluster, shop: &Shop, edge: &Edge) -> Vec<Atte
         (_, 53) => How::Query,
         _ => How::Datagram(shop.pods(server)),
     };
-    let client = || match client.starts_with("outside:") {
-        true => Client::Customer(cluster),
-        false => Client::Pod(shop.pod(client)),
+    let client = || {
+        if client.starts_with("outside:") {
+            Client::Customer(cluster)
+        } else {
+            Client::Pod(shop.pod(client))
+        }
     };
     let attempt = |(address, to): (String, u16)| Attempt {
         words: format!(
@@ -127,7 +130,7 @@ pub fn attempts(cluster: &'static Cluster, shop: &Shop, edge: &Edge) -> Vec<Atte
 }
 
 impl Attempt {
-    /// Makes it. `None`: it worked; otherwise what happened instead.
+    /// Makes the attempt. Returns `None` if it succeeded, otherwise what happened instead.
     pub fn make(&self) -> Option<String> {
         match (&self.client, &self.how) {
             (Client::Customer(cluster), _) => self.call_as_customer(cluster),
@@ -143,10 +146,10 @@ impl Attempt {
         }
     }
 
-    /// Makes it until it works, or until it does not, and says how long that took.
+    /// Repeats the attempt until it succeeds, or until it fails. Returns the time that this took.
     ///
     /// # Errors
-    /// What happened instead, last.
+    /// Returns the last result.
     pub fn until(&self, works: bool, patience: Duration) -> Result<Duration, String> {
         let begun = Instant::now();
         loop {
@@ -205,7 +208,7 @@ impl Attempt {
     }
 }
 
-/// Asks for a name that only the world outside knows.
+/// A DNS query for a name that only the upstream server knows.
 fn query(server: &str) -> std::io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.set_read_timeout(Some(Duration::from_millis(900)))?;

@@ -1,5 +1,5 @@
 //! Two real controllers that share a store, with the ServiceAccount and the arguments that deploy/ gives them. The test
-//! is their kubelet: one that ends is started again.
+//! acts as their kubelet: it restarts a controller that ends.
 
 use super::install::Installation;
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, inside, until};
@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Where each has its network.
+/// The network address of each controller.
 const ADDRESSES: [&str; 2] = ["172.18.0.21", "172.18.0.22"];
-/// What `kubectl get` gets for `nanoseg generate`.
+/// The kinds that `kubectl get` reads for `nanoseg generate`.
 pub const SNAPSHOT: &str = "namespaces,pods,services,endpointslices,nodes,deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs,networkpolicies";
-/// The name of their Service; without an address of its own, so it leads to both.
+/// The name of their headless Service, which resolves to both.
 pub const SERVICE: &str = "nanoseg-controller.nanoseg.svc";
 
 pub struct Controllers {
@@ -24,11 +24,11 @@ pub struct Controllers {
 struct Pair {
     cluster: &'static Cluster,
     folder: tempfile::TempDir,
-    /// As deploy/ has them, with this machine's paths.
+    /// The arguments of deploy/, with this machine's paths.
     arguments: Vec<String>,
     kubeconfig: PathBuf,
     replicas: [Mutex<Replica>; 2],
-    /// None is started again any more.
+    /// Is true if ended controllers are no longer restarted.
     stopped: AtomicBool,
     started: Instant,
     events: Mutex<Vec<String>>,
@@ -37,7 +37,7 @@ struct Pair {
 /// One of them.
 struct Replica {
     program: Option<Program>,
-    /// How many pods there were in its place: a killed container starts again in its pod, an evicted pod does not.
+    /// The number of pods so far: a killed container restarts in its pod, an evicted pod is replaced.
     pod: u32,
 }
 
@@ -78,7 +78,7 @@ impl Controllers {
         controllers
     }
 
-    /// Which one leads, as soon as one does.
+    /// Waits until one leads. Returns its index.
     pub fn leader(&self) -> usize {
         let pair = &self.pair;
         pair.cluster.run(until(PATIENCE, "a leader", async || {
@@ -87,12 +87,13 @@ impl Controllers {
         }))
     }
 
-    /// Whether one leads now.
+    /// Returns the index of the present leader, if there is one.
     pub fn is_led(&self) -> bool {
         [0, 1].into_iter().any(|index| self.pair.leads(index))
     }
 
-    /// SIGKILL to who leads; says whether one did. It starts again at once, or, if it is evicted, as another pod.
+    /// Sends SIGKILL to the leader. Returns true if there was one. It restarts immediately or, if it is evicted, as
+    /// another pod.
     pub fn kill_leader(&self, evict: bool) -> bool {
         let leader = [0, 1].into_iter().find(|index| self.pair.leads(*index));
         if let Some(leader) = leader {
@@ -109,12 +110,12 @@ impl Controllers {
         leader.is_some()
     }
 
-    /// The store that both work on.
+    /// Returns the path of the shared store.
     pub fn store(&self) -> PathBuf {
         self.pair.store()
     }
 
-    /// What happened to them, and all that they said.
+    /// Returns the events of both controllers and their complete logs.
     pub fn log(&self) -> String {
         let events = self.pair.events.lock().expect("events").join("\n");
         let logs = self.pair.replicas.each_ref().map(|replica| {
@@ -140,7 +141,7 @@ impl Controllers {
         words.join("\n")
     }
 
-    /// Keeps what the cluster's folder would take with it.
+    /// Copies logs that would be deleted with the cluster's folder.
     fn keep_evidence(&self) {
         let folder = std::env::temp_dir().join(format!("nanoseg-story-{}", std::process::id()));
         let _ = std::fs::create_dir_all(&folder);
@@ -159,7 +160,7 @@ impl Controllers {
         eprintln!("what there was at the end is in {}", folder.display());
     }
 
-    /// SIGTERM to both, and their exit codes.
+    /// Sends SIGTERM to both. Returns their exit codes.
     pub fn stop(&mut self) -> Vec<i32> {
         self.pair.stopped.store(true, Ordering::Relaxed);
         if let Some(keeper) = self.keeper.take() {
@@ -202,7 +203,7 @@ impl Pair {
         self.folder.path().join("nanoseg.sqlite")
     }
 
-    /// Starts what does not run, until it is stopped.
+    /// Restarts ended controllers, until it is stopped.
     fn keep(&self) {
         while !self.stopped.load(Ordering::Relaxed) {
             for (index, replica) in self.replicas.iter().enumerate() {
@@ -259,7 +260,7 @@ impl Pair {
     }
 }
 
-/// The arguments of the Deployment: what a volume holds there is in `folder` here.
+/// Returns the arguments of the Deployment. The files of its volumes are in `folder` here.
 fn arguments(cluster: &Cluster, installation: &Installation, folder: &Path) -> Vec<String> {
     let serving = cluster.serving_certificate_for(&[SERVICE]);
     let texts = [

@@ -1,4 +1,4 @@
-//! What is left of a telling: the policies, and the record, which tells of each write once.
+//! The end of a run of the story: the policies, and the record, which has each write once.
 
 use super::people::nanoseg;
 use super::telling::Telling;
@@ -7,10 +7,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What all tellings have in common: the policies in the cluster at the end, by workload, as every telling calls it.
+/// The result that all runs have in common: the policies in the cluster at the end, by workload, with names that do not
+/// depend on the run.
 pub type End = BTreeMap<String, NetworkPolicySpec>;
 
-/// Ends the controllers, checks the record, and takes the shop away.
+/// Stops the controllers, checks the record, and deletes the shop.
 pub fn finish(mut telling: Telling) -> End {
     let policies = telling.cluster.run(telling.policies()).expect("policies");
     let suffix = telling.shop.suffix().to_owned();
@@ -37,7 +38,7 @@ pub fn finish(mut telling: Telling) -> End {
     end
 }
 
-/// Nobody but nanoseg owns a field of its policies.
+/// Checks that only nanoseg owns fields of its policies.
 fn written_by_one_alone(telling: &Telling) {
     for namespace in telling.shop.namespaces() {
         for policy in telling
@@ -55,14 +56,14 @@ fn written_by_one_alone(telling: &Telling) {
     }
 }
 
-/// The chain is whole, and no write is told twice: a policy that was applied is applied again only as another, or after
-/// it was away.
+/// Checks that the chain is intact and that no write is recorded twice: an applied policy is applied again only if it
+/// changed, or after it was deleted.
 fn record_is_intact(telling: &Telling, store: &Path) {
     let store = store.to_string_lossy();
     let verified = nanoseg(&telling.people.vera, &["record", "verify", &store]);
     assert_eq!(verified.code, 0, "{verified:?}");
     if telling.calm {
-        // The same is in the cluster, up to the last line.
+        // The cluster has the same record, up to the last line.
         let published = nanoseg(
             telling.cluster.kubeconfig(),
             &["record", "verify", "cluster"],
@@ -95,9 +96,9 @@ fn record_is_intact(telling: &Telling, store: &Path) {
                 );
             }
             "deleted" => drop(in_force.remove(&about)),
-            // What was taken away to break the glass comes back as applied.
+            // A policy that break-glass deleted is recorded as applied again.
             "drift-repaired" => assert!(in_force.contains_key(&about), "{line}"),
-            // One line for all policies of the namespace.
+            // There is one line for all policies of the namespace.
             "break-glass-on" => in_force.retain(|(namespace, _), _| *namespace != about.0),
             _ => {}
         }
@@ -122,7 +123,7 @@ fn record_is_intact(telling: &Telling, store: &Path) {
     breaking_the_glass_left_its_traces(telling, &lines);
 }
 
-/// Each namespace has its lines, also where the leader was killed between them.
+/// Checks that each namespace has its lines, also if the leader was killed between them.
 fn breaking_the_glass_left_its_traces(telling: &Telling, lines: &[Value]) {
     for namespace in telling.shop.namespaces() {
         for action in ["break-glass-on", "break-glass-off"] {

@@ -1,4 +1,4 @@
-//! Installs nanoseg from deploy/, as its README has it; the test is the kubelet of what would run.
+//! Installs nanoseg from deploy/, as in its README. The test acts as the kubelet of its pods.
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
 use serde::Deserialize;
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::MutexGuard;
 
-/// What this test's kubelet does itself, and what is of use to a real kubelet only.
+/// Kinds that this test's kubelet replaces, or that only a real kubelet uses.
 const NOT_APPLIED: [&str; 3] = ["Deployment", "DaemonSet", "PersistentVolumeClaim"];
-/// What other tests on this cluster would be in the way of.
+/// Objects that would disturb other tests on this cluster.
 const TAKEN_AWAY: [&str; 2] = [
     "ValidatingAdmissionPolicyBinding",
     "ValidatingAdmissionPolicy",
 ];
 
-/// What is installed; the admission policies go with the value.
+/// The installation. The admission policies are deleted when the value is dropped.
 pub struct Installation {
     cluster: &'static Cluster,
     objects: Vec<Value>,
@@ -31,7 +31,7 @@ impl Installation {
         };
         let applied = |object: &&Value| !NOT_APPLIED.contains(&kind(object));
         let items: Vec<&Value> = installation.objects.iter().filter(applied).collect();
-        // Namespaces and definitions first, as their instances need them.
+        // Namespaces and definitions first, because their instances need them.
         let (first, then): (Vec<&Value>, Vec<&Value>) = items
             .into_iter()
             .partition(|object| ["Namespace", "CustomResourceDefinition"].contains(&kind(object)));
@@ -52,7 +52,7 @@ impl Installation {
         installation
     }
 
-    /// The arguments of the container that a Deployment or DaemonSet would run.
+    /// Returns the arguments of the container of a Deployment or DaemonSet.
     pub fn arguments(&self, of: &str) -> Vec<String> {
         let pod = &self.object(of)["spec"]["template"]["spec"];
         let arguments = pod["containers"][0]["args"].as_array().expect("arguments");
@@ -62,7 +62,7 @@ impl Installation {
         arguments.collect()
     }
 
-    /// Namespace and name of the ServiceAccount that a Deployment or DaemonSet runs as.
+    /// Returns namespace and name of the ServiceAccount of a Deployment or DaemonSet.
     pub fn account(&self, of: &str) -> (String, String) {
         let object = self.object(of);
         let text = |value: &Value| value.as_str().expect("text").to_owned();
@@ -87,7 +87,7 @@ impl Installation {
         names.map(str::to_owned).collect()
     }
 
-    /// Waits until nobody can sign with another's name: the API server takes a moment to compile the rules.
+    /// Waits until nobody can use another name in a decision: the API server needs some time to compile the rules.
     pub fn await_admission(&self, decide_as_other: impl Fn() -> Result<(), String>) -> String {
         let wait = until(
             PATIENCE,
@@ -129,7 +129,7 @@ fn kind(object: &Value) -> &str {
     object["kind"].as_str().unwrap_or_default()
 }
 
-/// All objects of deploy/base.
+/// Returns all objects of deploy/base.
 fn objects(cluster: &Cluster) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base");
     let built = cluster.kubectl(&["kustomize", &folder.to_string_lossy()]);

@@ -1,5 +1,5 @@
-//! Rosa, who operates the shop and decides; Vera, who may look at everything and decide nothing. Both use the nanoseg
-//! command line, as the users that their certificates name.
+//! Rosa, who operates the shop and decides; Vera, who may read everything and decide nothing. Both use the nanoseg
+//! command line as the users of their certificates.
 
 use super::shop::Shop;
 use crate::support::kubernetes::Cluster;
@@ -12,7 +12,7 @@ pub struct People {
     pub vera: PathBuf,
 }
 
-/// What a command said.
+/// The output of a command.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -21,7 +21,7 @@ pub struct Said {
 }
 
 impl People {
-    /// Makes them known, with the roles of deploy/ in the shop's namespaces.
+    /// Creates both users, with the roles of deploy/ in the shop's namespaces.
     pub fn make(cluster: &Cluster) -> People {
         People {
             rosa: cluster.kubeconfig_as("rosa", &["story-operators"]),
@@ -49,7 +49,7 @@ impl People {
     }
 }
 
-/// The nanoseg command line, as somebody.
+/// The nanoseg command line with the rights of a user.
 pub fn nanoseg(who: &Path, arguments: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
     let output = command.env("KUBECONFIG", who).args(arguments).output();

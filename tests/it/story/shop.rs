@@ -1,5 +1,5 @@
-//! The shop of samples/shop on the test's cluster: the same workloads, Services and callers by small programs, in
-//! namespaces of its own for each telling of the story.
+//! The shop of samples/shop on the test's cluster: the same workloads, Services and callers as small programs, in
+//! separate namespaces for each run of the story.
 
 mod manifests;
 mod scenario;
@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The program of all pods, and of who is outside.
+/// The program of all pods, and of the hosts outside.
 pub const PROGRAM: &str = include_str!("pod.py");
-/// The DNS server of the world outside.
+/// The DNS server outside of the cluster.
 pub const OUTSIDE_DNS: &str = "203.0.113.53";
-/// A customer outside, who calls the NodePort.
+/// A customer outside of the cluster who calls the NodePort.
 pub const CUSTOMER: &str = "198.51.100.7";
 
-/// The shop as it runs.
+/// The running shop.
 pub struct Shop {
     cluster: &'static Cluster,
-    /// `-story1`: what its namespaces' names end with.
+    /// The suffix of its namespaces' names, such as `-story1`.
     suffix: String,
-    /// ClusterIPs by `NAME.NAMESPACE` of the scenario; none of headless Services.
+    /// ClusterIPs by `NAME.NAMESPACE` of the scenario, without headless Services.
     addresses: BTreeMap<String, String>,
-    /// The port of `web-public` on nodes.
+    /// The node port of `web-public`.
     node_port: u16,
     zone: PathBuf,
     _outside: Vec<Program>,
 }
 
 impl Shop {
-    /// Creates everything and waits until all pods are ready and the first calls go through.
+    /// Creates everything, and waits until all pods are ready and the first calls succeed.
     pub fn open(cluster: &'static Cluster, telling: u32) -> Shop {
         let mut shop = Shop {
             cluster,
@@ -63,23 +63,23 @@ impl Shop {
         shop
     }
 
-    /// A namespace of the scenario as it is called here.
+    /// Returns the name of a namespace of the scenario in this run.
     pub fn namespace(&self, name: &str) -> String {
         let name = if name == "kube-system" { "dns" } else { name };
         format!("{name}{}", self.suffix)
     }
 
-    /// What its namespaces' names end with.
+    /// Returns the suffix of its namespaces' names.
     pub fn suffix(&self) -> &str {
         &self.suffix
     }
 
-    /// All its namespaces as they are called here.
+    /// Returns the names of all its namespaces in this run.
     pub fn namespaces(&self) -> [String; 3] {
         scenario::NAMESPACES.map(|name| self.namespace(name))
     }
 
-    /// `shop/web` as `shop-1/web`; peers of other forms stay as they are.
+    /// Converts `shop/web` to `shop-1/web`. Other peers are not changed.
     pub fn here(&self, peer: &str) -> String {
         match peer.split_once('/') {
             Some((namespace, name)) => format!("{}/{name}", self.namespace(namespace)),
@@ -87,7 +87,7 @@ impl Shop {
         }
     }
 
-    /// The ready pods of a workload, `shop/web`.
+    /// Returns the ready pods of a workload, such as `shop/web`.
     pub fn pods(&self, workload: &str) -> Vec<Pod> {
         let (namespace, name) = workload.split_once('/').expect("NAMESPACE/NAME");
         let selector = scenario::selector(name);
@@ -101,7 +101,7 @@ impl Shop {
         pods.unwrap_or_else(|| panic!("no pod of {workload} runs"))
     }
 
-    /// Where a workload is served at a port of its pods: the pods, and the Services before them.
+    /// Returns the addresses of a workload on a port of its pods: the pods, and the Services in front of them.
     pub fn ways(&self, server: &str, port: u16) -> Vec<(String, u16)> {
         let pods = self.pods(server).into_iter();
         let mut ways: Vec<(String, u16)> = pods.map(|pod| (pod.address, port)).collect();
@@ -116,12 +116,12 @@ impl Shop {
         ways
     }
 
-    /// The NodePort of the shop's front, on a node that has its pods.
+    /// Returns the NodePort of the shop's front end, on a node with its pods.
     pub fn front(&self) -> (String, u16) {
         (self.cluster.nodes()[0].address.clone(), self.node_port)
     }
 
-    /// Starts a run of the CronJob `batch`, by hand.
+    /// Starts a run of the CronJob `batch` manually.
     pub fn start_batch(&self, name: &str) {
         let namespace = self.namespace("shop");
         let job = [
@@ -136,7 +136,7 @@ impl Shop {
         assert!(made.status.success(), "{made:?}");
     }
 
-    /// Waits until a run of `batch` is done.
+    /// Waits until a run of `batch` is finished.
     pub fn await_batch(&self, name: &str) {
         let namespace = self.namespace("shop");
         let get = [
@@ -159,7 +159,7 @@ impl Shop {
         }));
     }
 
-    /// Takes all of it away, and does not wait.
+    /// Deletes everything, and does not wait.
     pub fn close(self) {
         for namespace in scenario::NAMESPACES {
             let name = self.namespace(namespace);
@@ -185,7 +185,7 @@ impl Shop {
         }
     }
 
-    /// Addresses of the world outside, and the metadata address that swallows what is sent there.
+    /// Creates addresses outside of the cluster, and the metadata address, which drops every packet.
     fn prepare_network(&self) {
         for address in [OUTSIDE_DNS, CUSTOMER] {
             self.cluster.add_address(&format!("{address}/32"), "lo");
@@ -221,7 +221,7 @@ impl Shop {
         }
     }
 
-    /// What cluster DNS answers.
+    /// Returns the answers of cluster DNS.
     fn write_zone(&self, metrics: &[Pod]) {
         let addresses = self.addresses.iter();
         let mut names: BTreeMap<String, Vec<String>> = addresses
@@ -258,7 +258,7 @@ impl Shop {
             }));
     }
 
-    /// The payment host, the DNS server that coredns asks, and the customer.
+    /// Starts the payment host, the upstream DNS server of coredns, and the customer.
     fn start_outside(&self) -> Vec<Program> {
         let zone = self.cluster.path("zone-outside.json");
         std::fs::write(

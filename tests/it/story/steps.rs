@@ -1,4 +1,4 @@
-//! The steps of the story, in their order. Each leaves the shop as the next one needs it.
+//! The steps of the story, in their order. Each leaves the shop in the state that the next one needs.
 
 mod enforce;
 mod glass;

@@ -1,4 +1,4 @@
-//! One telling of the story: what is there, and how to look at it.
+//! One run of the story: its cluster and controllers, and functions that read their state.
 
 use super::controllers::{Controllers, SERVICE};
 use super::install::Installation;
@@ -25,7 +25,7 @@ pub struct Telling {
     pub people: People,
     pub controllers: Controllers,
     pub agents: Agents,
-    /// Nobody kills the leader: it has to be quick then.
+    /// Is true if nobody kills the leader. Time limits are checked then.
     pub calm: bool,
     begun: Instant,
 }
@@ -34,7 +34,7 @@ impl Telling {
     pub fn begin(cluster: &'static Cluster, number: u32, calm: bool) -> Telling {
         let begun = Instant::now();
         let installation = Installation::make(cluster);
-        // Agents believe what is so: pods are there before they are seen.
+        // The pods exist before the agents start, as in a real cluster.
         let shop = Shop::open(cluster, number);
         let people = People::make(cluster);
         People::employ(cluster, &shop);
@@ -52,26 +52,26 @@ impl Telling {
         }
     }
 
-    /// Says what was measured.
+    /// Prints a measured time.
     pub fn say(&self, words: &str) {
         let at = self.begun.elapsed().as_secs_f64();
         eprintln!("{at:7.2} s  {words}");
     }
 
-    /// Fails if something that has to be quick was not.
+    /// Fails if a step exceeded its time limit.
     pub fn in_time(&self, what: &str, took: Duration, limit: Duration) {
         self.say(&format!("{what}: {took:.2?}"));
         assert!(took <= limit || !self.calm, "{what}: {took:?} of {limit:?}");
     }
 
-    /// Waits until something is so, for as long as two changes of the leader may take.
+    /// Waits for a condition, at most as long as two changes of the leader take.
     pub fn until<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
         let patience = Duration::from_secs(if self.calm { 30 } else { 90 });
         let asked = until(patience, what, async || ask().await);
         self.cluster.run(asked)
     }
 
-    /// All objects of a kind in a namespace.
+    /// Returns all objects of a kind in a namespace.
     pub async fn all<K>(&self, namespace: &str) -> Result<Vec<K>, String>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -84,7 +84,7 @@ impl Telling {
         listed.map(|list| list.items).map_err(|e| e.to_string())
     }
 
-    /// The Segmentation of a namespace.
+    /// Returns the Segmentation of a namespace.
     pub async fn segmentation(&self, namespace: &str) -> Result<Segmentation, String> {
         let all = self.all(namespace).await?;
         all.into_iter()
@@ -92,7 +92,7 @@ impl Telling {
             .ok_or_else(|| format!("none in {namespace}"))
     }
 
-    /// The specs of nanoseg's policies in all the shop's namespaces, by `NAMESPACE/NAME`.
+    /// Returns the specs of nanoseg's policies in all namespaces of the shop, by `NAMESPACE/NAME`.
     pub async fn policies(&self) -> Result<BTreeMap<String, NetworkPolicySpec>, String> {
         let mut found = BTreeMap::new();
         for namespace in self.shop.namespaces() {
@@ -104,20 +104,20 @@ impl Telling {
         Ok(found)
     }
 
-    /// nanoseg's policies of a namespace.
+    /// Returns nanoseg's policies in a namespace.
     pub async fn our_policies(&self, namespace: &str) -> Result<Vec<NetworkPolicy>, String> {
         let api: Api<NetworkPolicy> = Api::namespaced(self.cluster.client(), namespace);
         let listed = api.list(&ListParams::default().labels(OURS)).await;
         listed.map(|list| list.items).map_err(|e| e.to_string())
     }
 
-    /// The proposals that wait, in all the shop's namespaces, by `NAMESPACE/WORKLOAD`.
+    /// Returns the open proposals in all namespaces of the shop, by `NAMESPACE/WORKLOAD`.
     pub async fn waiting(&self) -> Result<BTreeMap<String, PolicyProposal>, String> {
         let mut found = BTreeMap::new();
         for namespace in self.shop.namespaces() {
             for proposal in self.all::<PolicyProposal>(&namespace).await? {
                 let phase = proposal.status.as_ref().map(|status| status.phase);
-                // One without a status has just been made.
+                // A proposal without a status was just created.
                 if phase.unwrap_or_default() == Phase::Pending {
                     let workload = format!("{namespace}/{}", proposal.spec.workload.name);
                     found.insert(workload, proposal);
@@ -127,7 +127,7 @@ impl Telling {
         Ok(found)
     }
 
-    /// A proposal of a workload that waits and is as wanted.
+    /// Waits for an open proposal of a workload that satisfies a condition.
     pub fn proposal(
         &self,
         workload: &str,
@@ -141,22 +141,24 @@ impl Telling {
             let proposal = waiting
                 .remove(&workload)
                 .ok_or_else(|| format!("waiting are {known:?}"))?;
-            match is(&proposal) {
-                true => Ok(proposal),
-                false => Err(format!("{:#?}", proposal.spec.review)),
+            if is(&proposal) {
+                Ok(proposal)
+            } else {
+                Err(format!("{:#?}", proposal.spec.review))
             }
         })
     }
 }
 
-/// A spec as the API server gives it back: lists that are empty are left out.
+/// Returns a spec as the API server returns it: without empty lists.
 pub fn plain(mut spec: NetworkPolicySpec) -> NetworkPolicySpec {
     spec.ingress = spec.ingress.filter(|rules| !rules.is_empty());
     spec.egress = spec.egress.filter(|rules| !rules.is_empty());
     spec
 }
 
-/// Agents with the arguments that count of the DaemonSet; their windows are shorter, as the story has no hours.
+/// Agents with the relevant arguments of the DaemonSet. Their windows are shorter, because the story does not run for
+/// hours.
 fn start_agents(cluster: &'static Cluster, installation: &Installation) -> Agents {
     let arguments = installation.arguments("DaemonSet");
     let receiver = arguments

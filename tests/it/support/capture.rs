@@ -2,14 +2,14 @@
 
 use super::frames::Link;
 
-/// How a capture file is written.
+/// The format of a capture file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Microseconds, little endian: what tcpdump writes.
+    /// Microseconds, little endian: the format of tcpdump.
     Pcap,
     /// Nanoseconds, big endian.
     PcapNanoBig,
-    /// One file with an interface for each tap.
+    /// One file with one interface per tap.
     PcapNg,
 }
 
@@ -59,7 +59,7 @@ pub fn pcap(link: Link, format: Format, frames: &[Captured]) -> Vec<u8> {
     bytes
 }
 
-/// `frames` are (interface, frame) in order of time; timestamps in nanoseconds.
+/// Writes `frames`: (interface, frame) in the order of time, with timestamps in nanoseconds.
 pub fn pcapng(interfaces: &[(String, Link)], frames: &[(usize, Captured)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut header = Vec::new();

@@ -1,9 +1,10 @@
-//! A line diff, for people who read a failed test.
+//! A line diff for the output of a failed test.
 
-/// `-` lines are expected and missing, `+` lines came instead; equal lines only near a difference.
+/// Returns a diff: `-` lines are expected and missing, `+` lines are unexpected. Equal lines are listed only near a
+/// difference.
 pub fn lines(expected: &str, actual: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
-    // Longest common subsequence; the texts have some hundred lines at most.
+    // Longest common subsequence; the texts have at most some hundred lines.
     let mut common = vec![vec![0u32; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

@@ -1,4 +1,4 @@
-//! Packets as bytes: IP, TCP, UDP, SCTP, ICMP and DNS with right lengths and checksums, and the
+//! Packets as bytes: IP, TCP, UDP, SCTP, ICMP and DNS with correct lengths and checksums, and the
 //! frames and tunnels around them.
 
 use std::net::IpAddr;
@@ -13,13 +13,13 @@ pub const RST: u8 = 0x04;
 pub const PSH: u8 = 0x08;
 pub const ACK: u8 = 0x10;
 
-/// What an IP header says beyond protocol and length.
+/// The fields of an IP header apart from protocol and length.
 #[derive(Debug, Clone, Copy)]
 pub struct Ip {
     pub source: IpAddr,
     pub destination: IpAddr,
     pub ttl: u8,
-    /// The IPv4 identification; IPv6 has none.
+    /// The IPv4 identification. IPv6 has none.
     pub id: u16,
 }
 
@@ -135,7 +135,7 @@ pub fn sctp(header: Ip, ports: (u16, u16), tag: u32, chunk: (u8, u8, &[u8])) -> 
     ip(header, SCTP, &bytes)
 }
 
-/// ICMP "port unreachable" about `original`, a whole IP packet.
+/// ICMP "port unreachable" about `original`, a complete IP packet.
 pub fn unreachable(header: Ip, original: &[u8]) -> Vec<u8> {
     let (kind, code, quoted) = match header.source {
         IpAddr::V4(_) => (3, 3, 28.min(original.len())),
@@ -158,8 +158,8 @@ pub fn icmp(header: Ip, kind: u8, code: u8, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A DNS response to a query for `name`, or the query itself where `answers` is `None`.
-/// An answer is its owner name, record type, TTL and data.
+/// A DNS response to a query for `name`, or the query itself if `answers` is `None`. An answer has an owner name, a
+/// record type, a TTL and data.
 pub fn dns(id: u16, name: &str, kind: u16, answers: Option<&[DnsAnswer]>) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(id.to_be_bytes());
@@ -211,7 +211,7 @@ pub fn arp(asker: std::net::Ipv4Addr, wanted: std::net::Ipv4Addr) -> Vec<u8> {
     bytes
 }
 
-/// The frame around a packet. `vlans` are tags from the outside in; only Ethernet can have them.
+/// The frame around a packet. `vlans` are tags, the outermost first; only Ethernet can have them.
 pub fn frame(link: Link, vlans: &[u16], ether_type: u16, packet: &[u8]) -> Vec<u8> {
     let (source, destination) = ends(ether_type, packet);
     let mut bytes = Vec::with_capacity(packet.len() + 24);
@@ -263,7 +263,7 @@ fn ends(ether_type: u16, packet: &[u8]) -> (Option<IpAddr>, Option<IpAddr>) {
     }
 }
 
-/// A locally administered address made from an IP address; the right group address for multicast.
+/// A locally administered MAC address derived from an IP address; for multicast the corresponding group address.
 fn mac(address: IpAddr) -> [u8; 6] {
     match address {
         IpAddr::V4(a) if a.is_broadcast() => [0xff; 6],
@@ -286,7 +286,7 @@ fn mac(address: IpAddr) -> [u8; 6] {
     }
 }
 
-/// Puts the checksum over pseudo header and segment where it belongs, then the IP header before it.
+/// Writes the checksum over pseudo header and segment, then prepends the IP header.
 fn seal(header: Ip, protocol: u8, mut bytes: Vec<u8>, place: usize) -> Vec<u8> {
     let mut pseudo = Vec::new();
     match (header.source, header.destination) {

@@ -3,7 +3,7 @@
 //!
 //! With traffic: `Cluster::with_nodes()`, then `cluster.deploy(&namespace, &Deployment::new("web").serves(8080))`.
 //!
-//! One control plane per test run, started by who first asks; each test makes namespaces of its own.
+//! There is one control plane per test run, which the first test starts. Each test creates its own namespaces.
 
 mod agents;
 mod certificates;
@@ -44,12 +44,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// How long anything may take that a cluster does on its own.
+/// The timeout of every action of the cluster.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The `schedulerName` of pods that are to run.
+/// The `schedulerName` of pods that the test's kubelet runs.
 pub const SCHEDULER: &str = "nanoseg";
-/// How many nodes there are.
+/// The number of nodes.
 const NODES: u32 = 2;
 
 /// The running cluster.
@@ -58,13 +58,13 @@ pub struct Cluster {
     runtime: tokio::runtime::Runtime,
     nodes: OnceLock<Vec<Node>>,
     kubelet: Kubelet,
-    /// Makes names.
+    /// A counter for unique names.
     count: AtomicU32,
 }
 
 impl Cluster {
-    /// The cluster of this test run, ready for use. `None` where there cannot be one: says what is missing, and fails
-    /// where nothing may be (NANOSEG_REQUIRE_ALL=1).
+    /// Returns the cluster of this test run, ready for use. Returns `None` and prints what is missing if there cannot be
+    /// one; fails if nothing may be missing (NANOSEG_REQUIRE_ALL=1).
     pub fn get() -> Option<&'static Cluster> {
         static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
         match CLUSTER.get_or_init(start) {
@@ -73,7 +73,8 @@ impl Cluster {
         }
     }
 
-    /// The same with nodes that run pods (those with `schedulerName: nanoseg`), translate Services and enforce policies.
+    /// Does the same with nodes that run pods (those with `schedulerName: nanoseg`), translate Services and enforce
+    /// policies.
     pub fn with_nodes() -> Option<&'static Cluster> {
         let cluster = Cluster::get()?;
         let tools = ["/usr/bin/python3", "iptables", "ipset"];
@@ -88,30 +89,31 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// To be held by who runs a controller: it works on the whole cluster, so there is one at a time.
+    /// Returns a lock that a test with a controller must hold: a controller works on the whole cluster, so only one may
+    /// run at a time.
     pub fn one_controller(&self) -> MutexGuard<'static, ()> {
         static ONE: Mutex<()> = Mutex::new(());
-        // A test that failed has killed its controller all the same.
+        // A failed test has killed its controller too.
         ONE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The nodes; none unless the cluster was asked for with nodes.
+    /// Returns the nodes; empty if the cluster was started without nodes.
     pub fn nodes(&'static self) -> &'static [Node] {
         self.nodes.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Waits for a future, on the cluster's own runtime.
+    /// Waits for a future on the cluster's own runtime.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
 
-    /// The administrator's kubeconfig, for programs of this machine; `inside` names the one for programs in the
+    /// Returns the administrator's kubeconfig, for programs of this machine. `inside` returns the one for programs in the
     /// cluster's network.
     pub fn kubeconfig(&self) -> &Path {
         &self.control.kubeconfig
     }
 
-    /// A kubeconfig of a user in groups, one at most, by a certificate.
+    /// Returns a kubeconfig of a user in at most one group, with a certificate.
     pub fn kubeconfig_as(&self, user: &str, groups: &[&str]) -> PathBuf {
         let pair = self.control.authority.client(user, groups);
         let folder = self.control.folder.path();
@@ -121,7 +123,7 @@ impl Cluster {
             .write(folder, &name, &User::Certificate(&pair))
     }
 
-    /// A kubeconfig of a ServiceAccount, by a token that is good for an hour.
+    /// Returns a kubeconfig of a ServiceAccount, with a token that is valid for an hour.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> PathBuf {
         let token = self.run(self.token(namespace, name, &[ISSUER]));
         let folder = self.control.folder.path();
@@ -131,12 +133,12 @@ impl Cluster {
             .write(folder, &file, &User::Token(&token))
     }
 
-    /// A token of a ServiceAccount, good for an hour, by the API server's TokenRequest.
+    /// Returns a token of a ServiceAccount from the TokenRequest API, valid for an hour.
     pub async fn token(&self, namespace: &str, name: &str, audiences: &[&str]) -> String {
         self.token_on(namespace, name, audiences, None).await
     }
 
-    /// The same for a node, whose name is in the token then, as in that of a pod there.
+    /// Does the same for a node. The token has the node's name, as that of a pod on this node.
     pub async fn token_on(
         &self,
         namespace: &str,
@@ -158,28 +160,28 @@ impl Cluster {
         status.and_then(|status| status.token).expect("a token")
     }
 
-    /// The keys that check its tokens, as `kubectl get --raw /openid/v1/jwks` prints them.
+    /// Returns the keys that verify its tokens, in the format of `kubectl get --raw /openid/v1/jwks`.
     pub fn jwks(&self) -> String {
         let output = self.kubectl(&["get", "--raw", "/openid/v1/jwks"]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// A client with the administrator's rights. It lives in the runtime that it is made in, or the cluster's.
+    /// Returns a client with the administrator's rights. It belongs to the present runtime, or to the cluster's.
     pub fn client(&self) -> Client {
         self.client_of(self.kubeconfig())
     }
 
-    /// A client as a user in groups, one at most.
+    /// Returns a client with the rights of a user in at most one group.
     pub fn client_as(&self, user: &str, groups: &[&str]) -> Client {
         self.client_of(&self.kubeconfig_as(user, groups))
     }
 
-    /// A client by a kubeconfig file.
+    /// Returns a client for a kubeconfig file.
     pub fn client_of(&self, kubeconfig: &Path) -> Client {
         let read = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
         let options = KubeConfigOptions::default();
-        // Resolves without waiting for anything.
+        // This future never waits.
         let config =
             futures_util::FutureExt::now_or_never(Config::from_custom_kubeconfig(read, &options));
         let config = config.expect("no waiting").expect("a kubeconfig");
@@ -190,7 +192,7 @@ impl Cluster {
         Client::try_from(config).expect("a client")
     }
 
-    /// A new Kubernetes namespace, with its default ServiceAccount: pods can be created at once.
+    /// Creates a Kubernetes namespace, and waits for its default ServiceAccount, so that pods can be created.
     pub fn namespace(&self, prefix: &str) -> String {
         let name = self.name(prefix);
         self.run(self.make_namespace(&name));
@@ -216,17 +218,17 @@ impl Cluster {
         .await;
     }
 
-    /// A name that nobody has yet.
+    /// Returns an unused name.
     pub fn name(&self, prefix: &str) -> String {
         format!("{prefix}-{}", self.count.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// kubectl as the administrator, with a discovery cache of this run.
+    /// Runs kubectl as the administrator, with a discovery cache of this run.
     pub fn kubectl(&self, arguments: &[&str]) -> Output {
         self.kubectl_of(self.kubeconfig(), arguments)
     }
 
-    /// kubectl by a kubeconfig file.
+    /// Runs kubectl with a kubeconfig file.
     pub fn kubectl_of(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
         Command::new(self.control.program("kubectl"))
             .env("KUBECONFIG", kubeconfig)
@@ -236,41 +238,41 @@ impl Cluster {
             .expect("kubectl starts")
     }
 
-    /// Where one of the cluster's programs is: kubectl, helm, ...
+    /// Returns the path of a program of the cluster: kubectl, helm, ...
     pub fn program(&self, name: &str) -> PathBuf {
         self.control.program(name)
     }
 
-    /// A command in the control plane's network, where nodes and pods reach what it serves at `CONTROL`. Start it with
+    /// Returns a command in the control plane's network. Nodes and pods reach its servers at `CONTROL`. Start it with
     /// `Program::start`, so that it ends with the test run.
     pub fn command(&self, program: &str) -> Command {
         self.control.command(program)
     }
 
-    /// Runs something on a thread that is in the control plane's network; its sockets stay there.
+    /// Runs a function on a thread in the control plane's network. Its sockets stay there.
     pub fn in_control<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         self.control.namespace.inside(what)
     }
 
-    /// One more address in the control plane's network: of the world outside (`203.0.113.53/32` on `lo`), or of a
-    /// program there that nodes reach (`172.18.0.21/16` on `br0`).
+    /// Adds an address in the control plane's network: an outside address (`203.0.113.53/32` on `lo`), or one for a
+    /// program that nodes reach (`172.18.0.21/16` on `br0`).
     pub fn add_address(&self, address: &str, device: &str) {
         let namespace = &self.control.namespace;
         namespace.ip(&format!("addr replace {address} dev {device}"));
     }
 
-    /// What somebody in the control plane's network answers to a GET, with the head; `None` if nobody does.
+    /// Returns the answer to a GET in the control plane's network, with its headers, or `None` if there is none.
     pub fn ask(&self, address: SocketAddr, path: &str) -> Option<String> {
         self.in_control(|| agents::get(address, path))
     }
 
-    /// A file or folder of the cluster's, which goes away after the test run.
+    /// Returns a path in the cluster's folder, which is deleted after the test run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.control.path(name)
     }
 }
 
-/// Says what is missing, and fails where nothing may be.
+/// Prints what is missing, and fails if nothing may be missing.
 fn skip(lack: &str) -> Option<&'static Cluster> {
     let required = std::env::var("NANOSEG_REQUIRE_ALL").is_ok_and(|value| value == "1");
     assert!(!required, "needs {lack}");
@@ -278,13 +280,13 @@ fn skip(lack: &str) -> Option<&'static Cluster> {
     None
 }
 
-/// Whether a program is there.
+/// Returns true if a program is installed.
 fn answers(tool: &str) -> bool {
     let output = Command::new(tool).arg("--version").output();
     output.is_ok_and(|output| output.status.success())
 }
 
-/// What is missing for a cluster, or the cluster.
+/// Starts the cluster. Returns an error with what is missing.
 fn start() -> Result<Cluster, String> {
     if let Some(lack) = super::namespaces::lack() {
         return Err(lack.to_owned());
@@ -306,7 +308,7 @@ fn start() -> Result<Cluster, String> {
 }
 
 impl Cluster {
-    /// `/readyz` alone can be ok some seconds before the API can be discovered.
+    /// Waits for API discovery: `/readyz` can be ok some seconds before it works.
     async fn wait_until_ready(&self) {
         let client = self.client();
         let what = "the API server";

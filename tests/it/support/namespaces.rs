@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// A network namespace without a name: the kernel takes it away when this value and the processes in it are gone,
-/// however they ended.
+/// A network namespace without a name: the kernel deletes it when this value and the processes in it are gone, however
+/// they ended.
 pub struct Namespace {
     file: File,
 }
@@ -27,14 +27,14 @@ impl Namespace {
         namespace
     }
 
-    /// A file that is this namespace, for `ip link add … netns PATH` and `nsenter --net=PATH`, as long as this process
-    /// lives.
+    /// Returns the file of this namespace, for `ip link add … netns PATH` and `nsenter --net=PATH`. It is valid while
+    /// this process runs.
     pub fn path(&self) -> String {
         let (process, descriptor) = (std::process::id(), self.file.as_raw_fd());
         format!("/proc/{process}/fd/{descriptor}")
     }
 
-    /// A command that runs in it.
+    /// Returns a command that runs in the namespace.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let file = self.file.try_clone().expect("a descriptor");
         let mut command = Command::new(program);
@@ -50,13 +50,13 @@ impl Namespace {
         command
     }
 
-    /// Runs `ip` in it.
+    /// Runs `ip` in the namespace.
     pub fn ip(&self, words: &str) {
         let status = self.command("ip").args(words.split(' ')).status();
         assert!(status.expect("ip starts").success(), "ip {words}");
     }
 
-    /// Loads nftables rules into it.
+    /// Loads nftables rules in the namespace.
     pub fn nft(&self, rules: &str) {
         let mut child = self
             .command("nft")
@@ -70,13 +70,13 @@ impl Namespace {
         assert!(child.wait().expect("nft ends").success(), "nft: {rules}");
     }
 
-    /// Sets a sysctl of it: "net/netfilter/nf_conntrack_acct".
+    /// Sets a sysctl of the namespace, such as "net/netfilter/nf_conntrack_acct".
     pub fn sysctl(&self, path: &str, value: &str) {
         self.inside(|| std::fs::write(format!("/proc/sys/{path}"), value))
             .unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    /// Runs something on a thread that is in it. Sockets stay in the namespace that they were made in.
+    /// Runs a function on a thread in the namespace. Sockets stay in the namespace in which they were created.
     pub fn inside<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -92,7 +92,7 @@ impl Namespace {
     }
 }
 
-/// A client and a server that reach each other through a router, by IPv4 and IPv6:
+/// A client and a server that reach each other through a router, with IPv4 and IPv6:
 ///
 /// | | client | router | server |
 /// |---|---|---|---|
@@ -105,7 +105,8 @@ pub struct Routed {
 }
 
 impl Routed {
-    /// `None` where this cannot be done here: says what is missing, and fails where it must not be.
+    /// Creates the network. Returns `None` and prints what is missing if this is not possible; fails if nothing may be
+    /// missing.
     pub fn build() -> Option<Self> {
         if let Some(lack) = lack() {
             eprintln!("skipped: needs {lack}");
@@ -142,7 +143,7 @@ impl Routed {
     }
 }
 
-/// What is missing for namespaces with rules.
+/// Returns what is missing for namespaces with nftables rules.
 pub fn lack() -> Option<&'static str> {
     // SAFETY: has no preconditions.
     if unsafe { libc::geteuid() } != 0 {

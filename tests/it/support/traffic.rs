@@ -1,4 +1,4 @@
-//! The language of `traffic.txt`: connections in words → the frames that a capture would hold.
+//! The language of `traffic.txt`: from connections as text to the frames of a capture.
 //! `tests/scenarios/README.md` describes it.
 
 mod parse;
@@ -9,30 +9,30 @@ use super::capture::{self, Captured, Format};
 use super::frames::Link;
 use std::net::{IpAddr, SocketAddr};
 
-/// A whole `traffic.txt`.
+/// A complete `traffic.txt`.
 #[derive(Debug, Clone)]
 pub struct Script {
     /// Nanoseconds since the epoch at time 0.
     pub start: i64,
     pub format: Format,
-    /// Bytes that are missing at the end of the last file: a capture that was killed.
+    /// The number of missing bytes at the end of the last file, as of a killed capture.
     pub cut: usize,
     pub taps: Vec<Tap>,
     pub events: Vec<Event>,
 }
 
-/// Where frames are captured.
+/// A place where frames are captured.
 #[derive(Debug, Clone)]
 pub struct Tap {
     pub name: String,
     pub link: Link,
-    /// From the outside in.
+    /// The outermost first.
     pub vlans: Vec<u16>,
     pub tunnel: Option<Tunnel>,
     pub snap: usize,
 }
 
-/// An overlay around everything that a tap sees; the outer addresses are the client's node and the
+/// An overlay around everything that a tap captures. The outer addresses are those of the client's node and the
 /// server's node.
 #[derive(Debug, Clone, Copy)]
 pub struct Tunnel {
@@ -56,44 +56,44 @@ pub struct Event {
     pub at: i64,
     pub protocol: String,
     pub client: SocketAddr,
-    /// What the client calls; several for a scan, 10 ms apart.
+    /// The addresses that the client calls; several for a scan, 10 ms apart.
     pub servers: Vec<SocketAddr>,
     pub dnat: Option<SocketAddr>,
     pub snat: Option<SocketAddr>,
     pub verb: Verb,
     /// Payload bytes to the server and back.
     pub bytes: (usize, usize),
-    /// How often, and how many nanoseconds apart; each time from the next client port.
+    /// The number of repetitions and their distance in nanoseconds; each uses the next client port.
     pub times: (usize, i64),
     pub retransmit: bool,
-    /// Still open when the capture ends.
+    /// Is true if the connection is open when the capture ends.
     pub open: bool,
-    /// Nanoseconds after the start at which data flows once more.
+    /// The time of further data, in nanoseconds after the start.
     pub until: Option<i64>,
-    /// Nanoseconds after the close at which a stray packet with these flags comes from the server.
+    /// The time in nanoseconds after the close, and the flags, of a stray packet from the server.
     pub late: Option<(u8, i64)>,
     pub sightings: Vec<Sighting>,
 }
 
 #[derive(Debug, Clone)]
 pub enum Verb {
-    /// TCP, SCTP: opened, data both ways, closed. UDP: request and reply.
+    /// TCP, SCTP: opened, data in both directions, closed. UDP: request and reply.
     Connect,
-    /// As `Connect`, but the SYN is not in the capture.
+    /// The same as `Connect`, but the SYN is not in the capture.
     SynAckOnly,
-    /// Data both ways, no packet that opens or closes.
+    /// Data in both directions, without packets that open or close.
     Midstream,
     /// The server's packet is the first one in the capture.
     ReplyFirst,
     /// SYN and SYN-ACK, then nothing.
     HalfOpen,
-    /// Opened this many times without an answer; UDP: this many datagrams without an answer.
+    /// This many attempts without an answer; UDP: this many datagrams without an answer.
     Unanswered(usize),
     /// RST or ABORT.
     Refused,
-    /// ICMP unreachable, by the server or by the router named.
+    /// ICMP unreachable, from the server or from the given router.
     Unreachable(Option<IpAddr>),
-    /// One packet with these flags from the server, of a connection nobody saw.
+    /// One packet with these flags from the server, of a connection that was not captured.
     Stray(u8),
     /// ICMP echo and its reply.
     Ping,
@@ -110,7 +110,7 @@ pub struct DnsExchange {
     pub ttl: u32,
 }
 
-/// At which tap an event is seen.
+/// The tap at which an event is captured.
 #[derive(Debug, Clone, Copy)]
 pub struct Sighting {
     pub tap: usize,
@@ -120,12 +120,12 @@ pub struct Sighting {
 }
 
 impl Script {
-    /// Reads a `traffic.txt`; the error names the line.
+    /// Parses a `traffic.txt`. The error has the line.
     pub fn parse(text: &str) -> Result<Script, String> {
         parse::script(text)
     }
 
-    /// All frames in order of time, with the number of the tap that saw them.
+    /// Returns all frames in the order of time, with the index of the tap that captured them.
     pub fn frames(&self) -> Vec<(usize, Captured)> {
         let mut frames: Vec<(usize, Captured)> = Vec::new();
         for (number, event) in self.events.iter().enumerate() {
@@ -135,7 +135,7 @@ impl Script {
         frames
     }
 
-    /// File names and contents.
+    /// Returns file names and contents.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let frames = self.frames();
         let mut files = Vec::new();

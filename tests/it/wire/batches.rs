@@ -1,4 +1,4 @@
-//! Batches, and their way to a receiver as an agent sends them.
+//! Batches, sent to a receiver as an agent sends them.
 
 use nanoseg::flow::BatchId;
 use nanoseg::flow::{
@@ -9,10 +9,10 @@ use nanoseg::net::{Protocol, Timestamp};
 use nanoseg::wire::{Delivery, DeliveryError, encode};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test fails.
+/// The timeout of every wait.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The `number`th batch of an agent on `node`: a few edges that many batches share, and one of its own.
+/// Returns batch `number` of an agent on `node`: a few edges that many batches share, and one unique edge.
 pub fn batch(node: &str, number: u64) -> FlowBatch {
     let at = Timestamp::from_secs(1_700_000_000 + number as i64);
     let record = |port: u16| FlowRecord {
@@ -55,8 +55,8 @@ pub fn model(batches: &[FlowBatch]) -> Aggregate {
     model
 }
 
-/// Delivers all batches, sending again what is not acknowledged after each error. `after` is called with
-/// the number of acknowledgements whenever one came.
+/// Delivers all batches, and sends unacknowledged ones again after each error. Calls `after` with the number of
+/// acknowledgements after each one.
 pub async fn deliver(delivery: &mut Delivery, batches: &[FlowBatch], mut after: impl FnMut(usize)) {
     let deadline = Instant::now() + PATIENCE;
     let mut left: Vec<&FlowBatch> = batches.iter().collect();
@@ -74,13 +74,13 @@ pub async fn deliver(delivery: &mut Delivery, batches: &[FlowBatch], mut after: 
         .await
         {
             assert!(!matches!(error, DeliveryError::Refused(..)), "{error}");
-            // Back-off, as agents have it: nothing waits for this.
+            // The backoff of agents; no result depends on it.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-/// Sends everything once, a few at a time.
+/// Sends everything once, a few batches at a time.
 async fn pass(
     delivery: &mut Delivery,
     left: &mut Vec<&FlowBatch>,

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 
-/// A folder with an authority, a receiver's certificate, token keys and a good token for node-1.
+/// A folder with a certificate authority, a receiver's certificate, token keys and a valid token for node-1.
 struct Place {
     folder: tempfile::TempDir,
     key: TokenKey,
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-/// Sends one message and gives what comes of it.
+/// Sends one message and returns the result.
 async fn outcome(
     delivery: &mut Delivery,
     id: BatchId,
@@ -105,7 +105,7 @@ async fn send(delivery: &mut Delivery, batch: &FlowBatch) -> Result<BatchId, Del
 }
 
 #[tokio::test]
-async fn a_receiver_killed_in_the_middle_loses_and_doubles_nothing() {
+async fn a_killed_receiver_loses_and_duplicates_nothing() {
     let place = Place::new();
     let listen = format!("127.0.0.1:{}", free_port());
     let mut receiver = place.receiver(&listen);
@@ -119,7 +119,7 @@ async fn a_receiver_killed_in_the_middle_loses_and_doubles_nothing() {
     })
     .await;
     assert!(place.store().load().expect("content") == model(&batches));
-    // All again, as an agent does that was killed before it could note the acknowledgements.
+    // Sends all again, as an agent does that was killed before it stored the acknowledgements.
     deliver(&mut delivery, &batches, |_| {}).await;
     assert!(place.store().load().expect("content") == model(&batches));
     let metrics = receiver.get("/metrics");
@@ -138,7 +138,7 @@ async fn a_receiver_killed_in_the_middle_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_stops_acknowledges_what_came_and_ends_streams() {
+async fn a_receiver_that_stops_acknowledges_received_batches_and_ends_streams() {
     let place = Place::new();
     let receiver = place.receiver("127.0.0.1:0");
     let mut delivery = place.delivery(&receiver);
@@ -159,7 +159,7 @@ async fn a_receiver_that_stops_acknowledges_what_came_and_ends_streams() {
 }
 
 #[tokio::test]
-async fn an_agent_takes_no_receiver_of_another_authority_or_name() {
+async fn an_agent_rejects_a_receiver_with_another_authority_or_name() {
     let place = Place::new();
     let receiver = place.receiver("127.0.0.1:0");
     place.write_authority("other.pem", None);
@@ -232,7 +232,7 @@ async fn a_wrong_token_is_refused_and_a_new_one_in_the_file_is_used() {
 }
 
 #[tokio::test]
-async fn what_is_no_batch_is_refused_by_name_and_the_others_are_stored() {
+async fn an_invalid_batch_is_refused_by_name_and_the_others_are_stored() {
     let place = Place::new();
     let receiver = place.receiver("127.0.0.1:0");
     let mut delivery = place.delivery(&receiver);
@@ -253,7 +253,7 @@ async fn what_is_no_batch_is_refused_by_name_and_the_others_are_stored() {
         matches!(&refused, DeliveryError::Refused(id, _) if *id == BatchId::of(&bad)),
         "{refused}"
     );
-    // Field 1 is the schema; a later value of a field wins over an earlier one.
+    // Field 1 is the schema. A later value of a field replaces an earlier one.
     let newer = [encode(&bad), vec![0x08, 0x02]].concat();
     let error = outcome(&mut delivery, BatchId::of(&bad), newer)
         .await

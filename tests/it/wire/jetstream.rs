@@ -8,7 +8,7 @@ use nanoseg::store::FlowStore;
 use nanoseg::wire::{Delivery, NatsAuth, NatsSettings, StreamSettings};
 use std::path::Path;
 
-/// Whether the test can run.
+/// Returns true if the test can run.
 fn has_nats() -> bool {
     let found = std::process::Command::new("nats-server")
         .arg("--version")
@@ -53,7 +53,7 @@ fn applied(store: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn nats_and_receiver_killed_in_the_middle_lose_and_double_nothing() {
+async fn a_killed_nats_server_and_receiver_lose_and_duplicate_nothing() {
     if !has_nats() {
         return;
     }
@@ -85,7 +85,7 @@ async fn nats_and_receiver_killed_in_the_middle_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn two_receivers_share_the_batches_and_each_batch_is_with_one_of_them() {
+async fn two_receivers_share_the_batches_and_each_batch_is_received_once() {
     if !has_nats() {
         return;
     }
@@ -108,7 +108,7 @@ async fn two_receivers_share_the_batches_and_each_batch_is_with_one_of_them() {
 }
 
 #[tokio::test]
-async fn messages_that_are_no_batches_are_counted_and_do_not_stop_the_others() {
+async fn invalid_messages_are_counted_and_do_not_block_the_others() {
     if !has_nats() {
         return;
     }
@@ -117,7 +117,7 @@ async fn messages_that_are_no_batches_are_counted_and_do_not_stop_the_others() {
     let nats = NatsProcess::start(free_port(), &folder.path().join("nats"));
     let taker = receiver(&nats, &store);
     let batches = [batch("node-1", 1)];
-    // As node-2, which is not what the batch says.
+    // Sent as node-2, which is not the node of the batch.
     let mut stranger = Delivery::nats(settings(&nats), "node-2");
     deliver(&mut stranger, &batches, |_| {}).await;
     let mut damaged = Delivery::nats(settings(&nats), "node-1");
@@ -145,7 +145,7 @@ async fn messages_that_are_no_batches_are_counted_and_do_not_stop_the_others() {
 }
 
 #[test]
-fn a_receiver_ends_when_it_is_asked_to_though_nats_is_away() {
+fn a_receiver_stops_on_sigterm_although_nats_is_down() {
     if !has_nats() {
         return;
     }

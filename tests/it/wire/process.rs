@@ -1,4 +1,4 @@
-//! Programs that a test starts, kills, and starts again.
+//! Programs that a test starts, kills, and restarts.
 
 use super::batches::PATIENCE;
 use std::io::{BufRead, BufReader};
@@ -40,7 +40,7 @@ impl ReceiverProcess {
                 let _ = tell.send(line);
             }
         });
-        // Log lines may come before.
+        // Log lines may be printed before.
         let line = loop {
             match told.recv_timeout(PATIENCE) {
                 Ok(line) if line.starts_with("receiving ") => break line,
@@ -70,7 +70,7 @@ impl ReceiverProcess {
         self.child.wait().expect("an end");
     }
 
-    /// SIGTERM; the exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub fn stop(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status();

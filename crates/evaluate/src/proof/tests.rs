@@ -20,9 +20,10 @@ fn shop() -> Inventory {
 }
 
 fn end(text: &str) -> End {
-    match text.contains('/') {
-        true => End::Workload(id(text)),
-        false => End::Addresses(text.split(',').map(|one| one.parse().unwrap()).collect()),
+    if text.contains('/') {
+        End::Workload(id(text))
+    } else {
+        End::Addresses(text.split(',').map(|one| one.parse().unwrap()).collect())
     }
 }
 

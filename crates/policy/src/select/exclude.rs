@@ -1,8 +1,8 @@
 //! Selects a workload by labels that it does not have: if another workload has all of its labels and more, no
 //! equal label excludes the other one, but `DoesNotExist` or `NotIn` does.
 
-use super::index::{NamespaceIndex, Own};
-use super::{Bits, label};
+use super::index::{NamespaceIndex, WorkloadLabels};
+use super::{BitSet, label};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A requirement that all pods of the workload meet and some other pods do not.
@@ -11,18 +11,18 @@ pub(super) struct Exclusion<'a> {
     /// The values that must not occur. Empty if the key itself must not exist.
     pub values: BTreeSet<&'a str>,
     /// The classes that it excludes.
-    pub removes: Bits,
+    pub removes: BitSet,
 }
 
-/// Returns the fewest requirements (found greedily; at most one per key) that exclude as many of `confused` as
+/// Returns the fewest requirements (found greedily; at most one per key) that exclude as many of `shared_with` as
 /// possible.
 pub(super) fn choose<'a>(
     index: &NamespaceIndex<'a>,
-    own: &Own<'a>,
-    confused: &Bits,
+    own: &WorkloadLabels<'a>,
+    shared_with: &BitSet,
 ) -> Vec<Exclusion<'a>> {
-    let mut left = confused.clone();
-    let mut options = options(index, own, confused);
+    let mut left = shared_with.clone();
+    let mut options = options(index, own, shared_with);
     options.sort_by_key(|o| {
         (
             label::is_weak(o.key),
@@ -55,7 +55,7 @@ pub(super) fn choose<'a>(
 }
 
 /// Adds to the chosen requirements the other classes that they exclude as well, so that fewer labels are needed.
-fn widen(chosen: &mut [Exclusion], index: &NamespaceIndex, own: &Own) {
+fn widen(chosen: &mut [Exclusion], index: &NamespaceIndex, own: &WorkloadLabels) {
     if chosen.is_empty() {
         return;
     }
@@ -70,13 +70,20 @@ fn widen(chosen: &mut [Exclusion], index: &NamespaceIndex, own: &Own) {
     }
 }
 
-fn options<'a>(index: &NamespaceIndex<'a>, own: &Own<'a>, confused: &Bits) -> Vec<Exclusion<'a>> {
+fn options<'a>(
+    index: &NamespaceIndex<'a>,
+    own: &WorkloadLabels<'a>,
+    shared_with: &BitSet,
+) -> Vec<Exclusion<'a>> {
     let mut options: BTreeMap<&'a str, Exclusion<'a>> = BTreeMap::new();
-    for class in confused.iter().filter(|class| !index.is_twin(*class, own)) {
+    for class in shared_with
+        .iter()
+        .filter(|class| !index.has_same_labels(*class, own))
+    {
         for (key, value) in index.labels(class) {
             let values = own.values.get(key);
             if !label::may_exclude(key)
-                || own.fleeting.contains(key)
+                || own.generated.contains(key)
                 || values.is_some_and(|own| own.contains(value))
             {
                 continue;
@@ -84,7 +91,7 @@ fn options<'a>(index: &NamespaceIndex<'a>, own: &Own<'a>, confused: &Bits) -> Ve
             let option = options.entry(key).or_insert_with(|| Exclusion {
                 key,
                 values: BTreeSet::new(),
-                removes: Bits::empty(index.size()),
+                removes: BitSet::empty(index.size()),
             });
             option.removes.insert(class);
             if values.is_some() {

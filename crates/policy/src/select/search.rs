@@ -1,6 +1,6 @@
 //! Finds the smallest set of labels that selects a workload and no other.
 
-use super::Bits;
+use super::BitSet;
 
 /// With up to this many candidates all sets of three are tried; with more, only pairs, then a greedy search.
 const TRIPLES_UP_TO: usize = 32;
@@ -14,15 +14,15 @@ pub(super) struct Candidate<'a> {
     /// Is true for a version and similar labels, which are never used alone if there is a better one.
     pub weak: bool,
     /// The classes of other workloads that have the label too.
-    pub confused: Bits,
+    pub shared_with: BitSet,
 }
 
 /// Returns the smallest subset that no other class has completely; among equals the first in the order of
 /// `candidates`. Returns `None` if some other class has all of them.
 pub(super) fn smallest<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<Vec<&'c Candidate<'a>>> {
-    let mut rest = candidates.first()?.confused.clone();
+    let mut rest = candidates.first()?.shared_with.clone();
     for candidate in candidates {
-        rest.keep(&candidate.confused);
+        rest.keep(&candidate.shared_with);
     }
     if !rest.is_empty() {
         return None;
@@ -52,10 +52,10 @@ pub(super) fn extended<'c, 'a>(
     let left: Vec<Candidate<'a>> = others
         .iter()
         .map(|other| {
-            let mut confused = other.confused.clone();
-            confused.keep(&anchor.confused);
+            let mut shared_with = other.shared_with.clone();
+            shared_with.keep(&anchor.shared_with);
             Candidate {
-                confused,
+                shared_with,
                 weak: false,
                 ..**other
             }
@@ -72,7 +72,7 @@ type Allowed<'f> = dyn Fn(&[&Candidate]) -> bool + 'f;
 
 fn singles<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&'c Candidate<'a>>> {
     all.iter()
-        .find(|c| c.confused.is_empty() && allowed(&[c]))
+        .find(|c| c.shared_with.is_empty() && allowed(&[c]))
         .map(|c| vec![*c])
 }
 
@@ -80,7 +80,7 @@ fn pairs<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&'c
     all.iter().enumerate().find_map(|(i, a)| {
         all.iter()
             .skip(i + 1)
-            .find(|b| !a.confused.meets(&b.confused) && allowed(&[a, b]))
+            .find(|b| !a.shared_with.meets(&b.shared_with) && allowed(&[a, b]))
             .map(|b| vec![*a, *b])
     })
 }
@@ -91,11 +91,11 @@ fn triples<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&
     }
     all.iter().enumerate().find_map(|(i, a)| {
         all.iter().enumerate().skip(i + 1).find_map(|(j, b)| {
-            let mut both = a.confused.clone();
-            both.keep(&b.confused);
+            let mut both = a.shared_with.clone();
+            both.keep(&b.shared_with);
             all.iter()
                 .skip(j + 1)
-                .find(|c| !both.meets(&c.confused) && allowed(&[a, b, c]))
+                .find(|c| !both.meets(&c.shared_with) && allowed(&[a, b, c]))
                 .map(|c| vec![*a, *b, *c])
         })
     })
@@ -105,13 +105,13 @@ fn triples<'c, 'a>(all: &[&'c Candidate<'a>], allowed: &Allowed) -> Option<Vec<&
 /// The result is exact whenever all labels together are exact.
 fn greedy<'c, 'a>(all: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
     let mut chosen: Vec<&'c Candidate<'a>> = Vec::new();
-    let mut left: Option<Bits> = None;
+    let mut left: Option<BitSet> = None;
     while left.as_ref().is_none_or(|bits| !bits.is_empty()) {
         let remaining = |candidate: &Candidate| match &left {
-            None => candidate.confused.count(),
+            None => candidate.shared_with.count(),
             Some(bits) => {
                 let mut bits = bits.clone();
-                bits.keep(&candidate.confused);
+                bits.keep(&candidate.shared_with);
                 bits.count()
             }
         };
@@ -121,8 +121,8 @@ fn greedy<'c, 'a>(all: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
             .min_by_key(|c| (chosen.is_empty() && c.weak, remaining(c)));
         let Some(next) = next else { break };
         match &mut left {
-            None => left = Some(next.confused.clone()),
-            Some(bits) => bits.keep(&next.confused),
+            None => left = Some(next.shared_with.clone()),
+            Some(bits) => bits.keep(&next.shared_with),
         }
         chosen.push(next);
     }
@@ -138,8 +138,8 @@ fn drop_redundant(chosen: &mut Vec<&Candidate>) {
         let Some((_, first)) = without.next() else {
             return;
         };
-        let mut left = first.confused.clone();
-        without.for_each(|(_, c)| left.keep(&c.confused));
+        let mut left = first.shared_with.clone();
+        without.for_each(|(_, c)| left.keep(&c.shared_with));
         if left.is_empty() {
             chosen.remove(place);
         }

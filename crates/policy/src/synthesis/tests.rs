@@ -417,7 +417,7 @@ proptest! {
             })
             .collect();
         let synthesis = policies(&cluster, &traffic.join("\n"), &["s/a", "s/b", "t/c"]);
-        let mut said = Vec::new();
+        let mut written = Vec::new();
         for policy in &synthesis.policies {
             let spec = policy.policy.spec.clone().unwrap();
             let ingress = spec.ingress.unwrap().into_iter().map(|r| r.ports);
@@ -426,7 +426,7 @@ proptest! {
                 for name in rule.peers.iter().flat_map(|p| &p.names) {
                     for port in ports.iter().flatten().flat_map(single_ports) {
                         let own = policy.workload.to_string();
-                        said.push(match rule.direction {
+                        written.push(match rule.direction {
                             Direction::Ingress => (rule.direction, format!("{name} > {own} {port}")),
                             Direction::Egress => (rule.direction, format!("{own} > {name} {port}")),
                         });
@@ -434,7 +434,7 @@ proptest! {
                 }
             }
         }
-        said.sort();
+        written.sort();
         let mut required = Vec::new();
         for (line, (client, server, ..)) in traffic.iter().zip(&lines) {
             if *server < 3 {
@@ -445,7 +445,7 @@ proptest! {
             }
         }
         required.sort();
-        prop_assert_eq!(said, required);
+        prop_assert_eq!(written, required);
     }
 }
 

@@ -84,12 +84,12 @@ fn error_of(change: impl FnOnce(&mut proto::FlowBatch)) -> String {
     error.to_string()
 }
 
-type Change = fn(&mut proto::FlowBatch);
+type Mutation = fn(&mut proto::FlowBatch);
 
 #[test]
 fn each_bad_field_is_refused_by_its_name() {
     decode(&message().encode_to_vec()).expect("the message that is changed below is good");
-    let cases: &[(Change, &str)] = &[
+    let cases: &[(Mutation, &str)] = &[
         (|m| m.node.clear(), "node: 0 bytes are no node's name"),
         (
             |m| m.instance.truncate(3),
@@ -199,7 +199,7 @@ fn each_bad_field_is_refused_by_its_name() {
         let error = error_of(change);
         assert!(
             error.contains(expected),
-            "{error:?} should tell {expected:?}"
+            "{error:?} should name {expected:?}"
         );
     }
 }

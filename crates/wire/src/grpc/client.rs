@@ -108,7 +108,7 @@ impl GrpcDelivery {
                 .take()
                 .and_then(|mut link| link.in_flight.pop_front());
             match status {
-                Some(status) => self.tell(&status, first),
+                Some(status) => self.delivery_error(&status, first),
                 None => self.unavailable("deliver to", "it ended the stream"),
             }
         })
@@ -187,7 +187,7 @@ impl GrpcDelivery {
         }
         let acknowledgements = open(channel, request)
             .await
-            .map_err(|s| self.tell(&s, None))?;
+            .map_err(|s| self.delivery_error(&s, None))?;
         Ok(Link {
             out,
             acknowledgements,
@@ -199,7 +199,7 @@ impl GrpcDelivery {
     }
 
     /// Returns what a status of the receiver means to the agent. `first`: the first batch without an answer.
-    fn tell(&self, status: &Status, first: Option<BatchId>) -> DeliveryError {
+    fn delivery_error(&self, status: &Status, first: Option<BatchId>) -> DeliveryError {
         let reason = status.message().to_owned();
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => {

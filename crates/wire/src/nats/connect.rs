@@ -88,7 +88,7 @@ pub async fn connect(settings: &NatsSettings) -> Result<Context, NatsError> {
         .ping_interval(ASK_ALIVE)
         .max_reconnects(None)
         .reconnect_delay_callback(|attempt| Duration::from_millis(100 * attempt as u64).min(RETRY))
-        .event_callback(tell);
+        .event_callback(log_event);
     options = match &settings.auth {
         NatsAuth::None => options,
         NatsAuth::Credentials(path) => {
@@ -123,7 +123,7 @@ pub async fn connect(settings: &NatsSettings) -> Result<Context, NatsError> {
     Ok(jetstream::new(client))
 }
 
-async fn tell(event: Event) {
+async fn log_event(event: Event) {
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Disconnected => tracing::warn!("lost the connection to NATS; connecting again"),

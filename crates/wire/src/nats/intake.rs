@@ -95,7 +95,9 @@ impl NatsIntake {
         };
         // Without a connection NATS's client waits for one, however long that takes.
         if tokio::time::timeout(FAREWELL, farewell).await != Ok(true) {
-            tracing::warn!("failed to tell NATS what is stored; it will come again, and be known");
+            tracing::warn!(
+                "failed to acknowledge a batch to NATS; it comes again and counts as a duplicate"
+            );
         }
     }
 

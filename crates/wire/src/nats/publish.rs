@@ -45,8 +45,10 @@ impl NatsDelivery {
         let context = match &self.context {
             Some(context) => context.clone(),
             None => {
-                let context = connect(&self.settings).await.map_err(told)?;
-                stream(&context, &self.settings).await.map_err(told)?;
+                let context = connect(&self.settings).await.map_err(delivery_error)?;
+                stream(&context, &self.settings)
+                    .await
+                    .map_err(delivery_error)?;
                 self.context.insert(context).clone()
             }
         };
@@ -90,7 +92,7 @@ impl NatsDelivery {
     }
 }
 
-fn told(error: NatsError) -> DeliveryError {
+fn delivery_error(error: NatsError) -> DeliveryError {
     let reason = error.to_string();
     match error {
         NatsError::File { .. } => DeliveryError::Unauthenticated { reason },

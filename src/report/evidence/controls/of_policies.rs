@@ -128,9 +128,10 @@ fn namespaces(evidence: &Evidence) -> Answer {
     let with = namespaces.len() - without.len();
     let whole = share(with, namespaces.len());
     let figures = &evidence.figures;
-    let standing = match figures.isolated < figures.workloads {
-        true => whole.at_most_partly(),
-        false => whole,
+    let standing = if figures.isolated < figures.workloads {
+        whole.at_most_partly()
+    } else {
+        whole
     };
     (
         if_tight(evidence, standing),

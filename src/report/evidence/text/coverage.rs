@@ -32,9 +32,12 @@ fn workloads(evidence: &Evidence) -> Vec<Block> {
 }
 
 fn row(one: &WorkloadLine) -> Vec<String> {
-    let way = |isolated, allows_all| match one.host_network {
-        true => "host network",
-        false => standing(isolated, allows_all),
+    let way = |isolated, allows_all| {
+        if one.host_network {
+            "host network"
+        } else {
+            standing(isolated, allows_all)
+        }
     };
     vec![
         one.workload.to_string(),

@@ -24,7 +24,7 @@ pub fn workload(shop: &Shop, workload: &Workload) -> Value {
             "DaemonSet",
             json!({"selector": {"matchLabels": labels}, "template": pod}),
         ),
-        // The test says when it runs: never on the 31st of February.
+        // The test starts the runs: the schedule (31 February) never matches.
         Kind::CronJob => (
             "CronJob",
             json!({"schedule": "0 0 31 2 *", "jobTemplate": {"spec": {"template": pod}}}),

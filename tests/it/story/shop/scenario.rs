@@ -1,25 +1,25 @@
-//! What runs and who calls whom: samples/shop/recorder/scenario.py with programs that are as small as can be.
-//! samples/shop/truth.yaml, which was written from that scenario, says what must be learned of it.
+//! The workloads and their calls: samples/shop/recorder/scenario.py with minimal programs. samples/shop/truth.yaml,
+//! which was written from that scenario, lists what must be learned.
 
-/// The scenario's namespaces. `kube-system` is called otherwise here, since the cluster has its own.
+/// The scenario's namespaces. `kube-system` has another name here, because the cluster has its own.
 pub const NAMESPACES: [&str; 3] = ["kube-system", "monitoring", "shop"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Deployment,
     StatefulSet,
-    /// On the network of node1.
+    /// Uses the network of node1.
     HostDaemonSet,
     CronJob,
 }
 
-/// A workload and what its pods do (see pod.py).
+/// A workload, and the actions of its pods (see pod.py).
 pub struct Workload {
     pub namespace: &'static str,
     pub name: &'static str,
     pub kind: Kind,
     pub replicas: u32,
-    /// All pods are on this node; anywhere if empty.
+    /// The node of all pods; any node if empty.
     pub node: &'static str,
     pub does: &'static str,
     /// Name, number and protocol of each port.
@@ -72,7 +72,7 @@ const fn one(
     }
 }
 
-/// Every pod that calls somebody asks DNS, since it calls by name.
+/// Every pod that calls others uses DNS, because it calls by name.
 pub const WORKLOADS: [Workload; 16] = [
     one(
         "kube-system",
@@ -93,7 +93,7 @@ pub const WORKLOADS: [Workload; 16] = [
         &[("statsd", 9125, UDP)],
     ),
     one("shop", "quotes", "serve:40001", &[("quotes", 40001, TCP)]),
-    // Its pod swallows every SYN.
+    // Its pod drops every SYN.
     one("shop", "legacy", "serve:9000", &[("legacy", 9000, TCP)]),
     Workload {
         replicas: 2,
@@ -105,7 +105,7 @@ pub const WORKLOADS: [Workload; 16] = [
             &[("http", 8080, TCP), ("metrics", 9102, TCP)],
         )
     },
-    // Where the NodePort is called, as only a node's own pods answer there.
+    // On the node whose NodePort is called, because only the node's own pods answer there.
     Workload {
         replicas: 2,
         node: "node1",
@@ -149,7 +149,7 @@ pub const WORKLOADS: [Workload; 16] = [
             &[("web", 9090, TCP)],
         )
     },
-    // It also looks around where it has no business.
+    // It also scans ports.
     Workload {
         kind: Kind::CronJob,
         ..one(

@@ -1,4 +1,4 @@
-//! Steps 5 and 6: what was approved is enforced, and stays so.
+//! Steps 5 and 6: approved policies are enforced and kept.
 
 use super::learn::{LEARNED, set_mode};
 use crate::story::connections::{Attempt, Edge, NEVER, attempts, truth};
@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use std::time::{Duration, Instant};
 
-/// How long kube-router may take for a change.
+/// The time that kube-router may need for a change.
 const ENFORCED: Duration = Duration::from_secs(20);
 
 pub fn what_was_approved_is_enforced_and_nothing_else_works(telling: &Telling) {
@@ -30,7 +30,7 @@ pub fn what_was_approved_is_enforced_and_nothing_else_works(telling: &Telling) {
     ));
 }
 
-/// Makes every observed connection in every way, except those of `batch`, which has no pod now. Says how many.
+/// Attempts every observed connection in every way, except those of `batch`, which has no pod now. Returns their number.
 pub fn observed_works(telling: &Telling) -> usize {
     let edges = truth().0;
     let edges: Vec<Edge> = edges
@@ -40,7 +40,7 @@ pub fn observed_works(telling: &Telling) -> usize {
     all_are(telling, &edges, true)
 }
 
-/// Makes every connection that was never observed in every way, until it is as it should be. Says how many.
+/// Attempts every connection that was never observed in every way, until it fails. Returns their number.
 pub fn never_observed_is(telling: &Telling, open: bool) -> usize {
     let edge = |(client, server, protocol, port): (&str, &str, &str, u16)| Edge {
         client: client.to_owned(),
@@ -107,7 +107,7 @@ pub fn what_somebody_edits_and_deletes_is_repaired(telling: &Telling) {
         ];
         let output = telling.cluster.kubectl(&get);
         let reasons = String::from_utf8_lossy(&output.stdout).into_owned();
-        // Who is killed in between may have told nobody; the record has it.
+        // A leader that was killed meanwhile may have sent no Event; the record has the repair.
         let told = reasons.contains("DriftRepaired") || !telling.calm;
         told.then_some(()).ok_or(reasons)
     });
@@ -118,8 +118,9 @@ fn policy(telling: &Telling, name: &str) -> Result<NetworkPolicy, String> {
     let namespace = telling.shop.namespace("shop");
     let get = ["get", "networkpolicy", name, "-n", &namespace, "-o", "json"];
     let output = telling.cluster.kubectl(&get);
-    match output.status.success() {
-        true => serde_json::from_slice(&output.stdout).map_err(|e| e.to_string()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if output.status.success() {
+        serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

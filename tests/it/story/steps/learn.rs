@@ -4,8 +4,8 @@ use crate::story::people::nanoseg;
 use crate::story::telling::Telling;
 use serde_json::json;
 
-/// All workloads of the scenario that policies are made for: nothing is seen of `legacy`, and `node-exporter` has no
-/// network of its own.
+/// All workloads of the scenario that get policies: `legacy` has no traffic, and `node-exporter` uses its node's
+/// network.
 pub const LEARNED: [&str; 14] = [
     "kube-system/coredns",
     "monitoring/prometheus",
@@ -23,7 +23,7 @@ pub const LEARNED: [&str; 14] = [
     "shop/web",
 ];
 
-/// Least of the estimate that workloads are proposed at, in percent.
+/// The minimum coverage for proposals, in percent.
 const ENOUGH: u8 = 60;
 
 pub fn traffic_is_watched_until_enough_is_known(telling: &Telling) {
@@ -41,7 +41,7 @@ pub fn traffic_is_watched_until_enough_is_known(telling: &Telling) {
             .await?
             .status
             .unwrap_or_default();
-        // Before anything was seen there is none.
+        // There is no estimate before the first observation.
         let now = parse_coverage(&status.coverage).unwrap_or_default();
         if seen.last() != Some(&now) {
             telling.say(&format!("coverage {}", status.coverage));
@@ -65,7 +65,7 @@ pub fn traffic_is_watched_until_enough_is_known(telling: &Telling) {
     set_mode(telling, "Propose");
 }
 
-/// Rosa writes what she wants of each of the shop's namespaces.
+/// Rosa creates a Segmentation in each namespace of the shop.
 pub fn set_mode(telling: &Telling, mode: &str) {
     for namespace in telling.shop.namespaces() {
         let segmentation = json!({
@@ -88,7 +88,7 @@ pub fn set_mode(telling: &Telling, mode: &str) {
     telling.say(&format!("mode {mode}"));
 }
 
-/// `97 % of 9/12` as 97 and 9.
+/// Parses `97 % of 9/12` as 97 and 9.
 fn parse_coverage(text: &str) -> Option<(u32, u32)> {
     let (percent, rest) = text.split_once(" % of ")?;
     let (known, _) = rest.split_once('/')?;

@@ -1,4 +1,4 @@
-//! Steps 3 and 4: the proposals are right, and only who may decide decides.
+//! Steps 3 and 4: the proposals are right, and only users with the right decide.
 
 use super::learn::LEARNED;
 use crate::story::connections::truth;
@@ -31,22 +31,23 @@ pub fn the_proposals_are_those_that_generate_makes(telling: &Telling) {
             }
         }
         let true_edges = true_edges(telling);
-        match generated.edges == true_edges {
-            true => Ok(()),
-            false => Err(format!(
+        if generated.edges == true_edges {
+            Ok(())
+        } else {
+            Err(format!(
                 "missing {:?}, too much {:?}",
                 true_edges.difference(&generated.edges).collect::<Vec<_>>(),
                 generated.edges.difference(&true_edges).collect::<Vec<_>>()
-            )),
+            ))
         }
     });
     telling.say("the proposals are those that generate makes, of the edges that are true");
 }
 
-/// What `nanoseg generate` makes of the controller's store and a snapshot of the cluster.
+/// The result of `nanoseg generate` for the controller's store and a snapshot of the cluster.
 struct Generated {
     policies: BTreeMap<String, NetworkPolicySpec>,
-    /// What is learned or implied, with an end in the shop.
+    /// Learned and implied edges with an end in the shop.
     edges: BTreeSet<String>,
 }
 
@@ -105,7 +106,7 @@ fn generate(telling: &Telling) -> Result<Generated, String> {
     })
 }
 
-/// `shop-1/web → shop-1/app 8080/TCP`, if one of the ends is in these namespaces.
+/// Returns `shop-1/web → shop-1/app 8080/TCP`, if one of the ends is in these namespaces.
 fn edge_words(edge: &Value, namespaces: &[String]) -> Option<String> {
     let end = |side: &str| {
         let peer = edge[side].as_str()?;
@@ -154,7 +155,7 @@ pub fn only_who_may_decide_decides(telling: &Telling) {
     ];
     let said = nanoseg(&people.vera, &pause);
     assert_eq!(said.code, 2, "Vera may not decide: {said:?}");
-    // As Rosa, who may decide, but in the name of another.
+    // As Rosa, who may decide, but with another name.
     let refusal = telling.installation.await_admission(|| {
         let decision = decision(&proposal, "vera", &proposal.spec.review.revision);
         create(telling, &decision, true).map(drop)
@@ -187,7 +188,8 @@ pub fn only_who_may_decide_decides(telling: &Telling) {
     telling.say("Rosa approved");
 }
 
-/// Rosa approves until nothing waits: what changes meanwhile is refused and decided again.
+/// Rosa approves until no proposal is open. A decision about a proposal that changed meanwhile is refused and made
+/// again.
 fn approve_all(telling: &Telling, namespace: &str) {
     let approve = [
         "approve",
@@ -213,7 +215,7 @@ fn approve_all(telling: &Telling, namespace: &str) {
     });
 }
 
-/// A ProposalDecision as somebody may write it by hand.
+/// Returns a ProposalDecision as a person may write it.
 pub fn decision(proposal: &PolicyProposal, by: &str, revision: &str) -> Value {
     json!({
         "apiVersion": "nanoseg.dev/v1alpha1",
@@ -230,7 +232,7 @@ pub fn decision(proposal: &PolicyProposal, by: &str, revision: &str) -> Value {
     })
 }
 
-/// Rosa creates a decision by kubectl. Its name, or why not.
+/// Rosa creates a decision with kubectl. Returns its name, or the refusal.
 pub fn create(telling: &Telling, decision: &Value, dry: bool) -> Result<String, String> {
     let file = telling.cluster.path(&telling.cluster.name("decision"));
     std::fs::write(&file, decision.to_string()).expect("a file");
@@ -238,8 +240,9 @@ pub fn create(telling: &Telling, decision: &Value, dry: bool) -> Result<String, 
     let mut arguments = vec!["create", "-f", &*file, "-o", "jsonpath={.metadata.name}"];
     arguments.extend(dry.then_some("--dry-run=server"));
     let output = telling.cluster.kubectl_of(&telling.people.rosa, &arguments);
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! Step 7: a connection that is new.
+//! Step 7: a new connection.
 
 use super::propose::{create, decision};
 use crate::story::connections::{Attempt, Edge, attempts};
@@ -8,9 +8,9 @@ use kube::ResourceExt;
 use nanoseg::review::resources::PolicyProposal;
 use std::time::{Duration, Instant};
 
-/// From the first attempt to the proposal.
+/// The time limit from the first attempt to the proposal.
 const ASKED: Duration = Duration::from_secs(5);
-/// From the decision to the policy in the cluster; an unoptimised build on a busy machine has some time.
+/// The time limit from the decision to the policy in the cluster, for an unoptimised build on a busy machine.
 const APPLIED: Duration = Duration::from_secs(3);
 
 pub fn a_new_connection_is_blocked_asked_about_and_works_once_approved(telling: &Telling) {
@@ -54,10 +54,10 @@ pub fn a_new_connection_is_blocked_asked_about_and_works_once_approved(telling: 
     }
 }
 
-/// Rosa says no to what waits by now: the attempts of step 5, and those that the shop makes in vain.
+/// Rosa rejects the open proposals: for the attempts of step 5, and for failing calls of the shop.
 fn refuse_what_nobody_needs(telling: &Telling) {
-    // What was tried before the leader knew that the policy is in the cluster is not asked about, and who leads after
-    // one that was killed may know it late. The others try again by themselves.
+    // Attempts before the leader knows that the policy is in the cluster are not proposed, and a leader that follows a
+    // killed one may know it late. The other callers try again by themselves.
     let again = Edge {
         client: "shop/loadgen".to_owned(),
         server: "shop/app".to_owned(),
@@ -67,7 +67,7 @@ fn refuse_what_nobody_needs(telling: &Telling) {
     for attempt in attempts(telling.cluster, &telling.shop, &again) {
         assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
     }
-    // Attempts of a moment ago are asked about in a moment.
+    // Recent attempts are proposed with a short delay.
     for workload in ["shop/pay", "shop/consumer", "shop/web", "shop/loadgen"] {
         telling.proposal(workload, "what is blocked", |_| true);
     }
@@ -112,7 +112,7 @@ fn violation_is_counted(telling: &Telling) {
     });
 }
 
-/// Rosa approves both, the first in a hurry.
+/// Rosa approves both, the first within the time limit.
 fn approve(telling: &Telling, asked: &[PolicyProposal]) {
     let policy = |proposals: &[PolicyProposal]| {
         proposals
@@ -139,9 +139,10 @@ fn approve(telling: &Telling, asked: &[PolicyProposal]) {
         let wanted = plain(proposal.spec.policy.clone());
         telling.until("the approved policy", async || {
             let policies = telling.policies().await?;
-            match policies.get(name) == Some(&wanted) {
-                true => Ok(()),
-                false => Err(format!("{name} is another")),
+            if policies.get(name) == Some(&wanted) {
+                Ok(())
+            } else {
+                Err(format!("{name} is another"))
             }
         });
         telling.in_time(
@@ -152,7 +153,7 @@ fn approve(telling: &Telling, asked: &[PolicyProposal]) {
     }
 }
 
-/// The attempts of an edge, for steps that come back to it.
+/// Returns the attempts of an edge, for later steps.
 pub fn attempts_of(telling: &Telling, client: &str, server: &str, port: u16) -> Vec<Attempt> {
     let edge = Edge {
         client: client.to_owned(),

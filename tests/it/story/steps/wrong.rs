@@ -1,4 +1,4 @@
-//! Step 8: a wrong policy is approved on purpose, and is rolled back by itself.
+//! Step 8: a wrong policy is approved on purpose, and is rolled back automatically.
 
 use super::surprise::attempts_of;
 use crate::story::people::nanoseg;
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 const WORKLOAD: &str = "shop/consumer";
-/// What the wrong policy lacks: consumer → redis.
+/// The connection that the wrong policy does not allow: consumer → redis.
 const NEEDED: u16 = 6379;
 
 pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
@@ -20,7 +20,7 @@ pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
     let before = policy(telling, &name).expect("it is there");
     let wrong = without(&before, NEEDED);
     assert_ne!(wrong, before);
-    // Something new, so that there is a proposal that can be edited.
+    // A new connection, so that there is a proposal that can be edited.
     for attempt in attempts_of(telling, WORKLOAD, "shop/quotes", 40001) {
         assert!(attempt.make().is_some(), "{} is not blocked", attempt.words);
     }
@@ -54,9 +54,10 @@ pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
     telling.until("the policy to be rolled back", async || {
         let degraded = degraded(&telling.segmentation(&namespace).await?);
         let now = policy(telling, &name)?;
-        match degraded && now == before {
-            true => Ok(()),
-            false => Err(format!("Degraded {degraded}, {now:#?}\n{said:?}")),
+        if degraded && now == before {
+            Ok(())
+        } else {
+            Err(format!("Degraded {degraded}, {now:#?}\n{said:?}"))
         }
     });
     telling.say(&format!(
@@ -71,7 +72,7 @@ pub fn a_wrong_policy_is_rolled_back_by_itself(telling: &Telling) {
 }
 
 fn edit(telling: &Telling, namespace: &str, proposal: &str, policy: &NetworkPolicySpec) {
-    // A list of operations, as a merge would keep what is left out.
+    // A JSON patch, because a merge patch would keep what is left out.
     let patch = json!([{"op": "replace", "path": "/spec/policy", "value": policy}]).to_string();
     let words = [
         "patch",
@@ -88,7 +89,7 @@ fn edit(telling: &Telling, namespace: &str, proposal: &str, policy: &NetworkPoli
 }
 
 fn policy(telling: &Telling, name: &str) -> Result<NetworkPolicySpec, String> {
-    // Called in and out of the cluster's runtime.
+    // Called inside and outside of the cluster's runtime.
     let (namespace, policy) = name.split_once('/').unwrap_or_default();
     let get = [
         "get",
@@ -103,7 +104,7 @@ fn policy(telling: &Telling, name: &str) -> Result<NetworkPolicySpec, String> {
     serde_json::from_slice(&output.stdout).map_err(|e| format!("{e}: {output:?}"))
 }
 
-/// The same without the egress rules to a port.
+/// Returns the policy without the egress rules to a port.
 fn without(policy: &NetworkPolicySpec, port: u16) -> NetworkPolicySpec {
     let is = |found: &NetworkPolicyPort| found.port == Some(IntOrString::Int(i32::from(port)));
     let mut policy = policy.clone();

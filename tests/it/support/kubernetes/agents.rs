@@ -1,4 +1,4 @@
-//! The real agent on every node, with real tokens, and a receiver's certificate that they believe.
+//! The real agent on every node, with real tokens, and a receiver certificate that agents trust.
 
 use super::nodes::Node;
 use super::process::{Program, bind_files};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The audience of agents' tokens.
 pub const AUDIENCE: &str = "nanoseg";
 
-/// How agents are to be started.
+/// The options of agents.
 #[derive(Debug, Clone)]
 pub struct AgentSettings {
     /// `https://172.18.0.1:4240`.
@@ -20,16 +20,16 @@ pub struct AgentSettings {
     /// Their ServiceAccount: namespace and name.
     pub account: (String, String),
     pub sources: Vec<&'static str>,
-    /// How often they send, as on the command line.
+    /// The interval of sending, as on the command line.
     pub window: &'static str,
-    /// More lines for their /etc/hosts, in place of cluster DNS.
+    /// Additional lines for their /etc/hosts, instead of cluster DNS.
     pub hosts: String,
 }
 
-/// An agent on each node; they end with the value.
+/// An agent on each node. They end when the value is dropped.
 pub struct Agents {
     agents: Vec<(&'static Node, Program)>,
-    /// Where each serves /readyz and /metrics, on its node.
+    /// The address of /readyz and /metrics of each agent, on its node.
     metrics: SocketAddr,
 }
 
@@ -40,12 +40,12 @@ pub struct PairFiles {
 }
 
 impl Cluster {
-    /// A serving certificate for what runs in the control plane's network, by the cluster's authority.
+    /// Issues a server certificate of the cluster's authority for a server in the control plane's network.
     pub fn serving_certificate(&self) -> PairFiles {
         self.serving_certificate_for(&[CONTROL, "127.0.0.1"])
     }
 
-    /// The same for these names and addresses.
+    /// Does the same for these names and addresses.
     pub fn serving_certificate_for(&self, names: &[&str]) -> PairFiles {
         let pair = self.control.authority.server(names);
         let name = self.name("serving");
@@ -58,12 +58,12 @@ impl Cluster {
         files
     }
 
-    /// The certificate of the cluster's authority, PEM.
+    /// Returns the certificate of the cluster's authority, PEM.
     pub fn authority_file(&self) -> PathBuf {
         self.path("ca.crt")
     }
 
-    /// A port that no one else of this test run listens on, for use in the cluster's namespaces.
+    /// Returns a port that no other part of this test run uses, for the cluster's namespaces.
     pub fn port(&self) -> u16 {
         let number = self
             .count
@@ -71,7 +71,7 @@ impl Cluster {
         u16::try_from(20_000 + number % 10_000).expect("a port")
     }
 
-    /// Starts an agent on each node, and waits until they watch and have reached the receiver.
+    /// Starts an agent on each node, and waits until all observe and have reached the receiver.
     pub fn agents(&'static self, settings: &AgentSettings) -> Agents {
         let metrics = SocketAddr::from(([127, 0, 0, 1], self.port()));
         let start = |node: &'static Node| (node, self.start_agent(node, settings, metrics));
@@ -110,19 +110,19 @@ impl Cluster {
 }
 
 impl Agents {
-    /// What an agent's `/metrics` or `/readyz` answers, with the head of the answer; `None` if nobody does.
+    /// Returns the answer of an agent's `/metrics` or `/readyz`, with its headers, or `None` if there is none.
     pub fn ask(&self, node: &str, path: &str) -> Option<String> {
         let (node, _) = self.agents.iter().find(|(known, _)| known.name == node)?;
         node.namespace.inside(|| get(self.metrics, path))
     }
 
-    /// What all agents said.
+    /// Returns the output of all agents.
     pub fn log(&self) -> String {
         let logs: Vec<String> = self.agents.iter().map(|(_, agent)| agent.log()).collect();
         logs.join("\n")
     }
 
-    /// SIGTERM to all; returns their exit codes.
+    /// Sends SIGTERM to all. Returns their exit codes.
     pub fn terminate(mut self, cluster: &Cluster) -> Vec<i32> {
         for (_, agent) in &self.agents {
             agent.signal(libc::SIGTERM);
@@ -149,7 +149,7 @@ impl Agents {
     }
 }
 
-/// What is answered to a GET, with the head.
+/// Returns the answer to a GET, with its headers.
 pub fn get(address: SocketAddr, path: &str) -> Option<String> {
     let patience = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;

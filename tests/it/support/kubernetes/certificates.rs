@@ -1,4 +1,4 @@
-//! Who is who on the test cluster: its authority, and certificates by it.
+//! The certificate authority of the test cluster, and the certificates that it issues.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -29,20 +29,20 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// For who serves under these names and addresses.
+    /// Issues a server certificate for these names and addresses.
     pub fn server(&self, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let params = CertificateParams::new(names).expect("names");
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// For a user in groups, as the API server reads them from a certificate: common name and organisations.
+    /// Issues a certificate for a user in groups. The API server reads them as common name and organisations.
     pub fn client(&self, user: &str, groups: &[&str]) -> Pair {
         let mut params = CertificateParams::new([]).expect("names");
         let name = &mut params.distinguished_name;
         *name = rcgen::DistinguishedName::new();
         name.push(DnType::CommonName, user);
-        // One attribute holds one value here, and the API server reads all of the kind.
+        // An attribute has one value here, and the API server reads all attributes of the type.
         assert!(groups.len() <= 1, "{groups:?}: one group at most");
         for group in groups {
             name.push(DnType::OrganizationName, *group);
@@ -65,7 +65,7 @@ fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
 }
 
-/// A key for ServiceAccount tokens: what signs, and what checks (a certificate nobody looks at but for its key).
+/// Returns a key pair for ServiceAccount tokens: the signing key, and a certificate of which only the key is used.
 pub fn token_key() -> Pair {
     let key = key();
     let params = CertificateParams::new([]).expect("names");

@@ -1,5 +1,5 @@
-//! The control plane: etcd, API server and controller manager in a network namespace of their own. That namespace is
-//! also the wire between nodes, and the world outside of the cluster.
+//! The control plane: etcd, API server and controller manager in a separate network namespace. This namespace is also
+//! the network between nodes, and the outside of the cluster.
 //!
 //! ```text
 //! test, kubectl -- 127.0.0.1:PORT -- (forward) -- [control: br0 172.18.0.1, API server :6443] -- nodes 172.18.0.11 ...
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// The API server's address in the cluster's network; it is also the nodes' way out.
+/// The API server's address in the cluster's network. It is also the default gateway of the nodes.
 pub const CONTROL: &str = "172.18.0.1";
-/// An address of the world outside of the cluster, in the control plane's network too.
+/// An address outside of the cluster, which is in the control plane's network too.
 pub const OUTSIDE: &str = "203.0.113.10";
-/// The addresses of Services; the API server has the first.
+/// The range of Service addresses. The API server has the first one.
 pub const SERVICES: &str = "10.96.0.0/16";
-/// The issuer of ServiceAccount tokens, and the audience they have if none is asked for.
+/// The issuer of ServiceAccount tokens, and their default audience.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 pub struct Control {
@@ -32,12 +32,12 @@ pub struct Control {
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     programs: Vec<Program>,
-    /// Where kubectl and the others are.
+    /// The folder of kubectl and the other programs.
     pub bin: PathBuf,
 }
 
 impl Control {
-    /// Starts everything, and does not wait for it.
+    /// Starts everything, and does not wait.
     pub fn start(bin: PathBuf) -> Control {
         let namespace = Arc::new(Namespace::new());
         namespace.ip("link add br0 type bridge");
@@ -95,17 +95,17 @@ impl Control {
         fs::write(self.path(name), text).expect("a file");
     }
 
-    /// A file of the cluster's folder.
+    /// Returns a path in the cluster's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A command of the cluster's programs, or by its path, in the control plane's network.
+    /// Returns a command in the control plane's network: one of the cluster's programs, or a path.
     pub fn command(&self, program: &str) -> Command {
         self.namespace.command(self.program(program))
     }
 
-    /// Where a program of the cluster is.
+    /// Returns the path of a program of the cluster.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
@@ -123,7 +123,7 @@ impl Control {
             "--listen-client-urls=http://127.0.0.1:2379",
             "--advertise-client-urls=http://127.0.0.1:2379",
             "--listen-peer-urls=http://127.0.0.1:2380",
-            // Big benches write more than the 2 GiB that it has otherwise.
+            // Large benches write more than the default of 2 GiB.
             "--quota-backend-bytes=6442450944",
             "--log-level=warn",
         ]);
@@ -166,9 +166,9 @@ impl Control {
         command.args([
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
-            // No kubelet says every ten seconds that its node is alive.
+            // No kubelet renews the Lease of its node.
             "--node-monitor-grace-period=24h",
-            // Tests make pods on nodes that are not there; it deletes all of those every now and then.
+            // Tests create pods on nodes that do not exist; the pod garbage collector would delete them.
             "--controllers=*,-pod-garbage-collector-controller",
             "--kube-api-qps=300",
             "--kube-api-burst=400",
@@ -176,31 +176,33 @@ impl Control {
         self.start_program(command, "kube-controller-manager");
     }
 
-    /// The last of what a program of the control plane said.
+    /// Returns the end of the output of a program of the control plane.
     pub fn last_words(&self) -> String {
         let words: Vec<String> = self.programs.iter().map(Program::last_words).collect();
         words.join("\n")
     }
 }
 
-/// The folder that has the cluster's programs, or what this machine lacks.
+/// Returns the folder of the cluster's programs, or an error with what is missing.
 pub fn components() -> Result<PathBuf, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/components");
     let run = |arguments: &[&str]| {
         let output = Command::new(&script).args(arguments).output();
         let output = output.map_err(|error| format!("{}: {error}", script.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        match output.status.success() {
-            true => Ok(text(&output.stdout)),
-            false => Err(text(&output.stderr)),
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
         }
     };
     let missing = run(&["--missing"])?;
-    match missing.is_empty() {
-        true => run(&[]).map(PathBuf::from),
-        false => Err(format!(
+    if missing.is_empty() {
+        run(&[]).map(PathBuf::from)
+    } else {
+        Err(format!(
             "{} (tests/cluster/components builds them)",
             missing.replace('\n', ", ")
-        )),
+        ))
     }
 }

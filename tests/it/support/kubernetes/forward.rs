@@ -1,5 +1,5 @@
-//! A port of this machine that leads into a network namespace, so that tests and programs outside of it reach the API
-//! server, and nothing of the machine's own network is touched.
+//! Forwards a port of this machine into a network namespace, so that tests and programs outside of it reach the API
+//! server without changes to the machine's own network.
 
 use crate::support::namespaces::Namespace;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ pub fn forward(namespace: Arc<Namespace>, target: SocketAddr) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     thread::spawn(move || {
-        // Made by one thread that stays inside; a thread for each would have to enter first.
+        // One thread that stays in the namespace opens the connections; otherwise every thread would have to enter it.
         namespace.inside(move || {
             for client in listener.incoming().flatten() {
                 thread::spawn(move || {
@@ -26,7 +26,7 @@ pub fn forward(namespace: Arc<Namespace>, target: SocketAddr) -> u16 {
     port
 }
 
-/// Both directions, until both have ended.
+/// Copies both directions until both have ended.
 fn join(client: TcpStream, server: TcpStream) {
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);

@@ -1,20 +1,20 @@
-//! kubeconfig files: one for programs of this machine, and beside it one for programs in the cluster's network.
+//! kubeconfig files: one for programs of this machine, and one for programs in the cluster's network.
 
 use super::certificates::Pair;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Where the API server is, and how to know it.
+/// The address of the API server, and its certificate authority.
 pub struct Server {
-    /// `https://127.0.0.1:PORT`: for everything that is not in the cluster's network.
+    /// `https://127.0.0.1:PORT`, for programs outside of the cluster's network.
     pub from_outside: String,
-    /// `https://ADDRESS:6443`: for everything that is.
+    /// `https://ADDRESS:6443`, for programs in the cluster's network.
     pub from_inside: String,
     /// The authority's certificate, PEM.
     pub authority: String,
 }
 
-/// Who calls.
+/// The credentials of a user.
 pub enum User<'a> {
     Certificate(&'a Pair),
     Token(&'a str),
@@ -46,7 +46,7 @@ impl Server {
             "server": address,
             "certificate-authority-data": base64(self.authority.as_bytes()),
         });
-        // YAML reads JSON too.
+        // JSON is valid YAML.
         json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-/// The file for programs in the cluster's network that belongs to this one.
+/// Returns the corresponding file for programs in the cluster's network.
 pub fn inside(path: &Path) -> PathBuf {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{name}-inside.yaml"))

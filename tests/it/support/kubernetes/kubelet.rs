@@ -1,6 +1,6 @@
-//! What a kubelet does: binds pods to nodes, runs their programs in namespaces of their own, says how they are, and
-//! takes them away. It cares for the pods with `schedulerName: nanoseg` and for no others, so that thousands of objects
-//! of a bench cost nothing.
+//! A minimal scheduler and kubelet: binds pods to nodes, runs their programs in separate namespaces, reports their
+//! status, and deletes them. It handles only pods with `schedulerName: nanoseg`, so that thousands of objects of a bench
+//! cost nothing.
 
 use super::nodes::Node;
 use super::sandbox::Sandbox;
@@ -16,21 +16,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How often it looks at its processes.
+/// The interval of checking processes.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The pods that run, by UID.
+/// The running pods, by UID.
 #[derive(Default)]
 pub struct Kubelet {
     pods: Mutex<HashMap<String, Arc<Running>>>,
-    /// Nodes get pods in turn.
+    /// A counter: nodes get pods in turn.
     turn: AtomicUsize,
 }
 
-/// A pod from when it was first seen.
+/// A pod that the kubelet handles.
 #[derive(Default)]
 pub struct Running {
-    /// Somebody wants it gone.
+    /// Is set if the pod is to be deleted.
     ending: AtomicBool,
     sandbox: Mutex<Option<Arc<Sandbox>>>,
 }
@@ -47,7 +47,7 @@ impl Kubelet {
         self.pods.lock().expect("pods").get(uid).cloned()
     }
 
-    /// Follows the API server, for ever.
+    /// Watches the API server for ever.
     pub async fn run(cluster: &'static Cluster) {
         let kubelet = &cluster.kubelet;
         let pods: Api<PodObject> = Api::all(cluster.client());
@@ -83,7 +83,7 @@ impl Kubelet {
         }
     }
 
-    /// The node that a pod asks for, or whose turn it is.
+    /// Returns the node that a pod requests, or the next one in turn.
     fn node(&self, nodes: &'static [Node], pod: &PodObject) -> &'static Node {
         let spec = pod.spec.as_ref().expect("a spec");
         let selector = spec.node_selector.as_ref();
@@ -97,7 +97,7 @@ impl Kubelet {
     }
 }
 
-/// A pod's whole life.
+/// Runs a pod from its binding to its deletion.
 async fn live(cluster: &'static Cluster, pod: PodObject, running: Arc<Running>) {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let pods: Api<PodObject> = Api::namespaced(cluster.client(), &namespace);
@@ -107,7 +107,7 @@ async fn live(cluster: &'static Cluster, pod: PodObject, running: Arc<Running>) 
         .as_ref()
         .is_some_and(|spec| spec.node_name.is_some());
     if !bound && bind(&pods, &name, node).await.is_err() {
-        // It was deleted before it was anywhere; the API server takes such a pod away by itself.
+        // The pod was deleted before it was bound; the API server deletes such a pod itself.
         return;
     }
     let made = tokio::task::spawn_blocking({
@@ -119,7 +119,7 @@ async fn live(cluster: &'static Cluster, pod: PodObject, running: Arc<Running>) 
     let (mut said, started) = (String::new(), now());
     while !running.ending.load(Ordering::Relaxed) {
         let status = status(&pod, node, &sandbox.look());
-        // Compared without its times.
+        // The status is compared without its times.
         let now = status.to_string();
         if now != said {
             let stamped = stamp(status, &started);
@@ -159,18 +159,18 @@ async fn bind(pods: &Api<PodObject>, name: &str, node: &Node) -> kube::Result<()
     answer.await.map(drop)
 }
 
-/// How a pod's containers are: one state for all of them.
+/// The state of a pod's containers: one state for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// All listen where they said.
+    /// Is true if all declared ports are open.
     pub ready: bool,
-    /// How often one was started again.
+    /// The number of restarts.
     pub restarts: u32,
-    /// With which code the last one ended, if none is to run again.
+    /// The exit code of the last one, if none is restarted.
     pub ended: Option<i32>,
 }
 
-/// A pod's status without times.
+/// Returns a pod's status without times.
 fn status(pod: &PodObject, node: &Node, (address, look): &(String, Look)) -> Value {
     let spec = pod.spec.as_ref().expect("a spec");
     let (phase, state) = match look.ended {
@@ -213,7 +213,7 @@ fn now() -> String {
     now.expect("a time").to_string()
 }
 
-/// The same with times; the pod and its containers were started at one time.
+/// Returns the status with times. The pod and its containers started at the same time.
 fn stamp(mut status: Value, started: &str) -> Value {
     let now = now();
     for condition in status["status"]["conditions"]

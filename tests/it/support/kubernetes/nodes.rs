@@ -1,10 +1,10 @@
-//! Nodes: a network namespace each, with the real kube-proxy and the real kube-router, which enforces policies.
+//! Nodes: one network namespace each, with the real kube-proxy and the real kube-router, which enforces policies.
 //!
 //! ```text
 //! pod eth0 10.244.1.2 -- veth... (10.244.1.1) [node1: routes, kube-proxy, kube-router, eth0 172.18.0.11] -- br0 (control)
 //! ```
 //!
-//! Pods are routed and not bridged, as kind's plugin does it: every packet between pods passes a forward chain.
+//! Pods are routed and not bridged, as with kind's network plugin: every packet between pods passes a forward chain.
 
 use super::control::{CONTROL, Control, SERVICES};
 use super::kubeconfig::inside;
@@ -20,34 +20,34 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The addresses of all pods; each node has a /24 of it.
+/// The range of pod addresses. Each node has a /24 of it.
 pub const PODS: &str = "10.244.0.0/16";
-/// Where kube-router answers about its health: none of those that [`Cluster::port`] gives.
+/// The health port of kube-router: none of those that [`Cluster::port`] returns.
 const ROUTER_HEALTH: u16 = 19_244;
 
-/// A node that runs.
+/// A running node.
 pub struct Node {
     pub name: String,
     /// Its InternalIP.
     pub address: String,
-    /// What its pods have addresses of.
+    /// The address range of its pods.
     pub pod_cidr: String,
-    /// Its address at the veth of each of its pods.
+    /// Its address on the veth of each of its pods.
     pub gateway: String,
     pub namespace: Arc<Namespace>,
     number: u32,
-    /// How many pods it had.
+    /// The number of pods that it has had.
     pods: AtomicU32,
     programs: Vec<Program>,
 }
 
 impl Node {
-    /// A command in the node's network.
+    /// Returns a command in the node's network.
     pub fn command(&self, program: &str) -> Command {
         self.namespace.command(program)
     }
 
-    /// An address for one more pod. Those of past pods come again after 250 others.
+    /// Returns an address for a new pod. Addresses of past pods are reused after 250 others.
     pub fn next_address(&self) -> String {
         let number = self.pods.fetch_add(1, Ordering::Relaxed) % 250;
         format!("10.244.{}.{}", self.number, number + 2)
@@ -66,7 +66,7 @@ impl Node {
         }
     }
 
-    /// The wire to the others.
+    /// Creates the link to the other nodes.
     fn connect(&self, control: &Namespace, others: &[&Node]) {
         let Node { name, address, .. } = self;
         for (path, value) in [
@@ -94,7 +94,7 @@ impl Node {
             let route = format!("route add {} via {}", other.pod_cidr, other.address);
             self.namespace.ip(&route);
         }
-        // What leaves the cluster has the node's address.
+        // Traffic that leaves the cluster has the node's address.
         self.namespace.nft(&format!(
             "table ip outward {{ chain postrouting {{ type nat hook postrouting priority srcnat; \
              oifname eth0 ip saddr {} ip daddr != {{ {PODS}, 172.18.0.0/16 }} masquerade; }}; }}\n",
@@ -102,7 +102,7 @@ impl Node {
         ));
     }
 
-    /// Says to the API server that it is there, as a kubelet would.
+    /// Registers the node with the API server, as a kubelet does.
     async fn register(&self, cluster: &Cluster) {
         let object = json!({
             "apiVersion": "v1",
@@ -170,7 +170,7 @@ impl Node {
         self.programs.push(Program::start(command, &log));
     }
 
-    /// Whether rules are in place: Services by kube-proxy's table, policies by kube-router's chain.
+    /// Returns true if rules are active: kube-proxy's table for Services, kube-router's chain for policies.
     fn lacks(&self) -> Option<String> {
         let mut list = self.command("nft");
         let output = list.args(["list", "tables"]).output().expect("nft starts");
@@ -187,7 +187,7 @@ impl Node {
     }
 }
 
-/// Starts `count` nodes, and waits until they enforce.
+/// Starts `count` nodes, and waits until they enforce policies.
 pub fn start(cluster: &Cluster, count: u32) -> Vec<Node> {
     let mut nodes: Vec<Node> = (1..=count).map(Node::build).collect();
     for node in &nodes {

@@ -1,4 +1,4 @@
-//! Pods as tests use them: they really connect.
+//! Pods for tests. They open real connections.
 
 use super::kubelet::Running;
 use super::sandbox::Sandbox;
@@ -14,23 +14,23 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection attempt waits for an answer. The kernel sends its second SYN after one second.
+/// The timeout of a connection attempt. The kernel sends its second SYN after one second.
 const ANSWER: Duration = Duration::from_millis(900);
 
-/// How a connection attempt ended.
+/// The result of a connection attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The handshake is done.
+    /// The handshake was completed.
     Connected,
-    /// By the server, or by kube-router's REJECT: a client cannot tell them apart.
+    /// Refused by the server or by kube-router's REJECT; a client cannot distinguish them.
     Refused,
     /// There was no answer.
     Silent,
-    /// There is no way there.
+    /// There is no route.
     Unreachable,
 }
 
-/// A pod that runs.
+/// A running pod.
 #[derive(Clone)]
 pub struct Pod {
     pub namespace: String,
@@ -44,7 +44,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Tries to open a TCP connection from inside of the pod to an address, and closes it at once.
+    /// Tries to open a TCP connection from the pod to an address, and closes it immediately.
     pub fn connect(&self, target: &str, port: u16) -> Outcome {
         let target: IpAddr = target.parse().expect("an address");
         let target = SocketAddr::new(target, port);
@@ -60,7 +60,7 @@ impl Pod {
         }
     }
 
-    /// Tries until a connection ends as wanted, and says how long that took. A minute is the most.
+    /// Repeats attempts until one has the expected result, for at most a minute. Returns the time that this took.
     pub fn connects_until(&self, target: &str, port: u16, wanted: Outcome) -> Duration {
         let begun = Instant::now();
         loop {
@@ -77,22 +77,22 @@ impl Pod {
         }
     }
 
-    /// A command in the pod's network.
+    /// Returns a command in the pod's network.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.sandbox.namespace.command(program)
     }
 
-    /// Runs something on a thread that is in the pod's network; its sockets stay there.
+    /// Runs a function on a thread in the pod's network. Its sockets stay there.
     pub fn inside<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         self.sandbox.namespace.inside(what)
     }
 
-    /// What a container of it said.
+    /// Returns the output of one of its containers.
     pub fn log(&self, container: &str) -> String {
         self.sandbox.log(container)
     }
 
-    /// Deletes it, and returns the pod that its controller makes instead.
+    /// Deletes the pod, and returns the pod that its controller creates instead.
     pub fn replace(&self) -> Pod {
         let before = self.cluster.pods(&self.namespace);
         let owner = |name: &str| name.rsplit_once('-').map(|(owner, _)| owner.to_owned());
@@ -107,7 +107,7 @@ impl Pod {
         }))
     }
 
-    /// Deletes it, and waits until it is gone.
+    /// Deletes the pod, and waits until it is gone.
     pub fn delete(&self) {
         let pods: Api<PodObject> = Api::namespaced(self.cluster.client(), &self.namespace);
         self.cluster.run(async {
@@ -128,12 +128,12 @@ impl Pod {
 }
 
 impl Cluster {
-    /// The pods of a namespace that are ready, by name.
+    /// Returns the ready pods of a namespace, by name.
     pub fn pods(&'static self, namespace: &str) -> Vec<Pod> {
         self.run(self.running(namespace, ""))
     }
 
-    /// The pods that a label selector selects and that are ready, by name.
+    /// Returns the ready pods that a label selector matches, by name.
     pub async fn running(&'static self, namespace: &str, selector: &str) -> Vec<Pod> {
         let pods: Api<PodObject> = Api::namespaced(self.client(), namespace);
         let listed = pods.list(&ListParams::default().labels(selector)).await;

@@ -1,4 +1,4 @@
-//! Processes that end with the test run, however it ends, and a folder that goes with them.
+//! Processes that end with the test run, however it ends, and a folder that is deleted with them.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -9,14 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// A process that is killed with the value, and with the test run; what it says is in a file.
+/// A process that is killed when the value is dropped, and with the test run. Its output is in a file.
 pub struct Program {
     child: Child,
     log: PathBuf,
 }
 
 impl Program {
-    /// Starts it; `log` gets its stdout and stderr.
+    /// Starts a process. `log` gets its stdout and stderr.
     pub fn start(mut command: Command, log: &Path) -> Program {
         let mut options = File::options();
         let file = options.create(true).append(true).open(log);
@@ -37,29 +37,29 @@ impl Program {
 
     /// Sends a signal, and does not wait.
     pub fn signal(&self, signal: i32) {
-        // SAFETY: a child that was not waited for, so the id is still its own.
+        // SAFETY: the child was not waited for, so the id is still its own.
         unsafe { libc::kill(self.child.id().cast_signed(), signal) };
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// The exit code, if it has ended; -1 for a signal.
+    /// Returns the exit code if it has ended; -1 for a signal.
     pub fn ended(&mut self) -> Option<i32> {
         let status = self.child.try_wait().expect("a child");
         status.map(|status| status.code().unwrap_or(-1))
     }
 
-    /// The file's name without its end.
+    /// Returns the name of the log file without its extension.
     pub fn name(&self) -> String {
         let name = self.log.file_stem().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
 
-    /// Its name and the last of what it said.
+    /// Returns its name and the end of its output.
     pub fn last_words(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -67,7 +67,7 @@ impl Program {
         format!("-- {}\n{}", self.name(), lines[last..].join("\n"))
     }
 
-    /// Everything that it said so far.
+    /// Returns its output so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -81,8 +81,8 @@ impl Drop for Program {
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
-/// Starts a command whose process the kernel kills when this process ends. The kernel goes by the end of the thread
-/// that started it, so one thread that never ends starts them all.
+/// Starts a command whose process the kernel kills when this process ends. The kernel kills it at the end of the thread
+/// that started it, so one thread that never ends starts all of them.
 fn spawn(mut command: Command) -> Child {
     static KEEPER: OnceLock<Sender<Order>> = OnceLock::new();
     // SAFETY: between fork and exec this makes one system call.
@@ -110,7 +110,7 @@ fn spawn(mut command: Command) -> Child {
     started.unwrap_or_else(|error| panic!("{}: {error}", name.display()))
 }
 
-/// The command will see the first file of each pair where the second is, and nobody else will.
+/// Makes the command see the first file of each pair at the path of the second one. Other processes are not affected.
 pub fn bind_files(command: &mut Command, files: &[(PathBuf, PathBuf)]) {
     let c = |path: &Path| CString::new(path.as_os_str().as_bytes()).expect("a path");
     let files: Vec<_> = files.iter().map(|(from, to)| (c(from), c(to))).collect();
@@ -118,7 +118,7 @@ pub fn bind_files(command: &mut Command, files: &[(PathBuf, PathBuf)]) {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     };
-    // SAFETY: between fork and exec this makes system calls only, with strings that were made before.
+    // SAFETY: between fork and exec this makes only system calls, with strings that were created before.
     unsafe {
         command.pre_exec(move || {
             let none = std::ptr::null();
@@ -134,10 +134,10 @@ pub fn bind_files(command: &mut Command, files: &[(PathBuf, PathBuf)]) {
     }
 }
 
-/// A folder that somebody else removes after the end of this process, as values in statics are never dropped.
+/// A folder that another process deletes after the end of this process, because values in statics are never dropped.
 pub struct KeptFolder {
     path: PathBuf,
-    /// It waits for the end of its stdin, which is this process's other end of the pipe.
+    /// The process that deletes it. It waits for the end of its stdin, whose other end is in this process.
     guard: Child,
 }
 
@@ -146,7 +146,7 @@ impl KeptFolder {
         let prefix = format!("nanoseg-k8s-{}-", std::process::id());
         let made = tempfile::Builder::new().prefix(&prefix).tempdir();
         let path = made.expect("a folder").keep();
-        // Twice, as those who write into it may die a moment later.
+        // Twice, because processes that write to it may end slightly later.
         let script = r#"read -r _; rm -rf "$0"; sleep 1; rm -rf "$0""#;
         let guard = Command::new("sh")
             .args(["-c", script])
@@ -154,7 +154,7 @@ impl KeptFolder {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C is not for it.
+            // It ignores Ctrl-C.
             .process_group(0)
             .spawn()
             .expect("sh starts");
@@ -166,7 +166,7 @@ impl KeptFolder {
     }
 }
 
-/// Where the cluster did not come up.
+/// The folder for logs of a cluster that did not start.
 impl Drop for KeptFolder {
     fn drop(&mut self) {
         drop(self.guard.stdin.take());

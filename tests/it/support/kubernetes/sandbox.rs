@@ -1,4 +1,4 @@
-//! A pod on this machine: its network namespace, the veth to its node, its programs.
+//! A pod on this machine: its network namespace, the veth to its node, and its programs.
 
 use super::Cluster;
 use super::kubelet::Look;
@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-/// Where cluster DNS would be.
+/// The address of cluster DNS.
 pub const DNS: &str = "10.96.0.10";
 
 pub struct Sandbox {
     pub namespace: Arc<Namespace>,
     pub address: String,
     pub node: &'static Node,
-    /// The node's end of the wire; hostNetwork has none.
+    /// The node's end of the veth pair; none for hostNetwork.
     veth: Option<String>,
     folder: PathBuf,
     pod: PodObject,
@@ -34,16 +34,17 @@ struct Containers {
 }
 
 impl Sandbox {
-    /// Makes it and starts its programs.
+    /// Creates the pod and starts its programs.
     pub fn make(cluster: &Cluster, node: &'static Node, pod: &PodObject) -> Sandbox {
         let uid = pod.uid().unwrap_or_default();
         let folder = cluster.path("pods").join(&uid);
         fs::create_dir_all(&folder).expect("a folder");
         let spec = pod.spec.as_ref().expect("a spec");
         let host = spec.host_network.unwrap_or_default();
-        let (namespace, address) = match host {
-            true => (Arc::clone(&node.namespace), node.address.clone()),
-            false => (Arc::new(Namespace::new()), node.next_address()),
+        let (namespace, address) = if host {
+            (Arc::clone(&node.namespace), node.address.clone())
+        } else {
+            (Arc::new(Namespace::new()), node.next_address())
         };
         let sandbox = Sandbox {
             veth: (!host).then(|| format!("veth{}", &uid[..8])),
@@ -91,7 +92,7 @@ impl Sandbox {
         pod.ip(&format!("route add default via {gateway}"));
     }
 
-    /// What a kubelet puts over the files of an image.
+    /// Returns the files that a kubelet mounts over those of an image.
     fn write_files(&self) {
         let namespace = self.pod.namespace().unwrap_or_default();
         let (address, name) = (&self.address, self.pod.name_any());
@@ -154,7 +155,7 @@ impl Sandbox {
         }
     }
 
-    /// Its address, and how its containers are now. Starts those again that ended and should not have.
+    /// Returns its address and the state of its containers. Restarts containers that ended and should run.
     pub fn look(&self) -> (String, Look) {
         let spec = self.pod.spec.as_ref().expect("a spec");
         let again = spec.restart_policy.as_deref().unwrap_or("Always");
@@ -187,8 +188,8 @@ impl Sandbox {
         (self.address.clone(), look)
     }
 
-    /// Whether every port that a container names is open. By the kernel's list: a connection would be traffic that
-    /// nobody asked for.
+    /// Returns true if every declared port of a container is open. It reads the kernel's list, because a connection would
+    /// be additional traffic.
     fn listens(&self, programs: &[Program]) -> bool {
         let spec = self.pod.spec.as_ref().expect("a spec");
         let ports = spec
@@ -204,12 +205,12 @@ impl Sandbox {
         wanted.all(|port| open.contains(&port))
     }
 
-    /// What a container said.
+    /// Returns the output of a container.
     pub fn log(&self, container: &str) -> String {
         fs::read_to_string(self.log_file(container)).unwrap_or_default()
     }
 
-    /// Ends its programs and takes its wire away.
+    /// Stops its programs and deletes its veth pair.
     pub fn end(&self, node: &Node) {
         self.containers.lock().expect("containers").programs.clear();
         if let Some(veth) = &self.veth {
@@ -218,7 +219,7 @@ impl Sandbox {
     }
 }
 
-/// Whether UDP, and the port, of all sockets that wait for others in the network of a process.
+/// Returns the listening sockets in the network of a process: whether UDP, and the port.
 fn open_ports(process: u32) -> HashSet<(bool, u16)> {
     let mut open = HashSet::new();
     for (file, udp, state) in [

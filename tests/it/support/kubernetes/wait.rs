@@ -1,8 +1,8 @@
-//! Waiting for something to become true.
+//! Waiting for a condition.
 
 use std::time::{Duration, Instant};
 
-/// Asks until there is an answer; what lacks is said when there was none within `patience`.
+/// Repeats a check until it returns a value. Fails with the last reason after `patience`.
 pub async fn until<T>(
     patience: Duration,
     what: &str,

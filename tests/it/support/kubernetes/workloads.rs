@@ -1,4 +1,4 @@
-//! Deployments and Services by few words. The controller manager makes pods and EndpointSlices of them.
+//! Short builders for Deployments and Services. The controller manager creates their pods and EndpointSlices.
 
 use super::wait::until;
 use super::{Cluster, PATIENCE, Pod, SCHEDULER};
@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// A server for every `PORT/tcp` (says hello and waits for the end) and `PORT/udp` (echoes) that it is given.
+/// A server for every given `PORT/tcp` (sends hello and waits for the end) and `PORT/udp` (echoes).
 const SERVER: &str = include_str!("serve.py");
 
-/// A Deployment that is to be.
+/// A Deployment to be created.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     name: String,
@@ -26,7 +26,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// One pod, labelled `app: NAME`, that does nothing.
+    /// Returns a Deployment of one pod with label `app: NAME` that does nothing.
     pub fn new(name: &str) -> Deployment {
         Deployment {
             name: name.to_owned(),
@@ -38,13 +38,13 @@ impl Deployment {
         }
     }
 
-    /// Serves a TCP port too, called `p<PORT>`.
+    /// Adds a served TCP port, named `p<PORT>`.
     pub fn serves(mut self, port: u16) -> Deployment {
         self.ports.push(format!("{port}/tcp"));
         self
     }
 
-    /// Serves a UDP port too, called `u<PORT>`: sends back what comes.
+    /// Adds a served UDP port, named `u<PORT>`, which echoes.
     pub fn serves_udp(mut self, port: u16) -> Deployment {
         self.ports.push(format!("{port}/udp"));
         self
@@ -55,7 +55,7 @@ impl Deployment {
         self
     }
 
-    /// All its pods are on this node.
+    /// Sets the node of all its pods.
     pub fn on(mut self, node: &str) -> Deployment {
         self.node = Some(node.to_owned());
         self
@@ -66,7 +66,7 @@ impl Deployment {
         self
     }
 
-    /// Runs this instead, which has to open its ports by itself.
+    /// Sets another command, which must open the ports itself.
     pub fn runs(mut self, command: &[&str]) -> Deployment {
         self.command = command.iter().map(ToString::to_string).collect();
         self
@@ -112,7 +112,7 @@ impl Deployment {
 }
 
 impl Cluster {
-    /// `kubectl apply` of a manifest, YAML or JSON, in a namespace.
+    /// Runs `kubectl apply` for a manifest, YAML or JSON, in a namespace.
     pub fn apply(&self, namespace: &str, manifest: &str) {
         let mut child = Command::new(self.control.program("kubectl"))
             .env("KUBECONFIG", self.kubeconfig())
@@ -139,14 +139,15 @@ impl Cluster {
         let what = format!("the pods of {namespace}/{}", deployment.name);
         self.run(until(PATIENCE, &what, async || {
             let pods = self.running(namespace, &selector).await;
-            match pods.len() == deployment.replicas as usize {
-                true => Ok(pods),
-                false => Err(format!("{} of {}", pods.len(), deployment.replicas)),
+            if pods.len() == deployment.replicas as usize {
+                Ok(pods)
+            } else {
+                Err(format!("{} of {}", pods.len(), deployment.replicas))
             }
         }))
     }
 
-    /// Makes a Service of `port` for the pods labelled `app: NAME`, waits for its endpoints, and returns its ClusterIP.
+    /// Creates a Service of `port` for the pods with label `app: NAME`, waits for its endpoints, and returns its ClusterIP.
     pub fn expose(&self, namespace: &str, name: &str, port: u16, target: u16) -> String {
         let service = json!({
             "apiVersion": "v1",

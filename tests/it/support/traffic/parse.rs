@@ -1,4 +1,4 @@
-//! `traffic.txt` → [`Script`].
+//! Parses `traffic.txt` to a [`Script`].
 
 use super::{DnsExchange, Event, Script, Sighting, Tap, Tunnel, TunnelKind, Verb};
 use crate::support::capture::Format;
@@ -53,7 +53,7 @@ impl<'a> Words<'a> {
         word.parse().map_err(|_| format!("{word} is no {what}"))
     }
 
-    /// The next word if it reads as `T`.
+    /// Returns the next word if it parses as `T`.
     fn try_take<T: std::str::FromStr>(&mut self) -> Option<T> {
         let value = self.words.get(self.next)?.parse().ok()?;
         self.next += 1;
@@ -97,7 +97,7 @@ fn read_line(script: &mut Script, mut words: Words<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// RFC 3339 times in nanoseconds, read by the project's own type.
+/// Parses RFC 3339 times, in nanoseconds, with the project's own type.
 mod nanoseg_time {
     pub struct Time(pub i64);
 
@@ -226,7 +226,7 @@ fn word_of_event(
     Ok(())
 }
 
-/// `KIND NAME = [CNAME NAME] ADDRESS… ttl SECONDS`; commas may stand anywhere.
+/// Parses `KIND NAME = [CNAME NAME] ADDRESS… ttl SECONDS`. Commas are ignored.
 fn dns(words: &mut Words<'_>) -> Result<DnsExchange, String> {
     let kind = match words.take() {
         Some("A") => 1,
@@ -274,7 +274,7 @@ fn sighting(script: &Script, word: &str) -> Result<Sighting, String> {
     Ok(sighting)
 }
 
-/// `A:P`, `[A]:P`, `A` where there are no ports; `A-B` and `P-Q` are ranges.
+/// Parses `A:P`, `[A]:P`, or `A` without a port; `A-B` and `P-Q` are ranges.
 fn targets(text: &str, portless: bool) -> Result<Vec<SocketAddr>, String> {
     let wrong = || format!("{text} is no address and port");
     if portless {

@@ -1,4 +1,4 @@
-//! One event → its frames, on each leg and at each tap.
+//! From one event to its frames, on each leg and at each tap.
 
 use super::steps::{Step, What, steps};
 use super::{Event, Script, Sighting, Tap, Tunnel, TunnelKind};
@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 const MILLI: i64 = 1_000_000;
 const MICRO: i64 = 1_000;
 
-/// The addresses that one leg carries.
+/// The addresses of one leg.
 #[derive(Clone, Copy)]
 struct Leg {
     client: SocketAddr,
@@ -17,7 +17,7 @@ struct Leg {
     before: bool,
 }
 
-/// All frames of an event; the first value is the tap.
+/// Returns all frames of an event; the first value is the tap.
 pub fn frames(script: &Script, number: usize, event: &Event) -> Vec<(usize, Captured)> {
     let mut all = Vec::new();
     for (repeat, target) in
@@ -90,7 +90,7 @@ fn connection(script: &Script, serial: u32, event: &Event, all: &mut Vec<(usize,
     }
 }
 
-/// Tap, leg and TTL of each sighting, in the order in which the client's packets pass.
+/// Returns tap, leg and TTL of each capture of a packet, in the order in which the client's packets pass.
 fn views(event: &Event, translated: bool) -> Vec<(usize, bool, u8)> {
     let anywhere = [Sighting {
         tap: 0,

@@ -1,4 +1,4 @@
-//! One event → its packets, as client and server say them, whatever their addresses.
+//! From one event to the packets of client and server, without their addresses.
 
 use super::{DnsExchange, Event, Verb};
 use crate::support::frames::{self, ACK, DnsAnswer, FIN, PSH, RST, SYN};
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 const MILLI: i64 = 1_000_000;
 
-/// A packet of a connection, whatever its addresses are on a leg.
+/// A packet of a connection, without the addresses of a leg.
 pub struct Step {
     /// Nanoseconds after the event began.
     pub after: i64,
@@ -30,7 +30,7 @@ pub enum What {
     },
     Icmp(u8, Vec<u8>),
     Other(u8, Vec<u8>),
-    /// About the first packet, by the server or a router.
+    /// An ICMP error about the first packet, from the server or a router.
     Unreachable(Option<IpAddr>),
     Arp,
 }
@@ -65,17 +65,17 @@ fn step(after: i64, from_client: bool, what: What) -> Step {
     }
 }
 
-/// Bytes that differ between events, so that no two datagrams look like copies.
+/// Returns bytes that differ between events, so that no two datagrams look like copies.
 fn filler(serial: u32, salt: u32, length: usize) -> Vec<u8> {
     let text = format!("nanoseg {serial} {salt} ");
     text.bytes().cycle().take(length).collect()
 }
 
-/// Builds TCP steps with the right sequence numbers.
+/// Builds TCP steps with correct sequence numbers.
 struct TcpTalk {
     steps: Vec<Step>,
     after: i64,
-    /// Next sequence numbers of client and server.
+    /// The next sequence numbers of client and server.
     next: [u32; 2],
 }
 
@@ -98,7 +98,7 @@ impl TcpTalk {
         self.after += MILLI / 5;
     }
 
-    /// Says the last thing of that side once more, as it was.
+    /// Repeats the last packet of one side unchanged.
     fn repeat(&mut self) {
         if let Some(Step {
             from_client,
@@ -194,7 +194,7 @@ fn tcp(serial: u32, event: &Event) -> Vec<Step> {
     talk.steps
 }
 
-/// Says what a connection has that comes to nothing; `false` for all others.
+/// Builds the packets of a failing connection. Returns false for all others.
 fn tcp_without_conversation(talk: &mut TcpTalk, event: &Event) -> bool {
     let first = talk.next[0];
     match &event.verb {

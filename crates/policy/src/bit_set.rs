@@ -3,11 +3,11 @@
 
 /// A set of numbers smaller than the size that it was created with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Bits(Vec<u64>);
+pub(super) struct BitSet(Vec<u64>);
 
-impl Bits {
+impl BitSet {
     pub fn empty(size: usize) -> Self {
-        Bits(vec![0; size.div_ceil(64)])
+        BitSet(vec![0; size.div_ceil(64)])
     }
 
     /// Adds `index`. Ignores an index that is not smaller than the size.
@@ -26,26 +26,26 @@ impl Bits {
     }
 
     /// Returns true if both sets have a number in common.
-    pub fn meets(&self, other: &Bits) -> bool {
+    pub fn meets(&self, other: &BitSet) -> bool {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 
     /// Keeps only the numbers that `other` has as well (intersection).
-    pub fn keep(&mut self, other: &Bits) {
+    pub fn keep(&mut self, other: &BitSet) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a &= b;
         }
     }
 
     /// Adds every number of `other` (union).
-    pub fn add(&mut self, other: &Bits) {
+    pub fn add(&mut self, other: &BitSet) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a |= b;
         }
     }
 
     /// Removes every number of `other` (difference).
-    pub fn remove(&mut self, other: &Bits) {
+    pub fn remove(&mut self, other: &BitSet) {
         for (a, b) in self.0.iter_mut().zip(&other.0) {
             *a &= !b;
         }
@@ -67,13 +67,13 @@ mod tests {
 
     #[test]
     fn a_set_has_exactly_the_inserted_numbers() {
-        let mut a = Bits::empty(130);
+        let mut a = BitSet::empty(130);
         for index in [0, 63, 64, 129, 500] {
             a.insert(index);
         }
         assert_eq!(a.iter().collect::<Vec<_>>(), [0, 63, 64, 129]);
         assert_eq!(a.count(), 4);
-        let mut b = Bits::empty(130);
+        let mut b = BitSet::empty(130);
         b.insert(64);
         assert!(a.meets(&b));
         a.remove(&b);
