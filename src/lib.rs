@@ -7,7 +7,10 @@
 
 #![cfg_attr(
     not(feature = "cluster"),
-    allow(dead_code, reason = "some of it is used by the commands that are left out")
+    allow(
+        dead_code,
+        reason = "some of it is used by the commands that are left out"
+    )
 )]
 
 #[cfg(feature = "cluster")]

@@ -10,12 +10,12 @@ mod standing;
 mod text;
 mod timeline;
 
+pub use super::period::{Counted, Period};
 pub use answers::{Answer, Asked, Reply, ViolationLine, answer};
 pub use controls::{Control, Framework};
 pub use files::{MANIFEST_SCHEMA, files};
 pub use standing::Standing;
 pub use text::CHECK_COMMANDS;
-pub use super::period::{Counted, Period};
 pub use timeline::{BrokenGlass, Enforced, Lapse, Timeline, broken_glass, timeline};
 
 use super::run::{EstimateDocument, WorkloadEstimate};

@@ -1,7 +1,6 @@
 //! What was done: the closed list of actions, each with the facts that belong to it.
 
 use nanoseg_net::{Protocol, Timestamp};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -150,9 +149,8 @@ pub enum Action {
 }
 
 /// How a Segmentation treats its namespace, as `spec.mode` has it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum Mode {
     #[default]
     Observe,

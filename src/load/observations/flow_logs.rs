@@ -41,7 +41,13 @@ pub fn read(
 ) -> Result<FlowLogs, LoadError> {
     let (mut aggregate, summary) = read_flows(paths)?;
     let mut history = History::default();
-    let stores = read_stores(&summary.stores, folded, notices, &mut aggregate, &mut history)?;
+    let stores = read_stores(
+        &summary.stores,
+        folded,
+        notices,
+        &mut aggregate,
+        &mut history,
+    )?;
     Ok(FlowLogs {
         aggregate,
         history,
