@@ -123,11 +123,11 @@ pub struct PeerLabels {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeerLabel {
-    #[prost(oneof = "claim::PeerLabel", tags = "1, 2, 3")]
-    pub claim: ::core::option::Option<claim::PeerLabel>,
+    #[prost(oneof = "peer_label::Claim", tags = "1, 2, 3")]
+    pub claim: ::core::option::Option<peer_label::Claim>,
 }
 /// Nested message and enum types in `PeerLabel`.
-pub mod claim {
+pub mod peer_label {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Pod {
         #[prost(string, tag = "1")]
@@ -190,7 +190,7 @@ pub mod claim {
         }
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum PeerLabel {
+    pub enum Claim {
         #[prost(message, tag = "1")]
         Pod(Pod),
         #[prost(message, tag = "2")]
