@@ -1,4 +1,4 @@
-//! A workload's way: proposed, decided, applied, rolled back; each step with its line in the record.
+//! The states of a workload: proposed, decided, applied, rolled back; each step with its line in the record.
 
 use super::*;
 use crate::record::ActionKind;
@@ -182,7 +182,7 @@ fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     approve(&mut state, 4, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(99)));
-    // Who knew better is not asked again, until the traffic asks for something else.
+    // The person's edit is not questioned again until the traffic requires another policy.
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     assert_eq!(state.need(&desired(81)), Need::Assess);
 }
@@ -267,13 +267,13 @@ fn what_break_glass_took_away_comes_back_as_what_it_was_and_not_as_a_first_polic
     approve(&mut state, 2, &mut record);
     state.applied(at(3), &mut record);
     assert_eq!(state.policy_before(), None);
-    // Once when the glass is broken, and once when it is mended.
+    // Once when break-glass begins, and once when it ends.
     state.taken_away();
     state.taken_away();
     assert!(!state.is_applied());
     state.applied(at(9), &mut record);
     assert_eq!(state.policy_before(), state.wanted_policy());
-    // What is approved meanwhile is a change of what was there before.
+    // A policy that is approved meanwhile is a change of the policy before break-glass.
     state.taken_away();
     propose(&mut state, 81, 10, &mut record);
     approve(&mut state, 11, &mut record);
