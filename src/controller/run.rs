@@ -137,7 +137,7 @@ pub async fn run(
     let (quiet, silent) = watch::channel(false);
     let health = tokio::spawn(health.run(silent));
     let outcome = replica.wait_and_lead(&election, stop).await;
-    // After any other error a task may still be running: then the Lease expires by itself.
+    // After any other error a task may still be running: then the Lease is left to expire.
     if matches!(outcome, Ok(()) | Err(ControllerError::LeaseLost(_))) {
         election.release().await;
     }

@@ -181,7 +181,7 @@ const NIST: &[Control] = &[
     ),
     control(
         "AU-3",
-        "The log tells what was done, when and by whom.",
+        "The log shows what was done, when and by whom.",
         Question::Changes,
     ),
     control(
@@ -256,14 +256,14 @@ const SOC2: &[Control] = &[
 
 /// Facts that no run of nanoseg proves.
 const NOT_PROVEN: &[&str] = &[
-    "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures say what the policies allow.",
+    "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures show what the policies allow.",
     "That the observed traffic was legitimate: rules follow what was seen and approved.",
-    "That everything was seen: the learning estimate says how much may be missing, and losses are listed.",
+    "That everything was seen: the learning estimate shows how much may be missing, and losses are listed.",
     "What goes through a node's own network, through allowed connections (their contents), or over other protocols than TCP, UDP and SCTP.",
     "Which flows carry account data or other data of a certain kind: nanoseg sees connections, not what is in them.",
     "That the scope is right: workloads and namespaces outside of the report are not judged.",
     "That all lines of the record are there: keep its head elsewhere and compare.",
-    "That who is named as the approver is that person: the cluster's authentication says who it was.",
+    "That the named approver is that person: the cluster's authentication identified the user.",
     "What was in force of policies that others wrote: only the policies of the end of the period were judged.",
 ];
 

@@ -43,7 +43,7 @@ fn event(
     let (activity, activity_id) = activity(edge);
     let (status, status_id) = match activity_id {
         6 if edge.verdicts.contains_key(&Verdict::Established) => ("Success", 1),
-        // One-way datagrams: nobody said whether they were welcome.
+        // One-way datagrams: no answer shows whether they were accepted.
         6 => ("Unknown", 0),
         _ => ("Failure", 2),
     };

@@ -34,7 +34,7 @@ impl Standing {
             Standing::Partly => "partly shown",
             Standing::Gap => "gap",
             Standing::Nothing => "not shown: nothing in the period",
-            Standing::NotTold => "not told by these sources",
+            Standing::NotTold => "not in these sources",
         }
     }
 }

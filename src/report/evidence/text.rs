@@ -161,7 +161,7 @@ fn learning_section(evidence: &Evidence) -> Section {
             blocks.extend(more.into_iter().flatten().map(Block::Text));
         }
         None => blocks.push(Block::Text(
-            "These sources tell no estimate for the scope as a whole.".into(),
+            "These sources contain no estimate for the whole scope.".into(),
         )),
     }
     blocks.push(Block::Text(

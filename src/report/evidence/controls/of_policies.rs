@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Answers a question about policies.
 pub fn answer(question: Question, evidence: &Evidence) -> Answer {
-    let (standing, finding, files) = told(question, evidence);
+    let (standing, finding, files) = from_figures(question, evidence);
     // The approved policies were evaluated; those in the cluster may differ.
     let left = evidence.lapses.iter().filter(|one| one.to.is_none());
     match left.count() {
@@ -21,7 +21,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     }
 }
 
-fn told(question: Question, evidence: &Evidence) -> Answer {
+fn from_figures(question: Question, evidence: &Evidence) -> Answer {
     match question {
         Question::Inbound => one_way(evidence, "into", WorkloadLine::is_closed_in),
         Question::Outbound => one_way(evidence, "out of", WorkloadLine::is_closed_out),

@@ -6,7 +6,7 @@ use crate::report::evidence::Evidence;
 
 /// Answers a question about the record.
 pub fn answer(question: Question, evidence: &Evidence) -> Answer {
-    let (standing, finding, files) = told(question, evidence);
+    let (standing, finding, files) = from_figures(question, evidence);
     let standing = match (&evidence.record_head, &evidence.record_broken) {
         (None, _) => Standing::NotTold,
         (Some(_), Some(_)) => Standing::Gap,
@@ -19,7 +19,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     (standing, finding, files)
 }
 
-fn told(question: Question, evidence: &Evidence) -> Answer {
+fn from_figures(question: Question, evidence: &Evidence) -> Answer {
     match question {
         Question::Approved => approved(evidence),
         Question::Kept => kept(evidence),
@@ -116,7 +116,7 @@ fn protected(evidence: &Evidence) -> Answer {
     };
     (
         standing,
-        "Every line holds the digest of the line before, so a change shows to whoever keeps the head elsewhere; who can write the whole store can write another chain.".into(),
+        "Every line holds the digest of the line before, so a person who keeps the head elsewhere notices a change; a person who can write the whole store can write another chain.".into(),
         &["record.jsonl", "manifest.json"],
     )
 }

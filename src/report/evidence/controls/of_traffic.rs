@@ -75,7 +75,7 @@ fn drawn(evidence: &Evidence) -> String {
             percent(seen),
             percent(ENOUGH)
         ),
-        None => "how many there are in all cannot be told yet".into(),
+        None => "the total number cannot be estimated yet".into(),
     };
     format!(
         "{} edges were observed in the period and are drawn{implied}; {seen}.",

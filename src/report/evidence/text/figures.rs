@@ -26,7 +26,7 @@ fn of(part: usize, whole: usize) -> String {
 /// Workloads, their traffic, and the state of their policies.
 fn traffic(evidence: &Evidence) -> Vec<Vec<String>> {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let unknown = || "not told".to_owned();
+    let unknown = || "not known".to_owned();
     let overall = evidence.learning.overall.as_ref();
     vec![
         row(
