@@ -105,7 +105,7 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
     if edge.lesson.teaches() && !edge.enforced_from.is_empty() && server.workload().is_some() {
         let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
         let message = format!(
-            "comes service_access a node ({}); the {} addresses of all nodes are allowed",
+            "comes through a node ({}); the {} addresses of all nodes are allowed",
             if services.is_empty() {
                 "NodePort".into()
             } else {
