@@ -101,7 +101,7 @@ impl Claim {
     }
 }
 
-/// Rounds up to whole seconds, so that other candidates wait longer rather than too short.
+/// Rounds up to whole seconds, so that other candidates never wait less than the duration.
 fn seconds(duration: Duration) -> i32 {
     let up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(up).unwrap_or(i32::MAX)
