@@ -1,11 +1,11 @@
-//! Room 4: reading cluster snapshots and manifests into [`crate::inventory::Objects`]. Files, folders
-//! and standard input; plain, gzip or zstd; YAML or JSON. What the objects mean is `inventory`'s.
+//! The room that reads cluster snapshots and manifests into [`crate::inventory::Objects`]: files, folders and
+//! standard input; plain, gzip or zstd; YAML or JSON. The room `inventory` interprets the objects.
 //!
-//! Refused: hostile YAML. Input is cut off at [`MAX_BYTES`]. Nesting ends at 128 levels (`serde_yaml`
-//! and `serde_json` both; deep brackets already before libyaml, see `nesting`). Aliases may not blow a
-//! file up: without aliases it cannot have more values than bytes, so [`EXTRA_VALUES`] more than that
-//! is an error. `serde_yaml` itself only counts how often an alias is followed, which bounds nested
-//! aliases ("billion laughs") but not many aliases of one long list.
+//! Hostile YAML is refused. Input has at most [`MAX_BYTES`]. Nesting has at most 128 levels (the limit of both
+//! `serde_yaml` and `serde_json`; brackets that nest deeper are refused before libyaml reads them, see
+//! `nesting`). The expansion of aliases is limited: a file without aliases cannot have more values than bytes,
+//! so more than [`EXTRA_VALUES`] on top of that is an error. `serde_yaml` itself counts only how often an alias
+//! is followed, which limits nested aliases ("billion laughs") but not many aliases of one long list.
 
 mod connect_settings;
 mod error;
@@ -32,9 +32,9 @@ pub use parse::{Counts, parse_objects};
 pub use places::{PolicyPlace, policy_places};
 pub use source::{SkippedFile, has_files, read_cluster};
 
-/// The most bytes that one file may have after decompression: 512 MiB, about 80 000 pods as kubectl
-/// prints them.
+/// The most bytes that one file may have after decompression: 512 MiB. About 80 000 pods fit, as kubectl prints
+/// them.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// How many values the aliases of one file may add.
+/// How many values the aliases of one file may add to those that are written out.
 pub const EXTRA_VALUES: usize = 1_000_000;

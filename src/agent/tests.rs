@@ -322,7 +322,7 @@ fn batches_that_the_receiver_refuses_for_good_are_put_aside_and_counted_and_the_
         let (outcome_in, outcomes) = std::sync::mpsc::channel();
         let sender = Sender::new(link, HASTE, metrics);
         let sending = sender.run(batches, move |answer| {
-            outcome_in.send(answer).expect("heard")
+            outcome_in.send(answer).expect("the receiver is open")
         });
         let keeping = async move {
             while !spool.is_empty() {

@@ -29,7 +29,7 @@ both have workloads; else from the cluster. A folder without manifests is a set 
 
 Only NetworkPolicies are judged. Policies of other kinds (Cilium's, Calico's, AdminNetworkPolicy and the like) \
 that differ are listed as not judged, and count as opened and as closed, since their effect is not known. A rule of B \
-for pods that do not exist opens nothing yet: a note says so.",
+for pods that do not exist opens nothing yet: a note reports it.",
     after_long_help = EXAMPLES
 )]
 pub struct Args {

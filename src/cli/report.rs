@@ -181,7 +181,7 @@ fn write(args: &WriteArgs) -> anyhow::Result<ExitCode> {
     }
     folder::write(out, &all)?;
     if let Some(broken) = &evidence.0.record_broken {
-        eprintln!("warning: {broken}; the report says so");
+        eprintln!("warning: {broken}; the report contains this warning");
     }
     let summary = summary(&evidence.0);
     terminal::print(&format!(

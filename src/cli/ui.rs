@@ -125,7 +125,7 @@ async fn serve(
     let server = Server::bind(args.port).await?;
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
-    eprintln!("The URL is a key: whoever has it may do what you may do. Press Ctrl-C to stop.");
+    eprintln!("The URL is a key: anyone who has it may do what you may do. Press Ctrl-C to stop.");
     let _redirect = if args.no_browser {
         None
     } else {

@@ -1,12 +1,12 @@
-//! Which kubeconfig and which context to use. The client is made in `live`.
+//! The kubeconfig and the context to use. `live` makes the client.
 
 use std::path::PathBuf;
 
-/// Which cluster, and as whom.
+/// Which cluster to use, and as which user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectSettings {
-    /// `--kubeconfig`: this file and no other.
+    /// `--kubeconfig`: only this file.
     pub kubeconfig: Option<PathBuf>,
-    /// `--context`: `None` is the file's current one.
+    /// `--context`; `None`: the current context of the file.
     pub context: Option<String>,
 }

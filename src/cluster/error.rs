@@ -1,8 +1,8 @@
-//! What can go wrong when a snapshot is read.
+//! The errors of reading a snapshot.
 
 use std::io;
 
-/// A snapshot or manifest that cannot be read. Every message names the file and what to do.
+/// A snapshot or manifest cannot be read. Each message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     #[error("failed to read {file}; check the path and its permissions")]

@@ -1,4 +1,4 @@
-//! Which kinds are read, and how a tree becomes a typed object.
+//! Lists the kinds that are read, and converts a tree into a typed object.
 
 use crate::inventory::kubernetes::drop_last_applied;
 use crate::inventory::{ImageScan, Objects, OtherPolicy};
@@ -7,17 +7,17 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
-/// What became of a tree.
+/// The result of reading a tree.
 pub enum Typed {
     Read,
-    /// Nothing that the inventory has a use for.
+    /// The object is of a kind that the inventory does not use.
     Skipped,
 }
 
 macro_rules! kinds {
     ($( $kind:literal $group:literal $field:ident; )*) => {
-        /// Adds one object to `objects`. Its `apiVersion` counts by its group: fields that matter here
-        /// did not change between the versions of a group. What nobody reads is dropped.
+        /// Adds one object to `objects`. Only the group of its `apiVersion` is compared: the fields that matter
+        /// here are the same in all versions of a group. Fields that are not used are dropped.
         ///
         /// # Errors
         /// A field has the wrong type.
@@ -37,7 +37,7 @@ macro_rules! kinds {
                     drop_last_applied(&mut policy.metadata);
                     objects.network_policies.push(policy);
                 }
-                // A custom resource, and only one of several that speak of an image.
+                // A custom resource, and only one of several that report on an image.
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
                     let tree = serde_json::Value::deserialize(tree)?;
                     objects.scans.extend(ImageScan::of_object(&tree));
@@ -81,7 +81,7 @@ kinds! {
     "CronJob" "batch" cron_jobs;
 }
 
-/// A namespaced object; without a namespace it is in `default`, as kubectl would put it.
+/// A namespaced object. Without a namespace it is in `default`, as with kubectl.
 fn namespaced<'de, K, D>(tree: D) -> Result<K, D::Error>
 where
     K: Deserialize<'de> + Metadata<Ty = ObjectMeta>,

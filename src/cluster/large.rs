@@ -1,14 +1,14 @@
-//! Long lists, as `kubectl get … -A` prints them, read item by item on several threads. This is a faster way to the
-//! result of `parse`, never another result: if a text does not have quite that form, or anything that is read of it is
-//! wrong, nothing comes from here, and `parse` reads the whole text and reports the error with its place. Of YAML, what
-//! no room uses is left out before parsing: only `parse` finds an error within that.
+//! Reads long lists, as `kubectl get … -A` prints them, item by item on several threads. This is a faster way
+//! to the result of `parse`, never another result: if a text has another form, or if anything in it is wrong,
+//! this module returns nothing, and `parse` reads the whole text and reports the error with its place. Parts of
+//! YAML that no room uses are removed before parsing, so only `parse` finds an error in them.
 //!
-//! Why YAML has a line-based reader of its own (`outline`) and serde-saphyr does not replace it: a parser reads what it
-//! then ignores (`managedFields`, probes, environment), and that is most of a list. A list of 1000 pods, 3.1 MB of which
-//! 0.16 MB is used, took serde_yaml 0.34 s whole and 0.02 s without the rest; serde-saphyr 2.1 took 1.0 s and 0.08 s,
-//! three to four times as long (medians, both with `opt-level = 2` on a busy machine). The targets of
-//! `cargo bench --bench review` (2 s for 5000 workloads, YAML as well as JSON) leave no room for either without
-//! `outline`.
+//! YAML has a line-based reader of its own (`outline`), and serde-saphyr does not replace it, because a parser
+//! also reads what is then ignored (`managedFields`, probes, environment), and that is most of a list. A list
+//! of 1000 pods, 3.1 MB of which 0.16 MB is used, took serde_yaml 0.34 s whole and 0.02 s without the rest;
+//! serde-saphyr 2.1 took 1.0 s and 0.08 s, three to four times as long (medians, both with `opt-level = 2` on a
+//! busy machine). The targets of `cargo bench --bench review` (2 s for 5000 workloads, YAML as well as JSON)
+//! are too low for either parser without `outline`.
 
 mod json;
 mod outline;
@@ -18,10 +18,10 @@ use super::kinds::append;
 use super::parse::Counts;
 use crate::inventory::Objects;
 
-/// Shorter texts are read as fast without threads.
+/// Shorter texts are read without threads: threads would not make them faster.
 const LONG: usize = 256 << 10;
 
-/// Something is not of the form that is read here.
+/// The text does not have the form that is read here.
 #[derive(Debug)]
 struct Unusual;
 
@@ -57,11 +57,12 @@ fn joined(shares: Vec<Objects>) -> Objects {
     all
 }
 
-/// The objects of both ways; `None` where the short one does not take the text.
+/// Reads a text in both ways and returns its objects; `None` where the fast way does not accept the text.
 ///
 /// # Panics
-/// If they are not the same, or only the short one takes the text: what tests and the fuzz target `list` look for.
-/// A fuzzer soon writes errors into what the short way leaves out, so there the second is `None` too.
+/// If the results differ, or if only the fast way accepts the text: tests and the fuzz target `list` look for
+/// this. A fuzzer soon writes errors into the parts that the fast way removes, so then the result is `None`
+/// too.
 #[cfg(any(test, fuzzing))]
 pub fn both(text: &str) -> Option<String> {
     let (short, counts) = read(text)?;

@@ -1,9 +1,9 @@
-//! The live half of the room: everything that talks to an API server. Watches, departed pods,
-//! writes, Events, the Lease, and TokenReviews.
+//! The live half of the room: all code that uses an API server. Watches, departed pods, writes, Events, the
+//! Lease, and TokenReviews.
 //!
-//! It owns *how* something is read and written, and whether what was read is still true. It refuses to
-//! know *what* ought to be: proposals, decisions and the order of things are the controller's. Every write
-//! goes through a [`Fence`], which is asked right before.
+//! This code decides *how* objects are read and written, and whether what was read is still true. It does not
+//! decide *what* ought to exist: proposals, decisions and their order belong to the controller. Every write
+//! passes a [`Fence`], which is asked immediately before the write.
 
 mod connect;
 mod departed;
@@ -13,7 +13,7 @@ mod tokens;
 mod watches;
 mod writes;
 
-pub use connect::{ConnectError, ConnectSettings, Connection, connect};
+pub use connect::{ConnectError, Connection, connect};
 pub use departed::{Departed, Departure};
 pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings};

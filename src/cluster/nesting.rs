@@ -1,12 +1,12 @@
-//! How deep the brackets of a YAML text nest, before the parser sees it: the time that libyaml takes
-//! for brackets grows with the square of their depth, and 50 000 of them keep it busy for minutes.
+//! Measures how deep the brackets of a YAML text nest, before the parser reads it: libyaml needs time that
+//! grows with the square of the depth, and 50 000 brackets take it minutes.
 
-/// Deeper flow collections are refused. `serde_yaml` gives up at 128, but only after parsing.
+/// The deepest nesting of flow collections that is accepted. `serde_yaml` stops at 128, but only after parsing.
 pub const MAX_FLOW_DEPTH: usize = 256;
 
-/// Whether flow collections (`[...]`, `{...}`) nest deeper than [`MAX_FLOW_DEPTH`]. Brackets in
-/// quotes, comments, block scalars and plain text do not count. Where a text is too odd to tell
-/// (plain text that goes on over several lines), it may be wrong, until the next list item.
+/// Returns true if flow collections (`[...]`, `{...}`) nest deeper than [`MAX_FLOW_DEPTH`]. Brackets in quotes,
+/// comments, block scalars and plain text do not count. The result may be wrong up to the next list item where
+/// the text is ambiguous (plain text that continues over several lines).
 pub fn is_nested_too_deep(text: &[u8]) -> bool {
     let mut scan = Scan {
         text,
@@ -46,12 +46,12 @@ impl Scan<'_> {
         self.at - start
     }
 
-    /// Reads from the start of a line to the start of a later one, or to where it nests too deep.
+    /// Reads from the start of a line to the start of a later one, or to the place where it nests too deep.
     fn line(&mut self) {
         let mut parent = None;
         let mut column = self.skip_spaces();
         while self.peek(0) == Some(b'-') && self.is_blank(1) {
-            // An error inside of brackets, so here are none.
+            // A list item inside of brackets is an error, so no bracket is open.
             self.depth = 0;
             parent = Some(column);
             self.at += 1;
@@ -63,9 +63,9 @@ impl Scan<'_> {
         self.tokens(column);
     }
 
-    /// Reads tokens up to the end of the line; `column` is where the line's own text begins.
+    /// Reads tokens up to the end of the line. `column` is the column where the line's own text begins.
     fn tokens(&mut self, column: usize) {
-        // Whether a token may begin here, and whether a quoted one just ended.
+        // True if a token may begin here, and true if a quoted token has just ended.
         let (mut fresh, mut quoted) = (true, false);
         while let Some(byte) = self.peek(0) {
             let in_flow = self.depth > 0;
@@ -101,7 +101,7 @@ impl Scan<'_> {
                 b',' if in_flow => fresh = true,
                 b':' if self.is_blank(1) || (in_flow && was_quoted) => fresh = true,
                 b'|' | b'>' if fresh && !in_flow => return self.block_scalar(Some(column)),
-                // Anchors and tags stand before the token.
+                // Anchors and tags are written before the token.
                 b'&' | b'!' if fresh => {
                     while !self.is_blank(1) {
                         self.at += 1;
@@ -138,7 +138,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Skips the rest of the line and the lines that stand deeper than `parent`, or are empty.
+    /// Skips the rest of the line and the following lines that are indented deeper than `parent`, or are empty.
     fn block_scalar(&mut self, parent: Option<usize>) {
         self.skip_line();
         while self.at < self.text.len() {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_ends_are_no_trouble() {
+    fn unusual_ends_of_text_are_read() {
         for text in ["", "\"", "'", "- |", "a: >", "\"\\", "&", "-", "]", "a: &x"] {
             assert!(!deep(text), "{text}");
         }

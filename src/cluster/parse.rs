@@ -1,4 +1,4 @@
-//! Bytes → objects: one or more documents of YAML or JSON, each a single object or a list.
+//! Parses bytes into objects: one or more documents of YAML or JSON, each a single object or a list.
 
 use super::error::ClusterError;
 use super::kinds::{Typed, append, parse_object};
@@ -11,22 +11,22 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// How many objects came from lists and how many stood by themselves.
+/// The number of objects from lists and of single objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub lists: usize,
     pub singles: usize,
-    /// Documents that are no Kubernetes objects.
+    /// Documents that are not Kubernetes objects.
     pub without_kind: usize,
 }
 
-/// Reads all documents of `bytes` (YAML, or JSON also several in a row) into `objects`. Kinds without
-/// a use are counted in [`Objects::skipped`], lists in [`Objects::snapshots`].
+/// Reads all documents of `bytes` (YAML or JSON; several JSON documents may follow each other) into `objects`.
+/// Objects of kinds that are not used are counted in [`Objects::skipped`], lists in [`Objects::snapshots`].
 ///
 /// # Errors
-/// Syntax, a document without a kind, an object of a known kind with a field of the wrong type,
-/// YAML whose aliases blow it up. `name` names the file in the error. On an error `objects` holds
-/// what came before it.
+/// A syntax error, a document without a kind, an object of a known kind with a field of the wrong type, or YAML
+/// whose aliases expand too far. `name` is the file's name in the error. After an error `objects` contains the
+/// objects that were read before it.
 pub fn parse_objects(
     bytes: &[u8],
     name: &str,
@@ -43,8 +43,8 @@ pub fn parse_objects(
     Ok(counts)
 }
 
-/// Reads a YAML sequence of objects, each with its kind. There is nothing where any of it is wrong, or where
-/// an alias makes it larger than it is written.
+/// Reads a YAML sequence of objects, each with its kind. Returns nothing if any of it is wrong, or if an alias
+/// makes it larger than it is written.
 pub(super) fn read_items(text: &str) -> Option<Objects> {
     let budget = Budget::new(text.len());
     let mut sink = Sink::default();
@@ -58,8 +58,8 @@ pub(super) fn read_items(text: &str) -> Option<Objects> {
     items.without_kind.is_empty().then_some(items.read)
 }
 
-/// [`parse_objects`] that counts documents without a kind, if not `strict`, instead of refusing
-/// them; nothing at all is not an error either.
+/// As [`parse_objects`]. If `strict` is false, documents without a kind are counted and not refused, and an
+/// empty text is not an error either.
 pub(super) fn parse_documents(
     bytes: &[u8],
     name: &str,
@@ -74,7 +74,7 @@ pub(super) fn parse_documents(
     parse_long_way(bytes, name, strict, objects)
 }
 
-/// [`parse_documents`] of whatever form.
+/// As [`parse_documents`], for YAML and JSON.
 pub(super) fn parse_long_way(
     bytes: &[u8],
     name: &str,
@@ -97,7 +97,7 @@ pub(super) fn parse_long_way(
     Ok(reader.counts)
 }
 
-/// Whether the first document is JSON: YAML's flow style may begin with a brace as well.
+/// Returns true if the first document is JSON. YAML's flow style may begin with a brace as well.
 fn serde_json_accepts(bytes: &[u8]) -> bool {
     let mut documents =
         serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
@@ -109,7 +109,7 @@ struct Reader<'a> {
     strict: bool,
     objects: &'a mut Objects,
     counts: Counts,
-    /// The number of the document in work, from 1.
+    /// The number of the current document, from 1.
     document: usize,
 }
 
@@ -200,7 +200,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A document: a list with its items, or one object.
+    /// Reads a document: a list with its items, or one object.
     fn object(
         &mut self,
         mut map: Map<String, Value>,
@@ -224,7 +224,7 @@ impl Reader<'_> {
         self.counts.lists += 1;
         self.objects.snapshots += 1;
         append(self.objects, items.read);
-        // Items of a typed list carry no kind of their own.
+        // Items of a typed list have no `kind`.
         let version = map.remove("apiVersion").unwrap_or_default();
         let version = version.as_str().unwrap_or_default();
         let item_kind = kind.strip_suffix("List").unwrap_or_default();
@@ -235,7 +235,7 @@ impl Reader<'_> {
     }
 }
 
-/// Adds one object, or counts it as skipped. The kind and version are those of the object, else the
+/// Adds one object, or counts it as skipped. Its own kind and version are used if it has them, otherwise the
 /// given ones.
 pub(super) fn add(
     tree: Value,
@@ -250,7 +250,7 @@ pub(super) fn add(
         Some(Value::String(text)) if !text.is_empty() => text,
         _ => other.to_owned(),
     };
-    // k8s-openapi wants exactly its own version there, or none.
+    // k8s-openapi accepts only its own version there, or none.
     let kind = text(map.remove("kind"), kind);
     let version = text(map.remove("apiVersion"), version);
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
@@ -273,7 +273,7 @@ pub(super) fn add(
     }
 }
 
-/// Counts an object of a kind that nanoseg has no use for.
+/// Counts an object of a kind that nanoseg does not use.
 pub(super) fn skip(kind: &str, group: &str, objects: &mut Objects) {
     let kind = match (kind, group) {
         ("", _) => "(no kind)".to_owned(),
@@ -283,7 +283,7 @@ pub(super) fn skip(kind: &str, group: &str, objects: &mut Objects) {
     *objects.skipped.entry(kind).or_default() += 1;
 }
 
-/// `Pod default/web`.
+/// Returns a name such as `Pod default/web`.
 fn object_name(kind: &str, map: &Map<String, Value>) -> String {
     let field = |field: &str| {
         let value = map.get("metadata").and_then(|meta| meta.get(field));
@@ -298,20 +298,20 @@ fn object_name(kind: &str, map: &Map<String, Value>) -> String {
     }
 }
 
-/// What a document was read into.
+/// The result of reading a document.
 #[derive(Default)]
 struct Sink {
     /// The document without `items`.
     tree: Value,
     items: Option<Items>,
-    /// Something of the document was read.
+    /// True if anything of the document was read.
     started: bool,
-    /// The object, and what is wrong with it.
+    /// The object that is wrong, and the problem.
     broken: Option<(String, String)>,
 }
 
-/// The items of a list. Those with a kind are typed at once, so that a long list never stands in
-/// memory as a tree.
+/// The items of a list. Items with a kind are converted to their type at once, so that the tree of a long list
+/// is never in memory.
 #[derive(Default)]
 struct Items {
     read: Objects,
@@ -449,7 +449,7 @@ impl<'de> Visitor<'de> for ItemList<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
-        // Some other kind's field of that name.
+        // A field `items` of another kind.
         Tree(self.budget).visit_map(entries).map(drop)
     }
 

@@ -1,4 +1,5 @@
-//! Where in which file a NetworkPolicy and each of its rules begin, so that a finding can point at it.
+//! Finds the file and line where a NetworkPolicy and each of its rules begin, so that a finding can refer to
+//! it.
 
 use super::error::ClusterError;
 use super::shares::in_shares;
@@ -7,22 +8,22 @@ use saphyr_parser::{Event, Parser};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Where one policy is written. Lines count from 1, in the unpacked file.
+/// The place where one policy is written. Lines count from 1, in the decompressed file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyPlace {
     pub file: PathBuf,
-    /// Of its name.
+    /// The line of its name.
     pub line: usize,
-    /// Of each rule of `spec.ingress`.
+    /// The line of each rule of `spec.ingress`.
     pub ingress: Vec<usize>,
-    /// Of each rule of `spec.egress`.
+    /// The line of each rule of `spec.egress`.
     pub egress: Vec<usize>,
 }
 
-/// Finds the policies of files and folders, by `namespace/name`; of several versions of one the last, as
-/// [`super::read_cluster`] reads them. Standard input has no places.
+/// Finds the policies of files and folders, by `namespace/name`. Of several versions of one policy the last
+/// counts, as [`super::read_cluster`] reads them. Policies from standard input have no places.
 ///
-/// What that would refuse has no place either: files are read up to their first error.
+/// What [`super::read_cluster`] would refuse has no place either: each file is read up to its first error.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -53,18 +54,18 @@ fn places_in(text: &str, file: &Path, places: &mut BTreeMap<String, PolicyPlace>
     }
 }
 
-/// A collection that is open, and where in it the walk is.
+/// An open collection, and the position in it.
 enum Frame {
-    /// Waiting for a key.
+    /// A mapping whose next key is not read yet.
     Map,
-    /// After this key.
+    /// A mapping whose last key was this one.
     At(String),
     Sequence(usize),
-    /// A collection that is a key, and all that is in one.
+    /// A collection that is itself a key, and everything inside it. It is skipped.
     Passed,
 }
 
-/// What is known of the object in work.
+/// The fields of the current object that are read so far.
 #[derive(Default)]
 struct Draft {
     kind: String,
@@ -128,7 +129,7 @@ impl Walk<'_> {
         }
     }
 
-    /// After a value the next one is due.
+    /// Moves on to the next position after a value.
     fn advance(&mut self) {
         match self.frames.last_mut() {
             Some(at @ Frame::At(_)) => *at = Frame::Map,
@@ -137,7 +138,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The place of the value in work inside its object, which is the document or an item of a list.
+    /// The path of the current value inside its object, which is the document or an item of a list.
     fn place(&self) -> Option<&[Frame]> {
         match self.frames.as_slice() {
             [Frame::At(items), Frame::Sequence(_), rest @ ..] if items == "items" => Some(rest),
@@ -172,10 +173,10 @@ impl Walk<'_> {
         }
     }
 
-    /// The object in work ends.
+    /// Ends the current object.
     fn finish(&mut self) {
         let draft = std::mem::take(&mut self.draft);
-        // An item of a NetworkPolicyList has no kind of its own.
+        // An item of a NetworkPolicyList has no `kind`.
         if !matches!(draft.kind.as_str(), "NetworkPolicy" | "") || draft.name.is_empty() {
             return;
         }

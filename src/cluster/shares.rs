@@ -1,17 +1,17 @@
-//! Work on many things at once, with answers in order.
+//! Works on many items at once and returns the results in order.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// More threads than this only wait for memory.
+/// The largest number of threads: more would only wait for memory.
 const MOST_THREADS: usize = 8;
 
-/// Does `work` on each item, on as many threads as the machine has processors, and gives the answers in the
+/// Calls `work` for each item, on as many threads as the machine has processors, and returns the results in the
 /// order of the items.
 ///
 /// # Errors
-/// The error of the first item, in that order, that has one. Items after it may not be worked on.
+/// Returns the error of the first item, in that order, that has one. Items after it may be left out.
 pub fn in_shares<T: Sync, R: Send, E: Send>(
     items: &[T],
     work: impl Fn(&T) -> Result<R, E> + Sync,
@@ -27,7 +27,7 @@ pub fn in_shares<T: Sync, R: Send, E: Send>(
         for _ in 0..threads {
             scope.spawn(|| {
                 let mut own = Vec::new();
-                // Items are begun in order: those before a failed one are all finished.
+                // Items are started in order, so all items before a failed one are finished.
                 while !failed.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { break };

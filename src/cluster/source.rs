@@ -1,4 +1,4 @@
-//! Files, folders and standard input.
+//! Reads files, folders and standard input.
 
 use super::MAX_BYTES;
 use super::error::ClusterError;
@@ -11,21 +11,21 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// A file of a folder that was left out, and why.
+/// A file of a folder that was left out, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SkippedFile {
     pub file: PathBuf,
     pub reason: String,
 }
 
-/// The key in [`Objects::skipped`] for files of a folder that hold no Kubernetes objects.
+/// The key in [`Objects::skipped`] that counts the files of a folder without Kubernetes objects.
 const NOT_KUBERNETES: &str = "(files without Kubernetes objects)";
 
-/// Reads snapshots and manifests: files, folders (recursively and in order of their names; `*.yaml`,
-/// `*.yml`, `*.json`, each also with `.gz` or `.zst`), `-` for standard input.
+/// Reads snapshots and manifests: files, folders (recursively, ordered by name; `*.yaml`, `*.yml`, `*.json`,
+/// each also with `.gz` or `.zst`), and `-` for standard input.
 ///
-/// A folder's files that are not Kubernetes objects are left out and listed; a file that is named
-/// must be.
+/// Files of a folder that are not Kubernetes objects are left out and listed. A file that is named directly
+/// must contain Kubernetes objects.
 ///
 /// # Errors
 /// See [`ClusterError`].
@@ -48,7 +48,7 @@ pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), Cl
     Ok((objects, skipped))
 }
 
-/// Notes where policies that are not judged were read, from the one numbered `from` on.
+/// Records the file of each policy that is not judged, beginning with the policy at index `from`.
 fn name_file(objects: &mut Objects, from: usize, file: &Path) {
     let read = objects.not_judged.iter_mut().skip(from);
     for one in read.filter(|one| one.file.is_empty()) {
@@ -56,15 +56,15 @@ fn name_file(objects: &mut Objects, from: usize, file: &Path) {
     }
 }
 
-/// Whether there is anything that [`read_cluster`] would read: a folder may hold none of its files.
+/// Returns true if [`read_cluster`] would read anything of this path: a folder may have no file that it reads.
 ///
 /// # Errors
-/// There is nothing of that name, or it cannot be read.
+/// The path does not exist or cannot be read.
 pub fn has_files(path: &Path) -> Result<bool, ClusterError> {
     Ok(path.as_os_str() == "-" || !files(path)?.is_empty())
 }
 
-/// The files that [`read_cluster`] reads for a path; none for standard input.
+/// The files that [`read_cluster`] reads for a path. Standard input has none.
 pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, ClusterError> {
     if path.as_os_str() == "-" {
         return Ok(Vec::new());
@@ -92,7 +92,7 @@ fn is_folder(path: &Path) -> Result<bool, ClusterError> {
     Ok(fs::metadata(path).map_err(io_error(path))?.is_dir())
 }
 
-/// Reads the files of a folder; returns how many objects stood by themselves.
+/// Reads the files of a folder. Returns the number of objects that were not in a list.
 fn read_folder(
     folder: &Path,
     objects: &mut Objects,
@@ -129,10 +129,10 @@ fn read_folder(
     Ok(singles)
 }
 
-/// What a file of a folder holds.
+/// The content of a file of a folder.
 enum Content {
     Objects(Box<Objects>, Counts),
-    /// No Kubernetes objects: why it is left out.
+    /// No Kubernetes objects, with the reason why the file is left out.
     Other(&'static str),
 }
 
@@ -153,8 +153,8 @@ fn is_template(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| pair == b"{{")
 }
 
-/// The files to read of a folder and the folders in it, in order; hidden ones are left out, and so
-/// is a folder that symbolic links lead to again.
+/// The files to read of a folder and of its subfolders, in order. Hidden files and folders are left out, and
+/// also a folder that a symbolic link leads to again.
 fn list(
     folder: &Path,
     files: &mut Vec<PathBuf>,
@@ -194,7 +194,7 @@ fn list(
     Ok(())
 }
 
-/// The bytes of a file, unpacked.
+/// The bytes of a file, decompressed.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, ClusterError> {
     let file = fs::File::open(path).map_err(io_error(path))?;
     unpack(read_limited(file, &text(path))?, &text(path))
@@ -216,7 +216,7 @@ fn read_limited(source: impl Read, name: &str) -> Result<Vec<u8>, ClusterError> 
     Ok(bytes)
 }
 
-/// Unpacks gzip and zstd, told by their first bytes, not by the name.
+/// Decompresses gzip and zstd. The first bytes decide which format it is, not the name.
 fn unpack(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>, ClusterError> {
     let problem = |error: ClusterError| match error {
         ClusterError::Io { file, problem } => ClusterError::Unpack {

@@ -1,4 +1,4 @@
-//! What is read, what is skipped, what is refused.
+//! Tests what is read, what is skipped, and what is refused.
 
 use super::parse::Counts;
 use super::{ClusterError, EXTRA_VALUES, parse_objects, read_cluster};
@@ -87,7 +87,7 @@ fn json_is_read_also_several_objects_in_a_row() {
 }
 
 #[test]
-fn yaml_in_flow_style_is_not_taken_for_json() {
+fn yaml_in_flow_style_is_not_read_as_json() {
     assert_eq!(
         names(&parse(
             "{kind: Pod, apiVersion: v1, metadata: {name: x}} # c\n"
@@ -278,7 +278,7 @@ fn tags_and_odd_keys_do_not_stop_reading() {
 }
 
 #[test]
-fn counts_tell_lists_from_single_objects() {
+fn lists_and_single_objects_are_counted_separately() {
     let text = format!("{}---\nkind: List\nitems: []\n", pod("x"));
     let counts = parse_objects(text.as_bytes(), "t", &mut Objects::default()).unwrap();
     assert_eq!(
@@ -340,7 +340,7 @@ fn several_snapshots_are_counted_each() {
 }
 
 #[test]
-fn files_of_a_folder_that_are_no_objects_are_left_out_and_listed() {
+fn files_of_a_folder_without_objects_are_left_out_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.yaml", pod("a").as_bytes());
     write(folder.path(), "values.yaml", b"replicas: 3\n");

@@ -1,4 +1,4 @@
-//! A document as a tree of values, built value by value so that it can be stopped.
+//! A document as a tree of values. It is built value by value, so that reading can stop in between.
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess};
 use serde::de::{VariantAccess, Visitor};
@@ -6,10 +6,10 @@ use serde_json::{Map, Number, Value};
 use std::cell::Cell;
 use std::fmt;
 
-/// What the error of an exhausted [`Budget`] starts with.
+/// The beginning of the error for an exhausted [`Budget`].
 pub const OVER_BUDGET: &str = "more values than the input can hold";
 
-/// How many more values a document may have.
+/// The number of values that a document may still have.
 #[derive(Debug)]
 pub struct Budget(Cell<usize>);
 
@@ -25,7 +25,8 @@ impl Budget {
     }
 }
 
-/// Reads one value. Keys of mappings become text, tags are dropped: Kubernetes knows neither.
+/// Reads one value. Keys of mappings become text and tags are dropped: Kubernetes uses neither other keys nor
+/// tags.
 #[derive(Clone, Copy)]
 pub struct Tree<'a>(pub &'a Budget);
 
@@ -112,7 +113,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// A mapping's key as text.
+/// Returns a mapping's key as text.
 pub fn key_text(key: Value) -> String {
     match key {
         Value::String(text) => text,

@@ -13,9 +13,10 @@ use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
 use super::writer::StoreHealth;
+use crate::cluster::ConnectSettings;
 use crate::cluster::live::{
-    ConnectError, ConnectSettings, Connection, Election, ElectionSettings, Events, Fence, Refused,
-    ReviewSettings, TokenReviewer, WatchSettings, Watches, Writer, connect,
+    ConnectError, Connection, Election, ElectionSettings, Events, Fence, Refused, ReviewSettings,
+    TokenReviewer, WatchSettings, Watches, Writer, connect,
 };
 use crate::graph::ServiceEnforcement;
 use crate::net::Timestamp;
@@ -137,7 +138,7 @@ pub async fn run(
     let (quiet, silent) = watch::channel(false);
     let health = tokio::spawn(health.run(silent));
     let outcome = replica.wait_and_lead(&election, stop).await;
-    // After any other error a task may still be running: then the Lease expires by itself.
+    // After any other error a task may still be running: then the Lease is left to expire.
     if matches!(outcome, Ok(()) | Err(ControllerError::LeaseLost(_))) {
         election.release().await;
     }

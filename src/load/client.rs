@@ -3,7 +3,8 @@
 use super::api_error::ApiError;
 use super::error::LoadError;
 use super::objects::list_page;
-use crate::cluster::live::{ConnectSettings, connect};
+use crate::cluster::ConnectSettings;
+use crate::cluster::live::connect;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{ListParams, PostParams};

@@ -139,7 +139,7 @@ const CLOSED: Rule = Rule {
     id: "closed-connection",
     level: Level::Warning,
     means: "The change takes away a connection that was allowed before.",
-    remedy: "Check that nothing uses it: nanoseg verify tells from recorded traffic.",
+    remedy: "Check that nothing uses it: nanoseg verify compares policies with recorded traffic.",
 };
 
 /// The changes as SARIF. `file` maps a file to its path in the repository; `place` finds where a cause is written, or, for a change whose

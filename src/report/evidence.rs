@@ -1,5 +1,5 @@
-//! Evidence for auditors: which workloads talked to each other in a period, which policies allowed it, who approved
-//! the policies, and how far workloads were isolated. Plain data and the files that are made of it.
+//! Evidence for auditors: which workloads communicated in a period, which policies allowed it, who approved the
+//! policies, and how far workloads were isolated. Plain data and the files that are made from it.
 
 mod answers;
 mod controls;
@@ -29,14 +29,14 @@ use crate::record::{Actor, Entry, RecordLine};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-/// Everything that a report says, but for the graph.
+/// The whole content of a report, except the graph.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// Always [`Evidence::SCHEMA`].
     pub schema: &'static str,
     pub period: Period,
-    /// Only these; all, if it is empty.
+    /// The namespaces in scope; empty: all.
     pub namespaces: Vec<String>,
     /// What the report was made from.
     pub sources: Vec<Source>,
@@ -47,37 +47,37 @@ pub struct Evidence {
     pub verdict: Verification,
     /// How much was not seen (rule: learning-estimate).
     pub learning: LearningLines,
-    /// The policies that were in force at the end of the period, and who approved them.
+    /// The policies in force at the end of the period, and who approved them.
     pub approvals: Vec<Approval>,
-    /// When which policy was in force, by the record.
+    /// The times when each policy was in force, by the record.
     pub enforced: Vec<Enforced>,
-    /// When which approved policy was not as approved, or nobody kept it so.
+    /// The times when an approved policy differed from its approval, or nanoseg did not enforce it.
     pub lapses: Vec<Lapse>,
-    /// The violations that were recorded in the period or open when it began, and what was decided about each
+    /// The violations that were recorded in the period or were open when it began, and the decisions about each
     /// by its end.
     pub violations: Vec<ViolationLine>,
-    /// When break-glass was on.
+    /// The times when break-glass was active.
     pub broken_glass: Vec<BrokenGlass>,
     /// Decisions and writes in the period, oldest first.
     pub events: Vec<Event>,
-    /// The end of the record; absent where there is none.
+    /// The end of the record; absent if there is no record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_head: Option<RecordHead>,
-    /// Where the chain of the record is broken, in words; absent where it is whole.
+    /// Where the chain of the record is broken, as a sentence; absent if the chain is intact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_broken: Option<String>,
     pub findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub framework: Option<FrameworkReport>,
-    /// The edges of the period, with the rules that allow each.
+    /// The edges of the period, with the rules that allow each edge.
     pub edges: Vec<EdgeLine>,
-    /// Which edges were seen in which hour.
+    /// The hours in which each edge was seen.
     #[serde(skip)]
     pub hours: Vec<HourLine>,
-    /// All lines of the record up to the end of the period, as they are chained.
+    /// All lines of the record up to the end of the period, as they are in the chain.
     #[serde(skip)]
     pub record: Vec<String>,
-    /// The policies that were judged: file name and YAML.
+    /// The policies that were evaluated: file name and YAML.
     #[serde(skip)]
     pub policies: Vec<(String, String)>,
 }
@@ -86,11 +86,11 @@ impl Evidence {
     pub const SCHEMA: &'static str = "nanoseg.dev/evidence/v1";
 }
 
-/// Something that the report was made from.
+/// An input of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Source {
     pub name: String,
-    /// What it is and how much of it was read.
+    /// The kind of the input and how much of it was read.
     pub what: String,
 }
 
@@ -98,35 +98,35 @@ pub struct Source {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// In scope, those of the host network not counted.
+    /// Workloads in scope, without those of the host network.
     pub workloads: usize,
-    /// Isolated in both directions, and by rules that do not allow everything.
+    /// Workloads that are isolated in both directions, by rules that do not allow everything.
     pub isolated: usize,
-    /// Selected by a policy that allows everything in one direction at least.
+    /// Workloads that are selected by a policy that allows everything in at least one direction.
     pub allows_all: usize,
     pub host_network: usize,
-    /// Edges that were observed and learned, and connections of them.
+    /// Edges that were observed and learned, and the number of their connections.
     pub edges: usize,
     pub connections: u64,
-    /// Edges that nobody saw and that others imply, such as DNS over TCP.
+    /// Edges that were not observed and follow from others, such as DNS over TCP.
     pub implied: usize,
-    /// Edges that were seen and not learned: scans, refused and unanswered calls.
+    /// Edges that were observed and not learned: scans, refused and unanswered calls.
     pub not_learned: usize,
-    /// Of the observed edges those that rules with a recorded approval allow, at each end that is isolated.
+    /// Observed edges that rules with a recorded approval allow, at each end that is isolated.
     pub approved: usize,
-    /// Recorded in the period, or open when it began.
+    /// Violations that were recorded in the period, or were open when it began.
     pub violations: usize,
-    /// Of these, those that nobody had decided about by the end of the period.
+    /// Those of them without a decision at the end of the period.
     pub violations_open: usize,
     pub drift_repairs: usize,
-    /// Deviations that were found and not put right, or not at once.
+    /// Deviations that were found and not repaired, or not at once.
     pub drift_left: usize,
-    /// How often the keeping of a namespace's policies ended.
+    /// How often nanoseg stopped enforcing the policies of a namespace.
     pub keeping_ended: usize,
     pub break_glass: usize,
     pub decisions: usize,
-    /// The estimated share of the edges that were seen, 0–1 (Chao2 and Good–Turing, the more careful one);
-    /// absent where there is too little traffic for an estimate.
+    /// The estimated share of the edges that were seen, 0–1 (Chao2 and Good–Turing, the lower of both); absent
+    /// if there is too little traffic for an estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
     /// The estimated share of future connections on edges that were not seen, 0–1 (Good–Turing).
@@ -137,10 +137,10 @@ pub struct Figures {
 /// The learning estimate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LearningLines {
-    /// Of everything in scope; absent where the sources have only an estimate of more than that.
+    /// The estimate for the whole scope; absent if the sources have only an estimate of more than the scope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overall: Option<EstimateDocument>,
-    /// In order of workloads.
+    /// Ordered by workload.
     pub workloads: Vec<WorkloadEstimate>,
 }
 
@@ -149,30 +149,30 @@ pub struct LearningLines {
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadLine {
     pub workload: WorkloadId,
-    /// Some policy isolates all its pods.
+    /// True if each pod of it is isolated by a policy.
     pub ingress: bool,
     pub egress: bool,
-    /// The policies that isolate pods of it allow everything all the same, from or to every pod and address.
+    /// True if the policies that isolate its pods still allow everything, from or to every pod and address.
     pub ingress_allows_all: bool,
     pub egress_allows_all: bool,
-    /// NetworkPolicy cannot select it.
+    /// True if NetworkPolicy cannot select it.
     pub host_network: bool,
     /// `namespace/name`.
     pub policies: Vec<String>,
 }
 
 impl WorkloadLine {
-    /// Whether something is denied to others that would open connections to it.
+    /// Returns true if some connections to it are denied.
     pub fn is_closed_in(&self) -> bool {
         self.ingress && !self.ingress_allows_all
     }
 
-    /// Whether something is denied to it that it would open connections to.
+    /// Returns true if some connections from it are denied.
     pub fn is_closed_out(&self) -> bool {
         self.egress && !self.egress_allows_all
     }
 
-    /// Whether it is isolated in both directions, in effect.
+    /// Returns true if it is isolated in both directions, in effect.
     pub fn is_closed(&self) -> bool {
         self.is_closed_in() && self.is_closed_out()
     }
@@ -190,7 +190,7 @@ pub struct Approval {
     pub by: String,
     pub at: Timestamp,
     pub reason: String,
-    /// Who approved each of its rules first, as it still is.
+    /// For each rule that is still the same, who approved it first.
     pub rules: Vec<RuleApproval>,
 }
 
@@ -199,27 +199,27 @@ pub struct Approval {
 #[serde(rename_all = "camelCase")]
 pub struct RuleApproval {
     pub direction: Direction,
-    /// Its place among the rules of that direction, from 0.
+    /// Its index among the rules of that direction, from 0.
     pub index: usize,
-    /// The revision that brought it.
+    /// The revision that added the rule.
     pub revision: u32,
     pub by: String,
     pub at: Timestamp,
 }
 
-/// Something that was done: a line of the record, or a decision that the cluster still has.
+/// An event: a line of the record, or a decision that is still in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub sequence: u64,
-    /// When it was recorded.
+    /// The time when it was recorded.
     pub at: Timestamp,
-    /// When it was done, if it was recorded later than that.
+    /// The time when it was done, if it was recorded later.
     pub done: Option<Timestamp>,
     pub entry: Entry,
 }
 
 impl Event {
-    /// When it was done.
+    /// Returns the time when it was done.
     pub fn when(&self) -> Timestamp {
         self.done.unwrap_or(self.at)
     }
@@ -236,7 +236,7 @@ impl From<RecordLine> for Event {
     }
 }
 
-/// As `evidence.json` has it. The reason is quoted from the record; no figure of the report depends on it.
+/// The form in `evidence.json`. The reason is quoted from the record; no figure of the report depends on it.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = &self.entry;
@@ -249,7 +249,7 @@ impl Serialize for Event {
         }
         event.serialize_field("action", entry.action.kind().name())?;
         event.serialize_field("actor", &entry.actor.to_string())?;
-        // Where the name is no user's, the program that wrote and when.
+        // If the name is not a user's: the program that wrote, and the time.
         match &entry.actor {
             Actor::FieldManager { .. } | Actor::Unknown => {
                 event.serialize_field("by", &entry.actor)?;
@@ -263,7 +263,7 @@ impl Serialize for Event {
     }
 }
 
-/// What the next line of the record follows.
+/// The end of the chain, which the next line of the record continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordHead {
     pub sequence: u64,
@@ -285,16 +285,16 @@ pub struct EdgeLine {
     pub first_seen: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// The rules that allow it; empty if nothing isolates either end, or one end denies it.
+    /// The rules that allow it; empty if neither end is isolated, or if one end denies it.
     pub allowed_by: Vec<RuleRef>,
-    /// Who approved those rules, and when.
+    /// Who approved these rules, and when.
     pub approved_by: Vec<String>,
-    /// At each end that is isolated somebody approved a rule that allows it.
+    /// True if at each isolated end an approved rule allows it.
     pub approved: bool,
-    /// The policies of an end deny it, at the end of the period.
+    /// True if the policies of an end deny it at the end of the period.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
-    /// An end of it is not among the cluster's objects any more, so no policy was judged by it.
+    /// True if an end of it no longer exists in the cluster, so no policy was evaluated for it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
 }
@@ -302,7 +302,7 @@ pub struct EdgeLine {
 /// One edge in one hour.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HourLine {
-    /// When the hour begins.
+    /// The beginning of the hour.
     pub hour: Timestamp,
     pub client: Peer,
     pub server: Peer,
@@ -313,14 +313,14 @@ pub struct HourLine {
     pub bytes_to_client: u64,
 }
 
-/// The controls of a framework and how they stand.
+/// The controls of a framework, and the assessment of each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FrameworkReport {
     pub framework: &'static str,
     pub edition: &'static str,
     pub controls: Vec<ControlLine>,
-    /// What nanoseg does not prove, whatever the figures.
+    /// Facts that nanoseg does not prove, whatever the figures are.
     pub not_proven: Vec<&'static str>,
 }
 
@@ -329,10 +329,10 @@ pub struct FrameworkReport {
 #[serde(rename_all = "camelCase")]
 pub struct ControlLine {
     pub number: &'static str,
-    /// In our own short words.
+    /// The requirement, in short words of our own.
     pub asks: &'static str,
     pub standing: Standing,
-    /// The figures, one sentence.
+    /// The figures, in one sentence.
     pub finding: String,
     /// The files that prove it.
     pub files: Vec<&'static str>,

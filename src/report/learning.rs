@@ -52,7 +52,7 @@ pub fn confidence(estimate: &EstimateDocument) -> Option<String> {
     (!text.is_empty()).then(|| format!("Confidence: {text}."))
 }
 
-/// How many edges are still unseen; `?` if there is too little traffic to tell.
+/// How many edges are still unseen; `?` if there is too little traffic for an estimate.
 pub fn unseen(estimate: &EstimateDocument) -> String {
     match bounds(estimate) {
         _ if estimate.coverage.is_none() => "?".to_owned(),
@@ -61,7 +61,7 @@ pub fn unseen(estimate: &EstimateDocument) -> String {
     }
 }
 
-/// The share of edges seen; `?` if there is too little traffic to tell.
+/// The share of edges seen; `?` if there is too little traffic for an estimate.
 pub fn seen(estimate: &EstimateDocument) -> String {
     estimate.coverage.map_or_else(|| "?".to_owned(), percent)
 }

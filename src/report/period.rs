@@ -3,7 +3,7 @@
 use crate::net::Timestamp;
 use serde::Serialize;
 
-/// The time that was asked for, and the time that something was seen in.
+/// The requested period, and the time of the observations in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Period {
@@ -17,30 +17,30 @@ pub struct Period {
     pub first_seen: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// What of the traffic counts as of the period.
+    /// Which part of the traffic counts for the period.
     pub counted: Counted,
-    /// Of hours: what was asked for, widened to whole ones.
+    /// If traffic is counted by the hour: the requested period, widened to whole hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted_from: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted_to: Option<Timestamp>,
 }
 
-/// What of the traffic counts as of a period.
+/// Which part of the traffic counts for a period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Counted {
-    /// Connections that began in it.
+    /// Connections that began in the period.
     #[default]
     Connections,
-    /// The same by whole hours.
+    /// Connections that began in its whole hours.
     Hours,
-    /// All that the source holds.
+    /// All connections of the source.
     Whole,
 }
 
 impl Period {
-    /// The same period where traffic is known by the hour only.
+    /// Returns the same period for a source that has traffic by the hour only.
     #[must_use]
     pub fn by_the_hour(mut self) -> Period {
         let begin = |at: Timestamp| Timestamp::from_hour(at.hour());
@@ -53,12 +53,12 @@ impl Period {
         self
     }
 
-    /// Whether a time lies in what was asked for.
+    /// Returns true if the requested period contains this time.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
     }
 
-    /// Whether something that went on from `from` to `to`, or still does, was so at some time of it.
+    /// Returns true if a state that lasted from `from` to `to` (`None`: it still lasts) overlaps the period.
     pub fn touches(&self, from: Timestamp, to: Option<Timestamp>) -> bool {
         let begins_in_time = self.to.is_none_or(|end| from < end);
         let is_over = self
@@ -67,7 +67,7 @@ impl Period {
         begins_in_time && !is_over
     }
 
-    /// The part of a time that lies in it.
+    /// Returns the part of a time range that is in the period.
     pub fn clip(&self, (begin, end): (Timestamp, Timestamp)) -> (Timestamp, Timestamp) {
         let begin = self.from.map_or(begin, |from| from.max(begin));
         let end = self.to.map_or(end, |to| to.min(end));

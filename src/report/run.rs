@@ -136,7 +136,7 @@ pub struct WorkloadEstimate {
 pub struct EstimateDocument {
     /// Learned edges that it rests on.
     pub edges: u64,
-    /// Estimated share of edges seen, the more careful of Chao2 and Good–Turing, 0–1; `None` if there is too little traffic to tell.
+    /// Estimated share of edges seen, the more careful of Chao2 and Good–Turing, 0–1; `None` if there is too little traffic for an estimate.
     pub coverage: Option<f64>,
     /// Estimated share of future connections that would use an edge not seen yet (Good–Turing
     /// missing mass), 0–1; `None` if nothing was learned.

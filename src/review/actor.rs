@@ -1,7 +1,7 @@
 //! Who changed an object, as far as the object shows it.
 //!
-//! The API server writes the name of the authenticated user into no object. So whoever changes the spec of a
-//! Segmentation, or the break-glass annotation of a namespace, gives the name beside it, and the admission policies of
+//! The API server writes the name of the authenticated user into no object. So a person who changes the spec of a
+//! Segmentation, or the break-glass annotation of a namespace, adds the name to it, and the admission policies of
 //! `deploy/base/admission` refuse another name than that of the request. Where they are not installed, the name is
 //! only what somebody wrote. Where there is no name, `metadata.managedFields` has at least the program that wrote
 //! the field, and when.

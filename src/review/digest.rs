@@ -5,7 +5,7 @@ use crate::record::Digest;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPort, NetworkPolicySpec};
 use serde_json::Value;
 
-/// The digest of what a policy says. What the API server fills in or leaves out when it stores
+/// The digest of the meaning of a policy. What the API server fills in or leaves out when it stores
 /// an object (`k8s.io/kubernetes/pkg/apis/networking/v1/defaults.go`, `omitempty`) makes no
 /// difference: `protocol`, `policyTypes`, `podSelector`, absent, null and empty lists. Neither
 /// does the order of `policyTypes`. An empty selector and an absent one differ, as they do there.

@@ -1,8 +1,9 @@
-//! The state of one workload's review: its proposals, what was approved, and what shall be in the cluster.
+//! The state of one workload's review: its proposals, the approved policies, and the policy that shall be in
+//! the cluster.
 //!
-//! Pure: every step takes the time as an argument, changes the state, and says for the record what it did.
-//! The controller stores state and record lines together, before anything is written to the cluster, so that
-//! after a crash it goes on with what was decided.
+//! Pure: every step takes the time as an argument, changes the state, and adds entries to the record about what
+//! it did. The controller stores state and record lines together before anything is written to the cluster, so
+//! that after a crash it continues with the decisions that were made.
 
 mod decide;
 mod propose;
@@ -23,7 +24,7 @@ use crate::record::{Action, Actor, Digest, Entry};
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use serde::{Deserialize, Serialize};
 
-/// How many proposals that are over are kept per workload; rollback needs the applied ones.
+/// How many closed proposals are kept per workload; rollback needs the applied ones.
 const KEPT: usize = 20;
 
 /// One workload's review.
@@ -35,21 +36,21 @@ pub struct WorkloadState {
     pub proposals: Vec<Proposal>,
     /// The number of the next proposal, from 1.
     pub next_proposal: u32,
-    /// What was approved, oldest first, numbered from 1.
+    /// The approved policies, oldest first, numbered from 1.
     pub revisions: Vec<Revision>,
-    /// The revision that shall be in the cluster; none if there was no approval, or all were rolled back.
+    /// The revision that shall be in the cluster; `None` if there was no approval, or all were rolled back.
     pub wanted: Option<u32>,
-    /// What was last known to be in the cluster because of us.
+    /// The last known policy in the cluster that nanoseg wrote.
     pub applied: Option<Applied>,
-    /// The revision that break-glass took out of the cluster, until something is there again: what worked in
-    /// between was never approved, so what comes back is compared with what was there before.
+    /// The revision that break-glass removed from the cluster, until a policy is there again. The state without
+    /// it was never approved, so the next policy is compared with the one before break-glass.
     #[serde(default)]
     pub taken: Option<u32>,
-    /// Set when traffic that was approved was blocked and the workload was rolled back; a decision ends it.
+    /// Set when approved traffic was blocked and the workload was rolled back; a decision clears it.
     pub degraded: Option<Degraded>,
 }
 
-/// A change that was proposed.
+/// A proposed change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     /// The object's name.
@@ -59,23 +60,25 @@ pub struct Proposal {
     /// The revision that it would change, with its policy.
     pub base_revision: Option<u32>,
     pub base: Option<NetworkPolicySpec>,
-    /// What `policy` would do. Stored as `material`, the name of earlier versions.
+    /// The impact of `policy`. Stored as `material`, the name of earlier versions.
     #[serde(rename = "material")]
     pub impact: Impact,
-    /// What nanoseg itself last proposed: another one than `policy` says that a person edited it.
+    /// The digest of the last policy that nanoseg itself proposed: if that of `policy` differs, a person edited
+    /// it.
     pub generated: Digest,
-    /// What of the graph it was worked out from; if that changes, the impact is made anew.
+    /// The digest of the part of the graph that the impact depends on; if it changes, the impact is computed
+    /// again.
     pub basis: Digest,
-    /// Blocked traffic asked for it: it is never approved automatically.
+    /// True if blocked traffic caused it: it is never approved automatically.
     pub asked_by_blocked: bool,
     #[serde(flatten)]
     pub stage: Stage,
-    /// When the phase last changed.
+    /// The time when the phase last changed.
     pub since: Timestamp,
     pub message: Option<String>,
 }
 
-/// A policy that was approved.
+/// An approved policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     pub number: u32,
@@ -87,13 +90,13 @@ pub struct Revision {
     pub at: Timestamp,
 }
 
-/// What is in the cluster because of us.
+/// The policy in the cluster that nanoseg wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// `None`: no policy, after one was there.
+    /// `None`: there is no policy, after there was one.
     pub revision: Option<u32>,
     pub at: Timestamp,
-    /// The revision that it took the place of.
+    /// The revision that it replaced.
     pub before: Option<u32>,
 }
 
@@ -148,7 +151,7 @@ impl WorkloadState {
             .map(|r| &r.policy)
     }
 
-    /// The policy of the revision that is applied, as far as we know.
+    /// The policy of the applied revision, as far as it is known.
     pub fn applied_policy(&self) -> Option<&NetworkPolicySpec> {
         let applied = self.applied.as_ref()?.revision?;
         self.revision(applied).map(|r| &r.policy)
@@ -160,7 +163,7 @@ impl WorkloadState {
         self.revision(before).map(|r| &r.policy)
     }
 
-    /// What shall be in the cluster is there: `at` is when it was written, or found there.
+    /// Records that the wanted policy is in the cluster: `at` is when it was written, or found there.
     pub fn applied(&mut self, at: Timestamp, record: &mut Vec<Entry>) {
         let before = self.applied.as_ref().and_then(|a| a.revision);
         if self.is_applied() {
@@ -190,7 +193,7 @@ impl WorkloadState {
         }
     }
 
-    /// Whether the cluster has, as far as we know, what it shall have.
+    /// Returns true if the cluster has the wanted policy, as far as it is known.
     pub fn is_applied(&self) -> bool {
         match &self.applied {
             Some(applied) => applied.revision == self.wanted,
@@ -198,27 +201,29 @@ impl WorkloadState {
         }
     }
 
-    /// Our policy was taken away on purpose (break-glass): what is wanted comes back as a change of its own.
+    /// Records that our policy was removed on purpose (break-glass). The wanted policy comes back as a change
+    /// of its own.
     pub fn taken_away(&mut self) {
         let applied = self.applied.take();
         self.taken = applied.and_then(|applied| applied.revision).or(self.taken);
     }
 
-    /// The workload is gone: nothing waits any more, and no policy is wanted. Tells whether that is new.
+    /// Records that the workload is gone: no proposal waits any more, and no policy is wanted. Returns true if
+    /// that is new.
     pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Entry>) -> bool {
         let had_open = self.open().is_some();
         self.withdraw(why, now, record);
         had_open | self.wanted.take().is_some()
     }
 
-    /// Something to say on the open proposal.
+    /// Sets the message of the open proposal.
     pub fn note(&mut self, message: String) {
         if let Some(open) = self.open_mut() {
             open.message = Some(message);
         }
     }
 
-    /// Forgets the oldest proposals that are over.
+    /// Removes the oldest closed proposals. Returns their names.
     fn prune(&mut self) -> Vec<String> {
         let over = |p: &Proposal| {
             matches!(
@@ -244,7 +249,7 @@ impl WorkloadState {
         gone
     }
 
-    /// An entry of the record about the workload's policy.
+    /// Makes an entry of the record about the workload's policy.
     fn entry(&self, action: Action, actor: Actor) -> Entry {
         Entry::new(action, actor, &self.workload.namespace, &self.policy_name)
     }
@@ -256,12 +261,12 @@ impl Proposal {
         &self.impact.revision
     }
 
-    /// Whether a person changed what nanoseg proposed.
+    /// Returns true if a person changed the policy that nanoseg proposed.
     pub fn is_edited(&self) -> bool {
         policy_digest(&self.policy) != self.generated
     }
 
-    /// Whether this is another policy than the one that waits.
+    /// Returns true if this policy differs from the proposed one.
     pub fn is_other(&self, policy: &NetworkPolicySpec) -> bool {
         policy_digest(&self.policy) != policy_digest(policy)
     }

@@ -103,7 +103,7 @@ codes! {
         "Connections were opened and got no answer; they were not learned."
         "Check whether the client is misconfigured, or a policy or firewall dropped it.";
     DroppedConnections "dropped-connections" Note
-        "A flow log says that a policy dropped these connections; they were not learned."
+        "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
     NothingObserved "nothing-observed" Warning
         "Nothing was seen of this workload; it was left out, since an empty policy cuts it off."
@@ -127,7 +127,7 @@ codes! {
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
         "Add deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs to the kubectl get that made the snapshot.";
     MissingNodes "missing-nodes" Warning
-        "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be told from outside traffic."
+        "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be distinguished from outside traffic."
         "Add nodes to the kubectl get that made the snapshot.";
     MissingNamespaces "missing-namespaces" Note
         "A namespace of a pod is not in the snapshot; its labels are taken to be only kubernetes.io/metadata.name."
@@ -143,7 +143,7 @@ codes! {
         "Raise --max-connections.";
     ObservationLoss "observation-loss" Warning
         "A source of observation lost something, or could not read it: what was seen may be less than what there was."
-        "Look up the kind of loss in docs/flows.md; what it speaks of may be missing from the graph.";
+        "Look up the kind of loss in docs/flows.md; what it describes may be missing from the graph.";
     WouldBlock "would-block" Warning
         "A proposed policy would block connections that recorded flows used."
         "Look at each before approving; reject the proposal, or edit it so that it allows what is wanted.";
@@ -169,7 +169,7 @@ codes! {
         "A container is privileged: it owns its node, and with it the network of every pod there, past every NetworkPolicy."
         "Take the privilege away, or keep such workloads on nodes of their own.";
     HostPort "host-port" Warning
-        "A container is reached at a port of its node, by whoever reaches the node."
+        "A container is reached at a port of its node, by anyone who reaches the node."
         "Use a Service instead, or see to it that a firewall guards the node.";
     AddedCapability "added-capability" Warning
         "A container has capabilities that reach into the network or the node and that servers do not need."

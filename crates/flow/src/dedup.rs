@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// How far apart two observers may see the same connection, in seconds.
 const SAME_TIME_SECONDS: i64 = 10;
 
-/// What the records of one connection have in common, whoever observed it: the ends and the owners of
+/// What the records of one connection have in common, whichever node observed it: the ends and the owners of
 /// their addresses (rule: owner-at-that-time), the verdict and the hour. Small differences between the nodes' clocks do not
 /// matter when counts are compared hour by hour.
 type ConnectionGroup = ([(IpAddr, u32); 2], Protocol, u16, Verdict, i64);

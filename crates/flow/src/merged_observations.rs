@@ -249,13 +249,13 @@ mod tests {
         }
         merged.add_record(Source::Capture, record(1, 80, 0));
         let slice = merged.into_observations();
-        let told: Vec<_> = slice
+        let records: Vec<_> = slice
             .records
             .iter()
             .map(|(source, r)| (*source, r.connections, r.bytes_to_server))
             .collect();
         assert_eq!(
-            told,
+            records,
             [
                 (Source::Capture, 1, 10),
                 (Source::Conntrack, 3, 30),

@@ -104,7 +104,7 @@ losses! {
     ClockStepped "clock-stepped" "Jumps of the node's clock.";
     LineMalformed "line-malformed" "Lines of a flow log that could not be read.";
     FlowIncomplete "flow-incomplete" "Flows of a flow log without addresses or ports.";
-    LogLost "log-lost" "Flows that the flow log itself says it has lost.";
+    LogLost "log-lost" "Flows that the flow log itself reports as lost.";
 }
 
 impl fmt::Display for Loss {

@@ -228,7 +228,7 @@ mod tests {
             "docker.io/library/nginx:1.16@sha256:aa"
         );
         let found: Vec<&Vulnerability> = one[0].vulnerabilities.iter().collect();
-        assert_eq!(found.len(), 2, "one without an identifier says nothing");
+        assert_eq!(found.len(), 2, "one without an identifier is ignored");
         assert_eq!(found[0].fixed_in, None);
         assert_eq!(found[1].grade, Grade::Unknown);
         let list = format!(r#"{{"kind": "List", "items": [{OBJECT}, {OBJECT}]}}"#);

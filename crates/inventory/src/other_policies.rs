@@ -13,7 +13,7 @@ pub struct OtherPolicy {
     /// The file it was read from.
     pub file: String,
     /// Its content, to compare two of them.
-    says: Value,
+    content: Value,
 }
 
 /// `Some` if objects of this kind are policies that are not evaluated: whether they are namespaced.
@@ -60,7 +60,7 @@ impl OtherPolicy {
                 name.to_owned()
             },
             file: String::new(),
-            says: ["spec", "specs"]
+            content: ["spec", "specs"]
                 .map(|field| object.get(field).cloned().unwrap_or_default())
                 .into_iter()
                 .collect(),
@@ -69,7 +69,7 @@ impl OtherPolicy {
 
     /// Returns true if both have the same content, whatever files they come from.
     pub fn is_same_as(&self, other: &OtherPolicy) -> bool {
-        self.says == other.says
+        self.content == other.content
     }
 }
 

@@ -7,7 +7,7 @@ use nanoseg_flow::testing::frames::*;
 use nanoseg_flow::{AddressEpochs, FlowConfig, FlowTable, NoListeners};
 use std::path::{Path, PathBuf};
 
-/// Frames of one byte, which tell where they come from.
+/// Frames of one byte, which identifies their origin.
 fn one_byte(times: &[i64], mark: u8) -> Vec<u8> {
     let byte = [mark];
     pcap(times.iter().map(|time| (time * SECOND, &byte[..])))

@@ -10,7 +10,7 @@ const RANGE_FROM: usize = 3;
 
 /// The entries for `ports`, by number, then protocol. A run of at least three ports becomes one
 /// `endPort` range; inside a run, up to `gap` neighbouring ports may be unobserved (rule: port-range-is-observed), 0
-/// unless the operator says otherwise.
+/// unless the operator sets another gap.
 pub(super) fn build_ports(ports: &[(u16, Protocol)], gap: u16) -> Vec<NetworkPolicyPort> {
     let mut by_protocol: BTreeMap<Protocol, Vec<u16>> = BTreeMap::new();
     for (port, protocol) in ports {

@@ -1,6 +1,6 @@
 //! From what one direction of a workload needs to its rules: peers with the same ports share a
 //! rule, each peer stands in one rule only, so a rule allows exactly peers × ports and nothing is
-//! said twice (rule: rules-are-merged-and-ordered).
+//! written twice (rule: rules-are-merged-and-ordered).
 
 mod address;
 

@@ -17,7 +17,7 @@
 //!
 //! The digest of a line covers the bytes of the line as it is written, without the digest itself.
 //!
-//! The chain has no key: whoever can write the whole file can write another chain. An auditor finds that out
+//! The chain has no key: a person who can write the whole file can write another chain. An auditor finds that out
 //! with the end of the chain (a [`Head`]) that was kept elsewhere.
 
 mod action;

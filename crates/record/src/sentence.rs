@@ -4,7 +4,7 @@ use crate::{Action, Connection, Drift, Mode, RemainingPolicies};
 use std::fmt;
 
 impl Action {
-    /// What a line says for people beside its typed details; empty if there is nothing to add to the action.
+    /// The sentence of a line for people, in addition to its typed details; empty if there is nothing to add to the action.
     pub fn sentence(&self) -> String {
         match self {
             Action::Proposed {

@@ -19,7 +19,7 @@ impl Names {
     }
 }
 
-/// The name in a label; `None` where the address says more.
+/// The name in a label; `None` where the address is more precise.
 fn claimed(claim: &PeerLabel) -> Option<String> {
     match claim {
         PeerLabel::Pod { namespace, name }

@@ -115,11 +115,11 @@ fn ssh_keygen(public: &Path, message: &[u8]) -> anyhow::Result<String> {
         .wait_with_output()
         .context("failed to sign with ssh-keygen")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let error = String::from_utf8_lossy(&output.stderr);
         bail!(
             "failed to sign with {}: {}; is its private key in ssh-agent (ssh-add -l)?",
             public.display(),
-            said.trim()
+            error.trim()
         );
     }
     String::from_utf8(output.stdout).context("failed to read what ssh-keygen printed")

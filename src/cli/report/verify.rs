@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn signed(folder: &Path, checked: &Checked, key: Option<&PublicKey>) -> Result<String, String> {
     match (&checked.signature, &checked.signed_by) {
         (None, Some(by)) => Err(format!(
-            "manifest.json.sig: missing; manifest.json says that {by} signed it"
+            "manifest.json.sig: missing; manifest.json names {by} as the signer"
         )),
         (None, None) if key.is_some() => Err("manifest.json: not signed".into()),
         (None, None) => Ok("not signed".into()),
@@ -73,7 +73,7 @@ fn signed(folder: &Path, checked: &Checked, key: Option<&PublicKey>) -> Result<S
             // Reports of earlier versions do not name their signer.
             match by {
                 Some(by) if *by != fingerprint => Err(format!(
-                    "manifest.json.sig: signed by {fingerprint}; manifest.json says {by}"
+                    "manifest.json.sig: signed by {fingerprint}; manifest.json names {by}"
                 )),
                 _ => Ok(format!("signed by {fingerprint}")),
             }

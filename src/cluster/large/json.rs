@@ -1,4 +1,4 @@
-//! JSON: the texts of the items are found first, then each is read into its type without a tree between.
+//! JSON: finds the texts of the items first, then reads each into its type without a tree in between.
 
 use super::{Unusual, joined};
 use crate::cluster::kinds::{Typed, parse_object};
@@ -12,21 +12,21 @@ use serde_json::Value;
 /// How many items one thread reads at a time.
 const ITEMS: usize = 64;
 
-/// RFC 8259.
+/// Whitespace as defined by RFC 8259.
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// A list without its items.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonFrame<'a> {
-    /// What is left of them: nothing.
+    /// The `items` that are left in it: none.
     #[serde(rename = "items")]
     _items: [(); 0],
     kind: &'a str,
     api_version: &'a str,
 }
 
-/// What tells the type of an item.
+/// The fields that determine the type of an item.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head<'a> {
@@ -36,7 +36,7 @@ struct Head<'a> {
     api_version: Option<&'a str>,
 }
 
-/// The objects of a JSON list.
+/// Returns the objects of a JSON list.
 pub fn read(text: &str) -> Result<Objects, Unusual> {
     let (begin, end, items) = json_items(text).ok_or(Unusual)?;
     let frame = [text.get(..begin), text.get(end..)].map(Option::unwrap_or_default);
@@ -54,8 +54,8 @@ pub fn read(text: &str) -> Result<Objects, Unusual> {
     Ok(joined(read))
 }
 
-/// The values of the first array that is called `items`, and where their text begins and ends. Whether it is the
-/// list's own, what is left of the text without them tells.
+/// Returns the values of the first array named `items`, and the range of its text. The rest of the text shows
+/// whether it is the list's own array.
 fn json_items(text: &str) -> Option<(usize, usize, Vec<&str>)> {
     let key = "\"items\"";
     let rest = text.get(text.find(key)? + key.len()..)?;
@@ -79,7 +79,7 @@ fn json_items(text: &str) -> Option<(usize, usize, Vec<&str>)> {
     Some((begin, text.len() - rest.len(), items))
 }
 
-/// Items of a `List` have a kind, those of a `PodList` have none; where they are mixed, `parse` keeps them apart.
+/// Items of a `List` have a kind, those of a `PodList` have none. `parse` reads a list in which both occur.
 fn json_item(
     item: &str,
     item_kind: &str,
@@ -105,7 +105,7 @@ fn json_item(
             skip(kind, group, objects);
             Ok(())
         }
-        // Such as an older version of the group, which k8s-openapi refuses to take for its own.
+        // For example an older version of the group, which k8s-openapi does not accept as its own.
         Ok(Typed::Skipped) | Err(_) => {
             let tree: Value = serde_json::from_str(item).map_err(|_| Unusual)?;
             add(tree, kind, version, objects).map_err(|_| Unusual)

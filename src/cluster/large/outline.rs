@@ -1,14 +1,14 @@
-//! Leaves out of the text of items what nobody reads, before the parser sees it: in YAML, reading that takes
-//! most of the time. It works line by line, by indentation, and only where no line can mean anything else than
-//! it seems to: a text with flow collections, anchors, tags, or quotes that go on in the next line is unusual.
+//! Removes the fields that are not used from the text of items before the parser reads it: reading them takes
+//! most of the time in YAML. It works line by line, by indentation, and only where no line can have a second
+//! meaning: a text with flow collections, anchors, tags, or quotes that continue on the next line is unusual.
 
 use super::Unusual;
 
-/// What becomes of a key's value.
+/// What happens to a key's value.
 #[derive(Clone, Copy)]
 enum Fate {
     Noise,
-    /// A mapping, or a list of mappings, with noise in it.
+    /// A mapping, or a list of mappings, of which some fields are removed.
     Partly(&'static [(&'static str, Fate)]),
 }
 
@@ -60,7 +60,7 @@ const TEMPLATE: Fate = Partly(&[
     ),
 ]);
 
-/// No kind has two of these meanings for one place.
+/// No two kinds use the same path with different meanings.
 const OBJECT: &[(&str, Fate)] = &[
     ("metadata", METADATA),
     (
@@ -94,18 +94,18 @@ const OBJECT: &[(&str, Fate)] = &[
     ),
 ];
 
-/// A key above the line in work.
+/// A key that encloses the current line.
 struct Above {
     column: usize,
     within: &'static [(&'static str, Fate)],
-    /// Where its line ends in what is kept.
+    /// The offset in the kept text where the key's line ends.
     end: usize,
-    /// Whether something of its value is left out, and whether something stays.
+    /// True if a part of its value was removed, and true if a part stays.
     lost: bool,
     stays: bool,
 }
 
-/// The items of `text`, whose dashes stand at `column`, without what nobody reads of them.
+/// Returns the items of `text`, whose dashes are at `column`, without the fields that are not used.
 pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
     let mut kept = String::with_capacity(text.len() / 2);
     let mut reader = Reader {
@@ -129,7 +129,7 @@ pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
         }
     }
     reader.leave(0);
-    // From the end, so that the places before stay what they are.
+    // From the end, so that the earlier offsets stay valid.
     reader.hollow.sort_unstable();
     for end in reader.hollow.into_iter().rev() {
         kept.insert_str(end, " {}");
@@ -137,15 +137,16 @@ pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
     Ok(kept)
 }
 
-/// What becomes of a line.
+/// What happens to a line.
 enum What {
     Kept,
     Dropped,
-    /// It begins an item of a list, whose first key is dropped: it stays, with nothing under the key.
+    /// The line begins an item of a list, and its first key is dropped: the line stays, without the key's
+    /// value.
     OnlyKey,
 }
 
-/// Where in the items the lines are.
+/// The position in the items.
 struct Reader {
     column: usize,
     path: Vec<Above>,
@@ -153,12 +154,12 @@ struct Reader {
     dropped: Option<usize>,
     /// The column of a key whose value is a block of text.
     block: Option<usize>,
-    /// Where the lines of keys end of whose mappings nothing stays: they are empty then, and not null.
+    /// The ends of the lines of keys whose mappings lost all their fields: these are empty then, and not null.
     hollow: Vec<usize>,
 }
 
 impl Reader {
-    /// `end` is where the line ends in what is kept, if it stays.
+    /// Reads a line. `end` is the offset where the line ends in the kept text, if it stays.
     fn read(&mut self, line: &Line<'_>, end: usize) -> Result<What, Unusual> {
         if !line.rest.is_empty() {
             let same = |key: usize| line.indent == key && line.dashes > 0;
@@ -177,14 +178,14 @@ impl Reader {
                 });
             }
         }
-        // Empty lines mean something in blocks of text only, and stay with what they are in.
+        // Empty lines have a meaning only in blocks of text. They are kept or dropped with what they are in.
         Ok(match self.dropped {
             Some(_) => What::Dropped,
             None => What::Kept,
         })
     }
 
-    /// Takes in a line that is not within a block of text. Whether it begins something that is dropped.
+    /// Reads a line that is not in a block of text. Returns true if it begins something that is dropped.
     fn enter(&mut self, line: &Line<'_>, end: usize) -> Result<bool, Unusual> {
         let (key, value) = line.entry()?;
         let column = line.indent + 2 * line.dashes;
@@ -226,7 +227,7 @@ impl Reader {
         Ok(is_noise)
     }
 
-    /// Leaves the keys whose values a line at `column` ends.
+    /// Leaves the keys whose values end at a line with this `column`.
     fn leave(&mut self, column: usize) {
         while let Some(above) = self.path.pop_if(|above| above.column >= column) {
             if above.lost && !above.stays {
@@ -244,7 +245,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// A line of an item; only its first stands as far left as `column`.
+    /// Splits a line of an item. Only the first line of an item is indented as little as `column`.
     fn of(line: &'a str, column: usize) -> Result<Line<'a>, Unusual> {
         let mut rest = line.trim_start_matches(' ');
         let indent = line.len() - rest.len();
@@ -264,12 +265,12 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The key, if it has one, and the value after it.
+    /// Returns the key, if the line has one, and the value after it.
     fn entry(&self) -> Result<(Option<&'a str>, &'a str), Unusual> {
         let (rest, first) = (self.rest, self.rest.bytes().next().unwrap_or_default());
         let (key, value) = match first {
             b'"' | b'\'' => {
-                // Up to the same quote; a key with escapes is none that is looked for, and unusual.
+                // Reads up to the same quote. A key with escapes is not among the known keys, and is unusual.
                 let end = rest.get(1..).and_then(|rest| rest.find(char::from(first)));
                 let (key, after) = rest.split_at(end.ok_or(Unusual)? + 2);
                 match after.strip_prefix(':') {
@@ -294,17 +295,18 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether the value is a block of text.
+/// Returns true if the value is a block of text.
 fn is_block(value: &str) -> Result<bool, Unusual> {
     match value.strip_prefix(['|', '>']) {
         None => Ok(false),
-        // More than chomping: the block says itself how far it stands.
+        // More than a chomping indicator: the block states its own indentation.
         Some(more) if more.trim_start_matches(['-', '+']).is_empty() => Ok(true),
         Some(_) => Err(Unusual),
     }
 }
 
-/// Whether a value ends on its line, or is a plain scalar, which goes on only further right than its key.
+/// Returns true if a value ends on its line, or is a plain scalar, which continues only on lines indented
+/// deeper than its key.
 fn is_plain_to_see(value: &str) -> bool {
     let Some(first) = value.bytes().next() else {
         return true;
@@ -323,7 +325,7 @@ fn is_plain_to_see(value: &str) -> bool {
         }
         b'{' | b'[' => matches!(value, "{}" | "[]"),
         b'&' | b'*' | b'!' | b'#' | b'?' | b'@' | b'`' | b'%' | b'-' | b':' => {
-            // A negative number, or text that begins so, is plain.
+            // A negative number, or a text that begins like one, is plain.
             first == b'-' && value.len() > 1 && !value.starts_with("- ")
         }
         _ => true,

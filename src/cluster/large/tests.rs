@@ -1,4 +1,4 @@
-//! The short way gives what the long way gives, or nothing.
+//! The fast way returns the same result as `parse`, or nothing.
 
 use super::outline::without_noise;
 use super::{both, read};
@@ -110,7 +110,7 @@ fn list(items: &str) -> String {
 }
 
 #[test]
-fn a_list_as_kubectl_prints_it_is_read_the_short_way_and_the_same() {
+fn a_list_as_kubectl_prints_it_is_read_the_fast_way_with_the_same_result() {
     let items = [POD, DEPLOYMENT].concat();
     let read = both(&list(&items)).expect("it is usual");
     for kept in ["web:1", "side:1", "NET_ADMIN", "web@sha256:1", "n1", "it's"] {
@@ -121,7 +121,7 @@ fn a_list_as_kubectl_prints_it_is_read_the_short_way_and_the_same() {
 }
 
 #[test]
-fn noise_is_left_out_before_it_is_parsed() {
+fn unused_fields_are_removed_before_parsing() {
     let kept = without_noise(POD, 0).expect("it is usual");
     for noise in [
         "managedFields",
@@ -167,7 +167,7 @@ fn json_lists_are_read_the_same() {
 }
 
 #[test]
-fn what_is_unusual_or_wrong_is_left_to_the_long_way() {
+fn an_unusual_or_wrong_text_is_left_to_parse() {
     let list = |items: &str| list(items);
     for text in [
         list("- {kind: Pod, metadata: {name: x}}\n"),
@@ -198,7 +198,7 @@ fn what_is_unusual_or_wrong_is_left_to_the_long_way() {
     }
 }
 
-/// Texts that YAML writes in every one of its ways: quoted, in blocks, plain.
+/// Texts in all styles of YAML: quoted, in blocks, plain.
 fn words() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z]{1,8}",
@@ -246,7 +246,7 @@ fn pod() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn what_has_nothing_but_noise_is_empty_and_not_absent() {
+fn a_mapping_of_only_unused_fields_is_empty_and_not_absent() {
     for (noise, rest) in [
         (
             "  spec:\n    volumes:\n    - name: x\n",
@@ -274,7 +274,7 @@ fn what_has_nothing_but_noise_is_empty_and_not_absent() {
 
 proptest! {
     #[test]
-    fn whatever_texts_there_are_the_short_way_gives_the_same_or_nothing(
+    fn the_fast_way_returns_the_same_as_parse_or_nothing_for_every_text(
         pods in proptest::collection::vec(pod(), 1..4),
     ) {
         let document = json!({"apiVersion": "v1", "items": pods, "kind": "List", "metadata": {}});

@@ -1,4 +1,4 @@
-//! YAML: the text is cut between items, which all begin at one column, and each piece is read by itself.
+//! YAML: cuts the text between items, which all begin at one column, and reads each piece on its own.
 
 use super::outline::without_noise;
 use super::{Unusual, joined};
@@ -9,16 +9,16 @@ use crate::inventory::Objects;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// About how long a piece is.
+/// The approximate size of a piece.
 const PIECE: usize = 128 << 10;
 
-/// The objects of a YAML list.
+/// Returns the objects of a YAML list.
 pub fn read(text: &str) -> Result<Objects, Unusual> {
     let list = cut(text).ok_or(Unusual)?;
     let frame = format!("{}{}", list.head, list.tail);
     let frame: Map<String, Value> = parse(&frame)?;
     let kind = frame.get("kind").and_then(Value::as_str).ok_or(Unusual)?;
-    // What items without a kind are, `parse` tells; nobody prints them as YAML.
+    // Only `parse` knows the kind of items without one, and no tool prints such lists as YAML.
     if kind != "List" || frame.contains_key("items") {
         return Err(Unusual);
     }
@@ -32,7 +32,7 @@ pub fn read(text: &str) -> Result<Objects, Unusual> {
     Ok(joined(read))
 }
 
-/// One document, else it is unusual.
+/// Returns the only document; more or fewer are unusual.
 fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Unusual> {
     if is_nested_too_deep(text.as_bytes()) {
         return Err(Unusual);
@@ -40,15 +40,15 @@ fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Unusual> {
     serde_yaml::from_str(text).map_err(|_| Unusual)
 }
 
-/// A list, cut.
+/// A list, cut into pieces.
 struct Cut<'a> {
-    /// What stands before `items:`.
+    /// The text before `items:`.
     head: &'a str,
-    /// Whole items, some in each.
+    /// The pieces, each of one or more whole items.
     pieces: Vec<&'a str>,
-    /// Where the dashes of the items stand.
+    /// The column of the items' dashes.
     column: usize,
-    /// What comes after the items.
+    /// The text after the items.
     tail: &'a str,
 }
 
@@ -59,7 +59,7 @@ fn cut(text: &str) -> Option<Cut<'_>> {
     if !items.get(column..)?.starts_with("- ") {
         return None;
     }
-    // Nothing that belongs to an item stands as far left as its dash, so what does ends the list.
+    // No part of an item is indented less than its dash or has its column, so such a line ends the list.
     let last = items.rfind(&begin).map_or(0, |at| at + 1);
     let mut end = last;
     for line in items.get(last..)?.split_inclusive('\n') {
@@ -88,8 +88,8 @@ fn cut(text: &str) -> Option<Cut<'_>> {
     })
 }
 
-/// What stands before the line `items:`, and what comes after it. Only the little that kubectl writes there is
-/// taken: anything more could be text in which that line is no key.
+/// Returns the text before the line `items:` and the text after that line. Before it, only the few lines that
+/// kubectl writes there are accepted: any other text could be one in which the line `items:` is not a key.
 fn head(text: &str) -> Option<(&str, &str)> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {

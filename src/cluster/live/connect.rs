@@ -1,5 +1,5 @@
-//! From kubeconfig or pod to a client, in kubectl's order: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`,
-//! the ServiceAccount of the pod. No request is made here.
+//! Makes a client from a kubeconfig or from the pod, in kubectl's order: `--kubeconfig`, `KUBECONFIG`,
+//! `~/.kube/config`, the ServiceAccount of the pod. It sends no request.
 
 use crate::cluster::ConnectSettings;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
-/// How long a new connection may take, TLS included.
+/// The most time that a new connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a connection may be silent while an answer is awaited. Watches hear something far more often
-/// (`watches`), and an exec plug-in has nothing to do with it.
+/// The longest silence of a connection while a response is awaited. Watches receive data far more often
+/// (`watches`), and this limit does not apply to exec plug-ins.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// A client, and the namespace that its context names.
 #[derive(Clone)]
 pub struct Connection {
     pub client: Client,
-    /// Which cluster it is, for people: `prod (https://203.0.113.1:6443)`.
+    /// The cluster's name for people: `prod (https://203.0.113.1:6443)`.
     pub cluster: String,
-    /// The namespace of the context, or of the pod; else `default`.
+    /// The namespace of the context, or of the pod; otherwise `default`.
     pub namespace: String,
 }
 
-/// Why there is no client.
+/// The reason why there is no client.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     #[error("failed to read kubeconfig {path}: {reason}; give the right file with --kubeconfig")]
@@ -53,10 +53,10 @@ pub enum ConnectError {
     Nothing { home: String },
 }
 
-/// Makes a client. Nothing is asked of the cluster yet.
+/// Makes a client. It sends no request to the cluster yet.
 ///
 /// # Errors
-/// Says which file is missing or wrong, and what helps.
+/// Names the file that is missing or wrong, and what to do.
 pub async fn connect(settings: &ConnectSettings) -> Result<Connection, ConnectError> {
     let (mut config, context, source_name) = match kubeconfig(settings)? {
         Some((file, name)) => {
@@ -71,9 +71,9 @@ pub async fn connect(settings: &ConnectSettings) -> Result<Connection, ConnectEr
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(SILENCE);
     config.write_timeout = Some(SILENCE);
-    // Else the time that a pooled connection was idle counts as silence of the next answer.
+    // Otherwise the time that a pooled connection was idle would count as silence before the next response.
     config.reset_reader_on_write = true;
-    // A write may only leave right after its fence was asked, so nothing may repeat it later on its own.
+    // A write may be sent only immediately after its fence was asked, so no layer may repeat it later.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
     let server = config.cluster_url.to_string();
@@ -93,7 +93,8 @@ pub async fn connect(settings: &ConnectSettings) -> Result<Connection, ConnectEr
     })
 }
 
-/// The kubeconfig that counts, with a name for people; `None`: there is none, so this should be a pod.
+/// Returns the kubeconfig to use, with a name for people. `None`: there is none, so this process should run in
+/// a pod.
 fn kubeconfig(settings: &ConnectSettings) -> Result<Option<(Kubeconfig, String)>, ConnectError> {
     if let Some(path) = &settings.kubeconfig {
         return Ok(Some((read(path)?, path.display().to_string())));
@@ -115,7 +116,7 @@ fn home() -> Option<PathBuf> {
     Some(std::env::home_dir()?.join(".kube").join("config"))
 }
 
-/// Files of the list that do not exist are passed over, as kubectl does.
+/// Files of the list that do not exist are skipped, as kubectl does.
 fn merged(paths: &[PathBuf]) -> Result<(Kubeconfig, String), ConnectError> {
     let name = paths
         .iter()
@@ -202,7 +203,7 @@ fn from_pod(settings: &ConnectSettings) -> Result<Config, ConnectError> {
     Config::incluster().map_err(|e| ConnectError::Pod(describe(&e)))
 }
 
-/// An error with what is behind it, each said once.
+/// Returns an error with its causes, each text once.
 pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_list_that_do_not_exist_are_passed_over() {
+    fn files_of_the_list_that_do_not_exist_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let first = write(folder.path(), "first", &config_of("prod", "shop"));
         let second = write(folder.path(), "second", &config_of("test", "lab"));

@@ -1,8 +1,8 @@
-//! Pods that are gone, or that gave an address back, kept for a while: flow records of their time may come
-//! later, and their labels still count (rule: owner-at-that-time, selector-is-exact).
+//! Pods that are gone, or that lost an address. They are kept for a while: flow records of their time may
+//! arrive later, and their labels still count (rule: owner-at-that-time, selector-is-exact).
 //!
-//! `inventory` reads the end of a pod's tenure from the pod itself: when its containers ended, else its
-//! `deletionTimestamp`. So a kept pod is made to say there when it really lost its addresses.
+//! `inventory` reads the end of a pod's tenure from the pod itself: the time when its containers ended,
+//! otherwise its `deletionTimestamp`. So a kept pod gets there the time when it really lost its addresses.
 
 use crate::inventory::kubernetes::Pod;
 use crate::net::Timestamp;
@@ -10,33 +10,33 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A pod that is gone. Numbers grow with every departure and are never used twice.
+/// A pod that is gone. Numbers grow with each departure and are never used again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Departure {
     pub number: u64,
     pub pod: Arc<Pod>,
 }
 
-/// The pods that are gone. Time is an argument.
+/// The pods that are gone. The current time is an argument.
 #[derive(Debug)]
 pub struct Departed {
-    /// Nanoseconds for which a pod is kept after it lost its addresses.
+    /// How long a pod is kept after it lost its addresses, in nanoseconds.
     retention: i64,
-    /// The most pods that are kept; the ones that left first go first.
+    /// The most pods that are kept; the ones that left first are dropped first.
     most: usize,
     next: u64,
     kept: BTreeMap<u64, Arc<Pod>>,
-    /// The numbers of the kept ones by what [`identity`] says.
+    /// The numbers of the kept pods, by [`identity`].
     numbers: BTreeMap<String, u64>,
-    /// Restored pods that were there when they were saved: gone unless the first list has them.
+    /// Restored pods that existed when they were saved: they are gone unless the first list contains them.
     expected: BTreeMap<String, Pod>,
-    /// Since when pods, by uid, have addresses that they did not start with.
+    /// The time since which pods have addresses that they did not start with, by uid.
     readdressed: BTreeMap<String, Time>,
     forgotten: u64,
 }
 
 impl Departed {
-    /// `retention` in nanoseconds; at most `most` pods are kept.
+    /// `retention` is in nanoseconds; at most `most` pods are kept.
     pub fn new(retention: i64, most: usize) -> Departed {
         Departed {
             retention,
@@ -50,12 +50,12 @@ impl Departed {
         }
     }
 
-    /// All that are kept, in the order in which they left.
+    /// All kept pods, in the order in which they left.
     pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.kept.values()
     }
 
-    /// Those that left after number `after`, in order.
+    /// The pods that left after number `after`, in order.
     pub fn since(&self, after: u64) -> Vec<Departure> {
         let later = self.kept.range(after.saturating_add(1)..);
         later
@@ -66,13 +66,13 @@ impl Departed {
             .collect()
     }
 
-    /// How many were dropped before their time because there were too many.
+    /// How many pods were dropped early because there were too many.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// A pod is there, new or changed; `old` is what was known of that name. May correct `new`, so that
-    /// its tenure is told right.
+    /// Records that a pod exists, new or changed; `old` is the earlier object of that name. May correct `new`,
+    /// so that its tenure is right.
     pub fn arrived(&mut self, old: Option<&Pod>, new: &mut Pod, now: Timestamp) {
         if let Some(old) = old {
             if old.metadata.uid != new.metadata.uid {
@@ -89,7 +89,7 @@ impl Departed {
         );
     }
 
-    /// A pod is gone: `last` is what was last seen of it, `old` what was known before.
+    /// Records that a pod is gone: `last` is its last known state, `old` what was known before.
     pub fn left(&mut self, old: Option<&Pod>, last: Pod, now: Timestamp) {
         let mut pod = last;
         if addresses(&pod).is_empty()
@@ -107,7 +107,8 @@ impl Departed {
         self.keep(pod);
     }
 
-    /// The first list, or another complete one, is read: restored pods that are not in it are gone.
+    /// Records that the first list, or another complete one, was read: restored pods that are not in it are
+    /// gone.
     pub fn listed(&mut self, is_there: impl Fn(&Pod) -> bool, now: Timestamp) {
         for (_, mut pod) in std::mem::take(&mut self.expected) {
             if !is_there(&pod) {
@@ -117,8 +118,8 @@ impl Departed {
         }
     }
 
-    /// Takes back what [`Self::pods`] gave out in an earlier life, and pods that were there then: those
-    /// without an end are kept when the next complete list does not have them.
+    /// Restores what [`Self::pods`] returned in an earlier process, and the pods that existed then: those
+    /// without an end are kept when the next complete list does not contain them.
     pub fn restore(&mut self, pods: Vec<Pod>) {
         for pod in pods {
             if end_of(&pod).is_some() {
@@ -129,7 +130,7 @@ impl Departed {
         }
     }
 
-    /// Drops those whose time is over. Says whether any was dropped.
+    /// Drops the pods that were kept for the whole retention time. Returns true if any was dropped.
     pub fn expire(&mut self, now: Timestamp) -> bool {
         let before = self.kept.len();
         let retention = self.retention;
@@ -143,8 +144,8 @@ impl Departed {
         true
     }
 
-    /// Keeps the pod as it was with the addresses that it has no more, under a uid of its own: to the
-    /// inventory, two of one uid are versions of one pod.
+    /// Keeps the pod as it was with the addresses that it lost, under another uid: the inventory takes two pods
+    /// of one uid for versions of one pod.
     fn readdress(&mut self, old: &Pod, new: &Pod, now: Timestamp) {
         let before = addresses(old);
         let after = addresses(new);
@@ -193,7 +194,7 @@ impl Departed {
     }
 }
 
-/// What tells pods apart over time.
+/// Returns a key that identifies a pod over time.
 fn identity(pod: &Pod) -> String {
     let metadata = &pod.metadata;
     match &metadata.uid {
@@ -223,7 +224,7 @@ fn is_over(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// When the last container ended, if all have.
+/// The time when the last container ended, if all have ended.
 fn finished(pod: &Pod) -> Option<Timestamp> {
     let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
     let times: Option<Vec<Timestamp>> = statuses
@@ -241,7 +242,7 @@ fn deletion(pod: &Pod) -> Option<Timestamp> {
     Some(Timestamp::from(at.0))
 }
 
-/// When the inventory takes the pod's tenure to end (but for its rounding up).
+/// The end of the pod's tenure as the inventory reads it (before it rounds up).
 fn end_of(pod: &Pod) -> Option<Timestamp> {
     pod.status.as_ref()?;
     if !is_over(pod) && deletion(pod).is_none() {
@@ -250,8 +251,8 @@ fn end_of(pod: &Pod) -> Option<Timestamp> {
     finished(pod).or(deletion(pod))
 }
 
-/// Makes a pod that is gone say when it lost its addresses: when its containers ended if it says so, else
-/// now, or when its grace period was over if that was earlier.
+/// Sets the time at which a pod that is gone lost its addresses: the end of its containers if the pod has it,
+/// otherwise now, or the end of its grace period if that was earlier.
 fn end(pod: &mut Pod, now: Timestamp) {
     let exact = finished(pod).is_some();
     if exact && (is_over(pod) || deletion(pod).is_some()) {
@@ -264,8 +265,8 @@ fn end(pod: &mut Pod, now: Timestamp) {
     pod.metadata.deletion_timestamp = Some(time(at));
 }
 
-/// A pod that is there and over, but does not say since when (an evicted one has no container statuses):
-/// since it was last not ready, or since it was first seen so.
+/// Sets the end of a pod that still exists and is over, but does not contain the time (an evicted pod has no
+/// container statuses): the time when it last became not ready, or when it was first seen so.
 fn close(pod: &mut Pod, old: Option<&Pod>, now: Timestamp) {
     if !is_over(pod) || end_of(pod).is_some() {
         return;
@@ -284,7 +285,7 @@ fn close(pod: &mut Pod, old: Option<&Pod>, now: Timestamp) {
     pod.metadata.deletion_timestamp = Some(time(at));
 }
 
-/// Kubernetes times are cut to the second.
+/// Kubernetes times are truncated to the second.
 fn time(at: Timestamp) -> Time {
     let seconds = at.nanos().div_euclid(1_000_000_000);
     Time(jiff::Timestamp::from_second(seconds).unwrap_or_default())

@@ -1,7 +1,7 @@
-//! Kubernetes Events (events.k8s.io/v1) on the objects concerned, for `kubectl describe` and `kubectl events`.
-//! The same one again within six minutes becomes a series of one Event (kube's recorder).
+//! Publishes Kubernetes Events (events.k8s.io/v1) on the objects concerned, for `kubectl describe` and `kubectl
+//! events`. The same Event again within six minutes becomes a series of one Event (kube's recorder).
 //!
-//! An Event that cannot be published is logged and counted; it never stops anything.
+//! An Event that cannot be published is logged and counted; nothing else stops because of it.
 
 use super::connect::describe;
 use super::writes::Fence;
@@ -12,21 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Who says it, as the Events have it.
+/// The reporting controller of the Events.
 const CONTROLLER: &str = "nanoseg.dev/controller";
-/// What the API allows (`events.k8s.io/v1`, validation of Event).
+/// The limits of the API (`events.k8s.io/v1`, validation of Event).
 const MOST_REASON: usize = 128;
 const MOST_NOTE: usize = 1024;
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// How much it matters.
+/// The type of an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     Normal,
     Warning,
 }
 
-/// Publishes Events. Clones share what they know of earlier ones.
+/// Publishes Events. Clones share what they know of earlier Events.
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
@@ -35,8 +35,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// `instance` is the pod's name. `fence` says whether this replica may speak; what is not let through is
-    /// dropped in silence, as the leader says it.
+    /// `instance` is the pod's name. `fence` allows this replica to publish; an Event that it does not allow is
+    /// dropped without a log line, since the leader publishes it.
     pub fn new(client: Client, instance: &str, fence: Fence) -> Events {
         let reporter = Reporter {
             controller: CONTROLLER.to_owned(),
@@ -49,8 +49,8 @@ impl Events {
         }
     }
 
-    /// Says something about an object: `reason` and `action` in PascalCase, `note` a sentence. What is longer
-    /// than the API allows is cut.
+    /// Publishes an Event about an object: `reason` and `action` are in PascalCase, `note` is a sentence. Texts
+    /// longer than the API allows are cut.
     pub async fn publish(
         &self,
         about: &ObjectReference,
@@ -82,13 +82,13 @@ impl Events {
         tracing::warn!(reason, object = name, "failed to publish an Event: {why}");
     }
 
-    /// How many could not be published.
+    /// How many Events could not be published.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 }
 
-/// At most so many bytes, whole characters.
+/// Cuts a text to at most this many bytes, at a character boundary.
 fn cut(text: &str, most: usize) -> String {
     let fits = |(start, c): &(usize, char)| start + c.len_utf8() <= most;
     text.char_indices()
@@ -102,7 +102,7 @@ mod tests {
     use super::cut;
 
     #[test]
-    fn what_is_too_long_is_cut_between_characters() {
+    fn a_text_that_is_too_long_is_cut_between_characters() {
         assert_eq!(cut("aß", 2), "a");
         assert_eq!(cut("aß", 3), "aß");
         assert_eq!(cut("", 5), "");

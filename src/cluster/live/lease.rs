@@ -1,13 +1,14 @@
-//! Who leads: a Lease of coordination.k8s.io, held as client-go's leader election holds it.
+//! Leader election: a Lease of coordination.k8s.io, held as client-go's leader election holds it.
 //!
-//! The promise: at no moment do two processes find [`Election::held`] true. A holder counts from *before* its
-//! last good renewal was sent, and only for `renew_deadline`; another takes over only after it saw no renewal
-//! for the whole `duration`. Each goes by its own clocks, so clocks need not agree. Nothing has to run for
-//! the holder's claim to end: it is compared with the clock each time it is asked for.
+//! The guarantee: at no moment is [`Election::held`] true in two processes. The claim of a holder begins
+//! *before* its last successful renewal was sent, and lasts only for `renew_deadline`; another process takes
+//! over only after it saw no renewal for the whole `duration`. Each process uses its own clocks, so clocks need
+//! not agree. No task has to run to end the claim: it is compared with the clock each time [`Election::held`]
+//! is called.
 //!
-//! Why this is not a library's. Every write of the controller is fenced by [`Election::held`], so what counts is not that
-//! a task is informed of a loss, but that the claim has ended whether or not any task runs. That needs four properties
-//! together, which the leader election crates for kube did not offer:
+//! The reasons for our own implementation: every write of the controller is fenced by [`Election::held`], so it
+//! does not matter that a task is informed of a loss; it matters that the claim has ended whether or not any
+//! task runs. That needs four properties together, which the leader election crates for kube did not offer:
 //! - the claim counts from before a renewal was sent, and ends at `renew_deadline` without any task or answer;
 //! - it ends by the monotonic and by the wall clock, since the monotonic one stands still while a virtual machine is
 //!   paused, and the wall clock can be set;
@@ -29,25 +30,25 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Which Lease, and how long things may take. The times are client-go's defaults.
+/// The Lease to use, and the times. The times are client-go's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElectionSettings {
     pub namespace: String,
     pub name: String,
-    /// Names this process and no other, not even the next one in the same pod.
+    /// Identifies this process and no other, not even the next one in the same pod.
     pub identity: String,
-    /// How long others wait without a renewal before they take over; whole seconds.
+    /// How long other candidates wait without a renewal before they take over; whole seconds.
     pub duration: Duration,
-    /// How long the holder goes on without a renewal; two thirds of `duration` at most. What is left of
+    /// How long the holder keeps its claim without a renewal; at most two thirds of `duration`. The rest of
     /// `duration` is for writes that began in time: [`super::Writer`] gives them 4 s.
     pub renew_deadline: Duration,
-    /// How often the holder renews, and the others look.
+    /// How often the holder renews the Lease, and the other candidates read it.
     pub retry_period: Duration,
 }
 
 impl ElectionSettings {
-    /// `replica` is the pod's name; a random end is added, so that a container that starts again in the same
-    /// pod is somebody else.
+    /// `replica` is the pod's name. A random suffix is added, so that a restarted container in the same pod is
+    /// another candidate.
     pub fn new(namespace: &str, name: &str, replica: &str) -> ElectionSettings {
         ElectionSettings {
             namespace: namespace.to_owned(),
@@ -61,15 +62,15 @@ impl ElectionSettings {
 }
 
 fn random() -> u32 {
-    // Without randomness from the kernel there is still the clock.
+    // If the kernel has no randomness, the clock is used.
     getrandom::u32().unwrap_or_else(|_| {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| since.subsec_nanos())
     })
 }
 
-/// The moment in which the last good renewal was sent, by both clocks: the monotonic one stands still while
-/// a virtual machine is paused, the other may be set.
+/// The moment when the last successful renewal was sent, by both clocks: the monotonic clock stands still while
+/// a virtual machine is paused, and the wall clock can be set.
 #[derive(Debug, Clone, Copy)]
 struct Renewed {
     monotonic: Instant,
@@ -91,7 +92,7 @@ impl Renewed {
     }
 }
 
-/// Takes part in an election until it is dropped or released.
+/// A candidate in an election until it is dropped or released.
 pub struct Election {
     settings: ElectionSettings,
     client: Client,
@@ -102,7 +103,7 @@ pub struct Election {
 }
 
 impl Election {
-    /// Starts to take part. Must be called inside of a tokio runtime.
+    /// Starts the candidate. Must be called inside of a tokio runtime.
     pub fn start(client: Client, mut settings: ElectionSettings) -> Election {
         settings.duration = settings.duration.max(Duration::from_secs(1));
         settings.renew_deadline = settings.renew_deadline.min(settings.duration * 2 / 3);
@@ -133,13 +134,13 @@ impl Election {
         }
     }
 
-    /// Whether this process leads, by the clocks of now.
+    /// Returns true if this process leads, by the current clocks.
     pub fn held(&self) -> bool {
         let renewed = *self.renewed.borrow();
         renewed.is_some_and(|renewed| renewed.is_good(Renewed::now(), self.settings.renew_deadline))
     }
 
-    /// The same as a channel, for who waits for it. [`Self::held`] is what counts.
+    /// The same as a channel, for tasks that wait for a change. Writes must use [`Self::held`].
     pub fn leading(&self) -> watch::Receiver<bool> {
         self.leading.clone()
     }
@@ -158,18 +159,18 @@ impl Election {
         &self.settings.identity
     }
 
-    /// Who holds the Lease as last seen; none: nobody, or it was not seen yet.
+    /// The holder of the Lease as last seen; `None`: it has no holder, or was not seen yet.
     pub fn holder(&self) -> Option<String> {
         self.seen.borrow().holder.clone()
     }
 
-    /// How often the Lease went from one holder to another, as last seen.
+    /// How often the holder of the Lease changed, as last seen.
     pub fn transitions(&self) -> i32 {
         self.seen.borrow().transitions
     }
 
-    /// Stops taking part, and gives the Lease back if it is held, so that another need not wait. Nothing may
-    /// be written afterwards: call it when all writes are done.
+    /// Stops the candidate, and gives the Lease back if it is held, so that another candidate need not wait.
+    /// Nothing may be written afterwards: call it after all writes have ended.
     pub async fn release(mut self) {
         let held = self.held();
         self.tasks.shutdown().await;
@@ -198,7 +199,7 @@ impl Election {
     }
 }
 
-/// The task that gets and renews the Lease.
+/// The task that acquires and renews the Lease.
 struct Candidate {
     api: Api<Lease>,
     claim: Claim,
@@ -209,7 +210,7 @@ struct Candidate {
 
 impl Candidate {
     async fn run(mut self) {
-        // The Lease as it was after our last renewal: saves reading it before each.
+        // The Lease as it was after our last renewal: with it no read is needed before each renewal.
         let mut ours: Option<Lease> = None;
         let limit = self.settings.renew_deadline / 2;
         loop {
@@ -220,11 +221,11 @@ impl Candidate {
                     ours = Some(lease);
                     self.renewed.send_replace(Some(asked));
                 }
-                // Another holds it.
+                // Another process holds it.
                 Ok(Ok(None)) => {
                     self.renewed.send_replace(None);
                 }
-                // Whether a renewal that failed took effect is not known; the claim ends by itself.
+                // It is not known whether a failed renewal took effect; the claim ends when its time is over.
                 Ok(Err(error)) => tracing::warn!("failed to renew the lease: {}", describe(&error)),
                 Err(_) => tracing::warn!("failed to renew the lease: no answer"),
             }
@@ -232,7 +233,7 @@ impl Candidate {
         }
     }
 
-    /// Candidates come at different times, so that not all want it at once (client-go's jitter).
+    /// Candidates try at different times, so that not all try at once (client-go's jitter).
     fn pause(&self, leads: bool) -> Duration {
         let period = self.settings.retry_period;
         if leads {
@@ -242,7 +243,7 @@ impl Candidate {
         }
     }
 
-    /// One try. The Lease if it is ours now, none if it is another's.
+    /// Tries once. Returns the Lease if it is ours now, `None` if another process holds it.
     async fn attempt(&mut self, ours: Option<Lease>) -> Result<Option<Lease>, kube::Error> {
         let live = match ours {
             Some(lease) => Some(lease),
@@ -257,7 +258,8 @@ impl Candidate {
                 lease.metadata.name = Some(self.settings.name.clone());
                 self.api.create(&params, &lease).await
             }
-            // With the resourceVersion that was read: of two that try at once, one gets a conflict.
+            // The write has the resourceVersion that was read: if two candidates try at once, one gets a
+            // conflict.
             Step::Write(lease) => self.api.replace(&self.settings.name, &params, &lease).await,
         };
         match written {
@@ -265,8 +267,7 @@ impl Candidate {
                 self.note(Some(&lease));
                 Ok(Some(lease))
             }
-            // Somebody else wrote it. Who holds it is read with the next try, and until then our claim is as
-            // old as it is.
+            // Another process wrote it. The next try reads who holds it; until then our claim keeps its age.
             Err(error) => Err(error),
         }
     }
@@ -285,7 +286,7 @@ fn now() -> MicroTime {
     MicroTime(jiff::Timestamp::now())
 }
 
-/// Says when the claim begins and ends, though nobody asks. Ends with the candidate.
+/// Sends a value when the claim begins and when it ends, though no caller asks. Ends with the candidate.
 async fn announce(
     mut renewed: watch::Receiver<Option<Renewed>>,
     leading: watch::Sender<bool>,
@@ -346,7 +347,7 @@ mod tests {
         let (renewed_in, renewed) = watch::channel(None);
         let (leading_in, mut leading) = watch::channel(false);
         let announcing = tokio::spawn(announce(renewed, leading_in, Duration::from_millis(100)));
-        // On a busy machine a renewal may be over before anybody looked at it.
+        // On a busy machine a renewal may be over before the test reads it.
         let soon = Duration::from_millis(50);
         loop {
             renewed_in.send_replace(Some(Renewed::now()));
@@ -355,9 +356,9 @@ mod tests {
                 break;
             }
         }
-        // Nobody renews, and the sender lives.
+        // No task renews, and the sender still exists.
         let lost = leading.wait_for(|leads| !*leads);
-        // What `wait_for` gives keeps the channel from being written: it must not live on.
+        // The reference that `wait_for` returns locks the channel against writes: it must be dropped here.
         let lost = tokio::time::timeout(Duration::from_secs(30), lost)
             .await
             .is_ok();

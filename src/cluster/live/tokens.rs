@@ -1,7 +1,7 @@
-//! Whose ServiceAccount token it is, by the API server's own word (TokenReview). It also notices what the
-//! signature alone does not tell: that the pod, its node or the account are gone.
+//! Asks the API server which ServiceAccount a token belongs to (TokenReview). The review also shows what the
+//! signature alone does not: that the pod, its node or the ServiceAccount no longer exists.
 //!
-//! Refused: keeping a token. Answers are kept for a short while under the token's SHA-256.
+//! A token is never kept. Results are kept for a short time under the token's SHA-256.
 
 mod memory;
 
@@ -17,48 +17,49 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// How long an answer is believed: a token that was taken back is good for so long at most.
+/// How long an accepted token stays accepted without a new review, and so the longest time that a revoked token
+/// is accepted.
 const BELIEVED: Duration = Duration::from_secs(60);
-/// How long a refusal is remembered, so that who is refused cannot make the API server busy.
+/// How long a refusal is kept, so that a refused client cannot overload the API server.
 const REMEMBERED: Duration = Duration::from_secs(10);
-/// How many answers are kept: 5 000 nodes, each with one token, and some to spare. About 1 MiB.
+/// How many results are kept: 5 000 nodes, each with one token, and a reserve. About 1 MiB.
 const ANSWERS: usize = 8192;
-/// No token is longer; a ServiceAccount's has about 1 KiB.
+/// The longest token that is accepted; a ServiceAccount's token has about 1 KiB.
 const MAX_TOKEN: usize = 16 << 10;
 const LIMIT: Duration = Duration::from_secs(5);
-/// Where the API server says which node the token's pod is on (KEP-4193).
+/// The key under which the API server returns the node of the token's pod (KEP-4193).
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
-/// What tokens must be.
+/// The conditions that a token must meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewSettings {
-    /// One audience that the token must be for.
+    /// The audience that the token must be for.
     pub audience: String,
-    /// Who may come: `system:serviceaccount:NAMESPACE:NAME`.
+    /// The ServiceAccounts that are accepted: `system:serviceaccount:NAMESPACE:NAME`.
     pub subjects: BTreeSet<String>,
 }
 
-/// Who has a good token.
+/// The holder of an accepted token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     /// `system:serviceaccount:NAMESPACE:NAME`.
     pub subject: String,
-    /// The node of the token's pod; none if the token is not bound to a pod.
+    /// The node of the token's pod; `None` if the token is not bound to a pod.
     pub node: Option<String>,
-    /// After this long it is to be asked for again.
+    /// The time after which the token must be reviewed again.
     pub good_for: Duration,
 }
 
-/// Why a token is no good. Never holds the token.
+/// The reason why a token is refused. It never contains the token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("failed to accept the token: {reason}")]
 pub struct TokenRefusal {
-    /// A stable word for metrics: those of `wire::TokenCheck`, and `no-review`.
+    /// A stable word for metrics: one of `wire::TokenCheck`, or `no-review`.
     pub kind: &'static str,
     pub reason: String,
 }
 
-/// Asks the API server about tokens. Needs the right to create `tokenreviews`.
+/// Reviews tokens with the API server. It needs the right to create `tokenreviews`.
 pub struct TokenReviewer {
     api: Api<TokenReview>,
     settings: ReviewSettings,
@@ -74,10 +75,10 @@ impl TokenReviewer {
         }
     }
 
-    /// Who the token's holder is.
+    /// Returns the holder of the token.
     ///
     /// # Errors
-    /// Why the token is no good, or that nobody could be asked.
+    /// Returns the reason why the token is refused, or that no review was possible.
     pub async fn check(&self, token: Option<&str>) -> Result<Agent, TokenRefusal> {
         let Some(token) = token.filter(|token| !token.is_empty()) else {
             return refuse("no-token", "no bearer token came with the request");
@@ -91,7 +92,7 @@ impl TokenReviewer {
             return answer;
         }
         let asked = Instant::now();
-        // That nobody could be asked is not remembered.
+        // A failed review is not kept.
         let status = self.ask(token).await?;
         let answer = self.judge(status);
         let keep = match &answer {
@@ -123,7 +124,7 @@ impl TokenReviewer {
             Err(_) => format!("no answer in {} s", LIMIT.as_secs()),
         };
         tracing::warn!("failed to have a token reviewed: {why}; agents wait until it can be");
-        // What went wrong between us and the API server is nothing for who sent the token.
+        // The sender of the token need not know the error between us and the API server.
         refuse(
             "no-review",
             "the API server cannot be asked about it; try again",
@@ -140,7 +141,7 @@ impl TokenReviewer {
                 ),
             );
         }
-        // An authenticator that knows nothing of audiences answers without any: it did not check them.
+        // An authenticator that does not support audiences returns none: it did not check them.
         if !status.audiences.iter().flatten().any(|a| a == audience) {
             return refuse(
                 "other-audience",
@@ -163,7 +164,7 @@ impl TokenReviewer {
     }
 }
 
-/// The name of the node, if exactly one is named.
+/// The name of the node, if exactly one is given.
 fn node(user: &UserInfo) -> Option<String> {
     match user.extra.as_ref()?.get(NODE_NAME)?.as_slice() {
         [name] if !name.is_empty() => Some(name.clone()),
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_may_come_is_known_with_its_node() {
+    async fn an_accepted_token_has_its_account_and_node() {
         let agent = "system:serviceaccount:nanoseg:agent";
         let known = judge(status(agent, &["nanoseg"], &["n1"])).unwrap();
         assert_eq!(
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_does_not_name_our_audience_is_no_good() {
+    async fn a_review_that_does_not_name_our_audience_refuses_the_token() {
         let agent = "system:serviceaccount:nanoseg:agent";
         assert_eq!(judge(status(agent, &[], &[])), Err("other-audience"));
         assert_eq!(judge(status(agent, &["api"], &[])), Err("other-audience"));
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_asked_for_what_cannot_be_a_token() {
+    async fn text_that_cannot_be_a_token_is_refused_without_a_request() {
         let uri = "http://127.0.0.1:1".parse().unwrap();
         let client = Client::try_from(kube::Config::new(uri)).unwrap();
         let settings = ReviewSettings {

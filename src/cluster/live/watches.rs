@@ -1,15 +1,15 @@
-//! What is in the cluster now: all kinds that matter, listed and then watched, and whether that is still true.
+//! Lists and then watches all kinds that are used, and checks whether the known objects are still current.
 //!
-//! The promise of [`Watches::check`]: everything that was in the cluster `limit` ago is in here. It is kept by
-//! asking, kind by kind and time after time, for the version that the API server is at (a consistent read of
-//! one name that is not there), and by counting as known only what a watch has confirmed up to that version
-//! since. So a dead connection, a hanging API server, one that lags behind etcd, and a right that was taken
-//! away all look the same: no confirmation. kube's own `watcher` keeps bookmarks and reconnections to itself,
-//! and would notice silence after 295 s; that is why there is a loop of our own (`follow`) on its `Api`.
+//! The guarantee of [`Watches::check`]: everything that was in the cluster `limit` ago is known here. For each
+//! kind, again and again, the loop asks for the version that the API server is at (a consistent read of one
+//! name that does not exist), and counts as known only what a watch has confirmed up to that version since. So
+//! a dead connection, an API server that hangs or lags behind etcd, and a right that was removed all have the
+//! same effect: no confirmation. kube's own `watcher` does not show bookmarks and reconnections to its caller,
+//! and would notice silence after 295 s; therefore there is a loop of our own (`follow`) on its `Api`.
 //!
-//! The price are two small reads per kind and cycle (0.4 × limit): about 2.5 a second at 30 s.
+//! The cost is two small reads per kind and cycle (0.4 × limit): about 2.5 a second at 30 s.
 //!
-//! Refused: keeping more of an object than somebody reads (`trim`), and telling of changes that nobody can see.
+//! Refused: keeping fields of an object that are not used (`trim`), and reporting changes of such fields.
 
 mod cache;
 mod follow;
@@ -36,15 +36,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Everything that is watched. Ends when it is dropped.
+/// All watches. They end when this is dropped.
 pub struct Watches {
     cache: Arc<Cache>,
     _tasks: JoinSet<()>,
 }
 
 impl Watches {
-    /// Starts to list and watch. Must be called inside of a tokio runtime; returns at once, and
-    /// [`Self::check`] tells when everything is there.
+    /// Starts to list and watch. Must be called inside of a tokio runtime. Returns at once; [`Self::check`]
+    /// shows when all kinds are known.
     pub fn start(client: Client, settings: WatchSettings) -> Watches {
         let cache = Arc::new(Cache::new(&settings));
         cache.restore(settings.restored);
@@ -58,36 +58,36 @@ impl Watches {
         }
     }
 
-    /// A number that grows with every change of any kind that somebody could see.
+    /// A number that grows with every visible change of any kind.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.cache.subscribe()
     }
 
-    /// What [`Self::changed`] said when that kind last changed; 0 if nothing of it was seen yet.
+    /// The value of [`Self::changed`] when that kind last changed; 0 if no object of it was seen yet.
     pub fn generation_of(&self, kind: Kind) -> u64 {
         self.cache.generation_of(kind)
     }
 
-    /// The latest of [`Self::generation_of`] all kinds of [`Self::objects`].
+    /// The highest [`Self::generation_of`] of the kinds of [`Self::objects`].
     pub fn inventory_generation(&self) -> u64 {
         self.cache.inventory_generation()
     }
 
-    /// Whether everything that was in the cluster `limit` ago is in here.
+    /// Checks that everything that was in the cluster `limit` ago is known here.
     ///
     /// # Errors
-    /// Which kind is not, why, and since when.
+    /// Returns the kind that is not known, the reason, and since when.
     pub fn check(&self) -> Result<(), Stale> {
         self.cache.check()
     }
 
-    /// Everything that the inventory is built from, with the pods that are gone. Built anew after a change
-    /// only; all callers get the same one.
+    /// All objects that the inventory is built from, with the pods that are gone. It is built again only after
+    /// a change; all callers get the same value.
     pub fn objects(&self) -> Arc<Objects> {
         self.cache.objects()
     }
 
-    /// In the order of namespaces and names, as all of these.
+    /// Ordered by namespace and name, as all of these.
     pub fn segmentations(&self) -> Vec<Arc<Segmentation>> {
         Segmentation::store(&self.cache.stores).all()
     }
@@ -100,7 +100,7 @@ impl Watches {
         ProposalDecision::store(&self.cache.stores).all()
     }
 
-    /// All NetworkPolicies, ours and those of others, with their managedFields.
+    /// All NetworkPolicies, ours and others', with their managedFields.
     pub fn policies(&self) -> Vec<Arc<NetworkPolicy>> {
         NetworkPolicy::store(&self.cache.stores).all()
     }
@@ -109,28 +109,28 @@ impl Watches {
         Namespace::store(&self.cache.stores).all()
     }
 
-    /// The pods that are there, without those that are gone.
+    /// The pods that exist, without those that are gone.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         Pod::store(&self.cache.stores).all()
     }
 
-    /// The pods that are gone and still kept, in the order in which they left. JSON keeps all of them.
+    /// The pods that are gone and still kept, in the order in which they left. JSON preserves all fields.
     pub fn departed(&self) -> Vec<Pod> {
         self.cache.departed()
     }
 
-    /// Those that left after departure `number` (0: all that are kept).
+    /// The pods that left after departure `number` (0: all that are kept).
     pub fn departures_since(&self, number: u64) -> Vec<Departure> {
         self.cache.departures_since(number)
     }
 
-    /// How many pods were dropped before their time because there were more than `most_departed`.
+    /// How many pods were dropped early because there were more than `most_departed`.
     pub fn forgotten(&self) -> u64 {
         self.cache.forgotten()
     }
 
-    /// Takes back what [`Self::departed`] and [`Self::pods`] gave out in an earlier life. A pod that was
-    /// there then and is not now left while nobody looked: it counts as gone since the first list.
+    /// Restores what [`Self::departed`] and [`Self::pods`] returned in an earlier process. A pod that existed
+    /// then and does not now left while no process watched: it counts as gone since the first list.
     pub fn restore(&self, pods: Vec<Pod>) {
         self.cache.restore(pods);
     }

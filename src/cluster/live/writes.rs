@@ -1,9 +1,9 @@
-//! Everything that is written: NetworkPolicies, proposals, the status of the custom resources, and the
-//! published part of the record.
+//! All writes: NetworkPolicies, proposals, the status of the custom resources, and the published part of the
+//! record.
 //!
-//! Refused: writing without the fence's leave, asked right before each request; touching a NetworkPolicy
-//! that does not carry our label; sending a request that would change nothing, as far as that can be told
-//! from what is there; and repeating a request by itself.
+//! Refused: a write that the fence does not allow, asked immediately before each request; a change of a
+//! NetworkPolicy without our label; a request that would change nothing, as far as the known objects show it;
+//! and an automatic repetition of a request.
 
 mod body;
 mod counts;
@@ -28,26 +28,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
-/// How long one request may take. Shorter than the time between the lease's renew deadline and its end
-/// (15 s − 10 s), so that a write that started while the lease was held ends before another may hold it.
+/// The most time for one request. It is shorter than the time between the lease's renew deadline and its end
+/// (15 s − 10 s), so that a write that started while the lease was held ends before another process may hold
+/// it.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Asked right before each write whether it may be.
+/// Decides whether a write is allowed; asked immediately before each write.
 pub type Fence = Arc<dyn Fn() -> Result<(), Refused> + Send + Sync>;
 
-/// Why a fence lets nothing through.
+/// The reason why a fence does not allow a write.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
     #[error("the lease is not held: another replica leads")]
     NoLease,
     #[error("the inventory is stale: {0}")]
     Stale(#[from] Stale),
-    /// Anything else that the controller holds against it.
+    /// Any other reason of the controller.
     #[error("{0}")]
     Held(String),
 }
 
-/// Why something was not written.
+/// The reason why an object was not written.
 #[derive(Debug, Error)]
 pub enum WriteError {
     #[error("failed to write {what}: {reason}; it is tried again once that is over")]
@@ -71,17 +72,17 @@ pub enum WriteError {
     Api { what: String, reason: String },
 }
 
-/// What is there after a write.
+/// The result of a write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written<K> {
     pub object: K,
-    /// Whether the cluster is different from before.
+    /// True if the write changed the cluster.
     pub changed: bool,
-    /// Whether it was not there before.
+    /// True if the object did not exist before.
     pub created: bool,
 }
 
-/// Writes, each through the fence, as field manager `nanoseg`. Clones share their counts.
+/// Writes objects as field manager `nanoseg`, each write through the fence. Clones share their counts.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -98,16 +99,17 @@ impl Writer {
         }
     }
 
-    /// How many writes there were, for the metrics.
+    /// The numbers of writes, for the metrics.
     pub fn counts(&self) -> &WriteCounts {
         &self.counts
     }
 
-    /// Makes the policy as it is given (name, namespace, labels, annotations, spec): server-side apply.
-    /// Label [`MANAGED_BY`] is always added.
+    /// Applies the policy as it is given (name, namespace, labels, annotations, spec) with server-side apply.
+    /// The label [`MANAGED_BY`] is always added.
     ///
     /// # Errors
-    /// [`WriteError::Foreign`] if a policy of that name is not ours; else why it was not written.
+    /// Returns [`WriteError::Foreign`] if a policy of that name is not ours, otherwise the reason why it was
+    /// not written.
     pub async fn apply_policy(
         &self,
         policy: &NetworkPolicy,
@@ -126,9 +128,10 @@ impl Writer {
             Some(live) if body::holds_policy(live, policy) => {
                 return Ok(unchanged(live.clone()));
             }
-            // What was looked at is what is overwritten: the body carries its resourceVersion.
+            // The body has the resourceVersion that was read, so only that version is overwritten.
             Some(_) => params.force = true,
-            // Without force: if somebody makes one of that name just now, it is a conflict.
+            // Without force: if another client creates a policy of that name at this moment, the result is a
+            // conflict.
             None => {}
         }
         let body = body::policy(policy, live.as_ref());
@@ -138,10 +141,10 @@ impl Writer {
         Ok(self.compared(KIND, live.as_ref(), written))
     }
 
-    /// Deletes a policy of ours; with `uid` only that very object. Says whether there was one.
+    /// Deletes one of our policies; with `uid` only that object. Returns true if it existed.
     ///
     /// # Errors
-    /// [`WriteError::Foreign`] if it is not ours; else why it was not deleted.
+    /// Returns [`WriteError::Foreign`] if it is not ours, otherwise the reason why it was not deleted.
     pub async fn delete_policy(
         &self,
         namespace: &str,
@@ -164,12 +167,12 @@ impl Writer {
         self.delete(KIND, &what, &api, name, &live).await
     }
 
-    /// Makes the proposal as it is given (name, namespace, labels, annotations, owners, spec). Its status is
-    /// left alone. `seen` is what was known of it when it was decided to write it: what somebody has edited
-    /// since is not written over.
+    /// Applies the proposal as it is given (name, namespace, labels, annotations, owners, spec). Its status is
+    /// not changed. `seen` is the object that the decision to write was based on: later edits by a person are
+    /// not overwritten.
     ///
     /// # Errors
-    /// [`WriteError::Conflict`] if it is not as it was seen; else why it was not written.
+    /// Returns [`WriteError::Conflict`] if it differs from `seen`, otherwise the reason why it was not written.
     pub async fn apply_proposal(
         &self,
         proposal: &PolicyProposal,
@@ -195,7 +198,7 @@ impl Writer {
             .send(KIND, &what, api.patch(&name, &params, &Patch::Apply(&body)))
             .await?;
         if written.spec != proposal.spec {
-            // Fields that an editor of the proposal owns stay after an apply that has them no more.
+            // Fields that an editor of the proposal owns stay after an apply that does not contain them.
             let mut whole = written.clone();
             whole.spec = proposal.spec.clone();
             let params = PostParams {
@@ -209,10 +212,10 @@ impl Writer {
         Ok(self.compared(KIND, live.as_ref(), written))
     }
 
-    /// Deletes a proposal; with `uid` only that very object. Says whether there was one.
+    /// Deletes a proposal; with `uid` only that object. Returns true if it existed.
     ///
     /// # Errors
-    /// Why it was not deleted.
+    /// Returns the reason why it was not deleted.
     pub async fn delete_proposal(
         &self,
         namespace: &str,
@@ -230,11 +233,12 @@ impl Writer {
         }
     }
 
-    /// Sets the status of one of the custom resources. `live` is the object as last seen; if it has that
-    /// status, nothing is sent.
+    /// Sets the status of one of the custom resources. `live` is the object as last seen; if it already has
+    /// that status, no request is sent.
     ///
     /// # Errors
-    /// [`WriteError::Gone`] if that object (by uid) is not there any more; else why it was not written.
+    /// Returns [`WriteError::Gone`] if that object (by uid) does not exist any more, otherwise the reason why
+    /// it was not written.
     pub async fn apply_status<K>(
         &self,
         live: &K,
@@ -260,10 +264,10 @@ impl Writer {
         Ok(self.compared(kind, Some(live), written))
     }
 
-    /// Makes the ConfigMap hold this data. Keys of others in it are left alone.
+    /// Applies this data to the ConfigMap. Keys that other field managers own stay.
     ///
     /// # Errors
-    /// Why it was not written.
+    /// Returns the reason why it was not written.
     pub async fn apply_config_map(
         &self,
         namespace: &str,
@@ -327,7 +331,7 @@ impl Writer {
         }
     }
 
-    /// Asks the fence, sends, and gives up after [`LIMIT`].
+    /// Asks the fence, sends the request, and stops waiting after [`LIMIT`].
     async fn send<T>(
         &self,
         kind: &'static str,

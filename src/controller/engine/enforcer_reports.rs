@@ -30,7 +30,7 @@ pub fn apply_report(
             let drifted = troubles.drift.remove(workload).is_some();
             let failed = troubles.failures.remove(workload).is_some();
             if drifted || failed {
-                // In GitOps mode no other report says that it was repaired.
+                // In GitOps mode no other report shows that it was repaired.
                 engine_state.mark_unpublished(&workload.namespace);
             }
             // It was wanted when the enforcer compared; another revision may be wanted now.

@@ -100,7 +100,7 @@ fn take(
 }
 
 /// Ends the segmentation of a namespace whose Segmentation is gone, since now or since a time when no controller ran.
-/// Returns true if that is new. Nothing in the cluster says who deleted an object.
+/// Returns true if that is new. The cluster does not record who deleted an object.
 fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timestamp>) -> bool {
     let Some(state) = engine_state.segments.get_mut(namespace) else {
         return false;

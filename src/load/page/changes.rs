@@ -38,7 +38,7 @@ pub fn changes(
     client: &Client,
     controller_namespace: &str,
 ) -> impl Stream<Item = Result<Change, watcher::Error>> + Unpin + use<> {
-    // Errors are left out: the page shows by itself that the user may not read what is published.
+    // Errors are left out: when the user may not read the published objects, the page shows it in another place.
     let published = |name: &str, change: Change| {
         let resource = ApiResource::erase::<ConfigMap>(&());
         let api = Api::namespaced_with(client.clone(), controller_namespace, &resource);

@@ -65,8 +65,8 @@ impl Records {
                  (--controller-namespace).",
                 place(&self.namespace)
             ),
-            Some(Published::Refused(said)) => format!(
-                "{} has the newest part of the record, and you may not read it ({said}); the role nanoseg-viewer \
+            Some(Published::Refused(reason)) => format!(
+                "{} has the newest part of the record, and you may not read it ({reason}); the role nanoseg-viewer \
                  gives the right.",
                 place(&self.namespace)
             ),
@@ -102,7 +102,7 @@ impl Records {
         let what = if problems.is_empty() || !tail.check(None).1.is_empty() {
             ""
         } else {
-            // Intact by itself: it was replaced, or a controller began with an empty store.
+            // The tail is intact: the record was replaced, or a controller began with an empty store.
             "it is another record than this page showed before: "
         };
         let problem = problems.first().map(|first| match problems.len() - 1 {
@@ -194,14 +194,14 @@ mod tests {
                 "it is another record than this page showed before: {what}"
             ))
         };
-        let told = read(&records, &forged).problem;
-        assert_eq!(told, other("entry 5 was changed"));
+        let problem = read(&records, &forged).problem;
+        assert_eq!(problem, other("entry 5 was changed"));
         let cut = read(&records, &good[..3]).problem;
         assert_eq!(cut, other("entry 4 is missing at the end"));
         let mut changed = good.clone();
         changed[1] = changed[1].replace("olga", "oleg");
-        let told = read(&records, &changed).problem;
-        assert_eq!(told.as_deref(), Some("entry 2 was changed"));
+        let problem = read(&records, &changed).problem;
+        assert_eq!(problem.as_deref(), Some("entry 2 was changed"));
         // What was there is remembered until it is there again.
         assert!(read(&records, &forged).problem.is_some());
         assert_eq!(read(&records, &good).problem, None);

@@ -61,21 +61,21 @@ pub fn answers(
     blocked: &BTreeSet<usize>,
 ) -> BTreeMap<Key, Said> {
     let taught = graph.taught();
-    let mut said: BTreeMap<Key, Said> = BTreeMap::new();
+    let mut answers: BTreeMap<Key, Said> = BTreeMap::new();
     for index in blocked {
         if let Some(edge) = taught.get(*index) {
-            said.entry(key(edge)).or_default().blocked = true;
+            answers.entry(key(edge)).or_default().blocked = true;
         }
     }
     for one in uses {
         for index in one.edges.difference(blocked) {
             if let Some(edge) = taught.get(*index) {
-                let said = said.entry(key(edge)).or_default();
-                said.allowed_by.push(one.rule.clone());
+                let answer = answers.entry(key(edge)).or_default();
+                answer.allowed_by.push(one.rule.clone());
             }
         }
     }
-    said
+    answers
 }
 
 fn key((client, server, edge): &(&Peer, &Peer, &Edge)) -> Key {

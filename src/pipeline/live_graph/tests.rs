@@ -34,8 +34,8 @@ impl Agent {
     }
 }
 
-/// What updates promise to know at once.
-fn told(edges: impl IntoIterator<Item = (EdgeKey, crate::graph::Edge)>) -> Lessons {
+/// The parts of edges that an update must know at once.
+fn lessons(edges: impl IntoIterator<Item = (EdgeKey, crate::graph::Edge)>) -> Lessons {
     let edges = edges.into_iter();
     edges
         .map(|(key, edge)| (key, (edge.lesson, edge.services, edge.inferred)))
@@ -43,7 +43,7 @@ fn told(edges: impl IntoIterator<Item = (EdgeKey, crate::graph::Edge)>) -> Lesso
 }
 
 fn of_graph(graph: &Graph) -> Lessons {
-    told(graph.edges().into_iter().map(|(client, server, edge)| {
+    lessons(graph.edges().into_iter().map(|(client, server, edge)| {
         let key = (client.clone(), server.clone(), edge.protocol, edge.port);
         (key, edge.clone())
     }))
@@ -51,7 +51,7 @@ fn of_graph(graph: &Graph) -> Lessons {
 
 fn standing(live: &LiveGraph) -> Lessons {
     let edges = live.standing.as_ref().expect("a build").edges();
-    told(edges.map(|(key, edge)| (key.clone(), edge.clone())))
+    lessons(edges.map(|(key, edge)| (key.clone(), edge.clone())))
 }
 
 fn full(live: &LiveGraph, inventory: &Arc<Inventory>) -> Lessons {
@@ -89,7 +89,7 @@ proptest! {
             prop_assert_eq!(&standing(&live), &expected);
             let changed: BTreeSet<&EdgeKey> = expected
                 .iter()
-                .filter(|(key, told)| before.get(*key) != Some(*told))
+                .filter(|(key, lesson)| before.get(*key) != Some(*lesson))
                 .map(|(key, _)| key)
                 .collect();
             for id in changed.into_iter().flat_map(workloads) {
@@ -97,7 +97,7 @@ proptest! {
             }
             let is_touched = |key: &EdgeKey| workloads(key).iter().any(|id| update.touched.contains(*id));
             let part: Lessons = expected.iter().filter(|(key, _)| is_touched(key))
-                .map(|(key, told)| (key.clone(), told.clone())).collect();
+                .map(|(key, lesson)| (key.clone(), lesson.clone())).collect();
             prop_assert_eq!(of_graph(&update.graph), part);
             if number == fold_at {
                 live.fold(Timestamp::from_secs(START + 2 * 3600), &inventory);
@@ -275,7 +275,7 @@ fn recent_traffic_is_judged_by_itself() {
 /// 1 000 workloads of 5 pods, 20 000 edges, 200 000 records. Prints times: `cargo test --lib -- --ignored
 /// --nocapture at_the_scale`.
 #[test]
-#[ignore = "measures; it says what it finds and takes a minute without optimisation"]
+#[ignore = "measures; it prints the results and takes a minute without optimisation"]
 fn an_update_at_the_scale_of_a_large_cluster() {
     let pod = |n: usize| format!("10.{}.{}.{}", 128 + n / 62_500, n / 250 % 250, 1 + n % 250);
     let objects = (0..5000).map(|n| {

@@ -1,7 +1,7 @@
-//! From the record: what was decided about violations.
+//! The decisions about violations, from the record.
 //!
-//! A violation asks to be allowed by the policy at either end, so it may be answered twice. It counts as
-//! answered once somebody decided about a proposal that holds its connection, after it was recorded.
+//! The policy at each end may have to allow a violation, so there may be two decisions about it. It counts as
+//! answered once there is a decision about a proposal that contains its connection, made after it was recorded.
 
 use super::Event;
 use crate::net::Timestamp;
@@ -21,13 +21,14 @@ pub struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// Nobody decided.
+    /// There is no decision.
     Open,
-    /// Something was decided about the workload since, and it is not known any more about which connections.
+    /// There was a later decision about the workload, but it is not known any more which connections it
+    /// covered.
     Unknown,
-    /// Somebody decided that it stays denied.
+    /// A decision was made that it stays denied.
     Rejected,
-    /// It was allowed, and that was taken back; or the policy that denied it was.
+    /// It was allowed, and the approval was rolled back; or the policy that denied it was rolled back.
     RolledBack,
     /// The proposal was closed without a decision.
     Withdrawn,
@@ -48,7 +49,7 @@ impl Reply {
     }
 }
 
-/// What became of one proposal that holds the connection of a violation.
+/// The outcome of one proposal that contains the connection of a violation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
@@ -56,17 +57,17 @@ pub struct Answer {
     /// The policy that it would change, `namespace/name`.
     pub policy: String,
     pub reply: Reply,
-    /// Who decided; `nanoseg` if its own rules did; absent while nobody has.
+    /// Who decided; `nanoseg` if its own rules did; absent if there is no decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// When it was decided; for an open proposal when it was proposed.
+    /// The time of the decision; for an open proposal the time of the proposal.
     pub at: Timestamp,
     pub reason: String,
     /// The number of that line of the record.
     pub sequence: u64,
 }
 
-/// A violation with what was decided about it.
+/// A violation with the decisions about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ViolationLine {
@@ -77,25 +78,25 @@ pub struct ViolationLine {
     pub workload: String,
     /// `client → server port/protocol`.
     pub connection: String,
-    /// Of all answers the one that leaves most to do.
+    /// The reply among all answers that leaves most to do.
     pub reply: Reply,
     pub answers: Vec<Answer>,
 }
 
 impl ViolationLine {
-    /// When somebody last decided about it; `None` while it is open.
+    /// Returns the time of the last decision about it; `None` while it is open.
     pub fn over(&self) -> Option<Timestamp> {
         let decided = self.answers.iter().map(|one| one.at).max();
         decided.filter(|_| self.is_answered())
     }
 
-    /// Whether it is known that somebody decided about it.
+    /// Returns true if a decision about it is known.
     pub fn is_answered(&self) -> bool {
         !matches!(self.reply, Reply::Open | Reply::Unknown | Reply::Withdrawn)
     }
 }
 
-/// All violations of the record with what was decided about each, oldest first. `asked` are the proposals
+/// Returns all violations of the record with the decisions about each, oldest first. `asked` are the proposals
 /// whose connections are still known (a state keeps the last few of each workload).
 pub fn answer(events: &[Event], asked: &[Asked]) -> Vec<ViolationLine> {
     let mut holders: BTreeMap<&Connection, Vec<&Asked>> = BTreeMap::new();
@@ -167,7 +168,7 @@ fn denied_by(violation: &Event) -> Option<(&str, &str)> {
     }
 }
 
-/// The lines of the record by what they are about, in order.
+/// The lines of the record by their subject, in order.
 struct History<'e> {
     /// Approvals by namespace and policy.
     approvals: BTreeMap<(&'e str, &'e str), Vec<&'e Event>>,
@@ -215,7 +216,7 @@ impl<'e> History<'e> {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// What became of a proposal after line `after`; `None` if it was over by then.
+    /// Returns the outcome of a proposal after line `after`; `None` if it was closed by then.
     fn answer(&self, asked: &Asked, after: u64) -> Option<Answer> {
         let steps = self.steps(&asked.namespace, &asked.name);
         let last = *steps.last()?;
@@ -238,8 +239,8 @@ impl<'e> History<'e> {
         })
     }
 
-    /// Returns true if something was decided about the policy after the violation, and the connections that it was
-    /// about are not known any more.
+    /// Returns true if there was a decision about the policy after the violation, and its connections are not
+    /// known any more.
     fn is_forgotten(&self, violation: &Event, known: &BTreeSet<(&str, &str)>) -> bool {
         let Some((namespace, policy)) = denied_by(violation) else {
             return false;
@@ -252,7 +253,8 @@ impl<'e> History<'e> {
             .any(|last| last.sequence > violation.sequence && last.entry.object == policy)
     }
 
-    /// The roll-back that undid an approval: of the same proposal, or of one that was approved before it.
+    /// Returns the rollback that undid an approval: of the same proposal, or of one that was approved before
+    /// it.
     fn undone(&self, approval: &Event) -> Option<&'e Event> {
         let policy = (
             approval.entry.namespace.as_str(),
@@ -271,7 +273,7 @@ impl<'e> History<'e> {
             .copied()
     }
 
-    /// The roll-back of the policy that denied the connection, if it was taken back after the violation.
+    /// Returns the rollback of the policy that denied the connection, if it came after the violation.
     fn taken_back(&self, violation: &Event) -> Option<Answer> {
         let approvals = self.approvals.get(&denied_by(violation)?)?;
         let before = approvals.partition_point(|event| event.sequence < violation.sequence);
@@ -283,7 +285,7 @@ impl<'e> History<'e> {
     }
 }
 
-/// The answer that a line of the record gives.
+/// Returns the answer that is in a line of the record.
 fn by_line(event: &Event, reply: Reply) -> Answer {
     let entry = &event.entry;
     Answer {
@@ -312,7 +314,7 @@ mod tests {
             .collect()
     }
 
-    /// From a line of an earlier version, which has its facts in the sentence.
+    /// From a line of an earlier version, whose facts are in the sentence.
     fn event(number: i64, (action, object, reason): &(&'static str, &str, &str)) -> Event {
         let at = Timestamp::from_secs(number);
         let before = format!(
@@ -337,7 +339,7 @@ mod tests {
         }
     }
 
-    /// Of the first violation: the reply, and the numbers of the lines that answered it.
+    /// The reply of the first violation, and the numbers of the lines that answered it.
     fn reply(lines: &[(&'static str, &str, &str)], known: &[&str]) -> (Reply, Vec<u64>) {
         let known: Vec<Asked> = known.iter().map(|name| asked(name)).collect();
         let found = answer(&record(lines), &known);

@@ -1,5 +1,6 @@
-//! What controls of known frameworks ask of segmentation, in our own short words, and how the evidence stands
-//! to each. The numbers are those of the framework's edition; the wording of a framework is its owner's.
+//! The requirements that controls of known frameworks have for segmentation, in our own short words, and the
+//! assessment of the evidence for each. The numbers are those of the framework's edition; the wording of a
+//! framework belongs to its owner.
 
 mod of_policies;
 mod of_record;
@@ -7,7 +8,7 @@ mod of_traffic;
 
 use super::{ControlLine, Evidence, FrameworkReport, Standing};
 
-/// A framework with controls that segmentation is evidence for.
+/// A framework with controls for which segmentation is evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framework {
     PciDss,
@@ -16,22 +17,22 @@ pub enum Framework {
     Soc2,
 }
 
-/// What a control asks for, as far as it can be computed.
+/// The question of a control, as far as it can be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
     /// Is everything denied that is not allowed, for every workload?
     DenyByDefault,
-    /// The same of what comes in only, and is no more allowed than what was seen?
+    /// Is inbound traffic denied by default, and only observed traffic allowed?
     Inbound,
-    /// The same of what goes out.
+    /// The same for outbound traffic.
     Outbound,
     /// Does every namespace have policies that isolate its workloads?
     Namespaces,
-    /// Does the network plugin do what the policies say?
+    /// Does the network plugin enforce the policies?
     Enforced,
-    /// Is what is in force what was approved?
+    /// Are the policies in force the approved ones?
     Kept,
-    /// Were violations decided about?
+    /// Was a decision made about each violation?
     Answered,
     /// Is the record protected?
     Protected,
@@ -41,11 +42,11 @@ enum Question {
     Approved,
     /// Is there a diagram of the flows?
     Diagram,
-    /// Is there one of the flows of account data?
+    /// Is there a diagram of the flows of account data?
     AccountData,
-    /// Is every flow documented, and approved by somebody?
+    /// Is every flow documented, and approved by a person?
     Authorised,
-    /// Is every change recorded with who, when and why?
+    /// Is every change recorded with person, time and reason?
     Changes,
     /// Are the actions of administrators logged?
     Logged,
@@ -180,7 +181,7 @@ const NIST: &[Control] = &[
     ),
     control(
         "AU-3",
-        "The log tells what was done, when and by whom.",
+        "The log shows what was done, when and by whom.",
         Question::Changes,
     ),
     control(
@@ -253,16 +254,16 @@ const SOC2: &[Control] = &[
     ),
 ];
 
-/// What no run of nanoseg proves.
+/// Facts that no run of nanoseg proves.
 const NOT_PROVEN: &[&str] = &[
-    "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures say what the policies allow.",
+    "That the network plugin enforces NetworkPolicies as Kubernetes defines them: the figures show what the policies allow.",
     "That the observed traffic was legitimate: rules follow what was seen and approved.",
-    "That everything was seen: the learning estimate says how much may be missing, and losses are listed.",
+    "That everything was seen: the learning estimate shows how much may be missing, and losses are listed.",
     "What goes through a node's own network, through allowed connections (their contents), or over other protocols than TCP, UDP and SCTP.",
     "Which flows carry account data or other data of a certain kind: nanoseg sees connections, not what is in them.",
     "That the scope is right: workloads and namespaces outside of the report are not judged.",
     "That all lines of the record are there: keep its head elsewhere and compare.",
-    "That who is named as the approver is that person: the cluster's authentication says who it was.",
+    "That the named approver is that person: the cluster's authentication identified the user.",
     "What was in force of policies that others wrote: only the policies of the end of the period were judged.",
 ];
 
@@ -302,7 +303,7 @@ impl Framework {
         }
     }
 
-    /// How the evidence stands to each of its controls.
+    /// Returns each of its controls with the assessment of the evidence.
     pub fn judge(self, evidence: &Evidence) -> FrameworkReport {
         let line = |control: &Control| {
             let (standing, finding, files) = control.question.answer(evidence);

@@ -1,4 +1,4 @@
-//! The files of a report, whole, in memory.
+//! The files of a report, each complete in memory.
 
 use super::text::{answers, standing};
 use super::{EdgeLine, Enforced, Evidence, HourLine, ViolationLine, WorkloadLine, ocsf, page};
@@ -12,7 +12,7 @@ use crate::report::{Error, escape};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What a report's manifest says: the digest of every other file, and where the record ended.
+/// The content of a report's manifest: the digest of every other file, and the end of the record.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Manifest<'a> {
@@ -20,7 +20,7 @@ struct Manifest<'a> {
     period: &'a super::Period,
     namespaces: &'a [String],
     record_head: Option<&'a super::RecordHead>,
-    /// The fingerprint of the key that signs the manifest: a signature that is taken away is missed.
+    /// The fingerprint of the key that signs the manifest, so that a removed signature is noticed.
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_by: Option<&'a str>,
     files: Vec<ManifestFile<'a>>,
@@ -33,14 +33,14 @@ struct ManifestFile<'a> {
     bytes: usize,
 }
 
-/// The schema that `manifest.json` names.
+/// The name of the schema of `manifest.json`.
 pub const MANIFEST_SCHEMA: &str = "nanoseg.dev/report-manifest/v1";
 
-/// Every file of the report by its path: the same evidence gives the same bytes. `signed_by` is the fingerprint of
-/// the key that is going to sign it.
+/// Returns every file of the report by its path: the same evidence gives the same bytes. `signed_by` is the
+/// fingerprint of the key that will sign the manifest.
 ///
 /// # Errors
-/// None that this input can cause.
+/// This input causes none.
 pub fn files(
     evidence: &Evidence,
     graph: &Graph,
@@ -108,7 +108,7 @@ pub fn files(
     Ok(files)
 }
 
-/// What is known of each edge beside the graph.
+/// What is known of each edge in addition to the graph.
 fn approvals(edges: &[EdgeLine]) -> Approvals {
     let one = |edge: &EdgeLine| {
         let key = (

@@ -43,7 +43,7 @@ fn event(
     let (activity, activity_id) = activity(edge);
     let (status, status_id) = match activity_id {
         6 if edge.verdicts.contains_key(&Verdict::Established) => ("Success", 1),
-        // One-way datagrams: nobody said whether they were welcome.
+        // One-way datagrams: no answer shows whether they were accepted.
         6 => ("Unknown", 0),
         _ => ("Failure", 2),
     };
@@ -103,7 +103,7 @@ fn event(
     })
 }
 
-/// What happened, as the class names it: `Traffic` is a report of what went over connections.
+/// The activity, as the class names it: `Traffic` is a report of the traffic of connections.
 fn activity(edge: &EdgeDocument) -> (&'static str, u32) {
     let has = |verdict| edge.verdicts.contains_key(&verdict);
     if has(Verdict::Established) || has(Verdict::OneWay) {
@@ -115,7 +115,7 @@ fn activity(edge: &EdgeDocument) -> (&'static str, u32) {
     }
 }
 
-/// Whether it is a part of the cluster.
+/// Returns true if it is a part of the cluster.
 fn is_inside(peer: &PeerDocument) -> bool {
     peer.kind != "outside"
 }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::report::graph::fixture;
 
-    /// What 1.3.0 requires of the class and its parts.
+    /// The fields that 1.3.0 requires of the class and its parts.
     const REQUIRED: [&str; 13] = [
         "/activity_id",
         "/category_uid",

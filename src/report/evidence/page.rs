@@ -13,7 +13,7 @@ const STYLE: &str = include_str!("page.css");
 /// No script runs, and nothing is loaded from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// One page that needs nothing from elsewhere; `picture` is the graph as SVG, which is already escaped.
+/// One page that loads nothing from elsewhere; `picture` is the graph as SVG, which is already escaped.
 pub fn html(evidence: &Evidence, picture: &str) -> String {
     let page = html! {
         (DOCTYPE) "\n"
@@ -101,17 +101,17 @@ fn html_table(header: &[&str], rows: &[Vec<String>]) -> Markup {
     }
 }
 
-/// No column is made wider than this many characters by a single word.
+/// A single word makes no column wider than this many characters.
 const LONG: usize = 20;
 
-/// Returns true if one of its words has to be broken: it would push other columns off the paper.
+/// Returns true if one of its words must be broken, because it would push other columns off the paper.
 fn is_long(cell: &str) -> bool {
     cell.split_whitespace()
         .any(|word| word.chars().count() > LONG)
 }
 
-/// The text of a cell that may break anywhere, with the places where it should rather break: between the parts of a
-/// name, and before a kind in brackets, but not before the number of a rule.
+/// Returns the text of a cell that may break anywhere, with the preferred places for a break: between the parts
+/// of a name, and before a kind in brackets, but not before the number of a rule.
 fn breakable(cell: &str) -> Markup {
     let mut parts = Vec::new();
     let mut begin = 0;
@@ -131,7 +131,7 @@ fn breakable(cell: &str) -> Markup {
     }
 }
 
-/// The same as GitHub-flavoured Markdown, with the picture beside it.
+/// The same content as GitHub-flavoured Markdown; the picture is a file beside it.
 pub fn markdown(evidence: &Evidence) -> String {
     let mut out = String::from("# Segmentation report\n");
     for Section { title, blocks } in sections(evidence) {

@@ -1,25 +1,26 @@
-//! The answer to a control of a framework, in a file of its own: the report, its text and its controls share it.
+//! The assessment of a control of a framework. It has its own file because the report, its text and its
+//! controls all use it.
 
 use serde::Serialize;
 
-/// How the evidence stands to a control.
+/// The assessment of the evidence for a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
-    /// The figures show it, for what is in scope.
+    /// The figures show it for everything in scope.
     Shown,
-    /// The figures show it for a part; the finding says which.
+    /// The figures show it for a part; the finding names the part.
     Partly,
-    /// The figures speak against it.
+    /// The figures contradict it.
     Gap,
-    /// The sources would tell, and nothing of it is in the period.
+    /// The sources would contain it, and there is nothing of it in the period.
     Nothing,
-    /// Nothing in the sources tells.
+    /// The sources do not contain it.
     NotTold,
 }
 
 impl Standing {
-    /// Where the figures can support a control, but never show it wholly.
+    /// Lowers `Shown` to `Partly`: for figures that support a control, but never show it wholly.
     pub(super) fn at_most_partly(self) -> Standing {
         match self {
             Standing::Shown => Standing::Partly,
@@ -33,7 +34,7 @@ impl Standing {
             Standing::Partly => "partly shown",
             Standing::Gap => "gap",
             Standing::Nothing => "not shown: nothing in the period",
-            Standing::NotTold => "not told by these sources",
+            Standing::NotTold => "not in these sources",
         }
     }
 }

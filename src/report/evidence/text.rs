@@ -1,4 +1,4 @@
-//! What the report says, once, for the page and for Markdown alike.
+//! The text of the report, written once for the page and for Markdown.
 
 mod counting;
 mod coverage;
@@ -19,23 +19,23 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
-/// A part of a section. All texts are plain: the writer of a format escapes them.
+/// A part of a section. All texts are plain: the writer of each format escapes them.
 pub enum Block {
     Text(String),
-    /// A column that begins with `>` is right-aligned.
+    /// A column whose name begins with `>` is right-aligned.
     Table {
         header: Vec<&'static str>,
         rows: Vec<Vec<String>>,
-        /// Rows that are left out here, and the file that has them.
+        /// The number of rows that are left out here, and the file that contains them.
         more: Option<(usize, &'static str)>,
     },
-    /// Lines for a shell, as they are.
+    /// Lines for a shell, unchanged.
     Commands(Vec<String>),
     /// The picture of the graph.
     Graph,
 }
 
-/// How many rows of a long table the page shows; the files have all.
+/// How many rows of a long table the page shows; the files contain all rows.
 const MOST: usize = 100;
 
 /// All sections, in order.
@@ -58,13 +58,13 @@ pub fn sections(evidence: &Evidence) -> Vec<Section> {
     all
 }
 
-/// The period in words.
+/// The period as text.
 pub fn period(evidence: &Evidence) -> String {
     let period = &evidence.period;
     period_of((period.from, period.to), period)
 }
 
-/// A time in words; an end that is not given is that of the observation.
+/// A time as text; an end that is not given is that of the observation.
 fn period_of((from, to): (Option<Timestamp>, Option<Timestamp>), period: &Period) -> String {
     let end = |asked: Option<Timestamp>, seen: Option<Timestamp>, word: &str| match (asked, seen) {
         (Some(at), _) => time(at),
@@ -120,7 +120,7 @@ fn summary(evidence: &Evidence) -> Section {
     }
 }
 
-/// Sound and tight, in words.
+/// The result of the verification (sound and tight), as text.
 fn headline(evidence: &Evidence) -> String {
     let verdict = &evidence.verdict;
     if verdict.policies == 0 {
@@ -150,7 +150,7 @@ fn headline(evidence: &Evidence) -> String {
     format!("{sound} {tight}")
 }
 
-/// How much was not seen.
+/// The estimate of unseen traffic, as text.
 fn learning_section(evidence: &Evidence) -> Section {
     let lines = &evidence.learning;
     let mut blocks = Vec::new();
@@ -161,7 +161,7 @@ fn learning_section(evidence: &Evidence) -> Section {
             blocks.extend(more.into_iter().flatten().map(Block::Text));
         }
         None => blocks.push(Block::Text(
-            "These sources tell no estimate for the scope as a whole.".into(),
+            "These sources contain no estimate for the whole scope.".into(),
         )),
     }
     blocks.push(Block::Text(
@@ -225,7 +225,7 @@ fn controls(evidence: &Evidence) -> Option<Section> {
     })
 }
 
-/// The rules that allow an edge, or why there is none.
+/// The rules that allow an edge, or the reason why there is none.
 fn allowed_by(edge: &EdgeLine) -> String {
     let rules: Vec<String> = edge.allowed_by.iter().map(ToString::to_string).collect();
     match (edge.gone, edge.lesson) {
@@ -364,9 +364,9 @@ fn sources(evidence: &Evidence) -> Section {
     }
 }
 
-/// The commands that an auditor runs in the report's folder; the help of `nanoseg report` shows them too, and a test
-/// compares docs/evidence.md with them. Who changed a file may have written another SHA256SUMS: the signed manifest has
-/// the digest of the right one.
+/// The commands that an auditor runs in the report's folder; the help of `nanoseg report` shows them too, and a
+/// test compares docs/evidence.md with them. A person who changed a file may have written another SHA256SUMS:
+/// the signed manifest has the digest of the right one.
 pub const CHECK_COMMANDS: &str = include_str!("check.sh");
 
 fn check() -> Section {

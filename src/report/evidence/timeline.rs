@@ -1,4 +1,4 @@
-//! From the record: when which policy was in force, and when break-glass was on.
+//! The times when each policy was in force, and when break-glass was active, from the record.
 
 use super::Event;
 use crate::inventory::WorkloadId;
@@ -7,25 +7,25 @@ use crate::record::{Action, ActionKind, Keeping};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One stretch of time in which a policy was in the cluster.
+/// A time range in which a policy was in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Enforced {
     /// `namespace/name`.
     pub policy: String,
-    /// The workload that it isolates; absent where nothing but the record knows of the policy any more.
+    /// The workload that it isolates; absent if only the record still contains the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<WorkloadId>,
     pub from: Timestamp,
-    /// Absent: it is still there.
+    /// Absent: the policy is still there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// What ended it: `deleted`, `break-glass-on`; or what began a lapse.
+    /// The action that ended it: `deleted`, `break-glass-on`; or the action that began a lapse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<ActionKind>,
 }
 
-/// One stretch of time in which an approved policy was not as approved, or nobody kept it so.
+/// A time range in which an approved policy differed from its approval, or nanoseg did not enforce it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lapse {
@@ -37,25 +37,25 @@ pub struct Lapse {
     /// Absent: the record has no end of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
-    /// What began it: `drift-given-up` (it was changed and not put right), `mode-changed` or
-    /// `segmentation-removed` (it was left in the cluster, and nobody kept it).
+    /// The action that began it: `drift-given-up` (the policy was changed and not repaired), `mode-changed` or
+    /// `segmentation-removed` (it was left in the cluster, and nanoseg did not enforce it).
     pub why: ActionKind,
 }
 
-/// One stretch of time in which break-glass was on.
+/// A time range in which break-glass was active.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokenGlass {
     pub namespace: String,
     pub from: Timestamp,
-    /// Absent: it still is.
+    /// Absent: it is still active.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
     /// The value of the annotation.
     pub reason: String,
 }
 
-/// When break-glass was on, from all events of the record, oldest first. Sorted.
+/// Returns the times when break-glass was active, from all events of the record, oldest first. Sorted.
 pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
     let mut all: Vec<BrokenGlass> = Vec::new();
     for event in events {
@@ -78,17 +78,17 @@ pub fn broken_glass(events: &[Event]) -> Vec<BrokenGlass> {
     all
 }
 
-/// When policies were in the cluster, by the record.
+/// The times when policies were in the cluster, by the record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timeline {
-    /// When which policy was in force. Sorted.
+    /// The times when each policy was in force. Sorted.
     pub enforced: Vec<Enforced>,
-    /// When which one was not as approved, or nobody kept it so. Sorted.
+    /// The times when a policy differed from its approval, or was not enforced. Sorted.
     pub lapses: Vec<Lapse>,
 }
 
-/// When policies were in force and when not, from all events of the record, oldest first. `owners` has the
-/// workloads of policies, as far as they are known.
+/// Returns the times when policies were in force and when they were not, from all events of the record, oldest
+/// first. `owners` has the workloads of policies, as far as they are known.
 pub fn timeline(events: &[Event], owners: &BTreeMap<String, WorkloadId>) -> Timeline {
     let mut walk = Walk {
         owners,
@@ -110,7 +110,7 @@ pub fn timeline(events: &[Event], owners: &BTreeMap<String, WorkloadId>) -> Time
     walk.done
 }
 
-/// When something began, and the action that began it.
+/// The time when a state began, and the action that began it.
 type Begun = (Timestamp, ActionKind);
 
 /// The state after the lines that were read so far, by policy.
@@ -141,7 +141,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The keeping of a namespace's policies ends, or goes on after it ended.
+    /// Records that enforcement of a namespace's policies ended, or began again.
     fn keep(&mut self, event: &Event) {
         let Some(keeping) = event.entry.action.keeping() else {
             return;
@@ -166,7 +166,7 @@ impl Walk<'_> {
             .collect()
     }
 
-    /// It is in the cluster as it was approved.
+    /// Records that the policy is in the cluster as it was approved.
     fn begin(&mut self, policy: String, event: &Event) {
         if let Some(lapse) = self.lapsed.remove(&policy) {
             self.not_kept(policy.clone(), lapse, Some(event.when()));
@@ -174,7 +174,7 @@ impl Walk<'_> {
         self.open.entry(policy).or_insert(event.when());
     }
 
-    /// The policy was changed, or may be changed unseen.
+    /// Records that the policy was changed, or may have been changed unnoticed.
     fn lapse(&mut self, policy: String, event: &Event) {
         if let Some(from) = self.open.remove(&policy) {
             self.in_force(policy.clone(), from, Some(event));
@@ -183,7 +183,7 @@ impl Walk<'_> {
         }
     }
 
-    /// It is not in the cluster any more.
+    /// Records that the policy is not in the cluster any more.
     fn go(&mut self, policy: String, event: &Event) {
         if let Some(lapse) = self.lapsed.remove(&policy) {
             self.not_kept(policy.clone(), lapse, Some(event.when()));
@@ -280,7 +280,7 @@ mod tests {
         );
     }
 
-    /// Each lapse of a record: policy, from, to, why.
+    /// The lapses of a record: policy, from, to, reason.
     fn lapses(events: &[Event]) -> Vec<(String, i64, Option<i64>, ActionKind)> {
         let secs = |at: Timestamp| at.secs_since(Timestamp::from_secs(0));
         let all = timeline(events, &BTreeMap::new()).lapses.into_iter();

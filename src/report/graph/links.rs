@@ -33,8 +33,8 @@ impl Link<'_> {
     /// For each of the first few edges how often it was seen, from when to when, and who approved it; then how many
     /// more there are.
     pub fn history(&self, approvals: &Approvals) -> Vec<String> {
-        let told = self.edges.iter().take(MAX_HISTORIES);
-        let mut lines: Vec<String> = told
+        let listed = self.edges.iter().take(MAX_HISTORIES);
+        let mut lines: Vec<String> = listed
             .map(|edge| history(edge, &approvals.of(self.client, self.server, edge)))
             .collect();
         let more = self.edges.len().saturating_sub(MAX_HISTORIES);

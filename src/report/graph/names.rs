@@ -101,7 +101,7 @@ pub fn shown(graph: &Graph, options: Options) -> Vec<(&Peer, &Peer, &Edge)> {
     }
 }
 
-/// The peers that a picture shows: all, or with `only_learned` all workloads and whoever has an edge.
+/// The peers that a picture shows: all, or with `only_learned` all workloads and every peer with an edge.
 pub fn shown_peers<'g>(
     graph: &'g Graph,
     edges: &[(&Peer, &Peer, &Edge)],

@@ -290,7 +290,7 @@ impl Builder {
         })
     }
 
-    /// The segment from `near` to `far`, told in the link's direction. Only those that leave a bend
+    /// The segment from `near` to `far`, in the link's direction. Only those that leave a bend
     /// are shared.
     fn segment(
         &mut self,

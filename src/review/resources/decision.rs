@@ -1,4 +1,4 @@
-//! `ProposalDecision`: whoever creates one decides, so RBAC controls who may decide.
+//! `ProposalDecision`: the user who creates one decides, so RBAC controls who may decide.
 
 use kube::CustomResource;
 use schemars::JsonSchema;

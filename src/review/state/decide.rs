@@ -1,4 +1,4 @@
-//! Decisions: who may decide is RBAC's to say; here is what may be decided.
+//! Decisions. RBAC controls who may decide; this module controls which decisions are valid.
 
 use super::{ApprovedRevision, Proposal, Revision, Ruling, Stage, WorkloadState};
 use crate::net::Timestamp;
@@ -7,20 +7,20 @@ use crate::review::digest::policy_digest;
 use crate::review::resources::{Phase, Verb};
 use thiserror::Error;
 
-/// A decision, as it was found in the cluster.
+/// A decision as it is in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub name: String,
     pub proposal: String,
     pub proposal_uid: String,
-    /// The revision that was read.
+    /// The revision that the person read.
     pub revision: String,
     pub verb: Verb,
     pub reason: String,
     pub decided_by: String,
 }
 
-/// Why a decision does not count.
+/// The reason why a decision is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     #[error("there is no proposal {0} here; look with nanoseg proposals")]
@@ -40,10 +40,10 @@ pub enum Refusal {
 }
 
 impl WorkloadState {
-    /// Carries a decision out. `live_uid` is the proposal's as it is in the cluster now.
+    /// Carries a decision out. `live_uid` is the uid of the proposal in the cluster.
     ///
     /// # Errors
-    /// Why it does not count; then nothing has changed.
+    /// Returns the reason why it is not valid; nothing has changed then.
     pub fn decide(
         &mut self,
         decision: &Decision,
@@ -78,7 +78,7 @@ impl WorkloadState {
         Ok(())
     }
 
-    /// The open proposal is approved by the rules of its Segmentation.
+    /// Approves the open proposal by the rules of its Segmentation.
     pub fn approve_automatically(&mut self, now: Timestamp, record: &mut Vec<Entry>) {
         if let Some(name) = self.open().map(|open| open.name.clone()) {
             self.approve(&name, None, now, record);
@@ -128,7 +128,7 @@ impl WorkloadState {
         proposal.message = None;
         let policy = proposal.policy.clone();
         let digest = policy_digest(&policy);
-        // One that was approved before and is not in the cluster yet will never be.
+        // An earlier approved proposal that is not in the cluster yet will never be applied.
         for other in &mut self.proposals {
             if let Stage::Approved(approval) = &other.stage
                 && other.name != name
@@ -176,7 +176,7 @@ impl WorkloadState {
         record.push(entry.with_policies(Some(digest), None));
     }
 
-    /// The record's entry for a decision that does not count.
+    /// The record's entry for a decision that is not valid.
     pub fn refused(namespace: &str, decision: &Decision, refusal: &Refusal) -> Entry {
         let action = Action::DecisionRefused {
             proposal: decision.proposal.clone(),
@@ -206,7 +206,7 @@ fn may_be_decided(proposal: &Proposal, decision: &Decision) -> Result<(), Refusa
             phase: proposal.stage.phase(),
         });
     }
-    // An edit that was not judged yet makes the impact one of another policy.
+    // The impact belongs to another policy if an edit was not assessed yet.
     if proposal.digest() != decision.revision
         || policy_digest(&proposal.policy).to_string() != decision.revision
     {

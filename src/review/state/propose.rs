@@ -1,4 +1,4 @@
-//! What is proposed: at most one proposal is open per workload, and it says what would be right by now.
+//! Proposals: at most one proposal is open per workload, and it has the policy that is right at present.
 
 use super::{Proposal, Stage, WorkloadState};
 use crate::net::Timestamp;
@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredPolicy {
     pub policy: NetworkPolicySpec,
-    /// The digest of everything else that the proposal's impact depends on.
+    /// The digest of all other inputs of the proposal's impact.
     pub basis: Digest,
     /// Blocked traffic made this policy necessary.
     pub asked_by_blocked: bool,
@@ -36,7 +36,7 @@ impl WorkloadState {
             .and_then(|n| self.revision(n))
             .is_some_and(|r| r.digest == digest);
         match self.open() {
-            // What a person edited is theirs until it is decided.
+            // A policy that a person edited stays unchanged until it is decided.
             Some(open) if open.is_edited() => {
                 if open.basis == desired.basis && open.base_revision == self.wanted {
                     Need::Nothing
@@ -60,16 +60,16 @@ impl WorkloadState {
         }
     }
 
-    /// The very same was rejected, or rolled back, as a change of what is in force now: it is not asked for
-    /// again until the traffic asks for something else.
+    /// The same policy was rejected, or rolled back, as a change of the revision in force now: it is not
+    /// proposed again until the traffic requires another policy.
     fn was_refused(&self, digest: &Digest) -> bool {
         let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_) | Stage::RolledBack(_));
         let mut refused = self.proposals.iter().filter(refused);
         refused.any(|p| policy_digest(&p.policy) == *digest && p.base_revision == self.wanted)
     }
 
-    /// A person made what is in force out of this very proposal: who knew better then is not asked again until
-    /// the traffic asks for something else.
+    /// A person edited this same proposal into the policy in force: it is not proposed again until the traffic
+    /// requires another policy.
     fn was_improved_on(&self, digest: &Digest) -> bool {
         let made_of_it = |p: &Proposal| {
             let approval = p.stage.approved();
@@ -79,14 +79,14 @@ impl WorkloadState {
         origin.any(|p| p.is_edited() && p.generated == *digest)
     }
 
-    /// The policy that the impact is to be made for: an edited one stays as it is.
+    /// The policy whose impact is to be assessed: an edited one stays unchanged.
     pub fn policy_to_assess<'a>(&'a self, desired: &'a DesiredPolicy) -> &'a NetworkPolicySpec {
         self.open()
             .filter(|open| open.is_edited())
             .map_or(&desired.policy, |open| &open.policy)
     }
 
-    /// Opens a proposal, or brings the open one up to date.
+    /// Opens a proposal, or updates the open one.
     pub fn propose(
         &mut self,
         desired: DesiredPolicy,
@@ -148,8 +148,8 @@ impl WorkloadState {
         self.prune();
     }
 
-    /// A person changed the open proposal's policy in the cluster. Tells whether it is another one now;
-    /// then its impact is to be made anew.
+    /// Records that a person changed the open proposal's policy in the cluster. Returns true if it differs now;
+    /// then its impact must be assessed again.
     pub fn edit(&mut self, name: &str, policy: &NetworkPolicySpec) -> bool {
         match self.open_mut() {
             Some(open)
@@ -164,7 +164,7 @@ impl WorkloadState {
         }
     }
 
-    /// Closes the open proposal: what is in force is right.
+    /// Closes the open proposal: the policy in force is right.
     pub fn withdraw(&mut self, why: &str, now: Timestamp, record: &mut Vec<Entry>) {
         let Some(open) = self.open_mut() else { return };
         open.turn(Stage::Superseded(None), now);
@@ -178,7 +178,7 @@ impl WorkloadState {
         record.push(entry.with_policies(Some(digest), None));
     }
 
-    /// The policy's name without what stands before all of them: what people call the workload.
+    /// The policy's name without the prefix that all policies share: the name that people use for the workload.
     fn object_name(&self) -> &str {
         self.policy_name
             .strip_prefix("nanoseg-")

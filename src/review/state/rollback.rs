@@ -1,11 +1,11 @@
-//! Going back: undoing a proposal makes what was in force before it wanted again.
+//! Rollback: undoing a proposal makes the policy before it the wanted one again.
 
 use super::{Decision, Degraded, Stage, WorkloadState};
 use crate::net::Timestamp;
 use crate::record::{Action, Actor, Entry};
 
 impl WorkloadState {
-    /// Undoes a proposal and everything that was approved after it: by a decision, or by the controller itself.
+    /// Undoes a proposal and everything that was approved after it, by a decision or by the controller.
     pub(super) fn roll_back(
         &mut self,
         name: &str,
@@ -53,7 +53,7 @@ impl WorkloadState {
                 proposal.turn(Stage::RolledBack(undone), now);
                 proposal.message = Some(format!("rolled back by {actor_name}: {why}"));
             }
-            // It was a change of what is not in force any more.
+            // It was a change of a revision that is not in force any more.
             if proposal.stage == Stage::Pending {
                 proposal.turn(Stage::Superseded(None), now);
                 proposal.message = Some(format!("{name} was rolled back"));
@@ -62,8 +62,8 @@ impl WorkloadState {
         self.wanted = back_to;
     }
 
-    /// Traffic that was approved is blocked since the last change was applied: undoes it.
-    /// Returns true if there was something to undo.
+    /// Undoes the last change, because approved traffic is blocked since it was applied. Returns true if there
+    /// was a change to undo.
     pub fn roll_back_blocked(
         &mut self,
         traffic: &str,

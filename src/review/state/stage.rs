@@ -14,13 +14,13 @@ pub enum Stage {
     /// It was approved, and is not in the cluster yet.
     Approved(ApprovedRevision),
     Applied(ApprovedRevision),
-    /// Another one took its place: before a decision, or after it was approved.
+    /// Another proposal replaced it, before a decision or after it was approved.
     Superseded(Option<ApprovedRevision>),
-    /// It was approved, and that was undone.
+    /// It was approved, and the approval was undone.
     RolledBack(ApprovedRevision),
 }
 
-/// Who decided, and why.
+/// The person who decided, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
     pub by: String,
@@ -60,7 +60,7 @@ impl Stage {
         }
     }
 
-    /// The approved revision, if it was approved and that was not undone.
+    /// The approved revision, if it was approved and the approval was not undone.
     pub fn undoable(&self) -> Option<&ApprovedRevision> {
         match self {
             Stage::RolledBack(_) => None,
@@ -68,7 +68,7 @@ impl Stage {
         }
     }
 
-    /// Who decided, if somebody did.
+    /// The decision, if there was one.
     pub fn ruling(&self) -> Option<&Ruling> {
         match self {
             Stage::Rejected(ruling) => Some(ruling),
@@ -94,7 +94,7 @@ impl Stage {
     }
 }
 
-/// A stage as the store has it: fields beside each other.
+/// A stage as the store contains it: optional fields beside each other.
 #[derive(Serialize, Deserialize)]
 struct StoredStage {
     phase: Phase,

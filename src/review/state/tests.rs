@@ -1,4 +1,4 @@
-//! A workload's way: proposed, decided, applied, rolled back; each step with its line in the record.
+//! The states of a workload: proposed, decided, applied, rolled back; each step with its line in the record.
 
 use super::*;
 use crate::record::ActionKind;
@@ -104,7 +104,7 @@ fn a_proposal_is_approved_and_applied_and_the_next_one_supersedes_it() {
 }
 
 #[test]
-fn what_is_applied_already_is_applied_once() {
+fn a_policy_that_is_already_applied_is_applied_once() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     approve(&mut state, 2, &mut record);
@@ -115,7 +115,7 @@ fn what_is_applied_already_is_applied_once() {
 }
 
 #[test]
-fn a_decision_about_what_it_was_before_is_refused() {
+fn a_decision_about_an_earlier_revision_is_refused() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     let old = decision(&state, "api-1", Verb::Approve);
@@ -141,7 +141,7 @@ fn a_decision_about_what_it_was_before_is_refused() {
 }
 
 #[test]
-fn what_was_decided_cannot_be_decided_again() {
+fn a_decided_proposal_cannot_be_decided_again() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     let reject = decision(&state, "api-1", Verb::Reject);
@@ -155,7 +155,7 @@ fn what_was_decided_cannot_be_decided_again() {
 }
 
 #[test]
-fn what_was_rejected_is_not_asked_for_again_until_the_traffic_changes() {
+fn a_rejected_policy_is_not_proposed_again_until_the_traffic_changes() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     let reject = decision(&state, "api-1", Verb::Reject);
@@ -182,13 +182,13 @@ fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     approve(&mut state, 4, &mut record);
     assert_eq!(state.wanted_policy(), Some(&policy(99)));
-    // Who knew better is not asked again, until the traffic asks for something else.
+    // The person's edit is not questioned again until the traffic requires another policy.
     assert_eq!(state.need(&desired(80)), Need::Nothing);
     assert_eq!(state.need(&desired(81)), Need::Assess);
 }
 
 #[test]
-fn a_rollback_brings_back_what_was_in_force_before_and_undoes_what_came_after() {
+fn a_rollback_restores_the_policy_in_force_before_and_undoes_later_ones() {
     let (mut state, mut record) = (state(), Vec::new());
     for (port, now) in [(80, 10), (81, 20), (82, 30)] {
         propose(&mut state, port, now, &mut record);
@@ -215,7 +215,7 @@ fn a_rollback_brings_back_what_was_in_force_before_and_undoes_what_came_after() 
 }
 
 #[test]
-fn blocked_traffic_undoes_the_last_change_and_a_decision_ends_the_trouble() {
+fn blocked_traffic_undoes_the_last_change_and_a_decision_clears_degraded() {
     let (mut state, mut record) = (state(), Vec::new());
     assert!(!state.roll_back_blocked("x", at(0), &mut record));
     propose(&mut state, 80, 1, &mut record);
@@ -234,7 +234,7 @@ fn blocked_traffic_undoes_the_last_change_and_a_decision_ends_the_trouble() {
 }
 
 #[test]
-fn only_so_many_proposals_that_are_over_are_kept() {
+fn only_a_limited_number_of_closed_proposals_is_kept() {
     let (mut state, mut record) = (state(), Vec::new());
     for number in 0..60 {
         propose(&mut state, 1000 + number, i64::from(number), &mut record);
@@ -261,19 +261,19 @@ fn a_state_is_the_same_after_it_was_stored() {
 }
 
 #[test]
-fn what_break_glass_took_away_comes_back_as_what_it_was_and_not_as_a_first_policy() {
+fn a_policy_that_break_glass_removed_comes_back_as_itself_and_not_as_a_first_policy() {
     let (mut state, mut record) = (state(), Vec::new());
     propose(&mut state, 80, 1, &mut record);
     approve(&mut state, 2, &mut record);
     state.applied(at(3), &mut record);
     assert_eq!(state.policy_before(), None);
-    // Once when the glass is broken, and once when it is mended.
+    // Once when break-glass begins, and once when it ends.
     state.taken_away();
     state.taken_away();
     assert!(!state.is_applied());
     state.applied(at(9), &mut record);
     assert_eq!(state.policy_before(), state.wanted_policy());
-    // What is approved meanwhile is a change of what was there before.
+    // A policy that is approved meanwhile is a change of the policy before break-glass.
     state.taken_away();
     propose(&mut state, 81, 10, &mut record);
     approve(&mut state, 11, &mut record);

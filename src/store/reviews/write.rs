@@ -112,7 +112,7 @@ fn append(
         transaction.prepare_cached("INSERT INTO record (sequence, line) VALUES (?1, ?2)")?;
     for (found, line) in lines {
         let (expected, found) = (last.saturating_add(1), *found);
-        // The trigger sees to it as well; this says which number it should have been.
+        // The trigger refuses it as well; this error contains the expected number.
         if expected != found {
             return Ok(Err(OutOfSequence { expected, found }));
         }

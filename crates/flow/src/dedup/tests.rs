@@ -72,7 +72,7 @@ fn what_one_observer_saw_beyond_another_counts_too() {
     assert_eq!(
         counts(&agreed),
         (5, 50),
-        "the one that tells most is taken at its word"
+        "the observer with the most connections counts"
     );
     let mut informed = few;
     informed.record.via = Some("10.96.0.1:80".parse().unwrap());

@@ -24,9 +24,9 @@ fn aggregate<'r>(seen: impl IntoIterator<Item = &'r (&'static str, FlowRecord)>)
     all
 }
 
-/// What must be the same of an edge: all but the samples, which are of each part, and how many datagrams
+/// The part of an edge that must be the same: all but the samples, which are of each part, and how many datagrams
 /// more than two there were (a record without a count stands for one per connection).
-fn told(edge: &Edge) -> Edge {
+fn compared(edge: &Edge) -> Edge {
     Edge {
         evidence: Vec::new(),
         evidence_total: 0,
@@ -37,13 +37,15 @@ fn told(edge: &Edge) -> Edge {
 
 fn edges(history: &History) -> BTreeMap<EdgeKey, Edge> {
     let edges = history.edges();
-    edges.map(|(key, edge)| (key.clone(), told(edge))).collect()
+    edges
+        .map(|(key, edge)| (key.clone(), compared(edge)))
+        .collect()
 }
 
 fn lessons(graph: &Graph) -> Vec<(Peer, Peer, Edge)> {
     let edges = graph.edges().into_iter();
     edges
-        .map(|(client, server, edge)| (client.clone(), server.clone(), told(edge)))
+        .map(|(client, server, edge)| (client.clone(), server.clone(), compared(edge)))
         .collect()
 }
 

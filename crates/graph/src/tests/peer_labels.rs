@@ -1,4 +1,4 @@
-//! What a source says stands at the ends, against what the addresses say.
+//! Labels that a source gives to the ends, compared with what the addresses show.
 
 use super::{cluster, graph_of, record};
 use nanoseg_flow::{FlowRecord, PeerLabel, PeerLabels, Verdict};

@@ -255,15 +255,15 @@ fn half_open_is_unanswered() {
 #[test]
 fn udp_is_established_by_an_answer_and_else_one_way() {
     let mut bench = Bench::new();
-    let [asked, told] = [40000, 40001].map(|port| event(IPPROTO_UDP, port));
-    bench.see(asked);
-    bench.see(asked.now(Kind::Update, None, REPLIED));
+    let [answered, one_way] = [40000, 40001].map(|port| event(IPPROTO_UDP, port));
+    bench.see(answered);
+    bench.see(answered.now(Kind::Update, None, REPLIED));
     assert_eq!(bench.only(), (Verdict::Established, 1, [0, 0]));
-    bench.see(told);
+    bench.see(one_way);
     bench.wait(3);
     assert_eq!(bench.only(), (Verdict::OneWay, 1, [0, 0]));
     bench.wait(30);
-    let end = told.now(Kind::Destroy, None, UNREPLIED);
+    let end = one_way.now(Kind::Destroy, None, UNREPLIED);
     bench.see(end.carried((3, 3 * 28 + 90), (0, 0)));
     let records = bench.records();
     assert_eq!((records[0].connections, records[0].datagrams), (0, 3));
@@ -315,12 +315,12 @@ fn what_is_older_than_the_agent_keeps_its_port_and_begins_now() {
     bench.dump(DumpReason::Start, &[tcp(1).established(), closing, tcp(3)]);
     bench.wait(3);
     let records = bench.records();
-    let told: Vec<_> = records
+    let found: Vec<_> = records
         .iter()
         .map(|r| (r.verdict, r.client_port, r.opening))
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             (Verdict::Established, Some(1), Opening::Handshake),
             (Verdict::Established, Some(2), Opening::Handshake),
@@ -474,7 +474,7 @@ fn what_two_dumps_do_not_list_is_forgotten() {
     );
     bench.tracker.begin_dump(DumpReason::Refresh);
     bench.tracker.end_dump(false);
-    assert_eq!(bench.tracker.held(), 2, "an incomplete dump tells nothing");
+    assert_eq!(bench.tracker.held(), 2, "an incomplete dump is ignored");
     bench.dump(DumpReason::Refresh, &[tcp(2)]);
     assert_eq!(bench.tracker.held(), 1);
 }
@@ -493,7 +493,7 @@ fn without_room_the_end_is_a_connection_of_its_own_and_that_is_counted() {
     let counts: u64 = slice.records.iter().map(|(_, r)| r.connections).sum();
     assert_eq!(
         counts, 2,
-        "1 from the dump, 2 from its end; 3 will be told by its end"
+        "1 from the dump, 2 from its end; 3 is reported at its end"
     );
 }
 

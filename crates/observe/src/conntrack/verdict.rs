@@ -181,7 +181,7 @@ pub(super) fn payload(counter: Counter, protocol: Protocol, v6: bool) -> u64 {
         .saturating_sub(counter.packets.saturating_mul(ip + transport))
 }
 
-/// How long an entry of this kind is silent before it ends by itself, in seconds, by the kernel's
+/// How long an entry of this kind is silent before it expires, in seconds, by the kernel's
 /// defaults (`tcp_timeouts`, `udp_timeouts`): its last packet came so long before.
 pub(super) fn silence_before_end(event: &Event, protocol: Protocol) -> i64 {
     if event.timeout.is_some_and(|left| left > 0) {

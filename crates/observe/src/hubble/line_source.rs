@@ -89,15 +89,15 @@ fn read(
         }
     };
     let mut lines = LineReader::new(BufReader::new(input));
-    let mut told = 0;
+    let mut logged = 0;
     while let Some((number, line)) = lines.next() {
         let event = match line.map(parse_line) {
             Ok(parsed) => Event::Line(parsed),
             Err(BadLine::Ended(why)) => failed(io::Error::other(why)),
             Err(BadLine::TooLong | BadLine::NoText) => Event::NoLine,
         };
-        if matches!(event, Event::Line(Err(_)) | Event::NoLine) && told < MAX_LOGGED {
-            told += 1;
+        if matches!(event, Event::Line(Err(_)) | Event::NoLine) && logged < MAX_LOGGED {
+            logged += 1;
             tracing::warn!(input = name, line = number, "a line is no flow of Hubble");
         }
         if out.send(event).is_err() {

@@ -73,7 +73,7 @@ struct Connection {
     /// The client's side, by a SYN or SYN-ACK.
     opened: Option<usize>,
     /// Events that show which side is the client: by `is_reply`, and by its absence.
-    said: [u32; 2],
+    stated: [u32; 2],
     absent: [u32; 2],
     first_sender: usize,
     /// Traffic of each side, resets and drops left out.
@@ -233,7 +233,7 @@ impl Connection {
             last: flow.time,
             windows: ActivityWindows::default(),
             opened: None,
-            said: [0; 2],
+            stated: [0; 2],
             absent: [0; 2],
             first_sender: side,
             sent: [false; 2],
@@ -273,9 +273,9 @@ impl Connection {
             }
         }
         match flow.reply {
-            ReplyFlag::Request => self.said[side] += 1,
+            ReplyFlag::Request => self.stated[side] += 1,
             ReplyFlag::Reply => {
-                self.said[1 - side] += 1;
+                self.stated[1 - side] += 1;
                 // Cilium knows the other direction, or it would not be a reply.
                 self.sent[1 - side] |= !flow.dropped;
             }
@@ -315,7 +315,7 @@ impl Connection {
     /// Returns true if events of the next seconds will hardly change the report.
     fn is_settled(&self) -> bool {
         let both = self.sent == [true; 2];
-        both || self.beyond_syn && (self.opened.is_some() || self.said != [0; 2])
+        both || self.beyond_syn && (self.opened.is_some() || self.stated != [0; 2])
     }
 
     /// The client's side, and what decided it.
@@ -328,7 +328,7 @@ impl Connection {
         if let Some(side) = self.opened {
             return (side, Some(DirectionSource::Handshake));
         }
-        if let Some(side) = most(self.said) {
+        if let Some(side) = most(self.stated) {
             return (side, Some(DirectionSource::Said));
         }
         match most(self.absent).filter(|_| !has_is_reply) {

@@ -5,7 +5,7 @@
 //!   before the start are found.
 //! - UDP: all of it as long as it is not too much, but for overlays, whose inner packets are seen at the
 //!   pods' interfaces. DNS always, answers whole.
-//! - SCTP as TCP. ICMP that says "unreachable"; of other ICMP one packet in 16.
+//! - SCTP as TCP. ICMP "unreachable" messages; of other ICMP one packet in 16.
 //!
 //! Which IPv4 segments are in the sample depends on the identification: all interfaces, before and after
 //! address translation, then sample the same ones, and the legs of a connection find each other.

@@ -60,7 +60,7 @@ impl PacketRing {
         let request = libc::tpacket_req3 {
             tp_block_size: BLOCK as u32,
             tp_block_nr: blocks as u32,
-            // Frames are as long as the filter says; these two only have to fit each other.
+            // The filter decides the length of frames; these two only have to fit each other.
             tp_frame_size: 2048,
             tp_frame_nr: (blocks * (BLOCK / 2048)) as u32,
             tp_retire_blk_tov: BLOCK_TIMEOUT.as_millis() as u32,
@@ -194,7 +194,7 @@ pub(super) fn wait(fds: [RawFd; 2], patience: Duration) -> io::Result<[bool; 2]>
         revents: 0,
     });
     let millis = c_int::try_from(patience.as_millis()).unwrap_or(c_int::MAX);
-    // SAFETY: two valid entries, as their number says.
+    // SAFETY: two valid entries, which is the number that is passed.
     let outcome = unsafe { libc::poll(polled.as_mut_ptr(), 2, millis) };
     if outcome < 0 {
         let error = io::Error::last_os_error();

@@ -121,7 +121,7 @@ fn build_claims(claims: &PeerLabels) -> proto::PeerLabels {
 }
 
 fn build_claim(claim: &PeerLabel) -> proto::PeerLabel {
-    use proto::claim::{Other, PeerLabel as Kind, Pod, Workload};
+    use proto::peer_label::{Claim as Kind, Other, Pod, Workload};
     let kind = match claim.clone() {
         PeerLabel::Pod { namespace, name } => Kind::Pod(Pod { namespace, name }),
         PeerLabel::Workload {

@@ -143,7 +143,7 @@ fn parse_windows(windows: Option<proto::Windows>) -> Parsed<ActivityWindows> {
         .and_then(|scale| ActivityWindows::from_parts(scale, windows.base, bits));
     match parsed {
         Some(parsed) => Ok(parsed),
-        None => bad("windows", "outside of the time that can be told"),
+        None => bad("windows", "outside of the range of timestamps"),
     }
 }
 
@@ -184,7 +184,7 @@ fn parse_other(other: proto::OtherTraffic) -> Parsed<OtherTraffic> {
     let kind = match other.kind {
         Some(Kind::Group(protocol)) => OtherKind::Group(parse_protocol("group", protocol)?),
         Some(Kind::Icmp(true)) => OtherKind::Icmp,
-        Some(Kind::Icmp(false)) => return bad("icmp", "false says nothing"),
+        Some(Kind::Icmp(false)) => return bad("icmp", "false has no meaning"),
         Some(Kind::IpProtocol(number)) => match u8::try_from(number) {
             Ok(number) => OtherKind::Protocol(number),
             Err(_) => return bad("ip_protocol", format!("{number} is more than 255")),
@@ -225,7 +225,7 @@ fn parse_claims(claims: proto::PeerLabels) -> Parsed<PeerLabels> {
 }
 
 fn parse_claim(claim: proto::PeerLabel) -> Parsed<PeerLabel> {
-    use proto::claim::{Other, PeerLabel as Kind, Pod, Workload};
+    use proto::peer_label::{Claim as Kind, Other, Pod, Workload};
     Ok(match claim.claim {
         Some(Kind::Pod(Pod { namespace, name })) => PeerLabel::Pod { namespace, name },
         Some(Kind::Workload(Workload {

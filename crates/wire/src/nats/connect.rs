@@ -19,7 +19,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How we authenticate to the NATS server. Secrets are in files, never on a command line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum NatsAuth {
-    /// Not at all, or as the URL says.
+    /// No authentication, or the one in the URL.
     #[default]
     None,
     /// A `.creds` file: JWT and nkey.
@@ -80,7 +80,7 @@ pub enum NatsError {
     Stream(String),
 }
 
-/// Connects. The client connects again by itself whenever the connection is lost.
+/// Connects. The client reconnects automatically whenever the connection is lost.
 pub async fn connect(settings: &NatsSettings) -> Result<Context, NatsError> {
     let mut options = ConnectOptions::new()
         .name("nanoseg")

@@ -20,7 +20,7 @@ fn pod(name: &str, uid: &str, started: i64, address: &str) -> Pod {
     serde_yaml::from_str(&text).expect("a pod")
 }
 
-/// The pod that had 10.0.0.1 then, by the inventory of what is there and what is gone.
+/// The pod that had 10.0.0.1 at that time, by the inventory of existing and departed pods.
 fn owner(departed: &Departed, present: &[Pod], when: Timestamp) -> Option<String> {
     let gone = departed.pods().map(|pod| pod.as_ref().clone());
     let objects = Objects {
@@ -36,7 +36,7 @@ fn owner(departed: &Departed, present: &[Pod], when: Timestamp) -> Option<String
 }
 
 #[test]
-fn a_pod_that_went_had_its_address_until_it_went() {
+fn a_pod_that_is_gone_had_its_address_until_it_left() {
     let mut departed = Departed::new(HOUR, 100);
     let mut first = pod("first", "u1", 0, "10.0.0.1");
     departed.arrived(None, &mut first, at(0));
@@ -62,7 +62,7 @@ fn pods_that_are_gone_are_kept_for_the_retention_time_and_no_longer() {
 }
 
 #[test]
-fn of_too_many_those_that_left_first_are_dropped_and_counted() {
+fn if_too_many_pods_left_the_first_are_dropped_and_counted() {
     let mut departed = Departed::new(HOUR, 2);
     for number in 0..4 {
         let gone = pod(&format!("p{number}"), &format!("u{number}"), 0, "10.0.0.1");
@@ -77,7 +77,7 @@ fn of_too_many_those_that_left_first_are_dropped_and_counted() {
 }
 
 #[test]
-fn what_was_given_out_is_taken_back_with_its_ends() {
+fn saved_pods_are_restored_with_their_ends() {
     let mut departed = Departed::new(HOUR, 100);
     let gone = pod("gone", "u1", 0, "10.0.0.1");
     departed.left(Some(&gone), gone.clone(), at(100));
@@ -100,7 +100,7 @@ fn what_was_given_out_is_taken_back_with_its_ends() {
 }
 
 #[test]
-fn a_name_that_is_used_again_ends_who_had_it() {
+fn a_pod_ends_when_its_name_is_used_again() {
     let mut departed = Departed::new(HOUR, 100);
     let first = pod("db-0", "u1", 0, "10.0.0.1");
     let mut second = pod("db-0", "u2", 100, "10.0.0.1");

@@ -1,10 +1,10 @@
-//! What to do about a Lease that was read. Pure: time is an argument.
+//! Decides what to do about a Lease that was read. Pure: the time is an argument.
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use std::time::{Duration, Instant};
 
-/// What a Lease says to people.
+/// The fields of a Lease that are shown to people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     pub holder: Option<String>,
@@ -21,23 +21,23 @@ impl Seen {
     }
 }
 
-/// The next thing to do.
+/// The next step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// There is no Lease: make this one (its name is to be filled in).
+    /// There is no Lease: create this one (the caller adds its name).
     Create(Lease),
     /// It is ours, or it is free: write this, with the resourceVersion that it carries.
     Write(Lease),
-    /// Another holds it.
+    /// Another candidate holds it.
     Wait,
 }
 
-/// One candidate's memory of what it saw.
+/// What one candidate remembers of the Leases that it read.
 #[derive(Debug)]
 pub struct Claim {
     identity: String,
     duration: Duration,
-    /// The version of the Lease that was last read, and when it was first read, by our own clock.
+    /// The version of the Lease that was last read, and when this version was first read, by our own clock.
     observed: Option<(String, Instant)>,
 }
 
@@ -50,7 +50,7 @@ impl Claim {
         }
     }
 
-    /// What to do about `live`; `time` is what is written into it.
+    /// Decides what to do about `live`; `time` is the time to write into it.
     pub fn step(&mut self, live: Option<Lease>, now: Instant, time: MicroTime) -> Step {
         let Some(lease) = live else {
             return Step::Create(Lease {
@@ -72,7 +72,7 @@ impl Claim {
         })
     }
 
-    /// Whether nobody renewed it for its whole duration, which began when we first saw it so.
+    /// Returns true if it was not renewed for its whole duration, counted from when we first saw this version.
     fn ran_out(&mut self, lease: &Lease, spec: &LeaseSpec, now: Instant) -> bool {
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let since = match &self.observed {
@@ -101,20 +101,20 @@ impl Claim {
     }
 }
 
-/// Others take a second more for a whole one rather than a second less.
+/// Rounds up to whole seconds, so that other candidates never wait less than the duration.
 fn seconds(duration: Duration) -> i32 {
     let up = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(up).unwrap_or(i32::MAX)
 }
 
-/// The Lease given back; none if it is not ours.
+/// Returns the Lease as it is given back; `None` if it is not ours.
 pub fn released(lease: Lease, identity: &str, time: MicroTime) -> Option<Lease> {
     let spec = lease.spec.clone()?;
     if spec.holder_identity.as_deref() != Some(identity) {
         return None;
     }
     let spec = LeaseSpec {
-        // As client-go gives it back: an empty name, and a second, which is the least that is valid.
+        // As client-go gives it back: an empty holder, and a duration of one second, the shortest valid one.
         holder_identity: Some(String::new()),
         lease_duration_seconds: Some(1),
         renew_time: Some(time),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_back_is_free_at_once() {
+    fn a_lease_that_was_given_back_is_free_at_once() {
         let now = Instant::now();
         let made = written(claim("a").step(None, now, time(0)));
         assert_eq!(released(made.clone(), "b", time(1)), None);

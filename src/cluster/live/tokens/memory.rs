@@ -1,4 +1,4 @@
-//! Answers by the digest of what was asked about, each for its time, and never more than a number of them.
+//! Keeps results by the digest of a token, each until its time, and at most a given number of them.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,7 +13,7 @@ pub fn digest(token: &str) -> Digest {
     bytes
 }
 
-/// What was answered.
+/// The kept results.
 #[derive(Debug)]
 pub struct Memory<T> {
     most: usize,
@@ -33,8 +33,8 @@ impl<T> Memory<T> {
         (now < *until).then_some(answer)
     }
 
-    /// Keeps an answer until then. If there are too many, those whose time is over go, and if that is none,
-    /// the one that would go next.
+    /// Keeps a result until then. If there are too many, the expired ones are dropped, and if there is none,
+    /// the one that expires first.
     pub fn put(&mut self, digest: Digest, answer: T, until: Instant, now: Instant) {
         if self.answers.len() >= self.most && !self.answers.contains_key(&digest) {
             self.answers.retain(|_, (until, _)| now < *until);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_the_one_that_ends_first_goes() {
+    fn if_there_are_too_many_the_one_that_ends_first_is_dropped() {
         let now = Instant::now();
         let in_seconds = |seconds| now + Duration::from_secs(seconds);
         let mut memory = Memory::new(2);
@@ -81,7 +81,7 @@ mod tests {
         memory.put(digest("c"), 3, in_seconds(30), now);
         assert_eq!(memory.get(&digest("b"), now), None);
         assert_eq!(memory.get(&digest("a"), now), Some(&1));
-        // Over by now: "c". "a" is left, and there is room.
+        // "c" has expired by now. "a" is kept, and there is room.
         memory.put(digest("d"), 4, in_seconds(90), in_seconds(31));
         assert_eq!(memory.get(&digest("a"), in_seconds(31)), Some(&1));
         assert_eq!(memory.get(&digest("d"), in_seconds(31)), Some(&4));

@@ -1,4 +1,4 @@
-//! What the loops write into and everybody reads from.
+//! The cache that the loops write and all callers read.
 
 use super::WatchSettings;
 use super::freshness::{Freshness, Moment, Stale};
@@ -15,17 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// The shortest limit: watches are 4 s long at least, two of them must fit.
+/// The shortest limit: a watch lasts at least 4 s, and two of them must fit.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(10);
-/// How often pods whose time is over are looked for.
+/// How often pods whose time is over are dropped.
 const EXPIRE_EVERY: Duration = Duration::from_secs(30);
 
-/// All that is known.
+/// The known objects.
 pub struct Cache {
     limit: Duration,
     pub stores: Stores,
     freshness: BTreeMap<Kind, Mutex<Freshness>>,
-    /// Locked after the store of pods, never before.
+    /// Always locked after the store of pods, never before.
     departed: Mutex<Departed>,
     generation: watch::Sender<u64>,
     generations: BTreeMap<Kind, AtomicU64>,
@@ -80,7 +80,7 @@ impl Cache {
         all.max().unwrap_or(0)
     }
 
-    /// Called after the change can be seen, so that whoever hears of it sees it.
+    /// Called after the change is visible, so that every task that is notified of it sees it.
     fn bump(&self, kind: Kind) {
         self.generation.send_modify(|generation| {
             *generation += 1;
@@ -108,7 +108,7 @@ impl Cache {
             .try_for_each(|freshness| lock(freshness).check(now))
     }
 
-    /// A trimmed object is there, new or changed.
+    /// Records a trimmed object, new or changed.
     pub fn put<K: Watched>(&self, object: K) {
         let mut store = K::store(&self.stores).lock();
         let key = key(&object);
@@ -119,7 +119,7 @@ impl Cache {
         }
     }
 
-    /// An object is gone; `last` is how it was last seen.
+    /// Records that an object is gone; `last` is its last known state.
     pub fn remove<K: Watched>(&self, last: K) {
         let mut store = K::store(&self.stores).lock();
         let old = store.remove(&key(&last));
@@ -131,7 +131,7 @@ impl Cache {
         self.bump(K::KIND);
     }
 
-    /// These trimmed objects are there, and no others.
+    /// Records these trimmed objects as the whole content.
     pub fn replace<K: Watched>(&self, objects: Vec<K>) {
         let mut store = K::store(&self.stores).lock();
         let mut before = std::mem::take(&mut *store);
@@ -157,13 +157,13 @@ impl Cache {
         }
         drop(departed);
         drop(store);
-        // The first list counts as a change, though it may be empty: before it nothing was known.
+        // The first list counts as a change even if it is empty: before it nothing was known.
         if changed || self.generation_of(K::KIND) == 0 {
             self.bump(K::KIND);
         }
     }
 
-    /// Says whether it is different from what was there.
+    /// Returns true if the object differs from the earlier one.
     fn insert<K: Watched>(
         &self,
         store: &mut BTreeMap<Key, Arc<K>>,
@@ -225,7 +225,7 @@ impl Cache {
     }
 
     pub fn objects(&self) -> Arc<Objects> {
-        // Before the stores are read: what changes meanwhile is read again next time.
+        // Before the stores are read: what changes in between is read again next time.
         let generation = self.inventory_generation();
         let mut cached = lock(&self.objects);
         if let Some((of, objects)) = &*cached
@@ -241,7 +241,7 @@ impl Cache {
     fn build_objects(&self) -> Objects {
         let stores = &self.stores;
         let pods = {
-            // Both at once: a pod that leaves just now is in exactly one of them.
+            // Both locks at once: a pod that leaves at this moment is in exactly one of the two.
             let there = stores.pods.lock();
             let departed = lock(&self.departed);
             let all = departed.pods().chain(there.values());

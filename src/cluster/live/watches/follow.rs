@@ -1,4 +1,4 @@
-//! One kind's loop: list everything, then ask for the version and watch, cycle after cycle.
+//! The loop of one kind: it lists everything, then asks for the version and watches, cycle after cycle.
 
 use super::cache::Cache;
 use super::freshness::Moment;
@@ -11,27 +11,27 @@ use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Objects per page of a list: what client-go takes.
+/// Objects per page of a list, as in client-go.
 const PAGE: u32 = 500;
-/// How long one page may take.
+/// The most time for one page.
 const PAGE_TIME: Duration = Duration::from_secs(30);
-/// How much longer than it was asked to an API server may hold a watch open.
+/// How much longer than requested an API server may keep a watch open.
 const MARGIN: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// A name that is asked for only to learn the version. It need not be free.
+/// The name that is read only to learn the version. An object of that name may exist.
 const PROBE: &str = "nanoseg-probe";
 
-/// How a watch ended.
+/// The result of a watch.
 enum End {
-    /// In order; watch on from there.
+    /// It ended normally; continue from this version.
     Done(String),
-    /// The version is too old to go on from.
+    /// The version is too old to continue from.
     Expired,
     Failed(String, String),
 }
 
-/// Follows one kind for ever.
+/// Follows one kind without end.
 pub async fn follow(client: Client, cache: Arc<Cache>, ingest: Ingest) {
     let watch = Watch {
         api: (ingest.api)(&client),
@@ -62,7 +62,7 @@ pub async fn follow(client: Client, cache: Arc<Cache>, ingest: Ingest) {
     }
 }
 
-/// One kind's watch.
+/// The watch of one kind.
 struct Watch<'a> {
     kind: Kind,
     api: Api<DynamicObject>,
@@ -77,7 +77,7 @@ enum Problem {
 }
 
 impl Watch<'_> {
-    /// Lists if there is no version to go on from, and watches once. Returns the version to go on from.
+    /// Lists if there is no version to continue from, and watches once. Returns the version to continue from.
     async fn cycle(
         &self,
         version: Option<String>,
@@ -103,14 +103,14 @@ impl Watch<'_> {
         }
     }
 
-    /// Returns false if no bookmark confirmed for long what is known: an API server sends them when it likes.
-    /// The whole list is read again then, before it counts as stale.
+    /// Returns false if no bookmark has confirmed the known state for a long time: an API server decides when
+    /// it sends bookmarks. The whole list is then read again, before the state counts as stale.
     fn is_confirmed(&self) -> bool {
         let age = self.cache.freshness(self.kind).age(Moment::now().instant);
         age.is_some_and(|age| age < self.cache.limit().mul_f64(0.6))
     }
 
-    /// Reads all pages into the cache and returns the version that they are of.
+    /// Reads all pages into the cache and returns their version.
     async fn list(&self) -> Result<String, String> {
         let mut params = ListParams::default().limit(PAGE);
         let mut objects = (self.ingest.list)();
@@ -131,7 +131,8 @@ impl Watch<'_> {
         }
     }
 
-    /// The version that the kind is at: a read of one key, which must be consistent (no resourceVersion given).
+    /// Returns the current version of the kind: a read of one key, which must be consistent (no resourceVersion
+    /// given).
     async fn ask_version(&self) -> Result<String, String> {
         let limit = self.cache.limit() / 4;
         let params = ListParams::default().fields(&format!("metadata.name={PROBE}"));
@@ -167,7 +168,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Takes events until the watch ends; `version` is the last one that was sent.
+    /// Receives events until the watch ends; `version` is the last one that was received.
     async fn read(
         &self,
         stream: &mut (impl Stream<Item = Result<WatchEvent<DynamicObject>, kube::Error>> + Unpin),
@@ -206,8 +207,9 @@ impl Watch<'_> {
     }
 }
 
-/// How long one watch is held: 0.4 × limit, so that two cycles and an answer fit into the limit; a second
-/// more or less by kind, so that not all come at once. An API server sends a bookmark 2 s before the end.
+/// How long one watch stays open: 0.4 × limit, so that two cycles and a response fit into the limit; up to a
+/// second more or less by kind, so that not all kinds start at once. An API server sends a bookmark 2 s before
+/// the end.
 fn length(limit: Duration, kind: u64) -> Duration {
     let seconds = limit.as_secs() * 2 / 5;
     Duration::from_secs(seconds.saturating_sub(kind % 3).max(4))

@@ -1,4 +1,4 @@
-//! Up to when what is known of one kind is known to be complete. Pure: time is an argument.
+//! Computes the time up to which the known state of one kind is complete. Pure: the time is an argument.
 
 use super::Kind;
 use crate::net::Timestamp;
@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// Questions that no watch has confirmed yet; older ones say less.
+/// The most questions that no watch has confirmed yet; older ones are dropped, as newer ones confirm more.
 const MOST_OPEN: usize = 8;
 
-/// What is known of a kind may not be true any more.
+/// The known state of a kind may be out of date.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{kind}s are not known for sure since {since}: {why}")]
 pub struct Stale {
@@ -18,24 +18,24 @@ pub struct Stale {
     pub since: Timestamp,
 }
 
-/// A moment by both clocks: durations by one, words by the other.
+/// A moment by both clocks: durations use the monotonic clock, texts the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     pub instant: Instant,
     pub time: Timestamp,
 }
 
-/// The account of one kind.
+/// The freshness of one kind.
 #[derive(Debug)]
 pub struct Freshness {
     kind: Kind,
     limit: Duration,
     started: Moment,
-    /// Everything that was there at this moment is known.
+    /// Everything that existed at this moment is known.
     complete: Option<Moment>,
     /// The version up to which changes were seen.
     seen: u64,
-    /// Versions that the API server was at, with the moment in which it was asked.
+    /// Versions of the API server, each with the moment when it was asked.
     open: VecDeque<(u64, Moment)>,
     failure: Option<(String, Moment)>,
 }
@@ -53,14 +53,14 @@ impl Freshness {
         }
     }
 
-    /// Everything was listed; `asked` is when the list was begun.
+    /// Records a complete list; `asked` is when the list was begun.
     pub fn listed(&mut self, version: &str, asked: Moment) {
         self.seen = parse_version(version).unwrap_or(0);
         self.open.clear();
         self.complete = Some(asked);
     }
 
-    /// The API server said, asked at `asked`, that it is at `version`.
+    /// Records that the API server, asked at `asked`, is at `version`.
     pub fn probed(&mut self, version: &str, asked: Moment) {
         let version = parse_version(version).unwrap_or(0);
         self.open.push_back((version, asked));
@@ -70,14 +70,14 @@ impl Freshness {
         self.confirm();
     }
 
-    /// A watch told of everything up to `version`.
+    /// Records that a watch has delivered everything up to `version`.
     pub fn heard(&mut self, version: &str) {
-        // Versions are opaque by contract, but growing numbers in every API server (KEP-5504).
+        // Versions are opaque by contract, but they are growing numbers in every API server (KEP-5504).
         self.seen = self.seen.max(parse_version(version).unwrap_or(u64::MAX));
         self.confirm();
     }
 
-    /// A watch runs.
+    /// Records that a watch runs.
     pub fn watching(&mut self) {
         self.failure = None;
     }
@@ -99,14 +99,14 @@ impl Freshness {
         }
     }
 
-    /// How long ago everything was known. `None`: never.
+    /// The age of the last complete state. `None`: there was none.
     pub fn age(&self, now: Instant) -> Option<Duration> {
         let complete = self.complete?;
         Some(now.saturating_duration_since(complete.instant))
     }
 
     /// # Errors
-    /// Why what is known may not be true any more.
+    /// Returns the reason why the known state may be out of date.
     pub fn check(&self, now: Instant) -> Result<(), Stale> {
         let stale = |why: String, since: Moment| {
             Err(Stale {
@@ -124,7 +124,7 @@ impl Freshness {
         }
         if now.saturating_duration_since(complete.instant) > self.limit {
             let limit = self.limit.as_secs();
-            let why = format!("no watch has told everything for more than {limit} s");
+            let why = format!("no watch has delivered everything for more than {limit} s");
             return stale(why, complete);
         }
         Ok(())
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> Moment {
-        // Instants cannot be made from numbers, so all are counted from one.
+        // An `Instant` cannot be made from a number, so all count from one.
         static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
         Moment {
             instant: *ZERO.get_or_init(Instant::now) + Duration::from_secs(seconds),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_listed_is_stale_from_the_start() {
+    fn a_kind_that_was_never_listed_is_stale_from_the_start() {
         let stale = pods().check(at(1).instant).unwrap_err();
         assert_eq!(stale.since, Timestamp::from_secs(0));
         assert_eq!(stale.why, "not listed yet");
@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_only_when_a_watch_has_told_everything_up_to_it() {
+    fn an_answer_counts_only_when_a_watch_has_delivered_everything_up_to_it() {
         let mut pods = pods();
         pods.listed("7", at(0));
         pods.probed("20", at(20));
         pods.heard("19");
         assert!(
             pods.check(at(31).instant).is_err(),
-            "version 20 was not told yet"
+            "version 20 was not delivered yet"
         );
         pods.heard("20");
         assert_eq!(pods.check(at(50).instant), Ok(()));

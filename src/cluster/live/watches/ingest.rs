@@ -1,5 +1,5 @@
-//! The only code of a watch that is compiled once for each kind: from a dynamic object to the kind's own type,
-//! and into the cache. Lists, watches and pauses (`follow`) know dynamic objects alone.
+//! The only code of a watch that is compiled once for each kind: it converts a dynamic object to the kind's own
+//! type and puts it into the cache. Lists, watches and pauses (`follow`) use dynamic objects only.
 
 use super::cache::Cache;
 use super::kinds::{Kind, Watched};
@@ -13,23 +13,23 @@ pub struct Ingest {
     pub kind: Kind,
     /// All objects of the kind.
     pub api: fn(&Client) -> Api<DynamicObject>,
-    /// Where one name can be asked for: one namespace, so that the API server reads one key instead of all.
+    /// The place to read one name from: one namespace, so that the API server reads one key instead of all.
     pub probe: fn(&Client) -> Api<DynamicObject>,
-    /// The start of a list.
+    /// Begins a list.
     pub list: fn() -> Box<dyn Listing>,
-    /// An object is there, new or changed.
+    /// Records an object, new or changed.
     pub put: fn(&Cache, DynamicObject) -> Result<(), String>,
-    /// An object is gone.
+    /// Records that an object is gone.
     pub remove: fn(&Cache, DynamicObject) -> Result<(), String>,
 }
 
-/// The objects of a list, page by page: what nobody reads of a page is gone before the next one comes.
+/// The objects of a list, page by page: unused fields of a page are dropped before the next page is read.
 pub trait Listing: Send {
     /// # Errors
-    /// The object that has a field of the wrong type.
+    /// Returns the object that has a field of the wrong type.
     fn add(&mut self, page: Vec<DynamicObject>) -> Result<(), String>;
 
-    /// Makes the list the content of the cache.
+    /// Replaces the content of the cache by the list.
     fn finish(self: Box<Self>, cache: &Cache);
 }
 
@@ -70,14 +70,14 @@ pub fn in_default<K: Resource<DynamicType = ()>>(client: &Client) -> Api<Dynamic
     Api::namespaced_with(client.clone(), "default", &resource)
 }
 
-/// The trimmed object in the kind's own type.
+/// Returns the trimmed object in the kind's own type.
 fn typed<K: Watched>(object: DynamicObject) -> Result<K, String> {
     let DynamicObject { metadata, data, .. } = object;
     let mut fields = match data {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    // Custom resources demand it; the real one is typed already.
+    // Custom resources require `metadata`; the real one already has its type, and replaces this one.
     fields.insert("metadata".to_owned(), Value::Object(Map::new()));
     let mut object: K = serde_json::from_value(Value::Object(fields)).map_err(|error| {
         format!(

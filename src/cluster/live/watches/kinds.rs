@@ -1,4 +1,4 @@
-//! Which kinds are watched, and what is particular to each.
+//! The kinds that are watched, and the special handling of each.
 
 use super::cache::Cache;
 use super::follow;
@@ -17,7 +17,7 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// One kind of objects, as the API spells it.
+/// One kind of objects, with its name in the API.
 pub trait Watched:
     Resource<DynamicType = ()>
     + Trim
@@ -36,14 +36,14 @@ pub trait Watched:
 
 macro_rules! kinds {
     ($( $kind:ident $field:ident $probe:ident; )*) => {
-        /// What is watched.
+        /// The kinds that are watched.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind { $( $kind, )* }
 
         impl Kind {
             pub const ALL: &[Kind] = &[ $( Kind::$kind, )* ];
 
-            /// As the API spells it.
+            /// The kind's name in the API.
             pub fn as_str(self) -> &'static str {
                 match self { $( Kind::$kind => stringify!($kind), )* }
             }

@@ -1,18 +1,18 @@
-//! How watches are held.
+//! The settings of watches.
 
 use crate::inventory::kubernetes::Pod;
 use std::time::Duration;
 
-/// How watches are held, and what is kept of pods that are gone.
+/// The settings of watches, and of keeping pods that are gone.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
-    /// How old what is known may be; at least 10 s.
+    /// The greatest age of the known state; at least 10 s.
     pub limit: Duration,
-    /// How long pods stay after they lost their addresses.
+    /// How long pods are kept after they lost their addresses.
     pub retention: Duration,
-    /// The most pods that are kept so. A trimmed pod takes about 4 KiB.
+    /// The most pods that are kept. A trimmed pod takes about 4 KiB.
     pub most_departed: usize,
-    /// Pods of an earlier life, see [`Watches::restore`](super::Watches::restore).
+    /// Pods of an earlier process, see [`Watches::restore`](super::Watches::restore).
     pub restored: Vec<Pod>,
 }
 

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Namespace (empty for what has none) and name.
+/// Namespace (empty for cluster-scoped objects) and name.
 pub type Key = (String, String);
 
 /// All objects of one kind.
@@ -21,14 +21,14 @@ impl<K> Store<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All, ordered by namespace and name.
+    /// All objects, ordered by namespace and name.
     pub fn all(&self) -> Vec<Arc<K>> {
         self.lock().values().cloned().collect()
     }
 }
 
 impl<K: Clone> Store<K> {
-    /// Copies of all, ordered by namespace and name.
+    /// Copies of all objects, ordered by namespace and name.
     pub fn copies(&self) -> Vec<K> {
         self.lock()
             .values()

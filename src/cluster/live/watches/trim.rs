@@ -1,5 +1,6 @@
-//! Drops of each watched object what its small type has and nobody reads. It saves memory, and what is not kept
-//! cannot look like a change: readiness, restarts and heart-beats make up most updates.
+//! Removes from each watched object the fields of its small type that are not used. It saves memory, and a
+//! field that is not kept cannot look like a change: readiness, restarts and heartbeats are most of the
+//! updates.
 
 use crate::inventory::kubernetes::{
     CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, PodStatus,
@@ -10,12 +11,12 @@ use crate::review::{owns_break_glass, owns_spec};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-/// Drops what nobody reads.
+/// Removes the fields that are not used.
 pub trait Trim {
     fn trim(&mut self);
 }
 
-/// For kinds that only the inventory reads: name, labels, owners and the times.
+/// For kinds that only the inventory reads: name, labels, owners and times stay.
 fn trim_metadata(metadata: &mut ObjectMeta) {
     let old = std::mem::take(metadata);
     *metadata = ObjectMeta {
@@ -39,7 +40,8 @@ impl Trim for Pod {
     }
 }
 
-/// Of the conditions counts when the network was up; all of them date the end of a pod that is over.
+/// Keeps the conditions that are used: the one that shows when the network was ready and, of a pod that is
+/// over, all, since they date its end.
 fn trim_pod_status(status: &mut PodStatus) {
     let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     if let Some(conditions) = &mut status.conditions {
@@ -59,8 +61,8 @@ fn has_controller(metadata: &ObjectMeta) -> bool {
     owners.iter().any(|owner| owner.controller == Some(true))
 }
 
-/// Kinds that own pods: how they select them, and what these will be like. They are the top even where an
-/// operator's resource owns them (`inventory/owners`), so their templates always count.
+/// Kinds that own pods: their selectors and pod templates stay. They are the top owner even where an operator's
+/// resource owns them (`inventory/owners`), so their templates are always used.
 macro_rules! trim_workload {
     ($($kind:ident)*) => { $(
         impl Trim for $kind {
@@ -74,7 +76,7 @@ macro_rules! trim_workload {
 
 trim_workload! { Deployment StatefulSet DaemonSet }
 
-/// A ReplicaSet's or Job's template counts only where nothing is above it.
+/// The template of a ReplicaSet or Job is used only if it has no owner itself.
 fn trim_owned_template(template: &mut PodTemplateSpec, has_owner: bool) {
     if has_owner {
         *template = PodTemplateSpec::default();
@@ -112,7 +114,7 @@ impl Trim for CronJob {
     }
 }
 
-/// Nodes report every few seconds; read are addresses, ranges, and what network plugins write in annotations.
+/// Nodes report every few seconds; only addresses, ranges, and the annotations of network plugins are used.
 impl Trim for Node {
     fn trim(&mut self) {
         let annotations = self.metadata.annotations.take();
@@ -122,7 +124,7 @@ impl Trim for Node {
     }
 }
 
-/// Kinds that are small, or of which nearly everything is read.
+/// Kinds whose objects are small, or of which nearly all fields are used.
 macro_rules! trim_lightly {
     ($($kind:ident)*) => { $(
         impl Trim for $kind {
@@ -136,8 +138,9 @@ macro_rules! trim_lightly {
 
 trim_lightly! { EndpointSlice PolicyProposal ProposalDecision Service }
 
-/// Of two kinds the record names who changed them, so what says that stays. Most entries go: what is not kept cannot
-/// look like a change, and the controller's own writes of a status would.
+/// For two kinds the record contains who changed them, so the entry with that information stays. Most entries
+/// are removed: a field that is not kept cannot look like a change, and the controller's own status writes
+/// would look like one.
 macro_rules! trim_but_for_managers {
     ($($kind:ident $owns:path;)*) => { $(
         impl Trim for $kind {
@@ -157,7 +160,7 @@ trim_but_for_managers! {
     Segmentation owns_spec;
 }
 
-/// Its managed fields show who changed a policy.
+/// The managed fields show who changed a policy.
 impl Trim for NetworkPolicy {
     fn trim(&mut self) {
         drop_last_applied(&mut self.metadata);

@@ -1,4 +1,4 @@
-//! What is sent: only the fields that are ours, so that we own no others.
+//! The bodies of requests: only the fields that are ours, so that we own no others.
 
 use crate::inventory::MANAGED_BY;
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What a ConfigMap shall hold.
+/// The content that a ConfigMap must have.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConfigMapData {
     /// `data`.
@@ -20,7 +20,7 @@ pub struct ConfigMapData {
     pub binary: BTreeMap<String, ByteString>,
 }
 
-/// The kind's name as it stands in the API, for one of the kinds that are written.
+/// Returns the kind's name in the API, for one of the kinds that are written.
 pub fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
     let name = K::kind(&());
     [
@@ -49,7 +49,7 @@ pub fn policy(wanted: &NetworkPolicy, live: Option<&NetworkPolicy>) -> Value {
     body
 }
 
-/// As [`policy`], for a proposal: with its owners.
+/// As [`policy`], for a proposal, with its owners.
 pub fn proposal(wanted: &PolicyProposal, live: Option<&PolicyProposal>) -> Value {
     let mut body = head(wanted, wanted.labels());
     let owners = wanted.metadata.owner_references.as_ref();
@@ -64,7 +64,7 @@ pub fn proposal(wanted: &PolicyProposal, live: Option<&PolicyProposal>) -> Value
     body
 }
 
-/// The body of an apply to the status subresource. The uid sees to it that it is still the same object.
+/// The body of an apply to the status subresource. The uid makes sure that it is still the same object.
 pub fn status<K>(live: &K, status: &K::Status) -> Value
 where
     K: Resource<DynamicType = ()> + HasStatus,
@@ -126,7 +126,8 @@ fn put(body: &mut Value, place: &str, key: &str, value: Option<impl Serialize>) 
     }
 }
 
-/// Whether an apply of `wanted` would change nothing: everything is there already, and is ours.
+/// Returns true if an apply of `wanted` would change nothing: all its fields have these values already, and are
+/// ours.
 pub fn holds_policy(live: &NetworkPolicy, wanted: &NetworkPolicy) -> bool {
     live.spec == wanted.spec && holds_metadata(live, wanted) && applied_by_us(live)
 }

@@ -1,23 +1,23 @@
-//! How many writes there were, by kind and outcome.
+//! Counts writes by kind and outcome.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// The cluster is different now.
+    /// The write changed the cluster.
     Changed,
-    /// It was sent, and the API server found nothing to change.
+    /// The write was sent, and the API server found nothing to change.
     Unchanged,
-    /// Not sent: the fence said no, or the object is not ours.
+    /// Not sent: the fence did not allow it, or the object is not ours.
     Refused,
-    /// Sent, and the API server said no, or nothing.
+    /// Sent, and the API server refused it or did not answer.
     Failed,
 }
 
 impl Outcome {
-    /// The word for metrics.
+    /// The label value for metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Changed => "changed",
@@ -28,7 +28,7 @@ impl Outcome {
     }
 }
 
-/// Counts by kind and outcome. Writes that were found needless before sending are in none of them.
+/// Counts by kind and outcome. Writes that were found unnecessary before sending are not counted.
 #[derive(Debug, Default)]
 pub struct WriteCounts(Mutex<BTreeMap<(&'static str, Outcome), u64>>);
 
@@ -38,7 +38,7 @@ impl WriteCounts {
         *counts.entry((kind, outcome)).or_default() += 1;
     }
 
-    /// All counts that are not 0, by kind and outcome.
+    /// All counts above 0, by kind and outcome.
     pub fn all(&self) -> BTreeMap<(&'static str, Outcome), u64> {
         self.0
             .lock()
@@ -46,7 +46,7 @@ impl WriteCounts {
             .clone()
     }
 
-    /// How many requests reached the API server, whatever it said.
+    /// How many requests reached the API server, with any result.
     pub fn sent(&self) -> u64 {
         let all = self.all();
         let sent = all.iter().filter(|((_, o), _)| *o != Outcome::Refused);

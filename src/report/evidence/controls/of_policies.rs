@@ -4,10 +4,10 @@ use super::{Answer, Question, Standing, share};
 use crate::report::evidence::{Evidence, WorkloadLine};
 use std::collections::BTreeMap;
 
-/// The answer to a question of policies.
+/// Answers a question about policies.
 pub fn answer(question: Question, evidence: &Evidence) -> Answer {
-    let (standing, finding, files) = told(question, evidence);
-    // They were judged as they were approved; what is in the cluster may be something else.
+    let (standing, finding, files) = from_figures(question, evidence);
+    // The approved policies were evaluated; those in the cluster may differ.
     let left = evidence.lapses.iter().filter(|one| one.to.is_none());
     match left.count() {
         0 => (standing, finding, files),
@@ -21,7 +21,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     }
 }
 
-fn told(question: Question, evidence: &Evidence) -> Answer {
+fn from_figures(question: Question, evidence: &Evidence) -> Answer {
     match question {
         Question::Inbound => one_way(evidence, "into", WorkloadLine::is_closed_in),
         Question::Outbound => one_way(evidence, "out of", WorkloadLine::is_closed_out),
@@ -48,7 +48,7 @@ fn deny_by_default(evidence: &Evidence) -> Answer {
     )
 }
 
-/// What is shown of pods is shown in part where there are workloads that no policy reaches.
+/// Lowers the answer about pods to partly shown if there are workloads that no policy can select.
 fn of_pods(evidence: &Evidence, standing: Standing) -> Standing {
     match evidence.figures.host_network {
         0 => standing,
@@ -56,7 +56,7 @@ fn of_pods(evidence: &Evidence, standing: Standing) -> Standing {
     }
 }
 
-/// What is shown is shown in part where more is allowed than was observed.
+/// Lowers an answer to partly shown if more is allowed than was observed.
 fn if_tight(evidence: &Evidence, standing: Standing) -> Standing {
     match evidence.verdict.unused_total {
         0 => standing,
@@ -69,7 +69,7 @@ fn excess(evidence: &Evidence) -> String {
     format!("{some} pairs of client and server are allowed beyond what was observed")
 }
 
-/// The workloads that policies select and that are open all the same, by name; nothing if there are none.
+/// The workloads that policies select and that are open nevertheless, by name; empty text if there are none.
 fn allows_all(evidence: &Evidence) -> String {
     const NAMED: usize = 10;
     let open: Vec<String> = evidence
@@ -91,7 +91,7 @@ fn allows_all(evidence: &Evidence) -> String {
     }
 }
 
-/// Denied by default in one direction, and no more allowed than what was seen.
+/// Denied by default in one direction, and not more allowed than was observed.
 fn one_way(evidence: &Evidence, way: &str, is_closed: fn(&WorkloadLine) -> bool) -> Answer {
     let figures = &evidence.figures;
     let pods = evidence.workloads.iter().filter(|one| !one.host_network);

@@ -1,12 +1,12 @@
-//! Answers to questions about what was decided and done, from the record.
+//! Answers to questions about decisions and actions, from the record.
 
 use super::{Answer, Question, Standing, share};
 use crate::record::ActionKind;
 use crate::report::evidence::Evidence;
 
-/// The answer to a question of the record.
+/// Answers a question about the record.
 pub fn answer(question: Question, evidence: &Evidence) -> Answer {
-    let (standing, finding, files) = told(question, evidence);
+    let (standing, finding, files) = from_figures(question, evidence);
     let standing = match (&evidence.record_head, &evidence.record_broken) {
         (None, _) => Standing::NotTold,
         (Some(_), Some(_)) => Standing::Gap,
@@ -19,7 +19,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     (standing, finding, files)
 }
 
-fn told(question: Question, evidence: &Evidence) -> Answer {
+fn from_figures(question: Question, evidence: &Evidence) -> Answer {
     match question {
         Question::Approved => approved(evidence),
         Question::Kept => kept(evidence),
@@ -51,7 +51,7 @@ fn approved(evidence: &Evidence) -> Answer {
     )
 }
 
-/// Whether what was approved was in the cluster, and somebody saw to it.
+/// Answers whether the approved policies were in the cluster, and nanoseg enforced them.
 fn kept(evidence: &Evidence) -> Answer {
     let figures = &evidence.figures;
     let left = evidence.lapses.iter().filter(|one| one.to.is_none());
@@ -108,7 +108,7 @@ fn monitoring(evidence: &Evidence) -> Answer {
     )
 }
 
-/// The chain has no key.
+/// The chain has no key, so the record alone never proves it wholly.
 fn protected(evidence: &Evidence) -> Answer {
     let standing = match evidence.record.len() {
         0 => Standing::Nothing,
@@ -116,12 +116,12 @@ fn protected(evidence: &Evidence) -> Answer {
     };
     (
         standing,
-        "Every line holds the digest of the line before, so a change shows to whoever keeps the head elsewhere; who can write the whole store can write another chain.".into(),
+        "Every line holds the digest of the line before, so a person who keeps the head elsewhere notices a change; a person who can write the whole store can write another chain.".into(),
         &["record.jsonl", "manifest.json"],
     )
 }
 
-/// Actions that change what is allowed, or whether it is enforced.
+/// Actions that change which traffic is allowed, or whether this is enforced.
 const CHANGES: [ActionKind; 13] = [
     ActionKind::Approved,
     ActionKind::AutoApproved,

@@ -4,12 +4,12 @@ use super::{Answer, Question, Standing, share};
 use crate::report::evidence::Evidence;
 use crate::report::words::percent;
 
-/// Below this estimated share of edges seen a diagram is one of a part.
+/// Below this estimated share of seen edges, a diagram shows only a part.
 const ENOUGH: f64 = 0.95;
 
 const GRAPH: &[&str] = &["graph.svg", "graph.json", "graph.csv", "hours.csv"];
 
-/// The answer to a question of traffic.
+/// Answers a question about traffic.
 pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     let (standing, finding, files) = match question {
         Question::Enforced => enforced(evidence),
@@ -38,7 +38,7 @@ fn tested(evidence: &Evidence) -> Answer {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let standing = match (verdict.observed, verdict.would_block.len()) {
         (0, _) => Standing::Nothing,
-        // Worked out is not tried.
+        // A computed result is not a test.
         (_, 0) => share(figures.isolated, figures.workloads).at_most_partly(),
         _ => Standing::Partly,
     };
@@ -52,7 +52,7 @@ fn tested(evidence: &Evidence) -> Answer {
     )
 }
 
-/// What was drawn, of how much.
+/// Returns how much of the traffic the diagram shows.
 fn diagram(evidence: &Evidence) -> Answer {
     let figures = &evidence.figures;
     let standing = match (figures.edges, figures.coverage) {
@@ -75,7 +75,7 @@ fn drawn(evidence: &Evidence) -> String {
             percent(seen),
             percent(ENOUGH)
         ),
-        None => "how many there are in all cannot be told yet".into(),
+        None => "the total number cannot be estimated yet".into(),
     };
     format!(
         "{} edges were observed in the period and are drawn{implied}; {seen}.",
@@ -89,7 +89,7 @@ fn account_data(evidence: &Evidence) -> Answer {
     (standing.at_most_partly(), finding, files)
 }
 
-/// Documented is what was drawn; authorised what somebody approved.
+/// An edge is documented if the diagram shows it, and authorised if a person approved it.
 fn authorised(evidence: &Evidence) -> Answer {
     let figures = &evidence.figures;
     let (documented, finding, _) = diagram(evidence);

@@ -1,9 +1,9 @@
-//! What counts as of the period, in words.
+//! Text about which traffic counts for the period.
 
 use super::period_of;
 use crate::report::evidence::{Counted, Evidence, Period};
 
-/// The rules that apply, each a sentence or two.
+/// The rules that apply, each in one or two sentences.
 pub fn rules(evidence: &Evidence) -> Vec<String> {
     let traffic = match evidence.period.counted {
         Counted::Hours => format!(
@@ -25,7 +25,7 @@ pub fn rules(evidence: &Evidence) -> Vec<String> {
     }
 }
 
-/// The hours that count, where an end was asked for.
+/// The hours that count, if an end was requested.
 fn whole_hours(period: &Period) -> String {
     match (period.counted_from, period.counted_to) {
         (None, None) => String::new(),

@@ -1,11 +1,11 @@
-//! Which workloads were isolated, and when.
+//! Text about which workloads were isolated, and when.
 
 use super::{Block, Section, table};
 use crate::record::ActionKind;
 use crate::report::evidence::{Evidence, WorkloadLine};
 use crate::report::words::{count, time};
 
-/// The workloads that were not isolated at the end of the period, and when policies were in force.
+/// The workloads that were not isolated at the end of the period, and the times when policies were in force.
 pub fn section(evidence: &Evidence) -> Section {
     let mut blocks = workloads(evidence);
     blocks.extend(enforced(evidence));
@@ -48,7 +48,7 @@ fn row(one: &WorkloadLine) -> Vec<String> {
     ]
 }
 
-/// How a workload stands in one direction, in words.
+/// The state of a workload in one direction, as text.
 pub fn standing(isolated: bool, allows_all: bool) -> &'static str {
     match (isolated, allows_all) {
         (_, true) => "open: its policies allow everything",
@@ -80,7 +80,7 @@ fn enforced(evidence: &Evidence) -> Vec<Block> {
     ]
 }
 
-/// What became of approved policies that nobody kept as they were.
+/// The approved policies that nanoseg did not enforce as approved, and the times.
 fn lapses(evidence: &Evidence) -> Vec<Block> {
     if evidence.lapses.is_empty() {
         return Vec::new();

@@ -1,11 +1,11 @@
-//! What was decided and done, by the record.
+//! Text about decisions and actions, from the record.
 
 use super::{Block, Section, table};
 use crate::record::ActionKind;
 use crate::report::evidence::{Event, Evidence, RecordHead, ViolationLine};
 use crate::report::words::{count, time};
 
-/// Who approved what is in force.
+/// Who approved the policies in force.
 pub fn approvals(evidence: &Evidence) -> Section {
     if evidence.approvals.is_empty() {
         let text = match &evidence.record_head {
@@ -41,7 +41,7 @@ pub fn approvals(evidence: &Evidence) -> Section {
     }
 }
 
-/// Each violation, and how it was answered.
+/// Each violation, with the decision about it.
 pub fn violations(evidence: &Evidence) -> Section {
     let title = "Violations, and how they were answered";
     if evidence.record_head.is_none() {
@@ -85,7 +85,7 @@ pub fn violations(evidence: &Evidence) -> Section {
     Section { title, blocks }
 }
 
-/// Who answered a violation, when, and how.
+/// Who decided about a violation, when, and how.
 pub fn answers(violation: &ViolationLine) -> String {
     let answers = violation.answers.iter();
     let texts = answers.map(|one| {
@@ -161,7 +161,7 @@ pub fn events(evidence: &Evidence) -> Section {
     }
 }
 
-/// Where the record ends, and whether it is whole.
+/// The end of the record, and whether its chain is intact.
 fn chain(evidence: &Evidence, head: &RecordHead) -> String {
     if let Some(broken) = &evidence.record_broken {
         return format!("The record ends at number {}; {broken}.", head.sequence);
@@ -179,7 +179,7 @@ fn chain(evidence: &Evidence, head: &RecordHead) -> String {
     )
 }
 
-/// The events of these actions as a table under a line of text; nothing where there is none.
+/// The events of these actions as a table below a line of text; empty if there are none.
 fn listed(evidence: &Evidence, title: &str, actions: &[ActionKind]) -> Vec<Block> {
     let events = evidence.events.iter();
     let rows: Vec<Vec<String>> = events

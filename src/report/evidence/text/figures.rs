@@ -4,7 +4,7 @@ use crate::report::evidence::Evidence;
 use crate::report::learning;
 use crate::report::words::thousands;
 
-/// What it says and the value, of all figures in order.
+/// The label and the value of all figures, in order.
 pub fn rows(evidence: &Evidence) -> Vec<Vec<String>> {
     let mut rows = traffic(evidence);
     rows.extend(done(evidence));
@@ -23,10 +23,10 @@ fn of(part: usize, whole: usize) -> String {
     format!("{} of {}", number(part), number(whole))
 }
 
-/// Workloads, what they did, and what policies say of it.
+/// Workloads, their traffic, and the state of their policies.
 fn traffic(evidence: &Evidence) -> Vec<Vec<String>> {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
-    let unknown = || "not told".to_owned();
+    let unknown = || "not known".to_owned();
     let overall = evidence.learning.overall.as_ref();
     vec![
         row(
@@ -76,7 +76,7 @@ fn traffic(evidence: &Evidence) -> Vec<Vec<String>> {
     ]
 }
 
-/// What was done, by the record.
+/// Actions, from the record.
 fn done(evidence: &Evidence) -> Vec<Vec<String>> {
     let figures = &evidence.figures;
     vec![

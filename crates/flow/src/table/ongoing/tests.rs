@@ -228,7 +228,7 @@ proptest! {
         let (mut often, mut once) = (Table::new(), Table::new());
         let mut reports = Vec::new();
         let mut now = 0;
-        for ((step, client, seconds), tell) in steps.into_iter().zip(reports_made) {
+        for ((step, client, seconds), report_now) in steps.into_iter().zip(reports_made) {
             now += seconds * SECOND;
             let client = format!("10.0.0.9:{}", 40_000 + client);
             let frame = match step {
@@ -247,7 +247,7 @@ proptest! {
                 once.see(now, &frame);
                 now += MS;
             }
-            if tell {
+            if report_now {
                 reports.extend(often.reports_at(now + SECOND));
                 now += SECOND;
             }

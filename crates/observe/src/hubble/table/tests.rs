@@ -110,7 +110,7 @@ const CORRECTED: [(&str, Option<&str>); 10] = [
         "jaeger/jaeger-default-6f5845c4b7-7r5r6 kube-system/otelcol-hubble-collector-2t8z4 39472",
         None,
     ),
-    // Cilium's proxy calls on from its node's address with the labels of whoever called it. Labels name
+    // Cilium's proxy calls on from its node's address with the labels of its caller. Labels name
     // no pod: the address stands here, or, if another event has it, that it is the node's.
     (
         "k8s:app=productpage bookinfo/details-v1-79f774bdb9-m4j4k 9080",
