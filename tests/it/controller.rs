@@ -141,7 +141,7 @@ fn break_glass_deletes_all_policies_at_once_and_its_end_brings_them_back() {
         let lines = controller.record_lines();
         let line = lines.iter().find(|one| one.entry.action.kind() == kind);
         let actor = line.map(|one| one.entry.actor.clone());
-        assert_eq!(actor, Some(Actor::user("system:admin")), "{kind}");
+        assert_eq!(actor, Some(Actor::user("admin")), "{kind}");
     }
 }
 

@@ -242,7 +242,7 @@ fn an_invalid_segmentation_is_refused_by_the_schema() {
         let params = PatchParams::apply("test");
         let good = of(
             "default",
-            json!({"mode": "Propose", "changedBy": "system:admin"}),
+            json!({"mode": "Propose", "changedBy": "admin"}),
         );
         let made = segmentations
             .patch("default", &params, &Patch::Apply(&good))

@@ -68,7 +68,7 @@ fn status_shows_the_state_of_a_namespace_and_what_needs_attention() {
     // Break-glass is shown first to users who may read namespaces.
     let annotate = [
         "nanoseg.dev/break-glass=checkout is down",
-        "nanoseg.dev/break-glass-by=system:admin",
+        "nanoseg.dev/break-glass-by=admin",
     ];
     let place = ["annotate", "namespace", &shop.namespace];
     let done = cluster.kubectl(&[&place[..], &annotate].concat());

@@ -113,7 +113,7 @@ impl World {
 
     /// Creates a Segmentation in the namespace.
     pub fn segment_as(&self, mut spec: Value) {
-        spec["changedBy"] = "system:admin".into();
+        spec["changedBy"] = "admin".into();
         let segmentation = json!({
             "apiVersion": "nanoseg.dev/v1alpha1",
             "kind": "Segmentation",
@@ -334,7 +334,7 @@ impl World {
 
     /// Sets the break-glass annotation of the namespace with a reason, or removes it.
     pub fn break_glass(&self, reason: Option<&str>) {
-        let annotations = json!({BREAK_GLASS: reason, BREAK_GLASS_BY: "system:admin"});
+        let annotations = json!({BREAK_GLASS: reason, BREAK_GLASS_BY: "admin"});
         let patch = json!({"metadata": {"annotations": annotations}});
         let api: Api<Namespace> = Api::all(self.cluster.client());
         self.cluster.run(async {

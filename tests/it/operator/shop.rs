@@ -61,7 +61,7 @@ impl Shop {
     pub fn segment(&self) {
         let segmentation: Segmentation = serde_json::from_value(json!({
             "metadata": {"name": "default"},
-            "spec": {"mode": "Enforce", "changedBy": "system:admin"},
+            "spec": {"mode": "Enforce", "changedBy": "admin"},
         }))
         .expect("a Segmentation");
         let condition = |name: &str, status: &str, message: &str| {

@@ -164,7 +164,7 @@ fn scans_of_trivy_operator_are_read_with_the_rights_of_the_user() {
         browser.until_text("main", "CVE-2099-0005").await;
         let approves = format!(
             "apiVersion: nanoseg.dev/v1alpha1\nkind: Segmentation\nmetadata: {{name: default, namespace: {namespace}}}\n\
-             spec: {{mode: Observe, changedBy: 'system:admin', images: {{approvedRegistries: [registry.example]}}}}\n"
+             spec: {{mode: Observe, changedBy: 'admin', images: {{approvedRegistries: [registry.example]}}}}\n"
         );
         apply("segmentation.yaml", &approves);
         browser

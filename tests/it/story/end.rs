@@ -135,7 +135,7 @@ fn breaking_the_glass_left_its_traces(telling: &Telling, lines: &[Value]) {
             let signed = lines.iter().any(|line| {
                 is(line, "namespace", &namespace)
                     && is(line, "action", action)
-                    && is(line, "actor", "system:admin")
+                    && is(line, "actor", "admin")
                     && is(line, "by", "user")
             });
             assert!(signed, "no {action} of {namespace} names who did it");

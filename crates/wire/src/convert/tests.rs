@@ -154,7 +154,7 @@ fn each_bad_field_is_refused_by_its_name() {
         ),
         (
             |m| m.records[0].windows.as_mut().unwrap().base = 7,
-            "records[0].windows: outside of the time",
+            "records[0].windows: outside of the range of timestamps",
         ),
         (
             |m| {
@@ -164,7 +164,7 @@ fn each_bad_field_is_refused_by_its_name() {
                     ..Default::default()
                 })
             },
-            "records[0].windows: outside of the time",
+            "records[0].windows: outside of the range of timestamps",
         ),
         (
             |m| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const ANNOTATION: &str = "nanoseg.dev/break-glass";
 /// Who does it here: the user of the cluster's own kubeconfig.
-const BY: &str = "nanoseg.dev/break-glass-by=system:admin";
+const BY: &str = "nanoseg.dev/break-glass-by=admin";
 /// The time limit from the annotation until no policy is left.
 const BROKEN: Duration = Duration::from_secs(1);
 
