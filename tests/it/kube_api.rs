@@ -240,10 +240,7 @@ fn an_invalid_segmentation_is_refused_by_the_schema() {
                    "metadata": {"name": name, "namespace": namespace}, "spec": spec})
         };
         let params = PatchParams::apply("test");
-        let good = of(
-            "default",
-            json!({"mode": "Propose", "changedBy": "admin"}),
-        );
+        let good = of("default", json!({"mode": "Propose", "changedBy": "admin"}));
         let made = segmentations
             .patch("default", &params, &Patch::Apply(&good))
             .await
