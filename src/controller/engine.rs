@@ -34,7 +34,7 @@ use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
 use in_force::InForce;
-use observation::Changes;
+use observation::Touched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,7 +216,7 @@ impl Engine {
     }
 
     /// Processes what people wrote: Segmentations, edits, decisions. Returns what that changes.
-    fn take_decisions(&mut self, now: Timestamp) -> Changes {
+    fn take_decisions(&mut self, now: Timestamp) -> Touched {
         let Parts {
             watches,
             engine_state,
@@ -250,15 +250,15 @@ impl Engine {
         }
         self.proposals = proposals;
         match (resegmented, changed) {
-            (true, _) => Changes::Everything,
+            (true, _) => Touched::Everything,
             // The workloads of the decisions: their open proposals may be settled now.
-            (false, true) => Changes::Edges(engine_state.touched().clone()),
-            (false, false) => Changes::Nothing,
+            (false, true) => Touched::Edges(engine_state.touched().clone()),
+            (false, false) => Touched::Nothing,
         }
     }
 
     /// From traffic and decisions: violations, rollbacks and proposals.
-    fn conclude(&mut self, decided: Changes, now: Timestamp) {
+    fn conclude(&mut self, decided: Touched, now: Timestamp) {
         let Parts {
             watches,
             engine_state,
@@ -275,15 +275,15 @@ impl Engine {
             BTreeSet::new()
         };
         let watched = if watched.is_empty() {
-            Changes::Nothing
+            Touched::Nothing
         } else {
-            Changes::Edges(watched)
+            Touched::Edges(watched)
         };
         let only = match observation.refresh(watches).and(decided).and(watched) {
             _ if is_due => None,
-            Changes::Everything => None,
-            Changes::Edges(touched) => Some(touched),
-            Changes::Nothing => {
+            Touched::Everything => None,
+            Touched::Edges(touched) => Some(touched),
+            Touched::Nothing => {
                 segments::forget_left(engine_state, now);
                 return;
             }

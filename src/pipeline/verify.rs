@@ -47,9 +47,9 @@ pub(super) fn judge(
     let evaluation = Evaluation::new(inventory, policies, HostNetwork::Exact)?;
     let ways = [Direction::Ingress, Direction::Egress];
     let [closed_in, closed_out] =
-        ways.map(|way| standing(&evaluation, namespaces, way, Standing::Isolated));
+        ways.map(|way| standing(&evaluation, namespaces, way, Isolation::Isolated));
     let [open_in, open_out] =
-        ways.map(|way| standing(&evaluation, namespaces, way, Standing::Open));
+        ways.map(|way| standing(&evaluation, namespaces, way, Isolation::Open));
     let managed = Managed {
         ingress: &closed_in,
         egress: &closed_out,
@@ -95,7 +95,7 @@ pub(super) fn judge(
 
 /// Whether the pods of a workload are isolated in one direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Isolation {
     /// At least one of its pods is isolated by a policy.
     Isolated,
     /// At least one of its pods is isolated by none.
@@ -107,13 +107,13 @@ fn standing(
     evaluation: &Evaluation,
     namespaces: &[String],
     way: Direction,
-    wanted: Standing,
+    wanted: Isolation,
 ) -> BTreeSet<WorkloadId> {
     let in_scope = |id: &WorkloadId| namespaces.is_empty() || namespaces.contains(&id.namespace);
     let classes = evaluation.classes();
     classes
         .filter(|(_, class)| !class.host_network && in_scope(&class.workload))
-        .filter(|(id, _)| evaluation.isolated(*id, way) == (wanted == Standing::Isolated))
+        .filter(|(id, _)| evaluation.isolated(*id, way) == (wanted == Isolation::Isolated))
         .map(|(_, class)| class.workload.clone())
         .collect()
 }

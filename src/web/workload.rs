@@ -6,10 +6,8 @@ use super::risks;
 use super::view::{View, workload_path};
 use crate::evaluate::{BlastRadius, Evaluation};
 use crate::graph::{Edge, Peer};
-use crate::inventory::{Container, MANAGED_BY, Vulnerability, WorkloadId};
+use crate::inventory::{Container, Vulnerability, WorkloadId, is_ours};
 use crate::net::{ConnectionSet, Direction};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::ResourceExt;
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -181,11 +179,7 @@ fn is_foreign(view: &View, policy: &str) -> bool {
     let is_proposed = proposals
         .iter()
         .any(|one| is_named(one.metadata.namespace.as_deref(), &one.spec.policy_name));
-    let is_managed = |one: &NetworkPolicy| {
-        let value = one.labels().get(MANAGED_BY.0);
-        value.is_some_and(|value| value == MANAGED_BY.1)
-    };
-    !is_proposed && in_force.any(|one| !is_managed(one))
+    !is_proposed && in_force.any(|one| !is_ours(&one.metadata))
 }
 
 /// The connections that are allowed with others in one direction, or that all of them are.
@@ -389,8 +383,11 @@ fn findings(view: &View, id: &WorkloadId) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::MANAGED_BY;
     use crate::review::resources::{PolicyProposal, PolicyProposalSpec};
     use crate::web::ViewInputs;
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use kube::ResourceExt;
 
     #[test]
     fn policies_that_nanoseg_neither_manages_nor_proposes_are_foreign() {

@@ -118,7 +118,7 @@ pub fn without_noise(text: &str, column: usize) -> Result<String, Unusual> {
     for whole in text.split_inclusive('\n') {
         let line = whole.trim_end_matches('\n');
         let end = kept.len() + line.len();
-        match reader.read(&Line::of(line, column)?, end)? {
+        match reader.read(&SourceLine::of(line, column)?, end)? {
             What::Kept => kept.push_str(whole),
             What::Dropped => {}
             What::OnlyKey => {
@@ -160,7 +160,7 @@ struct Reader {
 
 impl Reader {
     /// Reads a line. `end` is the offset where the line ends in the kept text, if it stays.
-    fn read(&mut self, line: &Line<'_>, end: usize) -> Result<What, Unusual> {
+    fn read(&mut self, line: &SourceLine<'_>, end: usize) -> Result<What, Unusual> {
         if !line.rest.is_empty() {
             let same = |key: usize| line.indent == key && line.dashes > 0;
             self.block = self.block.filter(|key| line.indent > *key);
@@ -186,7 +186,7 @@ impl Reader {
     }
 
     /// Reads a line that is not in a block of text. Returns true if it begins something that is dropped.
-    fn enter(&mut self, line: &Line<'_>, end: usize) -> Result<bool, Unusual> {
+    fn enter(&mut self, line: &SourceLine<'_>, end: usize) -> Result<bool, Unusual> {
         let (key, value) = line.entry()?;
         let column = line.indent + 2 * line.dashes;
         if is_block(value)? {
@@ -238,15 +238,15 @@ impl Reader {
 }
 
 /// A line: spaces, dashes of lists, and the rest.
-struct Line<'a> {
+struct SourceLine<'a> {
     indent: usize,
     dashes: usize,
     rest: &'a str,
 }
 
-impl<'a> Line<'a> {
+impl<'a> SourceLine<'a> {
     /// Splits a line of an item. Only the first line of an item is indented as little as `column`.
-    fn of(line: &'a str, column: usize) -> Result<Line<'a>, Unusual> {
+    fn of(line: &'a str, column: usize) -> Result<SourceLine<'a>, Unusual> {
         let mut rest = line.trim_start_matches(' ');
         let indent = line.len() - rest.len();
         let mut dashes = 0;
@@ -255,7 +255,7 @@ impl<'a> Line<'a> {
         }
         let inside = indent > column || (indent == column && dashes > 0) || rest.is_empty();
         if inside && !line.ends_with('\r') {
-            Ok(Line {
+            Ok(SourceLine {
                 indent,
                 dashes,
                 rest,

@@ -20,7 +20,7 @@
 mod claim;
 
 use super::connect::describe;
-use claim::{Claim, Seen, Step};
+use claim::{Claim, LeaseState, Step};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Client;
@@ -98,7 +98,7 @@ pub struct Election {
     client: Client,
     renewed: watch::Receiver<Option<Renewed>>,
     leading: watch::Receiver<bool>,
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<LeaseState>,
     tasks: JoinSet<()>,
 }
 
@@ -108,7 +108,7 @@ impl Election {
         settings.duration = settings.duration.max(Duration::from_secs(1));
         settings.renew_deadline = settings.renew_deadline.min(settings.duration * 2 / 3);
         let (renewed_in, renewed) = watch::channel(None);
-        let (seen_in, seen) = watch::channel(Seen::default());
+        let (seen_in, seen) = watch::channel(LeaseState::default());
         let (leading_in, leading) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let candidate = Candidate {
@@ -205,7 +205,7 @@ struct Candidate {
     claim: Claim,
     settings: ElectionSettings,
     renewed: watch::Sender<Option<Renewed>>,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<LeaseState>,
 }
 
 impl Candidate {
@@ -273,7 +273,7 @@ impl Candidate {
     }
 
     fn note(&self, lease: Option<&Lease>) {
-        let seen = lease.map(Seen::of).unwrap_or_default();
+        let seen = lease.map(LeaseState::of).unwrap_or_default();
         self.seen.send_if_modified(|known| {
             let changed = *known != seen;
             *known = seen;

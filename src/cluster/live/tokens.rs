@@ -11,7 +11,7 @@ use k8s_openapi::api::authentication::v1::{
 };
 use kube::Client;
 use kube::api::{Api, PostParams};
-use memory::Memory;
+use memory::BoundedCache;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ pub struct TokenRefusal {
 pub struct TokenReviewer {
     api: Api<TokenReview>,
     settings: ReviewSettings,
-    memory: Mutex<Memory<Result<Agent, TokenRefusal>>>,
+    memory: Mutex<BoundedCache<Result<Agent, TokenRefusal>>>,
 }
 
 impl TokenReviewer {
@@ -71,7 +71,7 @@ impl TokenReviewer {
         TokenReviewer {
             api: Api::all(client),
             settings,
-            memory: Mutex::new(Memory::new(ANSWERS)),
+            memory: Mutex::new(BoundedCache::new(ANSWERS)),
         }
     }
 
@@ -104,7 +104,7 @@ impl TokenReviewer {
         answer
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory<Result<Agent, TokenRefusal>>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, BoundedCache<Result<Agent, TokenRefusal>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -29,7 +29,7 @@ const COUNT_SHARE: u32 = 20;
 
 /// What has changed since the last cycle.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changes {
+pub enum Touched {
     Nothing,
     /// Edges of these workloads.
     Edges(BTreeSet<WorkloadId>),
@@ -37,16 +37,16 @@ pub enum Changes {
     Everything,
 }
 
-impl Changes {
+impl Touched {
     /// Returns the union of both.
-    pub fn and(self, other: Changes) -> Changes {
+    pub fn and(self, other: Touched) -> Touched {
         match (self, other) {
-            (Changes::Everything, _) | (_, Changes::Everything) => Changes::Everything,
-            (Changes::Nothing, other) => other,
-            (one, Changes::Nothing) => one,
-            (Changes::Edges(mut one), Changes::Edges(other)) => {
+            (Touched::Everything, _) | (_, Touched::Everything) => Touched::Everything,
+            (Touched::Nothing, other) => other,
+            (one, Touched::Nothing) => one,
+            (Touched::Edges(mut one), Touched::Edges(other)) => {
                 one.extend(other);
-                Changes::Edges(one)
+                Touched::Edges(one)
             }
         }
     }
@@ -131,10 +131,10 @@ impl Observation {
     }
 
     /// Updates everything that is due. Returns what has changed.
-    pub fn refresh(&mut self, watches: &Watches) -> Changes {
+    pub fn refresh(&mut self, watches: &Watches) -> Touched {
         let generation = watches.inventory_generation();
         let changed = self.generation != Some(generation);
-        let mut changes = Changes::Nothing;
+        let mut changes = Touched::Nothing;
         if std::mem::take(&mut self.has_new) {
             self.uncounted = true;
             if self.cost <= CHEAP || self.built_at.is_none() {
@@ -148,7 +148,7 @@ impl Observation {
                 self.take_objects(watches, generation);
             }
             self.build();
-            return Changes::Everything;
+            return Touched::Everything;
         }
         changes
     }
@@ -167,16 +167,16 @@ impl Observation {
         Some(rest.saturating_sub(built_at.elapsed()))
     }
 
-    fn add_edges(&mut self) -> Changes {
+    fn add_edges(&mut self) -> Touched {
         let update = self.live.update();
         self.incomplete |= !update.complete;
         if update.touched.is_empty() {
-            return Changes::Nothing;
+            return Touched::Nothing;
         }
         self.built
             .graph
             .replace_around(&update.touched, &update.graph);
-        Changes::Edges(update.touched)
+        Touched::Edges(update.touched)
     }
 
     fn take_objects(&mut self, watches: &Watches, generation: u64) {

@@ -20,7 +20,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum PageChange {
     /// Proposals, decisions, policies and the record.
     Decisions,
     /// The graph, and pods and Segmentations, whose status changes all the time.
@@ -37,9 +37,9 @@ type Watched = PartialObjectMeta<DynamicObject>;
 pub fn changes(
     client: &Client,
     controller_namespace: &str,
-) -> impl Stream<Item = Result<Change, watcher::Error>> + Unpin + use<> {
+) -> impl Stream<Item = Result<PageChange, watcher::Error>> + Unpin + use<> {
     // Errors are left out: when the user may not read the published objects, the page shows it in another place.
-    let published = |name: &str, change: Change| {
+    let published = |name: &str, change: PageChange| {
         let resource = ApiResource::erase::<ConfigMap>(&());
         let api = Api::namespaced_with(client.clone(), controller_namespace, &resource);
         // Only this name: the role permits no more.
@@ -50,19 +50,19 @@ pub fn changes(
     };
     let scans = Api::all_with(client.clone(), &scans_resource());
     select_all([
-        changes_of::<PolicyProposal>(client, Change::Decisions),
-        changes_of::<ProposalDecision>(client, Change::Decisions),
-        changes_of::<NetworkPolicy>(client, Change::Decisions),
-        changes_of::<Segmentation>(client, Change::Cluster),
-        changes_of::<Pod>(client, Change::Cluster),
-        published(PUBLISHED, Change::Decisions),
-        published(PUBLISHED_GRAPH, Change::Cluster),
+        changes_of::<PolicyProposal>(client, PageChange::Decisions),
+        changes_of::<ProposalDecision>(client, PageChange::Decisions),
+        changes_of::<NetworkPolicy>(client, PageChange::Decisions),
+        changes_of::<Segmentation>(client, PageChange::Cluster),
+        changes_of::<Pod>(client, PageChange::Cluster),
+        published(PUBLISHED, PageChange::Decisions),
+        published(PUBLISHED_GRAPH, PageChange::Cluster),
         // trivy-operator may not be installed, or be installed later; a role may permit less than ours.
         events(scans, watcher::Config::default())
             .map(|event| {
                 Ok(match event {
-                    Ok(()) => Change::Scans,
-                    Err(_) => Change::ScansUnseen,
+                    Ok(()) => PageChange::Scans,
+                    Err(_) => PageChange::ScansUnseen,
                 })
             })
             .boxed(),
@@ -71,8 +71,8 @@ pub fn changes(
 
 fn changes_of<K: Resource<DynamicType = ()>>(
     client: &Client,
-    change: Change,
-) -> BoxStream<'static, Result<Change, watcher::Error>> {
+    change: PageChange,
+) -> BoxStream<'static, Result<PageChange, watcher::Error>> {
     let api = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
     events(api, watcher::Config::default())
         .map(move |event| event.map(|()| change))

@@ -1,7 +1,7 @@
 //! The page of a cluster, read again whenever something that it shows changes.
 
 use super::PageSource;
-use super::changes::{Change, Fingerprint, changes, digest, published_version, versions};
+use super::changes::{Fingerprint, PageChange, changes, digest, published_version, versions};
 use super::proposal_graph::{of_evidence, of_present};
 use super::record::{Record, Records};
 use super::scans::Scans;
@@ -135,7 +135,7 @@ impl ClusterPage {
                         let Some(change) = change else { return };
                         let Some(change) = self.known_change(change) else { continue };
                         is_due = true;
-                        if change != Change::Decisions && Instant::now() < rested {
+                        if change != PageChange::Decisions && Instant::now() < rested {
                             continue;
                         }
                     }
@@ -168,7 +168,7 @@ impl ClusterPage {
     /// Waits a moment for more changes, so that they are read together.
     async fn settle(
         &self,
-        changes: &mut (impl Stream<Item = Result<Change, watcher::Error>> + Unpin),
+        changes: &mut (impl Stream<Item = Result<PageChange, watcher::Error>> + Unpin),
     ) {
         let settled = tokio::time::sleep(SETTLE);
         tokio::pin!(settled);
@@ -184,13 +184,13 @@ impl ClusterPage {
     }
 
     /// What a watch reported; `None`: nothing is known to have changed.
-    fn known_change(&self, change: Result<Change, watcher::Error>) -> Option<Change> {
+    fn known_change(&self, change: Result<PageChange, watcher::Error>) -> Option<PageChange> {
         match change {
-            Ok(Change::Scans) => {
+            Ok(PageChange::Scans) => {
                 self.scans.changed();
-                Some(Change::Scans)
+                Some(PageChange::Scans)
             }
-            Ok(Change::ScansUnseen) => {
+            Ok(PageChange::ScansUnseen) => {
                 self.scans.changed();
                 None
             }
@@ -198,7 +198,7 @@ impl ClusterPage {
             Err(error) => {
                 // Reading the cluster shows whether more is wrong.
                 tracing::warn!("failed to watch: {error}");
-                Some(Change::Cluster)
+                Some(PageChange::Cluster)
             }
         }
     }

@@ -5,16 +5,16 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-type Ends = (IpAddr, IpAddr);
+type AddressPair = (IpAddr, IpAddr);
 
 /// Which observers have records of which client and server.
 #[derive(Debug, Clone, Default)]
 pub struct EndsIndex {
-    observers: FxHashMap<Ends, BTreeSet<Observer>>,
+    observers: FxHashMap<AddressPair, BTreeSet<Observer>>,
     /// Client and called address → the servers where the connection arrived.
-    translated: FxHashMap<Ends, BTreeSet<IpAddr>>,
+    translated: FxHashMap<AddressPair, BTreeSet<IpAddr>>,
     /// The client address that the server saw, and the server → the real clients.
-    shown_as: FxHashMap<Ends, BTreeSet<IpAddr>>,
+    shown_as: FxHashMap<AddressPair, BTreeSet<IpAddr>>,
 }
 
 impl EndsIndex {
@@ -38,9 +38,9 @@ impl EndsIndex {
     /// observers.
     pub fn with_explanations(
         &self,
-        ends: &BTreeSet<Ends>,
+        ends: &BTreeSet<AddressPair>,
     ) -> impl Iterator<Item = (IpAddr, IpAddr, &Observer)> {
-        let mut all: BTreeSet<Ends> = BTreeSet::new();
+        let mut all: BTreeSet<AddressPair> = BTreeSet::new();
         for (client, server) in ends {
             // A record without a handshake may have client and server swapped.
             for (client, server) in [(*client, *server), (*server, *client)] {
@@ -58,7 +58,7 @@ impl EndsIndex {
         })
     }
 
-    fn arrivals(&self, client: IpAddr, called: IpAddr) -> impl Iterator<Item = Ends> + '_ {
+    fn arrivals(&self, client: IpAddr, called: IpAddr) -> impl Iterator<Item = AddressPair> + '_ {
         let servers = self.translated.get(&(client, called)).into_iter().flatten();
         servers.map(move |server| (client, *server))
     }

@@ -328,10 +328,10 @@ impl Framework {
     }
 }
 
-type Answer = (Standing, String, &'static [&'static str]);
+type Assessment = (Standing, String, &'static [&'static str]);
 
 impl Question {
-    fn answer(self, evidence: &Evidence) -> Answer {
+    fn answer(self, evidence: &Evidence) -> Assessment {
         match self {
             Question::DenyByDefault
             | Question::Inbound

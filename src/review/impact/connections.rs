@@ -5,7 +5,7 @@ use crate::evaluate::{ConnectionChange, EvaluateError, HostNetwork, difference};
 use crate::review::resources::ChangeLine;
 
 /// All of them as text.
-pub struct Changes {
+pub struct ConnectionChanges {
     pub gained: Vec<ChangeLine>,
     pub lost: Vec<ChangeLine>,
 }
@@ -14,7 +14,10 @@ pub struct Changes {
 ///
 /// # Errors
 /// Returns an error if the API server would refuse a policy.
-pub fn compare(inputs: &ImpactInputs<'_>, sides: &PolicyStates) -> Result<Changes, EvaluateError> {
+pub fn compare(
+    inputs: &ImpactInputs<'_>,
+    sides: &PolicyStates,
+) -> Result<ConnectionChanges, EvaluateError> {
     let found = difference(
         inputs.inventory,
         &sides.before,
@@ -22,7 +25,7 @@ pub fn compare(inputs: &ImpactInputs<'_>, sides: &PolicyStates) -> Result<Change
         HostNetwork::Exact,
     )?;
     let lines = |list: Vec<ConnectionChange>| list.into_iter().map(line).collect();
-    Ok(Changes {
+    Ok(ConnectionChanges {
         gained: lines(found.opened),
         lost: lines(found.closed),
     })

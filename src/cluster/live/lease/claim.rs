@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 /// The fields of a Lease that are shown to people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct LeaseState {
     pub holder: Option<String>,
     pub transitions: i32,
 }
 
-impl Seen {
-    pub fn of(lease: &Lease) -> Seen {
+impl LeaseState {
+    pub fn of(lease: &Lease) -> LeaseState {
         let spec = lease.spec.clone().unwrap_or_default();
-        Seen {
+        LeaseState {
             holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
             transitions: spec.lease_transitions.unwrap_or(0),
         }
@@ -58,7 +58,7 @@ impl Claim {
                 ..Lease::default()
             });
         };
-        let seen = Seen::of(&lease);
+        let seen = LeaseState::of(&lease);
         let spec = lease.spec.clone().unwrap_or_default();
         let ours = seen.holder.as_deref() == Some(&self.identity);
         if !ours && seen.holder.is_some() && !self.ran_out(&lease, &spec, now) {
@@ -158,8 +158,8 @@ mod tests {
         let now = Instant::now();
         let made = written(a.step(None, now, time(100)));
         assert_eq!(
-            Seen::of(&made),
-            Seen {
+            LeaseState::of(&made),
+            LeaseState {
                 holder: Some("a".into()),
                 transitions: 0
             }
@@ -192,8 +192,8 @@ mod tests {
         );
         let taken = written(b.step(Some(renewed), later(30), time(130)));
         assert_eq!(
-            Seen::of(&taken),
-            Seen {
+            LeaseState::of(&taken),
+            LeaseState {
                 holder: Some("b".into()),
                 transitions: 1
             }
@@ -222,8 +222,8 @@ mod tests {
         let free = released(made, "a", time(1)).unwrap();
         let taken = written(claim("b").step(Some(free), now, time(2)));
         assert_eq!(
-            Seen::of(&taken),
-            Seen {
+            LeaseState::of(&taken),
+            LeaseState {
                 holder: Some("b".into()),
                 transitions: 1
             }
@@ -233,6 +233,6 @@ mod tests {
     #[test]
     fn a_lease_without_a_spec_is_free() {
         let taken = written(claim("b").step(Some(Lease::default()), Instant::now(), time(2)));
-        assert_eq!(Seen::of(&taken).holder.as_deref(), Some("b"));
+        assert_eq!(LeaseState::of(&taken).holder.as_deref(), Some("b"));
     }
 }

@@ -15,14 +15,14 @@ pub fn digest(token: &str) -> Digest {
 
 /// The kept results.
 #[derive(Debug)]
-pub struct Memory<T> {
+pub struct BoundedCache<T> {
     most: usize,
     answers: BTreeMap<Digest, (Instant, T)>,
 }
 
-impl<T> Memory<T> {
-    pub fn new(most: usize) -> Memory<T> {
-        Memory {
+impl<T> BoundedCache<T> {
+    pub fn new(most: usize) -> BoundedCache<T> {
+        BoundedCache {
             most,
             answers: BTreeMap::new(),
         }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn an_answer_is_good_for_its_time_and_no_longer() {
         let now = Instant::now();
-        let mut memory = Memory::new(2);
+        let mut memory = BoundedCache::new(2);
         memory.put(digest("a"), 1, now + Duration::from_secs(60), now);
         assert_eq!(
             memory.get(&digest("a"), now + Duration::from_secs(59)),
@@ -75,7 +75,7 @@ mod tests {
     fn if_there_are_too_many_the_one_that_ends_first_is_dropped() {
         let now = Instant::now();
         let in_seconds = |seconds| now + Duration::from_secs(seconds);
-        let mut memory = Memory::new(2);
+        let mut memory = BoundedCache::new(2);
         memory.put(digest("a"), 1, in_seconds(60), now);
         memory.put(digest("b"), 2, in_seconds(10), now);
         memory.put(digest("c"), 3, in_seconds(30), now);

@@ -1,11 +1,11 @@
 //! Answers to questions about what the policies allow and deny.
 
-use super::{Answer, Question, Standing, share};
+use super::{Assessment, Question, Standing, share};
 use crate::report::evidence::{Evidence, WorkloadLine};
 use std::collections::BTreeMap;
 
 /// Answers a question about policies.
-pub fn answer(question: Question, evidence: &Evidence) -> Answer {
+pub fn answer(question: Question, evidence: &Evidence) -> Assessment {
     let (standing, finding, files) = from_figures(question, evidence);
     // The approved policies were evaluated; those in the cluster may differ.
     let left = evidence.lapses.iter().filter(|one| one.to.is_none());
@@ -21,7 +21,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     }
 }
 
-fn from_figures(question: Question, evidence: &Evidence) -> Answer {
+fn from_figures(question: Question, evidence: &Evidence) -> Assessment {
     match question {
         Question::Inbound => one_way(evidence, "into", WorkloadLine::is_closed_in),
         Question::Outbound => one_way(evidence, "out of", WorkloadLine::is_closed_out),
@@ -31,7 +31,7 @@ fn from_figures(question: Question, evidence: &Evidence) -> Answer {
     }
 }
 
-fn deny_by_default(evidence: &Evidence) -> Answer {
+fn deny_by_default(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     let standing = of_pods(evidence, share(figures.isolated, figures.workloads));
     (
@@ -92,7 +92,7 @@ fn allows_all(evidence: &Evidence) -> String {
 }
 
 /// Denied by default in one direction, and not more allowed than was observed.
-fn one_way(evidence: &Evidence, way: &str, is_closed: fn(&WorkloadLine) -> bool) -> Answer {
+fn one_way(evidence: &Evidence, way: &str, is_closed: fn(&WorkloadLine) -> bool) -> Assessment {
     let figures = &evidence.figures;
     let pods = evidence.workloads.iter().filter(|one| !one.host_network);
     let closed = pods.filter(|one| is_closed(one)).count();
@@ -110,7 +110,7 @@ fn one_way(evidence: &Evidence, way: &str, is_closed: fn(&WorkloadLine) -> bool)
     )
 }
 
-fn namespaces(evidence: &Evidence) -> Answer {
+fn namespaces(evidence: &Evidence) -> Assessment {
     let mut namespaces: BTreeMap<&str, bool> = BTreeMap::new();
     for one in evidence.workloads.iter().filter(|one| !one.host_network) {
         let has_some = namespaces.entry(&one.workload.namespace).or_default();
@@ -147,7 +147,7 @@ fn namespaces(evidence: &Evidence) -> Answer {
     )
 }
 
-fn least_privilege(evidence: &Evidence) -> Answer {
+fn least_privilege(evidence: &Evidence) -> Assessment {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let standing = match verdict.policies {
         0 => Standing::Gap,

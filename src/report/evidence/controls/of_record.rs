@@ -1,11 +1,11 @@
 //! Answers to questions about decisions and actions, from the record.
 
-use super::{Answer, Question, Standing, share};
+use super::{Assessment, Question, Standing, share};
 use crate::record::ActionKind;
 use crate::report::evidence::Evidence;
 
 /// Answers a question about the record.
-pub fn answer(question: Question, evidence: &Evidence) -> Answer {
+pub fn answer(question: Question, evidence: &Evidence) -> Assessment {
     let (standing, finding, files) = from_figures(question, evidence);
     let standing = match (&evidence.record_head, &evidence.record_broken) {
         (None, _) => Standing::NotTold,
@@ -19,7 +19,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     (standing, finding, files)
 }
 
-fn from_figures(question: Question, evidence: &Evidence) -> Answer {
+fn from_figures(question: Question, evidence: &Evidence) -> Assessment {
     match question {
         Question::Approved => approved(evidence),
         Question::Kept => kept(evidence),
@@ -35,7 +35,7 @@ fn from_figures(question: Question, evidence: &Evidence) -> Answer {
     }
 }
 
-fn approved(evidence: &Evidence) -> Answer {
+fn approved(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     let standing = match figures.edges {
         0 => Standing::Nothing,
@@ -52,7 +52,7 @@ fn approved(evidence: &Evidence) -> Answer {
 }
 
 /// Answers whether the approved policies were in the cluster, and nanoseg enforced them.
-fn kept(evidence: &Evidence) -> Answer {
+fn kept(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     let left = evidence.lapses.iter().filter(|one| one.to.is_none());
     let left = left.count();
@@ -77,7 +77,7 @@ fn kept(evidence: &Evidence) -> Answer {
     )
 }
 
-fn answered(evidence: &Evidence) -> Answer {
+fn answered(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     let standing = match figures.violations {
         0 => Standing::Nothing,
@@ -93,7 +93,7 @@ fn answered(evidence: &Evidence) -> Answer {
     )
 }
 
-fn monitoring(evidence: &Evidence) -> Answer {
+fn monitoring(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     (
         if_any(evidence.events.len()),
@@ -109,7 +109,7 @@ fn monitoring(evidence: &Evidence) -> Answer {
 }
 
 /// The chain has no key, so the record alone never proves it wholly.
-fn protected(evidence: &Evidence) -> Answer {
+fn protected(evidence: &Evidence) -> Assessment {
     let standing = match evidence.record.len() {
         0 => Standing::Nothing,
         _ => Standing::Partly,
@@ -138,7 +138,7 @@ const CHANGES: [ActionKind; 13] = [
     ActionKind::SegmentationRemoved,
 ];
 
-fn changes(evidence: &Evidence) -> Answer {
+fn changes(evidence: &Evidence) -> Assessment {
     let events = evidence.events.iter();
     let changes = events
         .filter(|one| CHANGES.contains(&one.entry.action.kind()))

@@ -1,6 +1,6 @@
 //! Answers to questions about the observed traffic.
 
-use super::{Answer, Question, Standing, share};
+use super::{Assessment, Question, Standing, share};
 use crate::report::evidence::Evidence;
 use crate::report::words::percent;
 
@@ -10,7 +10,7 @@ const ENOUGH: f64 = 0.95;
 const GRAPH: &[&str] = &["graph.svg", "graph.json", "graph.csv", "hours.csv"];
 
 /// Answers a question about traffic.
-pub fn answer(question: Question, evidence: &Evidence) -> Answer {
+pub fn answer(question: Question, evidence: &Evidence) -> Assessment {
     let (standing, finding, files) = match question {
         Question::Enforced => enforced(evidence),
         Question::Tested => tested(evidence),
@@ -21,7 +21,7 @@ pub fn answer(question: Question, evidence: &Evidence) -> Answer {
     (standing, finding, files)
 }
 
-fn enforced(evidence: &Evidence) -> Answer {
+fn enforced(evidence: &Evidence) -> Assessment {
     let verdict = &evidence.verdict;
     (
         Standing::NotTold,
@@ -34,7 +34,7 @@ fn enforced(evidence: &Evidence) -> Answer {
     )
 }
 
-fn tested(evidence: &Evidence) -> Answer {
+fn tested(evidence: &Evidence) -> Assessment {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let standing = match (verdict.observed, verdict.would_block.len()) {
         (0, _) => Standing::Nothing,
@@ -53,7 +53,7 @@ fn tested(evidence: &Evidence) -> Answer {
 }
 
 /// Returns how much of the traffic the diagram shows.
-fn diagram(evidence: &Evidence) -> Answer {
+fn diagram(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     let standing = match (figures.edges, figures.coverage) {
         (0, _) => Standing::Nothing,
@@ -83,14 +83,14 @@ fn drawn(evidence: &Evidence) -> String {
     )
 }
 
-fn account_data(evidence: &Evidence) -> Answer {
+fn account_data(evidence: &Evidence) -> Assessment {
     let (standing, finding, files) = diagram(evidence);
     let finding = format!("{finding} Which of them carry account data nanoseg does not know.");
     (standing.at_most_partly(), finding, files)
 }
 
 /// An edge is documented if the diagram shows it, and authorised if a person approved it.
-fn authorised(evidence: &Evidence) -> Answer {
+fn authorised(evidence: &Evidence) -> Assessment {
     let figures = &evidence.figures;
     let (documented, finding, _) = diagram(evidence);
     let standing = match (documented, &evidence.record_head, &evidence.record_broken) {
