@@ -21,7 +21,6 @@ pub mod cluster;
 pub mod controller;
 pub mod load;
 pub mod pipeline;
-pub mod report;
 #[cfg(feature = "cluster")]
 pub mod review;
 pub mod risk;
@@ -38,5 +37,6 @@ pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
 pub use nanoseg_policy as policy;
 pub use nanoseg_record as record;
+pub use nanoseg_report as report;
 #[cfg(feature = "cluster")]
 pub use nanoseg_wire as wire;
