@@ -119,7 +119,20 @@ fn record_is_intact(telling: &Telling, store: &Path) {
         assert!(counts.contains_key(wanted), "no {wanted} in {counts:?}");
     }
     let repaired = counts.get("drift-repaired").copied().unwrap_or_default();
-    assert!(repaired >= 2, "{repaired} repairs in {counts:?}");
+    // A leader that is killed after it wrote a policy and before it recorded that leaves the line to the next one. If
+    // somebody changed the policy in between, the next leader's write is the first that the record knows: `applied`.
+    let repairs = if telling.calm { 2 } else { 0 };
+    assert!(repaired >= repairs, "{repaired} repairs in {counts:?}");
+    let was_written =
+        |line: &&Value| matches!(line["action"].as_str(), Some("applied" | "drift-repaired"));
+    let app = lines
+        .iter()
+        .filter(was_written)
+        .filter(|line| line["object"] == "nanoseg-app");
+    assert!(
+        app.count() >= 2,
+        "nanoseg-app was written again after break-glass: {counts:?}"
+    );
     breaking_the_glass_left_its_traces(telling, &lines);
 }
 
