@@ -13,6 +13,7 @@ use nanoseg::review::resources::{Phase, PolicyProposal, Segmentation};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The label of nanoseg's policies.
@@ -27,6 +28,8 @@ pub struct Telling {
     pub agents: Agents,
     /// Is true if nobody kills the leader. Time limits are checked then.
     pub calm: bool,
+    /// The time just before somebody first edits a policy.
+    pub first_edit: OnceLock<jiff::Timestamp>,
     begun: Instant,
 }
 
@@ -48,6 +51,7 @@ impl Telling {
             controllers,
             agents,
             calm,
+            first_edit: OnceLock::new(),
             begun,
         }
     }

@@ -82,6 +82,7 @@ pub fn what_somebody_edits_and_deletes_is_repaired(telling: &Telling) {
         open,
     ];
     let delete = ["delete", "networkpolicy", "nanoseg-app", "-n", &namespace];
+    telling.first_edit.get_or_init(jiff::Timestamp::now);
     for (what, change) in [("edited", &patch[..]), ("deleted", &delete[..])] {
         let changed = telling.cluster.kubectl(change);
         assert!(changed.status.success(), "{changed:?}");
