@@ -24,6 +24,8 @@ pub(super) mod sent {
     pub const MOVED: u16 = 64;
     /// The highest sequence number is known.
     pub const SEQUENCE: u16 = 128;
+    /// It reset the connection with the segment that would have completed the handshake. SCTP: it sent ABORT.
+    pub const HANDSHAKE_RESET: u16 = 256;
     /// Everything but a reset is taking part.
     pub const LIVE: u16 = SYN | SYN_ACK | DATA | ACK | FIN;
 }
@@ -270,6 +272,9 @@ impl Connection {
         if flags.rst() {
             *seen |= sent::RST;
             self.closed = true;
+            if self.is_handshake_reset(side, flags, sequence) {
+                self.seen[side] |= sent::HANDSHAKE_RESET;
+            }
             return !was_closed;
         }
         if flags.ack() {
@@ -322,6 +327,23 @@ impl Connection {
             }
         }
         self.closed && !was_closed
+    }
+
+    /// Returns true if a reset stands where the client's acknowledgment of the SYN-ACK would stand: its
+    /// sequence number is the one after the SYN's (RFC 9293 section 3.10.7.1, of a SYN-ACK that nobody asked for).
+    ///
+    /// Of a sampled connection the acknowledgment itself may have been left out. There a reset of an open
+    /// connection is told by its ACK flag, which the other has not.
+    fn is_handshake_reset(&self, side: Side, flags: TcpFlags, sequence: u32) -> bool {
+        let State::Streams(streams) = &self.state else {
+            return false;
+        };
+        let (own, other) = (self.seen[side], self.seen[1 - side]);
+        let after_syn =
+            own & sent::SYN != 0 && sequence == streams.initial[side].wrapping_add(1);
+        let as_expected =
+            other & sent::SYN_ACK != 0 && sequence == streams.acknowledged[1 - side];
+        (after_syn || as_expected) && !(self.sampled && flags.ack())
     }
 
     /// Returns true if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
@@ -384,7 +406,7 @@ impl Connection {
                 self.closed |= self.seen[1 - side] & sent::FIN != 0;
             }
             SctpChunk::Abort => {
-                *seen |= sent::RST;
+                *seen |= sent::RST | sent::HANDSHAKE_RESET;
                 self.closed = true;
             }
         }
@@ -490,6 +512,17 @@ impl Connection {
     fn opened_verdict(&self, client: Side) -> Verdict {
         let (ours, theirs) = (self.sent(client), self.sent(1 - client));
         let moved = (ours | theirs) & sent::MOVED != 0;
+        let probed = ours & sent::HANDSHAKE_RESET != 0
+            && ours & (sent::ACK | sent::DATA | sent::FIN) == 0
+            && theirs & (sent::DATA | sent::FIN) == 0;
+        if probed && !moved {
+            // (rule: reset-handshake-teaches-nothing)
+            return match self.key.protocol() {
+                Protocol::Tcp | Protocol::Udp => Verdict::Unanswered,
+                // Connection tracking cannot tell whose ABORT it was.
+                Protocol::Sctp => Verdict::Refused,
+            };
+        }
         // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
         if moved || theirs & sent::LIVE != 0 && ours & sent::LIVE != 0 {
             Verdict::Established

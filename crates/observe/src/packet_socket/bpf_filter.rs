@@ -224,8 +224,8 @@ fn transport(
     a.place(not_icmp);
     a.jump_unless(Test::Equal(SCTP), not_sctp);
     a.load_behind_x(Width::Byte, base + 12);
-    // INIT, INIT ACK, ABORT, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE (RFC 9260 section 3.2).
-    for chunk in [1, 2, 6, 7, 8, 14] {
+    // INIT, INIT ACK, ABORT, SHUTDOWN, SHUTDOWN ACK, COOKIE ECHO, SHUTDOWN COMPLETE (RFC 9260 section 3.2).
+    for chunk in [1, 2, 6, 7, 8, 10, 14] {
         a.jump_if(Test::Equal(chunk), exits.accept);
     }
     sample(a, exits);

@@ -192,7 +192,7 @@ fn sctp_passes_where_associations_open_and_close() {
             body.extend([kind, 0, 0, 4]);
             taken(&seen(ip_packet(pair(ends), 132, &body)))
         };
-        for kind in [1, 2, 6, 7, 8, 14] {
+        for kind in [1, 2, 6, 7, 8, 10, 14] {
             assert_eq!(chunk(kind), SNAP, "{kind}");
         }
         assert_eq!(chunk(0), 0);
