@@ -5,6 +5,7 @@
 //! are reported to a [`ConnectionSink`]. Nothing here allocates per packet.
 
 mod connection;
+mod copies;
 mod index;
 mod key;
 mod legs;
@@ -342,7 +343,7 @@ impl<L: Listeners> ConnectionTable<L> {
             let Some(sighting) = Sighting::new(packet, ticket, side) else {
                 return;
             };
-            if let Some(other) = self.sightings.find(&sighting, &self.slab) {
+            if let Some(other) = self.sightings.find(&sighting, &self.slab, &self.listeners) {
                 self.adopt(slot, &sighting, &other);
             }
             self.sightings.insert(sighting);

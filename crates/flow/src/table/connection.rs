@@ -339,10 +339,8 @@ impl Connection {
             return false;
         };
         let (own, other) = (self.seen[side], self.seen[1 - side]);
-        let after_syn =
-            own & sent::SYN != 0 && sequence == streams.initial[side].wrapping_add(1);
-        let as_expected =
-            other & sent::SYN_ACK != 0 && sequence == streams.acknowledged[1 - side];
+        let after_syn = own & sent::SYN != 0 && sequence == streams.initial[side].wrapping_add(1);
+        let as_expected = other & sent::SYN_ACK != 0 && sequence == streams.acknowledged[1 - side];
         (after_syn || as_expected) && !(self.sampled && flags.ack())
     }
 

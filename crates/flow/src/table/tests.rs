@@ -213,12 +213,14 @@ fn a_handshake_that_the_client_resets_at_once_is_a_probe_and_not_answered() {
 #[test]
 fn a_reset_handshake_is_one_probe_on_both_legs() {
     let (front, back) = (leg(CLIENT, "10.96.0.7:80", 0), leg(CLIENT, SERVER, 1));
-    let reset = |server, ttl| {
-        tcp_frame(ip(at(CLIENT), at(server)).ttl(ttl), tcp(RST, 2, 0))
-    };
+    let reset = |server, ttl| tcp_frame(ip(at(CLIENT), at(server)).ttl(ttl), tcp(RST, 2, 0));
     let resets = [reset("10.96.0.7:80", 64), reset(SERVER, 63)];
     let [first, second] = [front, back].map(|leg| leg[..2].to_vec());
-    let mut frames: Vec<_> = first.into_iter().zip(second).flat_map(<[_; 2]>::from).collect();
+    let mut frames: Vec<_> = first
+        .into_iter()
+        .zip(second)
+        .flat_map(<[_; 2]>::from)
+        .collect();
     frames.extend(resets);
     let all = connections(&from(0, frames));
     assert_eq!((all.len(), all[0].verdict), (1, Verdict::Unanswered));

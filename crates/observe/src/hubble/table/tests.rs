@@ -246,11 +246,7 @@ fn each_way_a_connection_can_go_has_its_verdict() {
         (vec![from("RST")], None),
         // A probe; and a health check of which Cilium left out the acknowledgment.
         (
-            vec![
-                to("SYN", forwarded),
-                from("SYN+ACK"),
-                to("RST", forwarded),
-            ],
+            vec![to("SYN", forwarded), from("SYN+ACK"), to("RST", forwarded)],
             Some(Verdict::Unanswered),
         ),
         (
