@@ -64,10 +64,12 @@ impl Way {
 }
 
 /// How close two sightings in different connections are, if it is proven that they are the same packet: by what the
-/// packets contain, or by a translation that is known.
+/// packets contain, or by a translation that is known. One whose source is known to become a node's may be any
+/// client's: `taken` connections, which have their leg already, are then not meant.
 pub(super) fn same_packet(
     new: (&Sighting, &Key),
     old: (&Sighting, &Key),
+    taken: bool,
     listeners: &impl Listeners,
 ) -> Option<Closeness> {
     let ((new, new_key), (old, old_key)) = (new, old);
@@ -93,7 +95,7 @@ pub(super) fn same_packet(
         return Some(closeness);
     }
     let at = Timestamp::from_nanos(new.time);
-    let known = || is_known_translation(ways, protocol, at, listeners);
+    let known = || is_known_translation(ways, protocol, taken, at, listeners);
     let proven = packets_prove(new, old, protocol, ways) && !are_own_addresses(ways, at, listeners);
     (proven || known()).then_some(closeness)
 }
@@ -133,10 +135,13 @@ fn are_own_addresses([a, b]: [Way; 2], at: Timestamp, listeners: &impl Listeners
 fn is_known_translation(
     [a, b]: [Way; 2],
     protocol: Protocol,
+    taken: bool,
     at: Timestamp,
     listeners: &impl Listeners,
 ) -> bool {
-    let becomes = |front, back| becomes(front, back, protocol, at, listeners);
+    let becomes = |front: Way, back: Way| {
+        (front.source == back.source || !taken) && becomes(front, back, protocol, at, listeners)
+    };
     becomes(a, b)
         || becomes(b, a)
         || becomes(a.turned(), b.turned())
@@ -182,3 +187,6 @@ fn becomes(
     };
     masquerades && is_masqueraded()
 }
+
+#[cfg(test)]
+mod tests;

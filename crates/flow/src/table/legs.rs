@@ -218,15 +218,16 @@ impl Sightings {
             if !is_there {
                 continue;
             }
-            let Some(closeness) = same_packet((new, &own.key), (old, &theirs.key), listeners)
-            else {
-                continue;
-            };
             let has_legs = theirs
                 .extra
                 .as_ref()
                 .is_some_and(|extra| extra.legs.is_some());
             let taken = has_legs || theirs.parent.is_some();
+            let Some(closeness) =
+                same_packet((new, &own.key), (old, &theirs.key), taken, listeners)
+            else {
+                continue;
+            };
             let rank = (closeness, taken, old.time);
             if best.is_none_or(|(closeness, taken, time, _)| rank <= (closeness, taken, time)) {
                 best = Some((closeness, taken, old.time, *old));
