@@ -30,6 +30,7 @@ mod stored_edge;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod unattributed;
 
 pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
@@ -45,3 +46,4 @@ pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
 pub use stored_edge::StoredEdge;
+pub use unattributed::{Unattributed, UnattributedReason};
