@@ -11,6 +11,7 @@ mod key;
 mod legs;
 mod lifetime;
 mod ongoing;
+mod recent;
 mod report;
 mod sent_names;
 #[cfg(test)]
@@ -285,7 +286,7 @@ impl<L: Listeners> ConnectionTable<L> {
         };
         let connection = &mut self.slab[slot as usize];
         connection.touch(now);
-        connection.datagram(side, now, packet.ip_id, fingerprint, payload);
+        connection.datagram(side, packet, fingerprint, payload);
         if connection.probes != 0 || connection.parent.is_some() {
             self.join_legs(slot, side, packet);
         }
@@ -323,7 +324,7 @@ impl<L: Listeners> ConnectionTable<L> {
         let connection = &mut self.slab[slot as usize];
         connection.touch(now);
         if chunk == super::SctpChunk::Data {
-            connection.datagram(side, now, packet.ip_id, fingerprint, payload);
+            connection.datagram(side, packet, fingerprint, payload);
         }
         let closed = connection.chunk(side, chunk);
         let more = connection.probes != 0 || connection.parent.is_some();

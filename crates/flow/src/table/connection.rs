@@ -2,8 +2,9 @@
 
 use super::key::{Key, Side};
 use super::legs::Legs;
+use super::recent::{Recent, Repeats, Seen};
 use super::wheel::Ticket;
-use crate::{ActivityWindows, SctpChunk, TcpFlags, Verdict};
+use crate::{ActivityWindows, Packet, SctpChunk, TcpFlags, Verdict};
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 
 /// How long a closed connection is remembered for late segments, in seconds: several retransmission
@@ -46,14 +47,6 @@ pub(super) struct Streams {
     acknowledged: [u32; 2],
 }
 
-/// The last few datagrams, to recognise copies captured elsewhere.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Recent {
-    marks: [u32; 3],
-    times: [u32; 3],
-    cursor: u8,
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(super) enum State {
     Streams(Streams),
@@ -66,6 +59,7 @@ pub(super) struct Extra {
     /// Activity between the first and the last packet's windows.
     pub windows: ActivityWindows,
     pub legs: Option<Legs>,
+    pub repeats: Repeats,
     /// What was reported of it while it is ongoing.
     pub reported: Option<Box<Reported>>,
 }
@@ -365,26 +359,27 @@ impl Connection {
         !(simultaneous || late)
     }
 
-    /// Processes a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
-    /// within moments; without an IP identification a datagram may really have been sent again.
-    pub fn datagram(&mut self, side: Side, at: i64, ip_id: u16, fingerprint: u32, payload: u32) {
+    /// Processes a datagram (or SCTP packet) unless it is a copy of a recent one.
+    pub fn datagram(&mut self, side: Side, packet: &Packet, fingerprint: u32, payload: u32) {
         let State::Datagrams(recent) = &mut self.state else {
             return;
         };
-        let mark = (fingerprint ^ u32::from(ip_id).wrapping_mul(0x9e37_79b1)) & !1 | side as u32;
-        let now = (at >> 20) as u32;
-        // In units of 2^20 ns, about a millisecond.
-        let window = if ip_id == 0 { 100 } else { 1000 };
-        let is_copy = (0..recent.marks.len()).any(|i| {
-            recent.marks[i] == mark
-                && now.wrapping_sub(recent.times[i]).wrapping_add(window) <= 2 * window
-        });
-        if is_copy {
+        let id = u32::from(packet.ip_id).wrapping_mul(0x9e37_79b1);
+        let seen = Seen {
+            mark: (fingerprint ^ id) & !1 | side as u32,
+            at: packet.time.nanos(),
+            identified: packet.ip_id != 0,
+            // A packet that was routed in between is a copy from elsewhere in the same capture.
+            place: (packet.place != 0).then_some(
+                (packet.place as u8)
+                    .wrapping_mul(3)
+                    .wrapping_add(packet.ttl),
+            ),
+        };
+        let extra = &mut self.extra;
+        if recent.is_copy(seen, || &mut extra.get_or_insert_default().repeats) {
             return;
         }
-        let place = usize::from(recent.cursor) % recent.marks.len();
-        (recent.marks[place], recent.times[place]) = (mark, now);
-        recent.cursor = (recent.cursor + 1) % recent.marks.len() as u8;
         self.seen[side] |= sent::DATA;
         self.datagrams[side] = self.datagrams[side].saturating_add(1);
         self.bytes[side] += u64::from(payload);

@@ -130,7 +130,8 @@ impl FrameProcessor {
             }
         };
         match decoded {
-            Ok(decoded) => {
+            Ok(mut decoded) => {
+                decoded.packet.place = place(frame.interface);
                 self.table.ingest(&decoded);
                 let transport = decoded.packet.transport;
                 self.sampled_away += self.note(transport);
@@ -255,6 +256,11 @@ impl FrameProcessor {
         self.table.end_all();
         self.collect_reports();
     }
+}
+
+/// The interface as a place of capture; 0 is none.
+fn place(interface: u32) -> u16 {
+    (interface % u32::from(u16::MAX)) as u16 + 1
 }
 
 /// Returns true if a frame that yields no packet might have been part of a connection.

@@ -2,8 +2,8 @@
 
 use crate::testing::frames::*;
 use crate::{
-    AddressEpochs, AddressKind, ConnectionReport, ConnectionSink, FlowConfig, FlowTable, LinkType,
-    Listeners, NoListeners, Translation, decode,
+    AddressEpochs, AddressKind, ConnectionReport, FlowConfig, FlowTable, LinkType, Listeners,
+    NoListeners, Translation, decode,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -62,19 +62,20 @@ impl Listeners for Cluster {
     }
 }
 
-fn connections(listeners: impl Listeners, traffic: &[(i64, Vec<u8>)]) -> Vec<ConnectionReport> {
+/// When and where a frame was captured; place 0 is not known.
+type Captured = (i64, u16, Vec<u8>);
+
+fn connections(listeners: impl Listeners, traffic: &[Captured]) -> Vec<ConnectionReport> {
     let config = FlowConfig::default();
     let mut table = FlowTable::with_sink(listeners, AddressEpochs::default(), config, Vec::new());
-    feed(&mut table, traffic);
-    table.into_sink().0
-}
-
-fn feed<L: Listeners, S: ConnectionSink>(table: &mut FlowTable<L, S>, traffic: &[(i64, Vec<u8>)]) {
-    for (time, frame) in traffic {
+    for (time, place, frame) in traffic {
         let time = Timestamp::from_nanos(*time);
         let decoded = decode(LinkType::ETHERNET, frame, frame.len() as u32, time);
-        table.ingest(&decoded.expect("a frame that can be decoded"));
+        let mut decoded = decoded.expect("a frame that can be decoded");
+        decoded.packet.place = *place;
+        table.ingest(&decoded);
     }
+    table.into_sink().0
 }
 
 /// `client > server via`, sorted.
@@ -93,8 +94,11 @@ fn ends(reports: &[ConnectionReport]) -> Vec<String> {
     list
 }
 
-fn in_turn(frames: Vec<Vec<u8>>) -> Vec<(i64, Vec<u8>)> {
-    (0..).map(|i| i * MS).zip(frames).collect()
+fn in_turn(frames: Vec<Vec<u8>>) -> Vec<Captured> {
+    (0..)
+        .zip(frames)
+        .map(|(i, frame)| (i * MS, 0, frame))
+        .collect()
 }
 
 fn ask(client: &str, server: &str, ttl: u8) -> Vec<u8> {
@@ -268,8 +272,12 @@ struct Scene {
     v6: bool,
     identified: bool,
     endpoints: usize,
-    /// How often each leg is captured, with the same time to live or a lower one.
+    /// How often each leg is captured, with the same time to live or a lower one, and how much the clocks of these
+    /// places differ in milliseconds.
     taps: usize,
+    skew: i64,
+    /// Where the place of each frame is known, datagrams may follow each other closely.
+    placed: bool,
     talks: Vec<Talk>,
 }
 
@@ -353,7 +361,7 @@ impl Scene {
 
     /// The frames, and what they are: the client, what it called and datagrams of each connection.
     #[allow(clippy::type_complexity)]
-    fn play(&self) -> (Vec<(i64, Vec<u8>)>, BTreeMap<(SocketAddr, SocketAddr), i64>) {
+    fn play(&self) -> (Vec<Captured>, BTreeMap<(SocketAddr, SocketAddr), i64>) {
         let (mut frames, mut truth) = (Vec::new(), BTreeMap::new());
         let mut id = 0;
         for (number, talk) in self.talks.iter().enumerate() {
@@ -364,8 +372,8 @@ impl Scene {
             }
             truth.insert((client, legs[0].1), talk.datagrams);
             for datagram in 0..talk.datagrams {
-                // Copies of datagrams without an identification are told apart by time.
-                let at = talk.at * 1000 + datagram * 150 * MS;
+                // Without a place, copies of datagrams without an identification are told apart by time.
+                let at = talk.at * 1000 + datagram * MS * if self.placed { 7 } else { 150 };
                 for back in [false, true]
                     .into_iter()
                     .take(1 + usize::from(talk.answered))
@@ -381,7 +389,13 @@ impl Scene {
                             };
                             let header = ends.id(id).ttl(64 - hops as u8 - tap as u8);
                             let delay = i64::from(back) * MS + (hops * 3 + tap) as i64 * 10_000;
-                            frames.push((at + delay, packet(talk, number, back, header)));
+                            let skew = tap as i64 * self.skew * MS;
+                            let place = if self.placed { 1 + tap as u16 } else { 0 };
+                            frames.push((
+                                at + delay + skew,
+                                place,
+                                packet(talk, number, back, header),
+                            ));
                         }
                     }
                 }
@@ -412,7 +426,7 @@ fn scene() -> impl Strategy<Value = Scene> {
     let protocol = prop_oneof![3 => Just(Protocol::Udp), 1 => Just(Protocol::Tcp)];
     let talk = (
         (0..PODS + 2, called, 0usize..3),
-        (0i64..900_000, 1i64..4, any::<bool>(), protocol),
+        (0i64..900_000, 1i64..6, any::<bool>(), protocol),
     )
         .prop_map(
             |((client, called, endpoint), (at, datagrams, answered, protocol))| Talk {
@@ -430,19 +444,21 @@ fn scene() -> impl Strategy<Value = Scene> {
             },
         );
     (
-        any::<bool>(),
-        any::<bool>(),
-        1usize..3,
-        1usize..3,
+        (any::<bool>(), any::<bool>(), any::<bool>()),
+        (1usize..3, 1usize..3, 0i64..6),
         prop::collection::vec(talk, 1..12),
     )
-        .prop_map(|(v6, identified, endpoints, taps, talks)| Scene {
-            v6,
-            identified,
-            endpoints,
-            taps,
-            talks,
-        })
+        .prop_map(
+            |((v6, identified, placed), (endpoints, taps, skew), talks)| Scene {
+                v6,
+                identified,
+                endpoints,
+                taps,
+                skew,
+                placed,
+                talks,
+            },
+        )
 }
 
 fn config() -> Config {

@@ -27,6 +27,7 @@ fn ring_frame(data: &[u8]) -> RingFrame<'_> {
         time: Timestamp::from_secs(1_800_000_000),
         protocol: if data[0] >> 4 == 4 { 0x0800 } else { 0x86dd },
         kind: 0,
+        interface: 2,
         length: data.len() as u32,
         data,
     }
