@@ -21,7 +21,7 @@ pub trait Listeners {
         None
     }
 
-    /// Whose address it is. `None`: not known, or an address that is always translated.
+    /// Whose address it is. `None`: not known.
     fn kind(&self, _address: IpAddr, _at: Timestamp) -> Option<AddressKind> {
         None
     }
@@ -43,6 +43,8 @@ pub enum AddressKind {
     Pod,
     /// A node's, which it may put in the place of a client's.
     Node,
+    /// A Service's: what is sent there goes on to something else.
+    Service,
     /// Outside of the cluster.
     Outside,
 }

@@ -56,7 +56,8 @@ impl Listeners for InventoryListeners<'_> {
             Owner::Pod(_) => Some(AddressKind::Pod),
             Owner::Node(_) => Some(AddressKind::Node),
             Owner::Outside => Some(AddressKind::Outside),
-            Owner::Service(_) | Owner::Unknown => None,
+            Owner::Service(_) => Some(AddressKind::Service),
+            Owner::Unknown => None,
         }
     }
 }
@@ -85,4 +86,50 @@ pub fn address_epochs(inventory: &Inventory) -> AddressEpochs {
         epochs.add(address, at);
     }
     epochs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cluster, ip};
+
+    fn translation(called: &str, arrived: &str) -> Option<Translation> {
+        let inventory = cluster();
+        let ends = [called, arrived].map(|end| end.parse().expect("an address and port"));
+        let at = Timestamp::from_secs(1_800_000_000);
+        InventoryListeners(&inventory).translation(Protocol::Tcp, ends[0], ends[1], at)
+    }
+
+    #[test]
+    fn a_service_leads_to_its_endpoints_on_their_own_ports_and_nowhere_else() {
+        let direct = Some(Translation::Direct);
+        assert_eq!(translation("10.96.0.20:80", "10.244.2.6:8080"), direct);
+        assert_eq!(translation("10.96.0.20:80", "10.244.2.7:9090"), direct);
+        assert_eq!(translation("10.96.0.20:80", "10.244.2.7:8080"), None);
+        assert_eq!(translation("10.96.0.20:81", "10.244.2.6:8080"), None);
+        assert_eq!(translation("10.96.0.20:80", "10.244.1.5:8080"), None);
+        assert_eq!(translation("10.96.0.1:443", "172.18.0.9:6443"), direct);
+        let masqueraded = Some(Translation::Masqueraded);
+        assert_eq!(
+            translation("172.18.0.3:30080", "10.244.2.6:8080"),
+            masqueraded
+        );
+        assert_eq!(translation("172.18.0.3:30081", "10.244.2.6:8080"), None);
+        assert_eq!(translation("10.244.2.6:8080", "10.244.2.7:9090"), None);
+    }
+
+    #[test]
+    fn whose_address_it_is_decides_what_may_stand_in_its_place() {
+        let inventory = cluster();
+        let kind = |address| {
+            let at = Timestamp::from_secs(1_800_000_000);
+            InventoryListeners(&inventory).kind(ip(address), at)
+        };
+        assert_eq!(kind("10.244.1.5"), Some(AddressKind::Pod));
+        assert_eq!(kind("172.18.0.2"), Some(AddressKind::Node));
+        assert_eq!(kind("10.244.1.1"), Some(AddressKind::Node), "the gateway");
+        assert_eq!(kind("10.96.0.20"), Some(AddressKind::Service));
+        assert_eq!(kind("192.0.2.1"), Some(AddressKind::Outside));
+        assert_eq!(kind("10.244.1.77"), None, "an unknown pod");
+    }
 }
