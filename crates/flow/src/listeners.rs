@@ -21,6 +21,11 @@ pub trait Listeners {
         None
     }
 
+    /// Returns true if both are known to be addresses of one node, or of it and of a pod on it.
+    fn is_same_node(&self, _one: IpAddr, _other: IpAddr, _at: Timestamp) -> bool {
+        false
+    }
+
     /// Whose address it is. `None`: not known.
     fn kind(&self, _address: IpAddr, _at: Timestamp) -> Option<AddressKind> {
         None

@@ -50,6 +50,15 @@ impl Listeners for InventoryListeners<'_> {
         }
     }
 
+    fn is_same_node(&self, one: IpAddr, other: IpAddr, at: Timestamp) -> bool {
+        let node = |address| match self.0.resolve(address, at) {
+            Owner::Node(index) => self.0.nodes.get(index).map(|node| node.name.as_str()),
+            Owner::Pod(index) => self.0.pods.get(index).and_then(|pod| pod.node.as_deref()),
+            Owner::Service(_) | Owner::Unknown | Owner::Outside => None,
+        };
+        node(one).is_some_and(|name| node(other) == Some(name))
+    }
+
     fn kind(&self, address: IpAddr, at: Timestamp) -> Option<AddressKind> {
         match self.0.resolve(address, at) {
             Owner::Pod(index) if self.0.pods.get(index)?.host_network => Some(AddressKind::Node),
@@ -128,6 +137,13 @@ mod tests {
         assert_eq!(kind("10.244.1.5"), Some(AddressKind::Pod));
         assert_eq!(kind("172.18.0.2"), Some(AddressKind::Node));
         assert_eq!(kind("10.244.1.1"), Some(AddressKind::Node), "the gateway");
+        let same = |one, other| {
+            let at = Timestamp::from_secs(1_800_000_000);
+            InventoryListeners(&inventory).is_same_node(ip(one), ip(other), at)
+        };
+        assert!(same("172.18.0.2", "10.244.1.1") && same("10.244.1.5", "172.18.0.2"));
+        assert!(!same("172.18.0.2", "172.18.0.3") && !same("10.244.2.6", "172.18.0.2"));
+        assert!(!same("192.0.2.1", "192.0.2.1"));
         assert_eq!(kind("10.96.0.20"), Some(AddressKind::Service));
         assert_eq!(kind("192.0.2.1"), Some(AddressKind::Outside));
         assert_eq!(kind("10.244.1.77"), None, "an unknown pod");

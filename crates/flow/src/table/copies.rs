@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 /// How far apart in time two legs may show the same packet, in nanoseconds.
 const TCP_WINDOW: i64 = 2 * SECOND;
 const UDP_WINDOW: i64 = SECOND;
+/// The same, where nothing but the node that may have forwarded it connects the two. It forwards within a moment.
+const MASQUERADE_WINDOW: i64 = SECOND / 20;
 
 /// How much two legs have in common. Where several connections fit, the closest is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +97,16 @@ pub(super) fn same_packet(
         return Some(closeness);
     }
     let at = Timestamp::from_nanos(new.time);
-    let known = || is_known_translation(ways, protocol, taken, at, listeners);
+    let known = || {
+        let masquerade = !taken && (new.time - old.time).abs() <= MASQUERADE_WINDOW;
+        let knowledge = Knowledge {
+            listeners,
+            protocol,
+            at,
+            masquerade,
+        };
+        knowledge.has_translation(ways)
+    };
     let proven = packets_prove(new, old, protocol, ways) && !are_own_addresses(ways, at, listeners);
     (proven || known()).then_some(closeness)
 }
@@ -130,62 +141,86 @@ fn are_own_addresses([a, b]: [Way; 2], at: Timestamp, listeners: &impl Listeners
     differ(a.source, b.source) || differ(a.destination, b.destination)
 }
 
-/// Returns true if it is known that one leg's addresses become the other's: for a request or, turned, a reply,
-/// and in either order, since clocks differ.
-fn is_known_translation(
-    [a, b]: [Way; 2],
+/// What is known about translations at one time.
+struct Knowledge<'l, L> {
+    listeners: &'l L,
     protocol: Protocol,
-    taken: bool,
     at: Timestamp,
-    listeners: &impl Listeners,
-) -> bool {
-    let becomes = |front: Way, back: Way| {
-        (front.source == back.source || !taken) && becomes(front, back, protocol, at, listeners)
-    };
-    becomes(a, b)
-        || becomes(b, a)
-        || becomes(a.turned(), b.turned())
-        || becomes(b.turned(), a.turned())
+    /// A client's address may have become a node's on the way between the two legs: then they came at about the
+    /// same time, and neither has another leg.
+    masquerade: bool,
 }
 
-/// Returns true if a request on the way `front` is known to go on as `back`.
-fn becomes(
-    front: Way,
-    back: Way,
-    protocol: Protocol,
-    at: Timestamp,
-    listeners: &impl Listeners,
-) -> bool {
-    let kind = |end: SocketAddr| listeners.kind(end.ip(), at);
-    let is_masqueraded = || kind(back.source) == Some(AddressKind::Node);
-    if front.destination == back.destination {
-        // Of pods that call what is not in the pod network. A node that called a pod for itself is a client of
-        // its own.
-        return kind(front.source) == Some(AddressKind::Pod)
-            && is_masqueraded()
-            && matches!(
-                kind(back.destination),
-                Some(AddressKind::Node | AddressKind::Outside)
-            );
+impl<L: Listeners> Knowledge<'_, L> {
+    fn kind(&self, end: SocketAddr) -> Option<AddressKind> {
+        self.listeners.kind(end.ip(), self.at)
     }
-    let Some(translation) =
-        listeners.translation(protocol, front.destination, back.destination, at)
-    else {
-        return false;
-    };
-    if front.source.ip() == back.source.ip() {
-        // Another port is another socket of the client.
-        return front.source == back.source;
+
+    fn is_same_node(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        self.listeners.is_same_node(one.ip(), other.ip(), self.at)
     }
-    let masquerades = match translation {
-        Translation::Masqueraded => true,
-        // Only where the client is not of the pod network, or is sent back to itself.
-        Translation::Direct => {
-            kind(front.source) == Some(AddressKind::Outside)
-                || front.source.ip() == back.destination.ip()
+
+    /// Returns true if it is known that one leg's addresses become the other's: for a request or, turned, a reply,
+    /// and in either order, since clocks differ.
+    fn has_translation(&self, [a, b]: [Way; 2]) -> bool {
+        let (a_back, b_back) = (a.turned(), b.turned());
+        self.leads(a, b)
+            || self.leads(b, a)
+            || self.leads(a_back, b_back)
+            || self.leads(b_back, a_back)
+    }
+
+    /// Returns true if a request on the way `front` is known to go on as `back`.
+    fn leads(&self, front: Way, back: Way) -> bool {
+        let same_client = front.source == back.source;
+        // Another port of the client is another socket of it.
+        if front.source.ip() == back.source.ip() && !same_client || !same_client && !self.masquerade
+        {
+            return false;
         }
-    };
-    masquerades && is_masqueraded()
+        if front.destination == back.destination {
+            return self.leaves_the_pod_network(front, back);
+        }
+        let translation =
+            self.listeners
+                .translation(self.protocol, front.destination, back.destination, self.at);
+        translation.is_some_and(|known| same_client || self.is_masqueraded(known, front, back))
+    }
+
+    /// Returns true if a pod called what is not in the pod network, and its own node masquerades it. A node that
+    /// called a pod for itself is a client of its own.
+    fn leaves_the_pod_network(&self, front: Way, back: Way) -> bool {
+        let leaves = matches!(
+            self.kind(back.destination),
+            Some(AddressKind::Node | AddressKind::Outside)
+        );
+        leaves
+            && self.kind(front.source) == Some(AddressKind::Pod)
+            && self.kind(back.source) == Some(AddressKind::Node)
+            && self.is_same_node(front.source, back.source)
+    }
+
+    /// Returns true if a node may have put its address in the client's place while it translated the destination.
+    fn is_masqueraded(&self, translation: Translation, front: Way, back: Way) -> bool {
+        let client = self.kind(front.source);
+        let possible = match translation {
+            Translation::Masqueraded => true,
+            // Only where the client is not of the pod network, or is sent back to itself.
+            Translation::Direct => {
+                client == Some(AddressKind::Outside) || front.source.ip() == back.destination.ip()
+            }
+        };
+        possible
+            && self.kind(back.source) == Some(AddressKind::Node)
+            && match self.kind(front.destination) {
+                // A node masquerades what it was called for; for other addresses, that of the pod does.
+                Some(AddressKind::Node) => self.is_same_node(front.destination, back.source),
+                _ if client == Some(AddressKind::Pod) => {
+                    self.is_same_node(front.source, back.source)
+                }
+                _ => true,
+            }
+    }
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@ impl Listeners for Cluster {
         arrived: SocketAddr,
         at: Timestamp,
     ) -> Option<Translation> {
-        let by_node =
-            self.kind(called.ip(), at) == Some(AddressKind::Node) && called.port() == NODE_PORT;
+        let is_node = self.kind(called.ip(), at) == Some(AddressKind::Node);
+        let by_node = is_node && called.port() == NODE_PORT;
         let by_service =
             CLUSTER_IP.contains(&called.ip().to_string().as_str()) && called.port() == SERVICE_PORT;
         match self.endpoints.contains(&arrived) {
@@ -45,6 +45,13 @@ impl Listeners for Cluster {
             true if by_node => Some(Translation::Masqueraded),
             _ => None,
         }
+    }
+
+    /// All pods are on the node 10.0.0.2.
+    fn is_same_node(&self, one: IpAddr, other: IpAddr, _: Timestamp) -> bool {
+        let is_other =
+            |address: IpAddr| ["10.0.0.3", "fd00::3"].contains(&address.to_string().as_str());
+        is_other(one) == is_other(other)
     }
 
     fn kind(&self, address: IpAddr, _: Timestamp) -> Option<AddressKind> {
@@ -195,6 +202,12 @@ fn a_datagram_through_a_service_or_a_node_port_is_one_where_the_translation_is_k
             ("10.0.0.2:61000", pod),
             true,
         ),
+        // Another node than the one that was called.
+        (
+            ("192.0.2.9:50000", "10.0.0.2:30053"),
+            ("10.0.0.3:61000", pod),
+            false,
+        ),
         (
             ("10.1.1.1:40000", "192.0.2.1:53"),
             ("10.0.0.2:61000", "192.0.2.1:53"),
@@ -255,7 +268,7 @@ enum Called {
 
 #[derive(Debug, Clone, Copy)]
 struct Talk {
-    /// A pod, or beyond the pods an outside address.
+    /// A pod; beyond the pods two outside addresses and another node.
     client: usize,
     called: Called,
     /// The pod behind the Service that is picked.
@@ -322,8 +335,11 @@ impl Scene {
     /// its ends.
     fn legs(&self, number: usize, talk: &Talk) -> Vec<(SocketAddr, SocketAddr)> {
         let inside = talk.client < PODS;
+        let is_node = talk.client == PODS + 2;
         let address = if inside {
             self.pod(talk.client)
+        } else if is_node {
+            self.address("10.0.0.3".into(), "fd00::3".into())
         } else {
             self.outside(talk.client)
         };
@@ -333,7 +349,7 @@ impl Scene {
         let service = self.address(CLUSTER_IP[0].into(), CLUSTER_IP[1].into());
         match talk.called {
             Called::Pod(pod) => vec![(client, SocketAddr::new(self.pod(pod), TARGET_PORT))],
-            Called::Service if inside => {
+            Called::Service if inside || is_node => {
                 let last = if endpoint.ip() == client.ip() {
                     masqueraded
                 } else {
@@ -425,7 +441,7 @@ fn scene() -> impl Strategy<Value = Scene> {
     ];
     let protocol = prop_oneof![3 => Just(Protocol::Udp), 1 => Just(Protocol::Tcp)];
     let talk = (
-        (0..PODS + 2, called, 0usize..3),
+        (0..PODS + 3, called, 0usize..3),
         (0i64..900_000, 1i64..6, any::<bool>(), protocol),
     )
         .prop_map(
