@@ -11,6 +11,7 @@ mod key;
 mod legs;
 mod lifetime;
 mod ongoing;
+mod outcome;
 mod recent;
 mod report;
 mod sent_names;
