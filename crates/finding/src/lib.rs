@@ -69,6 +69,9 @@ codes! {
     NotInView "not-in-view" Error
         "Not all pods of the workload were where the observation could see them, so the direction is not isolated: what was not seen may be needed."
         "Capture on these nodes as well and say which file is of which node (--capture FILE@NODE); --isolate-partial-view isolates all the same.";
+    PresumedView "presumed-view" Error
+        "The direction is isolated by the traffic that was seen, but nothing shows that the workload's node was captured: other traffic of it may not have been seen."
+        "Say on which node each capture was taken, or of which node each flow log is: FILE@NODE.";
     UnattributedTraffic "unattributed-traffic" Error
         "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
         "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
