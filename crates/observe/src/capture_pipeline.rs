@@ -73,7 +73,8 @@ impl CaptureSet {
         let mut batch = PacketBatch::default();
         let summary = self.for_each(
             |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
-                Ok(decoded) => {
+                Ok(mut decoded) => {
+                    decoded.packet.place = (frame.capture % u32::from(u16::MAX)) as u16 + 1;
                     pairs.note(frame.capture, &decoded.packet);
                     batch.push(&decoded, dns_ports);
                     if batch.is_full() {
