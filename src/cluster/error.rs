@@ -38,11 +38,10 @@ pub enum ClusterError {
         "failed to read document {document} of {file}: it is not a Kubernetes object (no kind); pass only what kubectl prints, or a folder, where such files are left out"
     )]
     NoKind { file: String, document: usize },
-    #[error(
-        "failed to read {object} in document {document} of {file}: {problem}; check it with kubectl apply --dry-run=server"
-    )]
+    #[error("failed to read {object} in document {document} of {at}: {problem}")]
     Object {
-        file: String,
+        /// The file and, if it is known, the line.
+        at: String,
         document: usize,
         object: String,
         problem: String,

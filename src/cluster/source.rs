@@ -32,7 +32,7 @@ const NOT_KUBERNETES: &str = "(files without Kubernetes objects)";
 pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), ClusterError> {
     let (mut objects, mut skipped) = (Objects::default(), Vec::new());
     for path in paths {
-        let known = objects.not_judged.len();
+        let known = (objects.not_judged.len(), objects.remarks.len());
         let singles = if path.as_os_str() == "-" {
             let bytes = read_limited(io::stdin().lock(), "standard input")?;
             let bytes = unpack(bytes, "standard input")?;
@@ -48,9 +48,13 @@ pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), Cl
     Ok((objects, skipped))
 }
 
-/// Records the file of each policy that is not judged, beginning with the policy at index `from`.
-fn name_file(objects: &mut Objects, from: usize, file: &Path) {
-    let read = objects.not_judged.iter_mut().skip(from);
+/// Records the file of each policy that is not judged and of each remark, beginning with those at the indexes `from`.
+fn name_file(objects: &mut Objects, from: (usize, usize), file: &Path) {
+    let remarks = objects.remarks.iter_mut().skip(from.1);
+    for one in remarks.filter(|one| one.file.is_empty()) {
+        one.file = text(file);
+    }
+    let read = objects.not_judged.iter_mut().skip(from.0);
     for one in read.filter(|one| one.file.is_empty()) {
         one.file = text(file);
     }
@@ -104,7 +108,7 @@ fn read_folder(
     for (file, content) in files.into_iter().zip(contents) {
         let reason = match content {
             Content::Objects(mut found, counts) => {
-                name_file(&mut found, 0, &file);
+                name_file(&mut found, (0, 0), &file);
                 append(objects, *found);
                 singles += counts.singles;
                 read += 1;

@@ -192,6 +192,9 @@ fn read(
         [] => Default::default(),
         _ => read_captures(source, &inventory, notices)?,
     };
+    if logs.is_none() && summary.is_undecodable() {
+        return Err(LoadError::Undecodable(undecodable(&summary)));
+    }
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
@@ -276,6 +279,16 @@ fn read_captures(
         .map_err(LoadError::ReadCaptures)?;
     notices.progress_done();
     Ok((table.finish(), frames, summary))
+}
+
+/// Which captures could not be decoded, and why.
+fn undecodable(summary: &CaptureSummary) -> String {
+    let of_captures = summary.findings().into_iter();
+    let each: Vec<String> = of_captures
+        .filter(|finding| finding.code == Code::UndecodableCapture)
+        .map(|finding| format!("{}: {}", finding.subject, finding.message))
+        .collect();
+    each.join("; ")
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

@@ -66,6 +66,9 @@ codes! {
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
         "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+    UndecodableCapture "undecodable-capture" Error
+        "A capture has packets, and none of them could be decoded: nothing of its traffic is known."
+        "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";
@@ -138,6 +141,9 @@ codes! {
     DamagedCapture "damaged-capture" Warning
         "A part of a capture file could not be read; the rest was."
         "Capture again, or check the disk.";
+    PartlyUndecodableCapture "partly-undecodable-capture" Warning
+        "At least a tenth of the packets of one interface of a capture could not be decoded: their traffic is not known."
+        "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
     TableOverflow "table-overflow" Warning
         "More connections were open at once than the table holds; the longest idle ones were closed early."
         "Raise --max-connections.";

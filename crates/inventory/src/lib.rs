@@ -38,7 +38,7 @@ pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
-pub use objects::Objects;
+pub use objects::{ObjectRemark, Objects};
 pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
 pub use types::{

@@ -1,5 +1,6 @@
 //! Detects the format of a capture by its first bytes, and defines what the parsers return.
 
+use super::capture_interface::InterfaceRead;
 use super::capture_summary::TroubleKind;
 use super::pcap::Pcap;
 use super::pcapng::PcapNg;
@@ -13,6 +14,8 @@ use std::io::{self, Read};
 pub(super) struct Head {
     pub time: Timestamp,
     pub link: LinkType,
+    /// The number of the capture's interface, from 0.
+    pub interface: u32,
     pub original_length: u32,
     /// Where the packet's bytes are in the buffer.
     pub from: usize,
@@ -91,6 +94,14 @@ impl Format {
         match self {
             Format::Pcap(pcap) => pcap.trouble.take(),
             Format::PcapNg(pcapng) => pcapng.trouble.take(),
+        }
+    }
+
+    /// The interfaces that the file describes, with what it says of losses.
+    pub fn interfaces(&self) -> Vec<InterfaceRead> {
+        match self {
+            Format::Pcap(pcap) => vec![InterfaceRead::new(None, pcap.link)],
+            Format::PcapNg(pcapng) => pcapng.described.read(),
         }
     }
 

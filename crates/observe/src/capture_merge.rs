@@ -85,7 +85,7 @@ pub(super) fn merge(
             }
         }
         if lane.head.is_none() {
-            lane.reader.add_to(summary);
+            lane.reader.add_to(summary, index as u32);
             lanes[index] = None;
         }
     }

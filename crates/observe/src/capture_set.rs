@@ -24,6 +24,8 @@ use std::rc::Rc;
 pub struct Frame<'a> {
     pub time: Timestamp,
     pub link: LinkType,
+    /// The number of the capture's interface, from 0; always 0 in a pcap file.
+    pub interface: u32,
     pub data: &'a [u8],
     /// The frame's length on the wire, at least that of `data`.
     pub original_length: u32,
@@ -174,7 +176,7 @@ impl CaptureSet {
         };
         if let [Capture::Open(reader)] = captures.as_mut_slice() {
             reader.read_alone(&mut on_frame, &mut report_progress);
-            reader.add_to(&mut summary);
+            reader.add_to(&mut summary, 0);
         } else {
             capture_merge::merge(
                 captures,
@@ -231,7 +233,7 @@ pub fn read_capture_bytes(
         captures: 1,
         ..CaptureSummary::default()
     };
-    reader.add_to(&mut summary);
+    reader.add_to(&mut summary, 0);
     Ok(summary)
 }
 
@@ -322,6 +324,7 @@ impl CaptureReader {
         Frame {
             time: head.time,
             link: head.link,
+            interface: head.interface,
             data: &self.buffer.data()[head.from..head.to],
             original_length: head.original_length,
             capture,
@@ -353,13 +356,15 @@ impl CaptureReader {
         }
     }
 
-    /// Adds the summary of this capture.
-    pub fn add_to(&mut self, summary: &mut CaptureSummary) {
+    /// Adds the summary of this capture, of which `capture` is the number.
+    pub fn add_to(&mut self, summary: &mut CaptureSummary, capture: u32) {
         summary.packets += self.packets;
         summary.read.push(CaptureRead {
             name: self.name.clone(),
+            capture,
             packets: self.packets,
             span: self.span,
+            interfaces: self.format.interfaces(),
         });
         summary.other_blocks += self.format.other_blocks();
         if let Some((first, last)) = self.span {

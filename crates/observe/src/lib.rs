@@ -8,6 +8,7 @@
 mod address_changes;
 mod capture_files;
 mod capture_format;
+mod capture_interface;
 mod capture_merge;
 mod capture_pipeline;
 mod capture_set;
@@ -28,6 +29,7 @@ mod rtnetlink;
 mod tests;
 
 pub use address_changes::AddressChanges;
+pub use capture_interface::{CaptureLoss, InterfaceRead};
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,
