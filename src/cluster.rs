@@ -25,6 +25,8 @@ mod source;
 mod tree;
 
 #[cfg(test)]
+mod input_tests;
+#[cfg(test)]
 mod tests;
 
 pub use connect_settings::ConnectSettings;

@@ -6,12 +6,14 @@ pub mod evidence;
 mod files;
 mod findings;
 mod live_graph;
+mod plugin;
 mod report;
 pub mod risk;
 pub mod verify;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
+pub use plugin::plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 

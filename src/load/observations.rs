@@ -15,7 +15,10 @@ use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{History, InventoryListeners, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
+use crate::inventory::{
+    ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, PodBlocks, foreign_policies,
+    other_policy_findings, pod_blocks,
+};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::period::Period;
@@ -114,6 +117,8 @@ pub struct LoadedTraffic {
     pub scans: Vec<ImageScan>,
     /// The NetworkPolicies of the snapshots that nanoseg does not manage.
     pub foreign_policies: Vec<NetworkPolicy>,
+    /// The network plugin, as far as the snapshots or the flow logs show it.
+    pub plugin: Option<NetworkPlugin>,
 }
 
 impl LoadedTraffic {
@@ -197,6 +202,8 @@ fn read(
     }
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
+    let foreign_policies = foreign_policies(objects);
+    findings.extend(of_objects(objects, &foreign_policies, &inventory));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
     let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
@@ -211,12 +218,16 @@ fn read(
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
-        foreign_policies: foreign_policies(objects),
+        foreign_policies,
+        plugin: NetworkPlugin::of(objects),
     };
     if let Some(mut logs) = logs {
         loaded.history = std::mem::take(&mut logs.history);
         let epochs = source.epochs(&loaded.inventory);
         skipped.extend(logs.skipped());
+        if logs.are_of_hubble() {
+            loaded.plugin = Some(NetworkPlugin::Cilium);
+        }
         loaded.add(logs, summary.span, &epochs);
     }
     loaded.skipped = skipped;
@@ -279,6 +290,22 @@ fn read_captures(
         .map_err(LoadError::ReadCaptures)?;
     notices.progress_done();
     Ok((table.finish(), frames, summary))
+}
+
+/// What the proof does not include of the policies in force, and what is odd about objects.
+fn of_objects(
+    objects: &Objects,
+    policies: &[NetworkPolicy],
+    inventory: &Inventory,
+) -> Vec<Finding> {
+    let mut findings = other_policy_findings(&objects.not_judged);
+    let blocks = pod_blocks(policies, inventory);
+    findings.extend(blocks.iter().map(PodBlocks::finding));
+    findings.extend(objects.remarks.iter().map(|remark| {
+        let message = format!("in {}: {}", remark.file, remark.problem);
+        Finding::new(Code::PartlyReadObject, &remark.object, message)
+    }));
+    findings
 }
 
 /// Which captures could not be decoded, and why.

@@ -84,6 +84,18 @@ codes! {
     ExistingPolicyTooWide "existing-policy-too-wide" Warning
         "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
         "Review that policy and narrow or delete it once the generated ones are applied.";
+    UnjudgedPolicy "unjudged-policy" Warning
+        "Policies of other kinds are in force, such as those of Cilium, Calico or an administrator: what they deny or allow is not part of the proof."
+        "Check by hand whether they deny traffic that the generated policies allow, or allow traffic beside them.";
+    IpBlockCoversPods "ip-block-covers-pods" Warning
+        "A policy that is already there has an ipBlock that covers pods; it was judged as outside addresses, and many network plugins let it reach pods as well."
+        "Take the pod range out of the block with except, or select pods by their labels.";
+    CiliumNodeAddress "cilium-node-address" Warning
+        "The cluster runs Cilium, and a generated rule has the address of a node or of the API server: by default Cilium matches no node with an ipBlock."
+        "Set policyCIDRMatchMode: nodes in Cilium before you apply the policy, or allow these ends with a CiliumNetworkPolicy.";
+    PartlyReadObject "partly-read-object" Warning
+        "An object has something that cannot be read as it stands (an unknown field, a value that an API server refuses, a key twice); the rest of it was used."
+        "Correct the object; the message names the field.";
     ExcessConnections "excess-connections" Warning
         "The generated policies allow connections that were not observed, because labels or the NetworkPolicy language cannot say it exactly."
         "See the list in the report; more labels or a lower summarising threshold make it exact.";

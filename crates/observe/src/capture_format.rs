@@ -6,7 +6,7 @@ use super::pcap::Pcap;
 use super::pcapng::PcapNg;
 use super::read_buffer::{Filled, ReadBuffer};
 use nanoseg_flow::LinkType;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{FILE_KIND_BYTES, FileKind, Timestamp};
 use std::io::{self, Read};
 
 /// The packet that a parser found at the start of the buffer.
@@ -65,6 +65,7 @@ impl Format {
         if let Some(other) = other_format(*magic) {
             return Err(NoFormat::NotACapture(other.into()));
         }
+
         if filled == Filled::Ended && Pcap::is_magic(*magic) {
             return Err(NoFormat::NotACapture(
                 "the file ends inside the pcap header".into(),
@@ -75,9 +76,16 @@ impl Format {
                 buffer.consume(Pcap::HEADER);
                 Ok(Format::Pcap(pcap))
             }
-            None => Err(NoFormat::NotACapture(
-                "neither a pcap nor a pcapng magic number".into(),
-            )),
+            None => {
+                // What can be read of it is enough to name it.
+                let _ = buffer.fill(FILE_KIND_BYTES);
+                Err(NoFormat::NotACapture(match FileKind::of(buffer.data()) {
+                    None | Some(FileKind::Capture) => {
+                        "neither a pcap nor a pcapng magic number".into()
+                    }
+                    Some(kind) => kind.to_string(),
+                }))
+            }
         }
     }
 
@@ -119,9 +127,6 @@ fn other_format(magic: [u8; 4]) -> Option<&'static str> {
         b"snoo" => "a snoop capture; convert it with `editcap -F pcapng`",
         b"TRSN" | b"XCP\0" => "a Sniffer or NetXRay capture; convert it with `editcap -F pcapng`",
         b"GMBU" | b"RTSS" => "a Network Monitor capture; convert it with `editcap -F pcapng`",
-        b"BZh9" | b"BZh8" | b"BZh1" => "compressed with bzip2; only gzip and zstd are read",
-        [0xfd, b'7', b'z', b'X'] => "compressed with xz; only gzip and zstd are read",
-        [0x04, 0x22, 0x4d, 0x18] => "compressed with lz4; only gzip and zstd are read",
         [0xa1, 0xb2, 0xcd, 0x34] => {
             "a modified pcap in big-endian order, which pcap-parser does not read"
         }

@@ -77,6 +77,6 @@ fn read_one(path: &Path, reader: &mut FlowLogReader) -> Result<(), FlowLogError>
     } else {
         Box::new(File::open(path).map_err(failed)?)
     };
-    let source = decompression::decompressed(raw, Rc::clone(&read)).map_err(failed)?;
+    let source = decompression::decompressed_text(raw, Rc::clone(&read)).map_err(failed)?;
     reader.read(path, source, &read)
 }

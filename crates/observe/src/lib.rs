@@ -27,6 +27,8 @@ mod read_buffer;
 mod rtnetlink;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undecodable_tests;
 
 pub use address_changes::AddressChanges;
 pub use capture_interface::{CaptureLoss, InterfaceRead};
