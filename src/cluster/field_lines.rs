@@ -33,7 +33,7 @@ impl FieldLines {
         walk.lines
     }
 
-    /// The line of a field, or of the nearest field around it.
+    /// The line of a field, or of the nearest field around it, or where the object begins.
     pub fn line(&self, path: &FieldPath) -> Option<usize> {
         let mut steps = path.0.clone();
         loop {
@@ -41,7 +41,9 @@ impl FieldLines {
             if let Some(line) = found.and_then(|lines| lines.first()) {
                 return Some(*line);
             }
-            steps.pop()?;
+            if steps.pop().is_none() {
+                return self.0.values().flatten().min().copied();
+            }
         }
     }
 
@@ -169,7 +171,7 @@ mod tests {
             Some(8),
             "the nearest around it"
         );
-        assert_eq!(lines.line(&path("status")), None);
+        assert_eq!(lines.line(&path("status")), Some(3), "the object");
         assert_eq!(lines.duplicate(), None);
     }
 

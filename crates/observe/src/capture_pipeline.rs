@@ -3,7 +3,7 @@
 //! their number bounds the memory.
 
 use super::capture_interface::Tallies;
-use super::{CaptureSet, CaptureSummary, ObserveError, Progress};
+use super::{AddressPairs, CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
     ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, Listeners, PacketBatch,
     SkipCounters, decode,
@@ -31,6 +31,19 @@ impl CaptureSet {
         table: &mut FlowTable<L, S>,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
+        self.feed_and_note(table, &mut AddressPairs::default(), on_progress)
+    }
+
+    /// The same, and notes in `pairs` between which addresses each capture has packets.
+    ///
+    /// # Errors
+    /// As [`CaptureSet::for_each`].
+    pub fn feed_and_note<L: Listeners + Send, S: ConnectionSink>(
+        self,
+        table: &mut FlowTable<L, S>,
+        pairs: &mut AddressPairs,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let (live, sink) = table.parts();
         let dns_ports = live.dns_ports().to_vec();
         let (full, to_table) = sync_channel::<PacketBatch>(BATCHES);
@@ -44,7 +57,7 @@ impl CaptureSet {
                 left,
                 sink,
             };
-            let outcome = self.decode_into(&dns_ports, &mut reader, on_progress);
+            let outcome = self.decode_into(&dns_ports, &mut reader, pairs, on_progress);
             reader.finish();
             outcome
         })
@@ -54,6 +67,7 @@ impl CaptureSet {
         self,
         dns_ports: &[u16],
         reader: &mut DecodingThread<'_, S>,
+        pairs: &mut AddressPairs,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let mut skips = SkipCounters::default();
@@ -64,6 +78,7 @@ impl CaptureSet {
                 tallies.packet(frame.capture, frame.interface);
                 match decode(frame.link, frame.data, frame.original_length, frame.time) {
                     Ok(decoded) => {
+                        pairs.note(frame.capture, &decoded.packet);
                         batch.push(&decoded, dns_ports);
                         if batch.is_full() {
                             let next = reader.empty.try_recv().unwrap_or_default();
@@ -71,6 +86,7 @@ impl CaptureSet {
                         }
                     }
                     Err(reason) => {
+                        pairs.note_skipped(&frame);
                         skips.add(reason);
                         tallies.skip(frame.capture, frame.interface, reason);
                     }
