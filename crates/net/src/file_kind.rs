@@ -66,12 +66,10 @@ impl FileKind {
         }
     }
 
-    /// Returns true if files are inside.
-    pub fn is_archive(self) -> bool {
-        matches!(
-            self,
-            FileKind::Tar | FileKind::Zip | FileKind::SevenZip | FileKind::Rar
-        )
+    /// Returns true if captures may be inside: of an archive, or of a compression that is not read.
+    pub fn may_hold_captures(self) -> bool {
+        use FileKind::*;
+        matches!(self, Tar | Zip | SevenZip | Rar | Bzip2 | Xz | Lz4)
     }
 }
 

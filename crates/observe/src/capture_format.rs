@@ -44,6 +44,18 @@ pub(super) enum Format {
 pub(super) enum NoFormat {
     Io(io::Error),
     NotACapture(String),
+    WrongKind(FileKind),
+}
+
+impl NoFormat {
+    /// The reason in words, and the kind of file if it is known.
+    pub fn reason(&self) -> (String, Option<FileKind>) {
+        match self {
+            NoFormat::Io(error) => (error.to_string(), None),
+            NoFormat::NotACapture(reason) => (reason.clone(), None),
+            NoFormat::WrongKind(kind) => (kind.to_string(), Some(*kind)),
+        }
+    }
 }
 
 impl Format {
@@ -79,12 +91,12 @@ impl Format {
             None => {
                 // What can be read of it is enough to name it.
                 let _ = buffer.fill(FILE_KIND_BYTES);
-                Err(NoFormat::NotACapture(match FileKind::of(buffer.data()) {
+                Err(match FileKind::of(buffer.data()) {
                     None | Some(FileKind::Capture) => {
-                        "neither a pcap nor a pcapng magic number".into()
+                        NoFormat::NotACapture("neither a pcap nor a pcapng magic number".into())
                     }
-                    Some(kind) => kind.to_string(),
-                }))
+                    Some(kind) => NoFormat::WrongKind(kind),
+                })
             }
         }
     }

@@ -127,11 +127,8 @@ impl CaptureSet {
             }
             Err(error) if named => Err(no_capture(error, path)),
             Err(error) => {
-                let reason = match error {
-                    NoFormat::Io(error) => error.to_string(),
-                    NoFormat::NotACapture(reason) => reason,
-                };
-                self.skipped.push(SkippedFile { path, reason });
+                let (reason, kind) = error.reason();
+                self.skipped.push(SkippedFile { path, reason, kind });
                 Ok(())
             }
         }
@@ -202,10 +199,13 @@ impl CaptureSet {
     }
 }
 
-fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
+pub(super) fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
     match error {
         NoFormat::Io(source) => ObserveError::Open { path, source },
-        NoFormat::NotACapture(reason) => ObserveError::NotACapture { path, reason },
+        other => ObserveError::NotACapture {
+            path,
+            reason: other.reason().0,
+        },
     }
 }
 
@@ -233,10 +233,7 @@ pub fn read_capture_bytes(
 ) -> Result<CaptureSummary, String> {
     let source = io::Cursor::new(bytes.to_vec());
     let mut reader = CaptureReader::open(source, "bytes".into(), &Rc::default(), SMALLEST_BUFFER)
-        .map_err(|error| match error {
-        NoFormat::Io(error) => error.to_string(),
-        NoFormat::NotACapture(reason) => reason,
-    })?;
+        .map_err(|error| error.reason().0)?;
     reader.read_alone(&mut on_frame, &mut || {});
     let mut summary = CaptureSummary {
         captures: 1,

@@ -3,7 +3,7 @@
 use super::capture_interface::{CaptureLoss, InterfaceRead};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::Skip;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{FileKind, Timestamp};
 use std::path::PathBuf;
 
 /// How far reading has come, in bytes as they are on the disk.
@@ -38,6 +38,8 @@ pub struct Trouble {
 pub struct SkippedFile {
     pub path: PathBuf,
     pub reason: String,
+    /// The kind of file, where it is known and of another sort.
+    pub kind: Option<FileKind>,
 }
 
 /// The summary of one capture.
@@ -160,6 +162,16 @@ impl CaptureSummary {
             .map(|t| Finding::new(code(t.kind), t.capture.clone(), t.message.clone()))
             .collect();
         findings.extend(self.read.iter().flat_map(CaptureRead::findings));
+        let packed = self.skipped_files.iter();
+        let packed = packed.filter(|file| file.kind.is_some_and(FileKind::may_hold_captures));
+        findings.extend(packed.map(|file| {
+            let message = format!("was left out: {}", file.reason);
+            Finding::new(
+                Code::ObservationLoss,
+                file.path.display().to_string(),
+                message,
+            )
+        }));
         findings.sort();
         findings
     }

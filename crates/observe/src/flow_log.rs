@@ -48,10 +48,11 @@ pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), Flow
         };
         match read_one(&path, &mut reader) {
             Err(FlowLogError::NotAFlowLog { path, reason }) if !named => {
-                reader
-                    .summary
-                    .skipped_files
-                    .push(SkippedFile { path, reason });
+                reader.summary.skipped_files.push(SkippedFile {
+                    path,
+                    reason,
+                    kind: None,
+                });
             }
             outcome => outcome?,
         }

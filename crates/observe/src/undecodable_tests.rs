@@ -206,6 +206,33 @@ fn statistics_without_losses_are_no_finding() {
     assert_eq!(told(&read_file(&file.0)), Vec::<String>::new());
 }
 
+#[test]
+fn an_archive_in_a_folder_of_captures_is_left_out_with_a_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write(
+        "a.zip",
+        b"PK\x03\x04........................................",
+    );
+    write(
+        "notes.txt",
+        b"only text, longer than the header of a capture is",
+    );
+    let frames = exchange();
+    write(
+        "b.pcap",
+        &pcap(frames.iter().map(|frame| (0, frame.as_slice()))),
+    );
+    let set = CaptureSet::open(&[folder.path().to_path_buf()]).unwrap();
+    let summary = set.for_each(|_| {}, |_| {}).unwrap();
+    assert_eq!(summary.skipped_files.len(), 2);
+    let findings = told(&summary);
+    assert!(
+        findings.len() == 1 && findings[0].ends_with("a.zip was left out: it is a zip archive; unpack it first (unzip), then give the folder"),
+        "{findings:?}"
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn any_options_are_survived(options: Vec<(u16, Vec<u8>)>, statistics: bool, cut in 0usize..200) {

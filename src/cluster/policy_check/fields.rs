@@ -115,6 +115,8 @@ const HOMES: &[(&str, &str)] = &[
 /// What was probably meant by an unknown field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
+    /// YAML's merge key.
+    Merge,
     /// A field of this place with a similar name.
     Spelling(&'static str),
     /// The field exists in another place.
@@ -127,6 +129,9 @@ pub enum Hint {
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Hint::Merge => {
+                f.write_str("merge keys are not followed here; write the merged fields out")
+            }
             Hint::Spelling(field) => write!(f, "write {field}, if that is meant"),
             Hint::Place { field, home } => write!(f, "{field} belongs {home}"),
         }
@@ -178,6 +183,9 @@ fn walk_object(
 fn hint(key: &str, known: &[(&'static str, Schema)]) -> Option<Hint> {
     // A longer typing error than this is another word.
     const MOST: usize = 2;
+    if key == "<<" {
+        return Some(Hint::Merge);
+    }
     let home = |name: &str| HOMES.iter().find(|(field, _)| *field == name);
     if let Some((field, home)) = home(key) {
         return Some(Hint::Place { field, home });

@@ -55,6 +55,10 @@ fn an_unknown_field_is_named_with_the_field_or_the_place_that_was_probably_meant
             "spec.podselector: there is no such field; write podSelector, if that is meant",
         ),
         (
+            "{<<: {podSelector: {}}}",
+            "spec.<<: there is no such field; merge keys are not followed here; write the merged fields out",
+        ),
+        (
             "{podSelector: {app: web}}",
             "spec.podSelector.app: there is no such field; remove it",
         ),
