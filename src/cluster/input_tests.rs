@@ -235,6 +235,15 @@ fn a_file_of_the_wrong_kind_is_named() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, start in 0usize..6) {
+        let starts: [&[u8]; 6] = [b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"{\0", b"\0{"];
+        bytes.splice(0..0, starts[start].iter().copied());
+        let _ = read_bytes(&bytes);
+    }
+}
+
 #[test]
 fn empty_documents_and_windows_line_ends_change_nothing() {
     let text = "---\r\n---\r\nkind: Pod\r\napiVersion: v1\r\nmetadata: {name: a}\r\n---\r\n";

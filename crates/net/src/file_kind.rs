@@ -6,7 +6,7 @@ use std::fmt;
 pub const FILE_KIND_BYTES: usize = 512;
 
 /// A kind of file that people give by mistake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
     Tar,
     Zip,
