@@ -326,7 +326,7 @@ proptest! {
             let mut fewer = selection.selector.clone();
             fewer.labels.remove(key);
             // A weak label may need another label beside it.
-            if fewer.labels.keys().any(|key| !label::is_weak(key)) {
+            if fewer.labels.keys().any(|key| !label::is_last_resort(key)) {
                 prop_assert!(hits(&fewer) > hits(&selection.selector), "{:?}", selection);
             }
         }
