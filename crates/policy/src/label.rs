@@ -139,9 +139,10 @@ pub(super) fn is_weak(key: &str) -> bool {
     WEAK.contains(&key)
 }
 
-/// Returns true if a key is used only where nothing else distinguishes: it is weak, or does not last.
-pub(super) fn is_last_resort(key: &str) -> bool {
-    is_weak(key) || label_nature(key, "") != LabelNature::Lasting
+/// Returns true if a label is used only where nothing else distinguishes: it is weak, or says by itself that it does
+/// not last.
+pub(super) fn is_last_resort(key: &str, value: &str) -> bool {
+    is_weak(key) || label_nature(key, value) != LabelNature::Lasting
 }
 
 /// Returns true if `key` is one of the [`PREFERRED`] keys.
@@ -163,7 +164,7 @@ pub(super) fn rank(key: &str) -> usize {
     }
     match key {
         "app.kubernetes.io/part-of" | "release" => OTHER + 2,
-        _ if is_last_resort(key) => OTHER + 3,
+        _ if is_last_resort(key, "") => OTHER + 3,
         _ => OTHER + 1,
     }
 }

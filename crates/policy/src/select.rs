@@ -181,7 +181,7 @@ impl<'a> Search<'_, 'a> {
                 key,
                 value,
                 owner: owner.is_some_and(|o| o.match_labels.get(*key).is_some_and(|v| v == value)),
-                weak: label::is_weak(key),
+                weak: label::is_last_resort(key, value),
                 nature: label::nature(owner, key, value),
                 shared_with: self.index.carriers(key, value, own),
             })

@@ -29,7 +29,7 @@ pub(super) fn choose<'a>(
     let mut options = options(index, own, shared_with, may_exclude);
     options.sort_by_key(|o| {
         (
-            label::is_last_resort(o.key),
+            label::is_last_resort(o.key, ""),
             !o.values.is_empty(),
             label::rank(o.key),
             o.key,

@@ -13,7 +13,8 @@ pub(super) struct Candidate<'a> {
     pub value: &'a str,
     /// Is true if it is one of the owner's `matchLabels`.
     pub owner: bool,
-    /// Is true for a label that says nothing of the workload, which is never used alone if there is a better one.
+    /// Is true for a label that says nothing of the workload, or whose key is one of a release: it is never used alone
+    /// if there is a better one.
     pub weak: bool,
     pub nature: LabelNature,
     /// The classes of other workloads that have the label too.
@@ -28,7 +29,7 @@ impl Candidate<'_> {
 
     /// Returns true if the label is never used alone if there is a better one.
     pub fn last_resort(&self) -> bool {
-        !self.lasts() || (self.weak && !self.owner)
+        !self.lasts() || self.weak
     }
 }
 
