@@ -19,12 +19,12 @@ use crate::evaluate::{EvaluateError, Evaluation, HostNetwork, PolicySets, Proof,
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcements, build, estimate,
-    requirements,
+    Built, Graph, GraphOptions, Learning, PublicEntryChoice, Requirement, ServiceEnforcements,
+    build, estimate, public_entries, public_entry_findings, requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
-use crate::policy::{Synthesis, SynthesisOptions, synthesise};
+use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::risk::Weakness;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ impl Scope {
 pub struct Options {
     pub graph: GraphOptions,
     pub synthesis: SynthesisOptions,
+    /// Who may call a public entry (rule: public-entry-is-a-decision).
+    pub public_entry: PublicEntryChoice,
     pub enforcement: ServiceEnforcements,
     pub scope: Scope,
     pub risk: RiskChoices,
@@ -87,7 +89,24 @@ pub fn generate(
         mut findings,
         skipped,
     } = build(seen, inventory, options.graph);
-    let requirements = requirements(&graph, inventory, &options.enforcement);
+    let mut requirements = requirements(&graph, inventory, &options.enforcement);
+    if options.public_entry == PublicEntryChoice::Anywhere {
+        let mut entries = public_entries(&graph);
+        entries.retain(|entry| options.scope.contains(&entry.workload.namespace));
+        let opened = public_entry_findings(&entries, options.public_entry);
+        let is_opened = |one: &Finding| {
+            opened
+                .iter()
+                .any(|open| (open.code, &open.subject) == (one.code, &one.subject))
+        };
+        findings.retain(|one| !is_opened(one));
+        findings.extend(opened);
+        requirements.extend(open_entry_requirements(
+            inventory,
+            &entries,
+            &options.enforcement,
+        ));
+    }
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
         .keys()

@@ -24,6 +24,7 @@ mod learning;
 mod lesson;
 mod peer;
 mod port_scan;
+mod public_entry;
 mod requirement;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
@@ -41,6 +42,7 @@ pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use peer::Peer;
+pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };

@@ -191,10 +191,7 @@ fn what_does_not_last_is_chosen_only_if_nothing_that_lasts_is_exact() {
         ("zz=lab,user=alice", "zz=lab"),
     ] {
         let own = [labels];
-        let all = [
-            ("s/a/Custom", "", own.as_slice()),
-            ("s/b", "", &["app=b"]),
-        ];
+        let all = [("s/a/Custom", "", own.as_slice()), ("s/b", "", &["app=b"])];
         assert_eq!(exact(&all), chosen);
         assert_eq!(passing(&all), Vec::<String>::new(), "{labels}");
     }

@@ -28,7 +28,7 @@ impl<'a> Selections<'a> {
         let workloads: FxHashSet<&WorkloadId> = ends
             .filter_map(|end| match end {
                 End::Workload(id) => Some(id),
-                End::Addresses(_) => None,
+                End::Addresses(_) | End::Ranges(_) => None,
             })
             .collect();
         wanted.extend(workloads);
