@@ -11,6 +11,8 @@ use std::net::IpAddr;
 
 /// With fewer clients nothing can be said of how they change.
 const MIN_CLIENTS: usize = 3;
+/// So many clients are a public of their own, however often each called.
+const MANY_CLIENTS: usize = 10;
 /// How many clients a finding shows.
 const SAMPLES: usize = 5;
 
@@ -51,8 +53,8 @@ struct Callers<'a> {
 }
 
 /// Returns the public entries of a graph. A port counts if at least three public addresses have called it and been
-/// answered, as themselves and not as a node, and most of them once, or some for the first time near the end: then the
-/// next connection is likely to come from somebody who was not seen.
+/// answered, as themselves and not as a node, and most of them once, or some for the first time near the end, or if they
+/// are many: then the next connection is likely to come from somebody who was not seen.
 pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
     let mut ports: BTreeMap<(&WorkloadId, Protocol, u16), Callers> = BTreeMap::new();
     for (client, server, edge) in graph.edges() {
@@ -85,8 +87,9 @@ pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
             services: callers.services,
             service_ports: callers.service_ports,
         };
-        let changing = entry.once * 2 >= entry.clients.len() || entry.late > 0;
-        (entry.clients.len() >= MIN_CLIENTS && changing).then_some(entry)
+        let number = entry.clients.len();
+        let changing = entry.once * 2 >= number || entry.late > 0 || number >= MANY_CLIENTS;
+        (number >= MIN_CLIENTS && changing).then_some(entry)
     };
     ports.into_iter().filter_map(entry).collect()
 }
@@ -118,13 +121,21 @@ pub fn public_entry_findings(entries: &[PublicEntry], choice: PublicEntryChoice)
                 entries.iter().flat_map(|e| &e.services).map(String::as_str).collect();
             let services: Vec<&str> = services.into_iter().collect();
             let clients: BTreeSet<IpAddr> = entries.iter().flat_map(|e| &e.clients).copied().collect();
-            let once = entries.iter().map(|e| e.once).max().unwrap_or_default();
-            let by = if services.is_empty() { String::new() } else { format!(" by {}", services.join(", ")) };
-            let seen = format!(
-                "is a public entry at {}{by}: {} clients on the internet were seen, {once} of them once",
+            let largest = |of: fn(&PublicEntry) -> usize| entries.iter().map(|e| of(e)).max();
+            let mut seen = format!(
+                "is a public entry at {}: {} clients on the internet were seen",
                 ports.join(", "),
-                clients.len(),
+                clients.len()
             );
+            if let Some(once @ 1..) = largest(|e| e.once) {
+                seen.push_str(&format!(", {once} of them once"));
+            }
+            if let Some(late @ 1..) = largest(|e| e.late) {
+                seen.push_str(&format!(", {late} of them new near the end"));
+            }
+            if !services.is_empty() {
+                seen.push_str(&format!(", through {}", services.join(", ")));
+            }
             let message = match choice {
                 PublicEntryChoice::Seen => format!(
                     "{seen}; its policy lets in these clients only, so the entry is closed to everybody else"

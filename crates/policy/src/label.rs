@@ -68,6 +68,17 @@ const PREFERRED: [&str; 10] = [
     "tier",
 ];
 
+/// The last words of keys that name what runs.
+const NAMING: [&str; 7] = [
+    "app",
+    "application",
+    "cluster",
+    "component",
+    "instance",
+    "name",
+    "service",
+];
+
 /// Returns true if `key` differs per pod or per rollout for every workload, so that no selector of any
 /// workload may use it.
 pub(super) fn is_volatile(key: &str) -> bool {
@@ -163,10 +174,18 @@ pub(super) fn rank(key: &str) -> usize {
         return OTHER;
     }
     match key {
-        "app.kubernetes.io/part-of" | "release" => OTHER + 2,
-        _ if is_last_resort(key, "") => OTHER + 3,
-        _ => OTHER + 1,
+        "app.kubernetes.io/part-of" | "release" => OTHER + 3,
+        _ if is_last_resort(key, "") => OTHER + 4,
+        _ if is_naming(key) => OTHER + 1,
+        _ => OTHER + 2,
     }
+}
+
+/// Returns true if an operator's key names what runs, as `serving.knative.dev/service` and `cnpg.io/cluster` do.
+fn is_naming(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let last = name.rsplit(['-', '_', '.']).next().unwrap_or(name);
+    NAMING.contains(&last)
 }
 
 #[cfg(test)]

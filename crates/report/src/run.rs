@@ -189,7 +189,7 @@ pub struct ProofDocument {
     /// workload is allowed the same are one line.
     pub excess_total: u64,
     /// How many connections are allowed though unobserved, each address counted
-    /// (rule: excess-counts-connections); at most `u64::MAX`.
+    /// (rule: excess-is-listed); at most `u64::MAX`.
     pub excess_connections: u64,
     /// The allowed but unobserved connections.
     pub excess: Vec<Connection>,
