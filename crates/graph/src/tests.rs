@@ -329,7 +329,7 @@ fn a_port_whose_clients_on_the_internet_keep_changing_is_a_public_entry() {
         (443, 3, 3)
     );
     // The same partners all the time are no public.
-    let often = |client| call(client, 0, 50);
+    let often = |client: &str| call(client, 0, 50);
     let mut partners = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
         .map(often)
         .to_vec();

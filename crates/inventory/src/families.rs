@@ -5,7 +5,8 @@
 
 use super::WorkloadId;
 use super::label_nature::{
-    LabelNature, is_of_a_release, key_nature, label_nature, without_generated_parts,
+    LabelNature, is_of_a_release, key_nature, label_nature, may_name_a_person,
+    without_generated_parts,
 };
 use super::owners::TopOwner;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -40,8 +41,10 @@ pub(super) fn family_of(
     labels: &Labels,
     metadata: Option<&ObjectMeta>,
 ) -> Option<WorkloadId> {
-    let bare = top.id.kind == "Pod" && metadata.is_some_and(|m| m.owner_references.is_none());
-    if !bare && top.custom.is_none() {
+    let bare = top.id.kind == "Pod"
+        && metadata.is_some_and(|m| m.owner_references.iter().flatten().next().is_none());
+    // Most pods are of a built-in owner and of nobody in particular; this is quick.
+    if !bare && top.custom.is_none() && !labels.keys().any(|key| may_name_a_person(key)) {
         return None;
     }
     let telling = telling(labels);
@@ -51,10 +54,21 @@ pub(super) fn family_of(
     if bare && let Some(name) = metadata.and_then(generated_name) {
         return Some(named(&top.id, name.to_owned()));
     }
-    if let Some(family) = of_users(top, labels, &telling) {
+    if let Some(family) = of_users(top, bare, labels, &telling) {
         return Some(family);
     }
+    if bare {
+        return of_runs(top, labels);
+    }
     of_releases(top, labels, &telling)
+}
+
+/// A pod without an owner that a program made for one run: its name has a generated part, and a label tells the run.
+fn of_runs(top: &TopOwner, labels: &Labels) -> Option<WorkloadId> {
+    let mut all = labels.iter();
+    let of_a_run = all.any(|(key, value)| key_nature(key, value) == LabelNature::Release);
+    let name = without_generated_parts(&top.id.name).filter(|_| of_a_run)?;
+    Some(named(&top.id, name))
 }
 
 /// The labels that last and tell what a pod is.
@@ -79,8 +93,14 @@ fn generated_name(metadata: &ObjectMeta) -> Option<&str> {
     (!name.is_empty()).then_some(name)
 }
 
-/// A pod that runs for a person: the person's name is taken out of its own.
-fn of_users(top: &TopOwner, labels: &Labels, telling: &BTreeMap<&str, &str>) -> Option<WorkloadId> {
+/// A pod that runs for a person: the person's name is taken out of its own. A built-in owner has the person in its name
+/// if it is the person's: the label alone may tell who made it.
+fn of_users(
+    top: &TopOwner,
+    bare: bool,
+    labels: &Labels,
+    telling: &BTreeMap<&str, &str>,
+) -> Option<WorkloadId> {
     let users = labels
         .iter()
         .filter(|(key, value)| !value.is_empty() && key_nature(key, value) == LabelNature::Person);
@@ -89,14 +109,19 @@ fn of_users(top: &TopOwner, labels: &Labels, telling: &BTreeMap<&str, &str>) -> 
         return None;
     }
     let name = &top.id.name;
-    let before = users
-        .iter()
-        .filter_map(|user| Some(&name[..name.find(user)?]));
-    let before = before.map(|before| before.trim_end_matches(['-', '.']));
-    let shortest = before
-        .filter(|rest| !rest.is_empty())
-        .min_by_key(|rest| rest.len());
-    let name = shortest.or_else(|| best_name(telling))?;
+    let is_end = |rest: &str| rest.is_empty() || rest.starts_with(['-', '.']);
+    let before = users.iter().filter_map(|user| {
+        let start = name.find(user)?;
+        let (before, rest) = (&name[..start], &name[start + user.len()..]);
+        let whole = (before.is_empty() || before.ends_with(['-', '.'])) && is_end(rest);
+        whole.then(|| before.trim_end_matches(['-', '.']))
+    });
+    let shortest = before.min_by_key(|before| before.len());
+    let name = match shortest {
+        Some(before) if !before.is_empty() => before,
+        None if !bare && top.custom.is_none() => return None,
+        _ => best_name(telling)?,
+    };
     Some(named(&top.id, name.to_owned()))
 }
 

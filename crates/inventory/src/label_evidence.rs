@@ -22,13 +22,15 @@ pub(super) fn note_label_evidence(
     services: &[&Service],
 ) {
     let mut templates: BTreeMap<WorkloadId, Vec<Labels>> = BTreeMap::new();
-    let mut below_custom: BTreeSet<WorkloadId> = BTreeSet::new();
+    let mut replaced: BTreeSet<WorkloadId> = BTreeSet::new();
     for (top, template) in owners.templates() {
         let labels = template.metadata.as_ref().and_then(|m| m.labels.clone());
         let labels = labels.unwrap_or_default();
-        let id = family_of(&top, &labels, None).unwrap_or_else(|| top.id.clone());
-        if top.custom.is_some() {
-            below_custom.insert(id.clone());
+        let family = family_of(&top, &labels, None);
+        let is_replaced = top.custom.is_some() || family.is_some();
+        let id = family.unwrap_or(top.id);
+        if is_replaced {
+            replaced.insert(id.clone());
         }
         templates.entry(id).or_default().push(labels);
     }
@@ -38,7 +40,7 @@ pub(super) fn note_label_evidence(
         let releases = templates.get(&workload.id).into_iter().flatten();
         workload.changing_keys = changing_keys(labels.chain(releases));
         let kind = workload.id.kind.as_str();
-        if below_custom.contains(&workload.id) || !OWN_SELECTOR.contains(&kind) {
+        if replaced.contains(&workload.id) || !OWN_SELECTOR.contains(&kind) {
             workload
                 .match_labels
                 .retain(|key, value| label_nature(key, value) == LabelNature::Lasting);

@@ -76,7 +76,8 @@ const RELEASE_LAST: [&str; 21] = [
     "workflowrun",
 ];
 /// What has one identifier for each execution: `run-id`, `job-id`.
-const EXECUTIONS: [&str; 12] = [
+const EXECUTIONS: [&str; 13] = [
+    "submission",
     "build",
     "deploy",
     "deployment",
@@ -239,6 +240,15 @@ fn is_person(last: &str, before: &[&str]) -> bool {
         || (last == "by" && by)
 }
 
+/// Returns false if a key cannot tell a person, without a look at its words.
+pub fn may_name_a_person(key: &str) -> bool {
+    const PARTS: [&str; 8] = [
+        "user", "login", "mail", "author", "creator", "mitter", "request", "by",
+    ];
+    let key = key.to_ascii_lowercase();
+    key.contains("person") || PARTS.iter().any(|part| key.contains(part))
+}
+
 /// Returns the words of a key in lower case: `revisionUID` is `revision`, `uid`.
 fn words(name: &str) -> Vec<String> {
     let chars: Vec<char> = name.chars().collect();
@@ -265,23 +275,20 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Returns true if a value shows by its shape that it belongs to one release: a version, a commit, a date, a UUID, an
-/// address, or a name that ends with one of these or with a generated suffix.
+/// Returns true if a value shows by its shape that it belongs to one release: it names one, or ends with a generated
+/// suffix.
 pub fn is_of_a_release(value: &str) -> bool {
-    if is_uuid(value) || is_version(value) || is_date(value) || value.parse::<IpAddr>().is_ok() {
-        return true;
-    }
-    let parts: Vec<&str> = value.split(['-', '_']).collect();
-    let Some((last, before)) = parts.split_last() else {
-        return false;
-    };
-    if before.is_empty() {
-        return is_generated(last);
-    }
-    is_generated_suffix(last)
-        || parts
-            .iter()
-            .any(|part| is_version(part) || is_generated(part))
+    let suffix = value.rsplit_once(['-', '_']).map(|(_, suffix)| suffix);
+    names_a_release(value) || suffix.is_some_and(is_generated_suffix)
+}
+
+/// Returns true if a value names a release: it is or has a version, a commit, a date, a UUID, or an address.
+pub fn names_a_release(value: &str) -> bool {
+    let mut parts = value.split(['-', '_']);
+    is_uuid(value)
+        || is_date(value)
+        || value.parse::<IpAddr>().is_ok()
+        || parts.any(|part| is_version(part) || is_generated(part))
 }
 
 /// Returns a name without the parts that its maker added for one release or run: `hello-00001` is `hello`. Returns

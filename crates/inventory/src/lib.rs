@@ -41,7 +41,7 @@ pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
-pub use label_nature::{LabelNature, label_nature};
+pub use label_nature::{LabelNature, label_nature, names_a_release};
 pub use objects::Objects;
 pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;

@@ -57,7 +57,8 @@ const KNOWN_KINDS: [&str; 7] = [
     "ReplicationController",
     "Job",
 ];
-/// Built-in kinds with their API group. A kind of another group is another kind, whatever it is called.
+/// Built-in kinds with their API group. A kind of another group is another kind, whatever it is called
+/// (rule: owner-has-its-api-group).
 const BUILT_IN: [(&str, &str); 11] = [
     ("Deployment", "apps"),
     ("StatefulSet", "apps"),

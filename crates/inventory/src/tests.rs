@@ -508,6 +508,32 @@ fn pods_of_users_are_one_workload() {
     let pods = [user("alice", "10.244.1.7"), user("bob", "10.244.1.8")];
     assert_eq!(workload_names(&pods), ["Pod jupyter"]);
     assert_eq!(workload_names(&pods[..1]), ["Pod jupyter"]);
+    // A Deployment for each user, with the user in its name.
+    let lab = |user: &str| {
+        let labels = format!("app: lab, user: {user}");
+        REPLICA_POD
+            .replace("app: web", &labels)
+            .replace("name: web", &format!("name: lab-{user}"))
+    };
+    assert_eq!(
+        workload_names(&[lab("alice"), lab("bob")]),
+        ["Deployment lab"]
+    );
+    // Runs of a task, each with an identifier.
+    let run = |name: &str, address: &str| {
+        pod(
+            "a",
+            name,
+            address,
+            "n1",
+            &format!("task: load, run-id: {name}"),
+        )
+    };
+    let runs = [
+        run("load-x7k2p", "10.244.1.7"),
+        run("load-m4q9z", "10.244.1.8"),
+    ];
+    assert_eq!(workload_names(&runs), ["Pod load"]);
     // A user label on a pod of a Deployment says who deployed it, not for whom it runs.
     let replica = REPLICA_POD.replace("app: web,", "app: web, created-by: alice,");
     assert_eq!(

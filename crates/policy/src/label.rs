@@ -1,7 +1,7 @@
 //! Facts about label keys: which keys change per pod or per rollout and so never select a workload, which do not last
 //! and are used only as a last resort, and which are preferred.
 
-use nanoseg_inventory::{LabelNature, Pod, Workload, WorkloadId, label_nature};
+use nanoseg_inventory::{LabelNature, Pod, Workload, WorkloadId, label_nature, names_a_release};
 
 /// The labels that a Job sets on its pods and that are constant for this Job.
 const JOB_NAMES: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
@@ -115,13 +115,8 @@ pub(super) fn nature(workload: Option<&Workload>, key: &str, value: &str) -> Lab
         .match_labels
         .get(key)
         .is_some_and(|own| own == value);
-    if of_owner {
-        let plain = label_nature("", value);
-        return if plain == LabelNature::Lasting {
-            plain
-        } else {
-            label_nature(key, value)
-        };
+    if of_owner && !names_a_release(value) {
+        return LabelNature::Lasting;
     }
     match label_nature(key, value) {
         LabelNature::Lasting if workload.changing_keys.contains(key) => LabelNature::Release,
