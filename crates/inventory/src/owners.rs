@@ -263,7 +263,7 @@ impl<'a> OwnerIndex<'a> {
             return None;
         }
         let kind = &reference.kind;
-        let taken = BUILT_IN.iter().any(|(known, _)| known == kind);
+        let taken = kind == "Node" || BUILT_IN.iter().any(|(known, _)| known == kind);
         let kind = if taken || self.ambiguous.contains(kind) {
             format!("{kind}.{group}")
         } else {

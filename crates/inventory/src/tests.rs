@@ -563,7 +563,7 @@ fn an_owner_of_another_group_is_another_kind() {
             "Cluster.one.example db",
             "Cluster.two.example db",
             "Pod f",
-            "Node n1",
+            "Node.longhorn.io n1",
             "Job train",
             "Job.batch.volcano.sh train",
         ]

@@ -381,7 +381,13 @@ fn a_public_entry_that_is_open_to_anywhere_says_so_and_needs_no_single_addresses
     let enforcement = ServiceEnforcements::default();
     needs.extend(open_entry_requirements(&cluster, [&entry], &enforcement));
     let options = SynthesisOptions::default();
-    let synthesis = synthesise(&cluster, &needs, &[id("shop/web")], &options);
+    let synthesis = synthesise(
+        &cluster,
+        &needs,
+        &[id("shop/web")],
+        &OpenDirections::default(),
+        &options,
+    );
     let text = yaml(&synthesis, "shop/web");
     let rule = text.split("ingress:").nth(1).unwrap();
     let cidrs = rule
