@@ -3,7 +3,7 @@
 mod history;
 mod peer_labels;
 
-use super::testing::{cluster, ip, record, udp};
+use super::testing::{START, cluster, ip, record, udp};
 use super::{
     Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, ServiceEnforcements, build,
     public_entries, requirements,
@@ -311,8 +311,8 @@ fn plugins_that_check_before_translation_need_the_service_port_too() {
 #[test]
 fn a_port_whose_clients_on_the_internet_keep_changing_is_a_public_entry() {
     let call = |client: &str, at: i64, connections: u64| FlowRecord {
-        first: Timestamp::from_secs(at),
-        last: Timestamp::from_secs(1000),
+        first: Timestamp::from_secs(START + at),
+        last: Timestamp::from_secs(START + 1000),
         connections,
         ..record(client, "10.244.1.5:443", Verdict::Established)
     };
