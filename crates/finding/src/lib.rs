@@ -84,6 +84,12 @@ codes! {
     UnselectableWorkload "unselectable-workload" Error
         "The pods have no stable labels, so no policy can select them without selecting the whole namespace."
         "Add a label to the pod template.";
+    UnstableSelector "unstable-selector" Warning
+        "Only a label that does not last tells the workload from others: after the next release, fail-over or user, neither its policy nor the rules that name it select the new pods."
+        "Give the pod template a label that stays, such as app.kubernetes.io/name, then generate again.";
+    PublicEntry "public-entry" Warning
+        "Clients on the internet reach the workload, and new ones keep coming: whether its policy lets in all of them or only those that were seen is a decision."
+        "Choose --public-entry=anywhere to let in everybody, or keep the addresses that were seen if no others shall call.";
     MetadataService "metadata-service" Warning
         "A workload called the cloud metadata address."
         "Unless the workload needs cloud credentials, leave it blocked and find out who calls.";
@@ -155,7 +161,7 @@ codes! {
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingOwners "missing-owners" Warning
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
-        "Add deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs to the kubectl get that made the snapshot.";
+        "Add the kinds that it names to the kubectl get that made the snapshot; what was deleted by then needs a snapshot of that time.";
     MissingNodes "missing-nodes" Warning
         "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be distinguished from outside traffic."
         "Add nodes to the kubectl get that made the snapshot.";

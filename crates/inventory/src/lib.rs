@@ -17,10 +17,13 @@
 mod addresses;
 mod build;
 mod containers;
+mod families;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
 mod network_plugin;
+mod label_evidence;
+mod label_nature;
 mod nodes;
 mod objects;
 mod other_policies;
@@ -43,6 +46,7 @@ pub use inventory::Inventory;
 pub use network_plugin::NetworkPlugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
+pub use label_nature::{LabelNature, label_nature, names_a_release};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use types::{
