@@ -66,6 +66,9 @@ codes! {
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
         "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+    PodsWithoutAddresses "pods-without-addresses" Error
+        "No pod of the snapshot has an address, so nobody can be named."
+        "Give the plain output of kubectl get … -o yaml: a tool that tidies manifests (kubectl neat) removes the status, and with it the addresses.";
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";
@@ -93,6 +96,15 @@ codes! {
     ServiceWithoutEndpoints "service-without-endpoints" Warning
         "Traffic went to a Service that has no ready endpoints in the snapshot, so no pod could be named."
         "Take the snapshot while the pods behind the Service are ready.";
+    UnknownEndpoints "unknown-endpoints" Warning
+        "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    MissingServices "missing-services" Warning
+        "Services are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, so a private address that nothing explains may be a Service's."
+        "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
+    DnsNotObserved "dns-not-observed" Warning
+        "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
+        "Capture for longer, from the start of its pods on; or pass --implied-lookups always to allow the resolver that its neighbours use.";
     InferredDirection "inferred-direction" Note
         "No packet shows who opened the connection; the server was inferred from its port."
         "Capture for long enough to see a new connection, or check the edge by hand.";
@@ -121,7 +133,10 @@ codes! {
         "A connection crosses a namespace border."
         "Check that it is wanted before approving.";
     MissingEndpointSlices "missing-endpoint-slices" Warning
-        "The snapshot has no EndpointSlices, so the pods behind a Service were taken from its selector."
+        "The snapshot has no EndpointSlices of some Services, so the pods behind them were taken from their selectors."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    AssumedApiServer "assumed-api-server" Note
+        "The snapshot has no endpoints of default/kubernetes, so the API server's address comes from the pods or nodes of the control plane."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingOwners "missing-owners" Warning
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."

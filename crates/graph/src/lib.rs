@@ -22,9 +22,11 @@ mod incremental;
 mod inventory_listeners;
 mod learning;
 mod lesson;
+mod lookups;
 mod peer;
 mod port_scan;
 mod requirement;
+mod service_gaps;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -41,6 +43,7 @@ pub use incremental::{Delta, GraphChange, IncrementalGraph};
 pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
+pub use lookups::ImpliedLookups;
 pub use peer::Peer;
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,

@@ -197,7 +197,7 @@ fn dns_over_udp_implies_dns_over_tcp_on_the_servers_own_port() {
         records: seen.to_vec(),
         ..FlowResult::default()
     };
-    let without = build(&seen, &cluster(), GraphOptions { implied_dns: false });
+    let without = build(&seen, &cluster(), GraphOptions::OBSERVED);
     assert_eq!(edges(&without), ["+ shop/web → kube-system/dns 5353/UDP"]);
 }
 

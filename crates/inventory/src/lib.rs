@@ -17,15 +17,20 @@
 mod addresses;
 mod build;
 mod containers;
+mod control_plane;
+mod gaps;
+mod host_ports;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
+mod node_annotations;
 mod nodes;
 mod objects;
 mod other_policies;
 mod owners;
 mod pods;
 mod ranges;
+mod service_endpoints;
 mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -42,6 +47,6 @@ pub use objects::Objects;
 pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
 pub use types::{
-    ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
+    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,
 };
