@@ -4,6 +4,7 @@
 use super::build::{EdgeKey, Edges};
 use super::edge::{Edge, Lesson};
 use super::findings::list;
+use super::implied_edges::is_answered;
 use super::peer::Peer;
 use nanoseg_finding::{Code, Finding};
 use nanoseg_inventory::WorkloadId;
@@ -115,7 +116,7 @@ fn resolvers_of_neighbours(id: &WorkloadId, edges: &Edges) -> BTreeMap<Resolver,
         let all = edges.iter().filter(|((client, _, protocol, _), edge)| {
             *protocol == Protocol::Udp
                 && edge.tally.dns
-                && edge.lesson == Lesson::Learned
+                && is_answered(edge)
                 && client.workload().is_some_and(|client| client != id && near(client))
         });
         // A resolver outside of the cluster is its client's own choice.

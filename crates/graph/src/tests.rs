@@ -73,11 +73,17 @@ fn a_translated_connection_gives_the_same_edges_in_whichever_order_its_legs_came
 }
 
 #[test]
-fn a_service_without_endpoints_is_a_finding_not_an_edge() {
+fn a_service_without_endpoints_is_a_finding_and_its_edge_never_teaches() {
     let built = graph_of(&[record("10.244.1.5", "10.96.0.30:80", Verdict::Established)]);
-    assert!(edges(&built).is_empty());
-    assert!(codes(&built).contains(&Code::ServiceWithoutEndpoints));
-    assert_eq!(built.skipped["service-without-endpoints"], 1);
+    assert_eq!(
+        edges(&built),
+        ["- shop/web → service-without-endpoints:shop/empty 80/TCP"]
+    );
+    let finding = |code| built.findings.iter().find(|finding| finding.code == code);
+    // It has a selector in no snapshot, and no slice: nothing tells what stands behind it.
+    let unknown = finding(Code::UnknownEndpoints).expect("a finding");
+    assert_eq!(unknown.subject, "shop/empty:80");
+    assert!(finding(Code::ServiceWithoutEndpoints).is_none());
 }
 
 #[test]
