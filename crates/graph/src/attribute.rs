@@ -156,7 +156,10 @@ impl<'a> Attribution<'a> {
 
     /// The client of a record, and the addresses from which such a client may come.
     fn client_of(&self, record: &FlowRecord) -> (PeerKey, Option<Arc<BTreeSet<IpAddr>>>) {
-        let label = record.labels.as_deref().and_then(|labels| labels.client.as_ref());
+        let label = record
+            .labels
+            .as_deref()
+            .and_then(|labels| labels.client.as_ref());
         if let Some(label) = label
             && let Some((peer, _)) = self.labelled(label, record.client)
         {

@@ -167,9 +167,7 @@ impl RawGraph {
             if attributed.is_orphan {
                 orphans.note(&attributed, &record, attribution);
             }
-            if let Some(reason) =
-                add_record(&mut edges_by_key, &record, &attributed, attribution)
-            {
+            if let Some(reason) = add_record(&mut edges_by_key, &record, &attributed, attribution) {
                 *skipped.entry(reason).or_default() += record.connections;
             }
         }

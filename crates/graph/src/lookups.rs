@@ -117,7 +117,9 @@ fn resolvers_of_neighbours(id: &WorkloadId, edges: &Edges) -> BTreeMap<Resolver,
             *protocol == Protocol::Udp
                 && edge.tally.dns
                 && is_answered(edge)
-                && client.workload().is_some_and(|client| client != id && near(client))
+                && client
+                    .workload()
+                    .is_some_and(|client| client != id && near(client))
         });
         // A resolver outside of the cluster is its client's own choice.
         let all = all.filter(|((_, server, ..), _)| !matches!(server, Peer::Outside(_)));
@@ -125,7 +127,11 @@ fn resolvers_of_neighbours(id: &WorkloadId, edges: &Edges) -> BTreeMap<Resolver,
             .collect()
     };
     let near = used(&|client| client.namespace == id.namespace);
-    if near.is_empty() { used(&|_| true) } else { near }
+    if near.is_empty() {
+        used(&|_| true)
+    } else {
+        near
+    }
 }
 
 fn implied_edge(of_neighbour: &Edge, protocol: Protocol) -> Edge {

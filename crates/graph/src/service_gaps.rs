@@ -54,9 +54,7 @@ impl Orphans {
 /// Why nothing is known to stand behind a Service, by what would tell it (rule: endpoints-of-each-service).
 fn why_orphan(source: EndpointSource) -> (Code, &'static str) {
     match source {
-        EndpointSource::Objects => {
-            (Code::ServiceWithoutEndpoints, "but has no ready endpoints")
-        }
+        EndpointSource::Objects => (Code::ServiceWithoutEndpoints, "but has no ready endpoints"),
         EndpointSource::Selector => (
             Code::ServiceWithoutEndpoints,
             "but its selector selects no pod of the snapshot",

@@ -84,8 +84,10 @@ impl AddressBook {
                     .insert((*address, port.protocol, port.number));
             }
         }
-        let nodes_by_name: FxHashMap<&str, &Node> =
-            nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+        let nodes_by_name: FxHashMap<&str, &Node> = nodes
+            .iter()
+            .map(|node| (node.name.as_str(), node))
+            .collect();
         for pod in pods.iter().filter(|pod| !pod.host_ports.is_empty()) {
             let node = pod.node.as_deref().and_then(|name| nodes_by_name.get(name));
             for address in node.iter().flat_map(|node| &node.addresses) {

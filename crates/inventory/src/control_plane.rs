@@ -40,7 +40,9 @@ impl ControlPlane {
         if found.api_servers.is_empty() {
             let marked = nodes.iter().filter(|node| is_control_plane(node));
             let internal = marked.flat_map(|node| internal_addresses(node));
-            found.api_servers = internal.map(|ip| SocketAddr::new(ip, SECURE_PORT)).collect();
+            found.api_servers = internal
+                .map(|ip| SocketAddr::new(ip, SECURE_PORT))
+                .collect();
         }
         found
     }
@@ -147,7 +149,11 @@ mod tests {
         let kept = &own.spec.as_ref().expect("a spec").containers[0].command;
         assert!(kept.iter().all(|text| !text.contains("secret")), "{kept:?}");
         let found = ControlPlane::read(&[&own], &[]);
-        let ranges: Vec<String> = found.service_ranges.iter().map(ToString::to_string).collect();
+        let ranges: Vec<String> = found
+            .service_ranges
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(ranges, ["10.96.0.0/12", "fd00:1::/108"]);
         assert_eq!(found.node_ports, Some(31000..=31999));
         let servers: Vec<String> = found.api_servers.iter().map(ToString::to_string).collect();
@@ -157,10 +163,7 @@ mod tests {
     #[test]
     fn a_pod_of_another_namespace_is_not_believed() {
         let other = pod("shop", "--service-cluster-ip-range=0.0.0.0/0");
-        assert_eq!(
-            ControlPlane::read(&[&other], &[]),
-            ControlPlane::default()
-        );
+        assert_eq!(ControlPlane::read(&[&other], &[]), ControlPlane::default());
     }
 
     #[test]
@@ -172,7 +175,10 @@ mod tests {
         ));
         let worker = node(&format!("metadata: {{name: n1}}\n{addresses}"));
         let of = |node| ControlPlane::read(&[], &[node]).api_servers;
-        assert_eq!(of(&marked), BTreeSet::from(["192.0.2.1:6443".parse().expect("a socket")]));
+        assert_eq!(
+            of(&marked),
+            BTreeSet::from(["192.0.2.1:6443".parse().expect("a socket")])
+        );
         assert!(of(&worker).is_empty());
     }
 }

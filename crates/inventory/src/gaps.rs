@@ -101,5 +101,9 @@ fn of_pods(objects: &Objects) -> Option<Finding> {
     } else {
         format!("none of the {} pods has an address", objects.pods.len())
     };
-    Some(Finding::new(Code::PodsWithoutAddresses, "snapshot", message))
+    Some(Finding::new(
+        Code::PodsWithoutAddresses,
+        "snapshot",
+        message,
+    ))
 }

@@ -55,7 +55,10 @@ impl Inventory {
 
     /// Returns true if Services get their node ports from a range with this port.
     pub fn is_node_port(&self, port: u16) -> bool {
-        self.node_ports.as_ref().unwrap_or(&NODE_PORTS).contains(&port)
+        self.node_ports
+            .as_ref()
+            .unwrap_or(&NODE_PORTS)
+            .contains(&port)
     }
 
     /// Returns true if `address` lies in a range that Services get their addresses from.

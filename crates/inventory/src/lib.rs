@@ -47,6 +47,6 @@ pub use objects::Objects;
 pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
 pub use types::{
-    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
-    WorkloadId,
+    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
+    ServicePort, Workload, WorkloadId,
 };

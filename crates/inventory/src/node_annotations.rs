@@ -88,7 +88,10 @@ pub(super) fn read(node: &core::Node) -> Annotated {
     };
     let addresses = |keys: &[&str]| -> BTreeSet<IpAddr> {
         let texts = values(annotations, keys);
-        texts.iter().filter_map(|text| parse_address(text)).collect()
+        texts
+            .iter()
+            .filter_map(|text| parse_address(text))
+            .collect()
     };
     let ranges = |keys: &[&str]| -> Vec<IpNet> {
         let texts = values(annotations, keys);

@@ -94,7 +94,10 @@ fn add_cilium_node(node: &mut Node, cilium_node: &CiliumNode) {
         .extend(own.filter_map(|one| one.ip.parse::<IpAddr>().ok()));
     node.addresses.extend(both(&spec.health));
     node.ingress.extend(both(&spec.ingress));
-    let ranges = spec.ipam.iter().flat_map(|ipam| ipam.pod_cidrs.iter().flatten());
+    let ranges = spec
+        .ipam
+        .iter()
+        .flat_map(|ipam| ipam.pod_cidrs.iter().flatten());
     node.add_pod_ranges(ranges.filter_map(|text| text.parse().ok()));
 }
 
@@ -113,7 +116,8 @@ impl Node {
         self.pod_cidrs.sort();
         self.pod_cidrs.dedup();
         let gateways = self.pod_cidrs.iter();
-        let gateways: BTreeSet<IpAddr> = gateways.filter_map(|range| nth_address(range, 1)).collect();
+        let gateways: BTreeSet<IpAddr> =
+            gateways.filter_map(|range| nth_address(range, 1)).collect();
         self.addresses.extend(gateways);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ImageScan, OtherPolicy};
 use crate::kubernetes::{
-    CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node, Pod,
-    ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
+    CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node,
+    Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;

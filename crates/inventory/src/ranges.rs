@@ -75,7 +75,9 @@ pub(super) fn kubernetes_addresses(
         .chain(control_plane.service_ranges.iter().copied())
         .collect();
     let first = |is_v4: bool| {
-        let range = ranges.iter().find(|range| range.addr().is_ipv4() == is_v4)?;
+        let range = ranges
+            .iter()
+            .find(|range| range.addr().is_ipv4() == is_v4)?;
         nth_address(range, 1)
     };
     [first(true), first(false)].into_iter().flatten().collect()

@@ -150,8 +150,7 @@ impl<'a> EndpointIndex<'a> {
     }
 
     fn is_host_pod(&self, namespace: &str, target: Option<&ObjectReference>) -> bool {
-        let named = target
-            .and_then(|t| self.pods_by_name.get(&(namespace, t.name.as_deref()?)));
+        let named = target.and_then(|t| self.pods_by_name.get(&(namespace, t.name.as_deref()?)));
         named.is_some_and(|found| found.iter().any(|index| self.pods[*index].host_network))
     }
 

@@ -39,7 +39,9 @@ impl DnsServers {
                 named || (is_resolver && port.protocol == Protocol::Udp)
             });
             let numbers = spoken.map(|port| port.number);
-            servers.ports.extend(numbers.filter_map(|number| Some((key(index)?, number))));
+            servers
+                .ports
+                .extend(numbers.filter_map(|number| Some((key(index)?, number))));
         }
         let ports = inventory.services.iter().flat_map(|service| &service.ports);
         for port in ports {

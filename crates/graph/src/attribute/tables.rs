@@ -107,13 +107,22 @@ impl Tables {
         inventory: &Inventory,
     ) -> Option<Arc<BTreeSet<IpAddr>>> {
         let nodes = self.daemons.nodes.get(&workload)?;
-        let nodes = nodes.iter().filter_map(|node| inventory.nodes.get(*node as usize));
-        Some(Arc::new(nodes.flat_map(|node| node.addresses.iter().copied()).collect()))
+        let nodes = nodes
+            .iter()
+            .filter_map(|node| inventory.nodes.get(*node as usize));
+        Some(Arc::new(
+            nodes
+                .flat_map(|node| node.addresses.iter().copied())
+                .collect(),
+        ))
     }
 
     /// The addresses from which a client is seen now, of which `before` were some at an earlier time.
     pub fn sources_now(&self, before: &BTreeSet<IpAddr>) -> &BTreeSet<IpAddr> {
-        if before.iter().any(|address| self.ingress.contains_key(address)) {
+        if before
+            .iter()
+            .any(|address| self.ingress.contains_key(address))
+        {
             &self.ingress_addresses
         } else {
             &self.node_addresses
@@ -121,7 +130,12 @@ impl Tables {
     }
 
     /// The nodes of the DaemonSet that listens at a port of `node`; the node alone where none does.
-    pub(super) fn nodes_of_listener(&self, node: u32, protocol: Protocol, port: u16) -> Vec<PeerKey> {
+    pub(super) fn nodes_of_listener(
+        &self,
+        node: u32,
+        protocol: Protocol,
+        port: u16,
+    ) -> Vec<PeerKey> {
         let daemon = self.daemons.listeners.get(&(node, protocol, port));
         let nodes = daemon.and_then(|workload| self.daemons.nodes.get(workload));
         match nodes {
