@@ -196,7 +196,7 @@ codes! {
         "A container is privileged: it owns its node, and with it the network of every pod there, past every NetworkPolicy."
         "Take the privilege away, or keep such workloads on nodes of their own.";
     HostPort "host-port" Warning
-        "A container is reached at a port of its node, by anyone who reaches the node."
+        "A container is reached at a port of its node, by anyone who reaches the node and whom no policy for the pod keeps out."
         "Use a Service instead, or see to it that a firewall guards the node.";
     AddedCapability "added-capability" Warning
         "A container has capabilities that reach into the network or the node and that servers do not need."

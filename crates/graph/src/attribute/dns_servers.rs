@@ -77,3 +77,32 @@ pub(in super::super) fn is_dns_name(name: &str) -> bool {
     let words = ["", "tcp", "udp", "local", "default"];
     rest.split('-').all(|word| words.contains(&word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_dns_name;
+
+    #[test]
+    fn names_of_dns_ports_are_known() {
+        for name in [
+            "dns",
+            "dns-tcp",
+            "dns-udp",
+            "dns-local",
+            "dns-tcp-local",
+            "domain",
+        ] {
+            assert!(is_dns_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "http",
+            "dnsmasq",
+            "dns-metrics",
+            "metrics-dns",
+            "domains",
+        ] {
+            assert!(!is_dns_name(name), "{name}");
+        }
+    }
+}
