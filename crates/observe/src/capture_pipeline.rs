@@ -77,7 +77,8 @@ impl CaptureSet {
             |frame| {
                 tallies.packet(frame.capture, frame.interface);
                 match decode(frame.link, frame.data, frame.original_length, frame.time) {
-                    Ok(decoded) => {
+                    Ok(mut decoded) => {
+                        decoded.packet.place = (frame.capture % u32::from(u16::MAX)) as u16 + 1;
                         pairs.note(frame.capture, &decoded.packet);
                         batch.push(&decoded, dns_ports);
                         if batch.is_full() {
