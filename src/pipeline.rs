@@ -6,6 +6,7 @@ pub mod evidence;
 mod files;
 mod findings;
 mod live_graph;
+mod plugin;
 mod report;
 pub mod risk;
 pub mod verify;
@@ -13,6 +14,7 @@ mod view;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
+pub use plugin::plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;

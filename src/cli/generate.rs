@@ -164,12 +164,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         &options,
     )
     .context("failed to judge the policies")?;
+    let mut findings = read.findings;
+    findings.extend(pipeline::plugin_findings(
+        &generated.synthesis,
+        &read.inventory,
+        read.plugin,
+    ));
     let run = pipeline::build_report(
         &generated,
         ReportInputs {
             inputs: read.inputs,
             skipped: read.skipped,
-            findings: read.findings,
+            findings,
             output: Some(args.out.display().to_string()),
         },
     );

@@ -21,12 +21,14 @@ mod families;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
+mod network_plugin;
 mod label_evidence;
 mod label_nature;
 mod nodes;
 mod objects;
 mod other_policies;
 mod owners;
+mod pod_blocks;
 mod pods;
 mod ranges;
 mod services;
@@ -43,9 +45,11 @@ pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
 pub use label_nature::{LabelNature, label_nature};
-pub use objects::Objects;
-pub use other_policies::OtherPolicy;
+pub use network_plugin::NetworkPlugin;
+pub use objects::{ObjectRemark, Objects};
+pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;
+pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,
