@@ -49,9 +49,19 @@ fn of_owners(owners: &OwnerIndex<'_>, missing: &BTreeSet<WorkloadId>) -> Finding
     let (gone, unasked): (Vec<&WorkloadId>, Vec<&WorkloadId>) = missing
         .iter()
         .partition(|id| owners.has_kind(&id.namespace, &id.kind));
-    let kinds: BTreeSet<String> = unasked
-        .iter()
-        .map(|id| format!("{}s", id.kind.to_ascii_lowercase()))
+    // What is missing has an owner of its own, as a rule, and it is not known whether that one is there.
+    let above = |id: &&WorkloadId| match id.kind.as_str() {
+        "ReplicaSet" => Some("Deployment"),
+        "Job" => Some("CronJob"),
+        _ => None,
+    };
+    let next = unasked.iter().filter_map(|id| {
+        let kind = above(id)?;
+        (!owners.has_kind(&id.namespace, kind)).then_some(kind)
+    });
+    let kinds = unasked.iter().map(|id| id.kind.as_str()).chain(next);
+    let kinds: BTreeSet<String> = kinds
+        .map(|kind| format!("{}s", kind.to_ascii_lowercase()))
         .collect();
     let kinds: Vec<String> = kinds.into_iter().collect();
     let mut message = format!("{} owners of pods are missing", missing.len());

@@ -42,13 +42,14 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod types;
+mod value_shape;
 
 pub use addresses::{AddressBook, Owner};
 pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
-pub use label_nature::{LabelNature, label_nature, names_a_release};
+pub use label_nature::{LabelNature, label_nature};
 pub use network_plugin::NetworkPlugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
@@ -58,3 +59,4 @@ pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
     ServicePort, Workload, WorkloadId,
 };
+pub use value_shape::names_a_release;
