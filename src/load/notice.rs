@@ -1,5 +1,7 @@
 //! What loading reports beside its result.
 
+#[cfg(feature = "cluster")]
+use crate::cluster::live::Missing;
 use crate::inventory::OtherPolicy;
 use crate::net::Timestamp;
 use crate::observe::Progress;
@@ -33,6 +35,9 @@ pub enum Notice {
     OnlyNetworkPolicies,
     /// Objects of the cluster that the user may not list, by their plural, with the API server's message.
     MayNotList { plural: String, message: String },
+    /// A kind that a snapshot lacks.
+    #[cfg(feature = "cluster")]
+    Missing(Missing),
     /// Folded hours of a controller's store that were read. Each counts as a whole.
     FoldedHours {
         store: PathBuf,
@@ -60,6 +65,8 @@ impl fmt::Display for Notice {
                 "only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known",
             ),
             Notice::MayNotList { plural, message } => write!(f, "left out {plural}: {message}"),
+            #[cfg(feature = "cluster")]
+            Notice::Missing(missing) => write!(f, "without {missing}"),
             Notice::FoldedHours { store, from, to } => write!(
                 f,
                 "the hours from {from} to {to} in {} are folded, and each counts as a whole",

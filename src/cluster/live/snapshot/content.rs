@@ -1,0 +1,78 @@
+//! What a snapshot holds.
+
+use super::error::{Missing, SnapshotError};
+use super::kinds::SnapshotKind;
+use crate::cluster::parse;
+use crate::inventory::Objects;
+use serde_json::Value;
+
+/// One object of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    pub namespace: String,
+    pub name: String,
+    /// The object with its `apiVersion` and `kind`.
+    pub json: String,
+}
+
+impl Item {
+    pub fn new(object: &Value) -> Item {
+        let text = |field: &str| {
+            let value = object["metadata"][field].as_str();
+            value.unwrap_or_default().to_owned()
+        };
+        Item {
+            namespace: text("namespace"),
+            name: text("name"),
+            json: object.to_string(),
+        }
+    }
+}
+
+/// A kind that was listed, to be watched from there on.
+#[derive(Clone)]
+pub struct Listed {
+    pub kind: SnapshotKind,
+    /// `None`: everywhere.
+    pub namespace: Option<String>,
+    pub version: String,
+}
+
+/// What a cluster has at one time.
+pub struct Snapshot {
+    /// When the list of pods was asked for. What the snapshot does not have was not there then, or came later.
+    pub taken_at: jiff::Timestamp,
+    /// Empty: all of them.
+    pub namespaces: Vec<String>,
+    /// By kind, namespace and name.
+    pub items: Vec<Item>,
+    /// What could not be read.
+    pub missing: Vec<Missing>,
+    pub listed: Vec<Listed>,
+}
+
+impl Snapshot {
+    /// The objects, as a file of the snapshot would be read.
+    ///
+    /// # Errors
+    /// An object that the inventory cannot read.
+    pub fn objects(&self) -> Result<Objects, SnapshotError> {
+        let mut objects = Objects {
+            snapshots: 1,
+            ..Objects::default()
+        };
+        for item in &self.items {
+            let tree = serde_json::from_str(&item.json);
+            let tree: Value = tree.map_err(|error| SnapshotError::object(item, &error))?;
+            let read = parse::add(tree, "", "", &mut objects);
+            read.map_err(|(object, problem)| SnapshotError::Object { object, problem })?;
+        }
+        Ok(objects)
+    }
+}
+
+/// The time, as precise as a watch is.
+pub fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Millisecond).unwrap_or(now)
+}
