@@ -113,7 +113,10 @@ fn note(snapshot: &Snapshot) {
         );
     }
     for missing in &snapshot.missing {
-        eprintln!("warning: without {}", escape::terminal(&missing.to_string()));
+        eprintln!(
+            "warning: without {}",
+            escape::terminal(&missing.to_string())
+        );
     }
 }
 

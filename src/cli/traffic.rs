@@ -73,7 +73,12 @@ impl ObservationArgs {
         self.traffic.check_stdin(&self.cluster)?;
         let source = self.traffic.source();
         let connect = self.access.settings();
-        Ok(read_with_snapshots(&source, &self.cluster, &connect, notices)?)
+        Ok(read_with_snapshots(
+            &source,
+            &self.cluster,
+            &connect,
+            notices,
+        )?)
     }
 }
 

@@ -3,12 +3,12 @@
 #[cfg(feature = "cluster")]
 use super::client::BlockingClient;
 use super::error::LoadError;
-use super::notice::NoticeSink;
 #[cfg(feature = "cluster")]
 use super::notice::Notice;
-use crate::cluster::{ConnectSettings, SkippedFile, read_cluster};
+use super::notice::NoticeSink;
 #[cfg(feature = "cluster")]
 use crate::cluster::live::Snapshot;
+use crate::cluster::{ConnectSettings, SkippedFile, read_cluster};
 use crate::inventory::Objects;
 use std::path::Path;
 use std::slice;
@@ -82,10 +82,7 @@ pub fn read_sources<P: AsRef<Path>>(
 
 /// What `nanoseg snapshot` would write now.
 #[cfg(feature = "cluster")]
-fn read_live(
-    connect: &ConnectSettings,
-    notices: &dyn NoticeSink,
-) -> Result<Objects, LoadError> {
+fn read_live(connect: &ConnectSettings, notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
     let client = BlockingClient::new(connect)?;
     let snapshot = client.block_on(Snapshot::take(&client.client, &[]))?;
     for missing in &snapshot.missing {
@@ -95,10 +92,7 @@ fn read_live(
 }
 
 #[cfg(not(feature = "cluster"))]
-fn read_live(
-    _connect: &ConnectSettings,
-    _notices: &dyn NoticeSink,
-) -> Result<Objects, LoadError> {
+fn read_live(_connect: &ConnectSettings, _notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
     Err(LoadError::WithoutCluster(
         "--cluster live reads a cluster (a file of that name is ./live)".into(),
     ))
@@ -117,7 +111,15 @@ mod tests {
             of("live:arn:aws:eks:eu:1:cluster/a"),
             ClusterSource::Live(Some("arn:aws:eks:eu:1:cluster/a"))
         );
-        for file in ["./live", "live.yaml", "live:", "-", "alive", "x/live", "LIVE"] {
+        for file in [
+            "./live",
+            "live.yaml",
+            "live:",
+            "-",
+            "alive",
+            "x/live",
+            "LIVE",
+        ] {
             assert_eq!(of(file), ClusterSource::Files(Path::new(file)));
         }
     }

@@ -9,9 +9,9 @@ mod without_stores;
 #[cfg(feature = "cluster")]
 pub use flow_logs::loss_findings;
 
+use super::cluster_source::read_source;
 use super::error::LoadError;
 use super::notice::NoticeSink;
-use super::cluster_source::read_source;
 use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};

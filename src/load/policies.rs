@@ -2,13 +2,13 @@
 
 #[cfg(feature = "cluster")]
 use super::client::BlockingClient;
+use super::cluster_source::{ClusterSource, read_sources};
 use super::error::LoadError;
 use super::locations::{PolicyLocations, invalid_policy};
 use super::notice::{Notice, NoticeSink};
 #[cfg(feature = "cluster")]
 use super::objects::list_objects;
 use crate::cluster::ConnectSettings;
-use super::cluster_source::{ClusterSource, read_sources};
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
 use crate::inventory::{Objects, OtherPolicy, is_ours};

@@ -1,7 +1,7 @@
 //! The files of a snapshot.
 
-use crate::cluster::live::{Format, Snapshot, write_list};
 use crate::cli::terminal;
+use crate::cluster::live::{Format, Snapshot, write_list};
 use anyhow::Context;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -103,13 +103,18 @@ pub fn write(target: &Target, snapshot: &Snapshot) -> anyhow::Result<String> {
     };
     let failed = || format!("failed to write {}", path.display());
     if is_special(&path) {
-        let file = File::options().write(true).open(&path).with_context(failed)?;
+        let file = File::options()
+            .write(true)
+            .open(&path)
+            .with_context(failed)?;
         let mut out = BufWriter::new(file);
         write_list(&mut out, format, snapshot).with_context(failed)?;
         out.flush().with_context(failed)?;
         return Ok(path.display().to_string());
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let file = tempfile::Builder::new()
         .prefix(".nanoseg-")
         // As of any new file; the umask takes away from it.
@@ -118,9 +123,14 @@ pub fn write(target: &Target, snapshot: &Snapshot) -> anyhow::Result<String> {
         .with_context(failed)?;
     let mut out = BufWriter::new(file);
     write_list(&mut out, format, snapshot).with_context(failed)?;
-    let file = out.into_inner().map_err(|error| error.into_error()).with_context(failed)?;
+    let file = out
+        .into_inner()
+        .map_err(|error| error.into_error())
+        .with_context(failed)?;
     file.as_file().sync_all().with_context(failed)?;
-    file.persist(&path).map_err(|error| error.error).with_context(failed)?;
+    file.persist(&path)
+        .map_err(|error| error.error)
+        .with_context(failed)?;
     Ok(path.display().to_string())
 }
 

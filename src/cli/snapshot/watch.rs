@@ -2,9 +2,7 @@
 
 use super::output::{self, Target};
 use super::written;
-use crate::cluster::live::{
-    Format, Gap, History, Record, Snapshot, write_document, write_list,
-};
+use crate::cluster::live::{Format, Gap, History, Record, Snapshot, write_document, write_list};
 use crate::report::escape;
 use anyhow::Context;
 use kube::Client;
@@ -63,7 +61,9 @@ pub async fn run(
     log.take(history.finish(last.as_ref().ok()))?;
     let last = last.with_context(|| {
         let path = log.path.display();
-        format!("failed to take the snapshot at the end; the history in {path} is complete up to then")
+        format!(
+            "failed to take the snapshot at the end; the history in {path} is complete up to then"
+        )
     });
     log.finish(target, &last?)
 }
@@ -123,7 +123,9 @@ impl Log {
     }
 
     fn take(&mut self, records: Vec<Record>) -> anyhow::Result<()> {
-        records.into_iter().try_for_each(|record| self.record(record))
+        records
+            .into_iter()
+            .try_for_each(|record| self.record(record))
     }
 
     fn record(&mut self, record: Record) -> anyhow::Result<()> {
@@ -137,14 +139,21 @@ impl Log {
                 let why = escape::terminal(&why);
                 eprintln!("warning: failed to watch {what}: {why}; trying again");
             }
-            Record::Refused { what, message, is_pods } => {
+            Record::Refused {
+                what,
+                message,
+                is_pods,
+            } => {
                 self.is_complete = false;
                 let text = format!("failed to watch {what}: not permitted: {message}");
                 anyhow::ensure!(
                     !is_pods,
                     "{text}; ask for the role nanoseg-reader (deploy/base/access/reader.yaml), or take snapshots without --watch"
                 );
-                eprintln!("warning: {}; its changes are not known", escape::terminal(&text));
+                eprintln!(
+                    "warning: {}; its changes are not known",
+                    escape::terminal(&text)
+                );
             }
         }
         Ok(())
@@ -153,7 +162,12 @@ impl Log {
     /// The history says itself where it lacks something.
     fn gap(&mut self, gap: &Gap) -> anyhow::Result<()> {
         self.is_complete = false;
-        let Gap { what, from, to, is_over } = gap;
+        let Gap {
+            what,
+            from,
+            to,
+            is_over,
+        } = gap;
         eprintln!(
             "warning: the history of {what} lacks what happened from {from} to {to}{}",
             if *is_over {

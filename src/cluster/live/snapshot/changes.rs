@@ -128,7 +128,10 @@ fn known(object: &Value) -> Known {
         conditions.retain(|one| !matches!(one["type"].as_str(), Some("Ready" | "ContainersReady")));
     }
     Known {
-        uid: object["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+        uid: object["metadata"]["uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         version: number(version.as_str().unwrap_or_default()),
         json: object.to_string(),
     }

@@ -51,7 +51,9 @@ pub enum SnapshotError {
         "failed to list pods in namespace {namespace}: not permitted: {message}; ask for the role nanoseg-reader there"
     )]
     PodsOf { namespace: String, message: String },
-    #[error("failed to find namespace {0}: the cluster does not have it; see kubectl get namespaces")]
+    #[error(
+        "failed to find namespace {0}: the cluster does not have it; see kubectl get namespaces"
+    )]
     NoNamespace(String),
     #[error("failed to list {what}: {message}; is the kubeconfig's server right and reachable?")]
     Failed { what: String, message: String },

@@ -48,9 +48,16 @@ pub enum Record {
     Document(Value),
     Gap(Gap),
     /// A watch does not work now; it is tried again.
-    Trouble { what: String, why: String },
+    Trouble {
+        what: String,
+        why: String,
+    },
     /// The user may not watch the kind: no changes of it are known.
-    Refused { what: String, message: String, is_pods: bool },
+    Refused {
+        what: String,
+        message: String,
+        is_pods: bool,
+    },
 }
 
 /// What changes after a snapshot.
@@ -72,7 +79,11 @@ struct Followed {
 enum Change {
     Seen(Value),
     Gone(Value),
-    Relisted { objects: Vec<Value>, version: String, since: jiff::Timestamp },
+    Relisted {
+        objects: Vec<Value>,
+        version: String,
+        since: jiff::Timestamp,
+    },
     Trouble(String),
     Refused(String),
 }
@@ -114,7 +125,11 @@ impl History {
         let mut tasks = JoinSet::new();
         let mut followed = Vec::new();
         for listed in snapshot.listed.iter().filter(|one| one.kind.is_watched) {
-            let Listed { kind, namespace, version } = listed.clone();
+            let Listed {
+                kind,
+                namespace,
+                version,
+            } = listed.clone();
             let api = api(client, &kind, namespace.as_deref());
             let own = Arc::new(Followed {
                 kind,
@@ -123,7 +138,11 @@ impl History {
                 is_in_trouble: AtomicBool::new(false),
             });
             followed.push(own.clone());
-            let watch = Watch { of: own, api, events: sender.clone() };
+            let watch = Watch {
+                of: own,
+                api,
+                events: sender.clone(),
+            };
             tasks.spawn(watch.follow(version));
         }
         History {
@@ -147,17 +166,30 @@ impl History {
         let documents = match change {
             Change::Seen(object) => self.changes.seen(object, at),
             Change::Gone(object) => vec![self.changes.gone(object, at)],
-            Change::Relisted { objects, version, since } => {
+            Change::Relisted {
+                objects,
+                version,
+                since,
+            } => {
                 let list = relisted(&of, objects, &version);
                 let documents = self.changes.relisted(list, since);
-                let gap = Gap { what, from: since, to: at, is_over: true };
+                let gap = Gap {
+                    what,
+                    from: since,
+                    to: at,
+                    is_over: true,
+                };
                 let documents = documents.into_iter().map(Record::Document);
                 return std::iter::once(Record::Gap(gap)).chain(documents).collect();
             }
             Change::Trouble(why) => return vec![Record::Trouble { what, why }],
             Change::Refused(message) => {
                 let is_pods = of.kind.is("Pod", "");
-                return vec![Record::Refused { what, message, is_pods }];
+                return vec![Record::Refused {
+                    what,
+                    message,
+                    is_pods,
+                }];
             }
         };
         documents.into_iter().map(Record::Document).collect()
@@ -171,26 +203,40 @@ impl History {
             let (what, from) = (of.what(), of.certain());
             let Some(end) = end else {
                 if of.is_in_trouble.load(Ordering::Acquire) {
-                    records.push(Record::Gap(Gap { what, from, to: now(), is_over: false }));
+                    records.push(Record::Gap(Gap {
+                        what,
+                        from,
+                        to: now(),
+                        is_over: false,
+                    }));
                 }
                 continue;
             };
-            let is_its = |one: &&Listed| {
-                one.kind.name() == of.kind.name() && one.namespace == of.namespace
-            };
+            let is_its =
+                |one: &&Listed| one.kind.name() == of.kind.name() && one.namespace == of.namespace;
             let Some(listed) = end.listed.iter().find(is_its) else {
                 continue;
             };
-            let objects = end.items.iter().filter_map(|item| serde_json::from_str(&item.json).ok());
+            let objects = end
+                .items
+                .iter()
+                .filter_map(|item| serde_json::from_str(&item.json).ok());
             let resource = &of.kind.resource;
             let is_its = |object: &Value| {
                 object["kind"] == resource.kind.as_str()
                     && object["apiVersion"] == resource.api_version.as_str()
             };
             let objects = objects.filter(is_its).collect();
-            let documents = self.changes.relisted(relisted(&of, objects, &listed.version), from);
+            let documents = self
+                .changes
+                .relisted(relisted(&of, objects, &listed.version), from);
             if !documents.is_empty() {
-                records.push(Record::Gap(Gap { what, from, to: end.taken_at, is_over: true }));
+                records.push(Record::Gap(Gap {
+                    what,
+                    from,
+                    to: end.taken_at,
+                    is_over: true,
+                }));
             }
             records.extend(documents.into_iter().map(Record::Document));
         }
@@ -270,7 +316,11 @@ impl Watch {
 
     /// Passes a change on; false if nobody wants to know.
     async fn tell(&self, change: Change) -> bool {
-        let event = Event { of: self.of.clone(), at: now(), change };
+        let event = Event {
+            of: self.of.clone(),
+            at: now(),
+            change,
+        };
         self.events.send(event).await.is_ok()
     }
 
@@ -286,7 +336,12 @@ impl Watch {
         let listed = list::list(&self.api, false, &mut objects, Vec::clear, take);
         let version = listed.await?;
         self.of.is_certain(asked);
-        self.tell(Change::Relisted { objects, version: version.clone(), since }).await;
+        self.tell(Change::Relisted {
+            objects,
+            version: version.clone(),
+            since,
+        })
+        .await;
         Ok(version)
     }
 
@@ -329,7 +384,9 @@ impl Watch {
                     continue;
                 }
                 Ok(WatchEvent::Error(status)) if status.code == 410 => return End::Expired,
-                Ok(WatchEvent::Error(status)) => return End::Failed(version, status.message.clone()),
+                Ok(WatchEvent::Error(status)) => {
+                    return End::Failed(version, status.message.clone());
+                }
                 Err(error) => return End::Failed(version, describe(&error)),
             };
             match change {

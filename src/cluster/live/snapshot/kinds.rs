@@ -165,10 +165,9 @@ fn optional_kind((resource, can): (ApiResource, ApiCapabilities)) -> Option<Snap
             reduce::cilium_node,
             "the addresses that Cilium gives to nodes are not known",
         ),
-        ("VulnerabilityReport", "aquasecurity.github.io") => (
-            reduce::scan,
-            "vulnerabilities are not known",
-        ),
+        ("VulnerabilityReport", "aquasecurity.github.io") => {
+            (reduce::scan, "vulnerabilities are not known")
+        }
         _ if OtherPolicy::is_kind(kind, group) => (
             |object| Ok(reduce::fields(object, &["spec", "specs"])),
             "policies that are in force are not mentioned",

@@ -37,7 +37,12 @@ impl OwnerRefs {
             if BUILT_IN.contains(&group) || kind.is_empty() {
                 continue;
             }
-            let own = (version.clone(), kind.clone(), namespace.to_owned(), name.clone());
+            let own = (
+                version.clone(),
+                kind.clone(),
+                namespace.to_owned(),
+                name.clone(),
+            );
             if self.done.insert(own) {
                 let names = self.open.entry((version, kind)).or_default();
                 names.insert((namespace.to_owned(), name));
@@ -94,7 +99,10 @@ impl Wanted {
             let kind = kinds::custom_owner(resource, &can);
             let names = match kind.is_namespaced {
                 true => names,
-                false => names.into_iter().map(|(_, name)| (String::new(), name)).collect(),
+                false => names
+                    .into_iter()
+                    .map(|(_, name)| (String::new(), name))
+                    .collect(),
             };
             Some((kind, names))
         });

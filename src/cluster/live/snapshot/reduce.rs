@@ -120,7 +120,10 @@ pub fn fields(object: Value, kept: &[&str]) -> Value {
 pub fn cilium_node(object: Value) -> Result<Value, serde_json::Error> {
     let mut small = fields(object, &["spec"]);
     if let Some(spec) = small.get_mut("spec") {
-        keep(spec, &["addresses", "health", "ingress", "ipam", "instance-id"]);
+        keep(
+            spec,
+            &["addresses", "health", "ingress", "ipam", "instance-id"],
+        );
         if let Some(ipam) = spec.get_mut("ipam") {
             keep(ipam, &["podCIDRs"]);
         }
@@ -137,9 +140,15 @@ pub fn scan(object: Value) -> Result<Value, serde_json::Error> {
     keep(report, &["artifact", "registry", "vulnerabilities"]);
     let all = report.get_mut("vulnerabilities");
     for one in all.and_then(Value::as_array_mut).into_iter().flatten() {
-        keep(one, &["severity", "vulnerabilityID", "resource", "fixedVersion"]);
+        keep(
+            one,
+            &["severity", "vulnerabilityID", "resource", "fixedVersion"],
+        );
     }
-    debug_assert!(ImageScan::of_object(&small).is_some() || small["report"]["artifact"]["repository"].is_null());
+    debug_assert!(
+        ImageScan::of_object(&small).is_some()
+            || small["report"]["artifact"]["repository"].is_null()
+    );
     Ok(small)
 }
 

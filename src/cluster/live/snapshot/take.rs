@@ -100,18 +100,24 @@ impl Taker<'_> {
         let api = api(self.client, kind, namespace);
         let (owners, services) = (&mut self.owners, &mut self.services);
         let mut items: Vec<Item> = Vec::new();
-        let version = list::list(&api, kind.is_metadata, &mut items, Vec::clear, |items, object| {
-            note_service(kind, &object, services);
-            let what = format!("{} {}", kind.resource.kind, name_of(&object));
-            let small = reduce::reduced(object, &kind.resource, kind.reduce);
-            let small = small.map_err(|error| format!("{what}: {error}"))?;
-            let item = Item::new(&small);
-            if wanted(&item) {
-                owners.note(&small);
-                items.push(item);
-            }
-            Ok(())
-        })
+        let version = list::list(
+            &api,
+            kind.is_metadata,
+            &mut items,
+            Vec::clear,
+            |items, object| {
+                note_service(kind, &object, services);
+                let what = format!("{} {}", kind.resource.kind, name_of(&object));
+                let small = reduce::reduced(object, &kind.resource, kind.reduce);
+                let small = small.map_err(|error| format!("{what}: {error}"))?;
+                let item = Item::new(&small);
+                if wanted(&item) {
+                    owners.note(&small);
+                    items.push(item);
+                }
+                Ok(())
+            },
+        )
         .await?;
         items.sort();
         self.snapshot.items.append(&mut items);
@@ -125,10 +131,17 @@ impl Taker<'_> {
 
     /// Namespaces that are named exist, and where they may not be listed each of them is read.
     async fn named_namespaces(&mut self) -> Result<(), SnapshotError> {
-        let Some(kind) = kinds::built_in().into_iter().find(|k| k.is("Namespace", "")) else {
+        let Some(kind) = kinds::built_in()
+            .into_iter()
+            .find(|k| k.is("Namespace", ""))
+        else {
             return Ok(());
         };
-        let is_listed = self.snapshot.listed.iter().any(|l| l.kind.is("Namespace", ""));
+        let is_listed = self
+            .snapshot
+            .listed
+            .iter()
+            .any(|l| l.kind.is("Namespace", ""));
         let mut all = 0;
         for namespace in self.namespaces {
             if is_listed {
@@ -153,7 +166,9 @@ impl Taker<'_> {
         }
         if !is_listed && all > 0 && all == self.namespaces.len() {
             // Those that were asked for are there.
-            self.snapshot.missing.retain(|missing| missing.kind != kind.name());
+            self.snapshot
+                .missing
+                .retain(|missing| missing.kind != kind.name());
         }
         Ok(())
     }
@@ -165,7 +180,9 @@ impl Taker<'_> {
             return;
         }
         let built_in = kinds::built_in();
-        let kinds = built_in.iter().filter(|k| k.is("Service", "") || k.is("EndpointSlice", "discovery.k8s.io"));
+        let kinds = built_in
+            .iter()
+            .filter(|k| k.is("Service", "") || k.is("EndpointSlice", "discovery.k8s.io"));
         for kind in kinds {
             let listed = self.snapshot.listed.len();
             let is_its = |item: &Item| item.name == PLACE.1 || item.name.starts_with("kubernetes-");
@@ -248,15 +265,14 @@ impl Taker<'_> {
         let groups = self.owners.groups();
         let mut groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         groups.extend(kinds::GROUPS);
-        Discovery::new(self.client.clone()).filter(&groups).run().await
+        Discovery::new(self.client.clone())
+            .filter(&groups)
+            .run()
+            .await
     }
 }
 
-pub fn api(
-    client: &Client,
-    kind: &SnapshotKind,
-    namespace: Option<&str>,
-) -> Api<DynamicObject> {
+pub fn api(client: &Client, kind: &SnapshotKind, namespace: Option<&str>) -> Api<DynamicObject> {
     match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource),
         None => Api::all_with(client.clone(), &kind.resource),
