@@ -159,7 +159,7 @@ fn deciding_rules(edges: &[TaughtEdge<'_>]) -> Vec<Rule> {
                 Peer::Node(_) => rules.insert(Rule::NodeByAddress),
                 Peer::ApiServer => rules.insert(Rule::ApiServerEndpoints),
                 Peer::Outside(_) => rules.insert(Rule::OutsideAddressBlocks),
-                Peer::Workload(_) | Peer::UnknownPod(_) => false,
+                Peer::Workload(_) | Peer::Unattributed(_) => false,
             };
         }
     }

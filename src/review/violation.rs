@@ -226,9 +226,9 @@ impl<'a> KnownListeners<'a> {
         let listens = match server {
             Peer::Workload(id) => self.0.contains(&(id, edge.protocol, edge.port)),
             Peer::ApiServer | Peer::Node(_) | Peer::Outside(_) => true,
-            Peer::UnknownPod(_) => false,
+            Peer::Unattributed(_) => false,
         };
-        listens && !matches!(client, Peer::UnknownPod(_))
+        listens && !matches!(client, Peer::Unattributed(_))
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod peer_label;
 
-use super::Peer;
+use super::{Peer, Unattributed, UnattributedReason};
 use nanoseg_flow::FlowRecord;
 use nanoseg_inventory::{Inventory, Owner, Service, ServiceEndpoint, ServicePort, WorkloadId};
 use nanoseg_net::{Protocol, Timestamp};
@@ -20,7 +20,7 @@ pub(super) enum PeerKey {
     /// Index into [`Inventory::nodes`].
     Node(u32),
     Outside(IpAddr),
-    UnknownPod(IpAddr),
+    Unattributed(IpAddr, UnattributedReason),
 }
 
 /// One server of a record.
@@ -202,7 +202,9 @@ impl<'a> Attribution<'a> {
         match self.inventory.resolve(address, at) {
             Owner::Pod(index) => self.pod(index),
             Owner::Node(index) => PeerKey::Node(index as u32),
-            Owner::Service(_) | Owner::Unknown => PeerKey::UnknownPod(address),
+            Owner::Service(_) | Owner::Unknown => {
+                PeerKey::Unattributed(address, UnattributedReason::UnknownPod)
+            }
             Owner::Outside if self.is_api_server(address) => PeerKey::ApiServer,
             Owner::Outside => PeerKey::Outside(address),
         }
@@ -220,7 +222,9 @@ impl<'a> Attribution<'a> {
             PeerKey::ApiServer => Peer::ApiServer,
             PeerKey::Node(index) => Peer::Node(self.inventory.nodes[index as usize].name.clone()),
             PeerKey::Outside(address) => Peer::Outside(address),
-            PeerKey::UnknownPod(address) => Peer::UnknownPod(address),
+            PeerKey::Unattributed(address, reason) => {
+                Peer::Unattributed(Unattributed::at(address, reason))
+            }
         }
     }
 
@@ -273,7 +277,10 @@ impl<'a> Attribution<'a> {
             }
             Owner::Pod(index) => (self.pod(index), self.pods[index].1),
             Owner::Node(index) => (PeerKey::Node(index as u32), None),
-            Owner::Service(_) | Owner::Unknown => (PeerKey::UnknownPod(address), None),
+            Owner::Service(_) | Owner::Unknown => {
+                let unknown = PeerKey::Unattributed(address, UnattributedReason::UnknownPod);
+                (unknown, None)
+            }
             Owner::Outside => (PeerKey::Outside(address), None),
         };
         Target { peer, port, node }

@@ -230,7 +230,7 @@ fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
     {
         return Some("node-to-own-pod");
     }
-    let in_pods = |peer| matches!(peer, PeerKey::Workload(_) | PeerKey::UnknownPod(_));
+    let in_pods = |peer| matches!(peer, PeerKey::Workload(_) | PeerKey::Unattributed(..));
     (!in_pods(client) && !in_pods(target.peer)).then_some("no-pod-involved")
 }
 

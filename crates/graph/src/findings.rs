@@ -2,7 +2,7 @@
 
 use super::attribute::{Attributed, Attribution};
 use super::edge::{Edge, Lesson};
-use super::{Graph, Peer};
+use super::{Graph, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::{FlowRecord, OtherKind, OtherTraffic, Verdict};
 use nanoseg_inventory::Inventory;
@@ -122,7 +122,12 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let mut seen: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
     for (client, server, edge) in edges {
         for peer in [client, server] {
-            if let Peer::UnknownPod(address) = peer {
+            if let Peer::Unattributed(Unattributed {
+                address,
+                reason: UnattributedReason::UnknownPod,
+                ..
+            }) = peer
+            {
                 let text = format!("{client} → {server} {}/{}", edge.port, edge.protocol);
                 seen.entry(*address).or_default().insert(text);
             }

@@ -157,7 +157,7 @@ impl History {
         let is_there = |peer: &Peer| match peer {
             Peer::Workload(id) => inventory.workloads.contains_key(id),
             Peer::Node(name) => nodes.contains(name.as_str()),
-            Peer::ApiServer | Peer::Outside(_) | Peer::UnknownPod(_) => true,
+            Peer::ApiServer | Peer::Outside(_) | Peer::Unattributed(_) => true,
         };
         for key in self.edges.keys() {
             if is_there(&key.0) && is_there(&key.1) {

@@ -63,8 +63,8 @@ impl Tally {
 pub(super) fn decide(client: &Peer, server: &Peer, edge: &Edge) -> Lesson {
     let tally = &edge.tally;
     for (peer, side) in [(client, "client"), (server, "server")] {
-        if matches!(peer, Peer::UnknownPod(_)) {
-            return Lesson::Ignored(format!("nobody is known to have had the {side}'s address"));
+        if let Peer::Unattributed(who) = peer {
+            return Lesson::Ignored(format!("the {side} has no name: {}", who.reason.meaning()));
         }
     }
     if edge.verdicts.contains_key(&Verdict::Established) {

@@ -22,6 +22,7 @@ mod incremental;
 mod inventory_listeners;
 mod learning;
 mod lesson;
+mod open_directions;
 mod peer;
 mod port_scan;
 mod requirement;
@@ -30,6 +31,8 @@ mod stored_edge;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod unattributed;
+mod vantage;
 
 pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
@@ -40,8 +43,11 @@ pub use incremental::{Delta, GraphChange, IncrementalGraph};
 pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
+pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
 pub use peer::Peer;
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
 pub use stored_edge::StoredEdge;
+pub use unattributed::{Unattributed, UnattributedReason};
+pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

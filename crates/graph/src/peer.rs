@@ -1,5 +1,6 @@
 //! What stands at one end of an edge.
 
+use super::Unattributed;
 use nanoseg_inventory::WorkloadId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,19 +17,20 @@ pub enum Peer {
     Node(String),
     /// An address outside the cluster.
     Outside(IpAddr),
-    /// An address of the pod range that no known pod owned at that time (rule: unknown-pod-never-allowed).
-    UnknownPod(IpAddr),
+    /// Somebody whom nobody can name (rule: unknown-pod-never-allowed, unattributed-is-kept).
+    #[serde(alias = "unknown-pod")]
+    Unattributed(Unattributed),
 }
 
 impl fmt::Display for Peer {
-    /// `namespace/name`, `api-server`, `node:NAME`, `outside:ADDRESS`, `unknown-pod:ADDRESS`.
+    /// `namespace/name`, `api-server`, `node:NAME`, `outside:ADDRESS`, `REASON:NAME-OR-ADDRESS`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Workload(id) => write!(f, "{id}"),
             Peer::ApiServer => f.write_str("api-server"),
             Peer::Node(name) => write!(f, "node:{name}"),
             Peer::Outside(address) => write!(f, "outside:{address}"),
-            Peer::UnknownPod(address) => write!(f, "unknown-pod:{address}"),
+            Peer::Unattributed(who) => who.fmt(f),
         }
     }
 }

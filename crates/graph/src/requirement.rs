@@ -1,7 +1,7 @@
 //! What a network plugin must let through for the edges of `O`: the common ground of `policy`, which
 //! writes rules for it, and `evaluate`, which judges the rules by it.
 
-use super::{Edge, Graph, Peer};
+use super::{Edge, Graph, Peer, Unattributed};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Protocol;
 use serde::Serialize;
@@ -209,7 +209,7 @@ fn end_of(peer: &Peer, graph: &Graph, inventory: &Inventory) -> NamedEnd {
             let set = node.map(|node| node.addresses.clone()).unwrap_or_default();
             addresses(set, Some(format!("node {name}")), false)
         }
-        Peer::Outside(address) | Peer::UnknownPod(address) => {
+        Peer::Outside(address) | Peer::Unattributed(Unattributed { address, .. }) => {
             let names = graph.names.get(address);
             let label = names.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", "));
             addresses(BTreeSet::from([*address]), label, true)

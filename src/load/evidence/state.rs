@@ -93,7 +93,7 @@ fn gone(edges: Vec<(EdgeKey, Edge)>, inventory: &Inventory) -> Vec<(Peer, Peer, 
     let is_gone = |peer: &Peer| match peer {
         Peer::Workload(id) => !inventory.workloads.contains_key(id),
         Peer::Node(name) => inventory.nodes.iter().all(|node| node.name != *name),
-        Peer::ApiServer | Peer::Outside(_) | Peer::UnknownPod(_) => false,
+        Peer::ApiServer | Peer::Outside(_) | Peer::Unattributed(_) => false,
     };
     let edges = edges.into_iter();
     edges

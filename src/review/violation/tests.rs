@@ -1,5 +1,5 @@
 use super::*;
-use crate::graph::ServiceEnforcement;
+use crate::graph::{ServiceEnforcement, Unattributed, UnattributedReason};
 use crate::review::testing::*;
 
 fn found(graph: &Graph, policies: &[NetworkPolicy], ours: &[(&str, i64)]) -> Vec<(String, bool)> {
@@ -122,7 +122,10 @@ fn addresses_without_a_known_owner_are_not_proposed() {
     let mut edge = Edge::new(Protocol::Tcp, 5432);
     edge.verdicts.insert(Verdict::Unanswered, 1);
     (edge.first, edge.last) = (Some(at(1)), Some(at(2)));
-    let stranger = Peer::UnknownPod("10.244.1.77".parse().unwrap());
+    let stranger = Peer::Unattributed(Unattributed::at(
+        "10.244.1.77".parse().unwrap(),
+        UnattributedReason::UnknownPod,
+    ));
     built.add_edge(&stranger, &peer("shop/db"), edge);
     let seen = found(&built, &[deny("shop/db")], &[("shop/db", 0)]);
     assert_eq!(

@@ -15,8 +15,8 @@ pub enum End {
     Address(IpAddr),
     /// All addresses outside.
     Outside,
-    /// Addresses of the pod range that no known pod has.
-    UnknownPods,
+    /// Everybody whom nobody can name.
+    Unattributed,
     /// Every peer.
     Any,
 }
@@ -31,7 +31,7 @@ impl End {
             End::Node(name) => format!("node/{name}"),
             End::Address(address) => format!("address/{address}"),
             End::Outside => "outside".into(),
-            End::UnknownPods => "unknown-pods".into(),
+            End::Unattributed => "unattributed".into(),
             End::Any => "any".into(),
         }
     }
@@ -50,7 +50,7 @@ impl End {
             ("address", Some(address), None, None) => End::Address(address.parse().ok()?),
             ("api-server", None, None, None) => End::ApiServer,
             ("outside", None, None, None) => End::Outside,
-            ("unknown-pods", None, None, None) => End::UnknownPods,
+            ("unattributed", None, None, None) => End::Unattributed,
             ("any", None, None, None) => End::Any,
             _ => return None,
         };
@@ -67,7 +67,7 @@ impl fmt::Display for End {
             End::Node(name) => write!(f, "node {name}"),
             End::Address(address) => write!(f, "{address}"),
             End::Outside => f.write_str("outside"),
-            End::UnknownPods => f.write_str("unknown pods"),
+            End::Unattributed => f.write_str("unnamed peers"),
             End::Any => f.write_str("anything"),
         }
     }
@@ -81,7 +81,7 @@ pub fn end_of(peer: &Peer, end: &End) -> bool {
         (End::Workload(own), Peer::Workload(id)) => own == id,
         (End::Node(own), Peer::Node(name)) => own == name,
         (End::Address(own), Peer::Outside(address)) => own == address,
-        (End::Outside, Peer::Outside(_)) | (End::UnknownPods, Peer::UnknownPod(_)) => true,
+        (End::Outside, Peer::Outside(_)) | (End::Unattributed, Peer::Unattributed(_)) => true,
         _ => false,
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Folding<'a> {
             Peer::Node(name) => End::Node(name.clone()),
             Peer::Outside(_) if self.outside_is_one => End::Outside,
             Peer::Outside(address) => End::Address(*address),
-            Peer::UnknownPod(_) => End::UnknownPods,
+            Peer::Unattributed(_) => End::Unattributed,
         }
     }
 }

@@ -56,7 +56,7 @@ impl MapEdge<'_> {
     /// Returns true if the filter lets it through.
     fn is_wanted(&self, view: &View, filter: &Filter) -> bool {
         let ends = [self.client, self.server];
-        let is_outside = |peer: &&Peer| matches!(peer, Peer::Outside(_) | Peer::UnknownPod(_));
+        let is_outside = |peer: &&Peer| matches!(peer, Peer::Outside(_) | Peer::Unattributed(_));
         let touches = |name: &String| {
             let mut ids = ends.iter().filter_map(|peer| peer.workload());
             ids.any(|id| id.namespace == *name)

@@ -221,9 +221,9 @@ fn describe(view: &View, end: &End) -> (String, String, &'static str) {
         }
         End::Node(name) => (name.clone(), "Node".into(), "machine"),
         End::ApiServer => ("API server".into(), "Kubernetes".into(), "machine"),
-        End::UnknownPods => (
-            "unknown pods".into(),
-            "no known pod owned it".into(),
+        End::Unattributed => (
+            "unnamed peers".into(),
+            "nobody can name them".into(),
             "outside",
         ),
         End::Any => ("anything".into(), String::new(), "outside"),

@@ -35,12 +35,12 @@ pub fn csv(graph: &Graph, approvals: Option<&Approvals>) -> String {
 fn peer_fields(graph: &Graph, peer: &Peer) -> Vec<String> {
     let (kind, namespace, name) = match peer {
         Peer::Workload(w) => (w.kind.clone(), w.namespace.clone(), w.name.clone()),
-        Peer::Outside(address) | Peer::UnknownPod(address) => (
+        Peer::Outside(address) => (
             names::kind(peer).to_owned(),
             String::new(),
             address.to_string(),
         ),
-        Peer::ApiServer | Peer::Node(_) => (
+        Peer::ApiServer | Peer::Node(_) | Peer::Unattributed(_) => (
             names::kind(peer).to_owned(),
             String::new(),
             names::label(graph, peer),

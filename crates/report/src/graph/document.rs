@@ -26,17 +26,18 @@ pub struct GraphDocument {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PeerDocument {
     /// Unique: `namespace/name[Kind]`, `api-server`, `node:NAME`, `outside:ADDRESS`,
-    /// `unknown-pod:ADDRESS`.
+    /// `REASON:NAME-OR-ADDRESS` of an end that nobody can name.
     pub id: String,
-    /// `workload`, `api-server`, `node`, `outside` or `unknown-pod`.
+    /// `workload`, `api-server`, `node`, `outside`, or why nobody can name it: `unknown-pod`,
+    /// `owner-uncertain` and the other reasons of docs/concepts.md.
     pub kind: &'static str,
     /// Workloads only.
     pub namespace: Option<String>,
-    /// Workloads and nodes.
+    /// Workloads, nodes, and what a log calls somebody whom the snapshot does not explain.
     pub name: Option<String>,
     /// Workloads only: Deployment, StatefulSet, …
     pub workload_kind: Option<String>,
-    /// Outside addresses and unknown pods.
+    /// Outside addresses, and ends without a name.
     pub address: Option<IpAddr>,
     /// The DNS names that resolved to an outside address.
     pub dns_names: Vec<String>,
@@ -183,11 +184,13 @@ impl PeerDocument {
             name: match peer {
                 Peer::Workload(w) => Some(w.name.clone()),
                 Peer::Node(name) => Some(name.clone()),
+                Peer::Unattributed(who) => who.name.clone(),
                 _ => None,
             },
             workload_kind: workload.map(|w| w.kind.clone()),
             address: match peer {
-                Peer::Outside(address) | Peer::UnknownPod(address) => Some(*address),
+                Peer::Outside(address) => Some(*address),
+                Peer::Unattributed(who) if who.name.is_none() => Some(who.address),
                 _ => None,
             },
             dns_names: names::dns_names(graph, peer)

@@ -71,7 +71,7 @@ fn node(graph: &Graph, peer: &Peer) -> String {
         Peer::ApiServer => ", shape=hexagon, style=solid",
         Peer::Node(_) => ", shape=box3d, style=solid",
         Peer::Outside(_) => ", shape=ellipse, style=solid",
-        Peer::UnknownPod(_) => ", style=\"rounded,dashed\", color=\"#b45309\"",
+        Peer::Unattributed(_) => ", style=\"rounded,dashed\", color=\"#b45309\"",
     };
     format!("{} [label={label}{shape}];", escape::dot(&names::id(peer)))
 }

@@ -1,7 +1,7 @@
 //! Small graphs for the tests of this room.
 
 use nanoseg_flow::{Opening, Verdict};
-use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer};
+use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +98,10 @@ pub fn shop(backward: bool) -> Graph {
         (prometheus, web.clone(), tcp(9090)),
         (
             web.clone(),
-            Peer::UnknownPod("10.1.9.9".parse().unwrap()),
+            Peer::Unattributed(Unattributed::at(
+                "10.1.9.9".parse().unwrap(),
+                UnattributedReason::UnknownPod,
+            )),
             implied(53),
         ),
         (web, redis, refused(22)),

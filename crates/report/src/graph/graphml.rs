@@ -90,7 +90,8 @@ fn data(out: &mut String, data: &[(&str, String)]) {
 fn node_data(graph: &Graph, peer: &Peer) -> Vec<(&'static str, String)> {
     let workload = peer.workload();
     let address = match peer {
-        Peer::Outside(address) | Peer::UnknownPod(address) => address.to_string(),
+        Peer::Outside(address) => address.to_string(),
+        Peer::Unattributed(who) if who.name.is_none() => who.address.to_string(),
         _ => String::new(),
     };
     vec![

@@ -85,7 +85,7 @@ fn node(graph: &Graph, peer: &Peer) -> String {
         Peer::ApiServer => format!("{{{{{text}}}}}"),
         Peer::Node(_) => format!("[[{text}]]"),
         Peer::Outside(_) => format!("([{text}])"),
-        Peer::UnknownPod(_) => format!(">{text}]"),
+        Peer::Unattributed(_) => format!(">{text}]"),
     }
 }
 

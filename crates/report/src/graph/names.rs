@@ -20,7 +20,7 @@ pub fn kind(peer: &Peer) -> &'static str {
         Peer::ApiServer => "api-server",
         Peer::Node(_) => "node",
         Peer::Outside(_) => "outside",
-        Peer::UnknownPod(_) => "unknown-pod",
+        Peer::Unattributed(who) => who.reason.name(),
     }
 }
 
@@ -48,7 +48,7 @@ pub fn label(graph: &Graph, peer: &Peer) -> String {
             Some(name) => (*name).to_owned(),
             None => address.to_string(),
         },
-        Peer::UnknownPod(address) => address.to_string(),
+        Peer::Unattributed(who) => who.label(),
     }
 }
 
@@ -65,7 +65,7 @@ pub fn sublabel(graph: &Graph, peer: &Peer) -> String {
                 format!("outside · {address}")
             }
         }
-        Peer::UnknownPod(_) => "unknown pod".to_owned(),
+        Peer::Unattributed(who) => who.reason.name().replace('-', " "),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Reads a graph back from its JSON document, as far as the document has it.
 
 use nanoseg_flow::Verdict;
-use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer};
+use nanoseg_graph::{Edge, Evidence, Graph, Lesson, Peer, Unattributed, UnattributedReason};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Why a text is not a graph document.
 #[derive(Debug, thiserror::Error)]
@@ -107,8 +107,16 @@ fn peer(part: &PeerPart) -> Option<Peer> {
         "api-server" => Peer::ApiServer,
         "node" => Peer::Node(part.name.clone()?),
         "outside" => Peer::Outside(part.address?),
-        "unknown-pod" => Peer::UnknownPod(part.address?),
-        _ => return None,
+        reason => {
+            let reasons = UnattributedReason::ALL.iter();
+            let reason = *reasons.clone().find(|known| known.name() == reason)?;
+            let unnamed = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            Peer::Unattributed(Unattributed {
+                address: part.address.unwrap_or(unnamed),
+                name: part.name.clone(),
+                reason,
+            })
+        }
     })
 }
 

@@ -206,7 +206,7 @@ fn node(out: &mut String, node: &SceneNode, rect: &Rect) {
     let _ = writeln!(out, "<g><title>{}</title>", escape::xml(&node.tooltip));
     let hue = node.group.map(|group| group % HUES);
     let stroke = match (node.shape, hue) {
-        (NodeShape::UnknownPod, _) => "warn dashed".to_owned(),
+        (NodeShape::Unattributed, _) => "warn dashed".to_owned(),
         (_, Some(hue)) => format!("s{hue}"),
         _ => "plain".to_owned(),
     };

@@ -14,7 +14,7 @@ pub fn path(shape: NodeShape, kind: &str) -> &'static str {
         NodeShape::Node => {
             "M2.5 3H15.5V8H2.5ZM2.5 10H15.5V15H2.5ZM5 5.5H6.5M5 12.5H6.5M11 5.5H13M11 12.5H13"
         }
-        NodeShape::UnknownPod => "M6 6.5a3 3 0 1 1 4.6 2.6c-1.1.7-1.6 1.2-1.6 2.6M9 14.2V14.6",
+        NodeShape::Unattributed => "M6 6.5a3 3 0 1 1 4.6 2.6c-1.1.7-1.6 1.2-1.6 2.6M9 14.2V14.6",
         NodeShape::Workload => workload(kind),
     }
 }

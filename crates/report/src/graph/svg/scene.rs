@@ -28,7 +28,7 @@ pub enum NodeShape {
     ApiServer,
     Node,
     Outside,
-    UnknownPod,
+    Unattributed,
 }
 
 /// One node: a peer, or several similar ones.
@@ -176,7 +176,7 @@ impl Scene {
                 Peer::ApiServer => NodeShape::ApiServer,
                 Peer::Node(_) => NodeShape::Node,
                 Peer::Outside(_) => NodeShape::Outside,
-                Peer::UnknownPod(_) => NodeShape::UnknownPod,
+                Peer::Unattributed(_) => NodeShape::Unattributed,
             },
             label: names::label(graph, peer),
             sublabel: names::sublabel(graph, peer),
@@ -293,7 +293,7 @@ fn name_bundle(node: &mut SceneNode, first: &Peer, graph: &Graph, number: u64) {
         }
         NodeShape::Outside => node.label = count(number, "address"),
         NodeShape::Node => node.label = count(number, "node"),
-        NodeShape::UnknownPod => node.label = count(number, "unknown pod"),
+        NodeShape::Unattributed => node.label = count(number, "unnamed peer"),
         NodeShape::Workload | NodeShape::ApiServer => {}
     }
 }
