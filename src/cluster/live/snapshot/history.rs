@@ -1,4 +1,5 @@
-//! Follows what changes after a snapshot: watches from the versions of its lists on, so that nothing lies between.
+//! Follows what changes after a snapshot: watches from the versions of its lists on, so that nothing lies between
+//! (rule: history-without-gaps).
 //!
 //! A watch that breaks goes on from the last version that it got. Where the API server no longer has that version
 //! (410 Gone), the kind is listed again and compared; what happened in between is a [`Gap`].

@@ -1,5 +1,5 @@
 //! What a snapshot keeps of an object: what the inventory reads. Environment variables, commands, volumes and managed
-//! fields are none of it, and of annotations only those of networks and nanoseg's own.
+//! fields are none of it, and of annotations only those of networks and nanoseg's own (rule: snapshot-holds-what-is-read).
 
 use crate::inventory::ImageScan;
 use crate::inventory::kubernetes::LAST_APPLIED;
