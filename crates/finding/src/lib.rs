@@ -141,6 +141,9 @@ codes! {
     MissingNodes "missing-nodes" Warning
         "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be distinguished from outside traffic."
         "Add nodes to the kubectl get that made the snapshot.";
+    IncompleteSnapshot "incomplete-snapshot" Warning
+        "The snapshot says itself what it lacks: kinds or namespaces that could not be read, or a time whose changes are not known."
+        "Take it again with the rights of the role nanoseg-reader (docs/snapshot.md); a history, without an interruption.";
     MissingNamespaces "missing-namespaces" Note
         "A namespace of a pod is not in the snapshot; its labels are taken to be only kubernetes.io/metadata.name."
         "Add namespaces to the kubectl get that made the snapshot.";

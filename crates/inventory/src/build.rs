@@ -6,7 +6,7 @@ use super::owners::{OwnerIndex, OwnerRule, namespace_of};
 use super::pods::{read_pod, template_pod};
 use super::ranges::{pod_ranges, service_ranges};
 use super::services::read_services;
-use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
+use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, SnapshotGap, Workload, WorkloadId};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -191,6 +191,7 @@ fn missing_findings(
     namespaces: &BTreeMap<String, Namespace>,
     findings: &mut Vec<Finding>,
 ) {
+    findings.extend(SnapshotGap::findings(&objects.gaps));
     if objects.endpoint_slices.is_empty() && !services.is_empty() {
         let message = format!(
             "endpoints of {} Services were taken from their selectors",

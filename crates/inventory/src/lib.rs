@@ -27,6 +27,7 @@ mod owners;
 mod pods;
 mod ranges;
 mod services;
+mod snapshot_gap;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use inventory::Inventory;
 pub use objects::Objects;
 pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
+pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,

@@ -1,6 +1,6 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::{ImageScan, OtherPolicy};
+use super::{ImageScan, OtherPolicy, SnapshotGap};
 use crate::kubernetes::{
     CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
     ReplicationController, Service, StatefulSet,
@@ -28,6 +28,8 @@ pub struct Objects {
     pub scans: Vec<ImageScan>,
     /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
     pub not_judged: Vec<OtherPolicy>,
+    /// What the snapshots say themselves that they lack.
+    pub gaps: Vec<SnapshotGap>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
     pub snapshots: usize,
     /// Objects of kinds that nanoseg has no use for, counted by kind.

@@ -6,7 +6,6 @@ use crate::cluster::live::{Format, Gap, History, Record, Snapshot, write_documen
 use crate::report::escape;
 use anyhow::Context;
 use kube::Client;
-use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -176,12 +175,7 @@ impl Log {
                 ""
             }
         );
-        self.write(&json!({
-            "apiVersion": "nanoseg.dev/v1alpha1",
-            "kind": "HistoryGap",
-            "metadata": {"name": format!("{what} {from}").replace(' ', "-")},
-            "spec": {"what": what, "from": from.to_string(), "to": to.to_string()},
-        }))
+        self.write(&gap.document())
     }
 
     fn write(&mut self, object: &serde_json::Value) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@
 mod changes;
 mod content;
 mod error;
+mod gap;
 mod history;
 mod kinds;
 mod list;
@@ -17,7 +18,8 @@ mod text;
 
 pub use content::{Item, Snapshot};
 pub use error::{Missing, SnapshotError};
-pub use history::{Gap, History, Record};
+pub use gap::Gap;
+pub use history::{History, Record};
 pub use text::{DELETED_AT, Format, TAKEN_AT, write_document, write_list};
 
 #[cfg(test)]

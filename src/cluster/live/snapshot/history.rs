@@ -6,6 +6,7 @@
 
 use super::changes::{Changes, Relisted};
 use super::content::{Listed, Snapshot, now};
+use super::gap::Gap;
 use super::kinds::SnapshotKind;
 use super::list::{self, ListError};
 use super::reduce::reduced;
@@ -30,17 +31,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Changes that wait to be written.
 const WAITING: usize = 256;
-
-/// A time in which changes were missed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    /// `pods`, `pods in shop`.
-    pub what: String,
-    pub from: jiff::Timestamp,
-    pub to: jiff::Timestamp,
-    /// Whether it ended: what there is was read again.
-    pub is_over: bool,
-}
 
 /// What a history consists of.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 
 use super::content::{Item, Listed, Snapshot, now};
 use super::error::{Missing, SnapshotError};
+use super::gap;
 use super::kinds::{self, SnapshotKind};
 use super::list::{self, ListError};
 use super::owners::OwnerRefs;
@@ -36,7 +37,10 @@ impl Snapshot {
         taker.api_server_service().await;
         taker.endpoints().await?;
         taker.custom().await;
-        Ok(taker.snapshot)
+        let mut snapshot = taker.snapshot;
+        let mut gaps = gap::items(&snapshot);
+        snapshot.items.append(&mut gaps);
+        Ok(snapshot)
     }
 }
 

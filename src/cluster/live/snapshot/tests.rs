@@ -141,13 +141,10 @@ async fn kinds_that_may_not_be_listed_are_named_with_what_that_means() {
         missing[0].starts_with("nodes: not permitted (no list of /api/v1/nodes); kubelet probes"),
         "{missing:?}"
     );
-    let mut text = Vec::new();
-    write_list(&mut text, Format::Json, &snapshot).unwrap();
-    let list: Value = serde_json::from_slice(&text).unwrap();
-    assert_eq!(
-        list["metadata"]["annotations"]["nanoseg.dev/missing"],
-        "nodes"
-    );
+    let objects = read_back(&snapshot, Format::Yaml);
+    assert_eq!(objects.gaps.len(), 1, "a reader of the file learns it too");
+    assert_eq!(objects.gaps[0].spec.lacks, "nodes");
+    assert!(objects.skipped.is_empty(), "{:?}", objects.skipped);
 }
 
 #[tokio::test]

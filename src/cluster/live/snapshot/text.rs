@@ -10,10 +10,6 @@ use std::path::Path;
 pub const TAKEN_AT: &str = "nanoseg.dev/taken-at";
 /// The annotation of an object with the time at which it was seen to be gone (RFC 3339).
 pub const DELETED_AT: &str = "nanoseg.dev/deleted-at";
-/// The annotation of a List that is not about all namespaces: their names, with commas.
-const NAMESPACES: &str = "nanoseg.dev/namespaces";
-/// The annotation of a List that lacks kinds: their names, with commas.
-const MISSING: &str = "nanoseg.dev/missing";
 
 /// The format of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,15 +72,7 @@ pub fn write_document(out: &mut impl Write, format: Format, object: &Value) -> i
 }
 
 fn annotations(snapshot: &Snapshot) -> Value {
-    let mut all = json!({TAKEN_AT: snapshot.taken_at.to_string()});
-    if !snapshot.namespaces.is_empty() {
-        all[NAMESPACES] = snapshot.namespaces.join(",").into();
-    }
-    if !snapshot.missing.is_empty() {
-        let names: Vec<String> = snapshot.missing.iter().map(|one| one.what()).collect();
-        all[MISSING] = names.join(",").into();
-    }
-    all
+    json!({TAKEN_AT: snapshot.taken_at.to_string()})
 }
 
 /// An object as an item of a list: its first line after a dash.
