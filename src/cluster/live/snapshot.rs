@@ -12,6 +12,7 @@ mod history;
 mod kinds;
 mod list;
 mod owners;
+mod read;
 mod reduce;
 mod take;
 mod text;

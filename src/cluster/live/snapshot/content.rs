@@ -1,9 +1,7 @@
 //! What a snapshot holds.
 
-use super::error::{Missing, SnapshotError};
+use super::error::Missing;
 use super::kinds::SnapshotKind;
-use crate::cluster::parse;
-use crate::inventory::Objects;
 use serde_json::Value;
 
 /// One object of a snapshot.
@@ -49,26 +47,6 @@ pub struct Snapshot {
     /// What could not be read.
     pub missing: Vec<Missing>,
     pub listed: Vec<Listed>,
-}
-
-impl Snapshot {
-    /// The objects, as a file of the snapshot would be read.
-    ///
-    /// # Errors
-    /// An object that the inventory cannot read.
-    pub fn objects(&self) -> Result<Objects, SnapshotError> {
-        let mut objects = Objects {
-            snapshots: 1,
-            ..Objects::default()
-        };
-        for item in &self.items {
-            let tree = serde_json::from_str(&item.json);
-            let tree: Value = tree.map_err(|error| SnapshotError::object(item, &error))?;
-            let read = parse::add(tree, "", "", &mut objects);
-            read.map_err(|(object, problem)| SnapshotError::Object { object, problem })?;
-        }
-        Ok(objects)
-    }
 }
 
 /// The time, as precise as a watch is.

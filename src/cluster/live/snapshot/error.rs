@@ -1,8 +1,8 @@
 //! What a snapshot lacks, and why there is none.
 
-use super::content::Item;
 use super::kinds::SnapshotKind;
 use super::list::ListError;
+use crate::cluster::ClusterError;
 use std::fmt;
 
 /// A kind that could not be read.
@@ -57,8 +57,10 @@ pub enum SnapshotError {
     NoNamespace(String),
     #[error("failed to list {what}: {message}; is the kubeconfig's server right and reachable?")]
     Failed { what: String, message: String },
-    #[error("failed to read {object} of the cluster: {problem}; please report it")]
-    Object { object: String, problem: String },
+    #[error(transparent)]
+    Read(#[from] ClusterError),
+    #[error("failed to write the snapshot: {0}")]
+    Write(String),
 }
 
 impl SnapshotError {
@@ -73,13 +75,6 @@ impl SnapshotError {
         match namespace {
             Some(namespace) => SnapshotError::PodsOf { namespace, message },
             None => SnapshotError::Pods(message),
-        }
-    }
-
-    pub(super) fn object(item: &Item, error: &serde_json::Error) -> SnapshotError {
-        SnapshotError::Object {
-            object: format!("{}/{}", item.namespace, item.name),
-            problem: error.to_string(),
         }
     }
 }
