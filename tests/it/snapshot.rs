@@ -172,6 +172,14 @@ fn wait_for(what: &str, mut found: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until the API server has heard of a new right.
+fn wait_for_right(shop: &Shop, kubeconfig: &Path, place: &[&str]) {
+    let ask = [&["auth", "can-i", "list", "pods"], place].concat();
+    wait_for("the right", || {
+        shop.cluster.kubectl_of(kubeconfig, &ask).status.success()
+    });
+}
+
 #[test]
 fn a_snapshot_gives_the_same_policies_as_kubectls_dump() {
     let Some(cluster) = Cluster::get() else {
@@ -398,6 +406,7 @@ fn who_may_read_one_namespace_is_told_what_is_missing() {
         "--user",
         &user,
     ]);
+    wait_for_right(&shop, &kubeconfig, &["-n", &shop.namespace]);
     let out = shop.text("mine.yaml");
     let all = nanoseg(&kubeconfig, &["snapshot", "--out", &out]);
     assert_eq!(all.code, Some(2), "{all:?}");
@@ -458,6 +467,7 @@ fn the_role_for_readers_is_enough_for_a_whole_snapshot_and_its_watch() {
     ];
     shop.kubectl(&bind);
     let kubeconfig = cluster.kubeconfig_as(&user, &[]);
+    wait_for_right(&shop, &kubeconfig, &["-A"]);
     let out = shop.text("cluster");
     let run = nanoseg(
         &kubeconfig,

@@ -3,16 +3,21 @@
 use super::content::{Item, Snapshot};
 use super::text::DELETED_AT;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Kind with its `apiVersion`, namespace, name.
+/// Kind (as [`Item::kind`]), namespace, name.
 type Key = (String, String, String);
 
 /// The objects as they were last written. It grows with the cluster, and not with time.
 #[derive(Debug, Default)]
 pub struct Changes {
     known: BTreeMap<Key, Known>,
+    /// The last objects that went, with their uid: a list that is older than their end still has them.
+    ended: VecDeque<(Key, String)>,
 }
+
+/// How many ends are remembered.
+const ENDED: usize = 10_000;
 
 #[derive(Debug)]
 struct Known {
@@ -24,8 +29,8 @@ struct Known {
 
 /// Objects of one kind that were listed again, since a watch did not get all changes.
 pub struct Relisted<'a> {
-    pub api_version: &'a str,
-    pub kind: &'a str,
+    /// As [`Item::kind`].
+    pub kind: String,
     /// `None`: everywhere.
     pub namespace: Option<&'a str>,
     pub objects: Vec<Value>,
@@ -66,7 +71,12 @@ impl Changes {
 
     /// The document for an object that is gone; `last` is its last state.
     pub fn gone(&mut self, last: Value, at: jiff::Timestamp) -> Value {
-        self.known.remove(&key(&last));
+        let key = key(&last);
+        self.known.remove(&key);
+        self.ended.push_back((key, uid(&last)));
+        if self.ended.len() > ENDED {
+            self.ended.pop_front();
+        }
         ended(last, at)
     }
 
@@ -74,10 +84,9 @@ impl Changes {
     /// the gap it went, so it counts as gone since its beginning.
     pub fn relisted(&mut self, list: Relisted<'_>, since: jiff::Timestamp) -> Vec<Value> {
         let version = number(list.version);
-        let kind = format!("{}/{}", list.api_version, list.kind);
-        let there: Vec<Key> = list.objects.iter().map(key).collect();
+        let there: BTreeSet<Key> = list.objects.iter().map(key).collect();
         let is_gone = |key: &Key, known: &Known| {
-            key.0 == kind
+            key.0 == list.kind
                 && list.namespace.is_none_or(|namespace| key.1 == namespace)
                 && known.version <= version
                 && !there.contains(key)
@@ -97,7 +106,9 @@ impl Changes {
                 Some(ended(object, since))
             })
             .collect();
-        for object in list.objects {
+        let over: BTreeSet<(Key, String)> = self.ended.iter().cloned().collect();
+        let is_over = |object: &Value| over.contains(&(key(object), uid(object)));
+        for object in list.objects.into_iter().filter(|object| !is_over(object)) {
             documents.append(&mut self.seen(object, since));
         }
         documents
@@ -114,6 +125,11 @@ fn key(object: &Value) -> Key {
     )
 }
 
+fn uid(object: &Value) -> String {
+    let uid = object["metadata"]["uid"].as_str();
+    uid.unwrap_or_default().to_owned()
+}
+
 /// A resource version is opaque by contract, and a growing number in every API server (KEP-5504).
 fn number(version: &str) -> u64 {
     version.parse().unwrap_or(0)
@@ -128,10 +144,7 @@ fn known(object: &Value) -> Known {
         conditions.retain(|one| !matches!(one["type"].as_str(), Some("Ready" | "ContainersReady")));
     }
     Known {
-        uid: object["metadata"]["uid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        uid: uid(&object),
         version: number(version.as_str().unwrap_or_default()),
         json: object.to_string(),
     }

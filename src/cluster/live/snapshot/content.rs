@@ -9,19 +9,20 @@ use serde_json::Value;
 pub struct Item {
     pub namespace: String,
     pub name: String,
+    /// `v1/Pod`, `apps/v1/Deployment`.
+    pub kind: String,
     /// The object with its `apiVersion` and `kind`.
     pub json: String,
 }
 
 impl Item {
     pub fn new(object: &Value) -> Item {
-        let text = |field: &str| {
-            let value = object["metadata"][field].as_str();
-            value.unwrap_or_default().to_owned()
-        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &object["metadata"];
         Item {
-            namespace: text("namespace"),
-            name: text("name"),
+            namespace: text(&metadata["namespace"]),
+            name: text(&metadata["name"]),
+            kind: format!("{}/{}", text(&object["apiVersion"]), text(&object["kind"])),
             json: object.to_string(),
         }
     }

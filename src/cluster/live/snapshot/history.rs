@@ -5,7 +5,7 @@
 //! (410 Gone), the kind is listed again and compared; what happened in between is a [`Gap`].
 
 use super::changes::{Changes, Relisted};
-use super::content::{Listed, Snapshot, now};
+use super::content::{Item, Listed, Snapshot, now};
 use super::gap::Gap;
 use super::kinds::SnapshotKind;
 use super::list::{self, ListError};
@@ -91,6 +91,12 @@ impl Followed {
             Some(namespace) => format!("{} in {namespace}", self.kind.name()),
             None => self.kind.name(),
         }
+    }
+
+    /// As [`Item::kind`].
+    fn kind_name(&self) -> String {
+        let resource = &self.kind.resource;
+        format!("{}/{}", resource.api_version, resource.kind)
     }
 
     fn certain(&self) -> jiff::Timestamp {
@@ -208,16 +214,14 @@ impl History {
             let Some(listed) = end.listed.iter().find(is_its) else {
                 continue;
             };
-            let objects = end
-                .items
-                .iter()
-                .filter_map(|item| serde_json::from_str(&item.json).ok());
-            let resource = &of.kind.resource;
-            let is_its = |object: &Value| {
-                object["kind"] == resource.kind.as_str()
-                    && object["apiVersion"] == resource.api_version.as_str()
+            let kind = of.kind_name();
+            let is_its = |item: &&Item| {
+                let namespace = of.namespace.as_ref();
+                item.kind == kind && namespace.is_none_or(|namespace| item.namespace == *namespace)
             };
-            let objects = objects.filter(is_its).collect();
+            let items = end.items.iter().filter(is_its);
+            let objects = items.filter_map(|item| serde_json::from_str(&item.json).ok());
+            let objects = objects.collect();
             let documents = self
                 .changes
                 .relisted(relisted(&of, objects, &listed.version), from);
@@ -237,8 +241,7 @@ impl History {
 
 fn relisted<'a>(of: &'a Followed, objects: Vec<Value>, version: &'a str) -> Relisted<'a> {
     Relisted {
-        api_version: &of.kind.resource.api_version,
-        kind: &of.kind.resource.kind,
+        kind: of.kind_name(),
         namespace: of.namespace.as_deref(),
         objects,
         version,

@@ -14,8 +14,7 @@ fn at(second: i64) -> jiff::Timestamp {
 
 fn pods(objects: Vec<Value>, version: &str) -> Relisted<'_> {
     Relisted {
-        api_version: "v1",
-        kind: "Pod",
+        kind: "v1/Pod".into(),
         namespace: None,
         objects,
         version,
@@ -108,4 +107,16 @@ fn a_list_of_one_namespace_ends_nothing_in_another() {
     };
     assert!(changes.relisted(list, at(3)).is_empty());
     assert_eq!(changes.relisted(pods(Vec::new(), "20"), at(3)).len(), 1);
+}
+
+#[test]
+fn a_list_that_is_older_than_a_deletion_brings_nothing_back() {
+    let mut changes = Changes::default();
+    changes.seen(pod("a", "1", 5, "Running"), at(0));
+    changes.gone(pod("a", "1", 21, "Running"), at(2));
+    let list = || vec![pod("a", "1", 5, "Running")];
+    assert!(changes.relisted(pods(list(), "20"), at(3)).is_empty());
+    let mut other = list();
+    other[0]["metadata"]["uid"] = "2".into();
+    assert_eq!(changes.relisted(pods(other, "30"), at(3)).len(), 1);
 }
