@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cluster")]
 use super::stores::read_stores;
+use super::vantage::{UnnamedSource, VantageBuilder};
 #[cfg(not(feature = "cluster"))]
 use super::without_stores::read_stores;
 use crate::finding::{Code, Finding};
@@ -14,7 +15,6 @@ use crate::inventory::Inventory;
 use crate::load::error::LoadError;
 use crate::load::notice::NoticeSink;
 use crate::net::Timestamp;
-use super::vantage::{UnnamedSource, VantageBuilder};
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
 use std::collections::{BTreeMap, BTreeSet};

@@ -81,8 +81,11 @@ impl<'a> VantageBuilder<'a> {
         }
         // A node that another file shows for certain explains packets that two nodes could have seen: the parts of a
         // rotated capture.
-        let mut known: BTreeSet<String> =
-            self.vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        let mut known: BTreeSet<String> = self
+            .vantage
+            .nodes()
+            .map(|(node, _)| node.to_owned())
+            .collect();
         for (one, (_, last)) in &unsaid {
             let found = nodes_of_capture(&one.pairs, self.inventory, &BTreeSet::new(), *last);
             known.extend(found.certain);
