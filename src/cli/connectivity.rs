@@ -4,7 +4,7 @@ use super::access::AccessArgs;
 use super::notices::Stderr;
 use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
 use crate::inventory::{Inventory, OwnerRule};
-use crate::load::{current, note_skipped, read_sources};
+use crate::load::{current, note_objects, note_pod_blocks, note_skipped, read_sources};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,12 +84,15 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let notices = Stderr::new();
     let (objects, skipped) = read_sources(&args.paths, &args.access.settings(), &notices)?;
     note_skipped(&skipped, &notices);
+    note_objects(&objects, &notices);
     let host_network = match args.host_network {
         HostNetworkArg::LikePods => HostNetwork::LikePods,
         HostNetworkArg::Exact => HostNetwork::Exact,
     };
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
-    let found = connectivity(&inventory, &current(&objects), host_network)?;
+    let policies = current(&objects);
+    note_pod_blocks(&policies, &inventory, &notices);
+    let found = connectivity(&inventory, &policies, host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;
     match io::stdout().lock().write_all(text.as_bytes()) {

@@ -64,6 +64,7 @@ macro_rules! kinds {
             objects.gaps.append(&mut more.gaps);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
+            objects.remarks.append(&mut more.remarks);
             objects.snapshots += more.snapshots;
             for (kind, count) in more.skipped {
                 *objects.skipped.entry(kind).or_default() += count;

@@ -1,5 +1,6 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
+mod findings;
 mod flow_logs;
 #[cfg(feature = "cluster")]
 mod stores;
@@ -18,7 +19,7 @@ use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{History, InventoryListeners, Vantage, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
+use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{AddressPair, AddressPairs, CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::period::Period;
@@ -119,6 +120,8 @@ pub struct LoadedTraffic {
     pub scans: Vec<ImageScan>,
     /// The NetworkPolicies of the snapshots that nanoseg does not manage.
     pub foreign_policies: Vec<NetworkPolicy>,
+    /// The network plugin, as far as the snapshots or the flow logs show it.
+    pub plugin: Option<NetworkPlugin>,
 }
 
 impl LoadedTraffic {
@@ -205,6 +208,9 @@ fn read(
         [] => Default::default(),
         _ => read_captures(source, &inventory, notices)?,
     };
+    if logs.is_none() && summary.is_undecodable() {
+        return Err(LoadError::Undecodable(findings::undecodable(&summary)));
+    }
     let mut seen = VantageBuilder::new(&inventory);
     if let Some(logs) = &logs {
         logs.views(&mut seen);
@@ -214,6 +220,8 @@ fn read(
     let vantage = seen.finish();
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
+    let foreign_policies = foreign_policies(objects);
+    findings.extend(findings::of_objects(objects, &foreign_policies, &inventory));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
     let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
@@ -229,12 +237,16 @@ fn read(
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
-        foreign_policies: foreign_policies(objects),
+        foreign_policies,
+        plugin: NetworkPlugin::of(objects),
     };
     if let Some(mut logs) = logs {
         loaded.history = std::mem::take(&mut logs.history);
         let epochs = source.epochs(&loaded.inventory);
         skipped.extend(logs.skipped());
+        if logs.are_of_hubble() {
+            loaded.plugin = Some(NetworkPlugin::Cilium);
+        }
         loaded.add(logs, summary.span, &epochs);
     }
     loaded.skipped = skipped;
@@ -327,7 +339,9 @@ fn observed(
         span: read.span,
         pairs: pairs.remove(&read.name).unwrap_or_default(),
     };
-    summary.read.iter().map(observed).collect()
+    // What nobody could decode had nothing in view (rule: undecodable-capture).
+    let read = summary.read.iter().filter(|read| !read.is_undecodable());
+    read.map(observed).collect()
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

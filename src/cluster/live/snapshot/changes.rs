@@ -156,16 +156,18 @@ fn restored(known: &Known) -> Option<Value> {
     Some(object)
 }
 
-/// The last version of an object that is gone, with the time. An object that was deleted at once has no
-/// `deletionTimestamp`; Kubernetes cuts those to the second.
+/// The last version of an object that is gone, with the time. `deletionTimestamp` is when its grace period is over; an
+/// object that is gone earlier, or was deleted without one, ended then. Kubernetes cuts such times to the second.
 fn ended(mut object: Value, at: jiff::Timestamp) -> Value {
     let metadata = &mut object["metadata"];
     if !metadata["annotations"].is_object() {
         metadata["annotations"] = json!({});
     }
     metadata["annotations"][DELETED_AT] = at.to_string().into();
-    if metadata["deletionTimestamp"].is_null() {
-        let second = jiff::Timestamp::from_second(at.as_second()).unwrap_or(at);
+    let second = jiff::Timestamp::from_second(at.as_second()).unwrap_or(at);
+    let due = metadata["deletionTimestamp"].as_str();
+    let due = due.and_then(|due| due.parse::<jiff::Timestamp>().ok());
+    if due.is_none_or(|due| due > second) {
         metadata["deletionTimestamp"] = second.to_string().into();
     }
     object

@@ -55,6 +55,10 @@ fn a_pod_that_was_deleted_at_once_ends_when_its_deletion_was_seen() {
         gone["metadata"]["deletionTimestamp"],
         "2026-01-01T00:00:00Z"
     );
+    let mut early = pod("c", "3", 8, "Running");
+    early["metadata"]["deletionTimestamp"] = at(39).to_string().into();
+    let gone = changes.gone(early, at(9));
+    assert_eq!(gone["metadata"]["deletionTimestamp"], at(9).to_string());
 }
 
 #[test]
