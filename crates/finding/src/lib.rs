@@ -142,7 +142,7 @@ codes! {
         "Connections were refused (RST or ICMP unreachable); they were not learned."
         "Check whether the client is misconfigured or the server was down.";
     UnansweredConnections "unanswered-connections" Note
-        "Connections were opened and got no answer; they were not learned."
+        "Connections were opened and got no answer, or the client reset the handshake; they were not learned."
         "Check whether the client is misconfigured, or a policy or firewall dropped it.";
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
