@@ -37,6 +37,7 @@ mod pods;
 mod ranges;
 mod service_endpoints;
 mod services;
+mod snapshot_gap;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
+pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
     ServicePort, Workload, WorkloadId,

@@ -1,6 +1,6 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::{ImageScan, OtherPolicy};
+use super::{ImageScan, OtherPolicy, SnapshotGap};
 use crate::kubernetes::{
     CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node,
     Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
@@ -49,6 +49,8 @@ pub struct Objects {
     pub scans: Vec<ImageScan>,
     /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
     pub not_judged: Vec<OtherPolicy>,
+    /// What the snapshots say themselves that they lack.
+    pub gaps: Vec<SnapshotGap>,
     /// What is odd about objects that were read all the same.
     pub remarks: Vec<ObjectRemark>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
