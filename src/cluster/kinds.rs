@@ -1,7 +1,8 @@
 //! Lists the kinds that are read, and converts a tree into a typed object.
 
-use crate::inventory::kubernetes::drop_last_applied;
+use crate::inventory::kubernetes::{ListedNode, drop_last_applied};
 use crate::inventory::{ImageScan, Objects, OtherPolicy};
+use crate::net::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -30,7 +31,17 @@ macro_rules! kinds {
             match (kind, group) {
                 $( ($kind, $group) => objects.$field.push(namespaced(tree)?), )*
                 ("Namespace", "") => objects.namespaces.push(Deserialize::deserialize(tree)?),
-                ("Node", "") => objects.nodes.push(Deserialize::deserialize(tree)?),
+                ("Node", "") => {
+                    let (node, heartbeat) = ListedNode::deserialize(tree)?.split();
+                    objects.nodes.push(node);
+                    objects.heartbeat = objects.heartbeat.max(heartbeat);
+                }
+                // Only shows when the snapshot was taken.
+                ("Lease", "coordination.k8s.io") => {
+                    let tree = serde_json::Value::deserialize(tree)?;
+                    objects.heartbeat = objects.heartbeat.max(renewed(&tree));
+                    return Ok(Typed::Skipped);
+                }
                 ("NetworkPolicy", "networking.k8s.io") => {
                     let mut policy: NetworkPolicy = namespaced(tree)?;
                     policy.metadata.managed_fields = None;
@@ -60,6 +71,8 @@ macro_rules! kinds {
             objects.network_policies.append(&mut more.network_policies);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
+            objects.lists.append(&mut more.lists);
+            objects.heartbeat = objects.heartbeat.max(more.heartbeat);
             objects.snapshots += more.snapshots;
             for (kind, count) in more.skipped {
                 *objects.skipped.entry(kind).or_default() += count;
@@ -79,6 +92,12 @@ kinds! {
     "DaemonSet" "apps" daemon_sets;
     "Job" "batch" jobs;
     "CronJob" "batch" cron_jobs;
+}
+
+/// When a Lease was renewed.
+fn renewed(lease: &serde_json::Value) -> Option<Timestamp> {
+    let text = lease.pointer("/spec/renewTime")?.as_str()?;
+    Some(text.parse::<jiff::Timestamp>().ok()?.into())
 }
 
 /// A namespaced object. Without a namespace it is in `default`, as with kubectl.

@@ -223,6 +223,7 @@ impl Reader<'_> {
         };
         self.counts.lists += 1;
         self.objects.snapshots += 1;
+        let mark = self.objects.mark();
         append(self.objects, items.read);
         // Items of a typed list have no `kind`.
         let version = map.remove("apiVersion").unwrap_or_default();
@@ -231,6 +232,7 @@ impl Reader<'_> {
         for item in items.without_kind {
             add(item, item_kind, version, self.objects).map_err(broken)?;
         }
+        self.objects.note_snapshot(mark);
         Ok(())
     }
 }

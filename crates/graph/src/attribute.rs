@@ -205,6 +205,9 @@ impl<'a> Attribution<'a> {
             Owner::Service(_) | Owner::Unknown => {
                 PeerKey::Unattributed(address, UnattributedReason::UnknownPod)
             }
+            Owner::Uncertain(_) => {
+                PeerKey::Unattributed(address, UnattributedReason::OwnerUncertain)
+            }
             Owner::Outside if self.is_api_server(address) => PeerKey::ApiServer,
             Owner::Outside => PeerKey::Outside(address),
         }
@@ -280,6 +283,10 @@ impl<'a> Attribution<'a> {
             Owner::Service(_) | Owner::Unknown => {
                 let unknown = PeerKey::Unattributed(address, UnattributedReason::UnknownPod);
                 (unknown, None)
+            }
+            Owner::Uncertain(_) => {
+                let uncertain = PeerKey::Unattributed(address, UnattributedReason::OwnerUncertain);
+                (uncertain, None)
             }
             Owner::Outside => (PeerKey::Outside(address), None),
         };

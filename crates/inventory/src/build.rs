@@ -1,5 +1,6 @@
 //! Builds the inventory from objects, in the order of their dependencies.
 
+use super::claims::claims;
 use super::containers::note_containers;
 use super::nodes::read_nodes;
 use super::owners::{OwnerIndex, OwnerRule, namespace_of};
@@ -34,11 +35,12 @@ impl Inventory {
         let owners = OwnerIndex::build(objects);
         let core_pods = latest(&objects.pods);
         let (mut pods, missing) = read_pods(&core_pods, &owners, rule);
+        let claims = claims(objects, &core_pods, &mut pods);
         let mut workloads = build_workloads(&mut pods, &owners);
         note_containers(&mut workloads, &pods, &core_pods, &owners);
         let nodes = read_nodes(&latest(&objects.nodes), &objects.pods, &pods);
         let services = read_services(&latest(&objects.services), objects, &pods);
-        let (addresses, conflicts) = AddressBook::build(&pods, &nodes, &services);
+        let (addresses, conflicts) = AddressBook::build(&pods, claims, &nodes, &services);
         findings.extend(conflicts);
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
         missing_findings(objects, &missing, &services, &namespaces, &mut findings);

@@ -13,7 +13,7 @@ mod pod;
 mod service;
 mod workload;
 
-pub use node::{Namespace, Node, NodeAddress, NodeSpec, NodeStatus};
+pub use node::{ListedNode, Namespace, Node, NodeAddress, NodeSpec, NodeStatus};
 pub use pod::{
     Capabilities, Container, ContainerPort, ContainerState, ContainerStateRunning,
     ContainerStateTerminated, ContainerStatus, HostIp, Pod, PodCondition, PodIp, PodSpec,

@@ -16,6 +16,7 @@
 
 mod addresses;
 mod build;
+mod claims;
 mod containers;
 mod image_scans;
 mod inventory;
@@ -27,6 +28,8 @@ mod owners;
 mod pods;
 mod ranges;
 mod services;
+mod snapshots;
+mod tenures;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -41,6 +44,8 @@ pub use inventory::Inventory;
 pub use objects::Objects;
 pub use other_policies::OtherPolicy;
 pub use owners::OwnerRule;
+pub use snapshots::{Snapshot, SnapshotMark};
+pub use tenures::LinkSpan;
 pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,

@@ -1,11 +1,12 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::{ImageScan, OtherPolicy};
+use super::{ImageScan, OtherPolicy, Snapshot};
 use crate::kubernetes::{
     CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
     ReplicationController, Service, StatefulSet,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_net::Timestamp;
 use std::collections::BTreeMap;
 
 /// Everything that one or several snapshots held, in reading order (later snapshots later).
@@ -28,6 +29,10 @@ pub struct Objects {
     pub scans: Vec<ImageScan>,
     /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
     pub not_judged: Vec<OtherPolicy>,
+    /// Which pods each list of objects had, in reading order.
+    pub lists: Vec<Snapshot>,
+    /// The latest heartbeat of a node or lease since [`Objects::mark`].
+    pub heartbeat: Option<Timestamp>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
     pub snapshots: usize,
     /// Objects of kinds that nanoseg has no use for, counted by kind.

@@ -264,6 +264,9 @@ impl Cache {
             cron_jobs: stores.cron_jobs.copies(),
             network_policies: stores.network_policies.copies(),
             snapshots: 1,
+            // Whoever leaves is known with the time: no pod is gone between two lists.
+            lists: Vec::new(),
+            heartbeat: None,
             skipped: BTreeMap::new(),
         }
     }
