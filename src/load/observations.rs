@@ -13,9 +13,11 @@ use super::error::LoadError;
 use super::notice::NoticeSink;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
-use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
+use crate::flow::{
+    AddressEpochs, FlowConfig, FlowResult, FlowTable, LinkSeen, LinkSigns, LinkWatch, SkipCounters,
+};
 use crate::graph::{History, InventoryListeners, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
+use crate::inventory::{ImageScan, Inventory, LinkSpan, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::period::Period;
@@ -23,6 +25,7 @@ use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use flow_logs::FlowLogs;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::slice;
@@ -183,14 +186,14 @@ fn read(
     Snapshots { snapshots, files }: Snapshots,
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
-    let (inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    let (mut inventory, mut findings) = inventory(source, objects, &snapshots)?;
     let logs = match source.flows.as_slice() {
         [] => None,
         paths => Some(flow_logs::read(paths, source.folded.as_ref(), notices)?),
     };
     let (flows, frames, summary) = match source.captures.as_slice() {
         [] => Default::default(),
-        _ => read_captures(source, &inventory, notices)?,
+        _ => read_captures(source, &mut inventory, notices)?,
     };
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
@@ -261,7 +264,7 @@ fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, u
 
 fn read_captures(
     source: &TrafficSource,
-    inventory: &Inventory,
+    inventory: &mut Inventory,
     notices: &dyn NoticeSink,
 ) -> Result<(FlowResult, SkipCounters, CaptureSummary), LoadError> {
     let captures = CaptureSet::open(&source.captures)?;
@@ -270,12 +273,36 @@ fn read_captures(
         ..FlowConfig::default()
     };
     let listeners = InventoryListeners(inventory);
-    let mut table = FlowTable::new(listeners, source.epochs(inventory), config);
+    let open: Vec<IpAddr> = inventory.addresses.open().collect();
+    let epochs = source.epochs(inventory).with_open(open.iter().copied());
+    let mut table = FlowTable::new(listeners, epochs, config);
+    let services = inventory.services.iter();
+    let virtual_addresses = services.flat_map(|s| s.cluster_ips.iter().chain(&s.external_ips));
+    let mut links = LinkWatch::new(open).without(virtual_addresses.copied());
     let (summary, frames) = captures
-        .feed(&mut table, |progress| notices.progress(progress))
+        .feed_watching(&mut table, &mut links, |progress| {
+            notices.progress(progress)
+        })
         .map_err(LoadError::ReadCaptures)?;
     notices.progress_done();
-    Ok((table.finish(), frames, summary))
+    let flows = table.finish();
+    confirm(inventory, links.finish());
+    Ok((flows, frames, summary))
+}
+
+/// Tells the inventory which links the packets of addresses came from whose owner is gone.
+fn confirm(inventory: &mut Inventory, signs: LinkSigns) {
+    let span = |link: &LinkSeen| LinkSpan {
+        first: link.first,
+        last: link.last,
+        interface: link.interface,
+    };
+    let links = signs
+        .links
+        .iter()
+        .map(|(address, links)| (*address, links.iter().map(span).collect()))
+        .collect();
+    inventory.addresses.confirm(&links, &signs.interfaces);
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

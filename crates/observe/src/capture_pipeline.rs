@@ -4,8 +4,8 @@
 
 use super::{CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
-    ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, Listeners, PacketBatch,
-    SkipCounters, decode,
+    ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, LinkWatch, Listeners,
+    PacketBatch, SkipCounters, decode,
 };
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -20,14 +20,27 @@ const ENDED: usize = 256;
 const NAP: Duration = Duration::from_micros(100);
 
 impl CaptureSet {
-    /// Feeds every frame of the captures to `table`. Returns the summary of reading, and how
-    /// many frames were skipped for which reason.
+    /// [`CaptureSet::feed_watching`], where no address is watched.
     ///
     /// # Errors
     /// As [`CaptureSet::for_each`].
     pub fn feed<L: Listeners + Send, S: ConnectionSink>(
         self,
         table: &mut FlowTable<L, S>,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
+        self.feed_watching(table, &mut LinkWatch::default(), on_progress)
+    }
+
+    /// Feeds every frame of the captures to `table`, and shows it to `links`. Returns the summary of reading, and how
+    /// many frames were skipped for which reason.
+    ///
+    /// # Errors
+    /// As [`CaptureSet::for_each`].
+    pub fn feed_watching<L: Listeners + Send, S: ConnectionSink>(
+        self,
+        table: &mut FlowTable<L, S>,
+        links: &mut LinkWatch,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let (live, sink) = table.parts();
@@ -43,7 +56,7 @@ impl CaptureSet {
                 left,
                 sink,
             };
-            let outcome = self.decode_into(&dns_ports, &mut reader, on_progress);
+            let outcome = self.decode_into(&dns_ports, links, &mut reader, on_progress);
             reader.finish();
             outcome
         })
@@ -52,14 +65,19 @@ impl CaptureSet {
     fn decode_into<S: ConnectionSink>(
         self,
         dns_ports: &[u16],
+        links: &mut LinkWatch,
         reader: &mut DecodingThread<'_, S>,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let mut skips = SkipCounters::default();
         let mut batch = PacketBatch::default();
+        let watches = links.is_active();
         let summary = self.for_each(
             |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
                 Ok(decoded) => {
+                    if watches {
+                        links.note(frame.link, frame.data, &decoded.packet);
+                    }
                     batch.push(&decoded, dns_ports);
                     if batch.is_full() {
                         let next = reader.empty.try_recv().unwrap_or_default();
