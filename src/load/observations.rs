@@ -267,7 +267,8 @@ fn read_captures(
     inventory: &mut Inventory,
     notices: &dyn NoticeSink,
 ) -> Result<(FlowResult, SkipCounters, CaptureSummary), LoadError> {
-    let captures = CaptureSet::open(&source.captures)?;
+    let mut captures = CaptureSet::open(&source.captures)?;
+    captures.align_clocks();
     let config = FlowConfig {
         max_connections: source.max_connections,
         ..FlowConfig::default()

@@ -138,6 +138,12 @@ codes! {
     DamagedCapture "damaged-capture" Warning
         "A part of a capture file could not be read; the rest was."
         "Capture again, or check the disk.";
+    ClockMoved "clock-moved" Note
+        "A capture has the same packets as another one at other times, so the clocks of the two nodes differ; its times were moved."
+        "Let the nodes set their clocks by NTP.";
+    ClockUnclear "clock-unclear" Warning
+        "The clock of a capture could not be compared with that of another one; who had an address when may be wrong by the difference."
+        "Capture from files and not from standard input, with whole headers (tcpdump -s 128 or more), and let the nodes set their clocks by NTP.";
     TableOverflow "table-overflow" Warning
         "More connections were open at once than the table holds; the longest idle ones were closed early."
         "Raise --max-connections.";

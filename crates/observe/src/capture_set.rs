@@ -1,9 +1,10 @@
 //! A set of captures, read as one stream of frames in the order of time.
 
+use super::capture_clocks::{self, PACKETS, PACKETS_OF_ALL, Sample};
 use super::capture_files::{self, Input};
 use super::capture_merge;
 use super::capture_summary::{
-    CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,
+    CaptureRead, CaptureSummary, ClockNote, Progress, SkippedFile, Trouble, TroubleKind,
 };
 use super::decompression::{self, Source};
 use super::{
@@ -45,6 +46,10 @@ const PROGRESS_EVERY: u64 = 1 << 14;
 /// Captures that were found to be readable.
 pub struct CaptureSet {
     captures: Vec<Capture>,
+    /// Where each can be read once more; `None`: standard input.
+    paths: Vec<Option<PathBuf>>,
+    /// What is known of their clocks.
+    clocks: Vec<ClockNote>,
     skipped: Vec<SkippedFile>,
     read: Rc<Cell<u64>>,
     total: Option<u64>,
@@ -53,7 +58,12 @@ pub struct CaptureSet {
 /// One capture, open or to be opened when its turn comes.
 pub(super) enum Capture {
     Open(CaptureReader),
-    Closed { path: PathBuf, first: Timestamp },
+    Closed {
+        path: PathBuf,
+        first: Timestamp,
+        /// What to add to its times, in nanoseconds.
+        shift: i64,
+    },
 }
 
 /// One capture that is being read.
@@ -65,6 +75,8 @@ pub(super) struct CaptureReader {
     pub packets: u64,
     pub span: Option<(Timestamp, Timestamp)>,
     pub troubles: Vec<(TroubleKind, String)>,
+    /// What to add to its times, in nanoseconds.
+    pub shift: i64,
 }
 
 impl CaptureSet {
@@ -78,6 +90,8 @@ impl CaptureSet {
         let read = Rc::new(Cell::new(0));
         let mut set = CaptureSet {
             captures: Vec::new(),
+            paths: Vec::new(),
+            clocks: Vec::new(),
             skipped: Vec::new(),
             read,
             total: Some(0),
@@ -108,16 +122,22 @@ impl CaptureSet {
                 let reader = CaptureReader::open(io::stdin(), "-".into(), &self.read, capacity);
                 self.captures
                     .push(Capture::Open(reader.map_err(|e| no_capture(e, path))?));
+                self.paths.push(None);
                 return Ok(());
             }
         };
         match open_file(&path, &self.read, capacity) {
             Ok((mut reader, length)) => {
                 self.total = self.total.map(|total| total + length);
+                self.paths.push(Some(path.clone()));
                 self.captures.push(if lazily {
                     let first = reader.next().map_or(Timestamp::MAX, |head| head.time);
                     self.read.set(0);
-                    Capture::Closed { path, first }
+                    Capture::Closed {
+                        path,
+                        first,
+                        shift: 0,
+                    }
                 } else {
                     Capture::Open(reader)
                 });
@@ -145,6 +165,53 @@ impl CaptureSet {
         self.captures.is_empty()
     }
 
+    /// Compares the clocks of the captures by the packets that are in several of them, and sets the times of those
+    /// right that differ (rule: clocks-are-aligned). Reads the first packets of each file once more.
+    pub fn align_clocks(&mut self) {
+        if self.captures.len() < 2 {
+            return;
+        }
+        let most = (PACKETS_OF_ALL / self.captures.len()).min(PACKETS);
+        let samples: Vec<Option<Sample>> = self
+            .paths
+            .iter()
+            .map(|path| sample(path.as_deref()?, most))
+            .collect();
+        let clocks = capture_clocks::compare(&samples);
+        let name = |place: usize| match self.paths.get(place) {
+            Some(Some(path)) => path.display().to_string(),
+            _ => "-".to_owned(),
+        };
+        for (place, shift) in clocks.shifts.iter().enumerate() {
+            if *shift != 0 {
+                self.clocks.push(ClockNote::Moved {
+                    capture: name(place),
+                    by: *shift,
+                    reference: name(clocks.references[place]),
+                });
+            }
+        }
+        let unclear = clocks.unclear.iter();
+        self.clocks.extend(unclear.map(|(a, b)| ClockNote::Unclear {
+            capture: name(*b),
+            reference: name(*a),
+        }));
+        if self.paths.iter().any(Option::is_none) {
+            self.clocks.push(ClockNote::Stream);
+        }
+        for (capture, by) in self.captures.iter_mut().zip(clocks.shifts) {
+            match capture {
+                Capture::Open(reader) => reader.shift = by,
+                Capture::Closed { first, shift, .. } => {
+                    *shift = by;
+                    if *first != Timestamp::MAX {
+                        *first = first.plus_nanos(by);
+                    }
+                }
+            }
+        }
+    }
+
     /// Calls `on_frame` with every frame, in the order of time across captures; frames of the same
     /// time come in the order of the captures' paths, and those of one capture as they stand there.
     ///
@@ -157,6 +224,8 @@ impl CaptureSet {
     ) -> Result<CaptureSummary, ObserveError> {
         let CaptureSet {
             mut captures,
+            paths: _,
+            clocks,
             skipped,
             read,
             total,
@@ -164,6 +233,7 @@ impl CaptureSet {
         let mut summary = CaptureSummary {
             captures: captures.len(),
             skipped_files: skipped,
+            clocks,
             ..CaptureSummary::default()
         };
         let mut report_progress = || {
@@ -196,6 +266,19 @@ fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
         NoFormat::Io(source) => ObserveError::Open { path, source },
         NoFormat::NotACapture(reason) => ObserveError::NotACapture { path, reason },
     }
+}
+
+/// The first packets of a file; `None` if it cannot be opened any more.
+fn sample(path: &std::path::Path, most: usize) -> Option<Sample> {
+    let (mut reader, _) = open_file(path, &Rc::default(), SMALLEST_BUFFER).ok()?;
+    let mut sample = Sample::default();
+    for _ in 0..most {
+        let Some(head) = reader.next() else { break };
+        let frame = reader.frame(&head, 0);
+        sample.add(frame.link, frame.data, frame.original_length, frame.time);
+        reader.consume(&head);
+    }
+    Some(sample)
 }
 
 /// Opens one file. Also returns its length on the disk, in bytes.
@@ -253,6 +336,7 @@ impl CaptureReader {
             packets: 0,
             span: None,
             troubles: vec![],
+            shift: 0,
         })
     }
 
@@ -261,7 +345,10 @@ impl CaptureReader {
     pub fn next(&mut self) -> Option<Head> {
         loop {
             match self.format.step(self.buffer.data()) {
-                Step::Packet(head) => return Some(head),
+                Step::Packet(mut head) => {
+                    head.time = head.time.plus_nanos(self.shift);
+                    return Some(head);
+                }
                 Step::Skip(length) => self.buffer.consume(length),
                 Step::Need(wanted) => {
                     if !self.more(wanted) {

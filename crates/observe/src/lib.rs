@@ -6,6 +6,7 @@
 //! numbers. Damage never ends a run: what comes before it is used, and a finding reports it.
 
 mod address_changes;
+mod capture_clocks;
 mod capture_files;
 mod capture_format;
 mod capture_merge;
