@@ -1,8 +1,10 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
+mod captures;
 mod flow_logs;
 #[cfg(feature = "cluster")]
 mod stores;
+mod vantage;
 #[cfg(not(feature = "cluster"))]
 mod without_stores;
 
@@ -11,32 +13,32 @@ pub use flow_logs::loss_findings;
 
 use super::error::LoadError;
 use super::notice::NoticeSink;
+use super::source_path::{SourcePath, paths};
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
-use crate::flow::{
-    AddressEpochs, FlowConfig, FlowResult, FlowTable, LinkSeen, LinkSigns, LinkWatch, SkipCounters,
-};
-use crate::graph::{History, InventoryListeners, address_epochs};
-use crate::inventory::{ImageScan, Inventory, LinkSpan, Objects, OwnerRule, foreign_policies};
+use crate::flow::{AddressEpochs, FlowConfig, FlowResult, SkipCounters};
+use crate::graph::{History, Vantage, address_epochs};
+use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
-use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
+use crate::observe::{CaptureRead, CaptureSummary};
 use crate::report::period::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
+use captures::{observed, read_captures};
 use flow_logs::FlowLogs;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::slice;
+use vantage::VantageBuilder;
 
 /// Where observations come from.
 #[derive(Debug, Clone)]
 pub struct TrafficSource {
     /// Files, folders, or `-`.
-    pub captures: Vec<PathBuf>,
+    pub captures: Vec<SourcePath>,
     /// Files, folders, stores, or `-`.
-    pub flows: Vec<PathBuf>,
+    pub flows: Vec<SourcePath>,
     /// Ranges that pods get addresses from; empty: those of the nodes' podCIDRs.
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get addresses from; empty: those that the Services show.
@@ -51,7 +53,7 @@ pub struct TrafficSource {
 
 impl TrafficSource {
     /// With default limits, and ranges as the cluster shows them.
-    pub fn new(captures: Vec<PathBuf>, flows: Vec<PathBuf>) -> Self {
+    pub fn new(captures: Vec<SourcePath>, flows: Vec<SourcePath>) -> Self {
         TrafficSource {
             captures,
             flows,
@@ -109,6 +111,8 @@ pub struct LoadedTraffic {
     pub history: History,
     /// The first and last time of any packet or flow.
     pub span: (Timestamp, Timestamp),
+    /// What could be seen in that time.
+    pub vantage: Vantage,
     pub inputs: Inputs,
     /// Frames, files and objects that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -187,19 +191,34 @@ fn read(
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
     let (mut inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    for path in source.captures.iter().chain(&source.flows) {
+        path.check(&inventory)?;
+    }
     let logs = match source.flows.as_slice() {
         [] => None,
-        paths => Some(flow_logs::read(paths, source.folded.as_ref(), notices)?),
+        flows => Some(flow_logs::read(
+            &paths(flows),
+            source.folded.as_ref(),
+            notices,
+        )?),
     };
-    let (flows, frames, summary) = match source.captures.as_slice() {
+    let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
         _ => read_captures(source, &mut inventory, notices)?,
     };
+    let mut seen = VantageBuilder::new(&inventory);
+    if let Some(logs) = &logs {
+        logs.views(&mut seen);
+        findings.extend(seen.add(&source.flows, &logs.without_node()));
+    }
+    findings.extend(seen.add(&source.captures, &observed(&summary, pairs)));
+    let vantage = seen.finish();
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
     let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
+        vantage,
         inputs: Inputs {
             captures: capture_inputs(&summary),
             flows: Vec::new(),
@@ -260,50 +279,6 @@ fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, u
         append(&mut all, objects);
     }
     Ok((all, inputs, files))
-}
-
-fn read_captures(
-    source: &TrafficSource,
-    inventory: &mut Inventory,
-    notices: &dyn NoticeSink,
-) -> Result<(FlowResult, SkipCounters, CaptureSummary), LoadError> {
-    let mut captures = CaptureSet::open(&source.captures)?;
-    captures.align_clocks();
-    let config = FlowConfig {
-        max_connections: source.max_connections,
-        ..FlowConfig::default()
-    };
-    let listeners = InventoryListeners(inventory);
-    let open: Vec<IpAddr> = inventory.addresses.open().collect();
-    let epochs = source.epochs(inventory).with_open(open.iter().copied());
-    let mut table = FlowTable::new(listeners, epochs, config);
-    let services = inventory.services.iter();
-    let virtual_addresses = services.flat_map(|s| s.cluster_ips.iter().chain(&s.external_ips));
-    let mut links = LinkWatch::new(open).without(virtual_addresses.copied());
-    let (summary, frames) = captures
-        .feed_watching(&mut table, &mut links, |progress| {
-            notices.progress(progress)
-        })
-        .map_err(LoadError::ReadCaptures)?;
-    notices.progress_done();
-    let flows = table.finish();
-    confirm(inventory, links.finish());
-    Ok((flows, frames, summary))
-}
-
-/// Tells the inventory which links the packets of addresses came from whose owner is gone.
-fn confirm(inventory: &mut Inventory, signs: LinkSigns) {
-    let span = |link: &LinkSeen| LinkSpan {
-        first: link.first,
-        last: link.last,
-        interface: link.interface,
-    };
-    let links = signs
-        .links
-        .iter()
-        .map(|(address, links)| (*address, links.iter().map(span).collect()))
-        .collect();
-    inventory.addresses.confirm(&links, &signs.interfaces);
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

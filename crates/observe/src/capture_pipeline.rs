@@ -2,7 +2,7 @@
 //! other reads and decodes before it and collects records behind it. Batches go round between them;
 //! their number bounds the memory.
 
-use super::{CaptureSet, CaptureSummary, ObserveError, Progress};
+use super::{AddressPairs, CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
     ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, LinkWatch, Listeners,
     PacketBatch, SkipCounters, decode,
@@ -19,6 +19,15 @@ const ENDED: usize = 256;
 /// How long the reader waits for something to collect while the table is behind.
 const NAP: Duration = Duration::from_micros(100);
 
+/// What is noted of the packets besides connections. Empty notes ask for nothing.
+#[derive(Default)]
+pub struct CaptureNotes {
+    /// Between which addresses each capture has packets.
+    pub pairs: AddressPairs,
+    /// The link identities of addresses.
+    pub links: LinkWatch,
+}
+
 impl CaptureSet {
     /// [`CaptureSet::feed_watching`], where no address is watched.
     ///
@@ -29,18 +38,17 @@ impl CaptureSet {
         table: &mut FlowTable<L, S>,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
-        self.feed_watching(table, &mut LinkWatch::default(), on_progress)
+        self.feed_and_note(table, &mut CaptureNotes::default(), on_progress)
     }
 
-    /// Feeds every frame of the captures to `table`, and shows it to `links`. Returns the summary of reading, and how
-    /// many frames were skipped for which reason.
+    /// The same, and adds to `notes` what they ask for.
     ///
     /// # Errors
     /// As [`CaptureSet::for_each`].
-    pub fn feed_watching<L: Listeners + Send, S: ConnectionSink>(
+    pub fn feed_and_note<L: Listeners + Send, S: ConnectionSink>(
         self,
         table: &mut FlowTable<L, S>,
-        links: &mut LinkWatch,
+        notes: &mut CaptureNotes,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let (live, sink) = table.parts();
@@ -56,7 +64,7 @@ impl CaptureSet {
                 left,
                 sink,
             };
-            let outcome = self.decode_into(&dns_ports, links, &mut reader, on_progress);
+            let outcome = self.decode_into(&dns_ports, &mut reader, notes, on_progress);
             reader.finish();
             outcome
         })
@@ -65,26 +73,31 @@ impl CaptureSet {
     fn decode_into<S: ConnectionSink>(
         self,
         dns_ports: &[u16],
-        links: &mut LinkWatch,
         reader: &mut DecodingThread<'_, S>,
+        notes: &mut CaptureNotes,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let mut skips = SkipCounters::default();
         let mut batch = PacketBatch::default();
-        let watches = links.is_active();
+        let watches = notes.links.is_active();
         let summary = self.for_each(
             |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
                 Ok(decoded) => {
                     if watches {
+                        let links = &mut notes.links;
                         links.note(frame.link, frame.data, &decoded.packet);
                     }
+                    notes.pairs.note(frame.capture, &decoded.packet);
                     batch.push(&decoded, dns_ports);
                     if batch.is_full() {
                         let next = reader.empty.try_recv().unwrap_or_default();
                         reader.send(mem::replace(&mut batch, next));
                     }
                 }
-                Err(reason) => skips.add(reason),
+                Err(reason) => {
+                    notes.pairs.note_skipped(&frame);
+                    skips.add(reason);
+                }
             },
             on_progress,
         )?;

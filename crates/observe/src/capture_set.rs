@@ -1,6 +1,5 @@
 //! A set of captures, read as one stream of frames in the order of time.
 
-use super::capture_clocks::{self, PACKETS, PACKETS_OF_ALL, Sample};
 use super::capture_files::{self, Input};
 use super::capture_merge;
 use super::capture_summary::{
@@ -35,7 +34,7 @@ pub struct Frame<'a> {
 /// The read buffer of a lone capture, and what all buffers of many captures take together.
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16 << 20;
-const SMALLEST_BUFFER: usize = 16 << 10;
+pub(super) const SMALLEST_BUFFER: usize = 16 << 10;
 
 /// With more captures than this, each is opened only when its first packet is next.
 pub(super) const MAX_OPEN_AT_ONCE: usize = 500;
@@ -45,11 +44,11 @@ const PROGRESS_EVERY: u64 = 1 << 14;
 
 /// Captures that were found to be readable.
 pub struct CaptureSet {
-    captures: Vec<Capture>,
+    pub(super) captures: Vec<Capture>,
     /// Where each can be read once more; `None`: standard input.
-    paths: Vec<Option<PathBuf>>,
+    pub(super) paths: Vec<Option<PathBuf>>,
     /// What is known of their clocks.
-    clocks: Vec<ClockNote>,
+    pub(super) clocks: Vec<ClockNote>,
     skipped: Vec<SkippedFile>,
     read: Rc<Cell<u64>>,
     total: Option<u64>,
@@ -155,6 +154,15 @@ impl CaptureSet {
         }
     }
 
+    /// The names of the captures, in the order of [`Frame::capture`].
+    pub fn names(&self) -> Vec<String> {
+        let name = |capture: &Capture| match capture {
+            Capture::Open(reader) => reader.name.clone(),
+            Capture::Closed { path, .. } => path.display().to_string(),
+        };
+        self.captures.iter().map(name).collect()
+    }
+
     /// How many captures there are.
     pub fn len(&self) -> usize {
         self.captures.len()
@@ -163,53 +171,6 @@ impl CaptureSet {
     /// Never true of a set that was opened.
     pub fn is_empty(&self) -> bool {
         self.captures.is_empty()
-    }
-
-    /// Compares the clocks of the captures by the packets that are in several of them, and sets the times of those
-    /// right that differ (rule: clocks-are-aligned). Reads the first packets of each file once more.
-    pub fn align_clocks(&mut self) {
-        if self.captures.len() < 2 {
-            return;
-        }
-        let most = (PACKETS_OF_ALL / self.captures.len()).min(PACKETS);
-        let samples: Vec<Option<Sample>> = self
-            .paths
-            .iter()
-            .map(|path| sample(path.as_deref()?, most))
-            .collect();
-        let clocks = capture_clocks::compare(&samples);
-        let name = |place: usize| match self.paths.get(place) {
-            Some(Some(path)) => path.display().to_string(),
-            _ => "-".to_owned(),
-        };
-        for (place, shift) in clocks.shifts.iter().enumerate() {
-            if *shift != 0 {
-                self.clocks.push(ClockNote::Moved {
-                    capture: name(place),
-                    by: *shift,
-                    reference: name(clocks.references[place]),
-                });
-            }
-        }
-        let unclear = clocks.unclear.iter();
-        self.clocks.extend(unclear.map(|(a, b)| ClockNote::Unclear {
-            capture: name(*b),
-            reference: name(*a),
-        }));
-        if self.paths.iter().any(Option::is_none) {
-            self.clocks.push(ClockNote::Stream);
-        }
-        for (capture, by) in self.captures.iter_mut().zip(clocks.shifts) {
-            match capture {
-                Capture::Open(reader) => reader.shift = by,
-                Capture::Closed { first, shift, .. } => {
-                    *shift = by;
-                    if *first != Timestamp::MAX {
-                        *first = first.plus_nanos(by);
-                    }
-                }
-            }
-        }
     }
 
     /// Calls `on_frame` with every frame, in the order of time across captures; frames of the same
@@ -266,19 +227,6 @@ fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
         NoFormat::Io(source) => ObserveError::Open { path, source },
         NoFormat::NotACapture(reason) => ObserveError::NotACapture { path, reason },
     }
-}
-
-/// The first packets of a file; `None` if it cannot be opened any more.
-fn sample(path: &std::path::Path, most: usize) -> Option<Sample> {
-    let (mut reader, _) = open_file(path, &Rc::default(), SMALLEST_BUFFER).ok()?;
-    let mut sample = Sample::default();
-    for _ in 0..most {
-        let Some(head) = reader.next() else { break };
-        let frame = reader.frame(&head, 0);
-        sample.add(frame.link, frame.data, frame.original_length, frame.time);
-        reader.consume(&head);
-    }
-    Some(sample)
 }
 
 /// Opens one file. Also returns its length on the disk, in bytes.

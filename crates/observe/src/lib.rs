@@ -6,6 +6,8 @@
 //! numbers. Damage never ends a run: what comes before it is used, and a finding reports it.
 
 mod address_changes;
+mod address_pairs;
+mod capture_alignment;
 mod capture_clocks;
 mod capture_files;
 mod capture_format;
@@ -29,6 +31,8 @@ mod rtnetlink;
 mod tests;
 
 pub use address_changes::AddressChanges;
+pub use address_pairs::{AddressPair, AddressPairs};
+pub use capture_pipeline::CaptureNotes;
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,
