@@ -65,7 +65,7 @@ codes! {
         "Find out what runs in that workload; if it is a wanted scanner, keep it out of the segmented namespaces.";
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
-        "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+        "The finding names the likely cause: add a snapshot from the time of the traffic or of all namespaces (kubectl get pods -A -o yaml), or set the nodes' clocks, then run again.";
     NotInView "not-in-view" Error
         "Not all pods of the workload were where the observation could see them, so the direction is not isolated: what was not seen may be needed."
         "Capture on these nodes as well and say which file is of which node (--capture FILE@NODE); --isolate-partial-view isolates all the same.";

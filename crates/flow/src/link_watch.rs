@@ -166,9 +166,11 @@ impl LinkWatch {
         for (identity, senders) in &self.senders {
             if let (Identity::Interface(index), false) = (identity, senders.many) {
                 let addresses = [senders.v4, senders.v6].into_iter().flatten();
-                signs
-                    .interfaces
-                    .extend(addresses.map(|address| (address, *index)));
+                for address in addresses {
+                    // The latest, where it had several.
+                    let known = signs.interfaces.entry(address).or_default();
+                    *known = (*known).max(*index);
+                }
             }
         }
         signs

@@ -25,6 +25,9 @@ pub enum Owner {
     Outside,
 }
 
+/// A pod that got or gave back an address, and when.
+type Handover = (usize, Timestamp);
+
 /// A pod whose interface tells the age of others on its node.
 #[derive(Debug, Clone)]
 struct Neighbour {
@@ -101,6 +104,21 @@ impl AddressBook {
             };
             self.neighbours.insert(address, neighbour);
         }
+    }
+
+    /// The last pod that gave an address back before a time, with that time, and the next one that got it.
+    pub(super) fn around(
+        &self,
+        address: IpAddr,
+        at: Timestamp,
+    ) -> (Option<Handover>, Option<Handover>) {
+        let tenures = || self.pods.get(&address).into_iter().flatten();
+        let before = tenures().rev().find(|tenure| tenure.until <= at);
+        let after = tenures().find(|tenure| tenure.from > at);
+        (
+            before.map(|tenure| (tenure.pod, tenure.until)),
+            after.map(|tenure| (tenure.pod, tenure.from)),
+        )
     }
 
     /// The addresses of pods that are gone without a known end: what packets show of their links decides how long

@@ -35,6 +35,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unknown;
 
 pub use addresses::{AddressBook, Owner};
 pub use build::{MANAGED_BY, foreign_policies, is_ours};
@@ -50,3 +51,4 @@ pub use types::{
     ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
     WorkloadId,
 };
+pub use unknown::UnknownCause;

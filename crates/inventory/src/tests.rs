@@ -27,6 +27,7 @@ fn owner_name(inventory: &Inventory, address: &str, time: &str) -> String {
     }
 }
 
+mod histories;
 mod ownership;
 
 /// A pod with everything that bounds its time.
