@@ -162,7 +162,8 @@ impl AddressBook {
             if *index < interface && is_older {
                 return Order::Refuted;
             }
-            if *index > interface && claim.seen.at.is_some_and(|at| other.up <= at) {
+            let was_there = claim.seen.ordered && claim.seen.at.is_some_and(|at| other.up <= at);
+            if *index > interface && was_there {
                 order = Order::Proven;
             }
         }

@@ -88,6 +88,7 @@ fn given_up(versions: &[&core::Pod], address: IpAddr, current: &Claim) -> Claim 
         seen: LastSeen {
             at: up,
             timed: false,
+            ordered: false,
             gone: true,
         },
         ..current.clone()

@@ -36,6 +36,8 @@ pub(super) struct LastSeen {
     pub at: Option<Timestamp>,
     /// That time is known within minutes.
     pub timed: bool,
+    /// The snapshot without it shows a later time. Otherwise the order of the two is only that of reading.
+    pub ordered: bool,
     /// A later snapshot of its namespace does not have it, or has it without an address.
     pub gone: bool,
 }
@@ -115,9 +117,11 @@ impl Objects {
             for (pod, _) in list.pods.iter().filter(|(_, alive)| **alive) {
                 let later = lists.get(place + 1..).unwrap_or_default();
                 let without = later.iter().find(|later| later.lacks(pod, list));
+                let ordered = without.is_none_or(|later| later.shows > list.shows);
                 let last = LastSeen {
                     at: list.shows,
-                    timed: list.timed && without.is_none_or(|later| later.shows > list.shows),
+                    timed: list.timed && ordered,
+                    ordered,
                     gone: without.is_some(),
                 };
                 // A later list that has it replaces this.
