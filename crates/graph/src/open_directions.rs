@@ -58,6 +58,9 @@ pub enum OpenReason {
         unseen: Vec<UnseenPod>,
     },
     Unattributed(Vec<UnattributedTraffic>),
+    /// Answered traffic of an address that one of its pods perhaps had (rule: owner-at-that-time); `peer` is the
+    /// other end.
+    PerhapsItsOwn(Vec<UnattributedTraffic>),
     /// A policy of it would select pods of this workload too, whose direction stays open.
     SharedWith(WorkloadId),
 }
@@ -72,12 +75,13 @@ impl fmt::Display for OpenReason {
                     .collect();
                 let nodes: Vec<&str> = nodes.into_iter().collect();
                 let pods: Vec<&str> = unseen.iter().map(|pod| pod.pod.as_str()).collect();
-                write!(
-                    f,
-                    "{} of {of} pods were not in view: {}",
-                    pods.len(),
-                    few(&pods)
-                )?;
+                let were = if unseen.iter().all(|pod| pod.presumed) {
+                    "may not have been"
+                } else {
+                    "were not"
+                };
+                let count = pods.len();
+                write!(f, "{count} of {of} pods {were} in view: {}", few(&pods))?;
                 match nodes.as_slice() {
                     [] => Ok(()),
                     nodes => write!(f, " on {}", few(nodes)),
@@ -89,6 +93,15 @@ impl fmt::Display for OpenReason {
                 write!(
                     f,
                     "answered traffic with somebody who has no name: {}",
+                    few(&all)
+                )
+            }
+            OpenReason::PerhapsItsOwn(traffic) => {
+                let all: Vec<String> = traffic.iter().map(ToString::to_string).collect();
+                let all: Vec<&str> = all.iter().map(String::as_str).collect();
+                write!(
+                    f,
+                    "answered traffic of an address that perhaps was its own then: {}",
                     few(&all)
                 )
             }
@@ -127,6 +140,7 @@ impl OpenDirections {
         options: IsolationOptions,
     ) -> OpenDirections {
         let mut found = OpenDirections::default();
+        let mut perhaps = perhaps_own(graph, inventory);
         for id in workloads {
             let Some(workload) = inventory.workloads.get(id).filter(|w| !w.host_network) else {
                 continue;
@@ -149,6 +163,10 @@ impl OpenDirections {
                 if let Some(unattributed) = unattributed.filter(|_| !options.unattributed) {
                     let reason = OpenReason::Unattributed(unattributed.clone());
                     found.add(id, direction, reason);
+                }
+                let perhaps = perhaps.remove(&(id.clone(), direction));
+                if let Some(perhaps) = perhaps.filter(|_| !options.unattributed) {
+                    found.add(id, direction, OpenReason::PerhapsItsOwn(perhaps));
                 }
             }
         }
@@ -199,6 +217,10 @@ impl OpenDirections {
                         traffic.retain(|one| one.last.is_none_or(|last| last >= at));
                         (!traffic.is_empty()).then_some(OpenReason::Unattributed(traffic))
                     }
+                    OpenReason::PerhapsItsOwn(mut traffic) => {
+                        traffic.retain(|one| one.last.is_none_or(|last| last >= at));
+                        (!traffic.is_empty()).then_some(OpenReason::PerhapsItsOwn(traffic))
+                    }
                     other => Some(other),
                 });
             *reasons = kept.collect();
@@ -225,7 +247,7 @@ impl OpenDirections {
             let message = format!("{ways} stays open: {reason}");
             let (code, samples): (Code, Vec<String>) = match reason {
                 OpenReason::NotInView { .. } => (Code::NotInView, Vec::new()),
-                OpenReason::Unattributed(traffic) => {
+                OpenReason::Unattributed(traffic) | OpenReason::PerhapsItsOwn(traffic) => {
                     let samples = traffic
                         .iter()
                         .take(SAMPLES)
@@ -238,6 +260,43 @@ impl OpenDirections {
         };
         ways.into_iter().map(finding).collect()
     }
+}
+
+/// Answered traffic of addresses whose owner is not certain, by the workloads that perhaps had them.
+fn perhaps_own(
+    graph: &Graph,
+    inventory: &Inventory,
+) -> BTreeMap<(WorkloadId, Direction), Vec<UnattributedTraffic>> {
+    let mut found: BTreeMap<(WorkloadId, Direction), Vec<UnattributedTraffic>> = BTreeMap::new();
+    for (client, server, edge) in graph.edges() {
+        let Some(connections) = edge.verdicts.get(&Verdict::Established).copied() else {
+            continue;
+        };
+        let span = edge.first.zip(edge.last).unwrap_or_default();
+        for (near, far, direction) in [
+            (client, server, Direction::Egress),
+            (server, client, Direction::Ingress),
+        ] {
+            let Peer::Unattributed(who) = near else {
+                continue;
+            };
+            if who.reason != UnattributedReason::OwnerUncertain {
+                continue;
+            }
+            for id in inventory.may_have_had(who.address, span) {
+                let list = found.entry((id.clone(), direction)).or_default();
+                list.push(UnattributedTraffic {
+                    reason: who.reason,
+                    peer: far.to_string(),
+                    protocol: edge.protocol,
+                    port: edge.port,
+                    connections,
+                    last: edge.last,
+                });
+            }
+        }
+    }
+    found
 }
 
 /// What the graph shows of one workload, by direction.

@@ -1,11 +1,11 @@
 //! Who owns an address at a time. Pod addresses are reused, so each has a history (rule: owner-at-that-time).
 
-use super::tenures::{Claim, LinkSpan, Order, Tenure, conflict, settle};
-use super::{Inventory, Node, Pod, Service};
+use super::tenures::{Claim, Hold, LinkSpan, Order, Tenure, conflict, settle};
+use super::{Inventory, Node, Pod, Service, WorkloadId};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// What an address means at a time.
@@ -217,13 +217,26 @@ impl AddressBook {
 }
 
 impl Inventory {
+    /// The workloads of the pods that perhaps had `address` between two times, though it is not certain.
+    pub fn may_have_had(
+        &self,
+        address: IpAddr,
+        (first, last): (Timestamp, Timestamp),
+    ) -> BTreeSet<&WorkloadId> {
+        let tenures = self.addresses.pods.get(&address).into_iter().flatten();
+        let perhaps = tenures
+            .filter(|t| t.hold == Hold::Perhaps && t.from <= last && first < t.until)
+            .filter_map(|tenure| self.pods.get(tenure.pod));
+        perhaps.map(|pod| &pod.workload).collect()
+    }
+
     /// Who owned `address` at `at`.
     pub fn resolve(&self, address: IpAddr, at: Timestamp) -> Owner {
         let book = &self.addresses;
         if let Some(tenures) = book.pods.get(&address) {
             let holder = tenures.iter().rev().find(|t| t.from <= at && at < t.until);
             if let Some(tenure) = holder {
-                return if tenure.certain {
+                return if tenure.hold == Hold::Certain {
                     Owner::Pod(tenure.pod)
                 } else {
                     Owner::Uncertain(tenure.pod)

@@ -9,8 +9,17 @@ pub(super) struct Tenure {
     pub from: Timestamp,
     pub until: Timestamp,
     pub pod: usize,
-    /// If false, somebody else may have had it.
-    pub certain: bool,
+    pub hold: Hold,
+}
+
+/// Whether a pod had an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Certain,
+    /// It or somebody else.
+    Perhaps,
+    /// Somebody else whom nobody knows: another link has the address.
+    Hardly,
 }
 
 /// What is known of one pod and one of its addresses.
@@ -109,33 +118,37 @@ pub(super) fn settle(
         let maybe = claim.start.zip(free).map(|(start, free)| start.max(free));
         let gap = gap.or(maybe);
         if let Some(gap) = gap.filter(|gap| *gap < begin) {
-            tenures.push(tenure(claim.pod, gap, begin, false));
+            tenures.push(tenure(claim.pod, gap, begin, Hold::Perhaps));
         }
+        let mut others_sign = end;
         let until = match claim.until {
             Some(until) => tolerated_end(until, next).min(end).max(from),
             None if !claim.seen.gone => end,
             None => {
                 let mine = |link: &&LinkSpan| link.last >= from && link.first < end;
                 let mine: Vec<&LinkSpan> = links.iter().filter(mine).collect();
+                others_sign = mine.get(1).map_or(end, |other| other.first);
                 let first = mine.first().map(|link| order(claim, link));
                 certain_until(claim, next, &mine, first.unwrap_or(Order::Unknown)).clamp(from, end)
             }
         };
-        tenures.push(tenure(claim.pod, begin, until, true));
+        tenures.push(tenure(claim.pod, begin, until, Hold::Certain));
         if claim.is_open() {
-            tenures.push(tenure(claim.pod, until, end, false));
+            let others_sign = others_sign.clamp(until, end);
+            tenures.push(tenure(claim.pod, until, others_sign, Hold::Perhaps));
+            tenures.push(tenure(claim.pod, others_sign, end, Hold::Hardly));
         }
     }
     tenures.retain(|tenure| tenure.from < tenure.until);
     (claims, tenures)
 }
 
-fn tenure(pod: usize, from: Timestamp, until: Timestamp, certain: bool) -> Tenure {
+fn tenure(pod: usize, from: Timestamp, until: Timestamp, hold: Hold) -> Tenure {
     Tenure {
         from,
         until,
         pod,
-        certain,
+        hold,
     }
 }
 
