@@ -3,7 +3,8 @@
 
 use super::owners::namespace_of;
 use super::pods::{addresses, network_up, read_owned, started};
-use super::snapshots::{LastSeen, identity};
+use super::presence::identity;
+use super::snapshots::LastSeen;
 use super::tenures::Claim;
 use super::{Objects, Pod};
 use crate::kubernetes as core;

@@ -26,6 +26,7 @@ mod objects;
 mod other_policies;
 mod owners;
 mod pods;
+mod presence;
 mod ranges;
 mod services;
 mod snapshots;

@@ -1,11 +1,5 @@
-//! Which pods there were in which snapshot, so that a pod that is gone in a later one is known to be gone
-//! (rule: owner-at-that-time).
+//! Which pods there were in a snapshot: the plain facts of one list.
 
-use super::Objects;
-use super::owners::namespace_of;
-use crate::kubernetes::Pod;
-use k8s_openapi::Metadata;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,17 +11,24 @@ pub struct Snapshot {
     /// Nodes' heartbeats or leases show when it was taken, within minutes. The times of pods alone do not: a
     /// quiet cluster has none of today.
     pub timed: bool,
-    /// The pods in it by [`identity`]; true if the pod had an address and was not over.
-    pods: BTreeMap<String, bool>,
+    /// The pods in it by uid, or by namespace and name.
+    pub(super) pods: BTreeMap<String, ListedPod>,
     /// Namespaces in which it has pods or owners of pods.
-    namespaces: BTreeSet<String>,
+    pub(super) namespaces: BTreeSet<String>,
     /// Other objects in it.
-    others: BTreeSet<String>,
+    pub(super) others: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ListedPod {
+    pub namespace: String,
+    /// It had an address and was not over.
+    pub alive: bool,
 }
 
 /// Where the objects of a list begin among all objects.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SnapshotMark([usize; 9]);
+pub struct SnapshotMark(pub(super) [usize; 9]);
 
 /// When a pod was last seen in a snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,175 +41,4 @@ pub(super) struct LastSeen {
     pub ordered: bool,
     /// A later snapshot of its namespace does not have it, or has it without an address.
     pub gone: bool,
-}
-
-/// A key that identifies a pod over time.
-pub(super) fn identity(metadata: &ObjectMeta) -> String {
-    match metadata.uid.as_deref().filter(|uid| !uid.is_empty()) {
-        Some(uid) => uid.to_owned(),
-        None => format!(
-            "{}/{}",
-            namespace_of(metadata),
-            metadata.name.as_deref().unwrap_or_default()
-        ),
-    }
-}
-
-impl Objects {
-    /// The place before a list that is to be read. Forgets the heartbeats of earlier lists.
-    pub fn mark(&mut self) -> SnapshotMark {
-        self.heartbeat = None;
-        SnapshotMark([
-            self.pods.len(),
-            self.nodes.len(),
-            self.namespaces.len(),
-            self.deployments.len(),
-            self.replica_sets.len(),
-            self.stateful_sets.len(),
-            self.daemon_sets.len(),
-            self.jobs.len(),
-            self.cron_jobs.len(),
-        ])
-    }
-
-    /// Notes which pods the list had that was read since `mark`.
-    pub fn note_snapshot(&mut self, mark: SnapshotMark) {
-        let [
-            pods,
-            nodes,
-            namespaces,
-            deployments,
-            replicas,
-            stateful,
-            daemons,
-            jobs,
-            crons,
-        ] = mark.0;
-        let mut snapshot = Snapshot {
-            shows: self.heartbeat,
-            timed: self.heartbeat.is_some(),
-            ..Snapshot::default()
-        };
-        for pod in self.pods.get(pods..).unwrap_or_default() {
-            snapshot.shows = snapshot.shows.max(latest_time(pod));
-            snapshot.namespaces.insert(namespace_of(&pod.metadata));
-            let alive = snapshot.pods.entry(identity(&pod.metadata)).or_default();
-            *alive |= has_address(pod);
-        }
-        snapshot.note("Node", &self.nodes, nodes, false);
-        snapshot.note("Namespace", &self.namespaces, namespaces, false);
-        snapshot.note("Deployment", &self.deployments, deployments, true);
-        snapshot.note("ReplicaSet", &self.replica_sets, replicas, true);
-        snapshot.note("StatefulSet", &self.stateful_sets, stateful, true);
-        snapshot.note("DaemonSet", &self.daemon_sets, daemons, true);
-        snapshot.note("Job", &self.jobs, jobs, true);
-        snapshot.note("CronJob", &self.cron_jobs, crons, true);
-        if !snapshot.pods.is_empty() {
-            self.lists.push(snapshot);
-        }
-    }
-
-    /// When each pod was last seen, by [`identity`]. Pods of single objects are in no list and are never gone.
-    pub(super) fn last_seen(&self) -> BTreeMap<&str, LastSeen> {
-        let mut lists: Vec<&Snapshot> = self.lists.iter().collect();
-        lists.sort_by_key(|list| list.shows);
-        let mut seen: BTreeMap<&str, LastSeen> = BTreeMap::new();
-        for (place, list) in lists.iter().enumerate() {
-            for (pod, _) in list.pods.iter().filter(|(_, alive)| **alive) {
-                let later = lists.get(place + 1..).unwrap_or_default();
-                let without = later.iter().find(|later| later.lacks(pod, list));
-                let ordered = without.is_none_or(|later| later.shows > list.shows);
-                let last = LastSeen {
-                    at: list.shows,
-                    timed: list.timed && ordered,
-                    ordered,
-                    gone: without.is_some(),
-                };
-                // A later list that has it replaces this.
-                seen.insert(pod, last);
-            }
-        }
-        seen
-    }
-}
-
-impl Snapshot {
-    fn note<K: Metadata<Ty = ObjectMeta>>(
-        &mut self,
-        kind: &str,
-        all: &[K],
-        from: usize,
-        owns_pods: bool,
-    ) {
-        for object in all.get(from..).unwrap_or_default() {
-            let metadata = object.metadata();
-            let namespace = namespace_of(metadata);
-            let name = metadata.name.as_deref().unwrap_or_default();
-            self.others.insert(format!("{kind} {namespace}/{name}"));
-            if owns_pods {
-                self.namespaces.insert(namespace);
-            }
-        }
-    }
-
-    /// Returns true if `earlier` has the pod, and this is a later view of the same part of the cluster without
-    /// it.
-    fn lacks(&self, pod: &str, earlier: &Snapshot) -> bool {
-        let alive = self.pods.get(pod);
-        if let Some(alive) = alive {
-            return !alive;
-        }
-        let same_part = self.pods.keys().any(|pod| earlier.pods.contains_key(pod))
-            || !self.others.is_disjoint(&earlier.others);
-        // Every namespace of the earlier list but the pod's own may be here; lists of other namespaces are
-        // no later view of this one.
-        same_part
-            && (earlier.namespaces.is_subset(&self.namespaces)
-                || earlier.namespaces.len() > 1
-                    && earlier.namespaces.difference(&self.namespaces).count() == 1)
-    }
-}
-
-fn has_address(pod: &Pod) -> bool {
-    pod.status.as_ref().is_some_and(|status| {
-        let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-        let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
-        !over
-            && listed
-                .chain(status.pod_ip.as_deref())
-                .any(|ip| !ip.is_empty())
-    })
-}
-
-/// The latest time in a pod that has passed.
-fn latest_time(pod: &Pod) -> Option<Timestamp> {
-    let status = pod.status.as_ref();
-    let containers = status.into_iter().flat_map(|s| {
-        s.container_statuses
-            .iter()
-            .chain(&s.init_container_statuses)
-            .flatten()
-    });
-    let states = containers
-        .filter_map(|status| status.state.as_ref())
-        .flat_map(|state| {
-            let running = state.running.as_ref().and_then(|r| r.started_at.as_ref());
-            let ended = state
-                .terminated
-                .as_ref()
-                .and_then(|t| t.finished_at.as_ref());
-            [running, ended]
-        });
-    let conditions = status
-        .into_iter()
-        .flat_map(|s| s.conditions.iter().flatten());
-    let all: Vec<&Time> = states
-        .chain(conditions.map(|c| c.last_transition_time.as_ref()))
-        .chain([
-            status.and_then(|s| s.start_time.as_ref()),
-            pod.metadata.creation_timestamp.as_ref(),
-        ])
-        .flatten()
-        .collect();
-    all.into_iter().map(|time| Timestamp::from(time.0)).max()
 }
