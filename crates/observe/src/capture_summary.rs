@@ -56,7 +56,7 @@ impl ClockNote {
             } => {
                 let (sign, tenths) = (
                     if *by < 0 { '-' } else { '+' },
-                    by.unsigned_abs() / 100_000_000,
+                    (by.unsigned_abs() + 50_000_000) / 100_000_000,
                 );
                 let message = format!(
                     "its times were moved by {sign}{}.{} s, since {reference} has the same packets at other times",
