@@ -73,6 +73,7 @@ macro_rules! kinds {
             objects.not_judged.append(&mut more.not_judged);
             objects.lists.append(&mut more.lists);
             objects.heartbeat = objects.heartbeat.max(more.heartbeat);
+            objects.remarks.append(&mut more.remarks);
             objects.snapshots += more.snapshots;
             for (kind, count) in more.skipped {
                 *objects.skipped.entry(kind).or_default() += count;

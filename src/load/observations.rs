@@ -1,6 +1,7 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
 mod captures;
+mod findings;
 mod flow_logs;
 #[cfg(feature = "cluster")]
 mod stores;
@@ -18,7 +19,7 @@ use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, SkipCounters};
 use crate::graph::{History, Vantage, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
+use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{CaptureRead, CaptureSummary};
 use crate::report::period::Period;
@@ -121,6 +122,8 @@ pub struct LoadedTraffic {
     pub scans: Vec<ImageScan>,
     /// The NetworkPolicies of the snapshots that nanoseg does not manage.
     pub foreign_policies: Vec<NetworkPolicy>,
+    /// The network plugin, as far as the snapshots or the flow logs show it.
+    pub plugin: Option<NetworkPlugin>,
 }
 
 impl LoadedTraffic {
@@ -206,6 +209,9 @@ fn read(
         [] => Default::default(),
         _ => read_captures(source, &mut inventory, notices)?,
     };
+    if logs.is_none() && summary.is_undecodable() {
+        return Err(LoadError::Undecodable(findings::undecodable(&summary)));
+    }
     let mut seen = VantageBuilder::new(&inventory);
     if let Some(logs) = &logs {
         logs.views(&mut seen);
@@ -215,6 +221,8 @@ fn read(
     let vantage = seen.finish();
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
+    let foreign_policies = foreign_policies(objects);
+    findings.extend(findings::of_objects(objects, &foreign_policies, &inventory));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
     let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
@@ -230,12 +238,16 @@ fn read(
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
-        foreign_policies: foreign_policies(objects),
+        foreign_policies,
+        plugin: NetworkPlugin::of(objects),
     };
     if let Some(mut logs) = logs {
         loaded.history = std::mem::take(&mut logs.history);
         let epochs = source.epochs(&loaded.inventory);
         skipped.extend(logs.skipped());
+        if logs.are_of_hubble() {
+            loaded.plugin = Some(NetworkPlugin::Cilium);
+        }
         loaded.add(logs, summary.span, &epochs);
     }
     loaded.skipped = skipped;

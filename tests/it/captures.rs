@@ -54,7 +54,6 @@ fn name(path: &Path) -> String {
 /// Captures from which no packet can be decoded, and why.
 const WITHOUT_PACKETS: &[(&str, &str)] = &[
     ("802.1ad_QinQ.pcap", "2 arp"),
-    ("LINKTYPE_PKTAP.pcap", "1 unsupported-link-type"),
     ("arp-oobr.pcap", "2282 arp"),
     ("arp-too-long-tha.pcap", "1 arp"),
     ("arp__detect-arp-03-vlan__input.pcap", "3 arp"),

@@ -46,13 +46,7 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
     let entry = inventory
         .workloads
         .entry(workload.clone())
-        .or_insert_with(|| Workload {
-            id: workload.clone(),
-            match_labels: BTreeMap::new(),
-            pods: Vec::new(),
-            host_network: false,
-            containers: Vec::new(),
-        });
+        .or_insert_with(|| Workload::new(workload.clone()));
     entry.pods.push(index);
     inventory.pods.push(Pod {
         namespace: workload.namespace.clone(),

@@ -255,6 +255,7 @@ mod tests {
             vlan: 0,
             ttl,
             group: false,
+            place: 0,
             transport: Transport::Tcp {
                 source_port: 1,
                 destination_port: 2,

@@ -39,6 +39,32 @@ reasons! {
     UnsupportedTunnel "unsupported-tunnel" "A GRE payload that is not read.";
 }
 
+impl Skip {
+    /// Returns true if the frame may hold traffic of a pod that stays unknown: it could not be decoded. The others
+    /// are understood, and hold no connection of a pod.
+    pub fn hides_traffic(self) -> bool {
+        match self {
+            Skip::WlanControl
+            | Skip::TooShort
+            | Skip::BadHeader
+            | Skip::TunnelDepth
+            | Skip::UnsupportedLinkType
+            | Skip::UnsupportedEthertype
+            | Skip::UnsupportedTunnel => true,
+            Skip::Arp
+            | Skip::Lldp
+            | Skip::Eapol
+            | Skip::Stp
+            | Skip::Llc
+            | Skip::SlowProtocol
+            | Skip::PppControl
+            | Skip::NeighbourDiscovery
+            | Skip::GroupMembership
+            | Skip::LaterFragment => false,
+        }
+    }
+}
+
 impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -2,6 +2,7 @@
 
 use super::attribute::{Attributed, Attribution};
 use super::edge::{Edge, Lesson};
+use super::public_entry::{PublicEntryChoice, public_entries, public_entry_findings};
 use super::{Graph, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::{FlowRecord, OtherKind, OtherTraffic, Verdict};
@@ -70,6 +71,10 @@ pub(super) fn of_edges(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     findings.extend(failed(&edges));
     findings.extend(egress(graph, &edges));
     findings.extend(crossings(&edges));
+    findings.extend(public_entry_findings(
+        &public_entries(graph),
+        PublicEntryChoice::Seen,
+    ));
     findings
 }
 

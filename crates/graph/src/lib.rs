@@ -25,6 +25,7 @@ mod lesson;
 mod open_directions;
 mod peer;
 mod port_scan;
+mod public_entry;
 mod requirement;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
@@ -45,6 +46,7 @@ pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
 pub use peer::Peer;
+pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };

@@ -2,6 +2,8 @@
 
 use super::claims::claims;
 use super::containers::note_containers;
+use super::families::family_of;
+use super::label_evidence::note_label_evidence;
 use super::nodes::read_nodes;
 use super::owners::{OwnerIndex, OwnerRule, namespace_of};
 use super::pods::{read_pod, template_pod};
@@ -13,6 +15,7 @@ use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -34,22 +37,37 @@ impl Inventory {
         let mut findings = Vec::new();
         let owners = OwnerIndex::build(objects);
         let core_pods = latest(&objects.pods);
-        let (mut pods, missing) = read_pods(&core_pods, &owners, rule);
+        let OwnedPods {
+            mut pods,
+            missing,
+            selectors,
+            mut families,
+        } = read_pods(&core_pods, &owners, rule);
         let claims = claims(objects, &core_pods, &mut pods);
-        let mut workloads = build_workloads(&mut pods, &owners);
+        let mut workloads = build_workloads(&mut pods, &owners, selectors, &mut families);
+        let core_services = latest(&objects.services);
+        note_label_evidence(&mut workloads, &pods, &owners, &core_services);
         note_containers(&mut workloads, &pods, &core_pods, &owners);
         let nodes = read_nodes(&latest(&objects.nodes), &objects.pods, &pods);
-        let services = read_services(&latest(&objects.services), objects, &pods);
+        let services = read_services(&core_services, objects, &pods);
         let (addresses, conflicts) = AddressBook::build(&pods, claims, &nodes, &services);
         findings.extend(conflicts);
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
-        missing_findings(objects, &missing, &services, &namespaces, &mut findings);
+        missing_findings(
+            objects,
+            &owners,
+            &missing,
+            &services,
+            &namespaces,
+            &mut findings,
+        );
         let inventory = Inventory {
             api_server: api_server(&services),
             pod_ranges: pod_ranges(&nodes, &pods),
             service_ranges: service_ranges(&services),
             pods,
             workloads,
+            families,
             services,
             nodes,
             namespaces,
@@ -86,51 +104,92 @@ fn latest<K: Metadata<Ty = ObjectMeta>>(objects: &[K]) -> Vec<&K> {
     newest.into_values().map(|(_, object)| object).collect()
 }
 
-fn read_pods(
-    core_pods: &[&core::Pod],
-    owners: &OwnerIndex<'_>,
+/// The pods with their workloads, and what their owners tell.
+#[derive(Default)]
+struct OwnedPods {
+    pods: Vec<Pod>,
+    /// The owners that the snapshots lack.
+    missing: BTreeSet<WorkloadId>,
+    /// What the owners below the top select, as far as all pods of a workload agree.
+    selectors: BTreeMap<WorkloadId, BTreeMap<String, String>>,
+    /// Top owners that are members of a family, with the family.
+    families: BTreeMap<WorkloadId, WorkloadId>,
+}
+
+fn read_pods<'a>(
+    core_pods: &[&'a core::Pod],
+    owners: &OwnerIndex<'a>,
     rule: OwnerRule,
-) -> (Vec<Pod>, BTreeSet<String>) {
-    let mut missing = BTreeSet::new();
-    let pods = core_pods
-        .iter()
-        .map(|pod| {
-            let (pod, lacking) = read_pod(pod, owners, rule);
-            missing.extend(lacking);
-            pod
-        })
-        .collect();
-    (pods, missing)
+) -> OwnedPods {
+    let mut read = OwnedPods::default();
+    for core_pod in core_pods {
+        let (mut pod, top) = read_pod(core_pod, owners, rule);
+        if let Some(family) = family_of(&top, &pod.labels, Some(&core_pod.metadata)) {
+            read.families.insert(top.id, family.clone());
+            pod.workload = family;
+        }
+        read.missing.extend(top.missing);
+        match read.selectors.entry(pod.workload.clone()) {
+            Entry::Vacant(new) => {
+                new.insert(top.selector);
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.retain(|key, value| top.selector.get(key) == Some(value));
+            }
+        }
+        read.pods.push(pod);
+    }
+    read
 }
 
 /// Workloads from owner objects and from pods; a workload without pods gets a template pod.
-fn build_workloads(pods: &mut Vec<Pod>, owners: &OwnerIndex<'_>) -> BTreeMap<WorkloadId, Workload> {
+fn build_workloads(
+    pods: &mut Vec<Pod>,
+    owners: &OwnerIndex<'_>,
+    mut selectors: BTreeMap<WorkloadId, BTreeMap<String, String>>,
+    families: &mut BTreeMap<WorkloadId, WorkloadId>,
+) -> BTreeMap<WorkloadId, Workload> {
     let mut workloads: BTreeMap<WorkloadId, Workload> = BTreeMap::new();
     for (index, pod) in pods.iter().enumerate() {
         let entry = workloads
             .entry(pod.workload.clone())
             .or_insert_with(|| Workload {
-                id: pod.workload.clone(),
-                match_labels: BTreeMap::new(),
-                pods: Vec::new(),
+                match_labels: selectors.remove(&pod.workload).unwrap_or_default(),
                 host_network: true,
-                containers: Vec::new(),
+                ..Workload::new(pod.workload.clone())
             });
         entry.pods.push(index);
         entry.host_network &= pod.host_network;
     }
-    for (id, owner) in owners.tops() {
+    for (top, owner) in owners.tops() {
+        let template = template_pod(&top, owner);
+        let id = match families.get(&top) {
+            Some(family) => family.clone(),
+            None => {
+                let labels = template.as_ref().map(|pod| &pod.labels);
+                let family = labels.and_then(|l| family_of(&owners.top_of_object(&top), l, None));
+                if let Some(family) = &family {
+                    families.insert(top.clone(), family.clone());
+                }
+                family.unwrap_or_else(|| top.clone())
+            }
+        };
         if let Some(workload) = workloads.get_mut(&id) {
-            workload.match_labels = owner.match_labels.clone();
-        } else if let Some(template) = template_pod(&id, owner) {
+            if id == top {
+                workload.match_labels = owner.match_labels.clone();
+            }
+        } else if let Some(template) = template {
             let workload = Workload {
-                id: id.clone(),
                 match_labels: owner.match_labels.clone(),
                 pods: vec![pods.len()],
                 host_network: template.host_network,
-                containers: Vec::new(),
+                ..Workload::new(id.clone())
             };
-            pods.push(template);
+            pods.push(Pod {
+                workload: id.clone(),
+                ..template
+            });
             workloads.insert(id, workload);
         }
     }
@@ -185,10 +244,35 @@ fn api_server(services: &[Service]) -> BTreeSet<SocketAddr> {
         .collect()
 }
 
+/// Names the kinds to ask for. A kind that the namespace has was asked for: the owner was gone by then.
+fn missing_owners_finding(owners: &OwnerIndex<'_>, missing: &BTreeSet<WorkloadId>) -> Finding {
+    let (gone, unasked): (Vec<&WorkloadId>, Vec<&WorkloadId>) = missing
+        .iter()
+        .partition(|id| owners.has_kind(&id.namespace, &id.kind));
+    let kinds: BTreeSet<String> = unasked
+        .iter()
+        .map(|id| format!("{}s", id.kind.to_ascii_lowercase()))
+        .collect();
+    let kinds: Vec<String> = kinds.into_iter().collect();
+    let mut message = format!("{} owners of pods are missing", missing.len());
+    if !kinds.is_empty() {
+        message.push_str(&format!("; the kinds to add: {}", kinds.join(",")));
+    }
+    if !gone.is_empty() {
+        let gone = gone.len();
+        message.push_str(&format!(
+            "; {gone} of a kind that is there were not there when it was taken"
+        ));
+    }
+    let samples = missing.iter().take(5).map(|id| format!("{} {id}", id.kind));
+    Finding::new(Code::MissingOwners, "snapshot", message).with_samples(samples)
+}
+
 /// What the snapshots lack, and what is less exact for it.
 fn missing_findings(
     objects: &Objects,
-    missing_owners: &BTreeSet<String>,
+    owners: &OwnerIndex<'_>,
+    missing_owners: &BTreeSet<WorkloadId>,
     services: &[Service],
     namespaces: &BTreeMap<String, Namespace>,
     findings: &mut Vec<Finding>,
@@ -205,11 +289,7 @@ fn missing_findings(
         ));
     }
     if !missing_owners.is_empty() {
-        let message = format!("{} owners of pods are missing", missing_owners.len());
-        findings.push(
-            Finding::new(Code::MissingOwners, "snapshot", message)
-                .with_samples(missing_owners.iter().take(5).cloned()),
-        );
+        findings.push(missing_owners_finding(owners, missing_owners));
     }
     if objects.nodes.is_empty() && !objects.pods.is_empty() {
         findings.push(Finding::new(Code::MissingNodes, "snapshot", "has no Nodes"));

@@ -10,6 +10,9 @@ pub struct Inventory {
     /// Current and past pods, and one template pod for each workload without pods.
     pub pods: Vec<Pod>,
     pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// Owners that are one release, run or user of several, with the workload that all of them are
+    /// (rule: releases-and-users-are-one-workload).
+    pub families: BTreeMap<WorkloadId, WorkloadId>,
     pub services: Vec<Service>,
     pub nodes: Vec<Node>,
     pub namespaces: BTreeMap<String, Namespace>,

@@ -8,6 +8,24 @@ use crate::kubernetes::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_net::Timestamp;
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something odd about an object that was read all the same: it is as an API server has it, but this nanoseg does not
+/// know all of it, or a key of it is there twice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectRemark {
+    /// Such as `NetworkPolicy shop/web`.
+    pub object: String,
+    pub problem: String,
+    /// The file it was read from.
+    pub file: String,
+}
+
+impl fmt::Display for ObjectRemark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}: {}", self.object, self.file, self.problem)
+    }
+}
 
 /// Everything that one or several snapshots held, in reading order (later snapshots later).
 #[derive(Debug, Clone, Default)]
@@ -33,6 +51,8 @@ pub struct Objects {
     pub lists: Vec<Snapshot>,
     /// The latest heartbeat of a node or lease since [`Objects::mark`].
     pub heartbeat: Option<Timestamp>,
+    /// What is odd about objects that were read all the same.
+    pub remarks: Vec<ObjectRemark>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
     pub snapshots: usize,
     /// Objects of kinds that nanoseg has no use for, counted by kind.

@@ -1,6 +1,6 @@
 //! Pods of the snapshots → [`Pod`]: addresses, declared ports, and from when to when they were theirs.
 
-use super::owners::{OwnerIndex, OwnerObject, OwnerRule, namespace_of};
+use super::owners::{OwnerIndex, OwnerObject, OwnerRule, TopOwner, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
 use nanoseg_net::{Protocol, Timestamp};
@@ -9,19 +9,19 @@ use std::net::IpAddr;
 /// Kubernetes times are cut to the second, so something that ended "at 5" ended before 6.
 const ROUNDED: i64 = 1;
 
-/// Reads one pod. The second value is the owner object that the snapshot lacks.
-pub(super) fn read_pod(
-    pod: &core::Pod,
-    owners: &OwnerIndex<'_>,
+/// Reads one pod. The second value is what owns it.
+pub(super) fn read_pod<'a>(
+    pod: &'a core::Pod,
+    owners: &OwnerIndex<'a>,
     rule: OwnerRule,
-) -> (Pod, Option<String>) {
+) -> (Pod, TopOwner) {
     let top = owners.resolve_top(&pod.metadata, rule);
     let spec = pod.spec.as_ref();
     let pod = Pod {
         namespace: namespace_of(&pod.metadata),
         name: pod.metadata.name.clone().unwrap_or_default(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
-        workload: top.id,
+        workload: top.id.clone(),
         node: spec.and_then(|s| s.node_name.clone()),
         host_network: host_network(spec),
         addresses: addresses(pod),
@@ -30,7 +30,7 @@ pub(super) fn read_pod(
         network_up: network_up(pod),
         template: false,
     };
-    (pod, top.missing)
+    (pod, top)
 }
 
 /// The pod that a workload without pods would make.

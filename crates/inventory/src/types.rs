@@ -12,7 +12,8 @@ use std::net::IpAddr;
 pub struct WorkloadId {
     pub namespace: String,
     pub name: String,
-    /// Deployment, StatefulSet, DaemonSet, CronJob, Job, ReplicaSet, Pod, or a custom owner's kind.
+    /// Deployment, StatefulSet, DaemonSet, CronJob, Job, ReplicaSet, Pod, or a custom owner's kind. The API group
+    /// stands behind a custom kind that has the name of another one: `Job.batch.volcano.sh`.
     pub kind: String,
 }
 
@@ -27,15 +28,34 @@ impl fmt::Display for WorkloadId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     pub id: WorkloadId,
-    /// The owner's own `spec.selector.matchLabels`, empty where it has none (Pod, CronJob) or the
-    /// owner is not in the snapshot.
+    /// The owner's own `spec.selector.matchLabels`. Below a custom owner: what the highest owner selects that the
+    /// snapshot has, without what belongs to one release. Empty where no owner selects (Pod, CronJob).
     pub match_labels: BTreeMap<String, String>,
+    /// The keys by which Services select some of its pods.
+    pub service_keys: BTreeSet<String>,
+    /// The keys that had several values: among its pods, or in the templates of its releases.
+    pub changing_keys: BTreeSet<String>,
     /// Indices into [`super::Inventory::pods`], current and past.
     pub pods: Vec<usize>,
     /// All its pods use the node's network, so no policy can select them (rule: node-by-address).
     pub host_network: bool,
     /// What runs in it, each different container once.
     pub containers: Vec<Container>,
+}
+
+impl Workload {
+    /// A workload of which nothing is known yet.
+    pub fn new(id: WorkloadId) -> Self {
+        Workload {
+            id,
+            match_labels: BTreeMap::new(),
+            service_keys: BTreeSet::new(),
+            changing_keys: BTreeSet::new(),
+            pods: Vec::new(),
+            host_network: false,
+            containers: Vec::new(),
+        }
+    }
 }
 
 /// From when to when a pod owned its addresses. Open ends are `None`.

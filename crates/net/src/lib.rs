@@ -1,5 +1,5 @@
 //! Room 0: protocols, directions, time, addresses, ports and the exact sets over them; the hash that
-//! identifies contents. Pure values: nothing here knows Kubernetes, packets or policies.
+//! identifies contents; what a file is by its first bytes. Pure values: nothing here knows Kubernetes, packets or policies.
 
 #![cfg_attr(
     test,
@@ -14,6 +14,7 @@
 mod addresses;
 mod connections;
 mod direction;
+mod file_kind;
 mod intervals;
 mod ports;
 mod protocol;
@@ -24,6 +25,7 @@ mod time_spans;
 pub use addresses::{AddressRange, AddressSet};
 pub use connections::ConnectionSet;
 pub use direction::Direction;
+pub use file_kind::{FILE_KIND_BYTES, FileKind};
 pub use ports::PortSet;
 pub use protocol::Protocol;
 pub use sha256::{sha256_hex, sha256_hex_of};

@@ -11,6 +11,7 @@ mod capture_alignment;
 mod capture_clocks;
 mod capture_files;
 mod capture_format;
+mod capture_interface;
 mod capture_merge;
 mod capture_pipeline;
 mod capture_set;
@@ -29,10 +30,13 @@ mod read_buffer;
 mod rtnetlink;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undecodable_tests;
 
 pub use address_changes::AddressChanges;
 pub use address_pairs::{AddressPair, AddressPairs};
 pub use capture_pipeline::CaptureNotes;
+pub use capture_interface::{CaptureLoss, InterfaceRead};
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,

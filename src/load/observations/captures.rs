@@ -86,5 +86,7 @@ pub(super) fn observed(
         span: read.span,
         pairs: pairs.remove(&read.name).unwrap_or_default(),
     };
-    summary.read.iter().map(observed).collect()
+    // What nobody could decode had nothing in view (rule: undecodable-capture).
+    let read = summary.read.iter().filter(|read| !read.is_undecodable());
+    read.map(observed).collect()
 }

@@ -54,6 +54,7 @@ impl<'a> Layer<'a> {
             ip_id: self.ip_id,
             vlan: context.vlan,
             ttl: self.ttl,
+            place: 0,
             // A broadcast frame carries a packet to a network's broadcast address, which its netmask
             // would show. TCP cannot be sent to a broadcast address.
             group: self.group || context.broadcast && !matches!(transport, Transport::Tcp { .. }),

@@ -8,7 +8,7 @@ use super::parsed_line::{LineError, ParsedLine};
 use super::{FlowLogError, FlowLogFormat, FlowLogRead, FlowLogSummary, json_document, jsonl};
 use crate::hubble::{self, HubbleLimits, HubbleLine, HubbleLineError, HubbleTable};
 use nanoseg_flow::{Aggregate, Collector, CollectorLimits, Loss, Observations, Source};
-use nanoseg_net::Timestamp;
+use nanoseg_net::{FILE_KIND_BYTES, FileKind, Timestamp};
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
@@ -74,6 +74,10 @@ impl FlowLogReader {
             }
             self.summary.stores.push(path.to_path_buf());
             return Ok(());
+        }
+        let kind = FileKind::of(&head).filter(|kind| *kind != FileKind::Text);
+        if let Some(kind) = kind {
+            return Err(refused(LineError(kind.to_string())));
         }
         let start = match LineReader::new(head.as_slice()).next() {
             None => Beginning::Lines(FlowLogFormat::Jsonl),
@@ -319,7 +323,8 @@ fn head(source: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut chunk = [0u8; 4096];
     loop {
         let line = head.trim_ascii_start();
-        if head.len() > MAX_LINE || line.starts_with(SQLITE) || line.contains(&b'\n') {
+        let has_line = head.len() >= FILE_KIND_BYTES && line.contains(&b'\n');
+        if head.len() > MAX_LINE || line.starts_with(SQLITE) || has_line {
             return Ok(head);
         }
         match source.read(&mut chunk) {
