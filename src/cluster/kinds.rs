@@ -95,6 +95,15 @@ kinds! {
     "CronJob" "batch" cron_jobs;
 }
 
+/// The annotation of a List with the time at which `nanoseg snapshot` took it (RFC 3339).
+const TAKEN_AT: &str = "nanoseg.dev/taken-at";
+
+/// When a list was taken, by its metadata.
+pub(super) fn taken_at(metadata: Option<&serde_json::Value>) -> Option<Timestamp> {
+    let text = metadata?.get("annotations")?.get(TAKEN_AT)?.as_str()?;
+    Some(text.parse::<jiff::Timestamp>().ok()?.into())
+}
+
 /// When a Lease was renewed.
 fn renewed(lease: &serde_json::Value) -> Option<Timestamp> {
     let text = lease.pointer("/spec/renewTime")?.as_str()?;
