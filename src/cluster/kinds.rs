@@ -42,6 +42,12 @@ macro_rules! kinds {
                     objects.heartbeat = objects.heartbeat.max(renewed(&tree));
                     return Ok(Typed::Skipped);
                 }
+                ("ServiceCIDR", "networking.k8s.io") => {
+                    objects.service_cidrs.push(Deserialize::deserialize(tree)?);
+                }
+                ("CiliumNode", "cilium.io") => {
+                    objects.cilium_nodes.push(Deserialize::deserialize(tree)?);
+                }
                 ("NetworkPolicy", "networking.k8s.io") => {
                     let mut policy: NetworkPolicy = namespaced(tree)?;
                     policy.metadata.managed_fields = None;
@@ -68,6 +74,8 @@ macro_rules! kinds {
             $( objects.$field.append(&mut more.$field); )*
             objects.namespaces.append(&mut more.namespaces);
             objects.nodes.append(&mut more.nodes);
+            objects.service_cidrs.append(&mut more.service_cidrs);
+            objects.cilium_nodes.append(&mut more.cilium_nodes);
             objects.network_policies.append(&mut more.network_policies);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
@@ -87,6 +95,7 @@ kinds! {
     "Service" "" services;
     "ReplicationController" "" replication_controllers;
     "EndpointSlice" "discovery.k8s.io" endpoint_slices;
+    "Endpoints" "" endpoints;
     "Deployment" "apps" deployments;
     "ReplicaSet" "apps" replica_sets;
     "StatefulSet" "apps" stateful_sets;

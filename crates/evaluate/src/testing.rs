@@ -68,7 +68,7 @@ pub fn node(inventory: &mut Inventory, name: &str, address: &str) {
     inventory.nodes.push(Node {
         name: name.into(),
         addresses: [address.parse().unwrap()].into(),
-        pod_cidrs: Vec::new(),
+        ..Node::default()
     });
 }
 

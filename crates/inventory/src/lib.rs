@@ -18,13 +18,17 @@ mod addresses;
 mod build;
 mod claims;
 mod containers;
+mod control_plane;
 mod families;
+mod gaps;
+mod host_ports;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
-mod network_plugin;
 mod label_evidence;
 mod label_nature;
+mod network_plugin;
+mod node_annotations;
 mod nodes;
 mod objects;
 mod other_policies;
@@ -33,6 +37,7 @@ mod pod_blocks;
 mod pods;
 mod presence;
 mod ranges;
+mod service_endpoints;
 mod services;
 mod snapshots;
 mod tenures;
@@ -48,16 +53,16 @@ pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
+pub use label_nature::{LabelNature, label_nature, names_a_release};
 pub use network_plugin::NetworkPlugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
-pub use label_nature::{LabelNature, label_nature, names_a_release};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
 pub use types::{
-    ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
-    WorkloadId,
+    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
+    ServicePort, Workload, WorkloadId,
 };
 pub use unknown::UnknownCause;

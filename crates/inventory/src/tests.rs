@@ -1,5 +1,7 @@
 //! The rules of the inventory, each by a small cluster.
 
+mod declared;
+
 use super::testing::{inventory, node, objects, pod};
 use super::{Inventory, Owner, OwnerRule};
 use nanoseg_finding::Code;

@@ -35,8 +35,8 @@ mod undecodable_tests;
 
 pub use address_changes::AddressChanges;
 pub use address_pairs::{AddressPair, AddressPairs};
-pub use capture_pipeline::CaptureNotes;
 pub use capture_interface::{CaptureLoss, InterfaceRead};
+pub use capture_pipeline::CaptureNotes;
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,
