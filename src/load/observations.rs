@@ -1,5 +1,6 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
+mod captures;
 mod findings;
 mod flow_logs;
 #[cfg(feature = "cluster")]
@@ -17,19 +18,20 @@ use super::notice::NoticeSink;
 use super::source_path::{SourcePath, paths};
 use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
-use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
-use crate::graph::{History, InventoryListeners, Vantage, address_epochs};
+use crate::flow::{AddressEpochs, FlowConfig, FlowResult, SkipCounters};
+use crate::graph::{History, Vantage, address_epochs};
 use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
-use crate::observe::{AddressPair, AddressPairs, CaptureRead, CaptureSet, CaptureSummary};
+use crate::observe::{CaptureRead, CaptureSummary};
 use crate::report::period::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
+use captures::{observed, read_captures};
 use flow_logs::FlowLogs;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use vantage::{UnnamedSource, VantageBuilder};
+use vantage::VantageBuilder;
 
 /// Where observations come from.
 #[derive(Debug, Clone)]
@@ -192,7 +194,7 @@ fn read(
     Snapshots { snapshots, files }: Snapshots,
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
-    let (inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    let (mut inventory, mut findings) = inventory(source, objects, &snapshots)?;
     for path in source.captures.iter().chain(&source.flows) {
         path.check(&inventory)?;
     }
@@ -206,7 +208,7 @@ fn read(
     };
     let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
-        _ => read_captures(source, &inventory, notices)?,
+        _ => read_captures(source, &mut inventory, notices)?,
     };
     if logs.is_none() && summary.is_undecodable() {
         return Err(LoadError::Undecodable(findings::undecodable(&summary)));
@@ -298,54 +300,6 @@ fn read_snapshots(
         append(&mut all, objects);
     }
     Ok((all, inputs, files))
-}
-
-/// What was read from captures: the last is the name of each with the pairs of addresses in it.
-type CapturesRead = (
-    FlowResult,
-    SkipCounters,
-    CaptureSummary,
-    BTreeMap<String, Vec<AddressPair>>,
-);
-
-fn read_captures(
-    source: &TrafficSource,
-    inventory: &Inventory,
-    notices: &dyn NoticeSink,
-) -> Result<CapturesRead, LoadError> {
-    let captures = CaptureSet::open(&paths(&source.captures))?;
-    let names = captures.names();
-    // Where there is one node, nothing has to be found out.
-    let asked = inventory.node_names().len() > 1;
-    let mut pairs = AddressPairs::new(if asked { names.len() } else { 0 });
-    let config = FlowConfig {
-        max_connections: source.max_connections,
-        ..FlowConfig::default()
-    };
-    let listeners = InventoryListeners(inventory);
-    let mut table = FlowTable::new(listeners, source.epochs(inventory), config);
-    let (summary, frames) = captures
-        .feed_and_note(&mut table, &mut pairs, |progress| {
-            notices.progress(progress)
-        })
-        .map_err(LoadError::ReadCaptures)?;
-    notices.progress_done();
-    let pairs = names.into_iter().zip(pairs.finish()).collect();
-    Ok((table.finish(), frames, summary, pairs))
-}
-
-fn observed(
-    summary: &CaptureSummary,
-    mut pairs: BTreeMap<String, Vec<AddressPair>>,
-) -> Vec<UnnamedSource> {
-    let observed = |read: &CaptureRead| UnnamedSource {
-        name: read.name.clone(),
-        span: read.span,
-        pairs: pairs.remove(&read.name).unwrap_or_default(),
-    };
-    // What nobody could decode had nothing in view (rule: undecodable-capture).
-    let read = summary.read.iter().filter(|read| !read.is_undecodable());
-    read.map(observed).collect()
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

@@ -65,7 +65,7 @@ codes! {
         "Find out what runs in that workload; if it is a wanted scanner, keep it out of the segmented namespaces.";
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
-        "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+        "The finding names the likely cause: add a snapshot from the time of the traffic or of all namespaces (kubectl get pods -A -o yaml), or set the nodes' clocks, then run again.";
     UndecodableCapture "undecodable-capture" Error
         "A capture has packets, and none of them could be decoded: nothing of its traffic is known."
         "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
@@ -192,6 +192,12 @@ codes! {
     DamagedCapture "damaged-capture" Warning
         "A part of a capture file could not be read; the rest was."
         "Capture again, or check the disk.";
+    ClockMoved "clock-moved" Note
+        "A capture has the same packets as another one at other times, so the clocks of the two nodes differ; its times were moved."
+        "Let the nodes set their clocks by NTP.";
+    ClockUnclear "clock-unclear" Warning
+        "The clock of a capture could not be compared with that of another one; who had an address when may be wrong by the difference."
+        "Capture from files and not from standard input, with whole headers (tcpdump -s 128 or more), and let the nodes set their clocks by NTP.";
     PartlyUndecodableCapture "partly-undecodable-capture" Warning
         "At least a tenth of the packets of one interface of a capture could not be decoded: their traffic is not known."
         "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";

@@ -191,6 +191,9 @@ impl<'a> Attribution<'a> {
             Owner::Node(index) => PeerKey::Node(index as u32),
             Owner::Service(_) => PeerKey::Unattributed(address, UnattributedReason::UnknownPod),
             Owner::Unknown => self.unknown(address),
+            Owner::Uncertain(_) => {
+                PeerKey::Unattributed(address, UnattributedReason::OwnerUncertain)
+            }
             Owner::Outside if self.is_api_server(address) => PeerKey::ApiServer,
             Owner::Outside => self.outside(address),
         }

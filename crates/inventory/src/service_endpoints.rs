@@ -185,7 +185,7 @@ impl<'a> EndpointIndex<'a> {
         ready.collect()
     }
 
-    /// The pod that a slice names, else the latest one that has the address.
+    /// The pod that a slice names; where it names none, the latest one that has the address.
     fn pod_of(
         &self,
         namespace: &str,
@@ -193,10 +193,15 @@ impl<'a> EndpointIndex<'a> {
         address: IpAddr,
     ) -> Option<usize> {
         let target = target.filter(|target| target.kind.as_deref() == Some("Pod"));
-        let named = target
-            .and_then(|t| self.pods_by_name.get(&(namespace, t.name.as_deref()?)))
-            .and_then(|found| last_with(found, self.pods, address));
-        named.or_else(|| pod_at(self.pods, address))
+        let Some(target) = target else {
+            return pod_at(self.pods, address);
+        };
+        // Another pod that has the address now, or had it before, is not the one that is named
+        // (rule: owner-at-that-time).
+        let found = self
+            .pods_by_name
+            .get(&(namespace, target.name.as_deref()?))?;
+        last_with(found, self.pods, address)
     }
 
     /// What the endpoint controller would find: the pods that the Service's selector selects.

@@ -39,6 +39,6 @@ fn resolve(inventory: &Inventory, address: IpAddr, at: Timestamp) -> Option<Stri
             let service = inventory.services.get(index)?;
             Some(format!("svc/{}/{}", service.namespace, service.name))
         }
-        Owner::Unknown | Owner::Outside => None,
+        Owner::Uncertain(_) | Owner::Unknown | Owner::Outside => None,
     }
 }
