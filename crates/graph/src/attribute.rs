@@ -1,5 +1,6 @@
 //! From the addresses of a flow record to peers, at the time of the record (rule: owner-at-that-time).
 
+mod departed;
 mod peer_label;
 
 use super::{Peer, Unattributed, UnattributedReason};
@@ -7,9 +8,9 @@ use nanoseg_flow::FlowRecord;
 use nanoseg_inventory::{Inventory, Owner, Service, ServiceEndpoint, ServicePort, WorkloadId};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A peer as a small value, for the many records; [`Attribution::peer`] gives its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,7 +81,12 @@ pub(super) struct Tables {
     /// Workloads' ports that a masquerading Service exposes on nodes.
     exposed: FxHashSet<(u32, Protocol, u16)>,
     named_peers: peer_label::NamedPeers,
+    /// The names behind the stand-in addresses of peers that a source names and nobody has.
+    names: Mutex<BTreeMap<IpAddr, String>>,
 }
+
+/// Names of peers that are kept.
+const MAX_NAMES: usize = 1 << 16;
 
 impl std::ops::Deref for Attribution<'_> {
     type Target = Tables;
@@ -134,6 +140,7 @@ impl Tables {
             node_ports,
             exposed,
             named_peers: peer_label::NamedPeers::build(inventory),
+            names: Mutex::default(),
         }
     }
 }
@@ -157,7 +164,7 @@ impl<'a> Attribution<'a> {
         let at = record.first;
         let labels = record.labels.as_deref();
         let client = labels
-            .and_then(|labels| self.labelled(labels.client.as_ref()?, record.client))
+            .and_then(|labels| self.labelled(labels.client.as_ref()?, record.client, at))
             .map_or_else(|| self.client(record.client, at), |(peer, _)| peer);
         let called = record.via.map(|via| (via.ip(), via.port()));
         let arrived = (record.server, record.port);
@@ -181,7 +188,7 @@ impl<'a> Attribution<'a> {
             // A label is about the place where the connection arrived.
             let labelled = labels
                 .filter(|_| (address, port) == arrived)
-                .and_then(|labels| self.labelled(labels.server.as_ref()?, address));
+                .and_then(|labels| self.labelled(labels.server.as_ref()?, address, at));
             match labelled {
                 Some((peer, node)) if is_last => targets.push(Target { peer, port, node }),
                 None if is_last && !is_service() => targets.push(self.server(address, port, at)),
@@ -210,6 +217,15 @@ impl<'a> Attribution<'a> {
         }
     }
 
+    /// The key of a peer that only its name tells: a stand-in address, behind which the name is kept.
+    fn named(&self, address: IpAddr, name: String, reason: UnattributedReason) -> PeerKey {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < MAX_NAMES {
+            names.entry(address).or_insert(name);
+        }
+        PeerKey::Unattributed(address, reason)
+    }
+
     /// Returns true if a masquerading Service exposes that port of the workload on nodes.
     pub fn is_exposed(&self, peer: PeerKey, protocol: Protocol, port: u16) -> bool {
         matches!(peer, PeerKey::Workload(place) if self.exposed.contains(&(place, protocol, port)))
@@ -223,7 +239,11 @@ impl<'a> Attribution<'a> {
             PeerKey::Node(index) => Peer::Node(self.inventory.nodes[index as usize].name.clone()),
             PeerKey::Outside(address) => Peer::Outside(address),
             PeerKey::Unattributed(address, reason) => {
-                Peer::Unattributed(Unattributed::at(address, reason))
+                let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                Peer::Unattributed(Unattributed {
+                    name: names.get(&address).cloned(),
+                    ..Unattributed::at(address, reason)
+                })
             }
         }
     }

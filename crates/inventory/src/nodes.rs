@@ -3,6 +3,7 @@
 use super::{Node, Pod};
 use crate::kubernetes as core;
 use ipnet::IpNet;
+use nanoseg_net::{parse_address, parse_range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -48,7 +49,7 @@ pub(super) fn read_nodes(nodes: &[&core::Node], pods: &[core::Pod], read: &[Pod]
         node.addresses.extend(
             listed
                 .chain(status.host_ip.as_deref())
-                .filter_map(|t| t.parse::<IpAddr>().ok()),
+                .filter_map(parse_address),
         );
     }
     for pod in read.iter().filter(|pod| pod.host_network) {
@@ -64,7 +65,7 @@ fn read_node(node: &core::Node) -> Node {
     let mut pod_cidrs: Vec<IpNet> = spec
         .into_iter()
         .flat_map(|s| s.pod_cidrs.iter().flatten().chain(&s.pod_cidr))
-        .filter_map(|text| text.parse().ok())
+        .filter_map(|text| parse_range(text))
         .collect();
     pod_cidrs.sort();
     pod_cidrs.dedup();
@@ -72,7 +73,8 @@ fn read_node(node: &core::Node) -> Node {
         .status
         .iter()
         .flat_map(|s| s.addresses.iter().flatten());
-    let mut addresses: BTreeSet<IpAddr> = stated.filter_map(|a| a.address.parse().ok()).collect();
+    let mut addresses: BTreeSet<IpAddr> =
+        stated.filter_map(|a| parse_address(&a.address)).collect();
     let annotations = node.metadata.annotations.clone().unwrap_or_default();
     for key in ADDRESS_ANNOTATIONS {
         let listed = annotations
@@ -95,10 +97,7 @@ fn read_node(node: &core::Node) -> Node {
 
 /// `10.0.0.1` or `10.0.0.1/24` (plugins write both).
 fn parse_address_or_net(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpNet>().ok().map(|net| net.addr()))
+    parse_address(text).or_else(|| parse_range(text).map(|net| net.addr()))
 }
 
 fn first_address(range: &IpNet) -> Option<IpAddr> {

@@ -4,7 +4,7 @@ use super::owners::namespace_of;
 use super::{Objects, Pod, Service, ServiceEndpoint, ServicePort};
 use crate::kubernetes::{self as core, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, parse_address};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -110,7 +110,7 @@ fn read_service(
 
 /// Headless Services have the cluster IP "None", which is no address.
 fn parse_addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
-    let set: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+    let set: BTreeSet<IpAddr> = texts.filter_map(|text| parse_address(text)).collect();
     set.into_iter().collect()
 }
 
@@ -150,7 +150,7 @@ fn slice_endpoints(
                 .as_ref()
                 .filter(|t| t.kind.as_deref() == Some("Pod"));
             endpoint.addresses.iter().filter_map(move |text| {
-                let address: IpAddr = text.parse().ok()?;
+                let address = parse_address(text)?;
                 let named = target
                     .and_then(|t| by_name.get(&(namespace, t.name.as_deref()?)))
                     .and_then(|found| last_with(found, pods, address));

@@ -12,6 +12,7 @@
 )]
 
 mod addresses;
+mod canonical;
 mod connections;
 mod direction;
 mod intervals;
@@ -21,6 +22,10 @@ mod sha256;
 mod time;
 
 pub use addresses::{AddressRange, AddressSet};
+pub use canonical::{
+    canonical_address, canonical_range, canonical_socket, deserialize_address, deserialize_socket,
+    is_host_local, parse_address, parse_range,
+};
 pub use connections::ConnectionSet;
 pub use direction::Direction;
 pub use ports::PortSet;

@@ -1,14 +1,11 @@
 //! Labels that a source gives to the ends, compared with what the addresses show.
 
 use super::{cluster, graph_of, record};
-use nanoseg_flow::{FlowRecord, PeerLabel, PeerLabels, Verdict};
+use nanoseg_flow::{FlowRecord, PeerLabel, PeerLabels, PodLabel, Verdict};
 use std::sync::Arc;
 
 fn pod(name: &str) -> Option<PeerLabel> {
-    Some(PeerLabel::Pod {
-        namespace: "shop".into(),
-        name: name.into(),
-    })
+    Some(PeerLabel::Pod(PodLabel::named("shop", name)))
 }
 
 fn labelled(client: &str, server: &str, labels: PeerLabels) -> FlowRecord {
@@ -110,7 +107,7 @@ fn a_name_with_a_star_stands_for_pods_of_one_workload() {
     );
     assert_eq!(
         edges(&[labelled("10.244.1.99", "10.244.2.6:8080", star("api-*"))]),
-        ["unknown-pod:10.244.1.99 → shop/api-a 8080"],
+        ["departed-pod:shop/api-* → shop/api-a 8080"],
         "two workloads begin so"
     );
 }

@@ -2,7 +2,8 @@
 
 use crate::SkippedFile;
 use nanoseg_net::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// The form of a flow log.
@@ -16,6 +17,14 @@ pub enum FlowLogFormat {
     Hubble,
     /// Calico's flow logs, and Goldmane's flows.
     Calico,
+    /// Zeek's `conn.log`, as text or JSON.
+    Zeek,
+    /// AWS VPC flow logs.
+    Vpc,
+    /// NetObserv's records.
+    NetObserv,
+    /// NetFlow and IPFIX, as nfdump prints them.
+    Nfdump,
 }
 
 impl FlowLogFormat {
@@ -26,6 +35,10 @@ impl FlowLogFormat {
             FlowLogFormat::Csv => "csv",
             FlowLogFormat::Hubble => "hubble",
             FlowLogFormat::Calico => "calico",
+            FlowLogFormat::Zeek => "zeek",
+            FlowLogFormat::Vpc => "vpc",
+            FlowLogFormat::NetObserv => "netobserv",
+            FlowLogFormat::Nfdump => "nfdump",
         }
     }
 }
@@ -45,6 +58,12 @@ pub struct FlowLogRead {
     pub malformed: u64,
     /// The time of the earliest and the latest flow.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Addresses of the flows' ends, up to 65536.
+    pub ends: BTreeSet<IpAddr>,
+    /// Some end is named as a pod or workload.
+    pub named_ends: bool,
+    /// The addresses are those of network interfaces, that is of nodes, since the log leaves out those of packets.
+    pub interface_addresses: bool,
 }
 
 /// The summary of all files.
@@ -58,6 +77,9 @@ pub struct FlowLogSummary {
     pub skipped_files: Vec<SkippedFile>,
     /// Flows that are no connection, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// Nodes and exporters that the logs name as those who observed, by name or address: the time of the first and of the last
+    /// flow of each.
+    pub observers: BTreeMap<String, (Timestamp, Timestamp)>,
     /// The first few lines that could not be read: file, line and reason.
     pub malformed: Vec<String>,
     /// The first few flows without addresses or ports: file, line and reason.
