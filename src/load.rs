@@ -27,6 +27,7 @@ mod policy_sets;
 #[cfg(feature = "cluster")]
 mod published;
 mod risk;
+mod source_path;
 
 #[cfg(feature = "cluster")]
 pub use api_error::ApiError;
@@ -43,3 +44,4 @@ pub use policy_sets::PolicySets;
 #[cfg(feature = "cluster")]
 pub use published::{Published, place, read_published};
 pub use risk::RiskSource;
+pub use source_path::{SaidNodes, SourcePath};

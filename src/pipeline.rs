@@ -15,15 +15,17 @@ pub use live_graph::{LiveGraph, Update};
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 
-use crate::evaluate::{EvaluateError, Evaluation, HostNetwork, PolicySets, Proof, Reach, prove};
+use crate::evaluate::{
+    EvaluateError, Evaluation, HostNetwork, Managed, PolicySets, Proof, Reach, prove_each_way,
+};
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcements, build, estimate,
-    requirements,
+    Built, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections, Requirement,
+    ServiceEnforcements, Vantage, build, estimate, requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
-use crate::net::Timestamp;
+use crate::net::{Direction, Timestamp};
 use crate::policy::{Synthesis, SynthesisOptions, synthesise};
 use crate::risk::Weakness;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -49,6 +51,7 @@ impl Scope {
 pub struct Options {
     pub graph: GraphOptions,
     pub synthesis: SynthesisOptions,
+    pub isolation: IsolationOptions,
     pub enforcement: ServiceEnforcements,
     pub scope: Scope,
     pub risk: RiskChoices,
@@ -70,14 +73,15 @@ pub struct Generated {
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
-/// Runs the whole pipeline. `begin` and `end` are the first and last time of the observation; `existing` are the
-/// policies in the cluster that somebody else manages.
+/// Runs the whole pipeline. `begin` and `end` are the first and last time of the observation, `vantage` is what could
+/// be seen in it; `existing` are the policies in the cluster that somebody else manages.
 ///
 /// # Errors
 /// Returns an error if a policy of `existing` is one that no API server accepts.
 pub fn generate(
     seen: &FlowResult,
     (begin, end): (Timestamp, Timestamp),
+    vantage: &Vantage,
     inventory: &Inventory,
     existing: &[NetworkPolicy],
     options: &Options,
@@ -94,8 +98,16 @@ pub fn generate(
         .filter(|id| options.scope.contains(&id.namespace))
         .cloned()
         .collect();
+    let open = OpenDirections::find(
+        &graph,
+        inventory,
+        vantage,
+        (begin, end),
+        inventory.workloads.keys(),
+        options.isolation,
+    );
     let groups = [(in_scope, options.synthesis)];
-    let proven = synthesise_and_prove(&requirements, &groups, inventory, existing)?;
+    let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
     let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     findings.extend(options.risk.findings(inventory, in_scope));
@@ -163,14 +175,16 @@ pub struct Proven {
 pub fn synthesise_and_prove(
     requirements: &[Requirement],
     groups: &[(Vec<WorkloadId>, SynthesisOptions)],
+    open: &OpenDirections,
     inventory: &Inventory,
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
-        let part = synthesise(inventory, requirements, workloads, options);
+        let part = synthesise(inventory, requirements, workloads, open, options);
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
+        synthesis.open.merge(part.open);
     }
     synthesis
         .policies
@@ -180,17 +194,22 @@ pub fn synthesise_and_prove(
         .iter()
         .map(|p| p.policy.clone())
         .collect();
-    let managed: BTreeSet<WorkloadId> = synthesis
-        .policies
-        .iter()
-        .map(|p| p.workload.clone())
-        .collect();
+    let isolated = |direction: Direction| -> BTreeSet<WorkloadId> {
+        let policies = synthesis.policies.iter();
+        let isolated = policies.filter(|p| !p.open.iter().any(|(open, _)| *open == direction));
+        isolated.map(|p| p.workload.clone()).collect()
+    };
+    let managed = Managed {
+        ingress: &isolated(Direction::Ingress),
+        egress: &isolated(Direction::Egress),
+    };
     let sets = PolicySets {
         generated: &policies,
         existing,
     };
-    let proof = prove(inventory, sets, requirements, &managed)?;
+    let proof = prove_each_way(inventory, sets, requirements, managed)?;
     let mut findings = synthesis.findings.clone();
+    findings.extend(synthesis.open.findings());
     findings.extend(findings::of_proof(&proof));
     findings.sort();
     findings.dedup();

@@ -1,8 +1,11 @@
 //! Makes batches from the observations of all sources: numbered, in order, bounded, each identity once.
 
 use crate::flow::{FlowBatch, Instance, Loss, MergedObservations, ObservationLimits, Observations};
-use crate::net::Timestamp;
+use crate::net::{SECOND, Timestamp};
 use std::sync::Arc;
+
+/// After so long without observations there is an empty batch, in nanoseconds.
+const SILENCE: i64 = 30 * SECOND;
 
 /// Collects what sources hand over until the next batch is due.
 #[derive(Debug)]
@@ -52,10 +55,11 @@ impl Batcher {
         self.gathered.len() >= self.limits.max_records
     }
 
-    /// Returns what was collected as batches; the last one ends now. If only losses were collected, there is a batch for
-    /// them only at the end of the run.
+    /// Returns what was collected as batches; the last one ends now. Without observations there is an empty batch
+    /// after [`SILENCE`], so that the receiver knows that nothing was seen, and at the end of the run.
     pub fn take(&mut self, now: Timestamp, last_words: bool) -> Vec<FlowBatch> {
-        if self.gathered.is_empty() && !last_words {
+        let is_silent = self.gathered.is_empty();
+        if is_silent && !last_words && now.since(self.from) < SILENCE {
             return Vec::new();
         }
         let mut gathered = std::mem::take(&mut self.gathered);
@@ -63,7 +67,10 @@ impl Batcher {
         // The node's clock may have gone back.
         let span = (self.from.min(now), now);
         self.from = now;
-        let pieces = gathered.into_chunks(self.limits);
+        let mut pieces = gathered.into_chunks(self.limits);
+        if pieces.is_empty() {
+            pieces.push(Observations::default());
+        }
         pieces
             .into_iter()
             .map(|seen| {
@@ -164,7 +171,19 @@ mod tests {
         batcher.lose(Loss::SpoolFailed, 1);
         let batches = batcher.take(Timestamp::from_secs(3), true);
         assert_eq!(batches[0].seen.losses[&Loss::SpoolFailed], 1);
-        assert!(batcher.take(Timestamp::from_secs(4), true).is_empty());
+        assert!(batcher.take(Timestamp::from_secs(4), false).is_empty());
+    }
+
+    #[test]
+    fn a_node_without_traffic_says_that_it_saw_none() {
+        let mut batcher = batcher(100);
+        assert!(batcher.take(Timestamp::from_secs(29), false).is_empty());
+        let batches = batcher.take(Timestamp::from_secs(30), false);
+        assert_eq!(batches.len(), 1);
+        assert!(batches[0].seen.is_empty());
+        assert_eq!(batches[0].span.1, Timestamp::from_secs(30));
+        let batches = batcher.take(Timestamp::from_secs(31), true);
+        assert_eq!(batches[0].span.0, Timestamp::from_secs(30), "no gap");
     }
 
     #[test]

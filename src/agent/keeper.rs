@@ -86,6 +86,9 @@ impl<C: BatchCodec> Keeper<C> {
             if retry <= Instant::now() {
                 retry = Instant::now() + LONGEST;
                 self.spool.retry();
+                if due.is_none() {
+                    self.flush(false);
+                }
             }
             self.take_answers();
             self.offer();

@@ -6,6 +6,7 @@ use super::service_enforcement::ServiceEnforcementArgs;
 use super::traffic::{GraphArgs, ObservationArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
+use crate::graph::IsolationOptions;
 use crate::pipeline::{self, Generated, Options, ReportInputs, Scope};
 use crate::policy::SynthesisOptions;
 use crate::report::{self, RunReport, Summary};
@@ -39,6 +40,12 @@ pub struct Args {
     /// Write a deny-all policy for workloads without any observed traffic.
     #[arg(long)]
     include_unobserved: bool,
+    /// Isolate workloads all the same of which not all pods were in view: what was not seen is cut off.
+    #[arg(long)]
+    isolate_partial_view: bool,
+    /// Isolate workloads all the same that have answered traffic with somebody whom nobody can name: it is cut off.
+    #[arg(long)]
+    isolate_anyway: bool,
     /// The most outside addresses in one rule; more are summarised to CIDRs.
     #[arg(long, value_name = "N", default_value_t = SynthesisOptions::default().max_addresses)]
     max_addresses: usize,
@@ -103,6 +110,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
         },
+        isolation: IsolationOptions {
+            partial_view: args.isolate_partial_view,
+            unattributed: args.isolate_anyway,
+        },
         enforcement: args.service_enforcement.everywhere(),
         scope: Scope {
             namespaces: args.namespace.iter().cloned().collect(),
@@ -125,6 +136,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let generated = pipeline::generate(
         &read.flows,
         read.span,
+        &read.vantage,
         &read.inventory,
         &read.foreign_policies,
         &options,

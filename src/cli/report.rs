@@ -12,7 +12,7 @@ use super::verify::check_namespaces;
 use crate::graph::{Graph, Peer};
 use crate::inventory::{Inventory, Objects};
 use crate::load::evidence::{LoadedEvidence, from_generated, from_state, from_traffic};
-use crate::load::{NoticeSink, TrafficSource, read_objects, read_policies};
+use crate::load::{NoticeSink, SourcePath, TrafficSource, read_objects, read_policies};
 use crate::pipeline::evidence::{EvidenceInputs, build_evidence};
 use crate::report::evidence::{CHECK_COMMANDS, Evidence, Framework, Period, Source, files};
 use crate::store::evidence::{self as folder, MANIFEST, SIGNATURE};
@@ -61,10 +61,10 @@ struct SourceArgs {
     generated: Option<PathBuf>,
     /// Packet captures: files or folders.
     #[arg(long, short, value_name = "FILE|DIR", num_args = 1..)]
-    capture: Vec<PathBuf>,
+    capture: Vec<SourcePath>,
     /// Flow logs, or the receiver's store.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
-    flows: Vec<PathBuf>,
+    flows: Vec<SourcePath>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,20 +2,22 @@
 
 use crate::flow::FlowConfig;
 use crate::graph::GraphOptions;
-use crate::load::{LoadedTraffic, NoticeSink, TrafficSource, read_with_snapshots};
+use crate::load::{LoadedTraffic, NoticeSink, SourcePath, TrafficSource, read_with_snapshots};
 use crate::net::parse_range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where observations come from.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TrafficArgs {
-    /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream.
-    #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-", num_args = 1..)]
-    capture: Vec<PathBuf>,
+    /// Packet captures: files (pcap or pcapng, plain, gzip or zstd), folders, or - for a stream. FILE@NODE says on
+    /// which node it was taken, FILE@NODE,NODE on which nodes, FILE@* on all.
+    #[arg(long, short, required_unless_present = "flows", value_name = "FILE|DIR|-[@NODE]", num_args = 1..)]
+    capture: Vec<SourcePath>,
     /// Flow logs, beside captures or instead of them: nanoseg's own (JSON lines, CSV), Hubble's jsonpb lines,
-    /// Calico's or Goldmane's JSON, the receiver's store. Plain, gzip or zstd; folders; - for a stream.
-    #[arg(long, value_name = "FILE|DIR|-", num_args = 1..)]
-    flows: Vec<PathBuf>,
+    /// Calico's or Goldmane's JSON, the receiver's store. Plain, gzip or zstd; folders; - for a stream. @NODE as with --capture, for logs that do
+    /// not name their node.
+    #[arg(long, value_name = "FILE|DIR|-[@NODE]", num_args = 1..)]
+    flows: Vec<SourcePath>,
     /// A range of pod addresses, if the nodes do not have a podCIDR (repeatable).
     #[arg(long, value_name = "CIDR", value_parser = range)]
     pod_cidr: Vec<ipnet::IpNet>,
@@ -46,10 +48,15 @@ impl TrafficArgs {
     /// # Errors
     /// Two of them are.
     pub fn check_stdin(&self, cluster: &[PathBuf]) -> anyhow::Result<()> {
-        let inputs = [self.capture.as_slice(), &self.flows, cluster];
-        let is_stdin = |paths: &&&[PathBuf]| paths.iter().any(|path| path.as_os_str() == "-");
+        let is_stdin = |path: &Path| path.as_os_str() == "-";
+        let any = |sources: &[SourcePath]| sources.iter().any(|source| is_stdin(&source.path));
+        let inputs = [
+            any(&self.capture),
+            any(&self.flows),
+            cluster.iter().any(|path| is_stdin(path)),
+        ];
         anyhow::ensure!(
-            inputs.iter().filter(is_stdin).count() < 2,
+            inputs.into_iter().filter(|used| *used).count() < 2,
             "only one of --capture, --flows and --cluster can be standard input: give the others files"
         );
         Ok(())

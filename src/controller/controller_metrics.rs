@@ -31,6 +31,8 @@ pub struct ControllerMetrics {
     open_proposals: Gauge,
     violations: Gauge,
     degraded: Gauge,
+    nodes_without_agent: Gauge,
+    open_directions: Gauge,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -51,6 +53,8 @@ impl Default for ControllerMetrics {
             open_proposals: Gauge::default(),
             violations: Gauge::default(),
             degraded: Gauge::default(),
+            nodes_without_agent: Gauge::default(),
+            open_directions: Gauge::default(),
             problem: Mutex::default(),
         }
     }
@@ -89,6 +93,16 @@ impl ControllerMetrics {
             "degraded_workloads",
             "Workloads that were rolled back because approved traffic was blocked",
             &self.degraded,
+        );
+        gauge(
+            "nodes_without_agent",
+            "Nodes with pods whose agent is not connected; workloads there are not isolated",
+            &self.nodes_without_agent,
+        );
+        gauge(
+            "open_directions",
+            "Directions of segmented workloads that no proposal isolates, since not all was in view or can be named",
+            &self.open_directions,
         );
         gauge(
             "record_sequence",
@@ -177,6 +191,9 @@ impl ControllerMetrics {
         self.open_proposals.set(number(counts.open_proposals));
         self.degraded.set(number(counts.degraded));
         self.violations.set(number(counts.violations));
+        self.nodes_without_agent
+            .set(number(counts.nodes_without_agent));
+        self.open_directions.set(number(counts.open_directions));
     }
 }
 
@@ -192,6 +209,10 @@ pub struct ClusterCounts {
     /// Workloads that were rolled back because approved traffic was blocked.
     pub degraded: usize,
     pub violations: usize,
+    /// Nodes with pods whose agent is not connected.
+    pub nodes_without_agent: usize,
+    /// Directions of workloads that no proposal isolates.
+    pub open_directions: usize,
 }
 
 /// The writer's own counts.

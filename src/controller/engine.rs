@@ -8,6 +8,7 @@ mod events;
 mod housekeeping;
 mod in_force;
 mod observation;
+mod open_directions;
 mod planning;
 mod propose;
 mod publish;
@@ -92,6 +93,8 @@ pub struct Engine {
     unfinished: bool,
     /// When the next namespace will have been observed for its minimum duration.
     due: Option<Timestamp>,
+    /// The nodes with pods whose agent was not connected in the last cycle that looked at everything.
+    without_agent: BTreeSet<String>,
 }
 
 /// Generations of the kinds that people write.
@@ -118,6 +121,7 @@ impl Engine {
             publish_all: true,
             unfinished: true,
             due: None,
+            without_agent: BTreeSet::new(),
         }
     }
 
@@ -165,7 +169,14 @@ impl Engine {
         self.unfinished
             || put_off == Some(Duration::ZERO)
             || self.due.is_some_and(|due| now >= due)
+            || self.agents_changed(now)
             || self.housekeeping.is_due(now)
+    }
+
+    /// Returns true if an agent connected or fell silent since the last cycle that looked at everything.
+    fn agents_changed(&self, now: Timestamp) -> bool {
+        let observation = &self.parts.observation;
+        self.without_agent != open_directions::nodes_without_agent(observation, now)
     }
 
     /// Takes all batches and reports that wait already, so that one cycle serves them all.
@@ -259,6 +270,7 @@ impl Engine {
 
     /// From traffic and decisions: violations, rollbacks and proposals.
     fn conclude(&mut self, decided: Touched, now: Timestamp) {
+        let agents_changed = self.agents_changed(now);
         let Parts {
             watches,
             engine_state,
@@ -268,7 +280,7 @@ impl Engine {
             ..
         } = &mut self.parts;
         let began = Instant::now();
-        let is_due = self.due.is_some_and(|due| now >= due);
+        let is_due = self.due.is_some_and(|due| now >= due) || agents_changed;
         let watched = if observation.has_new_batches() {
             auto_rollback::closely_watched(engine_state, now)
         } else {
@@ -312,10 +324,11 @@ impl Engine {
         match &view.only {
             None => {
                 self.problems = problems;
+                self.without_agent = open_directions::nodes_without_agent(observation, now);
                 segments::retire_gone(engine_state, &observation.inventory, now);
                 self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                controller_metrics.set_counts(&counts(engine_state, observation, violations.len()));
+                controller_metrics.set_counts(&counts(engine_state, observation, violations.len(), now));
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -429,6 +442,7 @@ fn counts(
     engine_state: &EngineState,
     observation: &Observation,
     violations: usize,
+    now: Timestamp,
 ) -> ClusterCounts {
     let count = |has: fn(&WorkloadState) -> bool| {
         let states = engine_state.states().values();
@@ -444,5 +458,7 @@ fn counts(
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
         violations,
+        nodes_without_agent: open_directions::nodes_without_agent(observation, now).len(),
+        open_directions: engine_state.open_directions().iter().count(),
     }
 }

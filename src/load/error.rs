@@ -54,6 +54,14 @@ pub enum LoadError {
     },
     #[error("no pods in {0}: make the snapshot with kubectl get pods,… -A -o yaml")]
     NoPods(String),
+    #[error(
+        "{}@{node}: the cluster has no node {node:?}; it has: {known}", path.display()
+    )]
+    UnknownNode {
+        path: PathBuf,
+        node: String,
+        known: String,
+    },
     #[error("no *.json in {0}: make scans with trivy image -f json -o scan.json IMAGE")]
     NoScans(PathBuf),
     #[error(

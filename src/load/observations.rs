@@ -3,6 +3,7 @@
 mod flow_logs;
 #[cfg(feature = "cluster")]
 mod stores;
+mod vantage;
 #[cfg(not(feature = "cluster"))]
 mod without_stores;
 
@@ -10,14 +11,15 @@ mod without_stores;
 pub use flow_logs::loss_findings;
 
 use super::error::LoadError;
+use super::source_path::{SourcePath, paths};
 use super::notice::NoticeSink;
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
-use crate::graph::{History, InventoryListeners, address_epochs};
+use crate::graph::{History, InventoryListeners, Vantage, address_epochs};
 use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
-use crate::observe::{CaptureRead, CaptureSet, CaptureSummary};
+use crate::observe::{AddressPair, AddressPairs, CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::period::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
 use flow_logs::FlowLogs;
@@ -26,14 +28,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::slice;
+use vantage::{UnnamedSource, VantageBuilder};
 
 /// Where observations come from.
 #[derive(Debug, Clone)]
 pub struct TrafficSource {
     /// Files, folders, or `-`.
-    pub captures: Vec<PathBuf>,
+    pub captures: Vec<SourcePath>,
     /// Files, folders, stores, or `-`.
-    pub flows: Vec<PathBuf>,
+    pub flows: Vec<SourcePath>,
     /// Ranges that pods get addresses from; empty: those of the nodes' podCIDRs.
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get addresses from; empty: those that the Services show.
@@ -48,7 +51,7 @@ pub struct TrafficSource {
 
 impl TrafficSource {
     /// With default limits, and ranges as the cluster shows them.
-    pub fn new(captures: Vec<PathBuf>, flows: Vec<PathBuf>) -> Self {
+    pub fn new(captures: Vec<SourcePath>, flows: Vec<SourcePath>) -> Self {
         TrafficSource {
             captures,
             flows,
@@ -106,6 +109,8 @@ pub struct LoadedTraffic {
     pub history: History,
     /// The first and last time of any packet or flow.
     pub span: (Timestamp, Timestamp),
+    /// What could be seen in that time.
+    pub vantage: Vantage,
     pub inputs: Inputs,
     /// Frames, files and objects that were skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -184,19 +189,30 @@ fn read(
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
     let (inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    for path in source.captures.iter().chain(&source.flows) {
+        path.check(&inventory)?;
+    }
     let logs = match source.flows.as_slice() {
         [] => None,
-        paths => Some(flow_logs::read(paths, source.folded.as_ref(), notices)?),
+        flows => Some(flow_logs::read(&paths(flows), source.folded.as_ref(), notices)?),
     };
-    let (flows, frames, summary) = match source.captures.as_slice() {
+    let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
         _ => read_captures(source, &inventory, notices)?,
     };
+    let mut seen = VantageBuilder::new(&inventory);
+    if let Some(logs) = &logs {
+        logs.views(&mut seen);
+        findings.extend(seen.add(&source.flows, &logs.without_node()));
+    }
+    findings.extend(seen.add(&source.captures, &observed(&summary, pairs)));
+    let vantage = seen.finish();
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
     let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
+        vantage,
         inputs: Inputs {
             captures: capture_inputs(&summary),
             flows: Vec::new(),
@@ -259,12 +275,24 @@ fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, u
     Ok((all, inputs, files))
 }
 
+/// What was read from captures: the last is the name of each with the pairs of addresses in it.
+type CapturesRead = (
+    FlowResult,
+    SkipCounters,
+    CaptureSummary,
+    BTreeMap<String, Vec<AddressPair>>,
+);
+
 fn read_captures(
     source: &TrafficSource,
     inventory: &Inventory,
     notices: &dyn NoticeSink,
-) -> Result<(FlowResult, SkipCounters, CaptureSummary), LoadError> {
-    let captures = CaptureSet::open(&source.captures)?;
+) -> Result<CapturesRead, LoadError> {
+    let captures = CaptureSet::open(&paths(&source.captures))?;
+    let names = captures.names();
+    // Where there is one node, nothing has to be found out.
+    let asked = inventory.node_names().len() > 1;
+    let mut pairs = AddressPairs::new(if asked { names.len() } else { 0 });
     let config = FlowConfig {
         max_connections: source.max_connections,
         ..FlowConfig::default()
@@ -272,10 +300,23 @@ fn read_captures(
     let listeners = InventoryListeners(inventory);
     let mut table = FlowTable::new(listeners, source.epochs(inventory), config);
     let (summary, frames) = captures
-        .feed(&mut table, |progress| notices.progress(progress))
+        .feed_and_note(&mut table, &mut pairs, |progress| notices.progress(progress))
         .map_err(LoadError::ReadCaptures)?;
     notices.progress_done();
-    Ok((table.finish(), frames, summary))
+    let pairs = names.into_iter().zip(pairs.finish()).collect();
+    Ok((table.finish(), frames, summary, pairs))
+}
+
+fn observed(
+    summary: &CaptureSummary,
+    mut pairs: BTreeMap<String, Vec<AddressPair>>,
+) -> Vec<UnnamedSource> {
+    let observed = |read: &CaptureRead| UnnamedSource {
+        name: read.name.clone(),
+        span: read.span,
+        pairs: pairs.remove(&read.name).unwrap_or_default(),
+    };
+    summary.read.iter().map(observed).collect()
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

@@ -66,6 +66,12 @@ codes! {
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
         "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+    NotInView "not-in-view" Error
+        "Not all pods of the workload were where the observation could see them, so the direction is not isolated: what was not seen may be needed."
+        "Capture on these nodes as well and say which file is of which node (--capture FILE@NODE); --isolate-partial-view isolates all the same.";
+    UnattributedTraffic "unattributed-traffic" Error
+        "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
+        "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";
@@ -105,6 +111,12 @@ codes! {
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
+    PresumedNode "presumed-node" Warning
+        "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
+        "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";
+    SharedOpenDirection "shared-open-direction" Warning
+        "A policy of the workload would isolate pods of another workload whose direction must stay open, since no label tells them apart."
+        "Give one of them a label of its own in its pod template.";
     NothingObserved "nothing-observed" Warning
         "Nothing was seen of this workload; it was left out, since an empty policy cuts it off."
         "Capture for longer, or pass --include-unobserved to write a deny-all policy for it.";

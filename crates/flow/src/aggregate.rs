@@ -7,9 +7,10 @@ use super::{
     NameTable, Observations, Observed, Observer, OtherKind, OtherTraffic, RecordBuilder,
     RecordIdentity, ScanSummary,
 };
-use nanoseg_net::Timestamp;
+use nanoseg_net::{TimeSpans, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A set of sequence numbers, kept as intervals: small, since in the end numbers come without gaps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Aggregate {
     names: NameTable,
     other: BTreeMap<(IpAddr, IpAddr, OtherKind), u64>,
     losses: BTreeMap<Loss, u64>,
+    /// When each node's agent observed, by the batches that it sent.
+    views: BTreeMap<Arc<str>, TimeSpans>,
 }
 
 impl Aggregate {
@@ -71,12 +74,24 @@ impl Aggregate {
         if !self.mark_applied(batch.instance, batch.sequence) {
             return Applied::Duplicate;
         }
+        self.add_view(&batch.node, batch.span);
         self.add(&batch.node, batch.seen);
         Applied::New
     }
 
+    /// Notes that the agent of `node` observed during `span`, whatever it saw.
+    pub fn add_view(&mut self, node: &Arc<str>, (first, last): (Timestamp, Timestamp)) {
+        let view = self.views.entry(node.clone()).or_default();
+        view.insert(first, last);
+    }
+
+    /// When each node's agent observed.
+    pub fn views(&self) -> &BTreeMap<Arc<str>, TimeSpans> {
+        &self.views
+    }
+
     /// Adds what was seen on `node` without checking whether it was added before.
-    pub fn add(&mut self, node: &std::sync::Arc<str>, seen: Observations) {
+    pub fn add(&mut self, node: &Arc<str>, seen: Observations) {
         for (source, record) in seen.records {
             let node = node.clone();
             self.add_record(Observed {
@@ -125,6 +140,9 @@ impl Aggregate {
         }
         for (loss, count) in other.losses {
             *self.losses.entry(loss).or_default() += count;
+        }
+        for (node, times) in other.views {
+            self.views.entry(node).or_default().merge(&times);
         }
     }
 

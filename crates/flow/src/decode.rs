@@ -6,11 +6,14 @@
 //! pods these are the application itself (a 5G user plane pod speaks GTP-U), and that UDP is what a
 //! NetworkPolicy sees.
 
+mod arp;
 mod icmp;
 mod ip;
 mod link_layer;
 mod transport;
 mod tunnel;
+
+pub use arp::arp_addresses;
 
 use super::{LinkType, Packet, Skip};
 use nanoseg_net::Timestamp;

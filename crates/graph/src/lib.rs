@@ -22,6 +22,7 @@ mod incremental;
 mod inventory_listeners;
 mod learning;
 mod lesson;
+mod open_directions;
 mod peer;
 mod port_scan;
 mod requirement;
@@ -31,6 +32,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod unattributed;
+mod vantage;
 
 pub use build::{Built, EdgeKey, GraphOptions, build, build_after, build_attempts};
 pub use edge::{Edge, Evidence, Lesson};
@@ -41,9 +43,11 @@ pub use incremental::{Delta, GraphChange, IncrementalGraph};
 pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
+pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
 pub use peer::Peer;
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
+pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

@@ -44,6 +44,13 @@ impl Inventory {
             .collect()
     }
 
+    /// The names of all nodes, also of those that only pods mention.
+    pub fn node_names(&self) -> BTreeSet<String> {
+        let of_pods = self.pods.iter().filter_map(|pod| pod.node.clone());
+        let nodes = self.nodes.iter().map(|node| node.name.clone());
+        nodes.chain(of_pods).collect()
+    }
+
     /// Returns true if `address` lies in a range that pods or Services get their addresses from.
     pub fn in_cluster_range(&self, address: IpAddr) -> bool {
         self.pod_ranges

@@ -20,6 +20,7 @@ mod ports;
 mod protocol;
 mod sha256;
 mod time;
+mod time_spans;
 
 pub use addresses::{AddressRange, AddressSet};
 pub use canonical::{
@@ -32,3 +33,4 @@ pub use ports::PortSet;
 pub use protocol::Protocol;
 pub use sha256::{sha256_hex, sha256_hex_of};
 pub use time::{SECOND, Timestamp};
+pub use time_spans::TimeSpans;

@@ -2,7 +2,7 @@
 //! other reads and decodes before it and collects records behind it. Batches go round between them;
 //! their number bounds the memory.
 
-use super::{CaptureSet, CaptureSummary, ObserveError, Progress};
+use super::{AddressPairs, CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
     ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, Listeners, PacketBatch,
     SkipCounters, decode,
@@ -30,6 +30,19 @@ impl CaptureSet {
         table: &mut FlowTable<L, S>,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
+        self.feed_and_note(table, &mut AddressPairs::default(), on_progress)
+    }
+
+    /// The same, and notes in `pairs` between which addresses each capture has packets.
+    ///
+    /// # Errors
+    /// As [`CaptureSet::for_each`].
+    pub fn feed_and_note<L: Listeners + Send, S: ConnectionSink>(
+        self,
+        table: &mut FlowTable<L, S>,
+        pairs: &mut AddressPairs,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let (live, sink) = table.parts();
         let dns_ports = live.dns_ports().to_vec();
         let (full, to_table) = sync_channel::<PacketBatch>(BATCHES);
@@ -43,7 +56,7 @@ impl CaptureSet {
                 left,
                 sink,
             };
-            let outcome = self.decode_into(&dns_ports, &mut reader, on_progress);
+            let outcome = self.decode_into(&dns_ports, &mut reader, pairs, on_progress);
             reader.finish();
             outcome
         })
@@ -53,6 +66,7 @@ impl CaptureSet {
         self,
         dns_ports: &[u16],
         reader: &mut DecodingThread<'_, S>,
+        pairs: &mut AddressPairs,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let mut skips = SkipCounters::default();
@@ -60,13 +74,17 @@ impl CaptureSet {
         let summary = self.for_each(
             |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
                 Ok(decoded) => {
+                    pairs.note(frame.capture, &decoded.packet);
                     batch.push(&decoded, dns_ports);
                     if batch.is_full() {
                         let next = reader.empty.try_recv().unwrap_or_default();
                         reader.send(mem::replace(&mut batch, next));
                     }
                 }
-                Err(reason) => skips.add(reason),
+                Err(reason) => {
+                    pairs.note_skipped(&frame);
+                    skips.add(reason);
+                }
             },
             on_progress,
         )?;

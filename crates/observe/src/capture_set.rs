@@ -135,6 +135,15 @@ impl CaptureSet {
         }
     }
 
+    /// The names of the captures, in the order of [`Frame::capture`].
+    pub fn names(&self) -> Vec<String> {
+        let name = |capture: &Capture| match capture {
+            Capture::Open(reader) => reader.name.clone(),
+            Capture::Closed { path, .. } => path.display().to_string(),
+        };
+        self.captures.iter().map(name).collect()
+    }
+
     /// How many captures there are.
     pub fn len(&self) -> usize {
         self.captures.len()

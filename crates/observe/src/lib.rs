@@ -6,6 +6,7 @@
 //! numbers. Damage never ends a run: what comes before it is used, and a finding reports it.
 
 mod address_changes;
+mod address_pairs;
 mod capture_files;
 mod capture_format;
 mod capture_merge;
@@ -28,6 +29,7 @@ mod rtnetlink;
 mod tests;
 
 pub use address_changes::AddressChanges;
+pub use address_pairs::{AddressPair, AddressPairs};
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,

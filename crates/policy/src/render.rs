@@ -84,7 +84,13 @@ fn write_direction(
         Direction::Ingress => "in ",
         Direction::Egress => "out",
     };
-    if rules.is_empty() {
+    let open = policy.open.iter().find(|(open, _)| *open == direction);
+    if let Some((_, reasons)) = open {
+        write_comment(out, &format!("{word}  anything: this direction stays open, since"));
+        for reason in reasons {
+            write_comment(out, &comment(&format!("       {reason}")));
+        }
+    } else if rules.is_empty() {
         write_comment(out, &format!("{word}  nothing"));
     }
     for (rule, ports) in rules.iter().enumerate() {

@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use nanoseg_finding::{Code, Finding};
-use nanoseg_graph::{End, Requirement};
+use nanoseg_graph::{End, OpenDirections, OpenReason, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Direction;
 use rustc_hash::FxHashMap;
@@ -49,6 +49,9 @@ pub struct Synthesis {
     pub policies: Vec<WorkloadPolicy>,
     /// Sorted.
     pub findings: Vec<Finding>,
+    /// The directions of managed workloads that no policy isolates, also those that are open since a policy would
+    /// select pods of such a workload.
+    pub open: OpenDirections,
 }
 
 /// The policy of one workload, with the origin of each rule.
@@ -56,6 +59,8 @@ pub struct Synthesis {
 pub struct WorkloadPolicy {
     pub workload: WorkloadId,
     pub policy: NetworkPolicy,
+    /// Why a direction that the policy does not isolate stays open, in the order of directions.
+    pub open: Vec<(Direction, Vec<OpenReason>)>,
     /// One origin per rule: first those of ingress, then those of egress, each in the order of the rules.
     pub rules: Vec<RuleOrigin>,
     /// Is set if no labels select the workload alone: all workloads of which the policy selects some pod, including
@@ -98,13 +103,14 @@ impl<'a> RequirementsByWorkload<'a> {
 }
 
 /// Writes policies for the `managed` workloads that allow `requirements` and nothing else, as far as labels and the
-/// NetworkPolicy API can express it.
+/// NetworkPolicy API can express it. The directions in `open` are not isolated (rule: isolated-only-if-in-view).
 ///
 /// Workloads on the node's network are skipped without a finding: the graph has reported them already.
 pub fn synthesise(
     inventory: &Inventory,
     requirements: &[Requirement],
     managed: &[WorkloadId],
+    open: &OpenDirections,
     options: &SynthesisOptions,
 ) -> Synthesis {
     let managed: BTreeSet<&WorkloadId> = managed
@@ -114,8 +120,18 @@ pub fn synthesise(
     let by_workload = RequirementsByWorkload::build(requirements);
     let selections = Selections::build(inventory, requirements, &managed);
     let mut findings = selections.findings(&managed);
+    let is_managed = |id: &WorkloadId| managed.contains(id);
+    let open = open_for_all(&managed, &selections, open);
+    let is_open = |id: &WorkloadId| {
+        [Direction::Ingress, Direction::Egress]
+            .iter()
+            .all(|direction| open.contains(id, *direction))
+    };
     let mut subjects = BTreeSet::new();
-    for id in managed {
+    for id in managed.iter().copied() {
+        if is_open(id) {
+            continue;
+        }
         let observed = !by_workload.is_empty(id);
         if !observed {
             findings.push(nothing_observed(id, options.include_unobserved));
@@ -141,13 +157,43 @@ pub fn synthesise(
         adopted: &adopted,
         names: &names,
         context: &context,
+        open: &open,
     };
     let policies = subjects
         .iter()
         .map(|id| writer.build_policy(id, &mut findings))
         .collect();
     findings.sort();
-    Synthesis { policies, findings }
+    let mut open = open.clone();
+    open.retain(|id, _| is_managed(id));
+    Synthesis {
+        policies,
+        findings,
+        open,
+    }
+}
+
+/// The open directions, with those of workloads whose policy would select pods of a workload that must stay open.
+fn open_for_all(
+    managed: &BTreeSet<&WorkloadId>,
+    selections: &Selections,
+    open: &OpenDirections,
+) -> OpenDirections {
+    let mut all = open.clone();
+    for id in managed {
+        let Some(reach) = &selections.of(id).reach else {
+            continue;
+        };
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let mut others = reach.iter().filter(|other| open.contains(other, direction));
+            if let Some(other) = others.find(|other| *other != *id)
+                && !open.contains(id, direction)
+            {
+                all.add(id, direction, OpenReason::SharedWith(other.clone()));
+            }
+        }
+    }
+    all
 }
 
 /// A policy that selects more than its workload also isolates the other workloads. Those with a policy of their own
@@ -195,14 +241,22 @@ struct Writer<'a> {
     adopted: &'a BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
     names: &'a PolicyNames,
     context: &'a RuleContext<'a>,
+    open: &'a OpenDirections,
 }
 
 impl Writer<'_> {
     fn build_policy(&self, id: &WorkloadId, findings: &mut Vec<Finding>) -> WorkloadPolicy {
         let ingress = self.rules(id, Direction::Ingress, findings);
         let egress = self.rules(id, Direction::Egress, findings);
-        let mut rules = origins(Direction::Ingress, &ingress);
-        rules.extend(origins(Direction::Egress, &egress));
+        let mut rules = origins(Direction::Ingress, ingress.as_deref().unwrap_or_default());
+        rules.extend(origins(
+            Direction::Egress,
+            egress.as_deref().unwrap_or_default(),
+        ));
+        let types = [
+            ingress.is_some().then(|| "Ingress".to_string()),
+            egress.is_some().then(|| "Egress".to_string()),
+        ];
         let selection = self.selections.of(id);
         WorkloadPolicy {
             workload: id.clone(),
@@ -210,11 +264,12 @@ impl Writer<'_> {
                 metadata: self.metadata(id),
                 spec: Some(NetworkPolicySpec {
                     pod_selector: Some(selection.selector.to_api()),
-                    policy_types: Some(vec!["Ingress".to_string(), "Egress".to_string()]),
-                    ingress: Some(ingress.into_iter().map(ingress_rule).collect()),
-                    egress: Some(egress.into_iter().map(egress_rule).collect()),
+                    policy_types: Some(types.into_iter().flatten().collect()),
+                    ingress: ingress.map(|rules| rules.into_iter().map(ingress_rule).collect()),
+                    egress: egress.map(|rules| rules.into_iter().map(egress_rule).collect()),
                 }),
             },
+            open: self.open_directions(id),
             rules,
             reach: selection.reach.clone(),
         }
@@ -232,12 +287,26 @@ impl Writer<'_> {
         }
     }
 
+    fn open_directions(&self, id: &WorkloadId) -> Vec<(Direction, Vec<OpenReason>)> {
+        let open = [Direction::Ingress, Direction::Egress].into_iter();
+        open.filter(|direction| self.open.contains(id, *direction))
+            .map(|direction| {
+                let reasons = self.open.reasons(id, direction);
+                (direction, reasons.into_iter().cloned().collect())
+            })
+            .collect()
+    }
+
+    /// The rules of a direction; `None` if it stays open.
     fn rules(
         &self,
         id: &WorkloadId,
         direction: Direction,
         findings: &mut Vec<Finding>,
-    ) -> Vec<Rule> {
+    ) -> Option<Vec<Rule>> {
+        if self.open.contains(id, direction) {
+            return None;
+        }
         let mut needs = Needs::new();
         self.add_needs(id, direction, &mut needs);
         for other in self.adopted.get(id).into_iter().flatten() {
@@ -249,7 +318,7 @@ impl Writer<'_> {
                 .iter()
                 .filter_map(|rule| summarised(id, direction, rule)),
         );
-        rules
+        Some(rules)
     }
 
     fn add_needs<'n>(&'n self, id: &WorkloadId, direction: Direction, needs: &mut Needs<'n>) {

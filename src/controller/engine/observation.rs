@@ -9,7 +9,7 @@ use crate::graph::{
     estimate, requirements,
 };
 use crate::inventory::{Inventory, OwnerRule, WorkloadId, foreign_policies, is_ours};
-use crate::net::Timestamp;
+use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
 use crate::risk::Approved;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -230,6 +230,17 @@ impl Observation {
     /// Returns the graph of connections that began after `since`.
     pub fn recent(&self, since: Timestamp) -> Graph {
         self.live.recent(since, &self.inventory)
+    }
+
+    /// Returns when each node's agent observed.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &TimeSpans)> {
+        let views = self.live.hot().views();
+        views.iter().map(|(node, times)| (&**node, times))
+    }
+
+    /// Returns the time of the first observation.
+    pub fn begin(&self) -> Option<Timestamp> {
+        self.live.span().map(|(begin, _)| begin)
     }
 
     /// Returns the policies in the cluster with our label.

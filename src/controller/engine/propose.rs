@@ -2,6 +2,7 @@
 
 use super::in_force::InForce;
 use super::observation::{ClusterView, Observation};
+use super::open_directions;
 use super::state::EngineState;
 use super::violations::find_approved_attempts;
 use crate::finding::Finding;
@@ -37,7 +38,8 @@ pub fn propose(
     requirements.extend(violations.iter().filter_map(asked_for));
     requirements.extend(find_approved_attempts(observation, view, in_force));
     let (inventory, existing) = (&observation.inventory, &observation.foreign_policies);
-    let proven = match synthesise_and_prove(&requirements, &groups, inventory, existing) {
+    let open = open_directions::find(engine_state, observation, view, now);
+    let proven = match synthesise_and_prove(&requirements, &groups, &open, inventory, existing) {
         Ok(proven) => proven,
         Err(error) => {
             for (workloads, _) in &groups {
@@ -50,6 +52,7 @@ pub fn propose(
             return problems;
         }
     };
+    engine_state.note_open(view.only.as_ref(), &proven.synthesis.open);
     let blocked = unsound(&proven);
     let findings: Vec<Finding> = view
         .findings

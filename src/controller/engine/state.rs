@@ -2,7 +2,7 @@
 //! Nothing of it reaches the cluster before [`EngineState::commit`] has put it on the disk.
 
 use crate::controller::pending_writes::key_of;
-use crate::graph::{ServiceEnforcement, ServiceEnforcements};
+use crate::graph::{OpenDirections, ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
 use crate::record::{Chain, Connection, Entry, Mode, RecordLine, legacy, parse_line, to_line};
@@ -96,6 +96,8 @@ pub struct EngineState {
     /// Namespaces with changes that may not be published yet.
     unpublished: BTreeSet<String>,
     stored_segments: BTreeMap<String, (Timestamp, String)>,
+    /// The directions that no proposal isolates, as of the last cycle that looked at each workload.
+    open: OpenDirections,
 }
 
 impl EngineState {
@@ -161,6 +163,7 @@ impl EngineState {
             touched: BTreeSet::new(),
             unpublished: BTreeSet::new(),
             stored_segments,
+            open: OpenDirections::default(),
         })
     }
 
@@ -168,6 +171,18 @@ impl EngineState {
     pub fn note(&mut self, entry: Entry) {
         self.unpublished.insert(entry.namespace.clone());
         self.entries.push(entry);
+    }
+
+    /// Notes which directions no proposal isolates, of these workloads or of all.
+    pub fn note_open(&mut self, only: Option<&BTreeSet<WorkloadId>>, open: &OpenDirections) {
+        self.open
+            .retain(|id, _| only.is_some_and(|only| !only.contains(id)));
+        self.open.merge(open.clone());
+    }
+
+    /// Returns the directions that no proposal isolates.
+    pub fn open_directions(&self) -> &OpenDirections {
+        &self.open
     }
 
     /// Marks an entry of the break-glass log as recorded: its line was added, or none is needed.

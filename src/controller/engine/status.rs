@@ -3,6 +3,7 @@
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::observation::Observation;
+use super::open_directions;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
@@ -18,6 +19,9 @@ use crate::review::{SegmentationSettings, WorkloadState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// The most nodes that a status names.
+const MAX_NODES: usize = 50;
 
 /// What conditions depend on beside the state.
 pub struct Circumstances<'a> {
@@ -84,6 +88,8 @@ fn build_status(
             status.coverage = coverage(&workloads, around.observation);
         }
     }
+    let unseen = unseen_nodes(namespace, around);
+    status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
     let facts = facts(engine_state, namespace, &theirs, around);
     status.conditions = facts
         .into_iter()
@@ -167,7 +173,53 @@ fn facts(
         enforcing(engine_state, namespace, state, theirs),
         drifted(namespace, around),
         degraded(namespace, theirs, around),
+        observed(engine_state, namespace, around),
     ]
+}
+
+/// Are all pods of the namespace where an agent sees them, and can everybody be named to whom they talk?
+fn observed(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let unseen = unseen_nodes(namespace, around);
+    let open = engine_state.open_directions().iter();
+    let open: Vec<String> = open
+        .filter(|(id, ..)| id.namespace == namespace)
+        .map(|(id, direction, reasons)| {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            format!("{direction} of {} stays open: {}", id.name, reasons.join("; "))
+        })
+        .take(10)
+        .collect();
+    let fact = |is_true, reason, message| Fact {
+        kind: "Observed",
+        is_true,
+        reason,
+        message,
+    };
+    match (unseen.is_empty(), open.is_empty()) {
+        (true, true) => fact(true, "InView", String::new()),
+        (true, false) => fact(false, "LeftOpen", open.join(". ")),
+        (false, _) => {
+            let nodes: Vec<&str> = unseen.iter().map(String::as_str).take(10).collect();
+            let mut message = vec![format!(
+                "no agent is connected on {} of its nodes: {}",
+                unseen.len(),
+                nodes.join(", ")
+            )];
+            message.extend(open);
+            fact(false, "NodesWithoutAgent", message.join(". "))
+        }
+    }
+}
+
+/// The nodes with pods of the namespace whose agent is not connected.
+fn unseen_nodes(namespace: &str, around: &Circumstances<'_>) -> BTreeSet<String> {
+    let inventory = &around.observation.inventory;
+    let unseen = open_directions::nodes_without_agent(around.observation, around.now);
+    let theirs = inventory.pods.iter().filter(|pod| {
+        pod.namespace == namespace && !pod.template && !pod.host_network && pod.owned.until.is_none()
+    });
+    let nodes = theirs.filter_map(|pod| pod.node.clone());
+    nodes.filter(|node| unseen.contains(node)).collect()
 }
 
 fn ready(namespace: &str, around: &Circumstances<'_>) -> Fact {

@@ -14,9 +14,10 @@ use crate::inventory::Inventory;
 use crate::load::error::LoadError;
 use crate::load::notice::NoticeSink;
 use crate::net::Timestamp;
+use super::vantage::{UnnamedSource, VantageBuilder};
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +77,47 @@ impl FlowLogs {
     /// The first and the last time of any flow.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         self.aggregate.span()
+    }
+
+    /// Adds what the observers that name their node had in view.
+    pub fn views(&self, seen: &mut VantageBuilder<'_>) {
+        let mut spans: BTreeMap<&str, (Timestamp, Timestamp)> = BTreeMap::new();
+        for (observer, record) in self.aggregate.records() {
+            if !observer.node.is_empty() {
+                let span = spans
+                    .entry(&observer.node)
+                    .or_insert((record.first, record.last));
+                *span = (span.0.min(record.first), span.1.max(record.last));
+            }
+        }
+        for (node, span) in spans {
+            seen.add_named(node, span);
+        }
+        for (node, times) in self.aggregate.views() {
+            times.iter().for_each(|span| seen.add_named(node, span));
+        }
+    }
+
+    /// The records whose observer does not name its node: of which nodes they are is found from their addresses.
+    pub fn without_node(&self) -> Vec<UnnamedSource> {
+        let mut span: Option<(Timestamp, Timestamp)> = None;
+        let mut pairs = BTreeSet::new();
+        let records = self.aggregate.records();
+        for (_, record) in records.filter(|(observer, _)| observer.node.is_empty()) {
+            let (first, last) = span.unwrap_or((record.first, record.last));
+            span = Some((first.min(record.first), last.max(record.last)));
+            let servers = [Some(record.server), record.via.map(|via| via.ip())];
+            for server in servers.into_iter().flatten() {
+                pairs.insert((record.client.min(server), record.client.max(server)));
+            }
+        }
+        let names = self.summary.read.iter().map(|read| &read.name);
+        let unnamed = |name: &String| UnnamedSource {
+            name: name.clone(),
+            span,
+            pairs: pairs.iter().copied().collect(),
+        };
+        names.map(unnamed).collect()
     }
 
     /// The inputs that the report lists, one for each file.

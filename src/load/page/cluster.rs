@@ -16,6 +16,7 @@ use crate::load::observations::{TrafficSource, read_traffic};
 use crate::load::policies::current;
 use crate::load::published::{Published, PublishedGraph, read_published, read_published_graph};
 use crate::load::risk::RiskSource;
+use crate::load::source_path::SourcePath;
 use crate::pipeline::RiskChoices;
 use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
 use crate::review::{SegmentationSettings, service_enforcements};
@@ -268,7 +269,7 @@ impl ClusterPage {
         let (graph, graph_source) = match self.flows.as_slice() {
             [] => state.graph(&inventory),
             paths => {
-                let traffic = TrafficSource::new(Vec::new(), paths.to_vec());
+                let traffic = TrafficSource::new(Vec::new(), SourcePath::unsaid_all(paths));
                 let read = read_traffic(&traffic, &state.objects, &*self.notices)?;
                 let built = build(&read.flows, &inventory, GraphOptions::default());
                 findings.extend(built.findings);

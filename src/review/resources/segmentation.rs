@@ -216,7 +216,7 @@ impl Default for AutomaticRules {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationStatus {
-    /// Of types Ready, Learning, Enforcing, Drifted and Degraded.
+    /// Of types Ready, Learning, Enforcing, Drifted, Degraded and Observed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status is about.
@@ -230,6 +230,10 @@ pub struct SegmentationStatus {
     /// The estimated share of the namespace's edges that were observed, as `97 %`. Empty if there is too little data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub coverage: String,
+    /// Nodes with pods of the namespace whose agent is not connected, the first 50: workloads with pods there are not
+    /// isolated by new proposals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes_without_agent: Vec<String>,
     /// When an edge, a proposal or a policy last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,

@@ -51,6 +51,7 @@ pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
         },
     )?;
     each_record(connection, None, |observed| all.add_record(observed))?;
+    add_views(connection, &mut all)?;
     all.add(&Arc::from(""), rest(connection)?);
     Ok(all)
 }
@@ -59,12 +60,22 @@ pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
     each_record(connection, Some(began), |observed| all.add_record(observed))?;
+    add_views(connection, &mut all)?;
     let mut seen = Observations::default();
     each_name(connection, |address, entry| {
         seen.names.push((address, entry))
     })?;
     all.add(&Arc::from(""), seen);
     Ok(all)
+}
+
+/// Reads when each node's agent observed.
+fn add_views(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<()> {
+    each(connection, "SELECT node, first, last FROM views", |row| {
+        let node: String = row.get(0)?;
+        all.add_view(&Arc::from(node), (time(row, 1)?, time(row, 2)?));
+        Ok(())
+    })
 }
 
 fn each_record(

@@ -6,6 +6,7 @@ use crate::flow::{
     Applied, FlowBatch, FlowRecord, Instance, NameEntry, OtherTraffic, ScanSummary, SequenceSet,
     Source,
 };
+use crate::net::{TimeSpans, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ pub fn apply(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resu
     if !mark_applied(transaction, batch.instance, &batch.node, batch.sequence)? {
         return Ok(Applied::Duplicate);
     }
+    add_view(transaction, batch)?;
     for (source, record) in &batch.seen.records {
         add_record(transaction, &batch.node, *source, record)?;
     }
@@ -39,6 +41,42 @@ pub fn apply(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resu
         ])?;
     }
     Ok(Applied::New)
+}
+
+/// Notes when the agent of the batch's node observed.
+fn add_view(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Result<()> {
+    let (node, (first, last)) = (&*batch.node, batch.span);
+    let mut extend = transaction.prepare_cached(
+        "UPDATE views SET last = max(last, ?3) WHERE node = ?1 AND first <= ?2 AND last >= ?2 \
+         AND NOT EXISTS (SELECT 1 FROM views WHERE node = ?1 AND first > ?2 AND first <= ?3)",
+    )?;
+    // Nearly always the batch goes on where the last one ended.
+    if extend.execute(params![node, first.nanos(), last.nanos()])? > 0 {
+        return Ok(());
+    }
+    let mut times = views_of(transaction, node)?;
+    times.insert(first, last);
+    transaction
+        .prepare_cached("DELETE FROM views WHERE node = ?1")?
+        .execute([node])?;
+    let mut keep =
+        transaction.prepare_cached("INSERT INTO views (node, first, last) VALUES (?1, ?2, ?3)")?;
+    for (first, last) in times.iter() {
+        keep.execute(params![node, first.nanos(), last.nanos()])?;
+    }
+    Ok(())
+}
+
+fn views_of(transaction: &Transaction<'_>, node: &str) -> rusqlite::Result<TimeSpans> {
+    let mut times = TimeSpans::default();
+    let mut known =
+        transaction.prepare_cached("SELECT first, last FROM views WHERE node = ?1")?;
+    let mut rows = known.query([node])?;
+    while let Some(row) = rows.next()? {
+        let (first, last) = (row.get(0)?, row.get(1)?);
+        times.insert(Timestamp::from_nanos(first), Timestamp::from_nanos(last));
+    }
+    Ok(times)
 }
 
 /// Returns false if one of the numbers was applied before.
