@@ -328,7 +328,12 @@ impl Engine {
                 segments::retire_gone(engine_state, &observation.inventory, now);
                 self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                controller_metrics.set_counts(&counts(engine_state, observation, violations.len(), now));
+                controller_metrics.set_counts(&counts(
+                    engine_state,
+                    observation,
+                    violations.len(),
+                    now,
+                ));
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }

@@ -11,8 +11,8 @@ mod without_stores;
 pub use flow_logs::loss_findings;
 
 use super::error::LoadError;
-use super::source_path::{SourcePath, paths};
 use super::notice::NoticeSink;
+use super::source_path::{SourcePath, paths};
 use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
@@ -194,7 +194,11 @@ fn read(
     }
     let logs = match source.flows.as_slice() {
         [] => None,
-        flows => Some(flow_logs::read(&paths(flows), source.folded.as_ref(), notices)?),
+        flows => Some(flow_logs::read(
+            &paths(flows),
+            source.folded.as_ref(),
+            notices,
+        )?),
     };
     let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
@@ -300,7 +304,9 @@ fn read_captures(
     let listeners = InventoryListeners(inventory);
     let mut table = FlowTable::new(listeners, source.epochs(inventory), config);
     let (summary, frames) = captures
-        .feed_and_note(&mut table, &mut pairs, |progress| notices.progress(progress))
+        .feed_and_note(&mut table, &mut pairs, |progress| {
+            notices.progress(progress)
+        })
         .map_err(LoadError::ReadCaptures)?;
     notices.progress_done();
     let pairs = names.into_iter().zip(pairs.finish()).collect();

@@ -74,7 +74,10 @@ impl FromStr for SourcePath {
             return Ok(whole());
         };
         let is_node = |name: &str| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
         };
         let nodes = match nodes {
             "*" => SaidNodes::All,
@@ -111,7 +114,10 @@ mod tests {
         assert_eq!(parse("n1.pcap@n1"), ("n1.pcap".into(), nodes(&["n1"])));
         assert_eq!(
             parse("a@b.pcap@ip-10-0-0-1.ec2.internal,n2"),
-            ("a@b.pcap".into(), nodes(&["ip-10-0-0-1.ec2.internal", "n2"]))
+            (
+                "a@b.pcap".into(),
+                nodes(&["ip-10-0-0-1.ec2.internal", "n2"])
+            )
         );
         assert_eq!(parse("-@n1"), ("-".into(), nodes(&["n1"])));
         assert_eq!(parse("caps/@*"), ("caps/".into(), SaidNodes::All));

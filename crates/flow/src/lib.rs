@@ -47,7 +47,7 @@ pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
 pub use collector::{Collector, CollectorLimits};
 pub use connection_report::{ConnectionReport, ConnectionSink};
-pub use decode::{arp_addresses, Decoded, decode};
+pub use decode::{Decoded, arp_addresses, decode};
 pub use dedup::decide_by_listeners;
 pub use direction::{infer_server, is_probable_answer, server_by_listener};
 pub use dns::{NotDns, learn_answers};

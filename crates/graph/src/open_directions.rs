@@ -72,7 +72,12 @@ impl fmt::Display for OpenReason {
                     .collect();
                 let nodes: Vec<&str> = nodes.into_iter().collect();
                 let pods: Vec<&str> = unseen.iter().map(|pod| pod.pod.as_str()).collect();
-                write!(f, "{} of {of} pods were not in view: {}", pods.len(), few(&pods))?;
+                write!(
+                    f,
+                    "{} of {of} pods were not in view: {}",
+                    pods.len(),
+                    few(&pods)
+                )?;
                 match nodes.as_slice() {
                     [] => Ok(()),
                     nodes => write!(f, " on {}", few(nodes)),
@@ -81,10 +86,17 @@ impl fmt::Display for OpenReason {
             OpenReason::Unattributed(traffic) => {
                 let all: Vec<String> = traffic.iter().map(ToString::to_string).collect();
                 let all: Vec<&str> = all.iter().map(String::as_str).collect();
-                write!(f, "answered traffic with somebody who has no name: {}", few(&all))
+                write!(
+                    f,
+                    "answered traffic with somebody who has no name: {}",
+                    few(&all)
+                )
             }
             OpenReason::SharedWith(other) => {
-                write!(f, "no label tells its pods from those of {other}, which is open")
+                write!(
+                    f,
+                    "no label tells its pods from those of {other}, which is open"
+                )
             }
         }
     }
@@ -125,8 +137,10 @@ impl OpenDirections {
                 let seen = traffic.taught.contains(&direction);
                 // Where either of two nodes was captured, traffic of the direction itself shows that it was in view.
                 let unseen = in_view.not_certain.iter();
-                let unseen: Vec<UnseenPod> =
-                    unseen.filter(|pod| !(pod.presumed && seen)).cloned().collect();
+                let unseen: Vec<UnseenPod> = unseen
+                    .filter(|pod| !(pod.presumed && seen))
+                    .cloned()
+                    .collect();
                 if !unseen.is_empty() && !options.partial_view {
                     let of = in_view.pods;
                     found.add(id, direction, OpenReason::NotInView { of, unseen });
@@ -178,13 +192,15 @@ impl OpenDirections {
     /// Forgets unattributed traffic that was last seen before `at`.
     pub fn forget_traffic_before(&mut self, at: Timestamp) {
         for reasons in self.open.values_mut() {
-            let kept = std::mem::take(reasons).into_iter().filter_map(|reason| match reason {
-                OpenReason::Unattributed(mut traffic) => {
-                    traffic.retain(|one| one.last.is_none_or(|last| last >= at));
-                    (!traffic.is_empty()).then_some(OpenReason::Unattributed(traffic))
-                }
-                other => Some(other),
-            });
+            let kept = std::mem::take(reasons)
+                .into_iter()
+                .filter_map(|reason| match reason {
+                    OpenReason::Unattributed(mut traffic) => {
+                        traffic.retain(|one| one.last.is_none_or(|last| last >= at));
+                        (!traffic.is_empty()).then_some(OpenReason::Unattributed(traffic))
+                    }
+                    other => Some(other),
+                });
             *reasons = kept.collect();
         }
         self.open.retain(|_, reasons| !reasons.is_empty());
@@ -210,9 +226,10 @@ impl OpenDirections {
             let (code, samples): (Code, Vec<String>) = match reason {
                 OpenReason::NotInView { .. } => (Code::NotInView, Vec::new()),
                 OpenReason::Unattributed(traffic) => {
-                    let samples = traffic.iter().take(SAMPLES).map(|one| {
-                        format!("{one}: {}", one.reason.meaning())
-                    });
+                    let samples = traffic
+                        .iter()
+                        .take(SAMPLES)
+                        .map(|one| format!("{one}: {}", one.reason.meaning()));
                     (Code::UnattributedTraffic, samples.collect())
                 }
                 OpenReason::SharedWith(_) => (Code::SharedOpenDirection, Vec::new()),

@@ -86,7 +86,10 @@ fn write_direction(
     };
     let open = policy.open.iter().find(|(open, _)| *open == direction);
     if let Some((_, reasons)) = open {
-        write_comment(out, &format!("{word}  anything: this direction stays open, since"));
+        write_comment(
+            out,
+            &format!("{word}  anything: this direction stays open, since"),
+        );
         for reason in reasons {
             write_comment(out, &comment(&format!("       {reason}")));
         }

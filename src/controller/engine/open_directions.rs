@@ -54,8 +54,7 @@ pub fn find(
     let vantage = vantage(observation, now);
     let options = IsolationOptions::default();
     let span = (begin, now);
-    let mut open =
-        OpenDirections::find(&view.graph, inventory, &vantage, span, workloads, options);
+    let mut open = OpenDirections::find(&view.graph, inventory, &vantage, span, workloads, options);
     open.forget_traffic_before(now.plus_secs(-UNATTRIBUTED_FOR));
     open.retain(|id, direction| !is_isolated(engine_state, id, direction));
     open
@@ -66,5 +65,9 @@ fn is_isolated(engine_state: &EngineState, id: &WorkloadId, direction: Direction
     let state = engine_state.states().get(id);
     let policy = state.and_then(|state| state.wanted_policy());
     let types = policy.and_then(|policy| policy.policy_types.as_ref());
-    types.is_some_and(|types| types.iter().any(|name| name.eq_ignore_ascii_case(&direction.to_string())))
+    types.is_some_and(|types| {
+        types
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(&direction.to_string()))
+    })
 }

@@ -185,7 +185,11 @@ fn observed(engine_state: &EngineState, namespace: &str, around: &Circumstances<
         .filter(|(id, ..)| id.namespace == namespace)
         .map(|(id, direction, reasons)| {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-            format!("{direction} of {} stays open: {}", id.name, reasons.join("; "))
+            format!(
+                "{direction} of {} stays open: {}",
+                id.name,
+                reasons.join("; ")
+            )
         })
         .take(10)
         .collect();
@@ -216,7 +220,10 @@ fn unseen_nodes(namespace: &str, around: &Circumstances<'_>) -> BTreeSet<String>
     let inventory = &around.observation.inventory;
     let unseen = open_directions::nodes_without_agent(around.observation, around.now);
     let theirs = inventory.pods.iter().filter(|pod| {
-        pod.namespace == namespace && !pod.template && !pod.host_network && pod.owned.until.is_none()
+        pod.namespace == namespace
+            && !pod.template
+            && !pod.host_network
+            && pod.owned.until.is_none()
     });
     let nodes = theirs.filter_map(|pod| pod.node.clone());
     nodes.filter(|node| unseen.contains(node)).collect()

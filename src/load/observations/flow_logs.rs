@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cluster")]
 use super::stores::read_stores;
+use super::vantage::{UnnamedSource, VantageBuilder};
 #[cfg(not(feature = "cluster"))]
 use super::without_stores::read_stores;
 use crate::finding::{Code, Finding};
@@ -14,7 +15,6 @@ use crate::inventory::Inventory;
 use crate::load::error::LoadError;
 use crate::load::notice::NoticeSink;
 use crate::net::Timestamp;
-use super::vantage::{UnnamedSource, VantageBuilder};
 use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,11 @@ impl FlowLogs {
         for (node, span) in spans {
             seen.add_named(node, span);
         }
+        for read in self.summary.read.iter().filter(|read| read.whole_cluster) {
+            read.span
+                .into_iter()
+                .for_each(|span| seen.add_whole_cluster(span));
+        }
         for (node, times) in self.aggregate.views() {
             times.iter().for_each(|span| seen.add_named(node, span));
         }
@@ -111,7 +116,10 @@ impl FlowLogs {
                 pairs.insert((record.client.min(server), record.client.max(server)));
             }
         }
-        let names = self.summary.read.iter().map(|read| &read.name);
+        let reads = self.summary.read.iter();
+        let names = reads
+            .filter(|read| !read.names_observers && !read.whole_cluster)
+            .map(|read| &read.name);
         let unnamed = |name: &String| UnnamedSource {
             name: name.clone(),
             span,

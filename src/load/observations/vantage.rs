@@ -4,7 +4,7 @@ use crate::finding::{Code, Finding};
 use crate::graph::{Certainty, Vantage, nodes_of_capture};
 use crate::inventory::Inventory;
 use crate::load::source_path::{SaidNodes, SourcePath};
-use crate::net::{TimeSpans, Timestamp};
+use crate::net::{TimeSpans, Timestamp, parse_address};
 use crate::observe::AddressPair;
 use std::collections::BTreeSet;
 
@@ -37,14 +37,17 @@ impl<'a> VantageBuilder<'a> {
         self.vantage
     }
 
+    /// Adds a source that gathers what all nodes saw.
+    pub fn add_whole_cluster(&mut self, (first, last): (Timestamp, Timestamp)) {
+        self.vantage.add_everywhere(first, last);
+    }
+
     /// Adds a source that names its node: by the node's name, or by an address of it.
     pub fn add_named(&mut self, node: &str, (first, last): (Timestamp, Timestamp)) {
         if self.one_node {
             return self.vantage.add_everywhere(first, last);
         }
-        let name = node
-            .parse()
-            .ok()
+        let name = parse_address(node)
             .and_then(|address| {
                 let nodes = self.inventory.nodes.iter();
                 nodes.clone().find(|node| node.addresses.contains(&address))
@@ -81,8 +84,11 @@ impl<'a> VantageBuilder<'a> {
         }
         // A node that another file shows for certain explains packets that two nodes could have seen: the parts of a
         // rotated capture.
-        let mut known: BTreeSet<String> =
-            self.vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        let mut known: BTreeSet<String> = self
+            .vantage
+            .nodes()
+            .map(|(node, _)| node.to_owned())
+            .collect();
         for (one, (_, last)) in &unsaid {
             let found = nodes_of_capture(&one.pairs, self.inventory, &BTreeSet::new(), *last);
             known.extend(found.certain);

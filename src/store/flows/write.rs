@@ -69,8 +69,7 @@ fn add_view(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resul
 
 fn views_of(transaction: &Transaction<'_>, node: &str) -> rusqlite::Result<TimeSpans> {
     let mut times = TimeSpans::default();
-    let mut known =
-        transaction.prepare_cached("SELECT first, last FROM views WHERE node = ?1")?;
+    let mut known = transaction.prepare_cached("SELECT first, last FROM views WHERE node = ?1")?;
     let mut rows = known.query([node])?;
     while let Some(row) = rows.next()? {
         let (first, last) = (row.get(0)?, row.get(1)?);

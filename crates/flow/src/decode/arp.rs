@@ -48,13 +48,22 @@ mod tests {
         let expected = Some(([10, 244, 1, 5].into(), [10, 244, 1, 1].into()));
         let mut ethernet = vec![0xff; 12];
         ethernet.extend(ETHERTYPE_ARP);
-        assert_eq!(arp_addresses(LinkType::ETHERNET, &frame(&ethernet)), expected);
+        assert_eq!(
+            arp_addresses(LinkType::ETHERNET, &frame(&ethernet)),
+            expected
+        );
         let mut cooked = vec![0; 14];
         cooked.extend(ETHERTYPE_ARP);
-        assert_eq!(arp_addresses(LinkType::LINUX_SLL, &frame(&cooked)), expected);
+        assert_eq!(
+            arp_addresses(LinkType::LINUX_SLL, &frame(&cooked)),
+            expected
+        );
         let mut cooked_v2 = ETHERTYPE_ARP.to_vec();
         cooked_v2.extend([0; 18]);
-        assert_eq!(arp_addresses(LinkType::LINUX_SLL2, &frame(&cooked_v2)), expected);
+        assert_eq!(
+            arp_addresses(LinkType::LINUX_SLL2, &frame(&cooked_v2)),
+            expected
+        );
     }
 
     #[test]

@@ -105,7 +105,10 @@ enum Place<'a> {
 fn place(address: IpAddr, inventory: &Inventory, at: Timestamp) -> Place<'_> {
     match inventory.resolve(address, at) {
         Owner::Pod(index) => {
-            let node = inventory.pods.get(index).and_then(|pod| pod.node.as_deref());
+            let node = inventory
+                .pods
+                .get(index)
+                .and_then(|pod| pod.node.as_deref());
             node.map_or(Place::Unknown, Place::Pod)
         }
         Owner::Node(index) => {

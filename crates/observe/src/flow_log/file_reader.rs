@@ -10,7 +10,7 @@ use super::{
     FlowLogFormat, FlowLogRead, calico, json_document, jsonl, netobserv, nfdump, vpc, zeek,
 };
 use crate::hubble::{self, HubbleLine, HubbleLineError};
-use nanoseg_flow::{Loss, Observer, PeerLabel};
+use nanoseg_flow::{Loss, PeerLabel};
 use nanoseg_net::Timestamp;
 use serde_json::{Map, Value};
 use std::io::{self, Read};
@@ -44,6 +44,8 @@ impl<'i> FileReader<'i> {
                 span: None,
                 ends: Default::default(),
                 named_ends: false,
+                names_observers: false,
+                whole_cluster: false,
                 interface_addresses: false,
             },
             begun: false,
@@ -189,6 +191,8 @@ impl<'i> FileReader<'i> {
             FlowLogFormat::Hubble => self.take_hubble(text, place)?,
             FlowLogFormat::Calico => {
                 let entries = calico::parse_line(text)?;
+                let is_observer = |entry: &Entry| matches!(entry, Entry::Observer(..));
+                self.read.whole_cluster |= !entries.iter().any(is_observer);
                 self.take_entries(entries, place);
             }
             FlowLogFormat::Zeek => {
@@ -240,6 +244,7 @@ impl<'i> FileReader<'i> {
                 Entry::Incomplete(what) => self.incomplete(place, what),
                 Entry::Lost(loss, count) => self.reader.lose(loss, count),
                 Entry::Observer(name, first, last) => {
+                    self.read.names_observers = true;
                     self.reader.note_observer(&name, first, last);
                 }
             }
@@ -253,6 +258,7 @@ impl<'i> FileReader<'i> {
                 self.note_flow(ends, [flow.labels[0].as_ref(), flow.labels[1].as_ref()]);
                 self.note_span(flow.time, flow.time);
                 if let Some(node) = &flow.node {
+                    self.read.names_observers = true;
                     self.reader.note_observer(node, flow.time, flow.time);
                 }
                 self.reader.take_event(&flow);
@@ -302,18 +308,11 @@ impl<'i> FileReader<'i> {
                     [label(|l| l.client.as_ref()), label(|l| l.server.as_ref())],
                 );
                 self.note_span(record.first, record.last);
-                self.note_node(&observed.observer, record.first, record.last);
             }
             ParsedLine::Name(..) => self.read.names += 1,
             _ => {}
         }
         self.reader.take(line);
-    }
-
-    fn note_node(&mut self, observer: &Observer, first: Timestamp, last: Timestamp) {
-        if !observer.node.is_empty() && self.read.format != FlowLogFormat::Calico {
-            self.reader.note_observer(&observer.node, first, last);
-        }
     }
 
     fn note_span(&mut self, first: Timestamp, last: Timestamp) {

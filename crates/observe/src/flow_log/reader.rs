@@ -14,6 +14,7 @@ use nanoseg_flow::{
 };
 use nanoseg_net::Timestamp;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ pub(super) struct FlowLogReader {
     connections: Collector,
     /// The latest time in them.
     now: Timestamp,
+    /// Nodes and exporters that the logs name as those who observed, by name or address, with the times of their first and last
+    /// flow.
+    observers: BTreeMap<String, (Timestamp, Timestamp)>,
     pub summary: FlowLogSummary,
 }
 
@@ -58,6 +62,7 @@ impl FlowLogReader {
             biflows: BiflowTable::default(),
             connections: Collector::new(CollectorLimits::default()),
             now: Timestamp::MIN,
+            observers: BTreeMap::new(),
             summary: FlowLogSummary::default(),
         }
     }
@@ -118,6 +123,9 @@ impl FlowLogReader {
         self.collect();
         self.biflows.end_all(&mut self.connections);
         self.collect_connections();
+        for (node, span) in std::mem::take(&mut self.observers) {
+            self.aggregate.add_view(&Arc::from(node), span);
+        }
         let resets = self.table.lone_resets();
         if resets > 0 {
             *self.summary.skipped.entry("lone-reset").or_default() += resets;
@@ -191,7 +199,7 @@ impl FlowLogReader {
 
     /// Notes that somebody observed something in that time.
     pub fn note_observer(&mut self, name: &str, first: Timestamp, last: Timestamp) {
-        let observers = &mut self.summary.observers;
+        let observers = &mut self.observers;
         if let Some(span) = observers.get_mut(name) {
             *span = (span.0.min(first), span.1.max(last));
         } else if observers.len() < MAX_OBSERVERS {

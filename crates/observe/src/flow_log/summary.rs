@@ -62,6 +62,10 @@ pub struct FlowLogRead {
     pub ends: BTreeSet<IpAddr>,
     /// Some end is named as a pod or workload.
     pub named_ends: bool,
+    /// Flows of it name the nodes that observed them: they are among the aggregate's views.
+    pub names_observers: bool,
+    /// The source gathers the flows of all nodes, and does not name them (Goldmane).
+    pub whole_cluster: bool,
     /// The addresses are those of network interfaces, that is of nodes, since the log leaves out those of packets.
     pub interface_addresses: bool,
 }
@@ -77,9 +81,6 @@ pub struct FlowLogSummary {
     pub skipped_files: Vec<SkippedFile>,
     /// Flows that are no connection, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
-    /// Nodes and exporters that the logs name as those who observed, by name or address: the time of the first and of the last
-    /// flow of each.
-    pub observers: BTreeMap<String, (Timestamp, Timestamp)>,
     /// The first few lines that could not be read: file, line and reason.
     pub malformed: Vec<String>,
     /// The first few flows without addresses or ports: file, line and reason.
