@@ -1,6 +1,7 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
 mod flow_logs;
+mod no_pods;
 #[cfg(feature = "cluster")]
 mod stores;
 mod vantage;
@@ -208,6 +209,7 @@ fn read(
     if let Some(logs) = &logs {
         logs.views(&mut seen);
         findings.extend(seen.add(&source.flows, &logs.without_node()));
+        findings.extend(no_pods::findings(&logs.summary.read, &inventory));
     }
     findings.extend(seen.add(&source.captures, &observed(&summary, pairs)));
     let vantage = seen.finish();

@@ -28,6 +28,7 @@ reasons! {
     SlowProtocol "slow-protocol" "LACP and other IEEE slow protocols.";
     PppControl "ppp-control" "PPP or PPPoE negotiation.";
     WlanControl "wlan-control" "802.11 management, control or encrypted frames.";
+    Loopback "loopback" "Traffic of a host with itself (127.0.0.0/8, ::1): no NetworkPolicy applies to it.";
     NeighbourDiscovery "neighbour-discovery" "IPv6 neighbour and router discovery.";
     GroupMembership "group-membership" "IGMP or Multicast Listener Discovery.";
     LaterFragment "later-fragment" "A fragment after the first: it has no ports, its first fragment counts.";

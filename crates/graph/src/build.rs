@@ -7,7 +7,7 @@ use super::{Graph, Peer, findings, implied_edges, port_scan};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::Inventory;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, is_loopback};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -137,6 +137,10 @@ impl RawGraph {
         attempts.note_summaries(&seen.scans, attribution);
         let popularity = Popularity::of(&seen.records);
         for record in seen.records.iter().map(|record| popularity.decide(record)) {
+            if is_loopback(record.client) || is_loopback(record.server) {
+                *skipped.entry("loopback").or_default() += record.connections;
+                continue;
+            }
             // A pod always reaches itself (API documentation of `spec.ingress`).
             if record.client == record.server && record.via.is_none() {
                 *skipped.entry("pod-to-itself").or_default() += record.connections;

@@ -22,7 +22,7 @@ use nanoseg_flow::{
     AddressEpochs, Aggregate, FlowConfig, FlowRecord, FlowResult, Opening, decide_by_listeners,
 };
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, is_loopback};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,7 @@ impl IncrementalGraph {
             .iter()
             .map(|record| decide_by_listeners(record, &listeners))
             .filter(|record| record.client != record.server || record.via.is_some())
+            .filter(|record| !is_loopback(record.client) && !is_loopback(record.server))
             .collect();
         let mut edges_by_key = EdgesByKey::default();
         for record in &records {

@@ -4,7 +4,7 @@
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// How many bits of a mapped address come before the IPv4 address.
 const MAPPED_PREFIX: u8 = 96;
@@ -68,13 +68,9 @@ pub fn deserialize_socket<'de, D: Deserializer<'de>>(
     Ok(Option::<SocketAddr>::deserialize(deserializer)?.map(canonical_socket))
 }
 
-/// Returns true for addresses that never leave their host: `127.0.0.0/8`, `::1`, and the unspecified address
-/// (rule: loopback-is-no-peer).
-pub fn is_host_local(address: IpAddr) -> bool {
-    let address = canonical_address(address);
-    address.is_loopback() || address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) || {
-        matches!(address, IpAddr::V4(v4) if v4.is_unspecified())
-    }
+/// Returns true for addresses that never leave their host: `127.0.0.0/8`, `::1` (rule: loopback-is-no-peer).
+pub fn is_loopback(address: IpAddr) -> bool {
+    canonical_address(address).is_loopback()
 }
 
 #[cfg(test)]
@@ -110,15 +106,8 @@ mod tests {
 
     #[test]
     fn loopback_is_local_however_it_is_written() {
-        let local = |text: &str| is_host_local(text.parse().unwrap());
-        for text in [
-            "127.0.0.1",
-            "127.0.0.6",
-            "::1",
-            "::ffff:127.0.0.1",
-            "0.0.0.0",
-            "::",
-        ] {
+        let local = |text: &str| is_loopback(text.parse().unwrap());
+        for text in ["127.0.0.1", "127.0.0.6", "::1", "::ffff:127.0.0.1"] {
             assert!(local(text), "{text}");
         }
         for text in ["10.0.0.1", "169.254.1.1", "fe80::1", "128.0.0.1"] {

@@ -25,7 +25,7 @@ mod time_spans;
 pub use addresses::{AddressRange, AddressSet};
 pub use canonical::{
     canonical_address, canonical_range, canonical_socket, deserialize_address, deserialize_socket,
-    is_host_local, parse_address, parse_range,
+    is_loopback, parse_address, parse_range,
 };
 pub use connections::ConnectionSet;
 pub use direction::Direction;
