@@ -11,6 +11,8 @@ mod detect;
 mod entry;
 mod error;
 mod file_reader;
+#[cfg(test)]
+mod format_tests;
 mod json_document;
 mod jsonl;
 pub(crate) mod line_reader;

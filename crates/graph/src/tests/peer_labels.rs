@@ -111,3 +111,68 @@ fn a_name_with_a_star_stands_for_pods_of_one_workload() {
         "two workloads begin so"
     );
 }
+
+#[test]
+fn a_departed_pod_is_its_owner_s_and_never_that_of_who_has_its_address_now() {
+    let departed = |label: PodLabel| PeerLabels {
+        client: Some(PeerLabel::Pod(label)),
+        ..PeerLabels::default()
+    };
+    let owned = PodLabel {
+        owner: Some(("Deployment".into(), "web".into())),
+        ..PodLabel::named("shop", "web-gone")
+    };
+    // The address is api-b's in the snapshot, which does not say since when.
+    let edge = |label| edges(&[labelled("10.244.2.7", "10.244.2.6:8080", departed(label))]);
+    assert_eq!(edge(owned), ["shop/web → shop/api-a 8080"]);
+    assert_eq!(
+        edge(PodLabel::named("shop", "nobody-x2x7q")),
+        ["departed-pod:shop/nobody-x2x7q → shop/api-a 8080"]
+    );
+}
+
+#[test]
+fn a_name_without_an_address_is_shown_as_the_name_and_teaches_nothing() {
+    let stand_in = nanoseg_flow::stand_in_address("pub").to_string();
+    let network = PeerLabels {
+        client: Some(PeerLabel::Network { name: "pub".into() }),
+        ..PeerLabels::default()
+    };
+    let built = graph_of(&[labelled(&stand_in, "10.244.2.6:8080", network)]);
+    assert_eq!(
+        super::edges(&built),
+        ["- outside-network:pub → shop/api-a 8080/TCP"]
+    );
+}
+
+#[test]
+fn a_pod_of_another_cluster_is_an_outside_address() {
+    let meshed = |address: &str| {
+        let label = PodLabel {
+            cluster: Some("west".into()),
+            ..PodLabel::named("shop", "web")
+        };
+        let labels = PeerLabels {
+            client: Some(PeerLabel::Pod(label)),
+            ..PeerLabels::default()
+        };
+        edges(&[labelled(address, "10.244.2.6:8080", labels)])
+    };
+    assert_eq!(meshed("10.9.1.5"), ["outside:10.9.1.5 → shop/api-a 8080"]);
+    assert_eq!(
+        meshed("10.244.1.5"),
+        ["shop/web → shop/api-a 8080"],
+        "its own address"
+    );
+}
+
+#[test]
+fn loopback_is_no_peer() {
+    let built = graph_of(&[
+        record("127.0.0.6", "10.244.2.6:8080", Verdict::Established),
+        record("10.244.1.5", "127.0.0.1:15001", Verdict::Established),
+        record("::1", "10.244.2.6:8080", Verdict::Established),
+    ]);
+    assert_eq!(super::edges(&built), Vec::<String>::new());
+    assert_eq!(built.skipped.get("loopback"), Some(&3));
+}

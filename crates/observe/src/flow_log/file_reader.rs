@@ -84,6 +84,10 @@ impl<'i> FileReader<'i> {
                 Ok(text) => table.parse(text),
                 Err(bad) => Err(LineError(bad.to_string())),
             };
+            // A header line says nothing of whether the file is a flow log.
+            if outcome.as_ref().is_ok_and(Vec::is_empty) {
+                continue;
+            }
             let outcome = outcome.map(|entries| self.take_entries(entries, &place));
             self.count_outcome(&place, outcome)?;
         }

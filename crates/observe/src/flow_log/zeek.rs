@@ -284,7 +284,7 @@ impl Row<'_> {
         match state {
             "S0" | "SH" | "RSTOS0" => Some((Verdict::Unanswered, Opening::Handshake)),
             "REJ" => Some((Verdict::Refused, Opening::Handshake)),
-            // SYN, SYN-ACK, RST (rule: reset-handshake-teaches-nothing).
+            // SYN, SYN-ACK, RST (rule: scan-teaches-nothing).
             "RSTO" if probe && !history.contains(['d', 'f']) && !history.is_empty() => {
                 Some((Verdict::Unanswered, opening))
             }
