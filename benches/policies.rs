@@ -59,6 +59,7 @@ fn once(ground: &Ground) -> Result<(Duration, Duration, Option<String>), Failure
         &ground.inventory,
         &ground.requirements,
         &ground.workloads,
+        &nanoseg::graph::OpenDirections::default(),
         &Default::default(),
     );
     let synthesised = begin.elapsed();

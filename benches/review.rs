@@ -96,6 +96,7 @@ fn ground(options: &Options, workloads: usize) -> Result<(Ground, Vec<NetworkPol
         &ground.inventory,
         &ground.requirements,
         &ground.workloads,
+        &nanoseg::graph::OpenDirections::default(),
         &Default::default(),
     );
     let policies = synthesis.policies.into_iter().map(|one| one.policy);

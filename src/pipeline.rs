@@ -9,11 +9,13 @@ mod live_graph;
 mod report;
 pub mod risk;
 pub mod verify;
+mod view;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
+pub use view::View;
 
 use crate::evaluate::{
     EvaluateError, Evaluation, HostNetwork, Managed, PolicySets, Proof, Reach, prove_each_way,
@@ -27,9 +29,11 @@ use crate::graph::{
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
 use crate::policy::{Synthesis, SynthesisOptions, synthesise};
+use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
+use view::unattributed;
 
 /// Which namespaces get policies. Others stay in the graph, as peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +69,9 @@ pub struct Generated {
     pub synthesis: Synthesis,
     pub proof: Proof,
     pub learning: Learning,
+    pub view: View,
+    /// Answered traffic of the workloads in scope with somebody whom nobody can name.
+    pub unattributed: Vec<UnattributedEdge>,
     /// The end of the observation.
     pub end: Timestamp,
     /// Findings of the graph, the synthesis and the proof; sorted.
@@ -120,7 +127,10 @@ pub fn generate(
     findings.sort();
     findings.dedup();
     let learning = estimate(&graph, begin, end);
+    let in_scope = |id: &WorkloadId| options.scope.contains(&id.namespace);
     Ok(Generated {
+        view: View::of(inventory, vantage, (begin, end), in_scope),
+        unattributed: unattributed(&graph, in_scope),
         graph,
         requirements,
         synthesis: proven.synthesis,

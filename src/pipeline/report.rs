@@ -1,10 +1,11 @@
 //! The results of a run as the report's plain data. Figures are copied, never computed again.
 
-use super::Generated;
+use super::{Generated, View};
 use crate::evaluate::{Blocked, Excess, Span};
-use crate::finding::{Finding, Rule};
+use crate::finding::{Code, Finding, Rule};
 use crate::flow::Verdict;
-use crate::graph::{Edge, Estimate, Learning, Lesson, Peer};
+use crate::graph::{Edge, Estimate, Learning, Lesson, OpenReason, Peer};
+use crate::inventory::WorkloadId;
 use crate::net::{ConnectionSet, Direction, Timestamp};
 use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
@@ -42,6 +43,7 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
         inputs: given.inputs,
         skipped,
         learning: learning_report(&generated.learning, generated.end),
+        view: view(&generated.view, &findings),
         output: given.output,
         policies: generated
             .synthesis
@@ -52,6 +54,29 @@ pub fn build_report(generated: &Generated, given: ReportInputs) -> RunReport {
         proof: proof(generated, &taught),
         findings,
         graph: document,
+    }
+}
+
+/// What was in view, and how much was lost by the findings.
+fn view(view: &View, findings: &[Finding]) -> report::ViewDocument {
+    let secs = |secs: i64| u64::try_from(secs).unwrap_or(0);
+    let losses = findings.iter().filter(|finding| {
+        matches!(
+            finding.code,
+            Code::ObservationLoss
+                | Code::TableOverflow
+                | Code::TruncatedCapture
+                | Code::DamagedCapture
+        )
+    });
+    report::ViewDocument {
+        pods: view.pods,
+        pods_in_view: view.pods_in_view,
+        pod_seconds: secs(view.pod_secs),
+        pod_seconds_in_view: secs(view.secs_in_view),
+        nodes: view.nodes.clone(),
+        unseen_nodes: view.unseen_nodes.clone(),
+        losses: losses.count() as u64,
     }
 }
 
@@ -196,6 +221,23 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::ProofDocum
             .iter()
             .map(excess_line)
             .collect(),
+        open: generated
+            .synthesis
+            .open
+            .iter()
+            .map(open_direction)
+            .collect(),
+        unattributed: generated.unattributed.clone(),
+    }
+}
+
+fn open_direction(
+    (workload, direction, reasons): (&WorkloadId, Direction, &BTreeSet<OpenReason>),
+) -> report::OpenDirection {
+    report::OpenDirection {
+        workload: workload.clone(),
+        direction,
+        reasons: reasons.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -28,7 +28,15 @@ fn generate(folder: &Path) -> (Inventory, Generated) {
     let (summary, _) = captures.feed(&mut table, |_| {}).expect("packets");
     let seen = table.finish();
     let span = summary.span.expect("packets");
-    let generated = pipeline::generate(&seen, span, &inventory, &existing, &Options::default());
+    let vantage = nanoseg::graph::Vantage::everywhere(span.0, span.1);
+    let generated = pipeline::generate(
+        &seen,
+        span,
+        &vantage,
+        &inventory,
+        &existing,
+        &Options::default(),
+    );
     let generated = generated.expect("policies that can be judged");
     (inventory, generated)
 }

@@ -83,7 +83,13 @@ fn kubectl_builds_the_kustomization_to_the_same_policies() {
         requirement(address("192.0.2.1"), workload(&one), 80, 3),
     ];
     let managed = [web, db, yes, one];
-    let synthesis = synthesise(&inventory, &wanted, &managed, &SynthesisOptions::default());
+    let synthesis = synthesise(
+        &inventory,
+        &wanted,
+        &managed,
+        &nanoseg::graph::OpenDirections::default(),
+        &SynthesisOptions::default(),
+    );
     let folder = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
     for policy in &synthesis.policies {

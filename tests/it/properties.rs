@@ -70,7 +70,9 @@ fn generate_from(seen: &FlowResult, inventory: &Inventory) -> Generated {
         ..Options::default()
     };
     let span = (Timestamp::from_secs(0), Timestamp::from_secs(600));
-    pipeline::generate(seen, span, inventory, &[], &options).expect("policies that can be judged")
+    let vantage = nanoseg::graph::Vantage::everywhere(span.0, span.1);
+    pipeline::generate(seen, span, &vantage, inventory, &[], &options)
+        .expect("policies that can be judged")
 }
 
 fn generate(plan: &Plan) -> Generated {

@@ -24,6 +24,37 @@ struct Scenario {
     name: String,
     folder: PathBuf,
     args: Vec<String>,
+    /// The captures as they are given: of all nodes, unless the scenario is about that.
+    captures: Vec<String>,
+}
+
+impl Scenario {
+    fn read(name: String, folder: PathBuf) -> Scenario {
+        let words = |file: &str| -> Vec<String> {
+            let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+            text.split_whitespace().map(str::to_owned).collect()
+        };
+        let mut captures = words("captures");
+        if captures.is_empty() {
+            captures.push("captures@*".to_owned());
+        }
+        Scenario {
+            name,
+            args: words("args"),
+            captures,
+            folder,
+        }
+    }
+
+    /// The captures, and each once more under another name.
+    fn twice(&self) -> Vec<String> {
+        let copy = |given: &String| match given.strip_prefix("captures/") {
+            Some(file) => format!("copies/copy-of-{file}"),
+            None => given.replacen("captures", "copies", 1),
+        };
+        let copies = self.captures.iter().map(copy);
+        self.captures.iter().cloned().chain(copies).collect()
+    }
 }
 
 #[test]
@@ -95,14 +126,9 @@ fn scenarios() -> Vec<Scenario> {
         .expect("tests/scenarios can be listed")
         .map(|entry| entry.expect("tests/scenarios can be listed"))
         .filter(|entry| entry.path().is_dir())
-        .map(|entry| Scenario {
-            name: entry.file_name().to_string_lossy().into_owned(),
-            args: fs::read_to_string(entry.path().join("args"))
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect(),
-            folder: entry.path(),
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            Scenario::read(name, entry.path())
         })
         .filter(|scenario| scenario.name.contains(&word))
         .collect();
@@ -122,16 +148,16 @@ fn check(scenario: &Scenario, update: bool, kubectl: bool) -> Vec<String> {
     } else {
         "cluster.yaml"
     };
-    let actual = run(scenario, place, &["captures"], cluster, "policies-out");
+    let actual = run(scenario, place, &scenario.captures, cluster, "policies-out");
     let expected_at = scenario.folder.join("expected");
     if update {
         write_expected(&expected_at, &actual);
     }
     let expected = read_expected(&expected_at);
     let mut wrong = compare("", &expected, &actual);
-    let again = run(scenario, place, &["captures"], cluster, "again");
+    let again = run(scenario, place, &scenario.captures, cluster, "again");
     wrong.extend(compare("the same again: ", &actual, &again));
-    let twice = run(scenario, place, &["captures", "copies"], cluster, "twice");
+    let twice = run(scenario, place, &scenario.twice(), cluster, "twice");
     let in_files = |outcome: &Outcome| -> Outcome {
         let mut outcome = outcome.clone();
         // The numbers of read and skipped packets differ, and so do the names of captures in stderr.
@@ -148,7 +174,13 @@ fn check(scenario: &Scenario, update: bool, kubectl: bool) -> Vec<String> {
         &in_files(&actual),
         &in_files(&twice),
     ));
-    let reversed = run(scenario, place, &["captures"], "reversed", "reversed-out");
+    let reversed = run(
+        scenario,
+        place,
+        &scenario.captures,
+        "reversed",
+        "reversed-out",
+    );
     wrong.extend(compare(
         "snapshot in reverse order: ",
         &in_files(&actual),
@@ -211,7 +243,13 @@ fn reverse(list: &str) -> Result<String, serde_yaml::Error> {
     serde_yaml::to_string(&list)
 }
 
-fn run(scenario: &Scenario, place: &Path, captures: &[&str], cluster: &str, out: &str) -> Outcome {
+fn run(
+    scenario: &Scenario,
+    place: &Path,
+    captures: &[String],
+    cluster: &str,
+    out: &str,
+) -> Outcome {
     let nanoseg = |command: &str, more: &[String]| -> Output {
         let mut process = Command::new(env!("CARGO_BIN_EXE_nanoseg"));
         process

@@ -72,12 +72,13 @@ impl fmt::Display for OpenReason {
                     .collect();
                 let nodes: Vec<&str> = nodes.into_iter().collect();
                 let pods: Vec<&str> = unseen.iter().map(|pod| pod.pod.as_str()).collect();
-                write!(
-                    f,
-                    "{} of {of} pods were not in view: {}",
-                    pods.len(),
-                    few(&pods)
-                )?;
+                let were = if unseen.iter().all(|pod| pod.presumed) {
+                    "may not have been"
+                } else {
+                    "were not"
+                };
+                let count = pods.len();
+                write!(f, "{count} of {of} pods {were} in view: {}", few(&pods))?;
                 match nodes.as_slice() {
                     [] => Ok(()),
                     nodes => write!(f, " on {}", few(nodes)),

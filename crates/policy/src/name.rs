@@ -203,6 +203,7 @@ mod tests {
             let policy = WorkloadPolicy {
                 workload,
                 policy: api,
+                open: Vec::new(),
                 rules: Vec::new(),
                 reach: None,
             };

@@ -30,6 +30,7 @@ pub mod sarif;
 mod summary;
 pub mod table;
 pub mod verification;
+mod view;
 pub mod words;
 
 pub use graph::GraphDocument;
@@ -39,6 +40,7 @@ pub use run::{
     ProofDocument, RuleReport, RunReport, SnapshotInput, WorkloadEstimate,
 };
 pub use summary::{Summary, summary};
+pub use view::{OpenDirection, UnattributedEdge, ViewDocument};
 
 /// Why something could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -59,6 +59,24 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_did_not_see_or_name_everything_is_not_called_sound_and_tight() {
+        let text = markdown(&fixture::partial());
+        let verdict = text.lines().nth(2).unwrap();
+        assert!(
+            verdict.starts_with("**Sound for what was seen and can be named"),
+            "{verdict}"
+        );
+        for line in [
+            "| In view | 5 of 7 pods, 71 % of their time · on node1 · not on node2 · 1 kind of loss |",
+            "| `shop/app` | egress | 2 of 3 pods were not in view |",
+            "| `shop/app` | egress | `10.96.0.77` | 443/TCP | 3 | unknown-service |",
+            "Of what was in view, about 98 % of edges seen",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
     fn an_unsound_run_is_reported_first() {
         let text = markdown(&fixture::unsound());
         let verdict = text.lines().nth(2).unwrap();

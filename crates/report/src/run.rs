@@ -6,6 +6,7 @@
 //! room owns.
 
 use super::graph::GraphDocument;
+use super::view::{OpenDirection, UnattributedEdge, ViewDocument};
 use nanoseg_finding::{Code, Finding, Rule, Severity};
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Direction, Timestamp};
@@ -21,6 +22,8 @@ pub struct RunReport {
     /// Packets, flows and objects that were skipped, counted by reason (rule: loss-is-counted).
     pub skipped: BTreeMap<String, u64>,
     pub learning: LearningDocument,
+    /// What was in view, of the workloads that can have a policy.
+    pub view: ViewDocument,
     /// Where the policies were written, as the operator gave it. `None` if nothing was written.
     pub output: Option<String>,
     pub policies: Vec<PolicyReport>,
@@ -194,6 +197,10 @@ pub struct ProofDocument {
     /// What policies that were already there allow beyond what was observed.
     pub existing_excess_total: u64,
     pub existing_excess: Vec<Connection>,
+    /// Directions that no policy isolates.
+    pub open: Vec<OpenDirection>,
+    /// Answered traffic with somebody whom nobody can name: no rule allows it, and it is not among `observed`.
+    pub unattributed: Vec<UnattributedEdge>,
 }
 
 /// A connection in words.
@@ -308,6 +315,14 @@ pub(crate) mod fixture {
                     estimate,
                 }],
             },
+            view: ViewDocument {
+                pods: 7,
+                pods_in_view: 7,
+                pod_seconds: 2100,
+                pod_seconds_in_view: 2100,
+                nodes: vec!["node1".into()],
+                ..ViewDocument::default()
+            },
             output: Some("policies-out".into()),
             policies: vec![PolicyReport {
                 workload: app,
@@ -354,6 +369,31 @@ pub(crate) mod fixture {
             ],
             graph: GraphDocument::build(&shop(false)),
         }
+    }
+
+    /// The same, but one node was not in view, and nobody can name whom the app called.
+    pub fn partial() -> RunReport {
+        let mut run = run();
+        let app = run.policies[0].workload.clone();
+        run.view.pods_in_view = 5;
+        run.view.pod_seconds_in_view = 1500;
+        run.view.unseen_nodes = vec!["node2".into()];
+        run.view.losses = 1;
+        run.proof.open = vec![OpenDirection {
+            workload: app.clone(),
+            direction: Direction::Egress,
+            reasons: vec!["2 of 3 pods were not in view".into()],
+        }];
+        run.proof.unattributed = vec![UnattributedEdge {
+            workload: app,
+            direction: Direction::Egress,
+            peer: "10.96.0.77".into(),
+            protocol: nanoseg_net::Protocol::Tcp,
+            port: 443,
+            reason: "unknown-service",
+            connections: 3,
+        }];
+        run
     }
 
     /// The same, but unsound and with excess.

@@ -37,7 +37,10 @@ pub fn summary(run: &RunReport, options: Summary) -> String {
     out.line("graph", &graph(run));
     out.line("policies", &policies(run));
     proof(&mut out, run);
-    out.line("learning", &learning::line(&run.learning.overall));
+    if !run.view.is_complete() {
+        out.line("view", &run.view.line());
+    }
+    out.line("learning", &learning_line(run));
     findings(&mut out, run);
     if let Some(folder) = &run.output {
         if run.findings.is_empty() {
@@ -155,6 +158,16 @@ fn policies(run: &RunReport) -> String {
     }
 }
 
+/// The estimate; it speaks for what was in view only.
+fn learning_line(run: &RunReport) -> String {
+    let line = learning::line(&run.learning.overall);
+    if run.view.is_complete() {
+        line
+    } else {
+        format!("of what was in view: {line}")
+    }
+}
+
 fn proof(out: &mut Printer, run: &RunReport) {
     let proof = &run.proof;
     let sound = proof.blocked.is_empty() && proof.observed_allowed >= proof.observed;
@@ -174,7 +187,19 @@ fn proof(out: &mut Printer, run: &RunReport) {
     };
     let allowed = out.paint(&allowed, if sound { "32" } else { "1;31" });
     let excess = out.paint(&excess, if proof.excess_total == 0 { "32" } else { "33" });
-    out.line("proof", &format!("{allowed} · {excess}{implied}"));
+    let mut line = format!("{allowed} · {excess}{implied}");
+    let unattributed = proof.unattributed.len() as u64;
+    if unattributed > 0 {
+        let edges = format!("{} not attributed", count(unattributed, "edge"));
+        line += &format!(" · {}", out.paint(&edges, "1;31"));
+    }
+    out.line("proof", &line);
+    let open = proof.open.len() as u64;
+    if open > 0 {
+        let open = format!("{} stay open", count(open, "direction"));
+        let open = open.replace("1 direction stay open", "1 direction stays open");
+        out.under(&format!("{}: see the findings", out.paint(&open, "1;31")));
+    }
     if !proof.blocked.is_empty() {
         out.under(&format!(
             "observed but blocked: {}",
@@ -290,6 +315,18 @@ proof      5 of 6 observed edges allowed · 2 allowed but unobserved · 1 implie
            allowed but unobserved:
            shop/web → shop/app2 8080/TCP (same labels)
            … and 1 more in the report
+";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_seen_or_not_named_stands_beside_the_proof() {
+        let text = summary(&fixture::partial(), Summary::default());
+        let expected = "\
+proof      6 of 6 observed edges allowed · 0 allowed but unobserved · 1 implied (DNS over TCP) · 1 edge not attributed
+           1 direction stays open: see the findings
+view       5 of 7 pods, 71 % of their time · on node1 · not on node2 · 1 kind of loss
+learning   of what was in view: about 98 % of edges seen, 0–2 still unseen · last new edge 3 min before the end
 ";
         assert!(text.contains(expected), "{text}");
     }

@@ -5,6 +5,7 @@ use crate::synthesis::{SynthesisOptions, synthesise};
 use crate::testing::{id, inventory, requirements};
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyIngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use nanoseg_graph::OpenDirections;
 use nanoseg_inventory::WorkloadId;
 use proptest::prelude::*;
 
@@ -27,6 +28,7 @@ fn many_peers_are_listed_over_several_lines() {
         &cluster,
         &requirements(&traffic),
         &[id("shop/api")],
+        &OpenDirections::default(),
         &options,
     );
     let text = render(&synthesis.policies[0]);
@@ -48,9 +50,15 @@ fn a_hostile_name_stays_inside_its_comment() {
     let mut wanted = requirements("shop/web > 192.0.2.1 443/TCP");
     wanted[0].label = Some("x\nspec: {}\n# \r\u{85}\u{2028}y".to_string());
     let options = SynthesisOptions::default();
-    let mut policy = synthesise(&cluster, &wanted, &[id("shop/web")], &options)
-        .policies
-        .remove(0);
+    let mut policy = synthesise(
+        &cluster,
+        &wanted,
+        &[id("shop/web")],
+        &OpenDirections::default(),
+        &options,
+    )
+    .policies
+    .remove(0);
     policy.workload.kind = "Deployment\nkind: Pod".to_string();
     let text = render(&policy);
     assert_eq!(read(&text), policy.policy, "{text}");
@@ -208,6 +216,7 @@ prop_compose! {
         WorkloadPolicy {
             reach: Some(std::sync::Arc::new([workload.clone(), id("s/x")].into())),
             workload,
+            open: Vec::new(),
             rules,
             policy: NetworkPolicy {
                 metadata: ObjectMeta {

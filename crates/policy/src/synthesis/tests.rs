@@ -5,6 +5,7 @@ use crate::render;
 use crate::testing::{add, add_node, id, inventory, requirements};
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use nanoseg_graph::UnseenPod;
 use proptest::prelude::*;
 
 fn policies(inventory: &Inventory, traffic: &str, managed: &[&str]) -> Synthesis {
@@ -18,7 +19,8 @@ fn with(
     options: SynthesisOptions,
 ) -> Synthesis {
     let managed: Vec<_> = managed.iter().map(|m| id(m)).collect();
-    synthesise(inventory, &requirements(traffic), &managed, &options)
+    let open = OpenDirections::default();
+    synthesise(inventory, &requirements(traffic), &managed, &open, &options)
 }
 
 fn yaml(synthesis: &Synthesis, workload: &str) -> String {
@@ -176,11 +178,112 @@ fn order_and_repetition_of_the_input_change_nothing() {
     );
     let managed = [id("shop/api"), id("shop/a")];
     let options = SynthesisOptions::default();
-    let once = synthesise(&cluster, &wanted, &managed, &options);
+    let once = synthesise(
+        &cluster,
+        &wanted,
+        &managed,
+        &OpenDirections::default(),
+        &options,
+    );
     wanted.extend(wanted.clone());
     wanted.reverse();
-    let again = synthesise(&cluster, &wanted, &[id("shop/a"), id("shop/api")], &options);
+    let again = synthesise(
+        &cluster,
+        &wanted,
+        &[id("shop/a"), id("shop/api")],
+        &OpenDirections::default(),
+        &options,
+    );
     assert_eq!(once, again);
+}
+
+fn with_open(
+    inventory: &Inventory,
+    traffic: &str,
+    managed: &[&str],
+    open: &[(&str, Direction)],
+) -> Synthesis {
+    let managed: Vec<_> = managed.iter().map(|m| id(m)).collect();
+    let mut directions = OpenDirections::default();
+    for (workload, direction) in open {
+        let unseen = vec![UnseenPod {
+            pod: "p".into(),
+            node: Some("n2".into()),
+            presumed: false,
+        }];
+        let reason = OpenReason::NotInView { of: 1, unseen };
+        directions.add(&id(workload), *direction, reason);
+    }
+    let options = SynthesisOptions {
+        include_unobserved: true,
+        ..SynthesisOptions::default()
+    };
+    synthesise(
+        inventory,
+        &requirements(traffic),
+        &managed,
+        &directions,
+        &options,
+    )
+}
+
+#[test]
+fn an_open_direction_is_not_isolated_and_says_why() {
+    let cluster = inventory(&["shop/web", "shop/api"]);
+    let managed = ["shop/web", "shop/api"];
+    let open = [("shop/api", Direction::Egress)];
+    let synthesis = with_open(&cluster, "shop/web > shop/api 80/TCP", &managed, &open);
+    let text = yaml(&synthesis, "shop/api");
+    assert!(
+        text.contains("policyTypes:\n    - Ingress\n  ingress:"),
+        "{text}"
+    );
+    assert!(!text.contains("egress:"), "{text}");
+    let comment = "# out  anything: this direction stays open, since\n\
+                   #        1 of 1 pods were not in view: p on n2\n";
+    assert!(text.contains(comment), "{text}");
+    assert!(yaml(&synthesis, "shop/web").contains("- Egress"));
+    assert!(synthesis.open.contains(&id("shop/api"), Direction::Egress));
+}
+
+#[test]
+fn a_workload_that_is_open_in_both_directions_gets_no_policy_and_no_other_finding() {
+    let cluster = inventory(&["shop/web", "shop/api"]);
+    let open = [
+        ("shop/api", Direction::Egress),
+        ("shop/api", Direction::Ingress),
+    ];
+    let managed = ["shop/web", "shop/api"];
+    let synthesis = with_open(&cluster, "shop/web > shop/api 80/TCP", &managed, &open);
+    let workloads: Vec<String> = synthesis
+        .policies
+        .iter()
+        .map(|p| p.workload.to_string())
+        .collect();
+    assert_eq!(workloads, ["shop/web"]);
+    assert!(codes(&synthesis).is_empty(), "{:?}", synthesis.findings);
+}
+
+#[test]
+fn a_policy_that_would_isolate_an_open_workload_stays_open_too() {
+    let mut cluster = inventory(&["shop/web"]);
+    add(&mut cluster, "shop/a", "app=x", &["app=x"]);
+    add(&mut cluster, "shop/b", "app=x", &["app=x"]);
+    let open = [("shop/b", Direction::Ingress)];
+    let synthesis = with_open(&cluster, "shop/web > shop/a 80/TCP", &["shop/a"], &open);
+    let policy = &synthesis.policies[0];
+    let types = policy
+        .policy
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.policy_types.clone());
+    assert_eq!(types, Some(vec!["Egress".to_owned()]));
+    let reasons = synthesis.open.reasons(&id("shop/a"), Direction::Ingress);
+    assert_eq!(reasons, [&OpenReason::SharedWith(id("shop/b"))]);
+    assert!(
+        !synthesis.open.contains(&id("shop/b"), Direction::Ingress),
+        "it is not managed"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{heading, table};
 use crate::escape::{code, markdown as text};
 use crate::learning as words;
 use crate::run::{Connection, RunReport, WorkloadEstimate, codes};
+use crate::view::{OpenDirection, UnattributedEdge};
 use crate::words::{bytes, count, thousands, time};
 use nanoseg_finding::{Finding, Severity};
 use std::fmt::Write as _;
@@ -15,10 +16,17 @@ const MOST_CONNECTIONS: usize = 200;
 pub fn verdict(out: &mut String, run: &RunReport) {
     let proof = &run.proof;
     let sound = proof.blocked.is_empty() && proof.observed_allowed >= proof.observed;
-    let sentence = match (sound, proof.excess_total) {
-        (false, _) => "**Not sound: do not apply.** The policies would block observed traffic.",
-        (true, 0) => "**Sound and tight.** Everything observed is allowed, and nothing else.",
-        (true, _) => "**Sound, not tight.** Everything observed is allowed, and a little more.",
+    let whole = run.view.is_complete() && proof.open.is_empty() && proof.unattributed.is_empty();
+    let sentence = match (sound, whole, proof.excess_total) {
+        (false, ..) => "**Not sound: do not apply.** The policies would block observed traffic.",
+        (true, false, _) => {
+            "**Sound for what was seen and can be named, which is not everything.** It is allowed; \
+             what was not in view or has no name is listed under Proof."
+        }
+        (true, true, 0) => "**Sound and tight.** Everything observed is allowed, and nothing else.",
+        (true, true, _) => {
+            "**Sound, not tight.** Everything observed is allowed, and a little more."
+        }
     };
     let _ = writeln!(out, "{sentence}\n");
     let mut rows = vec![
@@ -38,6 +46,15 @@ pub fn verdict(out: &mut String, run: &RunReport) {
             "Implied (allowed unseen, with a reason)".to_owned(),
             thousands(proof.implied.len() as u64),
         ],
+        vec![
+            "Not attributed (answered, nobody can name the other end)".to_owned(),
+            thousands(proof.unattributed.len() as u64),
+        ],
+        vec![
+            "Directions that stay open".to_owned(),
+            thousands(proof.open.len() as u64),
+        ],
+        vec!["In view".to_owned(), text(&run.view.line())],
         vec!["Policies".to_owned(), thousands(run.policies.len() as u64)],
         vec![
             "Graph".to_owned(),
@@ -131,12 +148,73 @@ pub fn proof(out: &mut String, run: &RunReport) {
         proof.excess_total,
     );
     connections(out, "Implied", &proof.implied, proof.implied.len() as u64);
+    open_directions(out, run);
+    unattributed(out, run);
     let existing = proof.existing_excess_total;
     connections(
         out,
         "Left open by policies that were already there",
         &proof.existing_excess,
         existing,
+    );
+}
+
+/// The directions that no policy isolates.
+fn open_directions(out: &mut String, run: &RunReport) {
+    let open = &run.proof.open;
+    if open.is_empty() {
+        return;
+    }
+    heading(
+        out,
+        3,
+        &format!("Stays open ({})", thousands(open.len() as u64)),
+    );
+    let row = |one: &OpenDirection| {
+        let reasons: Vec<String> = one.reasons.iter().map(|reason| text(reason)).collect();
+        vec![
+            code(&one.workload.to_string()),
+            one.direction.to_string(),
+            reasons.join("; "),
+        ]
+    };
+    let rows: Vec<Vec<String>> = open.iter().take(MOST_CONNECTIONS).map(row).collect();
+    table(out, &["Workload", "Direction", "Why"], &rows);
+}
+
+/// Answered traffic with somebody whom nobody can name.
+fn unattributed(out: &mut String, run: &RunReport) {
+    let edges = &run.proof.unattributed;
+    if edges.is_empty() {
+        return;
+    }
+    heading(
+        out,
+        3,
+        &format!("Not attributed ({})", thousands(edges.len() as u64)),
+    );
+    let row = |edge: &UnattributedEdge| {
+        vec![
+            code(&edge.workload.to_string()),
+            edge.direction.to_string(),
+            code(&edge.peer),
+            format!("{}/{}", edge.port, edge.protocol),
+            thousands(edge.connections),
+            edge.reason.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = edges.iter().take(MOST_CONNECTIONS).map(row).collect();
+    table(
+        out,
+        &[
+            "Workload",
+            "Direction",
+            "Other end",
+            "Port",
+            ">Connections",
+            "Reason",
+        ],
+        &rows,
     );
 }
 
@@ -173,7 +251,12 @@ fn connections(out: &mut String, title: &str, list: &[Connection], total: u64) {
 pub fn learning(out: &mut String, run: &RunReport) {
     heading(out, 2, "Learning");
     let overall = &run.learning.overall;
-    let _ = writeln!(out, "Overall {}.", text(&words::line(overall)));
+    let of = if run.view.is_complete() {
+        "Overall"
+    } else {
+        "Of what was in view,"
+    };
+    let _ = writeln!(out, "{of} {}.", text(&words::line(overall)));
     let sentences = [words::missing(overall), words::confidence(overall)];
     for sentence in sentences.into_iter().flatten() {
         let _ = writeln!(out, "{}", text(&sentence));
