@@ -122,11 +122,11 @@ fn a_departed_pod_is_its_owner_s_and_never_that_of_who_has_its_address_now() {
         owner: Some(("Deployment".into(), "web".into())),
         ..PodLabel::named("shop", "web-gone")
     };
-    // The address is api-b's in the snapshot, which does not say since when.
-    let edge = |label| edges(&[labelled("10.244.2.7", "10.244.2.6:8080", departed(label))]);
-    assert_eq!(edge(owned), ["shop/web → shop/api-a 8080"]);
+    // The address is api-b's in the snapshot.
+    let edge = |address, label| edges(&[labelled(address, "10.244.2.6:8080", departed(label))]);
+    assert_eq!(edge("10.244.2.7", owned), ["shop/web → shop/api-a 8080"]);
     assert_eq!(
-        edge(PodLabel::named("shop", "nobody-x2x7q")),
+        edge("10.244.1.99", PodLabel::named("shop", "nobody-x2x7q")),
         ["departed-pod:shop/nobody-x2x7q → shop/api-a 8080"]
     );
 }
