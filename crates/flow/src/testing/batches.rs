@@ -15,7 +15,7 @@ const ADDRESSES: [&str; 5] = [
     "10.0.0.2",
     "10.1.0.1",
     "fd00::1",
-    "::ffff:10.0.0.1",
+    "64:ff9b::a00:1",
 ];
 
 fn address() -> impl Strategy<Value = IpAddr> {

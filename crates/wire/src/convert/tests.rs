@@ -251,3 +251,12 @@ fn a_batch_that_would_take_too_much_memory_is_refused_before_decoding() {
         Err(WireError::TooLarge { what: "bytes", .. })
     ));
 }
+
+#[test]
+fn an_ipv4_mapped_address_of_a_message_is_the_ipv4_address() {
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+    assert_eq!(
+        parse::parse_address("client", &mapped),
+        Ok("10.0.0.1".parse().unwrap())
+    );
+}
