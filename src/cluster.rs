@@ -7,8 +7,11 @@
 //! so more than [`EXTRA_VALUES`] on top of that is an error. `serde_yaml` itself counts only how often an alias
 //! is followed, which limits nested aliases ("billion laughs") but not many aliases of one long list.
 
+mod add;
 mod connect_settings;
 mod error;
+mod field_lines;
+mod field_path;
 mod kinds;
 mod large;
 #[cfg(feature = "cluster")]
@@ -16,10 +19,13 @@ pub mod live;
 mod nesting;
 mod parse;
 mod places;
+mod policy_check;
 mod shares;
 mod source;
 mod tree;
 
+#[cfg(test)]
+mod input_tests;
 #[cfg(test)]
 mod tests;
 

@@ -38,7 +38,8 @@ pub use locations::{PolicyLocations, invalid_policy};
 pub use notice::{Notice, NoticeSink};
 pub use observations::{LoadedTraffic, TrafficSource, hours_of, read_traffic, read_with_snapshots};
 pub use policies::{
-    EffectivePolicies, PolicySource, current, note_skipped, read_objects, read_policies,
+    EffectivePolicies, PolicySource, current, note_objects, note_pod_blocks, note_skipped,
+    read_objects, read_policies,
 };
 pub use policy_sets::PolicySets;
 #[cfg(feature = "cluster")]

@@ -6,6 +6,7 @@ pub mod evidence;
 mod files;
 mod findings;
 mod live_graph;
+mod plugin;
 mod report;
 pub mod risk;
 pub mod verify;
@@ -13,6 +14,7 @@ mod view;
 
 pub use files::output_files;
 pub use live_graph::{LiveGraph, Update};
+pub use plugin::plugin_findings;
 pub use report::{ReportInputs, build_report};
 pub use risk::RiskChoices;
 pub use view::View;
@@ -23,12 +25,13 @@ use crate::evaluate::{
 use crate::finding::Finding;
 use crate::flow::FlowResult;
 use crate::graph::{
-    Built, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections, Requirement,
-    ServiceEnforcements, Vantage, build, estimate, requirements,
+    Built, Graph, GraphOptions, IsolationOptions, Learning, OpenDirections, PublicEntryChoice,
+    Requirement, ServiceEnforcements, Vantage, build, estimate, public_entries,
+    public_entry_findings, requirements,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::{Direction, Timestamp};
-use crate::policy::{Synthesis, SynthesisOptions, synthesise};
+use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -55,6 +58,8 @@ impl Scope {
 pub struct Options {
     pub graph: GraphOptions,
     pub synthesis: SynthesisOptions,
+    /// Who may call a public entry (rule: public-entry-is-a-decision).
+    pub public_entry: PublicEntryChoice,
     pub isolation: IsolationOptions,
     pub enforcement: ServiceEnforcements,
     pub scope: Scope,
@@ -98,7 +103,8 @@ pub fn generate(
         mut findings,
         skipped,
     } = build(seen, inventory, options.graph);
-    let requirements = requirements(&graph, inventory, &options.enforcement);
+    let mut requirements = requirements(&graph, inventory, &options.enforcement);
+    requirements.extend(opened_entries(&graph, inventory, options, &mut findings));
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
         .keys()
@@ -140,6 +146,28 @@ pub fn generate(
         findings,
         skipped,
     })
+}
+
+/// What opens the public entries in scope to anywhere, if that was chosen (rule: public-entry-is-a-decision). The
+/// findings about them then say so.
+fn opened_entries(
+    graph: &Graph,
+    inventory: &Inventory,
+    options: &Options,
+    findings: &mut Vec<Finding>,
+) -> Vec<Requirement> {
+    if options.public_entry == PublicEntryChoice::Seen {
+        return Vec::new();
+    }
+    let mut entries = public_entries(graph);
+    entries.retain(|entry| options.scope.contains(&entry.workload.namespace));
+    let opened = public_entry_findings(&entries, options.public_entry);
+    findings.retain(|one| {
+        let same = |open: &Finding| (open.code, &open.subject) == (one.code, &one.subject);
+        !opened.iter().any(same)
+    });
+    findings.extend(opened);
+    open_entry_requirements(inventory, &entries, &options.enforcement)
 }
 
 /// Findings about known vulnerabilities, with the distance to the internet under the generated policies.

@@ -4,7 +4,7 @@ use super::notices::Stderr;
 use crate::cluster::read_cluster;
 use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
 use crate::inventory::{Inventory, OwnerRule};
-use crate::load::{current, note_skipped};
+use crate::load::{current, note_objects, note_pod_blocks, note_skipped};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,13 +78,17 @@ pub enum HostNetworkArg {
 /// Unreadable files, invalid policies, a closed output other than a closed pipe.
 pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
     let (objects, skipped) = read_cluster(&args.paths)?;
-    note_skipped(&skipped, &Stderr::new());
+    let notices = Stderr::new();
+    note_skipped(&skipped, &notices);
+    note_objects(&objects, &notices);
     let host_network = match args.host_network {
         HostNetworkArg::LikePods => HostNetwork::LikePods,
         HostNetworkArg::Exact => HostNetwork::Exact,
     };
     let (inventory, _) = Inventory::build(&objects, OwnerRule::Literal);
-    let found = connectivity(&inventory, &current(&objects), host_network)?;
+    let policies = current(&objects);
+    note_pod_blocks(&policies, &inventory, &notices);
+    let found = connectivity(&inventory, &policies, host_network)?;
     print_notes(&inventory, &found, host_network);
     let text = render(&found, args.output)?;
     match io::stdout().lock().write_all(text.as_bytes()) {

@@ -6,7 +6,7 @@ use super::service_enforcement::ServiceEnforcementArgs;
 use super::traffic::{GraphArgs, ObservationArgs};
 use super::{exit, terminal};
 use crate::finding::Severity;
-use crate::graph::IsolationOptions;
+use crate::graph::{IsolationOptions, PublicEntryChoice};
 use crate::pipeline::{self, Generated, Options, ReportInputs, Scope};
 use crate::policy::SynthesisOptions;
 use crate::report::{self, RunReport, Summary};
@@ -52,9 +52,13 @@ pub struct Args {
     /// The most unobserved ports that a port range may include between observed ones.
     #[arg(long, value_name = "N", default_value_t = 0)]
     range_threshold: u16,
-    /// The most unobserved connections that the policies may allow; with more the exit code is 1.
+    /// The most unobserved connections that the policies may allow; with more the exit code is 1. A connection is one
+    /// workload or address with another one, for one protocol and range of ports: a CIDR counts each of its addresses.
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_excess: u64,
+    /// Who may call a public entry: a workload that clients on the internet call, and new ones keep coming.
+    #[arg(long, value_enum, value_name = "WHO", default_value_t = PublicEntry::Seen)]
+    public_entry: PublicEntry,
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
     #[command(flatten)]
@@ -62,6 +66,23 @@ pub struct Args {
     /// What to print to stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PublicEntry {
+    /// Only the clients that were seen; a warning names the entry.
+    Seen,
+    /// Everybody: 0.0.0.0/0 (and ::/0 where IPv6 is used) without the cluster and private ranges.
+    Anywhere,
+}
+
+impl From<PublicEntry> for PublicEntryChoice {
+    fn from(given: PublicEntry) -> Self {
+        match given {
+            PublicEntry::Seen => PublicEntryChoice::Seen,
+            PublicEntry::Anywhere => PublicEntryChoice::Anywhere,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -110,6 +131,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             range_threshold: args.range_threshold,
             include_unobserved: args.include_unobserved,
         },
+        public_entry: args.public_entry.into(),
         isolation: IsolationOptions {
             partial_view: args.isolate_partial_view,
             unattributed: args.isolate_anyway,
@@ -142,12 +164,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         &options,
     )
     .context("failed to judge the policies")?;
+    let mut findings = read.findings;
+    findings.extend(pipeline::plugin_findings(
+        &generated.synthesis,
+        &read.inventory,
+        read.plugin,
+    ));
     let run = pipeline::build_report(
         &generated,
         ReportInputs {
             inputs: read.inputs,
             skipped: read.skipped,
-            findings: read.findings,
+            findings,
             output: Some(args.out.display().to_string()),
         },
     );
@@ -184,7 +212,8 @@ fn finish(args: &Args, generated: &Generated, run: &RunReport) -> anyhow::Result
         "the policies would block observed traffic, so nothing was written; this is a bug of nanoseg: \
          please report it with the lines under \"proof\""
     );
-    let wanted = run.findings_of(Severity::Error) > 0 || run.proof.excess_total > args.max_excess;
+    let wanted =
+        run.findings_of(Severity::Error) > 0 || run.proof.excess_connections > args.max_excess;
     Ok(if wanted {
         ExitCode::from(exit::FINDINGS)
     } else {

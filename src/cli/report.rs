@@ -293,12 +293,13 @@ fn file_part(name: Option<&str>) -> String {
 fn summary(evidence: &Evidence) -> String {
     let (figures, verdict) = (&evidence.figures, &evidence.verdict);
     let mut text = format!(
-        "{} of {} workloads isolated, {} of {} observed edges allowed, {} pairs allowed beyond them\n",
+        "{} of {} workloads isolated, {} of {} observed edges allowed, {} pairs{} allowed beyond them\n",
         figures.isolated,
         figures.workloads,
         verdict.allowed,
         verdict.observed,
-        verdict.unused_total
+        verdict.unused_total,
+        verdict.unused_connections_text()
     );
     for control in evidence
         .framework

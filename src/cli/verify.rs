@@ -233,7 +233,10 @@ fn render(verdict: &Verification, most: usize, style: Style) -> String {
     let unused = unused.map(|one| format!("  {} => {} : {}", one.client, one.server, one.ports));
     let count = verdict.unused_total;
     list(
-        style.yellow(&format!("\nallowed but never used: {count}")),
+        style.yellow(&format!(
+            "\nallowed but never used: {count}{}",
+            verdict.unused_connections_text()
+        )),
         unused.collect(),
         count,
     );

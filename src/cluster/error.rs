@@ -1,5 +1,6 @@
 //! The errors of reading a snapshot.
 
+use crate::net::FileKind;
 use std::io;
 
 /// A snapshot or manifest cannot be read. Each message names the file and what to do.
@@ -13,6 +14,13 @@ pub enum ClusterError {
     },
     #[error("failed to unpack {file}: {problem}; pack it again, or pass it unpacked")]
     Unpack { file: String, problem: String },
+    #[error("failed to read {file}: {kind}; a snapshot is YAML or JSON, as kubectl prints it")]
+    WrongKind { file: String, kind: FileKind },
+    #[error("failed to read {file}: it is damaged {encoding}; save it as UTF-8")]
+    Encoding {
+        file: String,
+        encoding: &'static str,
+    },
     #[error(
         "failed to read {file}: more than {} MiB; split it, for example by namespace",
         super::MAX_BYTES >> 20
@@ -38,11 +46,10 @@ pub enum ClusterError {
         "failed to read document {document} of {file}: it is not a Kubernetes object (no kind); pass only what kubectl prints, or a folder, where such files are left out"
     )]
     NoKind { file: String, document: usize },
-    #[error(
-        "failed to read {object} in document {document} of {file}: {problem}; check it with kubectl apply --dry-run=server"
-    )]
+    #[error("failed to read {object} in document {document} of {at}: {problem}")]
     Object {
-        file: String,
+        /// The file and, if it is known, the line.
+        at: String,
         document: usize,
         object: String,
         problem: String,

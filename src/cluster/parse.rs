@@ -1,7 +1,9 @@
 //! Parses bytes into objects: one or more documents of YAML or JSON, each a single object or a list.
 
+use super::add::{Broken, Why, add};
 use super::error::ClusterError;
-use super::kinds::{Typed, append, parse_object};
+use super::field_lines::FieldLines;
+use super::kinds::append;
 use super::large::read_list;
 use super::nesting::{MAX_FLOW_DEPTH, is_nested_too_deep};
 use super::tree::{Budget, OVER_BUDGET, Tree, key_text};
@@ -83,6 +85,7 @@ pub(super) fn parse_long_way(
 ) -> Result<Counts, ClusterError> {
     let mut reader = Reader {
         name,
+        text: bytes,
         strict,
         objects,
         counts: Counts::default(),
@@ -106,6 +109,7 @@ fn serde_json_accepts(bytes: &[u8]) -> bool {
 
 struct Reader<'a> {
     name: &'a str,
+    text: &'a [u8],
     strict: bool,
     objects: &'a mut Objects,
     counts: Counts,
@@ -157,15 +161,29 @@ impl Reader<'_> {
         }
     }
 
+    /// The error for an object, with its line.
+    fn broken(&self, broken: &Broken) -> ClusterError {
+        let text = std::str::from_utf8(self.text).unwrap_or_default();
+        let lines = FieldLines::of(text, self.document, &broken.object_path());
+        let line = match &broken.why {
+            Why::DuplicateKey(_) => lines.duplicate().map(|(_, line)| line),
+            _ => lines.line(&broken.path()),
+        };
+        ClusterError::Object {
+            at: match line {
+                Some(line) => format!("{}:{line}", self.name),
+                None => self.name.to_owned(),
+            },
+            document: self.document,
+            object: broken.object.clone(),
+            problem: broken.why.to_string(),
+        }
+    }
+
     fn finish(&mut self, read: Result<(), String>, sink: Sink) -> Result<(), ClusterError> {
         let (file, document) = (self.name.to_owned(), self.document);
-        if let Some((object, problem)) = sink.broken {
-            return Err(ClusterError::Object {
-                file,
-                document,
-                object,
-                problem,
-            });
+        if let Some(broken) = sink.broken {
+            return Err(self.broken(&broken));
         }
         if let Err(problem) = read {
             let limits = [
@@ -190,7 +208,7 @@ impl Reader<'_> {
         match sink.tree {
             Value::Null => Ok(()),
             Value::Object(map) if map.get("kind").is_some_and(Value::is_string) => {
-                self.object(map, sink.items)
+                self.object(map, sink.items, sink.duplicate)
             }
             _ if self.strict => Err(ClusterError::NoKind { file, document }),
             _ => {
@@ -205,21 +223,17 @@ impl Reader<'_> {
         &mut self,
         mut map: Map<String, Value>,
         items: Option<Items>,
+        duplicate: Option<String>,
     ) -> Result<(), ClusterError> {
         let kind = map
             .get("kind")
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned();
-        let broken = |(object, problem)| ClusterError::Object {
-            file: self.name.to_owned(),
-            document: self.document,
-            object,
-            problem,
-        };
         let Some(items) = items.filter(|_| kind.ends_with("List")) else {
             self.counts.singles += 1;
-            return add(Value::Object(map), "", "", self.objects).map_err(broken);
+            return add(Value::Object(map), "", "", duplicate, self.objects)
+                .map_err(|broken| self.broken(&broken));
         };
         self.counts.lists += 1;
         self.objects.snapshots += 1;
@@ -228,73 +242,15 @@ impl Reader<'_> {
         let version = map.remove("apiVersion").unwrap_or_default();
         let version = version.as_str().unwrap_or_default();
         let item_kind = kind.strip_suffix("List").unwrap_or_default();
-        for item in items.without_kind {
-            add(item, item_kind, version, self.objects).map_err(broken)?;
+        for one in items.without_kind {
+            add(one.tree, item_kind, version, one.duplicate, self.objects).map_err(|broken| {
+                self.broken(&Broken {
+                    item: Some(one.index),
+                    ..broken
+                })
+            })?;
         }
         Ok(())
-    }
-}
-
-/// Adds one object, or counts it as skipped. Its own kind and version are used if it has them, otherwise the
-/// given ones.
-pub(super) fn add(
-    tree: Value,
-    kind: &str,
-    version: &str,
-    objects: &mut Objects,
-) -> Result<(), (String, String)> {
-    let Value::Object(mut map) = tree else {
-        return Err(("an item of a list".into(), "it is not an object".into()));
-    };
-    let text = |value: Option<Value>, other: &str| match value {
-        Some(Value::String(text)) if !text.is_empty() => text,
-        _ => other.to_owned(),
-    };
-    // k8s-openapi accepts only its own version there, or none.
-    let kind = text(map.remove("kind"), kind);
-    let version = text(map.remove("apiVersion"), version);
-    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-    if kind == "List" {
-        let Some(Value::Array(items)) = map.remove("items") else {
-            return Ok(());
-        };
-        return items
-            .into_iter()
-            .try_for_each(|item| add(item, "", "", objects));
-    }
-    let name = object_name(&kind, &map);
-    match parse_object(&kind, group, Value::Object(map), objects) {
-        Ok(Typed::Read) => Ok(()),
-        Ok(Typed::Skipped) => {
-            skip(&kind, group, objects);
-            Ok(())
-        }
-        Err(problem) => Err((name, problem.to_string())),
-    }
-}
-
-/// Counts an object of a kind that nanoseg does not use.
-pub(super) fn skip(kind: &str, group: &str, objects: &mut Objects) {
-    let kind = match (kind, group) {
-        ("", _) => "(no kind)".to_owned(),
-        (kind, "") => kind.to_owned(),
-        (kind, group) => format!("{kind}.{group}"),
-    };
-    *objects.skipped.entry(kind).or_default() += 1;
-}
-
-/// Returns a name such as `Pod default/web`.
-fn object_name(kind: &str, map: &Map<String, Value>) -> String {
-    let field = |field: &str| {
-        let value = map.get("metadata").and_then(|meta| meta.get(field));
-        value
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
-    let name = field("name").unwrap_or("(no name)");
-    match field("namespace") {
-        Some(namespace) => format!("{kind} {namespace}/{name}"),
-        None => format!("{kind} {name}"),
     }
 }
 
@@ -306,8 +262,10 @@ struct Sink {
     items: Option<Items>,
     /// True if anything of the document was read.
     started: bool,
-    /// The object that is wrong, and the problem.
-    broken: Option<(String, String)>,
+    /// The object that is wrong.
+    broken: Option<Broken>,
+    /// A key outside of items that a mapping of the document has twice.
+    duplicate: Option<String>,
 }
 
 /// The items of a list. Items with a kind are converted to their type at once, so that the tree of a long list
@@ -315,7 +273,14 @@ struct Sink {
 #[derive(Default)]
 struct Items {
     read: Objects,
-    without_kind: Vec<Value>,
+    without_kind: Vec<WithoutKind>,
+}
+
+/// An item of a list whose kind is that of the list.
+struct WithoutKind {
+    index: usize,
+    tree: Value,
+    duplicate: Option<String>,
 }
 
 /// Reads one document.
@@ -351,8 +316,13 @@ impl<'de> Visitor<'de> for Document<'_> {
                 };
                 entries.next_value_seed(items)?;
             } else {
-                map.insert(key, entries.next_value_seed(Tree(self.budget))?);
+                let value = entries.next_value_seed(Tree(self.budget))?;
+                if map.contains_key(&key) {
+                    self.budget.note_duplicate(&key);
+                }
+                map.insert(key, value);
             }
+            self.sink.duplicate = self.sink.duplicate.take().or(self.budget.take_duplicate());
         }
         self.sink.tree = Value::Object(map);
         Ok(())
@@ -434,16 +404,24 @@ impl<'de> Visitor<'de> for ItemList<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let items = self.sink.items.get_or_insert_default();
-        while let Some(item) = list.next_element_seed(Tree(self.budget))? {
-            if item.get("kind").is_none_or(Value::is_null) {
-                items.without_kind.push(item);
-                continue;
-            }
-            if let Err(broken) = add(item, "", "", &mut items.read) {
-                let error = A::Error::custom(&broken.1);
-                self.sink.broken = Some(broken);
+        let mut index = 0;
+        while let Some(tree) = list.next_element_seed(Tree(self.budget))? {
+            let duplicate = self.budget.take_duplicate();
+            if tree.get("kind").is_none_or(Value::is_null) {
+                items.without_kind.push(WithoutKind {
+                    index,
+                    tree,
+                    duplicate,
+                });
+            } else if let Err(broken) = add(tree, "", "", duplicate, &mut items.read) {
+                let error = A::Error::custom(&broken.why);
+                self.sink.broken = Some(Broken {
+                    item: Some(index),
+                    ..broken
+                });
                 return Err(error);
             }
+            index += 1;
         }
         Ok(())
     }

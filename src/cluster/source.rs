@@ -6,6 +6,7 @@ use super::kinds::append;
 use super::parse::{Counts, parse_documents, parse_objects};
 use super::shares::in_shares;
 use crate::inventory::Objects;
+use crate::net::FileKind;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
@@ -32,10 +33,10 @@ const NOT_KUBERNETES: &str = "(files without Kubernetes objects)";
 pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), ClusterError> {
     let (mut objects, mut skipped) = (Objects::default(), Vec::new());
     for path in paths {
-        let known = objects.not_judged.len();
+        let known = (objects.not_judged.len(), objects.remarks.len());
         let singles = if path.as_os_str() == "-" {
             let bytes = read_limited(io::stdin().lock(), "standard input")?;
-            let bytes = unpack(bytes, "standard input")?;
+            let bytes = as_text(unpack(bytes, "standard input")?, "standard input")?;
             parse_objects(&bytes, "standard input", &mut objects)?.singles
         } else if is_folder(path)? {
             read_folder(path, &mut objects, &mut skipped)?
@@ -48,9 +49,13 @@ pub fn read_cluster(paths: &[PathBuf]) -> Result<(Objects, Vec<SkippedFile>), Cl
     Ok((objects, skipped))
 }
 
-/// Records the file of each policy that is not judged, beginning with the policy at index `from`.
-fn name_file(objects: &mut Objects, from: usize, file: &Path) {
-    let read = objects.not_judged.iter_mut().skip(from);
+/// Records the file of each policy that is not judged and of each remark, beginning with those at the indexes `from`.
+fn name_file(objects: &mut Objects, from: (usize, usize), file: &Path) {
+    let remarks = objects.remarks.iter_mut().skip(from.1);
+    for one in remarks.filter(|one| one.file.is_empty()) {
+        one.file = text(file);
+    }
+    let read = objects.not_judged.iter_mut().skip(from.0);
     for one in read.filter(|one| one.file.is_empty()) {
         one.file = text(file);
     }
@@ -104,7 +109,7 @@ fn read_folder(
     for (file, content) in files.into_iter().zip(contents) {
         let reason = match content {
             Content::Objects(mut found, counts) => {
-                name_file(&mut found, 0, &file);
+                name_file(&mut found, (0, 0), &file);
                 append(objects, *found);
                 singles += counts.singles;
                 read += 1;
@@ -197,7 +202,10 @@ fn list(
 /// The bytes of a file, decompressed.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, ClusterError> {
     let file = fs::File::open(path).map_err(io_error(path))?;
-    unpack(read_limited(file, &text(path))?, &text(path))
+    as_text(
+        unpack(read_limited(file, &text(path))?, &text(path))?,
+        &text(path),
+    )
 }
 
 /// Reads at most [`MAX_BYTES`].
@@ -214,6 +222,40 @@ fn read_limited(source: impl Read, name: &str) -> Result<Vec<u8>, ClusterError> 
         });
     }
     Ok(bytes)
+}
+
+/// UTF-16, as PowerShell's `>` writes it, becomes UTF-8; a byte-order mark is left out (rule: text-in-utf-16). What is
+/// no text at all is refused by its name.
+fn as_text(bytes: Vec<u8>, name: &str) -> Result<Vec<u8>, ClusterError> {
+    let unmarked = match bytes.as_slice() {
+        [0, 1..=0x7f, 0, 1..=0x7f, ..] => Some((encoding_rs::UTF_16BE, 0)),
+        [1..=0x7f, 0, 1..=0x7f, 0, ..] => Some((encoding_rs::UTF_16LE, 0)),
+        _ => None,
+    };
+    let kind = FileKind::of(&bytes).filter(|kind| *kind != FileKind::Text);
+    if let Some(kind) = kind {
+        return Err(ClusterError::WrongKind {
+            file: name.to_owned(),
+            kind,
+        });
+    }
+    let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(&bytes).or(unmarked) else {
+        return Ok(bytes);
+    };
+    let rest = bytes.get(mark..).unwrap_or_default();
+    if encoding == encoding_rs::UTF_8 {
+        return Ok(rest.to_vec());
+    }
+    match encoding.decode_without_bom_handling_and_without_replacement(rest) {
+        Some(text) if text.len() as u64 <= MAX_BYTES => Ok(text.into_owned().into_bytes()),
+        Some(_) => Err(ClusterError::TooLarge {
+            file: name.to_owned(),
+        }),
+        None => Err(ClusterError::Encoding {
+            file: name.to_owned(),
+            encoding: encoding.name(),
+        }),
+    }
 }
 
 /// Decompresses gzip and zstd. The first bytes decide which format it is, not the name.

@@ -2,8 +2,9 @@
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess};
 use serde::de::{VariantAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// The beginning of the error for an exhausted [`Budget`].
@@ -11,16 +12,37 @@ pub const OVER_BUDGET: &str = "more values than the input can hold";
 
 /// The number of values that a document may still have.
 #[derive(Debug)]
-pub struct Budget(Cell<usize>);
+pub struct Budget {
+    values: Cell<usize>,
+    /// A key that a mapping had twice.
+    duplicate: RefCell<Option<String>>,
+}
 
 impl Budget {
     pub fn new(values: usize) -> Self {
-        Budget(Cell::new(values))
+        Budget {
+            values: Cell::new(values),
+            duplicate: RefCell::default(),
+        }
+    }
+
+    /// Keeps the first key that is there twice. A YAML merge key may be.
+    pub fn note_duplicate(&self, key: &str) {
+        if key != "<<" {
+            self.duplicate
+                .borrow_mut()
+                .get_or_insert_with(|| key.to_owned());
+        }
+    }
+
+    /// The first key that was there twice since the last call.
+    pub fn take_duplicate(&self) -> Option<String> {
+        self.duplicate.borrow_mut().take()
     }
 
     fn take<E: Error>(&self) -> Result<(), E> {
-        let left = self.0.get().checked_sub(1);
-        self.0.set(left.ok_or_else(|| E::custom(OVER_BUDGET))?);
+        let left = self.values.get().checked_sub(1);
+        self.values.set(left.ok_or_else(|| E::custom(OVER_BUDGET))?);
         Ok(())
     }
 }
@@ -102,7 +124,13 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key_seed(self)? {
             let value = entries.next_value_seed(self)?;
-            map.insert(key_text(key), value);
+            match map.entry(key_text(key)) {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => {
+                    self.0.note_duplicate(entry.key());
+                    entry.insert(value);
+                }
+            }
         }
         Ok(Value::Object(map))
     }

@@ -23,6 +23,9 @@ pub enum LoadError {
     Captures(#[from] ObserveError),
     #[error("failed to read captures")]
     ReadCaptures(#[source] ObserveError),
+    /// No packet of any capture could be decoded (rule: undecodable-capture).
+    #[error("failed to read any traffic: {0}")]
+    Undecodable(String),
     #[error(transparent)]
     FlowLogs(#[from] FlowLogError),
     #[cfg(feature = "cluster")]

@@ -1,6 +1,6 @@
 //! What loading reports beside its result.
 
-use crate::inventory::OtherPolicy;
+use crate::inventory::{ObjectRemark, OtherPolicy, PodBlocks};
 use crate::net::Timestamp;
 use crate::observe::Progress;
 use std::fmt;
@@ -31,6 +31,10 @@ pub enum Notice {
     MoreNotJudged(usize),
     /// Policies of other kinds exist.
     OnlyNetworkPolicies,
+    /// Something odd about an object that was read all the same.
+    Remark(ObjectRemark),
+    /// A policy with ipBlocks that cover pods.
+    PodBlocks(PodBlocks),
     /// Objects of the cluster that the user may not list, by their plural, with the API server's message.
     MayNotList { plural: String, message: String },
     /// Folded hours of a controller's store that were read. Each counts as a whole.
@@ -59,6 +63,8 @@ impl fmt::Display for Notice {
             Notice::OnlyNetworkPolicies => f.write_str(
                 "only NetworkPolicies of networking.k8s.io are judged; what the others allow and deny is not known",
             ),
+            Notice::Remark(remark) => remark.fmt(f),
+            Notice::PodBlocks(blocks) => write!(f, "{} {blocks}", blocks.policy),
             Notice::MayNotList { plural, message } => write!(f, "left out {plural}: {message}"),
             Notice::FoldedHours { store, from, to } => write!(
                 f,

@@ -1,5 +1,6 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
+mod findings;
 mod flow_logs;
 mod no_pods;
 #[cfg(feature = "cluster")]
@@ -18,7 +19,7 @@ use crate::cluster::{append, read_cluster};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
 use crate::graph::{History, InventoryListeners, Vantage, address_epochs};
-use crate::inventory::{ImageScan, Inventory, Objects, OwnerRule, foreign_policies};
+use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
 use crate::observe::{AddressPair, AddressPairs, CaptureRead, CaptureSet, CaptureSummary};
 use crate::report::period::Period;
@@ -120,6 +121,8 @@ pub struct LoadedTraffic {
     pub scans: Vec<ImageScan>,
     /// The NetworkPolicies of the snapshots that nanoseg does not manage.
     pub foreign_policies: Vec<NetworkPolicy>,
+    /// The network plugin, as far as the snapshots or the flow logs show it.
+    pub plugin: Option<NetworkPlugin>,
 }
 
 impl LoadedTraffic {
@@ -205,6 +208,9 @@ fn read(
         [] => Default::default(),
         _ => read_captures(source, &inventory, notices)?,
     };
+    if logs.is_none() && summary.is_undecodable() {
+        return Err(LoadError::Undecodable(findings::undecodable(&summary)));
+    }
     let mut seen = VantageBuilder::new(&inventory);
     if let Some(logs) = &logs {
         logs.views(&mut seen);
@@ -215,6 +221,8 @@ fn read(
     let vantage = seen.finish();
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
+    let foreign_policies = foreign_policies(objects);
+    findings.extend(findings::of_objects(objects, &foreign_policies, &inventory));
     let mut skipped = skipped(objects, files, &frames, &summary, &flows);
     let mut loaded = LoadedTraffic {
         span: summary.span.unwrap_or_default(),
@@ -230,12 +238,16 @@ fn read(
         history: History::default(),
         findings,
         scans: objects.scans.clone(),
-        foreign_policies: foreign_policies(objects),
+        foreign_policies,
+        plugin: NetworkPlugin::of(objects),
     };
     if let Some(mut logs) = logs {
         loaded.history = std::mem::take(&mut logs.history);
         let epochs = source.epochs(&loaded.inventory);
         skipped.extend(logs.skipped());
+        if logs.are_of_hubble() {
+            loaded.plugin = Some(NetworkPlugin::Cilium);
+        }
         loaded.add(logs, summary.span, &epochs);
     }
     loaded.skipped = skipped;
@@ -253,6 +265,10 @@ fn inventory(
     }
     if !source.service_ranges.is_empty() {
         inventory.service_ranges.clone_from(&source.service_ranges);
+    }
+    // Who says both ranges says what is the cluster's and what is not.
+    if !source.pod_ranges.is_empty() && !source.service_ranges.is_empty() {
+        inventory.partial = false;
     }
     if inventory.pods.is_empty() {
         let names: Vec<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
@@ -324,7 +340,9 @@ fn observed(
         span: read.span,
         pairs: pairs.remove(&read.name).unwrap_or_default(),
     };
-    summary.read.iter().map(observed).collect()
+    // What nobody could decode had nothing in view (rule: undecodable-capture).
+    let read = summary.read.iter().filter(|read| !read.is_undecodable());
+    read.map(observed).collect()
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

@@ -10,7 +10,7 @@ use super::objects::list_objects;
 use crate::cluster::ConnectSettings;
 use crate::cluster::{SkippedFile, read_cluster};
 use crate::evaluate::EvaluateError;
-use crate::inventory::{Objects, OtherPolicy, is_ours};
+use crate::inventory::{Inventory, Objects, OtherPolicy, is_ours, pod_blocks};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -154,13 +154,34 @@ pub fn read_policies(
 pub fn read_files(paths: &[PathBuf], notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
     let (objects, skipped) = read_cluster(paths)?;
     note_skipped(&skipped, notices);
-    note_not_judged(&objects.not_judged, notices);
+    note_objects(&objects, notices);
     Ok(objects)
+}
+
+/// Reports what of the objects no verdict includes, and what is odd about them.
+pub fn note_objects(objects: &Objects, notices: &dyn NoticeSink) {
+    note_not_judged(&objects.not_judged, notices);
+    for remark in objects.remarks.iter().take(MOST) {
+        notices.report(Notice::Remark(remark.clone()));
+    }
+}
+
+/// How many notices of one sort are reported.
+const MOST: usize = 20;
+
+/// Reports which policies have ipBlocks that cover pods.
+pub fn note_pod_blocks(
+    policies: &[NetworkPolicy],
+    inventory: &Inventory,
+    notices: &dyn NoticeSink,
+) {
+    for blocks in pod_blocks(policies, inventory).into_iter().take(MOST) {
+        notices.report(Notice::PodBlocks(blocks));
+    }
 }
 
 /// Reports which policies no verdict includes.
 fn note_not_judged(policies: &[OtherPolicy], notices: &dyn NoticeSink) {
-    const MOST: usize = 20;
     for one in policies.iter().take(MOST) {
         notices.report(Notice::NotJudged(one.clone()));
     }

@@ -2,6 +2,7 @@
 
 use crate::evaluate::{Excess, Proof};
 use crate::finding::{Code, Finding};
+use crate::report::words::{large, saturated};
 use std::collections::BTreeMap;
 
 /// How many connections a finding shows; the report has all of them.
@@ -13,7 +14,7 @@ pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
     if !proof.excess.is_empty() {
         let message = format!(
             "allow {} connections that were not observed",
-            proof.excess.total
+            large(saturated(proof.excess.connections))
         );
         findings.push(
             Finding::new(Code::ExcessConnections, "generated policies", message)
@@ -27,9 +28,11 @@ pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
         }
     }
     findings.extend(by_policy.into_iter().map(|(policy, entries)| {
+        let each = entries.iter().map(|entry| entry.count());
+        let connections = each.fold(0, u128::saturating_add);
         let message = format!(
             "allows {} connections that were not observed",
-            entries.len()
+            large(saturated(connections))
         );
         Finding::new(Code::ExistingPolicyTooWide, policy, message)
             .with_samples(samples(entries.into_iter()))

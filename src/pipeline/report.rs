@@ -8,6 +8,7 @@ use crate::graph::{Edge, Estimate, Learning, Lesson, OpenReason, Peer};
 use crate::inventory::WorkloadId;
 use crate::net::{ConnectionSet, Direction, Timestamp};
 use crate::policy::{RuleOrigin, WorkloadPolicy, file_name};
+use crate::report::words::{large, saturated};
 use crate::report::{self, Connection, GraphDocument, Inputs, PolicyReport, RuleReport, RunReport};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -212,9 +213,11 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::ProofDocum
         observed_allowed: observed - blocked_edges.len() as u64,
         blocked: proof.blocked.iter().map(blocked_line).collect(),
         excess_total: proof.excess.total,
+        excess_connections: saturated(proof.excess.connections),
         excess: proof.excess.entries.iter().map(excess_line).collect(),
         implied: taught.iter().filter_map(implied_line).collect(),
         existing_excess_total: proof.excess_by_existing.total,
+        existing_excess_connections: saturated(proof.excess_by_existing.connections),
         existing_excess: proof
             .excess_by_existing
             .entries
@@ -258,7 +261,7 @@ fn excess_line(excess: &Excess) -> Connection {
         server: span(&excess.server),
         ports: ports(&excess.connections),
         reason,
-        count: 1,
+        count: saturated(excess.count()),
     }
 }
 
@@ -275,13 +278,20 @@ fn implied_line((client, server, edge): &TaughtEdge<'_>) -> Option<Connection> {
     })
 }
 
-/// A span as text; a long list of ranges is cut, with the number of addresses.
+/// A span as text; several addresses have their number behind them, and a long list of ranges is cut.
 fn span(span: &Span) -> String {
     const SHOWN: usize = 4;
     match span {
         Span::Addresses(set) if set.ranges().count() > SHOWN => {
             let shown: Vec<String> = set.ranges().take(SHOWN).map(|r| r.to_string()).collect();
-            format!("{}, … ({} addresses)", shown.join(", "), set.count())
+            format!(
+                "{}, … ({} addresses)",
+                shown.join(", "),
+                large(saturated(set.count()))
+            )
+        }
+        Span::Addresses(set) if set.count() > 1 => {
+            format!("{set} ({} addresses)", large(saturated(set.count())))
         }
         other => other.to_string(),
     }

@@ -8,6 +8,7 @@ use crate::graph::{Graph, Lesson, Requirement, ServiceEnforcements, requirements
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Direction;
 use crate::report::verification::{Blocked, Unused, Verification};
+use crate::report::words::saturated;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeSet;
 
@@ -73,6 +74,7 @@ pub(super) fn judge(
         would_block: blocked(&proof, graph),
         unused: unused(&evaluation, &proof),
         unused_total: proof.excess.total,
+        unused_connections: saturated(proof.excess.connections),
         rules: judged().count(),
         unused_rules: judged()
             .filter(|one| one.edges.is_empty())

@@ -33,6 +33,9 @@ pub fn may_approve(
     if let Some(line) = impact.findings.iter().find(|line| line.severity == error) {
         return Err(format!("there is an error: {}", line.code));
     }
+    if has(Code::PublicEntry) {
+        return Err("who may call the public entry is a decision".into());
+    }
     // Both are outside of the cluster, and the metadata service returns credentials.
     if !rules.allow_internet_egress && (has(Code::InternetEgress) || has(Code::MetadataService)) {
         return Err("it has to do with addresses outside of the cluster".into());
@@ -137,6 +140,7 @@ mod tests {
         let segment = segment(all);
         let check = |impact: &Impact, blocked| may_approve(&segment, impact, blocked);
         assert!(check(&impact(&[Code::PortScan]), false).is_err());
+        assert!(check(&impact(&[Code::PublicEntry]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());
         let coverage = |percent| Impact {

@@ -6,15 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A Deployment `namespace/name` with one container of an image.
 pub fn workload(name: &str, image: &str) -> Workload {
     let (namespace, name) = name.split_once('/').expect("namespace/name");
+    let id = WorkloadId {
+        namespace: namespace.into(),
+        name: name.into(),
+        kind: "Deployment".into(),
+    };
     Workload {
-        id: WorkloadId {
-            namespace: namespace.into(),
-            name: name.into(),
-            kind: "Deployment".into(),
-        },
-        match_labels: BTreeMap::new(),
-        pods: Vec::new(),
-        host_network: false,
         containers: vec![Container {
             name: "main".into(),
             image: Image::parse(image),
@@ -23,6 +20,7 @@ pub fn workload(name: &str, image: &str) -> Workload {
             capabilities: BTreeSet::new(),
             host_ports: BTreeSet::new(),
         }],
+        ..Workload::new(id)
     }
 }
 

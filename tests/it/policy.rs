@@ -25,6 +25,8 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
     let workload = Workload {
         id: id.clone(),
         match_labels: labels.clone(),
+        changing_keys: Default::default(),
+        service_keys: Default::default(),
         containers: Vec::new(),
         pods: (first..first + replicas).collect(),
         host_network: false,
@@ -41,6 +43,7 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
             node: None,
             host_network: false,
             addresses: Vec::new(),
+            host_ports: Vec::new(),
             ports: Vec::new(),
             owned: Owned::default(),
             network_up: None,

@@ -31,6 +31,18 @@ pub enum Span {
     Anything,
 }
 
+impl Span {
+    /// Returns how many ends it stands for: a workload is one, however many pods it has; each address is one; anything
+    /// counts as all IPv4 addresses.
+    pub fn count(&self) -> u128 {
+        match self {
+            Span::Workload(_) => 1,
+            Span::Addresses(set) => set.count(),
+            Span::Anything => AddressSet::all_v4().count(),
+        }
+    }
+}
+
 impl fmt::Display for Span {
     /// `namespace/name`, address ranges, or `anything`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +113,19 @@ pub struct Excess {
     pub policies: Vec<String>,
 }
 
+impl Excess {
+    /// Returns the number of connections: each workload and each address at one end, with each at the other end, once
+    /// for each protocol and range of ports. At most `u128::MAX`.
+    pub fn count(&self) -> u128 {
+        let ranges = self.connections.iter();
+        let ranges: usize = ranges.map(|(_, ports)| ports.ranges().iter().count()).sum();
+        self.client
+            .count()
+            .saturating_mul(self.server.count())
+            .saturating_mul(ranges.max(1) as u128)
+    }
+}
+
 impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -119,6 +144,8 @@ pub struct ExcessList {
     /// The number of entries: pairs of client and server, where all addresses with which one workload is allowed
     /// the same connections are one end.
     pub total: u64,
+    /// The number of connections of all entries, those that are not listed included ([`Excess::count`]).
+    pub connections: u128,
 }
 
 impl ExcessList {
@@ -127,9 +154,11 @@ impl ExcessList {
     }
 
     fn push_with(&mut self, excess: impl FnOnce() -> Excess) {
+        let excess = excess();
         self.total += 1;
+        self.connections = self.connections.saturating_add(excess.count());
         if self.entries.len() < Proof::MAX_LISTED {
-            self.entries.push(excess());
+            self.entries.push(excess);
         }
     }
 }

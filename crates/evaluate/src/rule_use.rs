@@ -78,6 +78,10 @@ impl Uses<'_> {
                         let far = RulePeer::Addresses(&addresses);
                         self.side((*class, direction), &far, &part, one.edge);
                     }
+                    End::Ranges(addresses) => {
+                        let far = RulePeer::Addresses(addresses);
+                        self.side((*class, direction), &far, &part, one.edge);
+                    }
                 }
             }
         }

@@ -46,13 +46,7 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
     let entry = inventory
         .workloads
         .entry(workload.clone())
-        .or_insert_with(|| Workload {
-            id: workload.clone(),
-            match_labels: BTreeMap::new(),
-            pods: Vec::new(),
-            host_network: false,
-            containers: Vec::new(),
-        });
+        .or_insert_with(|| Workload::new(workload.clone()));
     entry.pods.push(index);
     inventory.pods.push(Pod {
         namespace: workload.namespace.clone(),
@@ -62,6 +56,7 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
         node: None,
         host_network: false,
         addresses: vec![IpAddr::from([10, 244, 0, index as u8 + 1])],
+        host_ports: Vec::new(),
         ports: Vec::new(),
         owned: Owned::default(),
         network_up: None,
@@ -74,7 +69,7 @@ pub fn node(inventory: &mut Inventory, name: &str, address: &str) {
     inventory.nodes.push(Node {
         name: name.into(),
         addresses: [address.parse().unwrap()].into(),
-        pod_cidrs: Vec::new(),
+        ..Node::default()
     });
 }
 

@@ -66,9 +66,18 @@ codes! {
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
         "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+    UndecodableCapture "undecodable-capture" Error
+        "A capture has packets, and none of them could be decoded: nothing of its traffic is known."
+        "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
+    PodsWithoutAddresses "pods-without-addresses" Error
+        "No pod of the snapshot has an address, so nobody can be named."
+        "Give the plain output of kubectl get … -o yaml: a tool that tidies manifests (kubectl neat) removes the status, and with it the addresses.";
     NotInView "not-in-view" Error
         "Not all pods of the workload were where the observation could see them, so the direction is not isolated: what was not seen may be needed."
         "Capture on these nodes as well and say which file is of which node (--capture FILE@NODE); --isolate-partial-view isolates all the same.";
+    PresumedView "presumed-view" Error
+        "The direction is isolated by the traffic that was seen, but nothing shows that the workload's node was captured: other traffic of it may not have been seen."
+        "Say on which node each capture was taken, or of which node each flow log is: FILE@NODE.";
     UnattributedTraffic "unattributed-traffic" Error
         "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
         "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
@@ -84,6 +93,12 @@ codes! {
     UnselectableWorkload "unselectable-workload" Error
         "The pods have no stable labels, so no policy can select them without selecting the whole namespace."
         "Add a label to the pod template.";
+    UnstableSelector "unstable-selector" Warning
+        "Only a label that does not last tells the workload from others: after the next release, fail-over or user, neither its policy nor the rules that name it select the new pods."
+        "Give the pod template a label that stays, such as app.kubernetes.io/name, then generate again.";
+    PublicEntry "public-entry" Warning
+        "Clients on the internet reach the workload, and new ones keep coming: whether its policy lets in all of them or only those that were seen is a decision."
+        "Choose --public-entry=anywhere to let in everybody, or keep the addresses that were seen if no others shall call.";
     MetadataService "metadata-service" Warning
         "A workload called the cloud metadata address."
         "Unless the workload needs cloud credentials, leave it blocked and find out who calls.";
@@ -93,6 +108,18 @@ codes! {
     ExistingPolicyTooWide "existing-policy-too-wide" Warning
         "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
         "Review that policy and narrow or delete it once the generated ones are applied.";
+    UnjudgedPolicy "unjudged-policy" Warning
+        "Policies of other kinds are in force, such as those of Cilium, Calico or an administrator: what they deny or allow is not part of the proof."
+        "Check by hand whether they deny traffic that the generated policies allow, or allow traffic beside them.";
+    IpBlockCoversPods "ip-block-covers-pods" Warning
+        "A policy that is already there has an ipBlock that covers pods; it was judged as outside addresses, and many network plugins let it reach pods as well."
+        "Take the pod range out of the block with except, or select pods by their labels.";
+    CiliumNodeAddress "cilium-node-address" Warning
+        "The cluster runs Cilium, and a generated rule has the address of a node or of the API server: by default Cilium matches no node with an ipBlock."
+        "Set policyCIDRMatchMode: nodes in Cilium before you apply the policy, or allow these ends with a CiliumNetworkPolicy.";
+    PartlyReadObject "partly-read-object" Warning
+        "An object has something that cannot be read as it stands (an unknown field, a value that an API server refuses, a key twice); the rest of it was used."
+        "Correct the object; the message names the field.";
     ExcessConnections "excess-connections" Warning
         "The generated policies allow connections that were not observed, because labels or the NetworkPolicy language cannot say it exactly."
         "See the list in the report; more labels or a lower summarising threshold make it exact.";
@@ -105,6 +132,15 @@ codes! {
     ServiceWithoutEndpoints "service-without-endpoints" Warning
         "Traffic went to a Service that has no ready endpoints in the snapshot, so no pod could be named."
         "Take the snapshot while the pods behind the Service are ready.";
+    UnknownEndpoints "unknown-endpoints" Warning
+        "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    MissingServices "missing-services" Warning
+        "Services are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, so a private address that nothing explains may be a Service's."
+        "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
+    DnsNotObserved "dns-not-observed" Warning
+        "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
+        "Capture for longer, from the start of its pods on; or pass --implied-lookups always to allow the resolver that its neighbours use.";
     InferredDirection "inferred-direction" Note
         "No packet shows who opened the connection; the server was inferred from its port."
         "Capture for long enough to see a new connection, or check the edge by hand.";
@@ -112,7 +148,7 @@ codes! {
         "Connections were refused (RST or ICMP unreachable); they were not learned."
         "Check whether the client is misconfigured or the server was down.";
     UnansweredConnections "unanswered-connections" Note
-        "Connections were opened and got no answer; they were not learned."
+        "Connections were opened and got no answer, or the client reset the handshake; they were not learned."
         "Check whether the client is misconfigured, or a policy or firewall dropped it.";
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
@@ -139,11 +175,14 @@ codes! {
         "A connection crosses a namespace border."
         "Check that it is wanted before approving.";
     MissingEndpointSlices "missing-endpoint-slices" Warning
-        "The snapshot has no EndpointSlices, so the pods behind a Service were taken from its selector."
+        "The snapshot has no EndpointSlices of some Services, so the pods behind them were taken from their selectors."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    AssumedApiServer "assumed-api-server" Note
+        "The snapshot has no endpoints of default/kubernetes, so the API server's address comes from the pods or nodes of the control plane."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingOwners "missing-owners" Warning
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
-        "Add deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs to the kubectl get that made the snapshot.";
+        "Add the kinds that it names to the kubectl get that made the snapshot; what was deleted by then needs a snapshot of that time.";
     MissingNodes "missing-nodes" Warning
         "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be distinguished from outside traffic."
         "Add nodes to the kubectl get that made the snapshot.";
@@ -156,6 +195,9 @@ codes! {
     DamagedCapture "damaged-capture" Warning
         "A part of a capture file could not be read; the rest was."
         "Capture again, or check the disk.";
+    PartlyUndecodableCapture "partly-undecodable-capture" Warning
+        "At least a tenth of the packets of one interface of a capture could not be decoded: their traffic is not known."
+        "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
     TableOverflow "table-overflow" Warning
         "More connections were open at once than the table holds; the longest idle ones were closed early."
         "Raise --max-connections.";
@@ -187,7 +229,7 @@ codes! {
         "A container is privileged: it owns its node, and with it the network of every pod there, past every NetworkPolicy."
         "Take the privilege away, or keep such workloads on nodes of their own.";
     HostPort "host-port" Warning
-        "A container is reached at a port of its node, by anyone who reaches the node."
+        "A container is reached at a port of its node, by anyone who reaches the node and whom no policy for the pod keeps out."
         "Use a Service instead, or see to it that a firewall guards the node.";
     AddedCapability "added-capability" Warning
         "A container has capabilities that reach into the network or the node and that servers do not need."

@@ -4,8 +4,11 @@
 //! Observers count independently, so they agree on edges but each has its own count. Per hour the one
 //! that counted most is taken as it is; of the others only what goes beyond it counts.
 
+mod known_legs;
+
 use super::direction::server_by_listener;
 use super::{AddressEpochs, FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
+use known_legs::join_known_legs;
 use nanoseg_net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
@@ -38,6 +41,7 @@ pub(super) fn deduplicate(
         })
         .collect();
     remove_untranslated(&mut observed, epochs);
+    join_known_legs(&mut observed, listeners, epochs);
     remove_echoes(&mut observed, epochs);
     let mut groups: BTreeMap<ConnectionGroup, BTreeMap<Observer, Vec<FlowRecord>>> =
         BTreeMap::new();

@@ -40,8 +40,36 @@ impl LinkType {
     pub const IPV6: LinkType = LinkType(229);
     /// Linux netfilter log.
     pub const NFLOG: LinkType = LinkType(239);
+    /// macOS packet tap (`tcpdump -k`): a header with the process and the link type, then the frame.
+    pub const PKTAP: LinkType = LinkType(258);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: LinkType = LinkType(276);
+}
+
+impl LinkType {
+    /// The name of a link type that stands in captures of hosts, as tcpdump.org lists it.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0 => "NULL",
+            1 => "Ethernet",
+            105 => "IEEE 802.11",
+            113 => "Linux cooked",
+            119 => "Prism",
+            127 => "radiotap",
+            147..=162 => "private use",
+            163 => "AVS",
+            187 | 201 => "Bluetooth",
+            189 | 220 | 249 | 266 => "USB",
+            192 => "PPI",
+            195 | 215 | 230 | 283 => "IEEE 802.15.4",
+            227 => "CAN",
+            253 => "netlink",
+            258 => "PKTAP",
+            271 => "vsock",
+            276 => "Linux cooked v2",
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for LinkType {

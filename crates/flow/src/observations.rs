@@ -87,7 +87,7 @@ macro_rules! losses {
 
 losses! {
     CaptureDropped "capture-dropped" "Packets that the kernel dropped because the ring buffer was full.";
-    CaptureSampled "capture-sampled" "UDP packets beyond the budget, of which only a sample was looked at.";
+    CaptureSampled "capture-sampled" "UDP packets, and packets that no policy can express, beyond the budget: only a sample was looked at.";
     CaptureUndecoded "capture-undecoded" "Captured packets that could not be decoded.";
     InterfaceLost "interface-lost" "Captures that ended because their interface vanished.";
     ConntrackOverrun "conntrack-overrun" "Receive-buffer overruns of conntrack events, each answered by a new dump.";

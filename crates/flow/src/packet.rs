@@ -18,6 +18,9 @@ pub struct Packet {
     /// routed, which lowers it: so it distinguishes the legs of one connection from a scanner's probes that
     /// look alike, and which leg came first.
     pub ttl: u8,
+    /// Which capture or interface shows it, counted from 1; 0: not known. A place shows a packet that was sent once
+    /// only once, or again within a moment.
+    pub place: u16,
     /// Sent to all hosts or to a group: an IP multicast or broadcast address, or a link-layer broadcast.
     pub group: bool,
     pub transport: Transport,

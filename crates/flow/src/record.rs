@@ -87,22 +87,6 @@ impl FlowRecord {
     }
 }
 
-/// What the flow room needs to know about listeners; the caller knows the inventory.
-pub trait Listeners {
-    /// Returns true if something is known to listen at `address` and `port`.
-    fn listens(&self, address: IpAddr, protocol: Protocol, port: u16, at: Timestamp) -> bool;
-}
-
-/// Listeners are not known, as on a node.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoListeners;
-
-impl Listeners for NoListeners {
-    fn listens(&self, _: IpAddr, _: Protocol, _: u16, _: Timestamp) -> bool {
-        false
-    }
-}
-
 /// The times at which an address changed hands. Flow records never span such a time, so that each
 /// can be attributed to the owner of its own time (rule: owner-at-that-time).
 #[derive(Debug, Clone, Default)]

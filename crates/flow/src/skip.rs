@@ -28,7 +28,6 @@ reasons! {
     SlowProtocol "slow-protocol" "LACP and other IEEE slow protocols.";
     PppControl "ppp-control" "PPP or PPPoE negotiation.";
     WlanControl "wlan-control" "802.11 management, control or encrypted frames.";
-    Loopback "loopback" "Traffic of a host with itself (127.0.0.0/8, ::1): no NetworkPolicy applies to it.";
     NeighbourDiscovery "neighbour-discovery" "IPv6 neighbour and router discovery.";
     GroupMembership "group-membership" "IGMP or Multicast Listener Discovery.";
     LaterFragment "later-fragment" "A fragment after the first: it has no ports, its first fragment counts.";
@@ -38,6 +37,32 @@ reasons! {
     UnsupportedLinkType "unsupported-link-type" "A link type that is not read.";
     UnsupportedEthertype "unsupported-ethertype" "An EtherType that is not read.";
     UnsupportedTunnel "unsupported-tunnel" "A GRE payload that is not read.";
+}
+
+impl Skip {
+    /// Returns true if the frame may hold traffic of a pod that stays unknown: it could not be decoded. The others
+    /// are understood, and hold no connection of a pod.
+    pub fn hides_traffic(self) -> bool {
+        match self {
+            Skip::WlanControl
+            | Skip::TooShort
+            | Skip::BadHeader
+            | Skip::TunnelDepth
+            | Skip::UnsupportedLinkType
+            | Skip::UnsupportedEthertype
+            | Skip::UnsupportedTunnel => true,
+            Skip::Arp
+            | Skip::Lldp
+            | Skip::Eapol
+            | Skip::Stp
+            | Skip::Llc
+            | Skip::SlowProtocol
+            | Skip::PppControl
+            | Skip::NeighbourDiscovery
+            | Skip::GroupMembership
+            | Skip::LaterFragment => false,
+        }
+    }
 }
 
 impl fmt::Display for Skip {

@@ -5,11 +5,14 @@
 //! are reported to a [`ConnectionSink`]. Nothing here allocates per packet.
 
 mod connection;
+mod copies;
 mod index;
 mod key;
 mod legs;
 mod lifetime;
 mod ongoing;
+mod outcome;
+mod recent;
 mod report;
 mod sent_names;
 #[cfg(test)]
@@ -284,7 +287,7 @@ impl<L: Listeners> ConnectionTable<L> {
         };
         let connection = &mut self.slab[slot as usize];
         connection.touch(now);
-        connection.datagram(side, now, packet.ip_id, fingerprint, payload);
+        connection.datagram(side, packet, fingerprint, payload);
         if connection.probes != 0 || connection.parent.is_some() {
             self.join_legs(slot, side, packet);
         }
@@ -322,7 +325,7 @@ impl<L: Listeners> ConnectionTable<L> {
         let connection = &mut self.slab[slot as usize];
         connection.touch(now);
         if chunk == super::SctpChunk::Data {
-            connection.datagram(side, now, packet.ip_id, fingerprint, payload);
+            connection.datagram(side, packet, fingerprint, payload);
         }
         let closed = connection.chunk(side, chunk);
         let more = connection.probes != 0 || connection.parent.is_some();
@@ -342,7 +345,7 @@ impl<L: Listeners> ConnectionTable<L> {
             let Some(sighting) = Sighting::new(packet, ticket, side) else {
                 return;
             };
-            if let Some(other) = self.sightings.find(&sighting, &self.slab) {
+            if let Some(other) = self.sightings.find(&sighting, &self.slab, &self.listeners) {
                 self.adopt(slot, &sighting, &other);
             }
             self.sightings.insert(sighting);

@@ -22,10 +22,13 @@ mod incremental;
 mod inventory_listeners;
 mod learning;
 mod lesson;
+mod lookups;
 mod open_directions;
 mod peer;
 mod port_scan;
+mod public_entry;
 mod requirement;
+mod service_gaps;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -43,8 +46,10 @@ pub use incremental::{Delta, GraphChange, IncrementalGraph};
 pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
+pub use lookups::ImpliedLookups;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
 pub use peer::Peer;
+pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };

@@ -115,6 +115,8 @@ fn few(items: &[&str]) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenDirections {
     open: BTreeMap<(WorkloadId, Direction), BTreeSet<OpenReason>>,
+    /// Directions that are isolated though only presumed to be in view, with the nodes.
+    presumed: BTreeMap<(WorkloadId, Direction), BTreeSet<String>>,
 }
 
 impl OpenDirections {
@@ -146,6 +148,15 @@ impl OpenDirections {
                     let of = in_view.pods;
                     found.add(id, direction, OpenReason::NotInView { of, unseen });
                 }
+                let presumed = in_view
+                    .not_certain
+                    .iter()
+                    .filter(|pod| pod.presumed && seen);
+                let presumed: BTreeSet<String> =
+                    presumed.filter_map(|pod| pod.node.clone()).collect();
+                if !presumed.is_empty() && !options.partial_view {
+                    found.presumed.insert((id.clone(), direction), presumed);
+                }
                 let unattributed = traffic.unattributed.get(&direction);
                 if let Some(unattributed) = unattributed.filter(|_| !options.unattributed) {
                     let reason = OpenReason::Unattributed(unattributed.clone());
@@ -167,6 +178,7 @@ impl OpenDirections {
         for (direction, reasons) in other.open {
             self.open.entry(direction).or_default().extend(reasons);
         }
+        self.presumed.extend(other.presumed);
     }
 
     /// Returns true if the direction must stay open.
@@ -210,6 +222,8 @@ impl OpenDirections {
     /// Keeps only the directions for which `keep` returns true.
     pub fn retain(&mut self, mut keep: impl FnMut(&WorkloadId, Direction) -> bool) {
         self.open.retain(|(id, direction), _| keep(id, *direction));
+        self.presumed
+            .retain(|(id, direction), _| keep(id, *direction));
     }
 
     /// One finding for each workload and reason.
@@ -237,7 +251,17 @@ impl OpenDirections {
             };
             Finding::new(code, id.to_string(), message).with_samples(samples)
         };
-        ways.into_iter().map(finding).collect()
+        let presumed = self.presumed.iter();
+        let presumed = presumed.filter(|(which, _)| !self.open.contains_key(which));
+        let presumed = presumed.map(|((id, direction), nodes)| {
+            let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+            let message = format!(
+                "{direction} is isolated by what was seen, but nothing shows that {} was captured",
+                few(&nodes)
+            );
+            Finding::new(Code::PresumedView, id.to_string(), message)
+        });
+        ways.into_iter().map(finding).chain(presumed).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Edge, Graph, Peer, Unattributed};
 use nanoseg_inventory::{Inventory, WorkloadId};
-use nanoseg_net::Protocol;
+use nanoseg_net::{AddressSet, Protocol};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,6 +16,8 @@ pub enum End {
     Workload(WorkloadId),
     /// Addresses that pods do not have (outside, nodes, API server), to be named by ipBlocks.
     Addresses(BTreeSet<IpAddr>),
+    /// All addresses of ranges: who may call a public entry that is open to anywhere.
+    Ranges(AddressSet),
 }
 
 /// Connections that must be allowed: from `client` to `port` of `server`.

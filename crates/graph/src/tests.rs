@@ -1,15 +1,17 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
+mod declared;
 mod history;
 mod peer_labels;
 
-use super::testing::{cluster, ip, record, udp};
+use super::testing::{START, cluster, ip, record, udp};
 use super::{
     Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, ServiceEnforcements, build,
-    requirements,
+    public_entries, requirements,
 };
 use nanoseg_finding::Code;
 use nanoseg_flow::{FlowRecord, FlowResult, Opening, Verdict};
+use nanoseg_net::Timestamp;
 
 fn graph_of(records: &[FlowRecord]) -> Built {
     let seen = FlowResult {
@@ -73,11 +75,17 @@ fn a_translated_connection_gives_the_same_edges_in_whichever_order_its_legs_came
 }
 
 #[test]
-fn a_service_without_endpoints_is_a_finding_not_an_edge() {
+fn a_service_without_endpoints_is_a_finding_and_its_edge_never_teaches() {
     let built = graph_of(&[record("10.244.1.5", "10.96.0.30:80", Verdict::Established)]);
-    assert!(edges(&built).is_empty());
-    assert!(codes(&built).contains(&Code::ServiceWithoutEndpoints));
-    assert_eq!(built.skipped["service-without-endpoints"], 1);
+    assert_eq!(
+        edges(&built),
+        ["- shop/web → service-without-endpoints:shop/empty 80/TCP"]
+    );
+    let finding = |code| built.findings.iter().find(|finding| finding.code == code);
+    // It has a selector in no snapshot, and no slice: nothing tells what stands behind it.
+    let unknown = finding(Code::UnknownEndpoints).expect("a finding");
+    assert_eq!(unknown.subject, "shop/empty:80");
+    assert!(finding(Code::ServiceWithoutEndpoints).is_none());
 }
 
 #[test]
@@ -197,7 +205,7 @@ fn dns_over_udp_implies_dns_over_tcp_on_the_servers_own_port() {
         records: seen.to_vec(),
         ..FlowResult::default()
     };
-    let without = build(&seen, &cluster(), GraphOptions { implied_dns: false });
+    let without = build(&seen, &cluster(), GraphOptions::OBSERVED);
     assert_eq!(edges(&without), ["+ shop/web → kube-system/dns 5353/UDP"]);
 }
 
@@ -305,4 +313,56 @@ fn plugins_that_check_before_translation_need_the_service_port_too() {
         ports(ServiceEnforcement::BeforeTranslation),
         [80, 8080, 80, 9090]
     );
+}
+
+#[test]
+fn a_port_whose_clients_on_the_internet_keep_changing_is_a_public_entry() {
+    let call = |client: &str, at: i64, connections: u64| FlowRecord {
+        first: Timestamp::from_secs(START + at),
+        last: Timestamp::from_secs(START + 1000),
+        connections,
+        ..record(client, "10.244.1.5:443", Verdict::Established)
+    };
+    let entries = |records: &[FlowRecord]| public_entries(&graph_of(records).graph);
+    // Each seen once; the third is private and does not count.
+    let once = |client| call(client, 0, 1);
+    assert_eq!(
+        entries(&["198.51.100.1", "198.51.100.2", "192.168.7.7"].map(once)),
+        []
+    );
+    let found = entries(&["198.51.100.1", "198.51.100.2", "198.51.100.3"].map(once));
+    assert_eq!(
+        (found[0].port, found[0].clients.len(), found[0].once),
+        (443, 3, 3)
+    );
+    // The same partners all the time are no public.
+    let often = |client: &str| call(client, 0, 50);
+    let mut partners = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
+        .map(often)
+        .to_vec();
+    assert_eq!(entries(&partners), []);
+    // One more near the end, and there will be others.
+    partners.push(call("198.51.100.4", 900, 50));
+    assert_eq!(entries(&partners)[0].late, 1);
+    let built = graph_of(&partners);
+    let named = |f: &&nanoseg_finding::Finding| f.code == Code::PublicEntry;
+    let finding = built.findings.iter().find(named).expect("a finding");
+    assert_eq!(finding.subject, "shop/web");
+    assert!(
+        finding
+            .message
+            .contains("4 clients on the internet were seen"),
+        "{finding:?}"
+    );
+    // Ten are a public of their own, however often each called.
+    let many: Vec<FlowRecord> = (1..=10)
+        .map(|n| often(&format!("198.51.100.{n}")))
+        .collect();
+    assert_eq!(entries(&many).len(), 1);
+    // Nobody was answered.
+    let refused = many.into_iter().map(|one| FlowRecord {
+        verdict: Verdict::Refused,
+        ..one
+    });
+    assert_eq!(entries(&refused.collect::<Vec<_>>()), []);
 }

@@ -1,19 +1,25 @@
 //! Builds the inventory from objects, in the order of their dependencies.
 
 use super::containers::note_containers;
+use super::control_plane::ControlPlane;
+use super::families::family_of;
+use super::gaps;
+use super::label_evidence::note_label_evidence;
 use super::nodes::read_nodes;
 use super::owners::{OwnerIndex, OwnerRule, namespace_of};
 use super::pods::{read_pod, template_pod};
-use super::ranges::{pod_ranges, service_ranges};
-use super::services::read_services;
+use super::ranges::{declared_service_ranges, kubernetes_addresses, pod_ranges, service_ranges};
+use super::service_endpoints::{EndpointIndex, KUBERNETES};
+use super::services::{is_kubernetes, made_kubernetes_service, read_services};
 use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use nanoseg_finding::{Code, Finding};
+use nanoseg_finding::Finding;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The label of policies that nanoseg wrote.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nanoseg");
@@ -33,21 +39,49 @@ impl Inventory {
         let mut findings = Vec::new();
         let owners = OwnerIndex::build(objects);
         let core_pods = latest(&objects.pods);
-        let (mut pods, missing) = read_pods(&core_pods, &owners, rule);
-        let mut workloads = build_workloads(&mut pods, &owners);
+        let OwnedPods {
+            mut pods,
+            missing,
+            selectors,
+            mut families,
+        } = read_pods(&core_pods, &owners, rule);
+        let mut workloads = build_workloads(&mut pods, &owners, selectors, &mut families);
+        let core_services = latest(&objects.services);
+        note_label_evidence(&mut workloads, &pods, &owners, &core_services);
         note_containers(&mut workloads, &pods, &core_pods, &owners);
-        let nodes = read_nodes(&latest(&objects.nodes), &objects.pods, &pods);
-        let services = read_services(&latest(&objects.services), objects, &pods);
+        let core_nodes = latest(&objects.nodes);
+        let cilium_nodes = latest(&objects.cilium_nodes);
+        let nodes = read_nodes(&core_nodes, &cilium_nodes, &objects.pods, &pods);
+        let control_plane = ControlPlane::read(&core_pods, &core_nodes);
+        let service_cidrs = latest(&objects.service_cidrs);
+        let endpoints = EndpointIndex::build(objects, &pods, &control_plane);
+        let mut services = read_services(&core_services, &endpoints);
+        let declared = declared_service_ranges(&service_cidrs, &control_plane);
+        let has_kubernetes = services.iter().any(is_kubernetes);
+        if !has_kubernetes {
+            let cluster_ips = kubernetes_addresses(&service_cidrs, &control_plane);
+            services.extend(missing_kubernetes(cluster_ips, &control_plane, &endpoints));
+        }
+        let missing_pods = endpoints.addresses_of_missing_pods();
         let (addresses, conflicts) = AddressBook::build(&pods, &nodes, &services);
         findings.extend(conflicts);
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
-        missing_findings(objects, &missing, &services, &namespaces, &mut findings);
+        findings.extend(gaps::findings(
+            objects,
+            &owners,
+            &missing,
+            &services,
+            &namespaces,
+        ));
         let inventory = Inventory {
             api_server: api_server(&services),
-            pod_ranges: pod_ranges(&nodes, &pods),
-            service_ranges: service_ranges(&services),
+            pod_ranges: pod_ranges(&nodes, &pods, &control_plane, &missing_pods),
+            service_ranges: service_ranges(&services, &declared),
+            partial: !has_kubernetes && declared.is_empty(),
+            node_ports: control_plane.node_ports.clone(),
             pods,
             workloads,
+            families,
             services,
             nodes,
             namespaces,
@@ -84,51 +118,92 @@ fn latest<K: Metadata<Ty = ObjectMeta>>(objects: &[K]) -> Vec<&K> {
     newest.into_values().map(|(_, object)| object).collect()
 }
 
-fn read_pods(
-    core_pods: &[&core::Pod],
-    owners: &OwnerIndex<'_>,
+/// The pods with their workloads, and what their owners tell.
+#[derive(Default)]
+struct OwnedPods {
+    pods: Vec<Pod>,
+    /// The owners that the snapshots lack.
+    missing: BTreeSet<WorkloadId>,
+    /// What the owners below the top select, as far as all pods of a workload agree.
+    selectors: BTreeMap<WorkloadId, BTreeMap<String, String>>,
+    /// Top owners that are members of a family, with the family.
+    families: BTreeMap<WorkloadId, WorkloadId>,
+}
+
+fn read_pods<'a>(
+    core_pods: &[&'a core::Pod],
+    owners: &OwnerIndex<'a>,
     rule: OwnerRule,
-) -> (Vec<Pod>, BTreeSet<String>) {
-    let mut missing = BTreeSet::new();
-    let pods = core_pods
-        .iter()
-        .map(|pod| {
-            let (pod, lacking) = read_pod(pod, owners, rule);
-            missing.extend(lacking);
-            pod
-        })
-        .collect();
-    (pods, missing)
+) -> OwnedPods {
+    let mut read = OwnedPods::default();
+    for core_pod in core_pods {
+        let (mut pod, top) = read_pod(core_pod, owners, rule);
+        if let Some(family) = family_of(&top, &pod.labels, Some(&core_pod.metadata)) {
+            read.families.insert(top.id, family.clone());
+            pod.workload = family;
+        }
+        read.missing.extend(top.missing);
+        match read.selectors.entry(pod.workload.clone()) {
+            Entry::Vacant(new) => {
+                new.insert(top.selector);
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.retain(|key, value| top.selector.get(key) == Some(value));
+            }
+        }
+        read.pods.push(pod);
+    }
+    read
 }
 
 /// Workloads from owner objects and from pods; a workload without pods gets a template pod.
-fn build_workloads(pods: &mut Vec<Pod>, owners: &OwnerIndex<'_>) -> BTreeMap<WorkloadId, Workload> {
+fn build_workloads(
+    pods: &mut Vec<Pod>,
+    owners: &OwnerIndex<'_>,
+    mut selectors: BTreeMap<WorkloadId, BTreeMap<String, String>>,
+    families: &mut BTreeMap<WorkloadId, WorkloadId>,
+) -> BTreeMap<WorkloadId, Workload> {
     let mut workloads: BTreeMap<WorkloadId, Workload> = BTreeMap::new();
     for (index, pod) in pods.iter().enumerate() {
         let entry = workloads
             .entry(pod.workload.clone())
             .or_insert_with(|| Workload {
-                id: pod.workload.clone(),
-                match_labels: BTreeMap::new(),
-                pods: Vec::new(),
+                match_labels: selectors.remove(&pod.workload).unwrap_or_default(),
                 host_network: true,
-                containers: Vec::new(),
+                ..Workload::new(pod.workload.clone())
             });
         entry.pods.push(index);
         entry.host_network &= pod.host_network;
     }
-    for (id, owner) in owners.tops() {
+    for (top, owner) in owners.tops() {
+        let template = template_pod(&top, owner);
+        let id = match families.get(&top) {
+            Some(family) => family.clone(),
+            None => {
+                let labels = template.as_ref().map(|pod| &pod.labels);
+                let family = labels.and_then(|l| family_of(&owners.top_of_object(&top), l, None));
+                if let Some(family) = &family {
+                    families.insert(top.clone(), family.clone());
+                }
+                family.unwrap_or_else(|| top.clone())
+            }
+        };
         if let Some(workload) = workloads.get_mut(&id) {
-            workload.match_labels = owner.match_labels.clone();
-        } else if let Some(template) = template_pod(&id, owner) {
+            if id == top {
+                workload.match_labels = owner.match_labels.clone();
+            }
+        } else if let Some(template) = template {
             let workload = Workload {
-                id: id.clone(),
                 match_labels: owner.match_labels.clone(),
                 pods: vec![pods.len()],
                 host_network: template.host_network,
-                containers: Vec::new(),
+                ..Workload::new(id.clone())
             };
-            pods.push(template);
+            pods.push(Pod {
+                workload: id.clone(),
+                ..template
+            });
             workloads.insert(id, workload);
         }
     }
@@ -173,59 +248,24 @@ pub fn foreign_policies(objects: &Objects) -> Vec<NetworkPolicy> {
         .collect()
 }
 
+/// The API server's Service, made where the snapshot lacks it but shows its addresses or endpoints.
+fn missing_kubernetes(
+    cluster_ips: Vec<IpAddr>,
+    control_plane: &ControlPlane,
+    endpoints: &EndpointIndex<'_>,
+) -> Option<Service> {
+    let is_known = !cluster_ips.is_empty()
+        || !control_plane.api_servers.is_empty()
+        || endpoints.has_objects(KUBERNETES);
+    is_known.then(|| made_kubernetes_service(cluster_ips, endpoints))
+}
+
 fn api_server(services: &[Service]) -> BTreeSet<SocketAddr> {
     services
         .iter()
-        .filter(|service| service.namespace == "default" && service.name == "kubernetes")
+        .filter(|service| is_kubernetes(service))
         .flat_map(|service| &service.ports)
         .flat_map(|port| &port.endpoints)
         .map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port))
         .collect()
-}
-
-/// What the snapshots lack, and what is less exact for it.
-fn missing_findings(
-    objects: &Objects,
-    missing_owners: &BTreeSet<String>,
-    services: &[Service],
-    namespaces: &BTreeMap<String, Namespace>,
-    findings: &mut Vec<Finding>,
-) {
-    if objects.endpoint_slices.is_empty() && !services.is_empty() {
-        let message = format!(
-            "endpoints of {} Services were taken from their selectors",
-            services.len()
-        );
-        findings.push(Finding::new(
-            Code::MissingEndpointSlices,
-            "snapshot",
-            message,
-        ));
-    }
-    if !missing_owners.is_empty() {
-        let message = format!("{} owners of pods are missing", missing_owners.len());
-        findings.push(
-            Finding::new(Code::MissingOwners, "snapshot", message)
-                .with_samples(missing_owners.iter().take(5).cloned()),
-        );
-    }
-    if objects.nodes.is_empty() && !objects.pods.is_empty() {
-        findings.push(Finding::new(Code::MissingNodes, "snapshot", "has no Nodes"));
-    }
-    let read: BTreeSet<&str> = objects
-        .namespaces
-        .iter()
-        .filter_map(|n| n.metadata.name.as_deref())
-        .collect();
-    let unread: Vec<&String> = namespaces
-        .keys()
-        .filter(|name| !read.contains(name.as_str()))
-        .collect();
-    if !unread.is_empty() {
-        let message = format!("{} namespaces of pods are missing", unread.len());
-        findings.push(
-            Finding::new(Code::MissingNamespaces, "snapshot", message)
-                .with_samples(unread.into_iter().take(5).cloned()),
-        );
-    }
 }

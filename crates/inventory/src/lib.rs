@@ -17,15 +17,25 @@
 mod addresses;
 mod build;
 mod containers;
+mod control_plane;
+mod families;
+mod gaps;
+mod host_ports;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
+mod label_evidence;
+mod label_nature;
+mod network_plugin;
+mod node_annotations;
 mod nodes;
 mod objects;
 mod other_policies;
 mod owners;
+mod pod_blocks;
 mod pods;
 mod ranges;
+mod service_endpoints;
 mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -38,10 +48,13 @@ pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
-pub use objects::Objects;
-pub use other_policies::OtherPolicy;
+pub use label_nature::{LabelNature, label_nature, names_a_release};
+pub use network_plugin::NetworkPlugin;
+pub use objects::{ObjectRemark, Objects};
+pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;
+pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use types::{
-    ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
-    WorkloadId,
+    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
+    ServicePort, Workload, WorkloadId,
 };

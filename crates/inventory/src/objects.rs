@@ -2,11 +2,29 @@
 
 use super::{ImageScan, OtherPolicy};
 use crate::kubernetes::{
-    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
-    ReplicationController, Service, StatefulSet,
+    CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node,
+    Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something odd about an object that was read all the same: it is as an API server has it, but this nanoseg does not
+/// know all of it, or a key of it is there twice.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectRemark {
+    /// Such as `NetworkPolicy shop/web`.
+    pub object: String,
+    pub problem: String,
+    /// The file it was read from.
+    pub file: String,
+}
+
+impl fmt::Display for ObjectRemark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}: {}", self.object, self.file, self.problem)
+    }
+}
 
 /// Everything that one or several snapshots held, in reading order (later snapshots later).
 #[derive(Debug, Clone, Default)]
@@ -15,7 +33,10 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub services: Vec<Service>,
     pub endpoint_slices: Vec<EndpointSlice>,
+    pub endpoints: Vec<Endpoints>,
+    pub service_cidrs: Vec<ServiceCidr>,
     pub nodes: Vec<Node>,
+    pub cilium_nodes: Vec<CiliumNode>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
     pub replication_controllers: Vec<ReplicationController>,
@@ -28,6 +49,8 @@ pub struct Objects {
     pub scans: Vec<ImageScan>,
     /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
     pub not_judged: Vec<OtherPolicy>,
+    /// What is odd about objects that were read all the same.
+    pub remarks: Vec<ObjectRemark>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.
     pub snapshots: usize,
     /// Objects of kinds that nanoseg has no use for, counted by kind.
@@ -41,7 +64,10 @@ impl Objects {
             + self.pods.len()
             + self.services.len()
             + self.endpoint_slices.len()
+            + self.endpoints.len()
+            + self.service_cidrs.len()
             + self.nodes.len()
+            + self.cilium_nodes.len()
             + self.deployments.len()
             + self.replica_sets.len()
             + self.replication_controllers.len()

@@ -1,7 +1,9 @@
 //! Policies of other kinds than NetworkPolicy. They allow and deny as well, and nanoseg does not evaluate
 //! them, so it reports at least their names.
 
+use nanoseg_finding::{Code, Finding};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A policy that is not evaluated.
@@ -16,30 +18,81 @@ pub struct OtherPolicy {
     content: Value,
 }
 
-/// `Some` if objects of this kind are policies that are not evaluated: whether they are namespaced.
-fn is_namespaced(kind: &str, group: &str) -> Option<bool> {
+/// Groups of Kubernetes' own NetworkPolicy: the one that is judged, and the one that no API server serves any more.
+const JUDGED: [&str; 2] = ["networking.k8s.io", "extensions"];
+
+/// Returns true if objects of this kind deny or allow connections and are not evaluated: every kind whose name ends in
+/// `NetworkPolicy`, and a few others. Those that Calico only stages are not in force.
+fn is_policy(kind: &str, group: &str) -> bool {
     match (kind, group) {
-        ("CiliumNetworkPolicy", "cilium.io") => Some(true),
-        ("CiliumClusterwideNetworkPolicy", "cilium.io") => Some(false),
-        (
-            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" | "ClusterNetworkPolicy",
-            "policy.networking.k8s.io",
-        ) => Some(false),
-        ("NetworkPolicy", "projectcalico.org" | "crd.projectcalico.org") => Some(true),
-        ("GlobalNetworkPolicy", "projectcalico.org" | "crd.projectcalico.org") => Some(false),
-        _ => None,
+        (kind, group) if kind.ends_with("NetworkPolicy") => {
+            group.contains('.') && !JUDGED.contains(&group) && !kind.starts_with("Staged")
+        }
+        // Mesh proxies enforce these; the firewall of OVN-Kubernetes; that of NSX.
+        ("AuthorizationPolicy", "security.istio.io" | "policy.linkerd.io") => true,
+        ("EgressFirewall", "k8s.ovn.org") => true,
+        ("SecurityPolicy", "crd.nsx.vmware.com") => true,
+        _ => false,
     }
+}
+
+/// Returns true if the objects of this kind are not in a namespace. Of kinds that are not known here, the object
+/// itself shows it.
+fn is_cluster_wide(kind: &str, group: &str, namespace: Option<&str>) -> bool {
+    match (kind, group) {
+        ("CiliumNetworkPolicy", "cilium.io") => false,
+        ("NetworkPolicy", "projectcalico.org" | "crd.projectcalico.org" | "crd.antrea.io") => false,
+        ("CiliumClusterwideNetworkPolicy", _) | (_, "policy.networking.k8s.io") => true,
+        ("GlobalNetworkPolicy" | "ClusterNetworkPolicy", _) => true,
+        _ => namespace.is_none(),
+    }
+}
+
+/// The name of a kind. Projects have kinds of the same name, so these are told apart.
+fn kind_name(kind: &str, group: &str) -> String {
+    match group {
+        "projectcalico.org" | "crd.projectcalico.org" => format!("Calico's {kind}"),
+        "cilium.io" | "policy.networking.k8s.io" => kind.to_owned(),
+        group => format!("{kind}.{group}"),
+    }
+}
+
+/// How many policies a finding names.
+const SHOWN: usize = 5;
+
+/// One finding for each kind of policy that is in force and not judged (rule: other-policies-are-said).
+pub fn other_policy_findings(policies: &[OtherPolicy]) -> Vec<Finding> {
+    let mut by_kind: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for one in policies {
+        by_kind.entry(&one.kind).or_default().insert(&one.name);
+    }
+    let finding = |(kind, names): (&str, BTreeSet<&str>)| {
+        let shown: Vec<&str> = names.iter().take(SHOWN).copied().collect();
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!(
+            "{} in force ({}{more}): what they deny or allow is not part of the proof",
+            names.len(),
+            shown.join(", ")
+        );
+        Finding::new(Code::UnjudgedPolicy, kind, message)
+    };
+    by_kind.into_iter().map(finding).collect()
 }
 
 impl OtherPolicy {
     /// Returns true if objects of this kind are read as other policies.
     pub fn is_kind(kind: &str, group: &str) -> bool {
-        is_namespaced(kind, group).is_some()
+        is_policy(kind, group)
     }
 
     /// Reads an object of such a kind; `None` for other kinds.
     pub fn of_object(kind: &str, group: &str, object: &Value) -> Option<OtherPolicy> {
-        let in_namespace = is_namespaced(kind, group)?;
+        if !is_policy(kind, group) {
+            return None;
+        }
         let text = |field: &str| {
             let value = object.get("metadata").and_then(|meta| meta.get(field));
             value
@@ -47,17 +100,12 @@ impl OtherPolicy {
                 .filter(|text| !text.is_empty())
         };
         let name = text("name").unwrap_or("(no name)");
-        let calico = if group.ends_with("projectcalico.org") {
-            "Calico's "
-        } else {
-            ""
-        };
         Some(OtherPolicy {
-            kind: format!("{calico}{kind}"),
-            name: if in_namespace {
-                format!("{}/{name}", text("namespace").unwrap_or("default"))
-            } else {
+            kind: kind_name(kind, group),
+            name: if is_cluster_wide(kind, group, text("namespace")) {
                 name.to_owned()
+            } else {
+                format!("{}/{name}", text("namespace").unwrap_or("default"))
             },
             file: String::new(),
             content: ["spec", "specs"]
@@ -77,5 +125,99 @@ impl fmt::Display for OtherPolicy {
     /// `CiliumNetworkPolicy shop/web`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(kind: &str, group: &str, metadata: Value) -> Option<String> {
+        let object = json!({"metadata": metadata, "spec": {}});
+        OtherPolicy::of_object(kind, group, &object).map(|one| one.to_string())
+    }
+
+    #[test]
+    fn every_kind_that_denies_or_allows_is_named_with_its_scope() {
+        let namespaced = json!({"name": "p", "namespace": "shop"});
+        for (kind, group, shown) in [
+            (
+                "CiliumNetworkPolicy",
+                "cilium.io",
+                "CiliumNetworkPolicy shop/p",
+            ),
+            (
+                "NetworkPolicy",
+                "crd.projectcalico.org",
+                "Calico's NetworkPolicy shop/p",
+            ),
+            (
+                "NetworkPolicy",
+                "crd.antrea.io",
+                "NetworkPolicy.crd.antrea.io shop/p",
+            ),
+            (
+                "AdminNetworkPolicy",
+                "policy.networking.k8s.io",
+                "AdminNetworkPolicy p",
+            ),
+            (
+                "ClusterNetworkPolicy",
+                "crd.antrea.io",
+                "ClusterNetworkPolicy.crd.antrea.io p",
+            ),
+            (
+                "ApplicationNetworkPolicy",
+                "networking.k8s.aws",
+                "ApplicationNetworkPolicy.networking.k8s.aws shop/p",
+            ),
+            (
+                "AuthorizationPolicy",
+                "security.istio.io",
+                "AuthorizationPolicy.security.istio.io shop/p",
+            ),
+        ] {
+            assert_eq!(of(kind, group, namespaced.clone()).as_deref(), Some(shown));
+        }
+        for (kind, group) in [
+            ("NetworkPolicy", "networking.k8s.io"),
+            ("NetworkPolicy", "extensions"),
+            ("NetworkPolicy", ""),
+            ("StagedNetworkPolicy", "crd.projectcalico.org"),
+            ("AuthorizationPolicy", "example.com"),
+            ("Deployment", "apps"),
+        ] {
+            assert_eq!(of(kind, group, namespaced.clone()), None, "{kind}.{group}");
+        }
+    }
+
+    #[test]
+    fn one_finding_for_each_kind_names_some_of_them_and_counts_all() {
+        let object =
+            |name: usize| json!({"metadata": {"name": format!("p{name}"), "namespace": "a"}});
+        let mut all: Vec<_> = (0..7)
+            .filter_map(|name| {
+                OtherPolicy::of_object("CiliumNetworkPolicy", "cilium.io", &object(name))
+            })
+            .collect();
+        let guard = json!({"metadata": {"name": "guard"}});
+        all.extend(OtherPolicy::of_object(
+            "AdminNetworkPolicy",
+            "policy.networking.k8s.io",
+            &guard,
+        ));
+        let told: Vec<String> = other_policy_findings(&all)
+            .into_iter()
+            .map(|finding| format!("{} {}", finding.subject, finding.message))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "AdminNetworkPolicy 1 in force (guard): what they deny or allow is not part of the proof",
+                "CiliumNetworkPolicy 7 in force (a/p0, a/p1, a/p2, a/p3, a/p4 and 2 more): what they deny or allow is \
+                 not part of the proof",
+            ]
+        );
     }
 }

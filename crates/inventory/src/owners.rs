@@ -3,7 +3,7 @@
 use super::{Objects, WorkloadId};
 use crate::kubernetes::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far ownerReferences are trusted to name the workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +27,22 @@ pub(super) struct OwnerObject<'a> {
 #[derive(Debug, Default)]
 pub(super) struct OwnerIndex<'a> {
     objects: BTreeMap<(String, &'static str, String), OwnerObject<'a>>,
+    /// The pod templates of every version of every object, by the object.
+    templates: Vec<(WorkloadId, &'a PodTemplateSpec)>,
+    /// Kinds of custom owners that several API groups have.
+    ambiguous: BTreeSet<String>,
 }
 
-/// The result of climbing: the workload, and whether an object was missing on the way.
+/// The result of climbing: the workload, and what was on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TopOwner {
     pub id: WorkloadId,
-    /// The owner, as `kind namespace/name`, that ownerReferences name and the snapshot lacks.
-    pub missing: Option<String>,
+    /// The owner that ownerReferences name and the snapshot lacks.
+    pub missing: Option<WorkloadId>,
+    /// The `matchLabels` of the highest object on the way that the snapshot has and that has some.
+    pub selector: BTreeMap<String, String>,
+    /// The custom owner at the end of the way, the top itself or what controls it: its kind and its name.
+    pub custom: Option<WorkloadId>,
 }
 
 /// Kinds that are the top even when something else (an operator's custom resource) controls them:
@@ -49,12 +57,30 @@ const KNOWN_KINDS: [&str; 7] = [
     "ReplicationController",
     "Job",
 ];
+/// Built-in kinds with their API group. A kind of another group is another kind, whatever it is called
+/// (rule: owner-has-its-api-group).
+const BUILT_IN: [(&str, &str); 11] = [
+    ("Deployment", "apps"),
+    ("StatefulSet", "apps"),
+    ("DaemonSet", "apps"),
+    ("ReplicaSet", "apps"),
+    ("Deployment", "extensions"),
+    ("DaemonSet", "extensions"),
+    ("ReplicaSet", "extensions"),
+    ("CronJob", "batch"),
+    ("Job", "batch"),
+    ("ReplicationController", ""),
+    ("Pod", ""),
+];
 /// Longer chains do not exist in practice; a loop of references must end.
 const MAX_DEPTH: usize = 8;
 
 impl<'a> OwnerIndex<'a> {
     pub fn build(objects: &'a Objects) -> Self {
-        let mut index = OwnerIndex::default();
+        let mut index = OwnerIndex {
+            ambiguous: ambiguous_kinds(objects),
+            ..OwnerIndex::default()
+        };
         for o in &objects.deployments {
             let (labels, template) = parts(Some(&o.spec.selector), Some(&o.spec.template));
             index.add("Deployment", &o.metadata, labels, template);
@@ -104,6 +130,9 @@ impl<'a> OwnerIndex<'a> {
             kind,
             metadata.name.clone().unwrap_or_default(),
         );
+        if let Some(template) = template {
+            self.templates.push((id(&key.0, kind, &key.2), template));
+        }
         let object = OwnerObject {
             controller: controller_of(metadata),
             match_labels,
@@ -128,53 +157,180 @@ impl<'a> OwnerIndex<'a> {
             .map(|((namespace, kind, name), object)| (id(namespace, kind, name), object))
     }
 
+    /// The pod templates of every version of every object, each with its top owner: what pods are, and what they were
+    /// in earlier releases.
+    pub fn templates(&self) -> impl Iterator<Item = (TopOwner, &'a PodTemplateSpec)> + '_ {
+        self.templates.iter().map(|(id, template)| {
+            let labels = template.metadata.as_ref().and_then(|m| m.labels.as_ref());
+            let controller = self.get(id).and_then(|object| object.controller);
+            (self.top_of(id, controller, labels), *template)
+        })
+    }
+
+    /// The top owner of an object that the snapshot has.
+    pub fn top_of_object(&self, id: &WorkloadId) -> TopOwner {
+        self.top_of(id, self.get(id).and_then(|object| object.controller), None)
+    }
+
+    fn top_of(
+        &self,
+        id: &WorkloadId,
+        controller: Option<&'a OwnerReference>,
+        labels: Option<&BTreeMap<String, String>>,
+    ) -> TopOwner {
+        let top = TopOwner {
+            id: id.clone(),
+            missing: None,
+            selector: BTreeMap::new(),
+            custom: None,
+        };
+        if TOP_KINDS.contains(&id.kind.as_str()) {
+            let custom = controller.and_then(|reference| self.custom(&id.namespace, reference));
+            return TopOwner { custom, ..top };
+        }
+        self.climb(top, controller, labels, OwnerRule::Infer)
+    }
+
     /// Climbs from a pod to its workload.
-    pub fn resolve_top(&self, pod: &ObjectMeta, rule: OwnerRule) -> TopOwner {
+    pub fn resolve_top(&self, pod: &'a ObjectMeta, rule: OwnerRule) -> TopOwner {
         let namespace = namespace_of(pod);
-        let mut current = id(&namespace, "Pod", pod.name.as_deref().unwrap_or_default());
-        let mut controller = controller_of(pod);
-        let mut missing = None;
+        let top = TopOwner {
+            id: id(&namespace, "Pod", pod.name.as_deref().unwrap_or_default()),
+            missing: None,
+            selector: BTreeMap::new(),
+            custom: None,
+        };
+        self.climb(top, controller_of(pod), pod.labels.as_ref(), rule)
+    }
+
+    fn climb(
+        &self,
+        mut top: TopOwner,
+        mut controller: Option<&'a OwnerReference>,
+        labels: Option<&BTreeMap<String, String>>,
+        rule: OwnerRule,
+    ) -> TopOwner {
         for _ in 0..MAX_DEPTH {
             // A static pod is "owned" by its node: it is its own workload.
-            let Some(reference) = controller.filter(|reference| reference.kind != "Node") else {
+            let Some(reference) = controller.filter(|r| !is_built_in(r, "Node", "")) else {
                 break;
             };
-            // A reference without a kind, as some hand-written manifests have, still groups pods.
-            let kind = Some(reference.kind.as_str()).filter(|kind| !kind.is_empty());
-            current = id(&namespace, kind.unwrap_or("Pod"), &reference.name);
-            if TOP_KINDS.contains(&current.kind.as_str()) {
-                if self.get(&current).is_none() {
-                    missing = Some(format!("{} {current}", current.kind));
+            let namespace = top.id.namespace.clone();
+            let Some(kind) = built_in_kind(reference) else {
+                // A custom owner is a workload itself; nothing is missing.
+                top.custom = self.custom(&namespace, reference);
+                top.id = top.custom.clone().unwrap_or(top.id);
+                break;
+            };
+            top.id = id(&namespace, kind, &reference.name);
+            let object = self.get(&top.id);
+            if let Some(labels) = object.map(|object| &object.match_labels)
+                && !labels.is_empty()
+            {
+                top.selector = labels.clone();
+            }
+            if TOP_KINDS.contains(&kind) {
+                match object {
+                    Some(object) => {
+                        let above = object.controller;
+                        top.custom = above.and_then(|above| self.custom(&namespace, above));
+                    }
+                    None => top.missing = Some(top.id.clone()),
                 }
                 break;
             }
-            match self.get(&current) {
+            match object {
                 Some(object) => controller = object.controller,
                 None => {
-                    // A custom owner is a workload itself; nothing is missing.
-                    if KNOWN_KINDS.contains(&current.kind.as_str()) {
-                        missing = Some(format!("{} {current}", current.kind));
+                    if KNOWN_KINDS.contains(&kind) {
+                        top.missing = Some(top.id.clone());
                         if rule == OwnerRule::Infer {
-                            current = inferred_parent(&current, pod).unwrap_or(current);
+                            top.id = inferred_parent(&top.id, labels).unwrap_or(top.id);
                         }
                     }
                     break;
                 }
             }
         }
-        TopOwner {
-            id: current,
-            missing,
+        top
+    }
+
+    /// The owner that a reference names, if it is of a kind that is not built in. Its kind has the API group behind it
+    /// if the kind alone could mean another one too: `Job.batch.volcano.sh`.
+    fn custom(&self, namespace: &str, reference: &OwnerReference) -> Option<WorkloadId> {
+        let group = group_of(reference);
+        if built_in_kind(reference).is_some() || is_built_in(reference, "Node", "") {
+            return None;
+        }
+        let kind = &reference.kind;
+        let taken = kind == "Node" || BUILT_IN.iter().any(|(known, _)| known == kind);
+        let kind = if taken || self.ambiguous.contains(kind) {
+            format!("{kind}.{group}")
+        } else {
+            kind.clone()
+        };
+        Some(id(namespace, &kind, &reference.name))
+    }
+
+    /// Returns true if the snapshot has objects of this kind in the namespace, so that the kind was asked for.
+    pub fn has_kind(&self, namespace: &str, kind: &str) -> bool {
+        let kind = KNOWN_KINDS.into_iter().find(|known| *known == kind);
+        kind.is_some_and(|kind| {
+            let from = (namespace.to_owned(), kind, String::new());
+            let first = self.objects.range(from..).next();
+            first.is_some_and(|((home, found, _), _)| home == namespace && *found == kind)
+        })
+    }
+}
+
+/// The API group of an owner: empty for the core group, and where a hand-written manifest leaves it out.
+fn group_of(reference: &OwnerReference) -> &str {
+    let version = reference.api_version.as_str();
+    version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+/// Returns true if a reference names an object of this kind and group. Without a version, the kind decides.
+fn is_built_in(reference: &OwnerReference, kind: &str, group: &str) -> bool {
+    reference.kind == kind && (reference.api_version.is_empty() || group_of(reference) == group)
+}
+
+/// The built-in kind that a reference names. A reference without a kind, as some hand-written manifests have, still
+/// groups pods: it counts as a Pod.
+fn built_in_kind(reference: &OwnerReference) -> Option<&'static str> {
+    if reference.kind.is_empty() {
+        return Some("Pod");
+    }
+    let mut known = BUILT_IN.iter();
+    let found = known.find(|(kind, group)| is_built_in(reference, kind, group));
+    found.map(|(kind, _)| *kind)
+}
+
+/// Kinds of custom owners that several API groups have, such as `Cluster`.
+fn ambiguous_kinds(objects: &Objects) -> BTreeSet<String> {
+    let pods = objects.pods.iter().map(|o| &o.metadata);
+    let replica_sets = objects.replica_sets.iter().map(|o| &o.metadata);
+    let jobs = objects.jobs.iter().map(|o| &o.metadata);
+    let owned = pods.chain(replica_sets).chain(jobs);
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for reference in owned.filter_map(controller_of) {
+        if built_in_kind(reference).is_none() {
+            let known = groups.entry(&reference.kind).or_default();
+            known.insert(group_of(reference));
         }
     }
+    let several = groups.into_iter().filter(|(_, groups)| groups.len() > 1);
+    several.map(|(kind, _)| kind.to_owned()).collect()
 }
 
 /// The owner that follows from the name of a missing ReplicaSet or Job: the names are made by the Deployment
 /// controller (`NAME-<pod-template-hash>`) and the CronJob controller (`NAME-<unix minutes>`).
-fn inferred_parent(owner: &WorkloadId, pod: &ObjectMeta) -> Option<WorkloadId> {
+fn inferred_parent(
+    owner: &WorkloadId,
+    labels: Option<&BTreeMap<String, String>>,
+) -> Option<WorkloadId> {
     match owner.kind.as_str() {
         "ReplicaSet" => {
-            let hash = pod.labels.as_ref()?.get("pod-template-hash")?;
+            let hash = labels?.get("pod-template-hash")?;
             let name = owner.name.strip_suffix(hash.as_str())?.strip_suffix('-')?;
             (!name.is_empty()).then(|| id(&owner.namespace, "Deployment", name))
         }

@@ -1,6 +1,7 @@
 //! Pods of the snapshots → [`Pod`]: addresses, declared ports, and from when to when they were theirs.
 
-use super::owners::{OwnerIndex, OwnerObject, OwnerRule, namespace_of};
+use super::host_ports::{host_ports, lasting_containers};
+use super::owners::{OwnerIndex, OwnerObject, OwnerRule, TopOwner, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
 use nanoseg_net::{Protocol, Timestamp, parse_address};
@@ -9,23 +10,24 @@ use std::net::IpAddr;
 /// Kubernetes times are cut to the second, so something that ended "at 5" ended before 6.
 const ROUNDED: i64 = 1;
 
-/// Reads one pod. The second value is the owner object that the snapshot lacks.
-pub(super) fn read_pod(
-    pod: &core::Pod,
-    owners: &OwnerIndex<'_>,
+/// Reads one pod. The second value is what owns it.
+pub(super) fn read_pod<'a>(
+    pod: &'a core::Pod,
+    owners: &OwnerIndex<'a>,
     rule: OwnerRule,
-) -> (Pod, Option<String>) {
+) -> (Pod, TopOwner) {
     let top = owners.resolve_top(&pod.metadata, rule);
     let spec = pod.spec.as_ref();
     let pod = Pod {
         namespace: namespace_of(&pod.metadata),
         name: pod.metadata.name.clone().unwrap_or_default(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
-        workload: top.id,
+        workload: top.id.clone(),
         node: spec.and_then(|s| s.node_name.clone()),
         host_network: host_network(spec),
         addresses: addresses(pod),
         ports: spec.map(declared_ports).unwrap_or_default(),
+        host_ports: spec.map(host_ports).unwrap_or_default(),
         owned: Owned {
             from: started(pod),
             until: ended(pod),
@@ -33,7 +35,7 @@ pub(super) fn read_pod(
         network_up: network_up(pod),
         template: false,
     };
-    (pod, top.missing)
+    (pod, top)
 }
 
 /// The pod that a workload without pods would make.
@@ -57,6 +59,7 @@ pub(super) fn template_pod(id: &WorkloadId, owner: &OwnerObject<'_>) -> Option<P
             .as_ref()
             .map(declared_ports)
             .unwrap_or_default(),
+        host_ports: Vec::new(),
         owned: Owned::default(),
         network_up: None,
         template: true,
@@ -81,17 +84,9 @@ fn addresses(pod: &core::Pod) -> Vec<IpAddr> {
     addresses
 }
 
-/// The ports of its containers, sidecars (init containers that keep running, KEP-753) included.
+/// The ports of its containers, sidecars included.
 fn declared_ports(spec: &PodSpec) -> Vec<ContainerPort> {
-    let sidecars = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let mut ports: Vec<ContainerPort> = spec
-        .containers
-        .iter()
-        .chain(sidecars)
+    let mut ports: Vec<ContainerPort> = lasting_containers(spec)
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
             Some(ContainerPort {

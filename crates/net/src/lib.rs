@@ -1,5 +1,5 @@
 //! Room 0: protocols, directions, time, addresses, ports and the exact sets over them; the hash that
-//! identifies contents. Pure values: nothing here knows Kubernetes, packets or policies.
+//! identifies contents; what a file is by its first bytes. Pure values: nothing here knows Kubernetes, packets or policies.
 
 #![cfg_attr(
     test,
@@ -15,6 +15,7 @@ mod addresses;
 mod canonical;
 mod connections;
 mod direction;
+mod file_kind;
 mod intervals;
 mod ports;
 mod protocol;
@@ -29,6 +30,7 @@ pub use canonical::{
 };
 pub use connections::ConnectionSet;
 pub use direction::Direction;
+pub use file_kind::{FILE_KIND_BYTES, FileKind};
 pub use ports::PortSet;
 pub use protocol::Protocol;
 pub use sha256::{sha256_hex, sha256_hex_of};

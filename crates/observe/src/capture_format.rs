@@ -1,11 +1,12 @@
 //! Detects the format of a capture by its first bytes, and defines what the parsers return.
 
+use super::capture_interface::InterfaceRead;
 use super::capture_summary::TroubleKind;
 use super::pcap::Pcap;
 use super::pcapng::PcapNg;
 use super::read_buffer::{Filled, ReadBuffer};
 use nanoseg_flow::LinkType;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{FILE_KIND_BYTES, FileKind, Timestamp};
 use std::io::{self, Read};
 
 /// The packet that a parser found at the start of the buffer.
@@ -13,6 +14,8 @@ use std::io::{self, Read};
 pub(super) struct Head {
     pub time: Timestamp,
     pub link: LinkType,
+    /// The number of the capture's interface, from 0.
+    pub interface: u32,
     pub original_length: u32,
     /// Where the packet's bytes are in the buffer.
     pub from: usize,
@@ -41,6 +44,18 @@ pub(super) enum Format {
 pub(super) enum NoFormat {
     Io(io::Error),
     NotACapture(String),
+    WrongKind(FileKind),
+}
+
+impl NoFormat {
+    /// The reason in words, and the kind of file if it is known.
+    pub fn reason(&self) -> (String, Option<FileKind>) {
+        match self {
+            NoFormat::Io(error) => (error.to_string(), None),
+            NoFormat::NotACapture(reason) => (reason.clone(), None),
+            NoFormat::WrongKind(kind) => (kind.to_string(), Some(*kind)),
+        }
+    }
 }
 
 impl Format {
@@ -62,6 +77,7 @@ impl Format {
         if let Some(other) = other_format(*magic) {
             return Err(NoFormat::NotACapture(other.into()));
         }
+
         if filled == Filled::Ended && Pcap::is_magic(*magic) {
             return Err(NoFormat::NotACapture(
                 "the file ends inside the pcap header".into(),
@@ -72,9 +88,16 @@ impl Format {
                 buffer.consume(Pcap::HEADER);
                 Ok(Format::Pcap(pcap))
             }
-            None => Err(NoFormat::NotACapture(
-                "neither a pcap nor a pcapng magic number".into(),
-            )),
+            None => {
+                // What can be read of it is enough to name it.
+                let _ = buffer.fill(FILE_KIND_BYTES);
+                Err(match FileKind::of(buffer.data()) {
+                    None | Some(FileKind::Capture) => {
+                        NoFormat::NotACapture("neither a pcap nor a pcapng magic number".into())
+                    }
+                    Some(kind) => NoFormat::WrongKind(kind),
+                })
+            }
         }
     }
 
@@ -94,6 +117,14 @@ impl Format {
         }
     }
 
+    /// The interfaces that the file describes, with what it says of losses.
+    pub fn interfaces(&self) -> Vec<InterfaceRead> {
+        match self {
+            Format::Pcap(pcap) => vec![InterfaceRead::new(None, pcap.link)],
+            Format::PcapNg(pcapng) => pcapng.described.read(),
+        }
+    }
+
     /// Blocks that are neither packets nor needed to read packets.
     pub fn other_blocks(&self) -> u64 {
         match self {
@@ -108,9 +139,6 @@ fn other_format(magic: [u8; 4]) -> Option<&'static str> {
         b"snoo" => "a snoop capture; convert it with `editcap -F pcapng`",
         b"TRSN" | b"XCP\0" => "a Sniffer or NetXRay capture; convert it with `editcap -F pcapng`",
         b"GMBU" | b"RTSS" => "a Network Monitor capture; convert it with `editcap -F pcapng`",
-        b"BZh9" | b"BZh8" | b"BZh1" => "compressed with bzip2; only gzip and zstd are read",
-        [0xfd, b'7', b'z', b'X'] => "compressed with xz; only gzip and zstd are read",
-        [0x04, 0x22, 0x4d, 0x18] => "compressed with lz4; only gzip and zstd are read",
         [0xa1, 0xb2, 0xcd, 0x34] => {
             "a modified pcap in big-endian order, which pcap-parser does not read"
         }

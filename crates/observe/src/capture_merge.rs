@@ -1,8 +1,8 @@
 //! Many captures as one stream in the order of time, since the same packet may be in two of them
 //! (at a veth and at the bridge).
 
-use super::capture_format::{Head, NoFormat};
-use super::capture_set::{Capture, CaptureReader, Frame, open_file};
+use super::capture_format::Head;
+use super::capture_set::{Capture, CaptureReader, Frame, no_capture, open_file};
 use super::{CaptureSummary, ObserveError};
 use nanoseg_net::Timestamp;
 use std::cell::Cell;
@@ -59,10 +59,7 @@ pub(super) fn merge(
             };
             let path = closed[place].1.clone();
             let (mut reader, _) =
-                open_file(&path, read, LATE_BUFFER).map_err(|error| match error {
-                    NoFormat::Io(source) => ObserveError::Open { path, source },
-                    NoFormat::NotACapture(reason) => ObserveError::NotACapture { path, reason },
-                })?;
+                open_file(&path, read, LATE_BUFFER).map_err(|error| no_capture(error, path))?;
             let head = reader.next();
             lanes[index] = Some(Lane { reader, head });
         }
@@ -85,7 +82,7 @@ pub(super) fn merge(
             }
         }
         if lane.head.is_none() {
-            lane.reader.add_to(summary);
+            lane.reader.add_to(summary, index as u32);
             lanes[index] = None;
         }
     }

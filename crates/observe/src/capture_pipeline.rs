@@ -2,6 +2,7 @@
 //! other reads and decodes before it and collects records behind it. Batches go round between them;
 //! their number bounds the memory.
 
+use super::capture_interface::Tallies;
 use super::{AddressPairs, CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
     ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, Listeners, PacketBatch,
@@ -71,25 +72,34 @@ impl CaptureSet {
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let mut skips = SkipCounters::default();
         let mut batch = PacketBatch::default();
-        let summary = self.for_each(
-            |frame| match decode(frame.link, frame.data, frame.original_length, frame.time) {
-                Ok(decoded) => {
-                    pairs.note(frame.capture, &decoded.packet);
-                    batch.push(&decoded, dns_ports);
-                    if batch.is_full() {
-                        let next = reader.empty.try_recv().unwrap_or_default();
-                        reader.send(mem::replace(&mut batch, next));
+        let mut tallies = Tallies::default();
+        let mut summary = self.for_each(
+            |frame| {
+                tallies.packet(frame.capture, frame.interface);
+                match decode(frame.link, frame.data, frame.original_length, frame.time) {
+                    Ok(mut decoded) => {
+                        decoded.packet.place = (frame.capture % u32::from(u16::MAX)) as u16 + 1;
+                        pairs.note(frame.capture, &decoded.packet);
+                        batch.push(&decoded, dns_ports);
+                        if batch.is_full() {
+                            let next = reader.empty.try_recv().unwrap_or_default();
+                            reader.send(mem::replace(&mut batch, next));
+                        }
                     }
-                }
-                Err(reason) => {
-                    pairs.note_skipped(&frame);
-                    skips.add(reason);
+                    Err(reason) => {
+                        pairs.note_skipped(&frame);
+                        skips.add(reason);
+                        tallies.skip(frame.capture, frame.interface, reason);
+                    }
                 }
             },
             on_progress,
         )?;
         if !batch.is_empty() {
             reader.send(batch);
+        }
+        for read in &mut summary.read {
+            tallies.give_to(read.capture, &mut read.interfaces);
         }
         Ok((summary, skips))
     }

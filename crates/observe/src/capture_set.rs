@@ -24,6 +24,8 @@ use std::rc::Rc;
 pub struct Frame<'a> {
     pub time: Timestamp,
     pub link: LinkType,
+    /// The number of the capture's interface, from 0; always 0 in a pcap file.
+    pub interface: u32,
     pub data: &'a [u8],
     /// The frame's length on the wire, at least that of `data`.
     pub original_length: u32,
@@ -125,11 +127,8 @@ impl CaptureSet {
             }
             Err(error) if named => Err(no_capture(error, path)),
             Err(error) => {
-                let reason = match error {
-                    NoFormat::Io(error) => error.to_string(),
-                    NoFormat::NotACapture(reason) => reason,
-                };
-                self.skipped.push(SkippedFile { path, reason });
+                let (reason, kind) = error.reason();
+                self.skipped.push(SkippedFile { path, reason, kind });
                 Ok(())
             }
         }
@@ -183,7 +182,7 @@ impl CaptureSet {
         };
         if let [Capture::Open(reader)] = captures.as_mut_slice() {
             reader.read_alone(&mut on_frame, &mut report_progress);
-            reader.add_to(&mut summary);
+            reader.add_to(&mut summary, 0);
         } else {
             capture_merge::merge(
                 captures,
@@ -200,10 +199,13 @@ impl CaptureSet {
     }
 }
 
-fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
+pub(super) fn no_capture(error: NoFormat, path: PathBuf) -> ObserveError {
     match error {
         NoFormat::Io(source) => ObserveError::Open { path, source },
-        NoFormat::NotACapture(reason) => ObserveError::NotACapture { path, reason },
+        other => ObserveError::NotACapture {
+            path,
+            reason: other.reason().0,
+        },
     }
 }
 
@@ -231,16 +233,13 @@ pub fn read_capture_bytes(
 ) -> Result<CaptureSummary, String> {
     let source = io::Cursor::new(bytes.to_vec());
     let mut reader = CaptureReader::open(source, "bytes".into(), &Rc::default(), SMALLEST_BUFFER)
-        .map_err(|error| match error {
-        NoFormat::Io(error) => error.to_string(),
-        NoFormat::NotACapture(reason) => reason,
-    })?;
+        .map_err(|error| error.reason().0)?;
     reader.read_alone(&mut on_frame, &mut || {});
     let mut summary = CaptureSummary {
         captures: 1,
         ..CaptureSummary::default()
     };
-    reader.add_to(&mut summary);
+    reader.add_to(&mut summary, 0);
     Ok(summary)
 }
 
@@ -331,6 +330,7 @@ impl CaptureReader {
         Frame {
             time: head.time,
             link: head.link,
+            interface: head.interface,
             data: &self.buffer.data()[head.from..head.to],
             original_length: head.original_length,
             capture,
@@ -362,13 +362,15 @@ impl CaptureReader {
         }
     }
 
-    /// Adds the summary of this capture.
-    pub fn add_to(&mut self, summary: &mut CaptureSummary) {
+    /// Adds the summary of this capture, of which `capture` is the number.
+    pub fn add_to(&mut self, summary: &mut CaptureSummary, capture: u32) {
         summary.packets += self.packets;
         summary.read.push(CaptureRead {
             name: self.name.clone(),
+            capture,
             packets: self.packets,
             span: self.span,
+            interfaces: self.format.interfaces(),
         });
         summary.other_blocks += self.format.other_blocks();
         if let Some((first, last)) = self.span {

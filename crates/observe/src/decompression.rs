@@ -1,6 +1,8 @@
 //! Sources of bytes: files and standard input, decompressed by their magic numbers.
 
+use encoding_rs_io::DecodeReaderBytesBuilder;
 use flate2::bufread::MultiGzDecoder;
+use nanoseg_net::FILE_KIND_BYTES;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::cell::Cell;
@@ -52,6 +54,42 @@ pub(super) fn decompressed(raw: impl Read + 'static, count: Rc<Cell<u64>>) -> io
         }
         _ => Box::new(whole),
     })
+}
+
+/// An error that comes after what was read before it.
+struct Failure(Option<io::Error>);
+
+impl Read for Failure {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// As [`decompressed`], for text: UTF-16, as PowerShell's `>` writes it, becomes UTF-8. Without a byte-order mark the
+/// zero byte of the first character decides (rule: text-in-utf-16).
+pub(super) fn decompressed_text(
+    raw: impl Read + 'static,
+    count: Rc<Cell<u64>>,
+) -> io::Result<Source> {
+    let mut source = decompressed(raw, count)?;
+    let mut start = Vec::new();
+    let read = source
+        .by_ref()
+        .take(FILE_KIND_BYTES as u64)
+        .read_to_end(&mut start);
+    let failure = match read {
+        Err(error) if start.is_empty() => return Err(error),
+        other => Failure(other.err()),
+    };
+    let unmarked = match start.as_slice() {
+        [0, 1..=0x7f, 0, 1..=0x7f, ..] => Some(encoding_rs::UTF_16BE),
+        [1..=0x7f, 0, 1..=0x7f, 0, ..] => Some(encoding_rs::UTF_16LE),
+        _ => None,
+    };
+    let whole = io::Cursor::new(start).chain(failure).chain(source);
+    let mut text = DecodeReaderBytesBuilder::new();
+    text.encoding(unmarked).utf8_passthru(true).strip_bom(true);
+    Ok(Box::new(text.build(whole)))
 }
 
 /// Zstandard with any number of frames in a row, which is what `zstd` and concatenation make.
@@ -212,6 +250,37 @@ mod tests {
                 plain.len()
             );
             assert_eq!(out, plain[..out.len()]);
+        }
+    }
+
+    fn text_of(bytes: Vec<u8>) -> String {
+        let mut text = String::new();
+        let mut source = decompressed_text(io::Cursor::new(bytes), Rc::default()).unwrap();
+        source.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn utf_16(text: &str, big_endian: bool, marked: bool) -> Vec<u8> {
+        let mark = marked.then_some(0xfeff);
+        let units = mark.into_iter().chain(text.encode_utf16());
+        let bytes = |unit: u16| {
+            if big_endian {
+                unit.to_be_bytes()
+            } else {
+                unit.to_le_bytes()
+            }
+        };
+        units.flat_map(bytes).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn text_is_the_same_in_utf_8_and_utf_16_of_both_orders(text in "\\{\"[a-zé☃😀\r\n]{0,3000}", marked: bool, big: bool) {
+            proptest::prop_assert_eq!(&text_of(utf_16(&text, big, marked)), &text);
+            proptest::prop_assert_eq!(&text_of(gzip(&utf_16(&text, big, marked))), &text);
+            proptest::prop_assert_eq!(&text_of(text.clone().into_bytes()), &text);
+            let marked = ["\u{feff}", &text].concat();
+            proptest::prop_assert_eq!(&text_of(marked.into_bytes()), &text);
         }
     }
 

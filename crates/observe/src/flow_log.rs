@@ -58,10 +58,11 @@ pub fn read_flows(paths: &[PathBuf]) -> Result<(Aggregate, FlowLogSummary), Flow
         };
         match read_one(&path, &mut reader) {
             Err(FlowLogError::NotAFlowLog { path, reason }) if !named => {
-                reader
-                    .summary
-                    .skipped_files
-                    .push(SkippedFile { path, reason });
+                reader.summary.skipped_files.push(SkippedFile {
+                    path,
+                    reason,
+                    kind: None,
+                });
             }
             outcome => outcome?,
         }
@@ -87,6 +88,6 @@ fn read_one(path: &Path, reader: &mut FlowLogReader) -> Result<(), FlowLogError>
     } else {
         Box::new(File::open(path).map_err(failed)?)
     };
-    let source = decompression::decompressed(raw, Rc::clone(&read)).map_err(failed)?;
+    let source = decompression::decompressed_text(raw, Rc::clone(&read)).map_err(failed)?;
     reader.read(path, source, &read)
 }

@@ -9,6 +9,7 @@ mod address_changes;
 mod address_pairs;
 mod capture_files;
 mod capture_format;
+mod capture_interface;
 mod capture_merge;
 mod capture_pipeline;
 mod capture_set;
@@ -27,9 +28,12 @@ mod read_buffer;
 mod rtnetlink;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undecodable_tests;
 
 pub use address_changes::AddressChanges;
 pub use address_pairs::{AddressPair, AddressPairs};
+pub use capture_interface::{CaptureLoss, InterfaceRead};
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,

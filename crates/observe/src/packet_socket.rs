@@ -8,9 +8,9 @@ mod bpf_assembler;
 mod bpf_filter;
 mod frame_processor;
 mod interfaces;
+mod load_sampling;
 mod ring;
 mod ring_frames;
-mod udp_sampling;
 
 pub use frame_processor::CaptureCounters;
 pub use interfaces::Interfaces;
@@ -113,6 +113,7 @@ impl PacketSocket {
             interfaces: self.interfaces.filter(self.links.all()),
             dns_ports: self.processor.dns_ports().to_vec(),
             udp_shift: self.processor.udp_shift(),
+            other_shift: self.processor.other_shift(),
         };
         let too_long = || io::Error::from(io::ErrorKind::InvalidInput);
         build_filter(&settings)

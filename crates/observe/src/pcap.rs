@@ -21,7 +21,7 @@ enum Records {
 /// How the records of one file are to be read.
 pub(super) struct Pcap {
     records: Records,
-    link: LinkType,
+    pub link: LinkType,
     /// Nanoseconds in one unit of the records' fraction field.
     unit: i64,
     pub trouble: Option<(TroubleKind, String)>,
@@ -81,6 +81,7 @@ impl Pcap {
             Ok((_, block)) if block.caplen as usize <= MAX_RECORD => Step::Packet(Head {
                 time: self.time(block.ts_sec, block.ts_usec),
                 link: self.link,
+                interface: 0,
                 original_length: block.origlen.max(block.caplen),
                 from: header,
                 to: header + block.caplen as usize,

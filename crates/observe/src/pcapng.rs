@@ -5,6 +5,7 @@
 //! packet whose options are damaged, and it does not know the obsolete packet block.
 
 use super::capture_format::{Head, Step};
+use super::capture_interface::DescribedInterfaces;
 use super::capture_summary::TroubleKind;
 use super::read_buffer::MAX_RECORD;
 use nanoseg_flow::LinkType;
@@ -18,6 +19,7 @@ const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 /// More interfaces than this in a section are taken for damage: each takes memory.
@@ -28,6 +30,8 @@ struct Interface {
     link: LinkType,
     snap_length: u32,
     clock: Clock,
+    /// Its number among all that the file describes.
+    number: u32,
 }
 
 /// As wide as the arithmetic of timestamps needs it.
@@ -88,6 +92,8 @@ pub(super) struct PcapNg {
     last: Timestamp,
     pub trouble: Option<(TroubleKind, String)>,
     pub other_blocks: u64,
+    /// The interfaces of all sections.
+    pub described: DescribedInterfaces,
 }
 
 impl PcapNg {
@@ -124,7 +130,10 @@ impl PcapNg {
                 Step::Skip(padded)
             }
             INTERFACE => self.interface(block, padded),
-            _ => {
+            other => {
+                if other == STATISTICS {
+                    self.statistics(body);
+                }
                 self.other_blocks += 1;
                 Step::Skip(padded)
             }
@@ -157,7 +166,7 @@ impl PcapNg {
             parse_interfacedescriptionblock_le(block)
         };
         let interface = match parsed {
-            Ok((_, idb)) => build_interface(&idb, self.big_endian),
+            Ok((_, idb)) => build_interface(&idb, self.big_endian, &mut self.described),
             Err(_) => None,
         };
         if interface.is_none() {
@@ -186,6 +195,10 @@ impl PcapNg {
         else {
             return self.bad_packet(padded);
         };
+        let options = 20usize.saturating_add((captured as usize).next_multiple_of(4));
+        if body.len() > options {
+            self.drop_count(interface, &body[options..]);
+        }
         self.packet(
             interface,
             (high, low),
@@ -194,6 +207,73 @@ impl PcapNg {
             body.len(),
             padded,
         )
+    }
+
+    /// Counts the option epb_dropcount of a packet.
+    #[cold]
+    fn drop_count(&mut self, interface: u32, options: &[u8]) {
+        let dropped = self.option(options, 4);
+        self.lose(interface, dropped.unwrap_or_default());
+    }
+
+    /// Packets were lost before the current one.
+    fn lose(&mut self, interface: u32, dropped: u64) {
+        let number = self.number(interface);
+        if let Some(statistics) = number.and_then(|number| self.described.statistics(number)) {
+            statistics.between_packets = statistics.between_packets.saturating_add(dropped);
+        }
+    }
+
+    /// The number of an interface of the current section.
+    fn number(&self, interface: u32) -> Option<u32> {
+        Some(self.interfaces.get(interface as usize)?.as_ref()?.number)
+    }
+
+    /// An interface statistics block.
+    #[cold]
+    fn statistics(&mut self, body: &[u8]) {
+        let number = self
+            .at(body, 0)
+            .and_then(|interface| self.number(interface));
+        let options = body.get(12..).unwrap_or_default();
+        let read = [4, 5, 6, 7, 8].map(|code| self.option(options, code));
+        let Some(statistics) = number.and_then(|number| self.described.statistics(number)) else {
+            return;
+        };
+        // isb_ifrecv (4) counts what the filter left out as well, so it shows no loss.
+        let [_, if_drop, filter_accept, os_drop, user_delivered] = read;
+        statistics.if_drop = if_drop.or(statistics.if_drop);
+        statistics.os_drop = os_drop.or(statistics.os_drop);
+        statistics.filter_accept = filter_accept.or(statistics.filter_accept);
+        statistics.user_delivered = user_delivered.or(statistics.user_delivered);
+    }
+
+    /// The value of an option of 64 bits.
+    fn option(&self, mut options: &[u8], wanted: u16) -> Option<u64> {
+        loop {
+            let [a, b, c, d] = *options.first_chunk::<4>()?;
+            let half = |bytes| {
+                if self.big_endian {
+                    u16::from_be_bytes(bytes)
+                } else {
+                    u16::from_le_bytes(bytes)
+                }
+            };
+            let (code, length) = (half([a, b]), half([c, d]) as usize);
+            let value = options.get(4..4 + length)?;
+            if code == 0 {
+                return None;
+            }
+            if code == wanted {
+                let bytes = *value.first_chunk::<8>()?;
+                return Some(if self.big_endian {
+                    u64::from_be_bytes(bytes)
+                } else {
+                    u64::from_le_bytes(bytes)
+                });
+            }
+            options = options.get(4 + length.next_multiple_of(4)..)?;
+        }
     }
 
     /// The packet block before 2004: interface number and drop count share a word.
@@ -209,11 +289,15 @@ impl PcapNg {
         else {
             return self.bad_packet(padded);
         };
-        let interface = if self.big_endian {
-            interface >> 16
+        let (interface, dropped) = if self.big_endian {
+            (interface >> 16, interface & 0xffff)
         } else {
-            interface & 0xffff
+            (interface & 0xffff, interface >> 16)
         };
+        // All ones: the count is not known.
+        if dropped > 0 && dropped != 0xffff {
+            self.lose(interface, dropped.into());
+        }
         self.packet(
             interface,
             (high, low),
@@ -237,10 +321,12 @@ impl PcapNg {
             interface.snap_length
         };
         let captured = original.min(limit).min((body.len() - 4) as u32);
-        let link = interface.link;
+        let (link, number) = (interface.link, interface.number);
+        self.described.packet(number);
         Step::Packet(Head {
             time: self.last,
             link,
+            interface: number,
             original_length: original.max(captured),
             from: 12,
             to: 12 + captured as usize,
@@ -266,9 +352,11 @@ impl PcapNg {
             return self.bad_packet(padded);
         }
         self.last = interface.clock.time(high, low);
+        self.described.packet(interface.number);
         Step::Packet(Head {
             time: self.last,
             link: interface.link,
+            interface: interface.number,
             original_length: original.max(captured),
             from: 8 + header,
             to: 8 + header + captured as usize,
@@ -285,7 +373,11 @@ impl PcapNg {
     }
 }
 
-fn build_interface(idb: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Option<Interface> {
+fn build_interface(
+    idb: &InterfaceDescriptionBlock<'_>,
+    big_endian: bool,
+    described: &mut DescribedInterfaces,
+) -> Option<Interface> {
     // `idb.if_tsoffset` is read as little-endian in every section (pcap-parser 0.17).
     let offset = idb
         .options
@@ -297,11 +389,24 @@ fn build_interface(idb: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Opt
     } else {
         i64::from_le_bytes
     };
+    let link = LinkType((idb.linktype.0 as u32 & 0xffff) as u16);
+    let clock = Clock::new(idb.if_tsresol, offset.map_or(0, |bytes| read(*bytes)))?;
     Some(Interface {
-        link: LinkType((idb.linktype.0 as u32 & 0xffff) as u16),
+        link,
         snap_length: idb.snaplen,
-        clock: Clock::new(idb.if_tsresol, offset.map_or(0, |bytes| read(*bytes)))?,
+        clock,
+        number: described.add(interface_name(idb), link),
     })
+}
+
+/// The option if_name; control characters are left out, since it is printed.
+fn interface_name(idb: &InterfaceDescriptionBlock<'_>) -> Option<String> {
+    const LONGEST: usize = 64;
+    let mut options = idb.options.iter();
+    let name = options.find(|option| option.code == OptionCode::IfName)?;
+    let text = String::from_utf8_lossy(&name.value);
+    let shown = text.chars().filter(|one| !one.is_control());
+    Some(shown.take(LONGEST).collect()).filter(|name: &String| !name.is_empty())
 }
 
 #[cfg(test)]

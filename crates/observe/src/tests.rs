@@ -84,7 +84,7 @@ fn in_a_folder_what_is_no_capture_is_skipped_with_its_reason_and_named_it_is_an_
     );
     let (frames, summary) = read(&[folder.path().to_path_buf()]);
     assert_eq!((frames.len(), summary.skipped_files.len()), (1, 1));
-    assert!(summary.skipped_files[0].reason.contains("magic"));
+    assert!(summary.skipped_files[0].reason.contains("it is text"));
     let error = CaptureSet::open(std::slice::from_ref(&notes))
         .err()
         .unwrap();

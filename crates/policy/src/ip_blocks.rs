@@ -19,9 +19,24 @@ pub(super) struct Block {
     pub members: Vec<IpAddr>,
     /// The number of addresses that it allows beyond `members`, at most `u128::MAX`.
     pub added: u128,
+    /// It is a whole family: a public entry that is open to anywhere.
+    pub anywhere: bool,
 }
 
 impl Block {
+    /// Returns the block of a whole family, without the cluster and the special-purpose ranges.
+    pub fn anywhere(net: IpNet, closed: &ExcludedRanges) -> Self {
+        Block {
+            anywhere: true,
+            ..covering(net, &[], closed)
+        }
+    }
+
+    /// Returns true if the block lets in addresses beside single observed ones.
+    pub fn covers_more(&self) -> bool {
+        self.anywhere || self.members.len() > 1
+    }
+
     /// Returns a block of exactly one address: a /32 or /128.
     pub fn single(address: IpAddr) -> Self {
         Block {
@@ -29,6 +44,7 @@ impl Block {
             except: Vec::new(),
             members: vec![address],
             added: 0,
+            anywhere: false,
         }
     }
 
@@ -103,6 +119,7 @@ fn covering(net: IpNet, members: &[IpAddr], closed: &ExcludedRanges) -> Block {
         except,
         members,
         added,
+        anywhere: false,
     }
 }
 

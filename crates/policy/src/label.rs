@@ -1,7 +1,7 @@
-//! Facts about label keys: which keys change per pod or per rollout and so never select a workload, which are
-//! used only as a last resort, and which are preferred.
+//! Facts about label keys: which keys change per pod or per rollout and so never select a workload, which do not last
+//! and are used only as a last resort, and which are preferred.
 
-use nanoseg_inventory::{Pod, WorkloadId};
+use nanoseg_inventory::{LabelNature, Pod, Workload, WorkloadId, label_nature, names_a_release};
 
 /// The labels that a Job sets on its pods and that are constant for this Job.
 const JOB_NAMES: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
@@ -41,24 +41,17 @@ const VOLATILE: [&str; 27] = [
     "workflows.argoproj.io/workflow",
 ];
 
-/// Keys that are equal for all pods but change with the next release, or that do not identify a workload. They are
-/// used only if nothing else distinguishes two workloads, and never alone.
-const WEAK: [&str; 15] = [
-    "app.kubernetes.io/version",
+/// Keys that last and do not identify a workload. They are used only if nothing else that lasts distinguishes two
+/// workloads, and never alone.
+const WEAK: [&str; 8] = [
     "app.kubernetes.io/managed-by",
-    "helm.sh/chart",
-    "helm.sh/revision",
-    "chart",
+    "app.kubernetes.io/created-by",
     "heritage",
-    "version",
-    "revision",
-    "commit",
-    "build",
     "deployment",
     "istio.io/rev",
     "security.istio.io/tlsMode",
-    "service.istio.io/canonical-revision",
     "linkerd.io/control-plane-ns",
+    "owner",
 ];
 
 /// Keys that a person would choose, best first.
@@ -73,6 +66,17 @@ const PREFERRED: [&str; 10] = [
     "component",
     "role",
     "tier",
+];
+
+/// The last words of keys that name what runs.
+const NAMING: [&str; 7] = [
+    "app",
+    "application",
+    "cluster",
+    "component",
+    "instance",
+    "name",
+    "service",
 ];
 
 /// Returns true if `key` differs per pod or per rollout for every workload, so that no selector of any
@@ -96,13 +100,39 @@ pub(super) fn may_exclude(key: &str) -> bool {
     !is_volatile(key) && !JOB_NAMES.contains(&key)
 }
 
+/// Returns the nature of a label of a workload (rule: lasting-labels-select). The owner's own selector cannot change as
+/// long as the owner exists, so only a value that names a release by its shape counts there: such an owner is replaced
+/// by each release.
+pub(super) fn nature(workload: Option<&Workload>, key: &str, value: &str) -> LabelNature {
+    // It is the Job's own name, see `may_select`.
+    if JOB_NAMES.contains(&key) {
+        return LabelNature::Lasting;
+    }
+    let Some(workload) = workload else {
+        return label_nature(key, value);
+    };
+    let of_owner = workload
+        .match_labels
+        .get(key)
+        .is_some_and(|own| own == value);
+    if of_owner && !names_a_release(value) {
+        return LabelNature::Lasting;
+    }
+    match label_nature(key, value) {
+        LabelNature::Lasting if workload.changing_keys.contains(key) => LabelNature::Release,
+        nature => nature,
+    }
+}
+
 /// Returns true if the value shows that the label is generated per pod or per rollout, whatever its key: the value
 /// is the pod's own name, or ends with the rollout's hash.
 pub(super) fn is_generated_value(pod: &Pod, value: &str) -> bool {
     if value == pod.name && pod.workload.kind != "Pod" && !pod.template {
         return true;
     }
-    pod.labels.get("pod-template-hash").is_some_and(|hash| {
+    let hashes = ["pod-template-hash", "rollouts-pod-template-hash"];
+    let mut hashes = hashes.iter().filter_map(|key| pod.labels.get(*key));
+    hashes.any(|hash| {
         !hash.is_empty()
             && value
                 .strip_suffix(hash.as_str())
@@ -115,6 +145,20 @@ pub(super) fn is_weak(key: &str) -> bool {
     WEAK.contains(&key)
 }
 
+/// Returns true if a label is used only where nothing else distinguishes: it is weak, or says by itself that it does
+/// not last.
+pub(super) fn is_last_resort(key: &str, value: &str) -> bool {
+    is_weak(key) || label_nature(key, value) != LabelNature::Lasting
+}
+
+/// Returns true if `key` is one of the [`PREFERRED`] keys.
+pub(super) fn is_preferred(key: &str) -> bool {
+    PREFERRED.contains(&key)
+}
+
+/// The rank of a key by which Services select, if it has no better one.
+pub(super) const SERVED: usize = PREFERRED.len();
+
 /// Returns the rank of a key in the order of preference; smaller is better. Equal ranks are ordered by key.
 pub(super) fn rank(key: &str) -> usize {
     const OTHER: usize = PREFERRED.len();
@@ -125,10 +169,18 @@ pub(super) fn rank(key: &str) -> usize {
         return OTHER;
     }
     match key {
-        "app.kubernetes.io/part-of" | "release" => OTHER + 2,
-        _ if is_weak(key) => OTHER + 3,
-        _ => OTHER + 1,
+        "app.kubernetes.io/part-of" | "release" => OTHER + 3,
+        _ if is_last_resort(key, "") => OTHER + 4,
+        _ if is_naming(key) => OTHER + 1,
+        _ => OTHER + 2,
     }
+}
+
+/// Returns true if an operator's key names what runs, as `serving.knative.dev/service` and `cnpg.io/cluster` do.
+fn is_naming(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let last = name.rsplit(['-', '_', '.']).next().unwrap_or(name);
+    NAMING.contains(&last)
 }
 
 #[cfg(test)]

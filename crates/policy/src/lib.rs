@@ -32,4 +32,6 @@ pub use name::file_name;
 pub use render::{render, render_kustomization};
 pub use rule::{PeerOrigin, RuleOrigin};
 pub use selector::Selector;
-pub use synthesis::{Synthesis, SynthesisOptions, WorkloadPolicy, synthesise};
+pub use synthesis::{
+    Synthesis, SynthesisOptions, WorkloadPolicy, open_entry_requirements, synthesise,
+};

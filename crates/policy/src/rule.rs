@@ -7,6 +7,7 @@ mod address;
 use super::ip_blocks::{Block, ExcludedRanges};
 use super::ports::build_ports;
 use super::selector::Selector;
+use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use nanoseg_inventory::WorkloadId;
@@ -54,6 +55,8 @@ pub(super) enum EndKey<'a> {
     /// A namespace and a selector of pods in it.
     Pods(&'a str, &'a Selector),
     Address(IpAddr),
+    /// All of a family, for a public entry that is open to anywhere.
+    Anywhere(IpNet),
 }
 
 /// The ports that one peer needs, and the reasons.
@@ -105,6 +108,8 @@ pub(super) struct RuleContext<'a> {
 struct Group<'a> {
     pods: Vec<(&'a str, &'a Selector, Need<'a>)>,
     addresses: BTreeMap<IpAddr, Need<'a>>,
+    /// Whole families, for public entries.
+    anywhere: BTreeMap<IpNet, Need<'a>>,
     /// The blocks that the addresses are written as; set by [`address::plan`].
     blocks: Vec<Block>,
 }
@@ -124,6 +129,9 @@ pub(super) fn build_rules(needs: Needs, namespace: &str, context: &RuleContext) 
             EndKey::Pods(home, selector) => group.pods.push((home, selector, need)),
             EndKey::Address(address) => {
                 group.addresses.insert(address, need);
+            }
+            EndKey::Anywhere(net) => {
+                group.anywhere.insert(net, need);
             }
         }
     }
@@ -145,7 +153,7 @@ fn build_rule(ports: &Ports, mut group: Group, namespace: &str, context: &RuleCo
     group
         .pods
         .sort_by(|a, b| (a.0, &a.2.workloads, a.1).cmp(&(b.0, &b.2.workloads, b.1)));
-    for (home, selector, need) in group.pods {
+    for (home, selector, need) in std::mem::take(&mut group.pods) {
         rule.peers.push(pod_peer(home, selector, namespace));
         let names = need.workloads.iter().map(|id| (context.display)(id));
         rule.origins.push(PeerOrigin {
@@ -156,7 +164,7 @@ fn build_rule(ports: &Ports, mut group: Group, namespace: &str, context: &RuleCo
     }
     for block in &group.blocks {
         rule.peers.push(address::peer(block));
-        rule.origins.push(address::origin(block, &group.addresses));
+        rule.origins.push(address::origin(block, &group));
     }
     rule
 }

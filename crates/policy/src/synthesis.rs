@@ -1,6 +1,9 @@
 //! Synthesis: from requirements to one policy per managed workload.
 
+mod open_entry;
 mod selections;
+
+pub use open_entry::open_entry_requirements;
 
 use super::ip_blocks::ExcludedRanges;
 use super::name::PolicyNames;
@@ -345,6 +348,9 @@ impl Writer<'_> {
                 End::Addresses(addresses) => addresses
                     .iter()
                     .for_each(|address| add(EndKey::Address(*address), None)),
+                End::Ranges(addresses) => {
+                    open_entry::families(addresses).for_each(|net| add(EndKey::Anywhere(net), None))
+                }
             }
         }
     }

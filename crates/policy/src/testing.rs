@@ -32,11 +32,8 @@ pub(super) fn add(inventory: &mut Inventory, workload: &str, match_labels: &str,
         .workloads
         .entry(id.clone())
         .or_insert_with(|| Workload {
-            id: id.clone(),
             match_labels: labels(match_labels),
-            pods: Vec::new(),
-            host_network: false,
-            containers: Vec::new(),
+            ..Workload::new(id.clone())
         });
     for pod in pods {
         let number = inventory.pods.len();

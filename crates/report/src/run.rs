@@ -188,14 +188,20 @@ pub struct ProofDocument {
     pub observed_allowed: u64,
     /// Observed but blocked: empty in a sound run.
     pub blocked: Vec<Connection>,
-    /// How many connections are allowed though unobserved; may exceed the list's length.
+    /// How many lines of `excess` there are in all; may exceed the list's length. All addresses with which one
+    /// workload is allowed the same are one line.
     pub excess_total: u64,
+    /// How many connections are allowed though unobserved, each address counted
+    /// (rule: excess-is-listed); at most `u64::MAX`.
+    pub excess_connections: u64,
     /// The allowed but unobserved connections.
     pub excess: Vec<Connection>,
     /// Allowed without being seen, for a reason.
     pub implied: Vec<Connection>,
     /// What policies that were already there allow beyond what was observed.
     pub existing_excess_total: u64,
+    /// As `excess_connections`.
+    pub existing_excess_connections: u64,
     pub existing_excess: Vec<Connection>,
     /// Directions that no policy isolates.
     pub open: Vec<OpenDirection>,
@@ -402,6 +408,7 @@ pub(crate) mod fixture {
         run.proof.observed_allowed = 5;
         run.proof.blocked = vec![connection("shop/web", "shop/app", "8080/TCP", None)];
         run.proof.excess_total = 2;
+        run.proof.excess_connections = 2;
         run.proof.excess = vec![connection(
             "shop/web",
             "shop/app2",

@@ -1,7 +1,7 @@
 //! The terminal summary of a run.
 
 use super::run::{Connection, RunReport};
-use super::words::{count, thousands};
+use super::words::{count, large, plural, thousands};
 use super::{escape, learning, table};
 use nanoseg_finding::{Finding, Severity};
 use std::fmt::Write as _;
@@ -176,7 +176,7 @@ fn proof(out: &mut Printer, run: &RunReport) {
         thousands(proof.observed_allowed),
         count(proof.observed, "observed edge")
     );
-    let excess = format!("{} allowed but unobserved", thousands(proof.excess_total));
+    let excess = format!("{} allowed but unobserved", large(proof.excess_connections));
     let implied = match proof.implied.len() as u64 {
         0 => String::new(),
         number => format!(
@@ -209,12 +209,15 @@ fn proof(out: &mut Printer, run: &RunReport) {
     }
     if proof.excess_total > 0 {
         out.under("allowed but unobserved:");
-        let listed: u64 = proof.excess.iter().map(|line| line.count).sum();
-        let hidden = proof.excess_total.saturating_sub(listed);
-        out.list(&proof.excess, proof.excess.len() as u64 + hidden);
+        out.list(&proof.excess, proof.excess_total);
     }
     if proof.existing_excess_total > 0 {
-        let number = count(proof.existing_excess_total, "unobserved connection");
+        let number = proof.existing_excess_connections;
+        let number = format!(
+            "{} {}",
+            large(number),
+            plural(number, "unobserved connection")
+        );
         out.under(&format!(
             "policies that were already there allow {number}; see the report"
         ));

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::sarif::{Found, Level, Place, Rule, sarif};
+use super::words::large;
 use nanoseg_evaluate::RuleRef;
 use nanoseg_net::Timestamp;
 use serde::Serialize;
@@ -21,7 +22,11 @@ pub struct Verification {
     pub would_block: Vec<Blocked>,
     /// Allowed, and not observed; cut at 10 000.
     pub unused: Vec<Unused>,
+    /// How many pairs of client and server `unused` has in all; all addresses with which one workload is allowed the
+    /// same are one end.
     pub unused_total: u64,
+    /// How many connections these are, each address counted (rule: excess-is-listed); at most `u64::MAX`.
+    pub unused_connections: u64,
     /// Rules that no observed connection used.
     pub unused_rules: Vec<RuleRef>,
     /// How many rules there are.
@@ -35,6 +40,15 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// The connections behind the pairs in words, to be put behind the number of pairs: ` (2.7 billion connections)`.
+    /// Empty if each pair is one connection.
+    pub fn unused_connections_text(&self) -> String {
+        if self.unused_connections == self.unused_total {
+            return String::new();
+        }
+        format!(" ({} connections)", large(self.unused_connections))
+    }
+
     /// The open workloads, each with the directions in which no policy isolates it, in words.
     pub fn open_ways(&self) -> Vec<(&String, &'static str)> {
         let [ingress, egress] = [&self.open_ingress, &self.open_egress]

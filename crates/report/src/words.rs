@@ -15,6 +15,35 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
+/// A number of which only the size matters: `48 213`, `1.2 million`, `2.7 billion`.
+pub fn large(number: u64) -> String {
+    const NAMES: [(u64, &str); 4] = [
+        (1_000_000_000_000_000_000, "quintillion"),
+        (1_000_000_000_000, "trillion"),
+        (1_000_000_000, "billion"),
+        (1_000_000, "million"),
+    ];
+    if number == u64::MAX {
+        return "more than 18 quintillion".to_owned();
+    }
+    match NAMES.iter().find(|(size, _)| number >= *size) {
+        Some((size, name)) => {
+            let tenths = number / (size / 10);
+            let (whole, tenth) = (thousands(tenths / 10), tenths % 10);
+            match tenth {
+                0 => format!("{whole} {name}"),
+                _ => format!("{whole}.{tenth} {name}"),
+            }
+        }
+        None => thousands(number),
+    }
+}
+
+/// The number, at most `u64::MAX`.
+pub fn saturated(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 /// `1 edge`, `31 edges`; `policy` becomes `policies`, `address` becomes `addresses`.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{} {}", thousands(number), plural(number, noun))
@@ -91,6 +120,20 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1 000"), (48213, "48 213")] {
             assert_eq!(thousands(number), text);
         }
+    }
+
+    #[test]
+    fn large_numbers_are_told_by_their_size() {
+        for (number, text) in [
+            (48_213, "48 213"),
+            (1_000_000, "1 million"),
+            (2_756_000_000, "2.7 billion"),
+            (4_294_967_296, "4.2 billion"),
+            (u64::MAX, "more than 18 quintillion"),
+        ] {
+            assert_eq!(large(number), text);
+        }
+        assert_eq!(saturated(u128::MAX), u64::MAX);
     }
 
     #[test]

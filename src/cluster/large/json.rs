@@ -1,12 +1,13 @@
 //! JSON: finds the texts of the items first, then reads each into its type without a tree in between.
 
 use super::{Unusual, joined};
+use crate::cluster::add::{add, skip};
 use crate::cluster::kinds::{Typed, parse_object};
-use crate::cluster::parse::{add, skip};
 use crate::cluster::shares::in_shares;
+use crate::cluster::tree::{Budget, Tree};
 use crate::inventory::Objects;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::Value;
 
 /// How many items one thread reads at a time.
@@ -93,6 +94,13 @@ fn json_item(
         (Some(kind), "") if !kind.is_empty() => (kind, head.api_version.unwrap_or_default()),
         (Some(_), _) => return Err(Unusual),
     };
+    if kind == "NetworkPolicy" {
+        // Its keys are checked, which needs a tree.
+        let budget = Budget::new(item.len());
+        let mut text = serde_json::Deserializer::from_str(item);
+        let tree = Tree(&budget).deserialize(&mut text).map_err(|_| Unusual)?;
+        return add(tree, kind, version, budget.take_duplicate(), objects).map_err(|_| Unusual);
+    }
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
     match parse_object(
         kind,
@@ -108,7 +116,7 @@ fn json_item(
         // For example an older version of the group, which k8s-openapi does not accept as its own.
         Ok(Typed::Skipped) | Err(_) => {
             let tree: Value = serde_json::from_str(item).map_err(|_| Unusual)?;
-            add(tree, kind, version, objects).map_err(|_| Unusual)
+            add(tree, kind, version, None, objects).map_err(|_| Unusual)
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::inventory::Inventory;
 use crate::load::error::LoadError;
 use crate::load::notice::NoticeSink;
 use crate::net::Timestamp;
-use crate::observe::flow_log::{FlowLogRead, FlowLogSummary, read_flows};
+use crate::observe::flow_log::{FlowLogFormat, FlowLogRead, FlowLogSummary, read_flows};
 use crate::report::FlowInput;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -142,6 +142,12 @@ impl FlowLogs {
         };
         let logs = self.summary.read.iter().map(input);
         logs.chain(self.stores.iter().cloned()).collect()
+    }
+
+    /// Returns true if some of the logs come from Hubble.
+    pub fn are_of_hubble(&self) -> bool {
+        let mut formats = self.summary.read.iter().map(|read| read.format);
+        formats.any(|format| format == FlowLogFormat::Hubble)
     }
 
     /// One finding for each way in which something was lost.

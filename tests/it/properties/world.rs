@@ -24,6 +24,9 @@ const CALLED_OUTSIDE: usize = 3;
 pub struct Plan {
     pub workloads: Vec<Workload>,
     pub calls: Vec<Call>,
+    /// All datagrams have the same bytes and no identification, and all calls come within a second
+    /// (rule: copies-are-proven).
+    pub equal: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -129,8 +132,9 @@ fn plan(own_label: bool) -> impl Strategy<Value = Plan> {
     (
         prop::collection::vec(workload, 1..=5),
         prop::collection::vec(call(), 0..=14),
+        any::<bool>(),
     )
-        .prop_map(move |(workloads, calls)| {
+        .prop_map(move |(workloads, calls, equal)| {
             let build = |(number, (namespace, pods, extra, service)): (usize, _)| {
                 let extra: BTreeMap<&str, &str> = extra;
                 let mut labels: BTreeMap<String, String> = extra
@@ -150,6 +154,7 @@ fn plan(own_label: bool) -> impl Strategy<Value = Plan> {
             Plan {
                 workloads: workloads.into_iter().enumerate().map(build).collect(),
                 calls,
+                equal,
             }
         })
 }
@@ -231,10 +236,12 @@ impl Plan {
             (How::Unanswered, _) => "unanswered",
             (How::Refused, _) => "refused",
         };
-        Some(format!(
-            "{} {protocol} {client} > {called} {dnat}{how}\n",
-            call.at
-        ))
+        Some(if self.equal {
+            let at = format!("{}.{:03}", call.at / 1000, call.at % 1000);
+            format!("{at} {protocol} {client} > {called} {dnat}{how} same no-id\n")
+        } else {
+            format!("{} {protocol} {client} > {called} {dnat}{how}\n", call.at)
+        })
     }
 
     /// Returns the client, the called address and the address after translation. Returns `None` for calls that never

@@ -72,6 +72,10 @@ pub struct Event {
     pub until: Option<i64>,
     /// The time in nanoseconds after the close, and the flags, of a stray packet from the server.
     pub late: Option<(u8, i64)>,
+    /// UDP: the same bytes as every other event with it.
+    pub same: bool,
+    /// Without an IPv4 identification, as for IPv6.
+    pub no_id: bool,
     pub sightings: Vec<Sighting>,
 }
 
@@ -87,6 +91,10 @@ pub enum Verb {
     ReplyFirst,
     /// SYN and SYN-ACK, then nothing.
     HalfOpen,
+    /// SYN and SYN-ACK (INIT and INIT ACK), which the client answers with RST (ABORT).
+    Probed,
+    /// The handshake, then the client aborts.
+    Checked,
     /// This many attempts without an answer; UDP: this many datagrams without an answer.
     Unanswered(usize),
     /// RST or ABORT.

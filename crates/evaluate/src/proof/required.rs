@@ -29,10 +29,11 @@ impl Required {
         // Addresses of the same workload and port are collected first, because each added set rebuilds
         // the map.
         let mut by_port: BTreeMap<(u32, Direction, _, u16), Vec<_>> = BTreeMap::new();
+        let mut open: Vec<((u32, Direction), &AddressSet, &Requirement)> = Vec::new();
         for one in requirements {
             let number = |end: &End| match end {
                 End::Workload(id) => numbers.get(id).copied(),
-                End::Addresses(_) => None,
+                End::Addresses(_) | End::Ranges(_) => None,
             };
             match (
                 &one.client,
@@ -62,8 +63,19 @@ impl Required {
                         .or_default()
                         .extend(servers.iter().copied());
                 }
+                (End::Ranges(clients), _, _, Some(server)) => {
+                    open.push(((server, Direction::Ingress), clients, one));
+                }
+                (_, Some(client), End::Ranges(servers), _) => {
+                    open.push(((client, Direction::Egress), servers, one));
+                }
                 _ => {}
             }
+        }
+        for (end, addresses, one) in open {
+            let connections = ConnectionSet::one(one.protocol, one.port);
+            let map = required.addresses.entry(end).or_default();
+            map.add(addresses, &connections);
         }
         for ((workload, direction, protocol, port), addresses) in by_port {
             let map = required.addresses.entry((workload, direction)).or_default();

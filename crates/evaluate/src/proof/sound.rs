@@ -4,13 +4,13 @@ use super::{Blocked, BlockedBy, Span};
 use crate::{ClassId, Evaluation};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_net::{AddressSet, ConnectionSet, Direction};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The other end of a requirement, seen from one class.
 enum RequiredPeer<'a> {
     Classes(&'a [ClassId]),
-    Addresses(&'a BTreeSet<IpAddr>),
+    Addresses(Cow<'a, AddressSet>),
 }
 
 /// Returns the parts of `requirement` that the policies block; empty if there are none.
@@ -57,6 +57,7 @@ fn span(end: &End) -> Span {
     match end {
         End::Workload(id) => Span::Workload(id.clone()),
         End::Addresses(addresses) => Span::Addresses(addresses.iter().copied().collect()),
+        End::Ranges(addresses) => Span::Addresses(addresses.clone()),
     }
 }
 
@@ -75,14 +76,15 @@ impl Check<'_> {
         };
         let peers = match far {
             End::Workload(id) => RequiredPeer::Classes(self.evaluation.classes_of(id)),
-            End::Addresses(addresses) => RequiredPeer::Addresses(addresses),
+            End::Addresses(addresses) => {
+                RequiredPeer::Addresses(Cow::Owned(addresses.iter().copied().collect()))
+            }
+            End::Ranges(addresses) => RequiredPeer::Addresses(Cow::Borrowed(addresses)),
         };
         for class in self.evaluation.classes_of(workload) {
             let rest = match &peers {
                 RequiredPeer::Classes(peers) => self.classes(*class, direction, peers, far),
-                RequiredPeer::Addresses(addresses) => {
-                    self.addresses(*class, direction, &addresses.iter().copied().collect())
-                }
+                RequiredPeer::Addresses(addresses) => self.addresses(*class, direction, addresses),
             };
             let Some(rest) = rest else { continue };
             let names = self.evaluation.isolated_by(*class, direction);

@@ -1,6 +1,6 @@
 //! Tests of the proof, case by case. The differential tests compare it with a naive evaluator.
 
-use super::{BlockedBy, Managed, PolicySets, Proof, Span, prove_each_way};
+use super::{BlockedBy, Excess, Managed, PolicySets, Proof, Span, prove_each_way};
 use crate::EvaluateError;
 use crate::testing::*;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -422,4 +422,28 @@ fn what_is_managed_in_one_direction_counts_in_that_direction() {
         .iter()
         .filter(|one| one.starts_with("shop/web => shop/db"));
     assert_eq!(pairs.count(), 1, "{both:?}");
+}
+
+#[test]
+fn each_address_and_each_range_of_ports_counts_as_a_connection() {
+    let all = "{from: [{ipBlock: {cidr: 0.0.0.0/1}}], ports: [{port: 1}, {port: 5, endPort: 9}]}";
+    let to = "{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 1}]}";
+    let proof = prove(
+        &shop(),
+        &[tight("shop/n-db", "db", all, to)],
+        &[],
+        &managed(&["shop/db"]),
+    )
+    .unwrap();
+    let of_addresses = |one: &&Excess| matches!(one.client, Span::Addresses(_));
+    let addresses: Vec<&Excess> = proof.excess.entries.iter().filter(of_addresses).collect();
+    let counted: u128 = addresses.iter().map(|one| one.count()).sum();
+    assert_eq!(counted, 2 * (1 << 31), "{addresses:?}");
+    let sum: u128 = proof.excess.entries.iter().map(|one| one.count()).sum();
+    assert_eq!(proof.excess.connections, sum);
+    let anything = Excess {
+        client: Span::Anything,
+        ..addresses[0].clone()
+    };
+    assert!(anything.count() >= 1 << 32);
 }

@@ -54,6 +54,7 @@ impl<'a> Layer<'a> {
             ip_id: self.ip_id,
             vlan: context.vlan,
             ttl: self.ttl,
+            place: 0,
             // A broadcast frame carries a packet to a network's broadcast address, which its netmask
             // would show. TCP cannot be sent to a broadcast address.
             group: self.group || context.broadcast && !matches!(transport, Transport::Tcp { .. }),
@@ -82,10 +83,6 @@ pub(super) fn v4(data: &[u8], context: Context) -> DecodeResult<'_> {
         (total.min(data.len()), total as u32)
     };
     let destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
-    // (rule: loopback-is-no-peer)
-    if header[12] == 127 || header[16] == 127 {
-        return Err(Skip::Loopback);
-    }
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
     if fragment != 0 {
         return Err(Skip::LaterFragment);
@@ -121,12 +118,8 @@ pub(super) fn v6(data: &[u8], context: Context) -> DecodeResult<'_> {
         ((40 + length).min(data.len()), length as u32)
     };
     let destination = Ipv6Addr::from(array::<16>(data, 24)?);
-    let source = Ipv6Addr::from(array::<16>(data, 8)?);
-    if source.is_loopback() || destination.is_loopback() {
-        return Err(Skip::Loopback);
-    }
     let layer = Layer {
-        source: IpAddr::V6(source),
+        source: IpAddr::V6(Ipv6Addr::from(array::<16>(data, 8)?)),
         destination: IpAddr::V6(destination),
         ip_id: 0,
         ttl: header[7],

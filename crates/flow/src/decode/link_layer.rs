@@ -50,6 +50,7 @@ pub(super) fn other(link: LinkType, data: &[u8], mut context: Context) -> Decode
             wlan(rest(data, length as usize)?, context)
         }
         LinkType::NFLOG => nflog(data, context),
+        LinkType::PKTAP => pktap(data, context),
         _ => Err(Skip::UnsupportedLinkType),
     }
 }
@@ -176,6 +177,24 @@ fn wlan(data: &[u8], context: Context) -> DecodeResult<'_> {
     match llc(payload)? {
         Some((kind, inner)) => typed(kind, inner, context),
         None => Err(Skip::Llc),
+    }
+}
+
+/// macOS's packet tap: the header's length, the kind of record (1 is a packet) and the link type of the frame behind
+/// it, all little-endian (`net/pktap.h` of XNU).
+fn pktap(data: &[u8], context: Context) -> DecodeResult<'_> {
+    /// The shortest header that was ever written.
+    const SHORTEST: usize = 108;
+    let field = |offset| array(data, offset).map(u32::from_le_bytes);
+    let (length, kind, link) = (field(0)? as usize, field(4)?, field(8)?);
+    if length < SHORTEST || kind != 1 {
+        return Err(Skip::BadHeader);
+    }
+    let inner = rest(data, length)?;
+    match u16::try_from(link).map(LinkType) {
+        Ok(LinkType::ETHERNET) => ethernet(inner, context),
+        Ok(LinkType::PKTAP) | Err(_) => Err(Skip::UnsupportedLinkType),
+        Ok(link) => other(link, inner, context),
     }
 }
 

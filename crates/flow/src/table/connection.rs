@@ -1,9 +1,10 @@
-//! One connection in the table: what was seen of it, how long it may be silent, and its outcome.
+//! One connection in the table: what was seen of it, and how long it may be silent.
 
 use super::key::{Key, Side};
 use super::legs::Legs;
+use super::recent::{Recent, Repeats, Seen};
 use super::wheel::Ticket;
-use crate::{ActivityWindows, SctpChunk, TcpFlags, Verdict};
+use crate::{ActivityWindows, Packet, SctpChunk, TcpFlags};
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 
 /// How long a closed connection is remembered for late segments, in seconds: several retransmission
@@ -24,6 +25,8 @@ pub(super) mod sent {
     pub const MOVED: u16 = 64;
     /// The highest sequence number is known.
     pub const SEQUENCE: u16 = 128;
+    /// It reset the connection with the segment that would have completed the handshake. SCTP: it sent ABORT.
+    pub const HANDSHAKE_RESET: u16 = 256;
     /// Everything but a reset is taking part.
     pub const LIVE: u16 = SYN | SYN_ACK | DATA | ACK | FIN;
 }
@@ -44,14 +47,6 @@ pub(super) struct Streams {
     acknowledged: [u32; 2],
 }
 
-/// The last few datagrams, to recognise copies captured elsewhere.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Recent {
-    marks: [u32; 3],
-    times: [u32; 3],
-    cursor: u8,
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(super) enum State {
     Streams(Streams),
@@ -64,6 +59,7 @@ pub(super) struct Extra {
     /// Activity between the first and the last packet's windows.
     pub windows: ActivityWindows,
     pub legs: Option<Legs>,
+    pub repeats: Repeats,
     /// What was reported of it while it is ongoing.
     pub reported: Option<Box<Reported>>,
 }
@@ -130,15 +126,6 @@ pub(super) struct LegView {
     closed: bool,
     first: i64,
     last: i64,
-}
-
-/// The outcome of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outcome {
-    /// The side that a handshake (or, for UDP, the first packet) names as the client.
-    pub client: Option<Side>,
-    /// `None`: stray packets only, no connection.
-    pub verdict: Option<Verdict>,
 }
 
 impl Connection {
@@ -270,6 +257,9 @@ impl Connection {
         if flags.rst() {
             *seen |= sent::RST;
             self.closed = true;
+            if self.is_handshake_reset(side, flags, sequence) {
+                self.seen[side] |= sent::HANDSHAKE_RESET;
+            }
             return !was_closed;
         }
         if flags.ack() {
@@ -324,6 +314,21 @@ impl Connection {
         self.closed && !was_closed
     }
 
+    /// Returns true if a reset stands where the client's acknowledgment of the SYN-ACK would stand: its
+    /// sequence number is the one after the SYN's (RFC 9293 section 3.10.7.1, of a SYN-ACK that nobody asked for).
+    ///
+    /// Of a sampled connection the acknowledgment itself may have been left out. There a reset of an open
+    /// connection is told by its ACK flag, which the other has not.
+    fn is_handshake_reset(&self, side: Side, flags: TcpFlags, sequence: u32) -> bool {
+        let State::Streams(streams) = &self.state else {
+            return false;
+        };
+        let (own, other) = (self.seen[side], self.seen[1 - side]);
+        let after_syn = own & sent::SYN != 0 && sequence == streams.initial[side].wrapping_add(1);
+        let as_expected = other & sent::SYN_ACK != 0 && sequence == streams.acknowledged[1 - side];
+        (after_syn || as_expected) && !(self.sampled && flags.ack())
+    }
+
     /// Returns true if a SYN (or, with `answer`, a SYN-ACK) belongs to another connection with the same
     /// ports: the port was used again. A repeated or late one does not.
     pub fn is_reopened(&self, side: Side, sequence: u32, answer: bool) -> bool {
@@ -345,26 +350,27 @@ impl Connection {
         !(simultaneous || late)
     }
 
-    /// Processes a datagram (or SCTP packet) unless it is a copy of a recent one. Copies are captured
-    /// within moments; without an IP identification a datagram may really have been sent again.
-    pub fn datagram(&mut self, side: Side, at: i64, ip_id: u16, fingerprint: u32, payload: u32) {
+    /// Processes a datagram (or SCTP packet) unless it is a copy of a recent one.
+    pub fn datagram(&mut self, side: Side, packet: &Packet, fingerprint: u32, payload: u32) {
         let State::Datagrams(recent) = &mut self.state else {
             return;
         };
-        let mark = (fingerprint ^ u32::from(ip_id).wrapping_mul(0x9e37_79b1)) & !1 | side as u32;
-        let now = (at >> 20) as u32;
-        // In units of 2^20 ns, about a millisecond.
-        let window = if ip_id == 0 { 100 } else { 1000 };
-        let is_copy = (0..recent.marks.len()).any(|i| {
-            recent.marks[i] == mark
-                && now.wrapping_sub(recent.times[i]).wrapping_add(window) <= 2 * window
-        });
-        if is_copy {
+        let id = u32::from(packet.ip_id).wrapping_mul(0x9e37_79b1);
+        let seen = Seen {
+            mark: (fingerprint ^ id) & !1 | side as u32,
+            at: packet.time.nanos(),
+            identified: packet.ip_id != 0,
+            // A packet that was routed in between is a copy from elsewhere in the same capture.
+            place: (packet.place != 0).then_some(
+                (packet.place as u8)
+                    .wrapping_mul(3)
+                    .wrapping_add(packet.ttl),
+            ),
+        };
+        let extra = &mut self.extra;
+        if recent.is_copy(seen, || &mut extra.get_or_insert_default().repeats) {
             return;
         }
-        let place = usize::from(recent.cursor) % recent.marks.len();
-        (recent.marks[place], recent.times[place]) = (mark, now);
-        recent.cursor = (recent.cursor + 1) % recent.marks.len() as u8;
         self.seen[side] |= sent::DATA;
         self.datagrams[side] = self.datagrams[side].saturating_add(1);
         self.bytes[side] += u64::from(payload);
@@ -384,7 +390,7 @@ impl Connection {
                 self.closed |= self.seen[1 - side] & sent::FIN != 0;
             }
             SctpChunk::Abort => {
-                *seen |= sent::RST;
+                *seen |= sent::RST | sent::HANDSHAKE_RESET;
                 self.closed = true;
             }
         }
@@ -437,93 +443,9 @@ impl Connection {
         }
     }
 
-    /// The client's side and the verdict.
-    pub fn outcome(&self) -> Outcome {
-        match self.key.protocol() {
-            Protocol::Udp => {
-                let both = self.sent(0) & self.sent(1) & sent::DATA != 0;
-                let verdict = match (both, self.refused) {
-                    (true, _) => Verdict::Established,
-                    (false, true) => Verdict::Refused,
-                    (false, false) => Verdict::OneWay,
-                };
-                Outcome {
-                    client: Some(self.opener.into()),
-                    verdict: Some(verdict),
-                }
-            }
-            Protocol::Tcp | Protocol::Sctp => match self.opening_side() {
-                Some(client) => Outcome {
-                    client: Some(client),
-                    verdict: Some(self.opened_verdict(client)),
-                },
-                None => Outcome {
-                    client: None,
-                    verdict: self.mid_stream_verdict(),
-                },
-            },
-        }
-    }
-
     /// What a side has sent, on whichever leg it was seen.
     #[inline(always)]
-    fn sent(&self, side: Side) -> u16 {
+    pub fn sent(&self, side: Side) -> u16 {
         self.seen[side] | self.sent_on_legs[side]
-    }
-
-    fn opening_side(&self) -> Option<Side> {
-        let sent = |what: u16| [self.sent(0) & what != 0, self.sent(1) & what != 0];
-        match sent(sent::SYN) {
-            // Both (simultaneous open, RFC 9293 section 3.5): the first one.
-            [true, true] => return Some(self.opener.into()),
-            [true, false] => return Some(0),
-            [false, true] => return Some(1),
-            [false, false] => {}
-        }
-        match sent(sent::SYN_ACK) {
-            [true, _] => Some(1),
-            [false, true] => Some(0),
-            [false, false] => None,
-        }
-    }
-
-    fn opened_verdict(&self, client: Side) -> Verdict {
-        let (ours, theirs) = (self.sent(client), self.sent(1 - client));
-        let moved = (ours | theirs) & sent::MOVED != 0;
-        // A lone SYN-ACK is what a spoofed SYN makes: the client has to have taken part.
-        if moved || theirs & sent::LIVE != 0 && ours & sent::LIVE != 0 {
-            Verdict::Established
-        } else if theirs & sent::RST != 0 || self.refused {
-            Verdict::Refused
-        } else {
-            Verdict::Unanswered
-        }
-    }
-
-    /// Without a handshake: data and an answer, or acknowledgments both ways that are not just the
-    /// end of a connection.
-    fn mid_stream_verdict(&self) -> Option<Verdict> {
-        let any = self.sent(0) | self.sent(1);
-        let both = self.sent(0) & sent::LIVE != 0 && self.sent(1) & sent::LIVE != 0;
-        let data = any & sent::DATA != 0;
-        if both && (data || any & sent::FIN == 0) || data && any & sent::MOVED != 0 {
-            Some(Verdict::Established)
-        } else if self.sampled {
-            // Only few packets are seen, so a missing answer proves nothing.
-            None
-        } else if self.key.protocol() == Protocol::Sctp && data {
-            let refused = self.refused || any & sent::RST != 0;
-            Some(if refused {
-                Verdict::Refused
-            } else {
-                Verdict::OneWay
-            })
-        } else if data && (any & sent::RST != 0 || self.refused) {
-            Some(Verdict::Refused)
-        } else if data {
-            Some(Verdict::Unanswered)
-        } else {
-            None
-        }
     }
 }

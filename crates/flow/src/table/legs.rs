@@ -4,21 +4,16 @@
 //!
 //! What translation leaves as it is: sequence numbers and TCP timestamps, the IPv4 identification,
 //! the payload. What it changes besides addresses: the time to live, since translation happens where
-//! packets are routed. The time to live distinguishes a leg from a scanner's probes, which may all have
-//! the same sequence number and source port but come from the same place; and it shows which leg is
-//! nearer to the client, whatever the captures' clocks are. A proxy is no leg: it opens another
+//! packets are routed. What of it proves a leg is decided in [`super::copies`]. The time to live also shows which
+//! leg is nearer to the client, whatever the captures' clocks are. A proxy is no leg: it opens another
 //! connection, with another sequence number.
 
 use super::connection::Connection;
+use super::copies::{Closeness, same_packet};
 use super::key::{Key, Side};
 use super::wheel::Ticket;
-use crate::{Packet, Transport};
-use nanoseg_net::{Protocol, SECOND};
+use crate::{Listeners, Packet, Transport};
 use std::net::SocketAddr;
-
-/// How far apart in time two legs may show the same packet, in nanoseconds.
-const TCP_WINDOW: i64 = 2 * SECOND;
-const UDP_WINDOW: i64 = SECOND;
 
 /// How many openings are remembered, and over how many buckets they are spread. At ten thousand new
 /// connections a second these are the last 1.6 s; legs mostly come within 1 ms.
@@ -74,18 +69,19 @@ impl Legs {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sighting {
     signature: u64,
-    time: i64,
+    /// Nanoseconds since the epoch.
+    pub time: i64,
     pub ticket: Ticket,
-    ip_id: u16,
-    ttl: u8,
+    pub ip_id: u16,
+    pub ttl: u8,
     /// Which side of its connection sent it.
     pub sender: u8,
-    kind: Kind,
+    pub kind: Kind,
 }
 
 /// How well the signature distinguishes packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// A SYN's sequence number and timestamp; a segment's sequence and acknowledgment numbers.
     Strong,
     /// A SYN's sequence number alone, a datagram's fingerprint.
@@ -145,47 +141,6 @@ impl Sighting {
     }
 }
 
-/// Returns true if two sightings in different connections are the same packet.
-fn is_same_packet(new: &Sighting, old: &Sighting, new_key: &Key, old_key: &Key) -> bool {
-    let protocol = new_key.protocol();
-    let window = if protocol == Protocol::Udp {
-        UDP_WINDOW
-    } else {
-        TCP_WINDOW
-    };
-    if protocol != old_key.protocol() || (new.time - old.time).abs() > window {
-        return false;
-    }
-    let ends = |key: &Key, sender: u8| {
-        (
-            key.endpoint(sender.into()),
-            key.endpoint(1 - usize::from(sender)),
-        )
-    };
-    let (new_ends, old_ends) = (ends(new_key, new.sender), ends(old_key, old.sender));
-    if new_key.vlan() != old_key.vlan() && new_key.vlan() != 0 && old_key.vlan() != 0 {
-        return false;
-    }
-    // Translation keeps the identification; IPv6 has none.
-    if new.ip_id != old.ip_id {
-        return false;
-    }
-    // Tagged on one interface, untagged on another.
-    if new_ends == old_ends {
-        return true;
-    }
-    // Routed in between, or with an identification that a client does not give out twice. (A bridge
-    // that translates does not route.) Without either they may be two equal packets: a
-    // resolver sends the same question to several servers at once.
-    let distinct = new.ttl != old.ttl || new.ip_id != 0;
-    let shared = new_ends.0 == old_ends.0 || new_ends.1 == old_ends.1;
-    match new.kind {
-        Kind::Strong => distinct,
-        Kind::Weak if protocol == Protocol::Tcp => distinct && shared,
-        Kind::Weak => distinct && (shared || new.ip_id != 0),
-    }
-}
-
 /// The openings of the last moments: a ring in the order in which they came, found by signature.
 pub(super) struct Sightings {
     /// With each the link to an earlier one of the same signature.
@@ -231,15 +186,20 @@ impl Sightings {
         self.ring.get((number as usize - 1) % REMEMBERED)
     }
 
-    /// The same packet in another connection, if it was seen: one that has no other leg yet rather
-    /// than one that has, and then the earliest.
-    pub fn find(&self, new: &Sighting, slab: &[Connection]) -> Option<Sighting> {
+    /// The same packet in another connection, if it was seen: the closest one, of these one that has no other
+    /// leg yet rather than one that has, and then the earliest.
+    pub fn find(
+        &self,
+        new: &Sighting,
+        slab: &[Connection],
+        listeners: &impl Listeners,
+    ) -> Option<Sighting> {
         let (bucket, tag) = Self::place(new.signature);
         let found = self.buckets[bucket]
             .iter()
             .find(|f| f.tag == tag && f.number != 0)?;
         let mut number = found.number;
-        let mut best: Option<(bool, i64, Sighting)> = None;
+        let mut best: Option<(Closeness, bool, i64, Sighting)> = None;
         for _ in 0..LONGEST_CHAIN {
             let Some((old, earlier)) = self.entry(number) else {
                 break;
@@ -255,7 +215,7 @@ impl Sightings {
                 continue;
             };
             let is_there = theirs.live && theirs.generation == old.ticket.1;
-            if !is_there || !is_same_packet(new, old, &own.key, &theirs.key) {
+            if !is_there {
                 continue;
             }
             let has_legs = theirs
@@ -263,11 +223,17 @@ impl Sightings {
                 .as_ref()
                 .is_some_and(|extra| extra.legs.is_some());
             let taken = has_legs || theirs.parent.is_some();
-            if best.is_none_or(|(worse, time, _)| (taken, old.time) <= (worse, time)) {
-                best = Some((taken, old.time, *old));
+            let Some(closeness) =
+                same_packet((new, &own.key), (old, &theirs.key), taken, listeners)
+            else {
+                continue;
+            };
+            let rank = (closeness, taken, old.time);
+            if best.is_none_or(|(closeness, taken, time, _)| rank <= (closeness, taken, time)) {
+                best = Some((closeness, taken, old.time, *old));
             }
         }
-        best.map(|(_, _, sighting)| sighting)
+        best.map(|(.., sighting)| sighting)
     }
 
     pub fn insert(&mut self, new: Sighting) {

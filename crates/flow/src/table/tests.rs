@@ -165,13 +165,65 @@ fn what_never_answers_or_refuses_is_never_established() {
     assert_eq!(verdict(vec![syn.clone(), rst]), Verdict::Refused);
     let icmp = port_unreachable(s.ip(), &tcp_packet(ip(c, s), tcp(SYN, 5, 0)));
     assert_eq!(verdict(vec![syn.clone(), icmp]), Verdict::Refused);
-    let answered = tcp_frame(ip(s, c), tcp(SYN | ACK, 9, 6));
-    let reset = tcp_frame(ip(c, s), tcp(RST, 6, 0));
-    assert_eq!(
-        verdict(vec![syn, answered, reset]),
-        Verdict::Established,
-        "an answered port"
-    );
+}
+
+/// The verdict of frames that came through the whole capture or, as on a node, through a sample of it.
+fn verdict_of(frames: &[Vec<u8>], sampled: bool) -> Verdict {
+    let config = FlowConfig {
+        sampled,
+        ..FlowConfig::default()
+    };
+    let epochs = AddressEpochs::default();
+    let mut table = FlowTable::with_sink(NoListeners, epochs, config, Vec::new());
+    feed(&mut table, &from(0, frames.to_vec()));
+    table.into_sink().0[0].verdict
+}
+
+#[test]
+fn a_handshake_that_the_client_resets_at_once_is_a_probe_and_not_answered() {
+    let (c, s) = (at(CLIENT), at(SERVER));
+    let from_client = |flags, sequence, ack| tcp_frame(ip(c, s), tcp(flags, sequence, ack));
+    let syn = from_client(SYN, 5, 0);
+    let answer = tcp_frame(ip(s, c), tcp(SYN | ACK, 9, 6));
+    let ack = from_client(ACK, 6, 10);
+    // What a kernel sends for a SYN-ACK that no socket of it asked for.
+    let probe = [syn.clone(), answer.clone(), from_client(RST, 6, 0)];
+    for sampled in [false, true] {
+        assert_eq!(verdict_of(&probe, sampled), Verdict::Unanswered);
+        assert_eq!(verdict_of(&probe[..2], sampled), Verdict::Established);
+    }
+    let doubled: Vec<_> = probe.iter().flat_map(|f| [f.clone(), f.clone()]).collect();
+    assert_eq!(verdict_of(&doubled, false), Verdict::Unanswered);
+    let without_syn = &probe[1..];
+    assert_eq!(verdict_of(without_syn, false), Verdict::Unanswered);
+    // A health check: connected, and then aborted. A sample leaves out the acknowledgment.
+    let abort = from_client(RST | ACK, 6, 10);
+    let checked = [syn.clone(), answer.clone(), ack, abort.clone()];
+    assert_eq!(verdict_of(&checked, false), Verdict::Established);
+    let part = [syn.clone(), answer.clone(), abort];
+    assert_eq!(verdict_of(&part, true), Verdict::Established);
+    assert_eq!(verdict_of(&part, false), Verdict::Unanswered);
+    // Data went before the reset, seen or not.
+    let later = [syn, answer, from_client(RST, 600, 0)];
+    for sampled in [false, true] {
+        assert_eq!(verdict_of(&later, sampled), Verdict::Established);
+    }
+}
+
+#[test]
+fn a_reset_handshake_is_one_probe_on_both_legs() {
+    let (front, back) = (leg(CLIENT, "10.96.0.7:80", 0), leg(CLIENT, SERVER, 1));
+    let reset = |server, ttl| tcp_frame(ip(at(CLIENT), at(server)).ttl(ttl), tcp(RST, 2, 0));
+    let resets = [reset("10.96.0.7:80", 64), reset(SERVER, 63)];
+    let [first, second] = [front, back].map(|leg| leg[..2].to_vec());
+    let mut frames: Vec<_> = first
+        .into_iter()
+        .zip(second)
+        .flat_map(<[_; 2]>::from)
+        .collect();
+    frames.extend(resets);
+    let all = connections(&from(0, frames));
+    assert_eq!((all.len(), all[0].verdict), (1, Verdict::Unanswered));
 }
 
 #[test]
@@ -461,7 +513,14 @@ fn sctp_associations_are_opened_by_init() {
         (c, Verdict::Established, Opening::Handshake)
     );
     assert_eq!(verdict(vec![init.clone(), abort]).1, Verdict::Refused);
-    assert_eq!(verdict(vec![init]).1, Verdict::Unanswered);
+    assert_eq!(verdict(vec![init.clone()]).1, Verdict::Unanswered);
+    let answer = sctp_frame(ip(s, c), 1, 2, &[5, 6, 7, 8]);
+    let cookie = sctp_frame(ip(c, s), 2, 10, &[9; 4]);
+    let client_abort = sctp_frame(ip(c, s), 2, 6, &[]);
+    let probe = vec![init.clone(), answer.clone(), client_abort.clone()];
+    assert_eq!(verdict(probe).1, Verdict::Refused, "a probe");
+    let aborted = vec![init, answer, cookie, client_abort];
+    assert_eq!(verdict(aborted).1, Verdict::Established);
 }
 
 #[test]

@@ -43,6 +43,16 @@ impl NamedPeers {
                 .or_default()
                 .push((place, kind.clone()));
         }
+        // A log names the release or the user, the inventory the workload of all of them
+        // (rule: releases-and-users-are-one-workload).
+        for (member, family) in &inventory.families {
+            if let Some(place) = inventory.workloads.keys().position(|id| id == family) {
+                workloads
+                    .entry((member.namespace.clone(), member.name.clone()))
+                    .or_default()
+                    .push((place as u32, member.kind.clone()));
+            }
+        }
         let named = |(index, s): (usize, &nanoseg_inventory::Service)| {
             ((s.namespace.clone(), s.name.clone()), index)
         };

@@ -81,7 +81,15 @@ fn where_either_node_may_have_been_captured_only_directions_with_traffic_are_iso
     for node in ["n1", "n2"] {
         vantage.add_node(node, Certainty::Presumed, &spans);
     }
-    let open = listed(&found(vec![call()], &vantage, IsolationOptions::default()));
+    let all = found(vec![call()], &vantage, IsolationOptions::default());
+    let open = listed(&all);
+    let findings = all.findings();
+    let presumed: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.code == Code::PresumedView)
+        .collect();
+    assert_eq!(presumed.len(), 2, "{findings:?}");
+    assert_eq!(presumed[1].subject, "shop/web");
     assert!(!open.contains(&"shop/web egress".to_owned()), "{open:?}");
     assert!(!open.contains(&"shop/api-a ingress".to_owned()), "{open:?}");
     assert!(open.contains(&"shop/web ingress".to_owned()), "{open:?}");

@@ -253,6 +253,21 @@ fn half_open_is_unanswered() {
 }
 
 #[test]
+fn a_handshake_that_the_client_resets_at_once_is_unanswered() {
+    // The kernel kills the entry at the RST: it never was ESTABLISHED.
+    let mut bench = Bench::new();
+    bench.see(tcp(1));
+    bench.see(tcp(1).now(Kind::Update, Some(2), REPLIED));
+    let end = tcp(1).now(Kind::Destroy, Some(8), REPLIED);
+    bench.see(end.carried((2, 100), (1, 60)));
+    assert_eq!(bench.only().0, Verdict::Unanswered);
+    let mut checked = Bench::new();
+    checked.see(tcp(1));
+    checked.see(tcp(1).established());
+    assert_eq!(checked.only().0, Verdict::Established, "a health check");
+}
+
+#[test]
 fn udp_is_established_by_an_answer_and_else_one_way() {
     let mut bench = Bench::new();
     let [answered, one_way] = [40000, 40001].map(|port| event(IPPROTO_UDP, port));

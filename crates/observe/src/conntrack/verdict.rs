@@ -1,5 +1,5 @@
 //! What an entry of the kernel's table means: the verdict of the connection, its ends and direction, how
-//! much it carried. The verdicts are those that the capture pipeline gives (`flow/table/connection.rs`).
+//! much it carried. The verdicts are those that the capture pipeline gives (`flow/table/outcome.rs`).
 
 use super::event::{
     Counter, Event, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, Kind,

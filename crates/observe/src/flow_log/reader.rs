@@ -12,7 +12,7 @@ use nanoseg_flow::{
     Aggregate, Collector, CollectorLimits, ConnectionReport, ConnectionSink, Loss, Observations,
     Source,
 };
-use nanoseg_net::Timestamp;
+use nanoseg_net::{FILE_KIND_BYTES, FileKind, Timestamp};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
@@ -96,6 +96,10 @@ impl FlowLogReader {
                 "Parquet is not read; deliver the log as plain text, or convert it to CSV or JSON"
                     .into(),
             )));
+        }
+        let kind = FileKind::of(&head).filter(|kind| *kind != FileKind::Text);
+        if let Some(kind) = kind {
+            return Err(refused(LineError(kind.to_string())));
         }
         let start = match LineReader::new(head.as_slice()).next() {
             None => Beginning::Lines(FlowLogFormat::Jsonl),
@@ -231,7 +235,8 @@ fn head(source: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut chunk = [0u8; 4096];
     loop {
         let line = head.trim_ascii_start();
-        if head.len() > MAX_LINE || line.starts_with(SQLITE) || line.contains(&b'\n') {
+        let has_line = head.len() >= FILE_KIND_BYTES && line.contains(&b'\n');
+        if head.len() > MAX_LINE || line.starts_with(SQLITE) || has_line {
             return Ok(head);
         }
         match source.read(&mut chunk) {

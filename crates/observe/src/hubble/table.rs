@@ -7,7 +7,8 @@
 //!
 //! **How it went**: established if both sides were seen, or TCP beyond its SYN (an ACK follows a
 //! handshake). A reply means both sides. DROPPED counts only where nothing of the server was seen. A reset
-//! on its own, after whatever came before, is no connection (rule: reply-opens-nothing).
+//! on its own, after whatever came before, is no connection (rule: reply-opens-nothing). A SYN-ACK that the
+//! client answers with a bare RST is a probe (rule: reset-handshake-teaches-nothing).
 
 use super::flow::{HubbleFlow, Layer4, ReplyFlag};
 use super::peer_labels::exactness;
@@ -82,6 +83,8 @@ struct Connection {
     /// TCP beyond its SYN.
     beyond_syn: bool,
     reset: [bool; 2],
+    /// A reset without ACK. Cilium may leave out a bare acknowledgment; the reset of an open connection has ACK.
+    bare_reset: [bool; 2],
     finished: bool,
     dropped: bool,
     labels: [Option<PeerLabel>; 2],
@@ -240,6 +243,7 @@ impl Connection {
             syn_ack: false,
             beyond_syn: false,
             reset: [false; 2],
+            bare_reset: [false; 2],
             finished: false,
             dropped: false,
             labels: [None, None],
@@ -290,6 +294,7 @@ impl Connection {
                 self.dropped = true;
             } else if flags.rst() {
                 self.reset[side] = true;
+                self.bare_reset[side] |= !flags.ack();
             } else {
                 self.sent[side] = true;
                 self.syn_ack |= flags.syn() && flags.ack();
@@ -340,6 +345,9 @@ impl Connection {
     /// How it went; `None` if only resets were seen.
     fn verdict(&self, client: usize, protocol: Protocol) -> Option<Verdict> {
         let server = 1 - client;
+        if self.opened.is_some() && self.bare_reset[client] && !self.beyond_syn {
+            return Some(Verdict::Unanswered);
+        }
         if self.sent == [true; 2] || self.syn_ack || self.beyond_syn {
             return Some(Verdict::Established);
         }

@@ -5,7 +5,9 @@
 //!   before the start are found.
 //! - UDP: all of it as long as it is not too much, but for overlays, whose inner packets are seen at the
 //!   pods' interfaces. DNS always, answers whole.
-//! - SCTP as TCP. ICMP "unreachable" messages; of other ICMP one packet in 16.
+//! - SCTP as TCP. ICMP "unreachable" messages.
+//! - What no policy can express (rule: inexpressible-is-reported), other ICMP and other protocols: all of it as long
+//!   as it is not too much.
 //!
 //! Which IPv4 segments are in the sample depends on the identification: all interfaces, before and after
 //! address translation, then sample the same ones, and the legs of a connection find each other.
@@ -21,7 +23,6 @@ pub(super) const SNAP_DNS: u32 = 1600;
 const TCP_SAMPLE: u32 = 127;
 /// Which identifications are in the sample. Not 0, which many packets have.
 const SAMPLED_ID: u32 = 77;
-const ICMP_SAMPLE: u32 = 15;
 
 /// UDP ports of overlays: VXLAN (RFC 7348, and Linux' own from before), Geneve (RFC 8926).
 const CARRIERS: [u32; 3] = [4789, 8472, 6081];
@@ -35,8 +36,10 @@ const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMPV6: u32 = 58;
 const SCTP: u32 = 132;
-/// IP in IP, twice: carriers too.
-const IP_IN_IP: [u32; 2] = [4, 41];
+/// Not looked at: IP in IP, twice, which are carriers too, and IGMP, by which hosts talk to their router.
+const UNSEEN: [u32; 3] = [4, 41, 2];
+/// GRE, EtherIP, MPLS, Ethernet: what they carry is decoded, so they are sampled as TCP is.
+const DECODED_CARRIERS: [u32; 4] = [47, 97, 137, 143];
 /// Hop-by-hop, routing, AH, destination options, mobility, HIP, shim6: too rare to walk them here.
 const EXTENSIONS: [u32; 7] = [0, 43, 51, 60, 135, 139, 140];
 const FRAGMENT: u32 = 44;
@@ -49,6 +52,8 @@ pub(super) struct FilterSettings {
     pub dns_ports: Vec<u16>,
     /// One UDP datagram in 2^this is taken.
     pub udp_shift: u32,
+    /// One packet in 2^this is taken of what no policy can express.
+    pub other_shift: u32,
 }
 
 /// Packets of which interfaces, by index, are taken.
@@ -220,19 +225,25 @@ fn transport(
     udp(a, base, settings, exits);
     a.place(not_udp);
     a.jump_unless(Test::Equal(icmp), not_icmp);
-    self::icmp(a, base, icmp, exits);
+    self::icmp(a, base, icmp, settings.other_shift, exits);
     a.place(not_icmp);
     a.jump_unless(Test::Equal(SCTP), not_sctp);
     a.load_behind_x(Width::Byte, base + 12);
-    // INIT, INIT ACK, ABORT, SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE (RFC 9260 section 3.2).
-    for chunk in [1, 2, 6, 7, 8, 14] {
+    // INIT, INIT ACK, ABORT, SHUTDOWN, SHUTDOWN ACK, COOKIE ECHO, SHUTDOWN COMPLETE (RFC 9260 section 3.2).
+    for chunk in [1, 2, 6, 7, 8, 10, 14] {
         a.jump_if(Test::Equal(chunk), exits.accept);
     }
     sample(a, exits);
     a.place(not_sctp);
-    for number in IP_IN_IP {
+    for number in UNSEEN {
         a.jump_if(Test::Equal(number), exits.drop);
     }
+    let carrier = a.label();
+    for number in DECODED_CARRIERS {
+        a.jump_if(Test::Equal(number), carrier);
+    }
+    sample_by_load(a, settings.other_shift, exits);
+    a.place(carrier);
     sample_at_random(a, TCP_SAMPLE, exits);
 }
 
@@ -249,14 +260,10 @@ fn udp(a: &mut Assembler, base: u32, settings: &FilterSettings, exits: Exits) {
     for port in CARRIERS {
         a.jump_if(Test::Equal(port), exits.drop);
     }
-    if settings.udp_shift == 0 {
-        a.give(SNAP);
-    } else {
-        sample_at_random(a, (1 << settings.udp_shift.min(31)) - 1, exits);
-    }
+    sample_by_load(a, settings.udp_shift, exits);
 }
 
-fn icmp(a: &mut Assembler, base: u32, version: u32, exits: Exits) {
+fn icmp(a: &mut Assembler, base: u32, version: u32, shift: u32, exits: Exits) {
     a.load_behind_x(Width::Byte, base);
     if version == ICMP {
         a.jump_if(Test::Equal(3), exits.accept);
@@ -269,7 +276,16 @@ fn icmp(a: &mut Assembler, base: u32, version: u32, exits: Exits) {
         a.jump_if(Test::Greater(129), exits.drop);
         a.place(other);
     }
-    sample_at_random(a, ICMP_SAMPLE, exits);
+    sample_by_load(a, shift, exits);
+}
+
+/// One packet in 2^`shift`.
+fn sample_by_load(a: &mut Assembler, shift: u32, exits: Exits) {
+    if shift == 0 {
+        a.give(SNAP);
+    } else {
+        sample_at_random(a, (1 << shift.min(31)) - 1, exits);
+    }
 }
 
 fn sample_by_id(a: &mut Assembler, id: u32, exits: Exits) {

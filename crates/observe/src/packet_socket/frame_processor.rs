@@ -4,11 +4,11 @@
 use super::super::Clock;
 use super::super::live_source::Urgency;
 use super::CaptureSettings;
+use super::load_sampling::LoadSampling;
 use super::ring_frames::RingFrame;
-use super::udp_sampling::UdpSampling;
 use nanoseg_flow::{
-    AddressEpochs, Collector, ConnectionSink, ConnectionTable, Decoded, LinkType, Loss,
-    NoListeners, Observations, Skip, Source, Transport, decode,
+    AddressEpochs, Collector, ConnectionSink, ConnectionTable, LinkType, Loss, NoListeners,
+    Observations, Skip, Source, Transport, decode,
 };
 use nanoseg_net::Timestamp;
 use std::sync::Arc;
@@ -23,13 +23,17 @@ pub struct CaptureCounters {
     /// Packets for which the ring had no room.
     pub kernel_drops: AtomicU64,
     pub undecoded: AtomicU64,
-    /// UDP datagrams left out of the sample, by estimate.
+    /// UDP datagrams, and packets that no policy can express, left out of the sample, by estimate.
     pub sampled_away: AtomicU64,
     /// One UDP datagram in this many is captured now.
     pub udp_divisor: AtomicU64,
     /// Connections in the table.
     pub connections: AtomicU64,
 }
+
+/// Packets per second of what no policy can express, beyond which only a part is decoded: enough that the first
+/// packet of each sender is seen, and that a flood of pings costs next to nothing.
+const OTHER_BUDGET: u64 = 500;
 
 /// Bytes that stand before a packet in a Linux cooked capture (LINKTYPE_LINUX_SLL).
 const COOKED: usize = 16;
@@ -39,7 +43,9 @@ pub(super) struct FrameProcessor {
     clock: Clock,
     table: ConnectionTable<NoListeners>,
     collector: Collector,
-    sampling: UdpSampling,
+    udp: LoadSampling,
+    /// Of what no policy can express.
+    other: LoadSampling,
     dns_ports: Vec<u16>,
     /// The latest packet's time by `clock`.
     last: Timestamp,
@@ -62,7 +68,8 @@ impl FrameProcessor {
             dns_ports: settings.flow.dns_ports.clone(),
             table: ConnectionTable::new(NoListeners, AddressEpochs::default(), settings.flow),
             collector: Collector::new(settings.collector),
-            sampling: UdpSampling::new(settings.udp_budget),
+            udp: LoadSampling::new(settings.udp_budget),
+            other: LoadSampling::new(OTHER_BUDGET),
             cooked: Vec::new(),
             address_changes,
             evicted: 0,
@@ -83,7 +90,12 @@ impl FrameProcessor {
 
     /// One UDP datagram in 2^shift is captured.
     pub fn udp_shift(&self) -> u32 {
-        self.sampling.shift()
+        self.udp.shift()
+    }
+
+    /// One packet in 2^shift of what no policy can express is captured.
+    pub fn other_shift(&self) -> u32 {
+        self.other.shift()
     }
 
     pub fn lose(&mut self, loss: Loss, count: u64) {
@@ -118,9 +130,11 @@ impl FrameProcessor {
             }
         };
         match decoded {
-            Ok(decoded) => {
-                self.sampled_away += note(&mut self.sampling, &self.dns_ports, &decoded);
+            Ok(mut decoded) => {
+                decoded.packet.place = place(frame.interface);
                 self.table.ingest(&decoded);
+                let transport = decoded.packet.transport;
+                self.sampled_away += self.note(transport);
             }
             Err(skip) if is_loss(skip) => self.undecoded += 1,
             Err(_) => {}
@@ -134,7 +148,7 @@ impl FrameProcessor {
         }
     }
 
-    /// Moves the table's time. Returns true if another part of UDP is to be captured from now on.
+    /// Moves the table's time. Returns true if another part of the traffic is to be captured from now on.
     pub fn turn(&mut self, length: Duration, address_changes: u32) -> bool {
         if self.clock.check_step() {
             self.lose(Loss::ClockStepped, 1);
@@ -147,7 +161,26 @@ impl FrameProcessor {
             self.collector.address_change(self.clock.now());
         }
         self.count();
-        self.sampling.turn(length)
+        let udp = self.udp.turn(length);
+        self.other.turn(length) || udp
+    }
+
+    /// Records a packet for sampling. Returns how many others it represents.
+    fn note(&mut self, transport: Transport) -> u64 {
+        match transport {
+            Transport::Udp {
+                source_port,
+                destination_port,
+                ..
+            } if ![source_port, destination_port]
+                .iter()
+                .any(|port| self.dns_ports.contains(port)) =>
+            {
+                self.udp.note()
+            }
+            Transport::Other(_) => self.other.note(),
+            _ => 0,
+        }
     }
 
     fn count(&mut self) {
@@ -162,7 +195,7 @@ impl FrameProcessor {
         counters.undecoded.fetch_add(undecoded, Ordering::Relaxed);
         counters.sampled_away.fetch_add(sampled, Ordering::Relaxed);
         counters.packets.store(self.packets, Ordering::Relaxed);
-        let divisor = 1 << self.sampling.shift();
+        let divisor = 1 << self.udp.shift();
         counters.udp_divisor.store(divisor, Ordering::Relaxed);
         let connections = self.table.len() as u64;
         counters.connections.store(connections, Ordering::Relaxed);
@@ -225,18 +258,9 @@ impl FrameProcessor {
     }
 }
 
-/// Records a datagram for sampling. Returns how many others it represents.
-fn note(sampling: &mut UdpSampling, dns_ports: &[u16], decoded: &Decoded<'_>) -> u64 {
-    match decoded.packet.transport {
-        Transport::Udp {
-            source_port,
-            destination_port,
-            ..
-        } if !dns_ports.contains(&source_port) && !dns_ports.contains(&destination_port) => {
-            sampling.note()
-        }
-        _ => 0,
-    }
+/// The interface as a place of capture; 0 is none.
+fn place(interface: u32) -> u16 {
+    (interface % u32::from(u16::MAX)) as u16 + 1
 }
 
 /// Returns true if a frame that yields no packet might have been part of a connection.
@@ -251,3 +275,6 @@ fn is_loss(skip: Skip) -> bool {
             | Skip::UnsupportedLinkType
     )
 }
+
+#[cfg(test)]
+mod tests;

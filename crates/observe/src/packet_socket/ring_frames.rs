@@ -12,6 +12,8 @@ pub(super) struct RingFrame<'a> {
     pub protocol: u16,
     /// The kind of receiver, as if_packet.h numbers it (PACKET_BROADCAST …).
     pub kind: u8,
+    /// The index of the interface that shows it.
+    pub interface: u32,
     /// Bytes on the wire, from the network header on.
     pub length: u32,
     /// As much of them as the filter let through.
@@ -56,11 +58,13 @@ impl<'a> Iterator for Frames<'a> {
         let address = size_of::<libc::tpacket3_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
         let protocol = u16_at(frame, address + offset_of!(libc::sockaddr_ll, sll_protocol))?;
         let kind = *frame.get(address + offset_of!(libc::sockaddr_ll, sll_pkttype))?;
+        let interface = u32_at(frame, address + offset_of!(libc::sockaddr_ll, sll_ifindex))?;
         let start = usize::from(network);
         let found = RingFrame {
             time: Timestamp::from_secs(seconds.into()).plus_nanos(nanos.into()),
             protocol: u16::from_be(protocol),
             kind,
+            interface,
             length: number(offset_of!(libc::tpacket3_hdr, tp_len))?,
             data: frame.get(start..start.checked_add(captured as usize)?)?,
         };

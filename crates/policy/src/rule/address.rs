@@ -10,6 +10,9 @@ use std::net::IpAddr;
 /// The most names in the comment beside one ipBlock.
 const NAMES_PER_BLOCK: usize = 3;
 
+/// The comment beside the block of a public entry (rule: public-entry-is-a-decision).
+const ANYWHERE: &str = "anywhere: a public entry, chosen by --public-entry=anywhere";
+
 /// Decides the blocks of every group. Groups with more ports are decided first: an address that one of their
 /// blocks allows anyway needs no rule of its own for fewer ports.
 pub(super) fn plan(groups: &mut BTreeMap<Ports, Group>, context: &RuleContext) {
@@ -27,8 +30,8 @@ pub(super) fn plan(groups: &mut BTreeMap<Ports, Group>, context: &RuleContext) {
             groups.insert(ports.clone(), group);
         }
         if let Some(group) = groups.get_mut(&ports) {
-            group.blocks = blocks(&group.addresses, context);
-            if summary(&group.blocks).is_some() {
+            group.blocks = blocks(group, context);
+            if group.blocks.iter().any(|block| block.covers_more()) {
                 summarised.push(ports);
             }
         }
@@ -45,7 +48,7 @@ fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
     let addresses = std::mem::take(&mut group.addresses);
     for (address, need) in addresses {
         let mut blocks = wider.blocks.iter_mut();
-        match blocks.find(|block| block.members.len() > 1 && block.allows(address)) {
+        match blocks.find(|block| block.covers_more() && block.allows(address)) {
             Some(block) if !need.of_cluster => {
                 block.members.push(address);
                 wider.addresses.insert(address, need);
@@ -57,20 +60,40 @@ fn absorb<'a>(wider: &mut Group<'a>, group: &mut Group<'a>) {
     }
 }
 
-/// Returns one block per address. Outside addresses are summarised if there are too many.
-fn blocks(addresses: &BTreeMap<IpAddr, Need>, context: &RuleContext) -> Vec<Block> {
+/// Returns one block per address. Outside addresses are summarised if there are too many, and those that a public
+/// entry lets in anyway need no block.
+fn blocks(group: &Group, context: &RuleContext) -> Vec<Block> {
+    let addresses = &group.addresses;
+    let mut open: Vec<Block> = group
+        .anywhere
+        .keys()
+        .map(|net| Block::anywhere(*net, context.closed))
+        .collect();
+    let mut rest: BTreeMap<IpAddr, &Need> = BTreeMap::new();
+    for (address, need) in addresses {
+        let within = open.iter_mut().find(|block| block.allows(*address));
+        match within {
+            Some(block) if !need.of_cluster => block.members.push(*address),
+            _ => {
+                rest.insert(*address, need);
+            }
+        }
+    }
+    let addresses = rest;
     let outside = addresses.iter().filter(|(_, need)| !need.of_cluster);
     let outside: BTreeSet<IpAddr> = outside.map(|(address, _)| *address).collect();
     let of_cluster = addresses.iter().filter(|(_, need)| need.of_cluster);
     let mut blocks = summarise(&outside, context.max_addresses, context.closed);
     blocks.extend(of_cluster.map(|(address, _)| Block::single(*address)));
+    blocks.append(&mut open);
     blocks.sort_by_key(|block| block.net);
     blocks
 }
 
 /// Returns the effect of summarising, or `None` if nothing was summarised.
 pub(super) fn summary(blocks: &[Block]) -> Option<Summary> {
-    let joined: Vec<&Block> = blocks.iter().filter(|b| b.members.len() > 1).collect();
+    let summarised = |block: &&Block| block.members.len() > 1 && !block.anywhere;
+    let joined: Vec<&Block> = blocks.iter().filter(summarised).collect();
     (!joined.is_empty()).then(|| Summary {
         addresses: joined.iter().map(|block| block.members.len()).sum(),
         cidrs: joined.iter().map(|block| block.net.to_string()).collect(),
@@ -81,7 +104,16 @@ pub(super) fn summary(blocks: &[Block]) -> Option<Summary> {
 }
 
 /// Returns the origin of a block: the origins of all addresses that it covers.
-pub(super) fn origin(block: &Block, addresses: &BTreeMap<IpAddr, Need>) -> PeerOrigin {
+pub(super) fn origin(block: &Block, group: &Group) -> PeerOrigin {
+    let addresses = &group.addresses;
+    if block.anywhere {
+        let seen = block.members.iter().filter_map(|a| addresses.get(a));
+        return PeerOrigin {
+            names: vec![format!("anywhere ({})", block.net)],
+            comment: Some(ANYWHERE.to_string()),
+            edges: seen.flat_map(|need| need.edges.iter().copied()).collect(),
+        };
+    }
     let mut labels: BTreeSet<&str> = BTreeSet::new();
     let mut edges = BTreeSet::new();
     let mut unnamed = false;

@@ -14,18 +14,22 @@ pub(super) struct Exclusion<'a> {
     pub removes: BitSet,
 }
 
+/// Returns true if a value of a key may be excluded.
+type MayExclude<'f> = dyn Fn(&str, &str) -> bool + 'f;
+
 /// Returns the fewest requirements (found greedily; at most one per key) that exclude as many of `shared_with` as
-/// possible.
+/// possible. `may_exclude` decides about values.
 pub(super) fn choose<'a>(
     index: &NamespaceIndex<'a>,
     own: &WorkloadLabels<'a>,
     shared_with: &BitSet,
+    may_exclude: &MayExclude,
 ) -> Vec<Exclusion<'a>> {
     let mut left = shared_with.clone();
-    let mut options = options(index, own, shared_with);
+    let mut options = options(index, own, shared_with, may_exclude);
     options.sort_by_key(|o| {
         (
-            label::is_weak(o.key),
+            label::is_last_resort(o.key, ""),
             !o.values.is_empty(),
             label::rank(o.key),
             o.key,
@@ -74,6 +78,7 @@ fn options<'a>(
     index: &NamespaceIndex<'a>,
     own: &WorkloadLabels<'a>,
     shared_with: &BitSet,
+    may_exclude: &MayExclude,
 ) -> Vec<Exclusion<'a>> {
     let mut options: BTreeMap<&'a str, Exclusion<'a>> = BTreeMap::new();
     for class in shared_with
@@ -83,6 +88,7 @@ fn options<'a>(
         for (key, value) in index.labels(class) {
             let values = own.values.get(key);
             if !label::may_exclude(key)
+                || (values.is_some() && !may_exclude(key, value))
                 || own.generated.contains(key)
                 || values.is_some_and(|own| own.contains(value))
             {

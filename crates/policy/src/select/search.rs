@@ -1,20 +1,36 @@
 //! Finds the smallest set of labels that selects a workload and no other.
 
 use super::BitSet;
+use nanoseg_inventory::LabelNature;
 
 /// With up to this many candidates all sets of three are tried; with more, only pairs, then a greedy search.
 const TRIPLES_UP_TO: usize = 32;
 
 /// A label that all pods of the workload have.
+#[derive(Clone)]
 pub(super) struct Candidate<'a> {
     pub key: &'a str,
     pub value: &'a str,
     /// Is true if it is one of the owner's `matchLabels`.
     pub owner: bool,
-    /// Is true for a version and similar labels, which are never used alone if there is a better one.
+    /// Is true for a label that says nothing of the workload, or whose key is one of a release: it is never used alone
+    /// if there is a better one.
     pub weak: bool,
+    pub nature: LabelNature,
     /// The classes of other workloads that have the label too.
     pub shared_with: BitSet,
+}
+
+impl Candidate<'_> {
+    /// Returns true if the next release, fail-over or user does not change it, as far as is known.
+    pub fn lasts(&self) -> bool {
+        self.nature == LabelNature::Lasting
+    }
+
+    /// Returns true if the label is never used alone if there is a better one.
+    pub fn last_resort(&self) -> bool {
+        !self.lasts() || self.weak
+    }
 }
 
 /// Returns the smallest subset that no other class has completely; among equals the first in the order of
@@ -27,8 +43,8 @@ pub(super) fn smallest<'c, 'a>(candidates: &[&'c Candidate<'a>]) -> Option<Vec<&
     if !rest.is_empty() {
         return None;
     }
-    let anchored = candidates.iter().any(|c| !c.weak);
-    let allowed = |set: &[&Candidate]| !anchored || set.iter().any(|c| !c.weak);
+    let anchored = candidates.iter().any(|c| !c.last_resort());
+    let allowed = |set: &[&Candidate]| !anchored || set.iter().any(|c| !c.last_resort());
     singles(candidates, &allowed)
         .or_else(|| pairs(candidates, &allowed))
         .or_else(|| triples(candidates, &allowed))
@@ -57,6 +73,7 @@ pub(super) fn extended<'c, 'a>(
             Candidate {
                 shared_with,
                 weak: false,
+                nature: LabelNature::Lasting,
                 ..**other
             }
         })
@@ -118,7 +135,7 @@ fn greedy<'c, 'a>(all: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
         let next = all
             .iter()
             .filter(|c| !chosen.iter().any(|d| d.key == c.key))
-            .min_by_key(|c| (chosen.is_empty() && c.weak, remaining(c)));
+            .min_by_key(|c| (chosen.is_empty() && c.last_resort(), remaining(c)));
         let Some(next) = next else { break };
         match &mut left {
             None => left = Some(next.shared_with.clone()),

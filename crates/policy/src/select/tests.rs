@@ -171,6 +171,88 @@ fn a_version_is_a_last_resort_and_never_stands_alone() {
 }
 
 #[test]
+fn what_does_not_last_is_chosen_only_if_nothing_that_lasts_is_exact() {
+    let passing = |workloads: &[(&str, &str, &[&str])]| -> Vec<String> {
+        let mut inventory = Inventory::default();
+        for (name, match_labels, pods) in workloads {
+            add(&mut inventory, name, match_labels, pods);
+        }
+        let selection = Selectors::build(&inventory).select(&id(workloads[0].0));
+        let labels = selection.passing.iter();
+        labels
+            .map(|l| format!("{}={} {:?}", l.key, l.value, l.nature))
+            .collect()
+    };
+    // A role, a commit, a date and a user, each beside something that lasts.
+    for (labels, chosen) in [
+        ("x.io/cluster=db,role=primary", "x.io/cluster=db"),
+        ("service=cart,git-sha=75ba3d3d", "service=cart"),
+        ("zone-app=cart,app=cart-20261129", "zone-app=cart"),
+        ("zz=lab,user=alice", "zz=lab"),
+    ] {
+        let own = [labels];
+        let all = [("s/a/Custom", "", own.as_slice()), ("s/b", "", &["app=b"])];
+        assert_eq!(exact(&all), chosen);
+        assert_eq!(passing(&all), Vec::<String>::new(), "{labels}");
+    }
+    let [a, b] = [
+        "part=etl,image-tag=1.4.2-88fe",
+        "part=etl,image-tag=2.0.0-17aa",
+    ];
+    let (own, other) = ([a], [b]);
+    let all = [
+        ("s/a/Custom", "", own.as_slice()),
+        ("s/b/Custom", "", other.as_slice()),
+    ];
+    assert_eq!(exact(&all), "image-tag=1.4.2-88fe,part=etl");
+    assert_eq!(passing(&all), ["image-tag=1.4.2-88fe Release"]);
+    // What others have and this one lacks lasts longer than its own version.
+    let all = [
+        ("s/a/Custom", "", ["app=x,version=1"].as_slice()),
+        ("s/b/Custom", "", &["app=x,tier=y,version=2"]),
+    ];
+    assert_eq!(exact(&all), "app=x,!tier");
+}
+
+#[test]
+fn a_key_that_changed_before_is_chosen_last_and_one_that_services_select_by_first() {
+    let mut inventory = Inventory::default();
+    add(&mut inventory, "s/a", "", &["aa=1,bb=2,cc=3"]);
+    assert_eq!(text(&select(&inventory, "s/a").selector), "aa=1");
+    let workload = inventory.workloads.get_mut(&id("s/a")).unwrap();
+    workload.service_keys.insert("bb".to_string());
+    assert_eq!(text(&select(&inventory, "s/a").selector), "bb=2");
+    let workload = inventory.workloads.get_mut(&id("s/a")).unwrap();
+    workload.changing_keys.insert("bb".to_string());
+    assert_eq!(text(&select(&inventory, "s/a").selector), "aa=1");
+    // It changed for another workload.
+    add(&mut inventory, "s/b", "app=b", &["app=b"]);
+    let other = inventory.workloads.get_mut(&id("s/b")).unwrap();
+    other.changing_keys.insert("aa".to_string());
+    assert_eq!(text(&select(&inventory, "s/a").selector), "cc=3");
+}
+
+#[test]
+fn the_owners_own_selector_lasts_unless_its_value_names_a_release() {
+    let all = [
+        (
+            "s/a",
+            "app=redis,role=master",
+            ["app=redis,role=master"].as_slice(),
+        ),
+        ("s/b", "app=redis,role=replica", &["app=redis,role=replica"]),
+    ];
+    assert_eq!(exact(&all), "app=redis,role=master");
+    let a = "app.kubernetes.io/name=x,helm.sh/chart=x-1.2.3";
+    let b = "app.kubernetes.io/name=x,helm.sh/chart=y-1.2.3";
+    let mut inventory = Inventory::default();
+    add(&mut inventory, "s/a", a, &[a]);
+    add(&mut inventory, "s/b", b, &[b]);
+    let selection = Selectors::build(&inventory).select(&id("s/a"));
+    assert_eq!(selection.passing.len(), 1);
+}
+
+#[test]
 fn a_pod_of_the_past_and_one_expected_count_like_any_other() {
     let mut inventory = Inventory::default();
     add(&mut inventory, "s/a", "app=a", &["app=a,x=1"]);
@@ -326,7 +408,7 @@ proptest! {
             let mut fewer = selection.selector.clone();
             fewer.labels.remove(key);
             // A weak label may need another label beside it.
-            if fewer.labels.keys().any(|key| !label::is_weak(key)) {
+            if fewer.labels.keys().any(|key| !label::is_last_resort(key, "")) {
                 prop_assert!(hits(&fewer) > hits(&selection.selector), "{:?}", selection);
             }
         }

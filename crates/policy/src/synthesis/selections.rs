@@ -1,6 +1,6 @@
 //! The selectors of all workloads that get a policy or occur as a peer, and the findings about them.
 
-use crate::select::{Selection, Selectors};
+use crate::select::{PassingLabel, Selection, Selectors};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_graph::{End, Requirement};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -28,7 +28,7 @@ impl<'a> Selections<'a> {
         let workloads: FxHashSet<&WorkloadId> = ends
             .filter_map(|end| match end {
                 End::Workload(id) => Some(id),
-                End::Addresses(_) => None,
+                End::Addresses(_) | End::Ranges(_) => None,
             })
             .collect();
         wanted.extend(workloads);
@@ -60,13 +60,14 @@ impl<'a> Selections<'a> {
         }
     }
 
-    /// Returns findings about workloads without stable labels and about workloads that no labels distinguish; each
-    /// group once.
+    /// Returns findings about workloads without stable labels, about selectors with labels that do not last, and about
+    /// workloads that no labels distinguish; each group once.
     pub fn findings(&self, managed: &BTreeSet<&WorkloadId>) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut groups: FxHashMap<*const BTreeSet<WorkloadId>, Vec<&WorkloadId>> =
             FxHashMap::default();
         for (id, selection) in &self.known {
+            findings.extend(self.unstable(id, selection));
             if selection.unselectable {
                 // A peer that is selected exactly by the labels that it does not have needs no finding.
                 if managed.contains(id) || selection.reach.is_some() {
@@ -105,6 +106,23 @@ impl<'a> Selections<'a> {
         .with_samples(others)
     }
 
+    /// The finding about labels that do not last (rule: lasting-labels-select).
+    fn unstable(&self, id: &WorkloadId, selection: &Selection) -> Option<Finding> {
+        let first = selection.passing.first()?;
+        let labels: Vec<String> = selection.passing.iter().map(passing_text).collect();
+        let message = format!(
+            "nothing that lasts tells it from others, so it is selected by {}: {} changes that, and then neither its \
+             policy nor the rules that name it select the new pods",
+            labels.join(" and "),
+            first.nature.changed_by(),
+        );
+        Some(Finding::new(
+            Code::UnstableSelector,
+            self.display(id),
+            message,
+        ))
+    }
+
     /// The finding about `alike`: workloads with the same `reach`, ascending.
     fn indistinguishable(&self, reach: &BTreeSet<WorkloadId>, alike: &[&WorkloadId]) -> Finding {
         let mut subject = self.samples(alike.iter().copied());
@@ -135,6 +153,15 @@ impl<'a> Selections<'a> {
         ids.take(super::MAX_SAMPLES)
             .map(|id| self.display(id))
             .collect()
+    }
+}
+
+fn passing_text(label: &PassingLabel) -> String {
+    let PassingLabel { key, value, .. } = label;
+    if label.excluded {
+        format!("{key} not {value}")
+    } else {
+        format!("{key}={value}")
     }
 }
 

@@ -5,7 +5,8 @@ use crate::render;
 use crate::testing::{add, add_node, id, inventory, requirements};
 use k8s_openapi::api::networking::v1::NetworkPolicyPort;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use nanoseg_graph::UnseenPod;
+use nanoseg_graph::{PublicEntry, ServiceEnforcements, UnseenPod};
+use nanoseg_net::Protocol;
 use proptest::prelude::*;
 
 fn policies(inventory: &Inventory, traffic: &str, managed: &[&str]) -> Synthesis {
@@ -456,6 +457,67 @@ fn many_outside_addresses_are_summarised_and_the_added_addresses_are_counted() {
         message.contains("5 outside addresses were summarised to 2 CIDRs, which adds 0"),
         "{message}"
     );
+}
+
+#[test]
+fn a_public_entry_that_is_open_to_anywhere_says_so_and_needs_no_single_addresses() {
+    let mut cluster = inventory(&["shop/web"]);
+    add_node(&mut cluster, "n1", &["203.0.113.2"]);
+    cluster.pods[0].addresses = vec!["10.244.1.5".parse().unwrap(), "fd00::5".parse().unwrap()];
+    let entry = PublicEntry {
+        workload: id("shop/web"),
+        protocol: Protocol::Tcp,
+        port: 443,
+        service_ports: BTreeSet::new(),
+        clients: ["198.51.100.7".parse().unwrap()].into(),
+        once: 1,
+        late: 0,
+        services: BTreeSet::new(),
+    };
+    let mut needs = requirements(
+        "198.51.100.7 > shop/web 443/TCP
+         203.0.113.2 > shop/web 443/TCP # node n1
+         10.9.9.9 > shop/web 443/TCP
+         198.51.100.8 > shop/web 9000/TCP",
+    );
+    let enforcement = ServiceEnforcements::default();
+    needs.extend(open_entry_requirements(&cluster, [&entry], &enforcement));
+    let options = SynthesisOptions::default();
+    let synthesis = synthesise(
+        &cluster,
+        &needs,
+        &[id("shop/web")],
+        &OpenDirections::default(),
+        &options,
+    );
+    let text = yaml(&synthesis, "shop/web");
+    let rule = text.split("ingress:").nth(1).unwrap();
+    let cidrs = rule
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("cidr: "));
+    let cidrs: Vec<&str> = cidrs
+        .map(|line| line.split("  #").next().unwrap())
+        .collect();
+    assert_eq!(
+        cidrs,
+        [
+            "0.0.0.0/0",
+            "10.9.9.9/32",
+            "203.0.113.2/32",
+            "\"::/0\"",
+            "198.51.100.8/32"
+        ],
+        "{text}"
+    );
+    assert!(
+        text.contains("cidr: 0.0.0.0/0  # anywhere: a public entry"),
+        "{text}"
+    );
+    assert!(
+        text.contains("- 10.0.0.0/8") && text.contains("- 203.0.113.2/32"),
+        "{text}"
+    );
+    assert!(synthesis.findings.is_empty(), "{:?}", synthesis.findings);
 }
 
 #[test]

@@ -143,8 +143,9 @@ fn headline(evidence: &Evidence) -> String {
         0 => "In the directions in which they isolate, they allow nothing that was not observed."
             .to_owned(),
         some => format!(
-            "They allow {} of client and server beyond what was observed.",
-            count(some, "pair")
+            "They allow {} of client and server{} beyond what was observed.",
+            count(some, "pair"),
+            verdict.unused_connections_text()
         ),
     };
     format!("{sound} {tight}")

@@ -5,7 +5,7 @@ use crate::escape::{code, markdown as text};
 use crate::learning as words;
 use crate::run::{Connection, RunReport, WorkloadEstimate, codes};
 use crate::view::{OpenDirection, UnattributedEdge};
-use crate::words::{bytes, count, thousands, time};
+use crate::words::{bytes, count, large, plural, thousands, time};
 use nanoseg_finding::{Finding, Severity};
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ pub fn verdict(out: &mut String, run: &RunReport) {
         ],
         vec![
             "Allowed but unobserved".to_owned(),
-            thousands(proof.excess_total),
+            large(proof.excess_connections),
         ],
         vec![
             "Implied (allowed unseen, with a reason)".to_owned(),
@@ -137,7 +137,11 @@ pub fn proof(out: &mut String, run: &RunReport) {
         "By an evaluator that shares no code with the generator: {} of {} allowed, {} allowed but unobserved.",
         thousands(proof.observed_allowed),
         count(proof.observed, "observed edge"),
-        count(proof.excess_total, "connection"),
+        format_args!(
+            "{} {}",
+            large(proof.excess_connections),
+            plural(proof.excess_connections, "connection")
+        ),
     );
     let blocked = proof.blocked.len() as u64;
     connections(out, "Observed but blocked", &proof.blocked, blocked);
@@ -145,12 +149,12 @@ pub fn proof(out: &mut String, run: &RunReport) {
         out,
         "Allowed but unobserved",
         &proof.excess,
-        proof.excess_total,
+        proof.excess_connections,
     );
     connections(out, "Implied", &proof.implied, proof.implied.len() as u64);
     open_directions(out, run);
     unattributed(out, run);
-    let existing = proof.existing_excess_total;
+    let existing = proof.existing_excess_connections;
     connections(
         out,
         "Left open by policies that were already there",
@@ -222,7 +226,7 @@ fn connections(out: &mut String, title: &str, list: &[Connection], total: u64) {
     if list.is_empty() && total == 0 {
         return;
     }
-    heading(out, 3, &format!("{title} ({})", thousands(total)));
+    heading(out, 3, &format!("{title} ({})", large(total)));
     let rows: Vec<Vec<String>> = list
         .iter()
         .take(MOST_CONNECTIONS)
@@ -231,7 +235,7 @@ fn connections(out: &mut String, title: &str, list: &[Connection], total: u64) {
                 code(&connection.client),
                 code(&connection.server),
                 text(&connection.ports),
-                thousands(connection.count),
+                large(connection.count),
                 connection.reason.as_deref().map(text).unwrap_or_default(),
             ]
         })

@@ -261,7 +261,7 @@ fn parse_claim(claim: proto::PeerLabel) -> Parsed<PeerLabel> {
     })
 }
 
-pub(super) fn parse_address(field: &str, bytes: &[u8]) -> Parsed<IpAddr> {
+fn parse_address(field: &str, bytes: &[u8]) -> Parsed<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Ok(Ipv4Addr::from(v4).into());
     }

@@ -177,6 +177,8 @@ fn event(script: &Script, mut words: Words<'_>) -> Result<Event, String> {
         open: false,
         until: None,
         late: None,
+        same: false,
+        no_id: false,
         sightings: Vec::new(),
     };
     while let Some(word) = words.take() {
@@ -199,6 +201,8 @@ fn word_of_event(
         "midstream" => event.verb = Verb::Midstream,
         "reply-first" => event.verb = Verb::ReplyFirst,
         "halfopen" => event.verb = Verb::HalfOpen,
+        "probed" => event.verb = Verb::Probed,
+        "checked" => event.verb = Verb::Checked,
         "unanswered" | "oneway" => event.verb = Verb::Unanswered(words.try_take().unwrap_or(1)),
         "refused" => event.verb = Verb::Refused,
         "unreachable" => event.verb = Verb::Unreachable(None),
@@ -213,6 +217,8 @@ fn word_of_event(
         "every" => event.times.1 = words.seconds()?,
         "retransmit" => event.retransmit = true,
         "open" => event.open = true,
+        "same" => event.same = true,
+        "no-id" => event.no_id = true,
         "until" => event.until = Some(words.seconds()?),
         "late-fin" => event.late = Some((FIN, words.seconds()?)),
         "late-rst" => event.late = Some((RST, words.seconds()?)),

@@ -74,7 +74,8 @@ fn connection(script: &Script, serial: u32, event: &Event, all: &mut Vec<(usize,
             } else {
                 64 - (hops - (64 - ttl))
             };
-            let id = (serial.wrapping_mul(7919).wrapping_add(order as u32 + 1)) as u16;
+            let numbered = serial.wrapping_mul(7919).wrapping_add(order as u32 + 1);
+            let id = if event.no_id { 0 } else { numbered as u16 };
             let packet = packet(step, &steps[0], *leg, ttl, id, serial);
             let tap_of = &script.taps[*tap];
             let frame = on_tap(tap_of, step, &packet, id);

@@ -223,13 +223,27 @@ fn tcp_without_conversation(talk: &mut TcpTalk, event: &Event) -> bool {
             talk.say(true, SYN, Vec::new());
             talk.say(false, SYN | ACK, Vec::new());
         }
+        Verb::Probed => {
+            talk.say(true, SYN, Vec::new());
+            talk.say(false, SYN | ACK, Vec::new());
+            talk.say(true, RST, Vec::new());
+        }
+        Verb::Checked => {
+            talk.say(true, SYN, Vec::new());
+            talk.say(false, SYN | ACK, Vec::new());
+            talk.say(true, ACK, Vec::new());
+            talk.say(true, RST | ACK, Vec::new());
+        }
         _ => return false,
     }
     true
 }
 
 fn udp(serial: u32, event: &Event) -> Vec<Step> {
-    let payload = |salt, length| What::Udp(filler(serial, salt, length));
+    let payload = |salt, length| match event.same {
+        true => What::Udp(filler(0, 0, length)),
+        false => What::Udp(filler(serial, salt, length)),
+    };
     let ask = || step(0, true, payload(1, event.bytes.0));
     let mut steps = match &event.verb {
         Verb::Dns(exchange) => {
@@ -300,6 +314,11 @@ fn sctp(serial: u32, event: &Event) -> Vec<Step> {
     match &event.verb {
         Verb::Unanswered(_) => vec![chunk(0, true, 1, init(0))],
         Verb::Refused => vec![chunk(0, true, 1, init(0)), chunk(1, false, 6, Vec::new())],
+        Verb::Probed => vec![
+            chunk(0, true, 1, init(0)),
+            chunk(1, false, 2, init(1)),
+            chunk(2, true, 6, Vec::new()),
+        ],
         _ => vec![
             chunk(0, true, 1, init(0)),
             chunk(1, false, 2, init(1)),

@@ -244,6 +244,28 @@ fn each_way_a_connection_can_go_has_its_verdict() {
         ),
         (vec![to("ACK+FIN", forwarded)], Some(Verdict::Established)),
         (vec![from("RST")], None),
+        // A probe; and a health check of which Cilium left out the acknowledgment.
+        (
+            vec![to("SYN", forwarded), from("SYN+ACK"), to("RST", forwarded)],
+            Some(Verdict::Unanswered),
+        ),
+        (
+            vec![
+                to("SYN", forwarded),
+                from("SYN+ACK"),
+                to("RST+ACK", forwarded),
+            ],
+            Some(Verdict::Established),
+        ),
+        (
+            vec![
+                to("SYN", forwarded),
+                from("SYN+ACK"),
+                to("ACK+PSH", forwarded),
+                to("RST", forwarded),
+            ],
+            Some(Verdict::Established),
+        ),
     ];
     for (events, verdict) in cases {
         let found = connections(&events);

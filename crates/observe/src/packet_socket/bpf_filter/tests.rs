@@ -13,6 +13,7 @@ fn settings() -> FilterSettings {
         interfaces: InterfaceFilter::Except(vec![]),
         dns_ports: vec![53, 5353],
         udp_shift: 0,
+        other_shift: 0,
     }
 }
 
@@ -155,33 +156,74 @@ fn under_load_udp_is_sampled_and_dns_is_not() {
     assert_eq!(passed("53"), 64);
 }
 
+/// An ICMP message of this kind, or with `protocol` any other packet.
+fn other(ends: (&str, &str), protocol: u8, kind: u8) -> TestPacket {
+    seen(ip_packet(
+        pair(ends),
+        protocol,
+        &[kind, 0, 0, 0, 0, 0, 0, 0],
+    ))
+}
+
+/// Echo requests and replies, ESP, AH's neighbour VRRP and a protocol without a name.
+const INEXPRESSIBLE: [(usize, u8, u8); 8] = [
+    (0, 1, 8),
+    (0, 1, 0),
+    (0, 50, 0),
+    (0, 112, 0),
+    (1, 58, 128),
+    (1, 58, 129),
+    (1, 50, 0),
+    (1, 253, 0),
+];
+
 #[test]
-fn icmp_unreachable_passes_and_other_icmp_is_sampled() {
+fn what_no_policy_can_express_passes_and_unreachable_always() {
     let original = udp_packet(pair(ENDS[0]), b"x");
     let sender = "10.0.0.2".parse().expect("an address");
     let frame = port_unreachable(sender, &original);
     assert_eq!(taken(&seen(frame[14..].to_vec())), SNAP);
-    let echo = |ends, protocol, kind| {
-        seen(ip_packet(
-            pair(ends),
-            protocol,
-            &[kind, 0, 0, 0, 0, 0, 0, 0],
-        ))
-    };
-    assert_eq!(taken(&echo(ENDS[0], 1, 8)), 0);
-    assert_eq!(taken(&echo(ENDS[1], 58, 1)), SNAP, "unreachable");
-    for kind in [135, 136, 143, 130] {
-        let lucky = TestPacket {
-            random: 0,
-            ..echo(ENDS[1], 58, kind)
-        };
-        assert_eq!(taken(&lucky), 0, "{kind}");
+    assert_eq!(taken(&other(ENDS[1], 58, 1)), SNAP, "unreachable");
+    for (family, protocol, kind) in INEXPRESSIBLE {
+        assert_eq!(
+            taken(&other(ENDS[family], protocol, kind)),
+            SNAP,
+            "{protocol}"
+        );
     }
-    let lucky = TestPacket {
-        random: 16,
-        ..echo(ENDS[1], 58, 128)
+    for kind in [135, 136, 143, 130] {
+        assert_eq!(taken(&other(ENDS[1], 58, kind)), 0, "{kind}");
+    }
+    for protocol in [2, 4, 41, 47] {
+        assert_eq!(taken(&other(ENDS[0], protocol, 0)), 0, "{protocol}");
+    }
+}
+
+#[test]
+fn under_load_what_no_policy_can_express_is_sampled_and_nothing_else_is() {
+    let thin = program(&FilterSettings {
+        other_shift: 3,
+        ..settings()
+    });
+    let passed = |packet: &TestPacket| {
+        let with = |random| TestPacket {
+            random,
+            ..packet.clone()
+        };
+        (0..64)
+            .filter(|random| run(&thin, &with(*random)) > 0)
+            .count()
     };
-    assert_eq!(taken(&lucky), SNAP, "one in 16");
+    for (family, protocol, kind) in INEXPRESSIBLE {
+        assert_eq!(
+            passed(&other(ENDS[family], protocol, kind)),
+            8,
+            "{protocol}"
+        );
+    }
+    assert_eq!(passed(&other(ENDS[1], 58, 1)), 64, "unreachable");
+    assert_eq!(passed(&seen(tcp_of(pair(ENDS[0]), SYN))), 64);
+    assert_eq!(passed(&seen(udp_packet(pair(ENDS[0]), b"x"))), 64);
 }
 
 #[test]
@@ -192,7 +234,7 @@ fn sctp_passes_where_associations_open_and_close() {
             body.extend([kind, 0, 0, 4]);
             taken(&seen(ip_packet(pair(ends), 132, &body)))
         };
-        for kind in [1, 2, 6, 7, 8, 14] {
+        for kind in [1, 2, 6, 7, 8, 10, 14] {
             assert_eq!(chunk(kind), SNAP, "{kind}");
         }
         assert_eq!(chunk(0), 0);

@@ -66,7 +66,8 @@ fn if_tight(evidence: &Evidence, standing: Standing) -> Standing {
 
 fn excess(evidence: &Evidence) -> String {
     let some = evidence.verdict.unused_total;
-    format!("{some} pairs of client and server are allowed beyond what was observed")
+    let connections = evidence.verdict.unused_connections_text();
+    format!("{some} pairs of client and server{connections} are allowed beyond what was observed")
 }
 
 /// The workloads that policies select and that are open nevertheless, by name; empty text if there are none.

@@ -45,8 +45,11 @@ fn tested(evidence: &Evidence) -> Assessment {
     (
         standing,
         format!(
-            "By evaluation, not by trying: {} of {} observed edges are allowed; {} pairs of client and server are allowed beyond what was observed.",
-            verdict.allowed, verdict.observed, verdict.unused_total
+            "By evaluation, not by trying: {} of {} observed edges are allowed; {} pairs of client and server{} are allowed beyond what was observed.",
+            verdict.allowed,
+            verdict.observed,
+            verdict.unused_total,
+            verdict.unused_connections_text()
         ),
         &["evidence.json", "policies/"],
     )

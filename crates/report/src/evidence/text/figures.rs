@@ -67,7 +67,7 @@ fn traffic(evidence: &Evidence) -> Vec<Vec<String>> {
         ),
         row(
             "Pairs of client and server allowed beyond that (tightness)",
-            thousands(verdict.unused_total),
+            thousands(verdict.unused_total) + &verdict.unused_connections_text(),
         ),
         row(
             "Rules without use",

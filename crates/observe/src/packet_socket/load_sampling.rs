@@ -1,26 +1,27 @@
-//! Which part of UDP is captured: all of it, unless it is too much.
+//! Which part of a kind of traffic is captured, of UDP or of what no policy can express: all of it, unless it is too
+//! much.
 
 use std::time::Duration;
 
-/// At least one datagram in 2^20 is captured.
+/// At least one packet in 2^20 is captured.
 const MAX_SHIFT: u32 = 20;
-/// How long UDP must have been well within the budget before more of it is captured.
+/// How long the traffic must have been well within the budget before more of it is captured.
 const CALM: Duration = Duration::from_secs(5);
 
-/// Decides which part of UDP is taken: one datagram in 2^shift.
+/// Decides which part is taken: one packet in 2^shift.
 #[derive(Debug)]
-pub(super) struct UdpSampling {
-    /// Datagrams per second.
+pub(super) struct LoadSampling {
+    /// Packets per second.
     budget: u64,
     shift: u32,
-    /// Datagrams taken in this turn.
+    /// Packets taken in this turn.
     taken: u64,
     calm: Duration,
 }
 
-impl UdpSampling {
+impl LoadSampling {
     pub fn new(budget: u64) -> Self {
-        UdpSampling {
+        LoadSampling {
             budget: budget.max(1),
             shift: 0,
             taken: 0,
@@ -32,7 +33,7 @@ impl UdpSampling {
         self.shift
     }
 
-    /// Records a datagram that was taken. Returns how many others it represents, by estimate.
+    /// Records a packet that was taken. Returns how many others it represents, by estimate.
     pub fn note(&mut self) -> u64 {
         self.taken += 1;
         (1 << self.shift) - 1
@@ -70,7 +71,7 @@ mod tests {
     const TURN: Duration = Duration::from_millis(500);
 
     /// Turns with `rate` datagrams per second on the wire.
-    fn turns(sampling: &mut UdpSampling, rate: u64, turns: u32) {
+    fn turns(sampling: &mut LoadSampling, rate: u64, turns: u32) {
         for _ in 0..turns {
             for _ in 0..(rate >> sampling.shift()) / 2 {
                 sampling.note();
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_thinned_at_once_and_taken_whole_again_when_it_ends() {
-        let mut sampling = UdpSampling::new(2000);
+        let mut sampling = LoadSampling::new(2000);
         turns(&mut sampling, 1900, 20);
         assert_eq!(sampling.shift(), 0, "within the budget");
         turns(&mut sampling, 100_000, 1);
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn each_datagram_stands_for_those_left_out() {
-        let mut sampling = UdpSampling::new(2);
+        let mut sampling = LoadSampling::new(2);
         assert_eq!(sampling.note(), 0);
         for _ in 0..7 {
             sampling.note();
