@@ -422,7 +422,8 @@ fn a_list_shows_when_it_was_taken_by_its_annotation_by_heartbeats_and_by_leases(
         ("", lease, true),
         ("", "", false),
     ] {
-        let items = [pod, more].iter().filter(|one| !one.is_empty());
+        let items = [pod, more];
+        let items = items.iter().filter(|one| !one.is_empty());
         let items: Vec<&str> = items.copied().collect();
         let text = format!(
             r#"{{"kind":"List","apiVersion":"v1",{metadata}"items":[{}]}}"#,
