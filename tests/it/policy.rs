@@ -23,13 +23,9 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
         .collect();
     let first = inventory.pods.len();
     let workload = Workload {
-        id: id.clone(),
         match_labels: labels.clone(),
-        changing_keys: Default::default(),
-        service_keys: Default::default(),
-        containers: Vec::new(),
         pods: (first..first + replicas).collect(),
-        host_network: false,
+        ..Workload::new(id.clone())
     };
     inventory.workloads.insert(id.clone(), workload);
     for replica in 0..replicas {
