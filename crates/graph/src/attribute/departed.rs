@@ -162,6 +162,8 @@ mod tests {
             },
             match_labels: [("app".to_owned(), name.to_owned())].into(),
             pods: Vec::new(),
+            service_keys: Default::default(),
+            changing_keys: Default::default(),
             host_network: false,
             containers: Vec::new(),
         }
