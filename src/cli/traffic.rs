@@ -1,7 +1,7 @@
 //! Options that say where observations come from.
 
 use crate::flow::FlowConfig;
-use crate::graph::GraphOptions;
+use crate::graph::{GraphOptions, ImpliedLookups};
 use crate::load::{LoadedTraffic, NoticeSink, SourcePath, TrafficSource, read_with_snapshots};
 use std::path::{Path, PathBuf};
 
@@ -85,12 +85,30 @@ pub struct GraphArgs {
     /// Do not allow DNS over TCP where only DNS over UDP was seen.
     #[arg(long)]
     no_implied_dns: bool,
+    /// For whom to allow DNS that was not seen, where a client called Services and so must have looked them up:
+    /// the resolver that its neighbours use. long-lived: clients whose connections began before the observation.
+    #[arg(long, value_name = "WHOM", value_enum, default_value_t = Lookups::LongLived, conflicts_with = "no_implied_dns")]
+    implied_lookups: Lookups,
+}
+
+/// The words for [`ImpliedLookups`].
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Lookups {
+    Never,
+    LongLived,
+    Always,
 }
 
 impl GraphArgs {
     pub fn options(&self) -> GraphOptions {
         GraphOptions {
             implied_dns: !self.no_implied_dns,
+            implied_lookups: match self.implied_lookups {
+                _ if self.no_implied_dns => ImpliedLookups::Never,
+                Lookups::Never => ImpliedLookups::Never,
+                Lookups::LongLived => ImpliedLookups::LongLived,
+                Lookups::Always => ImpliedLookups::Always,
+            },
         }
     }
 }

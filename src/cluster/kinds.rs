@@ -31,6 +31,12 @@ macro_rules! kinds {
                 $( ($kind, $group) => objects.$field.push(namespaced(tree)?), )*
                 ("Namespace", "") => objects.namespaces.push(Deserialize::deserialize(tree)?),
                 ("Node", "") => objects.nodes.push(Deserialize::deserialize(tree)?),
+                ("ServiceCIDR", "networking.k8s.io") => {
+                    objects.service_cidrs.push(Deserialize::deserialize(tree)?);
+                }
+                ("CiliumNode", "cilium.io") => {
+                    objects.cilium_nodes.push(Deserialize::deserialize(tree)?);
+                }
                 ("NetworkPolicy", "networking.k8s.io") => {
                     let mut policy: NetworkPolicy = namespaced(tree)?;
                     policy.metadata.managed_fields = None;
@@ -57,6 +63,8 @@ macro_rules! kinds {
             $( objects.$field.append(&mut more.$field); )*
             objects.namespaces.append(&mut more.namespaces);
             objects.nodes.append(&mut more.nodes);
+            objects.service_cidrs.append(&mut more.service_cidrs);
+            objects.cilium_nodes.append(&mut more.cilium_nodes);
             objects.network_policies.append(&mut more.network_policies);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
@@ -74,6 +82,7 @@ kinds! {
     "Service" "" services;
     "ReplicationController" "" replication_controllers;
     "EndpointSlice" "discovery.k8s.io" endpoint_slices;
+    "Endpoints" "" endpoints;
     "Deployment" "apps" deployments;
     "ReplicaSet" "apps" replica_sets;
     "StatefulSet" "apps" stateful_sets;

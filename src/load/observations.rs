@@ -264,6 +264,10 @@ fn inventory(
     if !source.service_ranges.is_empty() {
         inventory.service_ranges.clone_from(&source.service_ranges);
     }
+    // Who says both ranges says what is the cluster's and what is not.
+    if !source.pod_ranges.is_empty() && !source.service_ranges.is_empty() {
+        inventory.partial = false;
+    }
     if inventory.pods.is_empty() {
         let names: Vec<&str> = snapshots.iter().map(|one| one.name.as_str()).collect();
         return Err(LoadError::NoPods(if names.is_empty() {

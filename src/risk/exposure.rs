@@ -88,6 +88,7 @@ mod tests {
                     pod: Some(pod),
                 }],
             }],
+            endpoint_source: Default::default(),
             external_local: false,
         }
     }

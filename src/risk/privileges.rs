@@ -45,7 +45,7 @@ pub fn privileges(workload: &Workload) -> Vec<Finding> {
         if !container.host_ports.is_empty() {
             let ports: Vec<String> = container.host_ports.iter().map(u16::to_string).collect();
             let message = format!(
-                "container {name} is reached at {} {} of its node, past every policy that speaks of pods' clients",
+                "container {name} is reached at {} {} of its node; a policy sees these clients with their own addresses",
                 if ports.len() == 1 { "port" } else { "ports" },
                 ports.join(", ")
             );
@@ -102,7 +102,7 @@ mod tests {
             ),
             (
                 "host-port",
-                "container main is reached at ports 80, 443 of its node, past every policy that speaks of pods' clients".to_owned(),
+                "container main is reached at ports 80, 443 of its node; a policy sees these clients with their own addresses".to_owned(),
             ),
             (
                 "added-capability",

@@ -39,6 +39,7 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
             node: None,
             host_network: false,
             addresses: Vec::new(),
+            host_ports: Vec::new(),
             ports: Vec::new(),
             owned: Owned::default(),
             network_up: None,

@@ -62,7 +62,7 @@ fn observe(plan: &Plan, inventory: &Inventory, delivery: Delivery) -> FlowResult
 
 fn generate_from(seen: &FlowResult, inventory: &Inventory) -> Generated {
     let options = Options {
-        graph: GraphOptions { implied_dns: false },
+        graph: GraphOptions::OBSERVED,
         synthesis: SynthesisOptions {
             include_unobserved: true,
             ..SynthesisOptions::default()

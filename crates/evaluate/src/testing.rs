@@ -56,6 +56,7 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
         node: None,
         host_network: false,
         addresses: vec![IpAddr::from([10, 244, 0, index as u8 + 1])],
+        host_ports: Vec::new(),
         ports: Vec::new(),
         owned: Owned::default(),
         network_up: None,
@@ -68,7 +69,7 @@ pub fn node(inventory: &mut Inventory, name: &str, address: &str) {
     inventory.nodes.push(Node {
         name: name.into(),
         addresses: [address.parse().unwrap()].into(),
-        pod_cidrs: Vec::new(),
+        ..Node::default()
     });
 }
 

@@ -69,6 +69,9 @@ codes! {
     UndecodableCapture "undecodable-capture" Error
         "A capture has packets, and none of them could be decoded: nothing of its traffic is known."
         "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
+    PodsWithoutAddresses "pods-without-addresses" Error
+        "No pod of the snapshot has an address, so nobody can be named."
+        "Give the plain output of kubectl get … -o yaml: a tool that tidies manifests (kubectl neat) removes the status, and with it the addresses.";
     NotInView "not-in-view" Error
         "Not all pods of the workload were where the observation could see them, so the direction is not isolated: what was not seen may be needed."
         "Capture on these nodes as well and say which file is of which node (--capture FILE@NODE); --isolate-partial-view isolates all the same.";
@@ -123,6 +126,15 @@ codes! {
     ServiceWithoutEndpoints "service-without-endpoints" Warning
         "Traffic went to a Service that has no ready endpoints in the snapshot, so no pod could be named."
         "Take the snapshot while the pods behind the Service are ready.";
+    UnknownEndpoints "unknown-endpoints" Warning
+        "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    MissingServices "missing-services" Warning
+        "Services are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, so a private address that nothing explains may be a Service's."
+        "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
+    DnsNotObserved "dns-not-observed" Warning
+        "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
+        "Capture for longer, from the start of its pods on; or pass --implied-lookups always to allow the resolver that its neighbours use.";
     InferredDirection "inferred-direction" Note
         "No packet shows who opened the connection; the server was inferred from its port."
         "Capture for long enough to see a new connection, or check the edge by hand.";
@@ -130,7 +142,7 @@ codes! {
         "Connections were refused (RST or ICMP unreachable); they were not learned."
         "Check whether the client is misconfigured or the server was down.";
     UnansweredConnections "unanswered-connections" Note
-        "Connections were opened and got no answer; they were not learned."
+        "Connections were opened and got no answer, or the client reset the handshake; they were not learned."
         "Check whether the client is misconfigured, or a policy or firewall dropped it.";
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
@@ -157,7 +169,10 @@ codes! {
         "A connection crosses a namespace border."
         "Check that it is wanted before approving.";
     MissingEndpointSlices "missing-endpoint-slices" Warning
-        "The snapshot has no EndpointSlices, so the pods behind a Service were taken from its selector."
+        "The snapshot has no EndpointSlices of some Services, so the pods behind them were taken from their selectors."
+        "Add endpointslices to the kubectl get that made the snapshot.";
+    AssumedApiServer "assumed-api-server" Note
+        "The snapshot has no endpoints of default/kubernetes, so the API server's address comes from the pods or nodes of the control plane."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingOwners "missing-owners" Warning
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
@@ -208,7 +223,7 @@ codes! {
         "A container is privileged: it owns its node, and with it the network of every pod there, past every NetworkPolicy."
         "Take the privilege away, or keep such workloads on nodes of their own.";
     HostPort "host-port" Warning
-        "A container is reached at a port of its node, by anyone who reaches the node."
+        "A container is reached at a port of its node, by anyone who reaches the node and whom no policy for the pod keeps out."
         "Use a Service instead, or see to it that a firewall guards the node.";
     AddedCapability "added-capability" Warning
         "A container has capabilities that reach into the network or the node and that servers do not need."

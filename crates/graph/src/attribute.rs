@@ -1,14 +1,19 @@
 //! From the addresses of a flow record to peers, at the time of the record (rule: owner-at-that-time).
 
+mod dns_servers;
 mod peer_label;
+mod servers;
+mod tables;
+
+pub(super) use tables::Tables;
 
 use super::{Peer, Unattributed, UnattributedReason};
-use nanoseg_flow::FlowRecord;
-use nanoseg_inventory::{Inventory, Owner, Service, ServiceEndpoint, ServicePort, WorkloadId};
+use dns_servers::DNS_PORT;
+use nanoseg_flow::{FlowRecord, PeerLabel};
+use nanoseg_inventory::{Inventory, Owner, Service, ServicePort};
 use nanoseg_net::{Protocol, Timestamp};
-use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A peer as a small value, for the many records; [`Attribution::peer`] gives its name.
@@ -57,9 +62,16 @@ impl ServiceAccess<'_> {
 #[derive(Debug)]
 pub(super) struct Attributed<'a> {
     pub client: PeerKey,
+    /// All addresses from which such a client may come, where it is not only itself: a DaemonSet on the host
+    /// network, the ingress proxies of all nodes.
+    pub client_addresses: Option<Arc<BTreeSet<IpAddr>>>,
     /// All servers, in order: one, or everything behind a Service port, since any may be picked next.
     pub targets: Vec<Target>,
     pub service_access: Option<ServiceAccess<'a>>,
+    /// The node's port that leads to the pod which was called (rule: host-port-is-container-port).
+    pub host_port: Option<u16>,
+    /// A Service was called, and nothing is known to stand behind what was called.
+    pub is_orphan: bool,
 }
 
 /// The inventory with lookup tables for attribution.
@@ -68,73 +80,11 @@ pub(super) struct Attribution<'a> {
     tables: Arc<Tables>,
 }
 
-/// Lookup tables for attribution, built once for an inventory.
-pub(super) struct Tables {
-    /// Every address of every node.
-    pub node_addresses: BTreeSet<IpAddr>,
-    workloads: Vec<WorkloadId>,
-    /// The workload and the node of each pod.
-    pods: Vec<(u32, Option<u32>)>,
-    /// Services and their ports by node port.
-    node_ports: FxHashMap<(Protocol, u16), (usize, usize)>,
-    /// Workloads' ports that a masquerading Service exposes on nodes.
-    exposed: FxHashSet<(u32, Protocol, u16)>,
-    named_peers: peer_label::NamedPeers,
-}
-
 impl std::ops::Deref for Attribution<'_> {
     type Target = Tables;
 
     fn deref(&self) -> &Tables {
         &self.tables
-    }
-}
-
-impl Tables {
-    fn build(inventory: &Inventory) -> Self {
-        let places: FxHashMap<&WorkloadId, u32> = inventory.workloads.keys().zip(0u32..).collect();
-        let nodes: FxHashMap<&str, u32> = inventory
-            .nodes
-            .iter()
-            .map(|node| node.name.as_str())
-            .zip(0u32..)
-            .collect();
-        let pods: Vec<(u32, Option<u32>)> = inventory
-            .pods
-            .iter()
-            .map(|pod| {
-                let node = pod
-                    .node
-                    .as_deref()
-                    .and_then(|name| nodes.get(name).copied());
-                (places.get(&pod.workload).copied().unwrap_or(u32::MAX), node)
-            })
-            .collect();
-        let mut node_ports = FxHashMap::default();
-        let mut exposed = FxHashSet::default();
-        for (place, service) in inventory.services.iter().enumerate() {
-            for (index, port) in service.ports.iter().enumerate() {
-                let Some(node_port) = port.node_port else {
-                    continue;
-                };
-                node_ports
-                    .entry((port.protocol, node_port))
-                    .or_insert((place, index));
-                if !service.external_local {
-                    let behind = port.endpoints.iter().filter_map(|e| Some((e.pod?, e.port)));
-                    exposed
-                        .extend(behind.map(|(pod, number)| (pods[pod].0, port.protocol, number)));
-                }
-            }
-        }
-        Tables {
-            node_addresses: inventory.node_addresses(),
-            workloads: inventory.workloads.keys().cloned().collect(),
-            pods,
-            node_ports,
-            exposed,
-            named_peers: peer_label::NamedPeers::build(inventory),
-        }
     }
 }
 
@@ -155,10 +105,7 @@ impl<'a> Attribution<'a> {
     /// Names the peers of a record whose client and server are decided.
     pub fn attribute(&self, record: &FlowRecord) -> Attributed<'a> {
         let at = record.first;
-        let labels = record.labels.as_deref();
-        let client = labels
-            .and_then(|labels| self.labelled(labels.client.as_ref()?, record.client))
-            .map_or_else(|| self.client(record.client, at), |(peer, _)| peer);
+        let (client, client_addresses) = self.client_of(record);
         let called = record.via.map(|via| (via.ip(), via.port()));
         let arrived = (record.server, record.port);
         // Two legs of one connection may come in either order where two nodes' clocks differ.
@@ -167,11 +114,11 @@ impl<'a> Attribution<'a> {
             .and_then(service_at)
             .or_else(|| service_at(arrived))
             .or_else(|| self.labelled_service(record));
-        let mut targets = Vec::new();
-        if let Some(service_access) = &service_access {
-            let endpoints = service_access.port.endpoints.iter();
-            targets.extend(endpoints.map(|endpoint| self.endpoint(endpoint, at)));
-        }
+        let host_port_at = |(address, port)| self.host_port_at(address, port, record.protocol, at);
+        let host_port = called
+            .filter(|called| host_port_at(*called).is_some())
+            .or_else(|| Some(arrived).filter(|arrived| host_port_at(*arrived).is_some()));
+        let mut targets = self.behind(service_access.as_ref(), record);
         for (address, port) in called.into_iter().chain([arrived]) {
             if service_access.is_some() && service_at((address, port)).is_some() {
                 continue;
@@ -179,22 +126,62 @@ impl<'a> Attribution<'a> {
             let is_last = (address, port) == arrived || service_access.is_some();
             let is_service = || matches!(self.inventory.resolve(address, at), Owner::Service(_));
             // A label is about the place where the connection arrived.
-            let labelled = labels
+            let labelled = record
+                .labels
+                .as_deref()
                 .filter(|_| (address, port) == arrived)
                 .and_then(|labels| self.labelled(labels.server.as_ref()?, address));
             match labelled {
                 Some((peer, node)) if is_last => targets.push(Target { peer, port, node }),
-                None if is_last && !is_service() => targets.push(self.server(address, port, at)),
+                None if is_last && !is_service() => {
+                    targets.extend(self.servers(client, (address, port), record.protocol, at));
+                }
                 _ => {}
             }
+        }
+        let is_orphan = targets.is_empty();
+        if is_orphan {
+            targets.push(self.orphan(service_access.as_ref(), called.unwrap_or(arrived)));
         }
         targets.sort_unstable();
         targets.dedup();
         Attributed {
             client,
+            client_addresses,
             targets,
             service_access,
+            host_port: host_port.map(|(_, port)| port),
+            is_orphan,
         }
+    }
+
+    /// The client of a record, and the addresses from which such a client may come.
+    fn client_of(&self, record: &FlowRecord) -> (PeerKey, Option<Arc<BTreeSet<IpAddr>>>) {
+        let label = record
+            .labels
+            .as_deref()
+            .and_then(|labels| labels.client.as_ref());
+        if let Some(label) = label
+            && let Some((peer, _)) = self.labelled(label, record.client)
+        {
+            return (peer, self.daemon_of(label));
+        }
+        match self.ingress.get(&record.client) {
+            Some(node) => (PeerKey::Node(*node), Some(self.ingress_addresses.clone())),
+            None => (self.client(record.client, record.first), None),
+        }
+    }
+
+    /// The addresses of the nodes of the DaemonSet that a label names, if it is on the host network.
+    fn daemon_of(&self, label: &PeerLabel) -> Option<Arc<BTreeSet<IpAddr>>> {
+        let PeerLabel::Pod { namespace, name } = label else {
+            return None;
+        };
+        let index = self.named_peers.pod(namespace, name, self.inventory)?;
+        let pod = self.inventory.pods.get(index)?;
+        let workload = self.pods.get(index)?.0;
+        pod.host_network
+            .then(|| self.daemon_addresses(workload, self.inventory))?
     }
 
     /// The peer that has a client's address.
@@ -202,12 +189,51 @@ impl<'a> Attribution<'a> {
         match self.inventory.resolve(address, at) {
             Owner::Pod(index) => self.pod(index),
             Owner::Node(index) => PeerKey::Node(index as u32),
-            Owner::Service(_) | Owner::Unknown => {
-                PeerKey::Unattributed(address, UnattributedReason::UnknownPod)
-            }
+            Owner::Service(_) => PeerKey::Unattributed(address, UnattributedReason::UnknownPod),
+            Owner::Unknown => self.unknown(address),
             Owner::Outside if self.is_api_server(address) => PeerKey::ApiServer,
-            Owner::Outside => PeerKey::Outside(address),
+            Owner::Outside => self.outside(address),
         }
+    }
+
+    /// Nobody is known to have an address of the cluster's ranges.
+    fn unknown(&self, address: IpAddr) -> PeerKey {
+        let is_pods = self
+            .inventory
+            .pod_ranges
+            .iter()
+            .any(|range| range.contains(&address));
+        let reason = if !is_pods && self.inventory.in_service_range(address) {
+            UnattributedReason::UnknownService
+        } else {
+            UnattributedReason::UnknownPod
+        };
+        PeerKey::Unattributed(address, reason)
+    }
+
+    /// An address in none of the cluster's ranges. Where Services are missing from the snapshot, a private one may
+    /// be theirs all the same (rule: unexplained-address).
+    fn outside(&self, address: IpAddr) -> PeerKey {
+        if self.inventory.partial && may_be_of_cluster(address) {
+            PeerKey::Unattributed(address, UnattributedReason::UnexplainedAddress)
+        } else {
+            PeerKey::Outside(address)
+        }
+    }
+
+    /// Returns true if DNS is spoken at that port of the server (rule: dns-by-declaration).
+    pub fn speaks_dns(
+        &self,
+        record: &FlowRecord,
+        access: Option<&ServiceAccess<'_>>,
+        target: &Target,
+    ) -> bool {
+        let service_port = access.map(|access| access.port.port);
+        let called = record.via.map(|via| via.port());
+        let name = access.and_then(|access| access.port.name.as_deref());
+        [Some(record.port), service_port, called].contains(&Some(DNS_PORT))
+            || name.is_some_and(dns_servers::is_dns_name)
+            || self.dns_servers.contains(target.peer, target.port)
     }
 
     /// Returns true if a masquerading Service exposes that port of the workload on nodes.
@@ -222,79 +248,24 @@ impl<'a> Attribution<'a> {
             PeerKey::ApiServer => Peer::ApiServer,
             PeerKey::Node(index) => Peer::Node(self.inventory.nodes[index as usize].name.clone()),
             PeerKey::Outside(address) => Peer::Outside(address),
-            PeerKey::Unattributed(address, reason) => {
-                Peer::Unattributed(Unattributed::at(address, reason))
-            }
+            PeerKey::Unattributed(address, reason) => Peer::Unattributed(Unattributed {
+                name: self.service_name(address, reason),
+                ..Unattributed::at(address, reason)
+            }),
         }
     }
 
-    /// The Service port that stands at an address, by cluster IP, external IP or node port (rule: service-target-port).
-    fn service_at(
-        &self,
-        address: IpAddr,
-        port: u16,
-        protocol: Protocol,
-        at: Timestamp,
-    ) -> Option<ServiceAccess<'a>> {
-        match self.inventory.resolve(address, at) {
-            Owner::Service(index) => {
-                let service = &self.inventory.services[index];
-                let found = service
-                    .ports
-                    .iter()
-                    .find(|p| p.port == port && p.protocol == protocol)?;
-                let from_outside = !service.cluster_ips.contains(&address);
-                Some(ServiceAccess {
-                    service,
-                    port: found,
-                    by_node_port: false,
-                    from_outside,
-                })
-            }
-            Owner::Node(_) => {
-                let (service, index) = *self.node_ports.get(&(protocol, port))?;
-                let service = &self.inventory.services[service];
-                let port = &service.ports[index];
-                Some(ServiceAccess {
-                    service,
-                    port,
-                    by_node_port: true,
-                    from_outside: true,
-                })
-            }
-            _ => None,
+    /// The Service that an address without known endpoints belongs to.
+    fn service_name(&self, address: IpAddr, reason: UnattributedReason) -> Option<String> {
+        if reason != UnattributedReason::ServiceWithoutEndpoints {
+            return None;
         }
-    }
-
-    fn server(&self, address: IpAddr, port: u16, at: Timestamp) -> Target {
-        let (peer, node) = match self.inventory.resolve(address, at) {
-            _ if self
-                .inventory
-                .api_server
-                .contains(&SocketAddr::new(address, port)) =>
-            {
-                (PeerKey::ApiServer, None)
-            }
-            Owner::Pod(index) => (self.pod(index), self.pods[index].1),
-            Owner::Node(index) => (PeerKey::Node(index as u32), None),
-            Owner::Service(_) | Owner::Unknown => {
-                let unknown = PeerKey::Unattributed(address, UnattributedReason::UnknownPod);
-                (unknown, None)
-            }
-            Owner::Outside => (PeerKey::Outside(address), None),
-        };
-        Target { peer, port, node }
-    }
-
-    fn endpoint(&self, endpoint: &ServiceEndpoint, at: Timestamp) -> Target {
-        match endpoint.pod {
-            Some(index) if !self.inventory.pods[index].host_network => Target {
-                peer: self.pod(index),
-                port: endpoint.port,
-                node: self.pods[index].1,
-            },
-            _ => self.server(endpoint.address, endpoint.port, at),
-        }
+        let mut services = self.inventory.services.iter();
+        let service = services.find(|service| {
+            let mut all = service.cluster_ips.iter().chain(&service.external_ips);
+            all.any(|own| *own == address)
+        })?;
+        Some(format!("{}/{}", service.namespace, service.name))
     }
 
     /// A pod's peer is its workload; a hostNetwork pod's is its node (rule: node-by-address).
@@ -311,5 +282,13 @@ impl<'a> Attribution<'a> {
             .api_server
             .iter()
             .any(|endpoint| endpoint.ip() == address)
+    }
+}
+
+/// Private, shared (RFC 6598) or unique-local (RFC 4193): the addresses that clusters use for pods and Services.
+fn may_be_of_cluster(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(a) => a.is_unique_local(),
     }
 }

@@ -1,9 +1,10 @@
 //! Flow records → graph: attribute each record, gather edges, decide what each teaches.
 
-use super::attribute::{Attributed, Attribution, PeerKey, ServiceAccess, Target};
+use super::attribute::{Attributed, Attribution, PeerKey, Target};
 use super::edge::{Edge, Evidence};
 use super::history::History;
-use super::{Graph, Peer, findings, implied_edges, port_scan};
+use super::lookups::{self, ImpliedLookups};
+use super::{Graph, Peer, findings, implied_edges, port_scan, service_gaps};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::Inventory;
@@ -17,11 +18,24 @@ use std::net::IpAddr;
 pub struct GraphOptions {
     /// Allow DNS over TCP where DNS over UDP was seen (rule: dns-over-tcp-implied).
     pub implied_dns: bool,
+    /// Allow name lookups that were not seen (rule: dns-not-observed).
+    pub implied_lookups: ImpliedLookups,
+}
+
+impl GraphOptions {
+    /// What was observed, and nothing that is implied.
+    pub const OBSERVED: GraphOptions = GraphOptions {
+        implied_dns: false,
+        implied_lookups: ImpliedLookups::Never,
+    };
 }
 
 impl Default for GraphOptions {
     fn default() -> Self {
-        GraphOptions { implied_dns: true }
+        GraphOptions {
+            implied_dns: true,
+            implied_lookups: ImpliedLookups::default(),
+        }
     }
 }
 
@@ -81,6 +95,7 @@ pub(super) fn assemble(
     let scanners = scans.scanners();
     port_scan::remove_edges(&scanners, &mut edges);
     findings.extend(scans.findings(&scanners));
+    findings.extend(lookups::imply(&mut edges, options.implied_lookups));
     if options.implied_dns {
         implied_edges::add_dns_over_tcp(&mut edges);
     }
@@ -123,7 +138,7 @@ pub(super) struct RawGraph {
     pub edges: Edges,
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
     pub scans: port_scan::AttemptsByPeer,
-    pub orphans: findings::Orphans,
+    pub orphans: service_gaps::Orphans,
     pub skipped: BTreeMap<&'static str, u64>,
 }
 
@@ -132,11 +147,15 @@ impl RawGraph {
         let mut skipped = BTreeMap::new();
         let mut edges_by_key = EdgesByKey::default();
         let mut names = BTreeMap::new();
-        let mut orphans = findings::Orphans::default();
+        let mut orphans = service_gaps::Orphans::default();
         let mut attempts = port_scan::AttemptsByKey::default();
         attempts.note_summaries(&seen.scans, attribution);
         let popularity = Popularity::of(&seen.records);
         for record in seen.records.iter().map(|record| popularity.decide(record)) {
+            if is_loopback(&record) {
+                *skipped.entry("loopback").or_default() += record.connections;
+                continue;
+            }
             // A pod always reaches itself (API documentation of `spec.ingress`).
             if record.client == record.server && record.via.is_none() {
                 *skipped.entry("pod-to-itself").or_default() += record.connections;
@@ -145,12 +164,10 @@ impl RawGraph {
             let attributed = attribution.attribute(&record);
             attempts.note(attributed.client, &record);
             note_names(&mut names, &record, &attributed, seen);
-            if attributed.targets.is_empty() {
+            if attributed.is_orphan {
                 orphans.note(&attributed, &record, attribution);
-                *skipped.entry("service-without-endpoints").or_default() += record.connections;
-            } else if let Some(reason) =
-                add_record(&mut edges_by_key, &record, &attributed, attribution)
-            {
+            }
+            if let Some(reason) = add_record(&mut edges_by_key, &record, &attributed, attribution) {
                 *skipped.entry(reason).or_default() += record.connections;
             }
         }
@@ -175,7 +192,7 @@ pub(super) fn add_record(
     let mut reason = None;
     let mut last = None;
     for target in &attributed.targets {
-        match skip_reason(attributed.client, target) {
+        match skip_reason(attributed, target) {
             Some(why) => reason = Some(why),
             // Targets are in order of peer and port, so what is equal comes together.
             None if last == Some((target.peer, target.port)) => {}
@@ -223,10 +240,12 @@ fn note_names(
 }
 
 /// Traffic to which no NetworkPolicy applies.
-fn skip_reason(client: PeerKey, target: &Target) -> Option<&'static str> {
+fn skip_reason(attributed: &Attributed<'_>, target: &Target) -> Option<&'static str> {
+    let client = attributed.client;
     // Probes and other traffic of a node to its own pods is always allowed (rule: node-reaches-own-pods).
     if let PeerKey::Node(node) = client
         && target.node == Some(node)
+        && attributed.client_addresses.is_none()
     {
         return Some("node-to-own-pod");
     }
@@ -265,14 +284,23 @@ fn add(
     {
         edge.enforced_from.clone_from(&attribution.node_addresses);
     }
+    if let Some(addresses) = &attributed.client_addresses {
+        edge.enforced_from.extend(addresses.iter());
+    }
     edge.node_ports.extend(node_port(attributed));
     let listeners = &attribution.inventory.addresses;
     let declared = listeners.listens(record.server, record.protocol, record.port);
     edge.tally.add(
         record,
         declared,
-        is_dns(record, attributed.service_access.as_ref()),
+        attribution.speaks_dns(record, attributed.service_access.as_ref(), target),
     );
+}
+
+/// Loopback is no traffic between pods: a sidecar that stands in for its application is none of its peers
+/// (rule: loopback-is-no-peer).
+pub(super) fn is_loopback(record: &FlowRecord) -> bool {
+    record.client.is_loopback() || record.server.is_loopback()
 }
 
 /// Keeps the [`Edge::MAX_EVIDENCE`] earliest samples, whatever the order in which they come.
@@ -303,6 +331,11 @@ fn is_masqueraded(
         Some(service_access) => {
             service_access.from_outside && !service_access.service.external_local
         }
+        // A pod's call of another node's host port is masqueraded by its own node, as all its calls of addresses
+        // beyond the pods' ranges; an outside client keeps its address.
+        None if attributed.host_port.is_some() => {
+            matches!(attributed.client, PeerKey::Workload(_))
+        }
         // The other side of such a connection: from a node, to a pod behind a node port.
         None => {
             matches!(attributed.client, PeerKey::Node(_))
@@ -311,19 +344,16 @@ fn is_masqueraded(
     }
 }
 
-/// The node port that a pod called: on the way to another node it is not translated yet.
+/// The node port or host port that a pod called: on the way to another node it is not translated yet.
 fn node_port(attributed: &Attributed<'_>) -> Option<u16> {
+    if attributed.host_port.is_some() && matches!(attributed.client, PeerKey::Workload(_)) {
+        return attributed.host_port;
+    }
     let service_access = attributed
         .service_access
         .as_ref()
         .filter(|service_access| service_access.by_node_port)?;
     matches!(attributed.client, PeerKey::Workload(_)).then_some(service_access.port.node_port)?
-}
-
-fn is_dns(record: &FlowRecord, service_access: Option<&ServiceAccess<'_>>) -> bool {
-    let service_port = service_access.map(|service_access| service_access.port.port);
-    let called = record.via.map(|via| via.port());
-    [Some(record.port), service_port, called].contains(&Some(53))
 }
 
 fn evidence(record: &FlowRecord) -> Evidence {

@@ -1,61 +1,29 @@
 //! What an operator must know of the graph: findings about edges and peers.
 
-use super::attribute::{Attributed, Attribution};
+use super::attribute::Attribution;
 use super::edge::{Edge, Lesson};
 use super::public_entry::{PublicEntryChoice, public_entries, public_entry_findings};
+use super::service_gaps::missing_services;
 use super::{Graph, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
-use nanoseg_flow::{FlowRecord, OtherKind, OtherTraffic, Verdict};
+use nanoseg_flow::{OtherKind, OtherTraffic, Verdict};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// How many examples a finding carries.
-const SAMPLES: usize = 5;
+pub(super) const SAMPLES: usize = 5;
 /// Cloud metadata services: AWS, GCP, Azure and others share the first; the second is AWS over IPv6.
 pub const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
-
-/// Traffic to Services without endpoints.
-#[derive(Default)]
-pub(super) struct Orphans {
-    by_service: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl Orphans {
-    pub fn note(
-        &mut self,
-        attributed: &Attributed<'_>,
-        record: &FlowRecord,
-        attribution: &Attribution<'_>,
-    ) {
-        let service = match &attributed.service_access {
-            Some(service_access) => service_access.name(),
-            None => std::net::SocketAddr::new(record.server, record.port).to_string(),
-        };
-        self.by_service
-            .entry(service)
-            .or_default()
-            .insert(attribution.peer(attributed.client).to_string());
-    }
-
-    pub fn into_findings(self) -> Vec<Finding> {
-        self.by_service
-            .into_iter()
-            .map(|(service, clients)| {
-                let message = format!(
-                    "was called by {}, but has no ready endpoints",
-                    list(&clients)
-                );
-                Finding::new(Code::ServiceWithoutEndpoints, service, message)
-            })
-            .collect()
-    }
-}
 
 /// All findings that the finished graph gives.
 pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     let mut findings = of_edges(graph);
+    // Where no pod has an address at all, another snapshot of the same kind would not help.
+    if inventory.pods.iter().all(|pod| pod.addresses.is_empty()) {
+        findings.retain(|finding| finding.code != Code::UnknownPod);
+    }
     findings.extend(host_network(inventory));
     findings
 }
@@ -68,6 +36,7 @@ pub(super) fn of_edges(graph: &Graph) -> Vec<Finding> {
         findings.extend(edge_findings(client, server, edge));
     }
     findings.extend(unknown_pods(&edges));
+    findings.extend(missing_services(&edges));
     findings.extend(failed(&edges));
     findings.extend(egress(graph, &edges));
     findings.extend(crossings(&edges));
@@ -111,10 +80,10 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
         let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
         let message = format!(
             "comes through a node ({}); the {} addresses of all nodes are allowed",
-            if services.is_empty() {
-                "NodePort".into()
-            } else {
-                services.join(", ")
+            match services.as_slice() {
+                [] if !edge.node_ports.is_empty() => "host port".into(),
+                [] => "NodePort".into(),
+                services => services.join(", "),
             },
             edge.enforced_from.len(),
         );
@@ -328,7 +297,7 @@ pub fn is_private(address: IpAddr) -> bool {
 }
 
 /// `a, b, c and 4 more`.
-fn list(items: &BTreeSet<String>) -> String {
+pub(super) fn list(items: &BTreeSet<String>) -> String {
     let shown: Vec<&str> = items.iter().take(SAMPLES).map(String::as_str).collect();
     let rest = items.len() - shown.len();
     let shown = shown.join(", ");

@@ -178,8 +178,9 @@ impl History {
         };
         let edge = add(edges, key, edge);
         // The addresses of all nodes as they are now (rule: node-port-from-any-node).
-        if !edge.enforced_from.is_empty() && !attribution.node_addresses.is_empty() {
-            edge.enforced_from.clone_from(&attribution.node_addresses);
+        let now = attribution.sources_now(&edge.enforced_from);
+        if !edge.enforced_from.is_empty() && !now.is_empty() {
+            edge.enforced_from.clone_from(now);
         }
     }
 }

@@ -1,15 +1,22 @@
-//! Edges that are allowed unseen: DNS over TCP beside DNS over UDP, and nothing else (rule: dns-over-tcp-implied).
+//! DNS over TCP beside DNS over UDP: edges that are allowed unseen (rule: dns-over-tcp-implied). The only others are
+//! lookups that were not seen (`lookups`).
 
 use super::build::Edges;
-use super::edge::Lesson;
+use super::edge::{Edge, Lesson};
+use nanoseg_flow::Verdict;
 use nanoseg_net::Protocol;
+
+/// A query without an answer implies nothing, also where it repeats.
+pub(super) fn is_answered(edge: &Edge) -> bool {
+    edge.lesson == Lesson::Learned && edge.verdicts.contains_key(&Verdict::Established)
+}
 
 /// Every client of a DNS server over UDP may fall back to TCP (RFC 7766 section 5), on the server's own port.
 pub(super) fn add_dns_over_tcp(edges: &mut Edges) {
     let resolved: Vec<_> = edges
         .iter()
         .filter(|((_, _, protocol, _), edge)| {
-            *protocol == Protocol::Udp && edge.tally.dns && edge.lesson == Lesson::Learned
+            *protocol == Protocol::Udp && edge.tally.dns && is_answered(edge)
         })
         .map(|((client, server, _, port), udp)| {
             let mut edge = udp.clone();

@@ -9,7 +9,9 @@
 //! - one-way datagrams do not teach that come from several pods of a workload, one from each.
 
 use super::attribute::{Attribution, PeerKey, Tables};
-use super::build::{Assembled, EdgeKey, Edges, EdgesByKey, RawGraph, add_record, assemble};
+use super::build::{
+    Assembled, EdgeKey, Edges, EdgesByKey, RawGraph, add_record, assemble, is_loopback,
+};
 use super::edge::{Edge, Lesson};
 use super::history::History;
 use super::peer::Peer;
@@ -109,6 +111,7 @@ impl IncrementalGraph {
             .iter()
             .map(|record| decide_by_listeners(record, &listeners))
             .filter(|record| record.client != record.server || record.via.is_some())
+            .filter(|record| !is_loopback(record))
             .collect();
         let mut edges_by_key = EdgesByKey::default();
         for record in &records {

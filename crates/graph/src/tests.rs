@@ -1,5 +1,6 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
+mod declared;
 mod history;
 mod peer_labels;
 
@@ -74,11 +75,17 @@ fn a_translated_connection_gives_the_same_edges_in_whichever_order_its_legs_came
 }
 
 #[test]
-fn a_service_without_endpoints_is_a_finding_not_an_edge() {
+fn a_service_without_endpoints_is_a_finding_and_its_edge_never_teaches() {
     let built = graph_of(&[record("10.244.1.5", "10.96.0.30:80", Verdict::Established)]);
-    assert!(edges(&built).is_empty());
-    assert!(codes(&built).contains(&Code::ServiceWithoutEndpoints));
-    assert_eq!(built.skipped["service-without-endpoints"], 1);
+    assert_eq!(
+        edges(&built),
+        ["- shop/web → service-without-endpoints:shop/empty 80/TCP"]
+    );
+    let finding = |code| built.findings.iter().find(|finding| finding.code == code);
+    // It has a selector in no snapshot, and no slice: nothing tells what stands behind it.
+    let unknown = finding(Code::UnknownEndpoints).expect("a finding");
+    assert_eq!(unknown.subject, "shop/empty:80");
+    assert!(finding(Code::ServiceWithoutEndpoints).is_none());
 }
 
 #[test]
@@ -198,7 +205,7 @@ fn dns_over_udp_implies_dns_over_tcp_on_the_servers_own_port() {
         records: seen.to_vec(),
         ..FlowResult::default()
     };
-    let without = build(&seen, &cluster(), GraphOptions { implied_dns: false });
+    let without = build(&seen, &cluster(), GraphOptions::OBSERVED);
     assert_eq!(edges(&without), ["+ shop/web → kube-system/dns 5353/UDP"]);
 }
 

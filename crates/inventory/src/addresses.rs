@@ -84,6 +84,19 @@ impl AddressBook {
                     .insert((*address, port.protocol, port.number));
             }
         }
+        let nodes_by_name: FxHashMap<&str, &Node> = nodes
+            .iter()
+            .map(|node| (node.name.as_str(), node))
+            .collect();
+        for pod in pods.iter().filter(|pod| !pod.host_ports.is_empty()) {
+            let node = pod.node.as_deref().and_then(|name| nodes_by_name.get(name));
+            for address in node.iter().flat_map(|node| &node.addresses) {
+                let ports = pod.host_ports.iter();
+                let here = ports.filter(|port| port.address.is_none_or(|only| only == *address));
+                self.listeners
+                    .extend(here.map(|port| (*address, port.protocol, port.number)));
+            }
+        }
         for service in services {
             for port in &service.ports {
                 for address in service.cluster_ips.iter().chain(&service.external_ips) {

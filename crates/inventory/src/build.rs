@@ -1,22 +1,25 @@
 //! Builds the inventory from objects, in the order of their dependencies.
 
 use super::containers::note_containers;
+use super::control_plane::ControlPlane;
 use super::families::family_of;
+use super::gaps;
 use super::label_evidence::note_label_evidence;
 use super::nodes::read_nodes;
 use super::owners::{OwnerIndex, OwnerRule, namespace_of};
 use super::pods::{read_pod, template_pod};
-use super::ranges::{pod_ranges, service_ranges};
-use super::services::read_services;
+use super::ranges::{declared_service_ranges, kubernetes_addresses, pod_ranges, service_ranges};
+use super::service_endpoints::{EndpointIndex, KUBERNETES};
+use super::services::{is_kubernetes, made_kubernetes_service, read_services};
 use super::{AddressBook, Inventory, Namespace, Objects, Pod, Service, Workload, WorkloadId};
 use crate::kubernetes as core;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use nanoseg_finding::{Code, Finding};
+use nanoseg_finding::Finding;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The label of policies that nanoseg wrote.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "nanoseg");
@@ -46,23 +49,36 @@ impl Inventory {
         let core_services = latest(&objects.services);
         note_label_evidence(&mut workloads, &pods, &owners, &core_services);
         note_containers(&mut workloads, &pods, &core_pods, &owners);
-        let nodes = read_nodes(&latest(&objects.nodes), &objects.pods, &pods);
-        let services = read_services(&core_services, objects, &pods);
+        let core_nodes = latest(&objects.nodes);
+        let cilium_nodes = latest(&objects.cilium_nodes);
+        let nodes = read_nodes(&core_nodes, &cilium_nodes, &objects.pods, &pods);
+        let control_plane = ControlPlane::read(&core_pods, &core_nodes);
+        let service_cidrs = latest(&objects.service_cidrs);
+        let endpoints = EndpointIndex::build(objects, &pods, &control_plane);
+        let mut services = read_services(&core_services, &endpoints);
+        let declared = declared_service_ranges(&service_cidrs, &control_plane);
+        let has_kubernetes = services.iter().any(is_kubernetes);
+        if !has_kubernetes {
+            let cluster_ips = kubernetes_addresses(&service_cidrs, &control_plane);
+            services.extend(missing_kubernetes(cluster_ips, &control_plane, &endpoints));
+        }
+        let missing_pods = endpoints.addresses_of_missing_pods();
         let (addresses, conflicts) = AddressBook::build(&pods, &nodes, &services);
         findings.extend(conflicts);
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
-        missing_findings(
+        findings.extend(gaps::findings(
             objects,
             &owners,
             &missing,
             &services,
             &namespaces,
-            &mut findings,
-        );
+        ));
         let inventory = Inventory {
             api_server: api_server(&services),
-            pod_ranges: pod_ranges(&nodes, &pods),
-            service_ranges: service_ranges(&services),
+            pod_ranges: pod_ranges(&nodes, &pods, &control_plane, &missing_pods),
+            service_ranges: service_ranges(&services, &declared),
+            partial: !has_kubernetes && declared.is_empty(),
+            node_ports: control_plane.node_ports.clone(),
             pods,
             workloads,
             families,
@@ -232,90 +248,24 @@ pub fn foreign_policies(objects: &Objects) -> Vec<NetworkPolicy> {
         .collect()
 }
 
+/// The API server's Service, made where the snapshot lacks it but shows its addresses or endpoints.
+fn missing_kubernetes(
+    cluster_ips: Vec<IpAddr>,
+    control_plane: &ControlPlane,
+    endpoints: &EndpointIndex<'_>,
+) -> Option<Service> {
+    let is_known = !cluster_ips.is_empty()
+        || !control_plane.api_servers.is_empty()
+        || endpoints.has_objects(KUBERNETES);
+    is_known.then(|| made_kubernetes_service(cluster_ips, endpoints))
+}
+
 fn api_server(services: &[Service]) -> BTreeSet<SocketAddr> {
     services
         .iter()
-        .filter(|service| service.namespace == "default" && service.name == "kubernetes")
+        .filter(|service| is_kubernetes(service))
         .flat_map(|service| &service.ports)
         .flat_map(|port| &port.endpoints)
         .map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port))
         .collect()
-}
-
-/// Names the kinds to ask for. A kind that the namespace has was asked for: the owner was gone by then.
-fn missing_owners_finding(owners: &OwnerIndex<'_>, missing: &BTreeSet<WorkloadId>) -> Finding {
-    let (gone, unasked): (Vec<&WorkloadId>, Vec<&WorkloadId>) = missing
-        .iter()
-        .partition(|id| owners.has_kind(&id.namespace, &id.kind));
-    // What is missing has an owner of its own, as a rule, and it is not known whether that one is there.
-    let above = |id: &&WorkloadId| match id.kind.as_str() {
-        "ReplicaSet" => Some("Deployment"),
-        "Job" => Some("CronJob"),
-        _ => None,
-    };
-    let next = unasked.iter().filter_map(|id| {
-        let kind = above(id)?;
-        (!owners.has_kind(&id.namespace, kind)).then_some(kind)
-    });
-    let kinds = unasked.iter().map(|id| id.kind.as_str()).chain(next);
-    let kinds: BTreeSet<String> = kinds
-        .map(|kind| format!("{}s", kind.to_ascii_lowercase()))
-        .collect();
-    let kinds: Vec<String> = kinds.into_iter().collect();
-    let mut message = format!("{} owners of pods are missing", missing.len());
-    if !kinds.is_empty() {
-        message.push_str(&format!("; the kinds to add: {}", kinds.join(",")));
-    }
-    if !gone.is_empty() {
-        let gone = gone.len();
-        message.push_str(&format!(
-            "; {gone} of a kind that is there were not there when it was taken"
-        ));
-    }
-    let samples = missing.iter().take(5).map(|id| format!("{} {id}", id.kind));
-    Finding::new(Code::MissingOwners, "snapshot", message).with_samples(samples)
-}
-
-/// What the snapshots lack, and what is less exact for it.
-fn missing_findings(
-    objects: &Objects,
-    owners: &OwnerIndex<'_>,
-    missing_owners: &BTreeSet<WorkloadId>,
-    services: &[Service],
-    namespaces: &BTreeMap<String, Namespace>,
-    findings: &mut Vec<Finding>,
-) {
-    if objects.endpoint_slices.is_empty() && !services.is_empty() {
-        let message = format!(
-            "endpoints of {} Services were taken from their selectors",
-            services.len()
-        );
-        findings.push(Finding::new(
-            Code::MissingEndpointSlices,
-            "snapshot",
-            message,
-        ));
-    }
-    if !missing_owners.is_empty() {
-        findings.push(missing_owners_finding(owners, missing_owners));
-    }
-    if objects.nodes.is_empty() && !objects.pods.is_empty() {
-        findings.push(Finding::new(Code::MissingNodes, "snapshot", "has no Nodes"));
-    }
-    let read: BTreeSet<&str> = objects
-        .namespaces
-        .iter()
-        .filter_map(|n| n.metadata.name.as_deref())
-        .collect();
-    let unread: Vec<&String> = namespaces
-        .keys()
-        .filter(|name| !read.contains(name.as_str()))
-        .collect();
-    if !unread.is_empty() {
-        let message = format!("{} namespaces of pods are missing", unread.len());
-        findings.push(
-            Finding::new(Code::MissingNamespaces, "snapshot", message)
-                .with_samples(unread.into_iter().take(5).cloned()),
-        );
-    }
 }

@@ -1,5 +1,6 @@
 //! What runs in a workload: its containers' images, and privileges that bypass network policy.
 
+use super::host_ports::host_port;
 use super::owners::OwnerIndex;
 use super::{Pod, Workload, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
@@ -92,7 +93,8 @@ pub struct Container {
     pub privileged: bool,
     /// Capabilities beyond the runtime's default ones, without `CAP_`.
     pub capabilities: BTreeSet<String>,
-    /// Ports of the node that lead to it. On the host network every port does, and they are not listed.
+    /// Ports of the node that lead to it from other machines: not those of a loopback address. On the host
+    /// network every port does, and they are not listed.
     pub host_ports: BTreeSet<u16>,
 }
 
@@ -155,8 +157,9 @@ fn of_spec(spec: &PodSpec, pod: Option<&core::Pod>) -> BTreeSet<Container> {
                 .map(|one| capability(one))
                 .collect(),
             host_ports: ports
-                .filter_map(|port| u16::try_from(port.host_port?).ok())
-                .filter(|port| *port != 0)
+                .filter_map(host_port)
+                .filter(|port| !port.address.is_some_and(|address| address.is_loopback()))
+                .map(|port| port.number)
                 .collect(),
         }
     })

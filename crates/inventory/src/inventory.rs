@@ -3,6 +3,10 @@
 use super::{AddressBook, Namespace, Node, Pod, Service, Workload, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// The range of node ports where nothing says another one (`--service-node-port-range`).
+const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
 
 /// Everything known about the cluster, over time. Built by [`Inventory::build`].
 #[derive(Debug, Clone, Default)]
@@ -22,6 +26,11 @@ pub struct Inventory {
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get their addresses from, as far as the Services seen show them.
     pub service_ranges: Vec<ipnet::IpNet>,
+    /// The snapshot shows neither `default/kubernetes` nor the range of Service addresses, so it lacks Services,
+    /// and a private address that nothing explains may be one's (rule: unexplained-address).
+    pub partial: bool,
+    /// The range of node ports where the API server's arguments say it.
+    pub node_ports: Option<RangeInclusive<u16>>,
     /// Who owns an address at a time.
     pub addresses: AddressBook,
 }
@@ -45,6 +54,21 @@ impl Inventory {
             .iter()
             .flat_map(|node| node.addresses.iter().copied())
             .collect()
+    }
+
+    /// Returns true if Services get their node ports from a range with this port.
+    pub fn is_node_port(&self, port: u16) -> bool {
+        self.node_ports
+            .as_ref()
+            .unwrap_or(&NODE_PORTS)
+            .contains(&port)
+    }
+
+    /// Returns true if `address` lies in a range that Services get their addresses from.
+    pub fn in_service_range(&self, address: IpAddr) -> bool {
+        self.service_ranges
+            .iter()
+            .any(|range| range.contains(&address))
     }
 
     /// The names of all nodes, also of those that only pods mention.

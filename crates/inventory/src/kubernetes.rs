@@ -13,15 +13,19 @@ mod pod;
 mod service;
 mod workload;
 
-pub use node::{Namespace, Node, NodeAddress, NodeSpec, NodeStatus};
+pub use node::{
+    AddressPair, CiliumIpam, CiliumNode, CiliumNodeAddress, CiliumNodeSpec, Namespace, Node,
+    NodeAddress, NodeSpec, NodeStatus,
+};
 pub use pod::{
     Capabilities, Container, ContainerPort, ContainerState, ContainerStateRunning,
-    ContainerStateTerminated, ContainerStatus, HostIp, Pod, PodCondition, PodIp, PodSpec,
+    ContainerStateTerminated, ContainerStatus, FLAGS, HostIp, Pod, PodCondition, PodIp, PodSpec,
     PodStatus, PodTemplateSpec, SecurityContext,
 };
 pub use service::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, LoadBalancerIngress,
-    LoadBalancerStatus, ObjectReference, Service, ServicePort, ServiceSpec, ServiceStatus,
+    Endpoint, EndpointAddress, EndpointConditions, EndpointPort, EndpointSlice, EndpointSubset,
+    Endpoints, LoadBalancerIngress, LoadBalancerStatus, ObjectReference, Service, ServiceCidr,
+    ServiceCidrSpec, ServicePort, ServiceSpec, ServiceStatus,
 };
 pub use workload::{
     CronJob, CronJobSpec, DaemonSet, Deployment, Job, JobSpec, JobTemplateSpec, ReplicaSet,

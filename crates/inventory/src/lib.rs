@@ -17,13 +17,17 @@
 mod addresses;
 mod build;
 mod containers;
+mod control_plane;
 mod families;
+mod gaps;
+mod host_ports;
 mod image_scans;
 mod inventory;
 pub mod kubernetes;
-mod network_plugin;
 mod label_evidence;
 mod label_nature;
+mod network_plugin;
+mod node_annotations;
 mod nodes;
 mod objects;
 mod other_policies;
@@ -31,6 +35,7 @@ mod owners;
 mod pod_blocks;
 mod pods;
 mod ranges;
+mod service_endpoints;
 mod services;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -51,7 +56,7 @@ pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use types::{
-    ContainerPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint, ServicePort, Workload,
-    WorkloadId,
+    ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
+    ServicePort, Workload, WorkloadId,
 };
 pub use value_shape::names_a_release;

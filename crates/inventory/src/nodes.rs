@@ -1,38 +1,31 @@
 //! Nodes with every address they are known to use (rule: node-by-address).
 
+use super::node_annotations;
+use super::ranges::nth_address;
 use super::{Node, Pod};
-use crate::kubernetes as core;
+use crate::kubernetes::{self as core, AddressPair, CiliumNode};
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// Annotations in which network plugins note addresses of a node: tunnel and router interfaces
-/// whose address masqueraded traffic and probes may carry.
-const ADDRESS_ANNOTATIONS: [&str; 14] = [
-    "projectcalico.org/IPv4Address",
-    "projectcalico.org/IPv6Address",
-    "projectcalico.org/IPv4IPIPTunnelAddr",
-    "projectcalico.org/IPv4VXLANTunnelAddr",
-    "projectcalico.org/IPv6VXLANTunnelAddr",
-    "projectcalico.org/IPv4WireguardInterfaceAddr",
-    "projectcalico.org/IPv6WireguardInterfaceAddr",
-    "network.cilium.io/ipv4-cilium-host",
-    "network.cilium.io/ipv6-cilium-host",
-    "network.cilium.io/ipv4-health-ip",
-    "network.cilium.io/ipv6-health-ip",
-    "io.cilium.network.ipv4-cilium-host",
-    "flannel.alpha.coreos.com/public-ip",
-    "node.antrea.io/transport-addresses",
-];
-/// flannel gives its tunnel interface the network address of the node's podCIDR.
-const FLANNEL_BACKEND: &str = "flannel.alpha.coreos.com/backend-type";
-
 /// Reads the nodes; nodes that only pods mention are made from the pods' host addresses.
-pub(super) fn read_nodes(nodes: &[&core::Node], pods: &[core::Pod], read: &[Pod]) -> Vec<Node> {
+pub(super) fn read_nodes(
+    nodes: &[&core::Node],
+    cilium_nodes: &[&CiliumNode],
+    pods: &[core::Pod],
+    read: &[Pod],
+) -> Vec<Node> {
     let mut by_name: BTreeMap<String, Node> = BTreeMap::new();
     for node in nodes {
         let node = read_node(node);
         by_name.insert(node.name.clone(), node);
+    }
+    for cilium_node in cilium_nodes {
+        let name = cilium_node.metadata.name.clone().unwrap_or_default();
+        let node = by_name
+            .entry(name.clone())
+            .or_insert_with(|| Node::named(name));
+        add_cilium_node(node, cilium_node);
     }
     for pod in pods {
         let name = pod.spec.as_ref().and_then(|s| s.node_name.clone());
@@ -40,11 +33,9 @@ pub(super) fn read_nodes(nodes: &[&core::Node], pods: &[core::Pod], read: &[Pod]
             continue;
         };
         let listed = status.host_ips.iter().flatten().map(|ip| ip.ip.as_str());
-        let node = by_name.entry(name.clone()).or_insert_with(|| Node {
-            name,
-            addresses: BTreeSet::new(),
-            pod_cidrs: Vec::new(),
-        });
+        let node = by_name
+            .entry(name.clone())
+            .or_insert_with(|| Node::named(name));
         node.addresses.extend(
             listed
                 .chain(status.host_ip.as_deref())
@@ -59,51 +50,74 @@ pub(super) fn read_nodes(nodes: &[&core::Node], pods: &[core::Pod], read: &[Pod]
     by_name.into_values().collect()
 }
 
-fn read_node(node: &core::Node) -> Node {
-    let spec = node.spec.as_ref();
-    let mut pod_cidrs: Vec<IpNet> = spec
+fn read_node(core_node: &core::Node) -> Node {
+    let mut node = Node::named(core_node.metadata.name.clone().unwrap_or_default());
+    let spec = core_node.spec.as_ref();
+    let declared = spec
         .into_iter()
         .flat_map(|s| s.pod_cidrs.iter().flatten().chain(&s.pod_cidr))
-        .filter_map(|text| text.parse().ok())
-        .collect();
-    pod_cidrs.sort();
-    pod_cidrs.dedup();
-    let stated = node
+        .filter_map(|text| text.parse().ok());
+    let annotated = node_annotations::read(core_node);
+    node.add_pod_ranges(declared.chain(annotated.pod_ranges));
+    let stated = core_node
         .status
         .iter()
         .flat_map(|s| s.addresses.iter().flatten());
-    let mut addresses: BTreeSet<IpAddr> = stated.filter_map(|a| a.address.parse().ok()).collect();
-    let annotations = node.metadata.annotations.clone().unwrap_or_default();
-    for key in ADDRESS_ANNOTATIONS {
-        let listed = annotations
-            .get(key)
-            .into_iter()
-            .flat_map(|text| text.split(','));
-        addresses.extend(listed.filter_map(parse_address_or_net));
+    node.addresses
+        .extend(stated.filter_map(|a| a.address.parse::<IpAddr>().ok()));
+    node.addresses.extend(annotated.addresses);
+    node.ingress = annotated.ingress;
+    if annotated.network_addresses {
+        let networks = node.pod_cidrs.iter().map(IpNet::network);
+        node.addresses.extend(networks.collect::<Vec<_>>());
     }
-    // The pod-side gateway: the first address of each podCIDR, from which kubelet probes come.
-    addresses.extend(pod_cidrs.iter().filter_map(first_address));
-    if annotations.contains_key(FLANNEL_BACKEND) {
-        addresses.extend(pod_cidrs.iter().map(IpNet::network));
-    }
-    Node {
-        name: node.metadata.name.clone().unwrap_or_default(),
-        addresses,
-        pod_cidrs,
-    }
+    let ports = annotated.management_ports.iter();
+    node.addresses
+        .extend(ports.filter_map(|range| nth_address(range, 2)));
+    node
 }
 
-/// `10.0.0.1` or `10.0.0.1/24` (plugins write both).
-fn parse_address_or_net(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpNet>().ok().map(|net| net.addr()))
+/// Of the router, the health endpoint and the ingress proxy.
+fn add_cilium_node(node: &mut Node, cilium_node: &CiliumNode) {
+    let Some(spec) = &cilium_node.spec else {
+        return;
+    };
+    let both = |pair: &Option<AddressPair>| -> Vec<IpAddr> {
+        let texts = pair.iter().flat_map(|pair| [&pair.ipv4, &pair.ipv6]);
+        texts
+            .flatten()
+            .filter_map(|text| text.parse().ok())
+            .collect()
+    };
+    let own = spec.addresses.iter().flatten();
+    node.addresses
+        .extend(own.filter_map(|one| one.ip.parse::<IpAddr>().ok()));
+    node.addresses.extend(both(&spec.health));
+    node.ingress.extend(both(&spec.ingress));
+    let ranges = spec
+        .ipam
+        .iter()
+        .flat_map(|ipam| ipam.pod_cidrs.iter().flatten());
+    node.add_pod_ranges(ranges.filter_map(|text| text.parse().ok()));
 }
 
-fn first_address(range: &IpNet) -> Option<IpAddr> {
-    match range.network() {
-        IpAddr::V4(a) => a.to_bits().checked_add(1).map(|n| IpAddr::V4(n.into())),
-        IpAddr::V6(a) => a.to_bits().checked_add(1).map(|n| IpAddr::V6(n.into())),
+impl Node {
+    fn named(name: String) -> Node {
+        Node {
+            name,
+            ..Node::default()
+        }
+    }
+
+    /// Adds ranges of its pods, and of each the first address: the gateway of the pods, from which the kubelet's
+    /// probes come.
+    fn add_pod_ranges(&mut self, ranges: impl Iterator<Item = IpNet>) {
+        self.pod_cidrs.extend(ranges);
+        self.pod_cidrs.sort();
+        self.pod_cidrs.dedup();
+        let gateways = self.pod_cidrs.iter();
+        let gateways: BTreeSet<IpAddr> =
+            gateways.filter_map(|range| nth_address(range, 1)).collect();
+        self.addresses.extend(gateways);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ImageScan, OtherPolicy};
 use crate::kubernetes::{
-    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet,
-    ReplicationController, Service, StatefulSet,
+    CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node,
+    Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
@@ -33,7 +33,10 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     pub services: Vec<Service>,
     pub endpoint_slices: Vec<EndpointSlice>,
+    pub endpoints: Vec<Endpoints>,
+    pub service_cidrs: Vec<ServiceCidr>,
     pub nodes: Vec<Node>,
+    pub cilium_nodes: Vec<CiliumNode>,
     pub deployments: Vec<Deployment>,
     pub replica_sets: Vec<ReplicaSet>,
     pub replication_controllers: Vec<ReplicationController>,
@@ -61,7 +64,10 @@ impl Objects {
             + self.pods.len()
             + self.services.len()
             + self.endpoint_slices.len()
+            + self.endpoints.len()
+            + self.service_cidrs.len()
             + self.nodes.len()
+            + self.cilium_nodes.len()
             + self.deployments.len()
             + self.replica_sets.len()
             + self.replication_controllers.len()

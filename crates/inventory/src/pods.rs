@@ -1,5 +1,6 @@
 //! Pods of the snapshots → [`Pod`]: addresses, declared ports, and from when to when they were theirs.
 
+use super::host_ports::{host_ports, lasting_containers};
 use super::owners::{OwnerIndex, OwnerObject, OwnerRule, TopOwner, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
@@ -26,6 +27,7 @@ pub(super) fn read_pod<'a>(
         host_network: host_network(spec),
         addresses: addresses(pod),
         ports: spec.map(declared_ports).unwrap_or_default(),
+        host_ports: spec.map(host_ports).unwrap_or_default(),
         owned: Owned {
             from: started(pod),
             until: ended(pod),
@@ -57,6 +59,7 @@ pub(super) fn template_pod(id: &WorkloadId, owner: &OwnerObject<'_>) -> Option<P
             .as_ref()
             .map(declared_ports)
             .unwrap_or_default(),
+        host_ports: Vec::new(),
         owned: Owned::default(),
         network_up: None,
         template: true,
@@ -81,17 +84,9 @@ fn addresses(pod: &core::Pod) -> Vec<IpAddr> {
     addresses
 }
 
-/// The ports of its containers, sidecars (init containers that keep running, KEP-753) included.
+/// The ports of its containers, sidecars included.
 fn declared_ports(spec: &PodSpec) -> Vec<ContainerPort> {
-    let sidecars = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let mut ports: Vec<ContainerPort> = spec
-        .containers
-        .iter()
-        .chain(sidecars)
+    let mut ports: Vec<ContainerPort> = lasting_containers(spec)
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
             Some(ContainerPort {

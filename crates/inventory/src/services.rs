@@ -1,85 +1,64 @@
-//! Services and what stands behind each of their ports.
+//! Services with their addresses and ports.
 
 use super::owners::namespace_of;
-use super::{Objects, Pod, Service, ServiceEndpoint, ServicePort};
-use crate::kubernetes::{self as core, EndpointSlice};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use super::service_endpoints::{EndpointIndex, KUBERNETES};
+use super::{EndpointSource, Service, ServicePort};
+use crate::kubernetes as core;
 use nanoseg_net::Protocol;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// `kubernetes.io/service-name` ties a slice to its Service.
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-
-type SliceIndex<'a> = BTreeMap<(String, String), Vec<&'a EndpointSlice>>;
-
-/// Reads all Services. Without any EndpointSlice in the snapshots, endpoints come from selectors.
+/// Reads all Services.
 pub(super) fn read_services(
     services: &[&core::Service],
-    objects: &Objects,
-    pods: &[Pod],
+    endpoints: &EndpointIndex<'_>,
 ) -> Vec<Service> {
-    let slices = (!objects.endpoint_slices.is_empty()).then(|| slice_index(objects));
-    let mut by_name: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
-    for (index, pod) in pods.iter().enumerate().filter(|(_, pod)| !pod.template) {
-        by_name
-            .entry((&pod.namespace, &pod.name))
-            .or_default()
-            .push(index);
-    }
     services
         .iter()
-        .map(|service| read_service(service, slices.as_ref(), pods, &by_name))
+        .map(|service| read_service(service, endpoints))
         .collect()
 }
 
-fn slice_index(objects: &Objects) -> SliceIndex<'_> {
-    let mut index = SliceIndex::new();
-    for slice in &objects.endpoint_slices {
-        let labels = slice.metadata.labels.as_ref();
-        let owner = slice
-            .metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|r| r.kind == "Service");
-        let name = labels
-            .and_then(|l| l.get(SERVICE_NAME_LABEL))
-            .or(owner.map(|r| &r.name));
-        if let Some(name) = name {
-            index
-                .entry((namespace_of(&slice.metadata), name.clone()))
-                .or_default()
-                .push(slice);
-        }
-    }
-    index
+/// Returns true if it is the API server's Service.
+pub(super) fn is_kubernetes(service: &Service) -> bool {
+    (service.namespace.as_str(), service.name.as_str()) == KUBERNETES
 }
 
-fn read_service(
-    service: &core::Service,
-    slices: Option<&SliceIndex<'_>>,
-    pods: &[Pod],
-    by_name: &BTreeMap<(&str, &str), Vec<usize>>,
+/// The API server's Service, for a snapshot that lacks it: every cluster has it, at the first addresses of the
+/// Service ranges and at port 443 (rule: api-server-endpoints).
+pub(super) fn made_kubernetes_service(
+    cluster_ips: Vec<IpAddr>,
+    endpoints: &EndpointIndex<'_>,
 ) -> Service {
+    let spec = core::ServiceSpec::default();
+    let port = core::ServicePort {
+        name: Some("https".into()),
+        port: 443,
+        ..core::ServicePort::default()
+    };
+    Service {
+        namespace: KUBERNETES.0.into(),
+        name: KUBERNETES.1.into(),
+        cluster_ips,
+        external_ips: Vec::new(),
+        ports: vec![ServicePort {
+            endpoints: endpoints.endpoints(KUBERNETES, &spec, &port, Protocol::Tcp),
+            name: port.name,
+            protocol: Protocol::Tcp,
+            port: 443,
+            node_port: None,
+        }],
+        endpoint_source: endpoints.source(KUBERNETES.0, KUBERNETES.1, &spec),
+        external_local: false,
+    }
+}
+
+fn read_service(service: &core::Service, endpoints: &EndpointIndex<'_>) -> Service {
     let namespace = namespace_of(&service.metadata);
     let name = service.metadata.name.clone().unwrap_or_default();
     let spec = service.spec.clone().unwrap_or_default();
-    let own = slices
-        .and_then(|index| index.get(&(namespace.clone(), name.clone())))
-        .map(Vec::as_slice)
-        .unwrap_or_default();
     let ports = spec.ports.iter().flatten().filter_map(|port| {
         let protocol = Protocol::parse(port.protocol.as_deref().unwrap_or("TCP"))?;
-        let mut endpoints: Vec<ServiceEndpoint> = match slices {
-            Some(_) => own
-                .iter()
-                .flat_map(|slice| slice_endpoints(slice, port, protocol, &namespace, pods, by_name))
-                .collect(),
-            None => selected_endpoints(&spec, port, protocol, &namespace, pods),
-        };
-        endpoints.sort();
-        endpoints.dedup();
         Some(ServicePort {
             name: port.name.clone().filter(|name| !name.is_empty()),
             protocol,
@@ -88,7 +67,7 @@ fn read_service(
                 .node_port
                 .and_then(|p| u16::try_from(p).ok())
                 .filter(|p| *p != 0),
-            endpoints,
+            endpoints: endpoints.endpoints((&namespace, &name), &spec, port, protocol),
         })
     });
     let cluster_ips = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip);
@@ -102,128 +81,23 @@ fn read_service(
         ports: ports.collect(),
         cluster_ips: parse_addresses(cluster_ips),
         external_ips: parse_addresses(spec.external_ips.iter().flatten().chain(ingress)),
+        endpoint_source: endpoints.source(&namespace, &name, &spec),
         external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
         namespace,
         name,
     }
 }
 
+/// The sources that are a guess, as the findings count them.
+pub(super) fn of_source(services: &[Service], source: EndpointSource) -> Vec<String> {
+    let found = services.iter().filter(|one| one.endpoint_source == source);
+    found
+        .map(|one| format!("{}/{}", one.namespace, one.name))
+        .collect()
+}
+
 /// Headless Services have the cluster IP "None", which is no address.
 fn parse_addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
     let set: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
     set.into_iter().collect()
-}
-
-/// The ready endpoints of one slice for one Service port; slices carry resolved numbers, so a named
-/// targetPort that differs per pod comes as several slices (rule: all-ready-endpoints).
-fn slice_endpoints(
-    slice: &EndpointSlice,
-    port: &core::ServicePort,
-    protocol: Protocol,
-    namespace: &str,
-    pods: &[Pod],
-    by_name: &BTreeMap<(&str, &str), Vec<usize>>,
-) -> Vec<ServiceEndpoint> {
-    let wanted = port.name.as_deref().unwrap_or_default();
-    let number = slice.ports.iter().flatten().find_map(|p| {
-        let same_name = p.name.as_deref().unwrap_or_default() == wanted;
-        let same_protocol = p.protocol.as_deref().unwrap_or("TCP") == protocol.as_str();
-        (same_name && same_protocol)
-            .then_some(p.port?)
-            .and_then(|n| u16::try_from(n).ok())
-    });
-    let Some(number) = number else {
-        return Vec::new();
-    };
-    let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
-        // An unknown readiness is to be taken as ready (discovery/v1 EndpointConditions).
-        endpoint
-            .conditions
-            .as_ref()
-            .and_then(|c| c.ready)
-            .unwrap_or(true)
-    });
-    ready
-        .flat_map(|endpoint| {
-            let target = endpoint
-                .target_ref
-                .as_ref()
-                .filter(|t| t.kind.as_deref() == Some("Pod"));
-            endpoint.addresses.iter().filter_map(move |text| {
-                let address: IpAddr = text.parse().ok()?;
-                let named = target
-                    .and_then(|t| by_name.get(&(namespace, t.name.as_deref()?)))
-                    .and_then(|found| last_with(found, pods, address));
-                let pod = named.or_else(|| pod_at(pods, address));
-                Some(ServiceEndpoint {
-                    address,
-                    port: number,
-                    pod,
-                })
-            })
-        })
-        .collect()
-}
-
-/// Of several pods of one name (a StatefulSet's pod after a restart) the one with that address.
-fn last_with(indices: &[usize], pods: &[Pod], address: IpAddr) -> Option<usize> {
-    indices
-        .iter()
-        .copied()
-        .rev()
-        .find(|i| pods[*i].addresses.contains(&address))
-}
-
-/// The latest pod that has the address, for slices without a targetRef.
-fn pod_at(pods: &[Pod], address: IpAddr) -> Option<usize> {
-    let mut found: Vec<usize> = (0..pods.len())
-        .filter(|i| pods[*i].addresses.contains(&address) && !pods[*i].host_network)
-        .collect();
-    found.sort_by_key(|i| pods[*i].owned.from);
-    found.pop()
-}
-
-/// What the endpoint controller would find: the pods that the Service's selector selects.
-fn selected_endpoints(
-    spec: &core::ServiceSpec,
-    port: &core::ServicePort,
-    protocol: Protocol,
-    namespace: &str,
-    pods: &[Pod],
-) -> Vec<ServiceEndpoint> {
-    let Some(selector) = spec
-        .selector
-        .as_ref()
-        .filter(|selector| !selector.is_empty())
-    else {
-        return Vec::new();
-    };
-    pods.iter()
-        .enumerate()
-        .filter(|(_, pod)| pod.namespace == namespace && pod.owned.until.is_none())
-        .filter(|(_, pod)| selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v)))
-        .filter_map(|(index, pod)| Some((index, pod, target_port(port, protocol, pod)?)))
-        .flat_map(|(index, pod, port)| {
-            let endpoint = move |a: &IpAddr| ServiceEndpoint {
-                address: *a,
-                port,
-                pod: Some(index),
-            };
-            pod.addresses.iter().map(endpoint).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn target_port(port: &core::ServicePort, protocol: Protocol, pod: &Pod) -> Option<u16> {
-    match &port.target_port {
-        None => u16::try_from(port.port).ok(),
-        Some(IntOrString::Int(0)) => u16::try_from(port.port).ok(),
-        Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
-        Some(IntOrString::String(name)) => pod
-            .ports
-            .iter()
-            .find(|p| p.protocol == protocol && p.name.as_deref() == Some(name.as_str()))
-            .map(|p| p.number)
-            .or_else(|| name.parse().ok()),
-    }
 }

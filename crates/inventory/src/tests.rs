@@ -1,5 +1,6 @@
 //! The rules of the inventory, each by a small cluster.
 
+mod declared;
 mod owners;
 
 use super::testing::{inventory, node, objects, pod};

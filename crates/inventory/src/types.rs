@@ -73,6 +73,17 @@ pub struct ContainerPort {
     pub number: u16,
 }
 
+/// A port of the node that leads to a container's port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPort {
+    pub protocol: Protocol,
+    /// The node's port.
+    pub number: u16,
+    /// The one address of the node at which it is; `None`: at every address.
+    pub address: Option<IpAddr>,
+    pub container_port: u16,
+}
+
 /// A pod, current, past, or expected from a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -85,6 +96,8 @@ pub struct Pod {
     /// `status.podIPs`; empty for a template.
     pub addresses: Vec<IpAddr>,
     pub ports: Vec<ContainerPort>,
+    /// Ports of its node that lead to it; none on the host network, where every port is the node's.
+    pub host_ports: Vec<HostPort>,
     pub owned: Owned,
     /// When its network is known to be up: the PodReadyToStartContainers condition, else the first
     /// container's start. Bounds from above when it took over an address.
@@ -101,12 +114,30 @@ pub struct Namespace {
 }
 
 /// A node with every address it is known to use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
     pub name: String,
     /// InternalIP, ExternalIP, the pod-side gateways and the tunnel addresses that plugins note.
     pub addresses: BTreeSet<IpAddr>,
+    /// Of the proxy that serves Ingress objects on the node (Cilium's): it calls pods, and unlike the node it
+    /// needs a rule for its own pods too.
+    pub ingress: BTreeSet<IpAddr>,
     pub pod_cidrs: Vec<ipnet::IpNet>,
+}
+
+/// What tells the endpoints of a Service. Each Service has its own source: a snapshot may have EndpointSlices of
+/// some namespaces only (rule: endpoints-of-each-service).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EndpointSource {
+    /// EndpointSlices or Endpoints: no endpoint means that none was ready.
+    #[default]
+    Objects,
+    /// The Service's selector and the pods of the snapshot.
+    Selector,
+    /// The pods or nodes that run kube-apiserver.
+    ControlPlane,
+    /// Nothing in the snapshot: no objects, and no selector.
+    Unknown,
 }
 
 /// A Service with its addresses.
@@ -118,6 +149,7 @@ pub struct Service {
     /// externalIPs and load-balancer ingress addresses.
     pub external_ips: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
+    pub endpoint_source: EndpointSource,
     /// `externalTrafficPolicy: Local`: the pod sees the real client address.
     pub external_local: bool,
 }

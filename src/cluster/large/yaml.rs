@@ -6,6 +6,7 @@ use crate::cluster::nesting::is_nested_too_deep;
 use crate::cluster::parse::read_items;
 use crate::cluster::shares::in_shares;
 use crate::inventory::Objects;
+use crate::inventory::kubernetes::FLAGS;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -23,11 +24,14 @@ pub fn read(text: &str) -> Result<Objects, Unusual> {
         return Err(Unusual);
     }
     let read = in_shares(&list.pieces, |piece| {
-        let text = without_noise(piece, list.column)?;
+        let less = without_noise(piece, list.column)?;
+        // Of all arguments only a few of the cluster's own components are used.
+        let has_flags = FLAGS.iter().any(|flag| piece.contains(flag));
+        let text = if has_flags { piece } else { less.as_str() };
         if is_nested_too_deep(text.as_bytes()) {
             return Err(Unusual);
         }
-        read_items(&text).ok_or(Unusual)
+        read_items(text).ok_or(Unusual)
     })?;
     Ok(joined(read))
 }

@@ -66,7 +66,7 @@ fn hours(flows: &FlowResult, inventory: &Inventory) -> Vec<HourLine> {
             .records
             .push(record.clone());
     }
-    let options = GraphOptions { implied_dns: false };
+    let options = GraphOptions::OBSERVED;
     let mut lines = Vec::new();
     for (hour, flows) in by_hour {
         let graph = build(&flows, inventory, options).graph;

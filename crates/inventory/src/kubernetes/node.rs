@@ -36,8 +36,76 @@ pub struct NodeStatus {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeAddress {
+    /// `InternalIP`, `ExternalIP`, `Hostname`.
+    #[serde(rename = "type", default, deserialize_with = "null_as_default")]
+    pub type_: String,
     #[serde(default, deserialize_with = "null_as_default")]
     pub address: String,
+}
+
+/// Cilium's own object of a node, of the same name as the node (`cilium.io/v2`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CiliumNode {
+    #[serde(default, deserialize_with = "small_metadata")]
+    pub metadata: ObjectMeta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec: Option<CiliumNodeSpec>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CiliumNodeSpec {
+    /// InternalIP, ExternalIP and CiliumInternalIP, the router's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<CiliumNodeAddress>>,
+    /// Of the health endpoint, which probes other nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<AddressPair>,
+    /// Of the Envoy that serves Ingress and Gateway objects on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<AddressPair>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipam: Option<CiliumIpam>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CiliumNodeAddress {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub ip: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AddressPair {
+    #[serde(alias = "ipV4", skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<String>,
+    #[serde(alias = "ipV6", skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CiliumIpam {
+    #[serde(rename = "podCIDRs", skip_serializing_if = "Option::is_none")]
+    pub pod_cidrs: Option<Vec<String>>,
+}
+
+impl k8s_openapi::Resource for CiliumNode {
+    const API_VERSION: &'static str = "cilium.io/v2";
+    const GROUP: &'static str = "cilium.io";
+    const KIND: &'static str = "CiliumNode";
+    const VERSION: &'static str = "v2";
+    const URL_PATH_SEGMENT: &'static str = "ciliumnodes";
+    type Scope = k8s_openapi::ClusterResourceScope;
+}
+
+impl k8s_openapi::Metadata for CiliumNode {
+    type Ty = ObjectMeta;
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
 }
 
 known_as! {

@@ -2,7 +2,37 @@
 
 use super::{known_as, null_as_default, small_metadata, small_template_metadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The arguments of the cluster's own components that tell of its addresses. No other argument is kept: they may
+/// hold secrets.
+pub const FLAGS: [&str; 5] = [
+    "--advertise-address",
+    "--cluster-cidr",
+    "--secure-port",
+    "--service-cluster-ip-range",
+    "--service-node-port-range",
+];
+
+/// Keeps [`FLAGS`] of a list of arguments, written as `--flag=value` or as two arguments.
+fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let all: Option<Vec<String>> = Option::deserialize(deserializer)?;
+    let mut kept = Vec::new();
+    let mut all = all.into_iter().flatten().peekable();
+    while let Some(argument) = all.next() {
+        let (flag, value) = match argument.split_once('=') {
+            Some((flag, _)) => (flag, None),
+            None => (argument.as_str(), all.peek()),
+        };
+        if FLAGS.contains(&flag) {
+            kept.push(match value {
+                Some(value) => format!("{flag}={value}"),
+                None => argument,
+            });
+        }
+    }
+    Ok(kept)
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
@@ -39,6 +69,19 @@ pub struct Container {
     pub restart_policy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<ContainerPort>>,
+    /// Of its command and arguments only those that [`FLAGS`] names, each as `--flag=value`.
+    #[serde(
+        default,
+        deserialize_with = "flags",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub command: Vec<String>,
+    #[serde(
+        default,
+        deserialize_with = "flags",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub args: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SecurityContext>,
 }
@@ -54,6 +97,9 @@ pub struct ContainerPort {
     pub container_port: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_port: Option<i32>,
+    /// The one address of the node at which the host port is; every address where it is not set.
+    #[serde(rename = "hostIP", skip_serializing_if = "Option::is_none")]
+    pub host_ip: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Services and the endpoints behind them.
+//! Services and the endpoints behind them, and the ranges of their addresses.
 
 use super::{known_as, null_as_default, small_metadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -112,7 +112,51 @@ pub struct ObjectReference {
     pub name: Option<String>,
 }
 
+/// The older kind with the same facts as [`EndpointSlice`]; the API server still writes `default/kubernetes` so.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Endpoints {
+    #[serde(default, deserialize_with = "small_metadata")]
+    pub metadata: ObjectMeta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subsets: Option<Vec<EndpointSubset>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointSubset {
+    /// The ready ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<EndpointAddress>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<EndpointPort>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointAddress {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_ref: Option<ObjectReference>,
+}
+
+/// A range that cluster IPs come from (KEP-1880).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceCidr {
+    #[serde(default, deserialize_with = "small_metadata")]
+    pub metadata: ObjectMeta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec: Option<ServiceCidrSpec>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceCidrSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cidrs: Option<Vec<String>>,
+}
+
 known_as! {
+    Endpoints k8s_openapi::api::core::v1::Endpoints;
+    ServiceCidr k8s_openapi::api::networking::v1::ServiceCIDR;
     Service k8s_openapi::api::core::v1::Service;
     EndpointSlice k8s_openapi::api::discovery::v1::EndpointSlice;
 }

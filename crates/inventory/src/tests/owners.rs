@@ -172,7 +172,9 @@ fn an_owner_of_another_group_is_another_kind() {
     assert_eq!(missing.len(), 1);
     assert_eq!(missing[0].samples, ["Job a/train"]);
     assert!(
-        missing[0].message.ends_with("the kinds to add: cronjobs,jobs"),
+        missing[0]
+            .message
+            .ends_with("the kinds to add: cronjobs,jobs"),
         "{missing:?}"
     );
 }

@@ -256,6 +256,11 @@ impl Cache {
             services: stores.services.copies(),
             endpoint_slices: stores.endpoint_slices.copies(),
             nodes: stores.nodes.copies(),
+            // Not watched: every Service has slices in a cluster that runs, all Services are known, and
+            // CiliumNode exists only with Cilium, which writes the same addresses on the nodes.
+            endpoints: Vec::new(),
+            service_cidrs: Vec::new(),
+            cilium_nodes: Vec::new(),
             deployments: stores.deployments.copies(),
             replica_sets: stores.replica_sets.copies(),
             replication_controllers: Vec::new(),

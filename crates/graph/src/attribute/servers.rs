@@ -1,0 +1,193 @@
+//! What stands at the address and port that a client called.
+
+use super::{Attribution, PeerKey, ServiceAccess, Target};
+use crate::UnattributedReason;
+use nanoseg_flow::FlowRecord;
+use nanoseg_inventory::{Owner, ServiceEndpoint};
+use nanoseg_net::{Protocol, Timestamp};
+use std::net::{IpAddr, SocketAddr};
+
+impl<'a> Attribution<'a> {
+    /// What stands behind the Service that was called.
+    pub(super) fn behind(
+        &self,
+        access: Option<&ServiceAccess<'_>>,
+        record: &FlowRecord,
+    ) -> Vec<Target> {
+        let endpoints = access.iter().flat_map(|access| &access.port.endpoints);
+        endpoints
+            .flat_map(|endpoint| self.endpoint(endpoint, record.protocol, record.first))
+            .collect()
+    }
+
+    /// The Service itself, where nothing is known to stand behind it: under its cluster address, if it has one.
+    pub(super) fn orphan(
+        &self,
+        access: Option<&ServiceAccess<'_>>,
+        called: (IpAddr, u16),
+    ) -> Target {
+        let own = access.and_then(|access| {
+            let address = access.service.cluster_ips.first()?;
+            Some((*address, access.port.port))
+        });
+        let (address, port) = own.unwrap_or(called);
+        Target {
+            peer: PeerKey::Unattributed(address, UnattributedReason::ServiceWithoutEndpoints),
+            port,
+            node: None,
+        }
+    }
+
+    /// The Service port that stands at an address, by cluster IP, external IP or node port (rule: service-target-port).
+    pub(super) fn service_at(
+        &self,
+        address: IpAddr,
+        port: u16,
+        protocol: Protocol,
+        at: Timestamp,
+    ) -> Option<ServiceAccess<'a>> {
+        match self.inventory.resolve(address, at) {
+            Owner::Service(index) => {
+                let service = &self.inventory.services[index];
+                let found = service
+                    .ports
+                    .iter()
+                    .find(|p| p.port == port && p.protocol == protocol)?;
+                let from_outside = !service.cluster_ips.contains(&address);
+                Some(ServiceAccess {
+                    service,
+                    port: found,
+                    by_node_port: false,
+                    from_outside,
+                })
+            }
+            Owner::Node(_) => {
+                let (service, index) = *self.node_ports.get(&(protocol, port))?;
+                let service = &self.inventory.services[service];
+                let port = &service.ports[index];
+                Some(ServiceAccess {
+                    service,
+                    port,
+                    by_node_port: true,
+                    from_outside: true,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The pod to whose container port a node's port leads at that time (rule: host-port-is-container-port).
+    pub(super) fn host_port_at(
+        &self,
+        address: IpAddr,
+        port: u16,
+        protocol: Protocol,
+        at: Timestamp,
+    ) -> Option<Target> {
+        // Without host ports, which is most clusters, nothing is looked up.
+        if self.host_ports.is_empty() {
+            return None;
+        }
+        let Owner::Node(node) = self.inventory.resolve(address, at) else {
+            return None;
+        };
+        let found = self.host_ports.get(&(node as u32, protocol, port))?;
+        let (index, host_port) = found.iter().rev().find(|(index, port)| {
+            let owned = self.inventory.pods[*index].owned;
+            let was_there = owned.from.is_none_or(|from| from <= at)
+                && owned.until.is_none_or(|until| at < until);
+            was_there && port.address.is_none_or(|only| only == address)
+        })?;
+        Some(Target {
+            peer: self.pod(*index),
+            port: host_port.container_port,
+            node: Some(node as u32),
+        })
+    }
+
+    /// Who listens at an address that is no Service's.
+    pub(super) fn servers(
+        &self,
+        client: PeerKey,
+        (address, port): (IpAddr, u16),
+        protocol: Protocol,
+        at: Timestamp,
+    ) -> Vec<Target> {
+        let alone = |peer, node| vec![Target { peer, port, node }];
+        if self
+            .inventory
+            .api_server
+            .contains(&SocketAddr::new(address, port))
+        {
+            return alone(PeerKey::ApiServer, None);
+        }
+        match self.inventory.resolve(address, at) {
+            Owner::Pod(index) => alone(self.pod(index), self.pods[index].1),
+            Owner::Node(index) => self.at_node(client, index, (address, port), protocol, at),
+            Owner::Service(_) => {
+                let reason = UnattributedReason::ServiceWithoutEndpoints;
+                alone(PeerKey::Unattributed(address, reason), None)
+            }
+            Owner::Unknown => alone(self.unknown(address), None),
+            // An endpoint of a Service explains its address, whatever else the snapshot lacks.
+            Owner::Outside if self.inventory.addresses.listens(address, protocol, port) => {
+                alone(PeerKey::Outside(address), None)
+            }
+            Owner::Outside => alone(self.outside(address), None),
+        }
+    }
+
+    /// Who listens at a port of a node: a pod with that host port, a DaemonSet on the host network of many nodes,
+    /// or the node. A pod's call to a port of the range of node ports where nothing is known to listen leads
+    /// nowhere known (rule: unknown-node-port).
+    fn at_node(
+        &self,
+        client: PeerKey,
+        index: usize,
+        (address, port): (IpAddr, u16),
+        protocol: Protocol,
+        at: Timestamp,
+    ) -> Vec<Target> {
+        if let Some(target) = self.host_port_at(address, port, protocol, at) {
+            return vec![target];
+        }
+        let target = |peer| Target {
+            peer,
+            port,
+            node: None,
+        };
+        let mut own = self.inventory.nodes[index].addresses.iter();
+        let book = &self.inventory.addresses;
+        if matches!(client, PeerKey::Workload(_))
+            && self.inventory.is_node_port(port)
+            && !own.any(|address| book.listens(*address, protocol, port))
+        {
+            let reason = UnattributedReason::UnknownNodePort;
+            return vec![target(PeerKey::Unattributed(address, reason))];
+        }
+        let nodes = self.nodes_of_listener(index as u32, protocol, port);
+        nodes.into_iter().map(target).collect()
+    }
+
+    fn endpoint(
+        &self,
+        endpoint: &ServiceEndpoint,
+        protocol: Protocol,
+        at: Timestamp,
+    ) -> Vec<Target> {
+        match endpoint.pod {
+            Some(index) if !self.inventory.pods[index].host_network => vec![Target {
+                peer: self.pod(index),
+                port: endpoint.port,
+                node: self.pods[index].1,
+            }],
+            // An endpoint is no call of a node's port: what listens there is said by the endpoint itself.
+            _ => self.servers(
+                PeerKey::ApiServer,
+                (endpoint.address, endpoint.port),
+                protocol,
+                at,
+            ),
+        }
+    }
+}

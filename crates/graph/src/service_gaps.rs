@@ -1,0 +1,104 @@
+//! Calls of Services of which the snapshot does not say what stands behind them, or that it lacks.
+
+use super::attribute::{Attributed, Attribution};
+use super::findings::{SAMPLES, list};
+use super::{Edge, Peer, Unattributed, UnattributedReason};
+use nanoseg_finding::{Code, Finding};
+use nanoseg_flow::FlowRecord;
+use nanoseg_inventory::EndpointSource;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Traffic to Services without endpoints.
+#[derive(Default)]
+pub(super) struct Orphans {
+    by_service: BTreeMap<(Code, String, &'static str), BTreeSet<String>>,
+}
+
+impl Orphans {
+    pub fn note(
+        &mut self,
+        attributed: &Attributed<'_>,
+        record: &FlowRecord,
+        attribution: &Attribution<'_>,
+    ) {
+        let (code, service, why) = match &attributed.service_access {
+            Some(access) => {
+                let (code, why) = why_orphan(access.service.endpoint_source);
+                (code, access.name(), why)
+            }
+            None => {
+                let called = record.via.map(|via| (via.ip(), via.port()));
+                let (address, port) = called.unwrap_or((record.server, record.port));
+                let address = std::net::SocketAddr::new(address, port).to_string();
+                let why = "but the Service has no such port in the snapshot";
+                (Code::ServiceWithoutEndpoints, address, why)
+            }
+        };
+        self.by_service
+            .entry((code, service, why))
+            .or_default()
+            .insert(attribution.peer(attributed.client).to_string());
+    }
+
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.by_service
+            .into_iter()
+            .map(|((code, service, why), clients)| {
+                let message = format!("was called by {}, {why}", list(&clients));
+                Finding::new(code, service, message)
+            })
+            .collect()
+    }
+}
+
+/// Why nothing is known to stand behind a Service, by what would tell it (rule: endpoints-of-each-service).
+fn why_orphan(source: EndpointSource) -> (Code, &'static str) {
+    match source {
+        EndpointSource::Objects => (Code::ServiceWithoutEndpoints, "but has no ready endpoints"),
+        EndpointSource::Selector => (
+            Code::ServiceWithoutEndpoints,
+            "but its selector selects no pod of the snapshot",
+        ),
+        EndpointSource::ControlPlane | EndpointSource::Unknown => (
+            Code::UnknownEndpoints,
+            "and the snapshot does not say what stands behind it",
+        ),
+    }
+}
+
+/// Private addresses that may be Services' which the snapshot lacks, one finding for each end that was seen with
+/// some (rule: unexplained-address).
+pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
+    let unexplained = |peer: &Peer| match peer {
+        Peer::Unattributed(Unattributed {
+            address,
+            reason: UnattributedReason::UnexplainedAddress,
+            ..
+        }) => Some(*address),
+        _ => None,
+    };
+    let mut by_peer: BTreeMap<&Peer, BTreeSet<String>> = BTreeMap::new();
+    for (client, server, edge) in edges {
+        let port = format!("{}/{}", edge.port, edge.protocol);
+        if let Some(address) = unexplained(server) {
+            let what = format!("to {address} {port}");
+            by_peer.entry(client).or_default().insert(what);
+        }
+        if let Some(address) = unexplained(client) {
+            let what = format!("from {address} at {port}");
+            by_peer.entry(server).or_default().insert(what);
+        }
+    }
+    by_peer
+        .into_iter()
+        .filter(|(peer, _)| unexplained(peer).is_none())
+        .map(|(peer, what)| {
+            let message = format!(
+                "has traffic {} that the snapshot does not explain: Services are missing from it",
+                list(&what)
+            );
+            Finding::new(Code::MissingServices, peer.to_string(), message)
+                .with_samples(what.into_iter().take(SAMPLES))
+        })
+        .collect()
+}
