@@ -1,7 +1,8 @@
 //! Lists the kinds that are read, and converts a tree into a typed object.
 
-use crate::inventory::kubernetes::drop_last_applied;
-use crate::inventory::{ImageScan, Objects, OtherPolicy};
+use crate::inventory::kubernetes::{ListedNode, drop_last_applied};
+use crate::inventory::{ImageScan, Objects, OtherPolicy, SnapshotGap};
+use crate::net::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -30,7 +31,17 @@ macro_rules! kinds {
             match (kind, group) {
                 $( ($kind, $group) => objects.$field.push(namespaced(tree)?), )*
                 ("Namespace", "") => objects.namespaces.push(Deserialize::deserialize(tree)?),
-                ("Node", "") => objects.nodes.push(Deserialize::deserialize(tree)?),
+                ("Node", "") => {
+                    let (node, heartbeat) = ListedNode::deserialize(tree)?.split();
+                    objects.nodes.push(node);
+                    objects.heartbeat = objects.heartbeat.max(heartbeat);
+                }
+                // Only shows when the snapshot was taken.
+                ("Lease", "coordination.k8s.io") => {
+                    let tree = serde_json::Value::deserialize(tree)?;
+                    objects.heartbeat = objects.heartbeat.max(renewed(&tree));
+                    return Ok(Typed::Skipped);
+                }
                 ("ServiceCIDR", "networking.k8s.io") => {
                     objects.service_cidrs.push(Deserialize::deserialize(tree)?);
                 }
@@ -42,6 +53,9 @@ macro_rules! kinds {
                     policy.metadata.managed_fields = None;
                     drop_last_applied(&mut policy.metadata);
                     objects.network_policies.push(policy);
+                }
+                (SnapshotGap::KIND, SnapshotGap::GROUP) => {
+                    objects.gaps.push(Deserialize::deserialize(tree)?);
                 }
                 // A custom resource, and only one of several that report on an image.
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
@@ -66,8 +80,11 @@ macro_rules! kinds {
             objects.service_cidrs.append(&mut more.service_cidrs);
             objects.cilium_nodes.append(&mut more.cilium_nodes);
             objects.network_policies.append(&mut more.network_policies);
+            objects.gaps.append(&mut more.gaps);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
+            objects.lists.append(&mut more.lists);
+            objects.heartbeat = objects.heartbeat.max(more.heartbeat);
             objects.remarks.append(&mut more.remarks);
             objects.snapshots += more.snapshots;
             for (kind, count) in more.skipped {
@@ -89,6 +106,21 @@ kinds! {
     "DaemonSet" "apps" daemon_sets;
     "Job" "batch" jobs;
     "CronJob" "batch" cron_jobs;
+}
+
+/// The annotation of a List with the time at which `nanoseg snapshot` took it (RFC 3339).
+const TAKEN_AT: &str = "nanoseg.dev/taken-at";
+
+/// When a list was taken, by its metadata.
+pub(super) fn taken_at(metadata: Option<&serde_json::Value>) -> Option<Timestamp> {
+    let text = metadata?.get("annotations")?.get(TAKEN_AT)?.as_str()?;
+    Some(text.parse::<jiff::Timestamp>().ok()?.into())
+}
+
+/// When a Lease was renewed.
+fn renewed(lease: &serde_json::Value) -> Option<Timestamp> {
+    let text = lease.pointer("/spec/renewTime")?.as_str()?;
+    Some(text.parse::<jiff::Timestamp>().ok()?.into())
 }
 
 /// A namespaced object. Without a namespace it is in `default`, as with kubectl.

@@ -17,7 +17,7 @@ mod yaml;
 
 use super::kinds::append;
 use super::parse::Counts;
-use crate::inventory::Objects;
+use crate::inventory::{Objects, SnapshotMark};
 
 /// Shorter texts are read without threads: threads would not make them faster.
 const LONG: usize = 256 << 10;
@@ -43,6 +43,7 @@ fn read(text: &str) -> Option<(Objects, Counts)> {
     };
     let mut objects = objects.ok()?;
     objects.snapshots += 1;
+    objects.note_snapshot(SnapshotMark::default());
     let counts = Counts {
         lists: 1,
         ..Counts::default()

@@ -3,7 +3,7 @@
 use super::add::{Broken, Why, add};
 use super::error::ClusterError;
 use super::field_lines::FieldLines;
-use super::kinds::append;
+use super::kinds::{append, taken_at};
 use super::large::read_list;
 use super::nesting::{MAX_FLOW_DEPTH, is_nested_too_deep};
 use super::tree::{Budget, OVER_BUDGET, Tree, key_text};
@@ -237,6 +237,7 @@ impl Reader<'_> {
         };
         self.counts.lists += 1;
         self.objects.snapshots += 1;
+        let mark = self.objects.mark();
         append(self.objects, items.read);
         // Items of a typed list have no `kind`.
         let version = map.remove("apiVersion").unwrap_or_default();
@@ -250,6 +251,9 @@ impl Reader<'_> {
                 })
             })?;
         }
+        let taken = taken_at(map.get("metadata"));
+        self.objects.heartbeat = self.objects.heartbeat.max(taken);
+        self.objects.note_snapshot(mark);
         Ok(())
     }
 }

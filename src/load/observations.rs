@@ -1,7 +1,9 @@
 //! Captures and flow logs, up to flow records and an inventory.
 
+mod captures;
 mod findings;
 mod flow_logs;
+mod no_pods;
 #[cfg(feature = "cluster")]
 mod stores;
 mod vantage;
@@ -11,25 +13,26 @@ mod without_stores;
 #[cfg(feature = "cluster")]
 pub use flow_logs::loss_findings;
 
+use super::cluster_source::read_source;
 use super::error::LoadError;
 use super::notice::NoticeSink;
 use super::source_path::{SourcePath, paths};
-use crate::cluster::{append, read_cluster};
+use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
-use crate::flow::{AddressEpochs, FlowConfig, FlowResult, FlowTable, SkipCounters};
-use crate::graph::{History, InventoryListeners, Vantage, address_epochs};
+use crate::flow::{AddressEpochs, FlowConfig, FlowResult, SkipCounters};
+use crate::graph::{History, Vantage, address_epochs};
 use crate::inventory::{ImageScan, Inventory, NetworkPlugin, Objects, OwnerRule, foreign_policies};
 use crate::net::Timestamp;
-use crate::observe::{AddressPair, AddressPairs, CaptureRead, CaptureSet, CaptureSummary};
+use crate::observe::{CaptureRead, CaptureSummary};
 use crate::report::period::Period;
 use crate::report::{CaptureInput, Inputs, SnapshotInput};
+use captures::{observed, read_captures};
 use flow_logs::FlowLogs;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::slice;
-use vantage::{UnnamedSource, VantageBuilder};
+use vantage::VantageBuilder;
 
 /// Where observations come from.
 #[derive(Debug, Clone)]
@@ -159,9 +162,10 @@ impl LoadedTraffic {
 pub fn read_with_snapshots(
     source: &TrafficSource,
     cluster: &[PathBuf],
+    connect: &ConnectSettings,
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
-    let (objects, snapshots, files) = read_snapshots(cluster)?;
+    let (objects, snapshots, files) = read_snapshots(cluster, connect, notices)?;
     read(source, &objects, Snapshots { snapshots, files }, notices)
 }
 
@@ -191,7 +195,7 @@ fn read(
     Snapshots { snapshots, files }: Snapshots,
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
-    let (inventory, mut findings) = inventory(source, objects, &snapshots)?;
+    let (mut inventory, mut findings) = inventory(source, objects, &snapshots)?;
     for path in source.captures.iter().chain(&source.flows) {
         path.check(&inventory)?;
     }
@@ -205,7 +209,7 @@ fn read(
     };
     let (flows, frames, summary, pairs) = match source.captures.as_slice() {
         [] => Default::default(),
-        _ => read_captures(source, &inventory, notices)?,
+        _ => read_captures(source, &mut inventory, notices)?,
     };
     if logs.is_none() && summary.is_undecodable() {
         return Err(LoadError::Undecodable(findings::undecodable(&summary)));
@@ -214,6 +218,7 @@ fn read(
     if let Some(logs) = &logs {
         logs.views(&mut seen);
         findings.extend(seen.add(&source.flows, &logs.without_node()));
+        findings.extend(no_pods::findings(&logs.summary.read, &inventory));
     }
     findings.extend(seen.add(&source.captures, &observed(&summary, pairs)));
     let vantage = seen.finish();
@@ -280,10 +285,14 @@ fn inventory(
 }
 
 /// The objects of all snapshots, what each snapshot holds, and how many files of folders were not manifests.
-fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, usize), LoadError> {
+fn read_snapshots(
+    cluster: &[PathBuf],
+    connect: &ConnectSettings,
+    notices: &dyn NoticeSink,
+) -> Result<(Objects, Vec<SnapshotInput>, usize), LoadError> {
     let (mut all, mut inputs, mut files) = (Objects::default(), Vec::new(), 0);
     for path in cluster {
-        let (objects, skipped) = read_cluster(slice::from_ref(path))?;
+        let (objects, skipped) = read_source(path, connect, notices)?;
         inputs.push(SnapshotInput {
             name: path.display().to_string(),
             snapshots: objects.snapshots as u64,
@@ -293,54 +302,6 @@ fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, u
         append(&mut all, objects);
     }
     Ok((all, inputs, files))
-}
-
-/// What was read from captures: the last is the name of each with the pairs of addresses in it.
-type CapturesRead = (
-    FlowResult,
-    SkipCounters,
-    CaptureSummary,
-    BTreeMap<String, Vec<AddressPair>>,
-);
-
-fn read_captures(
-    source: &TrafficSource,
-    inventory: &Inventory,
-    notices: &dyn NoticeSink,
-) -> Result<CapturesRead, LoadError> {
-    let captures = CaptureSet::open(&paths(&source.captures))?;
-    let names = captures.names();
-    // Where there is one node, nothing has to be found out.
-    let asked = inventory.node_names().len() > 1;
-    let mut pairs = AddressPairs::new(if asked { names.len() } else { 0 });
-    let config = FlowConfig {
-        max_connections: source.max_connections,
-        ..FlowConfig::default()
-    };
-    let listeners = InventoryListeners(inventory);
-    let mut table = FlowTable::new(listeners, source.epochs(inventory), config);
-    let (summary, frames) = captures
-        .feed_and_note(&mut table, &mut pairs, |progress| {
-            notices.progress(progress)
-        })
-        .map_err(LoadError::ReadCaptures)?;
-    notices.progress_done();
-    let pairs = names.into_iter().zip(pairs.finish()).collect();
-    Ok((table.finish(), frames, summary, pairs))
-}
-
-fn observed(
-    summary: &CaptureSummary,
-    mut pairs: BTreeMap<String, Vec<AddressPair>>,
-) -> Vec<UnnamedSource> {
-    let observed = |read: &CaptureRead| UnnamedSource {
-        name: read.name.clone(),
-        span: read.span,
-        pairs: pairs.remove(&read.name).unwrap_or_default(),
-    };
-    // What nobody could decode had nothing in view (rule: undecodable-capture).
-    let read = summary.read.iter().filter(|read| !read.is_undecodable());
-    read.map(observed).collect()
 }
 
 fn overflow(flows: &FlowResult, limit: usize) -> Option<Finding> {

@@ -65,7 +65,7 @@ codes! {
         "Find out what runs in that workload; if it is a wanted scanner, keep it out of the segmented namespaces.";
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
-        "Add a snapshot from the time of the traffic (kubectl get pods -A -o yaml), then run again.";
+        "The finding names the likely cause: add a snapshot from the time of the traffic or of all namespaces (kubectl get pods -A -o yaml), or set the nodes' clocks, then run again.";
     UndecodableCapture "undecodable-capture" Error
         "A capture has packets, and none of them could be decoded: nothing of its traffic is known."
         "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";
@@ -81,6 +81,12 @@ codes! {
     UnattributedTraffic "unattributed-traffic" Error
         "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
         "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
+    NothingAttributed "nothing-attributed" Error
+        "A flow log has connections, but no end of any of them is a pod of the snapshot: nothing was learned of it."
+        "Give the snapshot of the cluster and the time that the log is of, and a log with the addresses of pods.";
+    InterfaceAddresses "interface-addresses" Warning
+        "A VPC flow log has the addresses of network interfaces, which are nodes', where the addresses of pods are needed."
+        "Add ${pkt-srcaddr} and ${pkt-dstaddr} to the format of the flow log: they hold the addresses of pods.";
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";
@@ -170,25 +176,34 @@ codes! {
         "Check that it is wanted before approving.";
     MissingEndpointSlices "missing-endpoint-slices" Warning
         "The snapshot has no EndpointSlices of some Services, so the pods behind them were taken from their selectors."
-        "Add endpointslices to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add endpointslices to the kubectl get that made it.";
     AssumedApiServer "assumed-api-server" Note
         "The snapshot has no endpoints of default/kubernetes, so the API server's address comes from the pods or nodes of the control plane."
-        "Add endpointslices to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add endpointslices to the kubectl get that made it.";
     MissingOwners "missing-owners" Warning
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
-        "Add the kinds that it names to the kubectl get that made the snapshot; what was deleted by then needs a snapshot of that time.";
+        "Take the snapshot with nanoseg snapshot, or add the kinds that it names to the kubectl get that made it; what was deleted by then needs a snapshot of that time, or a history (snapshot --watch).";
     MissingNodes "missing-nodes" Warning
         "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be distinguished from outside traffic."
-        "Add nodes to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add nodes to the kubectl get that made it.";
+    IncompleteSnapshot "incomplete-snapshot" Warning
+        "The snapshot says itself what it lacks: kinds or namespaces that could not be read, or a time whose changes are not known."
+        "Take it again with the rights of the role nanoseg-reader (docs/snapshot.md); a history, without an interruption.";
     MissingNamespaces "missing-namespaces" Note
         "A namespace of a pod is not in the snapshot; its labels are taken to be only kubernetes.io/metadata.name."
-        "Add namespaces to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add namespaces to the kubectl get that made it.";
     TruncatedCapture "truncated-capture" Warning
         "A capture file ends in the middle of a packet; everything before the cut was read."
         "Nothing, if the capture was stopped on purpose; otherwise capture again.";
     DamagedCapture "damaged-capture" Warning
         "A part of a capture file could not be read; the rest was."
         "Capture again, or check the disk.";
+    ClockMoved "clock-moved" Note
+        "A capture has the same packets as another one at other times, so the clocks of the two nodes differ; its times were moved."
+        "Let the nodes set their clocks by NTP.";
+    ClockUnclear "clock-unclear" Warning
+        "The clock of a capture could not be compared with that of another one; who had an address when may be wrong by the difference."
+        "Capture from files and not from standard input, with whole headers (tcpdump -s 128 or more), and let the nodes set their clocks by NTP.";
     PartlyUndecodableCapture "partly-undecodable-capture" Warning
         "At least a tenth of the packets of one interface of a capture could not be decoded: their traffic is not known."
         "Capture again on Ethernet or with tcpdump -i any; the message names the link type and the reason.";

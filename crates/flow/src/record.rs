@@ -1,8 +1,8 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
 use super::{ActivityWindows, PeerLabels};
-use nanoseg_net::{Protocol, Timestamp};
-use rustc_hash::FxHashMap;
+use nanoseg_net::{Protocol, SECOND, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -92,11 +92,26 @@ impl FlowRecord {
 #[derive(Debug, Clone, Default)]
 pub struct AddressEpochs {
     changes: FxHashMap<IpAddr, Vec<Timestamp>>,
+    /// Addresses that may have changed hands at times that are not known yet.
+    open: FxHashSet<IpAddr>,
     /// Every whole hour and these times begin an epoch of every address.
     boundaries: Option<[Option<Timestamp>; 2]>,
 }
 
+/// How long an epoch of an open address is, in nanoseconds: no pod gets the address of another one sooner.
+const OPEN_EPOCH: i64 = 100_000_000;
+
+/// How long a UDP conversation of an open address is at most, in nanoseconds.
+const OPEN_CONVERSATION: i64 = 10 * SECOND;
+
 impl AddressEpochs {
+    /// Makes epochs of a tenth of a second for these addresses: who had them is decided once all packets were seen.
+    #[must_use]
+    pub fn with_open(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.open.extend(addresses);
+        self
+    }
+
     /// Adds a time at which `address` got or lost an owner.
     pub fn add(&mut self, address: IpAddr, at: Timestamp) {
         let times = self.changes.entry(address).or_default();
@@ -133,9 +148,14 @@ impl AddressEpochs {
             // No summand ever decreases with time, so each sum belongs to one epoch only.
             (at.hour() as u32).wrapping_add(passed as u32)
         });
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.open.is_empty() {
             return cut;
         }
+        let cut = if self.open.contains(&address) {
+            cut.wrapping_add(at.nanos().div_euclid(OPEN_EPOCH) as u32)
+        } else {
+            cut
+        };
         match self.changes.get(&address) {
             None => cut,
             Some(times) => cut.wrapping_add(times.partition_point(|t| *t <= at) as u32),
@@ -144,12 +164,18 @@ impl AddressEpochs {
 
     /// When the epoch that `at` falls into ends; [`Timestamp::MAX`] if it never does.
     pub fn end(&self, address: IpAddr, at: Timestamp) -> Timestamp {
-        let Some(times) = self.changes.get(&address) else {
-            return Timestamp::MAX;
-        };
-        times
-            .get(times.partition_point(|t| *t <= at))
-            .copied()
-            .unwrap_or(Timestamp::MAX)
+        let known = self.changes.get(&address).and_then(|times| {
+            let next = times.get(times.partition_point(|t| *t <= at));
+            next.copied()
+        });
+        let known = known.unwrap_or(Timestamp::MAX);
+        if self.open.contains(&address) {
+            let next = at.nanos().div_euclid(OPEN_CONVERSATION).saturating_add(1);
+            known.min(Timestamp::from_nanos(
+                next.saturating_mul(OPEN_CONVERSATION),
+            ))
+        } else {
+            known
+        }
     }
 }

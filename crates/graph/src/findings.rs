@@ -19,7 +19,7 @@ pub const METADATA: [&str; 2] = ["169.254.169.254", "fd00:ec2::254"];
 
 /// All findings that the finished graph gives.
 pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
-    let mut findings = of_edges(graph);
+    let mut findings = of_edges(graph, inventory);
     // Where no pod has an address at all, another snapshot of the same kind would not help.
     if inventory.pods.iter().all(|pod| pod.addresses.is_empty()) {
         findings.retain(|finding| finding.code != Code::UnknownPod);
@@ -29,13 +29,13 @@ pub(super) fn findings(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
 }
 
 /// The findings that edges give.
-pub(super) fn of_edges(graph: &Graph) -> Vec<Finding> {
+pub(super) fn of_edges(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     let edges = graph.edges();
     let mut findings = Vec::new();
     for (client, server, edge) in &edges {
         findings.extend(edge_findings(client, server, edge));
     }
-    findings.extend(unknown_pods(&edges));
+    findings.extend(unknown_pods(&edges, inventory));
     findings.extend(missing_services(&edges));
     findings.extend(failed(&edges));
     findings.extend(egress(graph, &edges));
@@ -92,8 +92,8 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
     findings
 }
 
-fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
-    let mut seen: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)], inventory: &Inventory) -> Vec<Finding> {
+    let mut seen: BTreeMap<IpAddr, (Timestamp, BTreeSet<String>)> = BTreeMap::new();
     for (client, server, edge) in edges {
         for peer in [client, server] {
             if let Peer::Unattributed(Unattributed {
@@ -103,13 +103,19 @@ fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
             }) = peer
             {
                 let text = format!("{client} → {server} {}/{}", edge.port, edge.protocol);
-                seen.entry(*address).or_default().insert(text);
+                let first = edge.first.unwrap_or_default();
+                let known = seen.entry(*address).or_insert((first, BTreeSet::new()));
+                known.0 = known.0.min(first);
+                known.1.insert(text);
             }
         }
     }
     seen.into_iter()
-        .map(|(address, edges)| {
-            let message = "lies in the cluster's ranges, but nobody is known to have had it at that time; not allowed";
+        .map(|(address, (first, edges))| {
+            let cause = inventory.why_unknown(address, first);
+            let message = format!(
+                "lies in the cluster's ranges, but nobody is known to have had it at that time; not allowed ({cause})"
+            );
             Finding::new(Code::UnknownPod, address.to_string(), message)
                 .with_samples(edges.into_iter().take(SAMPLES))
         })

@@ -182,7 +182,7 @@ impl IncrementalGraph {
         }
         let graph = self.part(&touched);
         GraphChange {
-            findings: findings::of_edges(&graph),
+            findings: findings::of_edges(&graph, &self.inventory),
             touched,
             graph,
             new_scanner,

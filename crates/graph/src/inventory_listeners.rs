@@ -40,14 +40,17 @@ impl Listeners for InventoryListeners<'_> {
                 self.host_port(node, protocol, [called, arrived], at)
                     .or_else(|| self.node_port(protocol, called, leads_there))
             }
-            Owner::Pod(_) | Owner::Unknown | Owner::Outside => None,
+            Owner::Pod(_) | Owner::Uncertain(_) | Owner::Unknown | Owner::Outside => None,
         }
     }
 
     fn is_same_node(&self, one: IpAddr, other: IpAddr, at: Timestamp) -> bool {
         let node = |address| match self.0.resolve(address, at) {
             Owner::Node(index) => self.0.nodes.get(index).map(|node| node.name.as_str()),
-            Owner::Pod(index) => self.0.pods.get(index).and_then(|pod| pod.node.as_deref()),
+            // Whichever pod has it: an address stays on its node.
+            Owner::Pod(index) | Owner::Uncertain(index) => {
+                self.0.pods.get(index).and_then(|pod| pod.node.as_deref())
+            }
             Owner::Service(_) | Owner::Unknown | Owner::Outside => None,
         };
         node(one).is_some_and(|name| node(other) == Some(name))
@@ -56,7 +59,7 @@ impl Listeners for InventoryListeners<'_> {
     fn kind(&self, address: IpAddr, at: Timestamp) -> Option<AddressKind> {
         match self.0.resolve(address, at) {
             Owner::Pod(index) if self.0.pods.get(index)?.host_network => Some(AddressKind::Node),
-            Owner::Pod(_) => Some(AddressKind::Pod),
+            Owner::Pod(_) | Owner::Uncertain(_) => Some(AddressKind::Pod),
             Owner::Node(_) => Some(AddressKind::Node),
             Owner::Outside => Some(AddressKind::Outside),
             Owner::Service(_) => Some(AddressKind::Service),

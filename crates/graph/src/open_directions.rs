@@ -58,6 +58,9 @@ pub enum OpenReason {
         unseen: Vec<UnseenPod>,
     },
     Unattributed(Vec<UnattributedTraffic>),
+    /// Answered traffic of an address that one of its pods perhaps had (rule: owner-at-that-time); `peer` is the
+    /// other end.
+    PerhapsItsOwn(Vec<UnattributedTraffic>),
     /// A policy of it would select pods of this workload too, whose direction stays open.
     SharedWith(WorkloadId),
 }
@@ -90,6 +93,15 @@ impl fmt::Display for OpenReason {
                 write!(
                     f,
                     "answered traffic with somebody who has no name: {}",
+                    few(&all)
+                )
+            }
+            OpenReason::PerhapsItsOwn(traffic) => {
+                let all: Vec<String> = traffic.iter().map(ToString::to_string).collect();
+                let all: Vec<&str> = all.iter().map(String::as_str).collect();
+                write!(
+                    f,
+                    "answered traffic of an address that perhaps was its own then: {}",
                     few(&all)
                 )
             }
@@ -130,6 +142,7 @@ impl OpenDirections {
         options: IsolationOptions,
     ) -> OpenDirections {
         let mut found = OpenDirections::default();
+        let mut perhaps = perhaps_own(graph, inventory);
         for id in workloads {
             let Some(workload) = inventory.workloads.get(id).filter(|w| !w.host_network) else {
                 continue;
@@ -161,6 +174,10 @@ impl OpenDirections {
                 if let Some(unattributed) = unattributed.filter(|_| !options.unattributed) {
                     let reason = OpenReason::Unattributed(unattributed.clone());
                     found.add(id, direction, reason);
+                }
+                let perhaps = perhaps.remove(&(id.clone(), direction));
+                if let Some(perhaps) = perhaps.filter(|_| !options.unattributed) {
+                    found.add(id, direction, OpenReason::PerhapsItsOwn(perhaps));
                 }
             }
         }
@@ -212,6 +229,10 @@ impl OpenDirections {
                         traffic.retain(|one| one.last.is_none_or(|last| last >= at));
                         (!traffic.is_empty()).then_some(OpenReason::Unattributed(traffic))
                     }
+                    OpenReason::PerhapsItsOwn(mut traffic) => {
+                        traffic.retain(|one| one.last.is_none_or(|last| last >= at));
+                        (!traffic.is_empty()).then_some(OpenReason::PerhapsItsOwn(traffic))
+                    }
                     other => Some(other),
                 });
             *reasons = kept.collect();
@@ -240,7 +261,7 @@ impl OpenDirections {
             let message = format!("{ways} stays open: {reason}");
             let (code, samples): (Code, Vec<String>) = match reason {
                 OpenReason::NotInView { .. } => (Code::NotInView, Vec::new()),
-                OpenReason::Unattributed(traffic) => {
+                OpenReason::Unattributed(traffic) | OpenReason::PerhapsItsOwn(traffic) => {
                     let samples = traffic
                         .iter()
                         .take(SAMPLES)
@@ -263,6 +284,43 @@ impl OpenDirections {
         });
         ways.into_iter().map(finding).chain(presumed).collect()
     }
+}
+
+/// Answered traffic of addresses whose owner is not certain, by the workloads that perhaps had them.
+fn perhaps_own(
+    graph: &Graph,
+    inventory: &Inventory,
+) -> BTreeMap<(WorkloadId, Direction), Vec<UnattributedTraffic>> {
+    let mut found: BTreeMap<(WorkloadId, Direction), Vec<UnattributedTraffic>> = BTreeMap::new();
+    for (client, server, edge) in graph.edges() {
+        let Some(connections) = edge.verdicts.get(&Verdict::Established).copied() else {
+            continue;
+        };
+        let span = edge.first.zip(edge.last).unwrap_or_default();
+        for (near, far, direction) in [
+            (client, server, Direction::Egress),
+            (server, client, Direction::Ingress),
+        ] {
+            let Peer::Unattributed(who) = near else {
+                continue;
+            };
+            if who.reason != UnattributedReason::OwnerUncertain {
+                continue;
+            }
+            for id in inventory.may_have_had(who.address, span) {
+                let list = found.entry((id.clone(), direction)).or_default();
+                list.push(UnattributedTraffic {
+                    reason: who.reason,
+                    peer: far.to_string(),
+                    protocol: edge.protocol,
+                    port: edge.port,
+                    connections,
+                    last: edge.last,
+                });
+            }
+        }
+    }
+    found
 }
 
 /// What the graph shows of one workload, by direction.

@@ -29,12 +29,13 @@ macro_rules! reasons {
 
 reasons! {
     UnknownPod "unknown-pod" "no known pod had this address of the pod range at that time";
-    OwnerUncertain "owner-uncertain" "the pod that had this address was gone later, and nothing shows until when it had it";
+    OwnerUncertain "owner-uncertain" "it is not certain which pod had this address at that time";
     ServiceWithoutEndpoints "service-without-endpoints" "the snapshot does not show what stands behind this Service";
     UnknownService "unknown-service" "no Service of the snapshot has this address of the Service range";
     UnknownNodePort "unknown-node-port" "nothing in the snapshot listens at this port of the node";
     UnexplainedAddress "unexplained-address" "the snapshot has not all Services, and this private address may be one's";
     DepartedPod "departed-pod" "the log names a pod that neither the snapshot nor its owners explain";
+    OutsideNetwork "outside-network" "the log names a set of networks here, and no address";
     Undecodable "undecodable" "the traffic could not be decoded";
 }
 

@@ -1,9 +1,11 @@
 //! Who owns an address at a time. Pod addresses are reused, so each has a history (rule: owner-at-that-time).
 
-use super::{Inventory, Node, Pod, Service};
+use super::tenures::{Claim, Hold, LinkSpan, Order, Tenure, conflict, settle};
+use super::{Inventory, Node, Pod, Service, WorkloadId};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// What an address means at a time.
@@ -15,17 +17,23 @@ pub enum Owner {
     Node(usize),
     /// Index into [`Inventory::services`].
     Service(usize),
+    /// The pod had it before or gets it later, but at that time somebody else may have had it. Index into
+    /// [`Inventory::pods`].
+    Uncertain(usize),
     /// In a range of the cluster, but without a known owner at that time.
     Unknown,
     Outside,
 }
 
-/// One pod's time with an address: from (inclusive) until (exclusive).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tenure {
+/// A pod that got or gave back an address, and when.
+type Handover = (usize, Timestamp);
+
+/// A pod whose interface tells the age of others on its node.
+#[derive(Debug, Clone)]
+struct Neighbour {
+    node: String,
     from: Timestamp,
-    until: Timestamp,
-    pod: usize,
+    up: Timestamp,
 }
 
 /// The histories of all addresses, and what listens where.
@@ -34,6 +42,10 @@ pub struct AddressBook {
     pods: FxHashMap<IpAddr, Vec<Tenure>>,
     nodes: FxHashMap<IpAddr, usize>,
     services: FxHashMap<IpAddr, usize>,
+    /// The claims on addresses of pods that are gone without a known end, in the order of their times.
+    open: BTreeMap<IpAddr, Vec<Claim>>,
+    /// Pods that were there all the time, by their address, where `open` is not empty.
+    neighbours: BTreeMap<IpAddr, Neighbour>,
     /// Declared container ports, Service ports, node ports and endpoints, whenever they were.
     listeners: FxHashSet<(IpAddr, Protocol, u16)>,
 }
@@ -43,6 +55,7 @@ impl AddressBook {
     /// reported.
     pub(super) fn build(
         pods: &[Pod],
+        claims: BTreeMap<IpAddr, Vec<Claim>>,
         nodes: &[Node],
         services: &[Service],
     ) -> (AddressBook, Vec<Finding>) {
@@ -58,19 +71,103 @@ impl AddressBook {
                 book.services.entry(*address).or_insert(index);
             }
         }
-        let mut claims: FxHashMap<IpAddr, Vec<usize>> = FxHashMap::default();
-        for (index, pod) in pods.iter().enumerate().filter(|(_, pod)| !pod.host_network) {
-            for address in &pod.addresses {
-                claims.entry(*address).or_default().push(index);
+        for (address, claims) in &claims {
+            book.note_neighbour(*address, claims);
+        }
+        for (address, claims) in claims {
+            let (claims, tenures) = settle(claims, &[], |_, _| Order::Unknown);
+            findings.extend(conflicts(address, &claims));
+            book.pods.insert(address, tenures);
+            if claims.iter().any(Claim::is_open) {
+                book.open.insert(address, claims);
             }
         }
-        for (address, claimants) in claims {
-            let tenures = settle(address, claimants, pods, &mut findings);
-            book.pods.insert(address, tenures);
+        if book.open.is_empty() {
+            book.neighbours.clear();
         }
         findings.sort();
         book.note_listeners(pods, nodes, services);
         (book, findings)
+    }
+
+    /// Only a pod that nobody else preceded or followed on its address tells the age of its interface.
+    fn note_neighbour(&mut self, address: IpAddr, claims: &[Claim]) {
+        if let [claim] = claims
+            && !claim.seen.gone
+            && claim.until.is_none()
+            && let (Some(node), Some(from), Some(up)) = (&claim.node, claim.from, claim.up)
+        {
+            let neighbour = Neighbour {
+                node: node.clone(),
+                from,
+                up,
+            };
+            self.neighbours.insert(address, neighbour);
+        }
+    }
+
+    /// The last pod that gave an address back before a time, with that time, and the next one that got it.
+    pub(super) fn around(
+        &self,
+        address: IpAddr,
+        at: Timestamp,
+    ) -> (Option<Handover>, Option<Handover>) {
+        let tenures = || self.pods.get(&address).into_iter().flatten();
+        let before = tenures().rev().find(|tenure| tenure.until <= at);
+        let after = tenures().find(|tenure| tenure.from > at);
+        (
+            before.map(|tenure| (tenure.pod, tenure.until)),
+            after.map(|tenure| (tenure.pod, tenure.from)),
+        )
+    }
+
+    /// The addresses of pods that are gone without a known end: what packets show of their links decides how long
+    /// each had its address for certain ([`AddressBook::confirm`]).
+    pub fn open(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.open.keys().copied()
+    }
+
+    /// Extends the certain time of a pod that is gone to the last packet that came from its own link, and ends it at
+    /// the first one that came from another. `links` are in the order of their first packets; `interfaces` are the
+    /// indices of the interfaces that only one address used.
+    pub fn confirm(
+        &mut self,
+        links: &BTreeMap<IpAddr, Vec<LinkSpan>>,
+        interfaces: &BTreeMap<IpAddr, u32>,
+    ) {
+        for (address, links) in links {
+            let Some(claims) = self.open.get(address) else {
+                continue;
+            };
+            let order = |claim: &Claim, link: &LinkSpan| self.order(claim, link, interfaces);
+            let (_, tenures) = settle(claims.clone(), links, order);
+            self.pods.insert(*address, tenures);
+        }
+    }
+
+    /// Compares the age of a link with that of the pod's: an interface that is made later has a larger index.
+    fn order(&self, claim: &Claim, link: &LinkSpan, interfaces: &BTreeMap<IpAddr, u32>) -> Order {
+        let Some(interface) = link.interface else {
+            return Order::Unknown;
+        };
+        let mut order = Order::Unknown;
+        for (address, index) in interfaces {
+            let Some(other) = self.neighbours.get(address) else {
+                continue;
+            };
+            if Some(&other.node) != claim.node.as_ref() {
+                continue;
+            }
+            let is_older = claim.up.is_some_and(|up| up.plus_secs(2) < other.from);
+            if *index < interface && is_older {
+                return Order::Refuted;
+            }
+            let was_there = claim.seen.ordered && claim.seen.at.is_some_and(|at| other.up <= at);
+            if *index > interface && was_there {
+                order = Order::Proven;
+            }
+        }
+        order
     }
 
     fn note_listeners(&mut self, pods: &[Pod], nodes: &[Node], services: &[Service]) {
@@ -133,13 +230,30 @@ impl AddressBook {
 }
 
 impl Inventory {
+    /// The workloads of the pods that perhaps had `address` between two times, though it is not certain.
+    pub fn may_have_had(
+        &self,
+        address: IpAddr,
+        (first, last): (Timestamp, Timestamp),
+    ) -> BTreeSet<&WorkloadId> {
+        let tenures = self.addresses.pods.get(&address).into_iter().flatten();
+        let perhaps = tenures
+            .filter(|t| t.hold == Hold::Perhaps && t.from <= last && first < t.until)
+            .filter_map(|tenure| self.pods.get(tenure.pod));
+        perhaps.map(|pod| &pod.workload).collect()
+    }
+
     /// Who owned `address` at `at`.
     pub fn resolve(&self, address: IpAddr, at: Timestamp) -> Owner {
         let book = &self.addresses;
         if let Some(tenures) = book.pods.get(&address) {
             let holder = tenures.iter().rev().find(|t| t.from <= at && at < t.until);
             if let Some(tenure) = holder {
-                return Owner::Pod(tenure.pod);
+                return if tenure.hold == Hold::Certain {
+                    Owner::Pod(tenure.pod)
+                } else {
+                    Owner::Uncertain(tenure.pod)
+                };
             }
         }
         if let Some(node) = book.nodes.get(&address) {
@@ -156,60 +270,17 @@ impl Inventory {
     }
 }
 
-/// Puts the claims on one address in order, so that at any time at most one holds.
-fn settle(
-    address: IpAddr,
-    mut claimants: Vec<usize>,
-    pods: &[Pod],
-    findings: &mut Vec<Finding>,
-) -> Vec<Tenure> {
-    claimants.sort_by_key(|i| (pods[*i].owned.from, pods[*i].name.clone()));
-    let mut tenures: Vec<Tenure> = Vec::with_capacity(claimants.len());
-    for index in claimants {
-        let pod = &pods[index];
-        let mut from = pod.owned.from.unwrap_or(Timestamp::MIN);
-        if let Some(before) = tenures.last_mut() {
-            let earlier = &pods[before.pod];
-            if conflict(earlier, pod) {
-                findings.push(Finding::new(
-                    Code::AddressConflict,
-                    format!("{}/{}", pod.namespace, pod.name),
-                    format!(
-                        "has {address} while {}/{} still has it",
-                        earlier.namespace, earlier.name
-                    ),
-                ));
-            }
-            from = handover(earlier, pod).max(before.from);
-            before.until = before.until.min(from);
-        }
-        let until = pod.owned.until.unwrap_or(Timestamp::MAX).max(from);
-        tenures.push(Tenure {
-            from,
-            until,
-            pod: index,
-        });
-    }
-    tenures
-}
-
-/// Both are known to have been there at once: the earlier one ended after the later one's network
-/// was up, or nothing bounds either in time. (An earlier pod without a known end has merely gone.)
-fn conflict(earlier: &Pod, later: &Pod) -> bool {
-    match (earlier.owned.until, later.network_up) {
-        // Both times are cut to the second and `until` is rounded up.
-        (Some(end), Some(up)) => up.plus_secs(2) < end,
-        _ => earlier.owned.from.is_none() && later.owned.from.is_none(),
-    }
-}
-
-/// When an address went from one pod to the next. A pod's startTime is *before* it gets its address,
-/// so where the earlier one's end is known it counts, bounded by when the later one's network was up.
-fn handover(earlier: &Pod, later: &Pod) -> Timestamp {
-    let start = later.owned.from.unwrap_or(Timestamp::MIN);
-    let Some(end) = earlier.owned.until else {
-        return start;
-    };
-    let up = later.network_up.unwrap_or(start).max(start);
-    end.clamp(start, up)
+/// Claims that cannot both be right.
+fn conflicts(address: IpAddr, claims: &[Claim]) -> Vec<Finding> {
+    let pairs = claims.iter().zip(claims.iter().skip(1));
+    let wrong = pairs.filter(|(earlier, later)| conflict(earlier, later));
+    wrong
+        .map(|(earlier, later)| {
+            Finding::new(
+                Code::AddressConflict,
+                later.name.clone(),
+                format!("has {address} while {} still has it", earlier.name),
+            )
+        })
+        .collect()
 }

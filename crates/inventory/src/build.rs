@@ -1,5 +1,6 @@
 //! Builds the inventory from objects, in the order of their dependencies.
 
+use super::claims::claims;
 use super::containers::note_containers;
 use super::control_plane::ControlPlane;
 use super::families::family_of;
@@ -45,6 +46,7 @@ impl Inventory {
             selectors,
             mut families,
         } = read_pods(&core_pods, &owners, rule);
+        let claims = claims(objects, &core_pods, &mut pods);
         let mut workloads = build_workloads(&mut pods, &owners, selectors, &mut families);
         let core_services = latest(&objects.services);
         note_label_evidence(&mut workloads, &pods, &owners, &core_services);
@@ -63,7 +65,7 @@ impl Inventory {
             services.extend(missing_kubernetes(cluster_ips, &control_plane, &endpoints));
         }
         let missing_pods = endpoints.addresses_of_missing_pods();
-        let (addresses, conflicts) = AddressBook::build(&pods, &nodes, &services);
+        let (addresses, conflicts) = AddressBook::build(&pods, claims, &nodes, &services);
         findings.extend(conflicts);
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
         findings.extend(gaps::findings(

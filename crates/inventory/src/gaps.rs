@@ -2,7 +2,7 @@
 
 use super::owners::OwnerIndex;
 use super::services::of_source;
-use super::{EndpointSource, Namespace, Objects, Service, WorkloadId};
+use super::{EndpointSource, Namespace, Objects, Service, SnapshotGap, WorkloadId};
 use nanoseg_finding::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,7 @@ pub(super) fn findings(
     if objects.nodes.is_empty() && !objects.pods.is_empty() {
         findings.push(Finding::new(Code::MissingNodes, "snapshot", "has no Nodes"));
     }
+    findings.extend(SnapshotGap::findings(&objects.gaps));
     let read: BTreeSet<&str> = objects
         .namespaces
         .iter()

@@ -14,8 +14,8 @@ mod service;
 mod workload;
 
 pub use node::{
-    AddressPair, CiliumIpam, CiliumNode, CiliumNodeAddress, CiliumNodeSpec, Namespace, Node,
-    NodeAddress, NodeSpec, NodeStatus,
+    AddressPair, CiliumIpam, CiliumNode, CiliumNodeAddress, CiliumNodeSpec, ListedNode, Namespace,
+    Node, NodeAddress, NodeSpec, NodeStatus,
 };
 pub use pod::{
     Capabilities, Container, ContainerPort, ContainerState, ContainerStateRunning,

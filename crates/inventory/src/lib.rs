@@ -16,6 +16,7 @@
 
 mod addresses;
 mod build;
+mod claims;
 mod containers;
 mod control_plane;
 mod families;
@@ -34,14 +35,19 @@ mod other_policies;
 mod owners;
 mod pod_blocks;
 mod pods;
+mod presence;
 mod ranges;
 mod service_endpoints;
 mod services;
+mod snapshot_gap;
+mod snapshots;
+mod tenures;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unknown;
 mod value_shape;
 
 pub use addresses::{AddressBook, Owner};
@@ -55,8 +61,12 @@ pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
+pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
+pub use snapshots::{Snapshot, SnapshotMark};
+pub use tenures::LinkSpan;
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
     ServicePort, Workload, WorkloadId,
 };
+pub use unknown::UnknownCause;
 pub use value_shape::names_a_release;

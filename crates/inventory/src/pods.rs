@@ -4,7 +4,7 @@ use super::host_ports::{host_ports, lasting_containers};
 use super::owners::{OwnerIndex, OwnerObject, OwnerRule, TopOwner, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, Timestamp, parse_address};
 use std::net::IpAddr;
 
 /// Kubernetes times are cut to the second, so something that ended "at 5" ended before 6.
@@ -28,10 +28,7 @@ pub(super) fn read_pod<'a>(
         addresses: addresses(pod),
         ports: spec.map(declared_ports).unwrap_or_default(),
         host_ports: spec.map(host_ports).unwrap_or_default(),
-        owned: Owned {
-            from: started(pod),
-            until: ended(pod),
-        },
+        owned: read_owned(pod),
         network_up: network_up(pod),
         template: false,
     };
@@ -70,14 +67,15 @@ fn host_network(spec: Option<&PodSpec>) -> bool {
     spec.and_then(|s| s.host_network).unwrap_or(false)
 }
 
-fn addresses(pod: &core::Pod) -> Vec<IpAddr> {
+/// `status.podIPs` and `status.podIP`, in order.
+pub(super) fn addresses(pod: &core::Pod) -> Vec<IpAddr> {
     let Some(status) = &pod.status else {
         return Vec::new();
     };
     let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
     let mut addresses: Vec<IpAddr> = listed
         .chain(status.pod_ip.as_deref())
-        .filter_map(|text| text.parse().ok())
+        .filter_map(parse_address)
         .collect();
     addresses.sort();
     addresses.dedup();
@@ -101,7 +99,24 @@ fn declared_ports(spec: &PodSpec) -> Vec<ContainerPort> {
     ports
 }
 
-fn started(pod: &core::Pod) -> Option<Timestamp> {
+/// A sandbox that is made this many seconds after the pod's start is a second one: the node was rebooted, and the
+/// pod's address before is not known. (Or images and volumes were waited for, without a container that could speak.)
+const LATE: i64 = 300;
+
+/// From its sandbox to the end of its containers. `startTime` comes before the sandbox and survives it.
+pub(super) fn read_owned(pod: &core::Pod) -> Owned {
+    let from = match (started(pod), network_up(pod)) {
+        (Some(start), Some(up)) if up > start.plus_secs(LATE) => Some(up),
+        (start, up) => start.or(up),
+    };
+    Owned {
+        from,
+        until: ended(pod),
+    }
+}
+
+/// `status.startTime`: when a kubelet accepted the pod, before it made the sandbox.
+pub(super) fn started(pod: &core::Pod) -> Option<Timestamp> {
     let started = pod
         .status
         .as_ref()
@@ -136,10 +151,21 @@ fn ended(pod: &core::Pod) -> Option<Timestamp> {
         .collect();
     let last = finished.and_then(|times| times.into_iter().max());
     // deletionTimestamp is when the grace period is over: the pod is killed then at the latest.
-    last.or(deletion).map(|at| at.plus_secs(ROUNDED))
+    // An evicted pod has no container statuses; it is over since it is not ready.
+    let unready = || {
+        let conditions = status.conditions.iter().flatten();
+        let false_since = conditions
+            .filter(|c| c.status == "False")
+            .filter_map(|c| c.last_transition_time.as_ref());
+        over.then(|| false_since.map(|t| Timestamp::from(t.0)).max())?
+    };
+    last.or(deletion)
+        .or_else(unready)
+        .map(|at| at.plus_secs(ROUNDED))
 }
 
-fn network_up(pod: &core::Pod) -> Option<Timestamp> {
+/// When its network was up: the PodReadyToStartContainers condition (KEP-3085), else the first container's start.
+pub(super) fn network_up(pod: &core::Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
     let condition = status
         .conditions

@@ -6,7 +6,7 @@ use super::owners::namespace_of;
 use super::{EndpointSource, Objects, Pod, ServiceEndpoint};
 use crate::kubernetes::{self as core, EndpointPort, EndpointSlice, ObjectReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, parse_address};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -136,7 +136,7 @@ impl<'a> EndpointIndex<'a> {
         let mut missing = BTreeSet::new();
         for ((namespace, _), groups) in &self.groups {
             for (text, target) in groups.iter().flat_map(|group| &group.ready) {
-                let address = text.parse().ok();
+                let address = parse_address(text);
                 let pod = target.filter(|target| target.kind.as_deref() == Some("Pod"));
                 if let (Some(address), Some(_)) = (address, pod)
                     && self.pod_of(namespace, *target, address).is_none()
@@ -175,7 +175,7 @@ impl<'a> EndpointIndex<'a> {
             return Vec::new();
         };
         let ready = group.ready.iter().filter_map(|(text, target)| {
-            let address: IpAddr = text.parse().ok()?;
+            let address = parse_address(text)?;
             Some(ServiceEndpoint {
                 address,
                 port: number,
@@ -185,7 +185,7 @@ impl<'a> EndpointIndex<'a> {
         ready.collect()
     }
 
-    /// The pod that a slice names, else the latest one that has the address.
+    /// The pod that a slice names; where it names none, the latest one that has the address.
     fn pod_of(
         &self,
         namespace: &str,
@@ -193,10 +193,15 @@ impl<'a> EndpointIndex<'a> {
         address: IpAddr,
     ) -> Option<usize> {
         let target = target.filter(|target| target.kind.as_deref() == Some("Pod"));
-        let named = target
-            .and_then(|t| self.pods_by_name.get(&(namespace, t.name.as_deref()?)))
-            .and_then(|found| last_with(found, self.pods, address));
-        named.or_else(|| pod_at(self.pods, address))
+        let Some(target) = target else {
+            return pod_at(self.pods, address);
+        };
+        // Another pod that has the address now, or had it before, is not the one that is named
+        // (rule: owner-at-that-time).
+        let found = self
+            .pods_by_name
+            .get(&(namespace, target.name.as_deref()?))?;
+        last_with(found, self.pods, address)
     }
 
     /// What the endpoint controller would find: the pods that the Service's selector selects.

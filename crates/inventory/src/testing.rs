@@ -36,6 +36,25 @@ pub fn objects(yaml: &str) -> Objects {
     objects
 }
 
+/// The objects of several snapshots, each written as documents.
+pub fn snapshots(all: &[&str]) -> Objects {
+    let mut objects = Objects::default();
+    for yaml in all {
+        let mark = objects.mark();
+        let more = self::objects(yaml);
+        objects.pods.extend(more.pods);
+        objects.nodes.extend(more.nodes);
+        objects.replica_sets.extend(more.replica_sets);
+        objects.deployments.extend(more.deployments);
+        objects.heartbeat = yaml
+            .lines()
+            .find_map(|line| line.strip_prefix("# taken "))
+            .map(|time| time.parse::<jiff::Timestamp>().expect("a time").into());
+        objects.note_snapshot(mark);
+    }
+    objects
+}
+
 /// The inventory of such documents, with the findings of building it.
 pub fn inventory(yaml: &str) -> (Inventory, Vec<Finding>) {
     Inventory::build(&objects(yaml), OwnerRule::Infer)

@@ -23,11 +23,15 @@ fn owner_name(inventory: &Inventory, address: &str, time: &str) -> String {
     match inventory.resolve(ip(address), at(time)) {
         Owner::Pod(index) => inventory.pods[index].name.clone(),
         Owner::Node(index) => format!("node {}", inventory.nodes[index].name),
+        Owner::Uncertain(index) => format!("{}?", inventory.pods[index].name),
         Owner::Service(index) => format!("service {}", inventory.services[index].name),
         Owner::Unknown => "unknown".into(),
         Owner::Outside => "outside".into(),
     }
 }
+
+mod histories;
+mod ownership;
 
 /// A pod with everything that bounds its time.
 fn timed(name: &str, start: &str, up: &str, finished: Option<&str>) -> String {

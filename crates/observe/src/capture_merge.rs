@@ -43,9 +43,9 @@ pub(super) fn merge(
                 turns.push(Reverse((time, index)));
                 Some(Lane { reader, head })
             }
-            Capture::Closed { path, first } => {
+            Capture::Closed { path, first, shift } => {
                 turns.push(Reverse((first, index)));
-                closed.push((index, path));
+                closed.push((index, (path, shift)));
                 None
             }
         };
@@ -57,9 +57,10 @@ pub(super) fn merge(
             let Ok(place) = closed.binary_search_by_key(&index, |(index, _)| *index) else {
                 continue;
             };
-            let path = closed[place].1.clone();
+            let (path, shift) = closed[place].1.clone();
             let (mut reader, _) =
                 open_file(&path, read, LATE_BUFFER).map_err(|error| no_capture(error, path))?;
+            reader.shift = shift;
             let head = reader.next();
             lanes[index] = Some(Lane { reader, head });
         }

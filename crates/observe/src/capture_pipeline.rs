@@ -5,8 +5,8 @@
 use super::capture_interface::Tallies;
 use super::{AddressPairs, CaptureSet, CaptureSummary, ObserveError, Progress};
 use nanoseg_flow::{
-    ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, Listeners, PacketBatch,
-    SkipCounters, decode,
+    ConnectionReport, ConnectionSink, ConnectionTable, FlowTable, LinkWatch, Listeners,
+    PacketBatch, SkipCounters, decode,
 };
 use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -20,9 +20,17 @@ const ENDED: usize = 256;
 /// How long the reader waits for something to collect while the table is behind.
 const NAP: Duration = Duration::from_micros(100);
 
+/// What is noted of the packets besides connections. Empty notes ask for nothing.
+#[derive(Default)]
+pub struct CaptureNotes {
+    /// Between which addresses each capture has packets.
+    pub pairs: AddressPairs,
+    /// The link identities of addresses.
+    pub links: LinkWatch,
+}
+
 impl CaptureSet {
-    /// Feeds every frame of the captures to `table`. Returns the summary of reading, and how
-    /// many frames were skipped for which reason.
+    /// [`CaptureSet::feed_watching`], where no address is watched.
     ///
     /// # Errors
     /// As [`CaptureSet::for_each`].
@@ -31,17 +39,17 @@ impl CaptureSet {
         table: &mut FlowTable<L, S>,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
-        self.feed_and_note(table, &mut AddressPairs::default(), on_progress)
+        self.feed_and_note(table, &mut CaptureNotes::default(), on_progress)
     }
 
-    /// The same, and notes in `pairs` between which addresses each capture has packets.
+    /// The same, and adds to `notes` what they ask for.
     ///
     /// # Errors
     /// As [`CaptureSet::for_each`].
     pub fn feed_and_note<L: Listeners + Send, S: ConnectionSink>(
         self,
         table: &mut FlowTable<L, S>,
-        pairs: &mut AddressPairs,
+        notes: &mut CaptureNotes,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let (live, sink) = table.parts();
@@ -57,7 +65,7 @@ impl CaptureSet {
                 left,
                 sink,
             };
-            let outcome = self.decode_into(&dns_ports, &mut reader, pairs, on_progress);
+            let outcome = self.decode_into(&dns_ports, &mut reader, notes, on_progress);
             reader.finish();
             outcome
         })
@@ -67,11 +75,12 @@ impl CaptureSet {
         self,
         dns_ports: &[u16],
         reader: &mut DecodingThread<'_, S>,
-        pairs: &mut AddressPairs,
+        notes: &mut CaptureNotes,
         on_progress: impl FnMut(Progress),
     ) -> Result<(CaptureSummary, SkipCounters), ObserveError> {
         let mut skips = SkipCounters::default();
         let mut batch = PacketBatch::default();
+        let watches = notes.links.is_active();
         let mut tallies = Tallies::default();
         let mut summary = self.for_each(
             |frame| {
@@ -79,7 +88,11 @@ impl CaptureSet {
                 match decode(frame.link, frame.data, frame.original_length, frame.time) {
                     Ok(mut decoded) => {
                         decoded.packet.place = (frame.capture % u32::from(u16::MAX)) as u16 + 1;
-                        pairs.note(frame.capture, &decoded.packet);
+                        if watches {
+                            let links = &mut notes.links;
+                            links.note(frame.link, frame.data, &decoded.packet);
+                        }
+                        notes.pairs.note(frame.capture, &decoded.packet);
                         batch.push(&decoded, dns_ports);
                         if batch.is_full() {
                             let next = reader.empty.try_recv().unwrap_or_default();
@@ -87,7 +100,7 @@ impl CaptureSet {
                         }
                     }
                     Err(reason) => {
-                        pairs.note_skipped(&frame);
+                        notes.pairs.note_skipped(&frame);
                         skips.add(reason);
                         tallies.skip(frame.capture, frame.interface, reason);
                     }

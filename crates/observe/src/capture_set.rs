@@ -3,7 +3,7 @@
 use super::capture_files::{self, Input};
 use super::capture_merge;
 use super::capture_summary::{
-    CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,
+    CaptureRead, CaptureSummary, ClockNote, Progress, SkippedFile, Trouble, TroubleKind,
 };
 use super::decompression::{self, Source};
 use super::{
@@ -36,7 +36,7 @@ pub struct Frame<'a> {
 /// The read buffer of a lone capture, and what all buffers of many captures take together.
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16 << 20;
-const SMALLEST_BUFFER: usize = 16 << 10;
+pub(super) const SMALLEST_BUFFER: usize = 16 << 10;
 
 /// With more captures than this, each is opened only when its first packet is next.
 pub(super) const MAX_OPEN_AT_ONCE: usize = 500;
@@ -46,7 +46,11 @@ const PROGRESS_EVERY: u64 = 1 << 14;
 
 /// Captures that were found to be readable.
 pub struct CaptureSet {
-    captures: Vec<Capture>,
+    pub(super) captures: Vec<Capture>,
+    /// Where each can be read once more; `None`: standard input.
+    pub(super) paths: Vec<Option<PathBuf>>,
+    /// What is known of their clocks.
+    pub(super) clocks: Vec<ClockNote>,
     skipped: Vec<SkippedFile>,
     read: Rc<Cell<u64>>,
     total: Option<u64>,
@@ -55,7 +59,12 @@ pub struct CaptureSet {
 /// One capture, open or to be opened when its turn comes.
 pub(super) enum Capture {
     Open(CaptureReader),
-    Closed { path: PathBuf, first: Timestamp },
+    Closed {
+        path: PathBuf,
+        first: Timestamp,
+        /// What to add to its times, in nanoseconds.
+        shift: i64,
+    },
 }
 
 /// One capture that is being read.
@@ -67,6 +76,8 @@ pub(super) struct CaptureReader {
     pub packets: u64,
     pub span: Option<(Timestamp, Timestamp)>,
     pub troubles: Vec<(TroubleKind, String)>,
+    /// What to add to its times, in nanoseconds.
+    pub shift: i64,
 }
 
 impl CaptureSet {
@@ -80,6 +91,8 @@ impl CaptureSet {
         let read = Rc::new(Cell::new(0));
         let mut set = CaptureSet {
             captures: Vec::new(),
+            paths: Vec::new(),
+            clocks: Vec::new(),
             skipped: Vec::new(),
             read,
             total: Some(0),
@@ -110,16 +123,22 @@ impl CaptureSet {
                 let reader = CaptureReader::open(io::stdin(), "-".into(), &self.read, capacity);
                 self.captures
                     .push(Capture::Open(reader.map_err(|e| no_capture(e, path))?));
+                self.paths.push(None);
                 return Ok(());
             }
         };
         match open_file(&path, &self.read, capacity) {
             Ok((mut reader, length)) => {
                 self.total = self.total.map(|total| total + length);
+                self.paths.push(Some(path.clone()));
                 self.captures.push(if lazily {
                     let first = reader.next().map_or(Timestamp::MAX, |head| head.time);
                     self.read.set(0);
-                    Capture::Closed { path, first }
+                    Capture::Closed {
+                        path,
+                        first,
+                        shift: 0,
+                    }
                 } else {
                     Capture::Open(reader)
                 });
@@ -165,6 +184,8 @@ impl CaptureSet {
     ) -> Result<CaptureSummary, ObserveError> {
         let CaptureSet {
             mut captures,
+            paths: _,
+            clocks,
             skipped,
             read,
             total,
@@ -172,6 +193,7 @@ impl CaptureSet {
         let mut summary = CaptureSummary {
             captures: captures.len(),
             skipped_files: skipped,
+            clocks,
             ..CaptureSummary::default()
         };
         let mut report_progress = || {
@@ -261,6 +283,7 @@ impl CaptureReader {
             packets: 0,
             span: None,
             troubles: vec![],
+            shift: 0,
         })
     }
 
@@ -269,7 +292,10 @@ impl CaptureReader {
     pub fn next(&mut self) -> Option<Head> {
         loop {
             match self.format.step(self.buffer.data()) {
-                Step::Packet(head) => return Some(head),
+                Step::Packet(mut head) => {
+                    head.time = head.time.plus_nanos(self.shift);
+                    return Some(head);
+                }
                 Step::Skip(length) => self.buffer.consume(length),
                 Step::Need(wanted) => {
                     if !self.more(wanted) {

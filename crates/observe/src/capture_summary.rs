@@ -33,6 +33,56 @@ pub struct Trouble {
     pub message: String,
 }
 
+/// What is known of the clock of a capture beside others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClockNote {
+    /// Its times were moved by so many nanoseconds, to those of the reference.
+    Moved {
+        capture: String,
+        by: i64,
+        reference: String,
+    },
+    /// Both see the same connections, but no packets show how far their clocks are apart.
+    Unclear { capture: String, reference: String },
+    /// Standard input cannot be read before the other captures.
+    Stream,
+}
+
+impl ClockNote {
+    fn finding(&self) -> Finding {
+        match self {
+            ClockNote::Moved {
+                capture,
+                by,
+                reference,
+            } => {
+                let (sign, tenths) = (
+                    if *by < 0 { '-' } else { '+' },
+                    (by.unsigned_abs() + 50_000_000) / 100_000_000,
+                );
+                let message = format!(
+                    "its times were moved by {sign}{}.{} s, since {reference} has the same packets at other times",
+                    tenths / 10,
+                    tenths % 10
+                );
+                Finding::new(Code::ClockMoved, capture.clone(), message)
+            }
+            ClockNote::Unclear { capture, reference } => {
+                let message = format!(
+                    "has connections that are in {reference} too, but too few packets are in both to compare the clocks; \
+                     its times are taken as they are"
+                );
+                Finding::new(Code::ClockUnclear, capture.clone(), message)
+            }
+            ClockNote::Stream => {
+                let message = "standard input cannot be read twice, so its clock is not compared with those of the other \
+                               captures; its times are taken as they are";
+                Finding::new(Code::ClockUnclear, "-", message)
+            }
+        }
+    }
+}
+
 /// A file in a folder that is no capture.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SkippedFile {
@@ -141,6 +191,8 @@ pub struct CaptureSummary {
     pub span: Option<(Timestamp, Timestamp)>,
     pub troubles: Vec<Trouble>,
     pub skipped_files: Vec<SkippedFile>,
+    /// Captures whose clocks differ, or cannot be compared.
+    pub clocks: Vec<ClockNote>,
 }
 
 impl CaptureSummary {
@@ -150,7 +202,7 @@ impl CaptureSummary {
         self.read.iter().any(CaptureRead::is_undecodable) && !self.read.iter().any(decoded)
     }
 
-    /// Findings about captures that are damaged, truncated, undecodable or not complete.
+    /// Findings about captures that are damaged, truncated, undecodable or not complete, or whose clock is another.
     pub fn findings(&self) -> Vec<Finding> {
         let code = |kind| match kind {
             TroubleKind::Truncated => Code::TruncatedCapture,
@@ -172,6 +224,7 @@ impl CaptureSummary {
                 message,
             )
         }));
+        findings.extend(self.clocks.iter().map(ClockNote::finding));
         findings.sort();
         findings
     }

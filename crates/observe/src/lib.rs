@@ -7,6 +7,8 @@
 
 mod address_changes;
 mod address_pairs;
+mod capture_alignment;
+mod capture_clocks;
 mod capture_files;
 mod capture_format;
 mod capture_interface;
@@ -34,6 +36,7 @@ mod undecodable_tests;
 pub use address_changes::AddressChanges;
 pub use address_pairs::{AddressPair, AddressPairs};
 pub use capture_interface::{CaptureLoss, InterfaceRead};
+pub use capture_pipeline::CaptureNotes;
 pub use capture_set::{CaptureSet, Frame, read_capture_bytes};
 pub use capture_summary::{
     CaptureRead, CaptureSummary, Progress, SkippedFile, Trouble, TroubleKind,

@@ -22,10 +22,11 @@ impl Names {
 /// The name in a label; `None` where the address is more precise.
 fn claimed(claim: &PeerLabel) -> Option<String> {
     match claim {
-        PeerLabel::Pod { namespace, name }
-        | PeerLabel::Workload {
+        PeerLabel::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+        PeerLabel::Workload {
             namespace, name, ..
         } => Some(format!("{namespace}/{name}")),
+        PeerLabel::Network { name } => Some(name.clone()),
         PeerLabel::ApiServer => Some("kube-apiserver".to_owned()),
         PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
     }
@@ -39,6 +40,6 @@ fn resolve(inventory: &Inventory, address: IpAddr, at: Timestamp) -> Option<Stri
             let service = inventory.services.get(index)?;
             Some(format!("svc/{}/{}", service.namespace, service.name))
         }
-        Owner::Unknown | Owner::Outside => None,
+        Owner::Uncertain(_) | Owner::Unknown | Owner::Outside => None,
     }
 }

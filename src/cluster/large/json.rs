@@ -2,7 +2,7 @@
 
 use super::{Unusual, joined};
 use crate::cluster::add::{add, skip};
-use crate::cluster::kinds::{Typed, parse_object};
+use crate::cluster::kinds::{Typed, parse_object, taken_at};
 use crate::cluster::shares::in_shares;
 use crate::cluster::tree::{Budget, Tree};
 use crate::inventory::Objects;
@@ -25,6 +25,8 @@ struct JsonFrame<'a> {
     _items: [(); 0],
     kind: &'a str,
     api_version: &'a str,
+    #[serde(default)]
+    metadata: Value,
 }
 
 /// The fields that determine the type of an item.
@@ -52,7 +54,9 @@ pub fn read(text: &str) -> Result<Objects, Unusual> {
         }
         Ok(objects)
     })?;
-    Ok(joined(read))
+    let mut objects = joined(read);
+    objects.heartbeat = objects.heartbeat.max(taken_at(Some(&list.metadata)));
+    Ok(objects)
 }
 
 /// Returns the values of the first array named `items`, and the range of its text. The rest of the text shows

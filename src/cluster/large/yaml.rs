@@ -2,6 +2,7 @@
 
 use super::outline::without_noise;
 use super::{Unusual, joined};
+use crate::cluster::kinds::taken_at;
 use crate::cluster::nesting::is_nested_too_deep;
 use crate::cluster::parse::read_items;
 use crate::cluster::shares::in_shares;
@@ -33,7 +34,10 @@ pub fn read(text: &str) -> Result<Objects, Unusual> {
         }
         read_items(text).ok_or(Unusual)
     })?;
-    Ok(joined(read))
+    let mut objects = joined(read);
+    let taken = taken_at(frame.get("metadata"));
+    objects.heartbeat = objects.heartbeat.max(taken);
+    Ok(objects)
 }
 
 /// Returns the only document; more or fewer are unusual.

@@ -248,6 +248,18 @@ pub fn frame(link: Link, vlans: &[u16], ether_type: u16, packet: &[u8]) -> Vec<u
     bytes
 }
 
+/// Replaces the sender's MAC address of a frame, and the interface at which a cooked capture took it.
+pub fn set_sender(link: Link, frame: &mut [u8], mac: [u8; 6], interface: u32) {
+    match link {
+        Link::Ethernet | Link::Sll => frame[6..12].copy_from_slice(&mac),
+        Link::Sll2 => {
+            frame[4..8].copy_from_slice(&interface.to_be_bytes());
+            frame[12..18].copy_from_slice(&mac);
+        }
+        Link::Null | Link::Raw => {}
+    }
+}
+
 pub fn ether_type(packet: &[u8]) -> u16 {
     if packet[0] >> 4 == 6 { 0x86dd } else { 0x0800 }
 }

@@ -19,6 +19,18 @@ pub struct Script {
     pub cut: usize,
     pub taps: Vec<Tap>,
     pub events: Vec<Event>,
+    /// In the order of the lines.
+    pub links: Vec<LinkChange>,
+}
+
+/// From a time on an address sends with another MAC address, at another interface of its node.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkChange {
+    /// Nanoseconds after the start.
+    pub at: i64,
+    pub address: IpAddr,
+    pub mac: [u8; 6],
+    pub interface: u32,
 }
 
 /// A place where frames are captured.
@@ -30,6 +42,8 @@ pub struct Tap {
     pub vlans: Vec<u16>,
     pub tunnel: Option<Tunnel>,
     pub snap: usize,
+    /// How far the clock of the capturing node is ahead, in nanoseconds.
+    pub clock: i64,
 }
 
 /// An overlay around everything that a tap captures. The outer addresses are those of the client's node and the

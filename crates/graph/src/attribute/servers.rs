@@ -129,6 +129,10 @@ impl<'a> Attribution<'a> {
                 alone(PeerKey::Unattributed(address, reason), None)
             }
             Owner::Unknown => alone(self.unknown(address), None),
+            Owner::Uncertain(_) => {
+                let reason = UnattributedReason::OwnerUncertain;
+                alone(PeerKey::Unattributed(address, reason), None)
+            }
             // An endpoint of a Service explains its address, whatever else the snapshot lacks.
             Owner::Outside if self.inventory.addresses.listens(address, protocol, port) => {
                 alone(PeerKey::Outside(address), None)

@@ -116,6 +116,6 @@ fn place(address: IpAddr, inventory: &Inventory, at: Timestamp) -> Place<'_> {
             node.map_or(Place::Unknown, |node| Place::Node(&node.name))
         }
         Owner::Service(_) | Owner::Outside => Place::NoNode,
-        Owner::Unknown => Place::Unknown,
+        Owner::Unknown | Owner::Uncertain(_) => Place::Unknown,
     }
 }

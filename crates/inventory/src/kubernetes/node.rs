@@ -1,7 +1,8 @@
 //! Nodes with their addresses and ranges, and namespaces.
 
 use super::{known_as, managed_metadata, null_as_default, small_metadata};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,49 @@ pub struct NodeAddress {
     pub type_: String,
     #[serde(default, deserialize_with = "null_as_default")]
     pub address: String,
+}
+
+/// A node of a snapshot, with the times of its heartbeats. [`Node`] has none, so that they do not look like a
+/// change in a watch.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ListedNode {
+    #[serde(default, deserialize_with = "small_metadata")]
+    metadata: ObjectMeta,
+    spec: Option<NodeSpec>,
+    status: Option<ListedNodeStatus>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct ListedNodeStatus {
+    addresses: Option<Vec<NodeAddress>>,
+    conditions: Option<Vec<NodeCondition>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeCondition {
+    last_heartbeat_time: Option<Time>,
+}
+
+impl ListedNode {
+    /// The node, and its latest heartbeat.
+    pub fn split(self) -> (Node, Option<Timestamp>) {
+        let mut heartbeat = None;
+        let status = self.status.map(|status| {
+            let beats = status.conditions.iter().flatten();
+            let beats = beats.filter_map(|condition| condition.last_heartbeat_time.as_ref());
+            heartbeat = beats.map(|time| Timestamp::from(time.0)).max();
+            NodeStatus {
+                addresses: status.addresses,
+            }
+        });
+        let node = Node {
+            metadata: self.metadata,
+            spec: self.spec,
+            status,
+        };
+        (node, heartbeat)
+    }
 }
 
 /// Cilium's own object of a node, of the same name as the node (`cilium.io/v2`).

@@ -144,9 +144,12 @@ impl Cache {
             changed |= self.insert(&mut store, key, object);
         }
         changed |= !before.is_empty();
+        // Whoever is gone since the last complete state went at any time since then: what came from its address
+        // afterwards may be of another pod (rule: owner-at-that-time).
+        let since = self.freshness(K::KIND).complete().unwrap_or_else(now);
         let mut departed = lock(&self.departed);
         for pod in before.values().filter_map(|gone| as_pod(gone.as_ref())) {
-            departed.left(None, pod.clone(), now());
+            departed.left(None, pod.clone(), since.min(now()));
         }
         if K::KIND == Kind::Pod {
             let is_there = |pod: &Pod| {
@@ -249,6 +252,7 @@ impl Cache {
         };
         Objects {
             not_judged: Vec::new(),
+            gaps: Vec::new(),
             remarks: Vec::new(),
             scans: Vec::new(),
             namespaces: stores.namespaces.copies(),
@@ -270,6 +274,9 @@ impl Cache {
             cron_jobs: stores.cron_jobs.copies(),
             network_policies: stores.network_policies.copies(),
             snapshots: 1,
+            // Whoever leaves is known with the time: no pod is gone between two lists.
+            lists: Vec::new(),
+            heartbeat: None,
             skipped: BTreeMap::new(),
         }
     }

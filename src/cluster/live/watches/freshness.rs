@@ -53,6 +53,11 @@ impl Freshness {
         }
     }
 
+    /// Everything that existed then is known; `None`: nothing is.
+    pub fn complete(&self) -> Option<Timestamp> {
+        self.complete.map(|moment| moment.time)
+    }
+
     /// Records a complete list; `asked` is when the list was begun.
     pub fn listed(&mut self, version: &str, asked: Moment) {
         self.seen = parse_version(version).unwrap_or(0);

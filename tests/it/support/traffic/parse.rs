@@ -1,6 +1,6 @@
 //! Parses `traffic.txt` to a [`Script`].
 
-use super::{DnsExchange, Event, Script, Sighting, Tap, Tunnel, TunnelKind, Verb};
+use super::{DnsExchange, Event, LinkChange, Script, Sighting, Tap, Tunnel, TunnelKind, Verb};
 use crate::support::capture::Format;
 use crate::support::frames::{FIN, Link, RST};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +14,7 @@ pub fn script(text: &str) -> Result<Script, String> {
         cut: 0,
         taps: Vec::new(),
         events: Vec::new(),
+        links: Vec::new(),
     };
     for (number, line) in text.lines().enumerate() {
         let words: Vec<&str> = line
@@ -89,6 +90,7 @@ fn read_line(script: &mut Script, mut words: Words<'_>) -> Result<(), String> {
             words.take();
             script.taps.push(tap(words)?);
         }
+        _ if words.words.get(1) == Some(&"link") => script.links.push(link(words)?),
         _ => {
             let event = event(script, words)?;
             script.events.push(event);
@@ -119,6 +121,7 @@ fn tap(mut words: Words<'_>) -> Result<Tap, String> {
         vlans: Vec::new(),
         tunnel: None,
         snap: usize::MAX,
+        clock: 0,
     };
     while let Some(word) = words.take() {
         if let Some(link) = Link::parse(word) {
@@ -128,6 +131,10 @@ fn tap(mut words: Words<'_>) -> Result<Tap, String> {
         let kind = match word {
             "vlan" => {
                 tap.vlans.push(words.need("VLAN")?);
+                continue;
+            }
+            "clock" => {
+                tap.clock = words.seconds()?;
                 continue;
             }
             "snap" => {
@@ -149,6 +156,26 @@ fn tap(mut words: Words<'_>) -> Result<Tap, String> {
         });
     }
     Ok(tap)
+}
+
+/// Parses `TIME link ADDRESS MAC INTERFACE`.
+fn link(mut words: Words<'_>) -> Result<LinkChange, String> {
+    let at = words.seconds()?;
+    words.take();
+    let address = words.need("address")?;
+    let text: String = words.need("MAC address")?;
+    let bytes: Vec<u8> = text
+        .split(':')
+        .filter_map(|byte| u8::from_str_radix(byte, 16).ok())
+        .collect();
+    Ok(LinkChange {
+        at,
+        address,
+        mac: bytes
+            .try_into()
+            .map_err(|_| format!("{text} is no MAC address"))?,
+        interface: words.need("interface index")?,
+    })
 }
 
 fn event(script: &Script, mut words: Words<'_>) -> Result<Event, String> {

@@ -78,16 +78,43 @@ fn connection(script: &Script, serial: u32, event: &Event, all: &mut Vec<(usize,
             let id = if event.no_id { 0 } else { numbered as u16 };
             let packet = packet(step, &steps[0], *leg, ttl, id, serial);
             let tap_of = &script.taps[*tap];
-            let frame = on_tap(tap_of, step, &packet, id);
+            let mut frame = on_tap(tap_of, step, &packet, id);
+            if ttl == 64 && tap_of.tunnel.is_none() {
+                let source = if step.from_client {
+                    leg.client
+                } else {
+                    leg.server
+                };
+                set_link(
+                    script,
+                    tap_of,
+                    source.ip(),
+                    event.at + step.after,
+                    &mut frame,
+                );
+            }
             all.push((
                 *tap,
                 Captured {
-                    nanos: script.start + event.at + step.after + delay as i64 * 10 * MICRO,
+                    nanos: script.start
+                        + event.at
+                        + step.after
+                        + delay as i64 * 10 * MICRO
+                        + tap_of.clock,
                     original: frame.len(),
                     data: frame[..frame.len().min(tap_of.snap)].to_vec(),
                 },
             ));
         }
+    }
+}
+
+/// Writes the MAC address and the interface that the sender has at that time.
+fn set_link(script: &Script, tap: &Tap, sender: IpAddr, at: i64, frame: &mut [u8]) {
+    let its_own = script.links.iter().rev();
+    let mut its_own = its_own.filter(|link| link.address == sender && link.at <= at);
+    if let Some(link) = its_own.next() {
+        frames::set_sender(tap.link, frame, link.mac, link.interface);
     }
 }
 
