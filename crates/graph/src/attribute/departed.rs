@@ -164,6 +164,8 @@ mod tests {
             pods: Vec::new(),
             host_network: false,
             containers: Vec::new(),
+            changing_keys: Default::default(),
+            service_keys: Default::default(),
         }
     }
 

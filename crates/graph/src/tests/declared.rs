@@ -73,10 +73,9 @@ fn a_client_that_a_log_names_as_a_daemon_set_on_the_host_network_is_all_its_node
     let cluster = inventory(&documents);
     let named = FlowRecord {
         labels: Some(std::sync::Arc::new(PeerLabels {
-            client: Some(PeerLabel::Pod {
-                namespace: "ops".into(),
-                name: "agent-b".into(),
-            }),
+            client: Some(PeerLabel::Pod(nanoseg_flow::PodLabel::named(
+                "ops", "agent-b",
+            ))),
             ..PeerLabels::default()
         })),
         ..record("172.18.0.3", "10.244.1.5:8080", Verdict::Established)
