@@ -44,6 +44,8 @@ mod risk;
 mod rollback;
 mod service_enforcement;
 #[cfg(feature = "cluster")]
+mod snapshot;
+#[cfg(feature = "cluster")]
 mod sources;
 #[cfg(feature = "cluster")]
 mod status;
@@ -83,6 +85,8 @@ enum Command {
     Generate(generate::Args),
     Graph(graph::Args),
     Connectivity(connectivity::ConnectivityArgs),
+    #[cfg(feature = "cluster")]
+    Snapshot(Box<snapshot::Args>),
     #[cfg(feature = "cluster")]
     Observe(Box<observe::Args>),
     #[cfg(feature = "cluster")]
@@ -155,6 +159,8 @@ pub fn run() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Connectivity(args) => connectivity::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::Snapshot(args) => snapshot::run(&args),
         #[cfg(feature = "cluster")]
         Command::Observe(args) => observe::run(*args),
         #[cfg(feature = "cluster")]

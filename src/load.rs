@@ -8,6 +8,7 @@
 mod api_error;
 #[cfg(feature = "cluster")]
 mod client;
+mod cluster_source;
 #[cfg(feature = "cluster")]
 mod controller_state;
 mod error;
@@ -33,6 +34,7 @@ mod source_path;
 pub use api_error::ApiError;
 #[cfg(feature = "cluster")]
 pub use client::BlockingClient;
+pub use cluster_source::{read_source, read_sources};
 pub use error::LoadError;
 pub use locations::{PolicyLocations, invalid_policy};
 pub use notice::{Notice, NoticeSink};

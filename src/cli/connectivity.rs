@@ -1,10 +1,10 @@
 //! `nanoseg connectivity`: the connections that a set of manifests allows.
 
+use super::access::AccessArgs;
 use super::notices::Stderr;
-use crate::cluster::read_cluster;
 use crate::evaluate::{Connectivity, ConnectivityLine, HostNetwork, connectivity};
 use crate::inventory::{Inventory, OwnerRule};
-use crate::load::{current, note_objects, note_pod_blocks, note_skipped};
+use crate::load::{current, note_objects, note_pod_blocks, note_skipped, read_sources};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ Examples:
     nanoseg connectivity deploy/
 
   A running cluster:
-    kubectl get ns,pods,replicasets,deployments,networkpolicies -A -o yaml | nanoseg connectivity -
+    nanoseg connectivity live
 
   The difference that a change makes:
     nanoseg connectivity old/ > old.txt; nanoseg connectivity new/ > new.txt; diff old.txt new.txt
@@ -37,9 +37,13 @@ Examples:
     nanoseg connectivity deploy/ --output dot | dot -Tsvg > connectivity.svg"
 )]
 pub struct ConnectivityArgs {
-    /// Files or folders (*.yaml, *.yml, *.json, also .gz and .zst), or - for standard input
-    #[arg(required = true, value_name = "FILE|DIR|-")]
+    /// Files or folders (*.yaml, *.yml, *.json, also .gz and .zst), - for standard input, or the word live: the
+    /// cluster as it is now
+    #[arg(required = true, value_name = "FILE|DIR|-|live")]
     pub paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub access: AccessArgs,
 
     /// How to print it
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -77,8 +81,8 @@ pub enum HostNetworkArg {
 /// # Errors
 /// Unreadable files, invalid policies, a closed output other than a closed pipe.
 pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitCode> {
-    let (objects, skipped) = read_cluster(&args.paths)?;
     let notices = Stderr::new();
+    let (objects, skipped) = read_sources(&args.paths, &args.access.settings(), &notices)?;
     note_skipped(&skipped, &notices);
     note_objects(&objects, &notices);
     let host_network = match args.host_network {

@@ -39,9 +39,9 @@ pub struct Args {
     /// The policies after: a file, a folder, or the word cluster
     #[arg(value_name = "B")]
     after: PathBuf,
-    /// Snapshots of the cluster as kubectl get … -o yaml prints them, for the pods and, for the word
+    /// Snapshots of the cluster, as nanoseg snapshot writes them, or the word live: for the pods and, for the word
     /// cluster, the policies.
-    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    #[arg(long, value_name = "FILE|DIR|live", num_args = 1..)]
     cluster: Vec<PathBuf>,
     #[command(flatten)]
     access: AccessArgs,

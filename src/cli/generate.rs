@@ -99,8 +99,7 @@ Examples:
     nanoseg generate --capture samples/shop --cluster samples/shop/cluster.yaml
 
   Your own capture:
-    kubectl get namespaces,pods,services,endpointslices,nodes,deployments,replicasets,statefulsets,\\
-daemonsets,jobs,cronjobs,networkpolicies -A -o yaml > cluster.yaml
+    nanoseg snapshot --out cluster.yaml
     nanoseg generate --capture node1.pcap --capture node2.pcap.zst --cluster cluster.yaml -n shop
 
   Directly from tcpdump; end it with Ctrl-C:

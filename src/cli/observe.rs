@@ -6,14 +6,16 @@ mod names;
 mod render;
 mod screen;
 
+use super::access::AccessArgs;
 use super::agent::parse_window;
+use super::notices::Stderr;
 use super::sources::{InterfaceArg, LiveKind, open};
 use super::terminal;
 use super::units::parse_duration;
 use crate::agent::chain;
-use crate::cluster::read_cluster;
 use crate::flow::{Observations, Source};
 use crate::inventory::{Inventory, OwnerRule};
+use crate::load::read_sources;
 use crate::net::Timestamp;
 use crate::observe::{
     AddressChanges, Clock, LiveError, LiveSource, Pace, Stop, flow_log, run as run_source,
@@ -52,9 +54,11 @@ pub struct Args {
     /// End after this time, for example 10m.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     time: Option<Duration>,
-    /// Snapshots of the cluster, to show names instead of addresses.
-    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    /// Snapshots of the cluster, or the word live, to show names instead of addresses.
+    #[arg(long, value_name = "FILE|DIR|live", num_args = 1..)]
     cluster: Vec<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Append flow records to this file (JSON lines) after every window.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -109,7 +113,7 @@ const REDRAW: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let names = Names(read_inventory(&args.cluster)?);
+    let names = Names(read_inventory(&args.cluster, &args.access)?);
     let out = args.out.as_ref().map(open_out).transpose()?;
     let stop = Stop::default();
     end_on_signals(&stop)?;
@@ -319,11 +323,11 @@ fn ended(running: Running) -> Option<String> {
     }
 }
 
-fn read_inventory(paths: &[PathBuf]) -> anyhow::Result<Option<Inventory>> {
+fn read_inventory(paths: &[PathBuf], access: &AccessArgs) -> anyhow::Result<Option<Inventory>> {
     if paths.is_empty() {
         return Ok(None);
     }
-    let (objects, _) = read_cluster(paths)?;
+    let (objects, _) = read_sources(paths, &access.settings(), &Stderr::new())?;
     Ok(Some(Inventory::build(&objects, OwnerRule::Infer).0))
 }
 

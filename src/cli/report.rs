@@ -71,8 +71,8 @@ struct SourceArgs {
 struct WriteArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Snapshots of the cluster as kubectl get … -o yaml prints them, instead of the cluster itself.
-    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
+    /// Snapshots of the cluster, as nanoseg snapshot writes them, instead of the cluster itself (the word live).
+    #[arg(long, value_name = "FILE|DIR|live", num_args = 1..)]
     cluster: Vec<PathBuf>,
     /// The policies to judge (default: those of --generated; else those that were in force at the end of the
     /// period by the record (--state), and those of others in the cluster; else those of the cluster).

@@ -1,5 +1,6 @@
 //! Options that say where observations come from.
 
+use super::access::AccessArgs;
 use crate::flow::FlowConfig;
 use crate::graph::{GraphOptions, ImpliedLookups};
 use crate::load::{LoadedTraffic, NoticeSink, SourcePath, TrafficSource, read_with_snapshots};
@@ -62,9 +63,12 @@ impl TrafficArgs {
 pub struct ObservationArgs {
     #[command(flatten)]
     traffic: TrafficArgs,
-    /// Snapshots of the cluster as kubectl get … -o yaml (or json) prints them, or folders of manifests.
-    #[arg(long, required = true, value_name = "FILE|DIR", num_args = 1..)]
+    /// Snapshots of the cluster, as nanoseg snapshot writes them and kubectl get … -o yaml prints them; folders of
+    /// them or of manifests; or the word live: the cluster as it is now (live:NAME: of that context).
+    #[arg(long, required = true, value_name = "FILE|DIR|live", num_args = 1..)]
     cluster: Vec<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 impl ObservationArgs {
@@ -75,7 +79,13 @@ impl ObservationArgs {
     pub fn read(&self, notices: &dyn NoticeSink) -> anyhow::Result<LoadedTraffic> {
         self.traffic.check_stdin(&self.cluster)?;
         let source = self.traffic.source();
-        Ok(read_with_snapshots(&source, &self.cluster, notices)?)
+        let connect = self.access.settings();
+        Ok(read_with_snapshots(
+            &source,
+            &self.cluster,
+            &connect,
+            notices,
+        )?)
     }
 }
 

@@ -32,8 +32,8 @@ pub struct Args {
     /// A folder that nanoseg generate wrote, instead of a cluster
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
-    /// Snapshots of the cluster for DIR (default: those that it was generated from, if they exist).
-    #[arg(long, value_name = "FILE|DIR", num_args = 1.., requires = "folder")]
+    /// Snapshots of the cluster for DIR, or the word live (default: those that it was generated from, if they exist).
+    #[arg(long, value_name = "FILE|DIR|live", num_args = 1.., requires = "folder")]
     cluster: Vec<PathBuf>,
     /// Recorded flows for the map (default: the graph that the controller publishes, else the evidence of the
     /// proposals).
@@ -95,6 +95,7 @@ fn open(args: &Args) -> anyhow::Result<(Views, Option<Arc<dyn Decide>>)> {
         let source = FolderSource {
             folder,
             cluster: &args.cluster,
+            connect: &args.access.settings(),
             state: args.state.as_deref(),
             risk: &risk,
             enforcement: args.service_enforcement.everywhere(),

@@ -1,7 +1,7 @@
 //! Lists the kinds that are read, and converts a tree into a typed object.
 
 use crate::inventory::kubernetes::{ListedNode, drop_last_applied};
-use crate::inventory::{ImageScan, Objects, OtherPolicy};
+use crate::inventory::{ImageScan, Objects, OtherPolicy, SnapshotGap};
 use crate::net::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -54,6 +54,9 @@ macro_rules! kinds {
                     drop_last_applied(&mut policy.metadata);
                     objects.network_policies.push(policy);
                 }
+                (SnapshotGap::KIND, SnapshotGap::GROUP) => {
+                    objects.gaps.push(Deserialize::deserialize(tree)?);
+                }
                 // A custom resource, and only one of several that report on an image.
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
                     let tree = serde_json::Value::deserialize(tree)?;
@@ -77,6 +80,7 @@ macro_rules! kinds {
             objects.service_cidrs.append(&mut more.service_cidrs);
             objects.cilium_nodes.append(&mut more.cilium_nodes);
             objects.network_policies.append(&mut more.network_policies);
+            objects.gaps.append(&mut more.gaps);
             objects.scans.append(&mut more.scans);
             objects.not_judged.append(&mut more.not_judged);
             objects.lists.append(&mut more.lists);

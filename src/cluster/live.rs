@@ -9,6 +9,7 @@ mod connect;
 mod departed;
 mod events;
 mod lease;
+mod snapshot;
 mod tokens;
 mod watches;
 mod writes;
@@ -17,6 +18,10 @@ pub use connect::{ConnectError, Connection, connect};
 pub use departed::{Departed, Departure};
 pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings};
+pub use snapshot::{
+    DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,
+    write_document, write_list,
+};
 pub use tokens::{Agent, ReviewSettings, TokenRefusal, TokenReviewer};
 pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches};
 pub use writes::{

@@ -4,7 +4,7 @@
 use super::api_error::ApiError;
 use crate::cluster::ClusterError;
 #[cfg(feature = "cluster")]
-use crate::cluster::live::ConnectError;
+use crate::cluster::live::{ConnectError, SnapshotError};
 use crate::evaluate::EvaluateError;
 use crate::observe::ObserveError;
 use crate::observe::flow_log::FlowLogError;
@@ -43,6 +43,9 @@ pub enum LoadError {
     #[cfg(feature = "cluster")]
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// What was asked for needs the feature `cluster`.
     #[error(
         "{0}; this nanoseg was built without the feature `cluster` (--no-default-features): use a build that has it, or files"
@@ -55,7 +58,7 @@ pub enum LoadError {
         advice: &'static str,
         source: Box<dyn Error + Send + Sync>,
     },
-    #[error("no pods in {0}: make the snapshot with kubectl get pods,… -A -o yaml")]
+    #[error("no pods in {0}: take the snapshot with nanoseg snapshot --out cluster.yaml")]
     NoPods(String),
     #[error(
         "{}@{node}: the cluster has no node {node:?}; it has: {known}", path.display()

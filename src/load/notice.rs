@@ -1,5 +1,7 @@
 //! What loading reports beside its result.
 
+#[cfg(feature = "cluster")]
+use crate::cluster::live::Missing;
 use crate::inventory::{ObjectRemark, OtherPolicy, PodBlocks};
 use crate::net::Timestamp;
 use crate::observe::Progress;
@@ -37,6 +39,9 @@ pub enum Notice {
     PodBlocks(PodBlocks),
     /// Objects of the cluster that the user may not list, by their plural, with the API server's message.
     MayNotList { plural: String, message: String },
+    /// A kind that a snapshot lacks.
+    #[cfg(feature = "cluster")]
+    Missing(Missing),
     /// Folded hours of a controller's store that were read. Each counts as a whole.
     FoldedHours {
         store: PathBuf,
@@ -66,6 +71,8 @@ impl fmt::Display for Notice {
             Notice::Remark(remark) => remark.fmt(f),
             Notice::PodBlocks(blocks) => write!(f, "{} {blocks}", blocks.policy),
             Notice::MayNotList { plural, message } => write!(f, "left out {plural}: {message}"),
+            #[cfg(feature = "cluster")]
+            Notice::Missing(missing) => write!(f, "without {missing}"),
             Notice::FoldedHours { store, from, to } => write!(
                 f,
                 "the hours from {from} to {to} in {} are folded, and each counts as a whole",

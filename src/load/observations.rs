@@ -12,10 +12,11 @@ mod without_stores;
 #[cfg(feature = "cluster")]
 pub use flow_logs::loss_findings;
 
+use super::cluster_source::read_source;
 use super::error::LoadError;
 use super::notice::NoticeSink;
 use super::source_path::{SourcePath, paths};
-use crate::cluster::{append, read_cluster};
+use crate::cluster::{ConnectSettings, append};
 use crate::finding::{Code, Finding};
 use crate::flow::{AddressEpochs, FlowConfig, FlowResult, SkipCounters};
 use crate::graph::{History, Vantage, address_epochs};
@@ -30,7 +31,6 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::slice;
 use vantage::VantageBuilder;
 
 /// Where observations come from.
@@ -161,9 +161,10 @@ impl LoadedTraffic {
 pub fn read_with_snapshots(
     source: &TrafficSource,
     cluster: &[PathBuf],
+    connect: &ConnectSettings,
     notices: &dyn NoticeSink,
 ) -> Result<LoadedTraffic, LoadError> {
-    let (objects, snapshots, files) = read_snapshots(cluster)?;
+    let (objects, snapshots, files) = read_snapshots(cluster, connect, notices)?;
     read(source, &objects, Snapshots { snapshots, files }, notices)
 }
 
@@ -282,10 +283,14 @@ fn inventory(
 }
 
 /// The objects of all snapshots, what each snapshot holds, and how many files of folders were not manifests.
-fn read_snapshots(cluster: &[PathBuf]) -> Result<(Objects, Vec<SnapshotInput>, usize), LoadError> {
+fn read_snapshots(
+    cluster: &[PathBuf],
+    connect: &ConnectSettings,
+    notices: &dyn NoticeSink,
+) -> Result<(Objects, Vec<SnapshotInput>, usize), LoadError> {
     let (mut all, mut inputs, mut files) = (Objects::default(), Vec::new(), 0);
     for path in cluster {
-        let (objects, skipped) = read_cluster(slice::from_ref(path))?;
+        let (objects, skipped) = read_source(path, connect, notices)?;
         inputs.push(SnapshotInput {
             name: path.display().to_string(),
             snapshots: objects.snapshots as u64,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cluster")]
 use super::client::BlockingClient;
+use super::cluster_source::{ClusterSource, read_sources};
 use super::error::LoadError;
 use super::locations::{PolicyLocations, invalid_policy};
 use super::notice::{Notice, NoticeSink};
@@ -81,19 +82,21 @@ impl PolicySource {
     /// # Errors
     /// Files that cannot be read.
     pub fn locations(&self) -> Result<PolicyLocations, LoadError> {
-        PolicyLocations::find_all(self.files())
+        PolicyLocations::find_all(&self.files())
     }
 
-    fn files(&self) -> &[PathBuf] {
-        match self.policies.as_slice() {
+    fn files(&self) -> Vec<PathBuf> {
+        let paths = match self.policies.as_slice() {
             [] => &self.cluster,
-            paths => paths,
-        }
+            _ => &self.policies,
+        };
+        let files = paths.iter().filter(|path| !ClusterSource::is_live(path));
+        files.cloned().collect()
     }
 
     /// The error for a policy that cannot be judged, with its file and line.
     pub fn invalid(&self, error: EvaluateError) -> LoadError {
-        invalid_policy(error, self.files())
+        invalid_policy(error, &self.files())
     }
 }
 
@@ -107,7 +110,8 @@ pub fn read_objects(
     notices: &dyn NoticeSink,
 ) -> Result<(Objects, String), LoadError> {
     if !cluster.is_empty() {
-        return Ok((read_files(cluster, notices)?, "default".into()));
+        let read = read_sources(cluster, connect, notices)?;
+        return Ok((noted(read, notices), "default".into()));
     }
     read_cluster_now(connect, notices)
 }
@@ -152,10 +156,15 @@ pub fn read_policies(
 /// # Errors
 /// Files that cannot be read.
 pub fn read_files(paths: &[PathBuf], notices: &dyn NoticeSink) -> Result<Objects, LoadError> {
-    let (objects, skipped) = read_cluster(paths)?;
+    Ok(noted(read_cluster(paths)?, notices))
+}
+
+/// Reports what was left out, and which policies no verdict includes.
+fn noted(read: (Objects, Vec<SkippedFile>), notices: &dyn NoticeSink) -> Objects {
+    let (objects, skipped) = read;
     note_skipped(&skipped, notices);
     note_objects(&objects, notices);
-    Ok(objects)
+    objects
 }
 
 /// Reports what of the objects no verdict includes, and what is odd about them.

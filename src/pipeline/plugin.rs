@@ -28,9 +28,8 @@ pub fn plugin_findings(
                     let blocks = host_blocks(&one.policy, &hosts);
                     let first = blocks.first()?;
                     let message = format!(
-                        "has {} ipBlocks of nodes or the API server, such as {first}; Cilium matches them only with \
-                         policyCIDRMatchMode: nodes",
-                        blocks.len()
+                        "has ipBlocks of nodes or the API server, such as {first}; Cilium matches these only with \
+                         policyCIDRMatchMode: nodes"
                     );
                     let finding = Finding::new(Code::CiliumNodeAddress, one.workload.to_string(), message);
                     Some(finding.with_samples(blocks.into_iter().take(SHOWN)))

@@ -37,6 +37,7 @@ pub fn inventory<const N: usize>(workloads: [Workload; N]) -> Inventory {
             node: None,
             host_network: false,
             addresses: Vec::new(),
+            host_ports: Vec::new(),
             ports: Vec::new(),
             owned: Default::default(),
             network_up: None,

@@ -246,9 +246,12 @@ const DIFFERENCES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "modbus__modbus-and-non-modbus-p502.pcap",
-        "The second connection of these ports is data without a handshake that was only reset: refused.",
+        "A scanner: the first connection of these ports is a handshake that the client reset (Zeek: RSTO with history ShR), \
+         the second one data without a handshake that was only reset.",
         &[
             "- tcp 198.74.56.135:60293 > 192.168.10.111:502 answered",
+            "- tcp 198.74.56.135:60293 > 192.168.10.111:502 answered",
+            "+ tcp 198.74.56.135:60293 > 192.168.10.111:502 not answered",
             "+ tcp 198.74.56.135:60293 > 192.168.10.111:502 not answered",
         ],
     ),

@@ -8,6 +8,7 @@ mod observation;
 mod random;
 mod world;
 
+use nanoseg::cluster::ConnectSettings;
 use nanoseg::evaluate::{BlockedBy, Evaluation, HostNetwork, Span};
 use nanoseg::finding::{Finding, Severity};
 use nanoseg::graph::{End, Lesson, Peer, Requirement};
@@ -72,7 +73,7 @@ fn check(case: u64) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let (flows, cluster) = observation.write(folder.path());
     let source = TrafficSource::new(Vec::new(), flows);
-    let read = match read_with_snapshots(&source, &cluster, &Silence) {
+    let read = match read_with_snapshots(&source, &cluster, &ConnectSettings::default(), &Silence) {
         Ok(read) => read,
         // Nothing is learned and nothing is written: the operator is told.
         Err(_) => return Ok(()),

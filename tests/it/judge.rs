@@ -468,7 +468,7 @@ fn a_policy_that_the_api_server_refuses_is_reported_with_its_file() {
     ] {
         let found = run(files.path(), &[command, &pods].concat());
         assert_eq!(found.code, Some(2));
-        let expected = "error: wrong.yaml:4: failed to evaluate NetworkPolicy shop/db: \
+        let expected = "error: failed to read NetworkPolicy shop/db in document 1 of wrong.yaml:10: \
             spec.ingress[0].ports[0].port: 99999 is not between 1 and 65535; correct it";
         assert!(found.stderr.contains(expected), "{}", found.stderr);
     }

@@ -38,6 +38,7 @@ mod record;
 mod risk;
 mod scenarios;
 mod shop;
+mod snapshot;
 mod story;
 mod support;
 mod wire;

@@ -23,11 +23,9 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
         .collect();
     let first = inventory.pods.len();
     let workload = Workload {
-        id: id.clone(),
         match_labels: labels.clone(),
-        containers: Vec::new(),
         pods: (first..first + replicas).collect(),
-        host_network: false,
+        ..Workload::new(id.clone())
     };
     inventory.workloads.insert(id.clone(), workload);
     for replica in 0..replicas {
@@ -41,6 +39,7 @@ fn add(inventory: &mut Inventory, id: &WorkloadId, labels: &[(&str, String)], re
             node: None,
             host_network: false,
             addresses: Vec::new(),
+            host_ports: Vec::new(),
             ports: Vec::new(),
             owned: Owned::default(),
             network_up: None,

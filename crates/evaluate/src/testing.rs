@@ -56,6 +56,7 @@ pub fn pod<'a>(inventory: &'a mut Inventory, name: &str, text: &str) -> &'a mut 
         node: None,
         host_network: false,
         addresses: vec![IpAddr::from([10, 244, 0, index as u8 + 1])],
+        host_ports: Vec::new(),
         ports: Vec::new(),
         owned: Owned::default(),
         network_up: None,

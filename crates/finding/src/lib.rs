@@ -142,7 +142,7 @@ codes! {
         "Connections were refused (RST or ICMP unreachable); they were not learned."
         "Check whether the client is misconfigured or the server was down.";
     UnansweredConnections "unanswered-connections" Note
-        "Connections were opened and got no answer; they were not learned."
+        "Connections were opened and got no answer, or the client reset the handshake; they were not learned."
         "Check whether the client is misconfigured, or a policy or firewall dropped it.";
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
@@ -170,19 +170,22 @@ codes! {
         "Check that it is wanted before approving.";
     MissingEndpointSlices "missing-endpoint-slices" Warning
         "The snapshot has no EndpointSlices of some Services, so the pods behind them were taken from their selectors."
-        "Add endpointslices to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add endpointslices to the kubectl get that made it.";
     AssumedApiServer "assumed-api-server" Note
         "The snapshot has no endpoints of default/kubernetes, so the API server's address comes from the pods or nodes of the control plane."
-        "Add endpointslices to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add endpointslices to the kubectl get that made it.";
     MissingOwners "missing-owners" Warning
         "An owner of pods is not in the snapshot, so workload names and selectors come from the pods' labels."
-        "Add the kinds that it names to the kubectl get that made the snapshot; what was deleted by then needs a snapshot of that time.";
+        "Take the snapshot with nanoseg snapshot, or add the kinds that it names to the kubectl get that made it; what was deleted by then needs a snapshot of that time, or a history (snapshot --watch).";
     MissingNodes "missing-nodes" Warning
         "The snapshot has no Nodes, so kubelet probes and hostNetwork traffic cannot be distinguished from outside traffic."
-        "Add nodes to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add nodes to the kubectl get that made it.";
+    IncompleteSnapshot "incomplete-snapshot" Warning
+        "The snapshot says itself what it lacks: kinds or namespaces that could not be read, or a time whose changes are not known."
+        "Take it again with the rights of the role nanoseg-reader (docs/snapshot.md); a history, without an interruption.";
     MissingNamespaces "missing-namespaces" Note
         "A namespace of a pod is not in the snapshot; its labels are taken to be only kubernetes.io/metadata.name."
-        "Add namespaces to the kubectl get that made the snapshot.";
+        "Take the snapshot with nanoseg snapshot, or add namespaces to the kubectl get that made it.";
     TruncatedCapture "truncated-capture" Warning
         "A capture file ends in the middle of a packet; everything before the cut was read."
         "Nothing, if the capture was stopped on purpose; otherwise capture again.";

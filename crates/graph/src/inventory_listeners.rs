@@ -2,7 +2,7 @@
 //! changed their owner. Flow and inventory do not know each other.
 
 use nanoseg_flow::{AddressEpochs, AddressKind, Listeners, Translation};
-use nanoseg_inventory::{Inventory, Owner, Service, ServicePort};
+use nanoseg_inventory::{HostPort, Inventory, Node, Owner, Service, ServicePort};
 use nanoseg_net::{Protocol, Timestamp};
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,17 +35,11 @@ impl Listeners for InventoryListeners<'_> {
                 service_ports(service, protocol, called.port()).find(leads_there)?;
                 Some(translation_of(service, called.ip()))
             }
-            // By node port, or by a node's address that is an external one of the Service too.
-            Owner::Node(_) => self.0.services.iter().find_map(|service| {
-                let by_node_port = service
-                    .ports
-                    .iter()
-                    .filter(|p| p.protocol == protocol && p.node_port == Some(called.port()));
-                let by_address = service_ports(service, protocol, called.port())
-                    .filter(|_| service.external_ips.contains(&called.ip()));
-                by_node_port.chain(by_address).find(leads_there)?;
-                Some(translation_of(service, called.ip()))
-            }),
+            Owner::Node(index) => {
+                let node = self.0.nodes.get(index)?;
+                self.host_port(node, protocol, [called, arrived], at)
+                    .or_else(|| self.node_port(protocol, called, leads_there))
+            }
             Owner::Pod(_) | Owner::Uncertain(_) | Owner::Unknown | Owner::Outside => None,
         }
     }
@@ -71,6 +65,48 @@ impl Listeners for InventoryListeners<'_> {
             Owner::Service(_) => Some(AddressKind::Service),
             Owner::Unknown => None,
         }
+    }
+}
+
+impl InventoryListeners<'_> {
+    /// Whether a port of the node leads to the pod that it arrived at.
+    fn host_port(
+        &self,
+        node: &Node,
+        protocol: Protocol,
+        [called, arrived]: [SocketAddr; 2],
+        at: Timestamp,
+    ) -> Option<Translation> {
+        let Owner::Pod(index) = self.0.resolve(arrived.ip(), at) else {
+            return None;
+        };
+        let pod = self.0.pods.get(index)?;
+        let leads_there = |port: &HostPort| {
+            (port.protocol, port.number, port.container_port)
+                == (protocol, called.port(), arrived.port())
+                && port.address.is_none_or(|only| only == called.ip())
+        };
+        let is_here = pod.node.as_ref() == Some(&node.name);
+        (is_here && pod.host_ports.iter().any(leads_there)).then_some(Translation::Direct)
+    }
+
+    /// The Service that is called by node port, or by a node's address that is an external one of it too.
+    fn node_port(
+        &self,
+        protocol: Protocol,
+        called: SocketAddr,
+        leads_there: impl Fn(&&ServicePort) -> bool,
+    ) -> Option<Translation> {
+        self.0.services.iter().find_map(|service| {
+            let by_node_port = service
+                .ports
+                .iter()
+                .filter(|p| p.protocol == protocol && p.node_port == Some(called.port()));
+            let by_address = service_ports(service, protocol, called.port())
+                .filter(|_| service.external_ips.contains(&called.ip()));
+            by_node_port.chain(by_address).find(&leads_there)?;
+            Some(translation_of(service, called.ip()))
+        })
     }
 }
 
@@ -128,6 +164,32 @@ mod tests {
         );
         assert_eq!(translation("172.18.0.3:30081", "10.244.2.6:8080"), None);
         assert_eq!(translation("10.244.2.6:8080", "10.244.2.7:9090"), None);
+    }
+
+    #[test]
+    fn a_host_port_leads_to_the_pod_on_that_node() {
+        let mut inventory = cluster();
+        let web = inventory.pods.iter_mut().find(|pod| pod.name == "web");
+        web.expect("the pod").host_ports.push(HostPort {
+            protocol: Protocol::Udp,
+            number: 8125,
+            address: None,
+            container_port: 9125,
+        });
+        let leads = |called: &str, arrived: &str| {
+            let ends = [called, arrived].map(|end| end.parse().expect("an address and port"));
+            let at = Timestamp::from_secs(1_800_000_000);
+            InventoryListeners(&inventory).translation(Protocol::Udp, ends[0], ends[1], at)
+        };
+        let direct = Some(Translation::Direct);
+        assert_eq!(leads("172.18.0.2:8125", "10.244.1.5:9125"), direct);
+        assert_eq!(
+            leads("172.18.0.3:8125", "10.244.1.5:9125"),
+            None,
+            "another node"
+        );
+        assert_eq!(leads("172.18.0.2:8125", "10.244.1.5:8125"), None);
+        assert_eq!(leads("172.18.0.2:8126", "10.244.1.5:9125"), None);
     }
 
     #[test]

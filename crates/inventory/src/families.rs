@@ -4,11 +4,9 @@
 //! The name of the family is worked out from one member alone, so it stays the same when others come or go.
 
 use super::WorkloadId;
-use super::label_nature::{
-    LabelNature, is_of_a_release, key_nature, label_nature, may_name_a_person,
-    without_generated_parts,
-};
+use super::label_nature::{LabelNature, key_nature, label_nature, may_name_a_person};
 use super::owners::TopOwner;
+use super::value_shape::{is_of_a_release, without_generated_parts};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use super::owners::OwnerIndex;
 use super::services::of_source;
-use super::{EndpointSource, Namespace, Objects, Service, WorkloadId};
+use super::{EndpointSource, Namespace, Objects, Service, SnapshotGap, WorkloadId};
 use nanoseg_finding::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,7 @@ pub(super) fn findings(
     if objects.nodes.is_empty() && !objects.pods.is_empty() {
         findings.push(Finding::new(Code::MissingNodes, "snapshot", "has no Nodes"));
     }
+    findings.extend(SnapshotGap::findings(&objects.gaps));
     let read: BTreeSet<&str> = objects
         .namespaces
         .iter()
@@ -49,9 +50,19 @@ fn of_owners(owners: &OwnerIndex<'_>, missing: &BTreeSet<WorkloadId>) -> Finding
     let (gone, unasked): (Vec<&WorkloadId>, Vec<&WorkloadId>) = missing
         .iter()
         .partition(|id| owners.has_kind(&id.namespace, &id.kind));
-    let kinds: BTreeSet<String> = unasked
-        .iter()
-        .map(|id| format!("{}s", id.kind.to_ascii_lowercase()))
+    // What is missing has an owner of its own, as a rule, and it is not known whether that one is there.
+    let above = |id: &&WorkloadId| match id.kind.as_str() {
+        "ReplicaSet" => Some("Deployment"),
+        "Job" => Some("CronJob"),
+        _ => None,
+    };
+    let next = unasked.iter().filter_map(|id| {
+        let kind = above(id)?;
+        (!owners.has_kind(&id.namespace, kind)).then_some(kind)
+    });
+    let kinds = unasked.iter().map(|id| id.kind.as_str()).chain(next);
+    let kinds: BTreeSet<String> = kinds
+        .map(|kind| format!("{}s", kind.to_ascii_lowercase()))
         .collect();
     let kinds: Vec<String> = kinds.into_iter().collect();
     let mut message = format!("{} owners of pods are missing", missing.len());

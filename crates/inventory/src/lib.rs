@@ -39,6 +39,7 @@ mod presence;
 mod ranges;
 mod service_endpoints;
 mod services;
+mod snapshot_gap;
 mod snapshots;
 mod tenures;
 #[cfg(any(test, feature = "testing"))]
@@ -47,13 +48,14 @@ pub mod testing;
 mod tests;
 mod types;
 mod unknown;
+mod value_shape;
 
 pub use addresses::{AddressBook, Owner};
 pub use build::{MANAGED_BY, foreign_policies, is_ours};
 pub use containers::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
-pub use label_nature::{LabelNature, label_nature, names_a_release};
+pub use label_nature::{LabelNature, label_nature};
 pub use network_plugin::NetworkPlugin;
 pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
@@ -61,8 +63,10 @@ pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
+pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
     ServicePort, Workload, WorkloadId,
 };
 pub use unknown::UnknownCause;
+pub use value_shape::names_a_release;

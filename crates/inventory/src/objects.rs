@@ -1,6 +1,6 @@
 //! The Kubernetes objects that the inventory is built from, typed and unsorted, as they were read.
 
-use super::{ImageScan, OtherPolicy, Snapshot};
+use super::{ImageScan, OtherPolicy, Snapshot, SnapshotGap};
 use crate::kubernetes::{
     CiliumNode, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Namespace, Node,
     Pod, ReplicaSet, ReplicationController, Service, ServiceCidr, StatefulSet,
@@ -54,6 +54,8 @@ pub struct Objects {
     pub lists: Vec<Snapshot>,
     /// The latest heartbeat of a node or lease since [`Objects::mark`].
     pub heartbeat: Option<Timestamp>,
+    /// What the snapshots say themselves that they lack.
+    pub gaps: Vec<SnapshotGap>,
     /// What is odd about objects that were read all the same.
     pub remarks: Vec<ObjectRemark>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.

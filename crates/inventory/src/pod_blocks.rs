@@ -27,9 +27,8 @@ impl fmt::Display for PodBlocks {
         let shown: Vec<&str> = shown.collect();
         write!(
             f,
-            "has {} ipBlocks that cover pods ({}): many network plugins (Calico, kube-router, Antrea, OVN) let these reach \
+            "has ipBlocks that cover pods ({}): many network plugins (Calico, kube-router, Antrea, OVN) let these reach \
              pods as well; they were judged as outside addresses only",
-            self.blocks.len(),
             shown.join(", ")
         )
     }

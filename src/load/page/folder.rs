@@ -1,9 +1,10 @@
 //! A folder that `nanoseg generate` wrote: each of its policies is a proposal.
 
-use crate::cluster::read_cluster;
+use crate::cluster::ConnectSettings;
 use crate::finding::Finding;
 use crate::graph::{Graph, Requirement, ServiceEnforcements, requirements};
 use crate::inventory::{Inventory, OwnerRule, WorkloadId};
+use crate::load::cluster_source::{ClusterSource, read_sources};
 use crate::load::controller_state;
 use crate::load::error::LoadError;
 use crate::load::generated_folder::GeneratedFolder;
@@ -29,6 +30,8 @@ pub struct FolderSource<'a> {
     pub folder: &'a Path,
     /// Snapshots; empty: those that the folder was generated from.
     pub cluster: &'a [PathBuf],
+    /// For the word `live` among them.
+    pub connect: &'a ConnectSettings,
     /// A copy of the controller's state.
     pub state: Option<&'a Path>,
     pub risk: &'a RiskSource,
@@ -43,6 +46,7 @@ pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result
     let FolderSource {
         folder,
         cluster,
+        connect,
         state,
         risk,
         enforcement,
@@ -54,7 +58,7 @@ pub fn read_folder(source: FolderSource<'_>, notices: &dyn NoticeSink) -> Result
         findings: of_run,
     } = GeneratedFolder::read(folder, notices)?;
     let paths = snapshots(cluster, &run)?;
-    let (objects, _) = read_cluster(&paths)?;
+    let (objects, _) = read_sources(&paths, connect, notices)?;
     let (inventory, mut findings) = Inventory::build(&objects, OwnerRule::Infer);
     findings.extend(of_run);
     let risk = risk.read(&objects.scans)?;
@@ -107,7 +111,9 @@ fn snapshots(named: &[PathBuf], run: &Value) -> Result<Vec<PathBuf>, LoadError> 
         .filter_map(|one| one["name"].as_str())
         .map(PathBuf::from)
         .collect();
-    if !paths.is_empty() && paths.iter().all(|path| path.exists()) {
+    // What a cluster has now is not what it had then.
+    let is_there = |path: &PathBuf| path.exists() && !ClusterSource::is_live(path);
+    if !paths.is_empty() && paths.iter().all(is_there) {
         Ok(paths)
     } else {
         Err(LoadError::NoSnapshots)

@@ -252,6 +252,7 @@ impl Cache {
         };
         Objects {
             not_judged: Vec::new(),
+            gaps: Vec::new(),
             remarks: Vec::new(),
             scans: Vec::new(),
             namespaces: stores.namespaces.copies(),

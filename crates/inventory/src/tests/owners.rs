@@ -1,0 +1,220 @@
+//! Which pods are one workload, and what owners and Services tell of labels.
+
+use super::{DEPLOYMENT, REPLICA_POD, REPLICA_SET, only_workload};
+use crate::OwnerRule;
+use crate::testing::{inventory, pod};
+use nanoseg_finding::Code;
+
+/// A pod below a custom owner, `owner` as `group/version Kind name`.
+fn owned(name: &str, address: &str, owner: &str, labels: &str) -> String {
+    let parts: Vec<&str> = owner.split(' ').collect();
+    let [version, kind, owner] = parts.as_slice() else {
+        panic!("{owner}")
+    };
+    pod("a", name, address, "n1", labels).replace(
+        &format!("name: {name}, labels"),
+        &format!(
+            "name: {name}, ownerReferences: [{{apiVersion: {version}, kind: {kind}, name: {owner}, uid: u, \
+             controller: true}}], labels"
+        ),
+    )
+}
+
+fn workload_names(documents: &[String]) -> Vec<String> {
+    let (inventory, _) = inventory(&documents.join("\n---\n"));
+    let names = inventory.workloads.keys();
+    names.map(|id| format!("{} {}", id.kind, id.name)).collect()
+}
+
+#[test]
+fn releases_and_runs_of_one_custom_owner_are_one_workload() {
+    let revision = "serving.knative.dev/v1 Revision";
+    let labels = |n: &str| {
+        format!(
+            "serving.knative.dev/service: hello, serving.knative.dev/revision: {n}, pod-template-hash: q"
+        )
+    };
+    let pods = |names: [&str; 2]| {
+        let pod = |(i, name): (usize, &str)| {
+            let address = format!("10.244.1.{}", i + 7);
+            owned(
+                &format!("{name}-x"),
+                &address,
+                &format!("{revision} {name}"),
+                &labels(name),
+            )
+        };
+        names.into_iter().enumerate().map(pod).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        workload_names(&pods(["hello-00001", "hello-00002"])),
+        ["Revision hello"]
+    );
+    assert_eq!(
+        workload_names(&pods(["hello-blue", "hello-green"])),
+        ["Revision hello"]
+    );
+    // The name does not depend on how many there are.
+    assert_eq!(
+        workload_names(&pods(["hello-00001", "hello-00002"])[..1]),
+        ["Revision hello"]
+    );
+    // Two applications of one kind that a release tells apart stay two.
+    let flink = "flink.apache.org/v1beta1 FlinkDeployment";
+    let apps = ["etl-main", "etl-feed"].map(|name| {
+        let labels = "argocd.argoproj.io/instance: etl, image-tag: 1.4.2";
+        owned(
+            &format!("{name}-0"),
+            "10.244.1.9",
+            &format!("{flink} {name}"),
+            labels,
+        )
+    });
+    assert_eq!(
+        workload_names(&apps),
+        ["FlinkDeployment etl-feed", "FlinkDeployment etl-main"]
+    );
+    // Runners with a generated name and nothing that says what they are stay alone.
+    let runner = |labels: &str| {
+        owned(
+            "r-x7k2p",
+            "10.244.1.9",
+            "actions.github.com/v1 EphemeralRunner r-x7k2p",
+            labels,
+        )
+    };
+    assert_eq!(
+        workload_names(&[runner("run-id: '7'")]),
+        ["EphemeralRunner r-x7k2p"]
+    );
+    assert_eq!(
+        workload_names(&[runner("scale-set: r")]),
+        ["EphemeralRunner r"]
+    );
+}
+
+#[test]
+fn pods_of_users_are_one_workload() {
+    let user = |name: &str, address: &str| {
+        let labels = format!(
+            "app: jupyterhub, component: singleuser-server, hub.jupyter.org/username: {name}"
+        );
+        pod("a", &format!("jupyter-{name}"), address, "n1", &labels)
+    };
+    let pods = [user("alice", "10.244.1.7"), user("bob", "10.244.1.8")];
+    assert_eq!(workload_names(&pods), ["Pod jupyter"]);
+    assert_eq!(workload_names(&pods[..1]), ["Pod jupyter"]);
+    // A Deployment for each user, with the user in its name.
+    let lab = |user: &str| {
+        let labels = format!("app: lab, user: {user}");
+        REPLICA_POD
+            .replace("app: web", &labels)
+            .replace("name: web", &format!("name: lab-{user}"))
+    };
+    assert_eq!(
+        workload_names(&[lab("alice"), lab("bob")]),
+        ["Deployment lab"]
+    );
+    // Runs of a task, each with an identifier.
+    let run = |name: &str, address: &str| {
+        pod(
+            "a",
+            name,
+            address,
+            "n1",
+            &format!("task: load, run-id: {name}"),
+        )
+    };
+    let runs = [
+        run("load-x7k2p", "10.244.1.7"),
+        run("load-m4q9z", "10.244.1.8"),
+    ];
+    assert_eq!(workload_names(&runs), ["Pod load"]);
+    // A user label on a pod of a Deployment says who deployed it, not for whom it runs.
+    let replica = REPLICA_POD.replace("app: web,", "app: web, created-by: alice,");
+    assert_eq!(
+        only_workload(&replica, OwnerRule::Infer).0,
+        "Deployment shop/web"
+    );
+}
+
+#[test]
+fn an_owner_of_another_group_is_another_kind() {
+    let pods = [
+        owned("a", "10.244.1.7", "batch/v1 Job train", "app: a"),
+        owned(
+            "b",
+            "10.244.1.8",
+            "batch.volcano.sh/v1alpha1 Job train",
+            "app: b",
+        ),
+        owned("c", "10.244.1.9", "one.example/v1 Cluster db", "app: c"),
+        owned("d", "10.244.1.10", "two.example/v1 Cluster db", "app: d"),
+        owned("e", "10.244.1.11", "longhorn.io/v1 Node n1", "app: e"),
+        owned("f", "10.244.1.12", "v1 Node n1", "app: f"),
+    ];
+    assert_eq!(
+        workload_names(&pods),
+        [
+            "Cluster.one.example db",
+            "Cluster.two.example db",
+            "Pod f",
+            "Node.longhorn.io n1",
+            "Job train",
+            "Job.batch.volcano.sh train",
+        ]
+    );
+    let (_, findings) = inventory(&pods.join("\n---\n"));
+    let missing: Vec<_> = findings
+        .iter()
+        .filter(|f| f.code == Code::MissingOwners)
+        .collect();
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0].samples, ["Job a/train"]);
+    assert!(
+        missing[0]
+            .message
+            .ends_with("the kinds to add: cronjobs,jobs"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn what_a_replica_set_below_a_custom_owner_selects_is_the_owners_choice() {
+    let rollout = "argoproj.io/v1alpha1, kind: Rollout, name: cart";
+    let set = REPLICA_SET
+        .replace("apps/v1, kind: Deployment, name: web", rollout)
+        .replace(
+            "pod-template-hash: 6d7868d689}}}",
+            "rollouts-pod-template-hash: 6d7868d689}}}",
+        );
+    let (inventory, _) = inventory(&[REPLICA_POD.to_owned(), set].join("\n---\n"));
+    let workload = inventory.workloads.values().next().expect("one");
+    assert_eq!(workload.id.kind, "Rollout");
+    assert_eq!(
+        workload.match_labels,
+        [("app".to_owned(), "web".to_owned())].into()
+    );
+}
+
+#[test]
+fn keys_that_changed_between_releases_and_keys_of_services_are_noted() {
+    let old = REPLICA_SET.replace("web-6d7868d689", "web-5").replace(
+        "spec: {",
+        "spec: {template: {metadata: {labels: {app: web, channel: old}}, spec: {containers: []}}, ",
+    );
+    let now = REPLICA_POD.replace("app: web,", "app: web, channel: new,");
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {namespace: shop, name: web}\n\
+                   spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}";
+    let all = [
+        now,
+        REPLICA_SET.to_owned(),
+        old,
+        DEPLOYMENT.to_owned(),
+        service.to_owned(),
+    ];
+    let (inventory, _) = inventory(&all.join("\n---\n"));
+    let workload = inventory.workloads.values().next().expect("one");
+    assert_eq!(workload.changing_keys, ["channel".to_owned()].into());
+    assert_eq!(workload.service_keys, ["app".to_owned()].into());
+}
