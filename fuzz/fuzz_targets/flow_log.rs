@@ -1,4 +1,5 @@
-//! Reads any bytes as a flow log of any format: our own, CSV, Hubble's events, Calico's.
+//! Reads any bytes as a flow log of any format: our own, CSV, Hubble's events, Calico's, Zeek's, VPC
+//! flow logs, NetObserv's, nfdump's.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -24,7 +24,7 @@ mod tests {
     use crate::flow::{
         ActivityWindows, FlowRecord, Instance, Loss, MergedObservations, NameEntry,
         ObservationLimits, Observations, Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels,
-        ScanSummary, Source, Verdict,
+        PodLabel, ScanSummary, Source, Verdict,
     };
     use crate::net::{Protocol, Timestamp};
     use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -37,10 +37,13 @@ mod tests {
     /// Returns a record whose fields all take as many bytes as they can.
     fn largest(n: u32) -> FlowRecord {
         let long = || "n".repeat(253);
-        let pod = PeerLabel::Pod {
+        let pod = PeerLabel::Pod(PodLabel {
             namespace: long(),
             name: long(),
-        };
+            owner: Some((long(), long())),
+            labels: (0..9).map(|n| format!("{n}{}", long())).collect(),
+            cluster: Some(long()),
+        });
         let first = Timestamp::from_nanos(i64::MAX / 2);
         FlowRecord {
             client: address(n),

@@ -4,6 +4,7 @@ use super::access::AccessArgs;
 use crate::flow::FlowConfig;
 use crate::graph::{GraphOptions, ImpliedLookups};
 use crate::load::{LoadedTraffic, NoticeSink, SourcePath, TrafficSource, read_with_snapshots};
+use crate::net::parse_range;
 use std::path::{Path, PathBuf};
 
 /// Where observations come from.
@@ -19,14 +20,19 @@ pub struct TrafficArgs {
     #[arg(long, value_name = "FILE|DIR|-[@NODE]", num_args = 1..)]
     flows: Vec<SourcePath>,
     /// A range of pod addresses, if the nodes do not have a podCIDR (repeatable).
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = range)]
     pod_cidr: Vec<ipnet::IpNet>,
     /// The range of Service addresses, if the Services in the snapshot do not show it (repeatable).
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = range)]
     service_cidr: Vec<ipnet::IpNet>,
     /// The most connections held in memory at once, about 170 bytes each.
     #[arg(long, value_name = "N", default_value_t = FlowConfig::default().max_connections)]
     max_connections: usize,
+}
+
+/// An IPv4-mapped range is the IPv4 range (rule: mapped-address-is-ipv4).
+fn range(text: &str) -> Result<ipnet::IpNet, String> {
+    parse_range(text).ok_or_else(|| "give a range such as 10.244.0.0/16 or fd00::/48".to_owned())
 }
 
 impl TrafficArgs {

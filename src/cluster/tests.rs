@@ -414,14 +414,16 @@ fn a_list_shows_when_it_was_taken_by_its_annotation_by_heartbeats_and_by_leases(
     let pod = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x","namespace":"a","creationTimestamp":"2026-01-01T00:00:00Z"}}"#;
     let node = r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"n"},"status":{"conditions":[{"type":"Ready","lastHeartbeatTime":"2026-01-02T00:00:00Z"}]}}"#;
     let lease = r#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"n"},"spec":{"renewTime":"2026-01-02T00:00:00.000000Z"}}"#;
-    let annotated = r#""metadata":{"annotations":{"nanoseg.dev/taken-at":"2026-01-02T00:00:00Z"}},"#;
+    let annotated =
+        r#""metadata":{"annotations":{"nanoseg.dev/taken-at":"2026-01-02T00:00:00Z"}},"#;
     for (metadata, more, timed) in [
         (annotated, "", true),
         ("", node, true),
         ("", lease, true),
         ("", "", false),
     ] {
-        let items = [pod, more].iter().filter(|one| !one.is_empty());
+        let items = [pod, more];
+        let items = items.iter().filter(|one| !one.is_empty());
         let items: Vec<&str> = items.copied().collect();
         let text = format!(
             r#"{{"kind":"List","apiVersion":"v1",{metadata}"items":[{}]}}"#,

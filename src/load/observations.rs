@@ -3,6 +3,7 @@
 mod captures;
 mod findings;
 mod flow_logs;
+mod no_pods;
 #[cfg(feature = "cluster")]
 mod stores;
 mod vantage;
@@ -217,6 +218,7 @@ fn read(
     if let Some(logs) = &logs {
         logs.views(&mut seen);
         findings.extend(seen.add(&source.flows, &logs.without_node()));
+        findings.extend(no_pods::findings(&logs.summary.read, &inventory));
     }
     findings.extend(seen.add(&source.captures, &observed(&summary, pairs)));
     let vantage = seen.finish();

@@ -156,3 +156,91 @@ fn csv_and_compressed_logs_are_recognised_by_their_content() {
         run.stderr
     );
 }
+
+/// The flow logs below `tests/data/flows`, with the cluster that they are of.
+fn of_other_program(log: &str) -> Run {
+    let data = sample("tests/data/flows");
+    let mut all: Vec<OsString> = ["generate", "--output", "json", "--cluster"]
+        .map(Into::into)
+        .into();
+    all.push(data.join("cluster.yaml").into());
+    all.push("--flows".into());
+    all.push(data.join(log).into());
+    nanoseg(all)
+}
+
+/// The learned edges between pods, as `CLIENT → SERVER PORT`.
+fn learned(run: &Run) -> BTreeSet<String> {
+    let edges = run.json["graph"]["edges"].as_array().expect("edges");
+    let learned = edges
+        .iter()
+        .filter(|edge| edge["lesson"]["kind"] == "learned");
+    let text =
+        |edge: &serde_json::Value, name: &str| edge[name].as_str().unwrap_or_default().to_owned();
+    learned
+        .map(|edge| {
+            format!(
+                "{} → {} {}",
+                text(edge, "client"),
+                text(edge, "server"),
+                edge["port"]
+            )
+        })
+        .filter(|edge| !edge.contains("outside:"))
+        .collect()
+}
+
+fn subjects<'r>(run: &'r Run, code: &str) -> Vec<&'r str> {
+    let findings = run.json["findings"].as_array().expect("findings");
+    let found = findings.iter().filter(|finding| finding["code"] == code);
+    found
+        .filter_map(|finding| finding["subject"].as_str())
+        .collect()
+}
+
+#[test]
+fn logs_of_other_programs_give_the_edges_and_nothing_else() {
+    for (log, format) in [
+        ("zeek/conn.log", "zeek"),
+        ("zeek/conn.json", "zeek"),
+        ("vpc/default.log", "vpc"),
+        ("vpc/version5.log", "vpc"),
+        ("netobserv/flows.json", "netobserv"),
+        ("netobserv/loki.json", "netobserv"),
+        ("nfdump/flows.csv", "nfdump"),
+        ("nfdump/flows-1.7.csv", "nfdump"),
+        ("nfdump/flows.json", "nfdump"),
+        ("calico/whisker.sse", "calico"),
+    ] {
+        let run = of_other_program(log);
+        assert_eq!(
+            run.json["inputs"]["flows"][0]["format"], format,
+            "{}",
+            run.stderr
+        );
+        let mut expected: BTreeSet<String> = [String::from(
+            "shop/web[Deployment] → shop/api[Deployment] 9000",
+        )]
+        .into();
+        if format == "zeek" {
+            expected.insert("shop/web[Deployment] → shop/api[Deployment] 9001".into());
+        }
+        assert_eq!(learned(&run), expected, "{log}");
+        assert_eq!(subjects(&run, "nothing-attributed"), [""; 0], "{log}");
+        assert_eq!(subjects(&run, "interface-addresses"), [""; 0], "{log}");
+    }
+}
+
+#[test]
+fn a_vpc_flow_log_with_addresses_of_nodes_says_what_it_lacks() {
+    let run = of_other_program("vpc/interface-addresses.log");
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert_eq!(learned(&run), BTreeSet::new());
+    for code in ["nothing-attributed", "interface-addresses"] {
+        let found = subjects(&run, code);
+        assert!(
+            found.len() == 1 && found[0].ends_with("interface-addresses.log"),
+            "{code}: {found:?}"
+        );
+    }
+}

@@ -81,6 +81,12 @@ codes! {
     UnattributedTraffic "unattributed-traffic" Error
         "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
         "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
+    NothingAttributed "nothing-attributed" Error
+        "A flow log has connections, but no end of any of them is a pod of the snapshot: nothing was learned of it."
+        "Give the snapshot of the cluster and the time that the log is of, and a log with the addresses of pods.";
+    InterfaceAddresses "interface-addresses" Warning
+        "A VPC flow log has the addresses of network interfaces, which are nodes', where the addresses of pods are needed."
+        "Add ${pkt-srcaddr} and ${pkt-dstaddr} to the format of the flow log: they hold the addresses of pods.";
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";

@@ -1,7 +1,7 @@
 //! DNS answers (RFC 1035 section 4): which name an address was looked up under.
 
 use super::NameTable;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{Timestamp, canonical_address};
 use std::net::IpAddr;
 
 /// A name has at most this many bytes in presentation form (RFC 1035 section 2.3.4).
@@ -114,7 +114,7 @@ fn parse_answer(message: &[u8], at: usize) -> Result<(Option<AddressAnswer>, usi
             .map(|bytes| Data::Address(IpAddr::from(*bytes))),
         (AAAA, 1) => value
             .first_chunk::<16>()
-            .map(|bytes| Data::Address(IpAddr::from(*bytes))),
+            .map(|bytes| Data::Address(canonical_address(IpAddr::from(*bytes)))),
         (CNAME, 1) => Some(Data::Alias(parse_name(message, at + 10)?.0)),
         _ => None,
     };

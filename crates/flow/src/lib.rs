@@ -64,7 +64,7 @@ pub use not_expressible::{OtherKind, OtherTally, OtherTraffic};
 pub use observations::{FlowBatch, Instance, Loss, Observations, Observed, Observer, Source};
 pub use packet::{IcmpUnreachable, Packet, SctpChunk, TcpFlags, Transport};
 pub use packet_batch::PacketBatch;
-pub use peer_label::{PeerLabel, PeerLabels};
+pub use peer_label::{PeerLabel, PeerLabels, PodLabel, is_stand_in, stand_in_address};
 pub use popularity::Popularity;
 pub use record::{AddressEpochs, FlowRecord, Opening, Verdict};
 pub use record_builder::{RecordBuilder, ScanSummary};

@@ -197,7 +197,14 @@ fn record_bytes(record: &FlowRecord) -> usize {
 
 fn labels_bytes(labels: &PeerLabels) -> usize {
     let label = |label: &Option<PeerLabel>| match label {
-        Some(PeerLabel::Pod { namespace, name }) => namespace.len() + name.len() + 24,
+        Some(PeerLabel::Pod(pod)) => {
+            let owner = pod.owner.as_ref();
+            let owner = owner.map_or(0, |(kind, name)| kind.len() + name.len());
+            let labels: usize = pod.labels.iter().map(|label| label.len() + 4).sum();
+            let cluster = pod.cluster.as_ref().map_or(0, String::len);
+            pod.namespace.len() + pod.name.len() + owner + labels + cluster + 40
+        }
+        Some(PeerLabel::Network { name }) => name.len() + 12,
         Some(PeerLabel::Workload {
             namespace,
             kind,

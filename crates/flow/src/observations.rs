@@ -105,6 +105,8 @@ losses! {
     LineMalformed "line-malformed" "Lines of a flow log that could not be read.";
     FlowIncomplete "flow-incomplete" "Flows of a flow log without addresses or ports.";
     LogLost "log-lost" "Flows that the flow log itself reports as lost.";
+    LogSampled "log-sampled" "Flows of a log that counted only some of the packets: an answer may not have been seen.";
+    DirectionMissing "direction-missing" "Connections of which the flow log has one direction alone, though the flags show that the other was there; they count as not answered.";
 }
 
 impl fmt::Display for Loss {

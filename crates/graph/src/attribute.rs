@@ -1,5 +1,6 @@
 //! From the addresses of a flow record to peers, at the time of the record (rule: owner-at-that-time).
 
+mod departed;
 mod dns_servers;
 mod peer_label;
 mod servers;
@@ -14,7 +15,7 @@ use nanoseg_inventory::{Inventory, Owner, Service, ServicePort};
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// A peer as a small value, for the many records; [`Attribution::peer`] gives its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,7 +131,7 @@ impl<'a> Attribution<'a> {
                 .labels
                 .as_deref()
                 .filter(|_| (address, port) == arrived)
-                .and_then(|labels| self.labelled(labels.server.as_ref()?, address));
+                .and_then(|labels| self.labelled(labels.server.as_ref()?, address, at));
             match labelled {
                 Some((peer, node)) if is_last => targets.push(Target { peer, port, node }),
                 None if is_last && !is_service() => {
@@ -162,7 +163,7 @@ impl<'a> Attribution<'a> {
             .as_deref()
             .and_then(|labels| labels.client.as_ref());
         if let Some(label) = label
-            && let Some((peer, _)) = self.labelled(label, record.client)
+            && let Some((peer, _)) = self.labelled(label, record.client, record.first)
         {
             return (peer, self.daemon_of(label));
         }
@@ -174,9 +175,10 @@ impl<'a> Attribution<'a> {
 
     /// The addresses of the nodes of the DaemonSet that a label names, if it is on the host network.
     fn daemon_of(&self, label: &PeerLabel) -> Option<Arc<BTreeSet<IpAddr>>> {
-        let PeerLabel::Pod { namespace, name } = label else {
+        let PeerLabel::Pod(pod) = label else {
             return None;
         };
+        let (namespace, name) = (&pod.namespace, &pod.name);
         let index = self.named_peers.pod(namespace, name, self.inventory)?;
         let pod = self.inventory.pods.get(index)?;
         let workload = self.pods.get(index)?.0;
@@ -197,6 +199,28 @@ impl<'a> Attribution<'a> {
             Owner::Outside if self.is_api_server(address) => PeerKey::ApiServer,
             Owner::Outside => self.outside(address),
         }
+    }
+
+    /// The key of a peer that only its name tells: a stand-in address, behind which the name is kept.
+    fn named(&self, address: IpAddr, name: String, reason: UnattributedReason) -> PeerKey {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < tables::MAX_NAMES {
+            names.entry(address).or_insert(name);
+        }
+        PeerKey::Unattributed(address, reason)
+    }
+
+    /// The name behind a stand-in address.
+    fn source_name(&self, address: IpAddr, reason: UnattributedReason) -> Option<String> {
+        let by_name = [
+            UnattributedReason::DepartedPod,
+            UnattributedReason::OutsideNetwork,
+        ];
+        if !by_name.contains(&reason) {
+            return None;
+        }
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&address).cloned()
     }
 
     /// Nobody is known to have an address of the cluster's ranges.
@@ -252,7 +276,9 @@ impl<'a> Attribution<'a> {
             PeerKey::Node(index) => Peer::Node(self.inventory.nodes[index as usize].name.clone()),
             PeerKey::Outside(address) => Peer::Outside(address),
             PeerKey::Unattributed(address, reason) => Peer::Unattributed(Unattributed {
-                name: self.service_name(address, reason),
+                name: self
+                    .source_name(address, reason)
+                    .or_else(|| self.service_name(address, reason)),
                 ..Unattributed::at(address, reason)
             }),
         }

@@ -8,7 +8,7 @@ use super::{Graph, Peer, findings, implied_edges, port_scan, service_gaps};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::Inventory;
-use nanoseg_net::Protocol;
+use nanoseg_net::{self as net, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -300,7 +300,7 @@ fn add(
 /// Loopback is no traffic between pods: a sidecar that stands in for its application is none of its peers
 /// (rule: loopback-is-no-peer).
 pub(super) fn is_loopback(record: &FlowRecord) -> bool {
-    record.client.is_loopback() || record.server.is_loopback()
+    net::is_loopback(record.client) || net::is_loopback(record.server)
 }
 
 /// Keeps the [`Edge::MAX_EVIDENCE`] earliest samples, whatever the order in which they come.

@@ -61,9 +61,9 @@ pub use objects::{ObjectRemark, Objects};
 pub use other_policies::{OtherPolicy, other_policy_findings};
 pub use owners::OwnerRule;
 pub use pod_blocks::{PodBlocks, pod_blocks};
+pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use snapshots::{Snapshot, SnapshotMark};
 pub use tenures::LinkSpan;
-pub use snapshot_gap::{SnapshotGap, SnapshotGapSpec};
 pub use types::{
     ContainerPort, EndpointSource, HostPort, Namespace, Node, Owned, Pod, Service, ServiceEndpoint,
     ServicePort, Workload, WorkloadId,

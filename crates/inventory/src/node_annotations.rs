@@ -2,6 +2,7 @@
 
 use crate::kubernetes as core;
 use ipnet::IpNet;
+use nanoseg_net::parse_range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -95,7 +96,7 @@ pub(super) fn read(node: &core::Node) -> Annotated {
     };
     let ranges = |keys: &[&str]| -> Vec<IpNet> {
         let texts = values(annotations, keys);
-        texts.iter().filter_map(|text| text.parse().ok()).collect()
+        texts.iter().filter_map(|text| parse_range(text)).collect()
     };
     Annotated {
         addresses: addresses(&ADDRESSES),
@@ -132,6 +133,6 @@ fn strings(json: serde_json::Value, texts: &mut Vec<String>) {
 
 /// `10.0.0.1`, or `10.0.0.1/24` as of an interface.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    let net = || Some(text.parse::<IpNet>().ok()?.addr());
-    text.parse().ok().or_else(net)
+    let net = || Some(parse_range(text)?.addr());
+    nanoseg_net::parse_address(text).or_else(net)
 }

@@ -5,6 +5,7 @@ use super::ranges::nth_address;
 use super::{Node, Pod};
 use crate::kubernetes::{self as core, AddressPair, CiliumNode};
 use ipnet::IpNet;
+use nanoseg_net::{parse_address, parse_range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -39,7 +40,7 @@ pub(super) fn read_nodes(
         node.addresses.extend(
             listed
                 .chain(status.host_ip.as_deref())
-                .filter_map(|t| t.parse::<IpAddr>().ok()),
+                .filter_map(parse_address),
         );
     }
     for pod in read.iter().filter(|pod| pod.host_network) {
@@ -56,7 +57,7 @@ fn read_node(core_node: &core::Node) -> Node {
     let declared = spec
         .into_iter()
         .flat_map(|s| s.pod_cidrs.iter().flatten().chain(&s.pod_cidr))
-        .filter_map(|text| text.parse().ok());
+        .filter_map(|text| parse_range(text));
     let annotated = node_annotations::read(core_node);
     node.add_pod_ranges(declared.chain(annotated.pod_ranges));
     let stated = core_node
@@ -64,7 +65,7 @@ fn read_node(core_node: &core::Node) -> Node {
         .iter()
         .flat_map(|s| s.addresses.iter().flatten());
     node.addresses
-        .extend(stated.filter_map(|a| a.address.parse::<IpAddr>().ok()));
+        .extend(stated.filter_map(|a| parse_address(&a.address)));
     node.addresses.extend(annotated.addresses);
     node.ingress = annotated.ingress;
     if annotated.network_addresses {
@@ -86,19 +87,19 @@ fn add_cilium_node(node: &mut Node, cilium_node: &CiliumNode) {
         let texts = pair.iter().flat_map(|pair| [&pair.ipv4, &pair.ipv6]);
         texts
             .flatten()
-            .filter_map(|text| text.parse().ok())
+            .filter_map(|text| parse_address(text))
             .collect()
     };
     let own = spec.addresses.iter().flatten();
     node.addresses
-        .extend(own.filter_map(|one| one.ip.parse::<IpAddr>().ok()));
+        .extend(own.filter_map(|one| parse_address(&one.ip)));
     node.addresses.extend(both(&spec.health));
     node.ingress.extend(both(&spec.ingress));
     let ranges = spec
         .ipam
         .iter()
         .flat_map(|ipam| ipam.pod_cidrs.iter().flatten());
-    node.add_pod_ranges(ranges.filter_map(|text| text.parse().ok()));
+    node.add_pod_ranges(ranges.filter_map(|text| parse_range(text)));
 }
 
 impl Node {

@@ -50,12 +50,12 @@ pub struct Objects {
     pub scans: Vec<ImageScan>,
     /// Policies of kinds that nanoseg does not judge; they are counted in `skipped` too.
     pub not_judged: Vec<OtherPolicy>,
+    /// What the snapshots say themselves that they lack.
+    pub gaps: Vec<SnapshotGap>,
     /// Which pods each list of objects had, in reading order.
     pub lists: Vec<Snapshot>,
     /// The latest heartbeat of a node or lease since [`Objects::mark`].
     pub heartbeat: Option<Timestamp>,
-    /// What the snapshots say themselves that they lack.
-    pub gaps: Vec<SnapshotGap>,
     /// What is odd about objects that were read all the same.
     pub remarks: Vec<ObjectRemark>,
     /// How many snapshots (documents that are a list, or folders of manifests) were read.

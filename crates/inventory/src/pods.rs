@@ -4,7 +4,7 @@ use super::host_ports::{host_ports, lasting_containers};
 use super::owners::{OwnerIndex, OwnerObject, OwnerRule, TopOwner, namespace_of};
 use super::{ContainerPort, Owned, Pod, WorkloadId};
 use crate::kubernetes::{self as core, PodSpec};
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, Timestamp, parse_address};
 use std::net::IpAddr;
 
 /// Kubernetes times are cut to the second, so something that ended "at 5" ended before 6.
@@ -75,7 +75,7 @@ pub(super) fn addresses(pod: &core::Pod) -> Vec<IpAddr> {
     let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
     let mut addresses: Vec<IpAddr> = listed
         .chain(status.pod_ip.as_deref())
-        .filter_map(|text| text.parse().ok())
+        .filter_map(parse_address)
         .collect();
     addresses.sort();
     addresses.dedup();

@@ -5,6 +5,7 @@ use super::control_plane::ControlPlane;
 use super::{Node, Pod, Service};
 use crate::kubernetes::ServiceCidr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use nanoseg_net::parse_range;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -50,7 +51,7 @@ pub(super) fn declared_service_ranges(
         .iter()
         .filter_map(|object| object.spec.as_ref()?.cidrs.as_ref())
         .flatten()
-        .filter_map(|text| text.parse::<IpNet>().ok())
+        .filter_map(|text| parse_range(text))
         .map(|range| range.trunc());
     IpNet::aggregate(
         &objects
@@ -71,7 +72,7 @@ pub(super) fn kubernetes_addresses(
     let own = own.filter_map(|object| object.spec.as_ref()?.cidrs.as_ref());
     let ranges: Vec<IpNet> = own
         .flatten()
-        .filter_map(|text| text.parse().ok())
+        .filter_map(|text| parse_range(text))
         .chain(control_plane.service_ranges.iter().copied())
         .collect();
     let first = |is_v4: bool| {

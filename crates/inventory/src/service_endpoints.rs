@@ -6,7 +6,7 @@ use super::owners::namespace_of;
 use super::{EndpointSource, Objects, Pod, ServiceEndpoint};
 use crate::kubernetes::{self as core, EndpointPort, EndpointSlice, ObjectReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, parse_address};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -136,7 +136,7 @@ impl<'a> EndpointIndex<'a> {
         let mut missing = BTreeSet::new();
         for ((namespace, _), groups) in &self.groups {
             for (text, target) in groups.iter().flat_map(|group| &group.ready) {
-                let address = text.parse().ok();
+                let address = parse_address(text);
                 let pod = target.filter(|target| target.kind.as_deref() == Some("Pod"));
                 if let (Some(address), Some(_)) = (address, pod)
                     && self.pod_of(namespace, *target, address).is_none()
@@ -175,7 +175,7 @@ impl<'a> EndpointIndex<'a> {
             return Vec::new();
         };
         let ready = group.ready.iter().filter_map(|(text, target)| {
-            let address: IpAddr = text.parse().ok()?;
+            let address = parse_address(text)?;
             Some(ServiceEndpoint {
                 address,
                 port: number,

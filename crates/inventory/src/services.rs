@@ -4,7 +4,7 @@ use super::owners::namespace_of;
 use super::service_endpoints::{EndpointIndex, KUBERNETES};
 use super::{EndpointSource, Service, ServicePort};
 use crate::kubernetes as core;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, parse_address};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -98,6 +98,6 @@ pub(super) fn of_source(services: &[Service], source: EndpointSource) -> Vec<Str
 
 /// Headless Services have the cluster IP "None", which is no address.
 fn parse_addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
-    let set: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+    let set: BTreeSet<IpAddr> = texts.filter_map(|text| parse_address(text)).collect();
     set.into_iter().collect()
 }

@@ -12,6 +12,7 @@
 )]
 
 mod addresses;
+mod canonical;
 mod connections;
 mod direction;
 mod file_kind;
@@ -23,6 +24,10 @@ mod time;
 mod time_spans;
 
 pub use addresses::{AddressRange, AddressSet};
+pub use canonical::{
+    canonical_address, canonical_range, canonical_socket, deserialize_address, deserialize_socket,
+    is_loopback, parse_address, parse_range,
+};
 pub use connections::ConnectionSet;
 pub use direction::Direction;
 pub use file_kind::{FILE_KIND_BYTES, FileKind};

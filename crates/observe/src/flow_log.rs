@@ -4,19 +4,29 @@
 //! A line that cannot be read is counted and named, and the rest of the file is used; a file whose first
 //! line is no flow is refused, for it is the wrong file.
 
+mod biflow_table;
 mod calico;
 mod csv;
 mod detect;
+mod entry;
 mod error;
+mod file_reader;
+#[cfg(test)]
+mod format_tests;
 mod json_document;
 mod jsonl;
 pub(crate) mod line_reader;
+mod netobserv;
+mod nfdump;
 mod parsed_line;
 mod reader;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod time;
+mod uniflow;
+mod vpc;
+mod zeek;
 
 pub use error::FlowLogError;
 pub use jsonl::{write_name, write_record, write_slice};

@@ -46,6 +46,7 @@ pub(super) fn add(inventory: &mut Inventory, workload: &str, match_labels: &str,
             node: None,
             host_network: false,
             addresses: Vec::new(),
+            host_ports: Vec::new(),
             ports: Vec::new(),
             owned: Owned::default(),
             network_up: None,
@@ -73,6 +74,7 @@ pub(super) fn add_node(inventory: &mut Inventory, name: &str, addresses: &[&str]
     inventory.nodes.push(Node {
         name: name.to_string(),
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        ingress: Default::default(),
         pod_cidrs: Vec::new(),
     });
 }

@@ -123,7 +123,7 @@ pub struct PeerLabels {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PeerLabel {
-    #[prost(oneof = "peer_label::Claim", tags = "1, 2, 3")]
+    #[prost(oneof = "peer_label::Claim", tags = "1, 2, 3, 4")]
     pub claim: ::core::option::Option<peer_label::Claim>,
 }
 /// Nested message and enum types in `PeerLabel`.
@@ -134,6 +134,17 @@ pub mod peer_label {
         pub namespace: ::prost::alloc::string::String,
         #[prost(string, tag = "2")]
         pub name: ::prost::alloc::string::String,
+        /// Of its workload, where the source gives them.
+        #[prost(string, tag = "3")]
+        pub owner_kind: ::prost::alloc::string::String,
+        #[prost(string, tag = "4")]
+        pub owner_name: ::prost::alloc::string::String,
+        /// As "key=value", where the source gives them and no owner.
+        #[prost(string, repeated, tag = "5")]
+        pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        /// Where it may be another one than the observer's.
+        #[prost(string, tag = "6")]
+        pub cluster: ::prost::alloc::string::String,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Workload {
@@ -197,6 +208,9 @@ pub mod peer_label {
         Workload(Workload),
         #[prost(enumeration = "Other", tag = "3")]
         Other(i32),
+        /// The name of a set of networks.
+        #[prost(string, tag = "4")]
+        Network(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

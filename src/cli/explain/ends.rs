@@ -4,6 +4,7 @@ use super::Port;
 use crate::evaluate::{Evaluation, PeerRef};
 use crate::graph::ServiceEnforcement;
 use crate::inventory::{Inventory, WorkloadId};
+use crate::net::parse_address;
 use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -58,7 +59,7 @@ pub fn name(end: PeerRef, inventory: &Inventory) -> String {
 
 /// Finds what `text` names: an address, `name`, `namespace/name` or `namespace/kind/name`.
 pub fn resolve_end(text: &str, namespace: &str, inventory: &Inventory) -> anyhow::Result<End> {
-    if let Ok(address) = text.parse::<IpAddr>() {
+    if let Some(address) = parse_address(text) {
         return Ok(resolve_address(address, inventory));
     }
     let parts: Vec<&str> = text.split('/').collect();

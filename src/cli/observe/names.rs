@@ -22,10 +22,11 @@ impl Names {
 /// The name in a label; `None` where the address is more precise.
 fn claimed(claim: &PeerLabel) -> Option<String> {
     match claim {
-        PeerLabel::Pod { namespace, name }
-        | PeerLabel::Workload {
+        PeerLabel::Pod(pod) => Some(format!("{}/{}", pod.namespace, pod.name)),
+        PeerLabel::Workload {
             namespace, name, ..
         } => Some(format!("{namespace}/{name}")),
+        PeerLabel::Network { name } => Some(name.clone()),
         PeerLabel::ApiServer => Some("kube-apiserver".to_owned()),
         PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
     }

@@ -93,6 +93,11 @@ impl FlowLogs {
         for (node, span) in spans {
             seen.add_named(node, span);
         }
+        for read in self.summary.read.iter().filter(|read| read.whole_cluster) {
+            read.span
+                .into_iter()
+                .for_each(|span| seen.add_whole_cluster(span));
+        }
         for (node, times) in self.aggregate.views() {
             times.iter().for_each(|span| seen.add_named(node, span));
         }
@@ -111,7 +116,10 @@ impl FlowLogs {
                 pairs.insert((record.client.min(server), record.client.max(server)));
             }
         }
-        let names = self.summary.read.iter().map(|read| &read.name);
+        let reads = self.summary.read.iter();
+        let names = reads
+            .filter(|read| !read.names_observers && !read.whole_cluster)
+            .map(|read| &read.name);
         let unnamed = |name: &String| UnnamedSource {
             name: name.clone(),
             span,

@@ -4,7 +4,7 @@ use crate::finding::{Code, Finding};
 use crate::graph::{Certainty, Vantage, nodes_of_capture};
 use crate::inventory::Inventory;
 use crate::load::source_path::{SaidNodes, SourcePath};
-use crate::net::{TimeSpans, Timestamp};
+use crate::net::{TimeSpans, Timestamp, parse_address};
 use crate::observe::AddressPair;
 use std::collections::BTreeSet;
 
@@ -37,14 +37,17 @@ impl<'a> VantageBuilder<'a> {
         self.vantage
     }
 
+    /// Adds a source that gathers what all nodes saw.
+    pub fn add_whole_cluster(&mut self, (first, last): (Timestamp, Timestamp)) {
+        self.vantage.add_everywhere(first, last);
+    }
+
     /// Adds a source that names its node: by the node's name, or by an address of it.
     pub fn add_named(&mut self, node: &str, (first, last): (Timestamp, Timestamp)) {
         if self.one_node {
             return self.vantage.add_everywhere(first, last);
         }
-        let name = node
-            .parse()
-            .ok()
+        let name = parse_address(node)
             .and_then(|address| {
                 let nodes = self.inventory.nodes.iter();
                 nodes.clone().find(|node| node.addresses.contains(&address))

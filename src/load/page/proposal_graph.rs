@@ -4,7 +4,7 @@
 use crate::flow::Verdict;
 use crate::graph::{Edge, Graph, Lesson, Peer};
 use crate::inventory::{Inventory, WorkloadId};
-use crate::net::{Protocol, Timestamp};
+use crate::net::{Protocol, Timestamp, parse_address};
 use crate::review::resources::{EvidenceLine, PolicyProposal};
 use std::collections::BTreeMap;
 
@@ -91,7 +91,7 @@ fn peer(words: &str, inventory: &Inventory) -> Option<Peer> {
         return Some(Peer::Node(name.to_owned()));
     }
     let address = words.strip_prefix("outside:").unwrap_or(words);
-    if let Ok(address) = address.parse() {
+    if let Some(address) = parse_address(address) {
         return Some(Peer::Outside(address));
     }
     let (namespace, name) = words.split_once('/')?;

@@ -2,7 +2,7 @@
 
 use crate::{
     ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
-    OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
+    OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source, Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ const ADDRESSES: [&str; 5] = [
     "10.0.0.2",
     "10.1.0.1",
     "fd00::1",
-    "::ffff:10.0.0.1",
+    "64:ff9b::a00:1",
 ];
 
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -40,7 +40,8 @@ fn time() -> impl Strategy<Value = Timestamp> {
 fn label() -> impl Strategy<Value = PeerLabel> {
     let text = || select(&["", "shop", "wéb"][..]).prop_map(str::to_owned);
     prop_oneof![
-        (text(), text()).prop_map(|(namespace, name)| PeerLabel::Pod { namespace, name }),
+        (text(), text())
+            .prop_map(|(namespace, name)| PeerLabel::Pod(PodLabel::named(namespace, name))),
         (text(), text(), text()).prop_map(|(namespace, kind, name)| PeerLabel::Workload {
             namespace,
             kind,

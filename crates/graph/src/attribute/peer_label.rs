@@ -1,9 +1,12 @@
 //! A source's label of an end (Hubble, Calico) goes before the address, where the inventory knows the object
-//! that it names. Where it does not, the address at that time decides, as it does without a label.
+//! that it names, or what made it. A pod that nothing explains is kept by its name (rule: departed-pod-by-its-owner).
 
+use super::departed;
 use super::{Attribution, PeerKey, ServiceAccess};
-use nanoseg_flow::{FlowRecord, PeerLabel};
-use nanoseg_inventory::{Inventory, WorkloadId};
+use crate::UnattributedReason;
+use nanoseg_flow::{FlowRecord, PeerLabel, PodLabel, is_stand_in, stand_in_address};
+use nanoseg_inventory::{Inventory, Owner, WorkloadId};
+use nanoseg_net::Timestamp;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -88,12 +91,7 @@ impl NamedPeers {
     fn workload(&self, namespace: &str, name: &str, kind: &str) -> Option<u32> {
         let key = (namespace.to_owned(), name.to_owned());
         let found = self.workloads.get(&key)?;
-        match found.iter().find(|(_, known)| known == kind) {
-            Some((place, _)) => Some(*place),
-            // Hubble reports a CronJob's pods as a Job's and the like; the one of that name is meant.
-            None if found.len() == 1 => found.first().map(|(place, _)| *place),
-            None => None,
-        }
+        departed::of_kind(kind, found.iter().cloned())
     }
 }
 
@@ -103,27 +101,28 @@ impl<'a> Attribution<'a> {
         &self,
         label: &PeerLabel,
         address: IpAddr,
+        at: Timestamp,
     ) -> Option<(PeerKey, Option<u32>)> {
         match label {
-            PeerLabel::Pod { namespace, name } => {
-                let index = self.named_peers.pod(namespace, name, self.inventory)?;
-                let (_, node) = *self.pods.get(index)?;
-                let pod = self.inventory.pods.get(index)?;
-                // A name with `*` means pods on several nodes.
-                let exact = name == &pod.name && !pod.host_network;
-                Some((self.pod(index), node.filter(|_| exact)))
-            }
+            PeerLabel::Pod(pod) => self.labelled_pod(pod, address, at),
             PeerLabel::Workload {
                 namespace,
                 kind,
                 name,
             } => {
-                let place = self.named_peers.workload(namespace, name, kind)?;
-                let id = self.workloads.get(place as usize)?;
-                let host_network = self.inventory.workloads.get(id)?.host_network;
-                // No policy selects it: its node's address is what counts (rule: node-by-address).
-                (!host_network).then_some((PeerKey::Workload(place), None))
+                let found = self.named_peers.workload(namespace, name, kind);
+                let Some(place) = found else {
+                    return self.departed(address, at, || format!("{namespace}/{name}"));
+                };
+                self.workload_key(place)
             }
+            PeerLabel::Network { name } => is_stand_in(address).then(|| {
+                let reason = UnattributedReason::OutsideNetwork;
+                (
+                    self.named(stand_in_address(name), name.clone(), reason),
+                    None,
+                )
+            }),
             // An API server may be reached by an address that no Endpoints object has; then the rule
             // must carry that address.
             PeerLabel::ApiServer => self
@@ -133,6 +132,82 @@ impl<'a> Attribution<'a> {
             // of another cluster, or one that has just ended: in the cluster's ranges the address is right.
             PeerLabel::Host | PeerLabel::RemoteNode | PeerLabel::World => None,
         }
+    }
+
+    /// The peer of a pod that the source names.
+    fn labelled_pod(
+        &self,
+        label: &PodLabel,
+        address: IpAddr,
+        at: Timestamp,
+    ) -> Option<(PeerKey, Option<u32>)> {
+        let (namespace, name) = (&label.namespace, &label.name);
+        let found = self.named_peers.pod(namespace, name, self.inventory);
+        let pod = found.and_then(|index| Some((index, self.inventory.pods.get(index)?)));
+        if label.cluster.is_some() && !is_stand_in(address) {
+            // Another cluster of the mesh may have a pod of that name; its addresses are others
+            // (rule: other-cluster-is-outside).
+            let is_here = pod.is_some_and(|(_, pod)| pod.addresses.contains(&address))
+                || self.inventory.in_cluster_range(address);
+            if !is_here {
+                return Some((PeerKey::Outside(address), None));
+            }
+        }
+        if let Some((index, pod)) = pod {
+            let (_, node) = *self.pods.get(index)?;
+            // A name with `*` means pods on several nodes.
+            let exact = name == &pod.name && !pod.host_network;
+            return Some((self.pod(index), node.filter(|_| exact)));
+        }
+        // Another pod of the same ReplicaSet or the like.
+        let sibling = departed::without_random(name)
+            .filter(|_| label.owner.is_none())
+            .and_then(|base| {
+                self.named_peers
+                    .pod(namespace, &format!("{base}-*"), self.inventory)
+            });
+        if let Some(index) = sibling {
+            return Some((self.pod(index), None));
+        }
+        if let Some(workload) = departed::workload(label, self.inventory) {
+            let place = self.workloads.binary_search(&workload.id).ok()?;
+            return self.workload_key(u32::try_from(place).ok()?);
+        }
+        self.departed(address, at, || format!("{namespace}/{name}"))
+    }
+
+    /// No policy selects a workload on its node's network: the node's address is what counts (rule: node-by-address).
+    fn workload_key(&self, place: u32) -> Option<(PeerKey, Option<u32>)> {
+        let id = self.workloads.get(place as usize)?;
+        let host_network = self.inventory.workloads.get(id)?.host_network;
+        (!host_network).then_some((PeerKey::Workload(place), None))
+    }
+
+    /// A peer that the source names and nothing explains. The address decides only where its owner is certain: a node's, or a
+    /// pod's that is known to have been there already.
+    fn departed(
+        &self,
+        address: IpAddr,
+        at: Timestamp,
+        name: impl Fn() -> String,
+    ) -> Option<(PeerKey, Option<u32>)> {
+        let is_certain = match self.inventory.resolve(address, at) {
+            Owner::Pod(index) => {
+                let pod = self.inventory.pods.get(index);
+                pod.is_some_and(|pod| pod.owned.from.is_some())
+            }
+            Owner::Node(_) | Owner::Service(_) => true,
+            Owner::Unknown | Owner::Outside => false,
+        };
+        if is_certain {
+            return None;
+        }
+        let key = self.named(
+            stand_in_address(&name()),
+            name(),
+            UnattributedReason::DepartedPod,
+        );
+        Some((key, None))
     }
 
     /// The Service that was called by the source's label, where the address does not show it: everything

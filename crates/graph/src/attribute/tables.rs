@@ -7,7 +7,7 @@ use nanoseg_net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Lookup tables for attribution, built once for an inventory.
 pub(in super::super) struct Tables {
@@ -28,7 +28,12 @@ pub(in super::super) struct Tables {
     pub(super) ingress_addresses: Arc<BTreeSet<IpAddr>>,
     pub(super) dns_servers: DnsServers,
     pub(super) named_peers: peer_label::NamedPeers,
+    /// The names behind the stand-in addresses of peers that a source names and nobody has.
+    pub(super) names: Mutex<BTreeMap<IpAddr, String>>,
 }
+
+/// Names of such peers that are kept.
+pub(super) const MAX_NAMES: usize = 1 << 16;
 
 /// DaemonSets on the host network. What is seen of one pod holds for the pods on all of its nodes
 /// (rule: host-network-daemon-set).
@@ -96,6 +101,7 @@ impl Tables {
             ingress,
             dns_servers: DnsServers::build(inventory, &pods),
             named_peers: peer_label::NamedPeers::build(inventory),
+            names: Mutex::default(),
             pods,
         }
     }

@@ -1,14 +1,11 @@
 //! Labels that a source gives to the ends, compared with what the addresses show.
 
 use super::{cluster, graph_of, record};
-use nanoseg_flow::{FlowRecord, PeerLabel, PeerLabels, Verdict};
+use nanoseg_flow::{FlowRecord, PeerLabel, PeerLabels, PodLabel, Verdict};
 use std::sync::Arc;
 
 fn pod(name: &str) -> Option<PeerLabel> {
-    Some(PeerLabel::Pod {
-        namespace: "shop".into(),
-        name: name.into(),
-    })
+    Some(PeerLabel::Pod(PodLabel::named("shop", name)))
 }
 
 fn labelled(client: &str, server: &str, labels: PeerLabels) -> FlowRecord {
@@ -110,7 +107,72 @@ fn a_name_with_a_star_stands_for_pods_of_one_workload() {
     );
     assert_eq!(
         edges(&[labelled("10.244.1.99", "10.244.2.6:8080", star("api-*"))]),
-        ["unknown-pod:10.244.1.99 → shop/api-a 8080"],
+        ["departed-pod:shop/api-* → shop/api-a 8080"],
         "two workloads begin so"
     );
+}
+
+#[test]
+fn a_departed_pod_is_its_owner_s_and_never_that_of_who_has_its_address_now() {
+    let departed = |label: PodLabel| PeerLabels {
+        client: Some(PeerLabel::Pod(label)),
+        ..PeerLabels::default()
+    };
+    let owned = PodLabel {
+        owner: Some(("Deployment".into(), "web".into())),
+        ..PodLabel::named("shop", "web-gone")
+    };
+    // The address is api-b's in the snapshot.
+    let edge = |address, label| edges(&[labelled(address, "10.244.2.6:8080", departed(label))]);
+    assert_eq!(edge("10.244.2.7", owned), ["shop/web → shop/api-a 8080"]);
+    assert_eq!(
+        edge("10.244.1.99", PodLabel::named("shop", "nobody-x2x7q")),
+        ["departed-pod:shop/nobody-x2x7q → shop/api-a 8080"]
+    );
+}
+
+#[test]
+fn a_name_without_an_address_is_shown_as_the_name_and_teaches_nothing() {
+    let stand_in = nanoseg_flow::stand_in_address("pub").to_string();
+    let network = PeerLabels {
+        client: Some(PeerLabel::Network { name: "pub".into() }),
+        ..PeerLabels::default()
+    };
+    let built = graph_of(&[labelled(&stand_in, "10.244.2.6:8080", network)]);
+    assert_eq!(
+        super::edges(&built),
+        ["- outside-network:pub → shop/api-a 8080/TCP"]
+    );
+}
+
+#[test]
+fn a_pod_of_another_cluster_is_an_outside_address() {
+    let meshed = |address: &str| {
+        let label = PodLabel {
+            cluster: Some("west".into()),
+            ..PodLabel::named("shop", "web")
+        };
+        let labels = PeerLabels {
+            client: Some(PeerLabel::Pod(label)),
+            ..PeerLabels::default()
+        };
+        edges(&[labelled(address, "10.244.2.6:8080", labels)])
+    };
+    assert_eq!(meshed("10.9.1.5"), ["outside:10.9.1.5 → shop/api-a 8080"]);
+    assert_eq!(
+        meshed("10.244.1.5"),
+        ["shop/web → shop/api-a 8080"],
+        "its own address"
+    );
+}
+
+#[test]
+fn loopback_is_no_peer() {
+    let built = graph_of(&[
+        record("127.0.0.6", "10.244.2.6:8080", Verdict::Established),
+        record("10.244.1.5", "127.0.0.1:15001", Verdict::Established),
+        record("::1", "10.244.2.6:8080", Verdict::Established),
+    ]);
+    assert_eq!(super::edges(&built), Vec::<String>::new());
+    assert_eq!(built.skipped.get("loopback"), Some(&3));
 }

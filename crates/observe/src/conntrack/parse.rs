@@ -4,6 +4,7 @@
 
 use super::event::{Counter, Event, IPPROTO_SCTP, IPPROTO_TCP, Kind, Status, Tuple};
 use super::netlink::{Attributes, CT_DELETE, CT_NEW, FAMILY_HEADER, Malformed, Message};
+use nanoseg_net::canonical_address;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// NLM_F_CREATE and NLM_F_EXCL: an event of a new entry.
@@ -199,8 +200,8 @@ fn parse_addresses(nest: &[u8], addresses: &mut [Option<IpAddr>; 2]) -> Result<(
                 addresses[usize::from(what == cta::IP_V4_DST)] = Some(address.into());
             }
             (what @ (cta::IP_V6_SRC | cta::IP_V6_DST), value) => {
-                let address = Ipv6Addr::from(fixed::<16>(value)?);
-                addresses[usize::from(what == cta::IP_V6_DST)] = Some(address.into());
+                let address = canonical_address(Ipv6Addr::from(fixed::<16>(value)?).into());
+                addresses[usize::from(what == cta::IP_V6_DST)] = Some(address);
             }
             _ => {}
         }

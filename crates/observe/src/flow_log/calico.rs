@@ -1,26 +1,19 @@
 //! Calico's flow logs (felix: `collector/flowlog`, one JSON object a flow) and Goldmane's flows
 //! (projectcalico/calico: `goldmane/proto/api.proto`), which have names instead of addresses.
 
+use super::entry::Entry;
 use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
 use nanoseg_flow::{
-    ActivityWindows, FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, Source,
-    Verdict,
+    ActivityWindows, FlowRecord, Observed, Observer, Opening, PeerLabel, PeerLabels, PodLabel,
+    Source, Verdict, stand_in_address,
 };
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, parse_address};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
-
-/// The content of a line.
-pub(super) enum CalicoLine {
-    Flow(Box<ParsedLine>),
-    /// Nothing of a connection; the reason.
-    Skipped(&'static str),
-    /// Without what makes a connection.
-    Incomplete(&'static str),
-}
 
 /// One flow with its fields under lower-case names without underscores: `source_ip`, `sourceIP` and
 /// `sourceIp` are one. Goldmane's key is opened into it.
@@ -70,28 +63,68 @@ impl Fields {
         let short = if side == "source" { "srcip" } else { "dstip" };
         let address = self.text(&[&named("ip"), short]);
         let address = match address {
-            Some(text) => Some(text.parse::<IpAddr>().map_err(|_| "address")?),
+            Some(text) => Some(parse_address(&text).ok_or("address")?),
             None => None,
         };
         let label = self.label(side);
         match (address, &label) {
-            (Some(address), _) => Ok((address, label)),
-            (None, Some(PeerLabel::Pod { namespace, name })) => {
-                Ok((placeholder_address(namespace, name), label))
+            (Some(address), _) => {
+                // An address says more than the name of a set of networks.
+                let is_set = matches!(label, Some(PeerLabel::Network { .. }));
+                Ok((address, label.filter(|_| !is_set)))
             }
+            (None, Some(PeerLabel::Pod(pod))) => {
+                let name = format!("{}/{}", pod.namespace, pod.name);
+                Ok((stand_in_address(&name), label))
+            }
+            (None, Some(PeerLabel::Network { name })) => Ok((stand_in_address(name), label)),
             (None, _) => Err("address"),
         }
     }
 
-    /// A pod, if the end is a workload endpoint ("wep", `WorkloadEndpoint`, 1).
+    /// A pod, if the end is a workload endpoint ("wep", `WorkloadEndpoint`, 1); a set of networks ("net", "ns": `pub`, `pvt`
+    /// and network sets), if it is one of these and has no address.
     fn label(&self, side: &str) -> Option<PeerLabel> {
         let named = |what: &str| format!("{side}{what}");
         let kind = self.text(&[&named("type")]);
         let is_pod =
             kind.is_none_or(|kind| ["wep", "WorkloadEndpoint", "1"].contains(&kind.as_str()));
-        let namespace = self.text(&[&named("namespace")])?;
         let name = self.text(&[&named("name"), &named("nameaggr")])?;
-        is_pod.then_some(PeerLabel::Pod { namespace, name })
+        let Some(namespace) = self.text(&[&named("namespace")]) else {
+            return Some(PeerLabel::Network { name });
+        };
+        if !is_pod {
+            return Some(PeerLabel::Network {
+                name: format!("{namespace}/{name}"),
+            });
+        }
+        Some(PeerLabel::Pod(PodLabel {
+            labels: self.labels(&named("labels")),
+            ..PodLabel::named(namespace, name)
+        }))
+    }
+
+    /// `a=b | c=d` (Goldmane, Whisker), a list, or `{"labels": […]}` (Calico).
+    fn labels(&self, field: &str) -> BTreeSet<String> {
+        let list = |values: &[Value]| {
+            let texts = values.iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        };
+        match self.0.get(field) {
+            Some(Value::String(text)) => {
+                let parts = text.split(['|', ',']).map(str::trim);
+                parts
+                    .filter(|part| part.contains('='))
+                    .map(str::to_owned)
+                    .collect()
+            }
+            Some(Value::Array(values)) => list(values),
+            Some(Value::Object(object)) => match object.get("labels") {
+                Some(Value::Array(values)) => list(values),
+                _ => BTreeSet::new(),
+            },
+            _ => BTreeSet::new(),
+        }
     }
 
     fn service(&self) -> Option<(String, String)> {
@@ -102,30 +135,20 @@ impl Fields {
     }
 }
 
-/// An address for an end that is known by name only: in 100::/64, which is not in use (RFC 6666). The same
-/// name always has the same one (FNV-1a).
-fn placeholder_address(namespace: &str, name: &str) -> IpAddr {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in namespace.bytes().chain([b'/']).chain(name.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    IpAddr::V6(Ipv6Addr::from((0x0100_u128 << 112) | u128::from(hash)))
-}
-
 /// Reads one line.
 ///
 /// # Errors
 /// What is no JSON object.
-pub(super) fn parse_line(text: &str) -> Result<CalicoLine, LineError> {
+pub(super) fn parse_line(text: &str) -> Result<Vec<Entry>, LineError> {
     let object: Map<String, Value> =
         serde_json::from_str(text).map_err(|error| LineError::of_json(&error))?;
-    Ok(parse(&Fields::of(object)).unwrap_or_else(CalicoLine::Incomplete))
+    Ok(parse(&Fields::of(object)).unwrap_or_else(|what| vec![Entry::Incomplete(what)]))
 }
 
-fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
+fn parse(fields: &Fields) -> Result<Vec<Entry>, &'static str> {
     let protocol = fields.text(&["proto", "protocol"]).ok_or("protocol")?;
     let Some(protocol) = super::jsonl::parse_protocol(&protocol) else {
-        return Ok(CalicoLine::Skipped("calico-other-protocol"));
+        return Ok(vec![Entry::Skipped("calico-other-protocol")]);
     };
     let port = fields.number(&["destport", "dstport"]);
     let port = port
@@ -190,14 +213,16 @@ fn parse(fields: &Fields) -> Result<CalicoLine, &'static str> {
     let node = fields
         .text(&["host", "node", "nodename"])
         .unwrap_or_default();
-    Ok(CalicoLine::Flow(Box::new(ParsedLine::Flow(Observed {
+    let observer = (!node.is_empty()).then(|| Entry::Observer(node.clone(), first, last));
+    let flow = Entry::Line(Box::new(ParsedLine::Flow(Observed {
         observer: Observer {
             // Each end of a connection reports it, on one node both.
             node: format!("{node}/{reporter}").into(),
             source: Source::FlowLog,
         },
         record,
-    }))))
+    })));
+    Ok(std::iter::once(flow).chain(observer).collect())
 }
 
 /// Allowed is not answered: what a scan tries is allowed, too. Where packets are counted and none came
@@ -230,7 +255,8 @@ mod tests {
         let (aggregate, summary) = parse_bytes(&std::fs::read(path).unwrap(), name).unwrap();
         assert_eq!(summary.malformed, Vec::<String>::new());
         let end = |label: Option<&PeerLabel>, address: IpAddr| match label {
-            Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
+            Some(PeerLabel::Pod(pod)) => format!("{}/{}", pod.namespace, pod.name),
+            Some(PeerLabel::Network { name }) => name.clone(),
             _ => address.to_string(),
         };
         let line = |(observer, r): (&Observer, &FlowRecord)| {
@@ -270,12 +296,12 @@ mod tests {
             read("flows.log"),
             [
                 "n1/src 10.65.0.9 → 203.0.113.7 443/TCP Established 2 900>4000<",
+                "n1/src shop/web-5d4f8c7b9-x2x7q → pub 443/TCP Established 4 600>1200<",
                 "n1/src shop/web-5d4f8c7b9-x2x7q → shop/api-6c9d-* 8080/TCP Established 4 600>1200<",
                 "n1/src shop/web-5d4f8c7b9-x2x7q → shop/db-0 5432/TCP Dropped 1 60>0<",
                 "n1/src shop/web-5d4f8c7b9-x2x7q → shop/db-0 6379/TCP Unanswered 1 180>0<",
                 "n2/dst shop/web-5d4f8c7b9-x2x7q → shop/api-6c9d-* 8080/TCP Established 4 600>1200<",
                 "skipped calico-other-protocol 1",
-                "lost flow-incomplete 1",
             ]
         );
     }
@@ -286,15 +312,9 @@ mod tests {
             read("goldmane.json"),
             [
                 "/dst shop/web-5d4f8c7b9-* → shop/api-6c9d-* 8080/TCP Established 12 1000>9000<",
+                "/src shop/web-5d4f8c7b9-* → pub 443/TCP Established 12 1>1<",
                 "/src shop/web-5d4f8c7b9-* → shop/api-6c9d-* 8080/TCP Established 12 1000>9000<",
-                "lost flow-incomplete 1",
             ]
-        );
-        assert_ne!(placeholder_address("a", "b"), placeholder_address("a", "c"));
-        assert!(
-            placeholder_address("a", "b")
-                .to_string()
-                .starts_with("100::")
         );
     }
 }

@@ -3,7 +3,9 @@
 use super::jsonl::{RawLine, parse_protocol};
 use super::parsed_line::{LineError, ParsedLine};
 use super::time::FlowTime;
+use nanoseg_net::{canonical_socket, parse_address};
 use std::io::Read;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Reads lines by the names of their columns.
@@ -107,15 +109,15 @@ impl<R: Read> CsvLines<R> {
 
 fn set(line: &mut RawLine, column: &str, text: &str) -> Result<(), LineError> {
     match column {
-        "client" => line.client = parse(column, text)?,
-        "server" => line.server = parse(column, text)?,
+        "client" => line.client = Some(address(column, text)?),
+        "server" => line.server = Some(address(column, text)?),
         "port" => line.port = parse(column, text)?,
         "protocol" => line.protocol = Some(parse_protocol(text).ok_or_else(|| bad(column, text))?),
         "time" => line.time = Some(FlowTime::parse(text).ok_or_else(|| bad(column, text))?),
         "first" => line.first = Some(FlowTime::parse(text).ok_or_else(|| bad(column, text))?),
         "last" => line.last = Some(FlowTime::parse(text).ok_or_else(|| bad(column, text))?),
-        "via" => line.via = parse(column, text)?,
-        "seen_as" => line.seen_as = parse(column, text)?,
+        "via" => line.via = parse(column, text)?.map(canonical_socket),
+        "seen_as" => line.seen_as = Some(address(column, text)?),
         "client_port" => line.client_port = parse(column, text)?,
         "verdict" => line.verdict = Some(word(column, text)?),
         "opening" => line.opening = Some(word(column, text)?),
@@ -126,6 +128,10 @@ fn set(line: &mut RawLine, column: &str, text: &str) -> Result<(), LineError> {
         _ => line.node = Some(text.to_owned()),
     }
     Ok(())
+}
+
+fn address(column: &str, text: &str) -> Result<IpAddr, LineError> {
+    parse_address(text).ok_or_else(|| bad(column, text))
 }
 
 fn parse<T: FromStr>(column: &str, text: &str) -> Result<Option<T>, LineError> {

@@ -1,7 +1,7 @@
 //! Flow logs that are JSON but not by the line: an array, an object around one, objects over several
 //! lines. Only what comes before a damage can be read of these.
 
-use super::detect::is_container;
+use super::detect::{CONTAINERS, is_container};
 use super::parsed_line::LineError;
 use serde_json::{Deserializer, Map, Value};
 use std::io::Read;
@@ -25,7 +25,10 @@ fn unfold(value: Value, take: &mut impl FnMut(Map<String, Value>)) {
     match value {
         Value::Array(values) => values.into_iter().for_each(|value| unfold(value, take)),
         Value::Object(mut object) if is_container(&object) => {
-            for name in ["items", "flows"] {
+            if let Some(inner @ Value::Object(_)) = object.remove("data") {
+                unfold(inner, take);
+            }
+            for name in CONTAINERS {
                 if let Some(Value::Array(values)) = object.remove(name) {
                     values.into_iter().for_each(|value| unfold(value, take));
                 }

@@ -7,7 +7,10 @@ use nanoseg_flow::{
     ActivityWindows, FlowRecord, Loss, NameEntry, Observations, Observed, Observer, Opening,
     OtherTraffic, PeerLabels, ScanSummary, Source, Verdict,
 };
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{
+    Protocol, Timestamp, canonical_address, canonical_socket, deserialize_address,
+    deserialize_socket,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,12 +20,16 @@ use std::sync::Arc;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLine {
+    #[serde(default, deserialize_with = "deserialize_address")]
     pub client: Option<IpAddr>,
+    #[serde(default, deserialize_with = "deserialize_address")]
     pub server: Option<IpAddr>,
     pub port: Option<u16>,
     #[serde(default, deserialize_with = "protocol")]
     pub protocol: Option<Protocol>,
+    #[serde(default, deserialize_with = "deserialize_socket")]
     pub via: Option<SocketAddr>,
+    #[serde(default, deserialize_with = "deserialize_address")]
     pub seen_as: Option<IpAddr>,
     pub client_port: Option<u16>,
     pub verdict: Option<Verdict>,
@@ -40,6 +47,7 @@ pub(super) struct RawLine {
     pub node: Option<String>,
     pub source: Option<Source>,
     name: Option<String>,
+    #[serde(default, deserialize_with = "deserialize_address")]
     address: Option<IpAddr>,
     from: Option<FlowTime>,
     until: Option<FlowTime>,
@@ -198,10 +206,21 @@ impl RawLine {
     /// Decides which kind of line it is.
     pub fn parse(self) -> Result<ParsedLine, LineError> {
         if let Some(traffic) = self.other {
-            return Ok(ParsedLine::Other(traffic));
+            return Ok(ParsedLine::Other(OtherTraffic {
+                source: canonical_address(traffic.source),
+                destination: canonical_address(traffic.destination),
+                ..traffic
+            }));
         }
         if let Some(scan) = self.scan {
-            return Ok(ParsedLine::Scan(scan));
+            let samples = scan.samples.into_iter();
+            return Ok(ParsedLine::Scan(ScanSummary {
+                client: scan.client.map(canonical_address),
+                samples: samples
+                    .map(|(to, protocol)| (canonical_socket(to), protocol))
+                    .collect(),
+                ..scan
+            }));
         }
         if let Some(name) = &self.loss {
             let loss = Loss::ALL.iter().find(|loss| loss.name() == name);

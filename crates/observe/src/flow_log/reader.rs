@@ -1,22 +1,28 @@
 //! Reads flow logs of any format one by one, and counts what could not be read.
 
-use super::calico::{self, CalicoLine};
-use super::csv::CsvLines;
-use super::detect::{Beginning, beginning, form_of};
+use super::biflow_table::BiflowTable;
+use super::detect::{Beginning, beginning};
+use super::file_reader::FileReader;
 use super::line_reader::{LineReader, MAX_LINE};
 use super::parsed_line::{LineError, ParsedLine};
-use super::{FlowLogError, FlowLogFormat, FlowLogRead, FlowLogSummary, json_document, jsonl};
-use crate::hubble::{self, HubbleLimits, HubbleLine, HubbleLineError, HubbleTable};
-use nanoseg_flow::{Aggregate, Collector, CollectorLimits, Loss, Observations, Source};
+use super::uniflow::Uniflow;
+use super::{FlowLogError, FlowLogFormat, FlowLogSummary};
+use crate::hubble::{HubbleFlow, HubbleLimits, HubbleTable};
+use nanoseg_flow::{
+    Aggregate, Collector, CollectorLimits, ConnectionReport, ConnectionSink, Loss, Observations,
+    Source,
+};
 use nanoseg_net::{FILE_KIND_BYTES, FileKind, Timestamp};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How many bad lines are shown.
-const SHOWN: usize = 5;
 const SQLITE: &[u8] = b"SQLite format 3\0";
+const PARQUET: &[u8] = b"PAR1";
+/// Names of observers that are kept.
+const MAX_OBSERVERS: usize = 1 << 14;
 
 /// Everything that was read so far.
 pub(super) struct FlowLogReader {
@@ -24,8 +30,15 @@ pub(super) struct FlowLogReader {
     /// Hubble's events of all files: the nodes of both ends report one connection.
     table: HubbleTable,
     collector: Collector,
+    /// One-direction records of all files: the exporters of both ends report one connection.
+    biflows: BiflowTable,
+    /// Connections of logs that report them as such.
+    connections: Collector,
     /// The latest time in them.
     now: Timestamp,
+    /// Nodes and exporters that the logs name as those who observed, by name or address, with the times of their first and last
+    /// flow.
+    observers: BTreeMap<String, (Timestamp, Timestamp)>,
     pub summary: FlowLogSummary,
 }
 
@@ -46,7 +59,10 @@ impl FlowLogReader {
             aggregate: Aggregate::default(),
             table: HubbleTable::new(HubbleLimits::default()),
             collector: Collector::new(CollectorLimits::default()),
+            biflows: BiflowTable::default(),
+            connections: Collector::new(CollectorLimits::default()),
             now: Timestamp::MIN,
+            observers: BTreeMap::new(),
             summary: FlowLogSummary::default(),
         }
     }
@@ -75,6 +91,12 @@ impl FlowLogReader {
             self.summary.stores.push(path.to_path_buf());
             return Ok(());
         }
+        if head.starts_with(PARQUET) {
+            return Err(refused(LineError(
+                "Parquet is not read; deliver the log as plain text, or convert it to CSV or JSON"
+                    .into(),
+            )));
+        }
         let kind = FileKind::of(&head).filter(|kind| *kind != FileKind::Text);
         if let Some(kind) = kind {
             return Err(refused(LineError(kind.to_string())));
@@ -88,6 +110,8 @@ impl FlowLogReader {
         let whole = Cursor::new(head).chain(source);
         match start {
             Beginning::Lines(format) => file.read_lines(format, BufReader::new(whole)),
+            Beginning::Table(table) => file.read_table(table, BufReader::new(whole)),
+            Beginning::EventStream => file.read_events(BufReader::new(whole)),
             Beginning::Csv => file.read_csv(whole),
             Beginning::Document => file.read_document(BufReader::new(whole)),
         }
@@ -101,6 +125,11 @@ impl FlowLogReader {
     pub fn finish(mut self) -> (Aggregate, FlowLogSummary) {
         self.table.end_all(&mut self.collector);
         self.collect();
+        self.biflows.end_all(&mut self.connections);
+        self.collect_connections();
+        for (node, span) in std::mem::take(&mut self.observers) {
+            self.aggregate.add_view(&Arc::from(node), span);
+        }
         let resets = self.table.lone_resets();
         if resets > 0 {
             *self.summary.skipped.entry("lone-reset").or_default() += resets;
@@ -108,7 +137,7 @@ impl FlowLogReader {
         (self.aggregate, self.summary)
     }
 
-    fn lose(&mut self, loss: Loss, count: u64) {
+    pub fn lose(&mut self, loss: Loss, count: u64) {
         let mut slice = Observations::default();
         slice.lose(loss, count);
         self.add(slice);
@@ -131,11 +160,62 @@ impl FlowLogReader {
         self.add(slice);
     }
 
+    /// Adds one of Hubble's events.
+    pub fn take_event(&mut self, flow: &HubbleFlow) {
+        // Files may come in any order: the time goes forward all the same.
+        self.now = self.now.max(flow.time);
+        self.table.ingest(flow, self.now, &mut self.collector);
+        if self.collector.is_full() {
+            self.collect();
+        }
+    }
+
+    /// Adds one direction of a connection.
+    pub fn take_uniflow(&mut self, flow: &Uniflow) {
+        self.biflows.ingest(flow, &mut self.connections);
+        self.make_room();
+    }
+
+    /// Adds a connection.
+    pub fn take_connection(&mut self, connection: &ConnectionReport) {
+        self.connections.report(connection);
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        if self.connections.is_full() {
+            self.collect_connections();
+        }
+    }
+
+    fn collect_connections(&mut self) {
+        let (records, scans, losses) = self.connections.take();
+        let mut slice = Observations {
+            records: records.into_iter().map(|r| (Source::FlowLog, r)).collect(),
+            scans,
+            losses,
+            ..Observations::default()
+        };
+        slice.lose(Loss::ConnectionEvicted, self.biflows.take_evicted());
+        slice.lose(Loss::DirectionMissing, self.biflows.take_one_sided());
+        self.add(slice);
+    }
+
+    /// Notes that somebody observed something in that time.
+    pub fn note_observer(&mut self, name: &str, first: Timestamp, last: Timestamp) {
+        let observers = &mut self.observers;
+        if let Some(span) = observers.get_mut(name) {
+            *span = (span.0.min(first), span.1.max(last));
+        } else if observers.len() < MAX_OBSERVERS {
+            observers.insert(name.to_owned(), (first, last));
+        }
+    }
+
     fn add(&mut self, slice: Observations) {
         self.aggregate.add(&Arc::from(""), slice);
     }
 
-    fn take(&mut self, line: ParsedLine) {
+    pub fn take(&mut self, line: ParsedLine) {
         let mut slice = Observations::default();
         match line {
             ParsedLine::Flow(observed) => return self.aggregate.add_record(observed),
@@ -145,174 +225,6 @@ impl FlowLogReader {
             ParsedLine::Loss(loss, count) => slice.lose(loss, count),
         }
         self.add(slice);
-    }
-}
-
-/// One file on its way in.
-struct FileReader<'i> {
-    reader: &'i mut FlowLogReader,
-    read: FlowLogRead,
-    /// A line was good: from now on bad ones are counted.
-    begun: bool,
-}
-
-impl<'i> FileReader<'i> {
-    fn new(reader: &'i mut FlowLogReader, path: &Path) -> Self {
-        FileReader {
-            reader,
-            read: FlowLogRead {
-                name: path.display().to_string(),
-                format: FlowLogFormat::Jsonl,
-                bytes: 0,
-                flows: 0,
-                names: 0,
-                malformed: 0,
-                span: None,
-            },
-            begun: false,
-        }
-    }
-
-    fn read_lines(
-        &mut self,
-        format: FlowLogFormat,
-        input: impl io::BufRead,
-    ) -> Result<(), LineError> {
-        self.read.format = format;
-        let mut lines = LineReader::new(input);
-        while let Some((number, line)) = lines.next() {
-            let outcome = match line {
-                Ok(text) => self.take(text, &number.to_string()),
-                Err(bad) => Err(LineError(bad.to_string())),
-            };
-            self.count_outcome(&number.to_string(), outcome)?;
-        }
-        Ok(())
-    }
-
-    fn read_csv(&mut self, input: impl Read) -> Result<(), LineError> {
-        self.read.format = FlowLogFormat::Csv;
-        let mut lines = CsvLines::open(input)?;
-        while let Some((number, line)) = lines.next() {
-            let outcome = line.map(|line| self.take_own(line));
-            self.count_outcome(&number.to_string(), outcome)?;
-        }
-        Ok(())
-    }
-
-    fn read_document(&mut self, input: impl Read) -> Result<(), LineError> {
-        let mut number = 0u64;
-        let mut refused = None;
-        let end = json_document::read(input, |object| {
-            number += 1;
-            let place = format!("object {number}");
-            let outcome = if self.begun {
-                Ok(self.read.format)
-            } else {
-                form_of(&object)
-            };
-            let outcome = outcome.and_then(|format| {
-                self.read.format = format;
-                let text = serde_json::Value::Object(object).to_string();
-                self.take(&text, &place)
-            });
-            if let Err(error) = self.count_outcome(&place, outcome) {
-                refused.get_or_insert(error);
-            }
-        });
-        refused.map_or(Ok(()), Err)?;
-        self.count_outcome("end", end)
-    }
-
-    /// Counts what became of a line. The first one decides whether the file is a flow log.
-    fn count_outcome(
-        &mut self,
-        place: &str,
-        outcome: Result<(), LineError>,
-    ) -> Result<(), LineError> {
-        let Err(error) = outcome else {
-            self.begun = true;
-            return Ok(());
-        };
-        if !self.begun {
-            return Err(LineError(format!("line {place}: {error}")));
-        }
-        self.read.malformed += 1;
-        self.reader.lose(Loss::LineMalformed, 1);
-        let shown = &mut self.reader.summary.malformed;
-        if shown.len() < SHOWN {
-            shown.push(format!("{}:{place}: {error}", self.read.name));
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, text: &str, place: &str) -> Result<(), LineError> {
-        match self.read.format {
-            FlowLogFormat::Jsonl | FlowLogFormat::Csv => {
-                let line = jsonl::parse_line(text)?;
-                self.take_own(line);
-            }
-            FlowLogFormat::Hubble => self.take_hubble(text, place)?,
-            FlowLogFormat::Calico => match calico::parse_line(text)? {
-                CalicoLine::Flow(line) => self.take_own(*line),
-                CalicoLine::Skipped(reason) => self.skip(reason),
-                CalicoLine::Incomplete(what) => self.incomplete(place, what),
-            },
-        }
-        Ok(())
-    }
-
-    fn take_hubble(&mut self, text: &str, place: &str) -> Result<(), LineError> {
-        match hubble::parse_line(text) {
-            Ok(HubbleLine::Flow(flow)) => {
-                self.read.flows += 1;
-                self.note_span(flow.time, flow.time);
-                let reader = &mut *self.reader;
-                // Files may come in any order: the time goes forward all the same.
-                reader.now = reader.now.max(flow.time);
-                reader
-                    .table
-                    .ingest(&flow, reader.now, &mut reader.collector);
-                if reader.collector.is_full() {
-                    reader.collect();
-                }
-            }
-            Ok(HubbleLine::Lost(count)) => self.reader.lose(Loss::LogLost, count),
-            Ok(HubbleLine::Skipped(reason)) => self.skip(reason),
-            Err(HubbleLineError::Incomplete(what)) => self.incomplete(place, what),
-            Err(error) => return Err(LineError(error.to_string())),
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, reason: &'static str) {
-        *self.reader.summary.skipped.entry(reason).or_default() += 1;
-    }
-
-    /// Counts a flow without addresses or ports.
-    fn incomplete(&mut self, place: &str, what: &str) {
-        self.reader.lose(Loss::FlowIncomplete, 1);
-        let shown = &mut self.reader.summary.incomplete;
-        if shown.len() < SHOWN {
-            shown.push(format!("{}:{place}: no {what}", self.read.name));
-        }
-    }
-
-    fn take_own(&mut self, line: ParsedLine) {
-        match &line {
-            ParsedLine::Flow(observed) => {
-                self.read.flows += 1;
-                self.note_span(observed.record.first, observed.record.last);
-            }
-            ParsedLine::Name(..) => self.read.names += 1,
-            _ => {}
-        }
-        self.reader.take(line);
-    }
-
-    fn note_span(&mut self, first: Timestamp, last: Timestamp) {
-        let span = self.read.span.get_or_insert((first, last));
-        *span = (span.0.min(first), span.1.max(last));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::SkippedFile;
 use nanoseg_net::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// The form of a flow log.
@@ -16,6 +17,14 @@ pub enum FlowLogFormat {
     Hubble,
     /// Calico's flow logs, and Goldmane's flows.
     Calico,
+    /// Zeek's `conn.log`, as text or JSON.
+    Zeek,
+    /// AWS VPC flow logs.
+    Vpc,
+    /// NetObserv's records.
+    NetObserv,
+    /// NetFlow and IPFIX, as nfdump prints them.
+    Nfdump,
 }
 
 impl FlowLogFormat {
@@ -26,6 +35,10 @@ impl FlowLogFormat {
             FlowLogFormat::Csv => "csv",
             FlowLogFormat::Hubble => "hubble",
             FlowLogFormat::Calico => "calico",
+            FlowLogFormat::Zeek => "zeek",
+            FlowLogFormat::Vpc => "vpc",
+            FlowLogFormat::NetObserv => "netobserv",
+            FlowLogFormat::Nfdump => "nfdump",
         }
     }
 }
@@ -45,6 +58,16 @@ pub struct FlowLogRead {
     pub malformed: u64,
     /// The time of the earliest and the latest flow.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Addresses of the flows' ends, up to 65536.
+    pub ends: BTreeSet<IpAddr>,
+    /// Some end is named as a pod or workload.
+    pub named_ends: bool,
+    /// Flows of it name the nodes that observed them: they are among the aggregate's views.
+    pub names_observers: bool,
+    /// The source gathers the flows of all nodes, and does not name them (Goldmane).
+    pub whole_cluster: bool,
+    /// The addresses are those of network interfaces, that is of nodes, since the log leaves out those of packets.
+    pub interface_addresses: bool,
 }
 
 /// The summary of all files.

@@ -27,14 +27,23 @@ fn samples() -> Vec<Vec<u8>> {
         read("hubble/basic-sample-330-dns-flows.json"),
         read("calico/flows.log"),
         read("calico/goldmane.json"),
+        read("calico/whisker.sse"),
+        read("zeek/conn.log"),
+        read("zeek/conn.json"),
+        read("vpc/default.log"),
+        read("vpc/version5.log"),
+        read("netobserv/flows.json"),
+        read("netobserv/loki.json"),
+        read("nfdump/flows.csv"),
+        read("nfdump/flows.json"),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
     #[test]
     fn no_damage_makes_reading_panic(
-        sample in 0usize..6,
+        sample in 0usize..15,
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
         whole in any::<bool>(),

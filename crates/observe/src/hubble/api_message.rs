@@ -54,6 +54,7 @@ fn raw_flow(flow: proto::Flow) -> Result<RawFlow, HubbleLineError> {
         source_service: flow.source_service.map(service),
         destination_service: flow.destination_service.map(service),
         trace_observation_point: number(flow.trace_observation_point),
+        node_name: String::new(),
     })
 }
 
@@ -117,6 +118,8 @@ fn endpoint(end: proto::Endpoint) -> RawEndpoint {
         labels: end.labels,
         pod_name: end.pod_name,
         workloads: end.workloads.into_iter().map(workload).collect(),
+        // The schema that is read has no field for it; a label of Cilium names it.
+        cluster_name: String::new(),
     }
 }
 

@@ -58,4 +58,6 @@ pub struct HubbleFlow {
     /// The Service of source and destination.
     pub services: [Option<(String, String)>; 2],
     pub dns: Option<DnsAnswer>,
+    /// The node that saw it, without the cluster's name; `None` where the source does not say.
+    pub node: Option<String>,
 }

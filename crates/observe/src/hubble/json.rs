@@ -5,7 +5,7 @@
 use super::flow::{DnsAnswer, HubbleFlow, Layer4, ReplyFlag};
 use super::peer_labels::{EndpointFacts, build_label};
 use nanoseg_flow::TcpFlags;
-use nanoseg_net::Timestamp;
+use nanoseg_net::{Timestamp, parse_address};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::net::{IpAddr, SocketAddr};
@@ -70,6 +70,8 @@ struct RawLine {
     agent_event: Option<IgnoredAny>,
     #[serde(alias = "debugEvent")]
     debug_event: Option<IgnoredAny>,
+    #[serde(default, alias = "nodeName")]
+    node_name: String,
     time: Option<jiff::Timestamp>,
 }
 
@@ -107,6 +109,9 @@ pub(super) struct RawFlow {
     pub destination_service: Option<RawService>,
     #[serde(alias = "traceObservationPoint")]
     pub trace_observation_point: EnumValue,
+    /// `CLUSTER/NODE`, or `NODE` alone.
+    #[serde(alias = "nodeName")]
+    pub node_name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -163,6 +168,8 @@ pub(super) struct RawEndpoint {
     #[serde(alias = "podName")]
     pub pod_name: String,
     pub workloads: Vec<RawWorkload>,
+    #[serde(alias = "clusterName")]
+    pub cluster_name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -226,6 +233,9 @@ pub fn parse_line(text: &str) -> Result<HubbleLine, HubbleLineError> {
         None => serde_json::from_str(text).map_err(malformed)?,
     };
     flow.time = flow.time.or(line.time);
+    if flow.node_name.is_empty() {
+        flow.node_name = line.node_name;
+    }
     flow.parse()
 }
 
@@ -256,7 +266,7 @@ impl RawFlow {
             _ => return Err(missing("transport")),
         };
         let ip = self.ip.as_ref().ok_or(missing("address"))?;
-        let address = |text: &str| text.parse::<IpAddr>().map_err(|_| missing("address"));
+        let address = |text: &str| parse_address(text).ok_or(missing("address"));
         let ends = [
             SocketAddr::new(address(&ip.source)?, ports.source_port),
             SocketAddr::new(address(&ip.destination)?, ports.destination_port),
@@ -265,6 +275,8 @@ impl RawFlow {
             return Err(missing("port"));
         }
         let time: Timestamp = self.time.ok_or(missing("time"))?.into();
+        let node = self.node_name.split_once('/');
+        let node = node.map_or(self.node_name.as_str(), |(_, node)| node);
         Ok(HubbleLine::Flow(Box::new(HubbleFlow {
             time,
             ends,
@@ -273,12 +285,19 @@ impl RawFlow {
             dropped: self.verdict.is("DROPPED", 2) || self.verdict.is("ERROR", 3),
             layer7: self.l7.is_some(),
             point: self.point(),
-            labels: [&self.source, &self.destination].map(|end| end.as_ref()?.label()),
+            labels: [&self.source, &self.destination]
+                .map(|end| end.as_ref()?.label(self.observer_cluster())),
             services: [&self.source_service, &self.destination_service]
                 .map(|s| s.as_ref()?.parse()),
             dns: self.l7.as_ref().and_then(RawLayer7::answer),
             names: [self.source_names, self.destination_names],
+            node: Some(node.to_owned()).filter(|node| !node.is_empty()),
         })))
+    }
+
+    /// The cluster of the node that saw it, where its name has one.
+    fn observer_cluster(&self) -> Option<&str> {
+        self.node_name.split_once('/').map(|(cluster, _)| cluster)
     }
 
     fn reply(&self) -> ReplyFlag {
@@ -342,7 +361,7 @@ impl RawFlags {
 }
 
 impl RawEndpoint {
-    fn label(&self) -> Option<nanoseg_flow::PeerLabel> {
+    fn label(&self, observer_cluster: Option<&str>) -> Option<nanoseg_flow::PeerLabel> {
         let first = self.workloads.first();
         build_label(&EndpointFacts {
             namespace: &self.namespace,
@@ -350,6 +369,8 @@ impl RawEndpoint {
             workload: first.map(|w| (w.kind.as_str(), w.name.as_str())),
             labels: &self.labels,
             identity: self.identity,
+            cluster: &self.cluster_name,
+            observer_cluster,
         })
     }
 }
@@ -364,7 +385,7 @@ impl RawService {
 impl RawLayer7 {
     fn answer(&self) -> Option<DnsAnswer> {
         let dns = self.dns.as_ref()?;
-        let addresses: Vec<IpAddr> = dns.ips.iter().filter_map(|ip| ip.parse().ok()).collect();
+        let addresses: Vec<IpAddr> = dns.ips.iter().filter_map(|ip| parse_address(ip)).collect();
         let query = dns.query.trim_end_matches('.').to_ascii_lowercase();
         (!addresses.is_empty() && !query.is_empty()).then_some(DnsAnswer {
             query,

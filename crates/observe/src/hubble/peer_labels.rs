@@ -1,6 +1,7 @@
 //! Hubble's labels of the ends of a connection.
 
-use nanoseg_flow::PeerLabel;
+use nanoseg_flow::{PeerLabel, PodLabel};
+use std::collections::BTreeSet;
 
 /// An endpoint of an event, as far as it matters here.
 #[derive(Debug, Default)]
@@ -12,20 +13,60 @@ pub(super) struct EndpointFacts<'a> {
     pub labels: &'a [String],
     /// The numeric identity: small ones are reserved.
     pub identity: u64,
+    /// The endpoint's cluster, and that of the node that saw it; empty where it is not said.
+    pub cluster: &'a str,
+    pub observer_cluster: Option<&'a str>,
+}
+
+/// The label in which Cilium names the cluster of an identity.
+const CLUSTER_LABEL: &str = "k8s:io.cilium.k8s.policy.cluster=";
+/// The name of a cluster that was given none.
+const DEFAULT_CLUSTER: &str = "default";
+
+impl EndpointFacts<'_> {
+    /// The cluster, where it is not known to be the observer's (rule: other-cluster-is-outside).
+    fn other_cluster(&self) -> Option<String> {
+        let labelled = self
+            .labels
+            .iter()
+            .find_map(|l| l.strip_prefix(CLUSTER_LABEL));
+        let cluster = Some(self.cluster)
+            .filter(|name| !name.is_empty())
+            .or(labelled)?;
+        (cluster != self.observer_cluster.unwrap_or(DEFAULT_CLUSTER)).then(|| cluster.to_owned())
+    }
+
+    /// The pod's own labels; Cilium adds others, which begin with its name, and marks where each is from.
+    fn own_labels(&self) -> BTreeSet<String> {
+        let own = self
+            .labels
+            .iter()
+            .filter_map(|label| label.strip_prefix("k8s:"));
+        own.filter(|label| !label.starts_with("io.cilium.") && !label.starts_with("io.kubernetes."))
+            .map(str::to_owned)
+            .collect()
+    }
 }
 
 /// The most exact label that the endpoint allows.
 pub(super) fn build_label(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
     let namespace = facts.namespace.to_owned();
     if !facts.namespace.is_empty() && !facts.pod_name.is_empty() {
-        return Some(PeerLabel::Pod {
-            namespace,
-            name: facts.pod_name.to_owned(),
-        });
+        let owner = facts.workload.filter(|(_, name)| !name.is_empty());
+        return Some(PeerLabel::Pod(PodLabel {
+            owner: owner.map(|(kind, name)| (kind.to_owned(), name.to_owned())),
+            labels: match owner {
+                Some(_) => BTreeSet::new(),
+                None => facts.own_labels(),
+            },
+            cluster: facts.other_cluster(),
+            ..PodLabel::named(namespace, facts.pod_name)
+        }));
     }
     if let Some((kind, name)) = facts.workload
         && !facts.namespace.is_empty()
         && !name.is_empty()
+        && facts.other_cluster().is_none()
     {
         return Some(PeerLabel::Workload {
             namespace,
@@ -58,11 +99,11 @@ pub(super) fn build_label(facts: &EndpointFacts<'_>) -> Option<PeerLabel> {
 /// has left for another node, Cilium takes pods there for that node.
 pub(super) fn exactness(label: &PeerLabel) -> u8 {
     match label {
-        PeerLabel::Pod { .. } => 5,
+        PeerLabel::Pod(_) => 5,
         PeerLabel::Workload { .. } => 4,
         PeerLabel::ApiServer => 3,
         PeerLabel::Host => 2,
         PeerLabel::RemoteNode => 1,
-        PeerLabel::World => 0,
+        PeerLabel::World | PeerLabel::Network { .. } => 0,
     }
 }

@@ -123,7 +123,18 @@ fn build_claims(claims: &PeerLabels) -> proto::PeerLabels {
 fn build_claim(claim: &PeerLabel) -> proto::PeerLabel {
     use proto::peer_label::{Claim as Kind, Other, Pod, Workload};
     let kind = match claim.clone() {
-        PeerLabel::Pod { namespace, name } => Kind::Pod(Pod { namespace, name }),
+        PeerLabel::Pod(pod) => {
+            let (owner_kind, owner_name) = pod.owner.unwrap_or_default();
+            Kind::Pod(Pod {
+                namespace: pod.namespace,
+                name: pod.name,
+                owner_kind,
+                owner_name,
+                labels: pod.labels.into_iter().collect(),
+                cluster: pod.cluster.unwrap_or_default(),
+            })
+        }
+        PeerLabel::Network { name } => Kind::Network(name),
         PeerLabel::Workload {
             namespace,
             kind,

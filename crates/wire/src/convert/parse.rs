@@ -3,9 +3,9 @@
 use super::{WireError, proto};
 use nanoseg_flow::{
     ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
-    OtherKind, OtherTraffic, PeerLabel, PeerLabels, ScanSummary, Source, Verdict,
+    OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source, Verdict,
 };
-use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_net::{Protocol, Timestamp, canonical_address};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -224,10 +224,22 @@ fn parse_claims(claims: proto::PeerLabels) -> Parsed<PeerLabels> {
     })
 }
 
+fn parse_pod(pod: proto::peer_label::Pod) -> PodLabel {
+    let owner = (pod.owner_kind, pod.owner_name);
+    PodLabel {
+        namespace: pod.namespace,
+        name: pod.name,
+        owner: (!owner.1.is_empty()).then_some(owner),
+        labels: pod.labels.into_iter().collect(),
+        cluster: Some(pod.cluster).filter(|cluster| !cluster.is_empty()),
+    }
+}
+
 fn parse_claim(claim: proto::PeerLabel) -> Parsed<PeerLabel> {
-    use proto::peer_label::{Claim as Kind, Other, Pod, Workload};
+    use proto::peer_label::{Claim as Kind, Other, Workload};
     Ok(match claim.claim {
-        Some(Kind::Pod(Pod { namespace, name })) => PeerLabel::Pod { namespace, name },
+        Some(Kind::Pod(pod)) => PeerLabel::Pod(parse_pod(pod)),
+        Some(Kind::Network(name)) => PeerLabel::Network { name },
         Some(Kind::Workload(Workload {
             namespace,
             kind,
@@ -254,7 +266,7 @@ fn parse_address(field: &str, bytes: &[u8]) -> Parsed<IpAddr> {
         return Ok(Ipv4Addr::from(v4).into());
     }
     if let Ok(v6) = <[u8; 16]>::try_from(bytes) {
-        return Ok(Ipv6Addr::from(v6).into());
+        return Ok(canonical_address(Ipv6Addr::from(v6).into()));
     }
     bad(
         field,

@@ -251,3 +251,16 @@ fn a_batch_that_would_take_too_much_memory_is_refused_before_decoding() {
         Err(WireError::TooLarge { what: "bytes", .. })
     ));
 }
+
+proptest! {
+    #[test]
+    fn an_ipv4_mapped_address_of_a_message_is_the_ipv4_address(batches in batches()) {
+        let mut batch = batches[0].clone();
+        for (address, _) in &mut batch.seen.names {
+            *address = "::ffff:10.0.0.1".parse().unwrap();
+        }
+        let names = decode(&encode(&batch)).expect("a batch").seen.names;
+        let plain: std::net::IpAddr = "10.0.0.1".parse().unwrap();
+        prop_assert!(names.iter().all(|(address, _)| *address == plain));
+    }
+}

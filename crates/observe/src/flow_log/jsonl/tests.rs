@@ -15,7 +15,9 @@ fn socket() -> impl Strategy<Value = SocketAddr> {
 
 fn label() -> impl Strategy<Value = PeerLabel> {
     prop_oneof![
-        (".*", ".*").prop_map(|(namespace, name)| PeerLabel::Pod { namespace, name }),
+        (".*", ".*").prop_map(
+            |(namespace, name)| PeerLabel::Pod(nanoseg_flow::PodLabel::named(namespace, name))
+        ),
         (".*", ".*", ".*").prop_map(|(namespace, kind, name)| PeerLabel::Workload {
             namespace,
             kind,

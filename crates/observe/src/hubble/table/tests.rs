@@ -42,7 +42,7 @@ fn plain(name: &str) -> BTreeSet<Edge> {
 
 fn label(label: Option<&PeerLabel>, end: SocketAddr) -> String {
     match label {
-        Some(PeerLabel::Pod { namespace, name }) => format!("{namespace}/{name}"),
+        Some(PeerLabel::Pod(pod)) => format!("{}/{}", pod.namespace, pod.name),
         Some(PeerLabel::Host) => "reserved:host".into(),
         Some(PeerLabel::RemoteNode) => "reserved:remote-node".into(),
         Some(PeerLabel::World) => "reserved:world".into(),
