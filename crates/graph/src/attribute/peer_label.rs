@@ -197,7 +197,7 @@ impl<'a> Attribution<'a> {
                 pod.is_some_and(|pod| pod.owned.from.is_some())
             }
             Owner::Node(_) | Owner::Service(_) => true,
-            Owner::Unknown | Owner::Outside => false,
+            Owner::Uncertain(_) | Owner::Unknown | Owner::Outside => false,
         };
         if is_certain {
             return None;
