@@ -184,7 +184,6 @@ impl History {
                     gone,
                 )
             })
-            .map(|pod| pod.replace("podIP: ''", "podIP: '10.244.1.250'"))
             .chain([witness()])
             .collect();
         objects(&documents.join("\n---\n"))
@@ -247,9 +246,9 @@ proptest! {
     }
 
     #[test]
-    fn where_everything_was_watched_nothing_is_uncertain(history in history()) {
-        let emptied = |life: &Life| life.finishes && life.emptied;
-        prop_assume!(!history.lives.iter().any(emptied));
+    fn where_everything_was_watched_nothing_is_uncertain(mut history in history()) {
+        // A watch has seen the address before it was emptied.
+        history.lives.iter_mut().for_each(|life| life.emptied = false);
         let (inventory, _) = Inventory::build(&history.watched(), OwnerRule::Infer);
         history.check(&inventory, 2_000_000)?;
         for (number, life) in history.lives.iter().enumerate() {
