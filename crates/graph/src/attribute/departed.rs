@@ -155,17 +155,12 @@ mod tests {
 
     fn owner(kind: &str, name: &str) -> Workload {
         Workload {
-            id: WorkloadId {
+            match_labels: [("app".to_owned(), name.to_owned())].into(),
+            ..Workload::new(WorkloadId {
                 namespace: "shop".into(),
                 name: name.into(),
                 kind: kind.into(),
-            },
-            match_labels: [("app".to_owned(), name.to_owned())].into(),
-            pods: Vec::new(),
-            service_keys: Default::default(),
-            changing_keys: Default::default(),
-            host_network: false,
-            containers: Vec::new(),
+            })
         }
     }
 
