@@ -14,7 +14,8 @@ impl NetworkPlugin {
         let own_group = objects
             .skipped
             .keys()
-            .any(|kind| kind.ends_with(".cilium.io"));
+            .any(|kind| kind.ends_with(".cilium.io"))
+            || !objects.cilium_nodes.is_empty();
         let own_pods = objects.pods.iter().any(|pod| {
             let labels = pod.metadata.labels.iter().flatten();
             let mut agents = labels.filter(|(key, _)| key.as_str() == "k8s-app");

@@ -155,15 +155,12 @@ mod tests {
 
     fn owner(kind: &str, name: &str) -> Workload {
         Workload {
-            id: WorkloadId {
+            match_labels: [("app".to_owned(), name.to_owned())].into(),
+            ..Workload::new(WorkloadId {
                 namespace: "shop".into(),
                 name: name.into(),
                 kind: kind.into(),
-            },
-            match_labels: [("app".to_owned(), name.to_owned())].into(),
-            pods: Vec::new(),
-            host_network: false,
-            containers: Vec::new(),
+            })
         }
     }
 

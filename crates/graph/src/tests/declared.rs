@@ -3,7 +3,7 @@
 use super::super::testing::record;
 use super::super::{Built, GraphOptions, build};
 use super::edges;
-use nanoseg_flow::{FlowRecord, FlowResult, PeerLabel, PeerLabels, Verdict};
+use nanoseg_flow::{FlowRecord, FlowResult, PeerLabel, PeerLabels, PodLabel, Verdict};
 use nanoseg_inventory::{Inventory, testing};
 
 fn inventory(documents: &[String]) -> Inventory {
@@ -73,10 +73,11 @@ fn a_client_that_a_log_names_as_a_daemon_set_on_the_host_network_is_all_its_node
     let cluster = inventory(&documents);
     let named = FlowRecord {
         labels: Some(std::sync::Arc::new(PeerLabels {
-            client: Some(PeerLabel::Pod {
+            client: Some(PeerLabel::Pod(PodLabel {
                 namespace: "ops".into(),
                 name: "agent-b".into(),
-            }),
+                ..PodLabel::default()
+            })),
             ..PeerLabels::default()
         })),
         ..record("172.18.0.3", "10.244.1.5:8080", Verdict::Established)
