@@ -330,13 +330,13 @@ fn watch(shop: &Shop, out: &str) {
     shop.kubectl(&["delete", "pod", &name, "--grace-period=0", "--force"]);
     let read = || {
         let path = shop.path(out);
-        let files: Vec<PathBuf> = match path.is_dir() {
-            true => path
-                .read_dir()
+        let files: Vec<PathBuf> = if path.is_dir() {
+            path.read_dir()
                 .expect("a folder")
                 .map(|one| one.expect("a file").path())
-                .collect(),
-            false => vec![path],
+                .collect()
+        } else {
+            vec![path]
         };
         files
             .iter()
