@@ -125,6 +125,10 @@ impl<'a> VantageBuilder<'a> {
         said: &BTreeSet<String>,
         (first, last): (Timestamp, Timestamp),
     ) -> Option<Finding> {
+        // What shows nobody, such as a capture at another bridge, had no pod in view.
+        if source.pairs.is_empty() {
+            return None;
+        }
         let found = nodes_of_capture(&source.pairs, self.inventory, said, last);
         let shown: BTreeSet<&String> = found.certain.iter().chain(&found.presumed).collect();
         let agrees = shown.is_empty() || said.iter().any(|node| shown.contains(node));
@@ -176,4 +180,58 @@ fn presumed_node(nodes: &BTreeSet<String>, files: &[&str]) -> Finding {
             .copied()
             .map(String::from),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{UnnamedSource, VantageBuilder};
+    use crate::finding::Finding;
+    use crate::inventory::testing;
+    use crate::load::source_path::SourcePath;
+    use crate::net::Timestamp;
+
+    /// The nodes in view for certain, and the findings, where the operator says that a source with packets between
+    /// these addresses is of n2. web runs on n1, api on n2.
+    fn said_to_be_of_n2(pairs: &[(&str, &str)]) -> (Vec<String>, Vec<Finding>) {
+        let documents = [
+            testing::node("n1", "10.244.1.0/24", "172.18.0.2"),
+            testing::node("n2", "10.244.2.0/24", "172.18.0.3"),
+            testing::pod("shop", "web", "10.244.1.5", "n1", "app: web"),
+            testing::pod("shop", "api", "10.244.2.5", "n2", "app: api"),
+        ];
+        let (inventory, _) = testing::inventory(&documents.join("\n---\n"));
+        let at = |secs: i64| Timestamp::from_secs(1_800_000_000 + secs);
+        let pairs = pairs
+            .iter()
+            .map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
+        let source = UnnamedSource {
+            name: "a.pcap".into(),
+            span: Some((at(0), at(60))),
+            pairs: pairs.collect(),
+        };
+        let mut builder = VantageBuilder::new(&inventory);
+        let said: SourcePath = "a.pcap@n2".parse().unwrap();
+        let findings = builder.add(&[said], &[source]);
+        let vantage = builder.finish();
+        let nodes = vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        (nodes, findings)
+    }
+
+    #[test]
+    fn what_a_capture_shows_goes_before_the_node_that_it_is_said_to_be_of() {
+        let (nodes, findings) = said_to_be_of_n2(&[("10.244.1.1", "10.244.1.5")]);
+        assert_eq!(nodes, ["n1"]);
+        assert!(
+            findings[0]
+                .message
+                .contains("is said to be of n2, but has packets that only n1")
+        );
+        let both = [("10.244.1.5", "10.244.2.5")];
+        assert_eq!(said_to_be_of_n2(&both), (vec!["n2".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_capture_that_shows_nobody_had_no_node_in_view() {
+        assert_eq!(said_to_be_of_n2(&[]), (vec![], vec![]));
+    }
 }
