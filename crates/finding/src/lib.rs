@@ -153,6 +153,9 @@ codes! {
     DroppedConnections "dropped-connections" Note
         "A flow log reports that a policy dropped these connections; they were not learned."
         "If they are wanted, allow them by hand.";
+    WrongNode "wrong-node" Warning
+        "A capture or flow log was said to be of a node, and what it shows cannot have been seen there."
+        "Check the names behind FILE@NODE; kubectl get nodes lists the nodes.";
     PresumedNode "presumed-node" Warning
         "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
         "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";

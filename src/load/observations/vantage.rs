@@ -21,7 +21,10 @@ pub struct UnnamedSource {
 pub struct VantageBuilder<'a> {
     inventory: &'a Inventory,
     vantage: Vantage,
+    /// The cluster has one node, so nothing has to be found out. A snapshot of a part of it does not show that.
     one_node: bool,
+    /// Names of nodes that a source gives and the snapshots do not have.
+    unknown: BTreeSet<String>,
 }
 
 impl<'a> VantageBuilder<'a> {
@@ -29,12 +32,20 @@ impl<'a> VantageBuilder<'a> {
         VantageBuilder {
             inventory,
             vantage: Vantage::default(),
-            one_node: inventory.node_names().len() <= 1,
+            one_node: inventory.node_names().len() <= 1 && !inventory.partial,
+            unknown: BTreeSet::new(),
         }
     }
 
-    pub fn finish(self) -> Vantage {
-        self.vantage
+    /// Returns what was in view, and which nodes nobody knows.
+    pub fn finish(self) -> (Vantage, Vec<Finding>) {
+        let unknown = self.unknown.into_iter();
+        let unknown = unknown.map(|node| {
+            let message =
+                "is named as the node of flow records, and the snapshots have no such node";
+            Finding::new(Code::PresumedNode, node, message)
+        });
+        (self.vantage, unknown.collect())
     }
 
     /// Adds a source that gathers what all nodes saw.
@@ -42,20 +53,61 @@ impl<'a> VantageBuilder<'a> {
         self.vantage.add_everywhere(first, last);
     }
 
+    /// The node of that name, address or host name. A host name may have a domain that the node's name lacks, or lack it.
+    fn node_called(&self, called: &str) -> Option<String> {
+        let names = self.inventory.node_names();
+        if names.contains(called) {
+            return Some(called.to_owned());
+        }
+        if let Some(address) = parse_address(called) {
+            let mut nodes = self.inventory.nodes.iter();
+            let node = nodes.find(|node| node.addresses.contains(&address));
+            return node.map(|node| node.name.clone());
+        }
+        let called = called.to_ascii_lowercase();
+        let is_within = |long: &str, short: &str| {
+            let rest = long.strip_prefix(short);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut fitting = names
+            .iter()
+            .filter(|name| is_within(name, &called) || is_within(&called, name));
+        let first = fitting.next();
+        first.filter(|_| fitting.next().is_none()).cloned()
+    }
+
     /// Adds a source that names its node: by the node's name, or by an address of it.
     pub fn add_named(&mut self, node: &str, (first, last): (Timestamp, Timestamp)) {
         if self.one_node {
             return self.vantage.add_everywhere(first, last);
         }
-        let name = parse_address(node)
-            .and_then(|address| {
-                let nodes = self.inventory.nodes.iter();
-                nodes.clone().find(|node| node.addresses.contains(&address))
-            })
-            .map_or(node, |node| node.name.as_str());
+        let Some(name) = self.node_called(node) else {
+            self.unknown.insert(node.to_owned());
+            return;
+        };
         let mut spans = TimeSpans::default();
         spans.insert(first, last);
-        self.vantage.add_node(name, Certainty::Certain, &spans);
+        self.vantage.add_node(&name, Certainty::Certain, &spans);
+    }
+
+    /// A capture that was said to be of one node and shows that it is of another.
+    fn contradiction(
+        &self,
+        one: &UnnamedSource,
+        said: &BTreeSet<String>,
+        at: Timestamp,
+    ) -> Option<Finding> {
+        let found = nodes_of_capture(&one.pairs, self.inventory, said, at).certain;
+        if found.is_empty() || !found.is_disjoint(said) {
+            return None;
+        }
+        let list = |nodes: &BTreeSet<String>| nodes.iter().cloned().collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "was said to be of {}, but only {} can have seen what it shows",
+            list(said),
+            list(&found)
+        );
+        Some(Finding::new(Code::WrongNode, one.name.clone(), message))
     }
 
     /// Adds sources that do not name their node: by the word of the operator, or by what they show.
@@ -75,6 +127,7 @@ impl<'a> VantageBuilder<'a> {
                 _ if self.one_node => self.vantage.add_everywhere(first, last),
                 Some(SaidNodes::All) => self.vantage.add_everywhere(first, last),
                 Some(SaidNodes::Nodes(nodes)) => {
+                    findings.extend(self.contradiction(one, nodes, last));
                     nodes
                         .iter()
                         .for_each(|node| self.add_named(node, (first, last)));
@@ -110,5 +163,48 @@ impl<'a> VantageBuilder<'a> {
             }
         }
         findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::testing::{inventory, node, pod};
+
+    fn cluster() -> Inventory {
+        let documents = [
+            node("n1.example.org", "10.244.1.0/24", "172.18.0.2"),
+            node("n2", "10.244.2.0/24", "172.18.0.3"),
+            pod("shop", "web", "10.244.1.5", "n1.example.org", "app: web"),
+            pod("shop", "api", "10.244.2.5", "n2", "app: api"),
+        ];
+        inventory(&documents.join("\n---\n")).0
+    }
+
+    fn named(names: &[&str]) -> (Vec<String>, Vec<String>) {
+        let cluster = cluster();
+        let mut builder = VantageBuilder::new(&cluster);
+        for name in names {
+            builder.add_named(name, (Timestamp::from_secs(0), Timestamp::from_secs(9)));
+        }
+        let (vantage, findings) = builder.finish();
+        let nodes = vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        (nodes, findings.into_iter().map(|f| f.subject).collect())
+    }
+
+    #[test]
+    fn a_node_is_named_by_its_name_its_address_or_its_host_name() {
+        for name in ["n1.example.org", "172.18.0.2", "N1"] {
+            let (nodes, unknown) = named(&[name]);
+            assert_eq!(nodes, ["n1.example.org"], "{name}");
+            assert!(unknown.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_the_snapshots_do_not_have_is_said_and_sees_nothing() {
+        let (nodes, unknown) = named(&["n2", "worker-7", "203.0.113.1", "n1.other.example"]);
+        assert_eq!(nodes, ["n2"]);
+        assert_eq!(unknown, ["203.0.113.1", "n1.other.example", "worker-7"]);
     }
 }
