@@ -6,7 +6,10 @@ use crate::inventory::Inventory;
 use crate::load::source_path::{SaidNodes, SourcePath};
 use crate::net::{TimeSpans, Timestamp, parse_address};
 use crate::observe::AddressPair;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many examples a finding carries.
+const SAMPLES: usize = 5;
 
 /// One capture, or all flow logs that do not say of which node they are.
 pub struct UnnamedSource {
@@ -90,26 +93,6 @@ impl<'a> VantageBuilder<'a> {
         self.vantage.add_node(&name, Certainty::Certain, &spans);
     }
 
-    /// A capture that was said to be of one node and shows that it is of another.
-    fn contradiction(
-        &self,
-        one: &UnnamedSource,
-        said: &BTreeSet<String>,
-        at: Timestamp,
-    ) -> Option<Finding> {
-        let found = nodes_of_capture(&one.pairs, self.inventory, said, at).certain;
-        if found.is_empty() || !found.is_disjoint(said) {
-            return None;
-        }
-        let list = |nodes: &BTreeSet<String>| nodes.iter().cloned().collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "was said to be of {}, but only {} can have seen what it shows",
-            list(said),
-            list(&found)
-        );
-        Some(Finding::new(Code::WrongNode, one.name.clone(), message))
-    }
-
     /// Adds sources that do not name their node: by the word of the operator, or by what they show.
     pub fn add(&mut self, sources: &[SourcePath], observed: &[UnnamedSource]) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -127,10 +110,7 @@ impl<'a> VantageBuilder<'a> {
                 _ if self.one_node => self.vantage.add_everywhere(first, last),
                 Some(SaidNodes::All) => self.vantage.add_everywhere(first, last),
                 Some(SaidNodes::Nodes(nodes)) => {
-                    findings.extend(self.contradiction(one, nodes, last));
-                    nodes
-                        .iter()
-                        .for_each(|node| self.add_named(node, (first, last)));
+                    findings.extend(self.add_said(one, nodes, (first, last)));
                 }
                 Some(SaidNodes::Unsaid) | None => unsaid.push((one, (first, last))),
             }
@@ -146,6 +126,7 @@ impl<'a> VantageBuilder<'a> {
             let found = nodes_of_capture(&one.pairs, self.inventory, &BTreeSet::new(), *last);
             known.extend(found.certain);
         }
+        let mut presumed: BTreeMap<BTreeSet<String>, Vec<&str>> = BTreeMap::new();
         for (one, (first, last)) in unsaid {
             let found = nodes_of_capture(&one.pairs, self.inventory, &known, last);
             let mut spans = TimeSpans::default();
@@ -157,13 +138,76 @@ impl<'a> VantageBuilder<'a> {
                 self.vantage.add_node(node, Certainty::Presumed, &spans);
             }
             if !found.presumed.is_empty() {
-                let nodes: Vec<&str> = found.presumed.iter().map(String::as_str).collect();
-                let message = format!("nothing tells of which node it is: {}?", nodes.join(" or "));
-                findings.push(Finding::new(Code::PresumedNode, one.name.clone(), message));
+                presumed.entry(found.presumed).or_default().push(&one.name);
             }
         }
+        findings.extend(
+            presumed
+                .iter()
+                .map(|(nodes, files)| presumed_node(nodes, files)),
+        );
         findings
     }
+
+    /// Adds a source whose nodes the operator named. What it shows goes before the name: where none of these nodes can
+    /// have what it has, they are only presumed to be in view, and the finding says so.
+    fn add_said(
+        &mut self,
+        source: &UnnamedSource,
+        said: &BTreeSet<String>,
+        (first, last): (Timestamp, Timestamp),
+    ) -> Option<Finding> {
+        let found = nodes_of_capture(&source.pairs, self.inventory, said, last);
+        let shown: BTreeSet<&String> = found.certain.iter().chain(&found.presumed).collect();
+        let agrees = shown.is_empty() || said.iter().any(|node| shown.contains(node));
+        if agrees {
+            said.iter()
+                .for_each(|node| self.add_named(node, (first, last)));
+            return None;
+        }
+        let mut spans = TimeSpans::default();
+        spans.insert(first, last);
+        for node in &found.certain {
+            self.vantage.add_node(node, Certainty::Certain, &spans);
+        }
+        for node in found.presumed.iter().chain(said) {
+            self.vantage.add_node(node, Certainty::Presumed, &spans);
+        }
+        let shown: Vec<&str> = shown.into_iter().map(String::as_str).collect();
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        let message = format!(
+            "is said to be of {}, but has packets that only {} can have seen",
+            said.join(" and "),
+            shown.join(" or ")
+        );
+        let name = source.name.clone();
+        Some(Finding::new(Code::ContradictedNode, name, message))
+    }
+}
+
+/// The files that may be of any of these nodes, in one finding: the parts of a rotated capture are one question.
+fn presumed_node(nodes: &BTreeSet<String>, files: &[&str]) -> Finding {
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    let nodes = nodes.join(" or ");
+    let first = files.first().copied().unwrap_or_default();
+    let (subject, message) = match files.len() {
+        0 | 1 => (
+            first.to_owned(),
+            format!("nothing in it shows whether it is of {nodes}"),
+        ),
+        number => (
+            format!("{first} and {} more", number - 1),
+            format!("nothing in them shows whether they are of {nodes}"),
+        ),
+    };
+    Finding::new(Code::PresumedNode, subject, message).with_samples(
+        files
+            .iter()
+            .skip(1)
+            .take(SAMPLES)
+            .copied()
+            .map(String::from),
+    )
 }
 
 #[cfg(test)]
