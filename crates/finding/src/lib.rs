@@ -136,7 +136,7 @@ codes! {
         "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingServices "missing-services" Warning
-        "Services are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, so a private address that nothing explains may be a Service's."
+        "Services or Nodes are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, or no Node with its podCIDR, so a private address that nothing explains may be a Service's or a pod's."
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."

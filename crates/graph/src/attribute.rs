@@ -315,7 +315,7 @@ impl<'a> Attribution<'a> {
 }
 
 /// Private, shared (RFC 6598) or unique-local (RFC 4193): the addresses that clusters use for pods and Services.
-fn may_be_of_cluster(address: IpAddr) -> bool {
+pub(super) fn may_be_of_cluster(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
         IpAddr::V6(a) => a.is_unique_local(),

@@ -304,10 +304,12 @@ fn perhaps_own(
             let Peer::Unattributed(who) = near else {
                 continue;
             };
-            if who.reason != UnattributedReason::OwnerUncertain {
+            if !has_address_of_pods(who.reason) {
                 continue;
             }
-            for id in inventory.may_have_had(who.address, span) {
+            let mut perhaps = inventory.may_have_had(who.address, span);
+            perhaps.extend(graph.named_at.get(&who.address).into_iter().flatten());
+            for id in perhaps {
                 let list = found.entry((id.clone(), direction)).or_default();
                 list.push(UnattributedTraffic {
                     reason: who.reason,
@@ -321,6 +323,14 @@ fn perhaps_own(
         }
     }
     found
+}
+
+/// Nobody is known for certain to have had the address, but a pod had it.
+fn has_address_of_pods(reason: UnattributedReason) -> bool {
+    matches!(
+        reason,
+        UnattributedReason::OwnerUncertain | UnattributedReason::UnknownPod
+    )
 }
 
 /// What the graph shows of one workload, by direction.

@@ -26,8 +26,9 @@ pub struct Inventory {
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get their addresses from, as far as the Services seen show them.
     pub service_ranges: Vec<ipnet::IpNet>,
-    /// The snapshot shows neither `default/kubernetes` nor the range of Service addresses, so it lacks Services,
-    /// and a private address that nothing explains may be one's (rule: unexplained-address).
+    /// The snapshot shows neither `default/kubernetes` nor the range of Service addresses, so it lacks Services, or it
+    /// lacks Nodes, whose podCIDRs are the pods' ranges: a private address that nothing explains may be a Service's
+    /// or a pod's (rule: unexplained-address).
     pub partial: bool,
     /// The range of node ports where the API server's arguments say it.
     pub node_ports: Option<RangeInclusive<u16>>,

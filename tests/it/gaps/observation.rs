@@ -24,6 +24,8 @@ const KINDS: [&str; 6] = [
 pub struct Observation {
     /// Lines of the flow log.
     lines: Vec<String>,
+    /// The nodes that were in view, from 1 on.
+    in_view: BTreeSet<usize>,
     snapshots: Vec<Snapshot>,
 }
 
@@ -38,15 +40,14 @@ struct Snapshot {
 
 impl Observation {
     pub fn any(world: &World, random: &mut Random) -> Observation {
-        let in_view: Vec<bool> = (0..world.nodes).map(|_| random.percent(70)).collect();
+        let in_view: BTreeSet<usize> =
+            (1..=world.nodes).filter(|_| random.percent(70)).collect();
         // Whether the log names the nodes that observed.
         let says_nodes = random.percent(70);
         let mut lines = Vec::new();
         for call in &world.calls {
-            for node in 0..world.nodes {
-                if in_view[node] {
-                    lines.extend(line(world, call, node + 1, says_nodes, random));
-                }
+            for node in &in_view {
+                lines.extend(line(world, call, *node, says_nodes, random));
             }
         }
         // The last one is of a time after all traffic: what is in no snapshot at all is another story.
@@ -58,7 +59,27 @@ impl Observation {
             .into_iter()
             .map(|at| Snapshot::any(world, at, random))
             .collect();
-        Observation { lines, snapshots }
+        Observation {
+            lines,
+            in_view,
+            snapshots,
+        }
+    }
+
+    /// Returns true if anything that is observed has the pod's name: a snapshot or the log.
+    pub fn shows(&self, world: &World, pod: usize) -> bool {
+        let name = &world.pods[pod].name;
+        let quoted = format!("{name:?}");
+        let mut items = self.snapshots.iter().flat_map(|one| &one.items);
+        items.any(|item| item["metadata"]["name"] == name.as_str())
+            || self.lines.iter().any(|line| line.contains(&quoted))
+    }
+
+    /// Returns true if the call passed a node that was in view.
+    pub fn saw(&self, world: &World, call: &Call) -> bool {
+        let ends = [Some(call.client), call.server.pod()];
+        let mut nodes = ends.into_iter().flatten().map(|pod| world.pods[pod].node);
+        nodes.any(|node| self.in_view.contains(&node))
     }
 
     /// Writes all of it into a folder: the flow logs and the snapshots.
