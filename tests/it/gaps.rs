@@ -190,17 +190,22 @@ fn blocked_without_a_word(
                 BlockedBy::Egress(_) => (world.client(call), Some(call.client)),
                 BlockedBy::UnknownWorkload(id) => panic!("{id} is in the world"),
             };
-            // A pod that no snapshot has and no log names could be anybody's: then the error names its address, since
-            // nobody can know the workload. If not even the call was seen, nobody can know that there was such a pod.
-            let nameless = pod.filter(|pod| !observation.shows(world, *pod));
-            if nameless.is_some() && !observation.saw(world, call) {
+            // A pod that no snapshot has and no log names could be anybody's, and so could a Service's: nobody can know
+            // the workload, and the error names the pod's address, or whom it talked to. If not even the call was
+            // seen, nobody can know that there was such a pod.
+            let is_nameless = pod.is_some_and(|pod| observation.is_nameless(world, call, pod));
+            if is_nameless && !observation.saw(world, call) {
                 continue;
             }
-            let nameless = nameless.map(|pod| world.pods[pod].address.to_string());
+            let ends = [Some(call.client), call.server.pod()];
+            let ends = ends.into_iter().flatten().filter(|_| is_nameless);
+            let others: BTreeSet<String> = ends
+                .flat_map(|pod| [world.name(pod), world.pods[pod].address.to_string()])
+                .collect();
             let told = errors.iter().any(|error| {
                 error.subject == isolated
                     || error.subject.starts_with(&format!("{isolated}-"))
-                    || Some(&error.subject) == nameless.as_ref()
+                    || others.contains(&error.subject)
             });
             if !told {
                 let ends = [&blocked.client, &blocked.server].map(Span::to_string);

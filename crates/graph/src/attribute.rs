@@ -289,11 +289,7 @@ impl<'a> Attribution<'a> {
         if reason != UnattributedReason::ServiceWithoutEndpoints {
             return None;
         }
-        let mut services = self.inventory.services.iter();
-        let service = services.find(|service| {
-            let mut all = service.cluster_ips.iter().chain(&service.external_ips);
-            all.any(|own| *own == address)
-        })?;
+        let service = self.inventory.service_with(address)?;
         Some(format!("{}/{}", service.namespace, service.name))
     }
 

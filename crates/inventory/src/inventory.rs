@@ -79,6 +79,26 @@ impl Inventory {
         nodes.chain(of_pods).collect()
     }
 
+    /// The workloads of the pods that a Service selects, whether they are ready, gone or not there yet.
+    pub fn selected_by<'i>(&'i self, service: &Service) -> BTreeSet<&'i WorkloadId> {
+        let selector = &service.selector;
+        let pods = self.pods.iter().filter(|pod| {
+            !selector.is_empty()
+                && pod.namespace == service.namespace
+                && selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
+        });
+        pods.map(|pod| &pod.workload).collect()
+    }
+
+    /// The Service that has this address, if one has.
+    pub fn service_with(&self, address: IpAddr) -> Option<&Service> {
+        let mut services = self.services.iter();
+        services.find(|service| {
+            let mut all = service.cluster_ips.iter().chain(&service.external_ips);
+            all.any(|own| *own == address)
+        })
+    }
+
     /// Returns true if `address` lies in a range that pods or Services get their addresses from.
     pub fn in_cluster_range(&self, address: IpAddr) -> bool {
         self.pod_ranges

@@ -66,8 +66,27 @@ impl Observation {
         }
     }
 
+    /// Returns true if nothing tells whose pod one end of the call was: no snapshot has it and no log names it, or
+    /// it was only seen to be called at the address of a Service that no snapshot has.
+    pub fn is_nameless(&self, world: &World, call: &Call, pod: usize) -> bool {
+        let is_behind_unknown = match call.server {
+            Server::Service(service, server) if server == pod => {
+                let own = world.pods[pod].address;
+                let shown = format!("\"server\":\"{own}\"");
+                let at = format!("\"time\":\"{}\"", time(call.at));
+                let mut lines = self.lines.iter().filter(|line| line.contains(&at));
+                let address = json!(world.services[service].address);
+                let mut items = self.snapshots.iter().flat_map(|one| &one.items);
+                !lines.any(|line| line.contains(&shown))
+                    && !items.any(|item| item["spec"]["clusterIP"] == address)
+            }
+            _ => false,
+        };
+        is_behind_unknown || !self.shows(world, pod)
+    }
+
     /// Returns true if anything that is observed has the pod's name: a snapshot or the log.
-    pub fn shows(&self, world: &World, pod: usize) -> bool {
+    fn shows(&self, world: &World, pod: usize) -> bool {
         let name = &world.pods[pod].name;
         let quoted = format!("{name:?}");
         let mut items = self.snapshots.iter().flat_map(|one| &one.items);

@@ -224,8 +224,12 @@ impl<'a> Attribution<'a> {
             (labels.server.as_ref(), record.server),
         ];
         let named = ends.into_iter().filter_map(|(label, address)| {
-            let owner = self.inventory.resolve(address, record.first);
-            if is_stand_in(address) || !matches!(owner, Owner::Unknown | Owner::Uncertain(_)) {
+            if is_stand_in(address)
+                || !matches!(
+                    self.client(address, record.first),
+                    PeerKey::Unattributed(..)
+                )
+            {
                 return None;
             }
             match self.labelled(label?, address, record.first)? {

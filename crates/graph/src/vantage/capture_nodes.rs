@@ -34,12 +34,14 @@ enum Seen<'a> {
 }
 
 /// Finds the nodes of a capture from the pairs of addresses between which it has packets, as they were at `at`. A node
-/// of `known` is one that was captured for certain: it explains packets that two nodes could have seen.
+/// of `known` is one that was captured for certain: it explains packets that two nodes could have seen. What may be of
+/// several nodes (a flow log) need not be of the only one that could have seen everything.
 pub fn nodes_of_capture<'p>(
     pairs: impl IntoIterator<Item = &'p (IpAddr, IpAddr)>,
     inventory: &Inventory,
     known: &BTreeSet<String>,
     at: Timestamp,
+    may_be_of_several: bool,
 ) -> CaptureNodes {
     let mut certain: BTreeSet<&str> = BTreeSet::new();
     let mut either: BTreeSet<(&str, &str)> = BTreeSet::new();
@@ -70,7 +72,7 @@ pub fn nodes_of_capture<'p>(
     certain.extend(explaining);
     let (found, mut presumed) = explain(&either);
     let explained = |node: &&str| certain.contains(node) || found == Some(*node);
-    if somewhere || !or_elsewhere.iter().all(explained) {
+    if may_be_of_several || somewhere || !or_elsewhere.iter().all(explained) {
         presumed.extend(found);
     } else {
         certain.extend(found);
