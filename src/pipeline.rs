@@ -5,6 +5,7 @@
 pub mod evidence;
 mod files;
 mod findings;
+mod isolated_already;
 mod live_graph;
 mod plugin;
 mod report;
@@ -34,6 +35,7 @@ use crate::net::{Direction, Timestamp};
 use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
+use isolated_already::note_isolated_already;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use view::unattributed;
@@ -222,9 +224,11 @@ pub fn synthesise_and_prove(
     inventory: &Inventory,
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
+    let mut open = open.clone();
+    note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
-        let part = synthesise(inventory, requirements, workloads, open, options);
+        let part = synthesise(inventory, requirements, workloads, &open, options);
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
         synthesis.open.merge(part.open);

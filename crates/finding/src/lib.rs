@@ -82,7 +82,7 @@ codes! {
         "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
         "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
     NothingAttributed "nothing-attributed" Error
-        "A flow log has connections, but no end of any of them is a pod of the snapshot: nothing was learned of it."
+        "A flow log has no connection, or no end of any of them is a pod of the snapshot: nothing was learned of it."
         "Give the snapshot of the cluster and the time that the log is of, and a log with the addresses of pods.";
     InterfaceAddresses "interface-addresses" Warning
         "A VPC flow log has the addresses of network interfaces, which are nodes', where the addresses of pods are needed."
@@ -105,6 +105,9 @@ codes! {
     HostNetworkWorkload "host-network-workload" Warning
         "The workload uses its node's network: NetworkPolicy cannot select it."
         "Protect the node itself, or move the workload off hostNetwork.";
+    ExistingPolicyBlocks "existing-policy-blocks" Error
+        "A policy that is already there blocks traffic that was answered, as it is judged here; no generated policy isolates there."
+        "Check whether the policy is newer than the traffic, or has an ipBlock that reaches pods with your network plugin; then select these pods by labels in it, or include the workload's namespace.";
     ExistingPolicyTooWide "existing-policy-too-wide" Warning
         "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
         "Review that policy and narrow or delete it once the generated ones are applied.";
@@ -136,7 +139,7 @@ codes! {
         "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingServices "missing-services" Warning
-        "Services are missing from the snapshot: an address of their range belongs to none of them, or a private address that nothing explains may be a Service's, since there is neither default/kubernetes nor a ServiceCIDR."
+        "Services or Nodes are missing from the snapshot: an address of the Service range belongs to none of them, or a private address that nothing explains may be a Service's or a pod's, since there is neither default/kubernetes nor a ServiceCIDR, or no Node with its podCIDR."
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."

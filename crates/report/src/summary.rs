@@ -209,6 +209,14 @@ fn proof(out: &mut Printer, run: &RunReport) {
         ));
         out.list(&proof.blocked, proof.blocked.len() as u64);
     }
+    if !proof.blocked_by_existing.is_empty() {
+        out.under(&format!(
+            "observed, and blocked by policies that were already there, as judged: {}",
+            thousands(proof.blocked_by_existing.len() as u64)
+        ));
+        let before = &proof.blocked_by_existing;
+        out.list(before, before.len() as u64);
+    }
     if proof.excess_total > 0 {
         out.under("allowed but unobserved:");
         out.list(&proof.excess, proof.excess_total);

@@ -1,7 +1,7 @@
 //! What the captures and flow logs had in view (rule: isolated-only-if-in-view, node-of-a-capture).
 
 use crate::finding::{Code, Finding};
-use crate::graph::{Certainty, Vantage, nodes_of_capture};
+use crate::graph::{CaptureNodes, Certainty, Vantage, nodes_of_capture};
 use crate::inventory::Inventory;
 use crate::load::source_path::{SaidNodes, SourcePath};
 use crate::net::{TimeSpans, Timestamp, parse_address};
@@ -18,13 +18,18 @@ pub struct UnnamedSource {
     pub span: Option<(Timestamp, Timestamp)>,
     /// Between which addresses it has packets.
     pub pairs: Vec<AddressPair>,
+    /// It may gather what several nodes saw, as a flow log does and a capture does not.
+    pub may_be_of_several: bool,
 }
 
 /// Puts together what sources had in view, and tells where that is presumed.
 pub struct VantageBuilder<'a> {
     inventory: &'a Inventory,
     vantage: Vantage,
+    /// The cluster has one node, so nothing has to be found out. A snapshot of a part of it does not show that.
     one_node: bool,
+    /// Names of nodes that a source gives and the snapshots do not have.
+    unknown: BTreeSet<String>,
 }
 
 impl<'a> VantageBuilder<'a> {
@@ -32,12 +37,20 @@ impl<'a> VantageBuilder<'a> {
         VantageBuilder {
             inventory,
             vantage: Vantage::default(),
-            one_node: inventory.node_names().len() <= 1,
+            one_node: inventory.node_names().len() <= 1 && !inventory.partial,
+            unknown: BTreeSet::new(),
         }
     }
 
-    pub fn finish(self) -> Vantage {
-        self.vantage
+    /// Returns what was in view, and which nodes nobody knows.
+    pub fn finish(self) -> (Vantage, Vec<Finding>) {
+        let unknown = self.unknown.into_iter();
+        let unknown = unknown.map(|node| {
+            let message =
+                "is named as the node of flow records, and the snapshots have no such node";
+            Finding::new(Code::PresumedNode, node, message)
+        });
+        (self.vantage, unknown.collect())
     }
 
     /// Adds a source that gathers what all nodes saw.
@@ -45,20 +58,56 @@ impl<'a> VantageBuilder<'a> {
         self.vantage.add_everywhere(first, last);
     }
 
+    /// The node of that name, address or host name. A host name may have a domain that the node's name lacks, or lack it.
+    fn node_called(&self, called: &str) -> Option<String> {
+        let names = self.inventory.node_names();
+        if names.contains(called) {
+            return Some(called.to_owned());
+        }
+        if let Some(address) = parse_address(called) {
+            let mut nodes = self.inventory.nodes.iter();
+            let node = nodes.find(|node| node.addresses.contains(&address));
+            return node.map(|node| node.name.clone());
+        }
+        let called = called.to_ascii_lowercase();
+        let is_within = |long: &str, short: &str| {
+            let rest = long.strip_prefix(short);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut fitting = names
+            .iter()
+            .filter(|name| is_within(name, &called) || is_within(&called, name));
+        let first = fitting.next();
+        first.filter(|_| fitting.next().is_none()).cloned()
+    }
+
     /// Adds a source that names its node: by the node's name, or by an address of it.
     pub fn add_named(&mut self, node: &str, (first, last): (Timestamp, Timestamp)) {
         if self.one_node {
             return self.vantage.add_everywhere(first, last);
         }
-        let name = parse_address(node)
-            .and_then(|address| {
-                let nodes = self.inventory.nodes.iter();
-                nodes.clone().find(|node| node.addresses.contains(&address))
-            })
-            .map_or(node, |node| node.name.as_str());
+        let Some(name) = self.node_called(node) else {
+            self.unknown.insert(node.to_owned());
+            return;
+        };
         let mut spans = TimeSpans::default();
         spans.insert(first, last);
-        self.vantage.add_node(name, Certainty::Certain, &spans);
+        self.vantage.add_node(&name, Certainty::Certain, &spans);
+    }
+
+    fn nodes_of(
+        &self,
+        source: &UnnamedSource,
+        known: &BTreeSet<String>,
+        at: Timestamp,
+    ) -> CaptureNodes {
+        nodes_of_capture(
+            &source.pairs,
+            self.inventory,
+            known,
+            at,
+            source.may_be_of_several,
+        )
     }
 
     /// Adds sources that do not name their node: by the word of the operator, or by what they show.
@@ -91,12 +140,12 @@ impl<'a> VantageBuilder<'a> {
             .map(|(node, _)| node.to_owned())
             .collect();
         for (one, (_, last)) in &unsaid {
-            let found = nodes_of_capture(&one.pairs, self.inventory, &BTreeSet::new(), *last);
+            let found = self.nodes_of(one, &BTreeSet::new(), *last);
             known.extend(found.certain);
         }
         let mut presumed: BTreeMap<BTreeSet<String>, Vec<&str>> = BTreeMap::new();
         for (one, (first, last)) in unsaid {
-            let found = nodes_of_capture(&one.pairs, self.inventory, &known, last);
+            let found = self.nodes_of(one, &known, last);
             let mut spans = TimeSpans::default();
             spans.insert(first, last);
             for node in &found.certain {
@@ -129,7 +178,7 @@ impl<'a> VantageBuilder<'a> {
         if source.pairs.is_empty() {
             return None;
         }
-        let found = nodes_of_capture(&source.pairs, self.inventory, said, last);
+        let found = self.nodes_of(source, said, last);
         let shown: BTreeSet<&String> = found.certain.iter().chain(&found.presumed).collect();
         let agrees = shown.is_empty() || said.iter().any(|node| shown.contains(node));
         if agrees {
@@ -184,22 +233,50 @@ fn presumed_node(nodes: &BTreeSet<String>, files: &[&str]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{UnnamedSource, VantageBuilder};
-    use crate::finding::Finding;
-    use crate::inventory::testing;
-    use crate::load::source_path::SourcePath;
-    use crate::net::Timestamp;
+    use super::*;
+    use crate::inventory::testing::{inventory, node, pod};
+
+    fn cluster() -> Inventory {
+        let documents = [
+            node("n1.example.org", "10.244.1.0/24", "172.18.0.2"),
+            node("n2", "10.244.2.0/24", "172.18.0.3"),
+            pod("shop", "web", "10.244.1.5", "n1.example.org", "app: web"),
+            pod("shop", "api", "10.244.2.5", "n2", "app: api"),
+        ];
+        inventory(&documents.join("\n---\n")).0
+    }
+
+    fn named(names: &[&str]) -> (Vec<String>, Vec<String>) {
+        let cluster = cluster();
+        let mut builder = VantageBuilder::new(&cluster);
+        for name in names {
+            builder.add_named(name, (Timestamp::from_secs(0), Timestamp::from_secs(9)));
+        }
+        let (vantage, findings) = builder.finish();
+        let nodes = vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        (nodes, findings.into_iter().map(|f| f.subject).collect())
+    }
+
+    #[test]
+    fn a_node_is_named_by_its_name_its_address_or_its_host_name() {
+        for name in ["n1.example.org", "172.18.0.2", "N1"] {
+            let (nodes, unknown) = named(&[name]);
+            assert_eq!(nodes, ["n1.example.org"], "{name}");
+            assert!(unknown.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_the_snapshots_do_not_have_is_said_and_sees_nothing() {
+        let (nodes, unknown) = named(&["n2", "worker-7", "203.0.113.1", "n1.other.example"]);
+        assert_eq!(nodes, ["n2"]);
+        assert_eq!(unknown, ["203.0.113.1", "n1.other.example", "worker-7"]);
+    }
 
     /// The nodes in view for certain, and the findings, where the operator says that a source with packets between
-    /// these addresses is of n2. web runs on n1, api on n2.
+    /// these addresses is of n2.
     fn said_to_be_of_n2(pairs: &[(&str, &str)]) -> (Vec<String>, Vec<Finding>) {
-        let documents = [
-            testing::node("n1", "10.244.1.0/24", "172.18.0.2"),
-            testing::node("n2", "10.244.2.0/24", "172.18.0.3"),
-            testing::pod("shop", "web", "10.244.1.5", "n1", "app: web"),
-            testing::pod("shop", "api", "10.244.2.5", "n2", "app: api"),
-        ];
-        let (inventory, _) = testing::inventory(&documents.join("\n---\n"));
+        let cluster = cluster();
         let at = |secs: i64| Timestamp::from_secs(1_800_000_000 + secs);
         let pairs = pairs
             .iter()
@@ -208,11 +285,12 @@ mod tests {
             name: "a.pcap".into(),
             span: Some((at(0), at(60))),
             pairs: pairs.collect(),
+            may_be_of_several: false,
         };
-        let mut builder = VantageBuilder::new(&inventory);
+        let mut builder = VantageBuilder::new(&cluster);
         let said: SourcePath = "a.pcap@n2".parse().unwrap();
         let findings = builder.add(&[said], &[source]);
-        let vantage = builder.finish();
+        let (vantage, _) = builder.finish();
         let nodes = vantage.nodes().map(|(node, _)| node.to_owned()).collect();
         (nodes, findings)
     }
@@ -220,12 +298,9 @@ mod tests {
     #[test]
     fn what_a_capture_shows_goes_before_the_node_that_it_is_said_to_be_of() {
         let (nodes, findings) = said_to_be_of_n2(&[("10.244.1.1", "10.244.1.5")]);
-        assert_eq!(nodes, ["n1"]);
-        assert!(
-            findings[0]
-                .message
-                .contains("is said to be of n2, but has packets that only n1")
-        );
+        assert_eq!(nodes, ["n1.example.org"]);
+        let message = &findings[0].message;
+        assert!(message.contains("is said to be of n2, but has packets that only n1"));
         let both = [("10.244.1.5", "10.244.2.5")];
         assert_eq!(said_to_be_of_n2(&both), (vec!["n2".to_owned()], vec![]));
     }
