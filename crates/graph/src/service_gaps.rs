@@ -77,25 +77,34 @@ pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> 
         }) => Some(*address),
         _ => None,
     };
-    let mut by_peer: BTreeMap<&Peer, BTreeSet<String>> = BTreeMap::new();
+    let is_of_services = |peer: &Peer| matches!(peer, Peer::Unattributed(who) if who.reason == UnattributedReason::UnknownService);
+    let mut by_peer: BTreeMap<&Peer, (BTreeSet<String>, bool)> = BTreeMap::new();
     let answered = |edge: &Edge| edge.verdicts.contains_key(&Verdict::Established);
     for (client, server, edge) in edges.iter().filter(|(_, _, edge)| answered(edge)) {
         let port = format!("{}/{}", edge.port, edge.protocol);
         if let Some(address) = unexplained(server) {
             let what = format!("to {address} {port}");
-            by_peer.entry(client).or_default().insert(what);
+            let known = by_peer.entry(client).or_default();
+            known.0.insert(what);
+            known.1 |= !is_of_services(server);
         }
         if let Some(address) = unexplained(client) {
             let what = format!("from {address} at {port}");
-            by_peer.entry(server).or_default().insert(what);
+            let known = by_peer.entry(server).or_default();
+            known.0.insert(what);
+            known.1 |= !is_of_services(client);
         }
     }
     by_peer
         .into_iter()
         .filter(|(peer, _)| unexplained(peer).is_none())
-        .map(|(peer, what)| {
+        .map(|(peer, (what, perhaps_nodes))| {
+            let missing = match perhaps_nodes {
+                true => "Services or Nodes are",
+                false => "Services are",
+            };
             let message = format!(
-                "has traffic {} that the snapshot does not explain: Services or Nodes are missing from it",
+                "has traffic {} that the snapshot does not explain: {missing} missing from it",
                 list(&what)
             );
             Finding::new(Code::MissingServices, peer.to_string(), message)

@@ -1,7 +1,7 @@
 //! Captures, up to flow records.
 
 use super::TrafficSource;
-use super::vantage::UnnamedSource;
+use super::vantage::{UnnamedSource, has_one_node};
 use crate::flow::{
     FlowConfig, FlowResult, FlowTable, LinkSeen, LinkSigns, LinkWatch, SkipCounters,
 };
@@ -33,8 +33,7 @@ pub(super) fn read_captures(
     let mut captures = CaptureSet::open(&paths(&source.captures))?;
     captures.align_clocks();
     let names = captures.names();
-    // Where there is one node, nothing has to be found out.
-    let asked = inventory.node_names().len() > 1;
+    let asked = !has_one_node(inventory);
     let config = FlowConfig {
         max_connections: source.max_connections,
         ..FlowConfig::default()

@@ -22,11 +22,16 @@ pub struct UnnamedSource {
     pub may_be_of_several: bool,
 }
 
+/// Returns true if the cluster has one node, so that nothing has to be found out. A snapshot of a part of it does not
+/// show that.
+pub(super) fn has_one_node(inventory: &Inventory) -> bool {
+    inventory.node_names().len() <= 1 && !inventory.partial
+}
+
 /// Puts together what sources had in view, and tells where that is presumed.
 pub struct VantageBuilder<'a> {
     inventory: &'a Inventory,
     vantage: Vantage,
-    /// The cluster has one node, so nothing has to be found out. A snapshot of a part of it does not show that.
     one_node: bool,
     /// Names of nodes that a source gives and the snapshots do not have.
     unknown: BTreeSet<String>,
@@ -37,7 +42,7 @@ impl<'a> VantageBuilder<'a> {
         VantageBuilder {
             inventory,
             vantage: Vantage::default(),
-            one_node: inventory.node_names().len() <= 1 && !inventory.partial,
+            one_node: has_one_node(inventory),
             unknown: BTreeSet::new(),
         }
     }
