@@ -73,9 +73,11 @@ fn view(view: &View, findings: &[Finding]) -> report::ViewDocument {
     report::ViewDocument {
         pods: view.pods,
         pods_in_view: view.pods_in_view,
+        pods_presumed: view.pods_presumed,
         pod_seconds: secs(view.pod_secs),
         pod_seconds_in_view: secs(view.secs_in_view),
         nodes: view.nodes.clone(),
+        presumed_nodes: view.presumed_nodes.clone(),
         unseen_nodes: view.unseen_nodes.clone(),
         losses: losses.count() as u64,
     }

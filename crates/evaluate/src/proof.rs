@@ -130,9 +130,10 @@ impl Excess {
     /// for each protocol and range of ports. At most `u128::MAX`.
     pub fn count(&self) -> u128 {
         let ranges = self.connections.iter();
-        let ranges: usize = match self.connections.is_all() {
-            true => 1,
-            false => ranges.map(|(_, ports)| ports.ranges().iter().count()).sum(),
+        let ranges: usize = if self.connections.is_all() {
+            1
+        } else {
+            ranges.map(|(_, ports)| ports.ranges().iter().count()).sum()
         };
         self.client
             .count()

@@ -139,7 +139,7 @@ codes! {
         "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingServices "missing-services" Warning
-        "Services are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, so a private address that nothing explains may be a Service's."
+        "Services are missing from the snapshot: an address of their range belongs to none of them, or a private address that nothing explains may be a Service's, since there is neither default/kubernetes nor a ServiceCIDR."
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
@@ -159,6 +159,9 @@ codes! {
     PresumedNode "presumed-node" Warning
         "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
         "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";
+    ContradictedNode "contradicted-node" Warning
+        "A capture or flow log is said to be of a node, but none of the nodes that were named can have seen some of its packets. The node that it shows is taken to be in view; those that were named are only presumed to be."
+        "Correct the name after the @; or, if packets of several nodes were brought together there, name all of them (FILE@NODE,NODE), or leave the name out.";
     SharedOpenDirection "shared-open-direction" Warning
         "A policy of the workload would isolate pods of another workload whose direction must stay open, since no label tells them apart."
         "Give one of them a label of its own in its pod template.";

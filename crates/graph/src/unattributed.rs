@@ -37,7 +37,6 @@ reasons! {
     DepartedPod "departed-pod" "the log gives a name that neither the pods of the snapshot nor their owners explain: of a pod that is gone, or of a set of networks";
     OutsideNetwork "outside-network" "the log names a set of networks here, and no address";
     OtherCluster "other-cluster" "it is a pod of another cluster of the mesh, which neither the labels of this cluster nor an ipBlock select";
-    Undecodable "undecodable" "the traffic could not be decoded";
 }
 
 impl fmt::Display for UnattributedReason {

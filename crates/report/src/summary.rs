@@ -150,6 +150,8 @@ fn graph(run: &RunReport) -> String {
 fn policies(run: &RunReport) -> String {
     let number = thousands(run.policies.len() as u64);
     match &run.output {
+        // kubectl refuses a folder without objects.
+        Some(_) if run.policies.is_empty() => format!("{number}, so there is nothing to apply"),
         Some(folder) => {
             let folder = escape::terminal(folder);
             format!("{number} in {folder}/ · kubectl apply -k {folder}")

@@ -43,9 +43,9 @@ impl Observation {
         let says_nodes = random.percent(70);
         let mut lines = Vec::new();
         for call in &world.calls {
-            for node in 0..world.nodes {
-                if in_view[node] {
-                    lines.extend(line(world, call, node + 1, says_nodes, random));
+            for (node, in_view) in (1..).zip(&in_view) {
+                if *in_view {
+                    lines.extend(line(world, call, node, says_nodes, random));
                 }
             }
         }

@@ -294,9 +294,10 @@ fn tcp_verdict(client: &Side, server: &Side) -> Verdict {
         return Verdict::Refused;
     }
     // SYN, SYN-ACK, RST: whoever opened it only looked whether the port is open.
-    let silent = match client.flags.tells_beyond {
-        true => !client.flags.beyond,
-        false => client.packets() <= 2,
+    let silent = if client.flags.tells_beyond {
+        !client.flags.beyond
+    } else {
+        client.packets() <= 2
     };
     if client.flags.opens && client.flags.reset && silent && !server.flags.beyond {
         return Verdict::Unanswered;

@@ -72,7 +72,9 @@ pub fn verdict(out: &mut String, run: &RunReport) {
         vec!["Learning".to_owned(), words::line(&run.learning.overall)],
         vec!["Findings".to_owned(), finding_counts(run)],
     ];
-    if let Some(folder) = &run.output {
+    if let Some(folder) = &run.output
+        && !run.policies.is_empty()
+    {
         rows.push(vec![
             "Apply with".to_owned(),
             code(&format!("kubectl apply -k {folder}")),
