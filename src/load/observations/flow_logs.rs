@@ -86,9 +86,7 @@ impl FlowLogs {
             // Calico's reporters are two on each host: its name, a slash, and which end it is.
             let node = observer.node.split('/').next().unwrap_or_default();
             if !node.is_empty() {
-                let span = spans
-                    .entry(node)
-                    .or_insert((record.first, record.last));
+                let span = spans.entry(node).or_insert((record.first, record.last));
                 *span = (span.0.min(record.first), span.1.max(record.last));
             }
         }
