@@ -89,6 +89,7 @@ mod tests {
                 }],
             }],
             endpoint_source: Default::default(),
+            selector: Default::default(),
             external_local: false,
         }
     }

@@ -95,7 +95,7 @@ fn check(case: u64) -> Result<(), String> {
             described()
         ));
     }
-    let blocked = blocked_without_a_word(&world, &read, &generated);
+    let blocked = blocked_without_a_word(&world, &observation, &read, &generated);
     if !blocked.is_empty() {
         let findings: Vec<String> = findings(&read, &generated)
             .iter()
@@ -158,6 +158,7 @@ fn belongs(id: &WorkloadId, name: &str) -> bool {
 /// is isolated.
 fn blocked_without_a_word(
     world: &World,
+    observation: &Observation,
     read: &LoadedTraffic,
     generated: &Generated,
 ) -> Vec<String> {
@@ -175,16 +176,36 @@ fn blocked_without_a_word(
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
     let mut wrong = Vec::new();
-    for call in &world.calls {
+    // What comes before the first and after the last thing that was observed is no part of the observation: nothing
+    // tells that somebody still listened then.
+    let observed = |call: &&Call| {
+        let at = world::moment(call.at);
+        read.span.0 <= at && at <= read.span.1
+    };
+    for call in world.calls.iter().filter(observed) {
         let requirement = requirement(world, call);
         for blocked in evaluation.blocked(&requirement) {
-            let isolated = match blocked.by {
-                BlockedBy::Ingress(_) => world.server(call),
-                BlockedBy::Egress(_) => world.client(call),
+            let (isolated, pod) = match blocked.by {
+                BlockedBy::Ingress(_) => (world.server(call), call.server.pod()),
+                BlockedBy::Egress(_) => (world.client(call), Some(call.client)),
                 BlockedBy::UnknownWorkload(id) => panic!("{id} is in the world"),
             };
+            // A pod that no snapshot has and no log names could be anybody's, and so could a Service's: nobody can know
+            // the workload, and the error names the pod's address, or whom it talked to. If not even the call was
+            // seen, nobody can know that there was such a pod.
+            let is_nameless = pod.is_some_and(|pod| observation.is_nameless(world, call, pod));
+            if is_nameless && !observation.saw(world, call) {
+                continue;
+            }
+            let ends = [Some(call.client), call.server.pod()];
+            let ends = ends.into_iter().flatten().filter(|_| is_nameless);
+            let others: BTreeSet<String> = ends
+                .flat_map(|pod| [world.name(pod), world.pods[pod].address.to_string()])
+                .collect();
             let told = errors.iter().any(|error| {
-                error.subject == isolated || error.subject.starts_with(&format!("{isolated}-"))
+                error.subject == isolated
+                    || error.subject.starts_with(&format!("{isolated}-"))
+                    || others.contains(&error.subject)
             });
             if !told {
                 let ends = [&blocked.client, &blocked.server].map(Span::to_string);

@@ -139,7 +139,7 @@ codes! {
         "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingServices "missing-services" Warning
-        "Services are missing from the snapshot: an address of their range belongs to none of them, or a private address that nothing explains may be a Service's, since there is neither default/kubernetes nor a ServiceCIDR."
+        "Services or Nodes are missing from the snapshot: an address of the Service range belongs to none of them, or a private address that nothing explains may be a Service's or a pod's, since there is neither default/kubernetes nor a ServiceCIDR, or no Node with its podCIDR."
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."

@@ -287,8 +287,11 @@ fn records_beyond(
     kept: &[FlowRecord],
     mut beyond: Count,
 ) -> Vec<FlowRecord> {
+    // Who an observer says that the ends are is nothing that another one knows.
     let is_same_path = |a: &FlowRecord, b: &FlowRecord| {
-        (a.via.is_none() || a.via == b.via) && (a.seen_as.is_none() || a.seen_as == b.seen_as)
+        (a.via.is_none() || a.via == b.via)
+            && (a.seen_as.is_none() || a.seen_as == b.seen_as)
+            && (a.labels.is_none() || a.labels == b.labels)
     };
     let mut by_time: BTreeMap<i64, Vec<&FlowRecord>> = BTreeMap::new();
     for known in kept {

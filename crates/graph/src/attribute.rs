@@ -290,11 +290,7 @@ impl<'a> Attribution<'a> {
         if reason != UnattributedReason::ServiceWithoutEndpoints {
             return None;
         }
-        let mut services = self.inventory.services.iter();
-        let service = services.find(|service| {
-            let mut all = service.cluster_ips.iter().chain(&service.external_ips);
-            all.any(|own| *own == address)
-        })?;
+        let service = self.inventory.service_with(address)?;
         Some(format!("{}/{}", service.namespace, service.name))
     }
 
@@ -316,7 +312,7 @@ impl<'a> Attribution<'a> {
 }
 
 /// Private, shared (RFC 6598) or unique-local (RFC 4193): the addresses that clusters use for pods and Services.
-fn may_be_of_cluster(address: IpAddr) -> bool {
+pub(super) fn may_be_of_cluster(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
         IpAddr::V6(a) => a.is_unique_local(),

@@ -7,7 +7,7 @@ use super::lookups::{self, ImpliedLookups};
 use super::{Graph, Peer, findings, implied_edges, port_scan, service_gaps};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
-use nanoseg_inventory::Inventory;
+use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{self as net, Protocol};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +85,7 @@ pub(super) fn assemble(
     let RawGraph {
         mut edges,
         names,
+        named_at,
         mut scans,
         orphans,
         skipped,
@@ -101,6 +102,7 @@ pub(super) fn assemble(
     }
     let mut graph = Graph::default();
     graph.names = names;
+    graph.named_at = named_at;
     for (address, names) in history.names() {
         let known = graph.names.entry(*address).or_default();
         known.extend(names.iter().cloned());
@@ -137,6 +139,8 @@ pub fn build_attempts(seen: &FlowResult, inventory: &Inventory) -> Graph {
 pub(super) struct RawGraph {
     pub edges: Edges,
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
+    /// As in [`Graph::named_at`].
+    pub named_at: BTreeMap<IpAddr, BTreeSet<WorkloadId>>,
     pub scans: port_scan::AttemptsByPeer,
     pub orphans: service_gaps::Orphans,
     pub skipped: BTreeMap<&'static str, u64>,
@@ -147,6 +151,7 @@ impl RawGraph {
         let mut skipped = BTreeMap::new();
         let mut edges_by_key = EdgesByKey::default();
         let mut names = BTreeMap::new();
+        let mut named_at: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         let mut orphans = service_gaps::Orphans::default();
         let mut attempts = port_scan::AttemptsByKey::default();
         attempts.note_summaries(&seen.scans, attribution);
@@ -164,6 +169,9 @@ impl RawGraph {
             let attributed = attribution.attribute(&record);
             attempts.note(attributed.client, &record);
             note_names(&mut names, &record, &attributed, seen);
+            for (address, workload) in attribution.named_without_owner(&record) {
+                named_at.entry(address).or_default().insert(workload);
+            }
             if attributed.is_orphan {
                 orphans.note(&attributed, &record, attribution);
             }
@@ -174,6 +182,7 @@ impl RawGraph {
         RawGraph {
             edges: settle_all(edges_by_key, attribution),
             names,
+            named_at,
             scans: attempts.named(attribution),
             orphans,
             skipped,

@@ -18,6 +18,9 @@ pub struct Graph {
     nodes: BTreeMap<Peer, NodeIndex>,
     /// DNS names under which outside addresses were looked up.
     pub names: BTreeMap<IpAddr, BTreeSet<String>>,
+    /// Workloads whose pods a source names at addresses that the inventory gives to nobody for certain: what else is
+    /// seen of these addresses is perhaps theirs (rule: named-once-is-perhaps).
+    pub named_at: BTreeMap<IpAddr, BTreeSet<WorkloadId>>,
 }
 
 impl Graph {

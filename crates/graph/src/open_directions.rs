@@ -1,7 +1,7 @@
 //! Which directions of which workloads must stay open (rule: isolated-only-if-in-view, unattributed-is-kept): a policy
 //! that isolates on the word of what was not seen, or cannot be named, cuts off traffic.
 
-use super::{Graph, Peer, UnattributedReason, UnseenPod, Vantage};
+use super::{Graph, Peer, Unattributed, UnattributedReason, UnseenPod, Vantage};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::Verdict;
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -348,10 +348,7 @@ fn perhaps_own(
             let Peer::Unattributed(who) = near else {
                 continue;
             };
-            if who.reason != UnattributedReason::OwnerUncertain {
-                continue;
-            }
-            for id in inventory.may_have_had(who.address, span) {
+            for id in perhaps_of(who, span, graph, inventory) {
                 let list = found.entry((id.clone(), direction)).or_default();
                 list.push(UnattributedTraffic {
                     reason: who.reason,
@@ -365,6 +362,31 @@ fn perhaps_own(
         }
     }
     found
+}
+
+/// The workloads whose pod somebody without a name perhaps was in a time: who may have had the address, whom a source
+/// names at it (rule: named-once-is-perhaps), and whom the Service that was called selects.
+fn perhaps_of<'a>(
+    who: &Unattributed,
+    span: (Timestamp, Timestamp),
+    graph: &'a Graph,
+    inventory: &'a Inventory,
+) -> BTreeSet<&'a WorkloadId> {
+    match who.reason {
+        UnattributedReason::OwnerUncertain
+        | UnattributedReason::UnknownPod
+        | UnattributedReason::UnexplainedAddress => {
+            let named = graph.named_at.get(&who.address).into_iter().flatten();
+            let mut perhaps = inventory.may_have_had(who.address, span);
+            perhaps.extend(named);
+            perhaps
+        }
+        UnattributedReason::ServiceWithoutEndpoints => inventory
+            .service_with(who.address)
+            .map(|service| inventory.selected_by(service))
+            .unwrap_or_default(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// What the graph shows of one workload, by direction.

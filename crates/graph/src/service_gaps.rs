@@ -66,8 +66,8 @@ fn why_orphan(source: EndpointSource) -> (Code, &'static str) {
     }
 }
 
-/// Answered calls of addresses that are, or may be, Services' which the snapshot lacks, one finding for each end that
-/// was seen with some (rule: unexplained-address, service-range-is-declared).
+/// Answered calls of addresses that are, or may be, those of Services or pods which the snapshot lacks, one finding for each
+/// end that was seen with some (rule: unexplained-address, service-range-is-declared).
 pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let unexplained = |peer: &Peer| match peer {
         Peer::Unattributed(Unattributed {
@@ -95,7 +95,7 @@ pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> 
         .filter(|(peer, _)| unexplained(peer).is_none())
         .map(|(peer, what)| {
             let message = format!(
-                "has traffic {} that the snapshot does not explain: Services are missing from it",
+                "has traffic {} that the snapshot does not explain: Services or Nodes are missing from it",
                 list(&what)
             );
             Finding::new(Code::MissingServices, peer.to_string(), message)

@@ -243,6 +243,13 @@ impl Inventory {
         perhaps.map(|pod| &pod.workload).collect()
     }
 
+    /// The nodes of all pods that have `address` at any time.
+    pub fn nodes_of_pods_with(&self, address: IpAddr) -> BTreeSet<&str> {
+        let tenures = self.addresses.pods.get(&address).into_iter().flatten();
+        let pods = tenures.filter_map(|tenure| self.pods.get(tenure.pod));
+        pods.filter_map(|pod| pod.node.as_deref()).collect()
+    }
+
     /// Who owned `address` at `at`.
     pub fn resolve(&self, address: IpAddr, at: Timestamp) -> Owner {
         let book = &self.addresses;

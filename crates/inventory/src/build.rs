@@ -79,7 +79,8 @@ impl Inventory {
             api_server: api_server(&services),
             pod_ranges: pod_ranges(&nodes, &pods, &control_plane, &missing_pods),
             service_ranges: service_ranges(&services, &declared),
-            partial: !has_kubernetes && declared.is_empty(),
+            partial: !has_kubernetes && declared.is_empty()
+                || objects.nodes.is_empty() && control_plane.pod_ranges.is_empty(),
             node_ports: control_plane.node_ports.clone(),
             pods,
             workloads,

@@ -26,8 +26,9 @@ pub struct Inventory {
     pub pod_ranges: Vec<ipnet::IpNet>,
     /// Ranges that Services get their addresses from, as far as the Services seen show them.
     pub service_ranges: Vec<ipnet::IpNet>,
-    /// The snapshot shows neither `default/kubernetes` nor the range of Service addresses, so it lacks Services,
-    /// and a private address that nothing explains may be one's (rule: unexplained-address).
+    /// The snapshot shows neither `default/kubernetes` nor the range of Service addresses, so it lacks Services, or it
+    /// lacks Nodes, whose podCIDRs are the pods' ranges: a private address that nothing explains may be a Service's
+    /// or a pod's (rule: unexplained-address).
     pub partial: bool,
     /// The range of node ports where the API server's arguments say it.
     pub node_ports: Option<RangeInclusive<u16>>,
@@ -76,6 +77,26 @@ impl Inventory {
         let of_pods = self.pods.iter().filter_map(|pod| pod.node.clone());
         let nodes = self.nodes.iter().map(|node| node.name.clone());
         nodes.chain(of_pods).collect()
+    }
+
+    /// The workloads of the pods that a Service selects, whether they are ready, gone or not there yet.
+    pub fn selected_by<'i>(&'i self, service: &Service) -> BTreeSet<&'i WorkloadId> {
+        let selector = &service.selector;
+        let pods = self.pods.iter().filter(|pod| {
+            !selector.is_empty()
+                && pod.namespace == service.namespace
+                && selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
+        });
+        pods.map(|pod| &pod.workload).collect()
+    }
+
+    /// The Service that has this address, if one has.
+    pub fn service_with(&self, address: IpAddr) -> Option<&Service> {
+        let mut services = self.services.iter();
+        services.find(|service| {
+            let mut all = service.cluster_ips.iter().chain(&service.external_ips);
+            all.any(|own| *own == address)
+        })
     }
 
     /// Returns true if `address` lies in a range that pods or Services get their addresses from.

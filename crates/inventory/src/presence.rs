@@ -63,6 +63,7 @@ impl Objects {
             snapshot.namespaces.insert(namespace.clone());
             let listed = snapshot.pods.entry(identity(&pod.metadata)).or_default();
             listed.namespace = namespace;
+            listed.start = start_time(pod);
             listed.alive |= has_address(pod);
         }
         snapshot.note("Node", &self.nodes, nodes, false);
@@ -86,13 +87,25 @@ impl Objects {
         for (place, list) in lists.iter().enumerate() {
             for (pod, listed) in list.pods.iter().filter(|(_, listed)| listed.alive) {
                 let later = lists.get(place + 1..).unwrap_or_default();
-                let without = later.iter().find(|later| later.lacks(pod, listed, list));
-                let ordered = without.is_none_or(|later| later.shows > list.shows);
+                // A list that is of a time after the pod's start and lacks it is of a time after its end, whatever
+                // place its own times give it: they only say that it was taken then or later.
+                let is_after_its_end =
+                    |other: &&&Snapshot| listed.start.is_some() && listed.start <= other.shows;
+                let earlier = lists.iter().take(place).filter(is_after_its_end);
+                let without: Vec<&&Snapshot> = later
+                    .iter()
+                    .chain(earlier)
+                    .filter(|other| other.lacks(pod, listed, list))
+                    .collect();
+                let known_as_later = |other: &&&Snapshot| {
+                    other.shows > list.shows || list.timed && is_after_its_end(other)
+                };
+                let ordered = without.is_empty() || without.iter().any(known_as_later);
                 let last = LastSeen {
                     at: list.shows,
                     timed: list.timed && ordered,
                     ordered,
-                    gone: without.is_some(),
+                    gone: !without.is_empty(),
                 };
                 // A later list that has it replaces this.
                 seen.insert(pod, last);
@@ -146,6 +159,12 @@ fn has_address(pod: &Pod) -> bool {
                 .chain(status.pod_ip.as_deref())
                 .any(|ip| !ip.is_empty())
     })
+}
+
+fn start_time(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref().and_then(|s| s.start_time.as_ref());
+    let start = status.or(pod.metadata.creation_timestamp.as_ref());
+    start.map(|time| Timestamp::from(time.0))
 }
 
 /// The latest time in a pod that has passed.

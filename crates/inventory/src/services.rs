@@ -5,6 +5,7 @@ use super::service_endpoints::{EndpointIndex, KUBERNETES};
 use super::{EndpointSource, Service, ServicePort};
 use crate::kubernetes as core;
 use nanoseg_net::{Protocol, parse_address};
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -49,6 +50,7 @@ pub(super) fn made_kubernetes_service(
             node_port: None,
         }],
         endpoint_source: endpoints.source(KUBERNETES.0, KUBERNETES.1, &spec),
+        selector: BTreeMap::new(),
         external_local: false,
     }
 }
@@ -82,6 +84,7 @@ fn read_service(service: &core::Service, endpoints: &EndpointIndex<'_>) -> Servi
         cluster_ips: parse_addresses(cluster_ips),
         external_ips: parse_addresses(spec.external_ips.iter().flatten().chain(ingress)),
         endpoint_source: endpoints.source(&namespace, &name, &spec),
+        selector: spec.selector.clone().unwrap_or_default(),
         external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
         namespace,
         name,

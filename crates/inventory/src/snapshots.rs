@@ -22,6 +22,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ListedPod {
     pub namespace: String,
+    pub start: Option<Timestamp>,
     /// It had an address and was not over.
     pub alive: bool,
 }

@@ -150,6 +150,8 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
     pub endpoint_source: EndpointSource,
+    /// The labels of the pods behind it; empty where others write its endpoints.
+    pub selector: BTreeMap<String, String>,
     /// `externalTrafficPolicy: Local`: the pod sees the real client address.
     pub external_local: bool,
 }

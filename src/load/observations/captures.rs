@@ -85,6 +85,7 @@ pub(super) fn observed(
         name: read.name.clone(),
         span: read.span,
         pairs: pairs.remove(&read.name).unwrap_or_default(),
+        may_be_of_several: false,
     };
     // What nobody could decode had nothing in view (rule: undecodable-capture).
     let read = summary.read.iter().filter(|read| !read.is_undecodable());

@@ -124,6 +124,7 @@ impl FlowLogs {
             name: name.clone(),
             span,
             pairs: pairs.iter().copied().collect(),
+            may_be_of_several: true,
         };
         names.map(unnamed).collect()
     }

@@ -1,7 +1,7 @@
 //! What the captures and flow logs had in view (rule: isolated-only-if-in-view, node-of-a-capture).
 
 use crate::finding::{Code, Finding};
-use crate::graph::{Certainty, Vantage, nodes_of_capture};
+use crate::graph::{CaptureNodes, Certainty, Vantage, nodes_of_capture};
 use crate::inventory::Inventory;
 use crate::load::source_path::{SaidNodes, SourcePath};
 use crate::net::{TimeSpans, Timestamp, parse_address};
@@ -18,6 +18,8 @@ pub struct UnnamedSource {
     pub span: Option<(Timestamp, Timestamp)>,
     /// Between which addresses it has packets.
     pub pairs: Vec<AddressPair>,
+    /// It may gather what several nodes saw, as a flow log does and a capture does not.
+    pub may_be_of_several: bool,
 }
 
 /// Puts together what sources had in view, and tells where that is presumed.
@@ -93,6 +95,21 @@ impl<'a> VantageBuilder<'a> {
         self.vantage.add_node(&name, Certainty::Certain, &spans);
     }
 
+    fn nodes_of(
+        &self,
+        source: &UnnamedSource,
+        known: &BTreeSet<String>,
+        at: Timestamp,
+    ) -> CaptureNodes {
+        nodes_of_capture(
+            &source.pairs,
+            self.inventory,
+            known,
+            at,
+            source.may_be_of_several,
+        )
+    }
+
     /// Adds sources that do not name their node: by the word of the operator, or by what they show.
     pub fn add(&mut self, sources: &[SourcePath], observed: &[UnnamedSource]) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -123,12 +140,12 @@ impl<'a> VantageBuilder<'a> {
             .map(|(node, _)| node.to_owned())
             .collect();
         for (one, (_, last)) in &unsaid {
-            let found = nodes_of_capture(&one.pairs, self.inventory, &BTreeSet::new(), *last);
+            let found = self.nodes_of(one, &BTreeSet::new(), *last);
             known.extend(found.certain);
         }
         let mut presumed: BTreeMap<BTreeSet<String>, Vec<&str>> = BTreeMap::new();
         for (one, (first, last)) in unsaid {
-            let found = nodes_of_capture(&one.pairs, self.inventory, &known, last);
+            let found = self.nodes_of(one, &known, last);
             let mut spans = TimeSpans::default();
             spans.insert(first, last);
             for node in &found.certain {

@@ -24,6 +24,8 @@ const KINDS: [&str; 6] = [
 pub struct Observation {
     /// Lines of the flow log.
     lines: Vec<String>,
+    /// The nodes that were in view, from 1 on.
+    in_view: BTreeSet<usize>,
     snapshots: Vec<Snapshot>,
 }
 
@@ -38,15 +40,13 @@ struct Snapshot {
 
 impl Observation {
     pub fn any(world: &World, random: &mut Random) -> Observation {
-        let in_view: Vec<bool> = (0..world.nodes).map(|_| random.percent(70)).collect();
+        let in_view: BTreeSet<usize> = (1..=world.nodes).filter(|_| random.percent(70)).collect();
         // Whether the log names the nodes that observed.
         let says_nodes = random.percent(70);
         let mut lines = Vec::new();
         for call in &world.calls {
-            for (node, in_view) in (1..).zip(&in_view) {
-                if *in_view {
-                    lines.extend(line(world, call, node, says_nodes, random));
-                }
+            for node in &in_view {
+                lines.extend(line(world, call, *node, says_nodes, random));
             }
         }
         // The last one is of a time after all traffic: what is in no snapshot at all is another story.
@@ -58,7 +58,46 @@ impl Observation {
             .into_iter()
             .map(|at| Snapshot::any(world, at, random))
             .collect();
-        Observation { lines, snapshots }
+        Observation {
+            lines,
+            in_view,
+            snapshots,
+        }
+    }
+
+    /// Returns true if nothing tells whose pod one end of the call was: no snapshot has it and no log names it, or
+    /// it was only seen to be called at the address of a Service that no snapshot has.
+    pub fn is_nameless(&self, world: &World, call: &Call, pod: usize) -> bool {
+        let is_behind_unknown = match call.server {
+            Server::Service(service, server) if server == pod => {
+                let own = world.pods[pod].address;
+                let shown = format!("\"server\":\"{own}\"");
+                let at = format!("\"time\":\"{}\"", time(call.at));
+                let mut lines = self.lines.iter().filter(|line| line.contains(&at));
+                let address = json!(world.services[service].address);
+                let mut items = self.snapshots.iter().flat_map(|one| &one.items);
+                !lines.any(|line| line.contains(&shown))
+                    && !items.any(|item| item["spec"]["clusterIP"] == address)
+            }
+            _ => false,
+        };
+        is_behind_unknown || !self.shows(world, pod)
+    }
+
+    /// Returns true if anything that is observed has the pod's name: a snapshot or the log.
+    fn shows(&self, world: &World, pod: usize) -> bool {
+        let name = &world.pods[pod].name;
+        let quoted = format!("{name:?}");
+        let mut items = self.snapshots.iter().flat_map(|one| &one.items);
+        items.any(|item| item["metadata"]["name"] == name.as_str())
+            || self.lines.iter().any(|line| line.contains(&quoted))
+    }
+
+    /// Returns true if the call passed a node that was in view.
+    pub fn saw(&self, world: &World, call: &Call) -> bool {
+        let ends = [Some(call.client), call.server.pod()];
+        let mut nodes = ends.into_iter().flatten().map(|pod| world.pods[pod].node);
+        nodes.any(|node| self.in_view.contains(&node))
     }
 
     /// Writes all of it into a folder: the flow logs and the snapshots.

@@ -3,6 +3,7 @@
 use super::random::Random;
 use nanoseg::graph::End;
 use nanoseg::inventory::{Inventory, Objects, OwnerRule, WorkloadId};
+use nanoseg::net::Timestamp;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -59,6 +60,16 @@ pub enum Server {
     /// The Service, and the pod that answered.
     Service(usize, usize),
     Outside(IpAddr),
+}
+
+impl Server {
+    /// The pod that answered.
+    pub fn pod(self) -> Option<usize> {
+        match self {
+            Server::Pod(pod) | Server::Service(_, pod) => Some(pod),
+            Server::Outside(_) => None,
+        }
+    }
 }
 
 /// One answered connection.
@@ -365,7 +376,11 @@ fn host(node: usize) -> String {
 
 /// A time in RFC 3339, in whole seconds.
 pub fn time(at: i64) -> String {
-    nanoseg::net::Timestamp::from_secs(START + at).to_string()
+    moment(at).to_string()
+}
+
+pub fn moment(at: i64) -> Timestamp {
+    Timestamp::from_secs(START + at)
 }
 
 fn suffix(number: usize) -> String {

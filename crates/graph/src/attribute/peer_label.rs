@@ -226,6 +226,38 @@ impl<'a> Attribution<'a> {
         Some((key, None))
     }
 
+    /// The workloads of pods that a source names at addresses that the inventory gives to nobody for certain at that
+    /// time (rule: named-once-is-perhaps).
+    pub(in super::super) fn named_without_owner(
+        &self,
+        record: &FlowRecord,
+    ) -> Vec<(IpAddr, WorkloadId)> {
+        let Some(labels) = record.labels.as_deref() else {
+            return Vec::new();
+        };
+        let ends = [
+            (labels.client.as_ref(), record.client),
+            (labels.server.as_ref(), record.server),
+        ];
+        let named = ends.into_iter().filter_map(|(label, address)| {
+            if is_stand_in(address)
+                || !matches!(
+                    self.client(address, record.first),
+                    PeerKey::Unattributed(..)
+                )
+            {
+                return None;
+            }
+            match self.labelled(label?, address, record.first)? {
+                (PeerKey::Workload(place), _) => {
+                    Some((address, self.workloads.get(place as usize)?.clone()))
+                }
+                _ => None,
+            }
+        });
+        named.collect()
+    }
+
     /// The Service that was called by the source's label, where the address does not show it: everything
     /// behind it counts (rule: all-ready-endpoints). Of its ports, the one whose endpoints listen where the connection
     /// arrived.

@@ -3,8 +3,10 @@
 //! Some packets never leave a node: between a pod and its own node (the kubelet's probes, its gateway), between two
 //! pods of one node, to a Service's address before translation, and to or from link-local addresses. A pod's packets
 //! from and to outside addresses pass its own node only. A packet between pods of two nodes passes both, so it tells
-//! neither; it is explained if one of the two is known already.
+//! neither; it is explained if one of the two is known already. A packet of somebody whose node nobody knows may come
+//! from any: while it is not explained, the only node that explains the others is no more than likely.
 
+use crate::attribute::may_be_of_cluster;
 use nanoseg_inventory::{Inventory, Owner};
 use nanoseg_net::Timestamp;
 use std::collections::BTreeSet;
@@ -23,19 +25,28 @@ pub struct CaptureNodes {
 enum Seen<'a> {
     At(&'a str),
     AtEither(&'a str, &'a str),
+    /// On this node, or on another one that is not known.
+    AtOrElsewhere(&'a str),
+    /// On a node that is not known.
+    Somewhere,
+    /// Tells nothing.
     Anywhere,
 }
 
 /// Finds the nodes of a capture from the pairs of addresses between which it has packets, as they were at `at`. A node
-/// of `known` is one that was captured for certain: it explains packets that two nodes could have seen.
+/// of `known` is one that was captured for certain: it explains packets that two nodes could have seen. What may be of
+/// several nodes (a flow log) need not be of the only one that could have seen everything.
 pub fn nodes_of_capture<'p>(
     pairs: impl IntoIterator<Item = &'p (IpAddr, IpAddr)>,
     inventory: &Inventory,
     known: &BTreeSet<String>,
     at: Timestamp,
+    may_be_of_several: bool,
 ) -> CaptureNodes {
     let mut certain: BTreeSet<&str> = BTreeSet::new();
     let mut either: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut or_elsewhere: BTreeSet<&str> = BTreeSet::new();
+    let mut somewhere = false;
     for (a, b) in pairs {
         match seen(*a, *b, inventory, at) {
             Seen::At(node) => {
@@ -44,6 +55,10 @@ pub fn nodes_of_capture<'p>(
             Seen::AtEither(a, b) => {
                 either.insert((a.min(b), a.max(b)));
             }
+            Seen::AtOrElsewhere(node) => {
+                or_elsewhere.insert(node);
+            }
+            Seen::Somewhere => somewhere = true,
             Seen::Anywhere => {}
         }
     }
@@ -55,8 +70,13 @@ pub fn nodes_of_capture<'p>(
         .collect();
     either.retain(|(a, b)| !explaining.contains(a) && !explaining.contains(b));
     certain.extend(explaining);
-    let (found, presumed) = explain(&either);
-    certain.extend(found);
+    let (found, mut presumed) = explain(&either);
+    let explained = |node: &&str| certain.contains(node) || found == Some(*node);
+    if may_be_of_several || somewhere || !or_elsewhere.iter().all(explained) {
+        presumed.extend(found);
+    } else {
+        certain.extend(found);
+    }
     let owned = |nodes: BTreeSet<&str>| nodes.into_iter().map(str::to_owned).collect();
     CaptureNodes {
         certain: owned(certain),
@@ -90,6 +110,9 @@ fn seen<'a>(a: IpAddr, b: IpAddr, inventory: &'a Inventory, at: Timestamp) -> Se
         // Masqueraded traffic, node ports and host ports: outside of the cluster a node has a name of its own.
         (Place::Node(node), Place::NoNode) | (Place::NoNode, Place::Node(node)) => Seen::At(node),
         (Place::Node(node), Place::Node(other)) if node != other => Seen::AtEither(node, other),
+        (Place::Pod(node) | Place::Node(node), Place::Unknown)
+        | (Place::Unknown, Place::Pod(node) | Place::Node(node)) => Seen::AtOrElsewhere(node),
+        (Place::Unknown, _) | (_, Place::Unknown) => Seen::Somewhere,
         _ => Seen::Anywhere,
     }
 }
@@ -103,19 +126,22 @@ enum Place<'a> {
 }
 
 fn place(address: IpAddr, inventory: &Inventory, at: Timestamp) -> Place<'_> {
+    // The packet may be of an earlier time: where pods of two nodes had the address, it tells neither.
+    let mut nodes = inventory.nodes_of_pods_with(address);
+    if let Some(node) = nodes.pop_first() {
+        return match nodes.is_empty() {
+            true => Place::Pod(node),
+            false => Place::Unknown,
+        };
+    }
     match inventory.resolve(address, at) {
-        Owner::Pod(index) => {
-            let node = inventory
-                .pods
-                .get(index)
-                .and_then(|pod| pod.node.as_deref());
-            node.map_or(Place::Unknown, Place::Pod)
-        }
         Owner::Node(index) => {
             let node = inventory.nodes.get(index);
             node.map_or(Place::Unknown, |node| Place::Node(&node.name))
         }
+        // It may be a pod's that the snapshot lacks (rule: unexplained-address).
+        Owner::Outside if inventory.partial && may_be_of_cluster(address) => Place::Unknown,
         Owner::Service(_) | Owner::Outside => Place::NoNode,
-        Owner::Unknown | Owner::Uncertain(_) => Place::Unknown,
+        Owner::Pod(_) | Owner::Unknown | Owner::Uncertain(_) => Place::Unknown,
     }
 }

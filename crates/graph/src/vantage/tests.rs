@@ -32,7 +32,7 @@ fn at(secs: i64) -> Timestamp {
 fn nodes(pairs: &[(&str, &str)], known: &[&str]) -> String {
     let pairs: Vec<(IpAddr, IpAddr)> = pairs.iter().map(|(a, b)| (ip(a), ip(b))).collect();
     let known = known.iter().map(|node| (*node).to_owned()).collect();
-    let found = nodes_of_capture(&pairs, &cluster(), &known, at(0));
+    let found = nodes_of_capture(&pairs, &cluster(), &known, at(0), false);
     let list = |nodes: BTreeSet<String>| nodes.into_iter().collect::<Vec<_>>().join(" ");
     format!("{} | {}", list(found.certain), list(found.presumed))
 }
