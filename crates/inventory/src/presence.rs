@@ -89,9 +89,8 @@ impl Objects {
                 let later = lists.get(place + 1..).unwrap_or_default();
                 // A list that is of a time after the pod's start and lacks it is of a time after its end, whatever
                 // place its own times give it: they only say that it was taken then or later.
-                let is_after_its_end = |other: &&&Snapshot| {
-                    listed.start.is_some() && listed.start <= other.shows
-                };
+                let is_after_its_end =
+                    |other: &&&Snapshot| listed.start.is_some() && listed.start <= other.shows;
                 let earlier = lists.iter().take(place).filter(is_after_its_end);
                 let without: Vec<&&Snapshot> = later
                     .iter()

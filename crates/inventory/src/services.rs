@@ -5,8 +5,8 @@ use super::service_endpoints::{EndpointIndex, KUBERNETES};
 use super::{EndpointSource, Service, ServicePort};
 use crate::kubernetes as core;
 use nanoseg_net::{Protocol, parse_address};
-use std::collections::BTreeSet;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Reads all Services.

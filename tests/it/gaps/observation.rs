@@ -40,8 +40,7 @@ struct Snapshot {
 
 impl Observation {
     pub fn any(world: &World, random: &mut Random) -> Observation {
-        let in_view: BTreeSet<usize> =
-            (1..=world.nodes).filter(|_| random.percent(70)).collect();
+        let in_view: BTreeSet<usize> = (1..=world.nodes).filter(|_| random.percent(70)).collect();
         // Whether the log names the nodes that observed.
         let says_nodes = random.percent(70);
         let mut lines = Vec::new();
