@@ -5,6 +5,7 @@
 pub mod evidence;
 mod files;
 mod findings;
+mod isolated_already;
 mod live_graph;
 mod plugin;
 mod report;
@@ -34,6 +35,7 @@ use crate::net::{Direction, Timestamp};
 use crate::policy::{Synthesis, SynthesisOptions, open_entry_requirements, synthesise};
 use crate::report::UnattributedEdge;
 use crate::risk::Weakness;
+use isolated_already::note_isolated_already;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use view::unattributed;
@@ -104,7 +106,6 @@ pub fn generate(
         skipped,
     } = build(seen, inventory, options.graph);
     let mut requirements = requirements(&graph, inventory, &options.enforcement);
-    requirements.extend(opened_entries(&graph, inventory, options, &mut findings));
     let in_scope: Vec<WorkloadId> = inventory
         .workloads
         .keys()
@@ -119,6 +120,8 @@ pub fn generate(
         inventory.workloads.keys(),
         options.isolation,
     );
+    let opened = opened_entries(&graph, inventory, options, &open, &mut findings);
+    requirements.extend(opened);
     let groups = [(in_scope, options.synthesis)];
     let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
     findings.extend(proven.findings);
@@ -154,20 +157,24 @@ fn opened_entries(
     graph: &Graph,
     inventory: &Inventory,
     options: &Options,
+    open: &OpenDirections,
     findings: &mut Vec<Finding>,
 ) -> Vec<Requirement> {
-    if options.public_entry == PublicEntryChoice::Seen {
-        return Vec::new();
-    }
     let mut entries = public_entries(graph);
     entries.retain(|entry| options.scope.contains(&entry.workload.namespace));
-    let opened = public_entry_findings(&entries, options.public_entry);
+    let stays_open = |id: &WorkloadId| open.contains(id, Direction::Ingress);
+    let told = public_entry_findings(&entries, options.public_entry, stays_open);
     findings.retain(|one| {
-        let same = |open: &Finding| (open.code, &open.subject) == (one.code, &one.subject);
-        !opened.iter().any(same)
+        let same = |told: &Finding| (told.code, &told.subject) == (one.code, &one.subject);
+        !told.iter().any(same)
     });
-    findings.extend(opened);
-    open_entry_requirements(inventory, &entries, &options.enforcement)
+    findings.extend(told);
+    match options.public_entry {
+        PublicEntryChoice::Seen => Vec::new(),
+        PublicEntryChoice::Anywhere => {
+            open_entry_requirements(inventory, &entries, &options.enforcement)
+        }
+    }
 }
 
 /// Findings about known vulnerabilities, with the distance to the internet under the generated policies.
@@ -217,9 +224,11 @@ pub fn synthesise_and_prove(
     inventory: &Inventory,
     existing: &[NetworkPolicy],
 ) -> Result<Proven, EvaluateError> {
+    let mut open = open.clone();
+    note_isolated_already(&mut open, requirements, inventory, existing)?;
     let mut synthesis = Synthesis::default();
     for (workloads, options) in groups {
-        let part = synthesise(inventory, requirements, workloads, open, options);
+        let part = synthesise(inventory, requirements, workloads, &open, options);
         synthesis.policies.extend(part.policies);
         synthesis.findings.extend(part.findings);
         synthesis.open.merge(part.open);

@@ -86,16 +86,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let snapshot = snapshot.map_err(LoadError::from)?;
     note(&snapshot);
     let is_complete = snapshot.missing.is_empty();
-    let is_complete = match args.watch {
-        false => {
-            let path = output::write(&target, &snapshot)?;
-            eprintln!("{}", written(&path, &snapshot));
-            is_complete
-        }
-        true => {
-            let watched = watch::run(&client.client, &target, snapshot, args.time);
-            client.block_on(watched)? && is_complete
-        }
+    let is_complete = if args.watch {
+        let watched = watch::run(&client.client, &target, snapshot, args.time);
+        client.block_on(watched)? && is_complete
+    } else {
+        let path = output::write(&target, &snapshot)?;
+        eprintln!("{}", written(&path, &snapshot));
+        is_complete
     };
     Ok(if is_complete {
         ExitCode::SUCCESS

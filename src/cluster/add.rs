@@ -157,6 +157,13 @@ fn check_policy(
         }
         return Ok(());
     }
+    let metadata = map.get("metadata");
+    let namespace = metadata.and_then(|metadata| metadata.get("namespace"));
+    if found.is_empty() && namespace.and_then(Value::as_str).is_none_or(str::is_empty) {
+        let problem =
+            "it has no namespace, so it counts in namespace default; write metadata.namespace";
+        remark(name, problem.to_owned(), objects);
+    }
     found.into_iter().next().map_or(Ok(()), Err)
 }
 

@@ -43,7 +43,7 @@ pub enum ClusterError {
         problem: String,
     },
     #[error(
-        "failed to read document {document} of {file}: it is not a Kubernetes object (no kind); pass only what kubectl prints, or a folder, where such files are left out"
+        "failed to read document {document} of {file}: it is not a Kubernetes object (no kind), or was cut off before its kind; pass only what kubectl prints, whole, or a folder, where such files are left out"
     )]
     NoKind { file: String, document: usize },
     #[error("failed to read {object} in document {document} of {at}: {problem}")]

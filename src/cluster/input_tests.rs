@@ -115,6 +115,31 @@ fn a_live_policy_was_taken_once_so_what_is_odd_about_it_is_a_remark() {
 }
 
 #[test]
+fn a_policy_without_a_namespace_is_judged_in_default_and_that_is_said() {
+    let json = r#"{"kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "p"}, "spec": {"podSelector": {}}}"#;
+    let objects = read(json).unwrap();
+    assert_eq!(
+        objects.network_policies[0].metadata.namespace.as_deref(),
+        Some("default")
+    );
+    assert!(
+        objects.remarks[0]
+            .problem
+            .contains("counts in namespace default")
+    );
+}
+
+#[test]
+fn a_kind_in_the_plural_is_no_kind_that_is_passed_over() {
+    let json = r#"{"kind": "NetworkPolicies", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "p"}}"#;
+    let error = read(json).unwrap_err();
+    assert!(
+        error.contains("write apiVersion: networking.k8s.io/v1, kind: NetworkPolicy"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_key_that_is_there_twice_is_a_remark_on_other_objects_and_nothing_on_kinds_that_are_not_used() {
     let objects =
         read("{kind: Pod, apiVersion: v1, metadata: {name: a, labels: {x: a, x: b}}}").unwrap();

@@ -64,7 +64,7 @@ impl fmt::Display for PolicyProblem {
 pub enum PolicyKind {
     /// What nanoseg judges.
     Served,
-    /// A version that no API server serves, or a kind that differs in upper and lower case only. Its fields are the
+    /// A version that no API server serves, or a kind that is written otherwise (`networkpolicy`, `NetworkPolicies`). Its fields are the
     /// same.
     NotServed,
     /// Something else, or a kind of that name in another project's group.
@@ -79,7 +79,9 @@ impl PolicyKind {
         }
         let group = version.split_once('/').map_or("", |(group, _)| group);
         let ours = !group.contains('.') || group.ends_with(".k8s.io");
-        if ours && kind.eq_ignore_ascii_case("NetworkPolicy") {
+        let letters = kind.chars().filter(char::is_ascii_alphabetic);
+        let letters: String = letters.collect::<String>().to_ascii_lowercase();
+        if ours && matches!(letters.as_str(), "networkpolicy" | "networkpolicies") {
             PolicyKind::NotServed
         } else {
             PolicyKind::Other

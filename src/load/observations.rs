@@ -221,7 +221,8 @@ fn read(
         findings.extend(no_pods::findings(&logs.summary.read, &inventory));
     }
     findings.extend(seen.add(&source.captures, &observed(&summary, pairs)));
-    let vantage = seen.finish();
+    let (vantage, unknown_nodes) = seen.finish();
+    findings.extend(unknown_nodes);
     findings.extend(summary.findings());
     findings.extend(overflow(&flows, source.max_connections));
     let foreign_policies = foreign_policies(objects);

@@ -1,6 +1,6 @@
 //! The results of the proof as findings.
 
-use crate::evaluate::{Excess, Proof};
+use crate::evaluate::{Blocked, BlockedBy, Excess, Proof};
 use crate::finding::{Code, Finding};
 use crate::report::words::{large, saturated};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// How many connections a finding shows; the report has all of them.
 const SAMPLES: usize = 5;
 
-/// Excess of the generated policies, and existing policies that allow more than was observed.
+/// Excess of the generated policies, and existing policies that allow more than was observed, or less.
 pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !proof.excess.is_empty() {
@@ -21,6 +21,26 @@ pub(super) fn of_proof(proof: &Proof) -> Vec<Finding> {
                 .with_samples(samples(proof.excess.entries.iter())),
         );
     }
+    let mut blocking: BTreeMap<&str, Vec<&Blocked>> = BTreeMap::new();
+    for blocked in &proof.blocked_by_existing {
+        if let BlockedBy::Ingress(names) | BlockedBy::Egress(names) = &blocked.by {
+            for name in names {
+                blocking.entry(name).or_default().push(blocked);
+            }
+        }
+    }
+    findings.extend(blocking.into_iter().map(|(policy, blocked)| {
+        let first: Vec<String> = blocked
+            .iter()
+            .take(SAMPLES)
+            .map(|one| format!("{} => {} {}", one.client, one.server, one.connections))
+            .collect();
+        let message = format!(
+            "blocks traffic that was observed, as it is judged here: {}",
+            first.join(", ")
+        );
+        Finding::new(Code::ExistingPolicyBlocks, policy, message)
+    }));
     let mut by_policy: BTreeMap<&str, Vec<&Excess>> = BTreeMap::new();
     for excess in &proof.excess_by_existing.entries {
         for policy in &excess.policies {

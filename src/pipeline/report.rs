@@ -73,9 +73,11 @@ fn view(view: &View, findings: &[Finding]) -> report::ViewDocument {
     report::ViewDocument {
         pods: view.pods,
         pods_in_view: view.pods_in_view,
+        pods_presumed: view.pods_presumed,
         pod_seconds: secs(view.pod_secs),
         pod_seconds_in_view: secs(view.secs_in_view),
         nodes: view.nodes.clone(),
+        presumed_nodes: view.presumed_nodes.clone(),
         unseen_nodes: view.unseen_nodes.clone(),
         losses: losses.count() as u64,
     }
@@ -202,6 +204,7 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::ProofDocum
     let blocked_edges: BTreeSet<usize> = proof
         .blocked
         .iter()
+        .chain(&proof.blocked_by_existing)
         .map(|blocked| blocked.edge)
         .filter(|edge| !is_implied(*edge))
         .collect();
@@ -212,6 +215,7 @@ fn proof(generated: &Generated, taught: &[TaughtEdge<'_>]) -> report::ProofDocum
         observed,
         observed_allowed: observed - blocked_edges.len() as u64,
         blocked: proof.blocked.iter().map(blocked_line).collect(),
+        blocked_by_existing: proof.blocked_by_existing.iter().map(blocked_line).collect(),
         excess_total: proof.excess.total,
         excess_connections: saturated(proof.excess.connections),
         excess: proof.excess.entries.iter().map(excess_line).collect(),

@@ -13,12 +13,16 @@ pub struct View {
     pub pods: u64,
     /// Those that were in view for certain at some time.
     pub pods_in_view: u64,
+    /// Others that were in view presumably.
+    pub pods_presumed: u64,
     /// How long these pods lived during the observation, and how much of that was in view, in seconds.
     pub pod_secs: i64,
     pub secs_in_view: i64,
     /// Nodes that were in view for certain, by name.
     pub nodes: Vec<String>,
-    /// Nodes with pods in scope that were not.
+    /// Nodes with pods in scope that were in view presumably.
+    pub presumed_nodes: Vec<String>,
+    /// Nodes with pods in scope that were not in view.
     pub unseen_nodes: Vec<String>,
 }
 
@@ -41,12 +45,22 @@ impl View {
             view.pods_in_view += seen.certain as u64;
             view.pod_secs += seen.pod_secs;
             view.secs_in_view += seen.secs_in_view;
-            let unseen = seen.not_certain.into_iter();
-            view.unseen_nodes.extend(unseen.filter_map(|pod| pod.node));
+            for pod in seen.not_certain {
+                view.pods_presumed += u64::from(pod.presumed);
+                let nodes = match pod.presumed {
+                    true => &mut view.presumed_nodes,
+                    false => &mut view.unseen_nodes,
+                };
+                nodes.extend(pod.node);
+            }
         }
-        view.unseen_nodes.sort();
-        view.unseen_nodes.dedup();
-        view.unseen_nodes.retain(|node| !view.nodes.contains(node));
+        for nodes in [&mut view.presumed_nodes, &mut view.unseen_nodes] {
+            nodes.sort();
+            nodes.dedup();
+            nodes.retain(|node| !view.nodes.contains(node));
+        }
+        view.unseen_nodes
+            .retain(|node| !view.presumed_nodes.contains(node));
         view
     }
 }

@@ -34,6 +34,46 @@ fn learned(cluster: &'static Cluster, controller: &Controller) -> (World, Agent)
 }
 
 #[test]
+fn a_workload_on_a_node_without_an_agent_is_not_isolated_and_the_status_says_so() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "vantage", &[]);
+    let mut world = World::make(cluster);
+    world.add_pod("far", 20, "far-node");
+    let mut agent = Agent::new(cluster, &controller);
+    world.segment("Propose");
+    agent.learn(
+        &world,
+        &[
+            ("web", "api", 8080),
+            ("api", "db", 5432),
+            ("web", "far", 9000),
+        ],
+    );
+    world.open("web");
+    world.open("api");
+    world.until_condition("Observed", "False", "NodesWithoutAgent");
+    world.until_without_agent(&["far-node"]);
+    controller.until_metric("nanoseg_controller_nodes_without_agent", |nodes| {
+        nodes >= 1.0
+    });
+    // web's policy allows the call; the pod that was not in view has none.
+    assert!(world.proposals("far").is_empty());
+
+    // Its agent connects: with nothing but the word that it observes, the workload is in view.
+    let mut second = Agent::on("far-node", cluster, &controller);
+    second.silent();
+    let proposal = world.open("far");
+    assert_eq!(
+        proposal.spec.policy.policy_types.as_deref(),
+        Some(["Ingress".to_owned(), "Egress".to_owned()].as_slice())
+    );
+    world.until_condition("Observed", "True", "InView");
+    world.until_without_agent(&[]);
+}
+
+#[test]
 fn proposals_are_decided_applied_kept_and_rolled_back() {
     let Some(cluster) = Cluster::get() else {
         return;

@@ -73,7 +73,23 @@ fn a_capture_as_a_flow_log_gives_the_same_edges_alone_and_together_with_the_capt
         vec![("--capture", shop.as_path()), ("--flows", log.as_path())],
     ] {
         let run = generate(&inputs);
-        assert_eq!(edges(&run), edges(&by_capture), "{inputs:?} {}", run.stderr);
+        // One pod went between the two snapshots. In the capture its own packets show until when it had its address; a
+        // log shows no interfaces, so some of its traffic has no certain owner there. Nothing is learned in its place.
+        let uncertain = |edge: &String| edge.starts_with("\"owner-uncertain:");
+        let certain: BTreeSet<String> = edges(&run)
+            .into_iter()
+            .filter(|edge| !uncertain(edge))
+            .collect();
+        let lost: Vec<String> = edges(&by_capture).difference(&certain).cloned().collect();
+        let of_the_pod = |edge: &String| edge.starts_with("\"shop/feed[Deployment]\"");
+        assert!(
+            lost.iter().all(of_the_pod),
+            "{inputs:?} {lost:#?} {}",
+            run.stderr
+        );
+        assert_eq!(lost.is_empty(), !edges(&run).iter().any(uncertain));
+        let more: Vec<String> = certain.difference(&edges(&by_capture)).cloned().collect();
+        assert!(more.is_empty(), "{inputs:?} {more:#?}");
         assert_eq!(
             run.json["proof"]["blocked"].as_array().map(Vec::len),
             Some(0)

@@ -324,19 +324,23 @@ fn watch(shop: &Shop, out: &str) {
     });
     shop.create_pod(&name);
     shop.has_address(&name, "10.9.1.7");
-    std::thread::sleep(Duration::from_secs(2));
+    // Times in objects are whole seconds: the pod lives for some before and after the traffic.
+    let two_seconds = |since: Instant| since.elapsed() >= Duration::from_secs(2);
+    let came = Instant::now();
+    wait_for("two seconds before the traffic", || two_seconds(came));
     let flows = shop.flow("10.9.1.7");
-    std::thread::sleep(Duration::from_secs(2));
+    let called = Instant::now();
+    wait_for("two seconds after the traffic", || two_seconds(called));
     shop.kubectl(&["delete", "pod", &name, "--grace-period=0", "--force"]);
     let read = || {
         let path = shop.path(out);
-        let files: Vec<PathBuf> = match path.is_dir() {
-            true => path
-                .read_dir()
+        let files: Vec<PathBuf> = if path.is_dir() {
+            path.read_dir()
                 .expect("a folder")
                 .map(|one| one.expect("a file").path())
-                .collect(),
-            false => vec![path],
+                .collect()
+        } else {
+            vec![path]
         };
         files
             .iter()

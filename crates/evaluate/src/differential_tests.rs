@@ -524,7 +524,7 @@ proptest! {
             };
             let probe = Probe { protocol: need.protocol, port: need.port };
             let sound = pairs(client, server).into_iter().all(|(a, b)| all.allowed(a, b, probe));
-            prop_assert_eq!(sound, proof.blocked.iter().all(|blocked| blocked.requirement != index));
+            prop_assert_eq!(sound, proof.blocked.iter().chain(&proof.blocked_by_existing).all(|blocked| blocked.requirement != index));
         }
         for (client, server) in ids.iter().flat_map(|a| ids.iter().map(move |b| (a, b))) {
             let counted = managed.contains(client) || managed.contains(server);

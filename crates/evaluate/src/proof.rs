@@ -79,6 +79,18 @@ pub enum BlockedBy {
     UnknownWorkload(WorkloadId),
 }
 
+impl BlockedBy {
+    /// Returns true if policies block it, and none of them is among `names`.
+    fn is_without(&self, names: &BTreeSet<String>) -> bool {
+        match self {
+            BlockedBy::Ingress(by) | BlockedBy::Egress(by) => {
+                !by.iter().any(|name| names.contains(name))
+            }
+            BlockedBy::UnknownWorkload(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for BlockedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,9 +130,10 @@ impl Excess {
     /// for each protocol and range of ports. At most `u128::MAX`.
     pub fn count(&self) -> u128 {
         let ranges = self.connections.iter();
-        let ranges: usize = match self.connections.is_all() {
-            true => 1,
-            false => ranges.map(|(_, ports)| ports.ranges().iter().count()).sum(),
+        let ranges: usize = if self.connections.is_all() {
+            1
+        } else {
+            ranges.map(|(_, ports)| ports.ranges().iter().count()).sum()
         };
         self.client
             .count()
@@ -173,8 +186,11 @@ pub struct Proof {
     pub requirements: usize,
     /// The number of them that are allowed completely.
     pub allowed: usize,
-    /// The parts of the others that are not allowed; empty if the policies are sound.
+    /// The parts of the others that a generated policy does not allow; empty if the policies are sound.
     pub blocked: Vec<Blocked>,
+    /// The parts that only existing policies do not allow, where no generated one isolates: as judged here, they were
+    /// blocked before.
+    pub blocked_by_existing: Vec<Blocked>,
     /// What the generated policies allow beyond the requirements; empty if they are tight.
     pub excess: ExcessList,
     /// What is allowed beyond the requirements only because of the existing policies.
@@ -185,7 +201,7 @@ impl Proof {
     /// The most entries of excess that are listed. All are counted.
     pub const MAX_LISTED: usize = 10_000;
 
-    /// Returns true if every requirement is allowed.
+    /// Returns true if the generated policies block nothing that is required.
     pub fn is_sound(&self) -> bool {
         self.blocked.is_empty()
     }
@@ -288,10 +304,16 @@ pub fn prove_each_way(
         requirements: requirements.len(),
         ..Proof::default()
     };
+    let own = evaluation.policies.iter().take(generated.len());
+    let own: BTreeSet<String> = own.map(|policy| policy.name.clone()).collect();
     for (index, requirement) in requirements.iter().enumerate() {
         let blocked = sound::blocked(&evaluation, index, requirement);
         proof.allowed += usize::from(blocked.is_empty());
-        proof.blocked.extend(blocked);
+        let (foreign, ours): (Vec<_>, Vec<_>) = blocked
+            .into_iter()
+            .partition(|blocked| blocked.by.is_without(&own));
+        proof.blocked.extend(ours);
+        proof.blocked_by_existing.extend(foreign);
     }
     let Evaluation {
         pod_classes,

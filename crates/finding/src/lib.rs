@@ -82,7 +82,7 @@ codes! {
         "The workload has answered traffic with somebody whom nobody can name, so no rule can allow it and the direction is not isolated."
         "Give what names it (see the reason beside each: a snapshot of that time, all kinds of objects, all namespaces); --isolate-anyway isolates all the same.";
     NothingAttributed "nothing-attributed" Error
-        "A flow log has connections, but no end of any of them is a pod of the snapshot: nothing was learned of it."
+        "A flow log has no connection, or no end of any of them is a pod of the snapshot: nothing was learned of it."
         "Give the snapshot of the cluster and the time that the log is of, and a log with the addresses of pods.";
     InterfaceAddresses "interface-addresses" Warning
         "A VPC flow log has the addresses of network interfaces, which are nodes', where the addresses of pods are needed."
@@ -105,6 +105,9 @@ codes! {
     HostNetworkWorkload "host-network-workload" Warning
         "The workload uses its node's network: NetworkPolicy cannot select it."
         "Protect the node itself, or move the workload off hostNetwork.";
+    ExistingPolicyBlocks "existing-policy-blocks" Error
+        "A policy that is already there blocks traffic that was answered, as it is judged here; no generated policy isolates there."
+        "Check whether the policy is newer than the traffic, or has an ipBlock that reaches pods with your network plugin; then select these pods by labels in it, or include the workload's namespace.";
     ExistingPolicyTooWide "existing-policy-too-wide" Warning
         "A policy that is already there allows connections that were not observed; policies add up, so they stay open."
         "Review that policy and narrow or delete it once the generated ones are applied.";
@@ -136,7 +139,7 @@ codes! {
         "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
         "Add endpointslices to the kubectl get that made the snapshot.";
     MissingServices "missing-services" Warning
-        "Services or Nodes are missing from the snapshot: it has neither default/kubernetes nor a ServiceCIDR, or no Node with its podCIDR, so a private address that nothing explains may be a Service's or a pod's."
+        "Services or Nodes are missing from the snapshot: an address of the Service range belongs to none of them, or a private address that nothing explains may be a Service's or a pod's, since there is neither default/kubernetes nor a ServiceCIDR, or no Node with its podCIDR."
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";
     DnsNotObserved "dns-not-observed" Warning
         "A workload called Services, whose addresses it must have looked up at some time, but none of its DNS traffic was seen."
@@ -156,6 +159,9 @@ codes! {
     PresumedNode "presumed-node" Warning
         "Nothing in the capture or flow log tells which of these nodes it is of; both are presumed, and only directions with traffic of their own are isolated there."
         "Say it: --capture FILE@NODE or --flows FILE@NODE, with several nodes as @NODE,NODE, and @* where it is of all nodes.";
+    ContradictedNode "contradicted-node" Warning
+        "A capture or flow log is said to be of a node, but none of the nodes that were named can have seen some of its packets. The node that it shows is taken to be in view; those that were named are only presumed to be."
+        "Correct the name after the @; or, if packets of several nodes were brought together there, name all of them (FILE@NODE,NODE), or leave the name out.";
     SharedOpenDirection "shared-open-direction" Warning
         "A policy of the workload would isolate pods of another workload whose direction must stay open, since no label tells them apart."
         "Give one of them a label of its own in its pod template.";

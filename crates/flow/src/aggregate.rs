@@ -81,8 +81,16 @@ impl Aggregate {
 
     /// Notes that the agent of `node` observed during `span`, whatever it saw.
     pub fn add_view(&mut self, node: &Arc<str>, (first, last): (Timestamp, Timestamp)) {
-        let view = self.views.entry(node.clone()).or_default();
-        view.insert(first, last);
+        // A clock that went back makes no view.
+        if first <= last {
+            let view = self.views.entry(node.clone()).or_default();
+            view.insert(first, last);
+        }
+    }
+
+    /// Forgets when agents observed.
+    pub fn forget_views(&mut self) {
+        self.views.clear();
     }
 
     /// When each node's agent observed.

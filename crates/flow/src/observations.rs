@@ -106,7 +106,7 @@ losses! {
     FlowIncomplete "flow-incomplete" "Flows of a flow log without addresses or ports.";
     LogLost "log-lost" "Flows that the flow log itself reports as lost.";
     LogSampled "log-sampled" "Flows of a log that counted only some of the packets: an answer may not have been seen.";
-    DirectionMissing "direction-missing" "Connections of which the flow log has one direction alone, though the flags show that the other was there; they count as not answered.";
+    DirectionMissing "direction-missing" "Connections of which the flow log has one direction alone, though the flags show that the other was there; they count as answered only if a SYN-ACK or an acknowledgement proves it.";
 }
 
 impl fmt::Display for Loss {

@@ -35,6 +35,7 @@ pub(super) fn of_edges(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     for (client, server, edge) in &edges {
         findings.extend(edge_findings(client, server, edge));
     }
+    findings.extend(from_nodes(&edges));
     findings.extend(unknown_pods(&edges, inventory));
     findings.extend(missing_services(&edges));
     findings.extend(failed(&edges));
@@ -43,6 +44,7 @@ pub(super) fn of_edges(graph: &Graph, inventory: &Inventory) -> Vec<Finding> {
     findings.extend(public_entry_findings(
         &public_entries(graph),
         PublicEntryChoice::Seen,
+        |_| false,
     ));
     findings
 }
@@ -76,20 +78,49 @@ fn edge_findings(client: &Peer, server: &Peer, edge: &Edge) -> Vec<Finding> {
             format!("{reason}; not learned"),
         ));
     }
-    if edge.lesson.teaches() && !edge.enforced_from.is_empty() && server.workload().is_some() {
-        let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
-        let message = format!(
-            "comes through a node ({}); the {} addresses of all nodes are allowed",
-            match services.as_slice() {
-                [] if !edge.node_ports.is_empty() => "host port".into(),
-                [] => "NodePort".into(),
-                services => services.join(", "),
-            },
-            edge.enforced_from.len(),
-        );
-        findings.push(Finding::new(Code::NodePortFromNodes, what, message));
-    }
     findings
+}
+
+/// Traffic that comes through nodes, one finding for each way to a port (rule: node-port-from-any-node).
+fn from_nodes(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
+    let mut ways: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (client, server, edge) in edges {
+        if !edge.lesson.teaches() || edge.enforced_from.is_empty() || server.workload().is_none() {
+            continue;
+        }
+        let services: Vec<&str> = edge.services.iter().map(String::as_str).collect();
+        let through = match services.as_slice() {
+            [] if !edge.node_ports.is_empty() => "host port".into(),
+            [] => "NodePort".into(),
+            services => services.join(", "),
+        };
+        let allowed = match edge.enforced_from.len() {
+            1 => "the one address of nodes that is known is allowed".to_owned(),
+            number => format!("the {number} addresses of all nodes are allowed"),
+        };
+        let server = format!("{server} {}/{}", edge.port, edge.protocol);
+        let message = format!("comes through a node ({through}); {allowed}");
+        let clients = ways.entry((server, message)).or_default();
+        clients.insert(client.to_string());
+    }
+    ways.into_iter()
+        .map(|((server, message), clients)| {
+            let from = match clients.len() {
+                1 => clients.first().cloned().unwrap_or_default(),
+                number => format!("{number} clients"),
+            };
+            let samples = match clients.len() {
+                1 => BTreeSet::new(),
+                _ => clients,
+            };
+            Finding::new(
+                Code::NodePortFromNodes,
+                format!("{from} → {server}"),
+                message,
+            )
+            .with_samples(samples.into_iter().take(SAMPLES))
+        })
+        .collect()
 }
 
 fn unknown_pods(edges: &[(&Peer, &Peer, &Edge)], inventory: &Inventory) -> Vec<Finding> {

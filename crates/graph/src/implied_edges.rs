@@ -42,5 +42,12 @@ pub(super) fn add_dns_over_tcp(edges: &mut Edges) {
         if !known.lesson.teaches() {
             known.lesson = edge.lesson;
         }
+        // As the edge that it follows from, also if that one is called in more ways by now.
+        if matches!(known.lesson, Lesson::Implied(_)) {
+            known.services.extend(edge.services);
+            known.service_ports.extend(edge.service_ports);
+            known.node_ports.extend(edge.node_ports);
+            known.enforced_from.extend(edge.enforced_from);
+        }
     }
 }

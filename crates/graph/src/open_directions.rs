@@ -119,6 +119,23 @@ impl fmt::Display for OpenReason {
     }
 }
 
+impl OpenReason {
+    fn finding(&self, id: &WorkloadId, message: String) -> Finding {
+        let (code, samples): (Code, Vec<String>) = match self {
+            OpenReason::NotInView { .. } => (Code::NotInView, Vec::new()),
+            OpenReason::Unattributed(traffic) | OpenReason::PerhapsItsOwn(traffic) => {
+                let samples = traffic
+                    .iter()
+                    .take(SAMPLES)
+                    .map(|one| format!("{one}: {}", one.reason.meaning()));
+                (Code::UnattributedTraffic, samples.collect())
+            }
+            OpenReason::SharedWith(_) => (Code::SharedOpenDirection, Vec::new()),
+        };
+        Finding::new(code, id.to_string(), message).with_samples(samples)
+    }
+}
+
 fn few(items: &[&str]) -> String {
     let shown = items.iter().take(SAMPLES).copied().collect::<Vec<_>>();
     match items.len() - shown.len() {
@@ -133,6 +150,15 @@ pub struct OpenDirections {
     open: BTreeMap<(WorkloadId, Direction), BTreeSet<OpenReason>>,
     /// Directions that are isolated though only presumed to be in view, with the nodes.
     presumed: BTreeMap<(WorkloadId, Direction), BTreeSet<String>>,
+    /// Directions that would stay open, but that policies of others isolate already.
+    isolated_already: BTreeMap<(WorkloadId, Direction), IsolatedAlready>,
+}
+
+/// What would leave a direction open, and the policies (`namespace/name`) that isolate it all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IsolatedAlready {
+    reasons: BTreeSet<OpenReason>,
+    by: BTreeSet<String>,
 }
 
 impl OpenDirections {
@@ -196,12 +222,28 @@ impl OpenDirections {
         reasons.insert(reason);
     }
 
+    /// Notes that policies of others (`by`, as `namespace/name`) isolate all pods of an open direction: a policy that
+    /// allows what was seen isolates nothing more there (rule: existing-policies-add-up).
+    pub fn note_isolated_already(
+        &mut self,
+        id: &WorkloadId,
+        direction: Direction,
+        by: BTreeSet<String>,
+    ) {
+        if let Some(reasons) = self.open.remove(&(id.clone(), direction)) {
+            let already = IsolatedAlready { reasons, by };
+            self.isolated_already
+                .insert((id.clone(), direction), already);
+        }
+    }
+
     /// Adds the open directions of another part of the workloads.
     pub fn merge(&mut self, other: OpenDirections) {
         for (direction, reasons) in other.open {
             self.open.entry(direction).or_default().extend(reasons);
         }
         self.presumed.extend(other.presumed);
+        self.isolated_already.extend(other.isolated_already);
     }
 
     /// Returns true if the direction must stay open.
@@ -251,6 +293,8 @@ impl OpenDirections {
         self.open.retain(|(id, direction), _| keep(id, *direction));
         self.presumed
             .retain(|(id, direction), _| keep(id, *direction));
+        self.isolated_already
+            .retain(|(id, direction), _| keep(id, *direction));
     }
 
     /// One finding for each workload and reason.
@@ -264,20 +308,19 @@ impl OpenDirections {
         let finding = |((id, reason), ways): ((&WorkloadId, &OpenReason), Vec<Direction>)| {
             let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
             let ways = ways.join(" and ");
-            let message = format!("{ways} stays open: {reason}");
-            let (code, samples): (Code, Vec<String>) = match reason {
-                OpenReason::NotInView { .. } => (Code::NotInView, Vec::new()),
-                OpenReason::Unattributed(traffic) | OpenReason::PerhapsItsOwn(traffic) => {
-                    let samples = traffic
-                        .iter()
-                        .take(SAMPLES)
-                        .map(|one| format!("{one}: {}", one.reason.meaning()));
-                    (Code::UnattributedTraffic, samples.collect())
-                }
-                OpenReason::SharedWith(_) => (Code::SharedOpenDirection, Vec::new()),
-            };
-            Finding::new(code, id.to_string(), message).with_samples(samples)
+            reason.finding(id, format!("{ways} stays open: {reason}"))
         };
+        let already = self.isolated_already.iter();
+        let already = already.flat_map(|((id, direction), already)| {
+            let by: Vec<&str> = already.by.iter().map(String::as_str).collect();
+            let by = few(&by);
+            already.reasons.iter().map(move |reason| {
+                let message = format!(
+                    "{direction} would stay open, but {by} isolates it already, and what was seen is allowed too: {reason}"
+                );
+                reason.finding(id, message)
+            })
+        });
         let presumed = self.presumed.iter();
         let presumed = presumed.filter(|(which, _)| !self.open.contains_key(which));
         let presumed = presumed.map(|((id, direction), nodes)| {
@@ -288,7 +331,8 @@ impl OpenDirections {
             );
             Finding::new(Code::PresumedView, id.to_string(), message)
         });
-        ways.into_iter().map(finding).chain(presumed).collect()
+        let found = ways.into_iter().map(finding);
+        found.chain(already).chain(presumed).collect()
     }
 }
 

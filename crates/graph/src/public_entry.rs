@@ -107,8 +107,13 @@ fn late<'a>(edges: impl Iterator<Item = &'a Edge> + Clone) -> usize {
     starts.filter(|at| nanos(*at) > border).count()
 }
 
-/// Returns the findings about public entries, one for each workload.
-pub fn public_entry_findings(entries: &[PublicEntry], choice: PublicEntryChoice) -> Vec<Finding> {
+/// Returns the findings about public entries, one for each workload. `stays_open` tells whether no policy isolates its
+/// ingress.
+pub fn public_entry_findings(
+    entries: &[PublicEntry],
+    choice: PublicEntryChoice,
+    stays_open: impl Fn(&WorkloadId) -> bool,
+) -> Vec<Finding> {
     let mut by_workload: BTreeMap<&WorkloadId, Vec<&PublicEntry>> = BTreeMap::new();
     for entry in entries {
         by_workload.entry(&entry.workload).or_default().push(entry);
@@ -137,6 +142,9 @@ pub fn public_entry_findings(entries: &[PublicEntry], choice: PublicEntryChoice)
                 seen.push_str(&format!(", through {}", services.join(", ")));
             }
             let message = match choice {
+                _ if stays_open(workload) => format!(
+                    "{seen}; its ingress stays open for another reason, so nobody is kept out yet"
+                ),
                 PublicEntryChoice::Seen => format!(
                     "{seen}; its policy lets in these clients only, so the entry is closed to everybody else"
                 ),

@@ -4,7 +4,7 @@ use super::attribute::{Attributed, Attribution};
 use super::findings::{SAMPLES, list};
 use super::{Edge, Peer, Unattributed, UnattributedReason};
 use nanoseg_finding::{Code, Finding};
-use nanoseg_flow::FlowRecord;
+use nanoseg_flow::{FlowRecord, Verdict};
 use nanoseg_inventory::EndpointSource;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,19 +66,20 @@ fn why_orphan(source: EndpointSource) -> (Code, &'static str) {
     }
 }
 
-/// Private addresses that may be those of Services or pods which the snapshot lacks, one finding for each end that was seen with
-/// some (rule: unexplained-address).
+/// Answered calls of addresses that are, or may be, those of Services or pods which the snapshot lacks, one finding for each
+/// end that was seen with some (rule: unexplained-address, service-range-is-declared).
 pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> {
     let unexplained = |peer: &Peer| match peer {
         Peer::Unattributed(Unattributed {
             address,
-            reason: UnattributedReason::UnexplainedAddress,
+            reason: UnattributedReason::UnexplainedAddress | UnattributedReason::UnknownService,
             ..
         }) => Some(*address),
         _ => None,
     };
     let mut by_peer: BTreeMap<&Peer, BTreeSet<String>> = BTreeMap::new();
-    for (client, server, edge) in edges {
+    let answered = |edge: &Edge| edge.verdicts.contains_key(&Verdict::Established);
+    for (client, server, edge) in edges.iter().filter(|(_, _, edge)| answered(edge)) {
         let port = format!("{}/{}", edge.port, edge.protocol);
         if let Some(address) = unexplained(server) {
             let what = format!("to {address} {port}");

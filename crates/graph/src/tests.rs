@@ -6,8 +6,8 @@ mod peer_labels;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{
-    Built, End, GraphOptions, Lesson, Peer, ServiceEnforcement, ServiceEnforcements, build,
-    public_entries, requirements,
+    Built, End, GraphOptions, Lesson, Peer, PublicEntryChoice, ServiceEnforcement,
+    ServiceEnforcements, build, public_entries, public_entry_findings, requirements,
 };
 use nanoseg_finding::Code;
 use nanoseg_flow::{FlowRecord, FlowResult, Opening, Verdict};
@@ -353,6 +353,12 @@ fn a_port_whose_clients_on_the_internet_keep_changing_is_a_public_entry() {
             .message
             .contains("4 clients on the internet were seen"),
         "{finding:?}"
+    );
+    // An entry whose ingress stays open is closed to nobody.
+    let open = public_entry_findings(&entries(&partners), PublicEntryChoice::Seen, |_| true);
+    assert!(
+        open[0].message.contains("stays open") && !open[0].message.contains("closed"),
+        "{open:?}"
     );
     // Ten are a public of their own, however often each called.
     let many: Vec<FlowRecord> = (1..=10)

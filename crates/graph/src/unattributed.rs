@@ -36,7 +36,7 @@ reasons! {
     UnexplainedAddress "unexplained-address" "the snapshot has not all Services, and this private address may be one's";
     DepartedPod "departed-pod" "the log names a pod that neither the snapshot nor its owners explain";
     OutsideNetwork "outside-network" "the log names a set of networks here, and no address";
-    Undecodable "undecodable" "the traffic could not be decoded";
+    OtherCluster "other-cluster" "it is a pod of another cluster of the mesh, which neither the labels of this cluster nor an ipBlock select";
 }
 
 impl fmt::Display for UnattributedReason {

@@ -1,5 +1,5 @@
-//! What the arguments of the cluster's own components say of its addresses (rule: service-range-is-declared,
-//! api-server-endpoints).
+//! What the arguments of the cluster's own components say of its addresses
+//! (rule: service-range-is-declared, api-server-endpoints).
 
 use super::owners::namespace_of;
 use crate::kubernetes as core;

@@ -165,7 +165,14 @@ pub fn label_nature(key: &str, value: &str) -> LabelNature {
 /// Returns what the key says; the value decides only between a moving role and one that stays (`role: backend`).
 pub fn key_nature(key: &str, value: &str) -> LabelNature {
     let (prefix, name) = key.rsplit_once('/').unwrap_or(("", key));
-    let words = words(name);
+    let mut words = words(name);
+    // The subject of `job.runner.gitlab.com/id` stands first in the prefix.
+    if let [only] = words.as_slice()
+        && matches!(only.as_str(), "id" | "number" | "no")
+        && let Some(subject) = prefix.split('.').next().filter(|word| !word.is_empty())
+    {
+        words.insert(0, subject.to_ascii_lowercase());
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let Some((last, before)) = words.split_last() else {
         return LabelNature::Lasting;
@@ -187,6 +194,7 @@ fn is_instance(last: &str, before: &[&str]) -> bool {
     let of = |words: &[&str]| before.last().is_some_and(|word| words.contains(word));
     match last {
         "hostname" | "index" | "ordinal" | "podname" | "podip" => true,
+        "pod" => before.is_empty(),
         "name" => of(&["pod", "instance", "node"]),
         "ip" | "address" => of(&["pod", "host", "node"]),
         "id" => of(&["pod", "instance", "replica", "member", "container", "exec"]),
@@ -301,6 +309,7 @@ mod tests {
                     "date=a",
                     "service.istio.io/canonical-revision=v1",
                     "run-id=a",
+                    "job.runner.gitlab.com/id=101",
                     "deployed-at=a",
                     "tekton.dev/taskRun=a",
                 ],
@@ -361,6 +370,7 @@ mod tests {
                     "cnpg.io/cluster=a",
                     "team=x",
                     "track=stable",
+                    "project.runner.gitlab.com/id=7",
                     "volcano.sh/job-name=a",
                 ],
             ),

@@ -17,6 +17,7 @@
 mod addresses;
 mod build;
 mod claims;
+mod container;
 mod containers;
 mod control_plane;
 mod families;
@@ -52,7 +53,7 @@ mod value_shape;
 
 pub use addresses::{AddressBook, Owner};
 pub use build::{MANAGED_BY, foreign_policies, is_ours};
-pub use containers::{Container, Image};
+pub use container::{Container, Image};
 pub use image_scans::{Grade, ImageScan, ScanError, Vulnerability, parse_scans};
 pub use inventory::Inventory;
 pub use label_nature::{LabelNature, label_nature};

@@ -28,8 +28,13 @@ fn is_policy(kind: &str, group: &str) -> bool {
         (kind, group) if kind.ends_with("NetworkPolicy") => {
             group.contains('.') && !JUDGED.contains(&group) && !kind.starts_with("Staged")
         }
-        // Mesh proxies enforce these; the firewall of OVN-Kubernetes; that of NSX.
+        // Mesh proxies enforce these.
         ("AuthorizationPolicy", "security.istio.io" | "policy.linkerd.io") => true,
+        ("Server" | "ServerAuthorization", "policy.linkerd.io") => true,
+        ("MeshTrafficPermission" | "TrafficPermission", "kuma.io") => true,
+        ("ServiceIntentions", "consul.hashicorp.com") => true,
+        // Security groups for pods on EKS; the firewall of OVN-Kubernetes; that of NSX.
+        ("SecurityGroupPolicy", "vpcresources.k8s.aws") => true,
         ("EgressFirewall", "k8s.ovn.org") => true,
         ("SecurityPolicy", "crd.nsx.vmware.com") => true,
         _ => false,
@@ -171,6 +176,11 @@ mod tests {
                 "ApplicationNetworkPolicy",
                 "networking.k8s.aws",
                 "ApplicationNetworkPolicy.networking.k8s.aws shop/p",
+            ),
+            (
+                "Server",
+                "policy.linkerd.io",
+                "Server.policy.linkerd.io shop/p",
             ),
             (
                 "AuthorizationPolicy",

@@ -15,6 +15,8 @@ pub enum UnknownCause {
         node: Option<String>,
         /// The snapshots have pods of this namespace only.
         only_namespace: Option<String>,
+        /// No node of the snapshots has a podCIDR, so it may be a node's own address, such as its pods' gateway.
+        no_pod_cidrs: bool,
     },
     /// It lies in the Services' range.
     OfServices,
@@ -30,10 +32,14 @@ impl fmt::Display for UnknownCause {
             UnknownCause::Never {
                 node,
                 only_namespace,
+                no_pod_cidrs,
             } => {
                 f.write_str("no pod of the snapshots ever has it")?;
                 match only_namespace {
                     Some(name) => write!(f, ", and they have pods of namespace {name} only")?,
+                    None if *no_pod_cidrs => f.write_str(
+                        ", so they were taken at another time, or it is a node's own: none of their Nodes has a podCIDR",
+                    )?,
                     None => f.write_str(", so they were taken at another time")?,
                 }
                 match node {
@@ -97,6 +103,7 @@ impl Inventory {
                 UnknownCause::Never {
                     node: node.map(|node| node.name.clone()),
                     only_namespace: only.map(|name| (*name).clone()),
+                    no_pod_cidrs: self.nodes.iter().all(|node| node.pod_cidrs.is_empty()),
                 }
             }
         }

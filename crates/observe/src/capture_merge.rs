@@ -18,7 +18,7 @@ const LATE_BUFFER: usize = 64 << 10;
 
 /// A capture in the merge: its reader and its next packet.
 struct Lane {
-    reader: CaptureReader,
+    reader: Box<CaptureReader>,
     head: Option<Head>,
 }
 
@@ -62,7 +62,10 @@ pub(super) fn merge(
                 open_file(&path, read, LATE_BUFFER).map_err(|error| no_capture(error, path))?;
             reader.shift = shift;
             let head = reader.next();
-            lanes[index] = Some(Lane { reader, head });
+            lanes[index] = Some(Lane {
+                reader: Box::new(reader),
+                head,
+            });
         }
         let Some(lane) = lanes[index].as_mut() else {
             continue;

@@ -58,7 +58,7 @@ pub struct CaptureSet {
 
 /// One capture, open or to be opened when its turn comes.
 pub(super) enum Capture {
-    Open(CaptureReader),
+    Open(Box<CaptureReader>),
     Closed {
         path: PathBuf,
         first: Timestamp,
@@ -121,8 +121,9 @@ impl CaptureSet {
                 self.total = None;
                 let path = PathBuf::from("-");
                 let reader = CaptureReader::open(io::stdin(), "-".into(), &self.read, capacity);
-                self.captures
-                    .push(Capture::Open(reader.map_err(|e| no_capture(e, path))?));
+                self.captures.push(Capture::Open(Box::new(
+                    reader.map_err(|e| no_capture(e, path))?,
+                )));
                 self.paths.push(None);
                 return Ok(());
             }
@@ -140,7 +141,7 @@ impl CaptureSet {
                         shift: 0,
                     }
                 } else {
-                    Capture::Open(reader)
+                    Capture::Open(Box::new(reader))
                 });
                 Ok(())
             }

@@ -137,7 +137,8 @@ pub fn synthesise(
         }
         let observed = !by_workload.is_empty(id);
         if !observed {
-            findings.push(nothing_observed(id, options.include_unobserved));
+            let unnamed = has_unnamed_traffic(id, &open);
+            findings.push(nothing_observed(id, unnamed, options.include_unobserved));
         }
         if selections.of(id).unselectable || !(observed || options.include_unobserved) {
             continue;
@@ -227,13 +228,34 @@ fn adopt<'a>(
     adopted
 }
 
-fn nothing_observed(id: &WorkloadId, included: bool) -> Finding {
-    let message = if included {
-        "nothing was seen of it; a policy that denies everything was written, as asked for"
-    } else {
-        "nothing was seen of it, so no policy was written"
+/// Returns true if the workload has answered traffic that cannot be attributed.
+fn has_unnamed_traffic(id: &WorkloadId, open: &OpenDirections) -> bool {
+    let reasons = [Direction::Ingress, Direction::Egress]
+        .into_iter()
+        .flat_map(|direction| open.reasons(id, direction));
+    reasons.into_iter().any(|reason| {
+        matches!(
+            reason,
+            OpenReason::Unattributed(_) | OpenReason::PerhapsItsOwn(_)
+        )
+    })
+}
+
+fn nothing_observed(id: &WorkloadId, unnamed: bool, included: bool) -> Finding {
+    let seen = match unnamed {
+        true => "nothing was seen of it that can be attributed",
+        false => "nothing was seen of it",
     };
-    Finding::new(Code::NothingObserved, id.to_string(), message)
+    let done = match (included, unnamed) {
+        (true, true) => "; a policy that denies everything else was written, as asked for",
+        (true, false) => "; a policy that denies everything was written, as asked for",
+        (false, _) => ", so no policy was written",
+    };
+    Finding::new(
+        Code::NothingObserved,
+        id.to_string(),
+        format!("{seen}{done}"),
+    )
 }
 
 /// The context for writing one policy.

@@ -188,6 +188,9 @@ pub struct ProofDocument {
     pub observed_allowed: u64,
     /// Observed but blocked: empty in a sound run.
     pub blocked: Vec<Connection>,
+    /// Observed, and as judged here blocked by policies that were already there, in directions that no generated
+    /// policy isolates (rule: existing-policies-add-up).
+    pub blocked_by_existing: Vec<Connection>,
     /// How many lines of `excess` there are in all; may exceed the list's length. All addresses with which one
     /// workload is allowed the same are one line.
     pub excess_total: u64,

@@ -150,6 +150,8 @@ fn graph(run: &RunReport) -> String {
 fn policies(run: &RunReport) -> String {
     let number = thousands(run.policies.len() as u64);
     match &run.output {
+        // kubectl refuses a folder without objects.
+        Some(_) if run.policies.is_empty() => format!("{number}, so there is nothing to apply"),
         Some(folder) => {
             let folder = escape::terminal(folder);
             format!("{number} in {folder}/ · kubectl apply -k {folder}")
@@ -206,6 +208,14 @@ fn proof(out: &mut Printer, run: &RunReport) {
             thousands(proof.blocked.len() as u64)
         ));
         out.list(&proof.blocked, proof.blocked.len() as u64);
+    }
+    if !proof.blocked_by_existing.is_empty() {
+        out.under(&format!(
+            "observed, and blocked by policies that were already there, as judged: {}",
+            thousands(proof.blocked_by_existing.len() as u64)
+        ));
+        let before = &proof.blocked_by_existing;
+        out.list(before, before.len() as u64);
     }
     if proof.excess_total > 0 {
         out.under("allowed but unobserved:");

@@ -83,10 +83,10 @@ impl FlowLogs {
     pub fn views(&self, seen: &mut VantageBuilder<'_>) {
         let mut spans: BTreeMap<&str, (Timestamp, Timestamp)> = BTreeMap::new();
         for (observer, record) in self.aggregate.records() {
-            if !observer.node.is_empty() {
-                let span = spans
-                    .entry(&observer.node)
-                    .or_insert((record.first, record.last));
+            // Calico's reporters are two on each host: its name, a slash, and which end it is.
+            let node = observer.node.split('/').next().unwrap_or_default();
+            if !node.is_empty() {
+                let span = spans.entry(node).or_insert((record.first, record.last));
                 *span = (span.0.min(record.first), span.1.max(record.last));
             }
         }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// How many addresses a finding names.
 const SAMPLES: usize = 5;
 
-/// One finding for each format of which no flow has a pod at an end, and for each log that has nodes' addresses in place of
+/// One finding for each format of which no flow has a pod at an end, one if no log has any flow, and for each log that has nodes' addresses in place of
 /// pods'.
 pub fn findings(read: &[FlowLogRead], inventory: &Inventory) -> Vec<Finding> {
     let pods = inventory.pods.iter().flat_map(|pod| &pod.addresses);
@@ -30,7 +30,12 @@ pub fn findings(read: &[FlowLogRead], inventory: &Inventory) -> Vec<Finding> {
         .map(|logs| nothing_attributed(&logs));
     let masked = read.iter().filter(|one| one.interface_addresses);
     let masked = masked.filter_map(|one| interface_addresses(one, &nodes));
-    nothing.chain(masked).collect()
+    let empty = (!read.is_empty() && read.iter().all(|one| one.flows == 0)).then(|| {
+        let names: Vec<&str> = read.iter().map(|one| one.name.as_str()).collect();
+        let message = "has no connection at all; nothing was learned of it";
+        Finding::new(Code::NothingAttributed, names.join(", "), message)
+    });
+    nothing.chain(masked).chain(empty).collect()
 }
 
 fn nothing_attributed(logs: &[&FlowLogRead]) -> Finding {

@@ -6,7 +6,10 @@ use crate::inventory::Inventory;
 use crate::load::source_path::{SaidNodes, SourcePath};
 use crate::net::{TimeSpans, Timestamp, parse_address};
 use crate::observe::AddressPair;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many examples a finding carries.
+const SAMPLES: usize = 5;
 
 /// One capture, or all flow logs that do not say of which node they are.
 pub struct UnnamedSource {
@@ -23,7 +26,10 @@ pub struct UnnamedSource {
 pub struct VantageBuilder<'a> {
     inventory: &'a Inventory,
     vantage: Vantage,
+    /// The cluster has one node, so nothing has to be found out. A snapshot of a part of it does not show that.
     one_node: bool,
+    /// Names of nodes that a source gives and the snapshots do not have.
+    unknown: BTreeSet<String>,
 }
 
 impl<'a> VantageBuilder<'a> {
@@ -31,12 +37,20 @@ impl<'a> VantageBuilder<'a> {
         VantageBuilder {
             inventory,
             vantage: Vantage::default(),
-            one_node: inventory.node_names().len() <= 1,
+            one_node: inventory.node_names().len() <= 1 && !inventory.partial,
+            unknown: BTreeSet::new(),
         }
     }
 
-    pub fn finish(self) -> Vantage {
-        self.vantage
+    /// Returns what was in view, and which nodes nobody knows.
+    pub fn finish(self) -> (Vantage, Vec<Finding>) {
+        let unknown = self.unknown.into_iter();
+        let unknown = unknown.map(|node| {
+            let message =
+                "is named as the node of flow records, and the snapshots have no such node";
+            Finding::new(Code::PresumedNode, node, message)
+        });
+        (self.vantage, unknown.collect())
     }
 
     /// Adds a source that gathers what all nodes saw.
@@ -44,20 +58,41 @@ impl<'a> VantageBuilder<'a> {
         self.vantage.add_everywhere(first, last);
     }
 
+    /// The node of that name, address or host name. A host name may have a domain that the node's name lacks, or lack it.
+    fn node_called(&self, called: &str) -> Option<String> {
+        let names = self.inventory.node_names();
+        if names.contains(called) {
+            return Some(called.to_owned());
+        }
+        if let Some(address) = parse_address(called) {
+            let mut nodes = self.inventory.nodes.iter();
+            let node = nodes.find(|node| node.addresses.contains(&address));
+            return node.map(|node| node.name.clone());
+        }
+        let called = called.to_ascii_lowercase();
+        let is_within = |long: &str, short: &str| {
+            let rest = long.strip_prefix(short);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut fitting = names
+            .iter()
+            .filter(|name| is_within(name, &called) || is_within(&called, name));
+        let first = fitting.next();
+        first.filter(|_| fitting.next().is_none()).cloned()
+    }
+
     /// Adds a source that names its node: by the node's name, or by an address of it.
     pub fn add_named(&mut self, node: &str, (first, last): (Timestamp, Timestamp)) {
         if self.one_node {
             return self.vantage.add_everywhere(first, last);
         }
-        let name = parse_address(node)
-            .and_then(|address| {
-                let nodes = self.inventory.nodes.iter();
-                nodes.clone().find(|node| node.addresses.contains(&address))
-            })
-            .map_or(node, |node| node.name.as_str());
+        let Some(name) = self.node_called(node) else {
+            self.unknown.insert(node.to_owned());
+            return;
+        };
         let mut spans = TimeSpans::default();
         spans.insert(first, last);
-        self.vantage.add_node(name, Certainty::Certain, &spans);
+        self.vantage.add_node(&name, Certainty::Certain, &spans);
     }
 
     fn nodes_of(
@@ -92,9 +127,7 @@ impl<'a> VantageBuilder<'a> {
                 _ if self.one_node => self.vantage.add_everywhere(first, last),
                 Some(SaidNodes::All) => self.vantage.add_everywhere(first, last),
                 Some(SaidNodes::Nodes(nodes)) => {
-                    nodes
-                        .iter()
-                        .for_each(|node| self.add_named(node, (first, last)));
+                    findings.extend(self.add_said(one, nodes, (first, last)));
                 }
                 Some(SaidNodes::Unsaid) | None => unsaid.push((one, (first, last))),
             }
@@ -110,6 +143,7 @@ impl<'a> VantageBuilder<'a> {
             let found = self.nodes_of(one, &BTreeSet::new(), *last);
             known.extend(found.certain);
         }
+        let mut presumed: BTreeMap<BTreeSet<String>, Vec<&str>> = BTreeMap::new();
         for (one, (first, last)) in unsaid {
             let found = self.nodes_of(one, &known, last);
             let mut spans = TimeSpans::default();
@@ -121,11 +155,117 @@ impl<'a> VantageBuilder<'a> {
                 self.vantage.add_node(node, Certainty::Presumed, &spans);
             }
             if !found.presumed.is_empty() {
-                let nodes: Vec<&str> = found.presumed.iter().map(String::as_str).collect();
-                let message = format!("nothing tells of which node it is: {}?", nodes.join(" or "));
-                findings.push(Finding::new(Code::PresumedNode, one.name.clone(), message));
+                presumed.entry(found.presumed).or_default().push(&one.name);
             }
         }
+        findings.extend(
+            presumed
+                .iter()
+                .map(|(nodes, files)| presumed_node(nodes, files)),
+        );
         findings
+    }
+
+    /// Adds a source whose nodes the operator named. What it shows goes before the name: where none of these nodes can
+    /// have what it has, they are only presumed to be in view, and the finding says so.
+    fn add_said(
+        &mut self,
+        source: &UnnamedSource,
+        said: &BTreeSet<String>,
+        (first, last): (Timestamp, Timestamp),
+    ) -> Option<Finding> {
+        let found = nodes_of_capture(&source.pairs, self.inventory, said, last);
+        let shown: BTreeSet<&String> = found.certain.iter().chain(&found.presumed).collect();
+        let agrees = shown.is_empty() || said.iter().any(|node| shown.contains(node));
+        if agrees {
+            said.iter()
+                .for_each(|node| self.add_named(node, (first, last)));
+            return None;
+        }
+        let mut spans = TimeSpans::default();
+        spans.insert(first, last);
+        for node in &found.certain {
+            self.vantage.add_node(node, Certainty::Certain, &spans);
+        }
+        for node in found.presumed.iter().chain(said) {
+            self.vantage.add_node(node, Certainty::Presumed, &spans);
+        }
+        let shown: Vec<&str> = shown.into_iter().map(String::as_str).collect();
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        let message = format!(
+            "is said to be of {}, but has packets that only {} can have seen",
+            said.join(" and "),
+            shown.join(" or ")
+        );
+        let name = source.name.clone();
+        Some(Finding::new(Code::ContradictedNode, name, message))
+    }
+}
+
+/// The files that may be of any of these nodes, in one finding: the parts of a rotated capture are one question.
+fn presumed_node(nodes: &BTreeSet<String>, files: &[&str]) -> Finding {
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    let nodes = nodes.join(" or ");
+    let first = files.first().copied().unwrap_or_default();
+    let (subject, message) = match files.len() {
+        0 | 1 => (
+            first.to_owned(),
+            format!("nothing in it shows whether it is of {nodes}"),
+        ),
+        number => (
+            format!("{first} and {} more", number - 1),
+            format!("nothing in them shows whether they are of {nodes}"),
+        ),
+    };
+    Finding::new(Code::PresumedNode, subject, message).with_samples(
+        files
+            .iter()
+            .skip(1)
+            .take(SAMPLES)
+            .copied()
+            .map(String::from),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::testing::{inventory, node, pod};
+
+    fn cluster() -> Inventory {
+        let documents = [
+            node("n1.example.org", "10.244.1.0/24", "172.18.0.2"),
+            node("n2", "10.244.2.0/24", "172.18.0.3"),
+            pod("shop", "web", "10.244.1.5", "n1.example.org", "app: web"),
+            pod("shop", "api", "10.244.2.5", "n2", "app: api"),
+        ];
+        inventory(&documents.join("\n---\n")).0
+    }
+
+    fn named(names: &[&str]) -> (Vec<String>, Vec<String>) {
+        let cluster = cluster();
+        let mut builder = VantageBuilder::new(&cluster);
+        for name in names {
+            builder.add_named(name, (Timestamp::from_secs(0), Timestamp::from_secs(9)));
+        }
+        let (vantage, findings) = builder.finish();
+        let nodes = vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        (nodes, findings.into_iter().map(|f| f.subject).collect())
+    }
+
+    #[test]
+    fn a_node_is_named_by_its_name_its_address_or_its_host_name() {
+        for name in ["n1.example.org", "172.18.0.2", "N1"] {
+            let (nodes, unknown) = named(&[name]);
+            assert_eq!(nodes, ["n1.example.org"], "{name}");
+            assert!(unknown.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_the_snapshots_do_not_have_is_said_and_sees_nothing() {
+        let (nodes, unknown) = named(&["n2", "worker-7", "203.0.113.1", "n1.other.example"]);
+        assert_eq!(nodes, ["n2"]);
+        assert_eq!(unknown, ["203.0.113.1", "n1.other.example", "worker-7"]);
     }
 }

@@ -71,6 +71,11 @@ pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Res
 
 /// Reads when each node's agent observed.
 fn add_views(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<()> {
+    // A store of version 4 or earlier that is only read has none.
+    let is_there = "SELECT count(*) FROM sqlite_schema WHERE name = 'views'";
+    if connection.query_row(is_there, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(());
+    }
     each(connection, "SELECT node, first, last FROM views", |row| {
         let node: String = row.get(0)?;
         all.add_view(&Arc::from(node), (time(row, 1)?, time(row, 2)?));

@@ -19,15 +19,22 @@ pub struct Agent {
     delivery: Option<Delivery>,
     sequence: u64,
     instance: Instance,
+    node: &'static str,
 }
 
 impl Agent {
+    /// The agent of node n1.
     pub fn new(cluster: &'static Cluster, controller: &Controller) -> Agent {
+        Agent::on("n1", cluster, controller)
+    }
+
+    pub fn on(node: &'static str, cluster: &'static Cluster, controller: &Controller) -> Agent {
         let folder = tempfile::tempdir().expect("a folder");
         let token = cluster.run(cluster.token("default", "default", &["nanoseg"]));
         std::fs::write(folder.path().join("token"), token).expect("a file");
         let mut instance = [0; 16];
         instance[..8].copy_from_slice(&u64::from(controller.listen.port()).to_le_bytes());
+        instance[8..8 + node.len()].copy_from_slice(node.as_bytes());
         Agent {
             cluster,
             folder,
@@ -35,6 +42,7 @@ impl Agent {
             delivery: None,
             sequence: 0,
             instance: Instance(instance),
+            node,
         }
     }
 
@@ -72,10 +80,15 @@ impl Agent {
         self.send(at, vec![record]);
     }
 
+    /// Says that it observed until now, and saw nothing.
+    pub fn silent(&mut self) {
+        self.send(jiff::Timestamp::now().into(), Vec::new());
+    }
+
     fn send(&mut self, at: Timestamp, records: Vec<FlowRecord>) {
         self.sequence += 1;
         let batch = FlowBatch {
-            node: "n1".into(),
+            node: self.node.into(),
             instance: self.instance,
             sequence: (self.sequence, self.sequence),
             span: (at, at.plus_secs(1)),

@@ -68,16 +68,27 @@ impl World {
         for (number, name) in ["web", "api", "db"].into_iter().enumerate() {
             let address = IpAddr::from([10, 77, subnet, 10 + number as u8]);
             world.addresses.insert(name.to_owned(), address);
-            cluster.run(world.make_pod(name, address));
+            cluster.run(world.make_pod(name, address, "n1"));
         }
         world
     }
 
-    async fn make_pod(&self, name: &str, address: IpAddr) {
+    /// Creates one more pod, on another node.
+    pub fn add_pod(&mut self, name: &str, last: u8, node: &str) {
+        let octets = match self.addresses.values().next() {
+            Some(IpAddr::V4(first)) => first.octets(),
+            _ => panic!("the world has IPv4 pods"),
+        };
+        let address = IpAddr::from([octets[0], octets[1], octets[2], last]);
+        self.addresses.insert(name.to_owned(), address);
+        self.cluster.run(self.make_pod(name, address, node));
+    }
+
+    async fn make_pod(&self, name: &str, address: IpAddr, node: &str) {
         let pods: Api<Pod> = self.api();
         let pod = json!({
             "metadata": {"name": name, "labels": {"app": name}},
-            "spec": {"nodeName": "n1", "containers": [{"name": "main", "image": "example.org/it:1"}]}
+            "spec": {"nodeName": node, "containers": [{"name": "main", "image": "example.org/it:1"}]}
         });
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
         pods.create(&PostParams::default(), &pod)
@@ -163,6 +174,18 @@ impl World {
             let status = segmentation.map_err(|e| e.to_string())?.status;
             Err(format!("{seen:?}\n{status:#?}"))
         }))
+    }
+
+    /// The proposals of a workload.
+    pub fn proposals(&self, workload: &str) -> Vec<PolicyProposal> {
+        let api: Api<PolicyProposal> = self.api();
+        let all = self
+            .cluster
+            .run(async { api.list(&Default::default()).await.expect("an answer") });
+        let theirs = all.items.into_iter();
+        theirs
+            .filter(|one| one.spec.workload.name == workload)
+            .collect()
     }
 
     pub async fn fetch(&self, name: &str) -> Result<PolicyProposal, String> {
@@ -294,6 +317,19 @@ impl World {
             is_it
                 .then_some(())
                 .ok_or_else(|| format!("{conditions:#?}"))
+        }));
+    }
+
+    /// Waits until the Segmentation names these nodes as those without an agent.
+    pub fn until_without_agent(&self, nodes: &[&str]) {
+        let api: Api<Segmentation> = self.api();
+        let what = format!("nodes without an agent: {nodes:?}");
+        self.cluster.run(until(PATIENCE, &what, async || {
+            let now = api.get("default").await.map_err(|e| e.to_string())?;
+            let named = now.status.unwrap_or_default().nodes_without_agent;
+            (named == nodes)
+                .then_some(())
+                .ok_or_else(|| format!("{named:?}"))
         }));
     }
 

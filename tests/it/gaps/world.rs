@@ -94,7 +94,7 @@ impl World {
         let nodes = random.between(1, 4) as usize;
         let workloads: Vec<Workload> = (0..random.between(2, 5))
             .map(|number| Workload {
-                namespace: *random.pick(&["shop", "pay"]),
+                namespace: ["shop", "pay"][random.below(2)],
                 name: format!("w{number}"),
                 port: 8000 + number as u16,
             })

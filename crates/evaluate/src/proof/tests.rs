@@ -153,9 +153,17 @@ fn an_existing_policy_can_block_too() {
     };
     let proof = super::prove(&shop(), sets, &needs, &managed(&[])).unwrap();
     assert_eq!(
-        proof.blocked[0].by,
+        proof.blocked_by_existing[0].by,
         BlockedBy::Ingress(vec!["ops/deny".into()])
     );
+    assert_eq!(proof.allowed, 0);
+    assert!(proof.is_sound(), "no generated policy blocks it");
+    let own = PolicySets {
+        generated: &existing,
+        existing: &[],
+    };
+    let proof = super::prove(&shop(), own, &needs, &managed(&[])).unwrap();
+    assert!(!proof.is_sound());
 }
 
 #[test]

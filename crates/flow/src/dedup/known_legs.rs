@@ -146,9 +146,11 @@ mod tests {
         }
 
         fn kind(&self, address: IpAddr, _: Timestamp) -> Option<AddressKind> {
-            Some(match address.to_string().starts_with("10.96.") {
-                true => AddressKind::Service,
-                false => AddressKind::Pod,
+            let is_service = address.to_string().starts_with("10.96.");
+            Some(if is_service {
+                AddressKind::Service
+            } else {
+                AddressKind::Pod
             })
         }
     }

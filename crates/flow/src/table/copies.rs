@@ -174,8 +174,7 @@ impl<L: Listeners> Knowledge<'_, L> {
     fn leads(&self, front: Way, back: Way) -> bool {
         let same_client = front.source == back.source;
         // Another port of the client is another socket of it.
-        if front.source.ip() == back.source.ip() && !same_client || !same_client && !self.masquerade
-        {
+        if !same_client && (front.source.ip() == back.source.ip() || !self.masquerade) {
             return false;
         }
         if front.destination == back.destination {

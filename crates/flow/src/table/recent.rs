@@ -124,7 +124,7 @@ impl Repeats {
         self.counts += 1 << (4 * place);
         let again = Some(known + 1) > most;
         if again {
-            self.time = now << PLACE_BITS | self.time % PLACES as u32;
+            self.time = (now << PLACE_BITS) | (self.time % PLACES as u32);
         }
         again
     }

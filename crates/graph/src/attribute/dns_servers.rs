@@ -26,9 +26,10 @@ impl DnsServers {
         let mut servers = DnsServers::default();
         let key = |index: usize| -> Option<PeerKey> {
             let (workload, node) = *pods.get(index)?;
-            match inventory.pods.get(index)?.host_network {
-                true => node.map(PeerKey::Node),
-                false => Some(PeerKey::Workload(workload)),
+            if inventory.pods.get(index)?.host_network {
+                node.map(PeerKey::Node)
+            } else {
+                Some(PeerKey::Workload(workload))
             }
         };
         for (index, pod) in inventory.pods.iter().enumerate() {

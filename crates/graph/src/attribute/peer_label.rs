@@ -5,7 +5,7 @@ use super::departed;
 use super::{Attribution, PeerKey, ServiceAccess};
 use crate::UnattributedReason;
 use nanoseg_flow::{FlowRecord, PeerLabel, PodLabel, is_stand_in, stand_in_address};
-use nanoseg_inventory::{Inventory, Owner, WorkloadId};
+use nanoseg_inventory::{Inventory, Owner, Pod, WorkloadId};
 use nanoseg_net::Timestamp;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -112,7 +112,8 @@ impl<'a> Attribution<'a> {
             } => {
                 let found = self.named_peers.workload(namespace, name, kind);
                 let Some(place) = found else {
-                    return self.departed(address, at, || format!("{namespace}/{name}"));
+                    let may_be = |pod: &Pod| pod.namespace == *namespace;
+                    return self.departed(address, at, may_be, format!("{namespace}/{name}"));
                 };
                 self.workload_key(place)
             }
@@ -150,7 +151,13 @@ impl<'a> Attribution<'a> {
             let is_here = pod.is_some_and(|(_, pod)| pod.addresses.contains(&address))
                 || self.inventory.in_cluster_range(address);
             if !is_here {
-                return Some((PeerKey::Outside(address), None));
+                let name = match &label.cluster {
+                    Some(cluster) => format!("{cluster}/{namespace}/{name}"),
+                    None => format!("{namespace}/{name}"),
+                };
+                let stand_in = stand_in_address(&name);
+                let key = self.named(stand_in, name, UnattributedReason::OtherCluster);
+                return Some((key, None));
             }
         }
         if let Some((index, pod)) = pod {
@@ -173,7 +180,12 @@ impl<'a> Attribution<'a> {
             let place = self.workloads.binary_search(&workload.id).ok()?;
             return self.workload_key(u32::try_from(place).ok()?);
         }
-        self.departed(address, at, || format!("{namespace}/{name}"))
+        // A name that ends in `*` may be that of several workloads; any other is not the name of the address's pod.
+        let may_be = |pod: &Pod| {
+            let prefix = name.strip_suffix('*');
+            pod.namespace == *namespace && prefix.is_some_and(|one| pod.name.starts_with(one))
+        };
+        self.departed(address, at, may_be, format!("{namespace}/{name}"))
     }
 
     /// No policy selects a workload on its node's network: the node's address is what counts (rule: node-by-address).
@@ -183,18 +195,19 @@ impl<'a> Attribution<'a> {
         (!host_network).then_some((PeerKey::Workload(place), None))
     }
 
-    /// A peer that the source names and nothing explains. The address decides only where its owner is certain: a node's, or a
-    /// pod's that is known to have been there already.
+    /// A peer that the source names and nothing explains. The address decides only where its owner is certain and may be whom
+    /// the source names: a node, or a pod that is known to have been there already.
     fn departed(
         &self,
         address: IpAddr,
         at: Timestamp,
-        name: impl Fn() -> String,
+        may_be: impl Fn(&Pod) -> bool,
+        name: String,
     ) -> Option<(PeerKey, Option<u32>)> {
         let is_certain = match self.inventory.resolve(address, at) {
             Owner::Pod(index) => {
                 let pod = self.inventory.pods.get(index);
-                pod.is_some_and(|pod| pod.owned.from.is_some())
+                pod.is_some_and(|pod| pod.owned.from.is_some() && may_be(pod))
             }
             Owner::Node(_) | Owner::Service(_) => true,
             Owner::Uncertain(_) | Owner::Unknown | Owner::Outside => false,
@@ -202,11 +215,8 @@ impl<'a> Attribution<'a> {
         if is_certain {
             return None;
         }
-        let key = self.named(
-            stand_in_address(&name()),
-            name(),
-            UnattributedReason::DepartedPod,
-        );
+        let stand_in = stand_in_address(&name);
+        let key = self.named(stand_in, name, UnattributedReason::DepartedPod);
         Some((key, None))
     }
 

@@ -55,11 +55,10 @@ fn a_claim_goes_before_the_address_where_the_inventory_knows_the_name() {
 }
 
 #[test]
-fn where_the_name_is_not_known_the_address_decides() {
+fn where_no_pod_is_named_the_address_decides() {
     let unknown = PeerLabels {
-        client: pod("gone"),
-        server: pod("gone-too"),
         service: Some(("shop".into(), "nothing".into())),
+        ..PeerLabels::default()
     };
     assert_eq!(
         edges(&[labelled("10.244.1.5", "10.244.2.6:8080", unknown)]),
@@ -129,6 +128,11 @@ fn a_departed_pod_is_its_owner_s_and_never_that_of_who_has_its_address_now() {
         edge("10.244.1.99", PodLabel::named("shop", "nobody-x2x7q")),
         ["departed-pod:shop/nobody-x2x7q → shop/api-a 8080"]
     );
+    // The address is web's, since before: the log names somebody else, and it was there.
+    assert_eq!(
+        edge("10.244.1.5", PodLabel::named("shop", "nobody-x2x7q")),
+        ["departed-pod:shop/nobody-x2x7q → shop/api-a 8080"]
+    );
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn a_name_without_an_address_is_shown_as_the_name_and_teaches_nothing() {
 }
 
 #[test]
-fn a_pod_of_another_cluster_is_an_outside_address() {
+fn a_pod_of_another_cluster_is_no_local_pod_and_no_outside_address() {
     let meshed = |address: &str| {
         let label = PodLabel {
             cluster: Some("west".into()),
@@ -158,7 +162,10 @@ fn a_pod_of_another_cluster_is_an_outside_address() {
         };
         edges(&[labelled(address, "10.244.2.6:8080", labels)])
     };
-    assert_eq!(meshed("10.9.1.5"), ["outside:10.9.1.5 → shop/api-a 8080"]);
+    assert_eq!(
+        meshed("10.9.1.5"),
+        ["other-cluster:west/shop/web → shop/api-a 8080"]
+    );
     assert_eq!(
         meshed("10.244.1.5"),
         ["shop/web → shop/api-a 8080"],

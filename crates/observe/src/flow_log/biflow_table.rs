@@ -1,7 +1,7 @@
 //! From one-direction records to connections, in bounded space (rule: answer-is-a-record-back).
 //!
-//! **Answered** is a connection of which both directions are in the log. That a rule let packets through, or that an exporter
-//! saw them, is no answer. **Who opened it**, the first evidence of these: a SYN without ACK, or a SYN-ACK; of two directions
+//! **Answered** is a connection of which both directions are in the log, or one whose flags show that there was another. That a
+//! rule let packets through, or that an exporter saw them, is no answer. **Who opened it**, the first evidence of these: a SYN without ACK, or a SYN-ACK; of two directions
 //! with SYNs the earlier one; for UDP the earlier one. Otherwise nothing decides here, and both ports are kept for a
 //! receiver that knows the listeners.
 
@@ -245,6 +245,7 @@ impl Connection {
             (true, true) => tcp_verdict(client, server),
             // What was let through of one side alone, or of none.
             _ if client.blocked || server.blocked => Verdict::Dropped,
+            _ if client.flags.acknowledges || server.flags.acknowledges => Verdict::Established,
             _ if protocol == Protocol::Tcp => Verdict::Unanswered,
             _ => Verdict::OneWay,
         }
@@ -293,9 +294,10 @@ fn tcp_verdict(client: &Side, server: &Side) -> Verdict {
         return Verdict::Refused;
     }
     // SYN, SYN-ACK, RST: whoever opened it only looked whether the port is open.
-    let silent = match client.flags.tells_beyond {
-        true => !client.flags.beyond,
-        false => client.packets() <= 2,
+    let silent = if client.flags.tells_beyond {
+        !client.flags.beyond
+    } else {
+        client.packets() <= 2
     };
     if client.flags.opens && client.flags.reset && silent && !server.flags.beyond {
         return Verdict::Unanswered;

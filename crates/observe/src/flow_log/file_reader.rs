@@ -110,9 +110,10 @@ impl<'i> FileReader<'i> {
             };
             self.count_outcome(&place, outcome)?;
         }
-        match self.begun {
-            true => Ok(()),
-            false => Err(LineError("the event stream has no data".into())),
+        if self.begun {
+            Ok(())
+        } else {
+            Err(LineError("the event stream has no data".into()))
         }
     }
 
@@ -281,7 +282,7 @@ impl<'i> FileReader<'i> {
         let named = |label: &Option<&PeerLabel>| {
             matches!(label, Some(PeerLabel::Pod(_) | PeerLabel::Workload { .. }))
         };
-        self.read.named_ends |= labels.iter().any(|label| named(label));
+        self.read.named_ends |= labels.iter().any(named);
         if self.read.ends.len() < MAX_ENDS {
             self.read.ends.extend(ends);
         }

@@ -51,6 +51,8 @@ pub(super) struct FlagsSeen {
     /// A segment beyond the handshake: data, an end, or an acknowledgement without SYN and RST.
     pub beyond: bool,
     pub reset: bool,
+    /// What this side can only have sent to a side that answers: a SYN-ACK, or an acknowledgement beside a SYN, data or an end.
+    pub acknowledges: bool,
     /// The format would report a segment beyond the handshake if there was one.
     pub tells_beyond: bool,
 }
@@ -77,6 +79,8 @@ impl FlagsSeen {
             // An ACK alone may be that of a SYN-ACK or of a RST.
             beyond: has(bit::PSH | bit::FIN) || has(bit::ACK) && !has(bit::SYN | bit::RST),
             reset: has(bit::RST),
+            // An ACK alone is a scan's, too, and one beside a RST may be the RST's.
+            acknowledges: has(bit::ACK) && has(bit::SYN | bit::PSH | bit::FIN) && !has(bit::RST),
             tells_beyond: true,
         }
     }
@@ -91,6 +95,7 @@ impl FlagsSeen {
             syn: bits & bit::SYN != 0,
             beyond: bits & bit::FIN != 0,
             reset: bits & bit::RST != 0,
+            acknowledges: accepts && bits & bit::RST == 0,
             tells_beyond: false,
         }
     }
@@ -106,6 +111,9 @@ impl FlagsSeen {
             syn: has(bit::SYN | 0x100),
             beyond: has(bit::ACK | bit::PSH | bit::FIN | 0x200),
             reset: has(bit::RST | 0x400),
+            acknowledges: (has(0x100 | 0x200)
+                || has(bit::ACK) && has(bit::SYN | bit::PSH | bit::FIN))
+                && !has(bit::RST | 0x400),
             tells_beyond: true,
         }
     }
@@ -141,6 +149,7 @@ impl FlagsSeen {
         self.syn |= other.syn;
         self.beyond |= other.beyond;
         self.reset |= other.reset;
+        self.acknowledges |= other.acknowledges;
         self.tells_beyond |= other.tells_beyond;
     }
 

@@ -315,9 +315,10 @@ fn udp_outcome(
     server: bool,
 ) -> Option<(Verdict, Opening)> {
     // Zeek exchanged the ends for their ports.
-    let opening = match history.starts_with('^') {
-        true => Opening::Undecided,
-        false => Opening::FirstPacket,
+    let opening = if history.starts_with('^') {
+        Opening::Undecided
+    } else {
+        Opening::FirstPacket
     };
     match state {
         "S0" => Some((Verdict::OneWay, opening)),

@@ -15,8 +15,12 @@ const MOST_CONNECTIONS: usize = 200;
 /// The headline: can this be applied?
 pub fn verdict(out: &mut String, run: &RunReport) {
     let proof = &run.proof;
-    let sound = proof.blocked.is_empty() && proof.observed_allowed >= proof.observed;
-    let whole = run.view.is_complete() && proof.open.is_empty() && proof.unattributed.is_empty();
+    let sound = proof.blocked.is_empty()
+        && (proof.observed_allowed >= proof.observed || !proof.blocked_by_existing.is_empty());
+    let whole = run.view.is_complete()
+        && proof.open.is_empty()
+        && proof.unattributed.is_empty()
+        && proof.blocked_by_existing.is_empty();
     let sentence = match (sound, whole, proof.excess_total) {
         (false, ..) => "**Not sound: do not apply.** The policies would block observed traffic.",
         (true, false, _) => {
@@ -68,7 +72,9 @@ pub fn verdict(out: &mut String, run: &RunReport) {
         vec!["Learning".to_owned(), words::line(&run.learning.overall)],
         vec!["Findings".to_owned(), finding_counts(run)],
     ];
-    if let Some(folder) = &run.output {
+    if let Some(folder) = &run.output
+        && !run.policies.is_empty()
+    {
         rows.push(vec![
             "Apply with".to_owned(),
             code(&format!("kubectl apply -k {folder}")),
@@ -145,6 +151,9 @@ pub fn proof(out: &mut String, run: &RunReport) {
     );
     let blocked = proof.blocked.len() as u64;
     connections(out, "Observed but blocked", &proof.blocked, blocked);
+    let before = &proof.blocked_by_existing;
+    let title = "Observed, and blocked by policies that were already there, as judged";
+    connections(out, title, before, before.len() as u64);
     connections(
         out,
         "Allowed but unobserved",

@@ -86,9 +86,10 @@ async fn page(
 ) -> kube::Result<ObjectList<DynamicObject>> {
     let mut tries = 0;
     loop {
-        let page = match metadata {
-            true => metadata_page(api, params).await,
-            false => api.list(params).await,
+        let page = if metadata {
+            metadata_page(api, params).await
+        } else {
+            api.list(params).await
         };
         match page {
             Err(kube::Error::Api(status)) if status.code == 429 && tries < TRIES => {

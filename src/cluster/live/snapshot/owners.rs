@@ -97,12 +97,11 @@ impl Wanted {
                 return None;
             }
             let kind = kinds::custom_owner(resource, &can);
-            let names = match kind.is_namespaced {
-                true => names,
-                false => names
-                    .into_iter()
-                    .map(|(_, name)| (String::new(), name))
-                    .collect(),
+            let names = if kind.is_namespaced {
+                names
+            } else {
+                let names = names.into_iter();
+                names.map(|(_, name)| (String::new(), name)).collect()
             };
             Some((kind, names))
         });

@@ -240,9 +240,9 @@ fn tcp_without_conversation(talk: &mut TcpTalk, event: &Event) -> bool {
 }
 
 fn udp(serial: u32, event: &Event) -> Vec<Step> {
-    let payload = |salt, length| match event.same {
-        true => What::Udp(filler(0, 0, length)),
-        false => What::Udp(filler(serial, salt, length)),
+    let payload = |salt, length| {
+        let (serial, salt) = if event.same { (0, 0) } else { (serial, salt) };
+        What::Udp(filler(serial, salt, length))
     };
     let ask = || step(0, true, payload(1, event.bytes.0));
     let mut steps = match &event.verb {

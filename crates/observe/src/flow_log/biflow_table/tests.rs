@@ -215,6 +215,33 @@ fn what_several_agents_saw_counts_once_and_what_comes_much_later_is_another_conn
 }
 
 #[test]
+fn flags_of_one_direction_may_prove_the_other() {
+    let verdict = |flags| ended(&[flow(CLIENT, SERVER, 0, flags)])[0].verdict;
+    for proof in [
+        FlagsSeen::combined(SYN | ACK | PSH),
+        FlagsSeen::combined(ACK | PSH),
+        FlagsSeen::of_vpc(SYN | ACK),
+        FlagsSeen::of_netobserv(0x100),
+    ] {
+        assert_eq!(verdict(proof), Verdict::Established, "{proof:?}");
+    }
+    for none in [
+        FlagsSeen::combined(SYN),
+        FlagsSeen::combined(SYN | FIN),
+        FlagsSeen::combined(ACK),
+        FlagsSeen::combined(SYN | ACK | RST),
+        FlagsSeen::of_vpc(SYN | FIN),
+    ] {
+        assert_eq!(verdict(none), Verdict::Unanswered, "{none:?}");
+    }
+    let accepted = &ended(&[flow(SERVER, CLIENT, 0, FlagsSeen::of_vpc(SYN | ACK))])[0];
+    assert_eq!(
+        (accepted.client.to_string().as_str(), accepted.opening),
+        (CLIENT, Opening::Handshake)
+    );
+}
+
+#[test]
 fn a_log_of_one_direction_is_told() {
     let mut table = BiflowTable::default();
     let talks = flow(CLIENT, SERVER, 0, FlagsSeen::combined(SYN | ACK | PSH));
