@@ -1,7 +1,7 @@
 //! Which directions of which workloads must stay open (rule: isolated-only-if-in-view, unattributed-is-kept): a policy
 //! that isolates on the word of what was not seen, or cannot be named, cuts off traffic.
 
-use super::{Graph, Peer, Unattributed, UnattributedReason, UnseenPod, Vantage};
+use super::{Graph, Peer, UnattributedReason, UnseenPod, Vantage};
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::Verdict;
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -9,6 +9,10 @@ use nanoseg_net::{Direction, Protocol, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+mod perhaps;
+
+use perhaps::{perhaps_own, unseen_by_name};
 
 /// How many examples a finding carries.
 const SAMPLES: usize = 5;
@@ -175,21 +179,23 @@ impl OpenDirections {
             };
             let traffic = Traffic::of(graph, id);
             let in_view = vantage.of(workload, inventory, (begin, end));
+            let by_name = unseen_by_name(id, graph, inventory, vantage);
             for direction in [Direction::Ingress, Direction::Egress] {
                 let seen = traffic.taught.contains(&direction);
                 // Where either of two nodes was captured, traffic of the direction itself shows that it was in view.
-                let unseen = in_view.not_certain.iter();
+                let unseen = in_view.not_certain.iter().chain(&by_name);
                 let unseen: Vec<UnseenPod> = unseen
                     .filter(|pod| !(pod.presumed && seen))
                     .cloned()
                     .collect();
                 if !unseen.is_empty() && !options.partial_view {
-                    let of = in_view.pods;
+                    let of = in_view.pods + by_name.len();
                     found.add(id, direction, OpenReason::NotInView { of, unseen });
                 }
                 let presumed = in_view
                     .not_certain
                     .iter()
+                    .chain(&by_name)
                     .filter(|pod| pod.presumed && seen);
                 let presumed: BTreeSet<String> =
                     presumed.filter_map(|pod| pod.node.clone()).collect();
@@ -327,65 +333,6 @@ impl OpenDirections {
         });
         let found = ways.into_iter().map(finding);
         found.chain(already).chain(presumed).collect()
-    }
-}
-
-/// Answered traffic of addresses whose owner is not certain, by the workloads that perhaps had them.
-fn perhaps_own(
-    graph: &Graph,
-    inventory: &Inventory,
-) -> BTreeMap<(WorkloadId, Direction), Vec<UnattributedTraffic>> {
-    let mut found: BTreeMap<(WorkloadId, Direction), Vec<UnattributedTraffic>> = BTreeMap::new();
-    for (client, server, edge) in graph.edges() {
-        let Some(connections) = edge.verdicts.get(&Verdict::Established).copied() else {
-            continue;
-        };
-        let span = edge.first.zip(edge.last).unwrap_or_default();
-        for (near, far, direction) in [
-            (client, server, Direction::Egress),
-            (server, client, Direction::Ingress),
-        ] {
-            let Peer::Unattributed(who) = near else {
-                continue;
-            };
-            for id in perhaps_of(who, span, graph, inventory) {
-                let list = found.entry((id.clone(), direction)).or_default();
-                list.push(UnattributedTraffic {
-                    reason: who.reason,
-                    peer: far.to_string(),
-                    protocol: edge.protocol,
-                    port: edge.port,
-                    connections,
-                    last: edge.last,
-                });
-            }
-        }
-    }
-    found
-}
-
-/// The workloads whose pod somebody without a name perhaps was in a time: who may have had the address, whom a source
-/// names at it (rule: named-once-is-perhaps), and whom the Service that was called selects.
-fn perhaps_of<'a>(
-    who: &Unattributed,
-    span: (Timestamp, Timestamp),
-    graph: &'a Graph,
-    inventory: &'a Inventory,
-) -> BTreeSet<&'a WorkloadId> {
-    match who.reason {
-        UnattributedReason::OwnerUncertain
-        | UnattributedReason::UnknownPod
-        | UnattributedReason::UnexplainedAddress => {
-            let named = graph.named_at.get(&who.address).into_iter().flatten();
-            let mut perhaps = inventory.may_have_had(who.address, span);
-            perhaps.extend(named);
-            perhaps
-        }
-        UnattributedReason::ServiceWithoutEndpoints => inventory
-            .service_with(who.address)
-            .map(|service| inventory.selected_by(service))
-            .unwrap_or_default(),
-        _ => BTreeSet::new(),
     }
 }
 

@@ -102,6 +102,19 @@ impl Vantage {
         nodes
     }
 
+    /// Whether a node was in view at any time, and so a pod of which only the node is known; `None`: whether a pod of
+    /// whatever node was.
+    pub fn of_node(&self, node: Option<&str>) -> Option<Certainty> {
+        let is_in = |views: &BTreeMap<String, TimeSpans>| {
+            node.is_some_and(|node| views.get(node).is_some_and(|spans| !spans.is_empty()))
+        };
+        if !self.everywhere.is_empty() || is_in(&self.certain) {
+            Some(Certainty::Certain)
+        } else {
+            is_in(&self.presumed).then_some(Certainty::Presumed)
+        }
+    }
+
     /// How much of a workload was in view during the observation from `begin` to `end`.
     pub fn of(
         &self,

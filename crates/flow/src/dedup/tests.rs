@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ActivityWindows, NoListeners, Source};
+use crate::{ActivityWindows, NoListeners, PeerLabel, PeerLabels, PodLabel, Source};
 use nanoseg_net::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -137,6 +137,28 @@ fn the_service_that_only_the_client_s_node_knows_is_kept() {
             "{agreed:?}"
         );
     }
+}
+
+#[test]
+fn what_only_one_observer_says_of_the_ends_is_kept() {
+    let called = seen("a", Source::Hubble, "10.0.0.1", "10.0.0.2:80", 3);
+    let mut named = seen("b", Source::Hubble, "10.0.0.1", "10.0.0.2:80", 3);
+    let labels = Arc::new(PeerLabels {
+        client: Some(PeerLabel::Pod(PodLabel::named("shop", "web"))),
+        ..PeerLabels::default()
+    });
+    named.record.labels = Some(labels.clone());
+    let mut translated = called.clone();
+    translated.record.via = Some("10.96.0.20:80".parse().unwrap());
+    let agreed = deduplicate(
+        vec![translated, named],
+        &NoListeners,
+        &AddressEpochs::default(),
+    );
+    assert_eq!(connections(&agreed), 3);
+    let kept: Vec<_> = agreed.iter().filter_map(|r| r.labels.clone()).collect();
+    assert_eq!(kept, [labels]);
+    assert!(agreed.iter().any(|record| record.via.is_some()));
 }
 
 #[test]

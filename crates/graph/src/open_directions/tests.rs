@@ -3,23 +3,32 @@
 use super::*;
 use crate::testing::{START, cluster, record};
 use crate::{Certainty, GraphOptions, build};
-use nanoseg_flow::{FlowRecord, FlowResult};
+use nanoseg_flow::{FlowRecord, FlowResult, PeerLabel, PeerLabels, PodLabel};
 use nanoseg_net::TimeSpans;
+use std::sync::Arc;
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(START + secs)
 }
 
 fn found(records: Vec<FlowRecord>, vantage: &Vantage, options: IsolationOptions) -> OpenDirections {
-    let inventory = cluster();
+    found_in(&cluster(), records, vantage, options)
+}
+
+fn found_in(
+    inventory: &Inventory,
+    records: Vec<FlowRecord>,
+    vantage: &Vantage,
+    options: IsolationOptions,
+) -> OpenDirections {
     let seen = FlowResult {
         records,
         ..FlowResult::default()
     };
-    let graph = build(&seen, &inventory, GraphOptions::default()).graph;
+    let graph = build(&seen, inventory, GraphOptions::default()).graph;
     let span = (at(0), at(100));
     let workloads = inventory.workloads.keys();
-    OpenDirections::find(&graph, &inventory, vantage, span, workloads, options)
+    OpenDirections::find(&graph, inventory, vantage, span, workloads, options)
 }
 
 fn listed(open: &OpenDirections) -> Vec<String> {
@@ -153,4 +162,79 @@ fn traffic_of_long_ago_is_forgotten() {
     let mut forgotten = open();
     forgotten.forget_traffic_before(last.plus_nanos(1));
     assert!(forgotten.is_empty());
+}
+
+/// The record with the name that a log gives its client.
+fn from(pod: &str, record: FlowRecord) -> FlowRecord {
+    let labels = PeerLabels {
+        client: Some(PeerLabel::Pod(PodLabel::named("shop", pod))),
+        ..PeerLabels::default()
+    };
+    FlowRecord {
+        labels: Some(Arc::new(labels)),
+        ..record
+    }
+}
+
+#[test]
+fn what_else_is_seen_of_an_address_that_a_log_names_is_perhaps_of_that_workload() {
+    let everywhere = Vantage::everywhere(at(0), at(100));
+    let stranger = |server| record("10.244.2.200", server, Verdict::Established);
+    let records = vec![
+        from("web", stranger("10.244.2.6:8080")),
+        stranger("10.244.2.7:9090"),
+    ];
+    let open = found(records, &everywhere, IsolationOptions::default());
+    assert_eq!(listed(&open), ["shop/api-b ingress", "shop/web egress"]);
+    assert_eq!(
+        open.findings()[1].message,
+        "egress stays open: answered traffic of an address that perhaps was its own then: shop/api-b 9090/TCP (unknown-pod)"
+    );
+    // With its name it is the workload's for certain.
+    let named = vec![from("web", stranger("10.244.2.6:8080"))];
+    assert!(found(named, &everywhere, IsolationOptions::default()).is_empty());
+}
+
+#[test]
+fn a_pod_that_only_a_log_names_counts_for_what_was_in_view() {
+    let stranger = record("10.244.2.200", "10.244.1.5:8080", Verdict::Established);
+    let open = found(
+        vec![from("web", stranger.clone())],
+        &n1(),
+        IsolationOptions::default(),
+    );
+    let findings = open.findings();
+    let of_web = findings.iter().find(|one| one.subject == "shop/web");
+    assert_eq!(
+        of_web.map(|one| one.message.as_str()),
+        Some(
+            "ingress and egress stays open: 1 of 2 pods were not in view: one at 10.244.2.200 that only a log names on n2"
+        )
+    );
+    let everywhere = Vantage::everywhere(at(0), at(100));
+    let named = vec![from("web", stranger)];
+    assert!(found(named, &everywhere, IsolationOptions::default()).is_empty());
+}
+
+#[test]
+fn a_service_without_endpoints_keeps_open_whom_it_selects() {
+    let everywhere = Vantage::everywhere(at(0), at(100));
+    let call = record("10.244.1.5", "10.96.0.30:80", Verdict::Established);
+    let mut inventory = cluster();
+    let open = |inventory: &Inventory| {
+        let call = vec![call.clone()];
+        listed(&found_in(
+            inventory,
+            call,
+            &everywhere,
+            IsolationOptions::default(),
+        ))
+    };
+    assert_eq!(open(&inventory), ["shop/web egress"]);
+    for service in &mut inventory.services {
+        if service.name == "empty" {
+            service.selector = [("app".to_owned(), "a".to_owned())].into();
+        }
+    }
+    assert_eq!(open(&inventory), ["shop/api-a ingress", "shop/web egress"]);
 }

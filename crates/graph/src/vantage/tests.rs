@@ -30,9 +30,13 @@ fn at(secs: i64) -> Timestamp {
 
 /// `certain | presumed` nodes of a capture with packets between these addresses.
 fn nodes(pairs: &[(&str, &str)], known: &[&str]) -> String {
+    nodes_in(pairs, known, false)
+}
+
+fn nodes_in(pairs: &[(&str, &str)], known: &[&str], may_be_of_several: bool) -> String {
     let pairs: Vec<(IpAddr, IpAddr)> = pairs.iter().map(|(a, b)| (ip(a), ip(b))).collect();
     let known = known.iter().map(|node| (*node).to_owned()).collect();
-    let found = nodes_of_capture(&pairs, &cluster(), &known, at(0), false);
+    let found = nodes_of_capture(&pairs, &cluster(), &known, at(0), may_be_of_several);
     let list = |nodes: BTreeSet<String>| nodes.into_iter().collect::<Vec<_>>().join(" ");
     format!("{} | {}", list(found.certain), list(found.presumed))
 }
@@ -77,6 +81,28 @@ fn a_node_that_was_captured_for_certain_explains_packets_to_others() {
 fn the_only_node_that_explains_all_packets_is_the_one() {
     let calls = [("10.244.1.5", "10.244.2.5"), ("10.244.1.5", "10.244.3.5")];
     assert_eq!(nodes(&calls, &[]), "n1 | ");
+}
+
+#[test]
+fn what_may_be_of_several_nodes_need_not_be_of_the_one_that_explains_all() {
+    let calls = [("10.244.1.5", "10.244.2.5"), ("10.244.1.5", "10.244.3.5")];
+    assert_eq!(nodes_in(&calls, &[], true), " | n1");
+    let probe = ("10.244.1.1", "10.244.1.5");
+    assert_eq!(nodes_in(&[probe, calls[0]], &[], true), "n1 | ");
+}
+
+#[test]
+fn while_somebody_is_unknown_the_one_that_explains_the_others_is_presumed() {
+    let calls = [("10.244.1.5", "10.244.2.5"), ("10.244.1.5", "10.244.3.5")];
+    for stranger in [
+        ("10.244.3.99", "10.244.2.5"),
+        ("10.244.3.99", "10.96.0.20"),
+        ("10.244.3.99", "203.0.113.7"),
+    ] {
+        assert_eq!(nodes(&[calls[0], calls[1], stranger], &[]), " | n1");
+    }
+    let explained = ("10.244.3.99", "10.244.1.5");
+    assert_eq!(nodes(&[calls[0], calls[1], explained], &[]), "n1 | ");
 }
 
 #[test]

@@ -226,3 +226,18 @@ fn an_evicted_pod_ends_when_it_was_no_longer_ready() {
     assert_eq!(owner(&inventory, "09:30:00"), "evicted");
     assert_eq!(owner(&inventory, "10:30:00"), "unknown");
 }
+
+#[test]
+fn a_list_after_its_start_that_lacks_a_pod_is_of_after_its_end_whatever_time_it_shows() {
+    let old = running("old", "07:00:00", "07:00:01");
+    // The second shows only that it was taken after 08:00, when the witness began.
+    let views = [view(Some("10:00:00"), &[old]), view(None, &[])];
+    for views in [views.clone(), [views[1].clone(), views[0].clone()]] {
+        let inventory = of(&views);
+        assert_eq!(owner(&inventory, "09:59:59"), "old");
+        assert_eq!(owner(&inventory, "10:20:00"), "old?");
+    }
+    let young = running("young", "09:00:00", "09:00:01");
+    let inventory = of(&[view(None, &[]), view(Some("10:00:00"), &[young])]);
+    assert_eq!(owner(&inventory, "10:20:00"), "young");
+}
