@@ -81,18 +81,21 @@ pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> 
     let answered = |edge: &Edge| edge.verdicts.contains_key(&Verdict::Established);
     for (client, server, edge) in edges.iter().filter(|(_, _, edge)| answered(edge)) {
         let port = format!("{}/{}", edge.port, edge.protocol);
-        if let Some(address) = unexplained(server) {
-            let what = format!("to {address} {port}");
-            by_peer.entry(client).or_default().insert(what);
-        }
-        if let Some(address) = unexplained(client) {
-            let what = format!("from {address} at {port}");
-            by_peer.entry(server).or_default().insert(what);
+        match (unexplained(client), unexplained(server)) {
+            // Where neither end is explained, it is told of the client.
+            (_, Some(address)) => {
+                let what = format!("to {address} {port}");
+                by_peer.entry(client).or_default().insert(what);
+            }
+            (Some(address), None) => {
+                let what = format!("from {address} at {port}");
+                by_peer.entry(server).or_default().insert(what);
+            }
+            (None, None) => {}
         }
     }
     by_peer
         .into_iter()
-        .filter(|(peer, _)| unexplained(peer).is_none())
         .map(|(peer, what)| {
             let message = format!(
                 "has traffic {} that the snapshot does not explain: Services or Nodes are missing from it",
