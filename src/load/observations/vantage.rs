@@ -174,7 +174,7 @@ impl<'a> VantageBuilder<'a> {
         said: &BTreeSet<String>,
         (first, last): (Timestamp, Timestamp),
     ) -> Option<Finding> {
-        let found = nodes_of_capture(&source.pairs, self.inventory, said, last);
+        let found = self.nodes_of(source, said, last);
         let shown: BTreeSet<&String> = found.certain.iter().chain(&found.presumed).collect();
         let agrees = shown.is_empty() || said.iter().any(|node| shown.contains(node));
         if agrees {
