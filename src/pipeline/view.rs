@@ -47,9 +47,10 @@ impl View {
             view.secs_in_view += seen.secs_in_view;
             for pod in seen.not_certain {
                 view.pods_presumed += u64::from(pod.presumed);
-                let nodes = match pod.presumed {
-                    true => &mut view.presumed_nodes,
-                    false => &mut view.unseen_nodes,
+                let nodes = if pod.presumed {
+                    &mut view.presumed_nodes
+                } else {
+                    &mut view.unseen_nodes
                 };
                 nodes.extend(pod.node);
             }

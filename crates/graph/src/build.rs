@@ -273,14 +273,14 @@ fn add(
     let edge = edges_by_key
         .entry(key)
         .or_insert_with(|| Edge::new(record.protocol, target.port));
-    *edge.verdicts.entry(record.verdict).or_default() += record.connections;
-    edge.bytes_to_server += record.bytes_to_server;
-    edge.bytes_to_client += record.bytes_to_client;
-    edge.first = Some(edge.first.map_or(record.first, |t| t.min(record.first)));
-    edge.last = Some(edge.last.map_or(record.last, |t| t.max(record.last)));
-    edge.windows.merge(&record.windows);
-    keep_earliest(&mut edge.evidence, evidence(record));
-    edge.evidence_total += 1;
+    let known = edge.verdicts.entry(record.verdict).or_default();
+    if is_of_another_node(record, target, attribution) {
+        // The edge is there for the verdict, and nothing is counted twice (rule: host-network-daemon-set).
+        edge.tally.note_opening(record);
+    } else {
+        *known += record.connections;
+        count(edge, record);
+    }
     if let Some(service_access) = &attributed.service_access {
         let name = service_access.name();
         if !edge.services.contains(&name) {
@@ -297,6 +297,9 @@ fn add(
         edge.enforced_from.extend(addresses.iter());
     }
     edge.node_ports.extend(node_port(attributed));
+    if is_of_another_node(record, target, attribution) {
+        return;
+    }
     let listeners = &attribution.inventory.addresses;
     let declared = listeners.listens(record.server, record.protocol, record.port);
     edge.tally.add(
@@ -304,6 +307,28 @@ fn add(
         declared,
         attribution.speaks_dns(record, attributed.service_access.as_ref(), target),
     );
+}
+
+/// Adds what is counted once: bytes, times and samples.
+fn count(edge: &mut Edge, record: &FlowRecord) {
+    edge.bytes_to_server += record.bytes_to_server;
+    edge.bytes_to_client += record.bytes_to_client;
+    edge.first = Some(edge.first.map_or(record.first, |t| t.min(record.first)));
+    edge.last = Some(edge.last.map_or(record.last, |t| t.max(record.last)));
+    edge.windows.merge(&record.windows);
+    keep_earliest(&mut edge.evidence, evidence(record));
+    edge.evidence_total += 1;
+}
+
+/// Returns true if a node was called, and the target is another one that the same DaemonSet runs on.
+fn is_of_another_node(record: &FlowRecord, target: &Target, attribution: &Attribution<'_>) -> bool {
+    let PeerKey::Node(_) = target.peer else {
+        return false;
+    };
+    match attribution.client(record.server, record.first) {
+        called @ PeerKey::Node(_) => called != target.peer,
+        _ => false,
+    }
 }
 
 /// Loopback is no traffic between pods: a sidecar that stands in for its application is none of its peers

@@ -23,11 +23,7 @@ impl Tally {
     /// Adds one record. `declared`: its server port is declared; `dns`: its server was called as a DNS server.
     pub fn add(&mut self, record: &FlowRecord, declared: bool, dns: bool) {
         self.dns |= dns;
-        self.opening_seen |= match record.opening {
-            Opening::Handshake | Opening::FirstPacket => true,
-            Opening::Listener => record.protocol == Protocol::Udp,
-            Opening::Undecided => false,
-        };
+        self.note_opening(record);
         let datagrams = record.one_way_datagrams();
         let known = if declared || record.via.is_some() {
             &mut self.declared_datagrams
@@ -35,6 +31,15 @@ impl Tally {
             &mut self.undeclared_datagrams
         };
         *known = known.saturating_add(datagrams);
+    }
+
+    /// Notes whether a packet of the record showed who opened it.
+    pub fn note_opening(&mut self, record: &FlowRecord) {
+        self.opening_seen |= match record.opening {
+            Opening::Handshake | Opening::FirstPacket => true,
+            Opening::Listener => record.protocol == Protocol::Udp,
+            Opening::Undecided => false,
+        };
     }
 
     /// Adds what may be counted already: of each count the larger.

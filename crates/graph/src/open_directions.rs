@@ -87,7 +87,7 @@ impl fmt::Display for OpenReason {
                 let count = pods.len();
                 write!(f, "{count} of {of} pods {were} in view: {}", few(&pods))?;
                 match nodes.as_slice() {
-                    [] => Ok(()),
+                    [] => f.write_str("; the snapshot does not say on which node"),
                     nodes => write!(f, " on {}", few(nodes)),
                 }
             }

@@ -34,7 +34,7 @@ reasons! {
     UnknownService "unknown-service" "no Service of the snapshot has this address of the Service range";
     UnknownNodePort "unknown-node-port" "nothing in the snapshot listens at this port of the node";
     UnexplainedAddress "unexplained-address" "the snapshot has not all Services, and this private address may be one's";
-    DepartedPod "departed-pod" "the log names a pod that neither the snapshot nor its owners explain";
+    DepartedPod "departed-pod" "the log gives a name that neither the pods of the snapshot nor their owners explain: of a pod that is gone, or of a set of networks";
     OutsideNetwork "outside-network" "the log names a set of networks here, and no address";
     OtherCluster "other-cluster" "it is a pod of another cluster of the mesh, which neither the labels of this cluster nor an ipBlock select";
 }

@@ -17,6 +17,8 @@ pub enum UnknownCause {
         only_namespace: Option<String>,
         /// No node of the snapshots has a podCIDR, so it may be a node's own address, such as its pods' gateway.
         no_pod_cidrs: bool,
+        /// How many pods of the snapshots have no address: it may be one of theirs.
+        without_address: usize,
     },
     /// It lies in the Services' range.
     OfServices,
@@ -33,6 +35,7 @@ impl fmt::Display for UnknownCause {
                 node,
                 only_namespace,
                 no_pod_cidrs,
+                without_address,
             } => {
                 f.write_str("no pod of the snapshots ever has it")?;
                 match only_namespace {
@@ -41,6 +44,11 @@ impl fmt::Display for UnknownCause {
                         ", so they were taken at another time, or it is a node's own: none of their Nodes has a podCIDR",
                     )?,
                     None => f.write_str(", so they were taken at another time")?,
+                }
+                match without_address {
+                    0 => {}
+                    1 => f.write_str("; one of their pods is without an address")?,
+                    number => write!(f, "; {number} of their pods are without an address")?,
                 }
                 match node {
                     Some(node) => write!(f, "; it lies in the podCIDR of node {node}"),
@@ -98,12 +106,14 @@ impl Inventory {
                 let holds = |cidr: &ipnet::IpNet| cidr.contains(&address);
                 let node = nodes.find(|node| node.pod_cidrs.iter().any(holds));
                 let pods = self.pods.iter().filter(|pod| !pod.template);
+                let without = pods.clone().filter(|pod| pod.addresses.is_empty()).count();
                 let namespaces: BTreeSet<&String> = pods.map(|pod| &pod.namespace).collect();
                 let only = namespaces.first().filter(|_| namespaces.len() == 1);
                 UnknownCause::Never {
                     node: node.map(|node| node.name.clone()),
                     only_namespace: only.map(|name| (*name).clone()),
                     no_pod_cidrs: self.nodes.iter().all(|node| node.pod_cidrs.is_empty()),
+                    without_address: without,
                 }
             }
         }

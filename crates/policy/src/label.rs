@@ -127,7 +127,9 @@ pub(super) fn nature(workload: Option<&Workload>, key: &str, value: &str) -> Lab
 /// Returns true if the value shows that the label is generated per pod or per rollout, whatever its key: the value
 /// is the pod's own name, or ends with the rollout's hash.
 pub(super) fn is_generated_value(pod: &Pod, value: &str) -> bool {
-    if value == pod.name && pod.workload.kind != "Pod" && !pod.template {
+    // A pod without an owner may be named by hand, unless it is one of several that a program names.
+    let is_alone = pod.workload.kind == "Pod" && pod.workload.name == pod.name;
+    if value == pod.name && !is_alone && !pod.template {
         return true;
     }
     let hashes = ["pod-template-hash", "rollouts-pod-template-hash"];

@@ -242,9 +242,10 @@ fn has_unnamed_traffic(id: &WorkloadId, open: &OpenDirections) -> bool {
 }
 
 fn nothing_observed(id: &WorkloadId, unnamed: bool, included: bool) -> Finding {
-    let seen = match unnamed {
-        true => "nothing was seen of it that can be attributed",
-        false => "nothing was seen of it",
+    let seen = if unnamed {
+        "nothing was seen of it that can be attributed"
+    } else {
+        "nothing was seen of it"
     };
     let done = match (included, unnamed) {
         (true, true) => "; a policy that denies everything else was written, as asked for",

@@ -174,6 +174,10 @@ impl<'a> VantageBuilder<'a> {
         said: &BTreeSet<String>,
         (first, last): (Timestamp, Timestamp),
     ) -> Option<Finding> {
+        // What shows nobody, such as a capture at another bridge, had no pod in view.
+        if source.pairs.is_empty() {
+            return None;
+        }
         let found = self.nodes_of(source, said, last);
         let shown: BTreeSet<&String> = found.certain.iter().chain(&found.presumed).collect();
         let agrees = shown.is_empty() || said.iter().any(|node| shown.contains(node));
@@ -267,5 +271,42 @@ mod tests {
         let (nodes, unknown) = named(&["n2", "worker-7", "203.0.113.1", "n1.other.example"]);
         assert_eq!(nodes, ["n2"]);
         assert_eq!(unknown, ["203.0.113.1", "n1.other.example", "worker-7"]);
+    }
+
+    /// The nodes in view for certain, and the findings, where the operator says that a source with packets between
+    /// these addresses is of n2.
+    fn said_to_be_of_n2(pairs: &[(&str, &str)]) -> (Vec<String>, Vec<Finding>) {
+        let cluster = cluster();
+        let at = |secs: i64| Timestamp::from_secs(1_800_000_000 + secs);
+        let pairs = pairs
+            .iter()
+            .map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
+        let source = UnnamedSource {
+            name: "a.pcap".into(),
+            span: Some((at(0), at(60))),
+            pairs: pairs.collect(),
+            may_be_of_several: false,
+        };
+        let mut builder = VantageBuilder::new(&cluster);
+        let said: SourcePath = "a.pcap@n2".parse().unwrap();
+        let findings = builder.add(&[said], &[source]);
+        let (vantage, _) = builder.finish();
+        let nodes = vantage.nodes().map(|(node, _)| node.to_owned()).collect();
+        (nodes, findings)
+    }
+
+    #[test]
+    fn what_a_capture_shows_goes_before_the_node_that_it_is_said_to_be_of() {
+        let (nodes, findings) = said_to_be_of_n2(&[("10.244.1.1", "10.244.1.5")]);
+        assert_eq!(nodes, ["n1.example.org"]);
+        let message = &findings[0].message;
+        assert!(message.contains("is said to be of n2, but has packets that only n1"));
+        let both = [("10.244.1.5", "10.244.2.5")];
+        assert_eq!(said_to_be_of_n2(&both), (vec!["n2".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_capture_that_shows_nobody_had_no_node_in_view() {
+        assert_eq!(said_to_be_of_n2(&[]), (vec![], vec![]));
     }
 }

@@ -118,7 +118,7 @@ fn a_policy_with_an_unusual_name_does_not_break_the_lists_of_digests() {
     if !report(here) {
         return;
     }
-    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podSelector: {}}\nmetadata: {namespace: shop, name: \"a\\\\b\\n0  index.html\"}\n";
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podSelector: {}}\nmetadata: {namespace: shop, uid: u, name: \"a\\\\b\\n0  index.html\"}\n";
     fs::write(here.join("odd.yaml"), policy).expect("a file");
     let (policies, cluster) = (sample("policies-out"), sample("samples/shop/cluster.yaml"));
     let sources = ["--generated", &policies, "--cluster", &cluster];

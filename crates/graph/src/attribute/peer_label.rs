@@ -118,6 +118,12 @@ impl<'a> Attribution<'a> {
                 self.workload_key(place)
             }
             PeerLabel::Network { name } => is_stand_in(address).then(|| {
+                // A host endpoint has the name of its node, or is made for it (Calico: `NODE-auto-hep`).
+                let node = name.strip_suffix("-auto-hep").unwrap_or(name);
+                let mut nodes = (0u32..).zip(&self.inventory.nodes);
+                if let Some((place, _)) = nodes.find(|(_, known)| known.name == node) {
+                    return (PeerKey::Node(place), None);
+                }
                 let reason = UnattributedReason::OutsideNetwork;
                 (
                     self.named(stand_in_address(name), name.clone(), reason),

@@ -174,6 +174,21 @@ fn a_pod_of_another_cluster_is_no_local_pod_and_no_outside_address() {
 }
 
 #[test]
+fn a_host_endpoint_without_an_address_is_the_node_of_its_name() {
+    let named = |name: &str| {
+        let stand_in = nanoseg_flow::stand_in_address(name).to_string();
+        let network = PeerLabels {
+            client: Some(PeerLabel::Network { name: name.into() }),
+            ..PeerLabels::default()
+        };
+        edges(&[labelled(&stand_in, "10.244.2.6:8080", network)])
+    };
+    assert_eq!(named("n1"), ["node:n1 → shop/api-a 8080"]);
+    assert_eq!(named("n1-auto-hep"), ["node:n1 → shop/api-a 8080"]);
+    assert_eq!(named("n9"), ["outside-network:n9 → shop/api-a 8080"]);
+}
+
+#[test]
 fn loopback_is_no_peer() {
     let built = graph_of(&[
         record("127.0.0.6", "10.244.2.6:8080", Verdict::Established),

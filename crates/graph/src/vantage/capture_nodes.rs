@@ -129,9 +129,10 @@ fn place(address: IpAddr, inventory: &Inventory, at: Timestamp) -> Place<'_> {
     // The packet may be of an earlier time: where pods of two nodes had the address, it tells neither.
     let mut nodes = inventory.nodes_of_pods_with(address);
     if let Some(node) = nodes.pop_first() {
-        return match nodes.is_empty() {
-            true => Place::Pod(node),
-            false => Place::Unknown,
+        return if nodes.is_empty() {
+            Place::Pod(node)
+        } else {
+            Place::Unknown
         };
     }
     match inventory.resolve(address, at) {

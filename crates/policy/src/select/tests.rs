@@ -56,6 +56,13 @@ fn exact(workloads: &[(&str, &str, &[&str])]) -> String {
 }
 
 #[test]
+fn the_name_of_one_of_several_pods_without_an_owner_never_selects() {
+    // A program made it and takes part in its name: its workload is called otherwise.
+    let agents = ("s/agent/Pod", "", &["name=agent-0,team=ci"][..]);
+    assert_eq!(exact(&[agents, ("s/b", "app=b", &["app=b"])]), "team=ci");
+}
+
+#[test]
 fn the_owners_labels_are_enough_if_they_are_exact() {
     assert_eq!(
         exact(&[

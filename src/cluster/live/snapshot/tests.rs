@@ -4,7 +4,7 @@ mod api;
 
 use super::content::{Listed, now};
 use super::*;
-use crate::cluster::{parse_objects, read_cluster};
+use crate::cluster::parse_objects;
 use crate::inventory::{Inventory, Objects, OwnerRule};
 use api::Api;
 use serde_json::{Value, json};
