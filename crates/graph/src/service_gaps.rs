@@ -82,26 +82,25 @@ pub(super) fn missing_services(edges: &[(&Peer, &Peer, &Edge)]) -> Vec<Finding> 
     let answered = |edge: &Edge| edge.verdicts.contains_key(&Verdict::Established);
     for (client, server, edge) in edges.iter().filter(|(_, _, edge)| answered(edge)) {
         let port = format!("{}/{}", edge.port, edge.protocol);
-        if let Some(address) = unexplained(server) {
-            let what = format!("to {address} {port}");
-            let known = by_peer.entry(client).or_default();
+        // Where neither end is explained, it is told of the client.
+        let told = match (unexplained(client), unexplained(server)) {
+            (_, Some(address)) => Some((*client, *server, format!("to {address} {port}"))),
+            (Some(address), None) => Some((*server, *client, format!("from {address} at {port}"))),
+            (None, None) => None,
+        };
+        if let Some((of, other, what)) = told {
+            let known = by_peer.entry(of).or_default();
             known.0.insert(what);
-            known.1 |= !is_of_services(server);
-        }
-        if let Some(address) = unexplained(client) {
-            let what = format!("from {address} at {port}");
-            let known = by_peer.entry(server).or_default();
-            known.0.insert(what);
-            known.1 |= !is_of_services(client);
+            known.1 |= !is_of_services(other);
         }
     }
     by_peer
         .into_iter()
-        .filter(|(peer, _)| unexplained(peer).is_none())
         .map(|(peer, (what, perhaps_nodes))| {
-            let missing = match perhaps_nodes {
-                true => "Services or Nodes are",
-                false => "Services are",
+            let missing = if perhaps_nodes {
+                "Services or Nodes are"
+            } else {
+                "Services are"
             };
             let message = format!(
                 "has traffic {} that the snapshot does not explain: {missing} missing from it",

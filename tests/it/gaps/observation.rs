@@ -49,15 +49,22 @@ impl Observation {
                 lines.extend(line(world, call, *node, says_nodes, random));
             }
         }
-        // The last one is of a time after all traffic: what is in no snapshot at all is another story.
+        // The last one is of a time after all traffic, and of every namespace that an earlier one has: a pod that no
+        // later snapshot could show to be gone is taken to be there (rule: owner-at-that-time), which is another story.
         let mut times: Vec<i64> = (0..random.between(0, 2))
             .map(|_| random.between(0, LENGTH))
             .collect();
         times.push(LENGTH + 1);
-        let snapshots = times
+        let mut snapshots: Vec<Snapshot> = times
             .into_iter()
             .map(|at| Snapshot::any(world, at, random))
             .collect();
+        if let Some((last, earlier)) = snapshots.split_last_mut()
+            && earlier.iter().any(|one| one.namespace != last.namespace)
+        {
+            last.namespace = None;
+            last.fill(world);
+        }
         Observation {
             lines,
             in_view,
