@@ -3,6 +3,7 @@
 use super::field_path::{FieldPath, Step};
 use super::kinds::{Typed, parse_object};
 use super::policy_check::{self, POLICY_VERSION, PolicyKind, PolicyProblem, Wrong};
+use crate::inventory::kubernetes::Json;
 use crate::inventory::{ObjectRemark, Objects};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -114,7 +115,7 @@ pub fn add(
     };
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
     let is_policy = kind == "NetworkPolicy";
-    match parse_object(&kind, group, Value::Object(map), objects) {
+    match parse_object(&kind, group, Json::Value(Value::Object(map)), objects) {
         Ok(Typed::Read) => {
             if let Some(key) = duplicate.filter(|_| !is_policy) {
                 remark(&name, Why::DuplicateKey(key).to_string(), objects);

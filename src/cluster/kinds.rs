@@ -1,12 +1,11 @@
 //! Lists the kinds that are read, and converts a tree into a typed object.
 
-use crate::inventory::kubernetes::{ListedNode, drop_last_applied};
+use crate::inventory::kubernetes::{FromJson, Json, ListedNode, drop_last_applied};
 use crate::inventory::{ImageScan, Objects, OtherPolicy, SnapshotGap};
 use crate::net::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Deserializer};
 
 /// The result of reading a tree.
 pub enum Typed {
@@ -22,31 +21,31 @@ macro_rules! kinds {
         ///
         /// # Errors
         /// A field has the wrong type.
-        pub fn parse_object<'de, D: Deserializer<'de>>(
+        pub fn parse_object(
             kind: &str,
             group: &str,
-            tree: D,
+            tree: Json<'_>,
             objects: &mut Objects,
-        ) -> Result<Typed, D::Error> {
+        ) -> Result<Typed, serde_json::Error> {
             match (kind, group) {
                 $( ($kind, $group) => objects.$field.push(namespaced(tree)?), )*
-                ("Namespace", "") => objects.namespaces.push(Deserialize::deserialize(tree)?),
+                ("Namespace", "") => objects.namespaces.push(FromJson::from_json(tree)?),
                 ("Node", "") => {
-                    let (node, heartbeat) = ListedNode::deserialize(tree)?.split();
+                    let (node, heartbeat) = ListedNode::from_json(tree)?.split();
                     objects.nodes.push(node);
                     objects.heartbeat = objects.heartbeat.max(heartbeat);
                 }
                 // Only shows when the snapshot was taken.
                 ("Lease", "coordination.k8s.io") => {
-                    let tree = serde_json::Value::deserialize(tree)?;
+                    let tree = tree.value()?;
                     objects.heartbeat = objects.heartbeat.max(renewed(&tree));
                     return Ok(Typed::Skipped);
                 }
                 ("ServiceCIDR", "networking.k8s.io") => {
-                    objects.service_cidrs.push(Deserialize::deserialize(tree)?);
+                    objects.service_cidrs.push(FromJson::from_json(tree)?);
                 }
                 ("CiliumNode", "cilium.io") => {
-                    objects.cilium_nodes.push(Deserialize::deserialize(tree)?);
+                    objects.cilium_nodes.push(FromJson::from_json(tree)?);
                 }
                 ("NetworkPolicy", "networking.k8s.io") => {
                     let mut policy: NetworkPolicy = namespaced(tree)?;
@@ -55,15 +54,15 @@ macro_rules! kinds {
                     objects.network_policies.push(policy);
                 }
                 (SnapshotGap::KIND, SnapshotGap::GROUP) => {
-                    objects.gaps.push(Deserialize::deserialize(tree)?);
+                    objects.gaps.push(FromJson::from_json(tree)?);
                 }
                 // A custom resource, and only one of several that report on an image.
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
-                    let tree = serde_json::Value::deserialize(tree)?;
+                    let tree = tree.value()?;
                     objects.scans.extend(ImageScan::of_object(&tree));
                 }
                 (kind, group) if OtherPolicy::is_kind(kind, group) => {
-                    let tree = serde_json::Value::deserialize(tree)?;
+                    let tree = tree.value()?;
                     objects.not_judged.extend(OtherPolicy::of_object(kind, group, &tree));
                     return Ok(Typed::Skipped);
                 }
@@ -124,12 +123,11 @@ fn renewed(lease: &serde_json::Value) -> Option<Timestamp> {
 }
 
 /// A namespaced object. Without a namespace it is in `default`, as with kubectl.
-fn namespaced<'de, K, D>(tree: D) -> Result<K, D::Error>
+fn namespaced<K>(tree: Json<'_>) -> Result<K, serde_json::Error>
 where
-    K: Deserialize<'de> + Metadata<Ty = ObjectMeta>,
-    D: Deserializer<'de>,
+    K: FromJson + Metadata<Ty = ObjectMeta>,
 {
-    let mut object = K::deserialize(tree)?;
+    let mut object = K::from_json(tree)?;
     let namespace = &mut object.metadata_mut().namespace;
     if namespace.as_deref().is_none_or(str::is_empty) {
         *namespace = Some("default".to_owned());

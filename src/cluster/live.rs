@@ -23,7 +23,7 @@ pub use snapshot::{
     write_document, write_list,
 };
 pub use tokens::{Agent, ReviewSettings, TokenRefusal, TokenReviewer};
-pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches};
+pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches, typed};
 pub use writes::{
     ConfigMapData, Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written,
 };

@@ -2,15 +2,14 @@
 
 use super::api_error::ApiError;
 use super::error::LoadError;
-use super::objects::list_page;
+use super::objects::{in_their_type, list_page};
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::connect;
+use crate::inventory::kubernetes::FromJson;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
 
 /// A Kubernetes client for code that is not async.
 pub struct BlockingClient {
@@ -65,17 +64,14 @@ impl BlockingClient {
     /// As of the API server.
     pub fn list<K>(&self, namespace: Option<&str>) -> Result<Vec<K>, ApiError>
     where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug,
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + FromJson,
     {
-        let client = self.client.clone();
-        let api: Api<K> = match namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
+        let (client, resource) = (self.client.clone(), ApiResource::erase::<K>(&()));
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
         };
-        self.block_on(list_sorted(api))
+        self.block_on(list_sorted(api, &resource))
     }
 }
 
@@ -85,18 +81,20 @@ impl BlockingClient {
 /// As of the API server.
 pub async fn list_everywhere<K>(client: &Client) -> Result<Vec<K>, ApiError>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    K: kube::Resource<DynamicType = ()> + FromJson,
 {
-    list_sorted(Api::all(client.clone())).await
+    let resource = ApiResource::erase::<K>(&());
+    let api = Api::all_with(client.clone(), &resource);
+    list_sorted(api, &resource).await
 }
 
-async fn list_sorted<K>(api: Api<K>) -> Result<Vec<K>, ApiError>
+async fn list_sorted<K>(api: Api<DynamicObject>, resource: &ApiResource) -> Result<Vec<K>, ApiError>
 where
-    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    K: kube::Resource<DynamicType = ()> + FromJson,
 {
-    let what = format!("list {}", K::plural(&()));
+    let what = format!("list {}", resource.plural);
     let list = list_page(&api, &ListParams::default()).await;
     let mut items = list.map_err(|error| ApiError::new(error, what))?.items;
     items.sort_by_key(|item| (item.namespace(), item.name_any()));
-    Ok(items)
+    in_their_type(items, resource)
 }

@@ -3,13 +3,11 @@
 use super::api_error::ApiError;
 use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
+use crate::cluster::live::typed;
+use crate::inventory::kubernetes::FromJson;
 use crate::inventory::{ImageScan, Objects};
-use k8s_openapi::Metadata;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
 use std::time::Duration;
 
 /// Objects per page: an API server holds a whole page in memory.
@@ -26,10 +24,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// As of the API server.
-pub async fn list_page<K>(api: &Api<K>, params: &ListParams) -> kube::Result<ObjectList<K>>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
+pub async fn list_page(
+    api: &Api<DynamicObject>,
+    params: &ListParams,
+) -> kube::Result<ObjectList<DynamicObject>> {
     let mut tries = 0;
     loop {
         match api.list(params).await {
@@ -119,62 +117,72 @@ struct Lists<'a> {
 impl Lists<'_> {
     async fn required<K>(&self) -> Result<Vec<K>, ApiError>
     where
-        K: Resource<DynamicType = ()>
-            + Metadata<Ty = ObjectMeta>
-            + Clone
-            + DeserializeOwned
-            + Debug,
+        K: Resource<DynamicType = ()> + FromJson,
     {
-        self.all(|what, message| Err(ApiError::ForbiddenCluster { what, message }))
-            .await
+        let resource = ApiResource::erase::<K>(&());
+        match self.all(&resource).await? {
+            Listed::Objects(objects) => in_their_type(objects, &resource),
+            Listed::Forbidden(message) => Err(ApiError::ForbiddenCluster {
+                what: list_of(&resource),
+                message,
+            }),
+        }
     }
 
     async fn optional<K>(&self) -> Result<Vec<K>, ApiError>
     where
-        K: Resource<DynamicType = ()>
-            + Metadata<Ty = ObjectMeta>
-            + Clone
-            + DeserializeOwned
-            + Debug,
+        K: Resource<DynamicType = ()> + FromJson,
     {
-        self.all(|_, message| {
-            self.notices.report(Notice::MayNotList {
-                plural: <K as Resource>::plural(&()).into_owned(),
-                message,
-            });
-            Ok(Vec::new())
-        })
-        .await
+        let resource = ApiResource::erase::<K>(&());
+        match self.all(&resource).await? {
+            Listed::Objects(objects) => in_their_type(objects, &resource),
+            Listed::Forbidden(message) => {
+                let plural = resource.plural;
+                self.notices.report(Notice::MayNotList { plural, message });
+                Ok(Vec::new())
+            }
+        }
     }
 
-    /// All pages. `forbidden` decides what becomes of a list that is not permitted.
-    async fn all<K>(
-        &self,
-        forbidden: impl FnOnce(String, String) -> Result<Vec<K>, ApiError>,
-    ) -> Result<Vec<K>, ApiError>
-    where
-        K: Resource<DynamicType = ()>
-            + Metadata<Ty = ObjectMeta>
-            + Clone
-            + DeserializeOwned
-            + Debug,
-    {
-        let what = format!("list {}", <K as Resource>::plural(&()));
-        let api: Api<K> = Api::all(self.client.clone());
+    /// All pages of one kind, as dynamic objects: this is compiled once for all kinds.
+    async fn all(&self, resource: &ApiResource) -> Result<Listed, ApiError> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let mut items = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
             let page = match list_page(&api, &params).await {
                 Err(kube::Error::Api(status)) if status.code == 403 => {
-                    return forbidden(what, status.message);
+                    return Ok(Listed::Forbidden(status.message));
                 }
-                other => other.map_err(|error| ApiError::new(error, what.clone()))?,
+                other => other.map_err(|error| ApiError::new(error, list_of(resource)))?,
             };
             items.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return Ok(items),
+                None => return Ok(Listed::Objects(items)),
             }
         }
     }
+}
+
+/// The objects of a kind, or why they may not be listed.
+enum Listed {
+    Objects(Vec<DynamicObject>),
+    Forbidden(String),
+}
+
+fn list_of(resource: &ApiResource) -> String {
+    format!("list {}", resource.plural)
+}
+
+/// The objects in the type of their kind.
+pub fn in_their_type<K>(
+    objects: Vec<DynamicObject>,
+    resource: &ApiResource,
+) -> Result<Vec<K>, ApiError>
+where
+    K: Resource<DynamicType = ()> + FromJson,
+{
+    let objects: Result<Vec<K>, serde_json::Error> = objects.into_iter().map(typed).collect();
+    objects.map_err(|error| ApiError::new(kube::Error::SerdeError(error), list_of(resource)))
 }

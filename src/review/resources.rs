@@ -19,8 +19,21 @@ pub use segmentation::{
 
 pub use crate::record::Mode;
 
+use crate::inventory::kubernetes::{FromJson, Json};
 use crate::net::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+macro_rules! from_json {
+    ($($kind:ty)*) => { $(
+        impl FromJson for $kind {
+            fn from_json(object: Json<'_>) -> Result<Self, serde_json::Error> {
+                serde_json::from_value(object.value()?)
+            }
+        }
+    )* };
+}
+
+from_json! { Segmentation PolicyProposal ProposalDecision }
 
 /// Converts a time to the precision of the API server, whole seconds, so that the value is the same when it is read
 /// back.

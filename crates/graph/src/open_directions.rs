@@ -306,9 +306,10 @@ impl OpenDirections {
             }
         }
         let finding = |((id, reason), ways): ((&WorkloadId, &OpenReason), Vec<Direction>)| {
+            let stay = if ways.len() == 1 { "stays" } else { "stay" };
             let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
             let ways = ways.join(" and ");
-            reason.finding(id, format!("{ways} stays open: {reason}"))
+            reason.finding(id, format!("{ways} {stay} open: {reason}"))
         };
         let already = self.isolated_already.iter();
         let already = already.flat_map(|((id, direction), already)| {

@@ -81,6 +81,74 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// An object in JSON.
+pub enum Json<'a> {
+    Value(serde_json::Value),
+    Text(&'a str),
+}
+
+impl Json<'_> {
+    /// # Errors
+    /// The text is no JSON.
+    pub fn value(self) -> Result<serde_json::Value, serde_json::Error> {
+        match self {
+            Json::Value(value) => Ok(value),
+            Json::Text(text) => serde_json::from_str(text),
+        }
+    }
+}
+
+/// A kind that is read from JSON. For the kinds of this crate that is compiled here, once, and not in each crate that
+/// reads them.
+pub trait FromJson: Sized {
+    /// # Errors
+    /// A field of it has the wrong type.
+    fn from_json(object: Json<'_>) -> Result<Self, serde_json::Error>;
+}
+
+/// A kind that is written as it is read: what no field of its type holds is left out.
+pub trait SmallJson {
+    /// # Errors
+    /// A field of it has the wrong type.
+    fn small_json(object: serde_json::Value) -> Result<serde_json::Value, serde_json::Error>;
+}
+
+macro_rules! from_json {
+    ($($kind:ty)*) => { $(
+        impl FromJson for $kind {
+            #[inline(never)]
+            fn from_json(object: Json<'_>) -> Result<Self, serde_json::Error> {
+                match object {
+                    Json::Value(value) => serde_json::from_value(value),
+                    Json::Text(text) => serde_json::from_str(text),
+                }
+            }
+        }
+    )* };
+}
+
+macro_rules! json {
+    ($($kind:ty)*) => {
+        from_json! { $($kind)* }
+        $(
+            impl SmallJson for $kind {
+                #[inline(never)]
+                fn small_json(
+                    object: serde_json::Value,
+                ) -> Result<serde_json::Value, serde_json::Error> {
+                    serde_json::to_value(Self::from_json(Json::Value(object))?)
+                }
+            }
+        )*
+    };
+}
+
+from_json! { ListedNode super::SnapshotGap }
+json! {
+    Namespace Node Pod Service EndpointSlice Endpoints ServiceCidr CiliumNode Deployment ReplicaSet StatefulSet DaemonSet
+    Job CronJob ReplicationController k8s_openapi::api::networking::v1::NetworkPolicy
+}
+
 /// Implements the traits by which a client knows a kind, with the facts that `k8s-openapi` has of it.
 macro_rules! known_as {
     ($($kind:ident $known:ty;)*) => { $(

@@ -1,6 +1,6 @@
 //! The learning estimate in words (rule: learning-estimate), the same way in every report.
 
-use super::run::EstimateDocument;
+use super::run::{EstimateDocument, RunReport};
 use super::words::{duration, percent, thousands, time};
 use std::fmt::Write as _;
 
@@ -13,6 +13,16 @@ pub const HEADER: [&str; 6] = [
     "Last new edge (UTC)",
     "Confidence",
 ];
+
+/// The estimate of a run in one line: it speaks for what was in view only.
+pub fn line_of(run: &RunReport) -> String {
+    let line = line(&run.learning.overall);
+    if run.view.is_complete() {
+        line
+    } else {
+        format!("of what was in view: {line}")
+    }
+}
 
 /// In one line.
 pub fn line(estimate: &EstimateDocument) -> String {

@@ -40,7 +40,7 @@ pub fn summary(run: &RunReport, options: Summary) -> String {
     if !run.view.is_complete() {
         out.line("view", &run.view.line());
     }
-    out.line("learning", &learning_line(run));
+    out.line("learning", &learning::line_of(run));
     findings(&mut out, run);
     if let Some(folder) = &run.output {
         if run.findings.is_empty() {
@@ -157,16 +157,6 @@ fn policies(run: &RunReport) -> String {
             format!("{number} in {folder}/ · kubectl apply -k {folder}")
         }
         None => format!("{number}, not written"),
-    }
-}
-
-/// The estimate; it speaks for what was in view only.
-fn learning_line(run: &RunReport) -> String {
-    let line = learning::line(&run.learning.overall);
-    if run.view.is_complete() {
-        line
-    } else {
-        format!("of what was in view: {line}")
     }
 }
 

@@ -6,6 +6,7 @@ use crate::cluster::kinds::{Typed, parse_object, taken_at};
 use crate::cluster::shares::in_shares;
 use crate::cluster::tree::{Budget, Tree};
 use crate::inventory::Objects;
+use crate::inventory::kubernetes::Json;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::Value;
@@ -106,12 +107,7 @@ fn json_item(
         return add(tree, kind, version, budget.take_duplicate(), objects).map_err(|_| Unusual);
     }
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-    match parse_object(
-        kind,
-        group,
-        &mut serde_json::Deserializer::from_str(item),
-        objects,
-    ) {
+    match parse_object(kind, group, Json::Text(item), objects) {
         Ok(Typed::Read) => Ok(()),
         Ok(Typed::Skipped) if kind != "List" => {
             skip(kind, group, objects);

@@ -21,6 +21,7 @@ mod store;
 mod trim;
 
 pub use freshness::Stale;
+pub use ingest::typed;
 pub use kinds::{INVENTORY, Kind};
 pub use settings::WatchSettings;
 

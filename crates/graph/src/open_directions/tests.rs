@@ -69,7 +69,7 @@ fn workloads_on_a_node_that_was_not_in_view_stay_open_in_both_directions() {
     assert_eq!(findings[1].subject, "shop/api-a");
     assert_eq!(
         findings[1].message,
-        "ingress and egress stays open: 1 of 1 pods were not in view: api-a on n2"
+        "ingress and egress stay open: 1 of 1 pods were not in view: api-a on n2"
     );
 }
 
@@ -208,7 +208,7 @@ fn a_pod_that_only_a_log_names_counts_for_what_was_in_view() {
     assert_eq!(
         of_web.map(|one| one.message.as_str()),
         Some(
-            "ingress and egress stays open: 1 of 2 pods were not in view: one at 10.244.2.200 that only a log names on n2"
+            "ingress and egress stay open: 1 of 2 pods were not in view: one at 10.244.2.200 that only a log names on n2"
         )
     );
     let everywhere = Vantage::everywhere(at(0), at(100));

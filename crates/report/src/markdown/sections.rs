@@ -69,7 +69,7 @@ pub fn verdict(out: &mut String, run: &RunReport) {
                 count(run.graph.edges_of("learned"), "learned edge")
             ),
         ],
-        vec!["Learning".to_owned(), words::line(&run.learning.overall)],
+        vec!["Learning".to_owned(), words::line_of(run)],
         vec!["Findings".to_owned(), finding_counts(run)],
     ];
     if let Some(folder) = &run.output

@@ -3,10 +3,9 @@
 
 use crate::inventory::ImageScan;
 use crate::inventory::kubernetes::LAST_APPLIED;
+use crate::inventory::kubernetes::SmallJson;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Makes an object small. It gets the object with reduced metadata, and without `apiVersion` and `kind`.
@@ -76,8 +75,8 @@ fn is_kept(key: &str) -> bool {
 }
 
 /// What the inventory's own type of a kind has.
-pub fn typed<K: Serialize + DeserializeOwned>(object: Value) -> Result<Value, serde_json::Error> {
-    let mut small = serde_json::to_value(serde_json::from_value::<K>(object)?)?;
+pub fn typed<K: SmallJson>(object: Value) -> Result<Value, serde_json::Error> {
+    let mut small = K::small_json(object)?;
     for path in [
         "/spec/template/metadata",
         "/spec/jobTemplate/spec/template/metadata",

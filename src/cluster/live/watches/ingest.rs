@@ -3,6 +3,7 @@
 
 use super::cache::Cache;
 use super::kinds::{Kind, Watched};
+use crate::inventory::kubernetes::{FromJson, Json};
 use kube::api::DynamicObject;
 use kube::{Api, Client, Resource};
 use serde_json::{Map, Value};
@@ -38,7 +39,7 @@ struct ListOf<K>(Vec<K>);
 impl<K: Watched> Listing for ListOf<K> {
     fn add(&mut self, page: Vec<DynamicObject>) -> Result<(), String> {
         for object in page {
-            self.0.push(typed(object)?);
+            self.0.push(trimmed(object)?);
         }
         Ok(())
     }
@@ -55,8 +56,8 @@ impl Ingest {
             api: everywhere::<K>,
             probe,
             list: || Box::new(ListOf::<K>(Vec::new())),
-            put: |cache, object| typed::<K>(object).map(|object| cache.put(object)),
-            remove: |cache, object| typed::<K>(object).map(|last| cache.remove(last)),
+            put: |cache, object| trimmed::<K>(object).map(|object| cache.put(object)),
+            remove: |cache, object| trimmed::<K>(object).map(|last| cache.remove(last)),
         }
     }
 }
@@ -71,7 +72,23 @@ pub fn in_default<K: Resource<DynamicType = ()>>(client: &Client) -> Api<Dynamic
 }
 
 /// Returns the trimmed object in the kind's own type.
-fn typed<K: Watched>(object: DynamicObject) -> Result<K, String> {
+fn trimmed<K: Watched>(object: DynamicObject) -> Result<K, String> {
+    let name = [&object.metadata.namespace, &object.metadata.name];
+    let [namespace, name] = name.map(|part| part.clone().unwrap_or_default());
+    let mut object: K =
+        typed(object).map_err(|error| format!("{} {namespace}/{name}: {error}", K::KIND))?;
+    object.trim();
+    Ok(object)
+}
+
+/// Returns the object in the kind's own type.
+///
+/// # Errors
+/// A field of it has the wrong type.
+pub fn typed<K>(object: DynamicObject) -> Result<K, serde_json::Error>
+where
+    K: Resource<DynamicType = ()> + FromJson,
+{
     let DynamicObject { metadata, data, .. } = object;
     let mut fields = match data {
         Value::Object(fields) => fields,
@@ -79,15 +96,7 @@ fn typed<K: Watched>(object: DynamicObject) -> Result<K, String> {
     };
     // Custom resources require `metadata`; the real one already has its type, and replaces this one.
     fields.insert("metadata".to_owned(), Value::Object(Map::new()));
-    let mut object: K = serde_json::from_value(Value::Object(fields)).map_err(|error| {
-        format!(
-            "{} {}/{}: {error}",
-            K::KIND,
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default()
-        )
-    })?;
+    let mut object = K::from_json(Json::Value(Value::Object(fields)))?;
     *object.meta_mut() = metadata;
-    object.trim();
     Ok(object)
 }

@@ -6,28 +6,19 @@ use super::ingest::{Ingest, everywhere, in_default};
 use super::store::Store;
 use super::trim::Trim;
 use crate::inventory::kubernetes::{
-    CronJob, DaemonSet, Deployment, EndpointSlice, Job, Namespace, Node, Pod, ReplicaSet, Service,
-    StatefulSet,
+    CronJob, DaemonSet, Deployment, EndpointSlice, FromJson, Job, Namespace, Node, Pod, ReplicaSet,
+    Service, StatefulSet,
 };
 use crate::review::resources::{PolicyProposal, ProposalDecision, Segmentation};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// One kind of objects, with its name in the API.
 pub trait Watched:
-    Resource<DynamicType = ()>
-    + Trim
-    + Clone
-    + Debug
-    + PartialEq
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
+    Resource<DynamicType = ()> + Trim + Clone + Debug + PartialEq + FromJson + Send + Sync + 'static
 {
     const KIND: Kind;
 
