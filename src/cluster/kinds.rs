@@ -108,7 +108,7 @@ kinds! {
 }
 
 /// The annotation of a List with the time at which `nanoseg snapshot` took it (RFC 3339).
-const TAKEN_AT: &str = "nanoseg.dev/taken-at";
+pub const TAKEN_AT: &str = "nanoseg.dev/taken-at";
 
 /// When a list was taken, by its metadata.
 pub(super) fn taken_at(metadata: Option<&serde_json::Value>) -> Option<Timestamp> {

@@ -20,7 +20,7 @@ pub use events::{Events, Severity};
 pub use lease::{Election, ElectionSettings};
 pub use snapshot::{
     DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,
-    write_document, write_list,
+    list_page, write_document, write_list,
 };
 pub use tokens::{Agent, ReviewSettings, TokenRefusal, TokenReviewer};
 pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches, typed};

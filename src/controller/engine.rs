@@ -332,7 +332,7 @@ impl Engine {
                     engine_state,
                     observation,
                     violations.len(),
-                    now,
+                    self.without_agent.len(),
                 ));
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
@@ -422,6 +422,7 @@ impl Engine {
             troubles: &self.troubles,
             errors: &self.errors,
             problems: &self.problems,
+            without_agent: &self.without_agent,
             now,
         };
         let pending = &mut self.pending_segmentations;
@@ -447,7 +448,7 @@ fn counts(
     engine_state: &EngineState,
     observation: &Observation,
     violations: usize,
-    now: Timestamp,
+    nodes_without_agent: usize,
 ) -> ClusterCounts {
     let count = |has: fn(&WorkloadState) -> bool| {
         let states = engine_state.states().values();
@@ -463,7 +464,7 @@ fn counts(
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
         violations,
-        nodes_without_agent: open_directions::nodes_without_agent(observation, now).len(),
+        nodes_without_agent,
         open_directions: engine_state.open_directions().iter().count(),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::api_error::ApiError;
 use super::error::LoadError;
-use super::objects::{in_their_type, list_page};
+use super::objects::in_their_type;
 use crate::cluster::ConnectSettings;
-use crate::cluster::live::connect;
+use crate::cluster::live::{connect, list_page};
 use crate::inventory::kubernetes::FromJson;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -93,7 +93,7 @@ where
     K: kube::Resource<DynamicType = ()> + FromJson,
 {
     let what = format!("list {}", resource.plural);
-    let list = list_page(&api, &ListParams::default()).await;
+    let list = list_page(&api, false, &ListParams::default()).await;
     let mut items = list.map_err(|error| ApiError::new(error, what))?.items;
     items.sort_by_key(|item| (item.namespace(), item.name_any()));
     in_their_type(items, resource)

@@ -3,42 +3,16 @@
 use super::api_error::ApiError;
 use super::error::LoadError;
 use super::notice::{Notice, NoticeSink};
-use crate::cluster::live::typed;
+use crate::cluster::live::{list_page, typed};
 use crate::inventory::kubernetes::FromJson;
 use crate::inventory::{ImageScan, Objects};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client, Resource};
-use std::time::Duration;
 
 /// Objects per page: an API server holds a whole page in memory.
 const PAGE: u32 = 500;
 /// Scans are large: hundreds of vulnerabilities each.
 const SCANS_PAGE: u32 = 50;
-
-/// How often a request is repeated while the API server is overloaded.
-const TRIES: usize = 10;
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// One page of a list. An API server that is overloaded, or has just learned of a resource, answers 429; the
-/// request is then repeated a little later.
-///
-/// # Errors
-/// As of the API server.
-pub async fn list_page(
-    api: &Api<DynamicObject>,
-    params: &ListParams,
-) -> kube::Result<ObjectList<DynamicObject>> {
-    let mut tries = 0;
-    loop {
-        match api.list(params).await {
-            Err(kube::Error::Api(status)) if status.code == 429 && tries < TRIES => {
-                tries += 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            page => return page,
-        }
-    }
-}
 
 /// Lists everything that an inventory is built from, in all namespaces. Pods, namespaces and NetworkPolicies are
 /// required; other kinds that may not be listed are left out, with a notice.
@@ -84,7 +58,7 @@ pub async fn list_scans(
     let mut scans = Vec::new();
     let mut params = ListParams::default().limit(SCANS_PAGE);
     loop {
-        let page = match list_page(&api, &params).await {
+        let page = match list_page(&api, false, &params).await {
             // It is not installed.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(scans),
             Err(kube::Error::Api(status)) if status.code == 403 => {
@@ -150,7 +124,7 @@ impl Lists<'_> {
         let mut items = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = match list_page(&api, &params).await {
+            let page = match list_page(&api, false, &params).await {
                 Err(kube::Error::Api(status)) if status.code == 403 => {
                     return Ok(Listed::Forbidden(status.message));
                 }

@@ -3,7 +3,6 @@
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::observation::Observation;
-use super::open_directions;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
@@ -31,6 +30,8 @@ pub struct Circumstances<'a> {
     pub errors: &'a BTreeMap<String, String>,
     /// Why no proposals can be made, by namespace.
     pub problems: &'a BTreeMap<String, String>,
+    /// The nodes with pods whose agent is not connected.
+    pub without_agent: &'a BTreeSet<String>,
     pub now: Timestamp,
 }
 
@@ -218,7 +219,6 @@ fn observed(engine_state: &EngineState, namespace: &str, around: &Circumstances<
 /// The nodes with pods of the namespace whose agent is not connected.
 fn unseen_nodes(namespace: &str, around: &Circumstances<'_>) -> BTreeSet<String> {
     let inventory = &around.observation.inventory;
-    let unseen = open_directions::nodes_without_agent(around.observation, around.now);
     let theirs = inventory.pods.iter().filter(|pod| {
         pod.namespace == namespace
             && !pod.template
@@ -226,7 +226,9 @@ fn unseen_nodes(namespace: &str, around: &Circumstances<'_>) -> BTreeSet<String>
             && pod.owned.until.is_none()
     });
     let nodes = theirs.filter_map(|pod| pod.node.clone());
-    nodes.filter(|node| unseen.contains(node)).collect()
+    nodes
+        .filter(|node| around.without_agent.contains(node))
+        .collect()
 }
 
 fn ready(namespace: &str, around: &Circumstances<'_>) -> Fact {

@@ -31,6 +31,8 @@ pub(super) fn has_one_node(inventory: &Inventory) -> bool {
 /// Puts together what sources had in view, and tells where that is presumed.
 pub struct VantageBuilder<'a> {
     inventory: &'a Inventory,
+    /// The names of all nodes.
+    names: BTreeSet<String>,
     vantage: Vantage,
     one_node: bool,
     /// Names of nodes that a source gives and the snapshots do not have.
@@ -41,6 +43,7 @@ impl<'a> VantageBuilder<'a> {
     pub fn new(inventory: &'a Inventory) -> Self {
         VantageBuilder {
             inventory,
+            names: inventory.node_names(),
             vantage: Vantage::default(),
             one_node: has_one_node(inventory),
             unknown: BTreeSet::new(),
@@ -65,8 +68,7 @@ impl<'a> VantageBuilder<'a> {
 
     /// The node of that name, address or host name. A host name may have a domain that the node's name lacks, or lack it.
     fn node_called(&self, called: &str) -> Option<String> {
-        let names = self.inventory.node_names();
-        if names.contains(called) {
+        if self.names.contains(called) {
             return Some(called.to_owned());
         }
         if let Some(address) = parse_address(called) {
@@ -79,7 +81,8 @@ impl<'a> VantageBuilder<'a> {
             let rest = long.strip_prefix(short);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let mut fitting = names
+        let mut fitting = self
+            .names
             .iter()
             .filter(|name| is_within(name, &called) || is_within(&called, name));
         let first = fitting.next();

@@ -58,7 +58,7 @@ pub async fn list<T>(
             params = params.limit(PAGE);
         }
         loop {
-            let page = match page(api, metadata, &params).await {
+            let page = match list_page(api, metadata, &params).await {
                 // The pages are of a version that the API server no longer has.
                 Err(kube::Error::Api(status)) if status.code == 410 && restarts <= RESTARTS => {
                     restarts += 1;
@@ -78,8 +78,12 @@ pub async fn list<T>(
     }
 }
 
-/// One page. A request is repeated while the API server is overloaded or has just learned of a resource (429).
-async fn page(
+/// One page of a list; with `metadata`, only the objects' metadata. A request is repeated while the API server is
+/// overloaded or has just learned of a resource (429).
+///
+/// # Errors
+/// As of the API server.
+pub async fn list_page(
     api: &Api<DynamicObject>,
     metadata: bool,
     params: &ListParams,

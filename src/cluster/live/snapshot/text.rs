@@ -1,13 +1,13 @@
 //! The text of a snapshot: a List as kubectl prints it, in YAML or JSON, with the time at which it was taken; and the
 //! documents of a history.
 
+pub use crate::cluster::kinds::TAKEN_AT;
+
 use super::content::Snapshot;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The annotation of a List with the time at which it was taken (RFC 3339).
-pub const TAKEN_AT: &str = "nanoseg.dev/taken-at";
 /// The annotation of an object with the time at which it was seen to be gone (RFC 3339).
 pub const DELETED_AT: &str = "nanoseg.dev/deleted-at";
 
