@@ -220,6 +220,11 @@ fn widened(block: IpNet, width: usize) -> IpNet {
     around.map_or(block, |around| around.trunc())
 }
 
+/// Returns true if the address is of a private, shared, link-local or unique-local range.
+pub fn is_private_address(address: IpAddr) -> bool {
+    private_range(IpNet::from(address)).is_some()
+}
+
 /// The private, shared or link-local range that a block lies in (RFC 1918, RFC 6598, RFC 3927, RFC 4193).
 fn private_range(block: IpNet) -> Option<IpNet> {
     match block.network() {

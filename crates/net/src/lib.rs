@@ -24,7 +24,7 @@ mod sha256;
 mod time;
 mod time_spans;
 
-pub use address_blocks::{Absorb, AddressBlocks, BlockLimits};
+pub use address_blocks::{Absorb, AddressBlocks, BlockLimits, is_private_address};
 pub use addresses::{AddressRange, AddressSet};
 pub use canonical::{
     canonical_address, canonical_range, canonical_socket, deserialize_address, deserialize_socket,
