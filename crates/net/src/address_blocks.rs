@@ -130,6 +130,11 @@ impl<V: Absorb> AddressBlocks<V> {
         self.add_at(0, IpNet::from(address), value);
     }
 
+    /// Adds to what is counted for a block that an earlier count gave: an address, or a block of one of the widths.
+    pub fn add_block(&mut self, block: IpNet, value: V) {
+        self.add_at(width_of(block), block, value);
+    }
+
     /// Adds all that another one counted.
     pub fn merge(&mut self, other: AddressBlocks<V>) {
         for (width, level) in other.levels.into_iter().enumerate() {
@@ -152,8 +157,12 @@ impl<V: Absorb> AddressBlocks<V> {
 impl<V> AddressBlocks<V> {
     /// Where an address is counted, after all that was added: itself as /32 or /128, or a block that contains it.
     pub fn place_of(&self, address: IpAddr) -> IpNet {
-        let mut block = IpNet::from(address);
-        for (width, level) in self.levels.iter().enumerate() {
+        self.place_of_block(IpNet::from(address))
+    }
+
+    /// The same for a block that an earlier count gave.
+    pub fn place_of_block(&self, mut block: IpNet) -> IpNet {
+        for (width, level) in self.levels.iter().enumerate().skip(width_of(block)) {
             if level.holds(block) {
                 return block;
             }
@@ -203,6 +212,16 @@ impl<V> AddressBlocks<V> {
             }
             _ => kept,
         }
+    }
+}
+
+/// The width of a block: 0 for a single address, 1: narrow, 2: wide, else 3.
+fn width_of(block: IpNet) -> usize {
+    match (block, block.prefix_len()) {
+        (IpNet::V4(_), 32) | (IpNet::V6(_), 128) => 0,
+        (IpNet::V4(_), 24..) | (IpNet::V6(_), 64..) => 1,
+        (IpNet::V4(_), 16..) | (IpNet::V6(_), 48..) => 2,
+        _ => 3,
     }
 }
 
