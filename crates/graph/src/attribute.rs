@@ -215,6 +215,7 @@ impl<'a> Attribution<'a> {
         let by_name = [
             UnattributedReason::DepartedPod,
             UnattributedReason::OutsideNetwork,
+            UnattributedReason::OutsideBlock,
             UnattributedReason::OtherCluster,
         ];
         if !by_name.contains(&reason) {

@@ -4,7 +4,7 @@ use super::attribute::{Attributed, Attribution, PeerKey, Target};
 use super::edge::{Edge, Evidence};
 use super::history::History;
 use super::lookups::{self, ImpliedLookups};
-use super::{Graph, Peer, findings, implied_edges, port_scan, service_gaps};
+use super::{Graph, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -95,6 +95,7 @@ pub(super) fn assemble(
     history.add_to(&mut edges, attribution);
     let scanners = scans.scanners();
     port_scan::remove_edges(&scanners, &mut edges);
+    outside_blocks::bound(&mut edges);
     findings.extend(scans.findings(&scanners));
     findings.extend(lookups::imply(&mut edges, options.implied_lookups));
     if options.implied_dns {

@@ -24,6 +24,7 @@ mod learning;
 mod lesson;
 mod lookups;
 mod open_directions;
+mod outside_blocks;
 mod peer;
 mod port_scan;
 mod public_entry;
@@ -48,6 +49,7 @@ pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
+pub use outside_blocks::{beyond_bound, block_peer};
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{

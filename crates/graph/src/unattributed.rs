@@ -36,6 +36,7 @@ reasons! {
     UnexplainedAddress "unexplained-address" "the snapshot has not all Services, and this private address may be one's";
     DepartedPod "departed-pod" "the log gives a name that neither the pods of the snapshot nor their owners explain: of a pod that is gone, or of a set of networks";
     OutsideNetwork "outside-network" "the log names a set of networks here, and no address";
+    OutsideBlock "outside-block" "so many addresses beyond the cluster came that these are counted by their block";
     OtherCluster "other-cluster" "it is a pod of another cluster of the mesh, which neither the labels of this cluster nor an ipBlock select";
 }
 

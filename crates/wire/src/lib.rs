@@ -13,7 +13,9 @@ mod token;
 
 use generated as proto;
 
-pub use convert::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode};
+pub use convert::{
+    MAX_BATCH_BYTES, MAX_DECODED_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode,
+};
 pub use delivery::{Delivery, DeliveryError};
 pub use grpc::{
     AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
