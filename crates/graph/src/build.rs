@@ -2,9 +2,12 @@
 
 use super::attribute::{Attributed, Attribution, PeerKey, Target};
 use super::edge::{Edge, Evidence};
+use super::end_nodes::end_nodes;
 use super::history::History;
 use super::lookups::{self, ImpliedLookups};
-use super::{Graph, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps};
+use super::{
+    Graph, MAX_OBSERVERS, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps,
+};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -281,6 +284,12 @@ fn add(
     } else {
         *known += record.connections;
         count(edge, record);
+        if !record.observers.is_empty() {
+            let ends = end_nodes(record, &attributed.targets, attribution.inventory);
+            edge.sightings.add(record, &ends);
+            edge.observers
+                .extend_up_to(&record.observers, MAX_OBSERVERS);
+        }
     }
     if let Some(service_access) = &attributed.service_access {
         let name = service_access.name();

@@ -2,6 +2,7 @@
 
 mod declared;
 mod history;
+mod observers;
 mod peer_labels;
 
 use super::testing::{START, cluster, ip, record, udp};
