@@ -7,6 +7,7 @@ mod enforcer_reports;
 mod events;
 mod housekeeping;
 mod in_force;
+mod malformed;
 mod observation;
 mod open_directions;
 mod planning;
@@ -24,7 +25,7 @@ pub use state::{EngineState, StateError};
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
-use crate::cluster::live::{Events, Kind, Watches, Writer};
+use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
@@ -80,6 +81,10 @@ pub struct Engine {
     errors: BTreeMap<String, String>,
     /// Why no proposals can be made, by namespace.
     problems: BTreeMap<String, String>,
+    /// The objects that cannot be read.
+    malformed: Vec<Malformed>,
+    /// What the owners of Segmentations that cannot be read were told, by namespace.
+    told_malformed: BTreeMap<String, String>,
     pending_proposals: PendingWrites,
     pending_decisions: PendingWrites,
     pending_segmentations: PendingWrites,
@@ -113,6 +118,8 @@ impl Engine {
             troubles: Troubles::default(),
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
+            malformed: Vec::new(),
+            told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
             pending_decisions: PendingWrites::default(),
             pending_segmentations: PendingWrites::default(),
@@ -198,6 +205,7 @@ impl Engine {
         let now = (self.parts.now)();
         let stale = self.parts.watches.check();
         self.parts.controller_metrics.stale(stale.is_err());
+        self.note_malformed();
         self.unfinished = false;
         if let Err(stale) = stale {
             // What the enforcer did is kept; nothing is decided while the inventory may be out of date.
@@ -226,6 +234,15 @@ impl Engine {
         events::publish_events(&entries, &self.parts.watches, &self.parts.events).await;
     }
 
+    /// Notes which objects cannot be read. What is said of them is published where that changed.
+    fn note_malformed(&mut self) {
+        let malformed = self.parts.watches.malformed();
+        let counts = self.parts.watches.malformed_counts();
+        self.parts.controller_metrics.malformed(&counts);
+        self.publish_all |= malformed != self.malformed;
+        self.malformed = malformed;
+    }
+
     /// Processes what people wrote: Segmentations, edits, decisions. Returns what that changes.
     fn take_decisions(&mut self, now: Timestamp) -> Touched {
         let Parts {
@@ -245,7 +262,7 @@ impl Engine {
         let (mut resegmented, mut changed) = (false, false);
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
-            (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, now);
+            (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, &self.malformed, now);
             observation.enforcement =
                 engine_state.service_enforcements(observation.enforcement.default);
             self.publish_all |= resegmented;
@@ -414,7 +431,15 @@ impl Engine {
         }
         let (proposals, decisions) = (&mut self.pending_proposals, &mut self.pending_decisions);
         let mut done =
-            publish::publish_proposals(engine_state, live, &namespaces, writer, proposals).await;
+            publish::publish_proposals(
+                engine_state,
+                live,
+                &self.malformed,
+                &namespaces,
+                writer,
+                proposals,
+            )
+            .await;
         let all = watches.decisions();
         done.merge(publish::publish_answers(engine_state, &all, writer, decisions).await);
         let around = status::Circumstances {
@@ -422,6 +447,7 @@ impl Engine {
             troubles: &self.troubles,
             errors: &self.errors,
             problems: &self.problems,
+            malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,
         };
@@ -437,6 +463,8 @@ impl Engine {
             )
             .await,
         );
+        let told = &mut self.told_malformed;
+        done.merge(malformed::tell(&self.malformed, told, writer, now).await);
         self.unfinished |= done.failed;
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);

@@ -29,7 +29,7 @@ pub fn propose(
     violations: &[Violation],
     now: Timestamp,
 ) -> BTreeMap<String, String> {
-    let mut problems = BTreeMap::new();
+    let mut problems = not_known(engine_state, observation, view);
     let groups = groups(engine_state, observation, view);
     if groups.is_empty() {
         return problems;
@@ -89,6 +89,19 @@ fn asked_for(violation: &Violation) -> Option<Requirement> {
         .then(|| violation.requirement.clone())
 }
 
+/// The namespaces for which nothing is proposed, since an object there cannot be read.
+fn not_known(
+    engine_state: &EngineState,
+    observation: &Observation,
+    view: &ClusterView,
+) -> BTreeMap<String, String> {
+    let unknown = observation.not_known.iter();
+    unknown
+        .filter(|(name, _)| engine_state.segments.contains_key(*name) && touches(view, name))
+        .map(|(name, why)| (name.clone(), why.clone()))
+        .collect()
+}
+
 /// Groups the workloads that get policies by the options of their namespace.
 fn groups(
     engine_state: &EngineState,
@@ -105,7 +118,9 @@ fn groups(
         if segment.mode < Mode::Propose {
             continue;
         }
-        if !touches(view, &segment.namespace) {
+        if !touches(view, &segment.namespace)
+            || observation.not_known.contains_key(&segment.namespace)
+        {
             continue;
         }
         let mut theirs = segmented(observation, segment);

@@ -1,6 +1,7 @@
 //! Turns Segmentations into segments: what operators want of namespaces, and since when.
 
 use super::state::{EngineState, KeptSegment, SegmentState};
+use crate::cluster::live::{Kind, Malformed};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::record::{Action, Actor, Entry, RemainingPolicies};
@@ -10,10 +11,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Processes all Segmentations as they are now. Returns what is wrong with those that cannot be parsed, by namespace, and
-/// whether anything changed. A Segmentation that cannot be parsed changes nothing: its last good version still counts.
+/// whether anything changed. A Segmentation that cannot be parsed changes nothing: its last good version still counts,
+/// and after a restart what was approved (rule: malformed-object-is-a-finding).
 pub fn take_segments(
     engine_state: &mut EngineState,
     segmentations: &[Arc<Segmentation>],
+    malformed: &[Malformed],
     now: Timestamp,
 ) -> (BTreeMap<String, String>, bool) {
     let mut errors = BTreeMap::new();
@@ -36,6 +39,12 @@ pub fn take_segments(
                 errors.insert(namespace, error.to_string());
             }
         }
+    }
+    for one in malformed.iter().filter(|one| one.kind == Kind::Segmentation) {
+        let finding = one.finding();
+        let error = format!("{} {}", finding.subject, finding.message);
+        errors.insert(one.namespace.clone(), error);
+        present.push(one.namespace.clone());
     }
     let gone: Vec<String> = engine_state
         .segments

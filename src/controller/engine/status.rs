@@ -2,11 +2,12 @@
 
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
+use super::malformed;
 use super::observation::Observation;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
-use crate::cluster::live::Writer;
+use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
@@ -30,6 +31,8 @@ pub struct Circumstances<'a> {
     pub errors: &'a BTreeMap<String, String>,
     /// Why no proposals can be made, by namespace.
     pub problems: &'a BTreeMap<String, String>,
+    /// The objects that cannot be read.
+    pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
     pub without_agent: &'a BTreeSet<String>,
     pub now: Timestamp,
@@ -45,9 +48,16 @@ pub async fn publish(
     pending: &mut PendingWrites,
 ) -> Published {
     let mut published = Published::default();
+    let unread: BTreeSet<&str> = around
+        .malformed
+        .iter()
+        .filter(|one| one.kind == Kind::Segmentation)
+        .map(|one| one.namespace.as_str())
+        .collect();
     for live in segmentations {
         let key = key_of(&live.metadata);
-        if !namespaces.contains(&key.0) {
+        // Of one that cannot be read now, this is how it was before; see `malformed::tell`.
+        if !namespaces.contains(&key.0) || unread.contains(key.0.as_str()) {
             continue;
         }
         if pending.is_behind(&key, Some(&live.metadata)) {
@@ -175,7 +185,20 @@ fn facts(
         drifted(namespace, around),
         degraded(namespace, theirs, around),
         observed(engine_state, namespace, around),
+        well_formed(namespace, around),
     ]
+}
+
+/// Can all objects of the namespace be read?
+fn well_formed(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = malformed::of_namespace(around.malformed, namespace);
+    let is_true = message.is_empty();
+    Fact {
+        kind: "WellFormed",
+        is_true,
+        reason: if is_true { "AllRead" } else { "Malformed" },
+        message,
+    }
 }
 
 /// Are all pods of the namespace where an agent sees them, and can everybody be named to whom they talk?
