@@ -34,6 +34,7 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
@@ -57,6 +58,7 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            uncovered: Gauge::default(),
             malformed: Family::default(),
             problem: Mutex::default(),
         }
@@ -106,6 +108,11 @@ impl ControllerMetrics {
             "open_directions",
             "Directions of segmented workloads that no proposal isolates, since not all was in view or can be named",
             &self.open_directions,
+        );
+        gauge(
+            "uncovered_pods",
+            "Pods of enforced namespaces that no policy selects",
+            &self.uncovered,
         );
         gauge(
             "record_sequence",
@@ -213,6 +220,7 @@ impl ControllerMetrics {
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.open_directions.set(number(counts.open_directions));
+        self.uncovered.set(number(counts.uncovered));
     }
 }
 
@@ -232,6 +240,8 @@ pub struct ClusterCounts {
     pub nodes_without_agent: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Pods of enforced namespaces that no policy selects.
+    pub uncovered: usize,
 }
 
 /// The writer's own counts.

@@ -2,7 +2,9 @@
 //! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
 mod auto_rollback;
+mod coverage;
 mod decide;
+mod default_deny;
 mod enforcer_reports;
 mod events;
 mod housekeeping;
@@ -30,7 +32,7 @@ use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
-use crate::review::WorkloadState;
+use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::review::resources::PolicyProposal;
 use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
@@ -69,6 +71,8 @@ pub struct Parts {
     pub controller_metrics: Arc<ControllerMetrics>,
     /// How long deleted pods are remembered.
     pub retention: Duration,
+    /// What automatic approval may do at most.
+    pub ceilings: Ceilings,
     pub now: fn() -> Timestamp,
 }
 
@@ -81,6 +85,8 @@ pub struct Engine {
     errors: BTreeMap<String, String>,
     /// Why no proposals can be made, by namespace.
     problems: BTreeMap<String, String>,
+    /// The pods that no policy selects, by enforced namespace.
+    uncovered: BTreeMap<String, Uncovered>,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -118,6 +124,7 @@ impl Engine {
             troubles: Troubles::default(),
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
+            uncovered: BTreeMap::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -249,6 +256,7 @@ impl Engine {
             watches,
             engine_state,
             observation,
+            ceilings,
             ..
         } = &mut self.parts;
         let seen = Generations {
@@ -262,7 +270,13 @@ impl Engine {
         let (mut resegmented, mut changed) = (false, false);
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
-            (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, &self.malformed, now);
+            (self.errors, resegmented) = segments::take_segments(
+                engine_state,
+                &segmentations,
+                &self.malformed,
+                ceilings,
+                now,
+            );
             observation.enforcement =
                 engine_state.service_enforcements(observation.enforcement.default);
             self.publish_all |= resegmented;
@@ -317,7 +331,9 @@ impl Engine {
                 return;
             }
         };
-        let view = observation.view(only);
+        let mut view = observation.view(only);
+        let uncovered = coverage::find(engine_state, observation);
+        view.findings.extend(coverage::findings(&uncovered, observation));
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
         let undone = auto_rollback::undo_harmful(
@@ -330,7 +346,7 @@ impl Engine {
         if !undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
-        let problems = propose::propose(
+        let mut problems = propose::propose(
             engine_state,
             observation,
             &view,
@@ -338,6 +354,10 @@ impl Engine {
             &violations,
             now,
         );
+        let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
+        for (namespace, why) in denies {
+            problems.entry(namespace).or_insert(why);
+        }
         match &view.only {
             None => {
                 self.problems = problems;
@@ -345,12 +365,13 @@ impl Engine {
                 segments::retire_gone(engine_state, &observation.inventory, now);
                 self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                controller_metrics.set_counts(&counts(
-                    engine_state,
-                    observation,
-                    violations.len(),
-                    self.without_agent.len(),
-                ));
+                controller_metrics.set_counts(&ClusterCounts {
+                    nodes_without_agent: self.without_agent.len(),
+                    uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
+                    violations: violations.len(),
+                    ..counts(engine_state, observation)
+                });
+                self.uncovered = uncovered;
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -447,6 +468,7 @@ impl Engine {
             troubles: &self.troubles,
             errors: &self.errors,
             problems: &self.problems,
+            uncovered: &self.uncovered,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,
@@ -472,12 +494,7 @@ impl Engine {
     }
 }
 
-fn counts(
-    engine_state: &EngineState,
-    observation: &Observation,
-    violations: usize,
-    nodes_without_agent: usize,
-) -> ClusterCounts {
+fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCounts {
     let count = |has: fn(&WorkloadState) -> bool| {
         let states = engine_state.states().values();
         states.filter(|state| has(state)).count()
@@ -487,12 +504,12 @@ fn counts(
         edges: observation.built.graph.inner().edge_count(),
         enforced: count(|state| {
             let applied = state.applied.as_ref();
-            applied.is_some_and(|applied| applied.revision.is_some())
+            let is_there = applied.is_some_and(|applied| applied.revision.is_some());
+            is_there && !is_default_deny(&state.workload)
         }),
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
-        violations,
-        nodes_without_agent,
         open_directions: engine_state.open_directions().iter().count(),
+        ..ClusterCounts::default()
     }
 }
