@@ -333,7 +333,9 @@ impl Engine {
         };
         let mut view = observation.view(only);
         let uncovered = coverage::find(engine_state, observation);
-        view.findings.extend(coverage::findings(&uncovered, observation));
+        let open = uncovered.values();
+        let open = open.flat_map(|one| one.findings(&observation.inventory));
+        view.findings.extend(open);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
         let undone = auto_rollback::undo_harmful(

@@ -26,7 +26,7 @@ mod store;
 mod trim;
 
 pub use freshness::Stale;
-pub use ingest::typed;
+pub use ingest::typed_parts;
 pub use kinds::{INVENTORY, Kind};
 pub use malformed::Malformed;
 pub use settings::WatchSettings;

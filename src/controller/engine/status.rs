@@ -1,7 +1,6 @@
 //! The status of Segmentations: conditions and counts.
 
 use super::enforcer_reports::Troubles;
-use super::coverage;
 use super::in_force::is_enforced;
 use super::malformed;
 use super::observation::Observation;
@@ -204,7 +203,7 @@ fn facts(
 
 /// Does some policy select every pod of the namespace?
 fn covered(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
-    let message = around.uncovered.get(namespace).map(coverage::sentence);
+    let message = around.uncovered.get(namespace).map(Uncovered::sentence);
     let message = message.unwrap_or_default();
     let (is_true, reason) = match (is_enforced(engine_state, namespace), message.is_empty()) {
         (false, _) => (false, "NotEnforced"),

@@ -4,7 +4,8 @@
 use super::cache::Cache;
 use super::kinds::{INVENTORY, Kind, Watched};
 use super::malformed::Malformed;
-use super::salvage::salvage;
+use super::salvage::{WrongField, salvage};
+use crate::cluster::field_path::FieldPath;
 use crate::inventory::is_ours;
 use crate::inventory::kubernetes::{FromJson, Json};
 use kube::api::DynamicObject;
@@ -94,62 +95,59 @@ pub fn in_default<K: Resource<DynamicType = ()>>(client: &Client) -> Api<Dynamic
 /// Of a kind that only tells who is there both may be returned: what of it can be read, at least its name, labels and
 /// owners.
 fn read<K: Watched>(object: DynamicObject) -> (Option<K>, Option<Malformed>) {
-    let DynamicObject { metadata, data, .. } = object;
-    let fields = fields(data);
-    match K::from_json(Json::Value(fields.clone())) {
-        Ok(mut read) => {
-            *read.meta_mut() = metadata;
-            read.trim();
-            (Some(read), None)
-        }
-        Err(error) => {
-            let (rest, malformed) = describe(K::KIND, &metadata, &fields, error.to_string(), &|one| {
-                let read = K::from_json(Json::Value(one.clone()));
-                read.err().map(|error| error.to_string())
-            });
-            let rest = rest.and_then(|rest| K::from_json(Json::Value(rest)).ok());
-            let rest = rest.map(|mut read| {
-                *read.meta_mut() = metadata;
-                read.trim();
-                read
-            });
-            (rest, Some(malformed))
-        }
-    }
-}
-
-/// What of a malformed object can be read, and what is wrong with it.
-fn describe(
-    kind: Kind,
-    metadata: &kube::core::ObjectMeta,
-    fields: &Value,
-    problem: String,
-    wrong: super::salvage::Try<'_>,
-) -> (Option<Value>, Malformed) {
-    let (field, problem, rest) = match salvage(fields, wrong) {
-        Some((field, rest)) => (field.path.to_string(), field.problem, rest),
-        None => (String::new(), problem, None),
-    };
-    let bare = || Some(fields_of(Map::new()));
-    let rest = match kind {
-        // Half of a policy is another policy, and half of a decision another decision.
-        Kind::NetworkPolicy
-        | Kind::Segmentation
-        | Kind::PolicyProposal
-        | Kind::ProposalDecision => None,
-        _ if INVENTORY.contains(&kind) => rest.or_else(bare),
-        _ => None,
-    };
-    let malformed = Malformed {
-        kind,
+    let metadata = object.metadata.clone();
+    let (mut known, wrong) = typed_parts::<K>(object);
+    let malformed = wrong.map(|wrong| Malformed {
+        kind: K::KIND,
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone(),
-        is_ours: is_ours(metadata),
-        field,
-        problem,
+        is_ours: is_ours(&metadata),
+        field: wrong.path.to_string(),
+        problem: wrong.problem,
+    });
+    // Half of a policy is another policy, and half of a decision another decision.
+    let is_whole = !INVENTORY.contains(&K::KIND) || K::KIND == Kind::NetworkPolicy;
+    if is_whole && malformed.is_some() {
+        known = None;
+    }
+    if let Some(known) = &mut known {
+        known.trim();
+    }
+    (known, malformed)
+}
+
+/// Returns the object in the kind's own type, as far as it can be read, and what is wrong with it.
+pub fn typed_parts<K>(object: DynamicObject) -> (Option<K>, Option<WrongField>)
+where
+    K: Resource<DynamicType = ()> + FromJson,
+{
+    let DynamicObject { metadata, data, .. } = object;
+    let fields = fields(data);
+    let read = |fields: Value| K::from_json(Json::Value(fields));
+    let (known, wrong) = match read(fields.clone()) {
+        Ok(known) => (Some(known), None),
+        Err(error) => {
+            let found = salvage(&fields, &|one| {
+                read(one.clone()).err().map(|error| error.to_string())
+            });
+            let (wrong, rest) = found.unwrap_or_else(|| {
+                let wrong = WrongField {
+                    path: FieldPath::default(),
+                    problem: error.to_string(),
+                };
+                (wrong, None)
+            });
+            // Its name, labels and owners are known at least.
+            let rest = rest.unwrap_or_else(|| fields_of(Map::new()));
+            (read(rest).ok(), Some(wrong))
+        }
     };
-    (rest, malformed)
+    let known = known.map(|mut known| {
+        *known.meta_mut() = metadata;
+        known
+    });
+    (known, wrong)
 }
 
 fn fields(data: Value) -> Value {
@@ -163,18 +161,4 @@ fn fields(data: Value) -> Value {
 fn fields_of(mut fields: Map<String, Value>) -> Value {
     fields.insert("metadata".to_owned(), Value::Object(Map::new()));
     Value::Object(fields)
-}
-
-/// Returns the object in the kind's own type.
-///
-/// # Errors
-/// A field of it has the wrong type.
-pub fn typed<K>(object: DynamicObject) -> Result<K, serde_json::Error>
-where
-    K: Resource<DynamicType = ()> + FromJson,
-{
-    let DynamicObject { metadata, data, .. } = object;
-    let mut object = K::from_json(Json::Value(fields(data)))?;
-    *object.meta_mut() = metadata;
-    Ok(object)
 }
