@@ -1,6 +1,7 @@
 //! `nanoseg controller`: proposes, enforces and rolls back policies, in the cluster.
 
 use super::access::AccessArgs;
+use super::ceilings::CeilingArgs;
 use super::receive::NatsArgs;
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
@@ -59,6 +60,9 @@ pub struct Args {
 
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
+
+    #[command(flatten)]
+    ceilings: CeilingArgs,
 
     /// How long deleted pods stay known, for records that arrive late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
@@ -245,6 +249,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         output: args.output_dir,
         approved: args.images.approved(),
         service_enforcement: args.service_enforcement.setting(),
+        ceilings: args.ceilings.ceilings(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
 use super::plan::EnforcerReport;
-use crate::cluster::live::Writer;
+use crate::cluster::live::{Kind, Writer};
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    uncovered: Gauge,
+    malformed: Family<Labels, Gauge>,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -55,6 +58,8 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            uncovered: Gauge::default(),
+            malformed: Family::default(),
             problem: Mutex::default(),
         }
     }
@@ -105,9 +110,19 @@ impl ControllerMetrics {
             &self.open_directions,
         );
         gauge(
+            "uncovered_pods",
+            "Pods of enforced namespaces that no policy selects",
+            &self.uncovered,
+        );
+        gauge(
             "record_sequence",
             "The number of the last line of the record",
             &self.record_head,
+        );
+        registry.register(
+            "malformed_objects",
+            "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
+            self.malformed.clone(),
         );
         registry.register(
             "cycle_seconds",
@@ -147,6 +162,17 @@ impl ControllerMetrics {
 
     pub fn stale(&self, is_stale: bool) {
         self.stale.set(i64::from(is_stale));
+    }
+
+    /// Sets how many objects cannot be read.
+    pub fn malformed(&self, counts: &BTreeMap<Kind, u64>) {
+        for kind in Kind::ALL {
+            let count = counts.get(kind).copied().unwrap_or_default();
+            let gauge = self
+                .malformed
+                .get_or_create_owned(&vec![("kind", kind.as_str().to_owned())]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     pub fn cycle(&self, took: Duration) {
@@ -194,6 +220,7 @@ impl ControllerMetrics {
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.open_directions.set(number(counts.open_directions));
+        self.uncovered.set(number(counts.uncovered));
     }
 }
 
@@ -213,6 +240,8 @@ pub struct ClusterCounts {
     pub nodes_without_agent: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Pods of enforced namespaces that no policy selects.
+    pub uncovered: usize,
 }
 
 /// The writer's own counts.

@@ -21,6 +21,7 @@ use crate::cluster::live::{
 use crate::graph::ServiceEnforcement;
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
+use crate::review::Ceilings;
 use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
@@ -73,6 +74,8 @@ pub struct ControllerSettings {
     /// Where the network plugin checks connections through Services, in namespaces whose Segmentation does not
     /// set it.
     pub service_enforcement: ServiceEnforcement,
+    /// What automatic approval may do at most, in any namespace.
+    pub ceilings: Ceilings,
 }
 
 /// Why a controller cannot start or continue.
@@ -282,6 +285,7 @@ impl Replica {
             heard,
             controller_metrics: self.controller_metrics.clone(),
             retention: settings.retention,
+            ceilings: settings.ceilings.clone(),
             now,
         });
         let engine = tokio::spawn(engine.run(stop.clone()));

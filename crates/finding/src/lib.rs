@@ -120,6 +120,12 @@ codes! {
     CiliumNodeAddress "cilium-node-address" Warning
         "The cluster runs Cilium, and a generated rule has the address of a node or of the API server: by default Cilium matches no node with an ipBlock."
         "Set policyCIDRMatchMode: nodes in Cilium before you apply the policy, or allow these ends with a CiliumNetworkPolicy.";
+    MalformedObject "malformed-object" Error
+        "An object of the cluster has a field that its kind does not have in that form: what it says is not known, and what it would change is left as it is."
+        "Correct the field that the message names, or delete the object; until then nothing new is proposed in its namespace.";
+    UncoveredPods "uncovered-pods" Warning
+        "Pods of a namespace that is enforced are selected by no policy: everything may reach them, and they may reach everything."
+        "Approve the proposals for their workloads, give them the labels that the policy selects, or set spec.defaultDeny of the Segmentation.";
     PartlyReadObject "partly-read-object" Warning
         "An object has something that cannot be read as it stands (an unknown field, a value that an API server refuses, a key twice); the rest of it was used."
         "Correct the object; the message names the field.";
