@@ -33,6 +33,9 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    not_acting: Gauge,
+    /// Why this replica leads and does not act.
+    refusal: Mutex<Option<String>>,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -55,6 +58,8 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            not_acting: Gauge::default(),
+            refusal: Mutex::default(),
             problem: Mutex::default(),
         }
     }
@@ -105,6 +110,11 @@ impl ControllerMetrics {
             &self.open_directions,
         );
         gauge(
+            "not_acting",
+            "1 while this replica leads and does not act, since its state is not the one that was published, or that is not known",
+            &self.not_acting,
+        );
+        gauge(
             "record_sequence",
             "The number of the last line of the record",
             &self.record_head,
@@ -132,13 +142,21 @@ impl ControllerMetrics {
         registry.register_collector(Box::new(Writes(writer)));
     }
 
-    /// Checks that the state could be written when it was last tried.
+    /// Checks that this replica acts if it leads, and that the state could be written when it was last tried.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Why not.
     pub fn check(&self) -> Result<(), String> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.clone().map_or(Ok(()), Err)?;
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone().map_or(Ok(()), Err)
+    }
+
+    /// Notes why this replica leads and does not act; `None`: it does, or may soon.
+    pub fn not_acting(&self, why: Option<String>) {
+        self.not_acting.set(i64::from(why.is_some()));
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     pub fn leading(&self, leads: bool) {

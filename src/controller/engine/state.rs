@@ -5,7 +5,7 @@ use crate::controller::pending_writes::key_of;
 use crate::graph::{OpenDirections, ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::record::{Chain, Connection, Entry, Mode, RecordLine, legacy, parse_line, to_line};
+use crate::record::{Chain, Connection, Entry, Head, Mode, RecordLine, legacy, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
 use crate::review::{SegmentationSettings, WorkloadState, service_enforcements};
 use crate::store::{
@@ -39,8 +39,6 @@ pub enum StateError {
         name: String,
         source: serde_json::Error,
     },
-    #[error("failed to read the last line of the record: {0}; the store was damaged")]
-    Record(String),
     #[error(transparent)]
     Store(#[from] ReviewStoreError),
 }
@@ -103,7 +101,9 @@ pub struct EngineState {
 impl EngineState {
     /// # Errors
     /// If the store holds something that this version cannot read.
-    pub fn load(loaded: Loaded) -> Result<EngineState, StateError> {
+    ///
+    /// `head`: what the next line of the record follows.
+    pub fn load(loaded: Loaded, head: Head) -> Result<EngineState, StateError> {
         let mut states = BTreeMap::new();
         for (workload, body) in loaded.reviews {
             let state: WorkloadState =
@@ -144,18 +144,11 @@ impl EngineState {
             })?;
             answers.insert(decision.uid, answer);
         }
-        let chain = match loaded.record_head {
-            None => Chain::default(),
-            Some((_, line)) => {
-                let entry = parse_line(&line).map_err(|e| StateError::Record(e.to_string()))?;
-                Chain::after(entry.head())
-            }
-        };
         Ok(EngineState {
             states,
             segments,
             decided: answers,
-            chain,
+            chain: Chain::after(head),
             entries: Vec::new(),
             decisions: Vec::new(),
             recorded_break_glass: Vec::new(),
@@ -165,6 +158,11 @@ impl EngineState {
             stored_segments,
             open: OpenDirections::default(),
         })
+    }
+
+    /// The end of the record on the disk.
+    pub fn record_head(&self) -> &Head {
+        self.chain.head()
     }
 
     /// Adds a line to the record with the next commit.
