@@ -33,6 +33,7 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    altered: Gauge,
     not_acting: Gauge,
     /// Why this replica leads and does not act.
     refusal: Mutex<Option<String>>,
@@ -58,6 +59,7 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            altered: Gauge::default(),
             not_acting: Gauge::default(),
             refusal: Mutex::default(),
             problem: Mutex::default(),
@@ -108,6 +110,11 @@ impl ControllerMetrics {
             "open_directions",
             "Directions of segmented workloads that no proposal isolates, since not all was in view or can be named",
             &self.open_directions,
+        );
+        gauge(
+            "altered_reviews",
+            "Workloads whose stored review says what the record does not prove; that is not applied",
+            &self.altered,
         );
         gauge(
             "not_acting",
@@ -212,6 +219,7 @@ impl ControllerMetrics {
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.open_directions.set(number(counts.open_directions));
+        self.altered.set(number(counts.altered));
     }
 }
 
@@ -231,6 +239,8 @@ pub struct ClusterCounts {
     pub nodes_without_agent: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Workloads whose stored review was altered.
+    pub altered: usize,
 }
 
 /// The writer's own counts.

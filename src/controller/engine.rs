@@ -11,6 +11,7 @@ mod observation;
 mod open_directions;
 mod planning;
 mod propose;
+mod proven;
 mod publish;
 mod segments;
 mod state;
@@ -19,6 +20,7 @@ mod violations;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
+pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
@@ -466,5 +468,6 @@ fn counts(
         violations,
         nodes_without_agent,
         open_directions: engine_state.open_directions().iter().count(),
+        altered: engine_state.altered.len(),
     }
 }

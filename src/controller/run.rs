@@ -6,7 +6,9 @@ use super::authenticator::{Check, TokenAuthenticator};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, StateError, resume_break_glass};
+use super::engine::{
+    Engine, EngineState, Observation, Parts, StateError, keep_proven, resume_break_glass,
+};
 use super::exporter::Exporter;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
@@ -260,6 +262,7 @@ impl Replica {
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
         let mut engine_state = EngineState::load(loaded, taken.head)?;
+        keep_proven(&mut engine_state, &taken.rulings);
         if let Some(reset) = taken.reset {
             // Nothing may be published before this line is on the disk.
             engine_state.note(reset);

@@ -239,10 +239,7 @@ impl TakeOver<'_> {
 }
 
 /// Reads the whole record of the store.
-fn audit(
-    store: &ReviewStore,
-    witness: Witness,
-) -> Result<(Audited, Rulings), ReviewStoreError> {
+fn audit(store: &ReviewStore, witness: Witness) -> Result<(Audited, Rulings), ReviewStoreError> {
     let (mut audit, mut rulings) = (Audit::new(witness), Rulings::default());
     store.record_lines(1, |number, text| {
         if let Some(line) = audit.take(number, text) {

@@ -3,6 +3,7 @@
 //! state-is-what-the-record-proves).
 
 use crate::{Action, ActionKind, Digest, Mode, RecordLine, RemainingPolicies};
+use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the lines that were read so far prove.
@@ -26,6 +27,8 @@ pub struct NamespaceRuling {
     /// Its Segmentation was removed, and this becomes of its policies.
     pub removed: Option<RemainingPolicies>,
     pub break_glass: bool,
+    /// When it was last recorded that the namespace is segmented.
+    pub since: Timestamp,
 }
 
 impl Rulings {
@@ -50,7 +53,14 @@ impl Rulings {
             | ActionKind::ModeChanged
             | ActionKind::SegmentationRemoved
             | ActionKind::BreakGlassOn
-            | ActionKind::BreakGlassOff => self.segment(&entry.namespace, &entry.action),
+            | ActionKind::BreakGlassOff => {
+                self.segment(&entry.namespace, &entry.action);
+                if kind == ActionKind::SegmentationAdded
+                    && let Some(known) = self.namespaces.get_mut(&entry.namespace)
+                {
+                    known.since = line.at;
+                }
+            }
             _ => {}
         }
     }
@@ -81,6 +91,12 @@ impl Rulings {
     /// The digest of the policy that is to be in force since the last ruling about it; `None` if that is none.
     pub fn wanted(&self, namespace: &str, policy: &str) -> Option<&Digest> {
         self.policy(namespace, policy)?.wanted.as_ref()
+    }
+
+    /// Whether the last ruling about it is that no policy is to be in force.
+    pub fn is_ruled_out(&self, namespace: &str, policy: &str) -> bool {
+        let known = self.policy(namespace, policy);
+        known.is_some_and(|known| known.wanted.is_none())
     }
 
     /// How a namespace is segmented; `None` if no line is about it.

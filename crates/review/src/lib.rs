@@ -29,6 +29,6 @@ pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Applied, ApprovedRevision, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal,
-    Revision, Ruling, Stage, WorkloadState,
+    Revision, Ruling, Stage, Unproven, WorkloadState,
 };
 pub use violation::{Violation, approved_attempts, violations};

@@ -80,6 +80,8 @@ pub struct KeptSegment {
 pub struct EngineState {
     states: BTreeMap<WorkloadId, WorkloadState>,
     pub segments: BTreeMap<String, SegmentState>,
+    /// Workloads whose stored review was altered, and how, until a policy of theirs is approved.
+    pub altered: BTreeMap<WorkloadId, String>,
     /// Results of decisions, by UID.
     pub decided: BTreeMap<String, DecisionResult>,
     chain: Chain,
@@ -147,6 +149,7 @@ impl EngineState {
         Ok(EngineState {
             states,
             segments,
+            altered: BTreeMap::new(),
             decided: answers,
             chain: Chain::after(head),
             entries: Vec::new(),
@@ -198,6 +201,15 @@ impl EngineState {
         self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
         Some(change(state, &mut self.entries))
+    }
+
+    /// Puts another state in the place of a workload's, if it differs.
+    pub fn replace(&mut self, workload: &WorkloadId, state: WorkloadState) {
+        if self.states.get(workload) != Some(&state) {
+            self.unpublished.insert(workload.namespace.clone());
+            self.touched.insert(workload.clone());
+            self.states.insert(workload.clone(), state);
+        }
     }
 
     /// Returns why break-glass is on, by namespace.
@@ -321,6 +333,14 @@ impl EngineState {
         }
         store.commit(&commit)?;
         self.chain = chain;
+        let approved = lines.iter().filter(|line| line.entry.action.is_approval());
+        for RecordLine { entry, .. } in approved {
+            let states = &self.states;
+            self.altered.retain(|id, _| {
+                let policy = states.get(id).map(|state| &state.policy_name);
+                id.namespace != entry.namespace || policy != Some(&entry.object)
+            });
+        }
         self.entries.clear();
         self.decisions.clear();
         self.recorded_break_glass.clear();
