@@ -51,6 +51,11 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
     store: PathBuf,
 
+    /// Go on with a store that does not continue the published record: it was lost, restored from an older backup, or
+    /// altered. Give it for one start only
+    #[arg(long)]
+    accept_new_state: bool,
+
     /// GitOps: write approved policies to this folder, and none to the cluster
     #[arg(long, env = "NANOSEG_OUTPUT_DIR", value_name = "FOLDER")]
     output_dir: Option<PathBuf>,
@@ -236,6 +241,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
     Ok(ControllerSettings {
         connect: args.access.settings(),
         store: args.store,
+        accept_new_state: args.accept_new_state,
         listen: agents.listen,
         tls,
         agents: agents.agent_service_account.into_iter().collect(),

@@ -14,6 +14,7 @@ mod observation;
 mod open_directions;
 mod planning;
 mod propose;
+mod proven;
 mod publish;
 mod segments;
 mod state;
@@ -22,6 +23,7 @@ mod violations;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
+pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
@@ -512,6 +514,7 @@ fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCount
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
         open_directions: engine_state.open_directions().iter().count(),
+        altered: engine_state.altered.len(),
         ..ClusterCounts::default()
     }
 }

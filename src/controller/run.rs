@@ -6,12 +6,15 @@ use super::authenticator::{Check, TokenAuthenticator};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, StateError, resume_break_glass};
+use super::engine::{
+    Engine, EngineState, Observation, Parts, StateError, keep_proven, resume_break_glass,
+};
 use super::exporter::Exporter;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
+use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::writer::StoreHealth;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::{
@@ -65,6 +68,8 @@ pub struct ControllerSettings {
     pub lease_name: String,
     /// The name of this replica.
     pub identity: String,
+    /// A person accepts a state that does not continue the published record.
+    pub accept_new_state: bool,
     /// How long deleted pods are remembered.
     pub retention: Duration,
     /// GitOps: approved policies are written there, and not into the cluster.
@@ -93,6 +98,8 @@ pub enum ControllerError {
     EngineState(#[from] StateError),
     #[error(transparent)]
     Lock(#[from] StateLockError),
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     #[error(transparent)]
     Intake(#[from] IntakeError),
     #[error(
@@ -231,13 +238,24 @@ impl Replica {
     }
 
     /// Runs until `stop` turns true, and then until everything received is stored.
-    async fn lead(&self, stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
-        let Some(_lock) = self.lock(stop.clone()).await? else {
+    async fn lead(&self, mut stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
+        let Some(lock) = self.lock(stop.clone()).await? else {
             return Ok(());
         };
         let settings = &self.settings;
+        let mut store = ReviewStore::open(&settings.store)?;
+        let taken = match self.take_over().run(&store, &mut stop).await? {
+            Answer::Acts(taken) => taken,
+            Answer::Stopped => return Ok(()),
+            Answer::Refuses => {
+                // So that the file can be exchanged.
+                drop((store, lock));
+                let _ = stop.wait_for(|stop| *stop).await;
+                return Ok(());
+            }
+        };
+        let _lock = lock;
         let flows = FlowStore::open(&settings.store)?;
-        let store = ReviewStore::open(&settings.store)?;
         let loaded = store.load()?;
         let restored = loaded.departed.iter();
         let restored = restored.filter_map(|pod| serde_json::from_str(&pod.body).ok());
@@ -246,8 +264,14 @@ impl Replica {
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
-        let (recorded, newest) =
-            watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
+        let mut engine_state = EngineState::load(loaded, taken.head)?;
+        keep_proven(&mut engine_state, &taken.rulings);
+        if let Some(reset) = taken.reset {
+            // Nothing may be published before this line is on the disk.
+            engine_state.note(reset);
+            engine_state.commit(&mut store, now())?;
+        }
+        let (recorded, newest) = watch::channel(engine_state.record_head().sequence);
         let record_publisher = self.record_publisher(newest)?;
         let (graph_in, graph) = watch::channel(None);
         let graph_publisher = GraphPublisher {
@@ -264,7 +288,6 @@ impl Replica {
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "accepts agents");
-        let mut engine_state = EngineState::load(loaded)?;
         resume_break_glass(&mut engine_state, store.unrecorded_break_glass()?);
         let break_glass = BreakGlass::open(&settings.store, engine_state.break_glass_reasons())?;
         let engine = Engine::new(Parts {
@@ -325,6 +348,17 @@ impl Replica {
             Err(_) => tracing::warn!("the record was not published to its end in time"),
         }
         Ok(())
+    }
+
+    fn take_over(&self) -> TakeOver<'_> {
+        TakeOver {
+            client: self.client.clone(),
+            writer: &self.writer,
+            metrics: &self.controller_metrics,
+            path: &self.settings.store,
+            namespace: &self.settings.lease_namespace,
+            accept: self.settings.accept_new_state,
+        }
     }
 
     fn record_publisher(
