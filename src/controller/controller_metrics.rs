@@ -1,6 +1,7 @@
 //! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
 use super::plan::EnforcerReport;
+use super::tasks::TaskRestarts;
 use crate::cluster::live::Writer;
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
@@ -33,6 +34,7 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    task_restarts: TaskRestarts,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -55,6 +57,7 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
         }
     }
@@ -129,6 +132,11 @@ impl ControllerMetrics {
             "Times that the state could not be written; it is tried again",
             self.store_errors.clone(),
         );
+        registry.register(
+            "task_restarts",
+            "Times that a task ended and was started again, by task; see the log",
+            self.task_restarts.clone(),
+        );
         registry.register_collector(Box::new(Writes(writer)));
     }
 
@@ -139,6 +147,11 @@ impl ControllerMetrics {
     pub fn check(&self) -> Result<(), String> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone().map_or(Ok(()), Err)
+    }
+
+    /// How often tasks were started again.
+    pub fn task_restarts(&self) -> TaskRestarts {
+        self.task_restarts.clone()
     }
 
     pub fn leading(&self, leads: bool) {
