@@ -19,6 +19,7 @@ mod receiver_metrics;
 mod record_publisher;
 mod run;
 mod take_over;
+mod tasks;
 mod volume;
 mod writer;
 

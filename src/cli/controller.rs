@@ -8,7 +8,7 @@ use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
-use crate::wire::ServerTls;
+use crate::listen::ServerTls;
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
@@ -114,7 +114,7 @@ struct AgentArgs {
     )]
     listen: SocketAddr,
 
-    /// The certificate chain for agents (PEM; read at the start)
+    /// The certificate chain for agents (PEM; read again when it changes)
     #[arg(
         long,
         env = "NANOSEG_TLS_CERT",
@@ -123,7 +123,7 @@ struct AgentArgs {
     )]
     tls_cert: Option<PathBuf>,
 
-    /// The key of the certificate (PEM; read at the start)
+    /// The key of the certificate (PEM; read again when it changes)
     #[arg(
         long,
         env = "NANOSEG_TLS_KEY",
@@ -204,6 +204,7 @@ impl Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The Lease is renewed while the engine computes, also on one core.
         .worker_threads(

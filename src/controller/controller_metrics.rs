@@ -1,6 +1,7 @@
 //! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
 use super::plan::EnforcerReport;
+use super::tasks::TaskRestarts;
 use crate::cluster::live::{Kind, Writer};
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
@@ -40,6 +41,7 @@ pub struct ControllerMetrics {
     not_acting: Gauge,
     /// Why this replica leads and does not act.
     refusal: Mutex<Option<String>>,
+    task_restarts: TaskRestarts,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -67,6 +69,7 @@ impl Default for ControllerMetrics {
             altered: Gauge::default(),
             not_acting: Gauge::default(),
             refusal: Mutex::default(),
+            task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
         }
     }
@@ -161,6 +164,11 @@ impl ControllerMetrics {
             "Times that the state could not be written; it is tried again",
             self.store_errors.clone(),
         );
+        registry.register(
+            "task_restarts",
+            "Times that a task ended and was started again, by task; see the log",
+            self.task_restarts.clone(),
+        );
         registry.register_collector(Box::new(Writes(writer)));
     }
 
@@ -179,6 +187,11 @@ impl ControllerMetrics {
     pub fn not_acting(&self, why: Option<String>) {
         self.not_acting.set(i64::from(why.is_some()));
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// How often tasks were started again.
+    pub fn task_restarts(&self) -> TaskRestarts {
+        self.task_restarts.clone()
     }
 
     pub fn leading(&self, leads: bool) {

@@ -34,8 +34,8 @@ use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
-use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::review::resources::PolicyProposal;
+use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
@@ -455,16 +455,15 @@ impl Engine {
             namespaces.extend(places.filter_map(|meta| meta.namespace.clone()));
         }
         let (proposals, decisions) = (&mut self.pending_proposals, &mut self.pending_decisions);
-        let mut done =
-            publish::publish_proposals(
-                engine_state,
-                live,
-                &self.malformed,
-                &namespaces,
-                writer,
-                proposals,
-            )
-            .await;
+        let mut done = publish::publish_proposals(
+            engine_state,
+            live,
+            &self.malformed,
+            &namespaces,
+            writer,
+            proposals,
+        )
+        .await;
         let all = watches.decisions();
         done.merge(publish::publish_answers(engine_state, &all, writer, decisions).await);
         let around = status::Circumstances {

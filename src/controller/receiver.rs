@@ -4,10 +4,10 @@ use super::authenticator::{Check, TokenAuthenticator};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
+use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, Health, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck,
-    TokenSettings,
+    Authenticator, Health, HealthError, HealthServer, NatsSettings, TokenCheck, TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -69,24 +69,27 @@ impl Receiver {
                 .map_or(Check::None, Check::Keys),
             metrics: metrics.clone(),
         });
+        let connections = ConnectionMetrics::default();
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls,
             authenticator,
             nats: settings.nats,
             heard: None,
+            connections: connections.clone(),
         })
         .await?;
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
         let ready = Arc::new(move || asked.check());
         let health_server = HealthServer::bind(
             settings.metrics_listen,
             Health::of_registry(registry, ready),
-        )
-        .await?;
+            connections,
+        )?;
         Ok(Receiver {
             intake,
             health_server,
@@ -110,14 +113,21 @@ impl Receiver {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If a listener fails.
+    /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
         let taken = self
             .intake
-            .run(self.store, self.metrics, self.store_health, stop.clone());
-        let (taken, watched) = tokio::join!(taken, self.health_server.run(stop.clone()));
-        taken?;
-        watched?;
+            .run(self.store, self.metrics, self.store_health, stop);
+        // Serves also while the last batches are written.
+        let (quiet, silent) = watch::channel(false);
+        let watched = self.health_server.run(silent);
+        tokio::pin!(watched);
+        tokio::select! {
+            taken = taken => taken?,
+            () = &mut watched => return Err(IntakeError::Ended("the port for metrics").into()),
+        }
+        let _ = quiet.send(true);
+        watched.await;
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ pub use convert::{
 pub use delivery::{Delivery, DeliveryError};
 pub use grpc::{
     AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
-    ServerError, ServerSettings, ServerTls,
+    ServerError, ServerSettings,
 };
 pub use health::{Health, HealthCheck, HealthError, HealthServer, MetricsText};
 pub use nats::{NatsAuth, NatsDelivery, NatsError, NatsIntake, NatsSettings, StreamSettings};
