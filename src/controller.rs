@@ -18,6 +18,7 @@ mod receiver;
 mod receiver_metrics;
 mod record_publisher;
 mod run;
+mod token_review;
 mod volume;
 mod writer;
 

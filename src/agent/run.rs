@@ -121,6 +121,7 @@ async fn serve_health(
         metrics: Arc::new(move || Ok(text.text())),
         alive: Arc::new(move || alive.is_alive()),
         ready: Arc::new(move || ready.is_ready()),
+        note: Arc::new(|| None),
     };
     let server = HealthServer::bind(address, health).await;
     let server = server.map_err(|error| AgentError::Listen {

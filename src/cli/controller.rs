@@ -1,7 +1,7 @@
 //! `nanoseg controller`: proposes, enforces and rolls back policies, in the cluster.
 
 use super::access::AccessArgs;
-use super::receive::NatsArgs;
+use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
@@ -82,6 +82,9 @@ pub struct Args {
     #[command(flatten)]
     nats: NatsArgs,
 
+    #[command(flatten)]
+    nats_stream: NatsStreamArgs,
+
     /// The format of logs
     #[arg(
         long,
@@ -146,6 +149,20 @@ struct AgentArgs {
         default_value = "nanoseg"
     )]
     token_audience: String,
+
+    /// An issuer that agents' tokens may have (repeatable; default: the one that the API server names)
+    #[arg(
+        long,
+        env = "NANOSEG_TOKEN_ISSUER",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    token_issuer: Vec<String>,
+
+    /// Accept tokens that name no node, for every node: who has one such token reports for the whole cluster. For
+    /// tests
+    #[arg(long)]
+    allow_unbound_agents: bool,
 }
 
 /// Which replica works.
@@ -236,7 +253,9 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         tls,
         agents: agents.agent_service_account.into_iter().collect(),
         token_audience: agents.token_audience,
-        nats: args.nats.settings(),
+        token_issuers: agents.token_issuer.into_iter().collect(),
+        allow_unbound_agents: agents.allow_unbound_agents,
+        nats: args.nats.settings(Some(args.nats_stream)),
         metrics_listen: args.metrics_listen,
         lease_namespace: args.election.lease_namespace,
         lease_name: args.election.lease_name,

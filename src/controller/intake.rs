@@ -4,7 +4,7 @@ use super::receiver_metrics::ReceiverMetrics;
 use super::writer::{self, NewBatches, StoreHealth};
 use crate::store::FlowStore;
 use crate::wire::{
-    Authenticator, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError,
+    Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
     ServerSettings, ServerTls,
 };
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ pub struct IntakeSettings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    pub nats_health: NatsHealth,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
 }
@@ -51,7 +52,10 @@ impl Intake {
         let (out, queue) = mpsc::channel(writer::QUEUE);
         let authenticator = settings.authenticator;
         let nats = match settings.nats {
-            Some(nats) => Some(NatsIntake::start(nats, authenticator.clone(), out.clone()).await?),
+            Some(nats) => {
+                let health = settings.nats_health;
+                Some(NatsIntake::start(nats, authenticator.clone(), out.clone(), health).await?)
+            }
             None => None,
         };
         let server = Server::bind(ServerSettings {
