@@ -20,6 +20,7 @@ mod record_publisher;
 mod run;
 mod take_over;
 mod tasks;
+mod token_review;
 mod volume;
 mod writer;
 

@@ -2,7 +2,7 @@
 
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
-use super::receive::NatsArgs;
+use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
@@ -91,6 +91,9 @@ pub struct Args {
     #[command(flatten)]
     nats: NatsArgs,
 
+    #[command(flatten)]
+    nats_stream: NatsStreamArgs,
+
     /// The format of logs
     #[arg(
         long,
@@ -155,6 +158,20 @@ struct AgentArgs {
         default_value = "nanoseg"
     )]
     token_audience: String,
+
+    /// An issuer that agents' tokens may have (repeatable; default: the one that the API server names)
+    #[arg(
+        long,
+        env = "NANOSEG_TOKEN_ISSUER",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    token_issuer: Vec<String>,
+
+    /// Accept tokens that name no node, for every node: who has one such token reports for the whole cluster. For
+    /// tests
+    #[arg(long)]
+    allow_unbound_agents: bool,
 }
 
 /// Which replica works.
@@ -247,7 +264,9 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         tls,
         agents: agents.agent_service_account.into_iter().collect(),
         token_audience: agents.token_audience,
-        nats: args.nats.settings(),
+        token_issuers: agents.token_issuer.into_iter().collect(),
+        allow_unbound_agents: agents.allow_unbound_agents,
+        nats: args.nats.settings(Some(args.nats_stream)),
         metrics_listen: args.metrics_listen,
         lease_namespace: args.election.lease_namespace,
         lease_name: args.election.lease_name,

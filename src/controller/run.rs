@@ -2,7 +2,7 @@
 //! opens the store, accepts agents and works until it is stopped or the Lease is lost. A leader never becomes a follower
 //! again; its process ends, so that nothing half-done outlives it.
 
-use super::authenticator::{Check, TokenAuthenticator};
+use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
@@ -16,6 +16,7 @@ use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
 use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::tasks::{Tasks, keep_running};
+use super::token_review::ReviewCheck;
 use super::writer::StoreHealth;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::{
@@ -31,7 +32,9 @@ use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
 };
-use crate::wire::{Health, HealthError, HealthServer, NatsSettings};
+use crate::wire::{
+    Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck, TokenRules,
+};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -63,6 +66,10 @@ pub struct ControllerSettings {
     /// The users whose tokens are accepted: `system:serviceaccount:NAMESPACE:NAME`.
     pub agents: BTreeSet<String>,
     pub token_audience: String,
+    /// The issuers that tokens may have; empty: the one that the API server names.
+    pub token_issuers: BTreeSet<String>,
+    /// Accepts tokens that name no node. For tests.
+    pub allow_unbound_agents: bool,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
     pub metrics_listen: SocketAddr,
@@ -142,6 +149,7 @@ pub async fn run(
         receiver_metrics: Arc::default(),
         connections: ConnectionMetrics::default(),
         store_health: StoreHealth::default(),
+        nats_health: NatsHealth::default(),
         client,
         watches,
         settings,
@@ -185,6 +193,7 @@ struct Replica {
     receiver_metrics: Arc<ReceiverMetrics>,
     connections: ConnectionMetrics,
     store_health: StoreHealth,
+    nats_health: NatsHealth,
 }
 
 impl Replica {
@@ -196,13 +205,18 @@ impl Replica {
         self.controller_metrics
             .register(&mut registry, self.writer.clone());
         let (watches, controller_metrics) = (self.watches.clone(), self.controller_metrics.clone());
-        let store_health = self.store_health.clone();
+        let (store_health, nats_health) = (self.store_health.clone(), self.nats_health.clone());
+        let metrics = self.receiver_metrics.clone();
         let ready = Arc::new(move || {
             watches.check().map_err(|stale| stale.to_string())?;
             store_health.check()?;
+            nats_health.check()?;
             controller_metrics.check()
         });
-        let health = Health::of_registry(registry, ready);
+        let health = Health {
+            note: Arc::new(move || metrics.note()),
+            ..Health::of_registry(registry, ready)
+        };
         let listen = self.settings.metrics_listen;
         HealthServer::bind(listen, health, self.connections.clone())
     }
@@ -291,6 +305,7 @@ impl Replica {
             tls: settings.tls.clone(),
             authenticator: Arc::new(self.authenticator()),
             nats: settings.nats.clone(),
+            nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
             connections: self.connections.clone(),
         })
@@ -412,12 +427,23 @@ impl Replica {
             ReviewSettings {
                 audience: self.settings.token_audience.clone(),
                 subjects: self.settings.agents.clone(),
+                allow_unbound: self.settings.allow_unbound_agents,
             },
         );
-        TokenAuthenticator {
-            check: Check::Review(reviewer),
-            metrics: self.receiver_metrics.clone(),
+        if self.settings.allow_unbound_agents {
+            warn_of_unbound();
         }
+        let claims = TokenCheck::without_keys(TokenRules {
+            issuers: self.settings.token_issuers.clone(),
+            audience: self.settings.token_audience.clone(),
+            subjects: self.settings.agents.clone(),
+            allow_unbound: self.settings.allow_unbound_agents,
+        });
+        let check = ReviewCheck::new(self.client.clone(), claims, reviewer);
+        TokenAuthenticator::new(
+            Check::Review(Box::new(check)),
+            self.receiver_metrics.clone(),
+        )
     }
 
     /// Locks the store; the leader before may need a moment to end. Returns `None` if `stop` turned true meanwhile.
