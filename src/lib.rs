@@ -22,10 +22,6 @@ pub mod controller;
 pub mod load;
 pub mod pipeline;
 #[cfg(feature = "cluster")]
-pub mod review;
-pub mod risk;
-pub mod store;
-#[cfg(feature = "cluster")]
 pub mod web;
 
 pub use nanoseg_evaluate as evaluate;
@@ -38,5 +34,9 @@ pub use nanoseg_observe as observe;
 pub use nanoseg_policy as policy;
 pub use nanoseg_record as record;
 pub use nanoseg_report as report;
+#[cfg(feature = "cluster")]
+pub use nanoseg_review as review;
+pub use nanoseg_risk as risk;
+pub use nanoseg_store as store;
 #[cfg(feature = "cluster")]
 pub use nanoseg_wire as wire;

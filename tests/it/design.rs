@@ -188,6 +188,36 @@ fn every_rule_has_a_reason_a_source_and_a_scenario_or_a_test() {
     assert!(wrong.is_empty(), "{PAGE}:\n{}", wrong.join("\n"));
 }
 
+/// Each attack that `docs/security.md` lists is a test.
+#[test]
+fn every_row_of_the_security_page_names_a_test_that_exists() {
+    let path = root().join("docs/security.md");
+    let page = std::fs::read_to_string(path).expect("docs/security.md can be read");
+    let (_, attacks) = page
+        .split_once("| what the attacker has |")
+        .expect("the table of attacks");
+    let rows: Vec<&str> = attacks
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    assert!(rows.len() >= 4, "only {} rows", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let last = row.trim_end_matches([' ', '|']).rsplit(" | ").next();
+        let named = tests(last.unwrap_or_default());
+        if named.is_empty() {
+            wrong.push(format!("no test: {row}"));
+        }
+        for (path, function) in named {
+            let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+            if !text.contains(&format!("fn {function}(")) {
+                wrong.push(format!("there is no {path}::{function}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "docs/security.md:\n{}", wrong.join("\n"));
+}
+
 /// `[name](../tests/scenarios/name)` → `tests/scenarios/name`.
 fn scenarios(tested: &str) -> Vec<&str> {
     let links = tested.split("](../").skip(1);

@@ -1,0 +1,126 @@
+//! The findings of a proposal: those of the run about its workload, and those about the connections that it newly
+//! allows.
+
+use super::{ImpactInputs, PolicyEffect, WorkloadEdge};
+use crate::resources::FindingLine;
+use nanoseg_finding::{Code, Finding, Severity};
+use nanoseg_graph::{METADATA, Peer, is_private};
+use std::collections::BTreeSet;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Returns all findings, in no particular order.
+pub fn lines(inputs: &ImpactInputs<'_>, edges: &PolicyEffect<'_>) -> Vec<FindingLine> {
+    let own = inputs.workload.to_string();
+    // Findings with these codes are made again, about what the policy newly allows and not about all that was
+    // observed.
+    let anew = [
+        Code::InternetEgress,
+        Code::CrossNamespace,
+        Code::MetadataService,
+    ];
+    let concerns = |finding: &&Finding| !anew.contains(&finding.code) && finding.is_about(&own);
+    let mut lines: Vec<FindingLine> = inputs.findings.iter().filter(concerns).map(line).collect();
+    let scanners: BTreeSet<&str> = inputs
+        .findings
+        .iter()
+        .filter(|finding| finding.code == Code::PortScan)
+        .map(|finding| finding.subject.as_str())
+        .collect();
+    for seen in &edges.allowed {
+        lines.extend(of_allowed(inputs, seen, &scanners));
+    }
+    for seen in &edges.blocked {
+        let message = "was used by recorded flows, and would be blocked";
+        lines.push(new(Code::WouldBlock, words(seen), message));
+    }
+    lines
+}
+
+fn of_allowed(
+    inputs: &ImpactInputs<'_>,
+    seen: &WorkloadEdge<'_>,
+    scanners: &BTreeSet<&str>,
+) -> Vec<FindingLine> {
+    let mut lines = Vec::new();
+    if !seen.is_new {
+        return lines;
+    }
+    let mut push = |code, message: &str| lines.push(new(code, words(seen), message));
+    if let (Peer::Workload(client), Peer::Workload(server)) = (seen.client, seen.server)
+        && client.namespace != server.namespace
+    {
+        push(Code::CrossNamespace, "would be open between namespaces");
+    }
+    if let Peer::Outside(address) = seen.server {
+        if METADATA.contains(&address.to_string().as_str()) {
+            push(
+                Code::MetadataService,
+                "would be open, and hands out credentials",
+            );
+        } else if !is_private(*address) {
+            push(
+                Code::InternetEgress,
+                "would be open to an address outside of the cluster",
+            );
+        }
+    }
+    if !seen.edge.lesson.teaches() {
+        push(
+            Code::BlockedTraffic,
+            "was tried, is blocked, and would be opened",
+        );
+    }
+    if scanners.contains(seen.client.to_string().as_str()) {
+        push(
+            Code::ScanShadow,
+            "is used by a client that also scanned ports",
+        );
+    }
+    let is_young = |first| inputs.now.secs_since(first) < SECONDS_PER_DAY;
+    if seen.edge.first.is_some_and(is_young) {
+        push(
+            Code::FirstSeenToday,
+            "was first seen within the last 24 hours",
+        );
+    }
+    lines
+}
+
+/// `client → server port/protocol`.
+fn words(seen: &WorkloadEdge<'_>) -> String {
+    let (client, server, edge) = (seen.client, seen.server, seen.edge);
+    format!("{client} → {server} {}/{}", edge.port, edge.protocol)
+}
+
+fn new(code: Code, subject: String, message: &str) -> FindingLine {
+    line(&Finding::new(code, subject, message))
+}
+
+fn line(finding: &Finding) -> FindingLine {
+    FindingLine {
+        severity: finding.severity.to_string(),
+        code: finding.code.name().to_owned(),
+        subject: finding.subject.clone(),
+        message: finding.message.clone(),
+    }
+}
+
+/// Returns the rank of a severity; the worst has the smallest rank.
+pub fn rank(severity: &str) -> u8 {
+    let is = |of: Severity| severity == of.to_string();
+    match () {
+        () if is(Severity::Error) => 0,
+        () if is(Severity::Warning) => 1,
+        () => 2,
+    }
+}
+
+/// Returns the risk of a proposal by its worst finding: `high`, `medium` or `low`.
+pub fn risk(findings: &[FindingLine]) -> &'static str {
+    match findings.iter().map(|line| rank(&line.severity)).min() {
+        Some(0) => "high",
+        Some(1) => "medium",
+        _ => "low",
+    }
+}

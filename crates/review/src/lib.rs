@@ -1,0 +1,34 @@
+//! Room 2b: the review of policies, from a proposal to a decision. Owns the custom resources, the impact of a
+//! proposal, the state of each workload's review, the backoff of drift repairs, and violations. It makes entries of the
+//! record; the record itself is the room `record`.
+//!
+//! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
+
+mod actor;
+mod automatic_approval;
+mod blocked_traffic;
+mod digest;
+mod impact;
+mod repair_backoff;
+pub mod resources;
+mod segmentation_settings;
+mod selector;
+mod state;
+mod subset;
+#[cfg(test)]
+mod testing;
+mod violation;
+
+pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
+pub use automatic_approval::may_approve;
+pub use blocked_traffic::{BlockedTraffic, ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
+pub use digest::policy_digest;
+pub use impact::{ImpactInputs, assess_impact};
+pub use nanoseg_record::{CONTROLLER, Digest};
+pub use repair_backoff::RepairBackoff;
+pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
+pub use state::{
+    Applied, ApprovedRevision, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal,
+    Revision, Ruling, Stage, WorkloadState,
+};
+pub use violation::{Violation, approved_attempts, violations};

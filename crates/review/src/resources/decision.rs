@@ -1,0 +1,79 @@
+//! `ProposalDecision`: the user who creates one decides, so RBAC controls who may decide.
+
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A decision about a proposal. It takes effect when it is created, and it cannot be changed afterwards.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, CustomResource, JsonSchema,
+)]
+#[kube(
+    crates(kube = "::kube_derive", kube_core = "::kube_core"),
+    attr = "x_kube(crates(kube_core = \"::kube_core\"))",
+    group = "nanoseg.dev",
+    version = "v1alpha1",
+    kind = "ProposalDecision",
+    plural = "proposaldecisions",
+    shortname = "decision",
+    category = "nanoseg",
+    namespaced,
+    status = "ProposalDecisionStatus",
+    derive = "PartialEq",
+    validation = Rule::new("self.spec == oldSelf.spec").message("a decision cannot be changed; create another"),
+    printcolumn = r#"{"name":"Proposal","type":"string","jsonPath":".spec.proposal"}"#,
+    printcolumn = r#"{"name":"Decision","type":"string","jsonPath":".spec.decision"}"#,
+    printcolumn = r#"{"name":"By","type":"string","jsonPath":".spec.decidedBy"}"#,
+    printcolumn = r#"{"name":"Outcome","type":"string","jsonPath":".status.outcome"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalDecisionSpec {
+    /// The proposal's name, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub proposal: String,
+    #[schemars(length(min = 1, max = 64))]
+    pub proposal_uid: String,
+    /// `spec.review.revision` of the proposal that was reviewed. A decision about another revision is refused.
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub revision: String,
+    pub decision: Verb,
+    #[serde(default)]
+    #[schemars(length(max = 2000))]
+    pub reason: String,
+    /// The user name of whoever creates the decision, as the API server knows it. The admission policy enforces it.
+    #[schemars(length(min = 1, max = 1000))]
+    pub decided_by: String,
+}
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Verb {
+    #[default]
+    Approve,
+    Reject,
+    /// Undo an applied proposal: return to the policy that was in force before it.
+    Rollback,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalDecisionStatus {
+    // Omitted instead of null: kubectl refuses a definition whose enum values include null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DecisionOutcome")]
+    pub outcome: Option<DecisionOutcome>,
+    /// Why the decision was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum DecisionOutcome {
+    Accepted,
+    Refused,
+}

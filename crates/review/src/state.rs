@@ -1,0 +1,280 @@
+//! The state of one workload's review: its proposals, the approved policies, and the policy that shall be in
+//! the cluster.
+//!
+//! Pure: every step takes the time as an argument, changes the state, and adds entries to the record about what
+//! it did. The controller stores state and record lines together before anything is written to the cluster, so
+//! that after a crash it continues with the decisions that were made.
+
+mod decide;
+mod propose;
+mod rollback;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Decision, Refusal};
+pub use propose::{DesiredPolicy, Need};
+pub use stage::{ApprovedRevision, Ruling, Stage};
+
+use super::digest::policy_digest;
+use super::resources::Impact;
+use k8s_openapi::api::networking::v1::NetworkPolicySpec;
+use nanoseg_inventory::WorkloadId;
+use nanoseg_net::Timestamp;
+use nanoseg_record::{Action, Actor, Digest, Entry};
+use serde::{Deserialize, Serialize};
+
+/// How many closed proposals are kept per workload; rollback needs the applied ones.
+const KEPT: usize = 20;
+
+/// One workload's review.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadState {
+    pub workload: WorkloadId,
+    pub policy_name: String,
+    /// Oldest first.
+    pub proposals: Vec<Proposal>,
+    /// The number of the next proposal, from 1.
+    pub next_proposal: u32,
+    /// The approved policies, oldest first, numbered from 1.
+    pub revisions: Vec<Revision>,
+    /// The revision that shall be in the cluster; `None` if there was no approval, or all were rolled back.
+    pub wanted: Option<u32>,
+    /// The last known policy in the cluster that nanoseg wrote.
+    pub applied: Option<Applied>,
+    /// The revision that break-glass removed from the cluster, until a policy is there again. The state without
+    /// it was never approved, so the next policy is compared with the one before break-glass.
+    #[serde(default)]
+    pub taken: Option<u32>,
+    /// Set when approved traffic was blocked and the workload was rolled back; a decision clears it.
+    pub degraded: Option<Degraded>,
+}
+
+/// A proposed change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The object's name.
+    pub name: String,
+    pub created: Timestamp,
+    pub policy: NetworkPolicySpec,
+    /// The revision that it would change, with its policy.
+    pub base_revision: Option<u32>,
+    pub base: Option<NetworkPolicySpec>,
+    /// The impact of `policy`. Stored as `material`, the name of earlier versions.
+    #[serde(rename = "material")]
+    pub impact: Impact,
+    /// The digest of the last policy that nanoseg itself proposed: if that of `policy` differs, a person edited
+    /// it.
+    pub generated: Digest,
+    /// The digest of the part of the graph that the impact depends on; if it changes, the impact is computed
+    /// again.
+    pub basis: Digest,
+    /// True if blocked traffic caused it: it is never approved automatically.
+    pub asked_by_blocked: bool,
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// The time when the phase last changed.
+    pub since: Timestamp,
+    pub message: Option<String>,
+}
+
+/// An approved policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    pub number: u32,
+    pub policy: NetworkPolicySpec,
+    pub digest: Digest,
+    /// The name of the proposal that it came from.
+    pub proposal: String,
+    pub decided_by: String,
+    pub at: Timestamp,
+}
+
+/// The policy in the cluster that nanoseg wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// `None`: there is no policy, after there was one.
+    pub revision: Option<u32>,
+    pub at: Timestamp,
+    /// The revision that it replaced.
+    pub before: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    pub at: Timestamp,
+    pub why: String,
+}
+
+impl WorkloadState {
+    pub fn new(workload: WorkloadId, policy_name: String) -> Self {
+        WorkloadState {
+            workload,
+            policy_name,
+            proposals: Vec::new(),
+            next_proposal: 1,
+            revisions: Vec::new(),
+            wanted: None,
+            applied: None,
+            taken: None,
+            degraded: None,
+        }
+    }
+
+    /// The proposal that waits for a decision.
+    pub fn open(&self) -> Option<&Proposal> {
+        self.proposals
+            .iter()
+            .rev()
+            .find(|p| p.stage == Stage::Pending)
+    }
+
+    fn open_mut(&mut self) -> Option<&mut Proposal> {
+        self.proposals
+            .iter_mut()
+            .rev()
+            .find(|p| p.stage == Stage::Pending)
+    }
+
+    pub fn proposal(&self, name: &str) -> Option<&Proposal> {
+        self.proposals.iter().find(|p| p.name == name)
+    }
+
+    pub fn revision(&self, number: u32) -> Option<&Revision> {
+        self.revisions.iter().find(|r| r.number == number)
+    }
+
+    /// The policy that shall be in the cluster.
+    pub fn wanted_policy(&self) -> Option<&NetworkPolicySpec> {
+        self.wanted
+            .and_then(|n| self.revision(n))
+            .map(|r| &r.policy)
+    }
+
+    /// The policy of the applied revision, as far as it is known.
+    pub fn applied_policy(&self) -> Option<&NetworkPolicySpec> {
+        let applied = self.applied.as_ref()?.revision?;
+        self.revision(applied).map(|r| &r.policy)
+    }
+
+    /// The policy that was in force before the applied one.
+    pub fn policy_before(&self) -> Option<&NetworkPolicySpec> {
+        let before = self.applied.as_ref()?.before?;
+        self.revision(before).map(|r| &r.policy)
+    }
+
+    /// Records that the wanted policy is in the cluster: `at` is when it was written, or found there.
+    pub fn applied(&mut self, at: Timestamp, record: &mut Vec<Entry>) {
+        let before = self.applied.as_ref().and_then(|a| a.revision);
+        if self.is_applied() {
+            return;
+        }
+        let digest = |number: Option<u32>| {
+            number
+                .and_then(|n| self.revision(n))
+                .map(|r| r.digest.clone())
+        };
+        let action = if self.wanted.is_some() {
+            Action::Applied
+        } else {
+            Action::Deleted
+        };
+        let (was, is) = (digest(before), digest(self.wanted));
+        record.push(self.entry(action, Actor::Controller).with_policies(was, is));
+        self.applied = Some(Applied {
+            revision: self.wanted,
+            at,
+            before: before.or(self.taken.take()),
+        });
+        let wanted = self.wanted;
+        for proposal in &mut self.proposals {
+            let stage = proposal.stage.clone().with_applied(wanted);
+            proposal.turn(stage, at);
+        }
+    }
+
+    /// Returns true if the cluster has the wanted policy, as far as it is known.
+    pub fn is_applied(&self) -> bool {
+        match &self.applied {
+            Some(applied) => applied.revision == self.wanted,
+            None => self.wanted.is_none(),
+        }
+    }
+
+    /// Records that our policy was removed on purpose (break-glass). The wanted policy comes back as a change
+    /// of its own.
+    pub fn taken_away(&mut self) {
+        let applied = self.applied.take();
+        self.taken = applied.and_then(|applied| applied.revision).or(self.taken);
+    }
+
+    /// Records that the workload is gone: no proposal waits any more, and no policy is wanted. Returns true if
+    /// that is new.
+    pub fn retire(&mut self, why: &str, now: Timestamp, record: &mut Vec<Entry>) -> bool {
+        let had_open = self.open().is_some();
+        self.withdraw(why, now, record);
+        had_open | self.wanted.take().is_some()
+    }
+
+    /// Sets the message of the open proposal.
+    pub fn note(&mut self, message: String) {
+        if let Some(open) = self.open_mut() {
+            open.message = Some(message);
+        }
+    }
+
+    /// Removes the oldest closed proposals. Returns their names.
+    fn prune(&mut self) -> Vec<String> {
+        let over = |p: &Proposal| {
+            matches!(
+                p.stage,
+                Stage::Rejected(_) | Stage::Superseded(_) | Stage::RolledBack(_)
+            )
+        };
+        let mut excess = self
+            .proposals
+            .iter()
+            .filter(|p| over(p))
+            .count()
+            .saturating_sub(KEPT);
+        let mut gone = Vec::new();
+        self.proposals.retain(|p| {
+            let forget = excess > 0 && over(p);
+            if forget {
+                excess -= 1;
+                gone.push(p.name.clone());
+            }
+            !forget
+        });
+        gone
+    }
+
+    /// Makes an entry of the record about the workload's policy.
+    fn entry(&self, action: Action, actor: Actor) -> Entry {
+        Entry::new(action, actor, &self.workload.namespace, &self.policy_name)
+    }
+}
+
+impl Proposal {
+    /// The revision that a decision must name.
+    pub fn digest(&self) -> &str {
+        &self.impact.revision
+    }
+
+    /// Returns true if a person changed the policy that nanoseg proposed.
+    pub fn is_edited(&self) -> bool {
+        policy_digest(&self.policy) != self.generated
+    }
+
+    /// Returns true if this policy differs from the proposed one.
+    pub fn is_other(&self, policy: &NetworkPolicySpec) -> bool {
+        policy_digest(&self.policy) != policy_digest(policy)
+    }
+
+    fn turn(&mut self, stage: Stage, at: Timestamp) {
+        if self.stage.phase() != stage.phase() {
+            self.since = at;
+        }
+        self.stage = stage;
+    }
+}

@@ -1,0 +1,85 @@
+//! Rollback: undoing a proposal makes the policy before it the wanted one again.
+
+use super::{Decision, Degraded, Stage, WorkloadState};
+use nanoseg_net::Timestamp;
+use nanoseg_record::{Action, Actor, Entry};
+
+impl WorkloadState {
+    /// Undoes a proposal and everything that was approved after it, by a decision or by the controller.
+    pub(super) fn roll_back(
+        &mut self,
+        name: &str,
+        decision: Option<&Decision>,
+        why: &str,
+        now: Timestamp,
+        record: &mut Vec<Entry>,
+    ) {
+        let Some((revision, back_to)) = self
+            .proposal(name)
+            .and_then(|p| Some((p.stage.approved()?.revision, p.base_revision)))
+        else {
+            return;
+        };
+        let digest = |number: Option<u32>| {
+            number
+                .and_then(|n| self.revision(n))
+                .map(|r| r.digest.clone())
+        };
+        let (before, after) = (digest(self.wanted), digest(back_to));
+        let (proposal, to, text) = (name.to_owned(), back_to, why.to_owned());
+        let (actor, action) = match decision {
+            Some(decision) => (
+                Actor::user(&decision.decided_by),
+                Action::RolledBack {
+                    proposal,
+                    to,
+                    why: text,
+                },
+            ),
+            None => (
+                Actor::Controller,
+                Action::AutoRolledBack {
+                    proposal,
+                    to,
+                    why: text,
+                },
+            ),
+        };
+        let actor_name = actor.name().to_owned();
+        record.push(self.entry(action, actor).with_policies(before, after));
+        for proposal in &mut self.proposals {
+            let undone = proposal.stage.undoable().cloned();
+            if let Some(undone) = undone.filter(|one| one.revision >= revision) {
+                proposal.turn(Stage::RolledBack(undone), now);
+                proposal.message = Some(format!("rolled back by {actor_name}: {why}"));
+            }
+            // It was a change of a revision that is not in force any more.
+            if proposal.stage == Stage::Pending {
+                proposal.turn(Stage::Superseded(None), now);
+                proposal.message = Some(format!("{name} was rolled back"));
+            }
+        }
+        self.wanted = back_to;
+    }
+
+    /// Undoes the last change, because approved traffic is blocked since it was applied. Returns true if there
+    /// was a change to undo.
+    pub fn roll_back_blocked(
+        &mut self,
+        traffic: &str,
+        now: Timestamp,
+        record: &mut Vec<Entry>,
+    ) -> bool {
+        let last = self
+            .wanted
+            .and_then(|n| self.revision(n))
+            .map(|r| r.proposal.clone());
+        let Some(name) = last else { return false };
+        self.roll_back(&name, None, traffic, now, record);
+        self.degraded = Some(Degraded {
+            at: now,
+            why: traffic.to_owned(),
+        });
+        true
+    }
+}

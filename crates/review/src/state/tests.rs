@@ -1,0 +1,283 @@
+//! The states of a workload: proposed, decided, applied, rolled back; each step with its line in the record.
+
+use super::*;
+use crate::resources::Phase;
+use crate::resources::Verb;
+use nanoseg_record::ActionKind;
+
+const UID: &str = "u1";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::default().plus_secs(seconds)
+}
+
+fn policy(port: u16) -> NetworkPolicySpec {
+    let text = format!(
+        "podSelector: {{matchLabels: {{app: api}}}}\npolicyTypes: [Ingress, Egress]\ningress: [{{ports: [{{port: {port}, protocol: TCP}}]}}]"
+    );
+    serde_yaml::from_str(&text).expect("a policy")
+}
+
+fn desired(port: u16) -> DesiredPolicy {
+    DesiredPolicy {
+        policy: policy(port),
+        basis: Digest::of_bytes(&port.to_be_bytes()),
+        asked_by_blocked: false,
+    }
+}
+
+fn impact(policy: &NetworkPolicySpec) -> Impact {
+    Impact {
+        revision: policy_digest(policy).to_string(),
+        reason: "a test".into(),
+        ..Impact::default()
+    }
+}
+
+fn state() -> WorkloadState {
+    let workload = WorkloadId {
+        namespace: "shop".into(),
+        name: "api".into(),
+        kind: "Deployment".into(),
+    };
+    WorkloadState::new(workload, "nanoseg-api".into())
+}
+
+fn propose(state: &mut WorkloadState, port: u16, now: i64, record: &mut Vec<Entry>) {
+    let desired = desired(port);
+    assert_eq!(state.need(&desired), Need::Assess);
+    let impact = impact(state.policy_to_assess(&desired));
+    state.propose(desired, impact, at(now), record);
+}
+
+fn decision(state: &WorkloadState, name: &str, verb: Verb) -> Decision {
+    Decision {
+        name: "d".into(),
+        proposal: name.into(),
+        proposal_uid: UID.into(),
+        revision: state
+            .proposal(name)
+            .map_or(String::new(), |p| p.digest().into()),
+        verb,
+        reason: "looks right".into(),
+        decided_by: "ann".into(),
+    }
+}
+
+fn approve(state: &mut WorkloadState, now: i64, record: &mut Vec<Entry>) {
+    let name = state.open().expect("an open proposal").name.clone();
+    let decision = decision(state, &name, Verb::Approve);
+    let done = state.decide(&decision, Some(UID), at(now), record);
+    assert_eq!(done, Ok(()));
+}
+
+fn phases(state: &WorkloadState) -> Vec<Phase> {
+    state.proposals.iter().map(|p| p.stage.phase()).collect()
+}
+
+fn actions(record: &[Entry]) -> Vec<ActionKind> {
+    record.iter().map(|entry| entry.action.kind()).collect()
+}
+
+#[test]
+fn a_proposal_is_approved_and_applied_and_the_next_one_supersedes_it() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    approve(&mut state, 2, &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(80)));
+    assert!(!state.is_applied());
+    state.applied(at(3), &mut record);
+    assert!(state.is_applied());
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    propose(&mut state, 81, 4, &mut record);
+    assert_eq!(state.open().and_then(|p| p.base.clone()), Some(policy(80)));
+    approve(&mut state, 5, &mut record);
+    state.applied(at(6), &mut record);
+    assert_eq!(phases(&state), [Phase::Superseded, Phase::Applied]);
+    assert_eq!(state.policy_before(), Some(&policy(80)));
+    use ActionKind::{Applied, Approved, Proposed};
+    assert_eq!(
+        actions(&record),
+        [Proposed, Approved, Applied, Proposed, Approved, Applied]
+    );
+}
+
+#[test]
+fn a_policy_that_is_already_applied_is_applied_once() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    state.applied(at(3), &mut record);
+    let (before, lines) = (state.clone(), record.len());
+    state.applied(at(4), &mut record);
+    assert_eq!((state, record.len()), (before, lines));
+}
+
+#[test]
+fn a_decision_about_an_earlier_revision_is_refused() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let old = decision(&state, "api-1", Verb::Approve);
+    propose(&mut state, 81, 2, &mut record);
+    assert_eq!(
+        state.proposals.len(),
+        1,
+        "the open one is brought up to date"
+    );
+    let before = state.clone();
+    let refused = state.decide(&old, Some(UID), at(3), &mut record);
+    assert!(
+        matches!(refused, Err(Refusal::Outdated { .. })),
+        "{refused:?}"
+    );
+    let other = decision(&state, "api-1", Verb::Approve);
+    let refused = state.decide(&other, Some("u2"), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::AnotherObject(_))));
+    let unknown = decision(&state, "api-9", Verb::Approve);
+    let refused = state.decide(&unknown, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::Unknown(_))));
+    assert_eq!(state, before);
+}
+
+#[test]
+fn a_decided_proposal_cannot_be_decided_again() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let reject = decision(&state, "api-1", Verb::Reject);
+    assert_eq!(state.decide(&reject, Some(UID), at(2), &mut record), Ok(()));
+    let again = decision(&state, "api-1", Verb::Approve);
+    let refused = state.decide(&again, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::NotPending { .. })));
+    let undo = decision(&state, "api-1", Verb::Rollback);
+    let refused = state.decide(&undo, Some(UID), at(3), &mut record);
+    assert!(matches!(refused, Err(Refusal::NotApproved { .. })));
+}
+
+#[test]
+fn a_rejected_policy_is_not_proposed_again_until_the_traffic_changes() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let reject = decision(&state, "api-1", Verb::Reject);
+    assert_eq!(state.decide(&reject, Some(UID), at(2), &mut record), Ok(()));
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(81)), Need::Assess);
+}
+
+#[test]
+fn an_edited_proposal_keeps_its_policy_and_gets_another_revision() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    let read = decision(&state, "api-1", Verb::Approve);
+    assert!(state.edit("api-1", &policy(99)));
+    assert!(!state.edit("api-1", &policy(99)), "it is the same by now");
+    let refused = state.decide(&read, Some(UID), at(2), &mut record);
+    assert!(
+        matches!(refused, Err(Refusal::Outdated { .. })),
+        "not judged yet"
+    );
+    assert_eq!(state.need(&desired(80)), Need::Assess);
+    assert_eq!(state.policy_to_assess(&desired(80)), &policy(99));
+    state.propose(desired(80), impact(&policy(99)), at(3), &mut record);
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    approve(&mut state, 4, &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(99)));
+    // The person's edit is not questioned again until the traffic requires another policy.
+    assert_eq!(state.need(&desired(80)), Need::Nothing);
+    assert_eq!(state.need(&desired(81)), Need::Assess);
+}
+
+#[test]
+fn a_rollback_restores_the_policy_in_force_before_and_undoes_later_ones() {
+    let (mut state, mut record) = (state(), Vec::new());
+    for (port, now) in [(80, 10), (81, 20), (82, 30)] {
+        propose(&mut state, port, now, &mut record);
+        approve(&mut state, now + 1, &mut record);
+        state.applied(at(now + 2), &mut record);
+    }
+    let undo = decision(&state, "api-2", Verb::Rollback);
+    assert_eq!(state.decide(&undo, Some(UID), at(40), &mut record), Ok(()));
+    assert_eq!(state.wanted_policy(), Some(&policy(80)));
+    assert!(!state.is_applied());
+    state.applied(at(41), &mut record);
+    assert_eq!(
+        phases(&state),
+        [Phase::Applied, Phase::RolledBack, Phase::RolledBack]
+    );
+    let undo = decision(&state, "api-1", Verb::Rollback);
+    assert_eq!(state.decide(&undo, Some(UID), at(50), &mut record), Ok(()));
+    assert_eq!(state.wanted_policy(), None);
+    state.applied(at(51), &mut record);
+    assert_eq!(
+        record.last().map(|entry| entry.action.kind()),
+        Some(ActionKind::Deleted)
+    );
+}
+
+#[test]
+fn blocked_traffic_undoes_the_last_change_and_a_decision_clears_degraded() {
+    let (mut state, mut record) = (state(), Vec::new());
+    assert!(!state.roll_back_blocked("x", at(0), &mut record));
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    state.applied(at(3), &mut record);
+    assert!(state.roll_back_blocked("web → api 81/TCP", at(4), &mut record));
+    assert!(state.degraded.is_some() && state.wanted.is_none());
+    assert_eq!(
+        state.need(&desired(80)),
+        Need::Nothing,
+        "the same is not asked for again"
+    );
+    propose(&mut state, 81, 5, &mut record);
+    approve(&mut state, 6, &mut record);
+    assert_eq!(state.degraded, None);
+}
+
+#[test]
+fn only_a_limited_number_of_closed_proposals_is_kept() {
+    let (mut state, mut record) = (state(), Vec::new());
+    for number in 0..60 {
+        propose(&mut state, 1000 + number, i64::from(number), &mut record);
+        state.withdraw("a test", at(i64::from(number)), &mut record);
+    }
+    assert!(
+        state.proposals.len() <= KEPT + 1,
+        "{}",
+        state.proposals.len()
+    );
+    let kept: Vec<_> = state.proposals.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(kept.last(), Some(&"api-60"));
+}
+
+#[test]
+fn a_state_is_the_same_after_it_was_stored() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    propose(&mut state, 81, 3, &mut record);
+    let text = serde_json::to_string(&state).expect("JSON");
+    let back: WorkloadState = serde_json::from_str(&text).expect("a state");
+    assert_eq!(back, state);
+}
+
+#[test]
+fn a_policy_that_break_glass_removed_comes_back_as_itself_and_not_as_a_first_policy() {
+    let (mut state, mut record) = (state(), Vec::new());
+    propose(&mut state, 80, 1, &mut record);
+    approve(&mut state, 2, &mut record);
+    state.applied(at(3), &mut record);
+    assert_eq!(state.policy_before(), None);
+    // Once when break-glass begins, and once when it ends.
+    state.taken_away();
+    state.taken_away();
+    assert!(!state.is_applied());
+    state.applied(at(9), &mut record);
+    assert_eq!(state.policy_before(), state.wanted_policy());
+    // A policy that is approved meanwhile is a change of the policy before break-glass.
+    state.taken_away();
+    propose(&mut state, 81, 10, &mut record);
+    approve(&mut state, 11, &mut record);
+    state.applied(at(12), &mut record);
+    let before = state.revision(1).map(|revision| revision.policy.clone());
+    assert_eq!(state.policy_before(), before.as_ref());
+}

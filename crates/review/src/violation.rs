@@ -1,0 +1,236 @@
+//! Violations: connections that were attempted although the policies in force do not allow them.
+
+use super::subset;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
+use nanoseg_flow::Verdict;
+use nanoseg_graph::{Edge, Graph, Peer, Requirement, Requiring, ServiceEnforcements};
+use nanoseg_inventory::{Inventory, WorkloadId};
+use nanoseg_net::{Protocol, Timestamp};
+use nanoseg_record::Connection;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Traffic that an approved policy does not allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub client: Peer,
+    pub server: Peer,
+    pub protocol: Protocol,
+    pub port: u16,
+    /// The verdicts of all attempts. `established` means that the policy is not enforced, or was not enforced then.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// The number of attempts over all time.
+    pub connections: u64,
+    /// The requirement that a policy would have to allow. Its `edge` is [`Requiring::NOT_TAUGHT`].
+    pub requirement: Requirement,
+    /// Is true if a proposal to allow it may be made: the server is known to listen there, and both
+    /// ends are known. What only a scanner tries is no edge at all (rule: scan-teaches-nothing).
+    pub may_be_proposed: bool,
+}
+
+impl Violation {
+    /// The connection, as the record has it. The evidence of the proposal that would allow it has the same,
+    /// [`super::resources::EvidenceLine::connection`], so that a report finds the answer.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            client: self.client.to_string(),
+            server: self.server.to_string(),
+            protocol: self.protocol,
+            port: self.port,
+        }
+    }
+}
+
+/// Returns the violations of the policies of `managed`, in the order of the graph's edges. A connection with several
+/// requirements (a pod that calls a node port appears as itself or as a node) is returned once for each that is
+/// denied.
+///
+/// `enforcement`: where the network plugin checks connections through Services.
+/// `enforced` are all policies in force, also those of others. Only traffic since the policy of the workload was
+/// applied (`since`) counts; a workload without such a time has no violations.
+///
+/// # Errors
+/// Returns an error if the API server would refuse a policy.
+pub fn violations(
+    graph: &Graph,
+    inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
+    enforced: &[NetworkPolicy],
+    managed: &BTreeSet<WorkloadId>,
+    since: &BTreeMap<WorkloadId, Timestamp>,
+) -> Result<Vec<Violation>, EvaluateError> {
+    let concerned = |peer: &Peer, last: Timestamp| {
+        let id = peer.workload().filter(|id| managed.contains(id));
+        id.and_then(|id| since.get(id))
+            .is_some_and(|at| last >= *at)
+    };
+    // The evaluation is built only if there is something to evaluate.
+    let edges: Vec<Suspect<'_>> = graph
+        .edges()
+        .into_iter()
+        .filter_map(|(client, server, edge)| {
+            let last = edge.last.filter(|_| edge.connections() > 0)?;
+            let (at_client, at_server) = (concerned(client, last), concerned(server, last));
+            (at_client || at_server).then_some(Suspect {
+                client,
+                server,
+                edge,
+                at_client,
+                at_server,
+            })
+        })
+        .collect();
+    if edges.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ends = edges.iter().flat_map(|s| [s.client, s.server]);
+    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = subset::policies_selecting(enforced, &small);
+    let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
+    let requiring = Requiring {
+        graph,
+        inventory,
+        enforcement,
+    };
+    let listeners = KnownListeners::build(graph, inventory);
+    let mut found = Vec::new();
+    for suspect in edges {
+        let Suspect {
+            client,
+            server,
+            edge,
+            ..
+        } = suspect;
+        let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+        for requirement in needed
+            .into_iter()
+            .filter(|r| suspect.is_denied(r, &evaluation))
+        {
+            found.push(Violation {
+                client: client.clone(),
+                server: server.clone(),
+                protocol: edge.protocol,
+                port: edge.port,
+                verdicts: edge.verdicts.clone(),
+                first: edge.first.unwrap_or_default(),
+                last: edge.last.unwrap_or_default(),
+                connections: edge.connections(),
+                requirement,
+                may_be_proposed: listeners.may_be_proposed(client, server, edge),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the requirements of connections of `managed` workloads that were attempted, never succeeded, and are
+/// allowed by all policies at both ends: somebody approved them, so they stay allowed although none was observed to
+/// work yet.
+///
+/// # Errors
+/// Returns an error if the API server would refuse a policy.
+pub fn approved_attempts(
+    graph: &Graph,
+    inventory: &Inventory,
+    enforcement: &ServiceEnforcements,
+    enforced: &[NetworkPolicy],
+    managed: &BTreeSet<WorkloadId>,
+) -> Result<Vec<Requirement>, EvaluateError> {
+    let is_managed = |peer: &Peer| peer.workload().is_some_and(|id| managed.contains(id));
+    let mut edges = graph.edges();
+    edges.retain(|(client, server, edge)| {
+        let was_tried = !edge.lesson.teaches() && edge.connections() > 0;
+        was_tried && (is_managed(client) || is_managed(server))
+    });
+    if edges.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ends = edges
+        .iter()
+        .flat_map(|(client, server, _)| [*client, *server]);
+    let small = subset::of_workloads(inventory, &ends.filter_map(Peer::workload).collect());
+    let selecting = subset::policies_selecting(enforced, &small);
+    let evaluation = Evaluation::new(&small, selecting.iter().copied(), HostNetwork::Exact)?;
+    let requiring = Requiring {
+        graph,
+        inventory,
+        enforcement,
+    };
+    let listeners = KnownListeners::build(graph, inventory);
+    let mut found = Vec::new();
+    for (client, server, edge) in edges {
+        if listeners.may_be_proposed(client, server, edge) {
+            let needed = requiring.of(client, server, edge, Requiring::NOT_TAUGHT);
+            found.extend(
+                needed
+                    .into_iter()
+                    .filter(|r| evaluation.blocked(r).is_empty()),
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// An edge that may be a violation.
+struct Suspect<'a> {
+    client: &'a Peer,
+    server: &'a Peer,
+    edge: &'a Edge,
+    /// Is true if the client's policy is ours and older than the traffic.
+    at_client: bool,
+    /// Is true if the server's policy is ours and older than the traffic.
+    at_server: bool,
+}
+
+impl Suspect<'_> {
+    /// Returns true if the policies at an end that is ours deny the requirement.
+    fn is_denied(&self, requirement: &Requirement, evaluation: &Evaluation) -> bool {
+        let blocked = evaluation.blocked(requirement);
+        blocked.iter().any(|blocked| match blocked.by {
+            BlockedBy::Egress(_) => self.at_client,
+            BlockedBy::Ingress(_) => self.at_server,
+            BlockedBy::UnknownWorkload(_) => false,
+        })
+    }
+}
+
+/// The ports on which workloads are known to listen.
+struct KnownListeners<'a>(BTreeSet<(&'a WorkloadId, Protocol, u16)>);
+
+impl<'a> KnownListeners<'a> {
+    /// Declared container ports, endpoints of Services, and servers that answered.
+    fn build(graph: &'a Graph, inventory: &'a Inventory) -> Self {
+        let mut known = BTreeSet::new();
+        for pod in &inventory.pods {
+            let ports = pod.ports.iter();
+            known.extend(ports.map(|port| (&pod.workload, port.protocol, port.number)));
+        }
+        for port in inventory.services.iter().flat_map(|service| &service.ports) {
+            for endpoint in &port.endpoints {
+                if let Some(pod) = endpoint.pod.and_then(|index| inventory.pods.get(index)) {
+                    known.insert((&pod.workload, port.protocol, endpoint.port));
+                }
+            }
+        }
+        for (_, server, edge) in graph.edges() {
+            if let Some(id) = server.workload().filter(|_| edge.lesson.teaches()) {
+                known.insert((id, edge.protocol, edge.port));
+            }
+        }
+        KnownListeners(known)
+    }
+
+    fn may_be_proposed(&self, client: &Peer, server: &Peer, edge: &Edge) -> bool {
+        let listens = match server {
+            Peer::Workload(id) => self.0.contains(&(id, edge.protocol, edge.port)),
+            Peer::ApiServer | Peer::Node(_) | Peer::Outside(_) => true,
+            Peer::Unattributed(_) => false,
+        };
+        listens && !matches!(client, Peer::Unattributed(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;

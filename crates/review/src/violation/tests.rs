@@ -1,0 +1,226 @@
+use super::*;
+use crate::testing::*;
+use nanoseg_graph::{ServiceEnforcement, Unattributed, UnattributedReason};
+
+fn found(graph: &Graph, policies: &[NetworkPolicy], ours: &[(&str, i64)]) -> Vec<(String, bool)> {
+    let managed = ours.iter().map(|(name, _)| id(name)).collect();
+    let since = ours
+        .iter()
+        .map(|(name, secs)| (id(name), at(*secs)))
+        .collect();
+    let found = violations(
+        graph,
+        &cluster(),
+        &ServiceEnforcements::default(),
+        policies,
+        &managed,
+        &since,
+    )
+    .expect("policies");
+    found
+        .into_iter()
+        .map(|v| {
+            (
+                format!("{} {} {}", v.client, v.server, v.port),
+                v.may_be_proposed,
+            )
+        })
+        .collect()
+}
+
+const FAILED: &[(Verdict, u64)] = &[(Verdict::Unanswered, 3)];
+const WORKED: &[(Verdict, u64)] = &[(Verdict::Established, 3)];
+
+fn deny(name: &str) -> NetworkPolicy {
+    of(name, "ingress: [], egress: []")
+}
+
+#[test]
+fn a_denied_attempt_is_a_violation_and_may_be_proposed_if_something_listens() {
+    let graph = graph(&[
+        ("shop/web shop/db 5432", FAILED, 10, 20),
+        ("shop/web shop/db 9999", FAILED, 10, 20),
+        ("shop/job shop/api 8080", FAILED, 10, 20),
+        ("shop/web shop/job 22", FAILED, 10, 20),
+    ]);
+    let policies = [deny("shop/db"), deny("shop/api")];
+    let seen = found(&graph, &policies, &[("shop/db", 0), ("shop/api", 0)]);
+    let wanted = [
+        ("shop/job shop/api 8080".to_owned(), true),
+        ("shop/web shop/db 5432".to_owned(), true),
+        ("shop/web shop/db 9999".to_owned(), false),
+    ];
+    assert_eq!(seen, wanted);
+}
+
+#[test]
+fn a_server_that_answered_once_is_known_to_listen() {
+    let graph = graph(&[
+        ("ops/probe shop/web 7000", WORKED, 0, 1),
+        ("shop/job shop/web 7000", FAILED, 10, 20),
+    ]);
+    let allowed = "ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}], egress: []";
+    let seen = found(&graph, &[of("shop/web", allowed)], &[("shop/web", 5)]);
+    assert_eq!(seen, [("shop/job shop/web 7000".to_owned(), true)]);
+}
+
+#[test]
+fn traffic_that_is_older_than_the_policy_or_allowed_or_not_ours_is_no_violation() {
+    let graph = graph(&[
+        ("shop/web shop/db 5432", FAILED, 10, 20),
+        ("shop/web shop/api 8080", FAILED, 10, 20),
+    ]);
+    let policies = [
+        deny("shop/db"),
+        of(
+            "shop/api",
+            "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]",
+        ),
+    ];
+    let ours = [("shop/db", 21), ("shop/api", 0)];
+    assert_eq!(found(&graph, &policies, &ours), []);
+    assert_eq!(found(&graph, &policies, &[("shop/web", 0)]), []);
+    assert_eq!(found(&graph, &policies, &[]), []);
+    assert_eq!(found(&graph, &policies, &[("shop/db", 20)]).len(), 1);
+}
+
+#[test]
+fn traffic_that_succeeds_although_it_is_denied_is_a_violation_too() {
+    let graph = graph(&[("shop/web 93.184.216.34 443", WORKED, 10, 20)]);
+    let seen = found(&graph, &[deny("shop/web")], &[("shop/web", 15)]);
+    assert_eq!(
+        seen,
+        [("shop/web outside:93.184.216.34 443".to_owned(), true)]
+    );
+}
+
+#[test]
+fn the_requirement_of_a_violation_equals_that_of_a_learned_edge() {
+    let built = graph(&[("shop/web 93.184.216.34 443", FAILED, 10, 20)]);
+    let managed = BTreeSet::from([id("shop/web")]);
+    let since = BTreeMap::from([(id("shop/web"), at(0))]);
+    let found = violations(
+        &built,
+        &cluster(),
+        &ServiceEnforcements::default(),
+        &[deny("shop/web")],
+        &managed,
+        &since,
+    )
+    .unwrap();
+    let learned = graph(&[("shop/web 93.184.216.34 443", WORKED, 10, 20)]);
+    let mut wanted =
+        nanoseg_graph::requirements(&learned, &cluster(), &ServiceEnforcements::default());
+    wanted[0].edge = Requiring::NOT_TAUGHT;
+    assert_eq!(found[0].requirement, wanted[0]);
+    assert_eq!((found[0].connections, found[0].last), (3, at(20)));
+}
+
+#[test]
+fn addresses_without_a_known_owner_are_not_proposed() {
+    let mut built = Graph::default();
+    let mut edge = Edge::new(Protocol::Tcp, 5432);
+    edge.verdicts.insert(Verdict::Unanswered, 1);
+    (edge.first, edge.last) = (Some(at(1)), Some(at(2)));
+    let stranger = Peer::Unattributed(Unattributed::at(
+        "10.244.1.77".parse().unwrap(),
+        UnattributedReason::UnknownPod,
+    ));
+    built.add_edge(&stranger, &peer("shop/db"), edge);
+    let seen = found(&built, &[deny("shop/db")], &[("shop/db", 0)]);
+    assert_eq!(
+        seen,
+        [("unknown-pod:10.244.1.77 shop/db 5432".to_owned(), false)]
+    );
+}
+
+#[test]
+fn a_connection_that_was_approved_before_it_worked_stays_required() {
+    let graph = graph(&[
+        ("shop/web shop/db 5432", FAILED, 10, 20),
+        ("shop/job shop/db 5432", FAILED, 10, 20),
+        // Nothing is known to listen there.
+        ("shop/web shop/db 9999", FAILED, 10, 20),
+    ]);
+    let allows_web = of(
+        "shop/db",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}], egress: []",
+    );
+    let asked = |policies: &[NetworkPolicy]| {
+        let managed = BTreeSet::from([id("shop/db")]);
+        approved_attempts(
+            &graph,
+            &cluster(),
+            &ServiceEnforcements::default(),
+            policies,
+            &managed,
+        )
+        .unwrap()
+    };
+    let allowed = asked(&[allows_web]);
+    assert_eq!(allowed.len(), 1, "{allowed:?}");
+    assert_eq!(
+        allowed[0].client,
+        nanoseg_graph::End::Workload(id("shop/web"))
+    );
+    assert_eq!(asked(&[deny("shop/db")]), []);
+}
+
+/// `shop/web` calls `shop/api` through its Service, 80 → 8080.
+fn called_through_the_service(verdicts: &[(Verdict, u64)]) -> Graph {
+    let mut built = Graph::default();
+    let mut edge = Edge::new(Protocol::Tcp, 8080);
+    edge.verdicts = verdicts.iter().copied().collect();
+    edge.service_ports.insert(80);
+    edge.services.insert("shop/api".into());
+    (edge.first, edge.last) = (Some(at(10)), Some(at(20)));
+    built.add_edge(&peer("shop/web"), &peer("shop/api"), edge);
+    built
+}
+
+#[test]
+fn where_plugins_check_before_translation_a_policy_without_the_service_port_is_violated() {
+    let graph = called_through_the_service(FAILED);
+    let pod_port = of(
+        "shop/api",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]",
+    );
+    let managed = BTreeSet::from([id("shop/api")]);
+    let since = BTreeMap::from([(id("shop/api"), at(0))]);
+    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+        let policies = [pod_port.clone()];
+        let found = violations(
+            &graph,
+            &cluster(),
+            &enforcement.into(),
+            &policies,
+            &managed,
+            &since,
+        );
+        let found = found.expect("policies");
+        found.iter().map(|one| one.requirement.port).collect()
+    };
+    assert!(ports(ServiceEnforcement::AfterTranslation).is_empty());
+    assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [80]);
+}
+
+#[test]
+fn where_plugins_check_before_translation_an_approved_attempt_needs_the_service_port_too() {
+    let graph = called_through_the_service(FAILED);
+    let both_ports = of(
+        "shop/api",
+        "ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}, {port: 80}]}]",
+    );
+    let managed = BTreeSet::from([id("shop/api")]);
+    let ports = |enforcement: ServiceEnforcement| -> Vec<u16> {
+        let policies = [both_ports.clone()];
+        let found = approved_attempts(&graph, &cluster(), &enforcement.into(), &policies, &managed);
+        found
+            .expect("policies")
+            .iter()
+            .map(|one| one.port)
+            .collect()
+    };
+    assert_eq!(ports(ServiceEnforcement::AfterTranslation), [8080]);
+    assert_eq!(ports(ServiceEnforcement::BeforeTranslation), [8080, 80]);
+}
