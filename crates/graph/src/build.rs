@@ -296,9 +296,16 @@ fn add(
         if !edge.services.contains(&name) {
             edge.services.insert(name);
         }
-        edge.service_ports.insert(service_access.port.port);
+        // A plugin that checks before translation checks at the client's end; at a foreign server's end the Service
+        // port would be a port that nobody was seen to call.
+        if !target.foreign {
+            edge.service_ports.insert(service_access.port.port);
+        }
     }
-    if is_masqueraded(attributed, target, record.protocol, attribution)
+    if target.foreign {
+        // As which address the client was seen, and no other node's (rule: foreign-endpoint).
+        edge.enforced_from.extend(record.seen_as);
+    } else if is_masqueraded(attributed, target, record.protocol, attribution)
         && edge.enforced_from.is_empty()
     {
         edge.enforced_from.clone_from(&attribution.node_addresses);

@@ -1,6 +1,7 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
 mod declared;
+mod foreign_endpoints;
 mod history;
 mod observers;
 mod peer_labels;
