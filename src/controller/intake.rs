@@ -1,8 +1,10 @@
 //! Batches on their way into the store: gRPC and NATS, one writer, and a channel for those who need to see what was stored.
 
 use super::receiver_metrics::ReceiverMetrics;
-use super::writer::{self, NewBatches, StoreHealth};
-use crate::store::FlowStore;
+use super::writer::{self, NewBatches, StoreHealth, Writer};
+use crate::flow::Admission;
+use crate::net::Timestamp;
+use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError,
     ServerSettings, ServerTls,
@@ -23,6 +25,8 @@ pub struct IntakeSettings {
     pub nats: Option<NatsSettings>,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
+    /// The clock by which agents are judged.
+    pub now: fn() -> Timestamp,
 }
 
 /// Why batches cannot be received.
@@ -32,6 +36,8 @@ pub enum IntakeError {
     Server(#[from] ServerError),
     #[error(transparent)]
     Nats(#[from] NatsError),
+    #[error(transparent)]
+    Store(#[from] FlowStoreError),
     #[error("failed to start the thread that writes to the store: {0}")]
     Thread(std::io::Error),
 }
@@ -42,6 +48,7 @@ pub struct Intake {
     nats: Option<NatsIntake>,
     queue: mpsc::Receiver<Incoming>,
     heard: Option<NewBatches>,
+    now: fn() -> Timestamp,
 }
 
 impl Intake {
@@ -65,6 +72,7 @@ impl Intake {
             nats,
             queue,
             heard: settings.heard,
+            now: settings.now,
         })
     }
 
@@ -77,7 +85,7 @@ impl Intake {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If the listener fails.
+    /// If the listener fails, or the store cannot be read.
     pub async fn run(
         self,
         store: FlowStore,
@@ -85,12 +93,20 @@ impl Intake {
         health: StoreHealth,
         stop: watch::Receiver<bool>,
     ) -> Result<(), IntakeError> {
-        let (queue, heard) = (self.queue, self.heard);
+        let queue = self.queue;
+        let writer = Writer {
+            admission: Admission::new(&store.views()?),
+            store,
+            metrics,
+            health,
+            heard: self.heard,
+            now: self.now,
+        };
         let (written, all_written) = tokio::sync::oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {
-                writer::run(store, queue, &metrics, &health, heard.as_ref());
+                writer::run(writer, queue);
                 drop(written);
             })
             .map_err(IntakeError::Thread)?;

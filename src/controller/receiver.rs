@@ -75,6 +75,7 @@ impl Receiver {
             authenticator,
             nats: settings.nats,
             heard: None,
+            now: || jiff::Timestamp::now().into(),
         })
         .await?;
         let mut registry = Registry::default();

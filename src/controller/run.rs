@@ -258,6 +258,7 @@ impl Replica {
             authenticator: Arc::new(self.authenticator()),
             nats: settings.nats.clone(),
             heard: Some(heard_in),
+            now,
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "accepts agents");

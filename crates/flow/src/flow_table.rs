@@ -3,7 +3,7 @@
 use super::record_builder::{RecordBuilder, ScanSummary};
 use super::{
     AddressEpochs, ConnectionSink, ConnectionTable, Decoded, FlowConfig, FlowCounters, FlowRecord,
-    Listeners, NameTable, OtherTraffic, PacketBatch,
+    Listeners, NameTable, Observers, OtherTraffic, PacketBatch,
 };
 
 /// The result of all packets of a run.
@@ -11,8 +11,8 @@ use super::{
 pub struct FlowResult {
     /// In order of client, server, port, protocol and the rest.
     pub records: Vec<FlowRecord>,
-    /// Clients with more failed targets than are recorded one by one, in order.
-    pub scans: Vec<ScanSummary>,
+    /// Clients with more failed targets than are recorded one by one, in order, and the nodes whose agents tell of it.
+    pub scans: Vec<(Observers, ScanSummary)>,
     pub counters: FlowCounters,
     pub names: NameTable,
     /// Traffic that no NetworkPolicy can express, in order.

@@ -14,6 +14,7 @@
 )]
 
 mod activity_windows;
+mod admission;
 mod aggregate;
 mod batch_id;
 mod big_endian;
@@ -44,8 +45,10 @@ mod skip;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod told;
 
 pub use activity_windows::ActivityWindows;
+pub use admission::{Admission, Progress, Progresses};
 pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
 pub use collector::{Collector, CollectorLimits};
@@ -75,3 +78,4 @@ pub use record_builder::{RecordBuilder, ScanSummary};
 pub use record_identity::RecordIdentity;
 pub use skip::{Skip, SkipCounters};
 pub use table::{ConnectionTable, FlowConfig, FlowCounters};
+pub use told::Told;

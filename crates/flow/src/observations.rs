@@ -106,6 +106,9 @@ losses! {
     FlowIncomplete "flow-incomplete" "Flows of a flow log without addresses or ports.";
     LogLost "log-lost" "Flows that the flow log itself reports as lost.";
     LogSampled "log-sampled" "Flows of a log that counted only some of the packets: an answer may not have been seen.";
+    TimeRefused "time-refused" "Records, scans and names of an agent of times that no spool explains: older than it reaches back, or ahead of the receiver's clock. The receiver refused them.";
+    SourceRefused "source-refused" "Records of an agent of a kind of source that no agent runs. The receiver refused them.";
+    ClaimRefused "claim-refused" "Records of an agent that say by name who the ends are: only flow logs do, and agents send none. The receiver refused them.";
     DirectionMissing "direction-missing" "Connections of which the flow log has one direction alone, though the flags show that the other was there; they count as answered only if a SYN-ACK or an acknowledgement proves it.";
 }
 

@@ -7,7 +7,7 @@ use super::history::History;
 use super::lookups::{self, ImpliedLookups};
 use super::{Graph, MAX_OBSERVERS, Peer, findings, implied_edges, port_scan, service_gaps};
 use nanoseg_finding::Finding;
-use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
+use nanoseg_flow::{FlowRecord, FlowResult, Popularity, Told};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::{self as net, Protocol};
 use rustc_hash::FxHashMap;
@@ -323,6 +323,7 @@ fn count(edge: &mut Edge, record: &FlowRecord) {
     edge.first = Some(edge.first.map_or(record.first, |t| t.min(record.first)));
     edge.last = Some(edge.last.map_or(record.last, |t| t.max(record.last)));
     edge.windows.merge(&record.windows);
+    edge.told = Told::merge(edge.told, Some(record.told()));
     keep_earliest(&mut edge.evidence, evidence(record));
     edge.evidence_total += 1;
 }

@@ -6,7 +6,7 @@ use super::edge::{Edge, Evidence, Lesson};
 use super::history::{FoldedScan, History};
 use super::peer::Peer;
 use nanoseg_finding::{Code, Finding};
-use nanoseg_flow::{FlowRecord, ScanSummary, Verdict};
+use nanoseg_flow::{FlowRecord, Observers, ScanSummary, Verdict};
 use nanoseg_net::Timestamp;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +68,12 @@ impl AttemptsByKey {
     }
 
     /// Adds the attempts of clients that failed too often to keep each.
-    pub fn note_summaries(&mut self, summaries: &[ScanSummary], attribution: &Attribution<'_>) {
-        for summary in summaries {
+    pub fn note_summaries(
+        &mut self,
+        summaries: &[(Observers, ScanSummary)],
+        attribution: &Attribution<'_>,
+    ) {
+        for (_, summary) in summaries {
             match summary.client {
                 Some(client) => {
                     let client = attribution.client(client, summary.first);

@@ -57,6 +57,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
     let first = Timestamp::from_secs(1_800_000_000);
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: ip(client),
         server: server.ip(),
         port: server.port(),
