@@ -1,6 +1,7 @@
 //! The observations of all observers together. Batches give the same result in any order and however
 //! often each is applied.
 
+use super::bounds::set_aside;
 use super::dedup::deduplicate;
 use super::{
     AddressEpochs, FlowBatch, FlowCounters, FlowRecord, FlowResult, Instance, Listeners, Loss,
@@ -231,9 +232,11 @@ impl Aggregate {
         let other = self.other_traffic().collect();
         let records = self.records.into_iter();
         let observed = records.map(|((observer, _), record)| Observed { observer, record });
-        let (records, scans) =
-            count_once(observed.collect(), listeners, epochs, max_failed_targets);
+        let mut observed = observed.collect();
+        let out_of_bounds = set_aside(&mut observed, listeners, &self.views);
+        let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
+            out_of_bounds,
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans, scans),
@@ -254,9 +257,11 @@ impl Aggregate {
             observer: observer.clone(),
             record: record.clone(),
         });
-        let (records, scans) =
-            count_once(observed.collect(), listeners, epochs, max_failed_targets);
+        let mut observed = observed.collect();
+        let out_of_bounds = set_aside(&mut observed, listeners, &self.views);
+        let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
+            out_of_bounds,
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans.clone(), scans),

@@ -113,6 +113,7 @@ pub(super) fn assemble(
     }
     findings.extend(findings::findings(&graph, attribution.inventory));
     findings.extend(findings::not_expressible(&seen.other, attribution));
+    findings.extend(findings::out_of_bounds(&seen.out_of_bounds));
     Assembled {
         built: Built {
             graph,

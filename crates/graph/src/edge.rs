@@ -2,8 +2,8 @@
 
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
-use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
-use nanoseg_flow::{ActivityWindows, Observers, Opening, Told, Verdict};
+use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
+use nanoseg_flow::{ActivityWindows, Observers, Opening, Told, Verdict, Views};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -31,6 +31,7 @@ mod public_entry;
 mod requirement;
 mod service_gaps;
 mod sightings;
+mod standing;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -49,13 +50,14 @@ pub use inventory_listeners::{InventoryListeners, address_epochs};
 pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
+pub use nanoseg_flow::Views;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
-pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
+pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};
