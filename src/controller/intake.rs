@@ -3,11 +3,12 @@
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::{self, NewBatches, StoreHealth, Writer};
 use crate::flow::Admission;
+use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::net::Timestamp;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError,
-    ServerSettings, ServerTls,
+    Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
+    ServerSettings,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +24,12 @@ pub struct IntakeSettings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    pub nats_health: NatsHealth,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
     /// The clock by which agents are judged.
     pub now: fn() -> Timestamp,
+    pub connections: ConnectionMetrics,
 }
 
 /// Why batches cannot be received.
@@ -40,6 +43,8 @@ pub enum IntakeError {
     Store(#[from] FlowStoreError),
     #[error("failed to start the thread that writes to the store: {0}")]
     Thread(std::io::Error),
+    #[error("failed to go on receiving: {0} ended; see the log before this")]
+    Ended(&'static str),
 }
 
 /// Listens, and receives no batch yet.
@@ -58,7 +63,10 @@ impl Intake {
         let (out, queue) = mpsc::channel(writer::QUEUE);
         let authenticator = settings.authenticator;
         let nats = match settings.nats {
-            Some(nats) => Some(NatsIntake::start(nats, authenticator.clone(), out.clone()).await?),
+            Some(nats) => {
+                let health = settings.nats_health;
+                Some(NatsIntake::start(nats, authenticator.clone(), out.clone(), health).await?)
+            }
             None => None,
         };
         let server = Server::bind(ServerSettings {
@@ -66,6 +74,7 @@ impl Intake {
             tls: settings.tls,
             authenticator,
             out,
+            connections: settings.connections,
         })?;
         Ok(Intake {
             server,
@@ -85,7 +94,7 @@ impl Intake {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If the listener fails, or the store cannot be read.
+    /// If the store cannot be read, or a part of it ends before. (rule: no-task-ends-unseen)
     pub async fn run(
         self,
         store: FlowStore,
@@ -102,7 +111,7 @@ impl Intake {
             heard: self.heard,
             now: self.now,
         };
-        let (written, all_written) = tokio::sync::oneshot::channel::<()>();
+        let (written, mut all_written) = tokio::sync::oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {
@@ -110,15 +119,32 @@ impl Intake {
                 drop(written);
             })
             .map_err(IntakeError::Thread)?;
+        let served = until_stop("the port for agents", self.server.run(stop.clone()), &stop);
         let taken = async {
-            if let Some(nats) = self.nats {
-                nats.run(stop.clone()).await;
+            match self.nats {
+                Some(nats) => until_stop("NATS", nats.run(stop.clone()), &stop).await,
+                None => Ok(()),
             }
         };
-        let (served, ()) = tokio::join!(self.server.run(stop.clone()), taken);
+        let work = async { tokio::try_join!(served, taken) };
+        tokio::select! {
+            biased;
+            done = work => done?,
+            _ = &mut all_written => return Err(IntakeError::Ended("the thread that writes to the store")),
+        };
         // Server and NATS intake have ended, so the queue has no sender any more and the writer ends.
         let _ = all_written.await;
-        served?;
         Ok(())
     }
+}
+
+/// Waits for a part of the work, which may not end before `stop` turns true or its sender is dropped.
+async fn until_stop(
+    name: &'static str,
+    work: impl Future<Output = ()>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), IntakeError> {
+    work.await;
+    let is_stopped = *stop.borrow() || stop.has_changed().is_err();
+    is_stopped.then_some(()).ok_or(IntakeError::Ended(name))
 }

@@ -168,6 +168,12 @@ impl Aggregate {
         }
     }
 
+    /// Puts other records in the place of all that there are.
+    pub(super) fn replace_records(&mut self, records: impl Iterator<Item = Observed>) {
+        self.records.clear();
+        records.for_each(|observed| self.add_record(observed));
+    }
+
     /// Adds what one node's agent tells of a client that failed too often to keep each connection.
     pub fn add_scan(&mut self, node: &Arc<str>, scan: ScanSummary) {
         let key = (node.clone(), scan.client);

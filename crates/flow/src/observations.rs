@@ -109,6 +109,10 @@ losses! {
     TimeRefused "time-refused" "Records, scans and names of an agent of times that no spool explains: older than it reaches back, or ahead of the receiver's clock. The receiver refused them.";
     SourceRefused "source-refused" "Records of an agent of a kind of source that no agent runs. The receiver refused them.";
     ClaimRefused "claim-refused" "Records of an agent that say by name who the ends are: only flow logs do, and agents send none. The receiver refused them.";
+    RecordOverBudget "record-over-budget" "Flow records beyond the receiver's budget, or of a time for which it has none: they teach nothing.";
+    AddressMerged "address-merged" "Flow records of which one address is counted by its block, since too many addresses beyond the cluster came.";
+    EdgeForgotten "edge-forgotten" "Edges that the store forgot before their time, for lack of room.";
+    BatchForgotten "batch-forgotten" "Batches of which the receiver no longer knows whether they came, since too many were missing between others.";
     DirectionMissing "direction-missing" "Connections of which the flow log has one direction alone, though the flags show that the other was there; they count as answered only if a SYN-ACK or an acknowledgement proves it.";
 }
 

@@ -5,7 +5,9 @@ use super::edge::{Edge, Evidence};
 use super::end_nodes::end_nodes;
 use super::history::History;
 use super::lookups::{self, ImpliedLookups};
-use super::{Graph, MAX_OBSERVERS, Peer, findings, implied_edges, port_scan, service_gaps};
+use super::{
+    Graph, MAX_OBSERVERS, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps,
+};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity, Told};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -96,6 +98,7 @@ pub(super) fn assemble(
     history.add_to(&mut edges, attribution);
     let scanners = scans.scanners();
     port_scan::remove_edges(&scanners, &mut edges);
+    outside_blocks::bound(&mut edges);
     findings.extend(scans.findings(&scanners));
     findings.extend(lookups::imply(&mut edges, options.implied_lookups));
     if options.implied_dns {
@@ -169,7 +172,7 @@ impl RawGraph {
                 continue;
             }
             let attributed = attribution.attribute(&record);
-            attempts.note(attributed.client, &record);
+            attempts.note(attributed.client, &record, attribution.inventory);
             note_names(&mut names, &record, &attributed, seen);
             for (address, workload) in attribution.named_without_owner(&record) {
                 named_at.entry(address).or_default().insert(workload);
@@ -294,9 +297,16 @@ fn add(
         if !edge.services.contains(&name) {
             edge.services.insert(name);
         }
-        edge.service_ports.insert(service_access.port.port);
+        // A plugin that checks before translation checks at the client's end; at a foreign server's end the Service
+        // port would be a port that nobody was seen to call.
+        if !target.foreign {
+            edge.service_ports.insert(service_access.port.port);
+        }
     }
-    if is_masqueraded(attributed, target, record.protocol, attribution)
+    if target.foreign {
+        // As which address the client was seen, and no other node's (rule: foreign-endpoint).
+        edge.enforced_from.extend(record.seen_as);
+    } else if is_masqueraded(attributed, target, record.protocol, attribution)
         && edge.enforced_from.is_empty()
     {
         edge.enforced_from.clone_from(&attribution.node_addresses);

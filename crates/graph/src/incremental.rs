@@ -170,7 +170,7 @@ impl IncrementalGraph {
             let Some(edge) = raw.edges.remove(key) else {
                 continue;
             };
-            if scanners.contains(&key.0) && matches!(edge.lesson, Lesson::Ignored(_)) {
+            if port_scan::is_of_scan(&scanners, &key.0, &edge) {
                 new_scanner |= self.has_unanswered_edges(&key.0);
                 continue;
             }

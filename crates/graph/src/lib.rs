@@ -25,6 +25,7 @@ mod learning;
 mod lesson;
 mod lookups;
 mod open_directions;
+mod outside_blocks;
 mod peer;
 mod port_scan;
 mod public_entry;
@@ -52,6 +53,7 @@ pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use nanoseg_flow::Views;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
+pub use outside_blocks::{beyond_bound, block_peer};
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{

@@ -116,6 +116,12 @@ impl Sightings {
         both.all(|(side, more)| !side.seen.is_empty() || more.seen.is_empty())
     }
 
+    /// Returns true if the agent of a client's own node saw some of it.
+    pub(super) fn is_seen_at_client(&self) -> bool {
+        let mut sides = [&self.answered, &self.failed].into_iter();
+        sides.any(|sides| !sides[0].seen.is_empty())
+    }
+
     /// Returns true if no agent told of it.
     pub fn is_empty(&self) -> bool {
         let mut sides = self.answered.iter().chain(&self.failed);

@@ -2,9 +2,11 @@
 
 mod bounds;
 mod declared;
+mod foreign_endpoints;
 mod history;
 mod observers;
 mod peer_labels;
+mod scans;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{
