@@ -84,6 +84,7 @@ impl Feed {
 fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowRecord {
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client,
         server,
         port,

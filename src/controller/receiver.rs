@@ -83,6 +83,7 @@ impl Receiver {
             nats: settings.nats,
             nats_health: nats_health.clone(),
             heard: None,
+            now: || jiff::Timestamp::now().into(),
             connections: connections.clone(),
         })
         .await?;

@@ -307,6 +307,7 @@ impl Replica {
             nats: settings.nats.clone(),
             nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
+            now,
             connections: self.connections.clone(),
         })
         .await?;
