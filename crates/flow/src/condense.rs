@@ -18,7 +18,7 @@ type Group = (Observer, RecordIdentity, i64, [u32; 2]);
 /// The records of an hour or minute as one each.
 #[derive(Debug, Default)]
 pub struct Condensed {
-    groups: BTreeMap<Group, FlowRecord>,
+    groups: BTreeMap<Group, Vec<FlowRecord>>,
 }
 
 impl Condensed {
@@ -35,18 +35,31 @@ impl Condensed {
         identity.began = 0;
         let hands = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
         let group = (observer.clone(), identity, slot, hands);
-        match self.groups.get_mut(&group) {
-            Some(known) => known.absorb(record),
-            None => {
-                self.groups.insert(group, record.clone());
-            }
-        }
+        self.groups.entry(group).or_default().push(record.clone());
     }
 
-    /// All records.
+    /// The records that become one, where these are several.
+    pub fn into_groups(self) -> impl Iterator<Item = Vec<Observed>> {
+        let several = self.groups.into_iter().filter(|(_, group)| group.len() > 1);
+        several.map(|((observer, ..), records)| {
+            let observed = |record| Observed {
+                observer: observer.clone(),
+                record,
+            };
+            records.into_iter().map(observed).collect()
+        })
+    }
+
+    /// All records, merged.
     pub fn into_records(self) -> impl Iterator<Item = Observed> {
         let groups = self.groups.into_iter();
-        groups.map(|((observer, ..), record)| Observed { observer, record })
+        groups.filter_map(|((observer, ..), records)| {
+            let record = records.into_iter().reduce(|mut one, other| {
+                one.absorb(&other);
+                one
+            })?;
+            Some(Observed { observer, record })
+        })
     }
 }
 

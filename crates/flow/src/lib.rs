@@ -51,6 +51,7 @@ pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
 pub use budget::{FINE_MINUTES, HOT_HOURS, IntakeBudget, IntakeLimits, IntakeUse};
 pub use collector::{Collector, CollectorLimits};
+pub use condense::Condensed;
 pub use connection_report::{ConnectionReport, ConnectionSink};
 pub use decode::{Decoded, arp_addresses, decode};
 pub use dedup::decide_by_listeners;

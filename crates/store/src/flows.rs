@@ -5,6 +5,7 @@
 //! in RFC 3339; the tables keep them in nanoseconds since the Unix epoch.
 
 mod error;
+mod merge;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -13,7 +14,8 @@ mod words;
 mod write;
 
 pub use error::FlowStoreError;
-pub(super) use read::{load_losses, load_records};
+pub(super) use merge::merge_records;
+pub(super) use read::{each_record, load_losses, load_records};
 
 use nanoseg_flow::{Aggregate, Applied, FlowBatch};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};

@@ -83,7 +83,8 @@ fn add_views(connection: &Connection, all: &mut Aggregate) -> rusqlite::Result<(
     })
 }
 
-fn each_record(
+/// Reads the records that began in these seconds since the Unix epoch, or all.
+pub fn each_record(
     connection: &Connection,
     began: Option<Range<i64>>,
     mut one: impl FnMut(Observed),
