@@ -34,6 +34,7 @@ mod listeners;
 mod merged_observations;
 mod not_expressible;
 mod observations;
+mod observers;
 mod packet;
 mod packet_batch;
 mod peer_label;
@@ -65,7 +66,10 @@ pub use link_watch::{LinkSeen, LinkSigns, LinkWatch, SenderLink, sender_link};
 pub use listeners::{AddressKind, Listeners, NoListeners, Translation};
 pub use merged_observations::{MergedObservations, ObservationLimits};
 pub use not_expressible::{OtherKind, OtherTally, OtherTraffic};
-pub use observations::{FlowBatch, Instance, Loss, Observations, Observed, Observer, Source};
+pub use observations::{
+    FlowBatch, Instance, Loss, Observations, Observed, Observer, SPOOL_REACH, Source,
+};
+pub use observers::Observers;
 pub use packet::{IcmpUnreachable, Packet, SctpChunk, TcpFlags, Transport};
 pub use packet_batch::PacketBatch;
 pub use peer_label::{PeerLabel, PeerLabels, PodLabel, is_stand_in, stand_in_address};

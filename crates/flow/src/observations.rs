@@ -169,6 +169,10 @@ impl fmt::Display for Instance {
     }
 }
 
+/// How far back an agent may tell of what it saw, in seconds: for so long its spool keeps batches while nobody takes
+/// them.
+pub const SPOOL_REACH: i64 = 7 * 24 * 3600;
+
 /// What one node's agent sends at a time. A receiver applies each (instance, sequence) once, so that a
 /// batch may be sent again whenever it is not certain that it has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@
 mod attribute;
 mod build;
 mod edge;
+mod end_nodes;
 mod findings;
 mod graph;
 mod history;
@@ -30,6 +31,7 @@ mod port_scan;
 mod public_entry;
 mod requirement;
 mod service_gaps;
+mod sightings;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -55,6 +57,7 @@ pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_en
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
+pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

@@ -31,6 +31,7 @@ reasons! {
     UnknownPod "unknown-pod" "no known pod had this address of the pod range at that time";
     OwnerUncertain "owner-uncertain" "it is not certain which pod had this address at that time";
     ServiceWithoutEndpoints "service-without-endpoints" "the snapshot does not show what stands behind this Service";
+    ForeignEndpoint "foreign-endpoint" "what stands behind this Service is not of its namespace, and where the connection arrived was not seen";
     UnknownService "unknown-service" "no Service of the snapshot has this address of the Service range";
     UnknownNodePort "unknown-node-port" "nothing in the snapshot listens at this port of the node";
     UnexplainedAddress "unexplained-address" "the snapshot has not all Services, and this private address may be one's";

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use nanoseg_flow::{BatchId, FlowBatch};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status, Streaming};
 
@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 16;
 /// The identity of an agent, as far as its token shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentIdentity {
-    /// The only node whose batches the agent may send; `None`: any.
+    /// The only node whose batches the agent may send; `None`: any, which is for tests.
     pub node: Option<String>,
     /// For how long the token is valid; `None`: forever.
     pub good_for: Option<Duration>,
@@ -46,8 +46,23 @@ pub trait Authenticator: Send + Sync + 'static {
         token: Option<&'a str>,
     ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>>;
 
+    /// Checks the token that came with a message of a queue, which took it at that time. The token may have expired
+    /// since, and its pod be gone.
+    ///
+    /// # Errors
+    /// Why the token is refused; of kind `no-keys`: it cannot be checked yet.
+    fn authenticate_queued<'a>(
+        &'a self,
+        token: Option<&'a str>,
+        queued: SystemTime,
+    ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>>;
+
     /// Is called for each batch and each stream that was refused.
     fn refused(&self, refusal: &Refusal);
+
+    /// Is called for each message that was taken out of the queue for good without being stored. `is_kept`: there is
+    /// a copy where somebody can look at it.
+    fn set_aside(&self, kind: &'static str, is_kept: bool);
 }
 
 /// A batch, and the channel for the answer: it is stored, or why it is not.
