@@ -5,24 +5,28 @@
 //!
 //! | what | how many | bytes each | MiB |
 //! |---|---|---|---|
-//! | pairs of ends of the open hours | 3 hours × 40 000 | 640 | 74 |
-//! | records of the last minutes, each for itself | 60 000 | 640 | 37 |
-//! | records of hours before those, until they are folded | 10 000 | 640 | 7 |
-//! | what this budget remembers of them | 130 000 pairs | 64 | 8 |
+//! | pairs of ends of the open hours | 3 hours × 32 000 | 640 | 59 |
+//! | records of the last 20 minutes beside those | 60 000 | 640 | 37 |
+//! | records of hours before those, until they are folded | 10 000 | 640 | 6 |
+//! | what this budget remembers of them | 106 000 pairs | 64 | 7 |
 //! | DNS names | 50 000 | 200 | 10 |
 //! | traffic that no policy can express | 20 000 | 100 | 2 |
 //! | scanners | 4096 | 900 | 4 |
-//! | | | | **142** |
+//! | | | | **125** |
 
+mod node_losses;
 mod pool;
 #[cfg(test)]
 mod tests;
 
-use super::{Aggregate, FlowBatch, FlowRecord, Loss, Observations, Source};
+use super::{Aggregate, FlowBatch, FlowRecord, Instance, Loss, Observations, SequenceSet, Source};
+pub use node_losses::NodeLosses;
+
 use nanoseg_net::{BlockLimits, SECOND, Timestamp};
 use pool::{Pool, Room};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +38,7 @@ pub struct IntakeLimits {
     pub pairs: usize,
     /// Of those from one node.
     pub node_pairs: usize,
-    /// Records that are kept each for itself, within [`FINE_MINUTES`].
+    /// Records beside the first of each pair, within [`SEPARATE_MINUTES`].
     pub fine: usize,
     /// Of those from one node, in one minute.
     pub node_fine: usize,
@@ -54,15 +58,19 @@ pub struct IntakeLimits {
     pub scanners: usize,
     /// Nodes of which batches are taken: Kubernetes is tested with 5000.
     pub nodes: usize,
+    /// Runs of the agent of one node in an hour of reception, and of each the sequences of batches apart from each other:
+    /// an agent counts without gaps.
+    pub runs: usize,
+    pub sequences: usize,
 }
 
 impl Default for IntakeLimits {
     fn default() -> Self {
         IntakeLimits {
-            pairs: 40_000,
+            pairs: 32_000,
             node_pairs: 8_000,
             fine: 60_000,
-            node_fine: 6_000,
+            node_fine: 4_000,
             late: 10_000,
             late_hours: 24,
             addresses: BlockLimits::OUTSIDE,
@@ -72,14 +80,37 @@ impl Default for IntakeLimits {
             other: 20_000,
             scanners: 4096,
             nodes: 5000,
+            runs: 60,
+            sequences: 256,
         }
     }
 }
 
 /// For so many hours before the present one records stay as they are; older ones become edges of their hour.
 pub const HOT_HOURS: i64 = 2;
-/// For so many minutes records are kept each for itself; then those of a minute, and later those of an hour, are merged.
+/// For so many minutes records are kept each for itself; then those of a minute are merged.
 pub const FINE_MINUTES: i64 = 3;
+/// For so many minutes each minute has records of its own, as long as a change of a policy is watched; then those of an hour
+/// are merged.
+pub const SEPARATE_MINUTES: i64 = 20;
+
+/// Why a batch is not taken at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untaken {
+    Nodes,
+    Runs,
+    Sequences,
+}
+
+impl fmt::Display for Untaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Untaken::Nodes => "batches of more nodes came than a cluster has",
+            Untaken::Runs => "the agent of this node started too often within an hour",
+            Untaken::Sequences => "too many batches are missing between those of this run",
+        })
+    }
+}
 
 /// What is in use, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,6 +148,8 @@ pub struct IntakeBudget {
     other: FxHashSet<u64>,
     scanners: FxHashSet<Option<IpAddr>>,
     nodes: FxHashSet<Arc<str>>,
+    /// Since `late_since`.
+    runs: BTreeMap<(Arc<str>, Instance), SequenceSet>,
 }
 
 impl IntakeBudget {
@@ -136,6 +169,7 @@ impl IntakeBudget {
             other: FxHashSet::default(),
             scanners: FxHashSet::default(),
             nodes: FxHashSet::default(),
+            runs: BTreeMap::new(),
         }
     }
 
@@ -155,15 +189,21 @@ impl IntakeBudget {
         self.nodes.extend(stored.views().keys().cloned());
     }
 
-    /// Cuts a batch down to what there is room for, and adds what that loses to the losses of the batch. Returns false if
-    /// nothing of it is taken, since there are batches of too many nodes.
-    pub fn admit(&mut self, batch: &mut FlowBatch, now: Timestamp) -> bool {
+    /// Cuts a batch down to what there is room for, and adds what that loses to the losses of the batch.
+    ///
+    /// # Errors
+    /// Why nothing of it is taken.
+    pub fn admit(&mut self, batch: &mut FlowBatch, now: Timestamp) -> Result<(), Untaken> {
         self.begin(now);
         if !self.nodes.contains(&batch.node) {
             if self.nodes.len() >= self.limits.nodes {
-                return false;
+                return Err(Untaken::Nodes);
             }
             self.nodes.insert(batch.node.clone());
+        }
+        if !self.admit_sequence(batch)? {
+            // A duplicate: it changes nothing.
+            return Ok(());
         }
         let node = batch.node.clone();
         let seen = &mut batch.seen;
@@ -181,7 +221,25 @@ impl IntakeBudget {
         seen.lose(Loss::AddressMerged, addresses);
         self.admit_names(&node, seen);
         self.admit_rest(seen);
-        true
+        Ok(())
+    }
+
+    /// Returns false if the batch came before, as far as that is known here.
+    fn admit_sequence(&mut self, batch: &FlowBatch) -> Result<bool, Untaken> {
+        let (first, last) = ((batch.node.clone(), Instance([0; 16])), Instance([255; 16]));
+        let of_node = self.runs.range(first..=(batch.node.clone(), last)).count();
+        let run = (batch.node.clone(), batch.instance);
+        if !self.runs.contains_key(&run) && of_node >= self.limits.runs {
+            return Err(Untaken::Runs);
+        }
+        let sequences = self.runs.entry(run).or_default();
+        let mut with = sequences.clone();
+        let is_new = with.insert(batch.sequence.0, batch.sequence.1);
+        if with.intervals().count() > self.limits.sequences {
+            return Err(Untaken::Sequences);
+        }
+        *sequences = with;
+        Ok(is_new)
     }
 
     /// What is in use.
@@ -212,12 +270,13 @@ impl IntakeBudget {
         self.open = self.open.split_off(&(hour - HOT_HOURS));
         self.fine = self
             .fine
-            .split_off(&(minute(now) - FINE_MINUTES, Arc::from("")));
+            .split_off(&(minute(now) - SEPARATE_MINUTES, Arc::from("")));
         if self.late_since != hour {
             self.late_since = hour;
             self.late = Pool::default();
             self.late_hours.clear();
             self.node_names.clear();
+            self.runs.clear();
         }
     }
 
@@ -250,10 +309,19 @@ impl IntakeBudget {
         let Some(known) = pool.admit(pair, node, record.first, room) else {
             return Taken::No;
         };
+        let latest = record.first;
         if known.is_new || self.admit_fine(node, record, now) {
+            let pool = if is_open {
+                self.open.get_mut(&hour)
+            } else {
+                Some(&mut self.late)
+            };
+            pool.into_iter()
+                .for_each(|pool| pool.note_latest(pair, latest));
             return Taken::Yes;
         }
-        record.first = known.first;
+        // Into the latest one, so that it is known of the pair that it still had connections.
+        record.first = known.latest;
         Taken::Merged
     }
 
@@ -267,7 +335,7 @@ impl IntakeBudget {
     /// Returns true if a record is kept for itself.
     fn admit_fine(&mut self, node: &Arc<str>, record: &FlowRecord, now: Timestamp) -> bool {
         // What is older is merged soon.
-        let minute = minute(record.first).max(minute(now) - FINE_MINUTES);
+        let minute = minute(record.first).max(minute(now) - SEPARATE_MINUTES);
         if self.fine_now(now) >= self.limits.fine {
             return false;
         }
@@ -278,7 +346,7 @@ impl IntakeBudget {
     }
 
     fn fine_now(&self, now: Timestamp) -> usize {
-        let from = (minute(now) - FINE_MINUTES, Arc::from(""));
+        let from = (minute(now) - SEPARATE_MINUTES, Arc::from(""));
         self.fine.range(from..).map(|(_, count)| count).sum()
     }
 

@@ -4,13 +4,10 @@
 //! same hands, as far as that is known some minutes later. Counts, bytes, windows and the last time stay exact; that
 //! several records began at different times is lost.
 
-use super::budget::FINE_MINUTES;
+use super::budget::{FINE_MINUTES, SEPARATE_MINUTES};
 use super::{AddressEpochs, Aggregate, FlowRecord, Observed, Observer, RecordIdentity};
 use nanoseg_net::{SECOND, Timestamp};
 use std::collections::BTreeMap;
-
-/// For so many minutes each minute has records of its own: as long as a change of a policy is watched.
-const SEPARATE_MINUTES: i64 = 20;
 
 /// Which records are merged: an observer's with the same identity but for the time, in the same slot and hands.
 type Group = (Observer, RecordIdentity, i64, [u32; 2]);
@@ -108,6 +105,7 @@ mod tests {
             verdict: Verdict::Established,
             opening: Opening::Handshake,
             labels: None,
+            observers: Default::default(),
             connections: 1,
             datagrams: 0,
             bytes_to_server: 10,

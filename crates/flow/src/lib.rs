@@ -50,7 +50,7 @@ pub mod testing;
 pub use activity_windows::ActivityWindows;
 pub use aggregate::{Aggregate, Applied, SequenceSet};
 pub use batch_id::BatchId;
-pub use budget::{FINE_MINUTES, HOT_HOURS, IntakeBudget, IntakeLimits, IntakeUse};
+pub use budget::{HOT_HOURS, IntakeBudget, IntakeLimits, IntakeUse, NodeLosses, Untaken};
 pub use collector::{Collector, CollectorLimits};
 pub use condense::Condensed;
 pub use connection_report::{ConnectionReport, ConnectionSink};

@@ -37,6 +37,7 @@ fn record(client: IpAddr, at: Timestamp) -> FlowRecord {
         verdict: Verdict::Established,
         opening: Opening::Handshake,
         labels: None,
+        observers: Default::default(),
         connections: 1,
         datagrams: 0,
         bytes_to_server: 1,
