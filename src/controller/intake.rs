@@ -1,7 +1,7 @@
 //! Batches on their way into the store: gRPC and NATS, one writer, and a channel for those who need to see what was stored.
 
 use super::receiver_metrics::ReceiverMetrics;
-use super::writer::{self, NewBatches, StoreHealth};
+use super::writer::{self, Admission, NewBatches, StoreHealth};
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::FlowStore;
 use crate::wire::{
@@ -90,6 +90,7 @@ impl Intake {
     pub async fn run(
         self,
         store: FlowStore,
+        admission: Admission,
         metrics: Arc<ReceiverMetrics>,
         health: StoreHealth,
         stop: watch::Receiver<bool>,
@@ -99,7 +100,7 @@ impl Intake {
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {
-                writer::run(store, queue, &metrics, &health, heard.as_ref());
+                writer::run(store, queue, admission, &metrics, &health, heard.as_ref());
                 drop(written);
             })
             .map_err(IntakeError::Thread)?;

@@ -3,8 +3,11 @@
 use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
-use super::writer::StoreHealth;
+use super::store_metrics::StoreMetrics;
+use super::writer::{Admission, StoreHealth};
+use crate::flow::{HOT_HOURS, IntakeBudget, IntakeLimits};
 use crate::listen::{ConnectionMetrics, ServerTls};
+use crate::net::Timestamp;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
@@ -53,6 +56,7 @@ pub struct Receiver {
     store: FlowStore,
     metrics: Arc<ReceiverMetrics>,
     store_health: StoreHealth,
+    store_metrics: Arc<StoreMetrics>,
 }
 
 impl Receiver {
@@ -88,6 +92,8 @@ impl Receiver {
         .await?;
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        let store_metrics = Arc::new(StoreMetrics::default());
+        store_metrics.register(&mut registry);
         connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
@@ -107,6 +113,7 @@ impl Receiver {
             store,
             metrics,
             store_health,
+            store_metrics,
         })
     }
 
@@ -126,9 +133,15 @@ impl Receiver {
     /// # Errors
     /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
+        let now = || jiff::Timestamp::now().into();
+        let mut budget = IntakeBudget::new(IntakeLimits::default());
+        let hour = Timestamp::hour(now()) - HOT_HOURS;
+        budget.note(&self.store.load_since(hour)?, now());
+        let admission = Admission::new(budget, self.store_metrics, now);
+        let (metrics, health) = (self.metrics, self.store_health);
         let taken = self
             .intake
-            .run(self.store, self.metrics, self.store_health, stop);
+            .run(self.store, admission, metrics, health, stop);
         // Serves also while the last batches are written.
         let (quiet, silent) = watch::channel(false);
         let watched = self.health_server.run(silent);

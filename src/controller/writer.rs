@@ -1,17 +1,19 @@
 //! The one place that writes batches to the store. It writes many at a time, and confirms each only after it is stored.
 
 use super::receiver_metrics::ReceiverMetrics;
-use crate::flow::{Applied, FlowBatch};
+use super::store_metrics::StoreMetrics;
+use crate::flow::{Applied, FlowBatch, IntakeBudget};
+use crate::net::Timestamp;
 use crate::store::FlowStore;
 use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// How many batches may wait to be written. With [`crate::wire::MAX_BATCH_BYTES`] each it is 64 MiB encoded, and
-/// mostly a few hundred KiB.
-pub const QUEUE: usize = 8;
+/// How many batches may wait to be written, decoded: 4 × [`crate::wire::MAX_DECODED_BYTES`] are 128 MiB at most, while they
+/// are decoded, and mostly some hundred KiB.
+pub const QUEUE: usize = 4;
 /// How many records are written together at most: a commit takes as long as writing a few hundred.
-const GROUP: usize = 20_000;
+const GROUP: usize = 5_000;
 
 /// Receives batches that were new, after they are stored.
 pub type NewBatches = mpsc::Sender<FlowBatch>;
@@ -33,10 +35,49 @@ impl StoreHealth {
     }
 }
 
+/// Decides how much of a batch there is room for (rule: bounded-memory).
+pub struct Admission {
+    budget: IntakeBudget,
+    metrics: Arc<StoreMetrics>,
+    now: fn() -> Timestamp,
+}
+
+impl Admission {
+    pub fn new(budget: IntakeBudget, metrics: Arc<StoreMetrics>, now: fn() -> Timestamp) -> Self {
+        Admission {
+            budget,
+            metrics,
+            now,
+        }
+    }
+
+    /// Cuts each batch down to what there is room for, and answers those of which nothing is taken.
+    fn admit(&mut self, group: Vec<Incoming>) -> Vec<Incoming> {
+        let now = (self.now)();
+        let mut taken = Vec::new();
+        for mut incoming in group {
+            match self.budget.admit(&mut incoming.batch, now) {
+                Ok(()) => taken.push(incoming),
+                Err(reason) => {
+                    tracing::warn!(
+                        node = &*incoming.batch.node,
+                        "a batch is not taken: {reason}"
+                    );
+                    // The agent may be gone.
+                    let _ = incoming.done.send(Err(reason.to_string()));
+                }
+            }
+        }
+        self.metrics.set_use(self.budget.usage(now));
+        taken
+    }
+}
+
 /// Writes until the queue is closed and empty. Blocks, so it needs a thread of its own.
 pub fn run(
     mut store: FlowStore,
     mut queue: mpsc::Receiver<Incoming>,
+    mut admission: Admission,
     metrics: &ReceiverMetrics,
     health: &StoreHealth,
     heard: Option<&NewBatches>,
@@ -50,7 +91,7 @@ pub fn run(
             records += next.batch.seen.records.len();
             group.push(next);
         }
-        write(&mut store, group, metrics, health, heard);
+        write(&mut store, admission.admit(group), metrics, health, heard);
     }
 }
 

@@ -126,6 +126,8 @@ pub struct IntakeUse {
     pub nodes: usize,
     /// Single addresses of the port, or of the client, with most.
     pub addresses: usize,
+    /// Of the run with most, apart from each other.
+    pub sequences: usize,
 }
 
 /// What was taken in so far, as far as it counts for the budget.
@@ -255,7 +257,13 @@ impl IntakeBudget {
             scanners: self.scanners.len(),
             nodes: self.nodes.len(),
             addresses: pools().map(Pool::most_addresses).max().unwrap_or(0),
+            sequences: self.most_sequences(),
         }
+    }
+
+    fn most_sequences(&self) -> usize {
+        let sequences = self.runs.values().map(|set| set.intervals().count());
+        sequences.max().unwrap_or(0)
     }
 
     /// Forgets names that the store has forgotten.

@@ -20,19 +20,14 @@ pub struct Condensed {
 
 impl Condensed {
     /// Adds a record as of the time `now`.
-    pub fn add(
-        &mut self,
-        observer: &Observer,
-        record: &FlowRecord,
-        epochs: &AddressEpochs,
-        now: Timestamp,
-    ) {
+    pub fn add(&mut self, observed: Observed, epochs: &AddressEpochs, now: Timestamp) {
+        let Observed { observer, record } = observed;
         let mut identity = record.identity();
         let slot = slot_of(record.first, now);
         identity.began = 0;
         let hands = [record.client, record.server].map(|a| epochs.epoch(a, record.first));
-        let group = (observer.clone(), identity, slot, hands);
-        self.groups.entry(group).or_default().push(record.clone());
+        let group = (observer, identity, slot, hands);
+        self.groups.entry(group).or_default().push(record);
     }
 
     /// The records that become one, where these are several.
@@ -64,10 +59,12 @@ impl Aggregate {
     /// Merges records that are some minutes old (see [`FINE_MINUTES`]).
     pub fn condense(&mut self, epochs: &AddressEpochs, now: Timestamp) {
         let mut condensed = Condensed::default();
-        for (observer, record) in self.records() {
-            condensed.add(observer, record, epochs, now);
+        for observed in self.take_records() {
+            condensed.add(observed, epochs, now);
         }
-        self.replace_records(condensed.into_records());
+        for observed in condensed.into_records() {
+            self.add_record(observed);
+        }
     }
 }
 

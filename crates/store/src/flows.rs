@@ -121,7 +121,26 @@ impl FlowStore {
     /// # Errors
     /// If it cannot be read, or holds values that nanoseg never writes.
     pub fn load(&self) -> Result<Aggregate, FlowStoreError> {
-        read::load(&self.connection).map_err(|e| match e {
+        self.loaded(read::load_since(&self.connection, i64::MIN))
+    }
+
+    /// Reads what [`FlowStore::load`] reads, but only the records that began in the hour `hour` (since the Unix epoch) or
+    /// later.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds values that nanoseg never writes.
+    pub fn load_since(&self, hour: i64) -> Result<Aggregate, FlowStoreError> {
+        self.loaded(read::load_since(
+            &self.connection,
+            hour.saturating_mul(3600),
+        ))
+    }
+
+    fn loaded(
+        &self,
+        outcome: Result<Aggregate, read::ReadError>,
+    ) -> Result<Aggregate, FlowStoreError> {
+        outcome.map_err(|e| match e {
             read::ReadError::Sqlite(e) => self.failed("read", e),
             read::ReadError::Content(what) => FlowStoreError::Content {
                 path: self.path.clone(),

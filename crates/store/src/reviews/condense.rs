@@ -37,13 +37,9 @@ fn condense(
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
     let mut condensed = Condensed::default();
-    flows::each_record(
-        connection,
-        Some(seconds),
-        |Observed { observer, record }| {
-            condensed.add(&observer, &record, epochs, now);
-        },
-    )?;
+    flows::each_record(connection, seconds, |observed| {
+        condensed.add(observed, epochs, now);
+    })?;
     let (mut fewer, mut step) = (0, Vec::new());
     let mut size = 0;
     for group in condensed.into_groups() {

@@ -67,6 +67,24 @@ impl ReviewStore {
         both.map_err(|e| self.odd("read", e))
     }
 
+    /// Returns the hours since the Unix epoch that have records which are not folded yet, in order.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn unfolded_hours(&self) -> Result<Vec<i64>, ReviewStoreError> {
+        let mut hours: Vec<i64> = Vec::new();
+        loop {
+            let from = hours.last().map_or(i64::MIN, |hour| (hour + 1) * 3600);
+            let query = "SELECT min(began) FROM records WHERE began >= ?1";
+            let next: rusqlite::Result<Option<i64>> =
+                self.connection.query_row(query, [from], |row| row.get(0));
+            match next.map_err(|e| self.odd("read", e))? {
+                Some(began) => hours.push(began.div_euclid(3600)),
+                None => return Ok(hours),
+            }
+        }
+    }
+
     /// DNS names of the outside addresses of folded edges in these hours since the Unix epoch, as a history
     /// without edges. Programs keep answers beyond their time: an address has the names that it had before if it
     /// was not looked up in these hours. What is looked up later is of another time.
