@@ -171,9 +171,25 @@ impl Engine {
                 self.cycle().await;
                 let took = began.elapsed();
                 self.parts.controller_metrics.cycle(took);
+                // A decision does not wait for the rest.
+                let decided = self.is_decided(changed.clone());
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
                     () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
+                    () = decided => {}
+                }
+            }
+        }
+    }
+
+    /// Returns when there is a decision that no cycle has seen.
+    fn is_decided(&self, mut changed: watch::Receiver<u64>) -> impl Future<Output = ()> + use<> {
+        let watches = self.parts.watches.clone();
+        let seen = self.seen.map(|seen| seen.decisions);
+        async move {
+            while Some(watches.generation_of(Kind::ProposalDecision)) == seen {
+                if changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
                 }
             }
         }

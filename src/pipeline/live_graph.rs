@@ -3,6 +3,8 @@
 //! [`LiveGraph::build`] builds it from everything, which is exact and slow; [`LiveGraph::update`] adds the records since
 //! the last build, in a time that does not depend on the size of the graph.
 
+#[cfg(test)]
+mod bound_tests;
 mod ends;
 #[cfg(test)]
 mod tests;

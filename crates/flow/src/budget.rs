@@ -149,7 +149,8 @@ pub struct IntakeBudget {
     node_names: BTreeMap<Arc<str>, usize>,
     other: FxHashSet<u64>,
     scanners: FxHashSet<Option<IpAddr>>,
-    nodes: FxHashSet<Arc<str>>,
+    /// With the hour in which a batch last came.
+    nodes: BTreeMap<Arc<str>, i64>,
     /// Since `late_since`.
     runs: BTreeMap<(Arc<str>, Instance), SequenceSet>,
 }
@@ -170,7 +171,7 @@ impl IntakeBudget {
             node_names: BTreeMap::new(),
             other: FxHashSet::default(),
             scanners: FxHashSet::default(),
-            nodes: FxHashSet::default(),
+            nodes: BTreeMap::new(),
             runs: BTreeMap::new(),
         }
     }
@@ -188,7 +189,11 @@ impl IntakeBudget {
                 *self.names_of.entry(address).or_default() += 1;
             }
         }
-        self.nodes.extend(stored.views().keys().cloned());
+        for (node, view) in stored.views() {
+            let last = view.range().map_or(i64::MIN, |(_, last)| last.hour());
+            self.nodes.insert(node.clone(), last);
+        }
+        self.forget_nodes(now.hour());
     }
 
     /// Cuts a batch down to what there is room for, and adds what that loses to the losses of the batch.
@@ -197,12 +202,10 @@ impl IntakeBudget {
     /// Why nothing of it is taken.
     pub fn admit(&mut self, batch: &mut FlowBatch, now: Timestamp) -> Result<(), Untaken> {
         self.begin(now);
-        if !self.nodes.contains(&batch.node) {
-            if self.nodes.len() >= self.limits.nodes {
-                return Err(Untaken::Nodes);
-            }
-            self.nodes.insert(batch.node.clone());
+        if !self.nodes.contains_key(&batch.node) && self.nodes.len() >= self.limits.nodes {
+            return Err(Untaken::Nodes);
         }
+        self.nodes.insert(batch.node.clone(), now.hour());
         if !self.admit_sequence(batch)? {
             // A duplicate: it changes nothing.
             return Ok(());
@@ -266,10 +269,9 @@ impl IntakeBudget {
         sequences.max().unwrap_or(0)
     }
 
-    /// Forgets names that the store has forgotten.
-    pub fn forget_names(&mut self) {
-        self.names.clear();
-        self.names_of.clear();
+    /// Forgets nodes of which nothing came for a day.
+    fn forget_nodes(&mut self, hour: i64) {
+        self.nodes.retain(|_, last| *last >= hour - 24);
     }
 
     /// Forgets what does not count any more.
@@ -285,6 +287,12 @@ impl IntakeBudget {
             self.late_hours.clear();
             self.node_names.clear();
             self.runs.clear();
+            self.forget_nodes(hour);
+            if self.names.len() >= self.limits.names {
+                // The store forgets the oldest ones each hour.
+                self.names.clear();
+                self.names_of.clear();
+            }
         }
     }
 

@@ -26,6 +26,9 @@ pub struct StoreLimits {
     pub hour_edges: u64,
     pub scans: u64,
     pub names: u64,
+    /// Ends and kinds of traffic that no policy can express, and clients that failed often.
+    pub other: u64,
+    pub scanners: u64,
     /// Times at which the agent of one node observed, apart from each other.
     pub views: u64,
     /// Runs of the agent of one node, and of each the sequences of batches apart from each other.
@@ -40,6 +43,8 @@ impl Default for StoreLimits {
             hour_edges: 3_000_000,
             scans: 500,
             names: 50_000,
+            other: 20_000,
+            scanners: 4096,
             views: 256,
             runs: 32,
             sequences: 256,
@@ -205,6 +210,16 @@ fn bound(connection: &mut Connection, limits: StoreLimits) -> rusqlite::Result<F
             SELECT node, first, row_number() OVER (PARTITION BY node ORDER BY first DESC) AS place
             FROM views) WHERE place > ?1)",
         [of_limit(limits.views)],
+    )?;
+    connection.execute(
+        "DELETE FROM other_traffic WHERE (source, destination, kind) IN (
+            SELECT source, destination, kind FROM other_traffic ORDER BY packets DESC LIMIT -1 OFFSET ?1)",
+        [of_limit(limits.other)],
+    )?;
+    connection.execute(
+        "DELETE FROM scans WHERE client IN (
+            SELECT client FROM scans ORDER BY last DESC LIMIT -1 OFFSET ?1)",
+        [of_limit(limits.scanners)],
     )?;
     forgotten.batches = forget_runs(connection, limits)?;
     let edges = forgotten.edges + forgotten.hour_edges;
