@@ -18,6 +18,7 @@ mod plan;
 mod receiver;
 mod receiver_metrics;
 mod record_publisher;
+mod room;
 mod run;
 mod store_metrics;
 mod take_over;

@@ -102,6 +102,7 @@ impl Feed {
 pub fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowRecord {
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client,
         server,
         port,

@@ -4,10 +4,8 @@ use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::store_metrics::StoreMetrics;
-use super::writer::{Admission, StoreHealth};
-use crate::flow::{HOT_HOURS, IntakeBudget, IntakeLimits};
+use super::writer::StoreHealth;
 use crate::listen::{ConnectionMetrics, ServerTls};
-use crate::net::Timestamp;
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
     Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
@@ -87,6 +85,7 @@ impl Receiver {
             nats: settings.nats,
             nats_health: nats_health.clone(),
             heard: None,
+            now: || jiff::Timestamp::now().into(),
             connections: connections.clone(),
         })
         .await?;
@@ -133,15 +132,10 @@ impl Receiver {
     /// # Errors
     /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
-        let now = || jiff::Timestamp::now().into();
-        let mut budget = IntakeBudget::new(IntakeLimits::default());
-        let hour = Timestamp::hour(now()) - HOT_HOURS;
-        budget.note(&self.store.load_since(hour)?, now());
-        let admission = Admission::new(budget, self.store_metrics, now);
         let (metrics, health) = (self.metrics, self.store_health);
         let taken = self
             .intake
-            .run(self.store, admission, metrics, health, stop);
+            .run(self.store, self.store_metrics, metrics, health, stop);
         // Serves also while the last batches are written.
         let (quiet, silent) = watch::channel(false);
         let watched = self.health_server.run(silent);

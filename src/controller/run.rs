@@ -19,13 +19,13 @@ use super::store_metrics::StoreMetrics;
 use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::tasks::{Tasks, keep_running};
 use super::token_review::ReviewCheck;
-use super::writer::{Admission, StoreHealth};
+use super::writer::StoreHealth;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::{
     ConnectError, Connection, Election, ElectionSettings, Events, Fence, Refused, ReviewSettings,
     TokenReviewer, WatchSettings, Watches, Writer, connect,
 };
-use crate::flow::{HOT_HOURS, IntakeBudget, IntakeLimits};
+use crate::flow::HOT_HOURS;
 use crate::graph::ServiceEnforcement;
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::net::Timestamp;
@@ -292,8 +292,6 @@ impl Replica {
         self.watches.restore(restored.collect());
         // Records of hours before those are folded beside the engine.
         let hot = flows.load_since(now().hour() - HOT_HOURS)?;
-        let mut budget = IntakeBudget::new(IntakeLimits::default());
-        budget.note(&hot, now());
         let live = LiveGraph::new(store.history()?, hot);
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
@@ -328,6 +326,7 @@ impl Replica {
             nats: settings.nats.clone(),
             nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
+            now,
             connections: self.connections.clone(),
         })
         .await?;
@@ -392,8 +391,13 @@ impl Replica {
             }
         }
         let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
-        let admission = Admission::new(budget, self.store_metrics.clone(), now);
-        let intake = intake.run(flows, admission, metrics, health, stop.clone());
+        let intake = intake.run(
+            flows,
+            self.store_metrics.clone(),
+            metrics,
+            health,
+            stop.clone(),
+        );
         tasks.spawn("intake", async { Ok(intake.await?) });
         tasks.run(stop).await?;
         // Nothing depends on it: a failure is logged and is no reason to fail.

@@ -101,6 +101,7 @@ status: {podIP: 10.0.0.2}
         let at = Timestamp::from_hour(hour).plus_secs(60);
         FlowRecord {
             observers: Default::default(),
+            told: None,
             client: [10, 0, 0, 1].into(),
             server: [10, 0, 0, 2].into(),
             port: 5432,

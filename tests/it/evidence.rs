@@ -261,6 +261,7 @@ fn time(text: &str) -> Timestamp {
 fn record(port: u16, at: Timestamp) -> FlowRecord {
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port,

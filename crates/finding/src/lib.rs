@@ -63,6 +63,9 @@ codes! {
     PortScan "port-scan" Error
         "One client tried many addresses or ports and got next to no answers; nothing of it was learned."
         "Find out what runs in that workload; if it is a wanted scanner, keep it out of the segmented namespaces.";
+    AgentOutOfBounds "agent-out-of-bounds" Error
+        "The agent of a node told of connections that have no end on that node; nothing of them counts."
+        "Look at that node and its agent: it may be taken over. If the node passes others' traffic on, run an agent where their pods are, so that both tell of it.";
     UnknownPod "unknown-pod" Error
         "Traffic with an address of the pod range that no known pod owned at that time; it is never written as an ipBlock."
         "The finding names the likely cause: add a snapshot from the time of the traffic or of all namespaces (kubectl get pods -A -o yaml), or set the nodes' clocks, then run again.";

@@ -148,7 +148,7 @@ pub struct IntakeBudget {
     names_of: rustc_hash::FxHashMap<IpAddr, usize>,
     node_names: BTreeMap<Arc<str>, usize>,
     other: FxHashSet<u64>,
-    scanners: FxHashSet<Option<IpAddr>>,
+    scanners: FxHashSet<u64>,
     /// With the hour in which a batch last came.
     nodes: BTreeMap<Arc<str>, i64>,
     /// Since `late_since`.
@@ -206,10 +206,7 @@ impl IntakeBudget {
             return Err(Untaken::Nodes);
         }
         self.nodes.insert(batch.node.clone(), now.hour());
-        if !self.admit_sequence(batch)? {
-            // A duplicate: it changes nothing.
-            return Ok(());
-        }
+        self.admit_sequence(batch)?;
         let node = batch.node.clone();
         let seen = &mut batch.seen;
         let (mut merged, mut dropped, mut addresses) = (0, 0, 0);
@@ -225,12 +222,11 @@ impl IntakeBudget {
         seen.lose(Loss::RecordOverBudget, dropped);
         seen.lose(Loss::AddressMerged, addresses);
         self.admit_names(&node, seen);
-        self.admit_rest(seen);
+        self.admit_rest(&node, seen);
         Ok(())
     }
 
-    /// Returns false if the batch came before, as far as that is known here.
-    fn admit_sequence(&mut self, batch: &FlowBatch) -> Result<bool, Untaken> {
+    fn admit_sequence(&mut self, batch: &FlowBatch) -> Result<(), Untaken> {
         let (first, last) = ((batch.node.clone(), Instance([0; 16])), Instance([255; 16]));
         let of_node = self.runs.range(first..=(batch.node.clone(), last)).count();
         let run = (batch.node.clone(), batch.instance);
@@ -239,12 +235,12 @@ impl IntakeBudget {
         }
         let sequences = self.runs.entry(run).or_default();
         let mut with = sequences.clone();
-        let is_new = with.insert(batch.sequence.0, batch.sequence.1);
+        with.insert(batch.sequence.0, batch.sequence.1);
         if with.intervals().count() > self.limits.sequences {
             return Err(Untaken::Sequences);
         }
         *sequences = with;
-        Ok(is_new)
+        Ok(())
     }
 
     /// What is in use.
@@ -390,7 +386,7 @@ impl IntakeBudget {
         seen.lose(Loss::NameDropped, lost as u64);
     }
 
-    fn admit_rest(&mut self, seen: &mut Observations) {
+    fn admit_rest(&mut self, node: &Arc<str>, seen: &mut Observations) {
         let limits = self.limits;
         let mut lost = 0;
         seen.other.retain(|other| {
@@ -406,10 +402,9 @@ impl IntakeBudget {
         });
         seen.lose(Loss::OtherDropped, lost);
         for scan in &mut seen.scans {
-            let has_room =
-                self.scanners.contains(&scan.client) || self.scanners.len() < limits.scanners;
-            if has_room {
-                self.scanners.insert(scan.client);
+            let hash = self.hashing.hash_one((node, scan.client));
+            if self.scanners.contains(&hash) || self.scanners.len() < limits.scanners {
+                self.scanners.insert(hash);
             } else {
                 // Of more clients than are told apart.
                 scan.client = None;

@@ -10,7 +10,7 @@ use super::build::{EdgeKey, Edges, RawGraph};
 use super::edge::Edge;
 use super::peer::Peer;
 use super::{InventoryListeners, address_epochs, outside_blocks, port_scan};
-use nanoseg_flow::{Aggregate, FlowConfig};
+use nanoseg_flow::{Aggregate, FlowConfig, Observers};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct FoldedScan {
     /// The number of attempts beyond those, as far as they were counted.
     pub more: u64,
     pub last: Timestamp,
+    /// The nodes whose agents alone tell of it; empty where its own node or several show it.
+    #[serde(default, skip_serializing_if = "Observers::is_empty")]
+    pub told_by: Observers,
 }
 
 impl FoldedScan {
@@ -45,6 +48,11 @@ impl FoldedScan {
         self.failed.extend(&other.failed);
         self.more = self.more.saturating_add(other.more);
         self.last = self.last.max(other.last);
+        if self.told_by.is_empty() || other.told_by.is_empty() {
+            self.told_by = Observers::default();
+        } else {
+            self.told_by.extend(&other.told_by);
+        }
         self.cut();
     }
 

@@ -161,7 +161,8 @@ impl Grid {
                 2 => in_two += 1,
                 _ => {}
             }
-            last_new_edge = last_new_edge.max(edge.first);
+            // Who tells of an edge cannot make it older than it is known.
+            last_new_edge = last_new_edge.max(edge.known_since());
         }
         let missing = once as f64 / connections.max(1) as f64;
         let (unseen, low, high) = chao2(in_one as f64, in_two as f64, f64::from(self.windows));

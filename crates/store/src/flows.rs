@@ -18,8 +18,11 @@ pub(super) use merge::merge_records;
 pub(super) use read::{each_record, load_losses, load_records};
 
 use nanoseg_flow::{Aggregate, Applied, FlowBatch};
+use nanoseg_net::TimeSpans;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long to wait for another process that is writing.
@@ -147,6 +150,15 @@ impl FlowStore {
                 what,
             },
         })
+    }
+
+    /// Reads when each node's agent observed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn views(&self) -> Result<BTreeMap<Arc<str>, TimeSpans>, FlowStoreError> {
+        let views = read::views(&self.connection);
+        views.map_err(|error| self.failed("read", error))
     }
 
     fn failed(&self, action: &'static str, error: rusqlite::Error) -> FlowStoreError {

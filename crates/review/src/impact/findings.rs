@@ -78,7 +78,7 @@ fn of_allowed(
         );
     }
     let is_young = |first| inputs.now.secs_since(first) < SECONDS_PER_DAY;
-    if seen.edge.first.is_some_and(is_young) {
+    if seen.edge.known_since().is_some_and(is_young) {
         push(
             Code::FirstSeenToday,
             "was first seen within the last 24 hours",

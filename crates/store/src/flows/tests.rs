@@ -35,6 +35,7 @@ fn batch(sequence: u64) -> FlowBatch {
     let at = Timestamp::from_secs(1_700_000_000);
     let record = FlowRecord {
         observers: Default::default(),
+        told: None,
         client: "10.0.0.1".parse().unwrap(),
         server: "10.0.0.2".parse().unwrap(),
         port: 80,

@@ -20,7 +20,7 @@ pub fn apply(transaction: &Transaction<'_>, batch: &FlowBatch) -> rusqlite::Resu
         add_record(transaction, &batch.node, *source, record)?;
     }
     for scan in &batch.seen.scans {
-        add_scan(transaction, scan)?;
+        add_scan(transaction, &batch.node, scan)?;
     }
     for (address, entry) in &batch.seen.names {
         add_name(transaction, *address, entry)?;
@@ -122,14 +122,14 @@ fn mark_applied(
 
 /// Columns 1 to 13 identify the record, in the order of the primary key.
 const INSERT_RECORD: &str = "INSERT INTO records VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)
     ON CONFLICT DO NOTHING";
 pub(super) const SELECT_RECORD: &str =
     "SELECT * FROM records WHERE began = ?1 AND node = ?2 AND source = ?3
     AND client = ?4 AND server = ?5 AND port = ?6 AND protocol = ?7 AND via = ?8 AND seen_as = ?9
     AND client_port = ?10 AND verdict = ?11 AND opening = ?12 AND claims = ?13";
 pub(super) const REPLACE_RECORD: &str = "REPLACE INTO records VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
 /// How many columns identify the record.
 pub(super) const IDENTITY: usize = 13;
 
@@ -158,7 +158,7 @@ pub(super) fn row_of(
     node: &str,
     source: Source,
     record: &FlowRecord,
-) -> rusqlite::Result<[Value; 22]> {
+) -> rusqlite::Result<[Value; 24]> {
     let text = |text: &str| Value::Text(text.to_owned());
     let claims = match record.labels.as_deref() {
         Some(claims) => json(claims)?,
@@ -193,17 +193,24 @@ pub(super) fn row_of(
         Value::Integer(scale.into()),
         Value::Integer(base),
         Value::Blob(bits.to_be_bytes().to_vec()),
+        told(record.told.map(|told| told.first)),
+        told(record.told.map(|told| told.last)),
     ])
+}
+
+fn told(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| Value::Integer(at.nanos()))
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
 }
 
-fn add_scan(transaction: &Transaction<'_>, scan: &ScanSummary) -> rusqlite::Result<()> {
+fn add_scan(transaction: &Transaction<'_>, node: &str, scan: &ScanSummary) -> rusqlite::Result<()> {
     let client = scan.client.map(|c| c.to_string()).unwrap_or_default();
-    let mut select = transaction.prepare_cached("SELECT * FROM scans WHERE client = ?1")?;
-    let known = select.query_row([&client], scan_of).optional()?;
+    let mut select = transaction
+        .prepare_cached("SELECT * FROM scans_by_node WHERE node = ?1 AND client = ?2")?;
+    let known = select.query_row([node, &client], scan_of).optional()?;
     let merged = match known {
         Some(mut known) => {
             known.absorb(scan.clone());
@@ -211,9 +218,10 @@ fn add_scan(transaction: &Transaction<'_>, scan: &ScanSummary) -> rusqlite::Resu
         }
         None => scan.clone().in_order(),
     };
-    let mut replace =
-        transaction.prepare_cached("REPLACE INTO scans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut replace = transaction
+        .prepare_cached("REPLACE INTO scans_by_node VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     replace.execute(params![
+        node,
         client,
         of_count(merged.connections),
         of_count(merged.addresses as u64),

@@ -217,8 +217,8 @@ fn bound(connection: &mut Connection, limits: StoreLimits) -> rusqlite::Result<F
         [of_limit(limits.other)],
     )?;
     connection.execute(
-        "DELETE FROM scans WHERE client IN (
-            SELECT client FROM scans ORDER BY last DESC LIMIT -1 OFFSET ?1)",
+        "DELETE FROM scans_by_node WHERE (node, client) IN (
+            SELECT node, client FROM scans_by_node ORDER BY last DESC LIMIT -1 OFFSET ?1)",
         [of_limit(limits.scanners)],
     )?;
     forgotten.batches = forget_runs(connection, limits)?;
