@@ -220,6 +220,7 @@ impl Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    crate::agent::keep_small();
     let settings = settings(args)?;
     crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -27,11 +27,13 @@ pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
+use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
+use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
@@ -70,6 +72,9 @@ pub struct Parts {
     pub graph: watch::Sender<Option<Arc<Graph>>>,
     pub reports: mpsc::UnboundedReceiver<EnforcerReport>,
     pub heard: mpsc::Receiver<FlowBatch>,
+    /// What the [`Folder`](super::folder) has folded, and the inventory for it.
+    pub folded: mpsc::Receiver<FoldNews>,
+    pub inventory: watch::Sender<Option<Arc<Inventory>>>,
     pub controller_metrics: Arc<ControllerMetrics>,
     /// How long deleted pods are remembered.
     pub retention: Duration,
@@ -150,9 +155,10 @@ impl Engine {
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changed.changed() => match changed { Ok(()) => true, Err(_) => return },
                 batch = self.parts.heard.recv() => match batch {
-                    Some(batch) => { self.parts.observation.ingest(batch); true }
+                    Some(batch) => { self.parts.observation.ingest(batch, (self.parts.now)()); true }
                     None => return,
                 },
+                Some(news) = self.parts.folded.recv() => { self.parts.observation.take_folded(news); true }
                 report = self.parts.reports.recv() => match report {
                     Some(report) => { self.apply_report(&report); true }
                     None => return,
@@ -165,9 +171,25 @@ impl Engine {
                 self.cycle().await;
                 let took = began.elapsed();
                 self.parts.controller_metrics.cycle(took);
+                // A decision does not wait for the rest.
+                let decided = self.is_decided(changed.clone());
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
                     () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
+                    () = decided => {}
+                }
+            }
+        }
+    }
+
+    /// Returns when there is a decision that no cycle has seen.
+    fn is_decided(&self, mut changed: watch::Receiver<u64>) -> impl Future<Output = ()> + use<> {
+        let watches = self.parts.watches.clone();
+        let seen = self.seen.map(|seen| seen.decisions);
+        async move {
+            while Some(watches.generation_of(Kind::ProposalDecision)) == seen {
+                if changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
                 }
             }
         }
@@ -198,7 +220,10 @@ impl Engine {
     /// Takes all batches and reports that wait already, so that one cycle serves them all.
     fn take_what_waits(&mut self) {
         while let Ok(batch) = self.parts.heard.try_recv() {
-            self.parts.observation.ingest(batch);
+            self.parts.observation.ingest(batch, (self.parts.now)());
+        }
+        while let Ok(news) = self.parts.folded.try_recv() {
+            self.parts.observation.take_folded(news);
         }
         while let Ok(report) = self.parts.reports.try_recv() {
             self.apply_report(&report);
@@ -310,6 +335,7 @@ impl Engine {
             observation,
             controller_metrics,
             graph,
+            inventory,
             ..
         } = &mut self.parts;
         let began = Instant::now();
@@ -333,6 +359,15 @@ impl Engine {
                 return;
             }
         };
+        inventory.send_if_modified(|known| {
+            let is_new = known
+                .as_ref()
+                .is_none_or(|known| !Arc::ptr_eq(known, &observation.inventory));
+            if is_new {
+                *known = Some(observation.inventory.clone());
+            }
+            is_new
+        });
         let mut view = observation.view(only);
         let uncovered = coverage::find(engine_state, observation);
         let open = uncovered.values();
@@ -396,7 +431,8 @@ impl Engine {
             controller_metrics,
             ..
         } = &mut self.parts;
-        if let Err(error) = self.housekeeping.run(watches, store, observation, now) {
+        observation.tidy(now);
+        if let Err(error) = self.housekeeping.run(watches, store, now) {
             tracing::error!("{error}");
             controller_metrics.commit_failed(error.to_string());
         }

@@ -168,10 +168,15 @@ impl Aggregate {
         }
     }
 
-    /// Puts other records in the place of all that there are.
-    pub(super) fn replace_records(&mut self, records: impl Iterator<Item = Observed>) {
-        self.records.clear();
-        records.for_each(|observed| self.add_record(observed));
+    /// Removes all records and returns them.
+    pub(super) fn take_records(&mut self) -> impl Iterator<Item = Observed> + use<> {
+        let records = std::mem::take(&mut self.records).into_iter();
+        records.map(|((observer, _), record)| Observed { observer, record })
+    }
+
+    /// Forgets the records of hours (since the Unix epoch) for which `goes` returns true.
+    pub fn forget_hours(&mut self, goes: impl Fn(i64) -> bool) {
+        self.records.retain(|_, record| !goes(record.hour()));
     }
 
     /// Adds what one node's agent tells of a client that failed too often to keep each connection.

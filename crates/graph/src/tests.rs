@@ -6,7 +6,6 @@ mod foreign_endpoints;
 mod history;
 mod observers;
 mod peer_labels;
-mod scans;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{

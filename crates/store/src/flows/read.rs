@@ -36,8 +36,8 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
-/// Reads everything, row by row.
-pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
+/// Reads everything, row by row, but of the records only those that began in this second since the Unix epoch or later.
+pub fn load_since(connection: &Connection, began: i64) -> Result<Aggregate, ReadError> {
     // One transaction: all tables as they were at one time, while a receiver writes.
     let transaction = connection.unchecked_transaction()?;
     let connection = &*transaction;
@@ -53,7 +53,8 @@ pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
             Ok(())
         },
     )?;
-    each_record(connection, None, |observed| all.add_record(observed))?;
+    let began = began..i64::MAX;
+    each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
     add_scans(connection, &mut all)?;
     all.add(&Arc::from(""), rest(connection)?);
@@ -84,7 +85,7 @@ fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
 /// Reads the records that began in these seconds since the Unix epoch, and all names.
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
-    each_record(connection, Some(began), |observed| all.add_record(observed))?;
+    each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
     let mut seen = Observations::default();
     each_name(connection, |address, entry| {
@@ -114,12 +115,12 @@ pub fn views(connection: &Connection) -> rusqlite::Result<BTreeMap<Arc<str>, Tim
     Ok(all.views().clone())
 }
 
-fn each_record(
+/// Reads the records that began in these seconds since the Unix epoch.
+pub fn each_record(
     connection: &Connection,
-    began: Option<Range<i64>>,
+    began: Range<i64>,
     mut one: impl FnMut(Observed),
 ) -> rusqlite::Result<()> {
-    let began = began.unwrap_or(i64::MIN..i64::MAX);
     let mut nodes: BTreeMap<String, Arc<str>> = BTreeMap::new();
     let mut statement =
         connection.prepare("SELECT * FROM records WHERE began >= ?1 AND began < ?2")?;

@@ -124,13 +124,14 @@ fn mark_applied(
 const INSERT_RECORD: &str = "INSERT INTO records VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)
     ON CONFLICT DO NOTHING";
-const SELECT_RECORD: &str = "SELECT * FROM records WHERE began = ?1 AND node = ?2 AND source = ?3
+pub(super) const SELECT_RECORD: &str =
+    "SELECT * FROM records WHERE began = ?1 AND node = ?2 AND source = ?3
     AND client = ?4 AND server = ?5 AND port = ?6 AND protocol = ?7 AND via = ?8 AND seen_as = ?9
     AND client_port = ?10 AND verdict = ?11 AND opening = ?12 AND claims = ?13";
-const REPLACE_RECORD: &str = "REPLACE INTO records VALUES
+pub(super) const REPLACE_RECORD: &str = "REPLACE INTO records VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
 /// How many columns identify the record.
-const IDENTITY: usize = 13;
+pub(super) const IDENTITY: usize = 13;
 
 fn add_record(
     transaction: &Transaction<'_>,
@@ -153,7 +154,11 @@ fn add_record(
     Ok(())
 }
 
-fn row_of(node: &str, source: Source, record: &FlowRecord) -> rusqlite::Result<[Value; 24]> {
+pub(super) fn row_of(
+    node: &str,
+    source: Source,
+    record: &FlowRecord,
+) -> rusqlite::Result<[Value; 24]> {
     let text = |text: &str| Value::Text(text.to_owned());
     let claims = match record.labels.as_deref() {
         Some(claims) => json(claims)?,
