@@ -3,7 +3,7 @@
 
 use crate::cluster::live::Watches;
 use crate::finding::{Code, Finding};
-use crate::flow::FlowBatch;
+use crate::flow::{Aggregate, FlowBatch};
 use crate::graph::{
     Built, Graph, GraphOptions, Learning, Requirement, ServiceEnforcement, ServiceEnforcements,
     estimate, requirements,
@@ -230,6 +230,11 @@ impl Observation {
     /// Returns the graph of connections that began after `since`.
     pub fn recent(&self, since: Timestamp) -> Graph {
         self.live.recent(since, &self.inventory)
+    }
+
+    /// Returns the records of connections that began at `since` or later, as each observer reported them.
+    pub fn attempts(&self, since: Timestamp) -> Aggregate {
+        self.live.hot().since(since)
     }
 
     /// Returns when each node's agent observed.

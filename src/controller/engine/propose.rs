@@ -5,7 +5,7 @@ use super::observation::{ClusterView, Observation};
 use super::open_directions;
 use super::state::EngineState;
 use super::violations::find_approved_attempts;
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::graph::{Graph, Peer, Requirement};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -13,11 +13,14 @@ use crate::pipeline::{Proven, synthesise_and_prove};
 use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
-    DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation, WorkloadState,
-    assess_impact, may_approve,
+    Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation,
+    WorkloadState, assess, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many connections that are closed on purpose a proposal names.
+const MOST_CLOSED: usize = 20;
 
 /// Makes, refreshes and withdraws proposals, and approves what the rules of a Segmentation approve. Returns the
 /// namespaces for which no proposals could be made, with the reasons.
@@ -219,13 +222,13 @@ fn propose_one(
         .cloned()
         .collect();
     let risks = risks(engine_state, input.observation, workload);
+    let known = engine_state.states().get(workload);
     let desired = DesiredPolicy {
         policy: spec,
         basis: basis(&input.view.graph, workload, &theirs, &risks),
-        asked_by_blocked: !theirs.is_empty(),
+        asked_by_blocked: !theirs.is_empty() || known.is_some_and(|state| state.degraded.is_some()),
     };
     let fresh = WorkloadState::new(workload.clone(), name);
-    let known = engine_state.states().get(workload);
     match known.unwrap_or(&fresh).need(&desired) {
         Need::Nothing => return Ok(()),
         Need::Withdraw => {
@@ -243,7 +246,7 @@ fn propose_one(
     };
     let judged = state.policy_to_assess(&desired);
     let others = input.in_force.others(workload);
-    let impact = assess_impact(&ImpactInputs {
+    let assessment = assess(&ImpactInputs {
         inventory: &input.observation.inventory,
         graph: &input.view.graph,
         enforcement: &input.observation.enforcement,
@@ -259,12 +262,27 @@ fn propose_one(
         reason: &reason(state, &desired, judged),
         now,
     });
-    let impact = impact.map_err(|e| e.to_string())?;
+    let assessment = assessment.map_err(|e| e.to_string())?;
     engine_state.change(workload, |state, record| {
-        state.propose(desired, impact, now, record)
+        let assessment = with_closed_on_purpose(assessment, state);
+        state.propose(desired, assessment, now, record);
     });
     approve_within_rules(engine_state, workload, now);
     Ok(())
+}
+
+/// Adds what the policy would open although a revision in force was approved to block it.
+fn with_closed_on_purpose(mut assessment: Assessment, state: &WorkloadState) -> Assessment {
+    let closed = state.closed_on_purpose().into_iter();
+    let opened = closed.filter(|one| assessment.intent.allows.contains(*one));
+    for connection in opened.take(MOST_CLOSED) {
+        let subject = connection.for_record().to_string();
+        let message = "is closed on purpose, and would be opened";
+        assessment
+            .impact
+            .add_finding(&Finding::new(Code::ClosedOnPurpose, subject, message));
+    }
+    assessment
 }
 
 fn reason(
@@ -274,6 +292,9 @@ fn reason(
 ) -> String {
     if *judged != desired.policy {
         return "edited by a person".into();
+    }
+    if state.degraded.is_some() {
+        return "approved connections are blocked".into();
     }
     match (desired.asked_by_blocked, state.wanted) {
         (true, _) => "connections were tried that the approved policy does not allow".into(),
@@ -334,7 +355,8 @@ fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, n
         if open.is_edited() {
             return;
         }
-        match may_approve(&segment, &open.impact, open.asked_by_blocked) {
+        let by_rules = may_approve(&segment, &open.impact, open.asked_by_blocked);
+        match state.needs_person().map_or(by_rules, |why| Err(why.into())) {
             Ok(()) => state.approve_automatically(now, record),
             Err(why) => state.note(format!("not approved automatically: {why}")),
         }

@@ -14,7 +14,7 @@ use crate::net::Timestamp;
 use crate::review::resources::{
     Mode, Segmentation, SegmentationCounts, SegmentationStatus, to_time,
 };
-use crate::review::{SegmentationSettings, WorkloadState};
+use crate::review::{DegradedBy, SegmentationSettings, WorkloadState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -171,7 +171,7 @@ fn facts(
     vec![
         ready(namespace, around),
         learning(segment, theirs, around),
-        enforcing(engine_state, namespace, state, theirs),
+        enforcing(engine_state, namespace, theirs, around),
         drifted(namespace, around),
         degraded(namespace, theirs, around),
         observed(engine_state, namespace, around),
@@ -294,9 +294,10 @@ fn learning(
 fn enforcing(
     engine_state: &EngineState,
     namespace: &str,
-    state: Option<&SegmentState>,
     theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
 ) -> Fact {
+    let state = engine_state.segments.get(namespace);
     let fact = |is_true, reason, message| Fact {
         kind: "Enforcing",
         is_true,
@@ -315,7 +316,12 @@ fn enforcing(
         .map(|s| s.policy_name.as_str())
         .collect();
     match waiting.as_slice() {
-        [] => fact(true, "Enforced", String::new()),
+        // Approved traffic that something else blocks.
+        [] => fact(
+            true,
+            "Enforced",
+            listed(&around.troubles.unexplained, namespace),
+        ),
         names => fact(
             false,
             "Waiting",
@@ -350,18 +356,25 @@ fn degraded(namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'
     if !failures.is_empty() {
         return fact(true, "WriteFailed", failures);
     }
-    let undone: Vec<String> = theirs
-        .iter()
-        .filter_map(|s| {
-            s.degraded
-                .as_ref()
-                .map(|d| format!("{}: rolled back: {}", s.workload.name, d.why))
-        })
-        .collect();
-    if undone.is_empty() {
-        fact(false, "Works", String::new())
-    } else {
-        fact(true, "RolledBack", undone.join("; "))
+    let of = |by: DegradedBy| -> Vec<String> {
+        let theirs = theirs.iter().filter_map(|s| {
+            let degraded = s.degraded.as_ref().filter(|degraded| degraded.by == by)?;
+            Some((&s.workload.name, &degraded.why))
+        });
+        let done = match by {
+            DegradedBy::RolledBack => "rolled back",
+            DegradedBy::Kept => "approved traffic is blocked",
+        };
+        theirs
+            .map(|(name, why)| format!("{name}: {done}: {why}"))
+            .collect()
+    };
+    let (kept, undone) = (of(DegradedBy::Kept), of(DegradedBy::RolledBack));
+    let words = [kept.as_slice(), undone.as_slice()].concat().join("; ");
+    match (kept.is_empty(), undone.is_empty()) {
+        (true, true) => fact(false, "Works", String::new()),
+        (true, false) => fact(true, "RolledBack", words),
+        (false, _) => fact(true, "ApprovedTrafficBlocked", words),
     }
 }
 
