@@ -13,7 +13,7 @@ use evidence::{Failing, Reports};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nanoseg_evaluate::{BlockedBy, EvaluateError, Evaluation, HostNetwork};
 use nanoseg_flow::{FlowRecord, Observer, Verdict};
-use nanoseg_graph::{Edge, Graph, Peer, Requiring, ServiceEnforcements};
+use nanoseg_graph::{Edge, Graph, Outcome, Peer, Requiring, ServiceEnforcements, Views};
 use nanoseg_inventory::{Inventory, WorkloadId};
 use nanoseg_net::Timestamp;
 use std::collections::BTreeSet;
@@ -47,8 +47,8 @@ pub struct EffectInputs<'a> {
     pub recent: &'a Graph,
     /// The same attempts, as each observer reported them.
     pub records: &'a [(&'a Observer, &'a FlowRecord)],
-    /// The nodes whose agents reported lately, whatever they saw.
-    pub observed: &'a BTreeSet<&'a str>,
+    /// When each node's agent observed.
+    pub views: &'a Views,
     pub inventory: &'a Inventory,
     /// Where the network plugin checks connections through Services.
     pub enforcement: &'a ServiceEnforcements,
@@ -200,7 +200,7 @@ fn candidates<'a>(change: &Change<'a>, inputs: &EffectInputs<'a>) -> Vec<Candida
     let reports = Reports {
         records: inputs.records,
         inventory: inputs.inventory,
-        observed: inputs.observed,
+        views: inputs.views,
         applied_at: change.applied_at,
         now: inputs.now,
     };
@@ -225,8 +225,13 @@ fn candidates<'a>(change: &Change<'a>, inputs: &EffectInputs<'a>) -> Vec<Candida
             let began = known.first.is_some_and(|first| first < change.applied_at);
             let failed = failures(new);
             let fails = began && worked > 0 && failed > 0 && answered(new) == 0;
+            let is_told = |edge: &Edge, outcome| {
+                edge.corroboration(outcome, inputs.views, inputs.now)
+                    .is_trusted()
+            };
+            let is_told = is_told(known, Outcome::Answered) && is_told(new, Outcome::Failed);
             // Only a pod can be shown to have been there before the change.
-            let pods = client.workload().filter(|_| fails)?;
+            let pods = client.workload().filter(|_| fails && is_told)?;
             Some(Candidate {
                 failing: reports.failing(pods, server, new)?,
                 client,

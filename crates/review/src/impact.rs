@@ -62,6 +62,16 @@ pub struct Assessment {
     pub intent: Intent,
 }
 
+impl From<Impact> for Assessment {
+    /// Of a policy that is meant to allow nothing in particular.
+    fn from(impact: Impact) -> Self {
+        Assessment {
+            impact,
+            intent: Intent::default(),
+        }
+    }
+}
+
 /// Computes the impact of a proposal.
 ///
 /// # Errors

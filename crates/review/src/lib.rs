@@ -7,6 +7,8 @@
 mod actor;
 mod automatic_approval;
 mod blocked_traffic;
+mod ceilings;
+mod default_deny;
 mod digest;
 mod impact;
 mod intent;
@@ -18,6 +20,7 @@ mod state;
 mod subset;
 #[cfg(test)]
 mod testing;
+mod uncovered;
 mod violation;
 
 pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
@@ -25,6 +28,11 @@ pub use automatic_approval::may_approve;
 pub use blocked_traffic::{
     BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, NotAutomatic, Remedy,
     effect_of,
+};
+pub use ceilings::{AutomaticChange, BeyondCeiling, Ceilings};
+pub use default_deny::{
+    DEFAULT_DENY, DefaultDenyInputs, assess_default_deny, default_deny_of, default_deny_policy,
+    is_default_deny, is_reserved,
 };
 pub use digest::policy_digest;
 pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
@@ -34,6 +42,7 @@ pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Applied, AppliedChange, ApprovedRevision, Decision, Degraded, DegradedBy, DesiredPolicy, Need,
-    Proposal, Refusal, Revision, Ruling, Stage, WorkloadState,
+    Proposal, Refusal, Revision, Ruling, Stage, Unproven, WorkloadState,
 };
+pub use uncovered::{Uncovered, uncovered};
 pub use violation::{Violation, approved_attempts, violations};

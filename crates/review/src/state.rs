@@ -8,6 +8,7 @@
 mod change;
 mod decide;
 mod propose;
+mod proven;
 mod rollback;
 mod stage;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub use change::AppliedChange;
 pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
+pub use proven::Unproven;
 pub use stage::{ApprovedRevision, Ruling, Stage};
 
 use super::digest::policy_digest;

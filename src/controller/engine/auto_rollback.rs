@@ -21,10 +21,6 @@ pub const WATCHED: i64 = 600;
 const CLOSELY: i64 = 90;
 /// How many workloads are checked so often at most. If more change at once, the next full build comes soon enough.
 const MOST_CLOSELY: usize = 50;
-/// A node counts as observed if its agent reported within this time before the change, in seconds: an agent that is
-/// silent for a moment makes nobody else a witness of its node.
-const OBSERVED_WITHIN: i64 = 3600;
-
 /// What the changes of policies did.
 #[derive(Debug, Default)]
 pub struct Judged {
@@ -113,11 +109,6 @@ fn effect(
     let settled = change.at.plus_secs(ENFORCEMENT_DELAY);
     let attempts = observation.attempts(settled);
     let records: Vec<_> = attempts.records().collect();
-    let observed: BTreeSet<&str> = observation
-        .views()
-        .filter(|(_, times)| times.overlaps(change.at.plus_secs(-OBSERVED_WITHIN), now))
-        .map(|(node, _)| node)
-        .collect();
     let change = Change {
         workload,
         applied_at: change.at,
@@ -130,7 +121,7 @@ fn effect(
         graph: &observation.built.graph,
         recent: &observation.recent(settled),
         records: &records,
-        observed: &observed,
+        views: observation.views_by_node(),
         inventory: &observation.inventory,
         enforcement: &observation.enforcement,
         now,

@@ -14,7 +14,7 @@ use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
     Assessment, DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation,
-    WorkloadState, assess, may_approve,
+    WorkloadState, assess, is_default_deny, is_reserved, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub fn propose(
     violations: &[Violation],
     now: Timestamp,
 ) -> BTreeMap<String, String> {
-    let mut problems = BTreeMap::new();
+    let mut problems = not_known(engine_state, observation, view);
     let groups = groups(engine_state, observation, view);
     if groups.is_empty() {
         return problems;
@@ -92,6 +92,19 @@ fn asked_for(violation: &Violation) -> Option<Requirement> {
         .then(|| violation.requirement.clone())
 }
 
+/// The namespaces for which nothing is proposed, since an object there cannot be read.
+fn not_known(
+    engine_state: &EngineState,
+    observation: &Observation,
+    view: &ClusterView,
+) -> BTreeMap<String, String> {
+    let unknown = observation.not_known.iter();
+    unknown
+        .filter(|(name, _)| engine_state.segments.contains_key(*name) && touches(view, name))
+        .map(|(name, why)| (name.clone(), why.clone()))
+        .collect()
+}
+
 /// Groups the workloads that get policies by the options of their namespace.
 fn groups(
     engine_state: &EngineState,
@@ -108,7 +121,9 @@ fn groups(
         if segment.mode < Mode::Propose {
             continue;
         }
-        if !touches(view, &segment.namespace) {
+        if !touches(view, &segment.namespace)
+            || observation.not_known.contains_key(&segment.namespace)
+        {
             continue;
         }
         let mut theirs = segmented(observation, segment);
@@ -141,7 +156,9 @@ pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> V
                 .pods
                 .iter()
                 .filter_map(|index| inventory.pods.get(*index));
-            !workload.host_network && !pods.any(|pod| segment.excludes(&pod.labels))
+            !workload.host_network
+                && !is_reserved(&workload.id)
+                && !pods.any(|pod| segment.excludes(&pod.labels))
         });
     kept.map(|workload| workload.id.clone()).collect()
 }
@@ -230,7 +247,10 @@ fn propose_one(
     };
     let fresh = WorkloadState::new(workload.clone(), name);
     match known.unwrap_or(&fresh).need(&desired) {
-        Need::Nothing => return Ok(()),
+        Need::Nothing => {
+            approve_within_rules(engine_state, workload, now);
+            return Ok(());
+        }
         Need::Withdraw => {
             let why = "the approved policy is right by now";
             engine_state.change(workload, |state, record| state.withdraw(why, now, record));
@@ -342,23 +362,45 @@ fn basis(
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }
 
-fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
-    let segment = engine_state
-        .segments
-        .get(&workload.namespace)
-        .and_then(|s| s.segment.clone());
-    let Some(segment) = segment.filter(|s| s.approval.mode == ApprovalMode::Automatic) else {
+/// Approves the open proposal if the rules of the Segmentation, within the ceilings of the cluster, approve it (rule:
+/// automatic-approval-has-ceilings). A namespace that turns automatic approval on later has to be observed as long.
+pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
+    let known = engine_state.states().get(workload);
+    let Some((known, open)) = known.and_then(|known| Some((known, known.open()?))) else {
         return;
     };
-    engine_state.change(workload, |state, record| {
-        let Some(open) = state.open() else { return };
-        if open.is_edited() {
-            return;
+    let state = engine_state.segments.get(&workload.namespace);
+    let Some((segment, since)) = state.and_then(|s| Some((s.segment.as_ref()?, s.observing_since)))
+    else {
+        return;
+    };
+    if segment.approval.mode != ApprovalMode::Automatic || open.is_edited() {
+        return;
+    }
+    let rules = &segment.approval.automatic;
+    let outcome = if let Some(why) = known.needs_person() {
+        Err(why.into())
+    } else if now.secs_since(since) < segment.minimum_duration {
+        Err(format!(
+            "the namespace was observed for less than {} s",
+            segment.minimum_duration
+        ))
+    } else if is_default_deny(workload) && !rules.allow_default_deny {
+        Err("a person decides about the default deny of a namespace".into())
+    } else {
+        may_approve(segment, &open.impact, open.asked_by_blocked)
+    };
+    match outcome {
+        Ok(()) => {
+            engine_state.change(workload, |state, record| {
+                state.approve_automatically(now, record)
+            });
         }
-        let by_rules = may_approve(&segment, &open.impact, open.asked_by_blocked);
-        match state.needs_person().map_or(by_rules, |why| Err(why.into())) {
-            Ok(()) => state.approve_automatically(now, record),
-            Err(why) => state.note(format!("not approved automatically: {why}")),
+        Err(why) => {
+            let message = format!("not approved automatically: {why}");
+            if open.message.as_ref() != Some(&message) {
+                engine_state.change(workload, |state, _| state.note(message));
+            }
         }
-    });
+    }
 }

@@ -3,7 +3,7 @@
 //! several pods and over some time.
 
 use nanoseg_flow::{FlowRecord, Observer, Verdict};
-use nanoseg_graph::{Edge, Peer};
+use nanoseg_graph::{Edge, Peer, Views};
 use nanoseg_inventory::{Inventory, Pod, WorkloadId};
 use nanoseg_net::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,8 @@ pub(super) const FAILING_PODS: usize = 2;
 pub(super) const FAILING_FOR: i64 = 30;
 /// ...or for so many seconds, if the client has one pod only.
 pub(super) const FAILING_ALONE_FOR: i64 = 60;
+/// A node is observed if its agent observed within so many seconds before the change, or since.
+const OBSERVED_WITHIN: i64 = 3600;
 /// At least so many attempts of each pod count.
 const FEWEST_ATTEMPTS: u64 = 3;
 
@@ -35,8 +37,8 @@ pub(super) struct Failing {
 pub(super) struct Reports<'a> {
     pub records: &'a [(&'a Observer, &'a FlowRecord)],
     pub inventory: &'a Inventory,
-    /// The nodes whose agents reported lately, whatever they saw.
-    pub observed: &'a BTreeSet<&'a str>,
+    /// When each node's agent observed.
+    pub views: &'a Views,
     pub applied_at: Timestamp,
     pub now: Timestamp,
 }
@@ -105,6 +107,14 @@ impl<'a> Reports<'a> {
         })
     }
 
+    /// Returns true if an agent observed on the node lately: one that is silent for a moment makes nobody else a witness
+    /// of its node.
+    fn is_observed(&self, node: &str) -> bool {
+        let since = self.applied_at.plus_secs(-OBSERVED_WITHIN);
+        let view = self.views.get(node);
+        view.is_some_and(|view| view.overlaps(since, self.now))
+    }
+
     fn pods_of(&self, id: &WorkloadId) -> Vec<&'a Pod> {
         let pods = self.inventory.pods.iter();
         pods.filter(|pod| pod.workload == *id && !pod.template && !pod.host_network)
@@ -167,7 +177,7 @@ impl<'a> Reports<'a> {
         let mut observed = ends
             .into_iter()
             .flatten()
-            .filter(|node| self.observed.contains(node))
+            .filter(|node| self.is_observed(node))
             .peekable();
         observed.peek().is_some() && observed.all(|node| pair.reporters.contains(node))
     }

@@ -3,7 +3,7 @@ use super::*;
 use crate::testing::*;
 use nanoseg_flow::{ActivityWindows, Opening, Source};
 use nanoseg_graph::ServiceEnforcement;
-use nanoseg_net::Protocol;
+use nanoseg_net::{Protocol, TimeSpans};
 use std::net::IpAddr;
 
 type EdgeSketch<'a> = (&'a str, &'a [(Verdict, u64)], i64, i64);
@@ -113,6 +113,7 @@ impl Scene {
                 first: time,
                 last: time,
                 windows: ActivityWindows::at(time),
+                observers: Default::default(),
             };
             self.records.push((observer, record));
         }
@@ -148,6 +149,10 @@ impl Scene {
 
     fn effect_with(&self, known: &Graph, new: &Graph, enforcement: &ServiceEnforcements) -> Effect {
         let records: Vec<_> = self.records.iter().map(|(o, r)| (o, r)).collect();
+        let mut view = TimeSpans::default();
+        view.insert(at(0), at(APPLIED + 80));
+        let views = self.observed.iter();
+        let views: Views = views.map(|node| ((*node).into(), view.clone())).collect();
         let change = Change {
             workload: &self.workload,
             applied_at: at(APPLIED),
@@ -160,7 +165,7 @@ impl Scene {
             graph: known,
             recent: new,
             records: &records,
-            observed: &self.observed.iter().copied().collect(),
+            views: &views,
             inventory: &self.inventory,
             enforcement,
             now: at(APPLIED + 80),
