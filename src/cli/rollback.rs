@@ -36,7 +36,7 @@ Examples:
   In an emergency, to remove all policies at once:
     kubectl annotate --overwrite namespace shop nanoseg.dev/break-glass='checkout is down' nanoseg.dev/break-glass-by=YOUR-USER
 
-Exit codes: 0 rolled back; 1 refused, or no answer in time; 2 an error, such as no right to decide."
+Exit codes: 0 done; 1 refused, or no answer in time; 2 an error, such as no right to decide."
 )]
 pub struct Args {
     /// The workload, as name or kind/name
@@ -188,7 +188,7 @@ fn of_workload<'a>(
 }
 
 /// The step that restores revision `to`: to undo the proposal right after it, of those that are not undone, or to
-/// approve it again if it was undone itself.
+/// approve it again if it was undone itself (rule: rollback-has-a-way-forward).
 fn choose<'a>(
     mine: &[&'a PolicyProposal],
     to: Option<u32>,

@@ -145,6 +145,7 @@ mod tests {
         assert!(check(&impact(&[Code::PortScan]), false).is_err());
         assert!(check(&impact(&[Code::PublicEntry]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
+        assert!(check(&impact(&[Code::ClosedOnPurpose]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());
         let coverage = |percent| Impact {
             coverage: percent,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The most connections in each list. What is beyond counts as not meant to be allowed, so that it triggers nothing.
-pub(crate) const MOST_CONNECTIONS: usize = 2000;
+pub(crate) const MOST_CONNECTIONS: usize = 500;
 
 /// A connection between two peers. Unlike [`nanoseg_record::Connection`] it has the ends themselves and not their
 /// names: two workloads of different kinds may share a name.

@@ -1,8 +1,9 @@
 //! Who is restrained cannot loosen the restraint (rule: rollback-needs-evidence).
 
-use super::learned;
+use super::agent::Agent;
 use super::process::Controller;
 use super::world::World;
+use super::{LOW_CEILINGS, learned};
 use crate::support::kubernetes::Cluster;
 use k8s_openapi::api::networking::v1::{NetworkPolicyIngressRule, NetworkPolicySpec};
 use kube::ResourceExt;
@@ -164,6 +165,35 @@ fn an_approved_policy_that_blocks_what_it_was_meant_to_allow_goes_back_to_the_re
     agent.see(&world, ("web", "db", 5432), Verdict::Refused, 3);
     world.decide_open("db", Verb::Approve);
     world.until_condition("Degraded", "False", "Works");
+}
+
+#[test]
+fn what_a_person_rolled_back_is_not_approved_again_by_the_rules() {
+    let Some(cluster) = Cluster::get() else {
+        return;
+    };
+    let controller = Controller::start(cluster, "undone", &LOW_CEILINGS);
+    let world = World::make(cluster);
+    let mut agent = Agent::new(cluster, &controller);
+    world.segment_as(json!({
+        "mode": "Enforce",
+        "learning": {"minimumDuration": "0s", "minimumCoverage": 50},
+        "approval": {"mode": "Automatic"},
+    }));
+    agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
+    world.policy("nanoseg-db");
+    let all = world.proposals("db");
+    let first = all.first().expect("a proposal");
+    world.until_phase(first, Phase::Applied);
+    world.decide(first, Verb::Rollback, DecisionOutcome::Accepted);
+    world.until_open("db", |one| {
+        let status = one.status.clone().unwrap_or_default();
+        let message = status.message.unwrap_or_default();
+        message == "not approved automatically: a policy of this workload was rolled back"
+    });
+    world.until_policy("nanoseg-db", "none", |policy| policy.is_none());
+    world.decide_open("db", Verb::Approve);
+    world.policy("nanoseg-db");
 }
 
 /// Calls it once a second until it returns true.

@@ -43,7 +43,7 @@ impl WorkloadState {
     }
 
     /// Returns the connections that the revision in force, or one that led to it, said it would block, and that none
-    /// after it was approved to allow.
+    /// after it was approved to allow (rule: closed-on-purpose-stays-closed).
     pub fn closed_on_purpose(&self) -> BTreeSet<&IntendedConnection> {
         let mut line = Vec::new();
         let mut next = self.wanted.and_then(|number| self.revision(number));
@@ -59,7 +59,8 @@ impl WorkloadState {
         closed
     }
 
-    /// Returns why only a person may approve a change of this workload's policy now; `None`: the rules may.
+    /// Returns why only a person may approve a change of this workload's policy now; `None`: the rules may
+    /// (rule: rollback-has-a-way-forward).
     pub fn needs_person(&self) -> Option<&'static str> {
         if self.degraded.is_some() {
             Some("approved traffic was blocked, and a person has to look")

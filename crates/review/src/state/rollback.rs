@@ -1,4 +1,5 @@
-//! Rollback: undoing a proposal makes the policy before it the wanted one again.
+//! Rollback: undoing a proposal makes the policy before it the wanted one again (rules: rollback-needs-evidence,
+//! rollback-has-a-way-forward).
 
 use super::{Decision, Degraded, DegradedBy, Stage, WorkloadState};
 use crate::IntendedConnection;
