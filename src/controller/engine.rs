@@ -375,16 +375,20 @@ impl Engine {
         view.findings.extend(open);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
-        let undone = auto_rollback::undo_harmful(
+        let judged = auto_rollback::judge_changes(
             engine_state,
             observation,
             &in_force,
             view.only.as_ref(),
             now,
         );
-        if !undone.is_empty() {
+        if !judged.undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
+        view.findings
+            .extend(judged.unexplained.values().flatten().cloned());
+        self.troubles
+            .note_unexplained(view.only.as_ref(), &judged.unexplained);
         let mut problems = propose::propose(
             engine_state,
             observation,

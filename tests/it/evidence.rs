@@ -338,6 +338,8 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
         proposal: "db-1".into(),
         decided_by: "alice".into(),
         at: time("2026-03-05T00:00:00Z"),
+        base: None,
+        intent: Default::default(),
     });
     review.wanted = Some(1);
     review.proposals = serde_json::from_value(proposals).expect("proposals");

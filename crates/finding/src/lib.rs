@@ -237,6 +237,12 @@ codes! {
     BlockedTraffic "blocked-traffic" Warning
         "Connections were tried that the approved policy does not allow, and the proposal would open them."
         "Find out whether the client should talk to that server before approving.";
+    ClosedOnPurpose "closed-on-purpose" Warning
+        "The proposal would open a connection that a revision in force was approved to block."
+        "Ask who approved that revision before approving; nanoseg review names the connection.";
+    AllowedButBlocked "allowed-but-blocked" Warning
+        "An approved connection fails since a policy was applied, although the policies allow it: something else blocks it."
+        "Look for policies of other kinds, a service mesh, a firewall, or an error of the network plugin; the policy is not rolled back.";
     ScanShadow "scan-shadow" Warning
         "A client that scanned ports also got answers, and a proposed policy would allow those connections."
         "Find out what runs in that client before approving.";

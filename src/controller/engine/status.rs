@@ -1,5 +1,7 @@
 //! The status of Segmentations: conditions and counts.
 
+mod degraded;
+
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
@@ -191,9 +193,9 @@ fn facts(
     vec![
         ready(namespace, around),
         learning(segment, theirs, around),
-        enforcing(engine_state, namespace, state, theirs),
+        enforcing(engine_state, namespace, theirs, around),
         drifted(namespace, around),
-        degraded(engine_state, namespace, theirs, around),
+        degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
         covered(engine_state, namespace, around),
         well_formed(namespace, around),
@@ -360,9 +362,10 @@ fn learning(
 fn enforcing(
     engine_state: &EngineState,
     namespace: &str,
-    state: Option<&SegmentState>,
     theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
 ) -> Fact {
+    let state = engine_state.segments.get(namespace);
     let fact = |is_true, reason, message| Fact {
         kind: "Enforcing",
         is_true,
@@ -381,7 +384,12 @@ fn enforcing(
         .map(|s| s.policy_name.as_str())
         .collect();
     match waiting.as_slice() {
-        [] => fact(true, "Enforced", String::new()),
+        // Approved traffic that something else blocks.
+        [] => fact(
+            true,
+            "Enforced",
+            listed(&around.troubles.unexplained, namespace),
+        ),
         names => fact(
             false,
             "Waiting",
@@ -402,45 +410,6 @@ fn drifted(namespace: &str, around: &Circumstances<'_>) -> Fact {
         is_true: !words.is_empty(),
         reason,
         message: words,
-    }
-}
-
-fn degraded(
-    engine_state: &EngineState,
-    namespace: &str,
-    theirs: &[&WorkloadState],
-    around: &Circumstances<'_>,
-) -> Fact {
-    let fact = |is_true, reason, message| Fact {
-        kind: "Degraded",
-        is_true,
-        reason,
-        message,
-    };
-    let altered = listed(&engine_state.altered, namespace);
-    if !altered.is_empty() {
-        return fact(
-            true,
-            "StateAltered",
-            format!("{altered}; what is not proven is not applied: decide on the next proposal"),
-        );
-    }
-    let failures = listed(&around.troubles.failures, namespace);
-    if !failures.is_empty() {
-        return fact(true, "WriteFailed", failures);
-    }
-    let undone: Vec<String> = theirs
-        .iter()
-        .filter_map(|s| {
-            s.degraded
-                .as_ref()
-                .map(|d| format!("{}: rolled back: {}", s.workload.name, d.why))
-        })
-        .collect();
-    if undone.is_empty() {
-        fact(false, "Works", String::new())
-    } else {
-        fact(true, "RolledBack", undone.join("; "))
     }
 }
 

@@ -2,7 +2,7 @@
 //! allows.
 
 use super::{ImpactInputs, PolicyEffect, WorkloadEdge};
-use crate::resources::FindingLine;
+use crate::resources::{FindingLine, Impact};
 use nanoseg_finding::{Code, Finding, Severity};
 use nanoseg_graph::{METADATA, Peer, is_private};
 use std::collections::BTreeSet;
@@ -103,6 +103,21 @@ fn line(finding: &Finding) -> FindingLine {
         code: finding.code.name().to_owned(),
         subject: finding.subject.clone(),
         message: finding.message.clone(),
+    }
+}
+
+impl Impact {
+    /// Adds a finding that the assessment does not know of, with the others of its severity.
+    pub fn add_finding(&mut self, finding: &Finding) {
+        let line = line(finding);
+        let worse = |other: &FindingLine| rank(&other.severity) < rank(&line.severity);
+        let place = self
+            .findings
+            .iter()
+            .take_while(|other| worse(other))
+            .count();
+        self.findings.insert(place, line);
+        self.risk = risk(&self.findings).to_owned();
     }
 }
 
