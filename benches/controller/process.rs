@@ -26,6 +26,7 @@ impl Controller {
             .args([
                 "controller",
                 "--insecure-no-tls",
+                "--allow-unbound-agents",
                 "--lease-namespace",
                 "default",
             ])

@@ -116,3 +116,6 @@ impl ReviewCheck {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,4 +3,6 @@
 mod batches;
 mod direct;
 mod jetstream;
+mod nats_attacks;
+mod nats_place;
 mod process;

@@ -128,6 +128,28 @@ impl NatsProcess {
         NatsProcess { child, port }
     }
 
+    /// Starts with a configuration file, whose variables are in `env`.
+    pub fn start_configured(port: u16, config: &Path, env: &[(&str, String)]) -> NatsProcess {
+        let child = Command::new("nats-server")
+            .args([
+                "--addr",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+                "--config",
+            ])
+            .arg(config)
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server starts");
+        wait_for("nats-server", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        NatsProcess { child, port }
+    }
+
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }

@@ -107,9 +107,8 @@ fn mark_applied(
     if !set.insert(first, last) {
         return Ok(false);
     }
-    let mut forget = transaction.prepare_cached(
-        "DELETE FROM applied WHERE instance = ?1 AND first = ?2 AND node = ?3",
-    )?;
+    let mut forget = transaction
+        .prepare_cached("DELETE FROM applied WHERE instance = ?1 AND first = ?2 AND node = ?3")?;
     for first in known {
         forget.execute(params![instance, first, node])?;
     }
