@@ -125,7 +125,10 @@ async fn a_flood_of_junk_tokens_costs_the_api_server_nothing() {
         assert_eq!(server.kind_of(&key.sign(&wrong)).await, "other-issuer");
     }
     assert_eq!(server.reviewed(), 0);
-    assert!(server.fetches.load(Ordering::SeqCst) <= 2, "keys are fetched now and then");
+    assert!(
+        server.fetches.load(Ordering::SeqCst) <= 2,
+        "keys are fetched now and then"
+    );
     assert_eq!(server.kind_of(&good).await, "accepted");
     assert_eq!(server.kind_of(&good).await, "accepted");
     assert_eq!(server.reviewed(), 1, "and remembered");
@@ -141,7 +144,10 @@ async fn a_token_that_the_api_server_no_longer_knows_is_refused_and_that_is_reme
     }
     assert_eq!(server.reviewed(), 1);
     // A message of a queue was sent while its pod existed.
-    let queued = server.check.check_queued(Some(&gone), SystemTime::now()).await;
+    let queued = server
+        .check
+        .check_queued(Some(&gone), SystemTime::now())
+        .await;
     assert_eq!(queued.unwrap().node.as_deref(), Some("node-1"));
 }
 
@@ -160,7 +166,10 @@ async fn without_the_keys_few_reviews_run_at_a_time_and_only_of_tokens_that_clai
     let kinds = futures_util::future::join_all(kinds).await;
     assert!(kinds.iter().all(|kind| *kind == "accepted"), "{kinds:?}");
     assert_eq!(server.reviewed(), 60);
-    assert!(server.reviews.most.load(Ordering::SeqCst) <= 8, "a few at a time");
+    assert!(
+        server.reviews.most.load(Ordering::SeqCst) <= 8,
+        "a few at a time"
+    );
     // The same token in many streams is reviewed once.
     let mut same = content(now(), "node-1");
     same["jti"] = json!("same");
@@ -175,6 +184,13 @@ async fn without_the_keys_few_reviews_run_at_a_time_and_only_of_tokens_that_clai
         assert!(server.check.check(Some(&wrong)).await.is_err());
     }
     assert!(server.reviewed() <= 68);
-    let queued = server.check.check_queued(Some(&same), SystemTime::now()).await;
-    assert_eq!(queued.unwrap_err().kind, "no-keys", "a queue waits for the keys");
+    let queued = server
+        .check
+        .check_queued(Some(&same), SystemTime::now())
+        .await;
+    assert_eq!(
+        queued.unwrap_err().kind,
+        "no-keys",
+        "a queue waits for the keys"
+    );
 }
