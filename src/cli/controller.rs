@@ -1,13 +1,14 @@
 //! `nanoseg controller`: proposes, enforces and rolls back policies, in the cluster.
 
 use super::access::AccessArgs;
+use super::ceilings::CeilingArgs;
 use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
-use crate::wire::ServerTls;
+use crate::listen::ServerTls;
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
@@ -50,6 +51,11 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
     store: PathBuf,
 
+    /// Go on with a store that does not continue the published record: it was lost, restored from an older backup, or
+    /// altered. Give it for one start only
+    #[arg(long)]
+    accept_new_state: bool,
+
     /// GitOps: write approved policies to this folder, and none to the cluster
     #[arg(long, env = "NANOSEG_OUTPUT_DIR", value_name = "FOLDER")]
     output_dir: Option<PathBuf>,
@@ -59,6 +65,9 @@ pub struct Args {
 
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
+
+    #[command(flatten)]
+    ceilings: CeilingArgs,
 
     /// How long deleted pods stay known, for records that arrive late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
@@ -108,7 +117,7 @@ struct AgentArgs {
     )]
     listen: SocketAddr,
 
-    /// The certificate chain for agents (PEM; read at the start)
+    /// The certificate chain for agents (PEM; read again when it changes)
     #[arg(
         long,
         env = "NANOSEG_TLS_CERT",
@@ -117,7 +126,7 @@ struct AgentArgs {
     )]
     tls_cert: Option<PathBuf>,
 
-    /// The key of the certificate (PEM; read at the start)
+    /// The key of the certificate (PEM; read again when it changes)
     #[arg(
         long,
         env = "NANOSEG_TLS_KEY",
@@ -212,6 +221,7 @@ impl Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The Lease is renewed while the engine computes, also on one core.
         .worker_threads(
@@ -249,6 +259,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
     Ok(ControllerSettings {
         connect: args.access.settings(),
         store: args.store,
+        accept_new_state: args.accept_new_state,
         listen: agents.listen,
         tls,
         agents: agents.agent_service_account.into_iter().collect(),
@@ -264,6 +275,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         output: args.output_dir,
         approved: args.images.approved(),
         service_enforcement: args.service_enforcement.setting(),
+        ceilings: args.ceilings.ceilings(),
     })
 }
 

@@ -1,7 +1,8 @@
 //! `nanoseg receive`: stores the flow records of agents.
 
 use crate::controller::{Receiver, ReceiverSettings};
-use crate::wire::{NatsAuth, NatsSettings, ServerTls, StreamSettings, TokenRules, TokenSettings};
+use crate::listen::ServerTls;
+use crate::wire::{NatsAuth, NatsSettings, StreamSettings, TokenRules, TokenSettings};
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
@@ -42,11 +43,11 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:4240")]
     listen: SocketAddr,
 
-    /// The receiver's certificate chain (PEM; read at the start)
+    /// The receiver's certificate chain (PEM; read again when it changes)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
-    /// The key of the certificate (PEM; read at the start)
+    /// The key of the certificate (PEM; read again when it changes)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
@@ -240,6 +241,7 @@ impl NatsArgs {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -23,7 +23,7 @@ pub use snapshot::{
     list_page, write_document, write_list,
 };
 pub use tokens::{Agent, ReviewSettings, SigningKeys, TokenRefusal, TokenReviewer, signing_keys};
-pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches, typed};
+pub use watches::{INVENTORY, Kind, Malformed, Stale, WatchSettings, Watches, typed_parts};
 pub use writes::{
     ConfigMapData, Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written,
 };

@@ -4,10 +4,11 @@ use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
+use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, ServerTls,
-    TokenCheck, TokenSettings,
+    Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
+    TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -68,6 +69,7 @@ impl Receiver {
         }
         let check = settings.tokens.map(TokenCheck::new).transpose();
         let metrics = Arc::new(ReceiverMetrics::default());
+        let connections = ConnectionMetrics::default();
         let check = check
             .map_err(ReceiverError::Tokens)?
             .map_or(Check::None, Check::Keys);
@@ -81,10 +83,12 @@ impl Receiver {
             nats: settings.nats,
             nats_health: nats_health.clone(),
             heard: None,
+            connections: connections.clone(),
         })
         .await?;
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
         let ready = Arc::new(move || {
@@ -96,7 +100,7 @@ impl Receiver {
             note: Arc::new(move || notes.note()),
             ..Health::of_registry(registry, ready)
         };
-        let health_server = HealthServer::bind(settings.metrics_listen, health).await?;
+        let health_server = HealthServer::bind(settings.metrics_listen, health, connections)?;
         Ok(Receiver {
             intake,
             health_server,
@@ -120,14 +124,21 @@ impl Receiver {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If a listener fails.
+    /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
         let taken = self
             .intake
-            .run(self.store, self.metrics, self.store_health, stop.clone());
-        let (taken, watched) = tokio::join!(taken, self.health_server.run(stop.clone()));
-        taken?;
-        watched?;
+            .run(self.store, self.metrics, self.store_health, stop);
+        // Serves also while the last batches are written.
+        let (quiet, silent) = watch::channel(false);
+        let watched = self.health_server.run(silent);
+        tokio::pin!(watched);
+        tokio::select! {
+            taken = taken => taken?,
+            () = &mut watched => return Err(IntakeError::Ended("the port for metrics").into()),
+        }
+        let _ = quiet.send(true);
+        watched.await;
         Ok(())
     }
 }

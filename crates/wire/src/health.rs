@@ -5,12 +5,12 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use nanoseg_listen::{ConnectionMetrics, Listener, Port};
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Returns why something is not well.
@@ -51,7 +51,7 @@ impl Health {
     }
 }
 
-/// The address cannot be listened on, or the listener failed.
+/// The address cannot be listened on.
 #[derive(Debug, Error)]
 #[error("failed to serve metrics on {listen}: {source}; choose another --metrics-listen")]
 pub struct HealthError {
@@ -61,18 +61,21 @@ pub struct HealthError {
 
 /// Serves the four paths.
 pub struct HealthServer {
-    listener: TcpListener,
-    listen: SocketAddr,
+    listener: Listener,
     router: Router,
 }
 
 impl HealthServer {
-    /// Listens.
+    /// Listens. Must be called inside of a tokio runtime.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn bind(listen: SocketAddr, health: Health) -> Result<HealthServer, HealthError> {
-        let listener = TcpListener::bind(listen).await;
+    pub fn bind(
+        listen: SocketAddr,
+        health: Health,
+        connections: ConnectionMetrics,
+    ) -> Result<HealthServer, HealthError> {
+        let listener = Listener::bind(listen, Port::Monitoring, connections);
         let listener = listener.map_err(|source| HealthError { listen, source })?;
         let alive = |check: HealthCheck| get(move || std::future::ready(answer(&check, "ok\n")));
         let ready = health.ready;
@@ -87,31 +90,17 @@ impl HealthServer {
                 "/readyz",
                 get(move || std::future::ready(answer_ready(&ready, &health.note))),
             );
-        Ok(HealthServer {
-            listen: listener.local_addr().unwrap_or(listen),
-            listener,
-            router,
-        })
+        Ok(HealthServer { listener, router })
     }
 
     /// Returns the address that it listens on, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.listen
+        self.listener.local_addr()
     }
 
     /// Serves until `stop` turns true or its sender is dropped.
-    ///
-    /// # Errors
-    /// If the listener fails.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), HealthError> {
-        let listen = self.listen;
-        let stopped = async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(stopped)
-            .await
-            .map_err(|source| HealthError { listen, source })
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        self.listener.serve(self.router, stop).await;
     }
 }
 

@@ -14,11 +14,13 @@ mod token;
 
 use generated as proto;
 
-pub use convert::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode};
+pub use convert::{
+    MAX_BATCH_BYTES, MAX_DECODED_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode,
+};
 pub use delivery::{Delivery, DeliveryError};
 pub use grpc::{
     AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
-    ServerError, ServerSettings, ServerTls,
+    ServerError, ServerSettings,
 };
 pub use health::{Health, HealthCheck, HealthError, HealthNote, HealthServer, MetricsText};
 pub use log_limit::LogLimit;

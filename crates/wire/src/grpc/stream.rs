@@ -119,11 +119,8 @@ pub async fn run(
                     // The agent is gone, so there is nobody to answer.
                     Ok(None) | Err(_) => break None,
                 };
-                match admit_batch(&hall, &agent, &bytes) {
-                    Ok(batch) => match hand_on(&hall, batch).await {
-                        Ok(stored) => pending.push_back(stored),
-                        Err(status) => break Some(status),
-                    },
+                match take_batch(&hall, &agent, &bytes).await {
+                    Ok(stored) => pending.push_back(stored),
                     Err(status) => break Some(status),
                 }
             }
@@ -191,16 +188,19 @@ fn admit_batch(hall: &Hall, agent: &AgentIdentity, bytes: &[u8]) -> Result<FlowB
     }
 }
 
-/// Puts the batch into the queue. Returns a future that ends when it is stored.
-async fn hand_on(
+/// Decodes the batch and puts it into the queue, once there is a place for it: however many streams there are, no more
+/// batches are decoded than the queue has places. Returns a future that ends when the batch is stored.
+async fn take_batch(
     hall: &Hall,
-    batch: FlowBatch,
+    agent: &AgentIdentity,
+    bytes: &[u8],
 ) -> Result<impl Future<Output = AcknowledgeResult> + use<>, Status> {
+    let stopping = || Status::unavailable("the receiver is stopping");
+    let place = hall.out.reserve().await.map_err(|_| stopping())?;
+    let batch = admit_batch(hall, agent, bytes)?;
     let id = BatchId::of(&batch);
     let (done, stored) = oneshot::channel();
-    let stopping = || Status::unavailable("the receiver is stopping");
-    let sent = hall.out.send(Incoming { batch, done }).await;
-    sent.map_err(|_| stopping())?;
+    place.send(Incoming { batch, done });
     Ok(async move {
         match stored.await {
             Ok(Ok(())) => Ok(Acknowledgement {
