@@ -226,6 +226,10 @@ fn through_nats_an_agent_has_the_same_arguments_but_for_its_delivery() {
         .filter(|one| is_own(one) && !delivers(one))
         .collect();
     assert_eq!(own, base);
+    let patched: Vec<String> = patched
+        .iter()
+        .map(|one| one.replace("$(NODE_ADDRESS)", "10.0.0.1"))
+        .collect();
     let all = patched.iter().map(String::as_str);
     if let Err(why) = nanoseg::cli::check(all.chain(["--node", "node-1"])) {
         panic!("{patched:?}: {why}");

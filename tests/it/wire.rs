@@ -5,4 +5,5 @@ mod direct;
 mod jetstream;
 mod nats_attacks;
 mod nats_place;
+mod nats_users;
 mod process;

@@ -12,162 +12,21 @@ use nanoseg::flow::{BatchId, FlowBatch};
 use nanoseg::wire::{DeliveryError, encode};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-const NODE_1: &str = "nanoseg.flows.v1.node-1";
+pub const NODE_1: &str = "nanoseg.flows.v1.node-1";
 
-fn batches(node: &str, count: u64) -> Vec<FlowBatch> {
+/// The first batches of a node's agent.
+pub fn batches(node: &str, count: u64) -> Vec<FlowBatch> {
     (1..=count).map(|number| batch(node, number)).collect()
 }
 
 /// The value of a metric of the receiver, by the begin of its line.
-fn count(metrics: &str, line: &str) -> u64 {
+pub fn count(metrics: &str, line: &str) -> u64 {
     let found = metrics.lines().filter_map(|l| l.strip_prefix(line));
     found
         .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
-}
-
-fn json_file(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("deploy/nats")
-        .join(name);
-    let text = fs::read_to_string(path).expect(name);
-    serde_json::from_str(&text).expect(name)
-}
-
-#[tokio::test]
-async fn the_shipped_permissions_are_enough_for_agents_and_receivers() {
-    if !has_nats() {
-        return;
-    }
-    let place = Place::guarded();
-    let taker = place.receiver(&[]);
-    let (first, second) = (batches("node-1", 40), batches("node-2", 40));
-    deliver(&mut place.delivery("node-1"), &first, |_| {}).await;
-    deliver(&mut place.delivery("node-2"), &second, |_| {}).await;
-    assert!(place.has_stored(&[first, second].concat()));
-    assert!(taker.get("/readyz").contains("200 OK"));
-    let metrics = taker.get("/metrics");
-    assert_eq!(
-        count(&metrics, "nanoseg_receiver_refused_total"),
-        0,
-        "{metrics}"
-    );
-    assert_eq!(taker.stop(), Some(0));
-}
-
-#[tokio::test]
-async fn streams_made_from_the_shipped_files_are_those_that_a_receiver_accepts() {
-    if !has_nats() {
-        return;
-    }
-    let place = Place::guarded();
-    let admin = place.client("ADMIN", "_INBOX").await;
-    let make = async |subject: &str, payload: Value| {
-        let payload = payload.to_string().into();
-        let answer = admin.client.request(subject.to_owned(), payload).await;
-        let answer: Value =
-            serde_json::from_slice(&answer.expect("an answer").payload).expect("JSON");
-        assert!(answer.get("error").is_none(), "{answer}");
-    };
-    make(
-        "$JS.API.STREAM.CREATE.NANOSEG_FLOWS",
-        json_file("stream.json"),
-    )
-    .await;
-    make(
-        "$JS.API.STREAM.CREATE.NANOSEG_REJECTED",
-        json_file("rejected.json"),
-    )
-    .await;
-    let consumer = json!({"stream_name": "NANOSEG_FLOWS", "config": json_file("consumer.json")});
-    make(
-        "$JS.API.CONSUMER.DURABLE.CREATE.NANOSEG_FLOWS.nanoseg-controller",
-        consumer,
-    )
-    .await;
-    let taker = place.receiver(&["--nats-no-create"]);
-    let sent = batches("node-1", 3);
-    deliver(&mut place.delivery("node-1"), &sent, |_| {}).await;
-    assert!(place.has_stored(&sent));
-    assert_eq!(taker.stop(), Some(0));
-}
-
-#[tokio::test]
-async fn an_agent_can_publish_the_batches_of_its_node_and_do_nothing_else() {
-    if !has_nats() {
-        return;
-    }
-    let place = Place::guarded();
-    let _taker = place.receiver(&[]);
-    let mut agent = place.client("NODE_2", "_INBOX_nanoseg.agent.node-2").await;
-    for subject in [
-        NODE_1,
-        "nanoseg.rejected.v1.node-1",
-        "nanoseg.flows.v1.node-2.more",
-        "_INBOX_nanoseg.agent.node-1.x",
-        "_INBOX_nanoseg.receiver.x",
-        "$JS.ACK.NANOSEG_FLOWS.nanoseg-controller.1.1.1.1.0",
-        "$JS.API.INFO",
-        "$JS.API.STREAM.INFO.NANOSEG_FLOWS",
-        "$JS.API.STREAM.CREATE.NANOSEG_FLOWS",
-        "$JS.API.STREAM.CREATE.OTHER",
-        "$JS.API.STREAM.UPDATE.NANOSEG_FLOWS",
-        "$JS.API.STREAM.PURGE.NANOSEG_FLOWS",
-        "$JS.API.STREAM.DELETE.NANOSEG_FLOWS",
-        "$JS.API.STREAM.MSG.GET.NANOSEG_FLOWS",
-        "$JS.API.DIRECT.GET.NANOSEG_FLOWS",
-        "$JS.API.CONSUMER.CREATE.NANOSEG_FLOWS",
-        "$JS.API.CONSUMER.DURABLE.CREATE.NANOSEG_FLOWS.mine",
-        "$JS.API.CONSUMER.DELETE.NANOSEG_FLOWS.nanoseg-controller",
-        "$JS.API.CONSUMER.MSG.NEXT.NANOSEG_FLOWS.nanoseg-controller",
-    ] {
-        agent
-            .client
-            .publish(subject, "{}".into())
-            .await
-            .expect("sent");
-        let why = agent.is_forbidden().await;
-        assert!(
-            why.to_lowercase().contains("publish to"),
-            "{subject}: {why}"
-        );
-    }
-    for subject in [
-        ">",
-        "_INBOX.>",
-        "nanoseg.flows.v1.node-2",
-        "nanoseg.>",
-        "_INBOX_nanoseg.receiver.>",
-        "_INBOX_nanoseg.agent.node-1.>",
-        "_INBOX_nanoseg.agent.*.>",
-    ] {
-        let _subscriber = agent.client.subscribe(subject).await.expect("asked");
-        let why = agent.is_forbidden().await;
-        assert!(
-            why.to_lowercase().contains("subscription to"),
-            "{subject}: {why}"
-        );
-    }
-    // The same by the delivery itself: another node's subject gets no answer.
-    let mut forged = place.delivery_as("node-1", "NODE_2", Some("node-2"));
-    let id = BatchId::of(&batch("node-1", 1));
-    forged
-        .send(id, encode(&batch("node-1", 1)))
-        .await
-        .expect("sent");
-    let answer = tokio::time::timeout(PATIENCE, forged.acknowledged()).await;
-    let error = answer.expect("an answer").expect_err("none");
-    assert!(
-        error.to_string().contains("must be allowed to publish"),
-        "{error}"
-    );
-    let good = batches("node-1", 2);
-    deliver(&mut place.delivery("node-1"), &good, |_| {}).await;
-    assert!(place.has_stored(&good));
 }
 
 #[tokio::test]
@@ -276,7 +135,11 @@ async fn three_hundred_messages_of_an_unknown_schema_stop_nobody_and_are_kept_as
         info["state"]["messages"].as_u64().expect("a number")
     };
     assert_eq!(state("NANOSEG_REJECTED").await, 300);
-    assert_eq!(state("NANOSEG_FLOWS").await, 0);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while state("NANOSEG_FLOWS").await > 0 {
+        assert!(std::time::Instant::now() < deadline, "all have left");
+        tokio::task::yield_now().await;
+    }
     // A copy says why, and has no token.
     let asked = json!({"seq": 1}).to_string();
     let subject = "$JS.API.STREAM.MSG.GET.NANOSEG_REJECTED";
@@ -393,7 +256,7 @@ async fn a_stream_that_was_made_beforehand_with_one_message_in_memory_is_refused
 }
 
 #[tokio::test]
-async fn a_stream_that_is_replaced_while_a_receiver_runs_makes_it_unready() {
+async fn a_stream_that_is_changed_while_a_receiver_runs_makes_it_unready() {
     if !has_nats() {
         return;
     }
@@ -401,18 +264,25 @@ async fn a_stream_that_is_replaced_while_a_receiver_runs_makes_it_unready() {
     let taker = place.receiver(&[]);
     assert!(taker.get("/readyz").contains("200 OK"));
     let stranger = place.client("", "_INBOX").await;
-    let ask = async |subject: &'static str, payload: String| {
-        let answer = stranger.client.request(subject, payload.into()).await;
-        answer.expect("an answer");
+    let ask = async |subject: &str, payload: String| -> Value {
+        let answer = stranger.client.request(subject.to_owned(), payload.into());
+        let answer = answer.await.expect("an answer");
+        serde_json::from_slice(&answer.payload).expect("JSON")
     };
-    ask("$JS.API.STREAM.DELETE.NANOSEG_FLOWS", String::new()).await;
-    let config = json!({"name": "NANOSEG_FLOWS", "subjects": ["nanoseg.flows.v1.*"], "storage": "memory", "max_msgs": 1});
-    ask("$JS.API.STREAM.CREATE.NANOSEG_FLOWS", config.to_string()).await;
+    let info = ask("$JS.API.STREAM.INFO.NANOSEG_FLOWS", String::new()).await;
+    let mut config = info["config"].clone();
+    config["max_msgs"] = json!(1);
+    let update = "$JS.API.STREAM.UPDATE.NANOSEG_FLOWS";
+    let changed = ask(update, config.to_string()).await;
+    assert!(changed.get("error").is_none(), "{changed}");
+    // So that the receiver looks at once.
+    let consumer = "$JS.API.CONSUMER.DELETE.NANOSEG_FLOWS.nanoseg-controller";
+    ask(consumer, String::new()).await;
     wait_for("the receiver to notice", || {
         let ready = taker.get("/readyz");
-        (ready.contains("503") && ready.contains("storage is \"memory\"")).then_some(())
+        (ready.contains("503") && ready.contains("max_msgs is 1")).then_some(())
     });
-    ask("$JS.API.STREAM.DELETE.NANOSEG_FLOWS", String::new()).await;
+    ask(update, info["config"].to_string()).await;
     wait_for("the receiver to be ready again", || {
         taker.get("/readyz").contains("200 OK").then_some(())
     });
@@ -480,27 +350,6 @@ async fn one_node_cannot_fill_the_stream_for_the_others() {
     assert!(place.has_stored(&all));
 }
 
-#[tokio::test]
-async fn certificates_and_authorities_are_read_again() {
-    if !has_nats() {
-        return;
-    }
-    let mut place = Place::guarded();
-    let taker = place.receiver(&[]);
-    let mut delivery = place.delivery("node-1");
-    let all = batches("node-1", 20);
-    deliver(&mut delivery, &all[..10], |_| {}).await;
-    assert!(place.has_stored(&all[..10]));
-    place.renew_certificates();
-    place.restart();
-    deliver(&mut delivery, &all[10..], |_| {}).await;
-    assert!(
-        place.has_stored(&all),
-        "the same processes, and another authority"
-    );
-    assert_eq!(taker.stop(), Some(0));
-}
-
 #[test]
 fn without_tokens_only_a_server_on_this_machine_is_used_and_beyond_it_only_with_tls() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -532,16 +381,4 @@ fn without_tokens_only_a_server_on_this_machine_is_used_and_beyond_it_only_with_
         plain.contains("without TLS") && plain.contains("--nats-ca"),
         "{plain}"
     );
-}
-
-#[tokio::test]
-async fn a_stranger_with_no_user_cannot_connect() {
-    if !has_nats() {
-        return;
-    }
-    let place = Place::guarded();
-    let options = async_nats::ConnectOptions::new()
-        .add_root_certificates(place.path("ca.pem"))
-        .connection_timeout(Duration::from_secs(5));
-    assert!(options.connect(place.url()).await.is_err());
 }
