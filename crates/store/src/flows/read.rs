@@ -44,12 +44,14 @@ pub fn load_since(connection: &Connection, began: i64) -> Result<Aggregate, Read
     let mut all = Aggregate::default();
     each(
         connection,
-        "SELECT instance, first, last FROM applied",
+        "SELECT instance, first, last, node FROM applied",
         |row| {
             let digits: String = row.get(0)?;
             let number = u128::from_str_radix(&digits, 16).map_err(|_| odd("instance", &digits))?;
             let instance = Instance(number.to_be_bytes());
-            all.mark_applied(instance, (count(row, 1)?, count(row, 2)?));
+            let node: String = row.get(3)?;
+            let numbers = (count(row, 1)?, count(row, 2)?);
+            all.mark_applied(&Arc::from(node), instance, numbers);
             Ok(())
         },
     )?;
