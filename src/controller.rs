@@ -19,6 +19,8 @@ mod receiver_metrics;
 mod record_publisher;
 mod run;
 mod take_over;
+mod tasks;
+mod token_review;
 mod volume;
 mod writer;
 

@@ -1,7 +1,8 @@
 //! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
 use super::plan::EnforcerReport;
-use crate::cluster::live::Writer;
+use super::tasks::TaskRestarts;
+use crate::cluster::live::{Kind, Writer};
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,10 +35,13 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    uncovered: Gauge,
+    malformed: Family<Labels, Gauge>,
     altered: Gauge,
     not_acting: Gauge,
     /// Why this replica leads and does not act.
     refusal: Mutex<Option<String>>,
+    task_restarts: TaskRestarts,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -59,9 +64,12 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            uncovered: Gauge::default(),
+            malformed: Family::default(),
             altered: Gauge::default(),
             not_acting: Gauge::default(),
             refusal: Mutex::default(),
+            task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
         }
     }
@@ -112,6 +120,11 @@ impl ControllerMetrics {
             &self.open_directions,
         );
         gauge(
+            "uncovered_pods",
+            "Pods of enforced namespaces that no policy selects",
+            &self.uncovered,
+        );
+        gauge(
             "altered_reviews",
             "Workloads whose stored review says what the record does not prove; that is not applied",
             &self.altered,
@@ -125,6 +138,11 @@ impl ControllerMetrics {
             "record_sequence",
             "The number of the last line of the record",
             &self.record_head,
+        );
+        registry.register(
+            "malformed_objects",
+            "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
+            self.malformed.clone(),
         );
         registry.register(
             "cycle_seconds",
@@ -146,6 +164,11 @@ impl ControllerMetrics {
             "Times that the state could not be written; it is tried again",
             self.store_errors.clone(),
         );
+        registry.register(
+            "task_restarts",
+            "Times that a task ended and was started again, by task; see the log",
+            self.task_restarts.clone(),
+        );
         registry.register_collector(Box::new(Writes(writer)));
     }
 
@@ -166,12 +189,28 @@ impl ControllerMetrics {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// How often tasks were started again.
+    pub fn task_restarts(&self) -> TaskRestarts {
+        self.task_restarts.clone()
+    }
+
     pub fn leading(&self, leads: bool) {
         self.leading.set(i64::from(leads));
     }
 
     pub fn stale(&self, is_stale: bool) {
         self.stale.set(i64::from(is_stale));
+    }
+
+    /// Sets how many objects cannot be read.
+    pub fn malformed(&self, counts: &BTreeMap<Kind, u64>) {
+        for kind in Kind::ALL {
+            let count = counts.get(kind).copied().unwrap_or_default();
+            let gauge = self
+                .malformed
+                .get_or_create_owned(&vec![("kind", kind.as_str().to_owned())]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     pub fn cycle(&self, took: Duration) {
@@ -219,6 +258,7 @@ impl ControllerMetrics {
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.open_directions.set(number(counts.open_directions));
+        self.uncovered.set(number(counts.uncovered));
         self.altered.set(number(counts.altered));
     }
 }
@@ -239,6 +279,8 @@ pub struct ClusterCounts {
     pub nodes_without_agent: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Pods of enforced namespaces that no policy selects.
+    pub uncovered: usize,
     /// Workloads whose stored review was altered.
     pub altered: usize,
 }
