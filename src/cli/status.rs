@@ -113,7 +113,7 @@ fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
 /// namespace is enforced, Drifted and Degraded false; Learning and Enforcing may be either.
 fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
-        "Ready" => condition.status == "True",
+        "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
         "Covered" => condition.status == "True" || condition.reason == "NotEnforced",
         "WellFormed" | "WithinCeilings" => condition.status == "True",
@@ -191,6 +191,7 @@ mod tests {
     fn only_abnormal_conditions_need_attention() {
         for (type_, status) in [
             ("Ready", "True"),
+            ("Adopted", "True"),
             ("Drifted", "False"),
             ("Degraded", "False"),
             ("Learning", "True"),
@@ -201,6 +202,7 @@ mod tests {
         }
         for (type_, status) in [
             ("Ready", "False"),
+            ("Adopted", "False"),
             ("Ready", "Unknown"),
             ("Drifted", "True"),
             ("Degraded", "True"),

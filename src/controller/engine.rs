@@ -1,6 +1,7 @@
 //! The leader's work: operators' objects and traffic → state and record, on the disk first → plan, proposals,
 //! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
+mod adopt;
 mod auto_rollback;
 mod coverage;
 mod decide;
@@ -37,6 +38,7 @@ use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
 use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::store::ReviewStore;
+use adopt::UnknownPolicies;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
 use in_force::InForce;
@@ -89,6 +91,8 @@ pub struct Engine {
     problems: BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     uncovered: BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know.
+    unknown: UnknownPolicies,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -127,6 +131,7 @@ impl Engine {
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
             uncovered: BTreeMap::new(),
+            unknown: UnknownPolicies::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -338,6 +343,9 @@ impl Engine {
         let open = uncovered.values();
         let open = open.flat_map(|one| one.findings(&observation.inventory));
         view.findings.extend(open);
+        self.unknown = adopt::find(engine_state, observation);
+        let unknown = adopt::findings(observation, &self.unknown);
+        view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
         let undone = auto_rollback::undo_harmful(
@@ -350,6 +358,8 @@ impl Engine {
         if !undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
+        let unknown = &self.unknown;
+        let not_adopted = adopt::propose(engine_state, observation, &view, &in_force, unknown, now);
         let mut problems = propose::propose(
             engine_state,
             observation,
@@ -359,7 +369,7 @@ impl Engine {
             now,
         );
         let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
-        for (namespace, why) in denies {
+        for (namespace, why) in denies.into_iter().chain(not_adopted) {
             problems.entry(namespace).or_insert(why);
         }
         match &view.only {
@@ -371,6 +381,7 @@ impl Engine {
                 self.publish_all = true;
                 controller_metrics.set_counts(&ClusterCounts {
                     nodes_without_agent: self.without_agent.len(),
+                    unknown_policies: self.unknown.values().map(BTreeSet::len).sum(),
                     uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
                     violations: violations.len(),
                     ..counts(engine_state, observation)
@@ -472,6 +483,7 @@ impl Engine {
             errors: &self.errors,
             problems: &self.problems,
             uncovered: &self.uncovered,
+            unknown: &self.unknown,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,

@@ -234,6 +234,9 @@ codes! {
     BlockedTraffic "blocked-traffic" Warning
         "Connections were tried that the approved policy does not allow, and the proposal would open them."
         "Find out whether the client should talk to that server before approving.";
+    UnknownPolicy "unknown-policy" Warning
+        "A policy in the cluster has nanoseg's label, and the controller's state does not know it: nobody keeps it as it is."
+        "Approve the proposal that adopts it, or delete the policy; nanoseg status lists all of them.";
     ScanShadow "scan-shadow" Warning
         "A client that scanned ports also got answers, and a proposed policy would allow those connections."
         "Find out what runs in that client before approving.";
