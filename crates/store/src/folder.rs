@@ -11,7 +11,7 @@ mod staging;
 mod tests;
 
 use nanoseg_inventory::MANAGED_BY;
-use place::Place;
+pub(crate) use place::Place;
 use staging::Staging;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
