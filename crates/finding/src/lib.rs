@@ -243,6 +243,9 @@ codes! {
     AllowedButBlocked "allowed-but-blocked" Warning
         "An approved connection fails since a policy was applied, although the policies allow it: something else blocks it."
         "Look for policies of other kinds, a service mesh, a firewall, or an error of the network plugin; the policy is not rolled back.";
+    UnknownPolicy "unknown-policy" Warning
+        "A policy in the cluster has nanoseg's label, and the controller's state does not know it: nobody keeps it as it is."
+        "Approve the proposal that adopts it, or delete the policy; nanoseg status lists all of them.";
     ScanShadow "scan-shadow" Warning
         "A client that scanned ports also got answers, and a proposed policy would allow those connections."
         "Find out what runs in that client before approving.";

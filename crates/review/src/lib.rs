@@ -5,6 +5,7 @@
 //! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
 
 mod actor;
+mod adoption;
 mod automatic_approval;
 mod blocked_traffic;
 mod ceilings;
@@ -24,6 +25,7 @@ mod uncovered;
 mod violation;
 
 pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
+pub use adoption::selected_workload;
 pub use automatic_approval::may_approve;
 pub use blocked_traffic::{
     BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, NotAutomatic, Remedy,

@@ -2,6 +2,7 @@
 
 mod degraded;
 
+use super::adopt::UnknownPolicies;
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
@@ -37,6 +38,8 @@ pub struct Circumstances<'a> {
     pub problems: &'a BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     pub uncovered: &'a BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know, by namespace.
+    pub unknown: &'a UnknownPolicies,
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -200,6 +203,7 @@ fn facts(
         covered(engine_state, namespace, around),
         well_formed(namespace, around),
         within_ceilings(segment),
+        adopted(namespace, around),
     ]
 }
 
@@ -395,6 +399,31 @@ fn enforcing(
             "Waiting",
             format!("not in the cluster yet: {}", names.join(", ")),
         ),
+    }
+}
+
+/// Is every policy with our label one that was approved?
+fn adopted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let unknown = around.unknown.get(namespace);
+    let names: Vec<&str> = unknown.into_iter().flatten().map(String::as_str).collect();
+    let message = match names.len() {
+        0 => String::new(),
+        count => format!(
+            "{count} policies with nanoseg's label were never approved here, and nobody keeps them as they are: {}; \
+             approve the proposals that adopt them, or delete them",
+            names.into_iter().take(10).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    let is_true = message.is_empty();
+    Fact {
+        kind: "Adopted",
+        is_true,
+        reason: if is_true {
+            "AllApproved"
+        } else {
+            "UnknownPolicies"
+        },
+        message,
     }
 }
 
