@@ -33,7 +33,10 @@ fn until_refused(cluster: &'static Cluster, what: &str, mut ask: impl FnMut() ->
 
 fn policy(namespace: &str, name: &str, is_ours: bool) -> Value {
     let labels = match is_ours {
-        true => json!({"app.kubernetes.io/managed-by": "nanoseg"}),
+        true => json!({
+            "app.kubernetes.io/managed-by": "nanoseg",
+            "nanoseg.dev/written-by": "controller",
+        }),
         false => json!({}),
     };
     json!({
@@ -85,7 +88,8 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
         create(cluster, &stolen, &policy(&enforced, &format!("mine-{number}"), false)).map(drop)
     });
     let label = "app.kubernetes.io/managed-by=nanoseg";
-    assert!(said.contains(label) || said.contains("Enforce"), "{said}");
+    let written = "nanoseg.dev/written-by=controller";
+    assert!(said.contains(label) || said.contains(written), "{said}");
     until_refused(cluster, "a namespace that is not enforced is refused", || {
         number += 1;
         create(cluster, &stolen, &policy(&untouched, &format!("ours-{number}"), true)).map(drop)
@@ -101,6 +105,11 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
         let said = create(cluster, &stolen, &policy(namespace, "own", true)).map(drop);
         assert!(said.is_err(), "{namespace}: {said:?}");
     }
+    let mut unnamed = policy(&untouched, "unnamed", true);
+    unnamed["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "nanoseg"});
+    refused(create(cluster, &stolen, &unnamed).map(drop), written);
+    // People apply generated policies wherever they may.
+    create(cluster, admin, &unnamed).expect("policies of nanoseg generate");
     // Others' policies are neither deleted nor changed nor taken over by the label.
     refused(run(theirs("delete")), label);
     let patch = |namespace: &str, name: &str, what: Value| {

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod operator;
 pub mod process;
+mod trust;
 pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};

@@ -12,6 +12,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// The label of policies that the controller itself wrote: an admission policy of nanoseg lets it make them only in
+/// namespaces that are enforced.
+pub const WRITTEN_BY: (&str, &str) = ("nanoseg.dev/written-by", "controller");
+
 /// The content that a ConfigMap must have.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConfigMapData {
@@ -39,6 +43,7 @@ pub fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
 pub fn policy(wanted: &NetworkPolicy, live: Option<&NetworkPolicy>) -> Value {
     let mut labels = wanted.labels().clone();
     labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
+    labels.insert(WRITTEN_BY.0.into(), WRITTEN_BY.1.into());
     let mut body = head(wanted, &labels);
     put(
         &mut body,
