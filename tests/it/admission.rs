@@ -173,8 +173,12 @@ fn nobody_else_holds_up_or_removes_a_proposal_or_a_decision_that_waits() {
     let namespace = cluster.namespace("held");
     let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     let admin = cluster.kubeconfig();
+    let mut number = 0;
     until_refused(cluster, "a proposal by hand", || {
-        create(cluster, admin, &proposal(&namespace, true)).map(drop)
+        let mut forged = proposal(&namespace, true);
+        number += 1;
+        forged["metadata"]["name"] = format!("forged-{number}").into();
+        create(cluster, admin, &forged).map(drop)
     });
     let unlabelled = create(cluster, &controller, &proposal(&namespace, false)).map(drop);
     refused(unlabelled, "app.kubernetes.io/managed-by=nanoseg");

@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::{CustomResourceExt, ResourceExt};
-use nanoseg::review::resources::{Segmentation, Verb};
+use nanoseg::review::resources::{PolicyProposal, Segmentation, Verb};
 use serde_json::{Value, json};
 
 #[test]
@@ -101,6 +101,14 @@ fn pods_that_no_policy_selects_are_counted_and_a_default_deny_closes_them() {
     it_is_repaired_and_rolled_back_as_any_policy(cluster, &world);
     // And it goes once it is not wanted.
     deny(false);
+    cluster.run(until(PATIENCE, "its review ends", async || {
+        let api: Api<PolicyProposal> = world.api();
+        let all = api.list(&Default::default()).await;
+        let all = all.map_err(|e| e.to_string())?.items.into_iter();
+        let mut names = all.map(|one| one.name_any());
+        let left = names.find(|name| name.contains("default-deny"));
+        left.map_or(Ok(()), Err)
+    }));
     deny(true);
     world.decide_open("default-deny", Verb::Approve);
     world.policy("nanoseg.default-deny");
@@ -202,7 +210,8 @@ fn a_malformed_segmentation_keeps_what_was_approved_in_force_and_stops_nothing_e
 
     // Corrected, it counts again.
     schema(cluster, None);
-    world.segment("Enforce");
+    let patched = patch(r#"{"spec": {"mode": "Enforce"}}"#);
+    assert!(patched.status.success(), "{patched:?}");
     controller.until_metric(malformed, |count| count == 0.0);
     world.until_condition("WellFormed", "True", "AllRead");
     world.until_condition("Enforcing", "True", "Enforced");
