@@ -322,7 +322,7 @@ async fn page(options: &Options, workloads: usize) -> Result<bool, Failure> {
         view: Arc::new(view),
         problem: None,
     });
-    let server = Server::bind(0).await?;
+    let server = Server::bind(0)?;
     let url = server.url();
     let serving = tokio::spawn(server.serve(views, None));
     println!("{url}\n   bytes      ms  page of {workloads} workloads");
@@ -345,7 +345,7 @@ async fn page(options: &Options, workloads: usize) -> Result<bool, Failure> {
         good &= fits;
     }
     if options.stay {
-        serving.await??;
+        serving.await?;
     }
     Ok(good)
 }

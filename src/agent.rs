@@ -56,4 +56,8 @@ pub enum AgentError {
     Random(String),
     #[error("failed to go on: the main loop has ended; please report this as a bug of nanoseg")]
     KeeperEnded,
+    #[error(
+        "failed to go on: the server of metrics has ended; please report this as a bug of nanoseg"
+    )]
+    HealthEnded,
 }

@@ -29,6 +29,8 @@ pub use nanoseg_finding as finding;
 pub use nanoseg_flow as flow;
 pub use nanoseg_graph as graph;
 pub use nanoseg_inventory as inventory;
+#[cfg(feature = "cluster")]
+pub use nanoseg_listen as listen;
 pub use nanoseg_net as net;
 pub use nanoseg_observe as observe;
 pub use nanoseg_policy as policy;

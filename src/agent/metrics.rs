@@ -1,6 +1,7 @@
 //! The agent's metrics and health.
 
 use crate::flow::{Loss, Observations, Source};
+use crate::listen::ConnectionMetrics;
 use crate::store::SpoolState;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -56,6 +57,7 @@ pub struct Metrics {
     losses: Family<LossLabel, Counter>,
     connected: Gauge,
     last_acknowledged: Gauge,
+    ports: ConnectionMetrics,
     start: Instant,
     /// Milliseconds after the start at which the main loop last turned.
     turned: AtomicU64,
@@ -84,6 +86,7 @@ impl Metrics {
             losses: Family::default(),
             connected: Gauge::default(),
             last_acknowledged: Gauge::default(),
+            ports: ConnectionMetrics::default(),
             start: Instant::now(),
             turned: AtomicU64::new(0),
             disk_works: AtomicBool::new(true),
@@ -188,6 +191,12 @@ impl Metrics {
             self.last_acknowledged.clone(),
         );
         r.register("window_seconds", "The length of a window", seconds);
+        self.ports.register(r.sub_registry_with_prefix("port"));
+    }
+
+    /// The metrics of the port for metrics.
+    pub fn ports(&self) -> ConnectionMetrics {
+        self.ports.clone()
     }
 
     /// Returns all metrics as OpenMetrics text.

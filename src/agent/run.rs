@@ -20,6 +20,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 /// The settings of an agent.
 #[derive(Debug, Clone)]
@@ -63,10 +64,11 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
         Some(path) => Spool::open(path, codec, settings.limits)?,
         None => Spool::in_memory(codec, settings.limits),
     };
-    let server = match settings.listen {
-        Some(address) => Some(serve_health(address, &metrics).await?),
-        None => None,
-    };
+    let (quiet, silent) = watch::channel(false);
+    let health = settings
+        .listen
+        .map(|address| serve_health(address, &metrics, silent));
+    let mut health = health.transpose()?;
     let (events, happened) = sync_channel(EVENTS);
     let (offers, batches) = mpsc::channel(settings.limits.out_batches.max(1));
     let (outcome_in, outcomes) = std::sync::mpsc::channel();
@@ -101,40 +103,48 @@ pub async fn run<L: Link, C: BatchCodec + Send + 'static>(
     let sender = Sender::new(link, settings.patience, Arc::clone(&metrics));
     let work = serve_until(sources, stop, events, end, keeper_ended);
     let sending = sender.run(batches, report);
-    let outcome = until_kept(work, sending).await;
+    let outcome = tokio::select! {
+        outcome = until_kept(work, sending) => outcome,
+        // (rule: no-task-ends-unseen)
+        () = task_ended(&mut health) => Err(AgentError::HealthEnded),
+    };
     // It has the event to end, and handles it within a few seconds.
     let _ = tokio::task::spawn_blocking(move || keeper.join()).await;
-    drop(server);
+    drop(quiet);
     outcome
 }
 
-/// Serves metrics and health until the returned sender is dropped.
+/// Waits until the task ends; for ever if there is none.
+async fn task_ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves metrics and health until `stop` turns true or its sender is dropped.
 ///
 /// # Errors
 /// If the address cannot be listened on.
-async fn serve_health(
+fn serve_health(
     address: SocketAddr,
     metrics: &Arc<Metrics>,
-) -> Result<watch::Sender<bool>, AgentError> {
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, AgentError> {
     let (text, alive, ready) = (metrics.clone(), metrics.clone(), metrics.clone());
     let health = Health {
         metrics: Arc::new(move || Ok(text.text())),
         alive: Arc::new(move || alive.is_alive()),
         ready: Arc::new(move || ready.is_ready()),
+        note: Arc::new(|| None),
     };
-    let server = HealthServer::bind(address, health).await;
+    let server = HealthServer::bind(address, health, metrics.ports());
     let server = server.map_err(|error| AgentError::Listen {
         address,
         source: error.source,
     })?;
     tracing::info!("metrics at http://{}/metrics", server.local_addr());
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        if let Err(error) = server.run(stopped).await {
-            tracing::error!("{error}");
-        }
-    });
-    Ok(stop)
+    Ok(tokio::spawn(server.run(stop)))
 }
 
 /// Sends until the work is done.

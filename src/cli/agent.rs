@@ -7,9 +7,10 @@ use crate::agent::{self, NodeName, Patience, Settings, WireCodec};
 use crate::observe::{AddressChanges, Pace};
 use crate::wire::{Delivery, GrpcSettings};
 use anyhow::Context;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,7 +46,8 @@ pub struct Args {
     /// The name in the receiver's certificate, if it differs from the host of --receiver.
     #[arg(long, env = "NANOSEG_SERVER_NAME", value_name = "NAME")]
     server_name: Option<String>,
-    /// The ServiceAccount token by which the receiver authenticates the agent; read again when it changes.
+    /// The ServiceAccount token by which the receiver authenticates the agent, over NATS too; read again when it
+    /// changes.
     #[arg(long, env = "NANOSEG_TOKEN", value_name = "FILE")]
     token: Option<PathBuf>,
     /// Allow http:// and no token: anybody on the way can read and alter everything. For tests.
@@ -65,9 +67,10 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_WINDOW", value_name = "TIME", default_value = "10s",
           value_parser = parse_window)]
     window: Duration,
-    /// The address of /metrics, /healthz and /readyz; "none" to serve none.
+    /// The address of /metrics, /healthz and /readyz; "none" to serve none. On a node's network every other
+    /// address is reachable from outside of the node.
     #[arg(long, env = "NANOSEG_METRICS_LISTEN", value_name = "ADDRESS:PORT",
-          default_value = "0.0.0.0:9465", value_parser = parse_listen)]
+          default_value = "127.0.0.1:9465", value_parser = parse_listen)]
     metrics_listen: Listen,
 }
 
@@ -78,8 +81,8 @@ Examples:
       --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Through NATS JetStream:
-    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-credentials agent.creds \
-      --nats-ca ca.crt --spool /var/lib/nanoseg/spool
+    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-nkey node-1.nk --nats-ca ca.crt \
+      --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
     nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
@@ -97,9 +100,13 @@ fn parse_listen(text: &str) -> Result<Listen, String> {
     if text == "none" {
         return Ok(Listen(None));
     }
-    let address = text.parse();
-    let address = address.map_err(|_| "write an address and a port, for example 0.0.0.0:9465")?;
-    Ok(Listen(Some(address)))
+    let wrong = "write an address and a port, for example 127.0.0.1:9465";
+    // The DaemonSet puts the node's address before the port, and an IPv6 address comes without brackets there.
+    let (address, port) = text.rsplit_once(':').ok_or(wrong)?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let address = IpAddr::from_str(address).map_err(|_| wrong)?;
+    let port = port.parse().map_err(|_| wrong)?;
+    Ok(Listen(Some(SocketAddr::new(address, port))))
 }
 
 /// A smaller bound than the batches that may be in flight would not be one.
@@ -123,6 +130,7 @@ pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     agent::keep_small();
+    crate::listen::raise_descriptor_limit();
     let delivery = delivery(&args)?;
     let address_changes = AddressChanges::default();
     let mut kinds = args.source.clone();
@@ -167,13 +175,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The connection to the receiver; checks its files.
 fn delivery(args: &Args) -> anyhow::Result<Delivery> {
-    if let Some(settings) = args.nats.clone().settings() {
-        return Ok(Delivery::nats(settings, &args.node.to_string()));
-    }
     anyhow::ensure!(
         args.token.is_some() || args.insecure,
         "no --token: the receiver accepts nobody without one; give the file of a ServiceAccount token"
     );
+    if let Some(settings) = args.nats.clone().settings(None) {
+        let (node, token) = (args.node.to_string(), args.token.clone());
+        return Ok(Delivery::nats(settings, &node, token)?);
+    }
     Ok(Delivery::grpc(GrpcSettings {
         endpoint: args.receiver.clone().unwrap_or_default(),
         insecure: args.insecure,
@@ -181,4 +190,29 @@ fn delivery(args: &Args) -> anyhow::Result<Delivery> {
         server_name: args.server_name.clone(),
         token: args.token.clone(),
     })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_the_metrics_may_be_an_ipv6_address_without_brackets() {
+        let address = |text: &str| parse_listen(text).map(|listen| listen.0.map(|a| a.to_string()));
+        assert_eq!(address("fd00::1:9465"), Ok(Some("[fd00::1]:9465".into())));
+        assert_eq!(address("[fd00::1]:9465"), Ok(Some("[fd00::1]:9465".into())));
+        assert_eq!(address("192.0.2.1:9465"), Ok(Some("192.0.2.1:9465".into())));
+        assert_eq!(address("none"), Ok(None));
+        for wrong in [
+            "",
+            "9465",
+            ":9465",
+            "node:9465",
+            "192.0.2.1",
+            "192.0.2.1:",
+            "192.0.2.1:99999",
+        ] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -2,13 +2,13 @@
 
 use super::access::AccessArgs;
 use super::ceilings::CeilingArgs;
-use super::receive::NatsArgs;
+use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
 use super::units::parse_duration;
 use crate::controller::{ControllerSettings, run as run_controller};
-use crate::wire::ServerTls;
+use crate::listen::ServerTls;
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
@@ -51,6 +51,11 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
     store: PathBuf,
 
+    /// Go on with a store that does not continue the published record: it was lost, restored from an older backup, or
+    /// altered. Give it for one start only
+    #[arg(long)]
+    accept_new_state: bool,
+
     /// GitOps: write approved policies to this folder, and none to the cluster
     #[arg(long, env = "NANOSEG_OUTPUT_DIR", value_name = "FOLDER")]
     output_dir: Option<PathBuf>,
@@ -86,6 +91,9 @@ pub struct Args {
     #[command(flatten)]
     nats: NatsArgs,
 
+    #[command(flatten)]
+    nats_stream: NatsStreamArgs,
+
     /// The format of logs
     #[arg(
         long,
@@ -109,7 +117,7 @@ struct AgentArgs {
     )]
     listen: SocketAddr,
 
-    /// The certificate chain for agents (PEM; read at the start)
+    /// The certificate chain for agents (PEM; read again when it changes)
     #[arg(
         long,
         env = "NANOSEG_TLS_CERT",
@@ -118,7 +126,7 @@ struct AgentArgs {
     )]
     tls_cert: Option<PathBuf>,
 
-    /// The key of the certificate (PEM; read at the start)
+    /// The key of the certificate (PEM; read again when it changes)
     #[arg(
         long,
         env = "NANOSEG_TLS_KEY",
@@ -150,6 +158,20 @@ struct AgentArgs {
         default_value = "nanoseg"
     )]
     token_audience: String,
+
+    /// An issuer that agents' tokens may have (repeatable; default: the one that the API server names)
+    #[arg(
+        long,
+        env = "NANOSEG_TOKEN_ISSUER",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    token_issuer: Vec<String>,
+
+    /// Accept tokens that name no node, for every node: who has one such token reports for the whole cluster. For
+    /// tests
+    #[arg(long)]
+    allow_unbound_agents: bool,
 }
 
 /// Which replica works.
@@ -199,6 +221,7 @@ impl Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // The Lease is renewed while the engine computes, also on one core.
         .worker_threads(
@@ -236,11 +259,14 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
     Ok(ControllerSettings {
         connect: args.access.settings(),
         store: args.store,
+        accept_new_state: args.accept_new_state,
         listen: agents.listen,
         tls,
         agents: agents.agent_service_account.into_iter().collect(),
         token_audience: agents.token_audience,
-        nats: args.nats.settings(),
+        token_issuers: agents.token_issuer.into_iter().collect(),
+        allow_unbound_agents: agents.allow_unbound_agents,
+        nats: args.nats.settings(Some(args.nats_stream)),
         metrics_listen: args.metrics_listen,
         lease_namespace: args.election.lease_namespace,
         lease_name: args.election.lease_name,

@@ -123,7 +123,8 @@ async fn serve(
     views: watch::Receiver<Shown>,
     decider: Option<Arc<dyn Decide>>,
 ) -> anyhow::Result<()> {
-    let server = Server::bind(args.port).await?;
+    crate::listen::raise_descriptor_limit();
+    let server = Server::bind(args.port)?;
     let url = server.url();
     super::terminal::print(&format!("{url}\n"))?;
     eprintln!("The URL is a key: anyone who has it may do what you may do. Press Ctrl-C to stop.");
@@ -133,9 +134,15 @@ async fn serve(
         open_browser(&url)
     };
     tokio::select! {
-        ended = server.serve(views, decider) => Ok(ended?),
+        () = server.serve(views.clone(), decider) => Ok(()),
+        () = ended(views) => anyhow::bail!("failed to go on: nothing follows the cluster any more; start it again"),
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
+}
+
+/// Waits until nobody makes new views. (rule: no-task-ends-unseen)
+async fn ended(mut views: watch::Receiver<Shown>) {
+    while views.changed().await.is_ok() {}
 }
 
 /// Opens the desktop's browser; without a desktop the printed URL remains. Other users of the machine see the arguments

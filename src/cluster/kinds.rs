@@ -128,7 +128,9 @@ fn scan_remark(scan: &serde_json::Value) -> Option<ObjectRemark> {
             namespace.unwrap_or("default"),
             name.unwrap_or_default()
         ),
-        problem: format!("{field} is not as trivy-operator writes it; what it would say is not known"),
+        problem: format!(
+            "{field} is not as trivy-operator writes it; what it would say is not known"
+        ),
         // Whoever reads the file knows its name.
         file: String::new(),
     })

@@ -1,6 +1,7 @@
 //! The controller's metrics and readiness, for `/metrics` and `/readyz`. Names and labels are stable.
 
 use super::plan::EnforcerReport;
+use super::tasks::TaskRestarts;
 use crate::cluster::live::{Kind, Writer};
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
@@ -36,6 +37,11 @@ pub struct ControllerMetrics {
     open_directions: Gauge,
     uncovered: Gauge,
     malformed: Family<Labels, Gauge>,
+    altered: Gauge,
+    not_acting: Gauge,
+    /// Why this replica leads and does not act.
+    refusal: Mutex<Option<String>>,
+    task_restarts: TaskRestarts,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
 }
@@ -60,6 +66,10 @@ impl Default for ControllerMetrics {
             open_directions: Gauge::default(),
             uncovered: Gauge::default(),
             malformed: Family::default(),
+            altered: Gauge::default(),
+            not_acting: Gauge::default(),
+            refusal: Mutex::default(),
+            task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
         }
     }
@@ -115,6 +125,16 @@ impl ControllerMetrics {
             &self.uncovered,
         );
         gauge(
+            "altered_reviews",
+            "Workloads whose stored review says what the record does not prove; that is not applied",
+            &self.altered,
+        );
+        gauge(
+            "not_acting",
+            "1 while this replica leads and does not act, since its state is not the one that was published, or that is not known",
+            &self.not_acting,
+        );
+        gauge(
             "record_sequence",
             "The number of the last line of the record",
             &self.record_head,
@@ -144,16 +164,34 @@ impl ControllerMetrics {
             "Times that the state could not be written; it is tried again",
             self.store_errors.clone(),
         );
+        registry.register(
+            "task_restarts",
+            "Times that a task ended and was started again, by task; see the log",
+            self.task_restarts.clone(),
+        );
         registry.register_collector(Box::new(Writes(writer)));
     }
 
-    /// Checks that the state could be written when it was last tried.
+    /// Checks that this replica acts if it leads, and that the state could be written when it was last tried.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Why not.
     pub fn check(&self) -> Result<(), String> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.clone().map_or(Ok(()), Err)?;
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone().map_or(Ok(()), Err)
+    }
+
+    /// Notes why this replica leads and does not act; `None`: it does, or may soon.
+    pub fn not_acting(&self, why: Option<String>) {
+        self.not_acting.set(i64::from(why.is_some()));
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// How often tasks were started again.
+    pub fn task_restarts(&self) -> TaskRestarts {
+        self.task_restarts.clone()
     }
 
     pub fn leading(&self, leads: bool) {
@@ -221,6 +259,7 @@ impl ControllerMetrics {
             .set(number(counts.nodes_without_agent));
         self.open_directions.set(number(counts.open_directions));
         self.uncovered.set(number(counts.uncovered));
+        self.altered.set(number(counts.altered));
     }
 }
 
@@ -242,6 +281,8 @@ pub struct ClusterCounts {
     pub open_directions: usize,
     /// Pods of enforced namespaces that no policy selects.
     pub uncovered: usize,
+    /// Workloads whose stored review was altered.
+    pub altered: usize,
 }
 
 /// The writer's own counts.

@@ -14,6 +14,7 @@ mod observation;
 mod open_directions;
 mod planning;
 mod propose;
+mod proven;
 mod publish;
 mod segments;
 mod state;
@@ -22,6 +23,7 @@ mod violations;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
+pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
@@ -32,8 +34,8 @@ use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
-use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::review::resources::PolicyProposal;
+use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
@@ -453,16 +455,15 @@ impl Engine {
             namespaces.extend(places.filter_map(|meta| meta.namespace.clone()));
         }
         let (proposals, decisions) = (&mut self.pending_proposals, &mut self.pending_decisions);
-        let mut done =
-            publish::publish_proposals(
-                engine_state,
-                live,
-                &self.malformed,
-                &namespaces,
-                writer,
-                proposals,
-            )
-            .await;
+        let mut done = publish::publish_proposals(
+            engine_state,
+            live,
+            &self.malformed,
+            &namespaces,
+            writer,
+            proposals,
+        )
+        .await;
         let all = watches.decisions();
         done.merge(publish::publish_answers(engine_state, &all, writer, decisions).await);
         let around = status::Circumstances {
@@ -512,6 +513,7 @@ fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCount
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
         open_directions: engine_state.open_directions().iter().count(),
+        altered: engine_state.altered.len(),
         ..ClusterCounts::default()
     }
 }

@@ -22,6 +22,7 @@ const REST: Duration = Duration::from_secs(60);
 const SHORT_REST: Duration = Duration::from_secs(5);
 
 /// The publisher and what it needs.
+#[derive(Clone)]
 pub struct GraphPublisher {
     pub writer: Writer,
     /// The controller's own namespace.

@@ -2,10 +2,11 @@
 
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::{self, NewBatches, StoreHealth};
+use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::FlowStore;
 use crate::wire::{
-    Authenticator, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError,
-    ServerSettings, ServerTls,
+    Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
+    ServerSettings,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,8 +22,10 @@ pub struct IntakeSettings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    pub nats_health: NatsHealth,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
+    pub connections: ConnectionMetrics,
 }
 
 /// Why batches cannot be received.
@@ -34,6 +37,8 @@ pub enum IntakeError {
     Nats(#[from] NatsError),
     #[error("failed to start the thread that writes to the store: {0}")]
     Thread(std::io::Error),
+    #[error("failed to go on receiving: {0} ended; see the log before this")]
+    Ended(&'static str),
 }
 
 /// Listens, and receives no batch yet.
@@ -51,7 +56,10 @@ impl Intake {
         let (out, queue) = mpsc::channel(writer::QUEUE);
         let authenticator = settings.authenticator;
         let nats = match settings.nats {
-            Some(nats) => Some(NatsIntake::start(nats, authenticator.clone(), out.clone()).await?),
+            Some(nats) => {
+                let health = settings.nats_health;
+                Some(NatsIntake::start(nats, authenticator.clone(), out.clone(), health).await?)
+            }
             None => None,
         };
         let server = Server::bind(ServerSettings {
@@ -59,6 +67,7 @@ impl Intake {
             tls: settings.tls,
             authenticator,
             out,
+            connections: settings.connections,
         })?;
         Ok(Intake {
             server,
@@ -77,7 +86,7 @@ impl Intake {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If the listener fails.
+    /// If a part of it ends before. (rule: no-task-ends-unseen)
     pub async fn run(
         self,
         store: FlowStore,
@@ -86,7 +95,7 @@ impl Intake {
         stop: watch::Receiver<bool>,
     ) -> Result<(), IntakeError> {
         let (queue, heard) = (self.queue, self.heard);
-        let (written, all_written) = tokio::sync::oneshot::channel::<()>();
+        let (written, mut all_written) = tokio::sync::oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || {
@@ -94,15 +103,32 @@ impl Intake {
                 drop(written);
             })
             .map_err(IntakeError::Thread)?;
+        let served = until_stop("the port for agents", self.server.run(stop.clone()), &stop);
         let taken = async {
-            if let Some(nats) = self.nats {
-                nats.run(stop.clone()).await;
+            match self.nats {
+                Some(nats) => until_stop("NATS", nats.run(stop.clone()), &stop).await,
+                None => Ok(()),
             }
         };
-        let (served, ()) = tokio::join!(self.server.run(stop.clone()), taken);
+        let work = async { tokio::try_join!(served, taken) };
+        tokio::select! {
+            biased;
+            done = work => done?,
+            _ = &mut all_written => return Err(IntakeError::Ended("the thread that writes to the store")),
+        };
         // Server and NATS intake have ended, so the queue has no sender any more and the writer ends.
         let _ = all_written.await;
-        served?;
         Ok(())
     }
+}
+
+/// Waits for a part of the work, which may not end before `stop` turns true or its sender is dropped.
+async fn until_stop(
+    name: &'static str,
+    work: impl Future<Output = ()>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), IntakeError> {
+    work.await;
+    let is_stopped = *stop.borrow() || stop.has_changed().is_err();
+    is_stopped.then_some(()).ok_or(IntakeError::Ended(name))
 }

@@ -1,12 +1,13 @@
 //! The receiver: stores what agents send by gRPC and over NATS.
 
-use super::authenticator::{Check, TokenAuthenticator};
+use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
+use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, Health, HealthError, HealthServer, NatsSettings, ServerTls, TokenCheck,
+    Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
     TokenSettings,
 };
 use prometheus_client::registry::Registry;
@@ -61,32 +62,45 @@ impl Receiver {
     /// If the store cannot be opened, an address cannot be listened on, or keys or certificates cannot be used.
     pub async fn start(settings: ReceiverSettings) -> Result<Receiver, ReceiverError> {
         let store = FlowStore::open(&settings.store)?;
+        if let Some(tokens) = &settings.tokens
+            && tokens.rules.allow_unbound
+        {
+            warn_of_unbound();
+        }
         let check = settings.tokens.map(TokenCheck::new).transpose();
         let metrics = Arc::new(ReceiverMetrics::default());
-        let authenticator: Arc<dyn Authenticator> = Arc::new(TokenAuthenticator {
-            check: check
-                .map_err(ReceiverError::Tokens)?
-                .map_or(Check::None, Check::Keys),
-            metrics: metrics.clone(),
-        });
+        let connections = ConnectionMetrics::default();
+        let check = check
+            .map_err(ReceiverError::Tokens)?
+            .map_or(Check::None, Check::Keys);
+        let authenticator: Arc<dyn Authenticator> =
+            Arc::new(TokenAuthenticator::new(check, metrics.clone()));
+        let nats_health = NatsHealth::default();
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls,
             authenticator,
             nats: settings.nats,
+            nats_health: nats_health.clone(),
             heard: None,
+            connections: connections.clone(),
         })
         .await?;
         let mut registry = Registry::default();
         metrics.register(&mut registry);
+        connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
-        let ready = Arc::new(move || asked.check());
-        let health_server = HealthServer::bind(
-            settings.metrics_listen,
-            Health::of_registry(registry, ready),
-        )
-        .await?;
+        let ready = Arc::new(move || {
+            asked.check()?;
+            nats_health.check()
+        });
+        let notes = metrics.clone();
+        let health = Health {
+            note: Arc::new(move || notes.note()),
+            ..Health::of_registry(registry, ready)
+        };
+        let health_server = HealthServer::bind(settings.metrics_listen, health, connections)?;
         Ok(Receiver {
             intake,
             health_server,
@@ -110,14 +124,21 @@ impl Receiver {
     /// are stored and acknowledged.
     ///
     /// # Errors
-    /// If a listener fails.
+    /// If a part of it ends before.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ReceiverError> {
         let taken = self
             .intake
-            .run(self.store, self.metrics, self.store_health, stop.clone());
-        let (taken, watched) = tokio::join!(taken, self.health_server.run(stop.clone()));
-        taken?;
-        watched?;
+            .run(self.store, self.metrics, self.store_health, stop);
+        // Serves also while the last batches are written.
+        let (quiet, silent) = watch::channel(false);
+        let watched = self.health_server.run(silent);
+        tokio::pin!(watched);
+        tokio::select! {
+            taken = taken => taken?,
+            () = &mut watched => return Err(IntakeError::Ended("the port for metrics").into()),
+        }
+        let _ = quiet.send(true);
+        watched.await;
         Ok(())
     }
 }

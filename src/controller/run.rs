@@ -2,16 +2,21 @@
 //! opens the store, accepts agents and works until it is stopped or the Lease is lost. A leader never becomes a follower
 //! again; its process ends, so that nothing half-done outlives it.
 
-use super::authenticator::{Check, TokenAuthenticator};
+use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, StateError, resume_break_glass};
+use super::engine::{
+    Engine, EngineState, Observation, Parts, StateError, keep_proven, resume_break_glass,
+};
 use super::exporter::Exporter;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
+use super::take_over::{Answer, TakeOver, TakeOverError};
+use super::tasks::{Tasks, keep_running};
+use super::token_review::ReviewCheck;
 use super::writer::StoreHealth;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::{
@@ -19,6 +24,7 @@ use crate::cluster::live::{
     TokenReviewer, WatchSettings, Watches, Writer, connect,
 };
 use crate::graph::ServiceEnforcement;
+use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
 use crate::review::Ceilings;
@@ -26,7 +32,9 @@ use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
 };
-use crate::wire::{Health, HealthError, HealthServer, NatsSettings, ServerTls};
+use crate::wire::{
+    Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck, TokenRules,
+};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -58,6 +66,10 @@ pub struct ControllerSettings {
     /// The users whose tokens are accepted: `system:serviceaccount:NAMESPACE:NAME`.
     pub agents: BTreeSet<String>,
     pub token_audience: String,
+    /// The issuers that tokens may have; empty: the one that the API server names.
+    pub token_issuers: BTreeSet<String>,
+    /// Accepts tokens that name no node. For tests.
+    pub allow_unbound_agents: bool,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
     pub metrics_listen: SocketAddr,
@@ -65,6 +77,8 @@ pub struct ControllerSettings {
     pub lease_name: String,
     /// The name of this replica.
     pub identity: String,
+    /// A person accepts a state that does not continue the published record.
+    pub accept_new_state: bool,
     /// How long deleted pods are remembered.
     pub retention: Duration,
     /// GitOps: approved policies are written there, and not into the cluster.
@@ -93,6 +107,8 @@ pub enum ControllerError {
     EngineState(#[from] StateError),
     #[error(transparent)]
     Lock(#[from] StateLockError),
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     #[error(transparent)]
     Intake(#[from] IntakeError),
     #[error(
@@ -131,24 +147,27 @@ pub async fn run(
         events: Events::new(client.clone(), &settings.identity, fence),
         controller_metrics: Arc::default(),
         receiver_metrics: Arc::default(),
+        connections: ConnectionMetrics::default(),
         store_health: StoreHealth::default(),
+        nats_health: NatsHealth::default(),
         client,
         watches,
         settings,
     };
-    let health = replica.health_server().await?;
+    let health = replica.health_server()?;
     // Serves as long as the process runs, also while the last batches are written.
     let (quiet, silent) = watch::channel(false);
-    let health = tokio::spawn(health.run(silent));
-    let outcome = replica.wait_and_lead(&election, stop).await;
+    let mut health = tokio::spawn(health.run(silent));
+    let outcome = tokio::select! {
+        outcome = replica.wait_and_lead(&election, stop) => outcome,
+        _ = &mut health => return Err(ControllerError::Ended("port for metrics")),
+    };
     // After any other error a task may still be running: then the Lease is left to expire.
     if matches!(outcome, Ok(()) | Err(ControllerError::LeaseLost(_))) {
         election.release().await;
     }
     let _ = quiet.send(true);
-    if let Ok(Err(error)) = health.await {
-        tracing::warn!("{error}");
-    }
+    let _ = health.await;
     outcome
 }
 
@@ -172,24 +191,34 @@ struct Replica {
     events: Events,
     controller_metrics: Arc<ControllerMetrics>,
     receiver_metrics: Arc<ReceiverMetrics>,
+    connections: ConnectionMetrics,
     store_health: StoreHealth,
+    nats_health: NatsHealth,
 }
 
 impl Replica {
-    async fn health_server(&self) -> Result<HealthServer, HealthError> {
+    fn health_server(&self) -> Result<HealthServer, HealthError> {
         let mut registry = Registry::default();
         self.receiver_metrics.register(&mut registry);
+        self.connections
+            .register(registry.sub_registry_with_prefix("nanoseg_port"));
         self.controller_metrics
             .register(&mut registry, self.writer.clone());
         let (watches, controller_metrics) = (self.watches.clone(), self.controller_metrics.clone());
-        let store_health = self.store_health.clone();
+        let (store_health, nats_health) = (self.store_health.clone(), self.nats_health.clone());
+        let metrics = self.receiver_metrics.clone();
         let ready = Arc::new(move || {
             watches.check().map_err(|stale| stale.to_string())?;
             store_health.check()?;
+            nats_health.check()?;
             controller_metrics.check()
         });
-        let health = Health::of_registry(registry, ready);
-        HealthServer::bind(self.settings.metrics_listen, health).await
+        let health = Health {
+            note: Arc::new(move || metrics.note()),
+            ..Health::of_registry(registry, ready)
+        };
+        let listen = self.settings.metrics_listen;
+        HealthServer::bind(listen, health, self.connections.clone())
     }
 
     async fn wait_and_lead(
@@ -231,13 +260,24 @@ impl Replica {
     }
 
     /// Runs until `stop` turns true, and then until everything received is stored.
-    async fn lead(&self, stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
-        let Some(_lock) = self.lock(stop.clone()).await? else {
+    async fn lead(&self, mut stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
+        let Some(lock) = self.lock(stop.clone()).await? else {
             return Ok(());
         };
         let settings = &self.settings;
+        let mut store = ReviewStore::open(&settings.store)?;
+        let taken = match self.take_over().run(&store, &mut stop).await? {
+            Answer::Acts(taken) => taken,
+            Answer::Stopped => return Ok(()),
+            Answer::Refuses => {
+                // So that the file can be exchanged.
+                drop((store, lock));
+                let _ = stop.wait_for(|stop| *stop).await;
+                return Ok(());
+            }
+        };
+        let _lock = lock;
         let flows = FlowStore::open(&settings.store)?;
-        let store = ReviewStore::open(&settings.store)?;
         let loaded = store.load()?;
         let restored = loaded.departed.iter();
         let restored = restored.filter_map(|pod| serde_json::from_str(&pod.body).ok());
@@ -246,9 +286,14 @@ impl Replica {
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
-        let (recorded, newest) =
-            watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
-        let record_publisher = self.record_publisher(newest)?;
+        let mut engine_state = EngineState::load(loaded, taken.head)?;
+        keep_proven(&mut engine_state, &taken.rulings);
+        if let Some(reset) = taken.reset {
+            // Nothing may be published before this line is on the disk.
+            engine_state.note(reset);
+            engine_state.commit(&mut store, now())?;
+        }
+        let (recorded, newest) = watch::channel(engine_state.record_head().sequence);
         let (graph_in, graph) = watch::channel(None);
         let graph_publisher = GraphPublisher {
             writer: self.writer.clone(),
@@ -260,11 +305,12 @@ impl Replica {
             tls: settings.tls.clone(),
             authenticator: Arc::new(self.authenticator()),
             nats: settings.nats.clone(),
+            nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
+            connections: self.connections.clone(),
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "accepts agents");
-        let mut engine_state = EngineState::load(loaded)?;
         resume_break_glass(&mut engine_state, store.unrecorded_break_glass()?);
         let break_glass = BreakGlass::open(&settings.store, engine_state.break_glass_reasons())?;
         let engine = Engine::new(Parts {
@@ -288,36 +334,39 @@ impl Replica {
             ceilings: settings.ceilings.clone(),
             now,
         });
-        let engine = tokio::spawn(engine.run(stop.clone()));
-        let record_publisher = tokio::spawn(record_publisher.run(stop.clone()));
-        tokio::spawn(graph_publisher.run(stop.clone()));
-        let enforcer = match &settings.output {
-            None => tokio::spawn(
-                Enforcer {
+        let mut tasks = Tasks::default();
+        let halted = stop.clone();
+        tasks.spawn("engine", async { Ok(engine.run(halted).await) });
+        let record_publisher = tokio::spawn(self.publish_record(newest, stop.clone()));
+        let restarts = self.controller_metrics.task_restarts();
+        let halted = stop.clone();
+        let publish_graph = move || graph_publisher.clone().run(halted.clone());
+        let publishing = keep_running("graph publisher", restarts, stop.clone(), publish_graph);
+        tasks.spawn("graph publisher", async { Ok(publishing.await) });
+        match &settings.output {
+            None => {
+                let enforcer = Enforcer {
                     watches: self.watches.clone(),
                     writer: self.writer.clone(),
                     plan,
                     reports: report_in,
                     break_glass,
                     now,
-                }
-                .run(stop.clone()),
-            ),
-            Some(folder) => tokio::spawn(
-                Exporter::new(
-                    self.watches.clone(),
-                    folder,
-                    plan,
-                    report_in,
-                    break_glass,
-                    now,
-                )
-                .run(stop.clone()),
-            ),
-        };
+                };
+                let halted = stop.clone();
+                tasks.spawn("enforcer", async { Ok(enforcer.run(halted).await) });
+            }
+            Some(folder) => {
+                let watches = self.watches.clone();
+                let exporter = Exporter::new(watches, folder, plan, report_in, break_glass, now);
+                let halted = stop.clone();
+                tasks.spawn("exporter", async { Ok(exporter.run(halted).await) });
+            }
+        }
         let (metrics, health) = (self.receiver_metrics.clone(), self.store_health.clone());
-        let intake = tokio::spawn(intake.run(flows, metrics, health, stop.clone()));
-        self.supervise(engine, enforcer, intake, stop).await?;
+        let intake = intake.run(flows, metrics, health, stop.clone());
+        tasks.spawn("intake", async { Ok(intake.await?) });
+        tasks.run(stop).await?;
         // Nothing depends on it: a failure is logged and is no reason to fail.
         match tokio::time::timeout(LAST_WORD, record_publisher).await {
             Ok(Ok(())) => {}
@@ -327,45 +376,49 @@ impl Replica {
         Ok(())
     }
 
-    fn record_publisher(
-        &self,
-        newest: watch::Receiver<u64>,
-    ) -> Result<RecordPublisher, ControllerError> {
-        Ok(RecordPublisher {
-            writer: self.writer.clone(),
-            store: ReviewStore::open_read_only(&self.settings.store)?,
-            namespace: self.settings.lease_namespace.clone(),
-            newest,
-            watches: self.watches.clone(),
-        })
+    fn take_over(&self) -> TakeOver<'_> {
+        TakeOver {
+            client: self.client.clone(),
+            writer: &self.writer,
+            metrics: &self.controller_metrics,
+            path: &self.settings.store,
+            namespace: &self.settings.lease_namespace,
+            accept: self.settings.accept_new_state,
+        }
     }
 
-    /// Waits for all three. It is an error if one of them ends before `stop`.
-    async fn supervise(
+    /// Publishes the record until `stop` turns true, and then to its end.
+    fn publish_record(
         &self,
-        mut engine: tokio::task::JoinHandle<()>,
-        mut enforcer: tokio::task::JoinHandle<()>,
-        mut intake: tokio::task::JoinHandle<Result<(), IntakeError>>,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), ControllerError> {
-        tokio::select! {
-            // In this order: the others end when the engine does.
-            biased;
-            _ = stop.wait_for(|stop| *stop) => {}
-            _ = &mut engine => return Err(ControllerError::Ended("engine")),
-            _ = &mut enforcer => return Err(ControllerError::Ended("enforcer")),
-            outcome = &mut intake => {
-                if let Ok(Err(error)) = outcome {
-                    return Err(error.into());
+        newest: watch::Receiver<u64>,
+        stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
+        let (writer, watches) = (self.writer.clone(), self.watches.clone());
+        let (path, namespace) = (
+            self.settings.store.clone(),
+            self.settings.lease_namespace.clone(),
+        );
+        let halted = stop.clone();
+        let start = move || {
+            let store = ReviewStore::open_read_only(&path);
+            let (writer, namespace) = (writer.clone(), namespace.clone());
+            let (watches, newest, halted) = (watches.clone(), newest.clone(), halted.clone());
+            async move {
+                let publisher = store.map(|store| RecordPublisher {
+                    writer,
+                    store,
+                    namespace,
+                    newest,
+                    watches,
+                });
+                match publisher {
+                    Ok(publisher) => publisher.run(halted).await,
+                    Err(error) => tracing::warn!("failed to publish the record: {error}"),
                 }
-                return Err(ControllerError::Ended("intake"));
             }
-        }
-        let (engine, enforcer, intake) = tokio::join!(engine, enforcer, intake);
-        engine.map_err(|_| ControllerError::Ended("engine"))?;
-        enforcer.map_err(|_| ControllerError::Ended("enforcer"))?;
-        intake.map_err(|_| ControllerError::Ended("intake"))??;
-        Ok(())
+        };
+        let restarts = self.controller_metrics.task_restarts();
+        keep_running("record publisher", restarts, stop, start)
     }
 
     fn authenticator(&self) -> TokenAuthenticator {
@@ -374,12 +427,23 @@ impl Replica {
             ReviewSettings {
                 audience: self.settings.token_audience.clone(),
                 subjects: self.settings.agents.clone(),
+                allow_unbound: self.settings.allow_unbound_agents,
             },
         );
-        TokenAuthenticator {
-            check: Check::Review(reviewer),
-            metrics: self.receiver_metrics.clone(),
+        if self.settings.allow_unbound_agents {
+            warn_of_unbound();
         }
+        let claims = TokenCheck::without_keys(TokenRules {
+            issuers: self.settings.token_issuers.clone(),
+            audience: self.settings.token_audience.clone(),
+            subjects: self.settings.agents.clone(),
+            allow_unbound: self.settings.allow_unbound_agents,
+        });
+        let check = ReviewCheck::new(self.client.clone(), claims, reviewer);
+        TokenAuthenticator::new(
+            Check::Review(Box::new(check)),
+            self.receiver_metrics.clone(),
+        )
     }
 
     /// Locks the store; the leader before may need a moment to end. Returns `None` if `stop` turned true meanwhile.

@@ -88,9 +88,7 @@ const MOST_REMARKS: usize = 20;
 ///
 /// # Errors
 /// As of the API server.
-pub async fn list_everywhere<K>(
-    client: &Client,
-) -> Result<(Vec<K>, Vec<ObjectRemark>), ApiError>
+pub async fn list_everywhere<K>(client: &Client) -> Result<(Vec<K>, Vec<ObjectRemark>), ApiError>
 where
     K: kube::Resource<DynamicType = ()> + FromJson,
 {

@@ -101,7 +101,9 @@ fn scan_remark(scan: &DynamicObject) -> Option<ObjectRemark> {
     let (namespace, name) = (scan.namespace().unwrap_or_default(), scan.name_any());
     Some(ObjectRemark {
         object: format!("VulnerabilityReport {namespace}/{name}"),
-        problem: format!("{field} is not as trivy-operator writes it; what it would say is not known"),
+        problem: format!(
+            "{field} is not as trivy-operator writes it; what it would say is not known"
+        ),
         file: IN_CLUSTER.to_owned(),
     })
 }

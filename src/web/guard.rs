@@ -2,13 +2,23 @@
 //! that this server made, gets an answer. This protects against other pages in the same browser (cross-site requests),
 //! against names that are made to point at loopback (DNS rebinding), and against other users of the machine.
 
+use crate::listen::ConnectionHandle;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::uri::{PathAndQuery, Uri};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the body of a request may take. (rule: connections-are-bounded)
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The most bytes of a body: decisions on some thousand proposals.
+const BODY_BYTES: usize = 2 << 20;
+/// Who owns all connections that have shown the token.
+const OWNER: &str = "operator";
 
 /// What a request must have.
 #[derive(Debug, Clone)]
@@ -29,17 +39,51 @@ pub async fn protect(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let admitted = guard.admit(request.method(), request.uri().path(), request.headers());
+    let connection = request.extensions().get::<ConnectionHandle>().cloned();
+    let admitted = guard.admit(request.method(), request.uri(), request.headers());
     let below = admitted.and_then(|path| below_token(request.uri(), path));
-    let mut response = match below {
-        Ok(uri) => {
-            *request.uri_mut() = uri;
-            next.run(request).await
+    if let (Err(_), Some(connection)) = (&below, &connection) {
+        connection.refused();
+    }
+    let answered = async {
+        let uri = below?;
+        if let Some(connection) = &connection {
+            let stays = connection.stay(&Arc::from(OWNER));
+            stays.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         }
-        Err(status) => (status, "not here\n").into_response(),
+        *request.uri_mut() = uri;
+        Ok(next.run(with_whole_body(request).await?).await)
     };
+    let answered: Result<Response, StatusCode> = answered.await;
+    let mut response = answered.unwrap_or_else(|status| (status, "not here\n").into_response());
     Guard::secure(response.headers_mut());
     response
+}
+
+/// Waits for the whole body, so that no handler waits for a client.
+///
+/// # Errors
+/// 408 if it takes too long, 413 if it is too long or broken off.
+async fn with_whole_body(request: Request) -> Result<Request, StatusCode> {
+    let (parts, body) = request.into_parts();
+    let body = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_BYTES)).await;
+    let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?;
+    let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// The value of a header by which something is decided.
+///
+/// # Errors
+/// 400 if there is more than one, of which somebody before us may have believed the other, or it is no text.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, StatusCode> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let text = first.map(HeaderValue::to_str).transpose();
+    text.map_err(|_| StatusCode::BAD_REQUEST)
 }
 
 /// The same URI with `path` as its path.
@@ -79,19 +123,19 @@ impl Guard {
     pub fn admit<'p>(
         &self,
         method: &Method,
-        path: &'p str,
+        uri: &'p Uri,
         headers: &HeaderMap,
     ) -> Result<&'p str, StatusCode> {
-        let word = |name| {
-            headers
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
-        let host = word(header::HOST).unwrap_or_default();
-        if !self.hosts.iter().any(|own| own == host) {
+        let host = single(headers, &header::HOST)?.unwrap_or_default();
+        let is_host = |host: &str| self.hosts.iter().any(|own| own == host);
+        // A request for a proxy names the host twice (RFC 9112, 3.2.2).
+        let is_other = uri
+            .authority()
+            .is_some_and(|other| !is_host(other.as_str()));
+        if !is_host(host) || is_other {
             return Err(StatusCode::MISDIRECTED_REQUEST);
         }
-        let origin = word(header::ORIGIN);
+        let origin = single(headers, &header::ORIGIN)?;
         let is_own = |origin: &str| {
             let host = origin.strip_prefix("http://");
             host.is_some_and(|host| self.hosts.iter().any(|own| own == host))
@@ -102,17 +146,17 @@ impl Guard {
             (None, &Method::GET | &Method::HEAD) => false,
             (None, _) => true,
         };
-        let fetch = |name| word(header::HeaderName::from_static(name));
-        let is_across = matches!(fetch("sec-fetch-site"), Some("cross-site" | "same-site"));
+        let fetch = |name| single(headers, &HeaderName::from_static(name));
+        let is_across = matches!(fetch("sec-fetch-site")?, Some("cross-site" | "same-site"));
         // Somebody follows the link in the file that was written for their browser. The author of the link knows the
         // token.
         let is_opened = *method == Method::GET
-            && fetch("sec-fetch-mode") == Some("navigate")
-            && fetch("sec-fetch-dest") == Some("document");
+            && fetch("sec-fetch-mode")? == Some("navigate")
+            && fetch("sec-fetch-dest")? == Some("document");
         if is_foreign || (is_across && !is_opened) {
             return Err(StatusCode::FORBIDDEN);
         }
-        let rest = path.strip_prefix('/').unwrap_or_default();
+        let rest = uri.path().strip_prefix('/').unwrap_or_default();
         let (token, rest) = rest.split_once('/').unwrap_or((rest, ""));
         if is_same(token.as_bytes(), self.token.as_bytes()) {
             Ok(rest)
@@ -159,9 +203,10 @@ mod tests {
         let guard = Guard::new("t0ken".into(), SocketAddr::from(([127, 0, 0, 1], 7000)));
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(*name, HeaderValue::from_static(value));
+            map.append(*name, HeaderValue::from_static(value));
         }
-        let found = guard.admit(&method, path, &map);
+        let uri = path.parse().expect("a URI");
+        let found = guard.admit(&method, &uri, &map);
         found.map(str::to_owned).map_err(|status| status.as_u16())
     }
 
@@ -181,10 +226,31 @@ mod tests {
         let ask = |port, host: &'static str| {
             let guard = Guard::new("t0ken".into(), SocketAddr::from(([127, 0, 0, 1], port)));
             let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
-            guard.admit(&Method::GET, "/t0ken/", &headers).is_ok()
+            let uri = Uri::from_static("/t0ken/");
+            guard.admit(&Method::GET, &uri, &headers).is_ok()
         };
         assert!(ask(80, "127.0.0.1") && ask(80, "localhost:80"));
         assert!(!ask(81, "127.0.0.1"));
+    }
+
+    #[test]
+    fn a_request_that_names_two_hosts_or_origins_is_refused() {
+        let evil = ("host", "evil.example");
+        let origin = ("origin", "http://127.0.0.1:7000");
+        for headers in [[HOST, evil], [evil, HOST], [HOST, HOST]] {
+            assert_eq!(ask(Method::GET, "/t0ken/", &headers), Err(400));
+        }
+        let origins = [HOST, origin, ("origin", "http://evil.example")];
+        assert_eq!(ask(Method::POST, "/t0ken/", &origins), Err(400));
+        let fetched = [
+            HOST,
+            ("sec-fetch-site", "none"),
+            ("sec-fetch-site", "cross-site"),
+        ];
+        assert_eq!(ask(Method::GET, "/t0ken/", &fetched), Err(400));
+        let elsewhere = "http://evil.example/t0ken/";
+        assert_eq!(ask(Method::GET, elsewhere, &[HOST]), Err(421));
+        assert!(ask(Method::GET, "http://127.0.0.1:7000/t0ken/", &[HOST]).is_ok());
     }
 
     #[test]

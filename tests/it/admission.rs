@@ -24,7 +24,11 @@ fn refused(said: Result<(), String>, why: &str) {
 }
 
 /// Waits until a request is refused: the API server takes a moment to compile the policies.
-fn until_refused(cluster: &'static Cluster, what: &str, mut ask: impl FnMut() -> Result<(), String>) -> String {
+fn until_refused(
+    cluster: &'static Cluster,
+    what: &str,
+    mut ask: impl FnMut() -> Result<(), String>,
+) -> String {
     cluster.run(until(PATIENCE, what, async || match ask() {
         Ok(()) => Err("it was let through".to_owned()),
         Err(refusal) => Ok(refusal),
@@ -76,7 +80,9 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
         create(cluster, admin, &policy(namespace, "theirs", false)).expect("a policy of others");
     }
     let theirs = |verb: &str| -> Vec<String> {
-        [verb, "networkpolicy", "theirs", "-n", &untouched].map(str::to_owned).to_vec()
+        [verb, "networkpolicy", "theirs", "-n", &untouched]
+            .map(str::to_owned)
+            .to_vec()
     };
     let run = |words: Vec<String>| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -85,7 +91,12 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
     let mut number = 0;
     let said = until_refused(cluster, "a policy without the label is refused", || {
         number += 1;
-        create(cluster, &stolen, &policy(&enforced, &format!("mine-{number}"), false)).map(drop)
+        create(
+            cluster,
+            &stolen,
+            &policy(&enforced, &format!("mine-{number}"), false),
+        )
+        .map(drop)
     });
     let label = "app.kubernetes.io/managed-by=nanoseg";
     let written = "nanoseg.dev/written-by=controller";
@@ -114,7 +125,14 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
     refused(run(theirs("delete")), label);
     let patch = |namespace: &str, name: &str, what: Value| {
         let what = what.to_string();
-        let place = ["patch", "networkpolicy", name, "-n", namespace, "--type=merge"];
+        let place = [
+            "patch",
+            "networkpolicy",
+            name,
+            "-n",
+            namespace,
+            "--type=merge",
+        ];
         kubectl(cluster, &stolen, &[&place[..], &["-p", &what]].concat())
     };
     let spec = json!({"spec": {"ingress": [{}]}});
@@ -127,7 +145,11 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
     assert_eq!(patch(&enforced, "own", spec), Ok(()));
     // Everybody else goes on as before, and break-glass needs no Segmentation.
     let delete = |who: &Path, name: &str| {
-        kubectl(cluster, who, &["delete", "networkpolicy", name, "-n", &enforced])
+        kubectl(
+            cluster,
+            who,
+            &["delete", "networkpolicy", name, "-n", &enforced],
+        )
     };
     assert_eq!(delete(admin, "theirs"), Ok(()));
     let gone = ["delete", "segmentation", "default", "-n", &enforced];
@@ -185,7 +207,14 @@ fn nobody_else_holds_up_or_removes_a_proposal_or_a_decision_that_waits() {
     create(cluster, &controller, &proposal(&namespace, true)).expect("its own");
     let patch = |what: Value| {
         let what = what.to_string();
-        let place = ["patch", "proposals", "web-1", "-n", &namespace, "--type=merge"];
+        let place = [
+            "patch",
+            "proposals",
+            "web-1",
+            "-n",
+            &namespace,
+            "--type=merge",
+        ];
         kubectl(cluster, admin, &[&place[..], &["-p", &what]].concat())
     };
     let finalizer = json!({"metadata": {"finalizers": ["example.org/mine"]}});
@@ -196,12 +225,25 @@ fn nobody_else_holds_up_or_removes_a_proposal_or_a_decision_that_waits() {
     refused(patch(owned), "owners and the managed-by label");
     let unlabelled = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
     refused(patch(unlabelled), "owners and the managed-by label");
-    assert_eq!(patch(json!({"metadata": {"labels": {"team": "shop"}}})), Ok(()));
+    assert_eq!(
+        patch(json!({"metadata": {"labels": {"team": "shop"}}})),
+        Ok(())
+    );
     let delete = |what: &[&str]| {
-        kubectl(cluster, admin, &[&["delete", "-n", &*namespace], what].concat())
+        kubectl(
+            cluster,
+            admin,
+            &[&["delete", "-n", &*namespace], what].concat(),
+        )
     };
-    refused(delete(&["proposals", "web-1"]), "only the nanoseg controller deletes proposals");
-    refused(delete(&["proposals", "--all"]), "only the nanoseg controller deletes proposals");
+    refused(
+        delete(&["proposals", "web-1"]),
+        "only the nanoseg controller deletes proposals",
+    );
+    refused(
+        delete(&["proposals", "--all"]),
+        "only the nanoseg controller deletes proposals",
+    );
 
     decisions_that_wait_are_kept(cluster, &namespace);
     // The end of the namespace is the end of all of it.
@@ -226,7 +268,12 @@ fn decisions_that_wait_are_kept(cluster: &'static Cluster, namespace: &str) {
             },
         })
     };
-    let held = create(cluster, &olga, &decision("held", json!(["example.org/mine"]))).map(drop);
+    let held = create(
+        cluster,
+        &olga,
+        &decision("held", json!(["example.org/mine"])),
+    )
+    .map(drop);
     refused(held, "a decision has no finalizers");
     create(cluster, &olga, &decision("no", json!([]))).expect("a decision");
     let delete = ["delete", "proposaldecision", "no", "-n", namespace];
@@ -254,7 +301,8 @@ fn a_namespace_cannot_set_automatic_approval_beyond_the_ceilings_of_the_cluster(
     let namespace = cluster.namespace("ceilings");
     let olga = user(cluster, &namespace, "olga", "nanoseg-operator");
     let by = format!("olga-{namespace}");
-    let segment = |spec: Value| create(cluster, &olga, &segmentation(&namespace, &by, spec)).map(drop);
+    let segment =
+        |spec: Value| create(cluster, &olga, &segmentation(&namespace, &by, spec)).map(drop);
     let automatic = |learning: Value, rules: Value| {
         json!({
             "mode": "Enforce",
@@ -268,7 +316,14 @@ fn a_namespace_cannot_set_automatic_approval_beyond_the_ceilings_of_the_cluster(
     });
     let at_once = json!({"minimumDuration": "0s", "minimumCoverage": 0});
     let delete = || {
-        let words = ["delete", "segmentation", "default", "-n", &namespace, "--ignore-not-found"];
+        let words = [
+            "delete",
+            "segmentation",
+            "default",
+            "-n",
+            &namespace,
+            "--ignore-not-found",
+        ];
         kubectl(cluster, &olga, &words)
     };
     until_refused(cluster, "everything at once is refused", || {
@@ -276,14 +331,46 @@ fn a_namespace_cannot_set_automatic_approval_beyond_the_ceilings_of_the_cluster(
         segment(automatic(at_once.clone(), everything.clone()))
     });
     let cases = [
-        (json!({"minimumDuration": "23h"}), json!({}), "spec.learning.minimumDuration is at least 24h"),
-        (json!({"minimumDuration": "1439m"}), json!({}), "at least 24h"),
-        (json!({"minimumCoverage": 79}), json!({}), "minimumCoverage is at least 80"),
-        (json!({}), json!({"maxGained": 101}), "maxGained is at most 100"),
-        (json!({}), json!({"allowInternetEgress": true}), "may not have allowInternetEgress"),
-        (json!({}), json!({"allowCrossNamespace": true}), "may not have allowCrossNamespace"),
-        (json!({}), json!({"allowWouldBlock": true}), "may not have allowWouldBlock"),
-        (json!({}), json!({"allowDefaultDeny": true}), "may not have allowDefaultDeny"),
+        (
+            json!({"minimumDuration": "23h"}),
+            json!({}),
+            "spec.learning.minimumDuration is at least 24h",
+        ),
+        (
+            json!({"minimumDuration": "1439m"}),
+            json!({}),
+            "at least 24h",
+        ),
+        (
+            json!({"minimumCoverage": 79}),
+            json!({}),
+            "minimumCoverage is at least 80",
+        ),
+        (
+            json!({}),
+            json!({"maxGained": 101}),
+            "maxGained is at most 100",
+        ),
+        (
+            json!({}),
+            json!({"allowInternetEgress": true}),
+            "may not have allowInternetEgress",
+        ),
+        (
+            json!({}),
+            json!({"allowCrossNamespace": true}),
+            "may not have allowCrossNamespace",
+        ),
+        (
+            json!({}),
+            json!({"allowWouldBlock": true}),
+            "may not have allowWouldBlock",
+        ),
+        (
+            json!({}),
+            json!({"allowDefaultDeny": true}),
+            "may not have allowDefaultDeny",
+        ),
     ];
     for (learning, rules, why) in cases {
         refused(segment(automatic(learning, rules)), why);
@@ -292,7 +379,16 @@ fn a_namespace_cannot_set_automatic_approval_beyond_the_ceilings_of_the_cluster(
     let manual = json!({"mode": "Enforce", "learning": at_once});
     assert_eq!(segment(manual), Ok(()));
     let patch = |what: &str| {
-        let place = ["patch", "segmentation", "default", "-n", &namespace, "--type=merge", "-p", what];
+        let place = [
+            "patch",
+            "segmentation",
+            "default",
+            "-n",
+            &namespace,
+            "--type=merge",
+            "-p",
+            what,
+        ];
         kubectl(cluster, &olga, &place)
     };
     let turned = patch(r#"{"spec": {"approval": {"mode": "Automatic"}}}"#);

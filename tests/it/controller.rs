@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod operator;
 pub mod process;
+mod taken_over;
 mod trust;
 pub mod world;
 
@@ -335,7 +336,11 @@ fn a_workload_with_unapproved_images_needs_a_person() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    let lists = [&["--approved-registry", "registry.example"][..], &LOW_CEILINGS].concat();
+    let lists = [
+        &["--approved-registry", "registry.example"][..],
+        &LOW_CEILINGS,
+    ]
+    .concat();
     let controller = Controller::start(cluster, "images", &lists);
     let world = World::make(cluster);
     let mut agent = Agent::new(cluster, &controller);

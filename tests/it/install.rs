@@ -418,7 +418,10 @@ fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
         assert!(!output.status.success(), "{words:?}: {output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    for words in [&delete[..], &["delete", "configmaps", "--all", "-n", "nanoseg"]] {
+    for words in [
+        &delete[..],
+        &["delete", "configmaps", "--all", "-n", "nanoseg"],
+    ] {
         let said = refusal(words);
         assert!(said.contains("publishes is not deleted"), "{said}");
     }
@@ -426,9 +429,19 @@ fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
     let said = refusal(&["delete", "--raw", all]);
     assert!(said.contains("publishes is not deleted"), "{said}");
     let owned = r#"{"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "0"}]}}"#;
-    let place = ["patch", "configmap", "nanoseg-record", "-n", "nanoseg", "--type=merge"];
+    let place = [
+        "patch",
+        "configmap",
+        "nanoseg-record",
+        "-n",
+        "nanoseg",
+        "--type=merge",
+    ];
     let said = refusal(&[&place[..], &["-p", owned]].concat());
-    assert!(said.contains("only the nanoseg controller writes"), "{said}");
+    assert!(
+        said.contains("only the nanoseg controller writes"),
+        "{said}"
+    );
 
     // After the policies it may go.
     drop(installed);

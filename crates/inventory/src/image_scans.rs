@@ -99,7 +99,9 @@ impl ImageScan {
         let Some(all) = report["vulnerabilities"].as_array() else {
             return Some("report.vulnerabilities".to_owned());
         };
-        let wrong = all.iter().position(|one| !one["vulnerabilityID"].is_string())?;
+        let wrong = all
+            .iter()
+            .position(|one| !one["vulnerabilityID"].is_string())?;
         Some(format!("report.vulnerabilities[{wrong}].vulnerabilityID"))
     }
 

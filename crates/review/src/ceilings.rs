@@ -76,7 +76,10 @@ impl fmt::Display for BeyondCeiling {
             counts_as,
             option,
         } = self;
-        write!(f, "{field} counts as {counts_as} (the controller's {option})")
+        write!(
+            f,
+            "{field} counts as {counts_as} (the controller's {option})"
+        )
     }
 }
 
@@ -172,7 +175,11 @@ mod tests {
         assert_eq!(rules.max_gained, 100);
         assert!(!rules.allow_internet_egress && !rules.allow_cross_namespace);
         assert!(!rules.allow_would_block && !rules.allow_default_deny);
-        let said: Vec<String> = clamped.beyond_ceilings.iter().map(ToString::to_string).collect();
+        let said: Vec<String> = clamped
+            .beyond_ceilings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(said.len(), 7, "{said:?}");
         assert_eq!(
             said[0],

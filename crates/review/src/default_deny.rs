@@ -161,7 +161,10 @@ fn lines(changes: Vec<ConnectionChange>) -> (Vec<ChangeLine>, u32) {
         server: found.server.to_string(),
         ports: found.connections.to_string(),
     };
-    (changes.into_iter().take(MOST_LINES).map(line).collect(), total)
+    (
+        changes.into_iter().take(MOST_LINES).map(line).collect(),
+        total,
+    )
 }
 
 /// The edges of `O` with an end in the namespace that are allowed before and not after.

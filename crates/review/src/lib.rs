@@ -37,7 +37,7 @@ pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Applied, ApprovedRevision, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal,
-    Revision, Ruling, Stage, WorkloadState,
+    Revision, Ruling, Stage, Unproven, WorkloadState,
 };
 pub use uncovered::{Uncovered, uncovered};
 pub use violation::{Violation, approved_attempts, violations};

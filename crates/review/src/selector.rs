@@ -1,9 +1,7 @@
 //! Label selectors over plain labels, for a few pods. The crate `evaluate` has its own selectors over interned
 //! labels, for many pods and policies.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
-    LabelSelector, LabelSelectorRequirement,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use std::collections::BTreeMap;
 
 /// One condition of a selector.

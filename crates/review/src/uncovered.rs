@@ -66,7 +66,12 @@ impl Uncovered {
         if self.pods.is_empty() {
             return String::new();
         }
-        let named: Vec<&str> = self.pods.iter().map(String::as_str).take(MOST_NAMED).collect();
+        let named: Vec<&str> = self
+            .pods
+            .iter()
+            .map(String::as_str)
+            .take(MOST_NAMED)
+            .collect();
         let more = match self.pods.len().saturating_sub(MOST_NAMED) {
             0 => String::new(),
             more => format!(" and {more} more"),
@@ -76,7 +81,10 @@ impl Uncovered {
             count => format!("; spec.exclude leaves out {count} of them"),
         };
         let pods = self.pods.len();
-        format!("pods that no policy selects: {pods} ({}{more}){excluded}", named.join(", "))
+        format!(
+            "pods that no policy selects: {pods} ({}{more}){excluded}",
+            named.join(", ")
+        )
     }
 
     /// A finding for the namespace, and one for each workload with such pods.
@@ -85,14 +93,25 @@ impl Uncovered {
             return Vec::new();
         }
         let of_namespace = format!("has {}", self.sentence());
-        let mut findings = vec![Finding::new(Code::UncoveredPods, &self.namespace, of_namespace)];
+        let mut findings = vec![Finding::new(
+            Code::UncoveredPods,
+            &self.namespace,
+            of_namespace,
+        )];
         for workload in inventory.workloads_of(&self.namespace) {
-            let pods = workload.pods.iter().filter_map(|index| inventory.pods.get(*index));
+            let pods = workload
+                .pods
+                .iter()
+                .filter_map(|index| inventory.pods.get(*index));
             let is_open = |pod: &&Pod| !pod.template && self.pods.binary_search(&pod.name).is_ok();
             let count = pods.filter(is_open).count();
             if count > 0 {
                 let message = format!("has pods that no policy selects: {count}");
-                findings.push(Finding::new(Code::UncoveredPods, workload.id.to_string(), message));
+                findings.push(Finding::new(
+                    Code::UncoveredPods,
+                    workload.id.to_string(),
+                    message,
+                ));
             }
         }
         findings

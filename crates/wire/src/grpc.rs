@@ -8,10 +8,8 @@ mod server;
 mod stream;
 
 pub use client::{GrpcDelivery, GrpcSettings};
-pub use server::{Server, ServerError, ServerSettings, ServerTls};
+pub use server::{Server, ServerError, ServerSettings};
 pub use stream::{AgentIdentity, Authenticator, Incoming, Refusal};
 
-/// The service's name in proto/nanoseg/flows/v1/flows.proto.
-const SERVICE: &str = "nanoseg.flows.v1.FlowReceiver";
-/// The path of its only method.
+/// The path of the only method of the service in proto/nanoseg/flows/v1/flows.proto.
 const SEND: &str = "/nanoseg.flows.v1.FlowReceiver/Send";

@@ -5,16 +5,19 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use nanoseg_listen::{ConnectionMetrics, Listener, Port};
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Returns why something is not well.
 pub type HealthCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Returns what an operator should know although all is well enough.
+pub type HealthNote = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Returns all metrics as OpenMetrics text.
 pub type MetricsText = Arc<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>;
@@ -27,6 +30,8 @@ pub struct Health {
     pub alive: HealthCheck,
     /// For `/readyz`.
     pub ready: HealthCheck,
+    /// Is added to what `/readyz` answers when it is ready.
+    pub note: HealthNote,
 }
 
 impl Health {
@@ -41,11 +46,12 @@ impl Health {
             }),
             alive: Arc::new(|| Ok(())),
             ready,
+            note: Arc::new(|| None),
         }
     }
 }
 
-/// The address cannot be listened on, or the listener failed.
+/// The address cannot be listened on.
 #[derive(Debug, Error)]
 #[error("failed to serve metrics on {listen}: {source}; choose another --metrics-listen")]
 pub struct HealthError {
@@ -55,18 +61,21 @@ pub struct HealthError {
 
 /// Serves the four paths.
 pub struct HealthServer {
-    listener: TcpListener,
-    listen: SocketAddr,
+    listener: Listener,
     router: Router,
 }
 
 impl HealthServer {
-    /// Listens.
+    /// Listens. Must be called inside of a tokio runtime.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn bind(listen: SocketAddr, health: Health) -> Result<HealthServer, HealthError> {
-        let listener = TcpListener::bind(listen).await;
+    pub fn bind(
+        listen: SocketAddr,
+        health: Health,
+        connections: ConnectionMetrics,
+    ) -> Result<HealthServer, HealthError> {
+        let listener = Listener::bind(listen, Port::Monitoring, connections);
         let listener = listener.map_err(|source| HealthError { listen, source })?;
         let alive = |check: HealthCheck| get(move || std::future::ready(answer(&check, "ok\n")));
         let ready = health.ready;
@@ -79,33 +88,19 @@ impl HealthServer {
             .route("/livez", alive(health.alive))
             .route(
                 "/readyz",
-                get(move || std::future::ready(answer(&ready, "ready\n"))),
+                get(move || std::future::ready(answer_ready(&ready, &health.note))),
             );
-        Ok(HealthServer {
-            listen: listener.local_addr().unwrap_or(listen),
-            listener,
-            router,
-        })
+        Ok(HealthServer { listener, router })
     }
 
     /// Returns the address that it listens on, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.listen
+        self.listener.local_addr()
     }
 
     /// Serves until `stop` turns true or its sender is dropped.
-    ///
-    /// # Errors
-    /// If the listener fails.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), HealthError> {
-        let listen = self.listen;
-        let stopped = async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(stopped)
-            .await
-            .map_err(|source| HealthError { listen, source })
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        self.listener.serve(self.router, stop).await;
     }
 }
 
@@ -116,6 +111,16 @@ fn metrics(text: &MetricsText) -> Response {
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn answer_ready(ready: &HealthCheck, note: &HealthNote) -> Response {
+    let answer = answer(ready, "ready\n");
+    match note() {
+        Some(note) if answer.status().is_success() => {
+            format!("ready\n{}\n", note.trim_end()).into_response()
+        }
+        _ => answer,
     }
 }
 

@@ -80,7 +80,13 @@ fn propose_one(
     let others = others(engine_state, in_force, &id);
     let desired = DesiredPolicy {
         policy: default_deny_policy(segment)?,
-        basis: basis(observation, &view.graph, &view.findings, &segment.namespace, &others),
+        basis: basis(
+            observation,
+            &view.graph,
+            &view.findings,
+            &segment.namespace,
+            &others,
+        ),
         asked_by_blocked: false,
     };
     let fresh = WorkloadState::new(id.clone(), DEFAULT_DENY.to_owned());
@@ -100,7 +106,9 @@ fn propose_one(
     }
     let reason = match state.wanted {
         None => "spec.defaultDeny of the Segmentation asks for it".to_owned(),
-        Some(revision) => format!("spec.exclude of the Segmentation differs from revision {revision}"),
+        Some(revision) => {
+            format!("spec.exclude of the Segmentation differs from revision {revision}")
+        }
     };
     let is_edited = state.open().is_some_and(|open| open.is_edited());
     let impact = assess_default_deny(&DefaultDenyInputs {
@@ -154,7 +162,12 @@ fn others(engine_state: &EngineState, in_force: &InForce, id: &WorkloadId) -> Ve
         .foreign
         .iter()
         .filter(is_theirs)
-        .map(|policy| (policy.metadata.name.clone().unwrap_or_default(), policy.clone()))
+        .map(|policy| {
+            (
+                policy.metadata.name.clone().unwrap_or_default(),
+                policy.clone(),
+            )
+        })
         .collect();
     all.extend(approved.map(|policy| (policy.metadata.name.clone().unwrap_or_default(), policy)));
     all.into_values().collect()

@@ -40,7 +40,11 @@ fn sentence(finding: &Finding) -> String {
 
 fn named(all: Vec<String>) -> String {
     let more = all.len().saturating_sub(MOST_NAMED);
-    let mut text = all.into_iter().take(MOST_NAMED).collect::<Vec<_>>().join(". ");
+    let mut text = all
+        .into_iter()
+        .take(MOST_NAMED)
+        .collect::<Vec<_>>()
+        .join(". ");
     if more > 0 {
         text.push_str(&format!(". And {more} more"));
     }
@@ -59,7 +63,10 @@ pub fn findings(malformed: &[Malformed], inventory: &Inventory) -> Vec<Finding> 
         return findings;
     }
     for workload in inventory.workloads.values() {
-        let theirs = workload.pods.iter().filter_map(|index| inventory.pods.get(*index));
+        let theirs = workload
+            .pods
+            .iter()
+            .filter_map(|index| inventory.pods.get(*index));
         let malformed = theirs.filter_map(|pod| pods.get(&(&*pod.namespace, &*pod.name)));
         findings.extend(malformed.map(|one| {
             let of_pod = one.finding();
@@ -85,7 +92,9 @@ pub async fn tell(
     now: Timestamp,
 ) -> Published {
     let mut published = Published::default();
-    let theirs = malformed.iter().filter(|one| one.kind == Kind::Segmentation);
+    let theirs = malformed
+        .iter()
+        .filter(|one| one.kind == Kind::Segmentation);
     let theirs: Vec<&Malformed> = theirs.collect();
     let namespaces: BTreeSet<&str> = theirs.iter().map(|one| one.namespace.as_str()).collect();
     told.retain(|namespace, _| namespaces.contains(namespace.as_str()));

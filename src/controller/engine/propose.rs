@@ -344,7 +344,11 @@ fn basis(
 /// Approves the open proposal if the rules of the Segmentation, within the ceilings of the cluster, approve it (rule:
 /// automatic-approval-has-ceilings). A namespace that turns automatic approval on later has to be observed as long.
 pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
-    let Some(open) = engine_state.states().get(workload).and_then(WorkloadState::open) else {
+    let Some(open) = engine_state
+        .states()
+        .get(workload)
+        .and_then(WorkloadState::open)
+    else {
         return;
     };
     let state = engine_state.segments.get(&workload.namespace);

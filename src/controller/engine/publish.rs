@@ -101,7 +101,10 @@ async fn clear_malformed(
     published: &mut Published,
 ) -> BTreeSet<Key> {
     let mut keys = BTreeSet::new();
-    for one in malformed.iter().filter(|one| one.kind == Kind::PolicyProposal) {
+    for one in malformed
+        .iter()
+        .filter(|one| one.kind == Kind::PolicyProposal)
+    {
         keys.insert((one.namespace.clone(), one.name.clone()));
         if one.is_ours
             && let Err(error) = writer.delete_malformed_proposal(one).await

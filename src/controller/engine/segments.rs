@@ -6,9 +6,7 @@ use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::record::{Action, Actor, Entry, RemainingPolicies};
 use crate::review::resources::{OnDelete, Segmentation};
-use crate::review::{
-    Ceilings, SegmentationSettings, is_default_deny, segmentation_changed_by,
-};
+use crate::review::{Ceilings, SegmentationSettings, is_default_deny, segmentation_changed_by};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,7 +41,10 @@ pub fn take_segments(
             }
         }
     }
-    for one in malformed.iter().filter(|one| one.kind == Kind::Segmentation) {
+    for one in malformed
+        .iter()
+        .filter(|one| one.kind == Kind::Segmentation)
+    {
         let finding = one.finding();
         let error = format!("{} {}", finding.subject, finding.message);
         errors.insert(one.namespace.clone(), error);
@@ -135,8 +136,7 @@ fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timest
 /// Ends the reviews of workloads that are gone for longer than deleted pods are remembered: their proposals are
 /// deleted, and their policies where the Segmentation has `onDelete: Remove`.
 pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
-    let is_gone =
-        |id: &&WorkloadId| !inventory.workloads.contains_key(*id) && !is_default_deny(id);
+    let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id) && !is_default_deny(id);
     let gone: Vec<WorkloadId> = engine_state
         .states()
         .keys()

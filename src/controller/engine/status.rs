@@ -193,7 +193,7 @@ fn facts(
         learning(segment, theirs, around),
         enforcing(engine_state, namespace, state, theirs),
         drifted(namespace, around),
-        degraded(namespace, theirs, around),
+        degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
         covered(engine_state, namespace, around),
         well_formed(namespace, around),
@@ -405,13 +405,26 @@ fn drifted(namespace: &str, around: &Circumstances<'_>) -> Fact {
     }
 }
 
-fn degraded(namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'_>) -> Fact {
+fn degraded(
+    engine_state: &EngineState,
+    namespace: &str,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Fact {
     let fact = |is_true, reason, message| Fact {
         kind: "Degraded",
         is_true,
         reason,
         message,
     };
+    let altered = listed(&engine_state.altered, namespace);
+    if !altered.is_empty() {
+        return fact(
+            true,
+            "StateAltered",
+            format!("{altered}; what is not proven is not applied: decide on the next proposal"),
+        );
+    }
     let failures = listed(&around.troubles.failures, namespace);
     if !failures.is_empty() {
         return fact(true, "WriteFailed", failures);

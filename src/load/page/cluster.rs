@@ -5,8 +5,8 @@ use super::changes::{Fingerprint, PageChange, changes, digest, published_version
 use super::proposal_graph::{of_evidence, of_present};
 use super::record::{Record, Records};
 use super::scans::Scans;
-use crate::graph::{Graph, GraphOptions, ServiceEnforcement, ServiceEnforcements, build};
 use crate::finding::{Code, Finding};
+use crate::graph::{Graph, GraphOptions, ServiceEnforcement, ServiceEnforcements, build};
 use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule};
 use crate::load::client::{BlockingClient, list_everywhere};
 use crate::load::controller_state;
@@ -223,8 +223,7 @@ impl ClusterPage {
     async fn read(&self, client: &Client) -> Result<(Fingerprint, ClusterState), LoadError> {
         let mut objects = list_objects(client, &*self.notices).await?;
         let (proposals, of_proposals): (Vec<PolicyProposal>, _) = list_everywhere(client).await?;
-        let (decisions, of_decisions): (Vec<ProposalDecision>, _) =
-            list_everywhere(client).await?;
+        let (decisions, of_decisions): (Vec<ProposalDecision>, _) = list_everywhere(client).await?;
         let (segmentations, of_segmentations): (Vec<Segmentation>, _) =
             list_everywhere(client).await?;
         let unread = [of_proposals, of_decisions, of_segmentations].concat();

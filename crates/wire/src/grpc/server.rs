@@ -4,38 +4,29 @@ use super::super::MAX_BATCH_BYTES;
 use super::super::proto::Acknowledgement;
 use super::codec::FrameCodec;
 use super::stream::{Authenticator, Hall, Incoming};
-use super::{SEND, SERVICE, stream};
+use super::{SEND, stream};
+use axum::Router;
 use futures_util::future::BoxFuture;
+use nanoseg_listen::{
+    CertificateError, ConnectionHandle, ConnectionMetrics, Listener, Port, ServerTls,
+};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
-use tonic::server::{NamedService, StreamingService};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, ServerTlsConfig};
+use tonic::server::StreamingService;
 use tonic::{Request, Response, Status, Streaming};
 
-/// How often a silent agent is pinged, and how long its answer may take (HTTP/2 PING).
-const ASK_ALIVE: Duration = Duration::from_secs(10);
 /// How many acknowledgements of one stream may wait to be sent.
 const ANSWERS: usize = 16;
-/// How many streams a connection may have; an agent has one.
-const STREAMS: u32 = 4;
-
-/// The files of the receiver's certificate, in PEM. Read once, at the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerTls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
+/// The protocol inside of TLS: HTTP/2 (RFC 9113, 3.2).
+const ALPN: &[u8] = b"h2";
 
 /// Where a [`Server`] listens, whom it accepts and where it puts batches.
 pub struct ServerSettings {
@@ -44,6 +35,7 @@ pub struct ServerSettings {
     pub tls: Option<ServerTls>,
     pub authenticator: Arc<dyn Authenticator>,
     pub out: mpsc::Sender<Incoming>,
+    pub connections: ConnectionMetrics,
 }
 
 /// Why the receiver cannot listen.
@@ -54,23 +46,13 @@ pub enum ServerError {
         listen: SocketAddr,
         source: std::io::Error,
     },
-    #[error(
-        "failed to read {path}: {source}; give the PEM files of the receiver's certificate and key"
-    )]
-    File {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("failed to use the certificate and key: {0}; give the PEM files that belong together")]
-    Tls(String),
-    #[error("failed to serve: {0}")]
-    Serve(String),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// A receiver that listens.
 pub struct Server {
-    incoming: TcpIncoming,
-    server: tonic::transport::Server,
+    listener: Listener,
     settings: ServerSettings,
 }
 
@@ -81,64 +63,28 @@ impl Server {
     /// If the address is taken, or the certificate or its key cannot be used.
     pub fn bind(settings: ServerSettings) -> Result<Server, ServerError> {
         let listen = settings.listen;
-        let mut server = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(ASK_ALIVE))
-            .http2_keepalive_timeout(Some(ASK_ALIVE))
-            .max_concurrent_streams(STREAMS)
-            .tcp_nodelay(true);
-        if let Some(tls) = &settings.tls {
-            let read = |path: &PathBuf| {
-                std::fs::read(path).map_err(|source| ServerError::File {
-                    path: path.clone(),
-                    source,
-                })
-            };
-            let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
-            let config = ServerTlsConfig::new().identity(identity);
-            server = server
-                .tls_config(config)
-                .map_err(|e| ServerError::Tls(describe(&e)))?;
+        let listener = Listener::bind(listen, Port::Agents, settings.connections.clone());
+        let mut listener = listener.map_err(|source| ServerError::Listen { listen, source })?;
+        if let Some(tls) = settings.tls.clone() {
+            listener = listener.with_tls(tls, ALPN)?;
         }
-        let incoming =
-            TcpIncoming::bind(listen).map_err(|source| ServerError::Listen { listen, source })?;
-        Ok(Server {
-            incoming: incoming.with_nodelay(Some(true)),
-            server,
-            settings,
-        })
+        Ok(Server { listener, settings })
     }
 
     /// Returns the address that it listens on, with the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.incoming.local_addr().unwrap_or(self.settings.listen)
+        self.listener.local_addr()
     }
 
     /// Serves until `stop` turns true. Then it accepts no more, and returns when all received batches are answered.
-    ///
-    /// # Errors
-    /// If the listener fails.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
+    pub async fn run(self, stop: watch::Receiver<bool>) {
         let service = Receiver(Hall {
             authenticator: self.settings.authenticator,
             out: self.settings.out,
             stop: stop.clone(),
         });
-        let stopped = async move {
-            // A dropped sender is a stop too.
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        self.server
-            .add_service(service)
-            .serve_with_incoming_shutdown(self.incoming, stopped)
-            .await
-            .map_err(|e| ServerError::Serve(describe(&e)))
-    }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+        let router = Router::new().fallback_service(service);
+        self.listener.serve(router, stop).await;
     }
 }
 
@@ -146,11 +92,7 @@ fn describe(error: &dyn std::error::Error) -> String {
 #[derive(Clone)]
 struct Receiver(Hall);
 
-impl NamedService for Receiver {
-    const NAME: &'static str = SERVICE;
-}
-
-impl Service<http::Request<Body>> for Receiver {
+impl Service<http::Request<axum::body::Body>> for Receiver {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future =
@@ -160,8 +102,11 @@ impl Service<http::Request<Body>> for Receiver {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
         if request.uri().path() != SEND {
+            if let Some(connection) = request.extensions().get::<ConnectionHandle>() {
+                connection.refused();
+            }
             let status = Status::unimplemented("the receiver knows Send only");
             return Box::pin(async move { Ok(status.into_http()) });
         }
@@ -193,24 +138,33 @@ async fn start(
     hall: Hall,
     request: Request<Streaming<Vec<u8>>>,
 ) -> Result<Response<Answers>, Status> {
-    let (metadata, _, batches) = request.into_parts();
+    let (metadata, extensions, batches) = request.into_parts();
     let token = metadata
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    let agent = hall
-        .authenticator
-        .authenticate(token)
-        .await
-        .map_err(|refusal| {
-            hall.authenticator.refused(&refusal);
-            match refusal.kind {
-                // Nothing is wrong with the token: it is worth another try.
-                "no-review" => Status::unavailable(refusal.reason),
-                _ => Status::unauthenticated(refusal.reason),
-            }
-        })?;
+    let connection = extensions.get::<ConnectionHandle>();
+    let agent = hall.authenticator.authenticate(token).await;
+    let agent = agent.map_err(|refusal| {
+        hall.authenticator.refused(&refusal);
+        if let Some(connection) = connection {
+            connection.refused();
+        }
+        match refusal.kind {
+            // Nothing is wrong with the token: it is worth another try.
+            "no-review" | "no-keys" => Status::unavailable(refusal.reason),
+            _ => Status::unauthenticated(refusal.reason),
+        }
+    })?;
+    let owner = Arc::from(agent.node.as_deref().unwrap_or_default());
+    let place = connection.map(|connection| connection.authenticate(&owner));
+    let place = place.transpose();
+    let place = place.map_err(|full| Status::resource_exhausted(full.to_string()))?;
     let (answers, answered) = mpsc::channel(ANSWERS);
-    tokio::spawn(stream::run(hall, agent, batches, answers));
+    tokio::spawn(async move {
+        // Its connection keeps its place as long as the stream runs.
+        let _place = place;
+        stream::run(hall, agent, batches, answers).await;
+    });
     Ok(Response::new(ReceiverStream::new(answered)))
 }

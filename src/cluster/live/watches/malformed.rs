@@ -42,7 +42,11 @@ impl Malformed {
             "" => "the object",
             field => field,
         };
-        let message = format!("cannot be read: {place}: {}; {}", self.problem, self.remedy());
+        let message = format!(
+            "cannot be read: {place}: {}; {}",
+            self.problem,
+            self.remedy()
+        );
         Finding::new(Code::MalformedObject, self.subject(), message)
     }
 
@@ -179,7 +183,11 @@ mod tests {
     fn the_finding_names_kind_object_field_and_remedy() {
         let finding = malformed(1).finding();
         assert_eq!(finding.subject, "Pod shop/web-1");
-        let wanted = ["spec.hostNetwork", "expected a boolean", "correct the field"];
+        let wanted = [
+            "spec.hostNetwork",
+            "expected a boolean",
+            "correct the field",
+        ];
         assert!(wanted.iter().all(|word| finding.message.contains(word)));
     }
 }

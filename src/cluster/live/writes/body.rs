@@ -1,7 +1,7 @@
 //! The bodies of requests: only the fields that are ours, so that we own no others.
 
-use crate::inventory::MANAGED_BY;
 use crate::cluster::live::watches::Malformed;
+use crate::inventory::MANAGED_BY;
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal, Segmentation};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
