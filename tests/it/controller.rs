@@ -6,6 +6,7 @@ pub mod operator;
 pub mod process;
 mod rollback;
 mod taken_over;
+mod trust;
 pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
