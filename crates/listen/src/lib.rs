@@ -10,6 +10,8 @@ mod descriptors;
 mod http;
 mod limits;
 mod listener;
+#[cfg(test)]
+mod listener_tests;
 mod metrics;
 mod stall;
 

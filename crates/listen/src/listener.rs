@@ -4,7 +4,7 @@ use super::certificate::{Certificate, CertificateError, Refreshed, ServerTls};
 use super::connections::{Connections, Ticket, stopped};
 use super::descriptors::descriptor_limit;
 use super::http::{self, Stream};
-use super::limits::Port;
+use super::limits::{Port, PortLimits};
 use super::metrics::{ConnectionMetrics, Reason};
 use super::stall::StallLimit;
 use axum::Router;
@@ -45,6 +45,16 @@ impl Listener {
         port: Port,
         metrics: ConnectionMetrics,
     ) -> io::Result<Listener> {
+        Listener::with_limits(address, port, port.limits(descriptor_limit()), metrics)
+    }
+
+    /// The same with other limits.
+    pub(super) fn with_limits(
+        address: SocketAddr,
+        port: Port,
+        limits: PortLimits,
+        metrics: ConnectionMetrics,
+    ) -> io::Result<Listener> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -52,7 +62,6 @@ impl Listener {
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let tcp = socket.listen(BACKLOG)?;
-        let limits = port.limits(descriptor_limit());
         Ok(Listener {
             address: tcp.local_addr()?,
             tcp,
