@@ -18,7 +18,9 @@ mod receiver;
 mod receiver_metrics;
 mod record_publisher;
 mod run;
+mod take_over;
 mod tasks;
+mod token_review;
 mod volume;
 mod writer;
 

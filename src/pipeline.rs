@@ -112,7 +112,7 @@ pub fn generate(
         .filter(|id| options.scope.contains(&id.namespace))
         .cloned()
         .collect();
-    let open = OpenDirections::find(
+    let mut open = OpenDirections::find(
         &graph,
         inventory,
         vantage,
@@ -120,7 +120,7 @@ pub fn generate(
         inventory.workloads.keys(),
         options.isolation,
     );
-    let opened = opened_entries(&graph, inventory, options, &open, &mut findings);
+    let opened = opened_entries(&graph, inventory, options, &mut open, &mut findings);
     requirements.extend(opened);
     let groups = [(in_scope, options.synthesis)];
     let proven = synthesise_and_prove(&requirements, &groups, &open, inventory, existing)?;
@@ -157,11 +157,14 @@ fn opened_entries(
     graph: &Graph,
     inventory: &Inventory,
     options: &Options,
-    open: &OpenDirections,
+    open: &mut OpenDirections,
     findings: &mut Vec<Finding>,
 ) -> Vec<Requirement> {
     let mut entries = public_entries(graph);
     entries.retain(|entry| options.scope.contains(&entry.workload.namespace));
+    if options.public_entry == PublicEntryChoice::Anywhere {
+        open.let_in_anywhere(&entries);
+    }
     let stays_open = |id: &WorkloadId| open.contains(id, Direction::Ingress);
     let told = public_entry_findings(&entries, options.public_entry, stays_open);
     findings.retain(|one| {

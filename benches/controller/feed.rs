@@ -83,6 +83,7 @@ impl Feed {
 
 fn record((client, server, port): (IpAddr, IpAddr, u16), at: Timestamp) -> FlowRecord {
     FlowRecord {
+        observers: Default::default(),
         client,
         server,
         port,

@@ -46,6 +46,7 @@ mod tests {
         });
         let first = Timestamp::from_nanos(i64::MAX / 2);
         FlowRecord {
+            observers: Default::default(),
             client: address(n),
             server: address(0),
             port: u16::MAX,

@@ -136,6 +136,7 @@ fn serve_health(
         metrics: Arc::new(move || Ok(text.text())),
         alive: Arc::new(move || alive.is_alive()),
         ready: Arc::new(move || ready.is_ready()),
+        note: Arc::new(|| None),
     };
     let server = HealthServer::bind(address, health, metrics.ports());
     let server = server.map_err(|error| AgentError::Listen {

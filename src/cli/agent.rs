@@ -46,7 +46,8 @@ pub struct Args {
     /// The name in the receiver's certificate, if it differs from the host of --receiver.
     #[arg(long, env = "NANOSEG_SERVER_NAME", value_name = "NAME")]
     server_name: Option<String>,
-    /// The ServiceAccount token by which the receiver authenticates the agent; read again when it changes.
+    /// The ServiceAccount token by which the receiver authenticates the agent, over NATS too; read again when it
+    /// changes.
     #[arg(long, env = "NANOSEG_TOKEN", value_name = "FILE")]
     token: Option<PathBuf>,
     /// Allow http:// and no token: anybody on the way can read and alter everything. For tests.
@@ -80,8 +81,8 @@ Examples:
       --ca /etc/nanoseg/ca.crt --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Through NATS JetStream:
-    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-credentials agent.creds \
-      --nats-ca ca.crt --spool /var/lib/nanoseg/spool
+    nanoseg agent --node node-1 --nats tls://nats.nats:4222 --nats-nkey node-1.nk --nats-ca ca.crt \
+      --token /var/run/secrets/nanoseg/token --spool /var/lib/nanoseg/spool
 
   Only connection tracking:
     nanoseg agent --node node-1 --source conntrack --receiver https://receiver:4240 --ca ca.crt --token token
@@ -174,13 +175,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The connection to the receiver; checks its files.
 fn delivery(args: &Args) -> anyhow::Result<Delivery> {
-    if let Some(settings) = args.nats.clone().settings() {
-        return Ok(Delivery::nats(settings, &args.node.to_string()));
-    }
     anyhow::ensure!(
         args.token.is_some() || args.insecure,
         "no --token: the receiver accepts nobody without one; give the file of a ServiceAccount token"
     );
+    if let Some(settings) = args.nats.clone().settings(None) {
+        let (node, token) = (args.node.to_string(), args.token.clone());
+        return Ok(Delivery::nats(settings, &node, token)?);
+    }
     Ok(Delivery::grpc(GrpcSettings {
         endpoint: args.receiver.clone().unwrap_or_default(),
         insecure: args.insecure,

@@ -1,7 +1,8 @@
 //! `nanoseg controller`: proposes, enforces and rolls back policies, in the cluster.
 
 use super::access::AccessArgs;
-use super::receive::NatsArgs;
+use super::ceilings::CeilingArgs;
+use super::receive::{NatsArgs, NatsStreamArgs};
 use super::risk::ApprovedArgs;
 use super::service_enforcement::ServiceEnforcementArgs;
 use super::terminal::LogFormat;
@@ -50,6 +51,11 @@ pub struct Args {
     #[arg(long, env = "NANOSEG_STORE", value_name = "FILE")]
     store: PathBuf,
 
+    /// Go on with a store that does not continue the published record: it was lost, restored from an older backup, or
+    /// altered. Give it for one start only
+    #[arg(long)]
+    accept_new_state: bool,
+
     /// GitOps: write approved policies to this folder, and none to the cluster
     #[arg(long, env = "NANOSEG_OUTPUT_DIR", value_name = "FOLDER")]
     output_dir: Option<PathBuf>,
@@ -59,6 +65,9 @@ pub struct Args {
 
     #[command(flatten)]
     service_enforcement: ServiceEnforcementArgs,
+
+    #[command(flatten)]
+    ceilings: CeilingArgs,
 
     /// How long deleted pods stay known, for records that arrive late: 90s, 15m, 24h, 7d
     #[arg(long, env = "NANOSEG_RETENTION", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
@@ -81,6 +90,9 @@ pub struct Args {
 
     #[command(flatten)]
     nats: NatsArgs,
+
+    #[command(flatten)]
+    nats_stream: NatsStreamArgs,
 
     /// The format of logs
     #[arg(
@@ -146,6 +158,20 @@ struct AgentArgs {
         default_value = "nanoseg"
     )]
     token_audience: String,
+
+    /// An issuer that agents' tokens may have (repeatable; default: the one that the API server names)
+    #[arg(
+        long,
+        env = "NANOSEG_TOKEN_ISSUER",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    token_issuer: Vec<String>,
+
+    /// Accept tokens that name no node, for every node: who has one such token reports for the whole cluster. For
+    /// tests
+    #[arg(long)]
+    allow_unbound_agents: bool,
 }
 
 /// Which replica works.
@@ -233,11 +259,14 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
     Ok(ControllerSettings {
         connect: args.access.settings(),
         store: args.store,
+        accept_new_state: args.accept_new_state,
         listen: agents.listen,
         tls,
         agents: agents.agent_service_account.into_iter().collect(),
         token_audience: agents.token_audience,
-        nats: args.nats.settings(),
+        token_issuers: agents.token_issuer.into_iter().collect(),
+        allow_unbound_agents: agents.allow_unbound_agents,
+        nats: args.nats.settings(Some(args.nats_stream)),
         metrics_listen: args.metrics_listen,
         lease_namespace: args.election.lease_namespace,
         lease_name: args.election.lease_name,
@@ -246,6 +275,7 @@ fn settings(args: Args) -> anyhow::Result<ControllerSettings> {
         output: args.output_dir,
         approved: args.images.approved(),
         service_enforcement: args.service_enforcement.setting(),
+        ceilings: args.ceilings.ceilings(),
     })
 }
 

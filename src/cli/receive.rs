@@ -2,7 +2,7 @@
 
 use crate::controller::{Receiver, ReceiverSettings};
 use crate::listen::ServerTls;
-use crate::wire::{NatsAuth, NatsSettings, StreamSettings, TokenSettings};
+use crate::wire::{NatsAuth, NatsSettings, StreamSettings, TokenRules, TokenSettings};
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ Examples:
       --token-jwks jwks.json --store flows.db
 
   Also from NATS JetStream:
-    nanoseg receive --nats nats://nats.nats:4222 --nats-credentials nanoseg.creds \\
+    nanoseg receive --nats tls://nats.nats:4222 --nats-nkey receiver.nk --nats-ca nats-ca.crt \\
       --tls-cert tls.crt --tls-key tls.key --token-jwks jwks.json --store flows.db
 
   The graph of all records so far:
@@ -56,9 +56,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     token_jwks: Option<PathBuf>,
 
-    /// The issuer that tokens must have (default: any that signs with these keys)
+    /// An issuer that tokens may have (repeatable; default: any that signs with these keys)
     #[arg(long, value_name = "URL")]
-    token_issuer: Option<String>,
+    token_issuer: Vec<String>,
 
     /// The audience that tokens must have
     #[arg(long, value_name = "NAME", default_value = "nanoseg")]
@@ -72,8 +72,16 @@ pub struct Args {
     )]
     allow_subject: Vec<String>,
 
+    /// Accept tokens that name no node, for every node: who has one such token reports for the whole cluster. For
+    /// tests
+    #[arg(long)]
+    allow_unbound_agents: bool,
+
     #[command(flatten)]
     nats: NatsArgs,
+
+    #[command(flatten)]
+    nats_stream: NatsStreamArgs,
 
     /// The SQLite file; created if it is missing
     #[arg(long, value_name = "FILE")]
@@ -103,6 +111,10 @@ pub struct NatsArgs {
     /// NATS credentials (.creds)
     #[arg(long, env = "NANOSEG_NATS_CREDENTIALS", value_name = "FILE", conflicts_with_all = ["nats_user", "nats_token"])]
     nats_credentials: Option<PathBuf>,
+
+    /// The file of the seed of the NATS user's nkey (SU…)
+    #[arg(long, env = "NANOSEG_NATS_NKEY", value_name = "FILE", conflicts_with_all = ["nats_credentials", "nats_user", "nats_token"])]
+    nats_nkey: Option<PathBuf>,
 
     /// NATS user
     #[arg(
@@ -149,7 +161,35 @@ pub struct NatsArgs {
     )]
     nats_key: Option<PathBuf>,
 
-    /// Do not create the stream NANOSEG_FLOWS if it is missing
+    /// What the own inboxes begin with; only this user may be allowed to listen there (default:
+    /// _INBOX_nanoseg.receiver, or _INBOX_nanoseg.agent.NODE)
+    #[arg(long, env = "NANOSEG_NATS_INBOX", value_name = "PREFIX", value_parser = parse_inbox)]
+    nats_inbox: Option<String>,
+
+    /// Allow a NATS server beyond this machine without TLS: anybody on the way can read and use tokens. For tests
+    #[arg(long, env = "NANOSEG_NATS_INSECURE")]
+    nats_insecure: bool,
+}
+
+/// `nanoseg.agent`: a subject's part without wildcards.
+fn parse_inbox(text: &str) -> Result<String, String> {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-=".contains(&b))
+    };
+    if text.split('.').all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err("write letters, digits, - and _, with dots between, for example _INBOX_a".into())
+}
+
+/// The streams that a receiver creates.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "NATS JetStream")]
+pub struct NatsStreamArgs {
+    /// Do not create the streams NANOSEG_FLOWS and NANOSEG_REJECTED and the consumer if they are missing
     #[arg(long)]
     nats_no_create: bool,
 
@@ -157,33 +197,42 @@ pub struct NatsArgs {
     #[arg(long, value_name = "BYTES", default_value_t = StreamSettings::default().max_bytes)]
     nats_max_bytes: i64,
 
+    /// The most batches of one node in the stream, if it is created; that node's agent waits then, and no other
+    #[arg(long, value_name = "NUMBER", default_value_t = StreamSettings::default().max_per_node,
+          value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    nats_max_per_node: i64,
+
     /// Replicas of the stream, if it is created
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     nats_replicas: usize,
 }
 
 impl NatsArgs {
-    /// The settings; `None` without --nats.
-    pub fn settings(self) -> Option<NatsSettings> {
+    /// The settings; `None` without --nats. `stream`: of a receiver.
+    pub fn settings(self, stream: Option<NatsStreamArgs>) -> Option<NatsSettings> {
         let auth = match (
-            self.nats_credentials,
-            self.nats_user,
-            self.nats_password,
+            self.nats_credentials.map(NatsAuth::Credentials),
+            self.nats_nkey.map(NatsAuth::Nkey),
+            self.nats_user.zip(self.nats_password),
             self.nats_token,
         ) {
-            (Some(path), ..) => NatsAuth::Credentials(path),
-            (_, Some(user), Some(password), _) => NatsAuth::Password { user, password },
+            (Some(auth), ..) | (_, Some(auth), ..) => auth,
+            (_, _, Some((user, password)), _) => NatsAuth::Password { user, password },
             (.., Some(path)) => NatsAuth::Token(path),
             _ => NatsAuth::None,
         };
+        let stream = stream.filter(|stream| !stream.nats_no_create);
         Some(NatsSettings {
             servers: self.nats?,
             auth,
             ca: self.nats_ca,
             identity: self.nats_cert.zip(self.nats_key),
-            stream: (!self.nats_no_create).then_some(StreamSettings {
-                max_bytes: self.nats_max_bytes,
-                replicas: self.nats_replicas,
+            inbox: self.nats_inbox,
+            insecure: self.nats_insecure,
+            stream: stream.map(|stream| StreamSettings {
+                max_bytes: stream.nats_max_bytes,
+                max_per_node: stream.nats_max_per_node,
+                replicas: stream.nats_replicas,
                 ..StreamSettings::default()
             }),
         })
@@ -217,9 +266,12 @@ fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {
     let tokens = match args.token_jwks {
         Some(jwks) => Some(TokenSettings {
             jwks,
-            issuer: args.token_issuer,
-            audience: args.token_audience,
-            subjects: args.allow_subject.into_iter().collect(),
+            rules: TokenRules {
+                issuers: args.token_issuer.into_iter().collect(),
+                audience: args.token_audience,
+                subjects: args.allow_subject.into_iter().collect(),
+                allow_unbound: args.allow_unbound_agents,
+            },
         }),
         None if args.insecure_no_auth => None,
         None => bail!(
@@ -227,11 +279,22 @@ fn settings(args: Args) -> anyhow::Result<ReceiverSettings> {
              `kubectl get --raw /openid/v1/jwks`"
         ),
     };
+    let nats = args.nats.settings(Some(args.nats_stream));
+    if let Some(nats) = &nats
+        && tokens.is_none()
+        && !nats.is_local()
+    {
+        bail!(
+            "failed to take batches from NATS at {} without tokens: that is for a server on this machine only; give \
+             --token-jwks",
+            nats.servers
+        );
+    }
     Ok(ReceiverSettings {
         listen: args.listen,
         tls,
         tokens,
-        nats: args.nats.settings(),
+        nats,
         metrics_listen: args.metrics_listen,
         store: args.store,
     })

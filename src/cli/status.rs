@@ -50,6 +50,8 @@ struct Row {
     enforced: u32,
     open_proposals: u32,
     violations: u32,
+    /// Pods that no policy selects while the namespace is enforced.
+    uncovered: u32,
     /// What needs attention, one line each.
     attention: Vec<String>,
 }
@@ -94,6 +96,7 @@ fn row(segmentation: &Segmentation, client: &BlockingClient) -> Row {
         enforced: status.counts.enforced,
         open_proposals: status.counts.open_proposals,
         violations: status.counts.violations,
+        uncovered: status.counts.uncovered,
         attention,
     }
 }
@@ -106,12 +109,14 @@ fn break_glass(namespace: &str, client: &BlockingClient) -> Option<String> {
     found.annotations().get(BREAK_GLASS).cloned()
 }
 
-/// The text of a condition that needs attention: Ready should be true, Drifted and Degraded false; Learning and Enforcing
-/// may be either.
+/// The text of a condition that needs attention: Ready, WellFormed and WithinCeilings should be true, Covered where the
+/// namespace is enforced, Drifted and Degraded false; Learning and Enforcing may be either.
 fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
+        "Covered" => condition.status == "True" || condition.reason == "NotEnforced",
+        "WellFormed" | "WithinCeilings" => condition.status == "True",
         _ => condition.status != "Unknown",
     };
     let text = match condition.message.as_str() {
@@ -134,6 +139,7 @@ fn render(rows: &[Row], style: Style) -> String {
         ("ENFORCED", right),
         ("OPEN", right),
         ("VIOLATIONS", right),
+        ("UNCOVERED", right),
         ("ATTENTION", right),
     ]);
     for row in rows {
@@ -149,6 +155,7 @@ fn render(rows: &[Row], style: Style) -> String {
             row.enforced.to_string(),
             row.open_proposals.to_string(),
             row.violations.to_string(),
+            row.uncovered.to_string(),
             row.attention.len().to_string(),
         ]);
     }
@@ -197,6 +204,9 @@ mod tests {
             ("Ready", "Unknown"),
             ("Drifted", "True"),
             ("Degraded", "True"),
+            ("Covered", "False"),
+            ("WellFormed", "False"),
+            ("WithinCeilings", "False"),
             ("Degraded", "Unknown"),
             ("Learning", "Unknown"),
         ] {

@@ -1,7 +1,7 @@
 //! Lists the kinds that are read, and converts a tree into a typed object.
 
 use crate::inventory::kubernetes::{FromJson, Json, ListedNode, drop_last_applied};
-use crate::inventory::{ImageScan, Objects, OtherPolicy, SnapshotGap};
+use crate::inventory::{ImageScan, ObjectRemark, Objects, OtherPolicy, SnapshotGap};
 use crate::net::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -60,6 +60,7 @@ macro_rules! kinds {
                 ("VulnerabilityReport", "aquasecurity.github.io") => {
                     let tree = tree.value()?;
                     objects.scans.extend(ImageScan::of_object(&tree));
+                    objects.remarks.extend(scan_remark(&tree));
                 }
                 (kind, group) if OtherPolicy::is_kind(kind, group) => {
                     let tree = tree.value()?;
@@ -114,6 +115,25 @@ pub const TAKEN_AT: &str = "nanoseg.dev/taken-at";
 pub(super) fn taken_at(metadata: Option<&serde_json::Value>) -> Option<Timestamp> {
     let text = metadata?.get("annotations")?.get(TAKEN_AT)?.as_str()?;
     Some(text.parse::<jiff::Timestamp>().ok()?.into())
+}
+
+/// What is wrong with a scan.
+fn scan_remark(scan: &serde_json::Value) -> Option<ObjectRemark> {
+    let field = ImageScan::wrong_field(scan)?;
+    let text = |place: &str| scan.pointer(place).and_then(|value| value.as_str());
+    let [namespace, name] = ["/metadata/namespace", "/metadata/name"].map(text);
+    Some(ObjectRemark {
+        object: format!(
+            "VulnerabilityReport {}/{}",
+            namespace.unwrap_or("default"),
+            name.unwrap_or_default()
+        ),
+        problem: format!(
+            "{field} is not as trivy-operator writes it; what it would say is not known"
+        ),
+        // Whoever reads the file knows its name.
+        file: String::new(),
+    })
 }
 
 /// When a Lease was renewed.

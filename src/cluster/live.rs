@@ -22,8 +22,8 @@ pub use snapshot::{
     DELETED_AT, Format, Gap, History, Item, Missing, Record, Snapshot, SnapshotError, TAKEN_AT,
     list_page, write_document, write_list,
 };
-pub use tokens::{Agent, ReviewSettings, TokenRefusal, TokenReviewer};
-pub use watches::{INVENTORY, Kind, Stale, WatchSettings, Watches, typed};
+pub use tokens::{Agent, ReviewSettings, SigningKeys, TokenRefusal, TokenReviewer, signing_keys};
+pub use watches::{INVENTORY, Kind, Malformed, Stale, WatchSettings, Watches, typed_parts};
 pub use writes::{
     ConfigMapData, Fence, Outcome, Refused, WriteCounts, WriteError, Writer, Written,
 };

@@ -2,7 +2,7 @@
 
 use super::plan::EnforcerReport;
 use super::tasks::TaskRestarts;
-use crate::cluster::live::Writer;
+use crate::cluster::live::{Kind, Writer};
 use crate::record::RecordLine;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,12 @@ pub struct ControllerMetrics {
     degraded: Gauge,
     nodes_without_agent: Gauge,
     open_directions: Gauge,
+    uncovered: Gauge,
+    malformed: Family<Labels, Gauge>,
+    altered: Gauge,
+    not_acting: Gauge,
+    /// Why this replica leads and does not act.
+    refusal: Mutex<Option<String>>,
     task_restarts: TaskRestarts,
     /// Why the state could not be written when it was last tried.
     problem: Mutex<Option<String>>,
@@ -57,6 +64,11 @@ impl Default for ControllerMetrics {
             degraded: Gauge::default(),
             nodes_without_agent: Gauge::default(),
             open_directions: Gauge::default(),
+            uncovered: Gauge::default(),
+            malformed: Family::default(),
+            altered: Gauge::default(),
+            not_acting: Gauge::default(),
+            refusal: Mutex::default(),
             task_restarts: TaskRestarts::default(),
             problem: Mutex::default(),
         }
@@ -108,9 +120,29 @@ impl ControllerMetrics {
             &self.open_directions,
         );
         gauge(
+            "uncovered_pods",
+            "Pods of enforced namespaces that no policy selects",
+            &self.uncovered,
+        );
+        gauge(
+            "altered_reviews",
+            "Workloads whose stored review says what the record does not prove; that is not applied",
+            &self.altered,
+        );
+        gauge(
+            "not_acting",
+            "1 while this replica leads and does not act, since its state is not the one that was published, or that is not known",
+            &self.not_acting,
+        );
+        gauge(
             "record_sequence",
             "The number of the last line of the record",
             &self.record_head,
+        );
+        registry.register(
+            "malformed_objects",
+            "Objects of the cluster that cannot be read, by kind; the log and the Segmentations name them",
+            self.malformed.clone(),
         );
         registry.register(
             "cycle_seconds",
@@ -140,13 +172,21 @@ impl ControllerMetrics {
         registry.register_collector(Box::new(Writes(writer)));
     }
 
-    /// Checks that the state could be written when it was last tried.
+    /// Checks that this replica acts if it leads, and that the state could be written when it was last tried.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Why not.
     pub fn check(&self) -> Result<(), String> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.clone().map_or(Ok(()), Err)?;
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone().map_or(Ok(()), Err)
+    }
+
+    /// Notes why this replica leads and does not act; `None`: it does, or may soon.
+    pub fn not_acting(&self, why: Option<String>) {
+        self.not_acting.set(i64::from(why.is_some()));
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// How often tasks were started again.
@@ -160,6 +200,17 @@ impl ControllerMetrics {
 
     pub fn stale(&self, is_stale: bool) {
         self.stale.set(i64::from(is_stale));
+    }
+
+    /// Sets how many objects cannot be read.
+    pub fn malformed(&self, counts: &BTreeMap<Kind, u64>) {
+        for kind in Kind::ALL {
+            let count = counts.get(kind).copied().unwrap_or_default();
+            let gauge = self
+                .malformed
+                .get_or_create_owned(&vec![("kind", kind.as_str().to_owned())]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     pub fn cycle(&self, took: Duration) {
@@ -207,6 +258,8 @@ impl ControllerMetrics {
         self.nodes_without_agent
             .set(number(counts.nodes_without_agent));
         self.open_directions.set(number(counts.open_directions));
+        self.uncovered.set(number(counts.uncovered));
+        self.altered.set(number(counts.altered));
     }
 }
 
@@ -226,6 +279,10 @@ pub struct ClusterCounts {
     pub nodes_without_agent: usize,
     /// Directions of workloads that no proposal isolates.
     pub open_directions: usize,
+    /// Pods of enforced namespaces that no policy selects.
+    pub uncovered: usize,
+    /// Workloads whose stored review was altered.
+    pub altered: usize,
 }
 
 /// The writer's own counts.

@@ -2,15 +2,19 @@
 //! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
 mod auto_rollback;
+mod coverage;
 mod decide;
+mod default_deny;
 mod enforcer_reports;
 mod events;
 mod housekeeping;
 mod in_force;
+mod malformed;
 mod observation;
 mod open_directions;
 mod planning;
 mod propose;
+mod proven;
 mod publish;
 mod segments;
 mod state;
@@ -19,18 +23,19 @@ mod violations;
 
 pub use enforcer_reports::resume_break_glass;
 pub use observation::Observation;
+pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
-use crate::cluster::live::{Events, Kind, Watches, Writer};
+use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
-use crate::review::WorkloadState;
 use crate::review::resources::PolicyProposal;
+use crate::review::{Ceilings, Uncovered, WorkloadState, is_default_deny};
 use crate::store::ReviewStore;
 use enforcer_reports::Troubles;
 use housekeeping::Housekeeping;
@@ -68,6 +73,8 @@ pub struct Parts {
     pub controller_metrics: Arc<ControllerMetrics>,
     /// How long deleted pods are remembered.
     pub retention: Duration,
+    /// What automatic approval may do at most.
+    pub ceilings: Ceilings,
     pub now: fn() -> Timestamp,
 }
 
@@ -80,6 +87,12 @@ pub struct Engine {
     errors: BTreeMap<String, String>,
     /// Why no proposals can be made, by namespace.
     problems: BTreeMap<String, String>,
+    /// The pods that no policy selects, by enforced namespace.
+    uncovered: BTreeMap<String, Uncovered>,
+    /// The objects that cannot be read.
+    malformed: Vec<Malformed>,
+    /// What the owners of Segmentations that cannot be read were told, by namespace.
+    told_malformed: BTreeMap<String, String>,
     pending_proposals: PendingWrites,
     pending_decisions: PendingWrites,
     pending_segmentations: PendingWrites,
@@ -113,6 +126,9 @@ impl Engine {
             troubles: Troubles::default(),
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
+            uncovered: BTreeMap::new(),
+            malformed: Vec::new(),
+            told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
             pending_decisions: PendingWrites::default(),
             pending_segmentations: PendingWrites::default(),
@@ -198,6 +214,7 @@ impl Engine {
         let now = (self.parts.now)();
         let stale = self.parts.watches.check();
         self.parts.controller_metrics.stale(stale.is_err());
+        self.note_malformed();
         self.unfinished = false;
         if let Err(stale) = stale {
             // What the enforcer did is kept; nothing is decided while the inventory may be out of date.
@@ -226,12 +243,22 @@ impl Engine {
         events::publish_events(&entries, &self.parts.watches, &self.parts.events).await;
     }
 
+    /// Notes which objects cannot be read. What is said of them is published where that changed.
+    fn note_malformed(&mut self) {
+        let malformed = self.parts.watches.malformed();
+        let counts = self.parts.watches.malformed_counts();
+        self.parts.controller_metrics.malformed(&counts);
+        self.publish_all |= malformed != self.malformed;
+        self.malformed = malformed;
+    }
+
     /// Processes what people wrote: Segmentations, edits, decisions. Returns what that changes.
     fn take_decisions(&mut self, now: Timestamp) -> Touched {
         let Parts {
             watches,
             engine_state,
             observation,
+            ceilings,
             ..
         } = &mut self.parts;
         let seen = Generations {
@@ -245,7 +272,13 @@ impl Engine {
         let (mut resegmented, mut changed) = (false, false);
         if is_new(|seen| seen.segmentations) {
             let segmentations = watches.segmentations();
-            (self.errors, resegmented) = segments::take_segments(engine_state, &segmentations, now);
+            (self.errors, resegmented) = segments::take_segments(
+                engine_state,
+                &segmentations,
+                &self.malformed,
+                ceilings,
+                now,
+            );
             observation.enforcement =
                 engine_state.service_enforcements(observation.enforcement.default);
             self.publish_all |= resegmented;
@@ -300,7 +333,11 @@ impl Engine {
                 return;
             }
         };
-        let view = observation.view(only);
+        let mut view = observation.view(only);
+        let uncovered = coverage::find(engine_state, observation);
+        let open = uncovered.values();
+        let open = open.flat_map(|one| one.findings(&observation.inventory));
+        view.findings.extend(open);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
         let undone = auto_rollback::undo_harmful(
@@ -313,7 +350,7 @@ impl Engine {
         if !undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
-        let problems = propose::propose(
+        let mut problems = propose::propose(
             engine_state,
             observation,
             &view,
@@ -321,6 +358,10 @@ impl Engine {
             &violations,
             now,
         );
+        let denies = default_deny::propose(engine_state, observation, &view, &in_force, now);
+        for (namespace, why) in denies {
+            problems.entry(namespace).or_insert(why);
+        }
         match &view.only {
             None => {
                 self.problems = problems;
@@ -328,12 +369,13 @@ impl Engine {
                 segments::retire_gone(engine_state, &observation.inventory, now);
                 self.due = segments::next_due(engine_state, now);
                 self.publish_all = true;
-                controller_metrics.set_counts(&counts(
-                    engine_state,
-                    observation,
-                    violations.len(),
-                    self.without_agent.len(),
-                ));
+                controller_metrics.set_counts(&ClusterCounts {
+                    nodes_without_agent: self.without_agent.len(),
+                    uncovered: uncovered.values().map(|one| one.pods.len()).sum(),
+                    violations: violations.len(),
+                    ..counts(engine_state, observation)
+                });
+                self.uncovered = uncovered;
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -413,8 +455,15 @@ impl Engine {
             namespaces.extend(places.filter_map(|meta| meta.namespace.clone()));
         }
         let (proposals, decisions) = (&mut self.pending_proposals, &mut self.pending_decisions);
-        let mut done =
-            publish::publish_proposals(engine_state, live, &namespaces, writer, proposals).await;
+        let mut done = publish::publish_proposals(
+            engine_state,
+            live,
+            &self.malformed,
+            &namespaces,
+            writer,
+            proposals,
+        )
+        .await;
         let all = watches.decisions();
         done.merge(publish::publish_answers(engine_state, &all, writer, decisions).await);
         let around = status::Circumstances {
@@ -422,6 +471,8 @@ impl Engine {
             troubles: &self.troubles,
             errors: &self.errors,
             problems: &self.problems,
+            uncovered: &self.uncovered,
+            malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,
         };
@@ -437,6 +488,8 @@ impl Engine {
             )
             .await,
         );
+        let told = &mut self.told_malformed;
+        done.merge(malformed::tell(&self.malformed, told, writer, now).await);
         self.unfinished |= done.failed;
         for namespace in done.again {
             self.parts.engine_state.mark_unpublished(&namespace);
@@ -444,12 +497,7 @@ impl Engine {
     }
 }
 
-fn counts(
-    engine_state: &EngineState,
-    observation: &Observation,
-    violations: usize,
-    nodes_without_agent: usize,
-) -> ClusterCounts {
+fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCounts {
     let count = |has: fn(&WorkloadState) -> bool| {
         let states = engine_state.states().values();
         states.filter(|state| has(state)).count()
@@ -459,12 +507,13 @@ fn counts(
         edges: observation.built.graph.inner().edge_count(),
         enforced: count(|state| {
             let applied = state.applied.as_ref();
-            applied.is_some_and(|applied| applied.revision.is_some())
+            let is_there = applied.is_some_and(|applied| applied.revision.is_some());
+            is_there && !is_default_deny(&state.workload)
         }),
         open_proposals: count(|state| state.open().is_some()),
         degraded: count(|state| state.degraded.is_some()),
-        violations,
-        nodes_without_agent,
         open_directions: engine_state.open_directions().iter().count(),
+        altered: engine_state.altered.len(),
+        ..ClusterCounts::default()
     }
 }

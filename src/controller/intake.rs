@@ -5,7 +5,7 @@ use super::writer::{self, NewBatches, StoreHealth};
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::FlowStore;
 use crate::wire::{
-    Authenticator, Incoming, NatsError, NatsIntake, NatsSettings, Server, ServerError,
+    Authenticator, Incoming, NatsError, NatsHealth, NatsIntake, NatsSettings, Server, ServerError,
     ServerSettings,
 };
 use std::net::SocketAddr;
@@ -22,6 +22,7 @@ pub struct IntakeSettings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
+    pub nats_health: NatsHealth,
     /// Receives each batch that was new, after it is stored.
     pub heard: Option<NewBatches>,
     pub connections: ConnectionMetrics,
@@ -55,7 +56,10 @@ impl Intake {
         let (out, queue) = mpsc::channel(writer::QUEUE);
         let authenticator = settings.authenticator;
         let nats = match settings.nats {
-            Some(nats) => Some(NatsIntake::start(nats, authenticator.clone(), out.clone()).await?),
+            Some(nats) => {
+                let health = settings.nats_health;
+                Some(NatsIntake::start(nats, authenticator.clone(), out.clone(), health).await?)
+            }
             None => None,
         };
         let server = Server::bind(ServerSettings {

@@ -1,13 +1,14 @@
 //! The receiver: stores what agents send by gRPC and over NATS.
 
-use super::authenticator::{Check, TokenAuthenticator};
+use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::writer::StoreHealth;
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::store::{FlowStore, FlowStoreError};
 use crate::wire::{
-    Authenticator, Health, HealthError, HealthServer, NatsSettings, TokenCheck, TokenSettings,
+    Authenticator, Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck,
+    TokenSettings,
 };
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -61,20 +62,26 @@ impl Receiver {
     /// If the store cannot be opened, an address cannot be listened on, or keys or certificates cannot be used.
     pub async fn start(settings: ReceiverSettings) -> Result<Receiver, ReceiverError> {
         let store = FlowStore::open(&settings.store)?;
+        if let Some(tokens) = &settings.tokens
+            && tokens.rules.allow_unbound
+        {
+            warn_of_unbound();
+        }
         let check = settings.tokens.map(TokenCheck::new).transpose();
         let metrics = Arc::new(ReceiverMetrics::default());
-        let authenticator: Arc<dyn Authenticator> = Arc::new(TokenAuthenticator {
-            check: check
-                .map_err(ReceiverError::Tokens)?
-                .map_or(Check::None, Check::Keys),
-            metrics: metrics.clone(),
-        });
         let connections = ConnectionMetrics::default();
+        let check = check
+            .map_err(ReceiverError::Tokens)?
+            .map_or(Check::None, Check::Keys);
+        let authenticator: Arc<dyn Authenticator> =
+            Arc::new(TokenAuthenticator::new(check, metrics.clone()));
+        let nats_health = NatsHealth::default();
         let intake = Intake::bind(IntakeSettings {
             listen: settings.listen,
             tls: settings.tls,
             authenticator,
             nats: settings.nats,
+            nats_health: nats_health.clone(),
             heard: None,
             connections: connections.clone(),
         })
@@ -84,12 +91,16 @@ impl Receiver {
         connections.register(registry.sub_registry_with_prefix("nanoseg_port"));
         let store_health = StoreHealth::default();
         let asked = store_health.clone();
-        let ready = Arc::new(move || asked.check());
-        let health_server = HealthServer::bind(
-            settings.metrics_listen,
-            Health::of_registry(registry, ready),
-            connections,
-        )?;
+        let ready = Arc::new(move || {
+            asked.check()?;
+            nats_health.check()
+        });
+        let notes = metrics.clone();
+        let health = Health {
+            note: Arc::new(move || notes.note()),
+            ..Health::of_registry(registry, ready)
+        };
+        let health_server = HealthServer::bind(settings.metrics_listen, health, connections)?;
         Ok(Receiver {
             intake,
             health_server,

@@ -5,14 +5,28 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// For how long `/readyz` tells of messages that were set aside.
+const LATELY: Duration = Duration::from_secs(3600);
 
 type Labels = Vec<(&'static str, String)>;
+
+/// Messages that were set aside for one reason.
+#[derive(Debug, Default)]
+struct Aside {
+    count: u64,
+    last: Option<Instant>,
+}
 
 #[derive(Debug, Default)]
 pub struct ReceiverMetrics {
     batches: Family<Labels, Counter>,
     refused: Family<Labels, Counter>,
+    set_aside: Family<Labels, Counter>,
+    aside: Mutex<BTreeMap<&'static str, Aside>>,
     records: Counter,
     losses: Family<Labels, Counter>,
     last_batch: Family<Labels, Gauge>,
@@ -31,6 +45,12 @@ impl ReceiverMetrics {
             "refused",
             "Streams and batches that were refused, by reason",
             self.refused.clone(),
+        );
+        registry.register(
+            "nats_set_aside",
+            "Messages of NATS that were taken out of the stream and not stored, by reason, and whether a copy is in \
+             the stream NANOSEG_REJECTED",
+            self.set_aside.clone(),
         );
         registry.register("records", "Flow records applied", self.records.clone());
         registry.register(
@@ -53,6 +73,33 @@ impl ReceiverMetrics {
     pub fn refused(&self, reason: &'static str) {
         let labels = vec![("reason", reason.to_owned())];
         self.refused.get_or_create(&labels).inc();
+    }
+
+    /// Counts a message of NATS that was set aside.
+    pub fn set_aside(&self, reason: &'static str, is_kept: bool) {
+        let kept = if is_kept { "yes" } else { "no" };
+        let labels = vec![("reason", reason.to_owned()), ("kept", kept.to_owned())];
+        self.set_aside.get_or_create(&labels).inc();
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = aside.entry(reason).or_default();
+        entry.count = entry.count.saturating_add(1);
+        entry.last = Some(Instant::now());
+    }
+
+    /// What was set aside in the last hour, for `/readyz`. It makes nobody unready: any agent could do so then.
+    pub fn note(&self) -> Option<String> {
+        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately: Vec<String> = aside
+            .iter()
+            .filter(|(_, entry)| entry.last.is_some_and(|last| last.elapsed() < LATELY))
+            .map(|(reason, entry)| format!("{reason} ({})", entry.count))
+            .collect();
+        (!lately.is_empty()).then(|| {
+            format!(
+                "messages of NATS were set aside: {}; look at them in the stream NANOSEG_REJECTED",
+                lately.join(", ")
+            )
+        })
     }
 
     pub fn store_failed(&self) {

@@ -2,17 +2,21 @@
 //! opens the store, accepts agents and works until it is stopped or the Lease is lost. A leader never becomes a follower
 //! again; its process ends, so that nothing half-done outlives it.
 
-use super::authenticator::{Check, TokenAuthenticator};
+use super::authenticator::{Check, TokenAuthenticator, warn_of_unbound};
 use super::break_glass::BreakGlass;
 use super::controller_metrics::ControllerMetrics;
 use super::enforcer::Enforcer;
-use super::engine::{Engine, EngineState, Observation, Parts, StateError, resume_break_glass};
+use super::engine::{
+    Engine, EngineState, Observation, Parts, StateError, keep_proven, resume_break_glass,
+};
 use super::exporter::Exporter;
 use super::graph_publisher::GraphPublisher;
 use super::intake::{Intake, IntakeError, IntakeSettings};
 use super::receiver_metrics::ReceiverMetrics;
 use super::record_publisher::RecordPublisher;
+use super::take_over::{Answer, TakeOver, TakeOverError};
 use super::tasks::{Tasks, keep_running};
+use super::token_review::ReviewCheck;
 use super::writer::StoreHealth;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::{
@@ -23,11 +27,14 @@ use crate::graph::ServiceEnforcement;
 use crate::listen::{ConnectionMetrics, ServerTls};
 use crate::net::Timestamp;
 use crate::pipeline::LiveGraph;
+use crate::review::Ceilings;
 use crate::risk::Approved;
 use crate::store::{
     FlowStore, FlowStoreError, ReviewStore, ReviewStoreError, StateLock, StateLockError,
 };
-use crate::wire::{Health, HealthError, HealthServer, NatsSettings};
+use crate::wire::{
+    Health, HealthError, HealthServer, NatsHealth, NatsSettings, TokenCheck, TokenRules,
+};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -59,6 +66,10 @@ pub struct ControllerSettings {
     /// The users whose tokens are accepted: `system:serviceaccount:NAMESPACE:NAME`.
     pub agents: BTreeSet<String>,
     pub token_audience: String,
+    /// The issuers that tokens may have; empty: the one that the API server names.
+    pub token_issuers: BTreeSet<String>,
+    /// Accepts tokens that name no node. For tests.
+    pub allow_unbound_agents: bool,
     /// Takes batches from NATS JetStream too.
     pub nats: Option<NatsSettings>,
     pub metrics_listen: SocketAddr,
@@ -66,6 +77,8 @@ pub struct ControllerSettings {
     pub lease_name: String,
     /// The name of this replica.
     pub identity: String,
+    /// A person accepts a state that does not continue the published record.
+    pub accept_new_state: bool,
     /// How long deleted pods are remembered.
     pub retention: Duration,
     /// GitOps: approved policies are written there, and not into the cluster.
@@ -75,6 +88,8 @@ pub struct ControllerSettings {
     /// Where the network plugin checks connections through Services, in namespaces whose Segmentation does not
     /// set it.
     pub service_enforcement: ServiceEnforcement,
+    /// What automatic approval may do at most, in any namespace.
+    pub ceilings: Ceilings,
 }
 
 /// Why a controller cannot start or continue.
@@ -92,6 +107,8 @@ pub enum ControllerError {
     EngineState(#[from] StateError),
     #[error(transparent)]
     Lock(#[from] StateLockError),
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     #[error(transparent)]
     Intake(#[from] IntakeError),
     #[error(
@@ -132,6 +149,7 @@ pub async fn run(
         receiver_metrics: Arc::default(),
         connections: ConnectionMetrics::default(),
         store_health: StoreHealth::default(),
+        nats_health: NatsHealth::default(),
         client,
         watches,
         settings,
@@ -175,6 +193,7 @@ struct Replica {
     receiver_metrics: Arc<ReceiverMetrics>,
     connections: ConnectionMetrics,
     store_health: StoreHealth,
+    nats_health: NatsHealth,
 }
 
 impl Replica {
@@ -186,13 +205,18 @@ impl Replica {
         self.controller_metrics
             .register(&mut registry, self.writer.clone());
         let (watches, controller_metrics) = (self.watches.clone(), self.controller_metrics.clone());
-        let store_health = self.store_health.clone();
+        let (store_health, nats_health) = (self.store_health.clone(), self.nats_health.clone());
+        let metrics = self.receiver_metrics.clone();
         let ready = Arc::new(move || {
             watches.check().map_err(|stale| stale.to_string())?;
             store_health.check()?;
+            nats_health.check()?;
             controller_metrics.check()
         });
-        let health = Health::of_registry(registry, ready);
+        let health = Health {
+            note: Arc::new(move || metrics.note()),
+            ..Health::of_registry(registry, ready)
+        };
         let listen = self.settings.metrics_listen;
         HealthServer::bind(listen, health, self.connections.clone())
     }
@@ -236,13 +260,24 @@ impl Replica {
     }
 
     /// Runs until `stop` turns true, and then until everything received is stored.
-    async fn lead(&self, stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
-        let Some(_lock) = self.lock(stop.clone()).await? else {
+    async fn lead(&self, mut stop: watch::Receiver<bool>) -> Result<(), ControllerError> {
+        let Some(lock) = self.lock(stop.clone()).await? else {
             return Ok(());
         };
         let settings = &self.settings;
+        let mut store = ReviewStore::open(&settings.store)?;
+        let taken = match self.take_over().run(&store, &mut stop).await? {
+            Answer::Acts(taken) => taken,
+            Answer::Stopped => return Ok(()),
+            Answer::Refuses => {
+                // So that the file can be exchanged.
+                drop((store, lock));
+                let _ = stop.wait_for(|stop| *stop).await;
+                return Ok(());
+            }
+        };
+        let _lock = lock;
         let flows = FlowStore::open(&settings.store)?;
-        let store = ReviewStore::open(&settings.store)?;
         let loaded = store.load()?;
         let restored = loaded.departed.iter();
         let restored = restored.filter_map(|pod| serde_json::from_str(&pod.body).ok());
@@ -251,8 +286,14 @@ impl Replica {
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (report_in, reports) = mpsc::unbounded_channel();
         let (plan_in, plan) = watch::channel(None);
-        let (recorded, newest) =
-            watch::channel(loaded.record_head.as_ref().map_or(0, |head| head.0));
+        let mut engine_state = EngineState::load(loaded, taken.head)?;
+        keep_proven(&mut engine_state, &taken.rulings);
+        if let Some(reset) = taken.reset {
+            // Nothing may be published before this line is on the disk.
+            engine_state.note(reset);
+            engine_state.commit(&mut store, now())?;
+        }
+        let (recorded, newest) = watch::channel(engine_state.record_head().sequence);
         let (graph_in, graph) = watch::channel(None);
         let graph_publisher = GraphPublisher {
             writer: self.writer.clone(),
@@ -264,12 +305,12 @@ impl Replica {
             tls: settings.tls.clone(),
             authenticator: Arc::new(self.authenticator()),
             nats: settings.nats.clone(),
+            nats_health: self.nats_health.clone(),
             heard: Some(heard_in),
             connections: self.connections.clone(),
         })
         .await?;
         tracing::info!(listen = %intake.local_addr(), "accepts agents");
-        let mut engine_state = EngineState::load(loaded)?;
         resume_break_glass(&mut engine_state, store.unrecorded_break_glass()?);
         let break_glass = BreakGlass::open(&settings.store, engine_state.break_glass_reasons())?;
         let engine = Engine::new(Parts {
@@ -290,6 +331,7 @@ impl Replica {
             heard,
             controller_metrics: self.controller_metrics.clone(),
             retention: settings.retention,
+            ceilings: settings.ceilings.clone(),
             now,
         });
         let mut tasks = Tasks::default();
@@ -334,6 +376,17 @@ impl Replica {
         Ok(())
     }
 
+    fn take_over(&self) -> TakeOver<'_> {
+        TakeOver {
+            client: self.client.clone(),
+            writer: &self.writer,
+            metrics: &self.controller_metrics,
+            path: &self.settings.store,
+            namespace: &self.settings.lease_namespace,
+            accept: self.settings.accept_new_state,
+        }
+    }
+
     /// Publishes the record until `stop` turns true, and then to its end.
     fn publish_record(
         &self,
@@ -374,12 +427,23 @@ impl Replica {
             ReviewSettings {
                 audience: self.settings.token_audience.clone(),
                 subjects: self.settings.agents.clone(),
+                allow_unbound: self.settings.allow_unbound_agents,
             },
         );
-        TokenAuthenticator {
-            check: Check::Review(reviewer),
-            metrics: self.receiver_metrics.clone(),
+        if self.settings.allow_unbound_agents {
+            warn_of_unbound();
         }
+        let claims = TokenCheck::without_keys(TokenRules {
+            issuers: self.settings.token_issuers.clone(),
+            audience: self.settings.token_audience.clone(),
+            subjects: self.settings.agents.clone(),
+            allow_unbound: self.settings.allow_unbound_agents,
+        });
+        let check = ReviewCheck::new(self.client.clone(), claims, reviewer);
+        TokenAuthenticator::new(
+            Check::Review(Box::new(check)),
+            self.receiver_metrics.clone(),
+        )
     }
 
     /// Locks the store; the leader before may need a moment to end. Returns `None` if `stop` turned true meanwhile.

@@ -82,6 +82,7 @@ status: {podIP: 10.0.0.2}
     fn record(hour: i64, bytes: u64) -> FlowRecord {
         let at = Timestamp::from_hour(hour).plus_secs(60);
         FlowRecord {
+            observers: Default::default(),
             client: [10, 0, 0, 1].into(),
             server: [10, 0, 0, 2].into(),
             port: 5432,

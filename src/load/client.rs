@@ -5,6 +5,7 @@ use super::error::LoadError;
 use super::objects::in_their_type;
 use crate::cluster::ConnectSettings;
 use crate::cluster::live::{connect, list_page};
+use crate::inventory::ObjectRemark;
 use crate::inventory::kubernetes::FromJson;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -71,15 +72,23 @@ impl BlockingClient {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        self.block_on(list_sorted(api, &resource))
+        let (all, remarks) = self.block_on(list_sorted(api, &resource))?;
+        for remark in remarks.iter().take(MOST_REMARKS) {
+            tracing::warn!("{remark}");
+        }
+        Ok(all)
     }
 }
 
-/// All objects of a custom resource in all namespaces, by namespace and name.
+/// The most objects that cannot be read and that are named.
+const MOST_REMARKS: usize = 20;
+
+/// All objects of a custom resource in all namespaces that can be read, by namespace and name, and what is wrong with the
+/// others.
 ///
 /// # Errors
 /// As of the API server.
-pub async fn list_everywhere<K>(client: &Client) -> Result<Vec<K>, ApiError>
+pub async fn list_everywhere<K>(client: &Client) -> Result<(Vec<K>, Vec<ObjectRemark>), ApiError>
 where
     K: kube::Resource<DynamicType = ()> + FromJson,
 {
@@ -88,7 +97,10 @@ where
     list_sorted(api, &resource).await
 }
 
-async fn list_sorted<K>(api: Api<DynamicObject>, resource: &ApiResource) -> Result<Vec<K>, ApiError>
+async fn list_sorted<K>(
+    api: Api<DynamicObject>,
+    resource: &ApiResource,
+) -> Result<(Vec<K>, Vec<ObjectRemark>), ApiError>
 where
     K: kube::Resource<DynamicType = ()> + FromJson,
 {
@@ -96,5 +108,5 @@ where
     let list = list_page(&api, false, &ListParams::default()).await;
     let mut items = list.map_err(|error| ApiError::new(error, what))?.items;
     items.sort_by_key(|item| (item.namespace(), item.name_any()));
-    in_their_type(items, resource)
+    Ok(in_their_type(items, resource))
 }

@@ -8,7 +8,7 @@ mod ends;
 mod tests;
 
 use crate::finding::Finding;
-use crate::flow::{Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, Observer};
+use crate::flow::{Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, Observer, Observers};
 use crate::graph::{
     Built, Graph, GraphOptions, History, IncrementalGraph, InventoryListeners, address_epochs,
     build_attempts,
@@ -74,8 +74,10 @@ impl LiveGraph {
         if self.hot.apply(batch) == Applied::Duplicate {
             return Applied::Duplicate;
         }
-        for (source, record) in records {
+        let observers = Observers::one(&node);
+        for (source, mut record) in records {
             let node = node.clone();
+            record.observers.clone_from(&observers);
             self.ends.note(&Observer { node, source }, &record);
             if self.standing.is_some() && self.pending.len() < MAX_PENDING {
                 self.pending.push(record);

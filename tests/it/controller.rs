@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod operator;
 pub mod process;
+mod taken_over;
 pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};
@@ -32,6 +33,12 @@ fn learned(cluster: &'static Cluster, controller: &Controller) -> (World, Agent)
     agent.learn(&world, &[("web", "api", 8080), ("api", "db", 5432)]);
     (world, agent)
 }
+
+/// Ceilings for tests that cannot wait for a day.
+const LOW_CEILINGS: [&str; 2] = [
+    "--automatic-minimum-duration=0s",
+    "--automatic-minimum-coverage=50",
+];
 
 #[test]
 fn a_workload_on_a_node_without_an_agent_is_not_isolated_and_the_status_says_so() {
@@ -301,7 +308,7 @@ fn a_proposal_within_the_rules_is_approved_automatically_and_reported_by_events(
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    let controller = Controller::start(cluster, "automatic", &[]);
+    let controller = Controller::start(cluster, "automatic", &LOW_CEILINGS);
     let world = World::make(cluster);
     let mut agent = Agent::new(cluster, &controller);
     world.segment_as(json!({
@@ -328,7 +335,11 @@ fn a_workload_with_unapproved_images_needs_a_person() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    let lists = ["--approved-registry", "registry.example"];
+    let lists = [
+        &["--approved-registry", "registry.example"][..],
+        &LOW_CEILINGS,
+    ]
+    .concat();
     let controller = Controller::start(cluster, "images", &lists);
     let world = World::make(cluster);
     let mut agent = Agent::new(cluster, &controller);

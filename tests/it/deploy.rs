@@ -265,3 +265,38 @@ fn the_custom_resource_definitions_are_those_that_nanoseg_prints() {
     wanted.remove("kustomization.yaml");
     assert_eq!(listed, wanted.iter().map(String::as_str).collect());
 }
+
+/// What the image is built from is pinned by its digest, and is the compiler that CI uses.
+#[test]
+fn the_base_of_the_image_is_pinned_by_digest_and_has_the_compiler_of_ci() {
+    let read = |path: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(path).expect("can be read")
+    };
+    let (container, toolchain) = (read("deploy/Containerfile"), read("rust-toolchain.toml"));
+    let channel = toolchain
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = "))
+        .expect("a channel")
+        .trim_matches('"');
+    for base in container
+        .lines()
+        .filter_map(|line| line.strip_prefix("FROM "))
+    {
+        if base == "scratch" {
+            continue;
+        }
+        let (image, digest) = base.split_once("@sha256:").expect("a digest");
+        let digest = digest.split(' ').next().expect("a digest");
+        assert_eq!(digest.len(), 64, "{base}");
+        assert!(
+            image.contains(&format!("rust:{channel}-")),
+            "{base}: not {channel}"
+        );
+    }
+    let version = format!("ARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
+    assert!(
+        container.contains(&version),
+        "the label's version is not {version}"
+    );
+}

@@ -42,6 +42,7 @@ fn batch(number: u64) -> FlowBatch {
     let late = number.is_multiple_of(5);
     let at = Timestamp::from_secs(START + if late { 0 } else { number as i64 * 100 });
     let record = FlowRecord {
+        observers: Default::default(),
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port: 80,

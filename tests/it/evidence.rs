@@ -260,6 +260,7 @@ fn time(text: &str) -> Timestamp {
 
 fn record(port: u16, at: Timestamp) -> FlowRecord {
     FlowRecord {
+        observers: Default::default(),
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port,

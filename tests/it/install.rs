@@ -14,7 +14,7 @@ fn folder(name: &str) -> String {
 }
 
 /// Applies an object with kubectl as a user. Returns `Err` with the message if it is refused.
-fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String, String> {
+pub fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String, String> {
     let file = cluster.path(&format!("{}.json", cluster.name("object")));
     std::fs::write(&file, object.to_string()).expect("a file");
     let output = cluster.kubectl_of(
@@ -30,7 +30,7 @@ fn create(cluster: &Cluster, kubeconfig: &Path, object: &Value) -> Result<String
 }
 
 /// A user with a ClusterRole in one namespace.
-fn user(cluster: &Cluster, namespace: &str, name: &str, role: &str) -> PathBuf {
+pub fn user(cluster: &Cluster, namespace: &str, name: &str, role: &str) -> PathBuf {
     let name = format!("{name}-{namespace}");
     let bound = cluster.kubectl(&[
         "create",
@@ -236,7 +236,10 @@ fn people_can_edit_only_the_policy_of_a_proposal() {
     let proposal = json!({
         "apiVersion": "nanoseg.dev/v1alpha1",
         "kind": "PolicyProposal",
-        "metadata": {"namespace": namespace, "name": "web-1"},
+        "metadata": {
+            "namespace": namespace, "name": "web-1",
+            "labels": {"app.kubernetes.io/managed-by": "nanoseg"},
+        },
         "spec": {
             "workload": {"kind": "Deployment", "name": "web"},
             "policyName": "nanoseg-web",
@@ -333,7 +336,7 @@ fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
     let Some(cluster) = Cluster::get() else {
         return;
     };
-    let _installed = Installation::make(cluster);
+    let installed = Installation::make(cluster);
     let record = |text: &str| {
         json!({
             "apiVersion": "v1",
@@ -359,7 +362,6 @@ fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
         "nanoseg",
         "--ignore-not-found",
     ];
-    assert!(cluster.kubectl(&delete).status.success());
     // Server-side apply creates a missing object with a right for its name.
     let controller = cluster.service_account_kubeconfig("nanoseg", "nanoseg-controller");
     assert_eq!(apply(&controller, &record("one")), Ok(()));
@@ -409,7 +411,45 @@ fn only_the_controller_writes_the_published_record_and_viewers_read_it() {
     );
     assert!(may(&["get", "configmaps/nanoseg-graph"]));
     assert!(!may(&["get", "configmaps/other"]) && !may(&["patch", "configmaps/nanoseg-record"]));
-    assert!(cluster.kubectl(&delete).status.success());
+
+    // Nobody takes it away: neither by its name, nor with all others, nor by giving it an owner that is gone.
+    let refusal = |words: &[&str]| {
+        let output = cluster.kubectl(words);
+        assert!(!output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for words in [
+        &delete[..],
+        &["delete", "configmaps", "--all", "-n", "nanoseg"],
+    ] {
+        let said = refusal(words);
+        assert!(said.contains("publishes is not deleted"), "{said}");
+    }
+    let all = "/api/v1/namespaces/nanoseg/configmaps";
+    let said = refusal(&["delete", "--raw", all]);
+    assert!(said.contains("publishes is not deleted"), "{said}");
+    let owned = r#"{"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "0"}]}}"#;
+    let place = [
+        "patch",
+        "configmap",
+        "nanoseg-record",
+        "-n",
+        "nanoseg",
+        "--type=merge",
+    ];
+    let said = refusal(&[&place[..], &["-p", owned]].concat());
+    assert!(
+        said.contains("only the nanoseg controller writes"),
+        "{said}"
+    );
+
+    // After the policies it may go.
+    drop(installed);
+    cluster.run(until(PATIENCE, "it is deleted", async || {
+        let output = cluster.kubectl(&delete);
+        let is_gone = output.status.success();
+        is_gone.then_some(()).ok_or_else(|| format!("{output:?}"))
+    }));
 }
 
 /// Objects by kind, namespace and name.

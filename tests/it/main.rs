@@ -6,6 +6,7 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
+mod admission;
 mod architecture;
 mod binary;
 mod boutique;

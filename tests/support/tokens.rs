@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// The ServiceAccount that may send by default.
 pub const AGENT: &str = "system:serviceaccount:nanoseg:nanoseg-agent";
 
+/// The issuer of tokens.
+pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
 /// An API server's ES256 key.
 pub struct TokenKey {
     id: String,
@@ -59,7 +62,7 @@ pub fn content(now: u64, node: &str) -> Value {
         "exp": now + 3600,
         "iat": now,
         "nbf": now,
-        "iss": "https://kubernetes.default.svc.cluster.local",
+        "iss": ISSUER,
         "sub": AGENT,
         "kubernetes.io": {
             "namespace": "nanoseg",

@@ -120,6 +120,12 @@ codes! {
     CiliumNodeAddress "cilium-node-address" Warning
         "The cluster runs Cilium, and a generated rule has the address of a node or of the API server: by default Cilium matches no node with an ipBlock."
         "Set policyCIDRMatchMode: nodes in Cilium before you apply the policy, or allow these ends with a CiliumNetworkPolicy.";
+    MalformedObject "malformed-object" Error
+        "An object of the cluster has a field that its kind does not have in that form: what it says is not known, and what it would change is left as it is."
+        "Correct the field that the message names, or delete the object; until then nothing new is proposed in its namespace.";
+    UncoveredPods "uncovered-pods" Warning
+        "Pods of a namespace that is enforced are selected by no policy: everything may reach them, and they may reach everything."
+        "Approve the proposals for their workloads, give them the labels that the policy selects, or set spec.defaultDeny of the Segmentation.";
     PartlyReadObject "partly-read-object" Warning
         "An object has something that cannot be read as it stands (an unknown field, a value that an API server refuses, a key twice); the rest of it was used."
         "Correct the object; the message names the field.";
@@ -138,6 +144,9 @@ codes! {
     UnknownEndpoints "unknown-endpoints" Warning
         "Traffic went to a Service of which the snapshot does not say what stands behind it: it has no EndpointSlices, no Endpoints and no selector."
         "Add endpointslices to the kubectl get that made the snapshot.";
+    ForeignEndpoint "foreign-endpoint" Warning
+        "A Service has endpoints or external addresses that are not its namespace's: another namespace's pod, a node, the API server, an address that somebody else has. Nothing is concluded from it; only what was seen to arrive there is allowed."
+        "Find out who wrote the EndpointSlice, Endpoints or externalIPs (a way past the borders of namespaces, CVE-2021-25740 and CVE-2020-8554) and delete it if it is not wanted.";
     MissingServices "missing-services" Warning
         "Services or Nodes are missing from the snapshot: an address of the Service range belongs to none of them, or a private address that nothing explains may be a Service's or a pod's, since there is neither default/kubernetes nor a ServiceCIDR, or no Node with its podCIDR."
         "Take the snapshot of all namespaces (kubectl get services,endpointslices,nodes,pods -A), or say which addresses are the cluster's with --service-cidr and --pod-cidr.";

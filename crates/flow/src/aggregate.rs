@@ -165,6 +165,12 @@ impl Aggregate {
         }
     }
 
+    /// Puts other records in the place of all that there are.
+    pub(super) fn replace_records(&mut self, records: impl Iterator<Item = Observed>) {
+        self.records.clear();
+        records.for_each(|observed| self.add_record(observed));
+    }
+
     fn add_scan(&mut self, scan: ScanSummary) {
         match self.scans.get_mut(&scan.client) {
             Some(known) => known.absorb(scan),

@@ -2,12 +2,15 @@
 //! one node, and the nodes of both ends.
 //!
 //! Observers count independently, so they agree on edges but each has its own count. Per hour the one
-//! that counted most is taken as it is; of the others only what goes beyond it counts.
+//! that counted most is taken as it is; of the others only what goes beyond it counts. Each record names all nodes
+//! that saw the connection, also those whose own records are left out.
 
 mod known_legs;
 
 use super::direction::server_by_listener;
-use super::{AddressEpochs, FlowRecord, Listeners, Observed, Observer, Opening, Verdict};
+use super::{
+    AddressEpochs, FlowRecord, Listeners, Observed, Observer, Observers, Opening, Verdict,
+};
 use known_legs::join_known_legs;
 use nanoseg_net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -64,6 +67,15 @@ pub(super) fn deduplicate(
     groups.into_values().flat_map(count_once).collect()
 }
 
+/// All nodes that saw the connections of one group.
+fn observers_of(by_observer: &BTreeMap<Observer, Vec<FlowRecord>>) -> Observers {
+    let mut all: Observers = by_observer.keys().map(|seen| seen.node.clone()).collect();
+    for record in by_observer.values().flatten() {
+        all.extend(&record.observers);
+    }
+    all
+}
+
 /// Decides the direction by the known listeners, where no handshake showed it (rule: direction-inferred). An agent on
 /// a node does not know the listeners; the receiver of its records does.
 pub fn decide_by_listeners<'r>(
@@ -118,11 +130,27 @@ fn remove_untranslated(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
                 .insert(node.clone());
             all
         });
+    let mut removed: FxHashMap<_, Observers> = FxHashMap::default();
     observed.retain(|Observed { observer, record }| {
-        let called = SocketAddr::new(record.server, record.port);
-        let nodes = translated.get(&way(record, called));
-        record.via.is_some() || nodes.is_none_or(|all| all.iter().all(|n| *n == observer.node))
+        let way = way(record, SocketAddr::new(record.server, record.port));
+        let nodes = translated.get(&way);
+        let is_kept =
+            record.via.is_some() || nodes.is_none_or(|all| all.iter().all(|n| *n == observer.node));
+        if !is_kept {
+            let nodes = removed.entry(way).or_default();
+            nodes.extend(&Observers::one(&observer.node));
+        }
+        is_kept
     });
+    if removed.is_empty() {
+        return;
+    }
+    // Who saw it before the translation saw the connection.
+    for record in observed.iter_mut().map(|seen| &mut seen.record) {
+        if let Some(nodes) = record.via.and_then(|via| removed.get(&way(record, via))) {
+            record.observers.extend(nodes);
+        }
+    }
 }
 
 /// Removes records that are only the other side of a translated connection: one node saw the client's own
@@ -153,15 +181,29 @@ fn remove_echoes(observed: &mut Vec<Observed>, epochs: &AddressEpochs) {
             )
         })
         .collect();
+    let mut removed: FxHashMap<(IpAddr, ServerKey), Observers> = FxHashMap::default();
     observed.retain(|Observed { observer, record }| {
-        let Some(nodes) = translated.get(&(record.client, called(record))) else {
+        let way = (record.client, called(record));
+        let Some(nodes) = translated.get(&way) else {
             return true;
         };
         let explains = |node: &Arc<str>| {
             *node != observer.node && !own.contains(&(node.clone(), record.client, called(record)))
         };
-        !nodes.iter().any(explains)
+        let is_echo = nodes.iter().any(explains);
+        if is_echo {
+            let nodes = removed.entry(way).or_default();
+            nodes.extend(&Observers::one(&observer.node));
+        }
+        !is_echo
     });
+    // Who saw the other side of the translation saw the connection.
+    for record in observed.iter_mut().map(|seen| &mut seen.record) {
+        let seen_as = record.seen_as.filter(|_| !removed.is_empty());
+        if let Some(nodes) = seen_as.and_then(|seen| removed.get(&(seen, called(record)))) {
+            record.observers.extend(nodes);
+        }
+    }
 }
 
 fn called(record: &FlowRecord, epochs: &AddressEpochs) -> ServerKey {
@@ -175,6 +217,10 @@ fn count_once(mut by_observer: BTreeMap<Observer, Vec<FlowRecord>>) -> Vec<FlowR
     by_observer
         .values_mut()
         .for_each(|records| count_reseen_once(records));
+    let observers = observers_of(&by_observer);
+    for record in by_observer.values_mut().flatten() {
+        record.observers.clone_from(&observers);
+    }
     if by_observer.len() == 1 {
         return by_observer.into_values().flatten().collect();
     }

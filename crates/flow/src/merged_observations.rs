@@ -228,6 +228,7 @@ mod tests {
     fn record(client: u8, port: u16, at: i64) -> FlowRecord {
         let first = Timestamp::from_secs(at);
         FlowRecord {
+            observers: Default::default(),
             client: IpAddr::from([10, 0, 0, client]),
             server: IpAddr::from([10, 0, 1, 1]),
             port,

@@ -106,6 +106,10 @@ losses! {
     FlowIncomplete "flow-incomplete" "Flows of a flow log without addresses or ports.";
     LogLost "log-lost" "Flows that the flow log itself reports as lost.";
     LogSampled "log-sampled" "Flows of a log that counted only some of the packets: an answer may not have been seen.";
+    RecordOverBudget "record-over-budget" "Flow records beyond the receiver's budget, or of a time for which it has none: they teach nothing.";
+    AddressMerged "address-merged" "Flow records of which one address is counted by its block, since too many addresses beyond the cluster came.";
+    EdgeForgotten "edge-forgotten" "Edges that the store forgot before their time, for lack of room.";
+    BatchForgotten "batch-forgotten" "Batches of which the receiver no longer knows whether they came, since too many were missing between others.";
     DirectionMissing "direction-missing" "Connections of which the flow log has one direction alone, though the flags show that the other was there; they count as answered only if a SYN-ACK or an acknowledgement proves it.";
 }
 
@@ -164,6 +168,10 @@ impl fmt::Display for Instance {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
+
+/// How far back an agent may tell of what it saw, in seconds: for so long its spool keeps batches while nobody takes
+/// them.
+pub const SPOOL_REACH: i64 = 7 * 24 * 3600;
 
 /// What one node's agent sends at a time. A receiver applies each (instance, sequence) once, so that a
 /// batch may be sent again whenever it is not certain that it has arrived.

@@ -1,6 +1,6 @@
 //! The flow record: what every source of observation emits and what the graph is built from.
 
-use super::{ActivityWindows, PeerLabels};
+use super::{ActivityWindows, Observers, PeerLabels};
 use nanoseg_net::{Protocol, SECOND, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,8 @@ pub struct FlowRecord {
     pub opening: Opening,
     /// What the source reports about the ends, where it knows more than addresses.
     pub labels: Option<Arc<PeerLabels>>,
+    /// The nodes whose agents saw it, once the records of all observers were put together; empty before.
+    pub observers: Observers,
     /// Connections (5-tuples), each counted once however often its packets were captured.
     pub connections: u64,
     /// UDP/SCTP datagrams to the server, copies counted once. 0 for TCP.

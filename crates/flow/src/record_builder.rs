@@ -4,7 +4,8 @@
 //! is not recorded one by one is summed up.
 
 use super::{
-    ActivityWindows, ConnectionReport, ConnectionSink, FlowRecord, Opening, PeerLabels, Verdict,
+    ActivityWindows, ConnectionReport, ConnectionSink, FlowRecord, Observers, Opening, PeerLabels,
+    Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -105,6 +106,8 @@ struct Counts {
     first: Timestamp,
     last: Timestamp,
     windows: ActivityWindows,
+    /// The number of the set of nodes that saw it; `NONE` if no agent did.
+    observers: u32,
 }
 
 #[derive(Debug)]
@@ -124,6 +127,7 @@ pub struct RecordBuilder {
     addresses: Interner<IpAddr>,
     sockets: Interner<SocketAddr>,
     labels: Interner<Arc<PeerLabels>>,
+    observers: Interner<Observers>,
     records: FxHashMap<RecordKey, Counts>,
     /// Connections whose records are looked up together, so that the memory behind them is fetched
     /// at the same time.
@@ -140,6 +144,7 @@ impl RecordBuilder {
             addresses: Interner::default(),
             sockets: Interner::default(),
             labels: Interner::default(),
+            observers: Interner::default(),
             records: FxHashMap::default(),
             pending: Vec::with_capacity(PENDING),
             failed_targets: FxHashMap::default(),
@@ -201,6 +206,10 @@ impl RecordBuilder {
             opening: record.opening,
             epochs,
         };
+        let observers = match &record.observers {
+            nobody if nobody.is_empty() => NONE,
+            nodes => self.observers.number(nodes.clone()),
+        };
         self.record(
             key,
             Counts {
@@ -211,6 +220,7 @@ impl RecordBuilder {
                 first: record.first,
                 last: record.last,
                 windows: record.windows,
+                observers,
             },
         );
     }
@@ -307,10 +317,12 @@ impl RecordBuilder {
             if begun.contains(&whole) || !is_new {
                 counts.connections = 0;
             }
-            self.records
-                .entry(whole)
-                .and_modify(|known| known.add(&counts))
-                .or_insert(counts);
+            match self.records.get_mut(&whole) {
+                Some(known) => known.add(&counts, &mut self.observers),
+                None => {
+                    self.records.insert(whole, counts);
+                }
+            }
         }
     }
 
@@ -372,6 +384,7 @@ impl RecordBuilder {
             verdict: key.verdict,
             opening: key.opening,
             labels: self.labels.value(key.labels),
+            observers: self.observers.value(counts.observers).unwrap_or_default(),
             connections: counts.connections,
             datagrams: counts.datagrams,
             bytes_to_server: counts.bytes_to_server,
@@ -396,10 +409,11 @@ impl RecordBuilder {
         if let Some(known) = self.records.get_mut(&key) {
             // Without a handshake the client's port is part of the key: the same one again.
             let again = key.client_port.is_some();
-            known.add(&Counts {
+            let more = Counts {
                 connections: if again { 0 } else { counts.connections },
                 ..counts
-            });
+            };
+            known.add(&more, &mut self.observers);
             return;
         }
         if matches!(
@@ -493,6 +507,7 @@ impl ConnectionSink for RecordBuilder {
             first: connection.first,
             last: connection.last,
             windows: connection.windows,
+            observers: NONE,
         };
         self.pending.push((key, counts));
         if self.pending.len() >= PENDING {
@@ -502,7 +517,7 @@ impl ConnectionSink for RecordBuilder {
 }
 
 impl Counts {
-    fn add(&mut self, other: &Counts) {
+    fn add(&mut self, other: &Counts, observers: &mut Interner<Observers>) {
         // Batches may label anything.
         self.connections = self.connections.saturating_add(other.connections);
         self.datagrams = self.datagrams.saturating_add(other.datagrams);
@@ -511,6 +526,12 @@ impl Counts {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
+        if self.observers != other.observers {
+            let [mut all, more] = [self.observers, other.observers]
+                .map(|number| observers.value(number).unwrap_or_default());
+            all.extend(&more);
+            self.observers = observers.number(all);
+        }
     }
 }
 

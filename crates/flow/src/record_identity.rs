@@ -87,6 +87,7 @@ impl FlowRecord {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.windows.merge(&other.windows);
+        self.observers.extend(&other.observers);
     }
 
     /// The same record with client and server exchanged. `None` if the client's port is not known.

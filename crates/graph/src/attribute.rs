@@ -11,7 +11,7 @@ pub(super) use tables::Tables;
 use super::{Peer, Unattributed, UnattributedReason};
 use dns_servers::DNS_PORT;
 use nanoseg_flow::{FlowRecord, PeerLabel};
-use nanoseg_inventory::{Inventory, Owner, Service, ServicePort};
+use nanoseg_inventory::{Inventory, Owner, Service, ServicePort, may_be_of_cluster};
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -37,6 +37,20 @@ pub(super) struct Target {
     pub port: u16,
     /// The node it runs on, where it is a pod: an index into [`Inventory::nodes`].
     pub node: Option<u32>,
+    /// Seen to be reached through a Service of somebody else's namespace (rule: foreign-endpoint).
+    pub foreign: bool,
+}
+
+impl Target {
+    fn new(peer: PeerKey, port: u16, node: Option<u32>) -> Target {
+        let foreign = false;
+        Target {
+            peer,
+            port,
+            node,
+            foreign,
+        }
+    }
 }
 
 /// The Service through which a record's client called.
@@ -110,22 +124,25 @@ impl<'a> Attribution<'a> {
         let called = record.via.map(|via| (via.ip(), via.port()));
         let arrived = (record.server, record.port);
         // Two legs of one connection may come in either order where two nodes' clocks differ.
+        let is_claimed = called.is_none() && self.is_claimed_by_others(client, record.server, at);
         let service_at = |(address, port)| self.service_at(address, port, record.protocol, at);
         let service_access = called
             .and_then(service_at)
-            .or_else(|| service_at(arrived))
+            .or_else(|| service_at(arrived).filter(|_| !is_claimed))
             .or_else(|| self.labelled_service(record));
         let host_port_at = |(address, port)| self.host_port_at(address, port, record.protocol, at);
         let host_port = called
             .filter(|called| host_port_at(*called).is_some())
             .or_else(|| Some(arrived).filter(|arrived| host_port_at(*arrived).is_some()));
         let mut targets = self.behind(service_access.as_ref(), record);
+        let own = targets.clone();
         for (address, port) in called.into_iter().chain([arrived]) {
             if service_access.is_some() && service_at((address, port)).is_some() {
                 continue;
             }
             let is_last = (address, port) == arrived || service_access.is_some();
-            let is_service = || matches!(self.inventory.resolve(address, at), Owner::Service(_));
+            let is_service =
+                || !is_claimed && matches!(self.inventory.resolve(address, at), Owner::Service(_));
             // A label is about the place where the connection arrived.
             let labelled = record
                 .labels
@@ -133,12 +150,18 @@ impl<'a> Attribution<'a> {
                 .filter(|_| (address, port) == arrived)
                 .and_then(|labels| self.labelled(labels.server.as_ref()?, address, at));
             match labelled {
-                Some((peer, node)) if is_last => targets.push(Target { peer, port, node }),
+                Some((peer, node)) if is_last => targets.push(Target::new(peer, port, node)),
+                None if is_last && is_claimed => {
+                    targets.push(Target::new(self.outside(address), port, None));
+                }
                 None if is_last && !is_service() => {
                     targets.extend(self.servers(client, (address, port), record.protocol, at));
                 }
                 _ => {}
             }
+        }
+        if let Some(access) = &service_access {
+            self.mark_foreign(&mut targets, &own, access);
         }
         let is_orphan = targets.is_empty();
         if is_orphan {
@@ -215,6 +238,7 @@ impl<'a> Attribution<'a> {
         let by_name = [
             UnattributedReason::DepartedPod,
             UnattributedReason::OutsideNetwork,
+            UnattributedReason::OutsideBlock,
             UnattributedReason::OtherCluster,
         ];
         if !by_name.contains(&reason) {
@@ -287,7 +311,11 @@ impl<'a> Attribution<'a> {
 
     /// The Service that an address without known endpoints belongs to.
     fn service_name(&self, address: IpAddr, reason: UnattributedReason) -> Option<String> {
-        if reason != UnattributedReason::ServiceWithoutEndpoints {
+        let of_services = [
+            UnattributedReason::ServiceWithoutEndpoints,
+            UnattributedReason::ForeignEndpoint,
+        ];
+        if !of_services.contains(&reason) {
             return None;
         }
         let service = self.inventory.service_with(address)?;
@@ -308,13 +336,5 @@ impl<'a> Attribution<'a> {
             .api_server
             .iter()
             .any(|endpoint| endpoint.ip() == address)
-    }
-}
-
-/// Private, shared (RFC 6598) or unique-local (RFC 4193): the addresses that clusters use for pods and Services.
-pub(super) fn may_be_of_cluster(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(a) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
-        IpAddr::V6(a) => a.is_unique_local(),
     }
 }

@@ -2,9 +2,12 @@
 
 use super::attribute::{Attributed, Attribution, PeerKey, Target};
 use super::edge::{Edge, Evidence};
+use super::end_nodes::end_nodes;
 use super::history::History;
 use super::lookups::{self, ImpliedLookups};
-use super::{Graph, Peer, findings, implied_edges, port_scan, service_gaps};
+use super::{
+    Graph, MAX_OBSERVERS, Peer, findings, implied_edges, outside_blocks, port_scan, service_gaps,
+};
 use nanoseg_finding::Finding;
 use nanoseg_flow::{FlowRecord, FlowResult, Popularity};
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -95,6 +98,7 @@ pub(super) fn assemble(
     history.add_to(&mut edges, attribution);
     let scanners = scans.scanners();
     port_scan::remove_edges(&scanners, &mut edges);
+    outside_blocks::bound(&mut edges);
     findings.extend(scans.findings(&scanners));
     findings.extend(lookups::imply(&mut edges, options.implied_lookups));
     if options.implied_dns {
@@ -280,15 +284,28 @@ fn add(
     } else {
         *known += record.connections;
         count(edge, record);
+        if !record.observers.is_empty() {
+            let ends = end_nodes(record, &attributed.targets, attribution.inventory);
+            edge.sightings.add(record, &ends);
+            edge.observers
+                .extend_up_to(&record.observers, MAX_OBSERVERS);
+        }
     }
     if let Some(service_access) = &attributed.service_access {
         let name = service_access.name();
         if !edge.services.contains(&name) {
             edge.services.insert(name);
         }
-        edge.service_ports.insert(service_access.port.port);
+        // A plugin that checks before translation checks at the client's end; at a foreign server's end the Service
+        // port would be a port that nobody was seen to call.
+        if !target.foreign {
+            edge.service_ports.insert(service_access.port.port);
+        }
     }
-    if is_masqueraded(attributed, target, record.protocol, attribution)
+    if target.foreign {
+        // As which address the client was seen, and no other node's (rule: foreign-endpoint).
+        edge.enforced_from.extend(record.seen_as);
+    } else if is_masqueraded(attributed, target, record.protocol, attribution)
         && edge.enforced_from.is_empty()
     {
         edge.enforced_from.clone_from(&attribution.node_addresses);

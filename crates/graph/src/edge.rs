@@ -2,7 +2,8 @@
 
 use super::lesson::{Tally, decide};
 use super::peer::Peer;
-use nanoseg_flow::{ActivityWindows, Opening, Verdict};
+use super::sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
+use nanoseg_flow::{ActivityWindows, Observers, Opening, Verdict};
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +87,12 @@ pub struct Edge {
     pub evidence: Vec<Evidence>,
     /// How many flow records stand behind the edge in all.
     pub evidence_total: u64,
+    /// The nodes whose agents saw it, at most [`MAX_OBSERVERS`].
+    #[serde(default, skip_serializing_if = "Observers::is_empty")]
+    pub observers: Observers,
+    /// Which of them stand at its ends, and which agents that do saw nothing of it.
+    #[serde(skip)]
+    pub sightings: Sightings,
     /// What decides the lesson beyond the public fields.
     #[serde(skip)]
     pub tally: Tally,
@@ -114,6 +121,8 @@ impl Edge {
             enforced_from: BTreeSet::new(),
             evidence: Vec::new(),
             evidence_total: 0,
+            observers: Observers::default(),
+            sightings: Sightings::default(),
             tally: Tally::default(),
         }
     }
@@ -139,6 +148,8 @@ impl Edge {
         self.enforced_from.extend(&other.enforced_from);
         self.evidence.extend(other.evidence.iter().cloned());
         self.evidence_total = self.evidence_total.saturating_add(other.evidence_total);
+        self.observers.extend_up_to(&other.observers, MAX_OBSERVERS);
+        self.sightings.merge(&other.sightings);
         self.tally.merge(&other.tally);
         self.inferred &= other.inferred;
         let implied = [&self.lesson, &other.lesson].into_iter();
@@ -165,6 +176,7 @@ impl Edge {
             && other.service_ports.is_subset(&self.service_ports)
             && other.node_ports.is_subset(&self.node_ports)
             && other.enforced_from.is_subset(&self.enforced_from)
+            && self.sightings.covers(&other.sightings)
             && self.tally.dns >= other.tally.dns
             && self.tally.opening_seen >= other.tally.opening_seen
     }
@@ -209,6 +221,13 @@ impl Edge {
         self.evidence
             .sort_by(|a, b| (a.first, a).cmp(&(b.first, b)));
         self.evidence.truncate(Edge::MAX_EVIDENCE);
+    }
+
+    /// Whether connections with this outcome were seen at both ends. `views`: when each node's agent observed; `now`
+    /// is the time by the receiver's clock.
+    pub fn corroboration(&self, outcome: Outcome, views: &Views, now: Timestamp) -> Corroboration {
+        let found = self.sightings.corroboration(outcome, views, now);
+        found.unwrap_or(Corroboration::NotOfAgents)
     }
 
     /// All connections, whatever their verdict.

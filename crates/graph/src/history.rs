@@ -9,7 +9,7 @@ use super::attribute::Attribution;
 use super::build::{EdgeKey, Edges, RawGraph};
 use super::edge::Edge;
 use super::peer::Peer;
-use super::{InventoryListeners, address_epochs, port_scan};
+use super::{InventoryListeners, address_epochs, outside_blocks, port_scan};
 use nanoseg_flow::{Aggregate, FlowConfig};
 use nanoseg_inventory::Inventory;
 use nanoseg_net::Timestamp;
@@ -78,6 +78,7 @@ impl History {
         } = RawGraph::of(&seen, &attribution);
         let scanners = scans.scanners();
         port_scan::remove_edges(&scanners, &mut edges);
+        outside_blocks::bound(&mut edges);
         History {
             edges,
             names,
@@ -96,6 +97,11 @@ impl History {
         for (client, scan) in &other.scans {
             self.add_scan(client, scan);
         }
+    }
+
+    /// Counts outside addresses beyond the bound by their blocks (rule: outside-addresses-are-bounded).
+    pub fn bound_outside(&mut self) {
+        outside_blocks::bound(&mut self.edges);
     }
 
     /// Adds one edge.

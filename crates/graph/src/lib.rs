@@ -14,6 +14,7 @@
 mod attribute;
 mod build;
 mod edge;
+mod end_nodes;
 mod findings;
 mod graph;
 mod history;
@@ -24,11 +25,13 @@ mod learning;
 mod lesson;
 mod lookups;
 mod open_directions;
+mod outside_blocks;
 mod peer;
 mod port_scan;
 mod public_entry;
 mod requirement;
 mod service_gaps;
+mod sightings;
 mod stored_edge;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -48,11 +51,13 @@ pub use learning::{Estimate, Learning, estimate};
 pub use lesson::Tally;
 pub use lookups::ImpliedLookups;
 pub use open_directions::{IsolationOptions, OpenDirections, OpenReason, UnattributedTraffic};
+pub use outside_blocks::{beyond_bound, block_peer};
 pub use peer::Peer;
 pub use public_entry::{PublicEntry, PublicEntryChoice, public_entries, public_entry_findings};
 pub use requirement::{
     End, Requirement, Requiring, ServiceEnforcement, ServiceEnforcements, requirements,
 };
+pub use sightings::{Corroboration, MAX_OBSERVERS, Outcome, Sightings, Views};
 pub use stored_edge::StoredEdge;
 pub use unattributed::{Unattributed, UnattributedReason};
 pub use vantage::{CaptureNodes, Certainty, InView, UnseenPod, Vantage, nodes_of_capture};

@@ -1,7 +1,8 @@
 //! Which directions of which workloads must stay open (rule: isolated-only-if-in-view, unattributed-is-kept): a policy
 //! that isolates on the word of what was not seen, or cannot be named, cuts off traffic.
 
-use super::{Graph, Peer, UnattributedReason, UnseenPod, Vantage};
+use super::{Graph, Peer, PublicEntry, UnattributedReason, UnseenPod, Vantage, is_private};
+use ipnet::IpNet;
 use nanoseg_finding::{Code, Finding};
 use nanoseg_flow::Verdict;
 use nanoseg_inventory::{Inventory, WorkloadId};
@@ -283,6 +284,34 @@ impl OpenDirections {
                     }
                     other => Some(other),
                 });
+            *reasons = kept.collect();
+        }
+        self.open.retain(|_, reasons| !reasons.is_empty());
+    }
+
+    /// Forgets blocks of public clients of these ports: everybody is let in there
+    /// (rule: public-entry-is-a-decision, outside-addresses-are-bounded).
+    pub fn let_in_anywhere(&mut self, entries: &[PublicEntry]) {
+        for entry in entries {
+            let key = (entry.workload.clone(), Direction::Ingress);
+            let Some(reasons) = self.open.get_mut(&key) else {
+                continue;
+            };
+            let is_let_in = |one: &UnattributedTraffic| {
+                one.reason == UnattributedReason::OutsideBlock
+                    && (one.protocol, one.port) == (entry.protocol, entry.port)
+                    && one
+                        .peer
+                        .parse()
+                        .is_ok_and(|block: IpNet| !is_private(block.network()))
+            };
+            let kept = std::mem::take(reasons).into_iter().filter_map(|reason| {
+                let OpenReason::Unattributed(mut traffic) = reason else {
+                    return Some(reason);
+                };
+                traffic.retain(|one| !is_let_in(one));
+                (!traffic.is_empty()).then_some(OpenReason::Unattributed(traffic))
+            });
             *reasons = kept.collect();
         }
         self.open.retain(|_, reasons| !reasons.is_empty());

@@ -4,6 +4,7 @@
 use super::findings::is_private;
 use super::{Edge, Graph, Lesson, Peer};
 use nanoseg_finding::{Code, Finding};
+use nanoseg_flow::Verdict;
 use nanoseg_inventory::WorkloadId;
 use nanoseg_net::{Protocol, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,8 @@ pub struct PublicEntry {
     pub service_ports: BTreeSet<u16>,
     /// The public addresses that were seen.
     pub clients: BTreeSet<IpAddr>,
+    /// How many blocks of public addresses came beyond those (rule: outside-addresses-are-bounded).
+    pub blocks: usize,
     /// How many of them had one connection only.
     pub once: usize,
     /// How many of them came in the last quarter of the time in which the entry was called.
@@ -48,6 +51,7 @@ pub struct PublicEntry {
 #[derive(Default)]
 struct Callers<'a> {
     clients: BTreeMap<IpAddr, &'a Edge>,
+    blocks: usize,
     services: BTreeSet<String>,
     service_ports: BTreeSet<u16>,
 }
@@ -58,17 +62,25 @@ struct Callers<'a> {
 pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
     let mut ports: BTreeMap<(&WorkloadId, Protocol, u16), Callers> = BTreeMap::new();
     for (client, server, edge) in graph.edges() {
-        let (Peer::Outside(address), Peer::Workload(id)) = (client, server) else {
+        let (Some(block), Peer::Workload(id)) = (client.outside_block(), server) else {
             continue;
         };
         // Where the network plugin sees the node instead, all nodes are allowed, and so everybody behind them.
         let as_itself = edge.enforced_from.is_empty();
-        if as_itself && edge.lesson == Lesson::Learned && !is_private(*address) {
-            let callers = ports.entry((id, edge.protocol, edge.port)).or_default();
+        if !as_itself || is_private(block.network()) {
+            continue;
+        }
+        let callers = ports.entry((id, edge.protocol, edge.port)).or_default();
+        if let Peer::Outside(address) = client {
+            if edge.lesson != Lesson::Learned {
+                continue;
+            }
             callers.clients.insert(*address, edge);
             callers.services.extend(edge.services.iter().cloned());
             let other = edge.service_ports.iter().filter(|port| **port != edge.port);
             callers.service_ports.extend(other);
+        } else if edge.verdicts.contains_key(&Verdict::Established) {
+            callers.blocks += 1;
         }
     }
     let entry = |((workload, protocol, port), callers): ((&WorkloadId, _, _), Callers)| {
@@ -81,6 +93,7 @@ pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
             workload: workload.clone(),
             protocol,
             port,
+            blocks: callers.blocks,
             once: once.count(),
             late: late(callers.clients.values().copied()),
             clients: callers.clients.into_keys().collect(),
@@ -89,7 +102,8 @@ pub fn public_entries(graph: &Graph) -> Vec<PublicEntry> {
         };
         let number = entry.clients.len();
         let changing = entry.once * 2 >= number || entry.late > 0 || number >= MANY_CLIENTS;
-        (number >= MIN_CLIENTS && changing).then_some(entry)
+        let is_public = (number >= MIN_CLIENTS && changing) || entry.blocks > 0;
+        is_public.then_some(entry)
     };
     ports.into_iter().filter_map(entry).collect()
 }
@@ -132,6 +146,9 @@ pub fn public_entry_findings(
                 ports.join(", "),
                 clients.len()
             );
+            if entries.iter().any(|entry| entry.blocks > 0) {
+                seen.push_str(", and many more that are counted by block");
+            }
             if let Some(once @ 1..) = largest(|e| e.once) {
                 seen.push_str(&format!(", {once} of them once"));
             }

@@ -8,6 +8,9 @@ use nanoseg_flow::{FlowRecord, Verdict};
 use nanoseg_inventory::EndpointSource;
 use std::collections::{BTreeMap, BTreeSet};
 
+const FOREIGN: &str =
+    "and what stands behind it is not of its namespace; where the calls arrived was not seen";
+
 /// Traffic to Services without endpoints.
 #[derive(Default)]
 pub(super) struct Orphans {
@@ -23,7 +26,11 @@ impl Orphans {
     ) {
         let (code, service, why) = match &attributed.service_access {
             Some(access) => {
-                let (code, why) = why_orphan(access.service.endpoint_source);
+                let (code, why) = if access.port.endpoints.is_empty() {
+                    why_orphan(access.service.endpoint_source)
+                } else {
+                    (Code::ForeignEndpoint, FOREIGN)
+                };
                 (code, access.name(), why)
             }
             None => {

@@ -3,6 +3,7 @@
 
 use super::edge::Edge;
 use super::lesson::Tally;
+use super::sightings::Sightings;
 use nanoseg_flow::ActivityWindows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ struct Parts {
     service_ports: BTreeSet<u16>,
     node_ports: BTreeSet<u16>,
     tally: Tally,
+    #[serde(default, skip_serializing_if = "Sightings::is_empty")]
+    sightings: Sightings,
 }
 
 impl From<StoredEdge> for Parts {
@@ -32,6 +35,7 @@ impl From<StoredEdge> for Parts {
             service_ports: edge.service_ports.clone(),
             node_ports: edge.node_ports.clone(),
             tally: edge.tally,
+            sightings: edge.sightings.clone(),
             edge,
         }
     }
@@ -51,6 +55,7 @@ impl TryFrom<Parts> for StoredEdge {
             service_ports: parts.service_ports,
             node_ports: parts.node_ports,
             tally: parts.tally,
+            sightings: parts.sightings,
             ..parts.edge
         }))
     }

@@ -56,6 +56,7 @@ pub fn record(client: &str, server: &str, verdict: Verdict) -> FlowRecord {
     let server: SocketAddr = server.parse().expect("an address and port");
     let first = Timestamp::from_secs(1_800_000_000);
     FlowRecord {
+        observers: Default::default(),
         client: ip(client),
         server: server.ip(),
         port: server.port(),

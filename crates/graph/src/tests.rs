@@ -1,7 +1,9 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
 mod declared;
+mod foreign_endpoints;
 mod history;
+mod observers;
 mod peer_labels;
 
 use super::testing::{START, cluster, ip, record, udp};

@@ -31,11 +31,13 @@ reasons! {
     UnknownPod "unknown-pod" "no known pod had this address of the pod range at that time";
     OwnerUncertain "owner-uncertain" "it is not certain which pod had this address at that time";
     ServiceWithoutEndpoints "service-without-endpoints" "the snapshot does not show what stands behind this Service";
+    ForeignEndpoint "foreign-endpoint" "what stands behind this Service is not of its namespace, and where the connection arrived was not seen";
     UnknownService "unknown-service" "no Service of the snapshot has this address of the Service range";
     UnknownNodePort "unknown-node-port" "nothing in the snapshot listens at this port of the node";
     UnexplainedAddress "unexplained-address" "the snapshot has not all Services, and this private address may be one's";
     DepartedPod "departed-pod" "the log gives a name that neither the pods of the snapshot nor their owners explain: of a pod that is gone, or of a set of networks";
     OutsideNetwork "outside-network" "the log names a set of networks here, and no address";
+    OutsideBlock "outside-block" "so many addresses beyond the cluster came that these are counted by their block";
     OtherCluster "other-cluster" "it is a pod of another cluster of the mesh, which neither the labels of this cluster nor an ipBlock select";
 }
 

@@ -66,9 +66,15 @@ impl AddressBook {
                 book.nodes.entry(*address).or_insert(index);
             }
         }
-        for (index, service) in services.iter().enumerate() {
-            for address in service.cluster_ips.iter().chain(&service.external_ips) {
-                book.services.entry(*address).or_insert(index);
+        // The API server gives out cluster addresses; an external one is what somebody writes.
+        for of in [
+            |one: &Service| one.cluster_ips.clone(),
+            |one: &Service| one.external_ips.clone(),
+        ] {
+            for (index, service) in services.iter().enumerate() {
+                for address in of(service) {
+                    book.services.entry(address).or_insert(index);
+                }
             }
         }
         for (address, claims) in &claims {
@@ -199,7 +205,7 @@ impl AddressBook {
                 for address in service.cluster_ips.iter().chain(&service.external_ips) {
                     self.listeners.insert((*address, port.protocol, port.port));
                 }
-                for endpoint in &port.endpoints {
+                for endpoint in port.endpoints.iter().filter(|endpoint| endpoint.own) {
                     self.listeners
                         .insert((endpoint.address, port.protocol, endpoint.port));
                 }

@@ -4,6 +4,7 @@ use super::claims::claims;
 use super::containers::note_containers;
 use super::control_plane::ControlPlane;
 use super::families::family_of;
+use super::foreign_endpoints::{foreign_endpoints, withdraw_claims};
 use super::gaps;
 use super::label_evidence::note_label_evidence;
 use super::nodes::read_nodes;
@@ -65,6 +66,11 @@ impl Inventory {
             services.extend(missing_kubernetes(cluster_ips, &control_plane, &endpoints));
         }
         let missing_pods = endpoints.addresses_of_missing_pods();
+        let api_server = api_server(&services);
+        let pod_ranges = pod_ranges(&nodes, &pods, &control_plane, &missing_pods);
+        let service_ranges = service_ranges(&services, &declared);
+        let ranges = [pod_ranges.as_slice(), service_ranges.as_slice()];
+        findings.extend(withdraw_claims(&mut services, &api_server, &ranges, &nodes));
         let (addresses, conflicts) = AddressBook::build(&pods, claims, &nodes, &services);
         findings.extend(conflicts);
         let namespaces = build_namespaces(&latest(&objects.namespaces), &pods);
@@ -76,9 +82,9 @@ impl Inventory {
             &namespaces,
         ));
         let inventory = Inventory {
-            api_server: api_server(&services),
-            pod_ranges: pod_ranges(&nodes, &pods, &control_plane, &missing_pods),
-            service_ranges: service_ranges(&services, &declared),
+            api_server,
+            pod_ranges,
+            service_ranges,
             partial: !has_kubernetes && declared.is_empty()
                 || objects.nodes.is_empty() && control_plane.pod_ranges.is_empty(),
             node_ports: control_plane.node_ports.clone(),
@@ -90,6 +96,7 @@ impl Inventory {
             namespaces,
             addresses,
         };
+        findings.extend(foreign_endpoints(&inventory));
         (inventory, findings)
     }
 }

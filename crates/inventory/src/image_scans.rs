@@ -89,11 +89,28 @@ pub fn parse_scans(text: &str) -> Result<Vec<ImageScan>, ScanError> {
 }
 
 impl ImageScan {
-    /// Reads a `VulnerabilityReport` object; `None` if it names no image.
+    /// The first field of a `VulnerabilityReport` object that is missing or has another type than trivy-operator gives
+    /// it. What it should say is not known, which is not the same as nothing.
+    pub fn wrong_field(object: &Value) -> Option<String> {
+        let report = &object["report"];
+        if !report["artifact"]["repository"].is_string() {
+            return Some("report.artifact.repository".to_owned());
+        }
+        let Some(all) = report["vulnerabilities"].as_array() else {
+            return Some("report.vulnerabilities".to_owned());
+        };
+        let wrong = all
+            .iter()
+            .position(|one| !one["vulnerabilityID"].is_string())?;
+        Some(format!("report.vulnerabilities[{wrong}].vulnerabilityID"))
+    }
+
+    /// Reads a `VulnerabilityReport` object; `None` if it names no image, or says nothing of its vulnerabilities.
     pub fn of_object(object: &Value) -> Option<ImageScan> {
         let report = &object["report"];
         let artifact = &report["artifact"];
         let repository = artifact["repository"].as_str()?;
+        report["vulnerabilities"].as_array()?;
         let server = report["registry"]["server"].as_str().unwrap_or("docker.io");
         let mut image = Image::parse(&format!("{server}/{repository}"));
         image.tag = words(&artifact["tag"]);

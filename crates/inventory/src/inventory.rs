@@ -92,11 +92,11 @@ impl Inventory {
 
     /// The Service that has this address, if one has.
     pub fn service_with(&self, address: IpAddr) -> Option<&Service> {
-        let mut services = self.services.iter();
-        services.find(|service| {
-            let mut all = service.cluster_ips.iter().chain(&service.external_ips);
-            all.any(|own| *own == address)
-        })
+        let with = |of: fn(&Service) -> &Vec<IpAddr>| {
+            let mut services = self.services.iter();
+            services.find(move |service| of(service).contains(&address))
+        };
+        with(|one| &one.cluster_ips).or_else(|| with(|one| &one.external_ips))
     }
 
     /// Returns true if `address` lies in a range that pods or Services get their addresses from.

@@ -123,3 +123,12 @@ fn around(address: IpAddr, v4_prefix: u8, v6_prefix: u8) -> IpNet {
     }
     .unwrap_or_else(|_| IpNet::from(address))
 }
+
+/// Returns true for private, shared (RFC 6598) and unique-local (RFC 4193) addresses: those that clusters use for pods
+/// and Services.
+pub fn may_be_of_cluster(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(a) => a.is_unique_local(),
+    }
+}

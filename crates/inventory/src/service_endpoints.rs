@@ -3,6 +3,7 @@
 
 use super::control_plane::ControlPlane;
 use super::owners::namespace_of;
+use super::ranges::may_be_of_cluster;
 use super::{EndpointSource, Objects, Pod, ServiceEndpoint};
 use crate::kubernetes::{self as core, EndpointPort, EndpointSlice, ObjectReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -21,6 +22,9 @@ type Ready<'a> = (&'a str, Option<&'a ObjectReference>);
 
 /// Addresses that share their ports: a slice, or a subset of Endpoints.
 struct Group<'a> {
+    /// The name of the object, and of its Service.
+    name: Option<&'a str>,
+    service: &'a str,
     ready: Vec<Ready<'a>>,
     ports: &'a [EndpointPort],
 }
@@ -56,11 +60,12 @@ impl<'a> EndpointIndex<'a> {
             older
                 .entry(key)
                 .or_default()
-                .extend(subsets.map(Group::of_subset));
+                .extend(subsets.map(|subset| Group::of_subset(endpoints, subset)));
         }
         for (key, group) in older {
             groups.entry(key).or_insert(group);
         }
+        keep_reconciled(&mut groups);
         let mut pods_by_name: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
         for (index, pod) in pods.iter().enumerate().filter(|(_, pod)| !pod.template) {
             pods_by_name
@@ -116,6 +121,7 @@ impl<'a> EndpointIndex<'a> {
                         address: server.ip(),
                         port: server.port(),
                         pod: None,
+                        own: true,
                     })
                     .collect()
             }
@@ -131,14 +137,21 @@ impl<'a> EndpointIndex<'a> {
         self.groups_of(namespace, name).is_some()
     }
 
-    /// The addresses of pods that the snapshot does not hold, by what slices and Endpoints say.
+    /// The addresses of pods that the snapshot does not hold, by what slices and Endpoints say: of namespaces without
+    /// any pod in it, and private addresses only. Of another namespace the pods are known, and a slice of it that gives
+    /// somebody's address to a pod that is not there must not make that address a pod's (rule: foreign-endpoint).
     pub fn addresses_of_missing_pods(&self) -> BTreeSet<IpAddr> {
         let mut missing = BTreeSet::new();
         for ((namespace, _), groups) in &self.groups {
+            let first = self.pods_by_name.range((namespace.as_str(), "")..).next();
+            if first.is_some_and(|((home, _), _)| home == namespace) {
+                continue;
+            }
             for (text, target) in groups.iter().flat_map(|group| &group.ready) {
                 let address = parse_address(text);
                 let pod = target.filter(|target| target.kind.as_deref() == Some("Pod"));
                 if let (Some(address), Some(_)) = (address, pod)
+                    && may_be_of_cluster(address)
                     && self.pod_of(namespace, *target, address).is_none()
                     && !self.is_host_pod(namespace, *target)
                 {
@@ -176,13 +189,26 @@ impl<'a> EndpointIndex<'a> {
         };
         let ready = group.ready.iter().filter_map(|(text, target)| {
             let address = parse_address(text)?;
+            let pod = self.pod_of(namespace, *target, address);
             Some(ServiceEndpoint {
                 address,
                 port: number,
-                pod: self.pod_of(namespace, *target, address),
+                pod,
+                own: group.is_reconciled(namespace) || self.is_own(pod, address, namespace),
             })
         });
         ready.collect()
+    }
+
+    /// Returns true if the address is that of a pod of the namespace; on the host network, that of its node.
+    fn is_own(&self, pod: Option<usize>, address: IpAddr, namespace: &str) -> bool {
+        let of_namespace = |pod: &Pod| pod.namespace == namespace;
+        match pod.and_then(|index| self.pods.get(index)) {
+            Some(pod) => of_namespace(pod),
+            None => self.pods.iter().any(|pod| {
+                pod.host_network && of_namespace(pod) && pod.addresses.contains(&address)
+            }),
+        }
     }
 
     /// The pod that a slice names; where it names none, the latest one that has the address.
@@ -226,6 +252,7 @@ impl<'a> EndpointIndex<'a> {
                     address: *a,
                     port,
                     pod: Some(index),
+                    own: true,
                 };
                 pod.addresses.iter().map(endpoint).collect::<Vec<_>>()
             })
@@ -233,7 +260,23 @@ impl<'a> EndpointIndex<'a> {
     }
 }
 
+/// The API server keeps its own endpoints in objects that have the name of its Service. Others that are tied to the
+/// Service by a label, anybody has written who may do so in `default`.
+fn keep_reconciled(groups: &mut BTreeMap<(String, String), Vec<Group<'_>>>) {
+    let key = (KUBERNETES.0.to_owned(), KUBERNETES.1.to_owned());
+    if let Some(known) = groups.get_mut(&key)
+        && known.iter().any(|group| group.name == Some(KUBERNETES.1))
+    {
+        known.retain(|group| group.name == Some(KUBERNETES.1));
+    }
+}
+
 impl<'a> Group<'a> {
+    /// Returns true if the API server writes it.
+    fn is_reconciled(&self, namespace: &str) -> bool {
+        (namespace, self.service) == KUBERNETES
+    }
+
     fn of_slice(slice: &'a EndpointSlice) -> Group<'a> {
         let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
             // An unknown readiness is to be taken as ready (discovery/v1 EndpointConditions).
@@ -249,14 +292,19 @@ impl<'a> Group<'a> {
             texts.map(move |text| (text.as_str(), target))
         });
         Group {
+            name: slice.metadata.name.as_deref(),
+            service: service_of(slice).map_or("", String::as_str),
             ready: ready.collect(),
             ports: slice.ports.as_deref().unwrap_or_default(),
         }
     }
 
-    fn of_subset(subset: &'a core::EndpointSubset) -> Group<'a> {
+    fn of_subset(endpoints: &'a core::Endpoints, subset: &'a core::EndpointSubset) -> Group<'a> {
         let ready = subset.addresses.iter().flatten();
+        let name = endpoints.metadata.name.as_deref();
         Group {
+            name,
+            service: name.unwrap_or_default(),
             ready: ready
                 .map(|one| (one.ip.as_str(), one.target_ref.as_ref()))
                 .collect(),

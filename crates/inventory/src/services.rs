@@ -42,6 +42,7 @@ pub(super) fn made_kubernetes_service(
         name: KUBERNETES.1.into(),
         cluster_ips,
         external_ips: Vec::new(),
+        claimed_ips: Vec::new(),
         ports: vec![ServicePort {
             endpoints: endpoints.endpoints(KUBERNETES, &spec, &port, Protocol::Tcp),
             name: port.name,
@@ -83,6 +84,7 @@ fn read_service(service: &core::Service, endpoints: &EndpointIndex<'_>) -> Servi
         ports: ports.collect(),
         cluster_ips: parse_addresses(cluster_ips),
         external_ips: parse_addresses(spec.external_ips.iter().flatten().chain(ingress)),
+        claimed_ips: parse_addresses(spec.external_ips.iter().flatten()),
         endpoint_source: endpoints.source(&namespace, &name, &spec),
         selector: spec.selector.clone().unwrap_or_default(),
         external_local: spec.external_traffic_policy.as_deref() == Some("Local"),

@@ -146,8 +146,11 @@ pub struct Service {
     pub namespace: String,
     pub name: String,
     pub cluster_ips: Vec<IpAddr>,
-    /// externalIPs and load-balancer ingress addresses.
+    /// externalIPs and load-balancer ingress addresses, without those that are known to be somebody else's.
     pub external_ips: Vec<IpAddr>,
+    /// Those of `external_ips` that stand in the Service's spec, where whoever may write the Service writes them; a
+    /// controller writes the others (rule: foreign-endpoint).
+    pub claimed_ips: Vec<IpAddr>,
     pub ports: Vec<ServicePort>,
     pub endpoint_source: EndpointSource,
     /// The labels of the pods behind it; empty where others write its endpoints.
@@ -175,4 +178,7 @@ pub struct ServiceEndpoint {
     /// The pod behind it, an index into [`super::Inventory::pods`]; `None` for an address that no
     /// pod has (an outside database behind a selectorless Service, the API server).
     pub pod: Option<usize>,
+    /// A pod of the Service's namespace, or the API server behind its own Service. Whoever may write Services in a
+    /// namespace can write any address there, so for others a Service does not speak (rule: foreign-endpoint).
+    pub own: bool,
 }

@@ -11,6 +11,7 @@
     )
 )]
 
+mod address_blocks;
 mod addresses;
 mod canonical;
 mod connections;
@@ -23,6 +24,7 @@ mod sha256;
 mod time;
 mod time_spans;
 
+pub use address_blocks::{Absorb, AddressBlocks, BlockLimits, is_private_address};
 pub use addresses::{AddressRange, AddressSet};
 pub use canonical::{
     canonical_address, canonical_range, canonical_socket, deserialize_address, deserialize_socket,

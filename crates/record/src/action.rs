@@ -1,5 +1,6 @@
 //! What was done: the closed list of actions, each with the facts that belong to it.
 
+use crate::Head;
 use nanoseg_net::{Protocol, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -41,6 +42,7 @@ kinds! {
     Violation "violation" "Traffic was seen that the approved policies do not allow.";
     Adopted "adopted" "A policy that nanoseg had written before was taken over.";
     Exported "exported" "Policies were written to a folder.";
+    RecordReset "record-reset" "The state did not continue the published record, and a person accepted it as it is.";
 }
 
 impl fmt::Display for ActionKind {
@@ -141,6 +143,16 @@ pub enum Action {
     },
     Adopted,
     Exported,
+    /// The first line after the state was lost, cut or altered (rule: lost-state-is-noticed).
+    RecordReset {
+        /// The end of the record as it was published before; absent if that could not be read any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        published: Option<Head>,
+        cause: ResetCause,
+        /// How many lines before this one do not verify. More of them later are another alteration.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        faults: u64,
+    },
     /// A line of an earlier version whose sentence is not one of the fixed ones: only the kind is known.
     #[serde(untagged)]
     Undetailed {
@@ -209,6 +221,29 @@ pub enum RemainingPolicies {
     Removed,
 }
 
+/// How the state differed from what was known of it elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetCause {
+    /// It had no record at all.
+    Lost,
+    /// Its record ended before the published one.
+    Behind,
+    /// Its record had another line where the published one ended.
+    AnotherChain,
+    /// Its record did not verify.
+    Altered,
+    /// It had a record, and nothing was published any more.
+    Unpublished,
+    /// What was published was no record.
+    Unreadable,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// A connection between two peers, each named as in proposals: a workload as `namespace/name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Connection {
@@ -251,6 +286,7 @@ impl Action {
             Action::Violation { .. } => ActionKind::Violation,
             Action::Adopted => ActionKind::Adopted,
             Action::Exported => ActionKind::Exported,
+            Action::RecordReset { .. } => ActionKind::RecordReset,
             Action::Undetailed { action } => *action,
         }
     }

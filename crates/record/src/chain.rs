@@ -2,10 +2,12 @@
 
 use crate::{Digest, Entry, RecordLine, line};
 use nanoseg_net::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The end of a chain: what the next line follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Head {
     /// 0 while nothing is recorded.
     pub sequence: u64,
@@ -34,6 +36,20 @@ impl Head {
             sequence: number.parse().map_err(|_| wrong())?,
             digest: digest.map_err(|_| wrong())?,
         })
+    }
+}
+
+impl TryFrom<String> for Head {
+    type Error = NotAHead;
+
+    fn try_from(text: String) -> Result<Head, NotAHead> {
+        Head::parse(&text)
+    }
+}
+
+impl From<Head> for String {
+    fn from(head: Head) -> String {
+        head.to_string()
     }
 }
 

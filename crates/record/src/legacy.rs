@@ -32,7 +32,10 @@ pub(crate) fn action(kind: ActionKind, object: &str, reason: &str) -> Action {
             // Policies were named after their workload, and the object of the line was the workload.
             policy: format!("nanoseg-{object}"),
         }),
-        ActionKind::DecisionRefused | ActionKind::DriftRepaired | ActionKind::DriftGivenUp => None,
+        ActionKind::DecisionRefused
+        | ActionKind::DriftRepaired
+        | ActionKind::DriftGivenUp
+        | ActionKind::RecordReset => None,
         _ => of_proposal(kind, reason),
     };
     detailed.unwrap_or(Action::Undetailed { action: kind })

@@ -22,10 +22,12 @@
 
 mod action;
 mod actor;
+mod audit;
 mod chain;
 mod digest;
 pub mod legacy;
 mod line;
+mod rulings;
 mod sentence;
 mod tail;
 #[cfg(test)]
@@ -34,11 +36,14 @@ mod verify;
 
 pub use action::{
     Action, ActionKind, Connection, Drift, Keeping, Mode, RefusalKind, RemainingPolicies,
+    ResetCause,
 };
 pub use actor::{Actor, CONTROLLER};
+pub use audit::{Audit, Audited, Discontinuity, Witness};
 pub use chain::{Chain, Head, NotAHead};
 pub use digest::{Digest, NotADigest};
 pub use line::{LineError, parse_line, to_line};
+pub use rulings::{NamespaceRuling, Rulings};
 pub use tail::{PUBLISHED, Problem, Tail, TailError};
 pub use verify::{Break, Fault, Verifier};
 

@@ -1,6 +1,6 @@
 //! The sentences for people, all of them. No program reads one: what programs need is in [`Action`].
 
-use crate::{Action, Connection, Drift, Mode, RemainingPolicies};
+use crate::{Action, Connection, Drift, Mode, RemainingPolicies, ResetCause};
 use std::fmt;
 
 impl Action {
@@ -39,6 +39,12 @@ impl Action {
             Action::SegmentationAdded { mode } => format!("mode {mode}"),
             Action::SegmentationRemoved { policies, .. } => policies.to_string(),
             Action::Violation { connection, .. } => connection.to_string(),
+            Action::RecordReset {
+                published, cause, ..
+            } => match published {
+                Some(head) => format!("{cause}; the published record ended with {head}"),
+                None => cause.to_string(),
+            },
             _ => match (self.proposal(), self.why()) {
                 (Some(proposal), Some(why)) => format!("{proposal}: {why}"),
                 _ => String::new(),
@@ -83,6 +89,19 @@ impl fmt::Display for RemainingPolicies {
         f.pad(match self {
             RemainingPolicies::Removed => "its policies are removed",
             RemainingPolicies::Retained => "its policies stay, and nobody keeps them as approved",
+        })
+    }
+}
+
+impl fmt::Display for ResetCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ResetCause::Lost => "the state has no record any more",
+            ResetCause::Behind => "the state's record ends before the published one",
+            ResetCause::AnotherChain => "the state's record is not the one that was published",
+            ResetCause::Altered => "the state's record was altered",
+            ResetCause::Unpublished => "the state has a record, and none is published any more",
+            ResetCause::Unreadable => "the published record cannot be read",
         })
     }
 }

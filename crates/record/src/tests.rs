@@ -78,6 +78,11 @@ fn actions() -> Vec<Action> {
         },
         Action::Adopted,
         Action::Exported,
+        Action::RecordReset {
+            published: Some(Chain::default().head().clone()),
+            cause: ResetCause::Behind,
+            faults: 2,
+        },
     ]
 }
 

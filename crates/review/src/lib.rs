@@ -7,6 +7,8 @@
 mod actor;
 mod automatic_approval;
 mod blocked_traffic;
+mod ceilings;
+mod default_deny;
 mod digest;
 mod impact;
 mod repair_backoff;
@@ -17,11 +19,17 @@ mod state;
 mod subset;
 #[cfg(test)]
 mod testing;
+mod uncovered;
 mod violation;
 
 pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
 pub use automatic_approval::may_approve;
 pub use blocked_traffic::{BlockedTraffic, ENFORCEMENT_DELAY, blocked_after, has_mixed_results};
+pub use ceilings::{AutomaticChange, BeyondCeiling, Ceilings};
+pub use default_deny::{
+    DEFAULT_DENY, DefaultDenyInputs, assess_default_deny, default_deny_of, default_deny_policy,
+    is_default_deny, is_reserved,
+};
 pub use digest::policy_digest;
 pub use impact::{ImpactInputs, assess_impact};
 pub use nanoseg_record::{CONTROLLER, Digest};
@@ -29,6 +37,7 @@ pub use repair_backoff::RepairBackoff;
 pub use segmentation_settings::{SegmentationError, SegmentationSettings, service_enforcements};
 pub use state::{
     Applied, ApprovedRevision, Decision, Degraded, DesiredPolicy, Need, Proposal, Refusal,
-    Revision, Ruling, Stage, WorkloadState,
+    Revision, Ruling, Stage, Unproven, WorkloadState,
 };
+pub use uncovered::{Uncovered, uncovered};
 pub use violation::{Violation, approved_attempts, violations};

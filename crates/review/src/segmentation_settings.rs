@@ -1,6 +1,7 @@
 //! The validated settings of a [`Segmentation`], for the controller, the CLI and the checks before something is
 //! written.
 
+use super::ceilings::BeyondCeiling;
 use super::resources::{Approval, Mode, OnDelete, Segmentation};
 use super::selector::Selector;
 use nanoseg_graph::{ServiceEnforcement, ServiceEnforcements};
@@ -18,6 +19,10 @@ pub struct SegmentationSettings {
     /// The minimum estimated share of a workload's edges that were observed, 0–1.
     pub minimum_coverage: f64,
     pub approval: Approval,
+    /// One more policy selects all pods and allows nothing.
+    pub default_deny: bool,
+    /// What the Segmentation asks for beyond the ceilings of automatic approval; the settings are within them.
+    pub beyond_ceilings: Vec<BeyondCeiling>,
     pub synthesis: SynthesisOptions,
     pub on_delete: OnDelete,
     /// Where the network plugin checks connections through Services; `None`: as in namespaces that are not
@@ -99,6 +104,8 @@ impl SegmentationSettings {
             minimum_duration,
             minimum_coverage: share(percent),
             approval: spec.approval.clone(),
+            default_deny: spec.default_deny,
+            beyond_ceilings: Vec::new(),
             synthesis: SynthesisOptions {
                 max_addresses: max_addresses as usize,
                 ..SynthesisOptions::default()
@@ -112,6 +119,11 @@ impl SegmentationSettings {
             exclude,
             namespace,
         })
+    }
+
+    /// The selectors of pods that get no policy.
+    pub(super) fn excluded(&self) -> &[Selector] {
+        &self.exclude
     }
 
     /// Returns true if pods with these labels get no policy.

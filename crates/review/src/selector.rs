@@ -1,7 +1,7 @@
 //! Label selectors over plain labels, for a few pods. The crate `evaluate` has its own selectors over interned
 //! labels, for many pods and policies.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use std::collections::BTreeMap;
 
 /// One condition of a selector.
@@ -61,6 +61,24 @@ impl Selector {
             });
         }
         Ok(Selector(conditions))
+    }
+
+    /// The requirement that matches what this selector does not; `None`: there is none in one requirement.
+    pub fn negated(&self) -> Option<LabelSelectorRequirement> {
+        let [condition] = self.0.as_slice() else {
+            return None;
+        };
+        let (key, operator, values) = match condition {
+            Condition::In(key, values) => (key, "NotIn", Some(values.clone())),
+            Condition::NotIn(key, values) => (key, "In", Some(values.clone())),
+            Condition::Exists(key) => (key, "DoesNotExist", None),
+            Condition::DoesNotExist(key) => (key, "Exists", None),
+        };
+        Some(LabelSelectorRequirement {
+            key: key.clone(),
+            operator: operator.to_owned(),
+            values,
+        })
     }
 
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {

@@ -7,6 +7,7 @@
 
 mod decide;
 mod propose;
+mod proven;
 mod rollback;
 mod stage;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 pub use decide::{Decision, Refusal};
 pub use propose::{DesiredPolicy, Need};
+pub use proven::Unproven;
 pub use stage::{ApprovedRevision, Ruling, Stage};
 
 use super::digest::policy_digest;

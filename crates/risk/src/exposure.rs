@@ -77,6 +77,7 @@ mod tests {
             name: "web".into(),
             cluster_ips: vec![address("10.96.0.9")],
             external_ips: external.iter().map(|text| address(text)).collect(),
+            claimed_ips: Vec::new(),
             ports: vec![ServicePort {
                 name: None,
                 protocol: Protocol::Tcp,
@@ -86,6 +87,7 @@ mod tests {
                     address: address("10.1.0.1"),
                     port: 8080,
                     pod: Some(pod),
+                    own: true,
                 }],
             }],
             endpoint_source: Default::default(),

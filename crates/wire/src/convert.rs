@@ -15,12 +15,16 @@ use thiserror::Error;
 /// The version of the schema that this program writes and reads.
 pub const SCHEMA: u32 = 1;
 
-/// The largest encoded batch, in bytes. A receiver takes nothing longer.
-pub const MAX_BATCH_BYTES: usize = 8 << 20;
+/// The largest encoded batch, in bytes: what an agent puts into one
+/// ([`nanoseg_flow::ObservationLimits`]), and what gRPC takes by default. A receiver takes nothing longer.
+pub const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// The most records, scans, names, other traffic and losses of a batch together. Decoded they take less
-/// than 64 MiB.
+/// The most records, scans, names, other traffic and losses of a batch together.
 pub const MAX_ITEMS: usize = 1 << 17;
+
+/// How much memory a batch may take once it is decoded, in bytes, by an estimate from above. The largest batch of an
+/// agent has 20 000 records × (2 × 320 bytes + 5 fields) ≈ 25 MiB.
+pub const MAX_DECODED_BYTES: usize = 32 << 20;
 
 /// Why bytes are not a flow batch.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,7 +65,8 @@ pub fn encode(batch: &FlowBatch) -> Vec<u8> {
 /// Decodes the bytes of [`encode`].
 ///
 /// # Errors
-/// If they are anything else, are of another schema, or exceed [`MAX_BATCH_BYTES`] or [`MAX_ITEMS`].
+/// If they are anything else, are of another schema, or exceed [`MAX_BATCH_BYTES`], [`MAX_ITEMS`] or
+/// [`MAX_DECODED_BYTES`].
 pub fn decode(bytes: &[u8]) -> Result<FlowBatch, WireError> {
     size::check(bytes)?;
     let message =

@@ -3,6 +3,7 @@
 use super::grpc::{GrpcDelivery, GrpcSettings};
 use super::nats::{NatsDelivery, NatsSettings};
 use nanoseg_flow::BatchId;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a batch was not delivered. After any error everything that was sent and not acknowledged has to be sent again,
@@ -39,9 +40,18 @@ impl Delivery {
         GrpcDelivery::new(settings).map(|grpc| Delivery::Grpc(Box::new(grpc)))
     }
 
-    /// Delivers over NATS JetStream, as `node`. Connects when there is something to send.
-    pub fn nats(settings: NatsSettings, node: &str) -> Delivery {
-        Delivery::Nats(Box::new(NatsDelivery::new(settings, node)))
+    /// Delivers over NATS JetStream, as `node`, each batch with the ServiceAccount token in the file `token`, which is
+    /// read again each time. Connects when there is something to send.
+    ///
+    /// # Errors
+    /// If the operating system gives no random numbers.
+    pub fn nats(
+        settings: NatsSettings,
+        node: &str,
+        token: Option<PathBuf>,
+    ) -> Result<Delivery, DeliveryError> {
+        let nats = NatsDelivery::new(settings, node, token)?;
+        Ok(Delivery::Nats(Box::new(nats)))
     }
 
     /// Sends a batch ([`super::encode`]d) and does not wait until it is stored. Connects if there is no

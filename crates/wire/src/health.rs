@@ -16,6 +16,9 @@ use tokio::sync::watch;
 /// Returns why something is not well.
 pub type HealthCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Returns what an operator should know although all is well enough.
+pub type HealthNote = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Returns all metrics as OpenMetrics text.
 pub type MetricsText = Arc<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>;
 
@@ -27,6 +30,8 @@ pub struct Health {
     pub alive: HealthCheck,
     /// For `/readyz`.
     pub ready: HealthCheck,
+    /// Is added to what `/readyz` answers when it is ready.
+    pub note: HealthNote,
 }
 
 impl Health {
@@ -41,6 +46,7 @@ impl Health {
             }),
             alive: Arc::new(|| Ok(())),
             ready,
+            note: Arc::new(|| None),
         }
     }
 }
@@ -82,7 +88,7 @@ impl HealthServer {
             .route("/livez", alive(health.alive))
             .route(
                 "/readyz",
-                get(move || std::future::ready(answer(&ready, "ready\n"))),
+                get(move || std::future::ready(answer_ready(&ready, &health.note))),
             );
         Ok(HealthServer { listener, router })
     }
@@ -105,6 +111,16 @@ fn metrics(text: &MetricsText) -> Response {
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn answer_ready(ready: &HealthCheck, note: &HealthNote) -> Response {
+    let answer = answer(ready, "ready\n");
+    match note() {
+        Some(note) if answer.status().is_success() => {
+            format!("ready\n{}\n", note.trim_end()).into_response()
+        }
+        _ => answer,
     }
 }
 

@@ -8,17 +8,23 @@ mod delivery;
 mod generated;
 mod grpc;
 mod health;
+mod log_limit;
 mod nats;
 mod token;
 
 use generated as proto;
 
-pub use convert::{MAX_BATCH_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode};
+pub use convert::{
+    MAX_BATCH_BYTES, MAX_DECODED_BYTES, MAX_ITEMS, SCHEMA, WireError, decode, encode,
+};
 pub use delivery::{Delivery, DeliveryError};
 pub use grpc::{
     AgentIdentity, Authenticator, GrpcDelivery, GrpcSettings, Incoming, Refusal, Server,
     ServerError, ServerSettings,
 };
-pub use health::{Health, HealthCheck, HealthError, HealthServer, MetricsText};
-pub use nats::{NatsAuth, NatsDelivery, NatsError, NatsIntake, NatsSettings, StreamSettings};
-pub use token::{TokenCheck, TokenSettings};
+pub use health::{Health, HealthCheck, HealthError, HealthNote, HealthServer, MetricsText};
+pub use log_limit::LogLimit;
+pub use nats::{
+    NatsAuth, NatsDelivery, NatsError, NatsHealth, NatsIntake, NatsSettings, StreamSettings,
+};
+pub use token::{TokenCheck, TokenRules, TokenSettings};

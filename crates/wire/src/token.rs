@@ -1,16 +1,20 @@
-//! Authenticates agents: verifies a ServiceAccount token with the keys of the API server, without asking it
+//! Authenticates agents by their ServiceAccount tokens: what a token must say, and whose signature it must have
 //! (RFC 7519; KEP-1205 bound tokens, KEP-4193 for the node's name). Never logs or returns a token.
+//!
+//! (rule: agent-speaks-for-its-node)
 
+mod claims;
 mod keys;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 use super::{AgentIdentity, Refusal};
-use keys::KeyFile;
-use serde::Deserialize;
+use claims::Claims;
+use keys::{KeyFile, Keys};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far the clocks of the API server and this machine may be apart, in seconds.
@@ -18,44 +22,48 @@ const LEEWAY: u64 = 60;
 /// The longest token that is accepted, in bytes; a ServiceAccount's has about 1 KiB.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// The claims that tokens must have.
+/// What a token must say of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRules {
+    /// The issuers that count; empty: any whose key is known.
+    pub issuers: BTreeSet<String>,
+    /// One audience that the token must be for.
+    pub audience: String,
+    /// Who may send: `system:serviceaccount:NAMESPACE:NAME`.
+    pub subjects: BTreeSet<String>,
+    /// Accepts tokens that name no node, for every node. For tests: who has one such token reports for the whole
+    /// cluster.
+    pub allow_unbound: bool,
+}
+
+/// Where the keys are, and the claims that tokens must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSettings {
     /// The file of the API server's keys, as `kubectl get --raw /openid/v1/jwks` prints them. Read again
     /// when it changes.
     pub jwks: PathBuf,
-    /// The only issuer that counts; `None`: any whose key is in the file.
-    pub issuer: Option<String>,
-    /// One audience that the token must be for.
-    pub audience: String,
-    /// Who may send: `system:serviceaccount:NAMESPACE:NAME`.
-    pub subjects: BTreeSet<String>,
+    pub rules: TokenRules,
 }
 
 /// Verifies tokens.
 #[derive(Debug)]
 pub struct TokenCheck {
-    settings: TokenSettings,
-    keys: KeyFile,
+    rules: TokenRules,
+    source: KeySource,
 }
 
-/// The claims of a token that are used. Times are seconds since the Unix epoch.
-#[derive(Debug, Deserialize)]
-struct Content {
-    sub: String,
-    exp: u64,
-    #[serde(default, rename = "kubernetes.io")]
-    kubernetes: Kubernetes,
+#[derive(Debug)]
+enum KeySource {
+    File(KeyFile),
+    /// Set by [`TokenCheck::learn`].
+    Learned(Mutex<Learned>),
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Kubernetes {
-    node: Option<Named>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Named {
-    name: String,
+/// What the API server says of its own tokens.
+#[derive(Debug, Clone, Default)]
+struct Learned {
+    issuer: Option<String>,
+    keys: Option<Arc<Keys>>,
 }
 
 impl TokenCheck {
@@ -65,91 +73,97 @@ impl TokenCheck {
     /// Why the file of keys cannot be used, and what helps.
     pub fn new(settings: TokenSettings) -> Result<TokenCheck, String> {
         verify::install();
-        let keys = KeyFile::open(settings.jwks.clone())?;
-        Ok(TokenCheck { settings, keys })
+        Ok(TokenCheck {
+            rules: settings.rules,
+            source: KeySource::File(KeyFile::open(settings.jwks)?),
+        })
     }
 
-    /// Returns the identity that the token proves.
+    /// Knows no keys until [`TokenCheck::learn`]. Until then only [`TokenCheck::precheck`] is of use.
+    pub fn without_keys(rules: TokenRules) -> TokenCheck {
+        verify::install();
+        TokenCheck {
+            rules,
+            source: KeySource::Learned(Mutex::default()),
+        }
+    }
+
+    /// Takes the API server's keys, in place of those before, and its issuer, which counts if the rules name none.
+    ///
+    /// # Errors
+    /// If the text holds no keys; those known before stay in use.
+    pub fn learn(&self, jwks: &str, issuer: Option<String>) -> Result<(), String> {
+        if let KeySource::Learned(learned) = &self.source {
+            let keys = Some(Arc::new(keys::parse(jwks)?));
+            *lock(learned) = Learned { issuer, keys };
+        }
+        Ok(())
+    }
+
+    /// Returns true if signatures can be verified.
+    pub fn has_keys(&self) -> bool {
+        match &self.source {
+            KeySource::File(_) => true,
+            KeySource::Learned(learned) => lock(learned).keys.is_some(),
+        }
+    }
+
+    /// Returns the identity that the token proves now.
     ///
     /// # Errors
     /// Why the token is refused.
     pub fn check(&self, token: Option<&str>) -> Result<AgentIdentity, Refusal> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.check_at(token, now.map_or(0, |since| since.as_secs()))
+        self.check_at(token, SystemTime::now())
     }
 
-    fn check_at(&self, token: Option<&str>, now: u64) -> Result<AgentIdentity, Refusal> {
-        let Some(token) = token else {
-            return refuse("no-token", "no bearer token came with the stream");
+    /// Returns the identity that the token proved at a time: that at which a queue took the message that it came with.
+    ///
+    /// # Errors
+    /// Why the token is refused. Of kind `no-keys`: nothing is known against it.
+    pub fn check_at(&self, token: Option<&str>, at: SystemTime) -> Result<AgentIdentity, Refusal> {
+        // What the token says costs less to read than a signature to verify.
+        let identity = self.precheck(token, at)?;
+        let Some(keys) = self.keys() else {
+            return refuse("no-keys", "the API server's keys are not known yet");
+        };
+        keys.verify(token.unwrap_or_default())?;
+        Ok(identity)
+    }
+
+    /// Returns the identity that the token claims, without a look at its signature: enough to refuse it, and not to
+    /// accept it. Costs no request.
+    ///
+    /// # Errors
+    /// Why the token is refused whoever signed it.
+    pub fn precheck(&self, token: Option<&str>, at: SystemTime) -> Result<AgentIdentity, Refusal> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else {
+            return refuse("no-token", "none came with the batches");
         };
         if token.len() > MAX_TOKEN {
-            return refuse("bad-token", "the token is too long to be one");
+            return refuse("bad-token", "it is too long to be one");
         }
-        let content = self.verified(token)?;
-        // jsonwebtoken has compared exp and nbf with the same clock; `now` is needed only for how long it stays valid.
-        if !self.settings.subjects.contains(&content.sub) {
-            return refuse(
-                "other-subject",
-                format!("{:.200} may not send flows", content.sub),
-            );
-        }
-        let left = content.exp.saturating_add(LEEWAY).saturating_sub(now);
-        Ok(AgentIdentity {
-            node: content.kubernetes.node.map(|node| node.name),
-            good_for: Some(Duration::from_secs(left)),
-        })
+        let claims = Claims::read(token)?;
+        let at = at.duration_since(UNIX_EPOCH).map_or(0, |s| s.as_secs());
+        claims.judge(&self.rules, self.learned_issuer().as_deref(), at)
     }
 
-    fn verified(&self, token: &str) -> Result<Content, Refusal> {
-        let header = jsonwebtoken::decode_header(token)
-            .map_err(|_| refusal("bad-token", "it is no signed token of RFC 7519"))?;
-        let keys = self.keys.current();
-        let candidates: Vec<_> = keys
-            .iter()
-            .filter(|key| key.algorithm == header.alg)
-            .filter(|key| header.kid.is_none() || key.id.is_none() || key.id == header.kid)
-            .collect();
-        let mut last = refusal(
-            "unknown-key",
-            "it is signed with a key that is not in --token-jwks; fetch the keys again",
-        );
-        for key in candidates {
-            let mut rules = jsonwebtoken::Validation::new(key.algorithm);
-            rules.leeway = LEEWAY;
-            rules.validate_nbf = true;
-            rules.set_audience(&[&self.settings.audience]);
-            rules.set_required_spec_claims(&["exp", "aud", "sub"]);
-            if let Some(issuer) = &self.settings.issuer {
-                rules.set_issuer(&[issuer]);
-                rules.set_required_spec_claims(&["exp", "aud", "sub", "iss"]);
-            }
-            match jsonwebtoken::decode::<Content>(token, &key.key, &rules) {
-                Ok(data) => return Ok(data.claims),
-                Err(error) => last = self.explain(&error),
-            }
+    fn keys(&self) -> Option<Arc<Keys>> {
+        match &self.source {
+            KeySource::File(file) => Some(file.current()),
+            KeySource::Learned(learned) => lock(learned).keys.clone(),
         }
-        Err(last)
     }
 
-    fn explain(&self, error: &jsonwebtoken::errors::Error) -> Refusal {
-        use jsonwebtoken::errors::ErrorKind;
-        match error.kind() {
-            ErrorKind::ExpiredSignature => refusal("expired", "it has expired"),
-            ErrorKind::ImmatureSignature => {
-                refusal("not-yet-valid", "it is not valid yet: compare the clocks")
-            }
-            ErrorKind::InvalidAudience => refusal(
-                "other-audience",
-                format!("it is not for audience {}", self.settings.audience),
-            ),
-            ErrorKind::InvalidIssuer => refusal("other-issuer", "it is of another issuer"),
-            ErrorKind::InvalidSignature => refusal("bad-signature", "its signature is wrong"),
-            ErrorKind::MissingRequiredClaim(claim) => {
-                refusal("bad-token", format!("it has no claim {claim}"))
-            }
-            _ => refusal("bad-token", "it cannot be read"),
+    fn learned_issuer(&self) -> Option<String> {
+        match &self.source {
+            KeySource::File(_) => None,
+            KeySource::Learned(learned) => lock(learned).issuer.clone(),
         }
     }
+}
+
+fn lock(learned: &Mutex<Learned>) -> std::sync::MutexGuard<'_, Learned> {
+    learned.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refusal(kind: &'static str, reason: impl Into<String>) -> Refusal {
@@ -161,4 +175,9 @@ fn refusal(kind: &'static str, reason: impl Into<String>) -> Refusal {
 
 fn refuse<T>(kind: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
     Err(refusal(kind, reason))
+}
+
+/// Returns how long a token that expires at `exp` is valid after `at`, both in seconds since the Unix epoch.
+fn left(exp: u64, at: u64) -> Duration {
+    Duration::from_secs(exp.saturating_add(LEEWAY).saturating_sub(at))
 }

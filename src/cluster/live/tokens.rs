@@ -1,9 +1,13 @@
 //! Asks the API server which ServiceAccount a token belongs to (TokenReview). The review also shows what the
 //! signature alone does not: that the pod, its node or the ServiceAccount no longer exists.
 //!
-//! A token is never kept. Results are kept for a short time under the token's SHA-256.
+//! A token is never kept. Results are kept for a short time under the token's SHA-256. Few reviews are under way at a
+//! time and few more wait: whoever sends tokens must not be able to keep the API server busy.
 
 mod memory;
+mod signing_keys;
+
+pub use signing_keys::{SigningKeys, signing_keys};
 
 use super::connect::describe;
 use k8s_openapi::api::authentication::v1::{
@@ -13,9 +17,11 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use memory::BoundedCache;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 /// How long an accepted token stays accepted without a new review, and so the longest time that a revoked token
 /// is accepted.
@@ -27,6 +33,10 @@ const ANSWERS: usize = 8192;
 /// The longest token that is accepted; a ServiceAccount's token has about 1 KiB.
 const MAX_TOKEN: usize = 16 << 10;
 const LIMIT: Duration = Duration::from_secs(5);
+/// How many reviews may be under way at a time. A review takes a few milliseconds.
+const REVIEWS: usize = 8;
+/// How many more may wait for their turn: as many agents as connect again at once after a fail-over.
+const WAITING: usize = 1024;
 /// The key under which the API server returns the node of the token's pod (KEP-4193).
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
@@ -37,6 +47,8 @@ pub struct ReviewSettings {
     pub audience: String,
     /// The ServiceAccounts that are accepted: `system:serviceaccount:NAMESPACE:NAME`.
     pub subjects: BTreeSet<String>,
+    /// Accepts tokens that name no node.
+    pub allow_unbound: bool,
 }
 
 /// The holder of an accepted token.
@@ -44,7 +56,7 @@ pub struct ReviewSettings {
 pub struct Agent {
     /// `system:serviceaccount:NAMESPACE:NAME`.
     pub subject: String,
-    /// The node of the token's pod; `None` if the token is not bound to a pod.
+    /// The node of the token's pod; `None` if the token names none and that is allowed.
     pub node: Option<String>,
     /// The time after which the token must be reviewed again.
     pub good_for: Duration,
@@ -57,6 +69,8 @@ pub struct TokenRefusal {
     /// A stable word for metrics: one of `wire::TokenCheck`, or `no-review`.
     pub kind: &'static str,
     pub reason: String,
+    /// What went wrong between us and the API server; for our own log, and not for the sender.
+    pub cause: Option<String>,
 }
 
 /// Reviews tokens with the API server. It needs the right to create `tokenreviews`.
@@ -64,6 +78,8 @@ pub struct TokenReviewer {
     api: Api<TokenReview>,
     settings: ReviewSettings,
     memory: Mutex<BoundedCache<Result<Agent, TokenRefusal>>>,
+    places: Semaphore,
+    waiting: AtomicUsize,
 }
 
 impl TokenReviewer {
@@ -72,6 +88,8 @@ impl TokenReviewer {
             api: Api::all(client),
             settings,
             memory: Mutex::new(BoundedCache::new(ANSWERS)),
+            places: Semaphore::new(REVIEWS),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -87,8 +105,12 @@ impl TokenReviewer {
             return refuse("bad-token", "it is too long to be one");
         }
         let digest = memory::digest(token);
-        let known = self.memory().get(&digest, Instant::now()).cloned();
-        if let Some(answer) = known {
+        if let Some(answer) = self.known(&digest) {
+            return answer;
+        }
+        let _place = self.place().await?;
+        // The same token may have been reviewed meanwhile.
+        if let Some(answer) = self.known(&digest) {
             return answer;
         }
         let asked = Instant::now();
@@ -102,6 +124,25 @@ impl TokenReviewer {
         self.memory()
             .put(digest, answer.clone(), asked + keep, asked);
         answer
+    }
+
+    fn known(&self, digest: &memory::Digest) -> Option<Result<Agent, TokenRefusal>> {
+        self.memory().get(digest, Instant::now()).cloned()
+    }
+
+    /// Waits for its turn to ask.
+    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, TokenRefusal> {
+        let waiting = Waiting::new(&self.waiting);
+        if waiting.count > WAITING + REVIEWS {
+            return no_review(format!("{WAITING} tokens wait to be reviewed already"));
+        }
+        match tokio::time::timeout(LIMIT, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => no_review(format!(
+                "no turn to review a token in {} s",
+                LIMIT.as_secs()
+            )),
+        }
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, BoundedCache<Result<Agent, TokenRefusal>>> {
@@ -123,12 +164,7 @@ impl TokenReviewer {
             Ok(Err(error)) => describe(&error),
             Err(_) => format!("no answer in {} s", LIMIT.as_secs()),
         };
-        tracing::warn!("failed to have a token reviewed: {why}; agents wait until it can be");
-        // The sender of the token need not know the error between us and the API server.
-        refuse(
-            "no-review",
-            "the API server cannot be asked about it; try again",
-        )
+        no_review(why)
     }
 
     fn judge(&self, status: TokenReviewStatus) -> Result<Agent, TokenRefusal> {
@@ -156,9 +192,17 @@ impl TokenReviewer {
                 format!("{subject:.200} may not send flows"),
             );
         }
+        let node = node(&user);
+        if node.is_none() && !self.settings.allow_unbound {
+            return refuse(
+                "no-node",
+                "the API server names no node for it; an agent needs the projected token of its pod (Kubernetes \
+                 1.30 or later), or one that is bound to its Node",
+            );
+        }
         Ok(Agent {
             subject,
-            node: node(&user),
+            node,
             good_for: BELIEVED * 10,
         })
     }
@@ -173,8 +217,40 @@ fn node(user: &UserInfo) -> Option<String> {
 }
 
 fn refuse<T>(kind: &'static str, reason: impl Into<String>) -> Result<T, TokenRefusal> {
-    let reason = reason.into();
-    Err(TokenRefusal { kind, reason })
+    Err(TokenRefusal {
+        kind,
+        reason: reason.into(),
+        cause: None,
+    })
+}
+
+/// Nothing is known against the token, and its sender need not know why.
+fn no_review<T>(cause: String) -> Result<T, TokenRefusal> {
+    Err(TokenRefusal {
+        kind: "no-review",
+        reason: "the API server cannot be asked about it; try again".to_owned(),
+        cause: Some(cause),
+    })
+}
+
+/// Counts one who waits, until it is dropped.
+struct Waiting<'a> {
+    all: &'a AtomicUsize,
+    /// How many wait, with this one.
+    count: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(all: &'a AtomicUsize) -> Self {
+        let count = all.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        Waiting { all, count }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -183,9 +259,14 @@ mod tests {
     use serde_json::json;
 
     fn judge(status: serde_json::Value) -> Result<Agent, &'static str> {
+        judge_with(status, false)
+    }
+
+    fn judge_with(status: serde_json::Value, allow_unbound: bool) -> Result<Agent, &'static str> {
         let settings = ReviewSettings {
             audience: "nanoseg".into(),
             subjects: ["system:serviceaccount:nanoseg:agent".to_owned()].into(),
+            allow_unbound,
         };
         let uri = "http://127.0.0.1:1".parse().unwrap();
         let client = Client::try_from(kube::Config::new(uri)).unwrap();
@@ -207,12 +288,11 @@ mod tests {
             (known.subject.as_str(), known.node.as_deref()),
             (agent, Some("n1"))
         );
-        assert_eq!(
-            judge(status(agent, &["nanoseg"], &["n1", "n2"]))
-                .unwrap()
-                .node,
-            None
-        );
+        for nodes in [&["n1", "n2"][..], &[], &[""]] {
+            let review = status(agent, &["nanoseg"], nodes);
+            assert_eq!(judge(review.clone()), Err("no-node"), "{nodes:?}");
+            assert_eq!(judge_with(review, true).unwrap().node, None);
+        }
         let other = "system:serviceaccount:shop:default";
         assert_eq!(
             judge(status(other, &["nanoseg"], &["n1"])),
@@ -236,6 +316,7 @@ mod tests {
         let settings = ReviewSettings {
             audience: "nanoseg".into(),
             subjects: BTreeSet::new(),
+            allow_unbound: false,
         };
         let reviewer = TokenReviewer::new(client, settings);
         assert_eq!(reviewer.check(None).await.unwrap_err().kind, "no-token");

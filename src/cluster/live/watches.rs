@@ -9,6 +9,9 @@
 //!
 //! The cost is two small reads per kind and cycle (0.4 × limit): about 2.5 a second at 30 s.
 //!
+//! An object that its type refuses stops nothing but itself: `malformed` has it by name, and what of it can be read, or
+//! was known before, still counts.
+//!
 //! Refused: keeping fields of an object that are not used (`trim`), and reporting changes of such fields.
 
 mod cache;
@@ -16,13 +19,16 @@ mod follow;
 mod freshness;
 mod ingest;
 mod kinds;
+mod malformed;
+mod salvage;
 mod settings;
 mod store;
 mod trim;
 
 pub use freshness::Stale;
-pub use ingest::typed;
+pub use ingest::typed_parts;
 pub use kinds::{INVENTORY, Kind};
+pub use malformed::Malformed;
 pub use settings::WatchSettings;
 
 use super::departed::Departure;
@@ -33,6 +39,7 @@ use cache::Cache;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kinds::Watched;
 use kube::Client;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -113,6 +120,16 @@ impl Watches {
     /// The pods that exist, without those that are gone.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         Pod::store(&self.cache.stores).all()
+    }
+
+    /// The objects that are there and cannot be read, by kind, namespace and name.
+    pub fn malformed(&self) -> Vec<Malformed> {
+        self.cache.malformed()
+    }
+
+    /// How many of them there are, also of those that are not kept by name.
+    pub fn malformed_counts(&self) -> BTreeMap<Kind, u64> {
+        self.cache.malformed_counts()
     }
 
     /// The pods that are gone and still kept, in the order in which they left. JSON preserves all fields.

@@ -12,17 +12,20 @@ pub use body::ConfigMapData;
 pub use counts::{Outcome, WriteCounts};
 
 use super::connect::describe;
-use super::watches::Stale;
+use super::watches::{Malformed, Stale};
 use crate::inventory::{MANAGED_BY, is_ours};
-use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
+use crate::review::resources::{FIELD_MANAGER, PolicyProposal, Segmentation};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,6 +234,48 @@ impl Writer {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Deletes a proposal that cannot be read; with a uid only that object.
+    ///
+    /// # Errors
+    /// Returns the reason why it was not deleted.
+    pub async fn delete_malformed_proposal(&self, one: &Malformed) -> Result<(), WriteError> {
+        const KIND: &str = "PolicyProposal";
+        let what = one.subject();
+        let api: Api<PolicyProposal> = Api::namespaced(self.client.clone(), &one.namespace);
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: one.uid.clone(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match self.send(KIND, &what, api.delete(&one.name, &params)).await {
+            Ok(_) => self.counts.add(KIND, Outcome::Changed),
+            Err(WriteError::Gone { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Sets the status of a Segmentation that cannot be read.
+    ///
+    /// # Errors
+    /// Returns the reason why it was not written.
+    pub async fn tell_malformed(&self, one: &Malformed, status: &Value) -> Result<(), WriteError> {
+        const KIND: &str = "Segmentation";
+        let what = format!("the status of {}", one.subject());
+        let resource = ApiResource::erase::<Segmentation>(&());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &one.namespace, &resource);
+        let body = body::malformed_status(one, status);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&body);
+        let sent = api.patch_status(&one.name, &params, &patch);
+        self.send(KIND, &what, sent).await?;
+        self.counts.add(KIND, Outcome::Changed);
+        Ok(())
     }
 
     /// Sets the status of one of the custom resources. `live` is the object as last seen; if it already has

@@ -40,6 +40,7 @@ fn words(action: ActionKind) -> Option<(Severity, &'static str, &'static str)> {
         ActionKind::BreakGlassOff => (Normal, "GlassMended", "BreakGlass"),
         ActionKind::Violation => (Warning, "Violation", "Judge"),
         ActionKind::ModeChanged => (Normal, "ModeChanged", "Segment"),
+        ActionKind::RecordReset => (Warning, "StateAccepted", "TakeOver"),
         ActionKind::Exported => (Normal, "PoliciesExported", "Export"),
         ActionKind::Superseded
         | ActionKind::SegmentationAdded

@@ -63,12 +63,10 @@ impl InForce {
 
 /// Returns true if the namespace's approved policies are kept in the cluster now.
 pub fn is_enforced(engine_state: &EngineState, namespace: &str) -> bool {
-    engine_state.segments.get(namespace).is_some_and(|segment| {
-        segment.kept.break_glass.is_none()
-            && segment
-                .segment
-                .as_ref()
-                .is_some_and(|s| s.mode == Mode::Enforce)
+    engine_state.segments.get(namespace).is_some_and(|state| {
+        // If the Segmentation cannot be read now, its last mode still counts.
+        let mode = state.segment.as_ref().map_or(state.kept.mode, |s| s.mode);
+        state.kept.break_glass.is_none() && !state.kept.leaving && mode == Mode::Enforce
     })
 }
 

@@ -1,6 +1,7 @@
 //! What is known of the cluster and its traffic. Everything is built anew when the cluster changed. What agents send is
 //! added edge by edge, and a full build counts it from time to time.
 
+use super::malformed;
 use crate::cluster::live::Watches;
 use crate::finding::{Code, Finding};
 use crate::flow::FlowBatch;
@@ -13,7 +14,7 @@ use crate::net::{TimeSpans, Timestamp};
 use crate::pipeline::LiveGraph;
 use crate::risk::Approved;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,8 @@ pub struct Observation {
     pub approved: Approved,
     pub inventory: Arc<Inventory>,
     inventory_findings: Vec<Finding>,
+    /// Why the pods of a namespace are not fully known, by namespace.
+    pub not_known: BTreeMap<String, String>,
     /// NetworkPolicies in the cluster that nanoseg does not manage.
     pub foreign_policies: Vec<NetworkPolicy>,
     /// Policies with our label.
@@ -98,6 +101,7 @@ impl Observation {
             approved,
             inventory: Arc::new(Inventory::default()),
             inventory_findings: Vec::new(),
+            not_known: BTreeMap::new(),
             foreign_policies: Vec::new(),
             labelled_ours: Vec::new(),
             generation: None,
@@ -182,9 +186,13 @@ impl Observation {
     fn take_objects(&mut self, watches: &Watches, generation: u64) {
         let objects = watches.objects();
         let (inventory, findings) = Inventory::build(&objects, OwnerRule::Infer);
+        let unread = watches.malformed();
+        self.not_known = malformed::not_known(&unread);
+        self.inventory_findings = findings;
+        self.inventory_findings
+            .extend(malformed::findings(&unread, &inventory));
         self.inventory = Arc::new(inventory);
         self.foreign_policies = foreign_policies(&objects);
-        self.inventory_findings = findings;
         self.labelled_ours = watches.policies();
         self.labelled_ours
             .retain(|policy| is_ours(&policy.metadata));

@@ -14,7 +14,7 @@ use crate::policy::{SynthesisOptions, WorkloadPolicy};
 use crate::review::resources::{ApprovalMode, Mode};
 use crate::review::{
     DesiredPolicy, Digest, ImpactInputs, Need, SegmentationSettings, Violation, WorkloadState,
-    assess_impact, may_approve,
+    assess_impact, is_default_deny, is_reserved, may_approve,
 };
 use crate::risk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ pub fn propose(
     violations: &[Violation],
     now: Timestamp,
 ) -> BTreeMap<String, String> {
-    let mut problems = BTreeMap::new();
+    let mut problems = not_known(engine_state, observation, view);
     let groups = groups(engine_state, observation, view);
     if groups.is_empty() {
         return problems;
@@ -89,6 +89,19 @@ fn asked_for(violation: &Violation) -> Option<Requirement> {
         .then(|| violation.requirement.clone())
 }
 
+/// The namespaces for which nothing is proposed, since an object there cannot be read.
+fn not_known(
+    engine_state: &EngineState,
+    observation: &Observation,
+    view: &ClusterView,
+) -> BTreeMap<String, String> {
+    let unknown = observation.not_known.iter();
+    unknown
+        .filter(|(name, _)| engine_state.segments.contains_key(*name) && touches(view, name))
+        .map(|(name, why)| (name.clone(), why.clone()))
+        .collect()
+}
+
 /// Groups the workloads that get policies by the options of their namespace.
 fn groups(
     engine_state: &EngineState,
@@ -105,7 +118,9 @@ fn groups(
         if segment.mode < Mode::Propose {
             continue;
         }
-        if !touches(view, &segment.namespace) {
+        if !touches(view, &segment.namespace)
+            || observation.not_known.contains_key(&segment.namespace)
+        {
             continue;
         }
         let mut theirs = segmented(observation, segment);
@@ -138,7 +153,9 @@ pub fn segmented(observation: &Observation, segment: &SegmentationSettings) -> V
                 .pods
                 .iter()
                 .filter_map(|index| inventory.pods.get(*index));
-            !workload.host_network && !pods.any(|pod| segment.excludes(&pod.labels))
+            !workload.host_network
+                && !is_reserved(&workload.id)
+                && !pods.any(|pod| segment.excludes(&pod.labels))
         });
     kept.map(|workload| workload.id.clone()).collect()
 }
@@ -227,7 +244,10 @@ fn propose_one(
     let fresh = WorkloadState::new(workload.clone(), name);
     let known = engine_state.states().get(workload);
     match known.unwrap_or(&fresh).need(&desired) {
-        Need::Nothing => return Ok(()),
+        Need::Nothing => {
+            approve_within_rules(engine_state, workload, now);
+            return Ok(());
+        }
         Need::Withdraw => {
             let why = "the approved policy is right by now";
             engine_state.change(workload, |state, record| state.withdraw(why, now, record));
@@ -321,22 +341,46 @@ fn basis(
     Digest::of_bytes(seen.into_iter().collect::<Vec<_>>().join("\n").as_bytes())
 }
 
-fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
-    let segment = engine_state
-        .segments
-        .get(&workload.namespace)
-        .and_then(|s| s.segment.clone());
-    let Some(segment) = segment.filter(|s| s.approval.mode == ApprovalMode::Automatic) else {
+/// Approves the open proposal if the rules of the Segmentation, within the ceilings of the cluster, approve it (rule:
+/// automatic-approval-has-ceilings). A namespace that turns automatic approval on later has to be observed as long.
+pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadId, now: Timestamp) {
+    let Some(open) = engine_state
+        .states()
+        .get(workload)
+        .and_then(WorkloadState::open)
+    else {
         return;
     };
-    engine_state.change(workload, |state, record| {
-        let Some(open) = state.open() else { return };
-        if open.is_edited() {
-            return;
+    let state = engine_state.segments.get(&workload.namespace);
+    let Some((segment, since)) = state.and_then(|s| Some((s.segment.as_ref()?, s.observing_since)))
+    else {
+        return;
+    };
+    if segment.approval.mode != ApprovalMode::Automatic || open.is_edited() {
+        return;
+    }
+    let rules = &segment.approval.automatic;
+    let outcome = if now.secs_since(since) < segment.minimum_duration {
+        Err(format!(
+            "the namespace was observed for less than {} s",
+            segment.minimum_duration
+        ))
+    } else if is_default_deny(workload) && !rules.allow_default_deny {
+        Err("a person decides about the default deny of a namespace".into())
+    } else {
+        may_approve(segment, &open.impact, open.asked_by_blocked)
+    };
+    match outcome {
+        Ok(()) => {
+            engine_state.change(workload, |state, record| {
+                state.approve_automatically(now, record)
+            });
         }
-        match may_approve(&segment, &open.impact, open.asked_by_blocked) {
-            Ok(()) => state.approve_automatically(now, record),
-            Err(why) => state.note(format!("not approved automatically: {why}")),
+        Err(why) => {
+            let message = format!("not approved automatically: {why}");
+            if open.message.as_ref() != Some(&message) {
+                engine_state.change(workload, |state, _| state.note(message));
+            }
         }
-    });
+    }
 }

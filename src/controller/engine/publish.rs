@@ -2,7 +2,7 @@
 //! written.
 
 use super::state::EngineState;
-use crate::cluster::live::{WriteError, Writer};
+use crate::cluster::live::{Kind, Malformed, WriteError, Writer};
 use crate::controller::pending_writes::{Key, PendingWrites, key_of};
 use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{
@@ -44,6 +44,7 @@ impl Published {
 pub async fn publish_proposals(
     engine_state: &EngineState,
     live: &[Arc<PolicyProposal>],
+    malformed: &[Malformed],
     namespaces: &BTreeSet<String>,
     writer: &Writer,
     pending: &mut PendingWrites,
@@ -55,13 +56,16 @@ pub async fn publish_proposals(
         .collect();
     let mut published = Published::default();
     let mut wanted = BTreeSet::new();
+    let unread = clear_malformed(malformed, writer, &mut published).await;
     let theirs = namespaces
         .iter()
         .flat_map(|name| objects(engine_state, name));
     for (proposal, object) in theirs {
         let key = key_of(&object.metadata);
         let found = there.get(&key).copied();
-        if pending.is_behind(&key, found.map(|f| &f.metadata)) {
+        if unread.contains(&key) {
+            // It is made anew once the watch shows that it is gone.
+        } else if pending.is_behind(&key, found.map(|f| &f.metadata)) {
             published.again.insert(key.0.clone());
         } else {
             let status = status_of(proposal);
@@ -74,6 +78,7 @@ pub async fn publish_proposals(
     for (key, object) in there {
         // What the state has forgotten goes from the cluster too; what others made is theirs.
         if wanted.contains(&key)
+            || unread.contains(&key)
             || !is_ours(&object.metadata)
             || pending.is_behind(&key, Some(&object.metadata))
         {
@@ -86,6 +91,28 @@ pub async fn publish_proposals(
         }
     }
     published
+}
+
+/// Deletes proposals of ours that cannot be read: they can be neither compared nor decided. Returns the keys of all that
+/// cannot be read.
+async fn clear_malformed(
+    malformed: &[Malformed],
+    writer: &Writer,
+    published: &mut Published,
+) -> BTreeSet<Key> {
+    let mut keys = BTreeSet::new();
+    for one in malformed
+        .iter()
+        .filter(|one| one.kind == Kind::PolicyProposal)
+    {
+        keys.insert((one.namespace.clone(), one.name.clone()));
+        if one.is_ours
+            && let Err(error) = writer.delete_malformed_proposal(one).await
+        {
+            published.failed(one.namespace.clone(), error);
+        }
+    }
+    keys
 }
 
 /// Writes spec and status as far as they differ from what is there. Each write is noted for itself: where the

@@ -1,19 +1,23 @@
 //! Turns Segmentations into segments: what operators want of namespaces, and since when.
 
 use super::state::{EngineState, KeptSegment, SegmentState};
+use crate::cluster::live::{Kind, Malformed};
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
 use crate::record::{Action, Actor, Entry, RemainingPolicies};
 use crate::review::resources::{OnDelete, Segmentation};
-use crate::review::{SegmentationSettings, segmentation_changed_by};
+use crate::review::{Ceilings, SegmentationSettings, is_default_deny, segmentation_changed_by};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Processes all Segmentations as they are now. Returns what is wrong with those that cannot be parsed, by namespace, and
-/// whether anything changed. A Segmentation that cannot be parsed changes nothing: its last good version still counts.
+/// whether anything changed. A Segmentation that cannot be parsed changes nothing: its last good version still counts,
+/// and after a restart what was approved (rule: malformed-object-is-a-finding).
 pub fn take_segments(
     engine_state: &mut EngineState,
     segmentations: &[Arc<Segmentation>],
+    malformed: &[Malformed],
+    ceilings: &Ceilings,
     now: Timestamp,
 ) -> (BTreeMap<String, String>, bool) {
     let mut errors = BTreeMap::new();
@@ -30,12 +34,21 @@ pub fn take_segments(
         match SegmentationSettings::parse(segmentation) {
             Ok(segment) => {
                 let by = segmentation_changed_by(segmentation);
-                changed |= take(engine_state, segment, by, now);
+                changed |= take(engine_state, ceilings.clamp(segment), by, now);
             }
             Err(error) => {
                 errors.insert(namespace, error.to_string());
             }
         }
+    }
+    for one in malformed
+        .iter()
+        .filter(|one| one.kind == Kind::Segmentation)
+    {
+        let finding = one.finding();
+        let error = format!("{} {}", finding.subject, finding.message);
+        errors.insert(one.namespace.clone(), error);
+        present.push(one.namespace.clone());
     }
     let gone: Vec<String> = engine_state
         .segments
@@ -123,7 +136,7 @@ fn leave(engine_state: &mut EngineState, namespace: &str, deleted: Option<Timest
 /// Ends the reviews of workloads that are gone for longer than deleted pods are remembered: their proposals are
 /// deleted, and their policies where the Segmentation has `onDelete: Remove`.
 pub fn retire_gone(engine_state: &mut EngineState, inventory: &Inventory, now: Timestamp) {
-    let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id);
+    let is_gone = |id: &&WorkloadId| !inventory.workloads.contains_key(*id) && !is_default_deny(id);
     let gone: Vec<WorkloadId> = engine_state
         .states()
         .keys()

@@ -5,7 +5,7 @@ use crate::controller::pending_writes::key_of;
 use crate::graph::{OpenDirections, ServiceEnforcement, ServiceEnforcements};
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::record::{Chain, Connection, Entry, Mode, RecordLine, legacy, parse_line, to_line};
+use crate::record::{Chain, Connection, Entry, Head, Mode, RecordLine, legacy, to_line};
 use crate::review::resources::{DecisionOutcome, ProposalDecision, ProposalDecisionSpec};
 use crate::review::{SegmentationSettings, WorkloadState, service_enforcements};
 use crate::store::{
@@ -39,8 +39,6 @@ pub enum StateError {
         name: String,
         source: serde_json::Error,
     },
-    #[error("failed to read the last line of the record: {0}; the store was damaged")]
-    Record(String),
     #[error(transparent)]
     Store(#[from] ReviewStoreError),
 }
@@ -82,6 +80,8 @@ pub struct KeptSegment {
 pub struct EngineState {
     states: BTreeMap<WorkloadId, WorkloadState>,
     pub segments: BTreeMap<String, SegmentState>,
+    /// Workloads whose stored review was altered, and how, until a policy of theirs is approved.
+    pub altered: BTreeMap<WorkloadId, String>,
     /// Results of decisions, by UID.
     pub decided: BTreeMap<String, DecisionResult>,
     chain: Chain,
@@ -103,7 +103,9 @@ pub struct EngineState {
 impl EngineState {
     /// # Errors
     /// If the store holds something that this version cannot read.
-    pub fn load(loaded: Loaded) -> Result<EngineState, StateError> {
+    ///
+    /// `head`: what the next line of the record follows.
+    pub fn load(loaded: Loaded, head: Head) -> Result<EngineState, StateError> {
         let mut states = BTreeMap::new();
         for (workload, body) in loaded.reviews {
             let state: WorkloadState =
@@ -144,18 +146,12 @@ impl EngineState {
             })?;
             answers.insert(decision.uid, answer);
         }
-        let chain = match loaded.record_head {
-            None => Chain::default(),
-            Some((_, line)) => {
-                let entry = parse_line(&line).map_err(|e| StateError::Record(e.to_string()))?;
-                Chain::after(entry.head())
-            }
-        };
         Ok(EngineState {
             states,
             segments,
+            altered: BTreeMap::new(),
             decided: answers,
-            chain,
+            chain: Chain::after(head),
             entries: Vec::new(),
             decisions: Vec::new(),
             recorded_break_glass: Vec::new(),
@@ -165,6 +161,11 @@ impl EngineState {
             stored_segments,
             open: OpenDirections::default(),
         })
+    }
+
+    /// The end of the record on the disk.
+    pub fn record_head(&self) -> &Head {
+        self.chain.head()
     }
 
     /// Adds a line to the record with the next commit.
@@ -200,6 +201,15 @@ impl EngineState {
         self.unpublished.insert(workload.namespace.clone());
         self.touched.insert(workload.clone());
         Some(change(state, &mut self.entries))
+    }
+
+    /// Puts another state in the place of a workload's, if it differs.
+    pub fn replace(&mut self, workload: &WorkloadId, state: WorkloadState) {
+        if self.states.get(workload) != Some(&state) {
+            self.unpublished.insert(workload.namespace.clone());
+            self.touched.insert(workload.clone());
+            self.states.insert(workload.clone(), state);
+        }
     }
 
     /// Returns why break-glass is on, by namespace.
@@ -323,6 +333,14 @@ impl EngineState {
         }
         store.commit(&commit)?;
         self.chain = chain;
+        let approved = lines.iter().filter(|line| line.entry.action.is_approval());
+        for RecordLine { entry, .. } in approved {
+            let states = &self.states;
+            self.altered.retain(|id, _| {
+                let policy = states.get(id).map(|state| &state.policy_name);
+                id.namespace != entry.namespace || policy != Some(&entry.object)
+            });
+        }
         self.entries.clear();
         self.decisions.clear();
         self.recorded_break_glass.clear();

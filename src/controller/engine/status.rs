@@ -2,11 +2,12 @@
 
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
+use super::malformed;
 use super::observation::Observation;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
-use crate::cluster::live::Writer;
+use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
@@ -14,13 +15,15 @@ use crate::net::Timestamp;
 use crate::review::resources::{
     Mode, Segmentation, SegmentationCounts, SegmentationStatus, to_time,
 };
-use crate::review::{SegmentationSettings, WorkloadState};
+use crate::review::{SegmentationSettings, Uncovered, WorkloadState, is_default_deny};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The most nodes that a status names.
 const MAX_NODES: usize = 50;
+/// The most uncovered pods that a status names.
+const MAX_PODS: usize = 50;
 
 /// What conditions depend on beside the state.
 pub struct Circumstances<'a> {
@@ -30,6 +33,10 @@ pub struct Circumstances<'a> {
     pub errors: &'a BTreeMap<String, String>,
     /// Why no proposals can be made, by namespace.
     pub problems: &'a BTreeMap<String, String>,
+    /// The pods that no policy selects, by enforced namespace.
+    pub uncovered: &'a BTreeMap<String, Uncovered>,
+    /// The objects that cannot be read.
+    pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
     pub without_agent: &'a BTreeSet<String>,
     pub now: Timestamp,
@@ -45,9 +52,16 @@ pub async fn publish(
     pending: &mut PendingWrites,
 ) -> Published {
     let mut published = Published::default();
+    let unread: BTreeSet<&str> = around
+        .malformed
+        .iter()
+        .filter(|one| one.kind == Kind::Segmentation)
+        .map(|one| one.namespace.as_str())
+        .collect();
     for live in segmentations {
         let key = key_of(&live.metadata);
-        if !namespaces.contains(&key.0) {
+        // Of one that cannot be read now, this is how it was before; see `malformed::tell`.
+        if !namespaces.contains(&key.0) || unread.contains(key.0.as_str()) {
             continue;
         }
         if pending.is_behind(&key, Some(&live.metadata)) {
@@ -86,9 +100,13 @@ fn build_status(
         if let Some(segment) = &state.segment {
             let workloads = propose::segmented(around.observation, segment);
             status.counts = counts(state, &workloads, &theirs, around.observation);
-            status.coverage = coverage(&workloads, around.observation);
+            status.coverage = mean_coverage(&workloads, around.observation);
         }
     }
+    let uncovered = around.uncovered.get(namespace);
+    let pods = uncovered.map(|one| one.pods.as_slice()).unwrap_or_default();
+    status.counts.uncovered = u32::try_from(pods.len()).unwrap_or(u32::MAX);
+    status.uncovered_pods = pods.iter().take(MAX_PODS).cloned().collect();
     let unseen = unseen_nodes(namespace, around);
     status.nodes_without_agent = unseen.into_iter().take(MAX_NODES).collect();
     let facts = facts(engine_state, namespace, &theirs, around);
@@ -126,17 +144,19 @@ fn counts(
         enforced: number(
             theirs
                 .iter()
+                .filter(|s| !is_default_deny(&s.workload))
                 .filter(|s| s.applied.as_ref().is_some_and(|a| a.revision.is_some()))
                 .count(),
         ),
         open_proposals: number(theirs.iter().filter(|s| s.open().is_some()).count()),
         edges: number(workloads.iter().map(edges).sum()),
         violations: number(state.kept.violations.len()),
+        uncovered: 0,
     }
 }
 
 /// Returns the mean of the workloads' estimates in whole percent; empty while there is no estimate.
-fn coverage(workloads: &[WorkloadId], observation: &Observation) -> String {
+fn mean_coverage(workloads: &[WorkloadId], observation: &Observation) -> String {
     let known: Vec<f64> = workloads
         .iter()
         .filter_map(|id| propose::coverage(observation, id))
@@ -173,9 +193,55 @@ fn facts(
         learning(segment, theirs, around),
         enforcing(engine_state, namespace, state, theirs),
         drifted(namespace, around),
-        degraded(namespace, theirs, around),
+        degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
+        covered(engine_state, namespace, around),
+        well_formed(namespace, around),
+        within_ceilings(segment),
     ]
+}
+
+/// Does some policy select every pod of the namespace?
+fn covered(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = around.uncovered.get(namespace).map(Uncovered::sentence);
+    let message = message.unwrap_or_default();
+    let (is_true, reason) = match (is_enforced(engine_state, namespace), message.is_empty()) {
+        (false, _) => (false, "NotEnforced"),
+        (true, true) => (true, "AllSelected"),
+        (true, false) => (false, "UncoveredPods"),
+    };
+    Fact {
+        kind: "Covered",
+        is_true,
+        reason,
+        message,
+    }
+}
+
+/// Is what the Segmentation asks of automatic approval what counts?
+fn within_ceilings(segment: Option<&SegmentationSettings>) -> Fact {
+    let beyond = segment.map(|segment| segment.beyond_ceilings.as_slice());
+    let beyond = beyond.unwrap_or_default();
+    let said: Vec<String> = beyond.iter().map(ToString::to_string).collect();
+    let is_true = said.is_empty();
+    Fact {
+        kind: "WithinCeilings",
+        is_true,
+        reason: if is_true { "AsSpecified" } else { "Clamped" },
+        message: said.join("; "),
+    }
+}
+
+/// Can all objects of the namespace be read?
+fn well_formed(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = malformed::of_namespace(around.malformed, namespace);
+    let is_true = message.is_empty();
+    Fact {
+        kind: "WellFormed",
+        is_true,
+        reason: if is_true { "AllRead" } else { "Malformed" },
+        message,
+    }
 }
 
 /// Are all pods of the namespace where an agent sees them, and can everybody be named to whom they talk?
@@ -339,13 +405,26 @@ fn drifted(namespace: &str, around: &Circumstances<'_>) -> Fact {
     }
 }
 
-fn degraded(namespace: &str, theirs: &[&WorkloadState], around: &Circumstances<'_>) -> Fact {
+fn degraded(
+    engine_state: &EngineState,
+    namespace: &str,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Fact {
     let fact = |is_true, reason, message| Fact {
         kind: "Degraded",
         is_true,
         reason,
         message,
     };
+    let altered = listed(&engine_state.altered, namespace);
+    if !altered.is_empty() {
+        return fact(
+            true,
+            "StateAltered",
+            format!("{altered}; what is not proven is not applied: decide on the next proposal"),
+        );
+    }
     let failures = listed(&around.troubles.failures, namespace);
     if !failures.is_empty() {
         return fact(true, "WriteFailed", failures);

@@ -13,10 +13,10 @@ use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::record::{ActionKind, Digest, Entry, Verifier, parse_line};
 use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
-use crate::review::{Revision, WorkloadState, policy_digest};
+use crate::review::{Revision, WorkloadState, policy_digest, uncovered};
 use crate::store::ReviewStore;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,8 +60,14 @@ pub fn from_state(
     } = PoliciesAtEnd::find(&states, &record.in_force, objects, period);
     findings.extend(lost);
     policies.extend(approved.iter().map(|(state, one)| policy(state, one)));
+    let policies = applied_over(objects.network_policies.clone(), policies);
+    let enforced: BTreeSet<&str> = record.in_force.keys().map(|(ns, _)| ns.as_str()).collect();
+    findings.extend(enforced.into_iter().flat_map(|namespace| {
+        let open = uncovered(&inventory, &policies, namespace, None);
+        open.findings(&inventory)
+    }));
     Ok(LoadedEvidence {
-        policies: applied_over(objects.network_policies.clone(), policies),
+        policies,
         inputs: EvidenceInputs {
             period: period.by_the_hour(),
             sources: vec![source],

@@ -5,8 +5,9 @@ use super::changes::{Fingerprint, PageChange, changes, digest, published_version
 use super::proposal_graph::{of_evidence, of_present};
 use super::record::{Record, Records};
 use super::scans::Scans;
+use crate::finding::{Code, Finding};
 use crate::graph::{Graph, GraphOptions, ServiceEnforcement, ServiceEnforcements, build};
-use crate::inventory::{Inventory, Objects, OwnerRule};
+use crate::inventory::{Inventory, ObjectRemark, Objects, OwnerRule};
 use crate::load::client::{BlockingClient, list_everywhere};
 use crate::load::controller_state;
 use crate::load::error::LoadError;
@@ -18,8 +19,8 @@ use crate::load::published::{Published, PublishedGraph, read_published, read_pub
 use crate::load::risk::RiskSource;
 use crate::load::source_path::SourcePath;
 use crate::pipeline::RiskChoices;
-use crate::review::resources::{Phase, PolicyProposal, ProposalDecision, Segmentation};
-use crate::review::{SegmentationSettings, service_enforcements};
+use crate::review::resources::{Mode, Phase, PolicyProposal, ProposalDecision, Segmentation};
+use crate::review::{SegmentationSettings, service_enforcements, uncovered};
 use crate::risk::VolumeReport;
 use crate::web::{GraphSource, Shown, View, ViewInputs};
 use futures_util::{Stream, StreamExt};
@@ -60,6 +61,7 @@ struct ClusterState {
     decisions: Vec<ProposalDecision>,
     risk: RiskChoices,
     enforcement: ServiceEnforcements,
+    segments: Vec<SegmentationSettings>,
     /// The published part of the record; `None` where a copy of the controller's state is given.
     record: Option<Published>,
     /// The published graph, or why there is none.
@@ -219,11 +221,15 @@ impl ClusterPage {
     }
 
     async fn read(&self, client: &Client) -> Result<(Fingerprint, ClusterState), LoadError> {
-        let objects = list_objects(client, &*self.notices).await?;
-        let proposals: Vec<PolicyProposal> = list_everywhere(client).await?;
-        let decisions: Vec<ProposalDecision> = list_everywhere(client).await?;
-        let segmentations: Vec<Segmentation> = list_everywhere(client).await?;
+        let mut objects = list_objects(client, &*self.notices).await?;
+        let (proposals, of_proposals): (Vec<PolicyProposal>, _) = list_everywhere(client).await?;
+        let (decisions, of_decisions): (Vec<ProposalDecision>, _) = list_everywhere(client).await?;
+        let (segmentations, of_segmentations): (Vec<Segmentation>, _) =
+            list_everywhere(client).await?;
+        let unread = [of_proposals, of_decisions, of_segmentations].concat();
+        objects.remarks.extend(unread);
         let (scans, scans_generation) = self.scans.read(client, &*self.notices).await?;
+        objects.remarks.extend(self.scans.unread());
         let mut risk = self.risk.read(&scans)?;
         // An invalid Segmentation approves nothing; the controller reports what is wrong with it.
         let segments: Vec<SegmentationSettings> = segmentations
@@ -231,8 +237,8 @@ impl ClusterPage {
             .filter_map(|one| SegmentationSettings::parse(one).ok())
             .collect();
         let enforcement = service_enforcements(self.service_enforcement, &segments);
-        let segments = segments.into_iter();
-        let approved = segments.map(|segment| (segment.namespace, segment.approved));
+        let approved = segments.iter();
+        let approved = approved.map(|one| (one.namespace.clone(), one.approved.clone()));
         risk.by_namespace = approved.collect();
         let namespace = &self.records.namespace;
         let record = match self.records.state {
@@ -244,6 +250,7 @@ impl ClusterPage {
             _ => Err("recorded flows are given".to_owned()),
         };
         let state = ClusterState {
+            segments,
             objects,
             proposals,
             decisions,
@@ -281,6 +288,16 @@ impl ClusterPage {
             None => state.volume(),
         };
         let now = current(&state.objects);
+        findings.extend(state.objects.remarks.iter().map(malformed));
+        let enforced = state.segments.iter();
+        findings.extend(
+            enforced
+                .filter(|one| one.mode == Mode::Enforce)
+                .flat_map(|one| {
+                    let open = uncovered(&inventory, &now, &one.namespace, Some(one));
+                    open.findings(&inventory)
+                }),
+        );
         let Record {
             events,
             problem,
@@ -308,6 +325,11 @@ impl ClusterPage {
             source,
         })
     }
+}
+
+/// An object that cannot be read as a whole.
+fn malformed(remark: &ObjectRemark) -> Finding {
+    Finding::new(Code::MalformedObject, &remark.object, &remark.problem)
 }
 
 impl ClusterState {

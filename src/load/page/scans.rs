@@ -1,6 +1,6 @@
 //! The scans of trivy-operator, read again only after one of them changed.
 
-use crate::inventory::ImageScan;
+use crate::inventory::{ImageScan, ObjectRemark};
 use crate::load::api_error::ApiError;
 use crate::load::notice::NoticeSink;
 use crate::load::objects::list_scans;
@@ -14,6 +14,8 @@ pub struct Scans(Mutex<KnownScans>);
 #[derive(Default)]
 struct KnownScans {
     found: Arc<Vec<ImageScan>>,
+    /// What is wrong with those that cannot be read.
+    unread: Vec<ObjectRemark>,
     /// How often reading them found a difference.
     generation: u64,
     /// True if no scan changed since they were read.
@@ -30,6 +32,11 @@ impl Scans {
         self.known().is_current = false;
     }
 
+    /// What is wrong with scans that could not be read when they were last read.
+    pub fn unread(&self) -> Vec<ObjectRemark> {
+        self.known().unread.clone()
+    }
+
     /// The scans as they are now, and a generation that grows whenever reading them finds a difference.
     ///
     /// # Errors
@@ -43,11 +50,12 @@ impl Scans {
             let known = self.known();
             return Ok((known.found.clone(), known.generation));
         }
-        let found = list_scans(client, notices).await?;
+        let (found, unread) = list_scans(client, notices).await?;
         let mut known = self.known();
         known.is_current = true;
-        if *known.found != found {
+        if *known.found != found || known.unread != unread {
             known.found = Arc::new(found);
+            known.unread = unread;
             known.generation += 1;
         }
         Ok((known.found.clone(), known.generation))

@@ -139,6 +139,7 @@ fn record(
     at: Timestamp,
 ) -> FlowRecord {
     FlowRecord {
+        observers: Default::default(),
         client: world.address(client),
         server: world.address(server),
         port,

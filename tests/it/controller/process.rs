@@ -2,7 +2,10 @@
 
 use crate::support::free_port;
 use crate::support::kubernetes::{Cluster, PATIENCE, Program, until};
-use nanoseg::record::{RecordLine, Verifier, parse_line};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::DeleteParams;
+use nanoseg::record::{PUBLISHED, RecordLine, Verifier, parse_line};
 use nanoseg::store::ReviewStore;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +29,7 @@ impl Controller {
     pub fn start(cluster: &'static Cluster, name: &str, extra: &[&str]) -> Controller {
         let alone = cluster.one_controller();
         super::world::install(cluster);
+        forget_published(cluster);
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let (listen, metrics) = (free(), free());
         let name = cluster.name(name);
@@ -121,6 +125,19 @@ impl Controller {
         );
     }
 
+    /// The same with other options.
+    pub fn restart_with(&mut self, extra: &[&str]) {
+        self.extra = extra.iter().map(|text| (*text).to_owned()).collect();
+        self.restart();
+    }
+
+    /// Waits until it leads and does not act on its state. Returns the answer of `/readyz`.
+    pub fn until_not_acting(&self) -> String {
+        self.until_metric("nanoseg_controller_not_acting", |refuses| refuses == 1.0);
+        let answer = self.cluster.run(http::get(self.metrics, "/readyz"));
+        answer.expect("an answer")
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.program.kill();
@@ -206,6 +223,15 @@ fn launch(
         .env("NANOSEG_LOG", "nanoseg=debug,warn");
     let log = format!("{name}-{}.log", metrics.port());
     Program::start(command, &folder.path().join(log))
+}
+
+/// Deletes the record that another test's controller published: the next one has another state.
+fn forget_published(cluster: &'static Cluster) {
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client(), "default");
+    match cluster.run(async { api.delete(PUBLISHED, &DeleteParams::default()).await }) {
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        other => drop(other.expect("it is deleted")),
+    }
 }
 
 /// Returns a free port.

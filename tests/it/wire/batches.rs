@@ -16,6 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn batch(node: &str, number: u64) -> FlowBatch {
     let at = Timestamp::from_secs(1_700_000_000 + number as i64);
     let record = |port: u16| FlowRecord {
+        observers: Default::default(),
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port,

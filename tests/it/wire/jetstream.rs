@@ -5,7 +5,7 @@ use super::process::{NatsProcess, ReceiverProcess, wait_for};
 use crate::support::free_port;
 use nanoseg::flow::FlowBatch;
 use nanoseg::store::FlowStore;
-use nanoseg::wire::{Delivery, NatsAuth, NatsSettings, StreamSettings};
+use nanoseg::wire::{Delivery, NatsAuth, NatsSettings};
 use std::path::Path;
 
 /// Returns true if the test can run.
@@ -30,11 +30,14 @@ fn settings(nats: &NatsProcess) -> NatsSettings {
         auth: NatsAuth::None,
         ca: None,
         identity: None,
-        stream: Some(StreamSettings {
-            max_bytes: 64 << 20,
-            ..StreamSettings::default()
-        }),
+        inbox: None,
+        insecure: false,
+        stream: None,
     }
+}
+
+fn delivery(nats: &NatsProcess, node: &str) -> Delivery {
+    Delivery::nats(settings(nats), node, None).expect("a delivery")
 }
 
 fn receiver(nats: &NatsProcess, store: &Path) -> ReceiverProcess {
@@ -64,7 +67,7 @@ async fn a_killed_nats_server_and_receiver_lose_and_duplicate_nothing() {
     let batches: Vec<FlowBatch> = (1..=300)
         .map(|number| batch("node-1.example", number))
         .collect();
-    let mut delivery = Delivery::nats(settings(&nats), "node-1.example");
+    let mut delivery = delivery(&nats, "node-1.example");
     let mut taker = receiver(&nats, &store);
     deliver(&mut delivery, &batches, |acknowledged| match acknowledged {
         100 => {
@@ -94,7 +97,7 @@ async fn two_receivers_share_the_batches_and_each_batch_is_received_once() {
     let stores = ["a.db", "b.db"].map(|name| folder.path().join(name));
     let takers = stores.each_ref().map(|store| receiver(&nats, store));
     let batches: Vec<FlowBatch> = (1..=200).map(|number| batch("node-1", number)).collect();
-    let mut delivery = Delivery::nats(settings(&nats), "node-1");
+    let mut delivery = delivery(&nats, "node-1");
     deliver(&mut delivery, &batches, |_| {}).await;
     wait_for("all batches", || {
         (stores.iter().map(|store| applied(store)).sum::<u64>() >= 200).then_some(())
@@ -118,9 +121,9 @@ async fn invalid_messages_are_counted_and_do_not_block_the_others() {
     let taker = receiver(&nats, &store);
     let batches = [batch("node-1", 1)];
     // Sent as node-2, which is not the node of the batch.
-    let mut stranger = Delivery::nats(settings(&nats), "node-2");
+    let mut stranger = delivery(&nats, "node-2");
     deliver(&mut stranger, &batches, |_| {}).await;
-    let mut damaged = Delivery::nats(settings(&nats), "node-1");
+    let mut damaged = delivery(&nats, "node-1");
     let id = nanoseg::flow::BatchId::of(&batch("node-1", 7));
     damaged
         .send(id, vec![0x08, 0x01, 0xff])

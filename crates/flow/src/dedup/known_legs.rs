@@ -2,7 +2,7 @@
 //! both legs, and the receiver of its records knows the Service between them. Both lead to the same edge; this is
 //! about their counts.
 
-use super::{Count, FlowRecord, Listeners, Observed, Observer};
+use super::{Count, FlowRecord, Listeners, Observed, Observer, Observers};
 use crate::{AddressEpochs, AddressKind, Verdict};
 use nanoseg_net::Protocol;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -63,8 +63,11 @@ pub(super) fn join_known_legs(
                     whole.insert(*front);
                 }
             }
+            let callers = fronts.iter().map(|front| &observed[*front].observer.node);
+            let callers: Observers = callers.cloned().collect();
             for back in backs {
                 observed[back].record.via = Some(*called);
+                observed[back].record.observers.extend(&callers);
             }
         }
     }
@@ -174,6 +177,7 @@ mod tests {
                 verdict,
                 opening: Opening::FirstPacket,
                 labels: None,
+                observers: Observers::default(),
                 connections,
                 datagrams: connections,
                 bytes_to_server: 10,

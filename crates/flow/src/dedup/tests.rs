@@ -26,6 +26,7 @@ fn seen(node: &str, source: Source, client: &str, server: &str, connections: u64
             verdict: Verdict::Established,
             opening: Opening::Handshake,
             labels: None,
+            observers: Observers::default(),
             connections,
             datagrams: 0,
             bytes_to_server: 10 * connections,
@@ -34,6 +35,14 @@ fn seen(node: &str, source: Source, client: &str, server: &str, connections: u64
             last: at,
             windows: ActivityWindows::at(at),
         },
+    }
+}
+
+/// The record as these nodes saw it.
+fn by(nodes: &[&str], seen: &Observed) -> FlowRecord {
+    FlowRecord {
+        observers: nodes.iter().map(|node| Arc::from(*node)).collect(),
+        ..seen.record.clone()
     }
 }
 
@@ -56,7 +65,7 @@ fn what_two_observers_saw_counts_once() {
             &NoListeners,
             &AddressEpochs::default(),
         );
-        assert_eq!(agreed.as_slice(), std::slice::from_ref(&one.record));
+        assert_eq!(agreed, [by(&["a", node], &one)]);
     }
 }
 
@@ -171,7 +180,7 @@ fn the_echo_of_a_masqueraded_connection_is_dropped() {
         &NoListeners,
         &AddressEpochs::default(),
     );
-    assert_eq!(agreed.as_slice(), std::slice::from_ref(&client.record));
+    assert_eq!(agreed, [by(&["a", "b"], &client)]);
     // The node itself calls the same server: its own agent has seen that.
     let own = seen("a", Source::Conntrack, "192.168.0.1", "10.1.0.2:80", 1);
     let agreed = deduplicate(
@@ -193,7 +202,7 @@ fn a_call_of_another_node_s_node_port_counts_where_it_was_translated() {
         &NoListeners,
         &AddressEpochs::default(),
     );
-    assert_eq!(agreed.as_slice(), std::slice::from_ref(&after.record));
+    assert_eq!(agreed, [by(&["a", "b"], &after)]);
     // Somebody else's call is not explained by it.
     let other = seen("a", Source::Conntrack, "10.0.0.9", "192.168.0.2:30080", 1);
     let agreed = deduplicate(
@@ -202,7 +211,7 @@ fn a_call_of_another_node_s_node_port_counts_where_it_was_translated() {
         &AddressEpochs::default(),
     );
     assert!(
-        agreed.contains(&other.record) && agreed.len() == 2,
+        agreed.contains(&by(&["a"], &other)) && agreed.len() == 2,
         "{agreed:?}"
     );
 }
@@ -241,7 +250,7 @@ fn an_undecided_connection_is_turned_to_its_listener() {
     let kept = decide("10.0.0.2:40000");
     assert_eq!((kept.port, kept.opening), (40000, Opening::Listener));
     let unknown = decide("10.0.0.3:1");
-    assert_eq!(unknown, open.record);
+    assert_eq!(unknown, by(&["a"], &open));
     let mut handshake = open.clone();
     handshake.record.opening = Opening::Handshake;
     let agreed = deduplicate(
@@ -249,7 +258,7 @@ fn an_undecided_connection_is_turned_to_its_listener() {
         &Listens("10.0.0.1:8080".parse().unwrap()),
         &AddressEpochs::default(),
     );
-    assert_eq!(agreed, [handshake.record], "a handshake decides");
+    assert_eq!(agreed, [by(&["a"], &handshake)], "a handshake decides");
 }
 
 #[test]
@@ -268,5 +277,41 @@ fn counts_that_no_traffic_has_are_no_reason_to_stop() {
             &AddressEpochs::default()
         )),
         u64::MAX
+    );
+}
+
+fn observers(records: &[FlowRecord]) -> Vec<String> {
+    records.iter().map(|r| r.observers.to_string()).collect()
+}
+
+#[test]
+fn each_record_names_all_nodes_that_saw_the_connection_also_those_whose_records_are_left_out() {
+    let agreed = |seen: Vec<Observed>| {
+        observers(&deduplicate(seen, &NoListeners, &AddressEpochs::default()))
+    };
+    let one = |node| seen(node, Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
+    assert_eq!(agreed(vec![one("a"), one("b")]), ["a, b"]);
+    assert_eq!(agreed(vec![one("")]), [""], "a file");
+
+    // The pod's node saw the node port, the other node saw it and its translation.
+    let called = seen("a", Source::Conntrack, "10.0.0.1", "172.18.0.3:30080", 3);
+    let mut arrived = seen("b", Source::Conntrack, "10.0.0.1", "10.0.0.2:80", 3);
+    arrived.record.via = Some("172.18.0.3:30080".parse().unwrap());
+    arrived.record.seen_as = Some("172.18.0.3".parse().unwrap());
+    // The server's node saw the node's address.
+    let echo = seen("c", Source::Conntrack, "172.18.0.3", "10.0.0.2:80", 3);
+    assert_eq!(agreed(vec![called, arrived, echo]), ["a, b, c"]);
+
+    let failed = |node| {
+        let mut failed = one(node);
+        failed.record.verdict = Verdict::Unanswered;
+        failed
+    };
+    let mut both = agreed(vec![one("a"), failed("b")]);
+    both.sort();
+    assert_eq!(
+        both,
+        ["a", "b"],
+        "one says that it was answered, the other that it was not"
     );
 }

@@ -104,6 +104,7 @@ pub fn record() -> impl Strategy<Value = FlowRecord> {
             let mut windows = ActivityWindows::default();
             times.iter().for_each(|at| windows.mark(*at));
             FlowRecord {
+                observers: Default::default(),
                 client: ends.0,
                 server: ends.1,
                 port: ends.2,

@@ -49,7 +49,7 @@ impl DnsServers {
             if port.port != DNS_PORT && !port.name.as_deref().is_some_and(is_dns_name) {
                 continue;
             }
-            let behind = port.endpoints.iter();
+            let behind = port.endpoints.iter().filter(|endpoint| endpoint.own);
             let behind = behind.filter_map(|endpoint| Some((key(endpoint.pod?)?, endpoint.port)));
             servers.ports.extend(behind);
         }

@@ -4,6 +4,7 @@
 use super::departed;
 use super::{Attribution, PeerKey, ServiceAccess};
 use crate::UnattributedReason;
+use ipnet::IpNet;
 use nanoseg_flow::{FlowRecord, PeerLabel, PodLabel, is_stand_in, stand_in_address};
 use nanoseg_inventory::{Inventory, Owner, Pod, WorkloadId};
 use nanoseg_net::Timestamp;
@@ -124,7 +125,10 @@ impl<'a> Attribution<'a> {
                 if let Some((place, _)) = nodes.find(|(_, known)| known.name == node) {
                     return (PeerKey::Node(place), None);
                 }
-                let reason = UnattributedReason::OutsideNetwork;
+                let reason = match name.parse::<IpNet>() {
+                    Ok(_) => UnattributedReason::OutsideBlock,
+                    Err(_) => UnattributedReason::OutsideNetwork,
+                };
                 (
                     self.named(stand_in_address(name), name.clone(), reason),
                     None,

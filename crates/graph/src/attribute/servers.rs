@@ -8,16 +8,61 @@ use nanoseg_net::{Protocol, Timestamp};
 use std::net::{IpAddr, SocketAddr};
 
 impl<'a> Attribution<'a> {
-    /// What stands behind the Service that was called.
+    /// What stands behind the Service that was called, as far as the Service may speak for it: the pods of its own
+    /// namespace (rule: foreign-endpoint). Where nobody has the address of an endpoint, nobody is named for it.
     pub(super) fn behind(
         &self,
         access: Option<&ServiceAccess<'_>>,
         record: &FlowRecord,
     ) -> Vec<Target> {
         let endpoints = access.iter().flat_map(|access| &access.port.endpoints);
-        endpoints
-            .flat_map(|endpoint| self.endpoint(endpoint, record.protocol, record.first))
-            .collect()
+        let all = endpoints.flat_map(|endpoint| {
+            let found = self.endpoint(endpoint, record.protocol, record.first);
+            found
+                .into_iter()
+                .filter(|target| endpoint.own || matches!(target.peer, PeerKey::Unattributed(..)))
+        });
+        all.collect()
+    }
+
+    /// Returns true if the spec of another namespace's Service claims the address as an external one. That counts for
+    /// the Service's namespace and for callers from outside. To others' pods it stays the address that it was, unless a
+    /// connection was seen to arrive behind the Service (class of CVE-2020-8554).
+    pub(super) fn is_claimed_by_others(
+        &self,
+        client: PeerKey,
+        called: IpAddr,
+        at: Timestamp,
+    ) -> bool {
+        let PeerKey::Workload(place) = client else {
+            return false;
+        };
+        let Owner::Service(index) = self.inventory.resolve(called, at) else {
+            return false;
+        };
+        let service = &self.inventory.services[index];
+        let namespace = self.workloads.get(place as usize).map(|id| &id.namespace);
+        service.claimed_ips.contains(&called) && namespace != Some(&service.namespace)
+    }
+
+    /// Marks the targets that the Service does not speak for: they count as they were seen, and nothing is concluded
+    /// from the Service for them. `own` are those for which it does.
+    pub(super) fn mark_foreign(
+        &self,
+        targets: &mut [Target],
+        own: &[Target],
+        access: &ServiceAccess<'_>,
+    ) {
+        for target in targets.iter_mut().filter(|target| !own.contains(target)) {
+            target.foreign = match target.peer {
+                PeerKey::Workload(place) => {
+                    let id = self.workloads.get(place as usize);
+                    id.is_some_and(|id| id.namespace != access.service.namespace)
+                }
+                PeerKey::Node(_) | PeerKey::ApiServer => true,
+                PeerKey::Outside(_) | PeerKey::Unattributed(..) => false,
+            };
+        }
     }
 
     /// The Service itself, where nothing is known to stand behind it: under its cluster address, if it has one.
@@ -31,11 +76,13 @@ impl<'a> Attribution<'a> {
             Some((*address, access.port.port))
         });
         let (address, port) = own.unwrap_or(called);
-        Target {
-            peer: PeerKey::Unattributed(address, UnattributedReason::ServiceWithoutEndpoints),
-            port,
-            node: None,
-        }
+        let reason = match access {
+            Some(access) if !access.port.endpoints.is_empty() => {
+                UnattributedReason::ForeignEndpoint
+            }
+            _ => UnattributedReason::ServiceWithoutEndpoints,
+        };
+        Target::new(PeerKey::Unattributed(address, reason), port, None)
     }
 
     /// The Service port that stands at an address, by cluster IP, external IP or node port (rule: service-target-port).
@@ -98,11 +145,11 @@ impl<'a> Attribution<'a> {
                 && owned.until.is_none_or(|until| at < until);
             was_there && port.address.is_none_or(|only| only == address)
         })?;
-        Some(Target {
-            peer: self.pod(*index),
-            port: host_port.container_port,
-            node: Some(node as u32),
-        })
+        Some(Target::new(
+            self.pod(*index),
+            host_port.container_port,
+            Some(node as u32),
+        ))
     }
 
     /// Who listens at an address that is no Service's.
@@ -113,7 +160,7 @@ impl<'a> Attribution<'a> {
         protocol: Protocol,
         at: Timestamp,
     ) -> Vec<Target> {
-        let alone = |peer, node| vec![Target { peer, port, node }];
+        let alone = |peer, node| vec![Target::new(peer, port, node)];
         if self
             .inventory
             .api_server
@@ -155,11 +202,7 @@ impl<'a> Attribution<'a> {
         if let Some(target) = self.host_port_at(address, port, protocol, at) {
             return vec![target];
         }
-        let target = |peer| Target {
-            peer,
-            port,
-            node: None,
-        };
+        let target = |peer| Target::new(peer, port, None);
         let mut own = self.inventory.nodes[index].addresses.iter();
         let book = &self.inventory.addresses;
         if matches!(client, PeerKey::Workload(_))
@@ -180,11 +223,11 @@ impl<'a> Attribution<'a> {
         at: Timestamp,
     ) -> Vec<Target> {
         match endpoint.pod {
-            Some(index) if !self.inventory.pods[index].host_network => vec![Target {
-                peer: self.pod(index),
-                port: endpoint.port,
-                node: self.pods[index].1,
-            }],
+            Some(index) if !self.inventory.pods[index].host_network => vec![Target::new(
+                self.pod(index),
+                endpoint.port,
+                self.pods[index].1,
+            )],
             // An endpoint is no call of a node's port: what listens there is said by the endpoint itself.
             _ => self.servers(
                 PeerKey::ApiServer,

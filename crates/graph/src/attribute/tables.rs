@@ -168,7 +168,8 @@ fn node_ports(
                 .entry((port.protocol, node_port))
                 .or_insert((place, index));
             if !service.external_local {
-                let behind = port.endpoints.iter().filter_map(|e| Some((e.pod?, e.port)));
+                let behind = port.endpoints.iter().filter(|e| e.own);
+                let behind = behind.filter_map(|e| Some((e.pod?, e.port)));
                 exposed.extend(behind.map(|(pod, number)| (pods[pod].0, port.protocol, number)));
             }
         }

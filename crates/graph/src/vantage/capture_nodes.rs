@@ -6,8 +6,7 @@
 //! neither; it is explained if one of the two is known already. A packet of somebody whose node nobody knows may come
 //! from any: while it is not explained, the only node that explains the others is no more than likely.
 
-use crate::attribute::may_be_of_cluster;
-use nanoseg_inventory::{Inventory, Owner};
+use nanoseg_inventory::{Inventory, Owner, may_be_of_cluster};
 use nanoseg_net::Timestamp;
 use std::collections::BTreeSet;
 use std::net::IpAddr;

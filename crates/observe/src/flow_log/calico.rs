@@ -187,6 +187,7 @@ fn parse(fields: &Fields) -> Result<Vec<Entry>, &'static str> {
         _ => (sent, received),
     };
     let record = FlowRecord {
+        observers: Default::default(),
         client,
         server,
         port,

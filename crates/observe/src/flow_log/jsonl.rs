@@ -272,6 +272,7 @@ impl RawLine {
             (None, _) => Opening::Handshake,
         };
         let record = FlowRecord {
+            observers: Default::default(),
             client: self.client.ok_or_else(|| need("client"))?,
             server: self.server.ok_or_else(|| need("server"))?,
             port: self.port.ok_or_else(|| need("port"))?,

@@ -465,6 +465,7 @@ fn a_public_entry_that_is_open_to_anywhere_says_so_and_needs_no_single_addresses
     add_node(&mut cluster, "n1", &["203.0.113.2"]);
     cluster.pods[0].addresses = vec!["10.244.1.5".parse().unwrap(), "fd00::5".parse().unwrap()];
     let entry = PublicEntry {
+        blocks: 0,
         workload: id("shop/web"),
         protocol: Protocol::Tcp,
         port: 443,

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
     printcolumn = r#"{"name":"Workloads","type":"integer","jsonPath":".status.counts.workloads"}"#,
     printcolumn = r#"{"name":"Enforced","type":"integer","jsonPath":".status.counts.enforced"}"#,
     printcolumn = r#"{"name":"Open","type":"integer","jsonPath":".status.counts.openProposals"}"#,
+    printcolumn = r#"{"name":"Uncovered","type":"integer","jsonPath":".status.counts.uncovered"}"#,
     printcolumn = r#"{"name":"Coverage","type":"string","jsonPath":".status.coverage"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
@@ -43,6 +44,11 @@ pub struct SegmentationSpec {
     pub learning: LearningCriteria,
     #[serde(default)]
     pub approval: Approval,
+    /// Propose one more policy, nanoseg.default-deny: it selects all pods of the namespace that no selector of exclude
+    /// matches, and allows nothing, so that a pod that no other policy selects is closed. It is proposed once it would
+    /// block nothing that was observed, and decided as any proposal.
+    #[serde(default)]
+    pub default_deny: bool,
     /// The most outside addresses per rule before they are summarised to CIDRs.
     #[serde(default = "default_max_addresses")]
     #[schemars(range(min = 1, max = 1000))]
@@ -96,6 +102,7 @@ impl Default for SegmentationSpec {
             exclude: Vec::new(),
             learning: LearningCriteria::default(),
             approval: Approval::default(),
+            default_deny: false,
             max_outside_addresses: default_max_addresses(),
             on_delete: OnDelete::default(),
             service_enforcement: None,
@@ -181,7 +188,8 @@ pub enum ApprovalMode {
 }
 
 /// The limits of automatic approval. A proposal with a finding of severity error, or one whose reason is blocked
-/// traffic, is never approved automatically.
+/// traffic, is never approved automatically. The controller's options --automatic-… and an admission policy of nanoseg
+/// set ceilings for all namespaces: what is beyond them counts as the ceiling, and the condition WithinCeilings says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AutomaticRules {
@@ -194,6 +202,9 @@ pub struct AutomaticRules {
     /// May close connections that recorded flows used.
     #[serde(default)]
     pub allow_would_block: bool,
+    /// May approve the policy of defaultDeny.
+    #[serde(default)]
+    pub allow_default_deny: bool,
     /// The most connections that a proposal may open.
     #[serde(default = "default_max_gained")]
     pub max_gained: u32,
@@ -210,6 +221,7 @@ impl Default for AutomaticRules {
             allow_internet_egress: false,
             allow_cross_namespace: false,
             allow_would_block: false,
+            allow_default_deny: false,
             max_gained: default_max_gained(),
         }
     }
@@ -218,7 +230,7 @@ impl Default for AutomaticRules {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentationStatus {
-    /// Of types Ready, Learning, Enforcing, Drifted, Degraded and Observed.
+    /// Of types Ready, Learning, Enforcing, Drifted, Degraded, Observed, Covered, WellFormed and WithinCeilings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status is about.
@@ -236,6 +248,10 @@ pub struct SegmentationStatus {
     /// isolated by new proposals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes_without_agent: Vec<String>,
+    /// Pods that no policy selects while the namespace is enforced, the first 50: everything may reach them, and they may
+    /// reach everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncovered_pods: Vec<String>,
     /// When an edge, a proposal or a policy last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,
@@ -259,4 +275,7 @@ pub struct SegmentationCounts {
     /// Attempted connections that the approved policies do not allow.
     #[serde(default)]
     pub violations: u32,
+    /// Pods that no policy selects while the namespace is enforced.
+    #[serde(default)]
+    pub uncovered: u32,
 }

@@ -281,3 +281,98 @@ fn a_policy_that_break_glass_removed_comes_back_as_itself_and_not_as_a_first_pol
     let before = state.revision(1).map(|revision| revision.policy.clone());
     assert_eq!(state.policy_before(), before.as_ref());
 }
+
+/// What the record proves after these entries.
+fn rulings(record: &[Entry]) -> nanoseg_record::Rulings {
+    let (mut chain, mut rulings) = (
+        nanoseg_record::Chain::default(),
+        nanoseg_record::Rulings::default(),
+    );
+    for entry in record {
+        rulings.take(&chain.append(entry.clone(), at(0)));
+    }
+    rulings
+}
+
+#[test]
+fn a_state_as_it_was_recorded_is_proven_at_each_step() {
+    let (mut state, mut record) = (state(), Vec::new());
+    let proven = |state: &WorkloadState, record: &[Entry]| {
+        let mut kept = state.clone();
+        assert_eq!(kept.keep_proven(&rulings(record)), []);
+        assert_eq!(kept, *state);
+    };
+    for (port, now) in [(1, 10), (2, 20)] {
+        propose(&mut state, port, now, &mut record);
+        proven(&state, &record);
+        approve(&mut state, now + 1, &mut record);
+        proven(&state, &record);
+        state.applied(at(now + 2), &mut record);
+        proven(&state, &record);
+    }
+    let undo = decision(&state, "api-2", Verb::Rollback);
+    let undone = state.decide(&undo, Some(UID), at(30), &mut record);
+    assert_eq!(undone, Ok(()));
+    proven(&state, &record);
+    state.applied(at(31), &mut record);
+    proven(&state, &record);
+}
+
+#[test]
+fn an_altered_state_loses_what_the_record_does_not_prove() {
+    let (mut state, mut record) = (state(), Vec::new());
+    for (port, now) in [(1, 10), (2, 20)] {
+        propose(&mut state, port, now, &mut record);
+        approve(&mut state, now + 1, &mut record);
+        state.applied(at(now + 2), &mut record);
+    }
+    let rulings = rulings(&record);
+
+    // Another policy in an approved revision, with and without its digest: nothing is wanted of the cluster.
+    for with_digest in [false, true] {
+        let mut altered = state.clone();
+        let last = altered.revisions.last_mut().expect("a revision");
+        last.policy = policy(9);
+        if with_digest {
+            last.digest = policy_digest(&last.policy);
+        }
+        let unproven = altered.keep_proven(&rulings);
+        assert_eq!(unproven, [Unproven::Revision(2), Unproven::Wanted(2)]);
+        assert_eq!((altered.wanted, &altered.applied), (None, &None));
+        assert_eq!(altered.revisions.len(), 1);
+    }
+
+    // An older, wider revision is made the wanted one: the record says which one is.
+    let mut altered = state.clone();
+    altered.wanted = Some(1);
+    assert_eq!(altered.keep_proven(&rulings), [Unproven::Wanted(1)]);
+    assert_eq!(altered.wanted, Some(2));
+
+    // No policy is made the wanted one, which would delete it.
+    let mut altered = state.clone();
+    altered.wanted = None;
+    assert_eq!(altered.keep_proven(&rulings), []);
+    assert_eq!(altered.wanted, Some(2));
+
+    // A revision that nobody ever made: that would delete the policy as well.
+    let mut altered = state.clone();
+    altered.wanted = Some(99);
+    assert_eq!(altered.keep_proven(&rulings), [Unproven::Wanted(99)]);
+    assert_eq!(altered.wanted, Some(2));
+
+    // A review without revisions, which would delete it too.
+    let mut altered = state.clone();
+    altered.wanted = None;
+    altered.revisions.clear();
+    if let Some(applied) = &mut altered.applied {
+        (applied.revision, applied.before) = (None, None);
+    }
+    assert_eq!(altered.keep_proven(&rulings), [Unproven::Deletion]);
+    assert_eq!(altered.applied, None);
+
+    // The policies of one workload under the name of another.
+    let mut altered = state.clone();
+    altered.policy_name = "nanoseg-db".into();
+    assert_eq!(altered.keep_proven(&rulings).len(), 3);
+    assert!(altered.revisions.is_empty());
+}

@@ -193,6 +193,7 @@ pub fn record_of(row: &Row<'_>) -> rusqlite::Result<(Source, FlowRecord)> {
         }
     };
     let record = FlowRecord {
+        observers: Default::default(),
         client: text(row, 3)?,
         server: text(row, 4)?,
         port: row.get(5)?,

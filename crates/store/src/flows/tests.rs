@@ -34,6 +34,7 @@ fn batch(sequence: u64) -> FlowBatch {
     use nanoseg_net::{Protocol, Timestamp};
     let at = Timestamp::from_secs(1_700_000_000);
     let record = FlowRecord {
+        observers: Default::default(),
         client: "10.0.0.1".parse().unwrap(),
         server: "10.0.0.2".parse().unwrap(),
         port: 80,

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 pub fn record(client: u32, port: u16, at: i64) -> FlowRecord {
     let first = Timestamp::from_secs(at);
     FlowRecord {
+        observers: Default::default(),
         client: IpAddr::from((0x0a00_0000 + client).to_be_bytes()),
         server: IpAddr::from([10, 255, 0, 1]),
         port,

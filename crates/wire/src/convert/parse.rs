@@ -104,6 +104,7 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
         .transpose()
         .inside(|| "claims".into())?;
     let parsed = FlowRecord {
+        observers: Default::default(),
         client: parse_address("client", &record.client)?,
         server: parse_address("server", &record.server)?,
         port: parse_port("port", record.port)?,

@@ -152,7 +152,7 @@ async fn start(
         }
         match refusal.kind {
             // Nothing is wrong with the token: it is worth another try.
-            "no-review" => Status::unavailable(refusal.reason),
+            "no-review" | "no-keys" => Status::unavailable(refusal.reason),
             _ => Status::unauthenticated(refusal.reason),
         }
     })?;

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use nanoseg_flow::{BatchId, FlowBatch};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Code, Status, Streaming};
 
@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 16;
 /// The identity of an agent, as far as its token shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentIdentity {
-    /// The only node whose batches the agent may send; `None`: any.
+    /// The only node whose batches the agent may send; `None`: any, which is for tests.
     pub node: Option<String>,
     /// For how long the token is valid; `None`: forever.
     pub good_for: Option<Duration>,
@@ -46,8 +46,23 @@ pub trait Authenticator: Send + Sync + 'static {
         token: Option<&'a str>,
     ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>>;
 
+    /// Checks the token that came with a message of a queue, which took it at that time. The token may have expired
+    /// since, and its pod be gone.
+    ///
+    /// # Errors
+    /// Why the token is refused; of kind `no-keys`: it cannot be checked yet.
+    fn authenticate_queued<'a>(
+        &'a self,
+        token: Option<&'a str>,
+        queued: SystemTime,
+    ) -> BoxFuture<'a, Result<AgentIdentity, Refusal>>;
+
     /// Is called for each batch and each stream that was refused.
     fn refused(&self, refusal: &Refusal);
+
+    /// Is called for each message that was taken out of the queue for good without being stored. `is_kept`: there is
+    /// a copy where somebody can look at it.
+    fn set_aside(&self, kind: &'static str, is_kept: bool);
 }
 
 /// A batch, and the channel for the answer: it is stored, or why it is not.
@@ -104,11 +119,8 @@ pub async fn run(
                     // The agent is gone, so there is nobody to answer.
                     Ok(None) | Err(_) => break None,
                 };
-                match admit_batch(&hall, &agent, &bytes) {
-                    Ok(batch) => match hand_on(&hall, batch).await {
-                        Ok(stored) => pending.push_back(stored),
-                        Err(status) => break Some(status),
-                    },
+                match take_batch(&hall, &agent, &bytes).await {
+                    Ok(stored) => pending.push_back(stored),
                     Err(status) => break Some(status),
                 }
             }
@@ -176,16 +188,19 @@ fn admit_batch(hall: &Hall, agent: &AgentIdentity, bytes: &[u8]) -> Result<FlowB
     }
 }
 
-/// Puts the batch into the queue. Returns a future that ends when it is stored.
-async fn hand_on(
+/// Decodes the batch and puts it into the queue, once there is a place for it: however many streams there are, no more
+/// batches are decoded than the queue has places. Returns a future that ends when the batch is stored.
+async fn take_batch(
     hall: &Hall,
-    batch: FlowBatch,
+    agent: &AgentIdentity,
+    bytes: &[u8],
 ) -> Result<impl Future<Output = AcknowledgeResult> + use<>, Status> {
+    let stopping = || Status::unavailable("the receiver is stopping");
+    let place = hall.out.reserve().await.map_err(|_| stopping())?;
+    let batch = admit_batch(hall, agent, bytes)?;
     let id = BatchId::of(&batch);
     let (done, stored) = oneshot::channel();
-    let stopping = || Status::unavailable("the receiver is stopping");
-    let sent = hall.out.send(Incoming { batch, done }).await;
-    sent.map_err(|_| stopping())?;
+    place.send(Incoming { batch, done });
     Ok(async move {
         match stored.await {
             Ok(Ok(())) => Ok(Acknowledgement {

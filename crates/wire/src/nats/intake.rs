@@ -1,73 +1,94 @@
 //! The receiver's end: takes batches from the stream, and acknowledges them when they are stored.
 
-use super::super::{Authenticator, Incoming, Refusal, WireError, decode};
-use super::connect::{NatsError, NatsSettings, connect, stream};
-use super::{CONSUMER, subject_of};
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
+use super::super::{Authenticator, Incoming, LogLimit, Refusal, WireError, decode};
+use super::aside::{Retries, TRY_AFTER, keep_copy};
+use super::connect::{Connection, NatsError, NatsSettings, connect};
+use super::stream::{check, consumer, prepare_rejected};
+use super::{RECEIVER_INBOX, STREAM, TOKEN, subject_of};
+use async_nats::jetstream::Message;
 use async_nats::jetstream::message::AckKind;
-use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use nanoseg_flow::FlowBatch;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// How many messages all receivers together may hold unstored: flow control.
-const MAX_ACK_PENDING: i64 = 256;
 /// How many messages one receiver holds.
 const IN_FLIGHT: usize = 16;
-/// After this long a message goes to another receiver: this one may be dead.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// When a message that could not be stored is delivered again.
+/// When a message that could not be stored, or whose token could not be checked, is delivered again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
-/// When a message of an unknown schema is delivered again: perhaps to an upgraded receiver.
-const SCHEMA_RETRY: Duration = Duration::from_secs(60);
 /// How long stopping waits until the batches that were taken are stored and acknowledged to NATS.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long to wait after the consumer failed.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often the configuration of the stream is looked at again.
+const LOOK_AT_STREAM: Duration = Duration::from_secs(60);
+
+/// Holds why batches do not come from NATS, if they do not. Clones are one and the same.
+#[derive(Debug, Clone, Default)]
+pub struct NatsHealth(Arc<Mutex<Option<String>>>);
+
+impl NatsHealth {
+    fn set(&self, problem: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// # Errors
+    /// Why nothing can be taken from the stream: somebody has to mend its configuration.
+    pub fn check(&self) -> Result<(), String> {
+        let problem = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// What becomes of a message.
+enum Fate {
+    Take(FlowBatch),
+    /// Nothing is known against it.
+    Later(Refusal),
+    /// It cannot be accepted; another receiver or other keys may change that.
+    Again(Refusal),
+    /// It can never be accepted.
+    Never(Refusal),
+}
 
 /// Takes batches from NATS.
 pub struct NatsIntake {
     settings: NatsSettings,
-    context: Context,
+    connection: Connection,
     authenticator: Arc<dyn Authenticator>,
     out: mpsc::Sender<Incoming>,
+    health: NatsHealth,
+    retries: Mutex<Retries>,
+    log: LogLimit,
 }
 
 impl NatsIntake {
-    /// Connects, and creates stream and consumer if they are missing and we have the rights.
+    /// Connects, creates streams and consumer if they are missing and we are to, and checks their configuration.
     ///
     /// # Errors
-    /// If NATS cannot be reached, or refuses.
+    /// If NATS cannot be reached, refuses, or has a stream that would lose or leak batches.
     pub async fn start(
         settings: NatsSettings,
         authenticator: Arc<dyn Authenticator>,
         out: mpsc::Sender<Incoming>,
+        health: NatsHealth,
     ) -> Result<NatsIntake, NatsError> {
-        let context = connect(&settings).await?;
-        let intake = NatsIntake {
+        let connection = connect(&settings, RECEIVER_INBOX).await?;
+        check(&connection.context, &settings).await?;
+        if let Err(error) = prepare_rejected(&connection.context, &settings).await {
+            tracing::warn!("{error}; of messages that no receiver accepts no copy is kept");
+        }
+        Ok(NatsIntake {
             settings,
-            context,
+            connection,
             authenticator,
             out,
-        };
-        intake.consumer().await?;
-        Ok(intake)
-    }
-
-    async fn consumer(&self) -> Result<Consumer<pull::Config>, NatsError> {
-        let stream = stream(&self.context, &self.settings).await?;
-        let config = pull::Config {
-            durable_name: Some(CONSUMER.into()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: MAX_ACK_PENDING,
-            ..pull::Config::default()
-        };
-        let consumer = stream.get_or_create_consumer(CONSUMER, config).await;
-        consumer.map_err(|e| NatsError::Stream(e.to_string()))
+            health,
+            retries: Mutex::default(),
+            log: LogLimit::default(),
+        })
     }
 
     /// Takes batches until `stop` turns true, and returns when all of them are stored, or back in the stream. Every
@@ -82,7 +103,9 @@ impl NatsIntake {
             let taken = self.take(&mut pending);
             tokio::select! {
                 () = &mut stopped => break,
-                reason = taken => tracing::warn!("{reason}; trying again"),
+                reason = taken => if let Some(left_out) = self.log.admit("failed", Instant::now()) {
+                    tracing::warn!(left_out, "{reason}; trying again");
+                },
             }
             tokio::select! {
                 () = &mut stopped => break,
@@ -91,7 +114,7 @@ impl NatsIntake {
         }
         let farewell = async {
             while pending.next().await.is_some() {}
-            self.context.client().flush().await.is_ok()
+            self.connection.context.client().flush().await.is_ok()
         };
         // Without a connection NATS's client waits for one, however long that takes.
         if tokio::time::timeout(FAREWELL, farewell).await != Ok(true) {
@@ -103,10 +126,12 @@ impl NatsIntake {
 
     /// Takes batches until the consumer fails, and returns why.
     async fn take(&self, pending: &mut FuturesUnordered<Settling>) -> String {
-        let consumer = match self.consumer().await {
+        let context = &self.connection.context;
+        let consumer = match consumer(context, &self.settings).await {
             Ok(consumer) => consumer,
-            Err(error) => return error.to_string(),
+            Err(error) => return self.unusable(&error),
         };
+        self.health.set(None);
         let messages = consumer
             .stream()
             .max_messages_per_batch(IN_FLIGHT)
@@ -116,14 +141,19 @@ impl NatsIntake {
             Ok(messages) => messages,
             Err(error) => return format!("failed to read from NATS: {error}"),
         };
+        let mut look =
+            tokio::time::interval_at(tokio::time::Instant::now() + LOOK_AT_STREAM, LOOK_AT_STREAM);
         loop {
             tokio::select! {
                 Some(()) = pending.next(), if !pending.is_empty() => {}
+                _ = look.tick() => if let Err(error) = check(context, &self.settings).await {
+                    return self.unusable(&error);
+                },
                 message = messages.next(), if pending.len() < IN_FLIGHT => match message {
-                    Some(Ok(message)) => match self.hand_on(message).await {
-                        Some(settling) => pending.push(settling),
-                        None => continue,
-                    },
+                    Some(Ok(message)) => {
+                        let settling = self.hand_on(message).await;
+                        pending.push(settling);
+                    }
                     Some(Err(error)) => return format!("failed to read from NATS: {error}"),
                     None => return "failed to read from NATS: the consumer ended".into(),
                 },
@@ -131,71 +161,136 @@ impl NatsIntake {
         }
     }
 
-    /// Puts a message's batch into the queue. Returns a future that answers the message.
-    async fn hand_on(&self, message: Message) -> Option<Settling> {
-        let batch = match self.authenticate(&message) {
-            Ok(batch) => batch,
-            Err(kind) => {
-                settle(&message, kind).await;
-                return None;
+    /// Notes a configuration that somebody has to mend. Whatever else fails mends itself.
+    fn unusable(&self, error: &NatsError) -> String {
+        if let NatsError::Wrong { .. } = error {
+            self.health.set(Some(error.to_string()));
+        }
+        error.to_string()
+    }
+
+    /// Decides about a message. Returns a future that answers it.
+    async fn hand_on(&self, message: Message) -> Settling {
+        let refusal = match self.judge(&message).await {
+            Fate::Take(batch) => return self.store(message, batch).await,
+            Fate::Later(refusal) => {
+                self.authenticator.refused(&refusal);
+                return Box::pin(settle(message, AckKind::Nak(Some(STORE_RETRY))));
             }
+            Fate::Again(refusal) if self.may_come_again(&message) => {
+                tracing::debug!("{}; it comes again", refusal.reason);
+                return Box::pin(settle(message, AckKind::Nak(Some(TRY_AFTER))));
+            }
+            Fate::Again(refusal) | Fate::Never(refusal) => refusal,
         };
+        self.authenticator.refused(&refusal);
+        let (context, authenticator) =
+            (self.connection.context.clone(), self.authenticator.clone());
+        Box::pin(async move {
+            let is_kept = keep_copy(&context, &message, &refusal).await;
+            authenticator.set_aside(refusal.kind, is_kept);
+            settle(message, AckKind::Term).await;
+        })
+    }
+
+    fn may_come_again(&self, message: &Message) -> bool {
+        let delivered = message.info().map_or(i64::MAX, |info| info.delivered);
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        retries.admit(delivered, Instant::now())
+    }
+
+    /// Puts a message's batch into the queue. Returns a future that ends when it is stored.
+    async fn store(&self, message: Message, batch: FlowBatch) -> Settling {
         let (done, stored) = oneshot::channel();
         if self.out.send(Incoming { batch, done }).await.is_err() {
-            settle(&message, AckKind::Nak(None)).await;
-            return None;
+            return Box::pin(settle(message, AckKind::Nak(None)));
         }
-        Some(Box::pin(async move {
+        Box::pin(async move {
             let kind = match stored.await {
                 Ok(Ok(())) => AckKind::Ack,
                 Ok(Err(_)) => AckKind::Nak(Some(STORE_RETRY)),
                 Err(_) => AckKind::Nak(None),
             };
-            settle(&message, kind).await;
-        }))
+            settle(message, kind).await;
+        })
     }
 
-    fn authenticate(&self, message: &Message) -> Result<FlowBatch, AckKind> {
-        let (refusal, kind) = match decode(&message.payload) {
-            Ok(batch) if subject_of(&batch.node) == *message.subject => return Ok(batch),
-            Ok(batch) => {
-                let reason = format!(
-                    "failed to accept a batch of node {} that came as {}",
-                    batch.node, message.subject
-                );
-                (
-                    Refusal {
-                        kind: "other-node",
-                        reason,
-                    },
-                    AckKind::Term,
-                )
-            }
-            Err(error) => {
-                let kind = match error {
-                    WireError::Schema { .. } => AckKind::Nak(Some(SCHEMA_RETRY)),
-                    _ => AckKind::Term,
+    /// Checks what came with the message before what is in it: the token of who sent it, for the node of its subject,
+    /// at the time at which the stream took it.
+    async fn judge(&self, message: &Message) -> Fate {
+        let Some(queued) = queued(message) else {
+            return Fate::Never(refusal(
+                "malformed",
+                "failed to accept a message: it is not of our stream",
+            ));
+        };
+        let headers = message.headers.as_ref();
+        let token = headers.and_then(|headers| headers.get(TOKEN));
+        let token = token.map(async_nats::HeaderValue::as_str);
+        let agent = match self.authenticator.authenticate_queued(token, queued).await {
+            Ok(agent) => agent,
+            Err(refusal) => {
+                return match refusal.kind {
+                    "no-keys" | "no-review" => Fate::Later(refusal),
+                    // Keys rotate, and their file may be replaced a moment later.
+                    "unknown-key" => Fate::Again(refusal),
+                    _ => Fate::Never(refusal),
                 };
-                let reason = format!("{error} ({})", message.subject);
-                (
-                    Refusal {
-                        kind: error.reason(),
-                        reason,
-                    },
-                    kind,
-                )
             }
         };
-        self.authenticator.refused(&refusal);
-        Err(kind)
+        if let Some(node) = &agent.node
+            && subject_of(node) != *message.subject
+        {
+            let reason = format!(
+                "failed to accept a message: the token is of a pod on node {node}, and it came as {}",
+                message.subject
+            );
+            return Fate::Never(refusal("other-node", reason));
+        }
+        match decode(&message.payload) {
+            Ok(batch) if !is_of(&batch, message, agent.node.as_deref()) => {
+                let reason = format!(
+                    "failed to accept a batch of node {:.253} that came as {}",
+                    batch.node, message.subject
+                );
+                Fate::Never(refusal("other-node", reason))
+            }
+            Ok(batch) => Fate::Take(batch),
+            Err(error) => {
+                let refusal = refusal(error.reason(), format!("{error} ({})", message.subject));
+                match error {
+                    WireError::Schema { .. } => Fate::Again(refusal),
+                    _ => Fate::Never(refusal),
+                }
+            }
+        }
+    }
+}
+
+/// Whether the batch is of the node of the message's subject and of the token.
+fn is_of(batch: &FlowBatch, message: &Message, node: Option<&str>) -> bool {
+    subject_of(&batch.node) == *message.subject && node.is_none_or(|node| *batch.node == *node)
+}
+
+/// When our stream took a message; `None` if it did not.
+fn queued(message: &Message) -> Option<SystemTime> {
+    let info = message.info().ok()?;
+    let nanos = u64::try_from(info.published.unix_timestamp_nanos()).ok()?;
+    (info.stream == STREAM).then(|| UNIX_EPOCH + Duration::from_nanos(nanos))
+}
+
+fn refusal(kind: &'static str, reason: impl Into<String>) -> Refusal {
+    Refusal {
+        kind,
+        reason: reason.into(),
     }
 }
 
 type Settling = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-async fn settle(message: &Message, kind: AckKind) {
+async fn settle(message: Message, kind: AckKind) {
     // Without an answer the message comes again after the ack wait, and counts as a duplicate then.
     if let Err(error) = message.ack_with(kind).await {
-        tracing::warn!("failed to settle a message of NATS: {error}; it will come again");
+        tracing::debug!("failed to settle a message of NATS: {error}; it will come again");
     }
 }

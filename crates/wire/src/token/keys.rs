@@ -1,17 +1,73 @@
-//! The API server's public keys, from a file that may change (keys rotate).
+//! The API server's public keys, also from a file that may change (keys rotate), and what they verify.
 
+use super::super::Refusal;
+use super::refusal;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, JwkSet};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// A public key.
-pub struct Key {
-    pub id: Option<String>,
-    pub algorithm: Algorithm,
-    pub key: DecodingKey,
+struct Key {
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+/// All keys that an API server may sign with.
+#[derive(Default)]
+pub struct Keys(Vec<Key>);
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Keys").field(&self.0.len()).finish()
+    }
+}
+
+impl Keys {
+    /// Verifies the signature of a token, and nothing else.
+    ///
+    /// # Errors
+    /// Why it is not that of one of the keys.
+    pub fn verify(&self, token: &str) -> Result<(), Refusal> {
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| refusal("bad-token", "it is no signed token of RFC 7519"))?;
+        let candidates = self.0.iter().filter(|key| {
+            key.algorithm == header.alg
+                && (header.kid.is_none() || key.id.is_none() || key.id == header.kid)
+        });
+        let mut last = refusal(
+            "unknown-key",
+            "it is signed with a key that is not among the API server's; if the keys are from a file, fetch them again",
+        );
+        for key in candidates {
+            let mut rules = Validation::new(key.algorithm);
+            rules.validate_exp = false;
+            rules.validate_nbf = false;
+            rules.validate_aud = false;
+            rules.required_spec_claims.clear();
+            match jsonwebtoken::decode::<serde::de::IgnoredAny>(token, &key.key, &rules) {
+                Ok(_) => return Ok(()),
+                Err(_) => last = refusal("bad-signature", "its signature is wrong"),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Reads keys in the form of `kubectl get --raw /openid/v1/jwks`.
+///
+/// # Errors
+/// Why it holds none.
+pub fn parse(jwks: &str) -> Result<Keys, String> {
+    let set: JwkSet = serde_json::from_str(jwks).map_err(|e| e.to_string())?;
+    let keys: Vec<Key> = set.keys.iter().filter_map(build_key).collect();
+    if keys.is_empty() {
+        return Err("it holds no RS256 or ES256 key".to_owned());
+    }
+    Ok(Keys(keys))
 }
 
 /// The file of keys, with the keys that it had when it was last read.
@@ -22,7 +78,7 @@ pub struct KeyFile {
 
 struct Read {
     stamp: Option<Stamp>,
-    keys: Arc<Vec<Key>>,
+    keys: Arc<Keys>,
 }
 
 /// Shows whether a file has changed. A mounted ConfigMap changes by a new symbolic link, so the inode counts too.
@@ -48,7 +104,7 @@ impl KeyFile {
     }
 
     /// Returns the keys that the file has now. If it cannot be read any more, those that it had before.
-    pub fn current(&self) -> Arc<Vec<Key>> {
+    pub fn current(&self) -> Arc<Keys> {
         if let Err(reason) = self.read_again() {
             tracing::warn!("{reason}; the keys read before stay in use");
         }
@@ -71,11 +127,7 @@ impl KeyFile {
             return Ok(());
         }
         let text = fs::read_to_string(&self.path).map_err(|e| failed(&e))?;
-        let set: JwkSet = serde_json::from_str(&text).map_err(|e| failed(&e))?;
-        let keys: Vec<Key> = set.keys.iter().filter_map(build_key).collect();
-        if keys.is_empty() {
-            return Err(failed(&"it holds no RS256 or ES256 key"));
-        }
+        let keys = parse(&text).map_err(|e| failed(&e))?;
         let mut read = self.lock();
         read.stamp = Some(stamp);
         read.keys = Arc::new(keys);

@@ -4,7 +4,7 @@ mod tokens;
 use super::*;
 use serde_json::{Value, json};
 use std::fs;
-use tokens::{AGENT, TokenKey, base64url, content, now, unsigned};
+use tokens::{AGENT, ISSUER, TokenKey, base64url, content, now, unsigned};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -26,13 +26,23 @@ impl Place {
     }
 
     fn check(&self) -> TokenCheck {
-        TokenCheck::new(TokenSettings {
+        TokenCheck::new(self.settings()).unwrap()
+    }
+
+    fn settings(&self) -> TokenSettings {
+        TokenSettings {
             jwks: self.jwks(),
-            issuer: Some("https://kubernetes.default.svc.cluster.local".into()),
-            audience: "nanoseg".into(),
-            subjects: [AGENT.to_owned()].into(),
-        })
-        .unwrap()
+            rules: rules(),
+        }
+    }
+}
+
+fn rules() -> TokenRules {
+    TokenRules {
+        issuers: [ISSUER.to_owned()].into(),
+        audience: "nanoseg".into(),
+        subjects: [AGENT.to_owned()].into(),
+        allow_unbound: false,
     }
 }
 
@@ -56,15 +66,67 @@ fn a_valid_token_gives_its_node_and_how_long_it_is_valid() {
 }
 
 #[test]
-fn a_token_without_a_node_is_good_for_any() {
+fn a_token_that_names_no_node_is_refused_unless_unbound_agents_are_allowed() {
     let place = Place::new();
-    let mut content = content(now(), "");
-    content.as_object_mut().unwrap().remove("kubernetes.io");
-    let peer = place
-        .check()
-        .check(Some(&place.key.sign(&content)))
+    let mut settings = place.settings();
+    settings.rules.allow_unbound = true;
+    let lenient = TokenCheck::new(settings).unwrap();
+    for kubernetes in [
+        Value::Null,
+        json!({}),
+        json!({"node": null}),
+        json!({"node": {"name": ""}}),
+        json!({"pod": {"name": "nanoseg-agent-x", "uid": "1"}}),
+    ] {
+        let mut content = content(now(), "");
+        match &kubernetes {
+            Value::Null => content.as_object_mut().unwrap().remove("kubernetes.io"),
+            _ => content
+                .as_object_mut()
+                .unwrap()
+                .insert("kubernetes.io".into(), kubernetes.clone()),
+        };
+        let token = place.key.sign(&content);
+        assert_eq!(kind_of(&place.check(), &token), "no-node", "{kubernetes}");
+        assert_eq!(lenient.check(Some(&token)).unwrap().node, None);
+    }
+}
+
+#[test]
+fn a_token_is_judged_by_the_time_at_which_its_message_was_queued() {
+    let place = Place::new();
+    let check = place.check();
+    let token = place.key.sign(&content(now() - 7200, "node-1"));
+    assert_eq!(kind_of(&check, &token), "expired", "an hour ago");
+    let queued = SystemTime::now() - Duration::from_secs(5400);
+    let agent = check.check_at(Some(&token), queued).unwrap();
+    assert_eq!(agent.node.as_deref(), Some("node-1"));
+    let before = SystemTime::now() - Duration::from_secs(9000);
+    let refusal = check.check_at(Some(&token), before).unwrap_err();
+    assert_eq!(refusal.kind, "not-yet-valid");
+}
+
+#[test]
+fn a_check_without_keys_refuses_what_the_claims_show_and_accepts_nothing() {
+    let place = Place::new();
+    let mut rules = rules();
+    rules.issuers.clear();
+    let check = TokenCheck::without_keys(rules);
+    let good = place.key.sign(&content(now(), "node-1"));
+    assert!(!check.has_keys());
+    assert_eq!(kind_of(&check, &good), "no-keys");
+    let mut other = content(now(), "node-1");
+    other["sub"] = json!("system:serviceaccount:shop:web");
+    assert_eq!(kind_of(&check, &place.key.sign(&other)), "other-subject");
+    assert!(check.learn("{}", None).is_err() && !check.has_keys());
+    check
+        .learn(&place.key.jwks(), Some("https://elsewhere".into()))
         .unwrap();
-    assert_eq!(peer.node, None);
+    assert_eq!(kind_of(&check, &good), "other-issuer");
+    check.learn(&place.key.jwks(), Some(ISSUER.into())).unwrap();
+    assert!(check.check(Some(&good)).is_ok());
+    let forged = TokenKey::new("first").sign(&content(now(), "node-1"));
+    assert_eq!(kind_of(&check, &forged), "bad-signature");
 }
 
 #[test]
@@ -147,7 +209,7 @@ fn a_token_without_a_signature_or_with_one_by_the_public_key_is_refused() {
     let token = format!("{message}.{}", base64url(signature.as_ref()));
     assert_eq!(kind_of(&check, &token), "unknown-key");
     assert_eq!(check.check(None).unwrap_err().kind, "no-token");
-    for garbage in ["", ".", "..", "a.b.c", "ü.ü.ü", &"x".repeat(MAX_TOKEN + 1)] {
+    for garbage in [".", "..", "a.b.c", "ü.ü.ü", &"x".repeat(MAX_TOKEN + 1)] {
         assert_eq!(
             check.check(Some(garbage)).unwrap_err().kind,
             "bad-token",
@@ -169,7 +231,7 @@ fn keys_are_read_again_when_their_file_changes_and_kept_when_it_is_damaged() {
     assert!(check.check(Some(&second.sign(&good))).is_ok());
     fs::write(place.jwks(), "{").unwrap();
     assert!(check.check(Some(&second.sign(&good))).is_ok());
-    let error = TokenCheck::new(check.settings.clone()).unwrap_err();
+    let error = TokenCheck::new(place.settings()).unwrap_err();
     assert!(error.contains("/openid/v1/jwks"), "{error}");
 }
 

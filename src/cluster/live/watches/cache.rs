@@ -3,6 +3,7 @@
 use super::WatchSettings;
 use super::freshness::{Freshness, Moment, Stale};
 use super::kinds::{INVENTORY, Kind, Stores, Watched};
+use super::malformed::{Malformed, MalformedObjects};
 use super::store::{Key, key};
 use crate::cluster::live::departed::{Departed, Departure};
 use crate::inventory::Objects;
@@ -30,6 +31,7 @@ pub struct Cache {
     generation: watch::Sender<u64>,
     generations: BTreeMap<Kind, AtomicU64>,
     objects: Mutex<Option<(u64, Arc<Objects>)>>,
+    malformed: Mutex<MalformedObjects>,
 }
 
 impl Moment {
@@ -59,6 +61,7 @@ impl Cache {
             generation: watch::Sender::new(0),
             generations: Kind::ALL.iter().map(|k| (*k, AtomicU64::new(0))).collect(),
             objects: Mutex::new(None),
+            malformed: Mutex::default(),
         }
     }
 
@@ -108,34 +111,50 @@ impl Cache {
             .try_for_each(|freshness| lock(freshness).check(now))
     }
 
-    /// Records a trimmed object, new or changed.
-    pub fn put<K: Watched>(&self, object: K) {
-        let mut store = K::store(&self.stores).lock();
-        let key = key(&object);
-        let changed = self.insert(&mut store, key, object);
-        drop(store);
+    /// Records a trimmed object, new or changed, as far as it could be read, and what is wrong with it. Where nothing of
+    /// it could be read, what was known of it before still counts.
+    pub fn put<K: Watched>(&self, object: Option<K>, malformed: Option<Malformed>) {
+        let mut changed = false;
+        if let (Some(object), None) = (&object, &malformed) {
+            changed |= lock(&self.malformed).forget(K::KIND, &key(object));
+        }
+        if let Some(malformed) = malformed {
+            changed |= lock(&self.malformed).add(malformed, Instant::now());
+        }
+        if let Some(object) = object {
+            let mut store = K::store(&self.stores).lock();
+            let key = key(&object);
+            changed |= self.insert(&mut store, key, object);
+        }
         if changed {
             self.bump(K::KIND);
         }
     }
 
-    /// Records that an object is gone; `last` is its last known state.
-    pub fn remove<K: Watched>(&self, last: K) {
+    /// Records that an object is gone; `last` is its last known state, if it could be read.
+    pub fn remove<K: Watched>(&self, key: &Key, last: Option<K>) {
+        lock(&self.malformed).forget(K::KIND, key);
         let mut store = K::store(&self.stores).lock();
-        let old = store.remove(&key(&last));
-        if let Some(pod) = as_pod(&last) {
-            let old = old.as_deref().and_then(as_pod);
+        let old = store.remove(key);
+        let old = old.as_deref();
+        if let Some(pod) = last.as_ref().or(old).and_then(as_pod) {
+            let old = old.and_then(as_pod);
             lock(&self.departed).left(old, pod.clone(), now());
         }
         drop(store);
         self.bump(K::KIND);
     }
 
-    /// Records these trimmed objects as the whole content.
-    pub fn replace<K: Watched>(&self, objects: Vec<K>) {
+    /// Records these trimmed objects as the whole content, with what is wrong with those that could not be read. What was
+    /// known of these before still counts.
+    pub fn replace<K: Watched>(&self, objects: Vec<K>, malformed: Vec<Malformed>) {
+        let unread: Vec<Key> = malformed
+            .iter()
+            .map(|one| (one.namespace.clone(), one.name.clone()))
+            .collect();
+        let mut changed = lock(&self.malformed).replace(K::KIND, malformed, Instant::now());
         let mut store = K::store(&self.stores).lock();
         let mut before = std::mem::take(&mut *store);
-        let mut changed = false;
         for object in objects {
             let key = key(&object);
             if let Some(old) = before.remove(&key) {
@@ -143,12 +162,27 @@ impl Cache {
             }
             changed |= self.insert(&mut store, key, object);
         }
+        for key in unread {
+            if let Some(old) = before.remove(&key) {
+                store.insert(key, old);
+            }
+        }
         changed |= !before.is_empty();
+        self.note_gone(&before, &store);
+        drop(store);
+        // The first list counts as a change even if it is empty: before it nothing was known.
+        if changed || self.generation_of(K::KIND) == 0 {
+            self.bump(K::KIND);
+        }
+    }
+
+    /// Keeps the pods that a complete list does not have any more.
+    fn note_gone<K: Watched>(&self, gone: &BTreeMap<Key, Arc<K>>, store: &BTreeMap<Key, Arc<K>>) {
         // Whoever is gone since the last complete state went at any time since then: what came from its address
         // afterwards may be of another pod (rule: owner-at-that-time).
         let since = self.freshness(K::KIND).complete().unwrap_or_else(now);
         let mut departed = lock(&self.departed);
-        for pod in before.values().filter_map(|gone| as_pod(gone.as_ref())) {
+        for pod in gone.values().filter_map(|gone| as_pod(gone.as_ref())) {
             departed.left(None, pod.clone(), since.min(now()));
         }
         if K::KIND == Kind::Pod {
@@ -158,12 +192,14 @@ impl Cache {
             };
             departed.listed(is_there, now());
         }
-        drop(departed);
-        drop(store);
-        // The first list counts as a change even if it is empty: before it nothing was known.
-        if changed || self.generation_of(K::KIND) == 0 {
-            self.bump(K::KIND);
-        }
+    }
+
+    pub fn malformed(&self) -> Vec<Malformed> {
+        lock(&self.malformed).all()
+    }
+
+    pub fn malformed_counts(&self) -> BTreeMap<Kind, u64> {
+        lock(&self.malformed).counts()
     }
 
     /// Returns true if the object differs from the earlier one.

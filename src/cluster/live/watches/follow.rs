@@ -119,7 +119,7 @@ impl Watch<'_> {
             let page = page
                 .map_err(|_| format!("no list in {} s", PAGE_TIME.as_secs()))?
                 .map_err(|error| explain(self.kind, &error))?;
-            objects.add(page.items)?;
+            objects.add(page.items);
             let version = page.metadata.resource_version.unwrap_or_default();
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
@@ -175,18 +175,18 @@ impl Watch<'_> {
         version: &mut String,
     ) -> Option<Problem> {
         while let Some(event) = stream.next().await {
-            let (sent, taken) = match event {
+            let sent = match event {
                 Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                     let sent = object.metadata.resource_version.clone();
-                    (sent, (self.ingest.put)(self.cache, object))
+                    (self.ingest.put)(self.cache, object);
+                    sent
                 }
                 Ok(WatchEvent::Deleted(object)) => {
                     let sent = object.metadata.resource_version.clone();
-                    (sent, (self.ingest.remove)(self.cache, object))
+                    (self.ingest.remove)(self.cache, object);
+                    sent
                 }
-                Ok(WatchEvent::Bookmark(bookmark)) => {
-                    (Some(bookmark.metadata.resource_version), Ok(()))
-                }
+                Ok(WatchEvent::Bookmark(bookmark)) => Some(bookmark.metadata.resource_version),
                 Ok(WatchEvent::Error(status)) if status.code == 410 => {
                     return Some(Problem::Expired);
                 }
@@ -195,9 +195,6 @@ impl Watch<'_> {
                 }
                 Err(error) => return Some(Problem::Failed(describe(&error))),
             };
-            if let Err(why) = taken {
-                return Some(Problem::Failed(why));
-            }
             if let Some(sent) = sent.filter(|sent| !sent.is_empty()) {
                 self.cache.freshness(self.kind).heard(&sent);
                 *version = sent;

@@ -1,7 +1,8 @@
 //! The bodies of requests: only the fields that are ours, so that we own no others.
 
+use crate::cluster::live::watches::Malformed;
 use crate::inventory::MANAGED_BY;
-use crate::review::resources::{FIELD_MANAGER, PolicyProposal};
+use crate::review::resources::{FIELD_MANAGER, PolicyProposal, Segmentation};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -76,6 +77,18 @@ where
     }
     put(&mut body, "/metadata", "uid", live.uid());
     put(&mut body, "", "status", Some(status));
+    body
+}
+
+/// As [`status`], of a Segmentation that cannot be read.
+pub fn malformed_status(one: &Malformed, status: &Value) -> Value {
+    let mut body = json!({
+        "apiVersion": Segmentation::api_version(&()),
+        "kind": Segmentation::kind(&()),
+        "metadata": {"name": one.name, "namespace": one.namespace},
+        "status": status,
+    });
+    put(&mut body, "/metadata", "uid", one.uid.as_ref());
     body
 }
 

@@ -83,6 +83,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
                 windows.mark(Timestamp::from_nanos(at));
             }
             FlowRecord {
+                observers: Default::default(),
                 client,
                 server,
                 port,
