@@ -16,7 +16,7 @@ mod metrics;
 mod stall;
 
 pub use address::ClientAddress;
-pub use certificate::{CertificateError, ServerTls};
+pub use certificate::{CertificateError, ServerTls, check_authorities};
 pub use connections::{Authenticated, ConnectionHandle, NoRoom};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use limits::{Port, PortLimits};
