@@ -85,6 +85,7 @@ mod tests {
     fn record(at: i64) -> FlowRecord {
         let at = Timestamp::from_secs(at);
         FlowRecord {
+            observers: Default::default(),
             client: [10, 0, 0, 1].into(),
             server: [10, 0, 0, 2].into(),
             port: 80,

@@ -14,6 +14,7 @@ fn at(hour: i64, seconds: i64) -> Timestamp {
 
 fn record(client: IpAddr, port: u16, at: Timestamp) -> FlowRecord {
     FlowRecord {
+        observers: Default::default(),
         client,
         server: POD,
         port,
