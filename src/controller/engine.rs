@@ -30,6 +30,7 @@ use super::controller_metrics::{ClusterCounts, ControllerMetrics};
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
+use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::net::Timestamp;
@@ -89,6 +90,8 @@ pub struct Engine {
     problems: BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     uncovered: BTreeMap<String, Uncovered>,
+    /// Pods that the policies in force select and that are not of their workloads.
+    foreign_pods: Vec<Finding>,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -127,6 +130,7 @@ impl Engine {
             errors: BTreeMap::new(),
             problems: BTreeMap::new(),
             uncovered: BTreeMap::new(),
+            foreign_pods: Vec::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -376,6 +380,7 @@ impl Engine {
                     ..counts(engine_state, observation)
                 });
                 self.uncovered = uncovered;
+                self.foreign_pods = coverage::foreign_pods(observation, &in_force);
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -472,6 +477,7 @@ impl Engine {
             errors: &self.errors,
             problems: &self.problems,
             uncovered: &self.uncovered,
+            foreign_pods: &self.foreign_pods,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,

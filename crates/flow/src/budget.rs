@@ -14,7 +14,7 @@
 //! | scanners | 4096 | 900 | 4 |
 //! | | | | **142** |
 
-mod pool;
+pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,7 @@ mod blocked_traffic;
 mod ceilings;
 mod default_deny;
 mod digest;
+mod foreign_pods;
 mod impact;
 mod repair_backoff;
 pub mod resources;
@@ -31,6 +32,7 @@ pub use default_deny::{
     is_default_deny, is_reserved,
 };
 pub use digest::policy_digest;
+pub use foreign_pods::{foreign_in_force, foreign_pods};
 pub use impact::{ImpactInputs, assess_impact};
 pub use nanoseg_record::{CONTROLLER, Digest};
 pub use repair_backoff::RepairBackoff;
