@@ -235,6 +235,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(ControllerCommand::Backup(args)) = &args.command {
         return backup::run(args);
     }
+    crate::agent::keep_small();
     let settings = settings(args)?;
     crate::listen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

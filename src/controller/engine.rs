@@ -28,11 +28,14 @@ pub use proven::keep_proven;
 pub use state::{EngineState, StateError};
 
 use super::controller_metrics::{ClusterCounts, ControllerMetrics};
+use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
+use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
+use crate::inventory::Inventory;
 use crate::net::Timestamp;
 use crate::record::RecordLine;
 use crate::review::resources::PolicyProposal;
@@ -72,6 +75,9 @@ pub struct Parts {
     pub graph: watch::Sender<Option<Arc<Graph>>>,
     pub reports: mpsc::UnboundedReceiver<EnforcerReport>,
     pub heard: mpsc::Receiver<FlowBatch>,
+    /// What the [`Folder`](super::folder) has folded, and the inventory for it.
+    pub folded: mpsc::Receiver<FoldNews>,
+    pub inventory: watch::Sender<Option<Arc<Inventory>>>,
     pub controller_metrics: Arc<ControllerMetrics>,
     /// How long deleted pods are remembered.
     pub retention: Duration,
@@ -93,6 +99,8 @@ pub struct Engine {
     uncovered: BTreeMap<String, Uncovered>,
     /// Policies with our label that the state does not know.
     unknown: UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    foreign_pods: Vec<Finding>,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -132,6 +140,7 @@ impl Engine {
             problems: BTreeMap::new(),
             uncovered: BTreeMap::new(),
             unknown: UnknownPolicies::new(),
+            foreign_pods: Vec::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -155,9 +164,10 @@ impl Engine {
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changed.changed() => match changed { Ok(()) => true, Err(_) => return },
                 batch = self.parts.heard.recv() => match batch {
-                    Some(batch) => { self.parts.observation.ingest(batch); true }
+                    Some(batch) => { self.parts.observation.ingest(batch, (self.parts.now)()); true }
                     None => return,
                 },
+                Some(news) = self.parts.folded.recv() => { self.parts.observation.take_folded(news); true }
                 report = self.parts.reports.recv() => match report {
                     Some(report) => { self.apply_report(&report); true }
                     None => return,
@@ -170,9 +180,25 @@ impl Engine {
                 self.cycle().await;
                 let took = began.elapsed();
                 self.parts.controller_metrics.cycle(took);
+                // A decision does not wait for the rest.
+                let decided = self.is_decided(changed.clone());
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
                     () = tokio::time::sleep(took.min(LONGEST_REST)) => {}
+                    () = decided => {}
+                }
+            }
+        }
+    }
+
+    /// Returns when there is a decision that no cycle has seen.
+    fn is_decided(&self, mut changed: watch::Receiver<u64>) -> impl Future<Output = ()> + use<> {
+        let watches = self.parts.watches.clone();
+        let seen = self.seen.map(|seen| seen.decisions);
+        async move {
+            while Some(watches.generation_of(Kind::ProposalDecision)) == seen {
+                if changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
                 }
             }
         }
@@ -203,7 +229,10 @@ impl Engine {
     /// Takes all batches and reports that wait already, so that one cycle serves them all.
     fn take_what_waits(&mut self) {
         while let Ok(batch) = self.parts.heard.try_recv() {
-            self.parts.observation.ingest(batch);
+            self.parts.observation.ingest(batch, (self.parts.now)());
+        }
+        while let Ok(news) = self.parts.folded.try_recv() {
+            self.parts.observation.take_folded(news);
         }
         while let Ok(report) = self.parts.reports.try_recv() {
             self.apply_report(&report);
@@ -315,6 +344,7 @@ impl Engine {
             observation,
             controller_metrics,
             graph,
+            inventory,
             ..
         } = &mut self.parts;
         let began = Instant::now();
@@ -338,6 +368,15 @@ impl Engine {
                 return;
             }
         };
+        inventory.send_if_modified(|known| {
+            let is_new = known
+                .as_ref()
+                .is_none_or(|known| !Arc::ptr_eq(known, &observation.inventory));
+            if is_new {
+                *known = Some(observation.inventory.clone());
+            }
+            is_new
+        });
         let mut view = observation.view(only);
         let uncovered = coverage::find(engine_state, observation);
         let open = uncovered.values();
@@ -348,16 +387,20 @@ impl Engine {
         view.findings.extend(unknown);
         let mut in_force = InForce::build(engine_state, observation);
         let violations = violations::find_violations(engine_state, observation, &view, &in_force);
-        let undone = auto_rollback::undo_harmful(
+        let judged = auto_rollback::judge_changes(
             engine_state,
             observation,
             &in_force,
             view.only.as_ref(),
             now,
         );
-        if !undone.is_empty() {
+        if !judged.undone.is_empty() {
             in_force = InForce::build(engine_state, observation);
         }
+        view.findings
+            .extend(judged.unexplained.values().flatten().cloned());
+        self.troubles
+            .note_unexplained(view.only.as_ref(), &judged.unexplained);
         let unknown = &self.unknown;
         let not_adopted = adopt::propose(engine_state, observation, &view, &in_force, unknown, now);
         let mut problems = propose::propose(
@@ -387,6 +430,7 @@ impl Engine {
                     ..counts(engine_state, observation)
                 });
                 self.uncovered = uncovered;
+                self.foreign_pods = coverage::foreign_pods(observation, &in_force);
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -407,7 +451,8 @@ impl Engine {
             controller_metrics,
             ..
         } = &mut self.parts;
-        if let Err(error) = self.housekeeping.run(watches, store, observation, now) {
+        observation.tidy(now);
+        if let Err(error) = self.housekeeping.run(watches, store, now) {
             tracing::error!("{error}");
             controller_metrics.commit_failed(error.to_string());
         }
@@ -484,6 +529,7 @@ impl Engine {
             problems: &self.problems,
             uncovered: &self.uncovered,
             unknown: &self.unknown,
+            foreign_pods: &self.foreign_pods,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,

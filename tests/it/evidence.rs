@@ -308,6 +308,7 @@ fn time(text: &str) -> Timestamp {
 fn record(port: u16, at: Timestamp) -> FlowRecord {
     FlowRecord {
         observers: Default::default(),
+        told: None,
         client: "10.0.0.1".parse().expect("an address"),
         server: "10.0.0.2".parse().expect("an address"),
         port,
@@ -384,6 +385,8 @@ fn state_as(path: &Path, more: &[Line<'_>], proposals: Value, form: Form) {
         proposal: "db-1".into(),
         decided_by: "alice".into(),
         at: time("2026-03-05T00:00:00Z"),
+        base: None,
+        intent: Default::default(),
     });
     review.wanted = Some(1);
     review.proposals = serde_json::from_value(proposals).expect("proposals");

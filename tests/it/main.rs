@@ -13,6 +13,7 @@ mod boutique;
 mod capture;
 mod captures;
 mod cluster;
+mod connections;
 mod connectivity;
 mod conntrack;
 mod controller;

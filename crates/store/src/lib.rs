@@ -22,8 +22,9 @@ pub use flows::{FlowStore, FlowStoreError};
 pub use folder::{FolderError, OutputFolder, WriteSummary};
 #[cfg(feature = "database")]
 pub use reviews::{
-    BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldSummary, HourEdge,
-    Loaded, ReviewStore, ReviewStoreError, StoredDecision, StoredSegment,
+    BreakGlassEntry, BreakGlassLog, Commit, DepartedPod, EndedReview, FoldStep, FoldSummary,
+    Forgotten, HourEdge, Loaded, ReviewStore, ReviewStoreError, StoreLimits, StoreSize,
+    StoredDecision, StoredSegment,
 };
 #[cfg(feature = "database")]
 pub use spool::{BatchCodec, Spool, SpoolError, SpoolLimits, SpoolState};

@@ -1,8 +1,8 @@
 //! Proposals: at most one proposal is open per workload, and it has the policy that is right at present.
 
 use super::{Proposal, Stage, WorkloadState};
+use crate::Assessment;
 use crate::digest::policy_digest;
-use crate::resources::Impact;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Action, Actor, Digest, Entry};
@@ -53,17 +53,18 @@ impl WorkloadState {
                 Need::Nothing
             }
             Some(_) => Need::Assess,
-            None if in_force || self.was_refused(&digest) || self.was_improved_on(&digest) => {
-                Need::Nothing
-            }
+            None if in_force || self.was_refused(&digest) => Need::Nothing,
+            // The person's edit blocks what it was meant to allow, so it is questioned.
+            None if self.degraded.is_none() && self.was_improved_on(&digest) => Need::Nothing,
             None => Need::Assess,
         }
     }
 
-    /// The same policy was rejected, or rolled back, as a change of the revision in force now: it is not
-    /// proposed again until the traffic requires another policy.
+    /// The same policy was rejected as a change of the revision in force now: it is not proposed again until the
+    /// traffic requires another policy. One that was rolled back is: otherwise a workload whose first policy was
+    /// rolled back would never get one again.
     pub(super) fn was_refused(&self, digest: &Digest) -> bool {
-        let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_) | Stage::RolledBack(_));
+        let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_));
         let mut refused = self.proposals.iter().filter(refused);
         refused.any(|p| policy_digest(&p.policy) == *digest && p.base_revision == self.wanted)
     }
@@ -90,10 +91,11 @@ impl WorkloadState {
     pub fn propose(
         &mut self,
         desired: DesiredPolicy,
-        impact: Impact,
+        assessment: Assessment,
         now: Timestamp,
         record: &mut Vec<Entry>,
     ) {
+        let Assessment { impact, intent } = assessment;
         let generated = policy_digest(&desired.policy);
         let (base_revision, base) = (self.wanted, self.wanted_policy().cloned());
         let before = self
@@ -109,7 +111,7 @@ impl WorkloadState {
             }
             (open.base_revision, open.base) = (base_revision, base);
             open.basis = desired.basis;
-            open.impact = impact;
+            (open.impact, open.intent) = (impact, intent);
             open.asked_by_blocked |= desired.asked_by_blocked;
             if changed {
                 let action = Action::Proposed {
@@ -138,6 +140,7 @@ impl WorkloadState {
             base_revision,
             base,
             impact,
+            intent,
             generated,
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
