@@ -19,6 +19,7 @@ mod publish;
 mod segments;
 mod state;
 mod status;
+mod trust;
 mod violations;
 
 pub use enforcer_reports::resume_break_glass;
@@ -375,6 +376,7 @@ impl Engine {
                     violations: violations.len(),
                     ..counts(engine_state, observation)
                 });
+                controller_metrics.set_out_of_bounds(&observation.built.out_of_bounds);
                 self.uncovered = uncovered;
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
@@ -505,6 +507,13 @@ fn counts(engine_state: &EngineState, observation: &Observation) -> ClusterCount
     ClusterCounts {
         workloads: observation.inventory.workloads.len(),
         edges: observation.built.graph.inner().edge_count(),
+        one_sided: observation
+            .built
+            .graph
+            .inner()
+            .edge_weights()
+            .filter(|edge| !edge.one_sided.is_empty())
+            .count(),
         enforced: count(|state| {
             let applied = state.applied.as_ref();
             let is_there = applied.is_some_and(|applied| applied.revision.is_some());

@@ -90,7 +90,7 @@ fn write(writer: &mut Writer, group: Vec<Incoming>) {
                 metrics.applied(&batch, applied);
                 // The agent may be gone: it will send the batch again and be answered then.
                 let _ = done.send(Ok(()));
-                if let (Some(heard), Applied::New) = (heard, applied) {
+                if let (Some(heard), Applied::New) = (heard.as_ref(), applied) {
                     // The engine may have ended: the next one reads the batch from the store.
                     let _ = heard.blocking_send(batch);
                 }

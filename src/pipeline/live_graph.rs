@@ -11,7 +11,7 @@ use crate::finding::Finding;
 use crate::flow::{Aggregate, Applied, FlowBatch, FlowConfig, FlowRecord, Observer, Observers};
 use crate::graph::{
     Built, Graph, GraphOptions, History, IncrementalGraph, InventoryListeners, address_epochs,
-    build_attempts,
+    build_attempts, latest,
 };
 use crate::inventory::{Inventory, WorkloadId};
 use crate::net::Timestamp;
@@ -114,7 +114,10 @@ impl LiveGraph {
             };
         }
         let ends = self.ends.with_explanations(&delta.ends);
-        let change = standing.learn(&delta, &self.history, &self.hot.between(ends));
+        let mut change = standing.learn(&delta, &self.history, &self.hot.between(ends));
+        if let Some(now) = latest(self.hot.views()) {
+            change.graph.corroborate(self.hot.views(), now);
+        }
         self.incomplete |= change.new_scanner;
         Update {
             touched: change.touched,

@@ -243,6 +243,7 @@ impl Aggregate {
         let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
             out_of_bounds,
+            views: self.views.clone(),
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans, scans),
@@ -268,6 +269,7 @@ impl Aggregate {
         let (records, scans) = count_once(observed, listeners, epochs, max_failed_targets);
         FlowResult {
             out_of_bounds,
+            views: self.views.clone(),
             counters: counters(&records),
             records,
             scans: merge_scans(self.scans.clone(), scans),
