@@ -1,6 +1,8 @@
 //! Batches on their way into the store: gRPC and NATS, one writer, and a channel for those who need to see what was stored.
 
 use super::receiver_metrics::ReceiverMetrics;
+use super::room::IntakeRoom;
+use super::store_metrics::StoreMetrics;
 use super::writer::{self, NewBatches, StoreHealth, Writer};
 use crate::flow::Admission;
 use crate::listen::{ConnectionMetrics, ServerTls};
@@ -98,6 +100,7 @@ impl Intake {
     pub async fn run(
         self,
         store: FlowStore,
+        store_metrics: Arc<StoreMetrics>,
         metrics: Arc<ReceiverMetrics>,
         health: StoreHealth,
         stop: watch::Receiver<bool>,
@@ -105,6 +108,7 @@ impl Intake {
         let queue = self.queue;
         let writer = Writer {
             admission: Admission::new(&store.views()?),
+            room: IntakeRoom::of_store(&store, store_metrics, (self.now)())?,
             store,
             metrics,
             health,

@@ -2,6 +2,7 @@
 //! time, and confirms each only after it is stored.
 
 use super::receiver_metrics::ReceiverMetrics;
+use super::room::IntakeRoom;
 use crate::flow::{Admission, Applied, FlowBatch, Progresses};
 use crate::net::Timestamp;
 use crate::store::FlowStore;
@@ -9,11 +10,11 @@ use crate::wire::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
-/// How many batches may wait to be written. With [`crate::wire::MAX_BATCH_BYTES`] each it is 64 MiB encoded, and
-/// mostly a few hundred KiB.
-pub const QUEUE: usize = 8;
+/// How many batches may wait to be written, decoded: 4 × [`crate::wire::MAX_DECODED_BYTES`] are 128 MiB at most, while they
+/// are decoded, and mostly some hundred KiB.
+pub const QUEUE: usize = 4;
 /// How many records are written together at most: a commit takes as long as writing a few hundred.
-const GROUP: usize = 20_000;
+const GROUP: usize = 5_000;
 
 /// Receives batches that were new, after they are stored.
 pub type NewBatches = mpsc::Sender<FlowBatch>;
@@ -40,6 +41,8 @@ pub struct Writer {
     pub store: FlowStore,
     /// What each node has told already.
     pub admission: Admission,
+    /// How much there is room for.
+    pub room: IntakeRoom,
     pub metrics: Arc<ReceiverMetrics>,
     pub health: StoreHealth,
     /// Receives each batch that was new, after it is stored.
@@ -68,10 +71,10 @@ fn write(writer: &mut Writer, group: Vec<Incoming>) {
     let mut told = Progresses::new();
     let (batches, done): (Vec<_>, Vec<_>) = group
         .into_iter()
-        .map(|incoming| {
+        .filter_map(|incoming| {
             let batch = incoming.batch;
             let batch = writer.admission.admit(batch, received, &mut told);
-            (batch, incoming.done)
+            writer.room.admit(batch, incoming.done, received)
         })
         .unzip();
     let Writer {
@@ -90,7 +93,7 @@ fn write(writer: &mut Writer, group: Vec<Incoming>) {
                 metrics.applied(&batch, applied);
                 // The agent may be gone: it will send the batch again and be answered then.
                 let _ = done.send(Ok(()));
-                if let (Some(heard), Applied::New) = (heard.as_ref(), applied) {
+                if let (Some(heard), Applied::New) = (&*heard, applied) {
                     // The engine may have ended: the next one reads the batch from the store.
                     let _ = heard.blocking_send(batch);
                 }

@@ -112,6 +112,24 @@ impl History {
         outside_blocks::bound(&mut self.edges);
     }
 
+    /// Forgets edges and scans that were last seen before `before`, and beyond `most` edges those that were seen longest
+    /// ago; with the edges go the names of their addresses.
+    pub fn forget(&mut self, before: Timestamp, most: usize) {
+        let last = |edge: &Edge| edge.last.unwrap_or(Timestamp::MIN);
+        self.edges.retain(|_, edge| last(edge) >= before);
+        self.scans.retain(|_, scan| scan.last >= before);
+        let beyond = self.edges.len().saturating_sub(most);
+        if beyond > 0 {
+            let mut times: Vec<Timestamp> = self.edges.values().map(last).collect();
+            let (_, border, _) = times.select_nth_unstable(beyond - 1);
+            let border = *border;
+            self.edges.retain(|_, edge| last(edge) > border);
+        }
+        let servers: BTreeSet<&Peer> = self.edges.keys().map(|key| &key.1).collect();
+        self.names
+            .retain(|address, _| servers.contains(&Peer::Outside(*address)));
+    }
+
     /// Adds one edge.
     pub fn add_edge(&mut self, key: &EdgeKey, edge: &Edge) {
         add(&mut self.edges, key, edge);

@@ -6,7 +6,7 @@ mod foreign_endpoints;
 mod history;
 mod observers;
 mod peer_labels;
-mod scans;
+mod resolvers;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{

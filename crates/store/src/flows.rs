@@ -5,6 +5,7 @@
 //! in RFC 3339; the tables keep them in nanoseconds since the Unix epoch.
 
 mod error;
+mod merge;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -13,7 +14,8 @@ mod words;
 mod write;
 
 pub use error::FlowStoreError;
-pub(super) use read::{load_losses, load_records};
+pub(super) use merge::merge_records;
+pub(super) use read::{each_record, load_losses, load_records};
 
 use nanoseg_flow::{Aggregate, Applied, FlowBatch};
 use nanoseg_net::TimeSpans;
@@ -122,7 +124,26 @@ impl FlowStore {
     /// # Errors
     /// If it cannot be read, or holds values that nanoseg never writes.
     pub fn load(&self) -> Result<Aggregate, FlowStoreError> {
-        read::load(&self.connection).map_err(|e| match e {
+        self.loaded(read::load_since(&self.connection, i64::MIN))
+    }
+
+    /// Reads what [`FlowStore::load`] reads, but only the records that began in the hour `hour` (since the Unix epoch) or
+    /// later.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds values that nanoseg never writes.
+    pub fn load_since(&self, hour: i64) -> Result<Aggregate, FlowStoreError> {
+        self.loaded(read::load_since(
+            &self.connection,
+            hour.saturating_mul(3600),
+        ))
+    }
+
+    fn loaded(
+        &self,
+        outcome: Result<Aggregate, read::ReadError>,
+    ) -> Result<Aggregate, FlowStoreError> {
+        outcome.map_err(|e| match e {
             read::ReadError::Sqlite(e) => self.failed("read", e),
             read::ReadError::Content(what) => FlowStoreError::Content {
                 path: self.path.clone(),

@@ -36,24 +36,27 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
-/// Reads everything, row by row.
-pub fn load(connection: &Connection) -> Result<Aggregate, ReadError> {
+/// Reads everything, row by row, but of the records only those that began in this second since the Unix epoch or later.
+pub fn load_since(connection: &Connection, began: i64) -> Result<Aggregate, ReadError> {
     // One transaction: all tables as they were at one time, while a receiver writes.
     let transaction = connection.unchecked_transaction()?;
     let connection = &*transaction;
     let mut all = Aggregate::default();
     each(
         connection,
-        "SELECT instance, first, last FROM applied",
+        "SELECT instance, first, last, node FROM applied",
         |row| {
             let digits: String = row.get(0)?;
             let number = u128::from_str_radix(&digits, 16).map_err(|_| odd("instance", &digits))?;
             let instance = Instance(number.to_be_bytes());
-            all.mark_applied(instance, (count(row, 1)?, count(row, 2)?));
+            let node: String = row.get(3)?;
+            let numbers = (count(row, 1)?, count(row, 2)?);
+            all.mark_applied(&Arc::from(node), instance, numbers);
             Ok(())
         },
     )?;
-    each_record(connection, None, |observed| all.add_record(observed))?;
+    let began = began..i64::MAX;
+    each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
     add_scans(connection, &mut all)?;
     all.add(&Arc::from(""), rest(connection)?);
@@ -84,7 +87,7 @@ fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
 /// Reads the records that began in these seconds since the Unix epoch, and all names.
 pub fn load_records(connection: &Connection, began: Range<i64>) -> rusqlite::Result<Aggregate> {
     let mut all = Aggregate::default();
-    each_record(connection, Some(began), |observed| all.add_record(observed))?;
+    each_record(connection, began, |observed| all.add_record(observed))?;
     add_views(connection, &mut all)?;
     let mut seen = Observations::default();
     each_name(connection, |address, entry| {
@@ -114,12 +117,12 @@ pub fn views(connection: &Connection) -> rusqlite::Result<BTreeMap<Arc<str>, Tim
     Ok(all.views().clone())
 }
 
-fn each_record(
+/// Reads the records that began in these seconds since the Unix epoch.
+pub fn each_record(
     connection: &Connection,
-    began: Option<Range<i64>>,
+    began: Range<i64>,
     mut one: impl FnMut(Observed),
 ) -> rusqlite::Result<()> {
-    let began = began.unwrap_or(i64::MIN..i64::MAX);
     let mut nodes: BTreeMap<String, Arc<str>> = BTreeMap::new();
     let mut statement =
         connection.prepare("SELECT * FROM records WHERE began >= ?1 AND began < ?2")?;
@@ -145,13 +148,14 @@ fn each_name(
 ) -> rusqlite::Result<()> {
     each(
         connection,
-        "SELECT address, name, client, first, until FROM names",
+        "SELECT address, name, client, resolver, first, until FROM names",
         |row| {
             let entry = NameEntry {
                 name: row.get::<_, String>(1)?.into(),
                 client: text(row, 2)?,
-                from: time(row, 3)?,
-                until: time(row, 4)?,
+                by: text(row, 3)?,
+                from: time(row, 4)?,
+                until: time(row, 5)?,
             };
             one(text(row, 0)?, entry);
             Ok(())
