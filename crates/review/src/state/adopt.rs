@@ -1,8 +1,8 @@
 //! Adoption: a policy that is in the cluster already becomes an approved revision, if a person approves it.
 
 use super::{DesiredPolicy, WorkloadState};
-use crate::digest::policy_digest;
 use crate::Assessment;
+use crate::digest::policy_digest;
 use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use nanoseg_net::Timestamp;
 use nanoseg_record::{Digest, Entry};
