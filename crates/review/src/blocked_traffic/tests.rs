@@ -552,7 +552,9 @@ fn where_plugins_check_before_translation_a_policy_without_the_service_port_cuts
         };
         scene.attempts("n1", WEB, "10.244.1.6", 10..=80);
         let effect = scene.effect_with(&known, &new, &enforcement.into());
-        effect.blocked.is_some()
+        effect
+            .blocked
+            .is_some_and(|(_, remedy)| remedy == Remedy::RollBack)
     };
     let (after, before) = (
         ServiceEnforcement::AfterTranslation,
