@@ -2,10 +2,12 @@
 //! real token. (tests/it/story has real traffic, real enforcement and the real agent.)
 
 pub mod agent;
+mod observers;
 pub mod operator;
 pub mod process;
 mod rollback;
 mod taken_over;
+mod trust;
 pub mod world;
 
 use crate::support::kubernetes::{Cluster, PATIENCE, until};

@@ -51,6 +51,21 @@ impl Estimate {
     }
 }
 
+impl Estimate {
+    /// Takes into account that this share of what should have been seen was lost, 0 to 1 (rule: loss-is-counted): the
+    /// coverage is of the rest.
+    pub fn note_lost(&mut self, share: f64) {
+        if share > 0.0 {
+            self.coverage *= 1.0 - share.min(1.0);
+            let percent = share * 100.0;
+            self.confidence = format!(
+                "{percent:.1} % of the records were lost; {}",
+                self.confidence
+            );
+        }
+    }
+}
+
 /// The estimate overall and for each workload (edges with the workload at either end).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Learning {
@@ -75,7 +90,8 @@ pub fn estimate(graph: &Graph, begin: Timestamp, end: Timestamp) -> Learning {
     let edges = graph.edges();
     let learned: Vec<_> = edges
         .iter()
-        .filter(|(_, _, e)| e.lesson == Lesson::Learned)
+        // What only one of two observed ends tells of takes learning to no goal (rule: edge-has-two-observers).
+        .filter(|(_, _, e)| e.lesson == Lesson::Learned && e.is_corroborated())
         .collect();
     let grid = Grid::over(begin, end, learned.iter().map(|(_, _, edge)| &edge.windows));
     let mut workloads: BTreeMap<WorkloadId, Vec<&Edge>> = BTreeMap::new();
@@ -146,7 +162,8 @@ impl Grid {
                 2 => in_two += 1,
                 _ => {}
             }
-            last_new_edge = last_new_edge.max(edge.first);
+            // Who tells of an edge cannot make it older than it is known.
+            last_new_edge = last_new_edge.max(edge.known_since());
         }
         let missing = once as f64 / connections.max(1) as f64;
         let (unseen, low, high) = chao2(in_one as f64, in_two as f64, f64::from(self.windows));

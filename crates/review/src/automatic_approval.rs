@@ -7,6 +7,13 @@ use super::segmentation_settings::share;
 use nanoseg_finding::{Code, Severity};
 use nanoseg_risk::UNAPPROVED;
 
+/// Whoever may write pods or Services in a namespace may have made these, to get what is others'.
+const FORGED: [Code; 3] = [
+    Code::SelectedByForeignPods,
+    Code::FalseOwner,
+    Code::ForeignEndpoint,
+];
+
 /// Checks a proposal against the Segmentation's rules of automatic approval.
 ///
 /// # Errors
@@ -32,9 +39,15 @@ pub fn may_approve(
             "it is for a workload whose images are not approved: {code}"
         ));
     }
+    if has(Code::OneSided) {
+        return Err("only one of two observed ends tells of a connection that it opens".into());
+    }
     let error = Severity::Error.to_string();
     if let Some(line) = impact.findings.iter().find(|line| line.severity == error) {
         return Err(format!("there is an error: {}", line.code));
+    }
+    if let Some(code) = FORGED.into_iter().find(|code| has(*code)) {
+        return Err(format!("pods may want to be taken for others: {code}"));
     }
     if has(Code::PublicEntry) {
         return Err("who may call the public entry is a decision".into());
@@ -105,6 +118,20 @@ mod tests {
     }
 
     #[test]
+    fn pods_and_services_that_may_be_forged_are_never_approved() {
+        let all = segment(
+            "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true}",
+        );
+        for code in FORGED {
+            let refused = may_approve(&all, &impact(&[code]), false);
+            assert!(
+                refused.is_err_and(|why| why.contains(code.name())),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
     fn each_rule_refuses_its_case_and_can_be_switched_off_if_it_has_a_switch() {
         let mut blocking = impact(&[]);
         blocking.would_block_total = 1;
@@ -144,6 +171,7 @@ mod tests {
         let check = |impact: &Impact, blocked| may_approve(&segment, impact, blocked);
         assert!(check(&impact(&[Code::PortScan]), false).is_err());
         assert!(check(&impact(&[Code::PublicEntry]), false).is_err());
+        assert!(check(&impact(&[Code::OneSided]), false).is_err());
         assert!(check(&impact(&[Code::BlockedTraffic]), false).is_err());
         assert!(check(&impact(&[Code::ClosedOnPurpose]), false).is_err());
         assert!(check(&impact(&[]), true).is_err());

@@ -5,11 +5,13 @@
 //! It never accesses a cluster or a disk: it returns what must be written, and callers write it.
 
 mod actor;
+mod adoption;
 mod automatic_approval;
 mod blocked_traffic;
 mod ceilings;
 mod default_deny;
 mod digest;
+mod foreign_pods;
 mod impact;
 mod intent;
 mod repair_backoff;
@@ -24,6 +26,7 @@ mod uncovered;
 mod violation;
 
 pub use actor::{break_glass_changed_by, owns_break_glass, owns_spec, segmentation_changed_by};
+pub use adoption::selected_workload;
 pub use automatic_approval::may_approve;
 pub use blocked_traffic::{
     BlockedTraffic, Change, ENFORCEMENT_DELAY, Effect, EffectInputs, NotAutomatic, Remedy,
@@ -35,6 +38,7 @@ pub use default_deny::{
     is_default_deny, is_reserved,
 };
 pub use digest::policy_digest;
+pub use foreign_pods::{foreign_in_force, foreign_pods};
 pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
 pub use intent::{IntendedConnection, Intent};
 pub use nanoseg_record::{CONTROLLER, Digest};

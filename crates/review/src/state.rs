@@ -5,6 +5,7 @@
 //! it did. The controller stores state and record lines together before anything is written to the cluster, so
 //! that after a crash it continues with the decisions that were made.
 
+mod adopt;
 mod change;
 mod decide;
 mod propose;
@@ -84,6 +85,9 @@ pub struct Proposal {
     pub basis: Digest,
     /// True if blocked traffic caused it: it is never approved automatically.
     pub asked_by_blocked: bool,
+    /// It has the policy that is in the cluster and that the state did not know.
+    #[serde(default)]
+    pub adopts: bool,
     #[serde(flatten)]
     pub stage: Stage,
     /// The time when the phase last changed.
@@ -211,10 +215,13 @@ impl WorkloadState {
                 .and_then(|n| self.revision(n))
                 .map(|r| r.digest.clone())
         };
-        let action = if self.wanted.is_some() {
-            Action::Applied
-        } else {
-            Action::Deleted
+        let adopts = |proposal: &&Proposal| proposal.adopts && self.applied.is_none();
+        let origin = self.wanted.and_then(|number| self.revision(number));
+        let origin = origin.and_then(|one| self.proposal(&one.proposal));
+        let action = match origin.filter(adopts) {
+            Some(_) => Action::Adopted,
+            None if self.wanted.is_some() => Action::Applied,
+            None => Action::Deleted,
         };
         let (was, is) = (digest(before), digest(self.wanted));
         record.push(self.entry(action, Actor::Controller).with_policies(was, is));
@@ -300,6 +307,11 @@ impl Proposal {
     /// Returns true if a person changed the policy that nanoseg proposed.
     pub fn is_edited(&self) -> bool {
         policy_digest(&self.policy) != self.generated
+    }
+
+    /// Returns true if its policy stays as it is until it is decided: a person edited it, or it is in the cluster.
+    pub fn is_kept(&self) -> bool {
+        self.adopts || self.is_edited()
     }
 
     /// Returns true if this policy differs from the proposed one.

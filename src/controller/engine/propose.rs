@@ -305,11 +305,18 @@ fn with_closed_on_purpose(mut assessment: Assessment, state: &WorkloadState) -> 
     assessment
 }
 
+/// The reason of a proposal that adopts a policy.
+pub const ADOPTS: &str =
+    "a policy of nanoseg is in the cluster that the state does not know: approve it to keep it";
+
 fn reason(
     state: &WorkloadState,
     desired: &DesiredPolicy,
     judged: &k8s_openapi::api::networking::v1::NetworkPolicySpec,
 ) -> String {
+    if state.open().is_some_and(|open| open.adopts) {
+        return ADOPTS.into();
+    }
     if *judged != desired.policy {
         return "edited by a person".into();
     }
@@ -349,8 +356,14 @@ fn basis(
     for (client, server, edge) in graph.edges_of(&own) {
         let lesson = edge.lesson.teaches();
         seen.insert(format!(
-            "{client} {server} {} {} {lesson}",
-            edge.port, edge.protocol
+            "{client} {server} {} {} {lesson}{}",
+            edge.port,
+            edge.protocol,
+            if edge.is_corroborated() {
+                ""
+            } else {
+                " one-sided"
+            }
         ));
     }
     seen.extend(
@@ -374,7 +387,7 @@ pub fn approve_within_rules(engine_state: &mut EngineState, workload: &WorkloadI
     else {
         return;
     };
-    if segment.approval.mode != ApprovalMode::Automatic || open.is_edited() {
+    if segment.approval.mode != ApprovalMode::Automatic || open.is_kept() {
         return;
     }
     let rules = &segment.approval.automatic;

@@ -2,6 +2,7 @@
 
 mod degraded;
 
+use super::adopt::UnknownPolicies;
 use super::enforcer_reports::Troubles;
 use super::in_force::is_enforced;
 use super::malformed;
@@ -9,8 +10,10 @@ use super::observation::Observation;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
+use super::trust;
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
+use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -37,6 +40,10 @@ pub struct Circumstances<'a> {
     pub problems: &'a BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     pub uncovered: &'a BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know, by namespace.
+    pub unknown: &'a UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    pub foreign_pods: &'a [Finding],
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -197,10 +204,24 @@ fn facts(
         drifted(namespace, around),
         degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
+        trusted(namespace, around),
         covered(engine_state, namespace, around),
+        exclusive(engine_state, namespace, around),
         well_formed(namespace, around),
         within_ceilings(segment),
+        adopted(namespace, around),
     ]
+}
+
+/// Does every agent tell of its own node only, and do the agents of both ends agree?
+fn trusted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let trust = trust::of(namespace, around.observation);
+    Fact {
+        kind: "Trusted",
+        is_true: trust.is_whole,
+        reason: trust.reason,
+        message: trust.message,
+    }
 }
 
 /// Does some policy select every pod of the namespace?
@@ -217,6 +238,30 @@ fn covered(engine_state: &EngineState, namespace: &str, around: &Circumstances<'
         is_true,
         reason,
         message,
+    }
+}
+
+/// Does each policy in force select pods of its own workload only (rule: foreign-pods-are-shown)?
+fn exclusive(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let of_namespace = |one: &&Finding| one.subject.split('/').next() == Some(namespace);
+    let found = around.foreign_pods.iter().filter(of_namespace);
+    let said: Vec<String> = found
+        .map(|one| format!("{}: {}", one.subject, one.message))
+        .collect();
+    let (is_true, reason) = match (is_enforced(engine_state, namespace), said.is_empty()) {
+        (false, _) => (false, "NotEnforced"),
+        (true, true) => (true, "OwnPodsOnly"),
+        (true, false) => (false, "ForeignPods"),
+    };
+    Fact {
+        kind: "Exclusive",
+        is_true,
+        reason,
+        message: said
+            .into_iter()
+            .take(MAX_PODS)
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 
@@ -395,6 +440,31 @@ fn enforcing(
             "Waiting",
             format!("not in the cluster yet: {}", names.join(", ")),
         ),
+    }
+}
+
+/// Is every policy with our label one that was approved?
+fn adopted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let unknown = around.unknown.get(namespace);
+    let names: Vec<&str> = unknown.into_iter().flatten().map(String::as_str).collect();
+    let message = match names.len() {
+        0 => String::new(),
+        count => format!(
+            "{count} policies with nanoseg's label were never approved here, and nobody keeps them as they are: {}; \
+             approve the proposals that adopt them, or delete them",
+            names.into_iter().take(10).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    let is_true = message.is_empty();
+    Fact {
+        kind: "Adopted",
+        is_true,
+        reason: if is_true {
+            "AllApproved"
+        } else {
+            "UnknownPolicies"
+        },
+        message,
     }
 }
 

@@ -37,7 +37,7 @@ impl WorkloadState {
             .is_some_and(|r| r.digest == digest);
         match self.open() {
             // A policy that a person edited stays unchanged until it is decided.
-            Some(open) if open.is_edited() => {
+            Some(open) if open.is_kept() => {
                 if open.basis == desired.basis && open.base_revision == self.wanted {
                     Need::Nothing
                 } else {
@@ -64,7 +64,7 @@ impl WorkloadState {
     /// The same policy was rejected as a change of the revision in force now: it is not proposed again until the
     /// traffic requires another policy. One that was rolled back is: otherwise a workload whose first policy was
     /// rolled back would never get one again.
-    fn was_refused(&self, digest: &Digest) -> bool {
+    pub(super) fn was_refused(&self, digest: &Digest) -> bool {
         let refused = |p: &&Proposal| matches!(p.stage, Stage::Rejected(_));
         let mut refused = self.proposals.iter().filter(refused);
         refused.any(|p| policy_digest(&p.policy) == *digest && p.base_revision == self.wanted)
@@ -84,7 +84,7 @@ impl WorkloadState {
     /// The policy whose impact is to be assessed: an edited one stays unchanged.
     pub fn policy_to_assess<'a>(&'a self, desired: &'a DesiredPolicy) -> &'a NetworkPolicySpec {
         self.open()
-            .filter(|open| open.is_edited())
+            .filter(|open| open.is_kept())
             .map_or(&desired.policy, |open| &open.policy)
     }
 
@@ -104,9 +104,9 @@ impl WorkloadState {
             .and_then(|n| self.revision(n))
             .map(|r| r.digest.clone());
         if let Some(open) = self.open_mut() {
-            let is_edited = open.is_edited();
-            let changed = open.generated != generated && !is_edited;
-            if !is_edited {
+            let is_kept = open.is_kept();
+            let changed = open.generated != generated && !is_kept;
+            if !is_kept {
                 open.policy = desired.policy;
                 open.generated = generated.clone();
             }
@@ -145,6 +145,7 @@ impl WorkloadState {
             generated,
             basis: desired.basis,
             asked_by_blocked: desired.asked_by_blocked,
+            adopts: false,
             stage: Stage::Pending,
             since: now,
             message: None,

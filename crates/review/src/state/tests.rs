@@ -591,3 +591,41 @@ fn an_altered_state_loses_what_the_record_does_not_prove() {
     assert_eq!(altered.keep_proven(&rulings).len(), 3);
     assert!(altered.revisions.is_empty());
 }
+
+#[test]
+fn a_policy_that_is_in_the_cluster_is_adopted_by_a_decision_only() {
+    let (mut state, mut record) = (state(), Vec::new());
+    // What the traffic needs is proposed already, and then the policy is found.
+    propose(&mut state, 1, 10, &mut record);
+    assert!(state.may_adopt(&policy(7)));
+    state.adopt(policy(7), assessment(&policy(7)), at(11), &mut record);
+    let open = state.open().expect("a proposal");
+    assert!(open.adopts && open.is_kept());
+    assert_eq!(phases(&state), [Phase::Superseded, Phase::Pending]);
+    assert!(!state.may_adopt(&policy(7)), "once");
+    assert!(state.may_adopt(&policy(8)), "somebody changed it meanwhile");
+    // What the traffic needs does not take its place.
+    let needed = desired(1);
+    assert_eq!(state.need(&needed), Need::Assess);
+    assert_eq!(*state.policy_to_assess(&needed), policy(7));
+    state.propose(needed, assessment(&policy(7)), at(12), &mut record);
+    assert_eq!(state.need(&desired(1)), Need::Nothing);
+
+    let mut rejected = state.clone();
+    let name = rejected.open().expect("a proposal").name.clone();
+    let no = decision(&rejected, &name, Verb::Reject);
+    let done = rejected.decide(&no, Some(UID), at(13), &mut Vec::new());
+    assert_eq!(done, Ok(()));
+    assert!(!rejected.may_adopt(&policy(7)), "a person said no");
+
+    approve(&mut state, 13, &mut record);
+    state.applied(at(14), &mut record);
+    assert_eq!(state.wanted_policy(), Some(&policy(7)));
+    assert_eq!(
+        actions(&record).last(),
+        Some(&ActionKind::Adopted),
+        "it was there"
+    );
+    assert!(!state.may_adopt(&policy(9)), "from now on that is drift");
+    assert_eq!(state.clone().keep_proven(&rulings(&record)), []);
+}
