@@ -162,7 +162,7 @@ fn needs_attention(condition: &Condition) -> Option<String> {
     let is_well = match condition.type_.as_str() {
         "Ready" | "Adopted" => condition.status == "True",
         "Drifted" | "Degraded" => condition.status == "False",
-        "Covered" => condition.status == "True" || condition.reason == "NotEnforced",
+        "Covered" | "Exclusive" => condition.status == "True" || condition.reason == "NotEnforced",
         "WellFormed" | "WithinCeilings" => condition.status == "True",
         _ => condition.status != "Unknown",
     };

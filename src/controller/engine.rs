@@ -32,6 +32,7 @@ use super::folder::FoldNews;
 use super::pending_writes::PendingWrites;
 use super::plan::{EnforcerReport, Plan};
 use crate::cluster::live::{Events, Kind, Malformed, Watches, Writer};
+use crate::finding::Finding;
 use crate::flow::FlowBatch;
 use crate::graph::Graph;
 use crate::inventory::Inventory;
@@ -98,6 +99,8 @@ pub struct Engine {
     uncovered: BTreeMap<String, Uncovered>,
     /// Policies with our label that the state does not know.
     unknown: UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    foreign_pods: Vec<Finding>,
     /// The objects that cannot be read.
     malformed: Vec<Malformed>,
     /// What the owners of Segmentations that cannot be read were told, by namespace.
@@ -137,6 +140,7 @@ impl Engine {
             problems: BTreeMap::new(),
             uncovered: BTreeMap::new(),
             unknown: UnknownPolicies::new(),
+            foreign_pods: Vec::new(),
             malformed: Vec::new(),
             told_malformed: BTreeMap::new(),
             pending_proposals: PendingWrites::default(),
@@ -426,6 +430,7 @@ impl Engine {
                     ..counts(engine_state, observation)
                 });
                 self.uncovered = uncovered;
+                self.foreign_pods = coverage::foreign_pods(observation, &in_force);
                 observation.add_cost(began.elapsed());
                 graph.send_replace(Some(Arc::new(view.graph)));
             }
@@ -524,6 +529,7 @@ impl Engine {
             problems: &self.problems,
             uncovered: &self.uncovered,
             unknown: &self.unknown,
+            foreign_pods: &self.foreign_pods,
             malformed: &self.malformed,
             without_agent: &self.without_agent,
             now,

@@ -93,6 +93,12 @@ codes! {
     IndistinguishableWorkloads "indistinguishable-workloads" Error
         "No labels tell these workloads apart, so a policy for one also selects the other."
         "Give one of them a label of its own in its pod template.";
+    SelectedByForeignPods "selected-by-foreign-pods" Warning
+        "A policy selects pods of another workload than it is meant for: as its own pods, or as peers. Who may create pods can give them any labels; such pods get what the policy allows."
+        "Find out who made these pods; delete them, or give the workload a label of its own in its pod template.";
+    FalseOwner "false-owner" Warning
+        "A pod names an owner that it does not have: the uid is another one's, no such owner is there, or the owner does not select it. It counts as a workload of its own."
+        "Find out who made the pod: it may want to be taken for another workload's, to get what that one may do.";
     UnselectableWorkload "unselectable-workload" Error
         "The pods have no stable labels, so no policy can select them without selecting the whole namespace."
         "Add a label to the pod template.";

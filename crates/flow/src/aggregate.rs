@@ -228,6 +228,11 @@ impl Aggregate {
         &self.losses
     }
 
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Returns true if it has neither records nor scans.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.scans.is_empty()

@@ -7,6 +7,13 @@ use super::segmentation_settings::share;
 use nanoseg_finding::{Code, Severity};
 use nanoseg_risk::UNAPPROVED;
 
+/// Whoever may write pods or Services in a namespace may have made these, to get what is others'.
+const FORGED: [Code; 3] = [
+    Code::SelectedByForeignPods,
+    Code::FalseOwner,
+    Code::ForeignEndpoint,
+];
+
 /// Checks a proposal against the Segmentation's rules of automatic approval.
 ///
 /// # Errors
@@ -35,6 +42,9 @@ pub fn may_approve(
     let error = Severity::Error.to_string();
     if let Some(line) = impact.findings.iter().find(|line| line.severity == error) {
         return Err(format!("there is an error: {}", line.code));
+    }
+    if let Some(code) = FORGED.into_iter().find(|code| has(*code)) {
+        return Err(format!("pods may want to be taken for others: {code}"));
     }
     if has(Code::PublicEntry) {
         return Err("who may call the public entry is a decision".into());
@@ -102,6 +112,20 @@ mod tests {
         assert_eq!(may_approve(&segment("{}"), &impact(&[]), false), Ok(()));
         let notes = impact(&[Code::FirstSeenToday, Code::InferredDirection]);
         assert_eq!(may_approve(&segment("{}"), &notes, false), Ok(()));
+    }
+
+    #[test]
+    fn pods_and_services_that_may_be_forged_are_never_approved() {
+        let all = segment(
+            "{allowInternetEgress: true, allowCrossNamespace: true, allowWouldBlock: true}",
+        );
+        for code in FORGED {
+            let refused = may_approve(&all, &impact(&[code]), false);
+            assert!(
+                refused.is_err_and(|why| why.contains(code.name())),
+                "{code}"
+            );
+        }
     }
 
     #[test]

@@ -343,7 +343,7 @@ impl EffectCheck<'_> {
         };
         let ports = inventory.services.iter().flat_map(|service| &service.ports);
         let mut endpoints = ports.flat_map(|port| &port.endpoints);
-        if endpoints.any(|endpoint| is_its(endpoint.pod)) {
+        if endpoints.any(|endpoint| endpoint.own && is_its(endpoint.pod)) {
             return true;
         }
         let mut pods = inventory.pods.iter().filter(|pod| pod.workload == *id);

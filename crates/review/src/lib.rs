@@ -11,6 +11,7 @@ mod blocked_traffic;
 mod ceilings;
 mod default_deny;
 mod digest;
+mod foreign_pods;
 mod impact;
 mod intent;
 mod repair_backoff;
@@ -37,6 +38,7 @@ pub use default_deny::{
     is_default_deny, is_reserved,
 };
 pub use digest::policy_digest;
+pub use foreign_pods::{foreign_in_force, foreign_pods};
 pub use impact::{Assessment, ImpactInputs, assess, assess_impact};
 pub use intent::{IntendedConnection, Intent};
 pub use nanoseg_record::{CONTROLLER, Digest};

@@ -12,6 +12,7 @@ use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
+use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
@@ -40,6 +41,8 @@ pub struct Circumstances<'a> {
     pub uncovered: &'a BTreeMap<String, Uncovered>,
     /// Policies with our label that the state does not know, by namespace.
     pub unknown: &'a UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    pub foreign_pods: &'a [Finding],
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -201,6 +204,7 @@ fn facts(
         degraded::degraded(engine_state, namespace, theirs, around),
         observed(engine_state, namespace, around),
         covered(engine_state, namespace, around),
+        exclusive(engine_state, namespace, around),
         well_formed(namespace, around),
         within_ceilings(segment),
         adopted(namespace, around),
@@ -221,6 +225,30 @@ fn covered(engine_state: &EngineState, namespace: &str, around: &Circumstances<'
         is_true,
         reason,
         message,
+    }
+}
+
+/// Does each policy in force select pods of its own workload only (rule: foreign-pods-are-shown)?
+fn exclusive(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let of_namespace = |one: &&Finding| one.subject.split('/').next() == Some(namespace);
+    let found = around.foreign_pods.iter().filter(of_namespace);
+    let said: Vec<String> = found
+        .map(|one| format!("{}: {}", one.subject, one.message))
+        .collect();
+    let (is_true, reason) = match (is_enforced(engine_state, namespace), said.is_empty()) {
+        (false, _) => (false, "NotEnforced"),
+        (true, true) => (true, "OwnPodsOnly"),
+        (true, false) => (false, "ForeignPods"),
+    };
+    Fact {
+        kind: "Exclusive",
+        is_true,
+        reason,
+        message: said
+            .into_iter()
+            .take(MAX_PODS)
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::pipeline::LiveGraph;
 use crate::pipeline::evidence::EvidenceInputs;
 use crate::record::{Action, ActionKind, Digest, Entry, RecordLine, Verifier, parse_line};
 use crate::report::evidence::{Event, HourLine, Period, RecordHead, Source};
-use crate::review::{Revision, WorkloadState, policy_digest, uncovered};
+use crate::review::{Revision, WorkloadState, foreign_in_force, policy_digest, uncovered};
 use crate::store::ReviewStore;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,10 @@ pub fn from_state(
     findings.extend(lost);
     policies.extend(approved.iter().map(|(state, one)| policy(state, one)));
     let policies = applied_over(objects.network_policies.clone(), policies);
+    let ours = approved
+        .iter()
+        .map(|(state, one)| (&state.workload, &one.policy));
+    findings.extend(foreign_in_force(&inventory, ours));
     let enforced: BTreeSet<&str> = record.in_force.keys().map(|(ns, _)| ns.as_str()).collect();
     findings.extend(enforced.into_iter().flat_map(|namespace| {
         let open = uncovered(&inventory, &policies, namespace, None);

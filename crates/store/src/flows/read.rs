@@ -148,13 +148,14 @@ fn each_name(
 ) -> rusqlite::Result<()> {
     each(
         connection,
-        "SELECT address, name, client, first, until FROM names",
+        "SELECT address, name, client, resolver, first, until FROM names",
         |row| {
             let entry = NameEntry {
                 name: row.get::<_, String>(1)?.into(),
                 client: text(row, 2)?,
-                from: time(row, 3)?,
-                until: time(row, 4)?,
+                by: text(row, 3)?,
+                from: time(row, 4)?,
+                until: time(row, 5)?,
             };
             one(text(row, 0)?, entry);
             Ok(())

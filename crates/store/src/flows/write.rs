@@ -240,13 +240,14 @@ fn add_name(
     entry: &NameEntry,
 ) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO names (address, name, client, first, until) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO names (address, name, client, resolver, first, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET first = min(first, excluded.first), until = max(until, excluded.until)",
     )?;
     statement.execute(params![
         address.to_string(),
         entry.name,
         entry.client.to_string(),
+        entry.by.to_string(),
         entry.from.nanos(),
         entry.until.nanos(),
     ])?;
