@@ -3,6 +3,7 @@
 use super::super::MAX_BATCH_BYTES;
 use super::super::proto::Acknowledgement;
 use super::codec::FrameCodec;
+use super::message_time::MessageTime;
 use super::stream::{Authenticator, Hall, Incoming};
 use super::{SEND, stream};
 use axum::Router;
@@ -114,7 +115,7 @@ impl Service<http::Request<axum::body::Body>> for Receiver {
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(FrameCodec::<Acknowledgement, Vec<u8>>::new())
                 .max_decoding_message_size(MAX_BATCH_BYTES);
-            Ok(grpc.streaming(Send(hall), request).await)
+            Ok(grpc.streaming(Send(hall), MessageTime::wrap(request)).await)
         })
     }
 }
