@@ -23,6 +23,7 @@ mod docs;
 mod durability;
 mod evidence;
 mod flows;
+mod folder;
 mod gaps;
 mod hubble;
 mod install;
