@@ -157,8 +157,7 @@ async fn start(
             _ => Status::unauthenticated(refusal.reason),
         }
     })?;
-    let owner = Arc::from(agent.node.as_deref().unwrap_or_default());
-    let place = connection.map(|connection| connection.authenticate(&owner));
+    let place = connection.map(|connection| connection.authenticate(agent.node.as_deref()));
     let place = place.transpose();
     let place = place.map_err(|full| Status::resource_exhausted(full.to_string()))?;
     let (answers, answered) = mpsc::channel(ANSWERS);
