@@ -2,6 +2,7 @@
 //! results of decisions and conditions. One task; [`Engine::cycle`] lists the steps.
 
 mod auto_rollback;
+mod conditions;
 mod coverage;
 mod decide;
 mod default_deny;

@@ -101,10 +101,19 @@ fn the_controllers_token_changes_only_its_own_policies_and_only_where_they_are_e
     let label = "app.kubernetes.io/managed-by=nanoseg";
     let written = "nanoseg.dev/written-by=controller";
     assert!(said.contains(label) || said.contains(written), "{said}");
-    until_refused(cluster, "a namespace that is not enforced is refused", || {
-        number += 1;
-        create(cluster, &stolen, &policy(&untouched, &format!("ours-{number}"), true)).map(drop)
-    });
+    until_refused(
+        cluster,
+        "a namespace that is not enforced is refused",
+        || {
+            number += 1;
+            create(
+                cluster,
+                &stolen,
+                &policy(&untouched, &format!("ours-{number}"), true),
+            )
+            .map(drop)
+        },
+    );
 
     // Its own, where the Segmentation enforces them: what it is there for.
     let own = cluster.run(until(PATIENCE, "its own is accepted", async || {

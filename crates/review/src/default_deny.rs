@@ -253,7 +253,8 @@ mod tests {
         let spec = default_deny_policy(&settings("[]")).expect("a policy");
         assert_eq!(spec.pod_selector, Some(LabelSelector::default()));
         assert_eq!((spec.ingress, spec.egress), (None, None));
-        let exclude = "[{matchLabels: {app: legacy}}, {matchExpressions: [{key: debug, operator: Exists}]}]";
+        let exclude =
+            "[{matchLabels: {app: legacy}}, {matchExpressions: [{key: debug, operator: Exists}]}]";
         let spec = default_deny_policy(&settings(exclude)).expect("a policy");
         let selector = spec.pod_selector.expect("a selector");
         let text = serde_json::to_string(&selector).expect("JSON");
@@ -302,7 +303,11 @@ mod tests {
         ];
         let with = assess(&others);
         assert_eq!(with.would_block_total, 0, "{:?}", with.would_block);
-        assert!(with.lost.iter().any(|one| one.server == "shop/db"), "{:?}", with.lost);
+        assert!(
+            with.lost.iter().any(|one| one.server == "shop/db"),
+            "{:?}",
+            with.lost
+        );
         // What is isolated already loses nothing.
         let into_api = with.lost.iter().find(|one| one.server == "shop/api");
         assert_eq!(into_api.filter(|one| one.client == "ops/probe"), None);

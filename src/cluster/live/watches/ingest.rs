@@ -200,7 +200,10 @@ mod tests {
         let cache = Cache::new(&WatchSettings::default());
         let ingest = Ingest::of::<K>(here::<K>);
         let mut list = (ingest.list)();
-        list.add(vec![object("bad", bad.clone()), object("good", good.clone())]);
+        list.add(vec![
+            object("bad", bad.clone()),
+            object("good", good.clone()),
+        ]);
         list.finish(&cache);
         let known = match is_kept {
             true => vec!["bad", "good"],

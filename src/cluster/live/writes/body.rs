@@ -73,7 +73,8 @@ pub fn proposal(wanted: &PolicyProposal, live: Option<&PolicyProposal>) -> Value
 /// The body of a merge patch (RFC 7396) that leaves nothing of the spec of `live` but what is wanted. The controller has
 /// no right to replace a whole object.
 pub fn whole_spec(live: &PolicyProposal, wanted: &PolicyProposal) -> Value {
-    let value = |proposal: &PolicyProposal| serde_json::to_value(&proposal.spec).unwrap_or_default();
+    let value =
+        |proposal: &PolicyProposal| serde_json::to_value(&proposal.spec).unwrap_or_default();
     json!({
         "metadata": {"resourceVersion": live.resource_version()},
         "spec": replacing(&value(live), value(wanted)),
