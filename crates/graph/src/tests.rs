@@ -1,10 +1,12 @@
 //! The rules of attribution and learning, each by a small cluster and hand-made flow records.
 
+mod bounds;
 mod declared;
 mod foreign_endpoints;
 mod history;
 mod observers;
 mod peer_labels;
+mod resolvers;
 
 use super::testing::{START, cluster, ip, record, udp};
 use super::{

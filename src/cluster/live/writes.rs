@@ -17,9 +17,7 @@ use crate::inventory::{MANAGED_BY, is_ours};
 use crate::review::resources::{FIELD_MANAGER, PolicyProposal, Segmentation};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions,
-};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
 use kube::{Client, Resource, ResourceExt};

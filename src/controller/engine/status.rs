@@ -1,18 +1,25 @@
 //! The status of Segmentations: conditions and counts.
 
-use super::conditions::{Fact, facts, unseen_nodes};
+mod degraded;
+
+use super::adopt::UnknownPolicies;
 use super::enforcer_reports::Troubles;
+use super::in_force::is_enforced;
+use super::malformed;
 use super::observation::Observation;
 use super::propose;
 use super::publish::Published;
 use super::state::{EngineState, SegmentState};
 use crate::cluster::live::{Kind, Malformed, Writer};
 use crate::controller::pending_writes::{PendingWrites, key_of};
+use crate::finding::Finding;
 use crate::graph::Peer;
 use crate::inventory::WorkloadId;
 use crate::net::Timestamp;
-use crate::review::resources::{Segmentation, SegmentationCounts, SegmentationStatus, to_time};
-use crate::review::{Uncovered, WorkloadState, is_default_deny};
+use crate::review::resources::{
+    Mode, Segmentation, SegmentationCounts, SegmentationStatus, to_time,
+};
+use crate::review::{SegmentationSettings, Uncovered, WorkloadState, is_default_deny};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +39,10 @@ pub struct Circumstances<'a> {
     pub problems: &'a BTreeMap<String, String>,
     /// The pods that no policy selects, by enforced namespace.
     pub uncovered: &'a BTreeMap<String, Uncovered>,
+    /// Policies with our label that the state does not know, by namespace.
+    pub unknown: &'a UnknownPolicies,
+    /// Pods that the policies in force select and that are not of their workloads.
+    pub foreign_pods: &'a [Finding],
     /// The objects that cannot be read.
     pub malformed: &'a [Malformed],
     /// The nodes with pods whose agent is not connected.
@@ -168,6 +179,303 @@ fn mean_coverage(workloads: &[WorkloadId], observation: &Observation) -> String 
         known.len(),
         workloads.len()
     )
+}
+
+struct Fact {
+    kind: &'static str,
+    is_true: bool,
+    reason: &'static str,
+    message: String,
+}
+
+fn facts(
+    engine_state: &EngineState,
+    namespace: &str,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Vec<Fact> {
+    let state = engine_state.segments.get(namespace);
+    let segment = state.and_then(|s| s.segment.as_ref());
+    vec![
+        ready(namespace, around),
+        learning(segment, theirs, around),
+        enforcing(engine_state, namespace, theirs, around),
+        drifted(namespace, around),
+        degraded::degraded(engine_state, namespace, theirs, around),
+        observed(engine_state, namespace, around),
+        covered(engine_state, namespace, around),
+        exclusive(engine_state, namespace, around),
+        well_formed(namespace, around),
+        within_ceilings(segment),
+        adopted(namespace, around),
+    ]
+}
+
+/// Does some policy select every pod of the namespace?
+fn covered(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = around.uncovered.get(namespace).map(Uncovered::sentence);
+    let message = message.unwrap_or_default();
+    let (is_true, reason) = match (is_enforced(engine_state, namespace), message.is_empty()) {
+        (false, _) => (false, "NotEnforced"),
+        (true, true) => (true, "AllSelected"),
+        (true, false) => (false, "UncoveredPods"),
+    };
+    Fact {
+        kind: "Covered",
+        is_true,
+        reason,
+        message,
+    }
+}
+
+/// Does each policy in force select pods of its own workload only (rule: foreign-pods-are-shown)?
+fn exclusive(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let of_namespace = |one: &&Finding| one.subject.split('/').next() == Some(namespace);
+    let found = around.foreign_pods.iter().filter(of_namespace);
+    let said: Vec<String> = found
+        .map(|one| format!("{}: {}", one.subject, one.message))
+        .collect();
+    let (is_true, reason) = match (is_enforced(engine_state, namespace), said.is_empty()) {
+        (false, _) => (false, "NotEnforced"),
+        (true, true) => (true, "OwnPodsOnly"),
+        (true, false) => (false, "ForeignPods"),
+    };
+    Fact {
+        kind: "Exclusive",
+        is_true,
+        reason,
+        message: said
+            .into_iter()
+            .take(MAX_PODS)
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
+}
+
+/// Is what the Segmentation asks of automatic approval what counts?
+fn within_ceilings(segment: Option<&SegmentationSettings>) -> Fact {
+    let beyond = segment.map(|segment| segment.beyond_ceilings.as_slice());
+    let beyond = beyond.unwrap_or_default();
+    let said: Vec<String> = beyond.iter().map(ToString::to_string).collect();
+    let is_true = said.is_empty();
+    Fact {
+        kind: "WithinCeilings",
+        is_true,
+        reason: if is_true { "AsSpecified" } else { "Clamped" },
+        message: said.join("; "),
+    }
+}
+
+/// Can all objects of the namespace be read?
+fn well_formed(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let message = malformed::of_namespace(around.malformed, namespace);
+    let is_true = message.is_empty();
+    Fact {
+        kind: "WellFormed",
+        is_true,
+        reason: if is_true { "AllRead" } else { "Malformed" },
+        message,
+    }
+}
+
+/// Are all pods of the namespace where an agent sees them, and can everybody be named to whom they talk?
+fn observed(engine_state: &EngineState, namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let unseen = unseen_nodes(namespace, around);
+    let open = engine_state.open_directions().iter();
+    let open: Vec<String> = open
+        .filter(|(id, ..)| id.namespace == namespace)
+        .map(|(id, direction, reasons)| {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            format!(
+                "{direction} of {} stays open: {}",
+                id.name,
+                reasons.join("; ")
+            )
+        })
+        .take(10)
+        .collect();
+    let fact = |is_true, reason, message| Fact {
+        kind: "Observed",
+        is_true,
+        reason,
+        message,
+    };
+    match (unseen.is_empty(), open.is_empty()) {
+        (true, true) => fact(true, "InView", String::new()),
+        (true, false) => fact(false, "LeftOpen", open.join(". ")),
+        (false, _) => {
+            let nodes: Vec<&str> = unseen.iter().map(String::as_str).take(10).collect();
+            let mut message = vec![format!(
+                "no agent is connected on {} of its nodes: {}",
+                unseen.len(),
+                nodes.join(", ")
+            )];
+            message.extend(open);
+            fact(false, "NodesWithoutAgent", message.join(". "))
+        }
+    }
+}
+
+/// The nodes with pods of the namespace whose agent is not connected.
+fn unseen_nodes(namespace: &str, around: &Circumstances<'_>) -> BTreeSet<String> {
+    let inventory = &around.observation.inventory;
+    let theirs = inventory.pods.iter().filter(|pod| {
+        pod.namespace == namespace
+            && !pod.template
+            && !pod.host_network
+            && pod.owned.until.is_none()
+    });
+    let nodes = theirs.filter_map(|pod| pod.node.clone());
+    nodes
+        .filter(|node| around.without_agent.contains(node))
+        .collect()
+}
+
+fn ready(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let error = around.errors.get(namespace).map(|e| ("Invalid", e));
+    let (reason, message) =
+        match error.or_else(|| around.problems.get(namespace).map(|p| ("NotProposed", p))) {
+            Some((reason, message)) => (reason, message.clone()),
+            None => ("AsSpecified", String::new()),
+        };
+    Fact {
+        kind: "Ready",
+        is_true: reason == "AsSpecified",
+        reason,
+        message,
+    }
+}
+
+fn learning(
+    segment: Option<&SegmentationSettings>,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Fact {
+    let fact = |is_true, reason, message| Fact {
+        kind: "Learning",
+        is_true,
+        reason,
+        message,
+    };
+    let Some(segment) = segment else {
+        return fact(false, "NotWatched", String::new());
+    };
+    let workloads = propose::segmented(around.observation, segment);
+    let known = |id: &&WorkloadId| theirs.iter().any(|s| s.workload == **id);
+    let unknown: Vec<String> = workloads
+        .iter()
+        .filter(|id| !known(id))
+        .map(|id| id.name.clone())
+        .collect();
+    match (unknown.as_slice(), segment.mode) {
+        (_, Mode::Observe) => fact(
+            true,
+            "Observing",
+            "mode Observe: no proposals are made".into(),
+        ),
+        ([], _) => fact(false, "Learned", String::new()),
+        (names, _) => {
+            let shown = names
+                .iter()
+                .take(10)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!(
+                "{} of {} workloads are not learned yet: {shown}",
+                names.len(),
+                workloads.len()
+            );
+            fact(true, "NotLearned", message)
+        }
+    }
+}
+
+fn enforcing(
+    engine_state: &EngineState,
+    namespace: &str,
+    theirs: &[&WorkloadState],
+    around: &Circumstances<'_>,
+) -> Fact {
+    let state = engine_state.segments.get(namespace);
+    let fact = |is_true, reason, message| Fact {
+        kind: "Enforcing",
+        is_true,
+        reason,
+        message,
+    };
+    if let Some(why) = state.and_then(|s| s.kept.break_glass.as_ref()) {
+        return fact(false, "BreakGlass", why.clone());
+    }
+    if !is_enforced(engine_state, namespace) {
+        return fact(false, "NotEnforced", "the mode is not Enforce".into());
+    }
+    let waiting: Vec<&str> = theirs
+        .iter()
+        .filter(|s| !s.is_applied())
+        .map(|s| s.policy_name.as_str())
+        .collect();
+    match waiting.as_slice() {
+        // Approved traffic that something else blocks.
+        [] => fact(
+            true,
+            "Enforced",
+            listed(&around.troubles.unexplained, namespace),
+        ),
+        names => fact(
+            false,
+            "Waiting",
+            format!("not in the cluster yet: {}", names.join(", ")),
+        ),
+    }
+}
+
+/// Is every policy with our label one that was approved?
+fn adopted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let unknown = around.unknown.get(namespace);
+    let names: Vec<&str> = unknown.into_iter().flatten().map(String::as_str).collect();
+    let message = match names.len() {
+        0 => String::new(),
+        count => format!(
+            "{count} policies with nanoseg's label were never approved here, and nobody keeps them as they are: {}; \
+             approve the proposals that adopt them, or delete them",
+            names.into_iter().take(10).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    let is_true = message.is_empty();
+    Fact {
+        kind: "Adopted",
+        is_true,
+        reason: if is_true {
+            "AllApproved"
+        } else {
+            "UnknownPolicies"
+        },
+        message,
+    }
+}
+
+fn drifted(namespace: &str, around: &Circumstances<'_>) -> Fact {
+    let words = listed(&around.troubles.drift, namespace);
+    let reason = if words.is_empty() {
+        "AsApproved"
+    } else {
+        "ChangedByOthers"
+    };
+    Fact {
+        kind: "Drifted",
+        is_true: !words.is_empty(),
+        reason,
+        message: words,
+    }
+}
+
+fn listed(troubles: &BTreeMap<WorkloadId, String>, namespace: &str) -> String {
+    let theirs = troubles.iter().filter(|(id, _)| id.namespace == namespace);
+    theirs
+        .map(|(id, words)| format!("{}: {words}", id.name))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A condition keeps its time while its status stays (API conventions, `lastTransitionTime`).

@@ -41,7 +41,12 @@ fn without_an_admission_policy_the_controller_keeps_to_the_ceilings_and_says_so(
             message.contains("not approved automatically: the namespace was observed for less than")
         });
     }
-    let names = ["nanoseg-web", "nanoseg-api", "nanoseg-db", "nanoseg.default-deny"];
+    let names = [
+        "nanoseg-web",
+        "nanoseg-api",
+        "nanoseg-db",
+        "nanoseg.default-deny",
+    ];
     assert!(names.iter().all(|name| world.find_policy(name).is_none()));
 }
 
@@ -59,20 +64,46 @@ fn pods_that_no_policy_selects_are_counted_and_a_default_deny_closes_them() {
     world.policy("nanoseg-api");
     // One is not approved yet, one is new, and one leaves its policy by another label.
     world.add_pod("stray", 20, "n1");
-    let label = ["label", "--overwrite", "pod", "api", "app=free", "-n", &world.namespace];
+    let label = [
+        "label",
+        "--overwrite",
+        "pod",
+        "api",
+        "app=free",
+        "-n",
+        &world.namespace,
+    ];
     assert!(cluster.kubectl(&label).status.success());
     world.until_condition("Covered", "False", "UncoveredPods");
     let uncovered = "nanoseg_controller_uncovered_pods";
     controller.until_metric(uncovered, |pods| pods == 3.0);
     let text = |path: &str| {
-        let words = ["get", "segmentation", "default", "-n", &world.namespace, "-o", path];
+        let words = [
+            "get",
+            "segmentation",
+            "default",
+            "-n",
+            &world.namespace,
+            "-o",
+            path,
+        ];
         String::from_utf8_lossy(&cluster.kubectl(&words).stdout).into_owned()
     };
     cluster.run(until(PATIENCE, "they are named", async || {
         let named = text("jsonpath={.status.uncoveredPods} {.status.counts.uncovered}");
-        (named == r#"["api","db","stray"] 3"#).then_some(()).ok_or(named)
+        (named == r#"["api","db","stray"] 3"#)
+            .then_some(())
+            .ok_or(named)
     }));
-    let label = ["label", "--overwrite", "pod", "api", "app=api", "-n", &world.namespace];
+    let label = [
+        "label",
+        "--overwrite",
+        "pod",
+        "api",
+        "app=api",
+        "-n",
+        &world.namespace,
+    ];
     assert!(cluster.kubectl(&label).status.success());
     controller.until_metric(uncovered, |pods| pods == 2.0);
 
@@ -91,7 +122,10 @@ fn pods_that_no_policy_selects_are_counted_and_a_default_deny_closes_them() {
     assert_eq!(proposal.spec.policy_name, "nanoseg.default-deny");
     assert_eq!(proposal.spec.review.would_block_total, 0);
     let lost = &proposal.spec.review.lost;
-    assert!(lost.iter().any(|one| one.server.ends_with("/stray")), "{lost:?}");
+    assert!(
+        lost.iter().any(|one| one.server.ends_with("/stray")),
+        "{lost:?}"
+    );
     assert!(world.find_policy("nanoseg.default-deny").is_none());
     world.decide_open("default-deny", Verb::Approve);
     world.policy("nanoseg.default-deny");
@@ -113,7 +147,9 @@ fn pods_that_no_policy_selects_are_counted_and_a_default_deny_closes_them() {
     world.decide_open("default-deny", Verb::Approve);
     world.policy("nanoseg.default-deny");
     deny(false);
-    world.until_policy("nanoseg.default-deny", "it is gone", |policy| policy.is_none());
+    world.until_policy("nanoseg.default-deny", "it is gone", |policy| {
+        policy.is_none()
+    });
 }
 
 fn it_is_repaired_and_rolled_back_as_any_policy(cluster: &'static Cluster, world: &World) {
@@ -131,7 +167,9 @@ fn it_is_repaired_and_rolled_back_as_any_policy(cluster: &'static Cluster, world
     let applied = applied.last().expect("a proposal");
     let accepted = nanoseg::review::resources::DecisionOutcome::Accepted;
     world.decide(applied, Verb::Rollback, accepted);
-    world.until_policy("nanoseg.default-deny", "it is gone", |policy| policy.is_none());
+    world.until_policy("nanoseg.default-deny", "it is gone", |policy| {
+        policy.is_none()
+    });
 }
 
 /// Replaces the schema of the spec of Segmentations, `None`: by the real one.
@@ -163,7 +201,10 @@ fn a_malformed_segmentation_keeps_what_was_approved_in_force_and_stops_nothing_e
     world.decide_open("web", Verb::Approve);
     world.policy("nanoseg-web");
     // As an older version with another schema might have left it behind.
-    schema(cluster, Some(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})));
+    schema(
+        cluster,
+        Some(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
+    );
     let patch = |what: &str| {
         let place = ["patch", "segmentation", "default", "-n", &world.namespace];
         cluster.kubectl(&[&place[..], &["--type=merge", "-p", what]].concat())
@@ -176,7 +217,10 @@ fn a_malformed_segmentation_keeps_what_was_approved_in_force_and_stops_nothing_e
     let malformed = r#"nanoseg_controller_malformed_objects{kind="Segmentation"}"#;
     controller.until_metric(malformed, |count| count == 1.0);
     let log = controller.log();
-    let wanted = format!("Segmentation {}/default cannot be read: spec.mode", world.namespace);
+    let wanted = format!(
+        "Segmentation {}/default cannot be read: spec.mode",
+        world.namespace
+    );
     assert!(log.contains(&wanted), "{log}");
 
     // A new leader knows the last good version no more, and still keeps what was approved.
@@ -196,7 +240,15 @@ fn a_malformed_segmentation_keeps_what_was_approved_in_force_and_stops_nothing_e
     });
     cluster.run(until(PATIENCE, "the status says so", async || {
         let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
-        let words = ["get", "segmentation", "default", "-n", &world.namespace, "-o", path];
+        let words = [
+            "get",
+            "segmentation",
+            "default",
+            "-n",
+            &world.namespace,
+            "-o",
+            path,
+        ];
         let said = String::from_utf8_lossy(&cluster.kubectl(&words).stdout).into_owned();
         said.contains("spec.mode").then_some(()).ok_or(said)
     }));

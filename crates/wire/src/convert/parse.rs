@@ -2,8 +2,9 @@
 
 use super::{WireError, proto};
 use nanoseg_flow::{
-    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, Observations, Opening,
-    OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source, Verdict,
+    ActivityWindows, FlowBatch, FlowRecord, Instance, Loss, NameEntry, NamedBy, Observations,
+    Opening, OtherKind, OtherTraffic, PeerLabel, PeerLabels, PodLabel, ScanSummary, Source,
+    Verdict,
 };
 use nanoseg_net::{Protocol, Timestamp, canonical_address};
 use std::collections::BTreeMap;
@@ -105,6 +106,7 @@ fn parse_record(record: proto::FlowRecord) -> Parsed<(Source, FlowRecord)> {
         .inside(|| "claims".into())?;
     let parsed = FlowRecord {
         observers: Default::default(),
+        told: None,
         client: parse_address("client", &record.client)?,
         server: parse_address("server", &record.server)?,
         port: parse_port("port", record.port)?,
@@ -171,9 +173,17 @@ fn parse_scan(scan: proto::ScanSummary) -> Parsed<ScanSummary> {
 }
 
 fn parse_name(name: proto::Name) -> Parsed<(IpAddr, NameEntry)> {
+    let by = if name.by_source {
+        NamedBy::Source
+    } else if name.resolver.is_empty() {
+        NamedBy::Unknown
+    } else {
+        NamedBy::Resolver(parse_address("resolver", &name.resolver)?)
+    };
     let entry = NameEntry {
         name: name.name.into(),
         client: parse_address("client", &name.client)?,
+        by,
         from: Timestamp::from_nanos(name.from),
         until: Timestamp::from_nanos(name.until),
     };
